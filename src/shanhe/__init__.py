@@ -1,0 +1,1 @@
+"""Shanhe: pooled compute behind one API, metered and settled on a double-entry ledger by dated rules."""

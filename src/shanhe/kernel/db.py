@@ -1,0 +1,110 @@
+"""One asyncpg pool per process, JSON decoded, and a listener that survives a lost server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+
+POOL_SIZE = 8
+COMMAND_TIMEOUT_S = 30.0
+RECONNECT_WAIT_S = 0.5
+
+log = structlog.get_logger(__name__)
+TYPE_NAMES = ("json", "jsonb")
+
+
+async def _prepare(connection: asyncpg.Connection[Any]) -> None:
+    for name in TYPE_NAMES:
+        await connection.set_type_codec(
+            name,
+            schema="pg_catalog",
+            encoder=lambda value: msgspec.json.encode(value).decode(),
+            decoder=lambda text: msgspec.json.decode(text),
+        )
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database."""
+
+    def __init__(self, dsn: str, pool: asyncpg.Pool[Any]) -> None:
+        self.dsn = dsn
+        self.pool = pool
+        self._listeners: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(cls, dsn: str, *, size: int = POOL_SIZE) -> Database:
+        """Connect a pool of at most `size`; OSError or asyncpg errors when the server is away."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            command_timeout=COMMAND_TIMEOUT_S,
+            init=_prepare,
+            server_settings={"timezone": "UTC"},
+        )
+        return cls(dsn, pool)
+
+    async def close(self) -> None:
+        for task in self._listeners:
+            task.cancel()
+        await asyncio.gather(*self._listeners, return_exceptions=True)
+        await self.pool.close()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
+        """A connection inside a transaction; never await the network inside."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        return await self.pool.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        return await self.pool.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        return await self.pool.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: Any) -> str:
+        return await self.pool.execute(query, *args)
+
+    def listen(
+        self, channel: str, callback: Callable[[str], None], *, on_reconnect: Callable[[], None] | None = None
+    ) -> None:
+        """Call `callback(payload)` for every NOTIFY on `channel`, until closed.
+
+        The listener has a connection of its own and reconnects; notices sent while it was away are lost, so
+        `on_reconnect` lets the caller drop what it cached.
+        """
+        self._listeners.append(asyncio.create_task(self._listen(channel, callback, on_reconnect)))
+
+    async def _listen(
+        self, channel: str, callback: Callable[[str], None], on_reconnect: Callable[[], None] | None
+    ) -> None:
+        first = True
+        while True:
+            try:
+                connection = await asyncpg.connect(self.dsn)
+            except (OSError, asyncpg.PostgresError):
+                await asyncio.sleep(RECONNECT_WAIT_S)
+                continue
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: lost.set())  # noqa: B023 - bound per connection on purpose
+            try:
+                await connection.add_listener(channel, lambda *row: callback(str(row[3])))
+                if not first and on_reconnect is not None:
+                    on_reconnect()
+                first = False
+                await lost.wait()
+                log.warning("listener lost its connection", channel=channel)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(RECONNECT_WAIT_S)
+            finally:
+                if not connection.is_closed():
+                    connection.terminate()

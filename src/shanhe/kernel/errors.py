@@ -1,0 +1,87 @@
+"""Typed errors with one shape on every surface: what happened, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class ShanheError(Exception):
+    """An error a caller can act on.
+
+    `code` is stable and machine-readable, `status` the HTTP status, `hint` says what to do next. Chinese texts are
+    optional; without one the English text serves both.
+    """
+
+    default_status: ClassVar[int] = 400
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        message_zh: str = "",
+        status: int | None = None,
+        hint: str = "",
+        hint_zh: str = "",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.message_zh = message_zh or message
+        self.status = status if status is not None else self.default_status
+        self.hint = hint
+        self.hint_zh = hint_zh or hint
+        self.details = dict(details or {})
+
+    def to_dict(self, language: str = "en") -> dict[str, Any]:
+        """The JSON body of the error: `{"error": {code, message, hint?, details?}}`."""
+        chinese = language.startswith("zh")
+        body: dict[str, Any] = {"code": self.code, "message": self.message_zh if chinese else self.message}
+        hint = self.hint_zh if chinese else self.hint
+        if hint:
+            body["hint"] = hint
+        if self.details:
+            body["details"] = self.details
+        return {"error": body}
+
+
+class Unauthorized(ShanheError):
+    default_status = 401
+
+
+class Forbidden(ShanheError):
+    default_status = 403
+
+
+class NotFound(ShanheError):
+    default_status = 404
+
+
+class Conflict(ShanheError):
+    default_status = 409
+
+
+class Invalid(ShanheError):
+    default_status = 422
+
+
+class TooMany(ShanheError):
+    """Refused for now; `retry_after_s` says when to try again."""
+
+    default_status = 429
+
+    def __init__(self, code: str, message: str, *, retry_after_s: int = 1, **rest: Any) -> None:
+        super().__init__(code, message, **rest)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(ShanheError):
+    """Something this process depends on is away; trying again later may work."""
+
+    default_status = 503
+
+    def __init__(self, code: str, message: str, *, retry_after_s: int = 1, **rest: Any) -> None:
+        super().__init__(code, message, **rest)
+        self.retry_after_s = retry_after_s

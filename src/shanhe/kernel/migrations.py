@@ -1,0 +1,99 @@
+"""Forward-only migrations: numbered SQL files in each module, one global order, applied under an advisory lock."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+from shanhe.kernel.clock import Clock, SystemClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Conflict
+
+LOCK_KEY = 0x5348414E  # "SHAN"
+_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+
+_TABLE = """
+CREATE SCHEMA IF NOT EXISTS kernel;
+CREATE TABLE IF NOT EXISTS kernel.migration (
+  ordinal    integer PRIMARY KEY,
+  module     text NOT NULL,
+  name       text NOT NULL,
+  sha256     text NOT NULL,
+  applied_at timestamptz NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    ordinal: int
+    module: str
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def discover() -> list[Migration]:
+    """Every packaged migration in global order; ValueError when two share an ordinal."""
+    found: dict[int, Migration] = {}
+    for module in sorted(resources.files("shanhe").iterdir(), key=lambda entry: entry.name):
+        folder = module / "migrations"
+        if not module.is_dir() or not folder.is_dir():
+            continue
+        for file in folder.iterdir():
+            match = _NAME.match(file.name)
+            if match is None:
+                continue
+            ordinal = int(match.group(1))
+            if ordinal in found:
+                raise ValueError(f"migration {ordinal:04d} exists in {found[ordinal].module} and in {module.name}")
+            found[ordinal] = Migration(ordinal, module.name, match.group(2), file.read_text(encoding="utf-8"))
+    return [found[key] for key in sorted(found)]
+
+
+async def migrate(db: Database, clock: Clock | None = None) -> list[Migration]:
+    """Apply what is missing and return it. Safe to run from several processes at once.
+
+    A file that changed after it was applied is refused (`migration_changed`): write a new one instead.
+    """
+    now = (clock or SystemClock()).now()
+    applied: list[Migration] = []
+    async with db.pool.acquire() as connection:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        try:
+            await connection.execute(_TABLE)
+            done = {row["ordinal"]: row["sha256"] for row in await connection.fetch("SELECT * FROM kernel.migration")}
+            for migration in discover():
+                if migration.ordinal in done:
+                    _same(migration, done[migration.ordinal])
+                    continue
+                async with connection.transaction():
+                    await connection.execute(migration.sql)
+                    await connection.execute(
+                        "INSERT INTO kernel.migration VALUES ($1, $2, $3, $4, $5)",
+                        migration.ordinal,
+                        migration.module,
+                        migration.name,
+                        migration.sha256,
+                        now,
+                    )
+                applied.append(migration)
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
+    return applied
+
+
+def _same(migration: Migration, sha256: str) -> None:
+    if migration.sha256 != sha256:
+        raise Conflict(
+            "migration_changed",
+            f"Migration {migration.ordinal:04d} {migration.module}/{migration.name} was edited after it was applied.",
+            message_zh=f"迁移 {migration.ordinal:04d} {migration.module}/{migration.name} 在执行后被改动。",
+            hint="Restore the file and put the change into a new migration.",
+            hint_zh="请恢复原文件，并把改动写进新的迁移。",
+        )

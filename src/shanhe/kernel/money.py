@@ -1,0 +1,52 @@
+"""Money as integers of minor units: micro-credits (1e-6 AI Credit) and fen (1e-2 CNY)."""
+
+from __future__ import annotations
+
+import re
+
+MICRO = 1_000_000
+"""Micro-credits in one AI Credit."""
+FEN = 100
+"""Fen in one yuan."""
+AMOUNT_MAX = 2**62
+"""Largest amount the ledger books at once; leaves head-room below a signed 64-bit integer."""
+
+_DECIMAL = re.compile(r"^([+-]?)(\d{1,15})(?:\.(\d+))?$")
+
+
+def _format(amount: int, unit: int, digits: int) -> str:
+    whole, part = divmod(abs(amount), unit)
+    return f"{'-' if amount < 0 else ''}{whole:,}.{part:0{digits}d}"
+
+
+def _parse(text: str, unit: int, digits: int, name: str) -> int:
+    match = _DECIMAL.match(text.strip().replace(",", ""))
+    if match is None:
+        raise ValueError(f"{text!r} is not an amount of {name}; write it like 12.5")
+    sign, whole, part = match.group(1), match.group(2), match.group(3) or ""
+    if len(part) > digits:
+        raise ValueError(f"{text!r} has more than {digits} decimals; {name} are not divided further")
+    amount = int(whole) * unit + int(part.ljust(digits, "0") or "0")
+    if amount > AMOUNT_MAX:
+        raise ValueError(f"{text!r} is larger than the ledger books at once")
+    return -amount if sign == "-" else amount
+
+
+def format_credits(micro: int) -> str:
+    """`1234567890` µ → `"1,234.567890"`."""
+    return _format(micro, MICRO, 6)
+
+
+def parse_credits(text: str) -> int:
+    """`"12.5"` → 12,500,000 µ; ValueError for anything that is not an exact amount."""
+    return _parse(text, MICRO, 6, "credits")
+
+
+def format_fen(fen: int) -> str:
+    """`123456` fen → `"1,234.56"` yuan."""
+    return _format(fen, FEN, 2)
+
+
+def parse_yuan(text: str) -> int:
+    """`"12.5"` → 1,250 fen; ValueError for anything that is not an exact amount."""
+    return _parse(text, FEN, 2, "yuan")
