@@ -1,0 +1,26 @@
+"""What the jobs worker repeats for payments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shanhe.payments.sandbox import Sandbox
+from shanhe.payments.service import Payments
+
+TICK_S = 5
+"""How often `tick` wants to run."""
+
+
+async def tick(payments: Payments, sandbox: Sandbox | None) -> int:
+    """Deliver the sandbox's due notifications and resolve orders without an outcome; how many things moved."""
+    moved = await deliver(payments, sandbox) if sandbox is not None else 0
+    return moved + await payments.sweep()
+
+
+async def deliver(payments: Payments, sandbox: Sandbox) -> int:
+    """Hand the sandbox's due notifications to our own endpoint's code, without a socket."""
+
+    async def receive(headers: Mapping[str, str], body: bytes) -> object:
+        return await payments.notify(sandbox.name, headers, body)
+
+    return await sandbox.deliver_due(receive)

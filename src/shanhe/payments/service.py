@@ -1,0 +1,422 @@
+"""Decides what happens to an order: every change of state goes through here, none across a network call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.payments import store
+from shanhe.payments.errors import (
+    AmountMismatch,
+    AmountOutOfBounds,
+    NotificationLate,
+    NotificationMalformed,
+    NotificationReplayed,
+    OrderConflict,
+    OrderState,
+    ProviderUnavailable,
+    UnknownPayment,
+    UnknownProvider,
+)
+from shanhe.payments.model import (
+    NEXT,
+    Event,
+    Mandate,
+    MandateState,
+    Notification,
+    Order,
+    OrderRequest,
+    Provider,
+    Refund,
+    RefundState,
+    State,
+    Verdict,
+)
+
+ORDER_LIFE_S = 1_800
+"""How long a payer may take; the provider is told to close the payment after it."""
+POLL_AGE_S = 60
+"""An order without an outcome is asked about at the provider after this long (a notification may be lost)."""
+BATCH_ROWS = 100
+BODY_LIMIT_BYTES = 65_536
+TEXT_LIMIT_CHARS = 200
+REFERENCE_LIMIT_CHARS = 128
+PAGE_ROWS = 100
+
+Handler = Callable[[Order], Awaitable[None]]
+REPAIRED_LATER = (ShanheError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+log = structlog.get_logger(__name__)
+
+
+class Payments:
+    """Orders and their money. `providers` maps a method's name to its provider."""
+
+    def __init__(self, db: Database, clock: Clock, providers: Mapping[str, Provider]) -> None:
+        self._db = db
+        self._clock = clock
+        self._providers = dict(providers)
+        self._handlers: dict[str, Handler] = {}
+
+    def subscribe(self, purpose: str, handler: Handler) -> None:
+        """Have `handler(order)` called when an order of `purpose` is paid, refunded or expired.
+
+        The handler must be idempotent and ends with `acknowledge`; what it fails to do is offered again by
+        `outstanding`, so a crash between money and posting is repaired.
+        """
+        self._handlers[purpose] = handler
+
+    def methods(self) -> list[str]:
+        return sorted(self._providers)
+
+    # -- ordering -----------------------------------------------------------------------------------------------------
+
+    async def create(self, request: OrderRequest) -> Order:
+        """Create the order and register it at the provider; the same request again gives the same order.
+
+        Raises AmountOutOfBounds, OrderConflict, UnknownProvider, UnknownPayment (a mandate that is not active) and
+        ProviderUnavailable, after which the same request continues where it stopped.
+        """
+        provider = self._provider(request.provider)
+        _check(request, provider)
+        mandate = await self._usable_mandate(request)
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            order = await store.insert_order(
+                conn, request.id or new_id(), request, now=now, expires_at=now + timedelta(seconds=ORDER_LIFE_S)
+            )
+        _same(request, order)
+        if order.state not in (State.CREATED, State.PENDING) or order.redirect_url is not None:
+            return order
+        created = await (provider.create(order) if mandate is None else provider.charge(order, mandate))
+        async with self._db.transaction() as conn:
+            held = await self._locked(conn, order.id)
+            if held.state is not State.CREATED:  # its notification was faster
+                return await store.set_redirect(conn, held.id, created.redirect_url)
+            return await store.move(
+                conn,
+                held,
+                State.PENDING,
+                cause="registered at the provider",
+                now=self._clock.now(),
+                provider_ref=created.provider_ref,
+                redirect_url=created.redirect_url,
+            )
+
+    async def order(self, order_id: UUID, *, org_id: UUID | None = None) -> Order:
+        """The order; UnknownPayment when absent or of another organisation."""
+        found = await store.order(self._db, order_id)
+        if found is None or (org_id is not None and found.org_id != org_id):
+            raise UnknownPayment("order")
+        return found
+
+    async def orders(self, org_id: UUID, *, before: UUID | None = None, limit: int = PAGE_ROWS) -> list[Order]:
+        """An organisation's orders, newest first, a page at a time."""
+        return await store.orders_of(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+
+    async def history(self, order_id: UUID) -> list[dict[str, Any]]:
+        """Every change of state with its cause and time."""
+        return await store.events(self._db, order_id)
+
+    async def cancel(self, order_id: UUID, *, org_id: UUID | None = None) -> Order:
+        """Close an unpaid order at the provider, then here. A payment that was faster wins."""
+        order = await self.order(order_id, org_id=org_id)
+        if order.state is State.EXPIRED:
+            return order
+        if State.EXPIRED not in NEXT[order.state]:
+            raise OrderState(order.state, "cancelled")
+        return await self._close(order, cause="cancelled")
+
+    # -- what providers tell ------------------------------------------------------------------------------------------
+
+    async def notify(self, provider_name: str, headers: Mapping[str, str], body: bytes) -> Verdict:
+        """Verify and apply one asynchronous notification.
+
+        A duplicate, or one overtaken by a later state, is accepted and changes nothing. Raises NotificationForged,
+        NotificationLate, NotificationReplayed, NotificationMalformed, UnknownPayment or AmountMismatch, having changed
+        nothing: the nonce is spent in the transaction that applies the effect.
+        """
+        provider = self._provider(provider_name)
+        if len(body) > BODY_LIMIT_BYTES:
+            raise NotificationMalformed("the body is too large")
+        notification = provider.verify(headers, body, self._clock.now())
+        async with self._db.transaction() as conn:
+            if not await store.spend_nonce(conn, notification, self._clock.now()):
+                raise NotificationReplayed
+            verdict, order = await self._apply(conn, notification)
+            if verdict.changed:
+                await store.mark_changed(conn, notification)
+        if order is not None and verdict.changed:
+            await self._tell(order)
+        return verdict
+
+    async def _apply(self, conn: Any, notification: Notification) -> tuple[Verdict, Order | None]:
+        if notification.event in (Event.MANDATE_SIGNED, Event.MANDATE_REVOKED):
+            return await self._apply_mandate(conn, notification), None
+        if notification.event in (Event.REFUND_SUCCEEDED, Event.REFUND_FAILED):
+            return await self._apply_refund(conn, notification)
+        order = await store.order(conn, notification.subject_id, lock=True)
+        if order is None or order.provider != notification.provider:
+            raise UnknownPayment("order")
+        if order.provider_ref not in (None, notification.provider_ref):
+            raise UnknownPayment("order")
+        if notification.amount_fen != order.amount_fen:
+            raise AmountMismatch(order.amount_fen, notification.amount_fen)
+        to = {
+            Event.PAYMENT_PENDING: State.PENDING,
+            Event.PAYMENT_SUCCEEDED: State.PAID,
+            Event.PAYMENT_FAILED: State.FAILED,
+        }[notification.event]
+        if to is State.PAID and order.state is State.EXPIRED:
+            raise NotificationLate("its order was closed before; the money goes back to the payer")
+        if to not in NEXT[order.state]:
+            return Verdict(order.id, notification.event, changed=False, state=order.state), order
+        moved = await store.move(
+            conn,
+            order,
+            to,
+            cause=f"notification {notification.event_id}",
+            now=self._clock.now(),
+            provider_ref=notification.provider_ref,
+            paid_at=notification.occurred_at if to is State.PAID else None,
+        )
+        return Verdict(order.id, notification.event, changed=True, state=moved.state), moved
+
+    async def _apply_refund(self, conn: Any, notification: Notification) -> tuple[Verdict, Order | None]:
+        refund = await store.refund(conn, notification.subject_id)
+        if refund is None:
+            raise UnknownPayment("refund")
+        order = await self._locked(conn, refund.order_id)
+        refund = await store.refund(conn, notification.subject_id, lock=True)
+        if refund is None or order.provider != notification.provider:
+            raise UnknownPayment("refund")
+        if notification.amount_fen != refund.amount_fen:
+            raise AmountMismatch(refund.amount_fen, notification.amount_fen)
+        if refund.state is not RefundState.REQUESTED:
+            return Verdict(refund.id, notification.event, changed=False, state=refund.state), order
+        now = self._clock.now()
+        if notification.event is Event.REFUND_FAILED:
+            await store.decide_refund(conn, refund.id, RefundState.FAILED, now)
+            return Verdict(refund.id, notification.event, changed=True, state=RefundState.FAILED), None
+        await store.decide_refund(conn, refund.id, RefundState.SUCCEEDED, now)
+        order = await store.add_refunded(conn, order.id, refund.amount_fen)
+        if order.refunded_fen == order.amount_fen:
+            order = await store.move(conn, order, State.REFUNDED, cause=f"refund {refund.id}", now=now)
+        return Verdict(refund.id, notification.event, changed=True, state=RefundState.SUCCEEDED), order
+
+    async def _apply_mandate(self, conn: Any, notification: Notification) -> Verdict:
+        mandate = await store.mandate(conn, notification.subject_id, lock=True)
+        if mandate is None or mandate.provider != notification.provider:
+            raise UnknownPayment("mandate")
+        if mandate.provider_ref not in (None, notification.provider_ref):
+            raise UnknownPayment("mandate")
+        to = MandateState.ACTIVE if notification.event is Event.MANDATE_SIGNED else MandateState.REVOKED
+        changed = mandate.state not in (to, MandateState.REVOKED)
+        if changed:
+            await store.set_mandate_state(conn, mandate.id, to, self._clock.now())
+        return Verdict(mandate.id, notification.event, changed=changed, state=to if changed else mandate.state)
+
+    # -- money back ---------------------------------------------------------------------------------------------------
+
+    async def refund(self, order_id: UUID, amount_fen: int, *, client_ref: str, reason: str, actor: str) -> Refund:
+        """Send `amount_fen` of a paid order back to its payer; the outcome comes as a notification.
+
+        Idempotent by (order, client_ref). Raises OrderState, AmountMismatch (more than is left), OrderConflict.
+        """
+        _check_text(client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
+        async with self._db.transaction() as conn:
+            order = await self._locked(conn, order_id)
+            refund = await store.refund_by_ref(conn, order_id, client_ref)
+            if refund is None:
+                if order.state is not State.PAID:
+                    raise OrderState(order.state, "refunded")
+                left_fen = order.amount_fen - await store.promised_fen(conn, order_id)
+                if not 0 < amount_fen <= left_fen:
+                    raise AmountOutOfBounds(amount_fen, 1, left_fen)
+                refund = await store.insert_refund(
+                    conn, order, client_ref, amount_fen, reason[:TEXT_LIMIT_CHARS], actor, new_id(), self._clock.now()
+                )
+            elif refund.amount_fen != amount_fen:
+                raise OrderConflict(client_ref)
+        return await self._send_refund(order, refund)
+
+    async def _send_refund(self, order: Order, refund: Refund) -> Refund:
+        if refund.state is not RefundState.REQUESTED or refund.provider_ref is not None:
+            return refund
+        reference = await self._provider(order.provider).refund(order, refund)
+        await store.set_refund_ref(self._db, refund.id, reference)
+        return replace(refund, provider_ref=reference)
+
+    async def refunds(self, order_id: UUID) -> list[Refund]:
+        return await store.refunds_of(self._db, order_id)
+
+    # -- stored mandates ----------------------------------------------------------------------------------------------
+
+    async def authorise(self, org_id: UUID, *, client_ref: str, provider: str, limit_fen: int) -> Mandate:
+        """Ask for permission to charge up to `limit_fen` at a time; the payer signs at `redirect_url`."""
+        chosen = self._provider(provider)
+        _check_text(client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
+        _check_amount(limit_fen, chosen)
+        mandate = await store.insert_mandate(
+            self._db, new_id(), org_id, client_ref, provider, limit_fen, self._clock.now()
+        )
+        if (mandate.provider, mandate.limit_fen) != (provider, limit_fen):
+            raise OrderConflict(client_ref)
+        if mandate.provider_ref is not None:
+            return mandate
+        created = await chosen.authorise(mandate)
+        return await store.set_mandate_created(self._db, mandate.id, created.provider_ref, created.redirect_url)
+
+    async def mandate(self, mandate_id: UUID, *, org_id: UUID | None = None) -> Mandate:
+        found = await store.mandate(self._db, mandate_id)
+        if found is None or (org_id is not None and found.org_id != org_id):
+            raise UnknownPayment("mandate")
+        return found
+
+    async def revoke(self, mandate_id: UUID, *, org_id: UUID | None = None) -> Mandate:
+        """Withdraw the permission: here first, so that nothing is charged even if the provider is away."""
+        mandate = await self.mandate(mandate_id, org_id=org_id)
+        await store.set_mandate_state(self._db, mandate_id, MandateState.REVOKED, self._clock.now())
+        await self._provider(mandate.provider).revoke(mandate)
+        return await self.mandate(mandate_id)
+
+    async def _usable_mandate(self, request: OrderRequest) -> Mandate | None:
+        if request.mandate_id is None:
+            return None
+        mandate = await self.mandate(request.mandate_id, org_id=request.org_id)
+        if mandate.state is not MandateState.ACTIVE or mandate.provider != request.provider:
+            raise UnknownPayment("active mandate")
+        if request.amount_fen > mandate.limit_fen:
+            raise AmountOutOfBounds(request.amount_fen, 1, mandate.limit_fen)
+        return mandate
+
+    # -- for whoever ordered ------------------------------------------------------------------------------------------
+
+    async def outstanding(self, purpose: str, *, after: UUID | None = None, limit: int = BATCH_ROWS) -> list[Order]:
+        """Paid, refunded or expired orders that were not acknowledged, oldest first."""
+        return await store.unsettled(self._db, purpose, after=after, limit=limit)
+
+    async def acknowledge(self, order: Order, reference: UUID | None = None) -> None:
+        """Say that everything due for the order in this state is done; `reference` is the posting, if one was made."""
+        await store.settle(self._db, order.id, order.state, reference, self._clock.now())
+
+    # -- repair, called by the jobs worker ----------------------------------------------------------------------------
+
+    async def sweep(self) -> int:
+        """Ask providers about orders without an outcome, close the expired ones, resend refunds; how many moved."""
+        now = self._clock.now()
+        moved = 0
+        stale = await store.open_orders(self._db, checked_before=now - timedelta(seconds=POLL_AGE_S), limit=BATCH_ROWS)
+        for order in stale:
+            await store.touch(self._db, order.id, now)
+            try:
+                moved += (await self._resolve(order)).state is not order.state
+            except ProviderUnavailable:
+                log.warning("provider did not answer", provider=order.provider, order=str(order.id))
+        for refund in await store.open_refunds(self._db, limit=BATCH_ROWS):
+            try:
+                await self._send_refund(await self.order(refund.order_id), refund)
+            except ProviderUnavailable:
+                log.warning("provider did not take a refund", refund=str(refund.id))
+        return moved
+
+    async def _resolve(self, order: Order) -> Order:
+        if order.expires_at <= self._clock.now():
+            return await self._close(order, cause="not paid in time")
+        try:
+            told = await self._provider(order.provider).query(order)
+        except UnknownPayment:
+            return order  # never registered: a crash before the provider was reached; the order runs out
+        return await self._adopt(order, told.state, told.provider_ref, told.amount_fen, told.paid_at, "query")
+
+    async def _close(self, order: Order, *, cause: str) -> Order:
+        try:
+            told = await self._provider(order.provider).close(order)
+        except UnknownPayment:
+            return await self._adopt(order, State.EXPIRED, None, order.amount_fen, None, cause)
+        return await self._adopt(order, told.state, told.provider_ref, told.amount_fen, told.paid_at, cause)
+
+    async def _adopt(
+        self, order: Order, to: State, provider_ref: str | None, amount_fen: int, paid_at: Any, cause: str
+    ) -> Order:
+        if amount_fen != order.amount_fen:
+            raise AmountMismatch(order.amount_fen, amount_fen)
+        async with self._db.transaction() as conn:
+            held = await self._locked(conn, order.id)
+            if to not in NEXT[held.state]:
+                return held
+            moved = await store.move(
+                conn, held, to, cause=cause, now=self._clock.now(), provider_ref=provider_ref, paid_at=paid_at
+            )
+        await self._tell(moved)
+        return moved
+
+    # -- small helpers ------------------------------------------------------------------------------------------------
+
+    async def _tell(self, order: Order) -> None:
+        handler = self._handlers.get(order.purpose)
+        if handler is None or order.state not in (State.PAID, State.REFUNDED, State.EXPIRED):
+            return
+        try:
+            await handler(order)
+        except REPAIRED_LATER as error:  # the money's state is kept; `outstanding` offers the order again
+            log.warning("order was not settled yet", order=str(order.id), state=order.state, error=str(error))
+
+    async def _locked(self, conn: Any, order_id: UUID) -> Order:
+        order = await store.order(conn, order_id, lock=True)
+        if order is None:
+            raise UnknownPayment("order")
+        return order
+
+    def _provider(self, name: str) -> Provider:
+        provider = self._providers.get(name)
+        if provider is None:
+            raise UnknownProvider(name)
+        return provider
+
+
+def _check(request: OrderRequest, provider: Provider) -> None:
+    _check_text(request.client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
+    _check_text(request.subject, "subject", TEXT_LIMIT_CHARS)
+    _check_amount(request.amount_fen, provider)
+    path = request.return_path
+    if not path.startswith("/") or path.startswith(("//", "/\\")) or not path.isprintable() or "\\" in path:
+        raise Invalid(
+            "return_path",
+            "The return path must be a path on this site, like /topup.",
+            message_zh="返回地址必须是本站路径，例如 /topup。",
+        )
+
+
+def _check_text(text: str, name: str, limit_chars: int) -> None:
+    if not 0 < len(text) <= limit_chars or not text.isprintable():
+        raise Invalid(
+            "bad_text",
+            f"{name} must be 1 to {limit_chars} printable characters.",
+            message_zh=f"{name} 须为 1 至 {limit_chars} 个可见字符。",
+        )
+
+
+def _check_amount(amount_fen: int, provider: Provider) -> None:
+    limits = provider.limits
+    if not limits.least_fen <= amount_fen <= limits.most_fen:
+        raise AmountOutOfBounds(amount_fen, limits.least_fen, limits.most_fen)
+
+
+def _same(request: OrderRequest, order: Order) -> None:
+    wanted = (request.purpose, request.provider, request.amount_fen, request.mandate_id)
+    if wanted != (order.purpose, order.provider, order.amount_fen, order.mandate_id) or request.id not in (
+        None,
+        order.id,
+    ):
+        raise OrderConflict(request.client_ref)

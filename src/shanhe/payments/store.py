@@ -1,0 +1,361 @@
+"""SQL of orders, refunds, mandates and accepted notifications. Callers hold the transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.kernel.db import Database
+from shanhe.payments.model import (
+    Mandate,
+    MandateState,
+    Notification,
+    Order,
+    OrderRequest,
+    Refund,
+    RefundState,
+    State,
+)
+
+ORDER_COLUMNS = (
+    "id, org_id, client_ref, purpose, provider, provider_ref, mandate_id, amount_fen, refunded_fen, subject,"
+    " return_path, redirect_url, state, created_at, expires_at, paid_at, settled_at, settled_ref"
+)
+REFUND_COLUMNS = "id, order_id, client_ref, amount_fen, reason, actor, state, provider_ref, created_at, decided_at"
+MANDATE_COLUMNS = (
+    "id, org_id, client_ref, provider, provider_ref, limit_fen, state, redirect_url, created_at, decided_at"
+)
+
+Connection = Any  # an asyncpg connection inside a transaction, or the Database itself for reads
+
+
+def _order(row: Any) -> Order:
+    return Order(**{**dict(row), "state": State(row["state"])})
+
+
+def _refund(row: Any) -> Refund:
+    return Refund(**{**dict(row), "state": RefundState(row["state"])})
+
+
+def _mandate(row: Any) -> Mandate:
+    return Mandate(**{**dict(row), "state": MandateState(row["state"])})
+
+
+# -- orders -----------------------------------------------------------------------------------------------------------
+
+
+async def insert_order(
+    conn: Connection, order_id: UUID, request: OrderRequest, *, now: datetime, expires_at: datetime
+) -> Order:
+    """Insert, or return the order that has the same (organisation, client reference)."""
+    row = await conn.fetchrow(
+        f"""INSERT INTO payments.pay_order (id, org_id, client_ref, purpose, provider, mandate_id, amount_fen, subject,
+                                            return_path, state, created_at, expires_at, checked_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'created', $10, $11, $10)
+            ON CONFLICT (org_id, client_ref) DO NOTHING RETURNING {ORDER_COLUMNS}""",
+        order_id,
+        request.org_id,
+        request.client_ref,
+        request.purpose,
+        request.provider,
+        request.mandate_id,
+        request.amount_fen,
+        request.subject,
+        request.return_path,
+        now,
+        expires_at,
+    )
+    if row is not None:
+        await add_event(conn, order_id, None, State.CREATED, "ordered", now)
+        return _order(row)
+    row = await conn.fetchrow(
+        f"SELECT {ORDER_COLUMNS} FROM payments.pay_order WHERE org_id = $1 AND client_ref = $2",
+        request.org_id,
+        request.client_ref,
+    )
+    return _order(row)
+
+
+async def order(conn: Connection | Database, order_id: UUID, *, lock: bool = False) -> Order | None:
+    row = await conn.fetchrow(
+        f"SELECT {ORDER_COLUMNS} FROM payments.pay_order WHERE id = $1{' FOR UPDATE' if lock else ''}", order_id
+    )
+    return None if row is None else _order(row)
+
+
+async def orders_of(db: Database, org_id: UUID, *, before: UUID | None, limit: int) -> list[Order]:
+    rows = await db.fetch(
+        f"""SELECT {ORDER_COLUMNS} FROM payments.pay_order
+            WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",
+        org_id,
+        before,
+        limit,
+    )
+    return [_order(row) for row in rows]
+
+
+async def move(
+    conn: Connection,
+    held: Order,
+    to: State,
+    *,
+    cause: str,
+    now: datetime,
+    provider_ref: str | None = None,
+    redirect_url: str | None = None,
+    paid_at: datetime | None = None,
+) -> Order:
+    """Change the state of an order that the caller has locked, and write the event."""
+    row = await conn.fetchrow(
+        f"""UPDATE payments.pay_order
+            SET state = $2, provider_ref = coalesce(provider_ref, $3), redirect_url = coalesce($4, redirect_url),
+                paid_at = coalesce(paid_at, $5), checked_at = $6,
+                settled_at = CASE WHEN $2 = 'refunded' THEN NULL ELSE settled_at END
+            WHERE id = $1 RETURNING {ORDER_COLUMNS}""",
+        held.id,
+        to,
+        provider_ref,
+        redirect_url,
+        paid_at,
+        now,
+    )
+    await add_event(conn, held.id, held.state, to, cause, now)
+    return _order(row)
+
+
+async def set_redirect(conn: Connection, order_id: UUID, redirect_url: str) -> Order:
+    row = await conn.fetchrow(
+        f"UPDATE payments.pay_order SET redirect_url = $2 WHERE id = $1 RETURNING {ORDER_COLUMNS}",
+        order_id,
+        redirect_url,
+    )
+    return _order(row)
+
+
+async def add_event(
+    conn: Connection, order_id: UUID, state_from: State | None, state_to: State, cause: str, now: datetime
+) -> None:
+    await conn.execute(
+        """INSERT INTO payments.order_event
+           SELECT $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5 FROM payments.order_event WHERE order_id = $1""",
+        order_id,
+        state_from,
+        state_to,
+        cause,
+        now,
+    )
+
+
+async def events(db: Database, order_id: UUID) -> list[dict[str, Any]]:
+    rows = await db.fetch(
+        "SELECT state_from, state_to, cause, at FROM payments.order_event WHERE order_id = $1 ORDER BY ordinal",
+        order_id,
+    )
+    return [dict(row) for row in rows]
+
+
+async def open_orders(db: Database, *, checked_before: datetime, limit: int) -> list[Order]:
+    """Orders without an outcome that nobody asked the provider about lately, longest waiting first."""
+    rows = await db.fetch(
+        f"""SELECT {ORDER_COLUMNS} FROM payments.pay_order
+            WHERE state IN ('created', 'pending', 'failed') AND checked_at < $1 ORDER BY checked_at LIMIT $2""",
+        checked_before,
+        limit,
+    )
+    return [_order(row) for row in rows]
+
+
+async def touch(db: Database, order_id: UUID, now: datetime) -> None:
+    await db.execute("UPDATE payments.pay_order SET checked_at = $2 WHERE id = $1", order_id, now)
+
+
+async def unsettled(db: Database, purpose: str, *, after: UUID | None, limit: int) -> list[Order]:
+    rows = await db.fetch(
+        f"""SELECT {ORDER_COLUMNS} FROM payments.pay_order
+            WHERE purpose = $1 AND settled_at IS NULL AND state IN ('paid', 'refunded', 'expired')
+              AND ($2::uuid IS NULL OR id > $2)
+            ORDER BY id LIMIT $3""",
+        purpose,
+        after,
+        limit,
+    )
+    return [_order(row) for row in rows]
+
+
+async def settle(db: Database, order_id: UUID, state: State, reference: UUID | None, now: datetime) -> None:
+    await db.execute(
+        """UPDATE payments.pay_order SET settled_at = $3, settled_ref = coalesce($4, settled_ref)
+           WHERE id = $1 AND state = $2 AND settled_at IS NULL""",
+        order_id,
+        state,
+        now,
+        reference,
+    )
+
+
+# -- refunds ----------------------------------------------------------------------------------------------------------
+
+
+async def insert_refund(
+    conn: Connection,
+    held: Order,
+    client_ref: str,
+    amount_fen: int,
+    reason: str,
+    actor: str,
+    refund_id: UUID,
+    now: datetime,
+) -> Refund:
+    row = await conn.fetchrow(
+        f"""INSERT INTO payments.refund (id, order_id, client_ref, amount_fen, reason, actor, state, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7) RETURNING {REFUND_COLUMNS}""",
+        refund_id,
+        held.id,
+        client_ref,
+        amount_fen,
+        reason,
+        actor,
+        now,
+    )
+    return _refund(row)
+
+
+async def refund_by_ref(conn: Connection, order_id: UUID, client_ref: str) -> Refund | None:
+    row = await conn.fetchrow(
+        f"SELECT {REFUND_COLUMNS} FROM payments.refund WHERE order_id = $1 AND client_ref = $2", order_id, client_ref
+    )
+    return None if row is None else _refund(row)
+
+
+async def refund(conn: Connection | Database, refund_id: UUID, *, lock: bool = False) -> Refund | None:
+    row = await conn.fetchrow(
+        f"SELECT {REFUND_COLUMNS} FROM payments.refund WHERE id = $1{' FOR UPDATE' if lock else ''}", refund_id
+    )
+    return None if row is None else _refund(row)
+
+
+async def refunds_of(db: Database, order_id: UUID) -> list[Refund]:
+    rows = await db.fetch(f"SELECT {REFUND_COLUMNS} FROM payments.refund WHERE order_id = $1 ORDER BY id", order_id)
+    return [_refund(row) for row in rows]
+
+
+async def open_refunds(db: Database, *, limit: int) -> list[Refund]:
+    """Requested refunds the provider has not confirmed taking."""
+    rows = await db.fetch(
+        f"""SELECT {REFUND_COLUMNS} FROM payments.refund
+            WHERE state = 'requested' AND provider_ref IS NULL ORDER BY id LIMIT $1""",
+        limit,
+    )
+    return [_refund(row) for row in rows]
+
+
+async def promised_fen(conn: Connection, order_id: UUID) -> int:
+    """Refunds of an order that succeeded or still may."""
+    value: int = await conn.fetchval(
+        "SELECT coalesce(sum(amount_fen), 0)::bigint FROM payments.refund WHERE order_id = $1 AND state <> 'failed'",
+        order_id,
+    )
+    return value
+
+
+async def set_refund_ref(db: Database, refund_id: UUID, provider_ref: str) -> None:
+    await db.execute("UPDATE payments.refund SET provider_ref = $2 WHERE id = $1", refund_id, provider_ref)
+
+
+async def decide_refund(conn: Connection, refund_id: UUID, to: RefundState, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE payments.refund SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'requested'",
+        refund_id,
+        to,
+        now,
+    )
+
+
+async def add_refunded(conn: Connection, order_id: UUID, amount_fen: int) -> Order:
+    row = await conn.fetchrow(
+        f"UPDATE payments.pay_order SET refunded_fen = refunded_fen + $2 WHERE id = $1 RETURNING {ORDER_COLUMNS}",
+        order_id,
+        amount_fen,
+    )
+    return _order(row)
+
+
+# -- mandates ---------------------------------------------------------------------------------------------------------
+
+
+async def insert_mandate(
+    conn: Connection | Database,
+    mandate_id: UUID,
+    org_id: UUID,
+    client_ref: str,
+    provider: str,
+    limit_fen: int,
+    now: datetime,
+) -> Mandate:
+    row = await conn.fetchrow(
+        f"""INSERT INTO payments.mandate (id, org_id, client_ref, provider, limit_fen, state, created_at)
+            VALUES ($1, $2, $3, $4, $5, 'pending', $6)
+            ON CONFLICT (org_id, client_ref) DO UPDATE SET client_ref = EXCLUDED.client_ref
+            RETURNING {MANDATE_COLUMNS}""",
+        mandate_id,
+        org_id,
+        client_ref,
+        provider,
+        limit_fen,
+        now,
+    )
+    return _mandate(row)
+
+
+async def mandate(conn: Connection | Database, mandate_id: UUID, *, lock: bool = False) -> Mandate | None:
+    row = await conn.fetchrow(
+        f"SELECT {MANDATE_COLUMNS} FROM payments.mandate WHERE id = $1{' FOR UPDATE' if lock else ''}", mandate_id
+    )
+    return None if row is None else _mandate(row)
+
+
+async def set_mandate_created(db: Database, mandate_id: UUID, provider_ref: str, redirect_url: str) -> Mandate:
+    row = await db.fetchrow(
+        f"""UPDATE payments.mandate SET provider_ref = coalesce(provider_ref, $2), redirect_url = $3
+            WHERE id = $1 RETURNING {MANDATE_COLUMNS}""",
+        mandate_id,
+        provider_ref,
+        redirect_url,
+    )
+    return _mandate(row)
+
+
+async def set_mandate_state(conn: Connection | Database, mandate_id: UUID, to: MandateState, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE payments.mandate SET state = $2, decided_at = $3 WHERE id = $1 AND state <> 'revoked'",
+        mandate_id,
+        to,
+        now,
+    )
+
+
+# -- notifications ----------------------------------------------------------------------------------------------------
+
+
+async def spend_nonce(conn: Connection, notification: Notification, now: datetime) -> bool:
+    """Claim the nonce in the caller's transaction; False when an accepted notification used it."""
+    row = await conn.fetchrow(
+        """INSERT INTO payments.notification (provider, nonce, event_id, event, subject_id, changed, received_at)
+           VALUES ($1, $2, $3, $4, $5, false, $6) ON CONFLICT DO NOTHING RETURNING nonce""",
+        notification.provider,
+        notification.nonce,
+        notification.event_id,
+        notification.event,
+        notification.subject_id,
+        now,
+    )
+    return row is not None
+
+
+async def mark_changed(conn: Connection, notification: Notification) -> None:
+    await conn.execute(
+        "UPDATE payments.notification SET changed = true WHERE provider = $1 AND nonce = $2",
+        notification.provider,
+        notification.nonce,
+    )
