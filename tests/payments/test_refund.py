@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shanhe.payments.api import AmountOutOfBounds, OrderConflict, OrderState, State
+
+
+class TestRefund:
+    async def test_of_everything_ends_the_order(self, counter):
+        order = await counter.paid()
+        await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        assert (await counter.payments.order(order.id)).state is State.PAID
+        await counter.deliver()
+        order = await counter.payments.order(order.id)
+        assert (order.state, order.refunded_fen) == (State.REFUNDED, 7_000)
+
+    async def test_in_parts_never_exceeds_what_was_paid(self, counter):
+        order = await counter.paid()
+        results = await asyncio.gather(
+            *(counter.payments.refund(order.id, 3_000, client_ref=str(n), reason="r", actor="t") for n in range(6)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(result, AmountOutOfBounds) for result in results) == 4
+        await counter.deliver()
+        order = await counter.payments.order(order.id)
+        assert (order.state, order.refunded_fen) == (State.PAID, 6_000)
+
+    async def test_repeated_is_one_refund(self, counter):
+        order = await counter.paid()
+        for _ in range(3):
+            await counter.payments.refund(order.id, 1_000, client_ref="a", reason="r", actor="t")
+        await counter.deliver()
+        assert (await counter.payments.order(order.id)).refunded_fen == 1_000
+        with pytest.raises(OrderConflict):
+            await counter.payments.refund(order.id, 1_001, client_ref="a", reason="r", actor="t")
+
+    async def test_needs_a_paid_order(self, counter):
+        order = await counter.ordered()
+        with pytest.raises(OrderState):
+            await counter.payments.refund(order.id, 1, client_ref="a", reason="r", actor="t")
+
+    async def test_is_sent_again_when_a_crash_came_between(self, counter, monkeypatch):
+        order = await counter.paid()
+
+        async def crash(order, refund):
+            raise OSError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(counter.sandbox, "refund", crash)
+            with pytest.raises(OSError, match="gone"):
+                await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.payments.sweep()
+        await counter.deliver()
+        assert (await counter.payments.order(order.id)).state is State.REFUNDED
+
+
+class TestMandate:
+    async def signed(self, counter, limit_fen=10_000):
+        mandate = await counter.payments.authorise(counter.org, client_ref="m", provider="sandbox", limit_fen=limit_fen)
+        await counter.sandbox.sign_mandate(mandate.provider_ref)
+        await counter.deliver()
+        return await counter.payments.mandate(mandate.id)
+
+    def request(self, counter, mandate, amount_fen=7_000, ref="auto"):
+        from dataclasses import replace
+
+        return replace(counter.request(amount_fen, ref), mandate_id=mandate.id)
+
+    async def test_charges_without_the_payer(self, counter):
+        mandate = await self.signed(counter)
+        order = await counter.payments.create(self.request(counter, mandate))
+        await counter.deliver()
+        assert (await counter.payments.order(order.id)).state is State.PAID
+
+    async def test_unsigned_charges_nothing(self, counter):
+        mandate = await counter.payments.authorise(counter.org, client_ref="m", provider="sandbox", limit_fen=10_000)
+        with pytest.raises(Exception, match="active mandate"):
+            await counter.payments.create(self.request(counter, mandate))
+
+    async def test_revoked_charges_nothing(self, counter):
+        mandate = await self.signed(counter)
+        await counter.payments.revoke(mandate.id)
+        with pytest.raises(Exception, match="active mandate"):
+            await counter.payments.create(self.request(counter, mandate))
+
+    async def test_charges_no_more_than_its_limit(self, counter):
+        mandate = await self.signed(counter)
+        with pytest.raises(AmountOutOfBounds):
+            await counter.payments.create(self.request(counter, mandate, 10_001))
