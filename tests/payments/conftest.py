@@ -60,5 +60,5 @@ class Counter:
 
 
 @pytest.fixture
-async def counter(db: Database) -> Counter:
-    return Counter(db)
+async def counter(database: Database) -> Counter:
+    return Counter(database)

@@ -60,8 +60,8 @@ class TestNotification:
         assert order.paid_at == counter.clock.now()
         assert [told.id for told in counter.told] == [order.id]
 
-    async def test_sent_twice_is_one_payment(self, db):
-        counter = Counter(db, Faults(copies=3))
+    async def test_sent_twice_is_one_payment(self, database):
+        counter = Counter(database, Faults(copies=3))
         order = await counter.paid()
         assert order.state is State.PAID
         assert len(counter.told) == 1
@@ -229,8 +229,8 @@ class TestDelivery:
             counter.clock.advance(days=1)
         assert attempts == 2 * 8
 
-    async def test_out_of_order_and_in_many_copies_is_still_one_payment(self, db):
-        counter = Counter(db, Faults(copies=3, reorder=True, delay_s=60))
+    async def test_out_of_order_and_in_many_copies_is_still_one_payment(self, database):
+        counter = Counter(database, Faults(copies=3, reorder=True, delay_s=60))
         order = await counter.ordered()
         await counter.sandbox.pay(order.provider_ref)
         assert await counter.deliver() == 0
