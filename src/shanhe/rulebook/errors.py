@@ -1,0 +1,106 @@
+"""What can go wrong with a rule, its file, its formula or the facts given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError
+
+
+@dataclass(frozen=True, slots=True)
+class FactProblem:
+    """One fact that can't be used: its name, and what is wrong in both languages."""
+
+    field: str
+    message: str
+    message_zh: str
+
+
+class RuleFactsInvalid(Invalid):
+    """The facts don't fit the rule; `problems` names every field, not just the first."""
+
+    def __init__(self, rule_id: str, problems: Sequence[FactProblem]) -> None:
+        self.problems = tuple(problems)
+        fields = "; ".join(f"{problem.field}: {problem.message}" for problem in self.problems)
+        fields_zh = "；".join(f"{problem.field}：{problem.message_zh}" for problem in self.problems)
+        super().__init__(
+            "rule_facts_invalid",
+            f"The facts do not fit rule {rule_id}. {fields}",
+            message_zh=f"事实不符合规则 {rule_id}。{fields_zh}",
+            hint=f"`shanhe rules schema {rule_id}` prints what the rule needs.",
+            hint_zh=f"`shanhe rules schema {rule_id}` 会列出该规则所需的事实。",
+            details={
+                "rule": rule_id,
+                "fields": {
+                    problem.field: {"en": problem.message, "zh": problem.message_zh} for problem in self.problems
+                },
+            },
+        )
+
+
+class RuleNotFound(NotFound):
+    def __init__(self, rule_id: str) -> None:
+        super().__init__(
+            "rule_not_found",
+            f"There is no rule {rule_id!r}.",
+            message_zh=f"没有规则 {rule_id!r}。",
+            hint="`shanhe rules list` shows every rule.",
+            hint_zh="`shanhe rules list` 会列出全部规则。",
+        )
+
+
+class RuleNotInForce(NotFound):
+    """Nothing of the rule was in force on the event date, as far as was known on the knowledge date."""
+
+    def __init__(self, rule_id: str, what: str, on: object, known: object) -> None:
+        super().__init__(
+            "rule_not_in_force",
+            f"{what} of rule {rule_id} has no version in force on {on} known by {known or 'now'}.",
+            message_zh=f"规则 {rule_id} 的 {what} 在 {on} 没有（截至 {known or '现在'} 已公布的）有效版本。",
+            hint="Choose a later event date, or a later knowledge date.",
+            hint_zh="请选择更晚的事件日期或知悉日期。",
+        )
+
+
+class ParameterNotFound(NotFound):
+    def __init__(self, rule_id: str, name: str, names: Sequence[str]) -> None:
+        known = ", ".join(names)
+        super().__init__(
+            "rule_parameter_not_found",
+            f"Rule {rule_id} has no parameter {name!r}.",
+            message_zh=f"规则 {rule_id} 没有参数 {name!r}。",
+            hint=f"It has: {known}.",
+            hint_zh=f"它的参数有：{known}。",
+        )
+
+
+class RuleFileInvalid(ShanheError, ValueError):
+    """A rule file or an amendment breaks the format; nothing of it is loaded."""
+
+    def __init__(self, where: str, problem: str, problem_zh: str) -> None:
+        self.where = where
+        super().__init__(
+            "rule_file_invalid",
+            f"{where}: {problem}",
+            message_zh=f"{where}：{problem_zh}",
+            status=422,
+            hint="Correct the rule and run `shanhe rules check`.",
+            hint_zh="请改正后运行 `shanhe rules check`。",
+        )
+
+
+class FormulaInvalid(ShanheError, ValueError):
+    """An expression is outside the language, does not type, or can't be proved safe."""
+
+    def __init__(self, source: str, problem: str, problem_zh: str) -> None:
+        self.source = source
+        self.problem = problem
+        super().__init__(
+            "rule_formula_invalid",
+            f"The expression `{source[:120]}` is refused: {problem}",
+            message_zh=f"表达式 `{source[:120]}` 被拒绝：{problem_zh}",
+            status=422,
+            hint="The language is described in docs/rulebook.md.",
+            hint_zh="语言说明见 docs/rulebook.md。",
+        )

@@ -1,0 +1,216 @@
+"""Rules as frozen data: what a file says, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from typing import Any, Literal
+
+Kind = Literal["amount", "condition", "order", "reference"]
+Rounding = Literal["half_even", "half_up", "floor", "ceiling", "truncate"]
+FactType = Literal["number", "date", "bool", "enum", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text in both languages."""
+
+    zh: str
+    en: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"zh": self.zh, "en": self.en}
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One band of a schedule, in raw units; `upper` None means without end."""
+
+    lower: int
+    upper: int | None
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatedValue:
+    """A value in force from a day on, announced on a day, with where it comes from.
+
+    `value` holds raw units: an integer, a `Fraction`, a bool, a date, a tuple of strings or integers, a (nested) mapping, or a
+    tuple of `Band`.
+    """
+
+    since: date
+    announced: date
+    value: Any
+    origin: Literal["given", "assumed"]
+    reason: Text | None
+    article: str
+    amendment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`type` is value | bands | table | list; `unit` names a unit of `units.UNITS`; `edge_unit` is that of band edges."""
+
+    name: str
+    title: Text
+    type: str
+    unit: str
+    edge_unit: str
+    closed: Literal["left", "right"]
+    versions: tuple[DatedValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A declared input: its type, its unit and its range (raw units, inclusive; dates as ordinals)."""
+
+    name: str
+    title: Text
+    type: FactType
+    unit: str
+    lo: int
+    hi: int
+    values: tuple[str, ...] = ()
+    max_items: int = 0
+    default: int | str | bool | None = None
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    title: Text
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A result: rounded once, by `rounding`, to whole `unit`s. `type` is number, date, bool or list."""
+
+    name: str
+    title: Text
+    expression: str
+    type: str
+    unit: str
+    rounding: Rounding
+    lo: int | None = None
+    hi: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    since: date
+    announced: date
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    amount: str | None
+    article: str
+    amendment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    name: str
+    on: date
+    known: date | None
+    facts: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A whole rule with every version of everything in it."""
+
+    id: str
+    kind: Kind
+    title: Text
+    article: str
+    department: Text
+    event: str
+    event_title: Text
+    review: date
+    facts: tuple[Fact, ...]
+    parameters: tuple[Parameter, ...]
+    formulas: tuple[Formula, ...]
+    examples: tuple[Example, ...]
+    note: Text | None = None
+    content_hash: str = ""
+
+    def parameter(self, name: str) -> Parameter | None:
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAmendment:
+    """A change decided by governance, in the form of the file: dated rows to add.
+
+    `content` holds any of `parameters: {name: [dated values]}`, `formula: [dated formulas]`, `examples: [...]` and
+    `review`; nothing already there can be changed, only succeeded.
+    """
+
+    id: str
+    rule_id: str
+    content: Mapping[str, Any]
+    decided_by: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a rule says about facts on a day.
+
+    `outputs` holds whole units (dates as `date`, conditions as `bool`); `exact` the numbers before rounding, for shares
+    whose integers come from another place; `amount` is the rule's main output; `version` the content hash of what was in force.
+    """
+
+    rule_id: str
+    outputs: dict[str, Any]
+    exact: dict[str, Fraction]
+    amount: Any
+    unit: str
+    version: str
+    article: str
+    trace: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFinding:
+    rule_id: str
+    check: str
+    ok: bool
+    message: str
+    message_zh: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule_id,
+            "check": self.check,
+            "ok": self.ok,
+            "message": self.message,
+            "message_zh": self.message_zh,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Every proof and example that was run; `ok` only when none failed."""
+
+    findings: tuple[CheckFinding, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+    def failed(self) -> tuple[CheckFinding, ...]:
+        return tuple(finding for finding in self.findings if not finding.ok)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "checks": len(self.findings),
+            "failed": [finding.to_dict() for finding in self.failed()],
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
