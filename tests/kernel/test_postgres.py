@@ -1,0 +1,137 @@
+"""The launcher of the embedded PostgreSQL, against the real binaries."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from shanhe.kernel.errors import Unavailable
+from shanhe.kernel.postgres import SOCKET_PATH_MAX_BYTES, EmbeddedPostgres
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from shanhe.kernel.postgres import EmbeddedPostgres
+server = EmbeddedPostgres(Path(sys.argv[1]), die_with_parent=sys.argv[2] == "die")
+server.start()
+print(server.pid, flush=True)
+time.sleep(60)
+"""
+
+
+async def ask(dsn: str, query: str) -> object:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def until_gone(pid: int) -> bool:
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    opened = EmbeddedPostgres(tmp_path / "pg")
+    yield opened
+    opened.stop()
+
+
+def start_elsewhere(server: EmbeddedPostgres, mode: str) -> int:
+    """Start the server from another process, kill that with -9, return the server's pid."""
+    parent = subprocess.Popen([sys.executable, "-c", STARTER, server.data_dir, mode], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    return pid
+
+
+class TestEmbeddedPostgres:
+    async def test_serves_utf8_with_the_builtin_locale_and_no_tcp(self, server: EmbeddedPostgres) -> None:
+        dsn = server.start()
+        assert await ask(dsn, "SELECT current_database()") == "shanhe"
+        assert await ask(dsn, "SELECT datlocprovider::text FROM pg_database WHERE datname = 'shanhe'") == "b"
+        assert await ask(dsn, "SELECT '山河' ~ '^\\w+$'") is True
+        assert await ask(dsn, "SHOW listen_addresses") == ""
+        assert await ask(dsn, "SHOW fsync") == "on"
+
+    async def test_keeps_everything_private_and_needs_the_password(self, server: EmbeddedPostgres) -> None:
+        dsn = server.start()
+        for folder in (server.data_dir, server.cluster, server.socket_dir):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((server.data_dir / "password").stat().st_mode) == 0o600
+        user, _, rest = dsn.partition("@")
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await ask(f"{user.rpartition(':')[0]}:wrong@{rest}", "SELECT 1")
+
+    async def test_second_start_finds_the_data(self, server: EmbeddedPostgres) -> None:
+        connection = await asyncpg.connect(server.start())
+        await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        await connection.close()
+        server.stop()
+        assert not server.is_running
+        again = EmbeddedPostgres(server.data_dir)
+        try:
+            assert await ask(again.start(), "SELECT answer FROM kept") == 42
+        finally:
+            again.stop()
+
+    async def test_recovers_after_kill_9(self, server: EmbeddedPostgres) -> None:
+        server.start()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        await asyncio.sleep(0.05)
+        assert await ask(server.start(), "SELECT 1") == 1
+
+    async def test_overcomes_a_pid_file_whose_pid_is_another_process(self, server: EmbeddedPostgres) -> None:
+        server.start()
+        server.stop()
+        lines = [str(os.getpid()), str(server.cluster), "1", "5432", "/tmp", "", "1 2", "ready"]
+        (server.cluster / "postmaster.pid").write_text("\n".join(lines))
+        assert not server.is_running
+        assert await ask(server.start(), "SELECT 1") == 1
+
+    async def test_adopts_the_server_of_a_killed_parent(self, server: EmbeddedPostgres) -> None:
+        pid = start_elsewhere(server, "stay")
+        assert await ask(server.start(), "SELECT 1") == 1
+        assert server.pid == pid
+        server.stop()
+        assert await until_gone(pid)
+
+    async def test_dies_with_its_parent(self, server: EmbeddedPostgres) -> None:
+        pid = start_elsewhere(server, "die")
+        assert await until_gone(pid)
+        assert await ask(server.start(), "SELECT 1") == 1
+
+    async def test_deep_folder_gets_a_short_socket(self, tmp_path: Path) -> None:
+        server = EmbeddedPostgres(tmp_path / ("deep" * 30) / "pg")
+        try:
+            dsn = server.start()
+            assert len(os.fsencode(server.socket_dir)) < SOCKET_PATH_MAX_BYTES
+            assert stat.S_IMODE(server.socket_dir.stat().st_mode) == 0o700
+            assert await ask(dsn, "SELECT 1") == 1
+        finally:
+            server.stop()
+            server.socket_dir.rmdir()
+
+    async def test_says_what_the_log_says_when_it_cannot_start(self, tmp_path: Path) -> None:
+        server = EmbeddedPostgres(tmp_path / "pg", settings={"shared_buffers": "nonsense"})
+        with pytest.raises(Unavailable, match="shared_buffers"):
+            server.start()
