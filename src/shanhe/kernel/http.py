@@ -1,0 +1,238 @@
+"""HTTP manners shared by every route that FastAPI serves: errors, limits, request ids, headers, language.
+
+Pure ASGI middleware, no BaseHTTPMiddleware: responses stream through untouched. The gateway's `/v1` has manners of
+its own and does not pass here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError, TooMany, Unavailable
+from shanhe.kernel.ids import new_id
+
+BODY_MAX_BYTES = 1024 * 1024
+BODY_CHUNK_LIMIT_S = 15.0
+BODY_TOTAL_LIMIT_S = 60.0
+REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+LANGUAGES = ("zh-CN", "en")
+LANGUAGE_COOKIE = "shanhe_lang"
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cross-origin-opener-policy": "same-origin",
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'",
+}
+
+log = structlog.get_logger(__name__)
+ErrorPage = Callable[[Request, ShanheError], Awaitable[Response] | Response]
+
+
+class BodyTooLarge(ShanheError):
+    default_status = 413
+
+
+class BodyTooSlow(ShanheError):
+    default_status = 408
+
+
+def language(request: Request) -> str:
+    """`zh-CN` or `en`: the cookie a person chose, else the browser's wish, else Chinese."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    if chosen in LANGUAGES:
+        return chosen
+    return accepted_language(request.headers.get("accept-language", ""))
+
+
+def accepted_language(header: str) -> str:
+    """The better of our two languages for an Accept-Language header."""
+    best, weight = LANGUAGES[0], -1.0
+    for part in header[:200].split(","):
+        tag, _, quality = part.strip().partition(";")
+        short = tag.strip().lower()[:2]
+        match = re.fullmatch(r"\s*q=(\d(?:\.\d{1,3})?)\s*", quality)
+        value = float(match.group(1)) if match else 1.0
+        if short in ("zh", "en") and value > weight:
+            best, weight = ("zh-CN" if short == "zh" else "en"), value
+    return best
+
+
+def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
+    """Give `app` our error shape. `error_page` renders errors for browsers; JSON for everybody else."""
+
+    async def answer(request: Request, error: ShanheError) -> Response:
+        if error_page is not None and _wants_page(request):
+            shown = error_page(request, error)
+            return shown if isinstance(shown, Response) else await shown
+        return error_response(error, language(request))
+
+    @app.exception_handler(ShanheError)
+    async def ours(request: Request, error: ShanheError) -> Response:
+        return await answer(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        places = [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()[:20]]
+        return await answer(
+            request,
+            Invalid(
+                "invalid_request",
+                "The request does not have the expected form.",
+                message_zh="请求的格式不正确。",
+                details={"fields": places},
+            ),
+        )
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> Response:
+        return await answer(request, _translated(error))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error", path=request.url.path, error=type(error).__name__, exc_info=error)
+        return await answer(
+            request,
+            ShanheError(
+                "internal_error",
+                "Something went wrong on our side; nothing was charged for it.",
+                message_zh="系统内部出错，本次不计费。",
+                status=500,
+                hint="Try again; if it stays, send the request id to the operator.",
+                hint_zh="请重试；若仍失败，请将请求编号告知运营方。",
+            ),
+        )
+
+
+def error_response(error: ShanheError, wanted: str = "en") -> JSONResponse:
+    """The JSON answer for an error, with `retry-after` where waiting helps."""
+    headers = {"retry-after": str(error.retry_after_s)} if isinstance(error, TooMany | Unavailable) else {}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(error.to_dict(wanted), status_code=error.status, headers=headers)
+
+
+def _wants_page(request: Request) -> bool:
+    accept = request.headers.get("accept", "")
+    return "text/html" in accept and not request.url.path.startswith("/api/")
+
+
+def _translated(error: HTTPException) -> ShanheError:
+    if error.status_code == 404:
+        return NotFound("not_found", "There is nothing at this address.", message_zh="此地址没有内容。")
+    if error.status_code == 405:
+        return ShanheError(
+            "method_not_allowed",
+            "This address does not take this method.",
+            message_zh="此地址不支持该请求方法。",
+            status=405,
+        )
+    return ShanheError("http_error", str(error.detail), status=error.status_code)
+
+
+class Manners:
+    """ASGI middleware: request id, log context, body size and time, security headers."""
+
+    def __init__(self, app: ASGIApp, *, body_max_bytes: int = BODY_MAX_BYTES, secure: bool = False) -> None:
+        self._app = app
+        self._body_max_bytes = body_max_bytes
+        self._headers = dict(SECURITY_HEADERS)
+        if secure:
+            self._headers["strict-transport-security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = False
+
+        async def polite(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, _Bounded(receive, self._body_max_bytes), polite)
+        except (BodyTooLarge, BodyTooSlow) as error:
+            if started:
+                raise
+            response = error_response(error)
+            response.headers["connection"] = "close"
+            await response(scope, receive, polite)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+class _Bounded:
+    """A `receive` that refuses bodies that are too large or come too slowly."""
+
+    def __init__(self, receive: Receive, max_bytes: int) -> None:
+        self._receive = receive
+        self._left = max_bytes
+        self._max = max_bytes
+        self._deadline: float | None = None
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        if self._complete:
+            return await self._receive()  # waiting for a disconnect may take as long as it takes
+        loop = asyncio.get_running_loop()
+        if self._deadline is None:
+            self._deadline = loop.time() + BODY_TOTAL_LIMIT_S
+        try:
+            async with asyncio.timeout_at(min(self._deadline, loop.time() + BODY_CHUNK_LIMIT_S)):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow(
+                "body_too_slow", "The request body came too slowly.", message_zh="请求内容传输过慢。"
+            ) from None
+        if message["type"] == "http.request":
+            self._complete = not message.get("more_body", False)
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise BodyTooLarge(
+                    "body_too_large",
+                    f"The request body is larger than {self._max:,} bytes.",
+                    message_zh=f"请求内容超过 {self._max:,} 字节。",
+                )
+        return message
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text = bytes(value).decode("latin-1")
+            if REQUEST_ID.match(text):
+                return text
+    return str(new_id())
+
+
+def bearer(request: Request) -> str | None:
+    """The token of an `Authorization: Bearer` header, None without one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def client_info(request: Request) -> dict[str, Any]:
+    """What may be kept about a client in an audit row: path and method, no address."""
+    return {"method": request.method, "path": request.url.path}

@@ -1,0 +1,176 @@
+"""Work that happens later or again and again, on a PostgreSQL queue (pgqueuer).
+
+Two kinds: `every` repeats on a cron expression (six fields: the sixth is seconds) on exactly one process of the city,
+`on` handles what `enqueue` asked for, once, with bounded retries. The library owns its tables, in the schema `queue`.
+Modules say what they want done; the composition root registers it, and one process runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+import structlog
+
+from shanhe.kernel.db import Database
+
+if TYPE_CHECKING:
+    from pgqueuer import PgQueuer
+    from pgqueuer.queries import Queries
+
+SCHEMA = "queue"
+ATTEMPTS_MAX = 8
+CONCURRENT_MAX = 16
+BATCH = 8
+DRAIN_LIMIT_S = 20.0
+RESTART_WAIT_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+Repeat = Callable[[], Awaitable[object]]
+Handle = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Periodic:
+    name: str
+    cron: str
+    run: Repeat
+
+
+class Jobs:
+    """The queue of one city; every process may enqueue, the jobs process also runs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._periodic: list[Periodic] = []
+        self._handlers: dict[str, Handle] = {}
+
+    def every(self, name: str, cron: str, run: Repeat) -> None:
+        """Repeat `run` on `cron` (`"*/5 * * * *"`, or with seconds `"* * * * * */10"`), never twice at a time."""
+        self._periodic.append(Periodic(name, cron, run))
+
+    def on(self, name: str, handle: Handle) -> None:
+        """Handle jobs called `name`; the handler gets the payload and must be idempotent."""
+        if name in self._handlers:
+            raise ValueError(f"job {name} has a handler already")
+        self._handlers[name] = handle
+
+    def periodic(self) -> list[Periodic]:
+        return list(self._periodic)
+
+    async def install(self) -> None:
+        """Create or upgrade the queue's tables; safe to call from several processes."""
+        connection = await asyncpg.connect(self._db.dsn)
+        try:
+            await connection.execute("SELECT pg_advisory_lock(hashtext($1))", SCHEMA)
+            queries = _queries(connection)
+            if await queries.schema_is_installed():
+                await queries.upgrade()
+            else:
+                await queries.install()
+        finally:
+            await connection.close()  # which also gives the lock back
+
+    async def enqueue(
+        self,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        delay_s: float = 0,
+        connection: Any = None,
+    ) -> bool:
+        """Ask for a job; False when one with the same `key` waits already. With `connection`: in its transaction."""
+        queries = _queries(connection if connection is not None else self._db.pool)
+        ids = await queries.enqueue(
+            name,
+            msgspec.json.encode(payload),
+            execute_after=timedelta(seconds=delay_s),
+            dedupe_key=key,
+            on_conflict="skip",
+        )
+        return ids[0] is not None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then let running jobs finish; a lost database is waited for."""
+        await self.install()
+        while not stop.is_set():
+            try:
+                await self._run_once(stop)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("jobs lost the database; trying again", error=str(error))
+                await asyncio.sleep(RESTART_WAIT_S)
+
+    async def _run_once(self, stop: asyncio.Event) -> None:
+        from pgqueuer import PgQueuer
+        from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+
+        driver = AsyncpgPoolDriver(self._db.pool)
+        queuer = PgQueuer(driver, queries=_queries(self._db.pool, driver))
+        self._register(queuer)
+
+        async def relay() -> None:
+            await stop.wait()
+            queuer.shutdown.set()
+
+        watcher = asyncio.create_task(relay())
+        try:
+            await queuer.run(
+                dequeue_timeout=timedelta(seconds=10), batch_size=BATCH, max_concurrent_tasks=CONCURRENT_MAX
+            )
+        finally:
+            watcher.cancel()
+
+    def _register(self, queuer: PgQueuer) -> None:
+        from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor
+        from pgqueuer.domain.models import Job, Schedule
+
+        def retrying(parameters: Any) -> Any:
+            return DatabaseRetryEntrypointExecutor(parameters, max_attempts=ATTEMPTS_MAX)
+
+        for name, handle in self._handlers.items():
+
+            async def entry(job: Job, handle: Handle = handle) -> None:
+                await handle(msgspec.json.decode(job.payload or b"{}"))
+
+            queuer.entrypoint(name, executor_factory=retrying, accepts_context=False)(entry)
+        for item in self._periodic:
+
+            async def tick(_: Schedule, item: Periodic = item) -> None:
+                await self.run_periodic(item)
+
+            queuer.schedule(item.name, item.cron, clean_old=True, accepts_context=False)(tick)
+
+    async def run_periodic(self, item: Periodic) -> None:
+        """Run one repetition now; a failure is logged and left to the next one."""
+        try:
+            result = await item.run()
+        except Exception:
+            log.exception("periodic job failed", job=item.name)
+        else:
+            if result:
+                log.info("periodic job", job=item.name, result=str(result)[:200])
+
+
+def _queries(target: Any, driver: Any = None) -> Queries:
+    from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
+    from pgqueuer.adapters.persistence import qb
+    from pgqueuer.domain.settings import DBSettings
+    from pgqueuer.domain.types import Channel
+    from pgqueuer.queries import Queries
+
+    settings = DBSettings(db_schema=SCHEMA, channel=Channel("shanhe_queue"))
+    if driver is None:
+        driver = AsyncpgPoolDriver(target) if isinstance(target, asyncpg.Pool) else AsyncpgDriver(target)
+    return Queries(
+        driver,
+        qbe=qb.QueryBuilderEnvironment(settings=settings),
+        qbq=qb.QueryQueueBuilder(settings=settings),
+        qbs=qb.QuerySchedulerBuilder(settings=settings),
+    )

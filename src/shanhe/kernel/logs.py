@@ -1,0 +1,65 @@
+"""Structured logs. Never prompts, answers, keys or personal data: a filter drops the fields that would carry them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+FORBIDDEN_FIELDS = frozenset(
+    ("prompt", "messages", "content", "answer", "input", "token", "api_key", "authorization", "password", "secret",
+     "cookie", "email", "phone", "name_plain", "body", "dsn")
+)  # fmt: skip
+VALUE_CHARS_MAX = 2_000
+NOISY = ("asyncio", "httpx", "httpcore", "pgqueuer", "uvicorn.access")
+
+
+def configure(level: str = "info", *, as_json: bool = False, worker: str = "") -> None:
+    """Send structlog and the standard library's logging to stderr in one form; once a process."""
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        scrub,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    formatting: list[Any] = (
+        [*shared, renderer] if not as_json else [*shared, structlog.processors.format_exc_info, renderer]
+    )
+    structlog.configure(
+        processors=formatting,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    if worker:
+        structlog.contextvars.bind_contextvars(worker=worker)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer,
+        ])
+    )  # fmt: skip
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def scrub(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop fields that must not be logged and cut what is too long."""
+    for name in FORBIDDEN_FIELDS & event.keys():
+        event[name] = "[not logged]"
+    for name, value in event.items():
+        if isinstance(value, str) and len(value) > VALUE_CHARS_MAX and name != "exception":
+            event[name] = value[:VALUE_CHARS_MAX] + "…"
+    return event

