@@ -157,7 +157,7 @@ def _own_variables() -> frozenset[str]:
 
 
 def _parse(item: Field[Any], text: str) -> Any:
-    parsers: dict[type, Callable[[str], Any]] = {bool: _flag, int: int, Path: Path}
+    parsers: dict[type, Callable[[str], Any]] = {bool: _flag, int: int, type(Path()): Path}
     parser = parsers.get(type(item.default), str)
     try:
         return parser(text)
