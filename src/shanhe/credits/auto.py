@@ -1,0 +1,228 @@
+"""Automatic top-up: one purchase for a dip of the balance, never two, within a monthly cap.
+
+A dip is over when a top-up has been posted: the rule demands that one top-up lifts an empty balance to the threshold.
+A balance is only believed when the rule's epoch, read before the balance, still holds under the rule's lock; a purchase
+that began or ended in between has moved the epoch on, so a stale balance never buys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from shanhe.credits import messages, policy, rule_store, store, windows
+from shanhe.credits.errors import NoAutoTopUp, PurchaseClosed, ValueOutOfBounds
+from shanhe.credits.model import AutoTopUp, Purchase, Source
+from shanhe.credits.purchases import VALUE_LIMIT_FEN, Purchases
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.payments.api import MandateState, Payments, UnknownPayment
+from shanhe.rulebook.api import Rulebook
+
+CHECK_AGE_S = 5
+RESUME_AGE_S = 60
+RULES_PER_TICK = 100
+THRESHOLD_LIMIT_MICRO = 10**15
+
+log = structlog.get_logger(__name__)
+
+
+class AutoTopUps:
+    """The rules of organisations and what they trigger."""
+
+    def __init__(
+        self, db: Database, clock: Clock, *, rulebook: Rulebook, payments: Payments, purchases: Purchases
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._rulebook = rulebook
+        self._payments = payments
+        self._purchases = purchases
+
+    # -- the rule -----------------------------------------------------------------------------------------------------
+
+    async def save(
+        self,
+        org_id: UUID,
+        *,
+        threshold_micro: int,
+        value_fen: int,
+        monthly_cap_fen: int,
+        actor: str,
+        provider: str = "sandbox",
+        enabled: bool = True,
+    ) -> AutoTopUp:
+        """Set the rule. `mandate_url` is where the payer permits charges when `mandate_state` is pending.
+
+        Raises ValueOutOfBounds; Invalid when one top-up would not lift an empty balance to the threshold, or when the
+        cap is below one top-up.
+        """
+        self._check(threshold_micro, value_fen, monthly_cap_fen)
+        mandate_id = await self._mandate(org_id, provider, value_fen)
+        wanted = AutoTopUp(
+            org_id,
+            threshold_micro,
+            value_fen,
+            monthly_cap_fen,
+            provider,
+            mandate_id,
+            enabled,
+            0,
+            None,
+            0,
+            None,
+            actor,
+        )
+        return await self._shown(await rule_store.save_auto(self._db, wanted, self._clock.now()))
+
+    async def get(self, org_id: UUID) -> AutoTopUp:
+        rule = await rule_store.auto(self._db, org_id)
+        if rule is None:
+            raise NoAutoTopUp
+        return await self._shown(rule)
+
+    async def disable(self, org_id: UUID) -> AutoTopUp:
+        """Switch the rule off and withdraw its mandate; a purchase under way still ends properly."""
+        rule = await rule_store.disable_auto(self._db, org_id, self._clock.now())
+        if rule is None:
+            raise NoAutoTopUp
+        await self._payments.revoke(rule.mandate_id)
+        return await self._shown(rule)
+
+    def _check(self, threshold_micro: int, value_fen: int, monthly_cap_fen: int) -> None:
+        if not 0 < threshold_micro <= THRESHOLD_LIMIT_MICRO:
+            raise ValueOutOfBounds(1, THRESHOLD_LIMIT_MICRO, "µ")
+        for fen in (value_fen, monthly_cap_fen):
+            if not 0 < fen <= VALUE_LIMIT_FEN:
+                raise ValueOutOfBounds(1, VALUE_LIMIT_FEN, "fen")
+        if policy.quantity_micro(self._rulebook, value_fen, on=self._clock.today()) < threshold_micro:
+            raise Invalid(
+                "amount_below_threshold",
+                "One top-up must be at least the threshold, or it would not lift the balance above it.",
+                message_zh="每次充值额不得低于阈值，否则充值后余额仍低于阈值。",
+                hint="Raise the amount or lower the threshold.",
+                hint_zh="请提高充值额或降低阈值。",
+            )
+        if monthly_cap_fen < value_fen:
+            raise Invalid(
+                "cap_below_amount",
+                "The monthly cap is below one top-up, so nothing would ever be bought.",
+                message_zh="每月上限低于单次充值额，将无法充值。",
+                hint="Raise the cap or lower the amount.",
+                hint_zh="请提高上限或降低单次金额。",
+            )
+
+    async def _mandate(self, org_id: UUID, provider: str, value_fen: int) -> UUID:
+        """The mandate in use if it still covers the amount, else a new one to be signed."""
+        rule = await rule_store.auto(self._db, org_id)
+        if rule is not None and rule.provider == provider:
+            mandate = await self._payments.mandate(rule.mandate_id)
+            if mandate.state is not MandateState.REVOKED and mandate.limit_fen == value_fen:
+                return mandate.id
+            await self._payments.revoke(mandate.id)
+        mandate = await self._payments.authorise(
+            org_id, client_ref=f"auto-{new_id()}", provider=provider, limit_fen=value_fen
+        )
+        return mandate.id
+
+    async def _shown(self, rule: AutoTopUp) -> AutoTopUp:
+        mandate = await self._payments.mandate(rule.mandate_id)
+        return replace(rule, mandate_state=mandate.state, mandate_url=mandate.redirect_url)
+
+    # -- what it triggers ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Look at the balances of organisations with a rule, longest unchecked first; purchases begun or continued."""
+        now = self._clock.now()
+        begun = 0
+        due = await rule_store.due_autos(
+            self._db, now=now, checked_before=now - timedelta(seconds=CHECK_AGE_S), limit=RULES_PER_TICK
+        )
+        for rule in due:
+            begun += await self._safely(rule)
+        return begun + await self._resume()
+
+    async def low_balance(self, org_id: UUID) -> bool:
+        """Look at one organisation now, as when the gateway saw its balance run low; whether a purchase began."""
+        rule = await rule_store.auto(self._db, org_id)
+        return rule is not None and await self._safely(rule)
+
+    async def _safely(self, rule: AutoTopUp) -> bool:
+        try:
+            return await self.check(rule)
+        except ShanheError as error:  # one organisation's trouble (frozen, provider away) is not the others'
+            log.warning("automatic top-up was not possible", organisation=str(rule.org_id), error=error.code)
+            return False
+
+    async def check(self, rule: AutoTopUp) -> bool:
+        """Buy once if the balance is below the threshold. `rule` must be read before: its epoch guards the balance."""
+        now = self._clock.now()
+        if not rule.enabled or rule.purchase_id is not None or (rule.not_before is not None and rule.not_before > now):
+            return False
+        mandate = await self._payments.mandate(rule.mandate_id)
+        if mandate.state is not MandateState.ACTIVE:
+            return False
+        wallet = await self._purchases.wallet(rule.org_id)
+        if wallet.balance_micro - wallet.held_micro >= rule.threshold_micro:
+            return False
+        payer = await self._purchases.payer(rule.org_id)
+        async with self._db.transaction() as conn:
+            held = await rule_store.auto(conn, rule.org_id, lock=True)
+            if held is None or held.epoch != rule.epoch or not held.enabled or held.purchase_id is not None:
+                return False
+            if await self._over_cap(conn, held, now):
+                return False
+            purchase = await self._purchases.reserve(
+                conn,
+                payer,
+                held.value_fen,
+                client_ref=f"auto-{held.epoch}",
+                method=held.provider,
+                actor=f"auto-top-up ({held.actor})",
+                source=Source.AUTO,
+            )
+            await rule_store.start_auto(conn, held.org_id, purchase.id)
+        await self._place(purchase, rule.mandate_id)
+        return True
+
+    async def _over_cap(self, conn: Any, rule: AutoTopUp, now: datetime) -> bool:
+        """Whether one more top-up could pass this month's cap; if so pause until the month ends and say so once."""
+        month = windows.month(now)
+        spent_fen = await store.auto_paid_fen(conn, rule.org_id, month.start, month.end)
+        if spent_fen + rule.value_fen <= rule.monthly_cap_fen:
+            return False
+        await rule_store.pause_auto(conn, rule.org_id, month.end)
+        key = f"auto-cap:{month.day.isoformat()}"
+        await rule_store.insert_notice(conn, rule.org_id, key, messages.auto_capped(rule), now)
+        return True
+
+    async def _place(self, purchase: Purchase, mandate_id: UUID) -> None:
+        try:
+            await self._purchases.place(purchase, mandate_id=mandate_id)
+        except (UnknownPayment, PurchaseClosed):  # the mandate was withdrawn, or nobody came back in time
+            await self._purchases.close(purchase)
+
+    async def _resume(self) -> int:
+        """Continue automatic purchases that a crash left without an order."""
+        resumed = 0
+        now = self._clock.now()
+        stale = await store.stale_purchases(
+            self._db, auto=True, checked_before=now - timedelta(seconds=RESUME_AGE_S), limit=RULES_PER_TICK
+        )
+        for purchase in stale:
+            await store.touch_purchase(self._db, purchase.id, now)
+            rule = await rule_store.auto(self._db, purchase.org_id)
+            if rule is None:
+                continue
+            try:
+                await self._place(purchase, rule.mandate_id)
+                resumed += 1
+            except ShanheError as error:
+                log.warning("automatic top-up was not placed", purchase=str(purchase.id), error=error.code)
+        return resumed

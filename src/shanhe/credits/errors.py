@@ -1,0 +1,106 @@
+"""What can go wrong on the way to credits."""
+
+from __future__ import annotations
+
+from shanhe.kernel.errors import Conflict, Invalid, NotFound
+
+
+class UnknownPurchase(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_purchase",
+            "There is no such purchase in this organisation.",
+            message_zh="本组织没有该购买记录。",
+            hint="List the purchases to find its number.",
+            hint_zh="请在购买记录中查找编号。",
+        )
+
+
+class UnknownQuote(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_quote",
+            "There is no such quote in this organisation, or it has run out.",
+            message_zh="本组织没有该报价，或报价已过期。",
+            hint="Ask for a new quote.",
+            hint_zh="请重新询价。",
+        )
+
+
+class QuoteChanged(Conflict):
+    """Between quote and purchase the discount left this year changed; nothing was ordered."""
+
+    def __init__(self, quoted_fen: int, now_fen: int) -> None:
+        super().__init__(
+            "quote_changed",
+            f"The price changed from {quoted_fen} to {now_fen} fen since the quote; nothing was ordered.",
+            message_zh=f"询价后应付金额由 {quoted_fen} 分变为 {now_fen} 分，未下单。",
+            hint="Ask for a new quote and decide again.",
+            hint_zh="请重新询价后再决定。",
+            details={"quoted_fen": quoted_fen, "now_fen": now_fen},
+        )
+
+
+class PurchaseConflict(Conflict):
+    def __init__(self, client_ref: str) -> None:
+        super().__init__(
+            "purchase_conflict",
+            f"The reference {client_ref!r} already belongs to a purchase with other content.",
+            message_zh=f"编号 {client_ref!r} 已用于内容不同的购买。",
+            hint="Use a new reference for a new purchase.",
+            hint_zh="新的购买请使用新的编号。",
+        )
+
+
+class PurchaseClosed(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "purchase_closed",
+            "The purchase was not paid in time and is closed.",
+            message_zh="该购买未按时支付，已关闭。",
+            hint="Buy again with a new reference.",
+            hint_zh="请使用新的编号重新购买。",
+        )
+
+
+class ValueOutOfBounds(Invalid):
+    def __init__(self, least: int, most: int, unit: str) -> None:
+        super().__init__(
+            "value_out_of_bounds",
+            f"The amount must be between {least} and {most} {unit}.",
+            message_zh=f"金额须在 {least} 至 {most}（{unit}）之间。",
+            hint="Give an integer within the bounds.",
+            hint_zh="请输入范围内的整数。",
+            details={"least": least, "most": most, "unit": unit},
+        )
+
+
+class TooManyAlerts(Conflict):
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            "too_many_alerts",
+            f"An organisation keeps at most {limit} spend alerts.",
+            message_zh=f"每个组织最多设置 {limit} 条消费提醒。",
+            hint="Delete one that is no longer needed.",
+            hint_zh="请先删除不再需要的提醒。",
+        )
+
+
+class UnknownAlert(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_alert",
+            "There is no such spend alert in this organisation.",
+            message_zh="本组织没有该消费提醒。",
+        )
+
+
+class NoAutoTopUp(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "no_auto_top_up",
+            "This organisation has no automatic top-up rule.",
+            message_zh="本组织未设置自动充值。",
+            hint="Set threshold, amount and monthly cap first.",
+            hint_zh="请先设置阈值、金额与每月上限。",
+        )

@@ -1,0 +1,17 @@
+"""What the jobs worker repeats for credits. Every step is idempotent, so several workers may run it at once."""
+
+from __future__ import annotations
+
+from shanhe.credits.service import Credits
+
+TICK_S = 5
+"""How often `tick` wants to run."""
+
+
+async def tick(credits: Credits) -> dict[str, int]:
+    """Settle what is outstanding, check spend alerts and automatic top-ups; how many of each moved."""
+    return {
+        "settled": await credits.reconcile(),
+        "alerts": await credits.alerts.run(),
+        "auto_top_ups": await credits.auto.run(),
+    }

@@ -1,0 +1,219 @@
+"""Quotes, purchases, alerts, automatic top-ups, notices. Frozen, pure; money in fen (CNY) and micro-credits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class Source(StrEnum):
+    """Who started a purchase."""
+
+    PAYER = "payer"
+    AUTO = "auto"
+    OPERATOR = "operator"
+
+
+class PurchaseState(StrEnum):
+    """open → posted | closed. `open` holds the benefit it was promised; `closed` gives it back."""
+
+    OPEN = "open"
+    POSTED = "posted"
+    CLOSED = "closed"
+
+
+class Window(StrEnum):
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True)
+class Payer:
+    """What the purchase rule must know of an organisation.
+
+    `beneficiary` is whoever shares one yearly cap (a person, or the group of a household or of commonly owned
+    organisations, R0); `categories` are the P1 grounds it fulfils today.
+    """
+
+    org_id: UUID
+    beneficiary: UUID
+    categories: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A P1 decision: list value = paid + benefit; quantity = purchased + subsidy."""
+
+    value_fen: int
+    benefit_fen: int
+    paid_fen: int
+    purchased_micro: int
+    subsidy_micro: int
+    list_price_fen: int
+    category: str
+    rule_version: str
+    trace: dict[str, Any]
+
+    @property
+    def quantity_micro(self) -> int:
+        return self.purchased_micro + self.subsidy_micro
+
+
+@dataclass(frozen=True)
+class Quote:
+    id: UUID
+    org_id: UUID
+    beneficiary: UUID
+    year: int
+    priced: Priced
+    benefit_left_fen: int
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """One way to credits, whoever started it. `order_id` is None for an operator's top-up."""
+
+    id: UUID
+    org_id: UUID
+    client_ref: str
+    source: Source
+    method: str
+    actor: str
+    reason: str
+    beneficiary: UUID
+    year: int
+    priced: Priced
+    state: PurchaseState
+    order_id: UUID | None
+    posting_id: UUID
+    created_at: datetime
+    decided_at: datetime | None
+    redirect_url: str | None = None
+    order_state: str | None = None
+
+
+@dataclass(frozen=True)
+class LotView:
+    """One lot of a wallet. `tradeable_at` None = never."""
+
+    id: UUID
+    provenance: str
+    issued_micro: int
+    remaining_micro: int
+    held_micro: int
+    expires_at: datetime | None
+    tradeable_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Wallet:
+    """An organisation's credits, with the lots in the order they burn where the ledger gives it."""
+
+    org_id: UUID
+    account_id: UUID
+    balance_micro: int
+    available_micro: int
+    held_micro: int
+    by_provenance: Mapping[str, int]
+    lots: Sequence[LotView]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Tell the organisation once per window when spending reaches `percent` of `amount_micro`."""
+
+    id: UUID
+    org_id: UUID
+    name: str
+    window: Window
+    amount_micro: int
+    percent: int
+    key_id: UUID | None
+    enabled: bool
+    created_at: datetime
+
+    @property
+    def threshold_micro(self) -> int:
+        return -(-self.amount_micro * self.percent // 100)
+
+
+@dataclass(frozen=True)
+class AutoTopUp:
+    """Buy `value_fen` at list when the balance is below `threshold_micro`, at most `monthly_cap_fen` a month."""
+
+    org_id: UUID
+    threshold_micro: int
+    value_fen: int
+    monthly_cap_fen: int
+    provider: str
+    mandate_id: UUID
+    enabled: bool
+    epoch: int
+    purchase_id: UUID | None
+    failures: int
+    not_before: datetime | None
+    actor: str
+    mandate_state: str = ""
+    mandate_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to an organisation, written once per `dedupe_key`, in both languages."""
+
+    id: UUID
+    org_id: UUID
+    kind: str
+    title_zh: str
+    title_en: str
+    body_zh: str
+    body_en: str
+    link: str
+    created_at: datetime
+    read_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """The words of a notice before it is stored."""
+
+    kind: str
+    title_zh: str
+    title_en: str
+    body_zh: str
+    body_en: str
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class PriceChange:
+    """Prices of one model in micro-credits per million tokens, by usage bucket, from a date on."""
+
+    model: str
+    valid_from: date
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Affected:
+    """An organisation whose keys may call a model."""
+
+    org_id: UUID
+    keys: tuple[str, ...]
+
+
+PayerOf = Callable[[UUID], Awaitable[Payer]]
+"""Facts of an organisation for the purchase rule, from identity; raises when it is frozen or unknown."""
+SpentBy = Callable[[UUID, UUID | None, datetime, datetime], Awaitable[int]]
+"""Micro-credits an organisation (or one of its keys) spent in [start, end)."""
+AffectedBy = Callable[[str], Awaitable[Sequence[Affected]]]
+"""Organisations whose keys may call a model."""

@@ -1,0 +1,62 @@
+"""Credits as one door: purchases, automatic top-ups, alerts, and the receipt of a top-up."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from shanhe.credits import booking
+from shanhe.credits.alerts import Alerts
+from shanhe.credits.auto import AutoTopUps
+from shanhe.credits.model import AffectedBy, PayerOf, SpentBy
+from shanhe.credits.purchases import Purchases
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.ledger.api import Ledger
+from shanhe.payments.api import Payments
+from shanhe.rulebook.api import Rulebook
+
+
+class Credits(Purchases):
+    """Purchases themselves, with `auto` (automatic top-up) and `alerts` (spend alerts, price notices, notices).
+
+    `payer`, `spent` and `affected` are what credits must know from identity and usage; the composition root passes them.
+    Subscribes to paid orders at `payments`.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        payments: Payments,
+        payer: PayerOf,
+        spent: SpentBy,
+        affected: AffectedBy,
+    ) -> None:
+        super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, payer=payer)
+        self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, purchases=self)
+        self.alerts = Alerts(db, clock, spent=spent, affected=affected)
+
+    async def receipt(self, org_id: UUID, purchase_id: UUID) -> dict[str, Any]:
+        """The document of a top-up: facts → decision (trace) → payment → posting, amounts as integers with their unit."""
+        purchase = await self.get(org_id, purchase_id)
+        payment: dict[str, Any] | None = None
+        if purchase.order_id is not None and purchase.order_state is not None:
+            order = await self._payments.order(purchase.order_id)
+            payment = {
+                "order_id": str(order.id),
+                "provider": order.provider,
+                "provider_ref": order.provider_ref,
+                "state": order.state,
+                "paid_at": order.paid_at,
+                "refunded_fen": order.refunded_fen,
+                "history": await self._payments.history(order.id),
+            }
+        return {
+            "purchase": purchase,
+            "payment": payment,
+            "posting": await booking.posted(self._ledger, purchase),
+        }
