@@ -1,0 +1,147 @@
+"""From a raw request to a reservation: who calls, what it may cost at most, and whether that is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from shanhe.gateway.errors import CallError, invalid
+from shanhe.gateway.estimate import output_default, prompt_bound
+from shanhe.gateway.http import Client
+from shanhe.gateway.model import Admission
+from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded
+
+if TYPE_CHECKING:
+    from shanhe.compute.api import Compute, ModelInfo
+    from shanhe.gateway.faces.base import Parsed
+    from shanhe.gateway.pipeline import Call
+    from shanhe.gateway.terms import PriceList
+    from shanhe.identity.api import Caller, Identity
+
+MODEL_NAME_MAX: Final = 128
+CALL_TTL_S: Final = 1800
+"""A call's reservation lapses after this; the same bound ends the longest stream."""
+MISSING_KEY: Final = "No API key given. Send it as `Authorization: Bearer sk-sh-…` (or `x-api-key`)."
+
+
+def token_of(client: Client) -> str:
+    """The API key of a request; CallError 401 without one."""
+    value = client.header(b"authorization")
+    if value is not None:
+        scheme, _, token = value.partition(b" ")
+        if token and scheme.lower() == b"bearer":
+            return token.strip().decode("latin-1")
+    value = client.header(b"x-api-key")
+    if value:
+        return value.decode("latin-1")
+    raise CallError(401, "invalid_api_key", MISSING_KEY)
+
+
+class Admitter:
+    """Authenticates, prices and reserves."""
+
+    def __init__(self, identity: Identity, compute: Compute, ledger: Ledger, prices: PriceList, clock: Clock) -> None:
+        self._identity = identity
+        self._compute = compute
+        self._ledger = ledger
+        self._prices = prices
+        self._clock = clock
+        self._wallets: dict[UUID, UUID] = {}
+
+    async def authenticate(self, client: Client) -> Caller:
+        """The caller behind the request's key; typed 401/403 otherwise."""
+        token = token_of(client)
+        return self._identity.caller_cached(token) or await self._identity.caller(token)
+
+    async def admit(self, call: Call, client: Client, body: bytes) -> None:
+        """Fill the call in and reserve its largest price; CallError or ShanheError when it can't run."""
+        caller = call.caller = await self.authenticate(client)
+        parsed = call.parsed = call.face.parse(body)
+        model = self.model(caller, parsed.model)
+        admission = call.admission = self._admission(parsed, model)
+        payer = self._wallets.get(caller.org_id) or await self._wallet(caller.org_id)
+        limits = self._limits(caller, admission)
+        call.reservation = self._ledger.try_admit(
+            payer, admission.held_micro, receipt_id=call.receipt_id, limits=limits, ttl_s=CALL_TTL_S
+        )
+        if call.reservation is None:
+            call.reservation = await self._reserve(payer, admission, call, limits)
+
+    def model(self, caller: Caller, name: str) -> ModelInfo:
+        """A model that this key may use; CallError 404 whether it does not exist or is not allowed."""
+        model = self._compute.model(name) if 0 < len(name) <= MODEL_NAME_MAX else None
+        if model is None or (caller.models is not None and name not in caller.models):
+            shown = "".join(sign for sign in name[:MODEL_NAME_MAX] if sign.isprintable())
+            text = f"The model `{shown}` does not exist or this key may not use it. GET /v1/models lists what it may."
+            raise CallError(404, "model_not_found", text, param="model")
+        return model
+
+    def _admission(self, parsed: Parsed, model: ModelInfo) -> Admission:
+        if model.kind != parsed.kind:
+            raise invalid(f"{model.id} is a model for {model.kind}, not for {parsed.kind}.", "model", "wrong_endpoint")
+        context = model.context_tokens
+        if parsed.max_tokens is not None and parsed.max_tokens > context:
+            text = f"{parsed.max_tokens_field} is {parsed.max_tokens}, the context of {model.id} is {context} tokens."
+            raise invalid(text, parsed.max_tokens_field, "context_length_exceeded")
+        prices = self._prices.of(model.id, self._clock.today())
+        max_tokens = None
+        if parsed.max_tokens_field is not None:
+            max_tokens = parsed.max_tokens if parsed.max_tokens is not None else output_default(context)
+        inputs = parsed.messages if parsed.kind == "embedding" or parsed.path == "/completions" else 1
+        prompt = prompt_bound(parsed.text_bytes, parsed.messages, context * inputs)
+        completion = (max_tokens or 0) * parsed.answers
+        return Admission(parsed.model, prompt, completion, max_tokens, prices.most(prompt, completion), prices)
+
+    async def _wallet(self, org_id: UUID) -> UUID:
+        account = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
+        self._wallets[org_id] = account.id
+        return account.id
+
+    async def _reserve(self, payer: UUID, admission: Admission, call: Call, limits: tuple[Limit, ...]) -> Any:
+        try:
+            return await self._ledger.admit(
+                payer,
+                admission.held_micro,
+                receipt_id=call.receipt_id,
+                limits=limits,
+                ttl_s=CALL_TTL_S,
+                earmark={"model": admission.model},
+            )
+        except InsufficientCredit as error:
+            raise CallError(402, "insufficient_quota", error.message) from error
+        except LimitExceeded as error:
+            raise self._limit_error(error) from error
+
+    async def release(self, reservation: Any) -> None:
+        """Give a reservation back whose call came to nothing."""
+        await self._ledger.release(reservation)
+
+    def _limits(self, caller: Caller, admission: Admission) -> tuple[Limit, ...]:
+        if caller.rpm is caller.tpm is caller.budget_day_micro is caller.budget_month_micro is None:
+            return ()
+        now = self._clock.now().astimezone(CITY_TZ)
+        minute, day, month = now.strftime("%Y-%m-%dT%H:%M"), now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
+        tokens = admission.prompt_tokens_max + admission.completion_tokens_max
+        wanted = (
+            ("requests_per_minute", minute, caller.rpm, 1),
+            ("tokens_per_minute", minute, caller.tpm, tokens),
+            ("budget_per_day", day, caller.budget_day_micro, admission.held_micro),
+            ("budget_per_month", month, caller.budget_month_micro, admission.held_micro),
+        )
+        return tuple(
+            Limit(caller.key_id, name, window, cap, amount) for name, window, cap, amount in wanted if cap is not None
+        )
+
+    def _limit_error(self, error: LimitExceeded) -> CallError:
+        name = error.limit.name
+        if name.endswith("_per_minute"):
+            wait_s = 60 - self._clock.now().second
+            return CallError(429, "rate_limit_exceeded", error.message, retry_after_s=wait_s)
+        return CallError(402, "key_budget_exceeded", error.message)
+
+
+def actuals(limits: tuple[Limit, ...], tokens: int, total_micro: int) -> tuple[int, ...]:
+    """What a finished call counts against each of its limits."""
+    used = {"requests_per_minute": 1, "tokens_per_minute": tokens}
+    return tuple(min(used.get(limit.name, total_micro), limit.amount) for limit in limits)

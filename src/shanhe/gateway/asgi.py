@@ -1,0 +1,132 @@
+"""The hot path's own ASGI application: `/v1/*`, without a framework between the socket and the pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from shanhe.gateway.errors import CallError, invalid
+from shanhe.gateway.faces.anthropic import CountTokens, Messages
+from shanhe.gateway.faces.base import Face
+from shanhe.gateway.faces.openai import Chat, Embeddings, TextCompletions
+from shanhe.gateway.faces.responses import Responses
+from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Receive, Scope, Send
+from shanhe.gateway.pipeline import from_shanhe
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from shanhe.compute.api import Compute, ModelInfo
+    from shanhe.gateway.admission import Admitter
+    from shanhe.gateway.dispatch import Dispatcher
+    from shanhe.gateway.pipeline import Pipeline
+
+PREFIX: Final = "/v1/"
+COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
+MODELS_PATH: Final = "/v1/models"
+_encode = msgspec.json.Encoder().encode
+
+
+class GatewayApp:
+    """ASGI 3 application for everything below `/v1/`."""
+
+    def __init__(self, pipeline: Pipeline, admitter: Admitter, dispatcher: Dispatcher, compute: Compute) -> None:
+        self._pipeline = pipeline
+        self._admitter = admitter
+        self._dispatcher = dispatcher
+        self._compute = compute
+        self._openai = Chat()
+        self._count = CountTokens()
+        self._faces: dict[str, Face] = {
+            "/v1/chat/completions": self._openai,
+            "/v1/completions": TextCompletions(),
+            "/v1/embeddings": Embeddings(),
+            "/v1/responses": Responses(),
+            "/v1/messages": Messages(),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(AsgiClient(scope, receive, send))
+
+    async def serve(self, client: Client) -> None:
+        """Serve one request, whatever server it came through."""
+        face = self._faces.get(client.path)
+        if face is not None and client.method == "POST":
+            await self._pipeline.run(face, client)
+            return
+        speaks: Face = self._count if client.path.startswith("/v1/messages") else self._openai
+        receipt_id = new_id()
+        try:
+            answer = await self._look_up(client, known=face is not None or client.path == COUNT_TOKENS_PATH)
+        except ClientGone:
+            return
+        except CallError as error:
+            await self._pipeline.refuse(speaks, receipt_id, error, client)
+        except ShanheError as error:
+            await self._pipeline.refuse(speaks, receipt_id, from_shanhe(error), client)
+        else:
+            await client.answer(200, _encode(answer), [JSON_TYPE])
+
+    async def _look_up(self, client: Client, *, known: bool) -> dict[str, Any]:
+        path = client.path
+        if path == COUNT_TOKENS_PATH and client.method == "POST":
+            return await self._count_tokens(client)
+        if path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
+            return await self._models(client, path[len(MODELS_PATH) + 1 :])
+        raise self._unknown(client, known=known)
+
+    def _unknown(self, client: Client, *, known: bool) -> CallError:
+        if known:
+            return CallError(405, "method_not_allowed", f"{client.method} is not for this path; use POST.")
+        return CallError(404, "unknown_url", "There is nothing here. See /docs for what /v1 offers.")
+
+    async def _models(self, client: Client, name: str) -> dict[str, Any]:
+        if client.method != "GET":
+            raise self._unknown(client, known=True)
+        caller = await self._admitter.authenticate(client)
+        anthropic = client.header(b"anthropic-version") is not None
+        shape = anthropic_model if anthropic else openai_model
+        if name:
+            return shape(self._admitter.model(caller, name))
+        allowed = [
+            shape(model) for model in self._compute.models() if caller.models is None or model.id in caller.models
+        ]
+        if anthropic:
+            edge = {"first_id": allowed[0]["id"], "last_id": allowed[-1]["id"]} if allowed else {}
+            return {"data": allowed, "has_more": False, "first_id": None, "last_id": None, **edge}
+        return {"object": "list", "data": allowed}
+
+    async def _count_tokens(self, client: Client) -> dict[str, int]:
+        caller = await self._admitter.authenticate(client)
+        parsed = self._count.parse(await client.body())
+        model = self._admitter.model(caller, parsed.model)
+        if model.kind != "chat":
+            raise invalid(f"{model.id} takes no messages.", "model", "wrong_endpoint")
+        target = self._compute.route(model.id, data_class=caller.data_class, exclude=frozenset(), needs=frozenset())
+        count = None if target is None else await self._dispatcher.count_prompt(target, parsed)
+        if count is None:
+            raise CallError(503, "no_tokenizer", f"The tokenizer of {model.id} is away; try again.", retry_after_s=5)
+        return {"input_tokens": count}
+
+
+def openai_model(model: ModelInfo) -> dict[str, Any]:
+    """A model in the OpenAI protocol's words."""
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owner,
+        "context_window": model.context_tokens,
+        "kind": model.kind,
+    }
+
+
+def anthropic_model(model: ModelInfo) -> dict[str, Any]:
+    """A model in the Anthropic protocol's words."""
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.title_en,
+        "created_at": f"{model.created_at:%Y-%m-%dT%H:%M:%SZ}",
+    }

@@ -1,0 +1,300 @@
+"""A small HTTP/1.1 client for engines: pooled connections, bytes passed through, every wait bounded.
+
+The parser is httptools (llhttp); what is ours is the pool and the back-pressure. General clients spend several times
+the CPU of the whole remaining pipeline on each call, see docs/adr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Any, Final
+
+import httptools
+
+BUFFER_MAX_BYTES: Final = 256 * 1024
+HEADER_MAX_COUNT: Final = 100
+IDLE_MAX: Final = 64
+IDLE_MAX_S: Final = 30.0
+CONNECT_TIMEOUT_S: Final = 5.0
+
+
+class UpstreamError(Exception):
+    """The engine could not be reached, broke off, or took longer than it may."""
+
+    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
+        super().__init__(reason)
+        self.timed_out = timed_out
+
+
+class Endpoint:
+    """Where an engine listens: a UNIX socket, or host and port, with or without TLS. Hashable."""
+
+    __slots__ = ("host", "key", "port", "tls", "uds")
+
+    def __init__(self, *, uds: str | None = None, host: str = "", port: int = 0, tls: bool = False) -> None:
+        self.uds, self.host, self.port, self.tls = uds, host, port, tls
+        self.key = (uds, host, port, tls)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection that carries one exchange at a time."""
+
+    __slots__ = (
+        "_buffered",
+        "_chunks",
+        "_error",
+        "_headers",
+        "_keep",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_transport",
+        "_waiter",
+        "complete",
+        "head_done",
+        "idle_since",
+        "status",
+        "used",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: Any = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks: deque[bytes] = deque()
+        self._error: UpstreamError | None = None
+        self._parser: Any = None
+        self._paused = False
+        self.used = 0
+        self.idle_since = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks.clear()
+        self._buffered = 0
+        self._keep = False
+        self.status = 0
+        self.head_done = False
+        self.complete = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    # -- asyncio.Protocol -------------------------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(UpstreamError(f"the engine answered something that is not HTTP: {error}"))
+            self._transport.abort()
+            return
+        self._wake()
+        if self._buffered > BUFFER_MAX_BYTES and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.head_done and not self.complete and error is None and not self._framed():
+            self.complete = True  # HTTP/1.0 style: the end of the connection is the end of the body
+        if not self.complete:
+            self._fail(UpstreamError("the engine closed the connection before its answer was complete"))
+        self._keep = False
+        self._wake()
+
+    # -- httptools callbacks ----------------------------------------------------------------------------------
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self._headers) >= HEADER_MAX_COUNT:
+            raise httptools.HttpParserError("too many headers")
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = []
+            return
+        self.status = status
+        self.head_done = True
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._buffered += len(body)
+
+    def on_message_complete(self) -> None:
+        if not self.head_done:
+            return
+        self.complete = True
+        self._keep = self._parser.should_keep_alive()
+
+    # -- exchange ---------------------------------------------------------------------------------------------
+    def start(self, request: bytes) -> None:
+        """Write one request; the answer is read with `head`, `chunk` and `body`."""
+        if self.used:
+            self._reset()
+        self.used += 1
+        self._transport.write(request)
+
+    async def head(self, timeout_s: float) -> None:
+        """Wait for the status line and the headers."""
+        if not self.head_done:
+            await self._until(lambda: self.head_done, timeout_s)
+
+    async def chunk(self, timeout_s: float) -> bytes:
+        """The next piece of the body; empty at its end."""
+        if not self._chunks and not self.complete:
+            await self._until(lambda: bool(self._chunks) or self.complete, timeout_s)
+        if not self._chunks:
+            return b""
+        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
+        self._chunks.clear()
+        self._buffered = 0
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    async def body(self, timeout_s: float, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes."""
+        if self.complete and len(self._chunks) == 1:
+            return self._chunks[0]
+        parts: list[bytes] = []
+        size = 0
+        async with asyncio.timeout(timeout_s):
+            while piece := await self.chunk(timeout_s):
+                size += len(piece)
+                if size > limit:
+                    raise UpstreamError(f"the engine's answer is larger than {limit} bytes")
+                parts.append(piece)
+        return b"".join(parts)
+
+    def _framed(self) -> bool:
+        return self.header(b"content-length") is not None or self.header(b"transfer-encoding") is not None
+
+    def header(self, name: bytes) -> bytes | None:
+        for key, value in self._headers:
+            if key == name:
+                return value
+        return None
+
+    @property
+    def reusable(self) -> bool:
+        return self.complete and self._keep and self._error is None and not self._transport.is_closing()
+
+    def close(self) -> None:
+        self._transport.abort()
+
+    # -- waiting ----------------------------------------------------------------------------------------------
+    async def _until(self, ready: Any, timeout_s: float) -> None:
+        deadline = self._loop.time() + timeout_s
+        while not ready():
+            if self._error is not None:
+                raise self._error
+            waiter = self._waiter = self._loop.create_future()
+            timer = self._loop.call_at(deadline, self._expire, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+            if self._loop.time() >= deadline and not ready():
+                raise UpstreamError(f"the engine said nothing for {timeout_s:g} s", timed_out=True)
+
+    @staticmethod
+    def _expire(waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._error is None:
+            self._error = error
+        self._wake()
+
+
+class Pool:
+    """Idle connections by endpoint. How many exchanges run at once is the engine's queue to bound, not the pool's."""
+
+    def __init__(self, *, tls_context: ssl.SSLContext | None = None) -> None:
+        self._idle: dict[tuple[Any, ...], deque[Connection]] = {}
+        self._tls = tls_context
+
+    async def exchange(self, endpoint: Endpoint, request: bytes, *, timeout_s: float) -> Connection:
+        """Send one request and wait for the head of the answer; UpstreamError when there is none.
+
+        A kept-alive connection that the engine closed meanwhile is replaced once by a fresh one.
+        """
+        loop = asyncio.get_running_loop()
+        connection = self._take(endpoint, loop)
+        if connection is not None:
+            connection.start(request)
+            try:
+                await connection.head(timeout_s)
+            except UpstreamError as error:
+                connection.close()
+                if error.timed_out or connection.head_done:
+                    raise
+            except asyncio.CancelledError:
+                connection.close()
+                raise
+            else:
+                return connection
+        connection = await self._connect(endpoint, loop)
+        connection.start(request)
+        try:
+            await connection.head(timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def give_back(self, endpoint: Endpoint, connection: Connection) -> None:
+        """Return a connection whose exchange ended; one that can't be used again is closed."""
+        if not connection.reusable:
+            connection.close()
+            return
+        idle = self._idle.setdefault(endpoint.key, deque())
+        if len(idle) >= IDLE_MAX:
+            connection.close()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        idle.append(connection)
+
+    def close(self) -> None:
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()
+
+    def _take(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection | None:
+        idle = self._idle.get(endpoint.key)
+        while idle:
+            connection = idle.pop()
+            if connection.reusable and loop.time() - connection.idle_since < IDLE_MAX_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection:
+        def factory() -> Connection:
+            return Connection(loop)
+
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                if endpoint.uds is not None:
+                    _, connection = await loop.create_unix_connection(factory, endpoint.uds)
+                else:
+                    context = (self._tls or ssl.create_default_context()) if endpoint.tls else None
+                    _, connection = await loop.create_connection(factory, endpoint.host, endpoint.port, ssl=context)
+        except TimeoutError as error:
+            raise UpstreamError(
+                f"the engine did not accept a connection in {CONNECT_TIMEOUT_S:g} s", timed_out=True
+            ) from error
+        except (OSError, ssl.SSLError) as error:
+            raise UpstreamError(f"the engine can't be reached: {error}") from error
+        return connection

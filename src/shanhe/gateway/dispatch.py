@@ -1,0 +1,233 @@
+"""Choosing an engine and getting the head of its answer, with retry and fallback before the first token only."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
+from shanhe.gateway.errors import CallError
+from shanhe.gateway.faces.base import Parsed
+from shanhe.kernel.errors import ShanheError, TooMany
+
+if TYPE_CHECKING:
+    from shanhe.compute.api import Compute, Target
+    from shanhe.gateway.pipeline import Call
+
+ATTEMPTS_MAX: Final = 3
+ERROR_BODY_MAX_BYTES: Final = 64 * 1024
+WHOLE_TIMEOUT_S: Final = 1800.0
+"""Longest wait for the head of an answer that is not streamed: the engine writes it all first."""
+CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
+"""Statuses with which an engine refuses the request itself; another engine would refuse it too."""
+
+log = structlog.get_logger(__name__)
+_encode = msgspec.json.Encoder().encode
+TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
+
+
+class Exchange:
+    """One attempt at one engine; leaving the `with` block returns the connection and the engine's slot."""
+
+    def __init__(self, dispatcher: Dispatcher, target: Target, connection: Connection, attempt: int) -> None:
+        self._dispatcher = dispatcher
+        self.target = target
+        self.connection = connection
+        self.attempt = attempt
+        self._released = False
+
+    def succeeded(self, first_token_s: float) -> None:
+        """The engine did its part; `first_token_s` feeds its health."""
+        self._release(True, first_token_s * 1000)
+
+    def failed(self, error: BaseException) -> None:
+        """The engine broke off; its circuit learns of it."""
+        log.warning("engine failed", engine=self.target.engine_name, error=str(error)[:200])
+        self._release(False, None)
+
+    def _release(self, ok: bool, ttft_ms: float | None) -> None:
+        if not self._released:
+            self._released = True
+            self.target.release(ok, ttft_ms, self.connection.status)
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._release(error is None, None)
+        self._dispatcher.give_back(self.target, self.connection)
+
+
+class Dispatcher:
+    """Sends calls to engines."""
+
+    def __init__(self, compute: Compute, pool: Pool) -> None:
+        self.compute = compute
+        self._pool = pool
+        self._heads: dict[tuple[UUID, str], tuple[Target, Endpoint, bytes]] = {}
+
+    def attempts(self, call: Call) -> Attempts:
+        return Attempts(self, call)
+
+    async def send(self, target: Target, parsed: Parsed, body: bytes) -> Connection:
+        endpoint, head = self._head(target, parsed.path)
+        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+        timeout_s = target.first_token_timeout_s if parsed.stream else WHOLE_TIMEOUT_S
+        return await self._pool.exchange(endpoint, request, timeout_s=timeout_s)
+
+    def give_back(self, target: Target, connection: Connection) -> None:
+        self._pool.give_back(endpoint_of(target), connection)
+
+    async def count_text(self, target: Target, text: str) -> int | None:
+        """Tokens of a text by the model's tokenizer; None where there is none at hand."""
+        try:
+            return await self.compute.tokenize(target, text)
+        except (ShanheError, OSError):
+            return None
+
+    async def count_prompt(self, target: Target, parsed: Parsed) -> int | None:
+        """Tokens of the prompt, template included; None where it can't be counted."""
+        if parsed.prompt_messages is None:
+            return None
+        try:
+            return await self.compute.count_chat(target, parsed.prompt_messages)
+        except (ShanheError, OSError):
+            return None
+
+    def _head(self, target: Target, path: str) -> tuple[Endpoint, bytes]:
+        cached = self._heads.get((target.engine_id, path))
+        if cached is not None and cached[0] is target:
+            return cached[1], cached[2]
+        lines = [
+            b"POST %b%b HTTP/1.1" % (target.path_prefix.encode(), path.encode()),
+            b"host: %b" % target.host_header.encode(),
+            b"content-type: application/json",
+            b"accept-encoding: identity",
+        ]
+        if target.auth_header is not None:
+            lines.append(b"authorization: " + target.auth_header)
+        lines.append(b"content-length: ")
+        entry = (target, endpoint_of(target), b"\r\n".join(lines))
+        self._heads[(target.engine_id, path)] = entry
+        return entry[1], entry[2]
+
+
+def endpoint_of(target: Target) -> Endpoint:
+    """Where a target listens."""
+    return Endpoint(uds=target.uds_path, host=target.host, port=target.port, tls=target.tls)
+
+
+def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> bytes:
+    """The request for the engine: the caller's fields, with model, bound and usage report set by us."""
+    fields: dict[str, Any] = parsed.body
+    fields["model"] = target.upstream_model
+    if parsed.max_tokens_field is not None:
+        fields.pop("max_completion_tokens", None)
+        fields["max_tokens"] = max_tokens
+    fields["stream"] = parsed.stream
+    if parsed.stream:
+        fields["stream_options"] = TRUE_USAGE
+    return _encode(fields)
+
+
+class Attempts:
+    """The engines a call is offered to, one after the other, until one answers."""
+
+    def __init__(self, dispatcher: Dispatcher, call: Call) -> None:
+        self._dispatcher = dispatcher
+        self._call = call
+        self._excluded: set[UUID] = set()
+        self._count = 0
+        self._last: CallError | None = None
+
+    async def next(self) -> Exchange:
+        """The next engine that accepts the call; CallError when none is left."""
+        call = self._call
+        while self._count < ATTEMPTS_MAX:
+            target = self._route()
+            if target is None:
+                break
+            self._count += 1
+            self._excluded.add(target.engine_id)
+            try:
+                await target.acquire()
+            except TooMany as error:
+                self._last = CallError(429, "engine_busy", error.message, retry_after_s=error.retry_after_s)
+                continue
+            if (exchange := await self._try(target, call)) is not None:
+                return exchange
+        raise self._last or CallError(
+            503, "no_engine", f"No engine can serve {call.parsed.model} now; try again shortly.", retry_after_s=5
+        )
+
+    def _route(self) -> Target | None:
+        call = self._call
+        return self._dispatcher.compute.route(
+            call.parsed.model,
+            data_class=call.caller.data_class,
+            exclude=frozenset(self._excluded),
+            needs=call.parsed.needs,
+        )
+
+    async def _try(self, target: Target, call: Call) -> Exchange | None:
+        body = upstream_body(call.parsed, target, call.admission.max_tokens)
+        try:
+            connection = await self._dispatcher.send(target, call.parsed, body)
+        except UpstreamError as error:
+            log.warning("engine unreachable", engine=target.engine_name, error=str(error)[:200])
+            target.release(False, None, 0)
+            self._last = CallError(504 if error.timed_out else 502, "engine_failed", f"The engine failed: {error}.")
+            return None
+        except asyncio.CancelledError:
+            target.release(True, None, 0)
+            raise
+        exchange = Exchange(self._dispatcher, target, connection, self._count)
+        if connection.status == 200:
+            return exchange
+        with exchange:
+            await self._refused(exchange)
+        return None
+
+    async def _refused(self, exchange: Exchange) -> None:
+        """The engine answered with an error: the caller's fault is told to the caller, others try the next engine."""
+        status = exchange.connection.status
+        try:
+            body = await exchange.connection.body(10.0, ERROR_BODY_MAX_BYTES)
+        except (UpstreamError, TimeoutError):
+            body = b""
+        message, code = read_error(body)
+        if status in CALLERS_FAULT:
+            exchange.succeeded(0.0)
+            raise engine_refusal(message, code)
+        exchange.failed(UpstreamError(f"status {status}: {message}"))
+        if status == 429:
+            self._last = CallError(429, "engine_busy", "The engine is busy; try again shortly.", retry_after_s=2)
+        else:
+            self._last = CallError(502, "engine_failed", f"The engine answered with status {status}.")
+
+
+def read_error(body: bytes) -> tuple[str, str]:
+    """(message, type or code) of an engine's error body, bounded; empty where there is none."""
+    try:
+        error = msgspec.json.decode(body).get("error")
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError):
+        return "", ""
+    if isinstance(error, str):
+        return error[:500], ""
+    if isinstance(error, dict):
+        return str(error.get("message", ""))[:500], str(error.get("type") or error.get("code") or "")[:100]
+    return "", ""
+
+
+def engine_refusal(message: str, code: str) -> CallError:
+    """A refusal by the engine as the protocol's own 400."""
+    if "context" in code or "context" in message.lower():
+        return CallError(
+            400, "context_length_exceeded", message or "The prompt does not fit the model's context.", param="messages"
+        )
+    return CallError(400, "invalid_request", message or "The engine refused the request.")

@@ -1,0 +1,59 @@
+"""What can go wrong with a call, in the words of both protocols."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OPENAI_TYPE: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    408: "invalid_request_error",
+    413: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+ANTHROPIC_TYPE: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    408: "invalid_request_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    529: "overloaded_error",
+}
+
+
+class CallError(Exception):
+    """A call refused or broken off: HTTP status, stable code, text for a person, and when to try again."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, param: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    @property
+    def openai_type(self) -> str:
+        return OPENAI_TYPE.get(self.status, "server_error")
+
+    @property
+    def anthropic_type(self) -> str:
+        return ANTHROPIC_TYPE.get(self.status, "api_error")
+
+
+def invalid(message: str, param: str | None = None, code: str = "invalid_value") -> CallError:
+    """A 400 that names the field at fault."""
+    return CallError(400, code, message, param=param)

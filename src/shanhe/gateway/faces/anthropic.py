@@ -1,0 +1,328 @@
+"""`/v1/messages` and `/v1/messages/count_tokens`: Anthropic's protocol over an engine's chat call."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from shanhe.gateway.errors import CallError, invalid
+from shanhe.gateway.faces.base import STOPS_MAX, Completion, Parsed, StreamWriter
+from shanhe.gateway.faces.openai import bounded_tokens, decode, utf8_size
+from shanhe.gateway.meter import Buckets, Metered
+from shanhe.gateway.sse import event_bytes
+
+_encode = msgspec.json.Encoder().encode
+
+STOP_REASON: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+
+
+class Block(msgspec.Struct):
+    type: str
+    text: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Any = None
+    tool_use_id: str | None = None
+    content: Any = None
+    source: Any = None
+
+
+class Turn(msgspec.Struct):
+    role: str
+    content: str | list[Block]
+
+
+class Tool(msgspec.Struct):
+    name: str
+    description: str | None = None
+    input_schema: Any = None
+    type: str | None = None
+
+
+class ToolChoice(msgspec.Struct):
+    type: str
+    name: str | None = None
+
+
+class Thinking(msgspec.Struct):
+    type: str
+
+
+class MessagesRequest(msgspec.Struct):
+    model: str
+    messages: list[Turn]
+    max_tokens: int | None = None
+    system: str | list[Block] | None = None
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+
+
+_request = msgspec.json.Decoder(MessagesRequest)
+
+
+def _text(value: Any) -> str:
+    """Plain text of a string or of a list of text blocks."""
+    if isinstance(value, str):
+        return value
+    parts: list[str] = []
+    for block in value or ():
+        kind = block.type if isinstance(block, Block) else block.get("type") if isinstance(block, dict) else None
+        if kind != "text":
+            raise invalid(f"Only text blocks can stand here, not {kind!r}.", "messages", "unsupported_content")
+        parts.append((block.text if isinstance(block, Block) else block.get("text")) or "")
+    return "\n".join(parts)
+
+
+def _assistant(turn: Turn) -> list[dict[str, Any]]:
+    if isinstance(turn.content, str):
+        return [{"role": "assistant", "content": turn.content}]
+    texts, calls = [], []
+    for block in turn.content:
+        if block.type == "text":
+            texts.append(block.text or "")
+        elif block.type == "tool_use":
+            arguments = _encode(block.input if block.input is not None else {}).decode()
+            calls.append({"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}})
+        elif block.type not in {"thinking", "redacted_thinking"}:
+            raise invalid(f"An assistant turn can't hold {block.type!r}.", "messages", "unsupported_content")
+    message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
+    if calls:
+        message["tool_calls"] = calls
+    return [message]
+
+
+def _user(turn: Turn, needs: set[str]) -> list[dict[str, Any]]:
+    if isinstance(turn.content, str):
+        return [{"role": "user", "content": turn.content}]
+    results: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
+    for block in turn.content:
+        if block.type == "text":
+            parts.append({"type": "text", "text": block.text or ""})
+        elif block.type == "tool_result":
+            results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": _text(block.content)})
+        elif block.type == "image":
+            needs.add("vision")
+        else:
+            raise invalid(f"A user turn can't hold {block.type!r}.", "messages", "unsupported_content")
+    if parts:
+        text_only = "\n".join(part["text"] for part in parts)
+        results.append({"role": "user", "content": text_only})
+    return results
+
+
+def _tools(request: MessagesRequest, body: dict[str, Any]) -> None:
+    body["tools"] = [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description or "",
+                "parameters": tool.input_schema or {"type": "object", "properties": {}},
+            },
+        }
+        for tool in request.tools or ()
+    ]
+    choice = request.tool_choice
+    if choice is None or choice.type == "auto":
+        return
+    if choice.type == "tool":
+        body["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice.type in {"any", "none"}:
+        body["tool_choice"] = "required" if choice.type == "any" else "none"
+    else:
+        raise invalid(f"tool_choice {choice.type!r} is not known.", "tool_choice")
+
+
+class Messages:
+    """`POST /v1/messages`."""
+
+    name = "anthropic.messages"
+    needs_max_tokens = True
+
+    def parse(self, body: bytes) -> Parsed:
+        request = decode(_request, body)
+        if self.needs_max_tokens and request.max_tokens is None:
+            raise invalid("max_tokens: Field required", "max_tokens", "missing")
+        if not request.messages:
+            raise invalid("messages: at least one message is required", "messages", "empty_array")
+        if request.thinking is not None and request.thinking.type == "enabled":
+            raise invalid("thinking: this model has no extended thinking; leave it out.", "thinking", "unsupported")
+        needs: set[str] = set()
+        messages: list[dict[str, Any]] = []
+        if request.system:
+            messages.append({"role": "system", "content": _text(request.system)})
+        for turn in request.messages:
+            if turn.role not in {"user", "assistant"}:
+                raise invalid(f"messages: role {turn.role!r} must be user or assistant", "messages")
+            messages += _user(turn, needs) if turn.role == "user" else _assistant(turn)
+        fields: dict[str, Any] = {"messages": messages}
+        for name in ("temperature", "top_p", "top_k"):
+            if (value := getattr(request, name)) is not None:
+                fields[name] = value
+        if request.stop_sequences:
+            if len(request.stop_sequences) > STOPS_MAX:
+                raise invalid(f"stop_sequences: at most {STOPS_MAX}", "stop_sequences", "array_above_max_length")
+            fields["stop"] = request.stop_sequences
+        if request.tools:
+            needs.add("tools")
+            _tools(request, fields)
+        return Parsed(
+            model=request.model,
+            body=fields,
+            text_bytes=utf8_size(_encode(fields).decode()),
+            messages=len(messages),
+            max_tokens=bounded_tokens(request.max_tokens, "max_tokens"),
+            stream=bool(request.stream),
+            wants_usage=True,
+            needs=frozenset(needs),
+            prompt_messages=messages,
+        )
+
+    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
+        choice = completion.choices[0]
+        content: list[dict[str, Any]] = []
+        if choice.message is not None:
+            if choice.message.content:
+                content.append({"type": "text", "text": choice.message.content})
+            for call in choice.message.tool_calls or ():
+                content.append(
+                    _tool_use(
+                        call.id,
+                        call.function.name if call.function else None,
+                        call.function.arguments if call.function else None,
+                    )
+                )
+        return _encode(
+            {
+                "id": f"msg_{completion.id}",
+                "type": "message",
+                "role": "assistant",
+                "model": parsed.model,
+                "content": content,
+                "stop_reason": STOP_REASON.get(choice.finish_reason or "stop", "end_turn"),
+                "stop_sequence": None,
+                "usage": anthropic_usage(metered.buckets),
+            }
+        )
+
+    def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter:
+        return MessageEvents(parsed.model, call_id)
+
+    def error(self, error: CallError, request_id: str) -> bytes:
+        return anthropic_error(error, request_id)
+
+    def error_event(self, error: CallError, request_id: str) -> bytes:
+        return event_bytes(anthropic_error(error, request_id), b"error")
+
+
+class CountTokens(Messages):
+    """`POST /v1/messages/count_tokens`: same request, no answer and no charge."""
+
+    name = "anthropic.count_tokens"
+    needs_max_tokens = False
+
+
+def _tool_use(call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
+    try:
+        parsed = msgspec.json.decode((arguments or "{}").encode())
+    except msgspec.DecodeError:
+        parsed = {"arguments": arguments}
+    return {"type": "tool_use", "id": call_id, "name": name, "input": parsed}
+
+
+def anthropic_error(error: CallError, request_id: str) -> bytes:
+    """The error object of the Anthropic protocol."""
+    return _encode(
+        {"type": "error", "error": {"type": error.anthropic_type, "message": error.message}, "request_id": request_id}
+    )
+
+
+def anthropic_usage(buckets: Buckets) -> dict[str, Any]:
+    return {
+        "input_tokens": buckets.input,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": buckets.cached_input,
+        "output_tokens": buckets.completion,
+    }
+
+
+class MessageEvents:
+    """Anthropic's event sequence, one content block at a time."""
+
+    def __init__(self, model: str, call_id: str) -> None:
+        self._model = model
+        self._id = f"msg_{call_id}"
+        self._started = False
+        self._block = -1
+        self._kind: str | None = None
+        self._tool_index: int | None = None
+        self._finish = "stop"
+
+    def _emit(self, name: str, /, **fields: Any) -> bytes:
+        return event_bytes(_encode({"type": name, **fields}), name.encode())
+
+    def _start(self) -> bytes:
+        self._started = True
+        message: dict[str, Any] = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": anthropic_usage(Buckets()),
+        }
+        return self._emit("message_start", message=message)
+
+    def _open(self, kind: str, block: dict[str, Any]) -> bytes:
+        out = self._close()
+        self._block += 1
+        self._kind = kind
+        return out + self._emit("content_block_start", index=self._block, content_block=block)
+
+    def _close(self) -> bytes:
+        if self._kind is None:
+            return b""
+        self._kind = None
+        return self._emit("content_block_stop", index=self._block)
+
+    def chunk(self, event: bytes, chunk: Completion) -> bytes:
+        out = b"" if self._started else self._start()
+        for choice in chunk.choices[:1]:
+            self._finish = choice.finish_reason or self._finish
+            delta = choice.delta
+            if delta is None:
+                continue
+            if delta.content:
+                if self._kind != "text":
+                    out += self._open("text", {"type": "text", "text": ""})
+                out += self._emit(
+                    "content_block_delta", index=self._block, delta={"type": "text_delta", "text": delta.content}
+                )
+            for call in delta.tool_calls or ():
+                name = call.function.name if call.function else None
+                if self._kind != "tool" or (call.index is not None and call.index != self._tool_index):
+                    self._tool_index = call.index
+                    out += self._open("tool", {"type": "tool_use", "id": call.id, "name": name, "input": {}})
+                if call.function is not None and call.function.arguments:
+                    part = {"type": "input_json_delta", "partial_json": call.function.arguments}
+                    out += self._emit("content_block_delta", index=self._block, delta=part)
+        return out
+
+    def finish(self, buckets: Buckets) -> bytes:
+        out = b"" if self._started else self._start()
+        out += self._close()
+        reason = STOP_REASON.get(self._finish, "end_turn")
+        out += self._emit(
+            "message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=anthropic_usage(buckets)
+        )
+        return out + self._emit("message_stop")

@@ -1,0 +1,151 @@
+"""What the pipeline and the faces agree on."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from shanhe.gateway.errors import CallError
+from shanhe.gateway.meter import Buckets, Metered
+
+ANSWERS_MAX = 8
+"""Largest `n`."""
+STOPS_MAX = 16
+"""Most stop sequences one request may name."""
+ABSENT = msgspec.Raw(b"")
+"""A raw field that was not sent."""
+
+
+def present(raw: msgspec.Raw) -> bool:
+    """Whether a raw field was sent and is not null."""
+    return bytes(raw) not in (b"", b"null")
+
+
+class Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Message(msgspec.Struct):
+    """An engine's message or delta, as far as it has to be understood."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+    @property
+    def delivered_bytes(self) -> int:
+        """UTF-8 bytes of everything a client can read in it."""
+        size = 0
+        for text in (self.content, self.reasoning_content, self.refusal):
+            if text:
+                size += len(text) if text.isascii() else len(text.encode())
+        for call in self.tool_calls or ():
+            if call.function is not None:
+                size += len((call.function.name or "").encode()) + len((call.function.arguments or "").encode())
+        return size
+
+
+class Choice(msgspec.Struct):
+    index: int = 0
+    message: Message | None = None
+    delta: Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+    @property
+    def delivered_bytes(self) -> int:
+        part = self.message or self.delta
+        return (part.delivered_bytes if part is not None else 0) + len((self.text or "").encode())
+
+
+class Completion(msgspec.Struct):
+    """An engine's whole answer, or one chunk of a streamed one."""
+
+    id: str = ""
+    created: int = 0
+    choices: list[Choice] = []
+    usage: msgspec.Raw = ABSENT
+    error: msgspec.Raw = ABSENT
+
+    @property
+    def finished(self) -> bool:
+        return any(choice.finish_reason for choice in self.choices)
+
+    @property
+    def delivered_bytes(self) -> int:
+        return sum(choice.delivered_bytes for choice in self.choices)
+
+    @property
+    def text(self) -> str:
+        """All readable text, for counting tokens where the engine gives no usage."""
+        parts: list[str] = []
+        for choice in self.choices:
+            part = choice.message or choice.delta
+            parts.append(choice.text or "")
+            if part is not None:
+                parts += [part.reasoning_content or "", part.content or ""]
+                parts += [
+                    (call.function.name or "") + (call.function.arguments or "")
+                    for call in part.tool_calls or ()
+                    if call.function is not None
+                ]
+        return "".join(parts)
+
+
+class Parsed(msgspec.Struct):
+    """A request understood: what admission, routing and metering need, and the body to send on.
+
+    `body` maps top-level keys to raw JSON; the pipeline sets `model`, `max_tokens` and `stream_options` in it.
+    """
+
+    model: str
+    body: dict[str, Any]
+    path: str = "/chat/completions"
+    text_bytes: int = 0
+    messages: int = 1
+    max_tokens: int | None = None
+    max_tokens_field: str | None = "max_tokens"
+    answers: int = 1
+    stream: bool = False
+    wants_usage: bool = False
+    needs: frozenset[str] = frozenset()
+    kind: str = "chat"
+    prompt_messages: Any = None
+    echo: Any = None
+
+
+class StreamWriter(Protocol):
+    """Turns an engine's chunks into the face's events."""
+
+    def chunk(self, event: bytes, chunk: Completion) -> bytes:
+        """Bytes that may leave now; what tells a client that the answer ended is kept for `finish`."""
+        ...
+
+    def finish(self, buckets: Buckets) -> bytes:
+        """The closing events; called after the capture is durable."""
+        ...
+
+
+class Face(Protocol):
+    """One protocol endpoint."""
+
+    name: str
+
+    def parse(self, body: bytes) -> Parsed: ...
+
+    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes: ...
+
+    def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter: ...
+
+    def error(self, error: CallError, request_id: str) -> bytes: ...
+
+    def error_event(self, error: CallError, request_id: str) -> bytes: ...

@@ -1,0 +1,324 @@
+"""`/v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: what engines speak, so bytes pass through."""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from typing import Any, TypeVar
+
+import msgspec
+
+from shanhe.gateway.errors import CallError, invalid
+from shanhe.gateway.faces.base import ABSENT, ANSWERS_MAX, STOPS_MAX, Completion, Parsed, StreamWriter, present
+from shanhe.gateway.meter import Buckets, Metered
+from shanhe.gateway.sse import event_bytes
+
+EMBEDDING_INPUTS_MAX = 2048
+DONE_EVENT = b"data: [DONE]\n\n"
+T = TypeVar("T")
+
+
+class Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+
+
+class RequestMessage(msgspec.Struct):
+    role: str
+    content: str | list[Part] | None = None
+    tool_calls: msgspec.Raw = ABSENT
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class ChatRequest(msgspec.Struct):
+    """The fields this gateway acts on; all others pass through to the engine."""
+
+    model: str
+    messages: list[RequestMessage]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: msgspec.Raw = ABSENT
+    functions: msgspec.Raw = ABSENT
+    response_format: msgspec.Raw = ABSENT
+    stop: str | list[str] | None = None
+    modalities: list[str] | None = None
+
+
+class CompletionRequest(msgspec.Struct):
+    model: str
+    prompt: str | list[str | int | list[int]] = ""
+    suffix: str | None = None
+    max_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    stop: str | list[str] | None = None
+
+
+class EmbeddingRequest(msgspec.Struct):
+    model: str
+    input: str | list[str | int | list[int]]
+    encoding_format: str | None = None
+
+
+_chat = msgspec.json.Decoder(ChatRequest)
+_completion = msgspec.json.Decoder(CompletionRequest)
+_embedding = msgspec.json.Decoder(EmbeddingRequest)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a request body; the error names the field, as the protocols do."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        path = text.rpartition("`$.")[2].rstrip("`") if "`$." in text else None
+        raise invalid(f"The request does not fit the protocol: {text}", path, "invalid_type") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"The body is not valid JSON in UTF-8: {error}", None, "invalid_json") from error
+
+
+def bounded_tokens(value: int | None, field: str) -> int | None:
+    """`max_tokens` as the caller wrote it, refused unless it is at least one."""
+    if value is not None and value < 1:
+        raise invalid(f"{field} must be at least 1, not {value}.", field, "integer_below_min_value")
+    return value
+
+
+def bounded_answers(value: int | None) -> int:
+    answers = 1 if value is None else value
+    if not 1 <= answers <= ANSWERS_MAX:
+        raise invalid(f"n must be between 1 and {ANSWERS_MAX}, not {answers}.", "n", "invalid_value")
+    return answers
+
+
+def bounded_stops(stop: str | list[str] | None) -> None:
+    if isinstance(stop, list) and len(stop) > STOPS_MAX:
+        raise invalid(
+            f"stop may name at most {STOPS_MAX} sequences, not {len(stop)}.", "stop", "array_above_max_length"
+        )
+
+
+def utf8_size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> int:
+    if message.role not in ROLES:
+        raise invalid(f"messages[{position}].role {message.role!r} is not a role.", f"messages[{position}].role")
+    size = len(bytes(message.tool_calls))
+    if isinstance(message.content, str):
+        return size + utf8_size(message.content)
+    for part in message.content or ():
+        if part.type in {"text", "refusal"}:
+            size += utf8_size(part.text or "")
+        elif part.type == "image_url":
+            needs.add("vision")
+        elif part.type in {"input_audio", "file"}:
+            needs.add("audio" if part.type == "input_audio" else "file")
+        else:
+            raise invalid(f"Content parts of type {part.type!r} are not known.", f"messages[{position}].content")
+    return size
+
+
+class Chat:
+    """`POST /v1/chat/completions`."""
+
+    name = "openai.chat"
+
+    def parse(self, body: bytes) -> Parsed:
+        request = decode(_chat, body)
+        if not request.messages:
+            raise invalid("messages must hold at least one message.", "messages", "empty_array")
+        needs: set[str] = set()
+        size = sum(_message_bytes(message, needs, at) for at, message in enumerate(request.messages))
+        for raw, need in ((request.tools, "tools"), (request.functions, "tools"), (request.response_format, "")):
+            if present(raw):
+                size += len(bytes(raw))
+                if need:
+                    needs.add(need)
+        if request.modalities and request.modalities != ["text"]:
+            needs.add("audio")
+        field = "max_completion_tokens" if request.max_completion_tokens is not None else "max_tokens"
+        bounded_stops(request.stop)
+        fields: dict[str, Any] = _fields.decode(body)
+        return Parsed(
+            model=request.model,
+            body=fields,
+            text_bytes=size,
+            messages=len(request.messages),
+            max_tokens=bounded_tokens(getattr(request, field), field),
+            max_tokens_field=field,
+            answers=bounded_answers(request.n),
+            stream=bool(request.stream),
+            wants_usage=bool(request.stream_options and request.stream_options.include_usage),
+            needs=frozenset(needs),
+            prompt_messages=fields["messages"],
+        )
+
+    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
+        if upstream == parsed.model and metered.source == "engine" and not metered.clamped:
+            return body
+        fields: dict[str, Any] = _fields.decode(body)
+        fields["model"] = parsed.model
+        fields["usage"] = openai_usage(metered.buckets)
+        return _encode(fields)
+
+    def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter:
+        return PassThrough(parsed, upstream)
+
+    def error(self, error: CallError, request_id: str) -> bytes:
+        return openai_error(error)
+
+    def error_event(self, error: CallError, request_id: str) -> bytes:
+        return event_bytes(openai_error(error))
+
+
+class TextCompletions(Chat):
+    """`POST /v1/completions` (the older text protocol)."""
+
+    name = "openai.completions"
+
+    def parse(self, body: bytes) -> Parsed:
+        request = decode(_completion, body)
+        if request.best_of is not None and request.best_of != (request.n or 1):
+            raise invalid("best_of is not supported; ask for n answers and choose.", "best_of", "unsupported_parameter")
+        size, prompts = input_size(request.prompt, "prompt")
+        size += utf8_size(request.suffix or "")
+        bounded_stops(request.stop)
+        fields: dict[str, Any] = _fields.decode(body)
+        counted = [{"role": "user", "content": request.prompt}] if isinstance(request.prompt, str) else None
+        return Parsed(
+            model=request.model,
+            body=fields,
+            path="/completions",
+            text_bytes=size,
+            messages=prompts,
+            max_tokens=bounded_tokens(request.max_tokens, "max_tokens"),
+            answers=bounded_answers(request.n) * prompts,
+            stream=bool(request.stream),
+            wants_usage=bool(request.stream_options and request.stream_options.include_usage),
+            prompt_messages=counted,
+        )
+
+
+class Embeddings(Chat):
+    """`POST /v1/embeddings`. Engines are asked for floats; base64 is made here, as few of them can."""
+
+    name = "openai.embeddings"
+
+    def parse(self, body: bytes) -> Parsed:
+        request = decode(_embedding, body)
+        if request.encoding_format not in (None, "float", "base64"):
+            raise invalid("encoding_format must be float or base64.", "encoding_format")
+        size, inputs = input_size(request.input, "input")
+        fields: dict[str, Any] = _fields.decode(body)
+        fields["encoding_format"] = "float"
+        fields.pop("stream", None)
+        return Parsed(
+            model=request.model,
+            body=fields,
+            path="/embeddings",
+            text_bytes=size,
+            messages=inputs,
+            max_tokens=None,
+            max_tokens_field=None,
+            answers=0,
+            kind="embedding",
+            echo=request.encoding_format,
+        )
+
+    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
+        answer = msgspec.json.decode(body)
+        for row in answer.get("data") or ():
+            if parsed.echo == "base64" and isinstance(row.get("embedding"), list):
+                row["embedding"] = base64.b64encode(array("f", row["embedding"]).tobytes()).decode()
+        answer["model"] = parsed.model
+        answer["usage"] = {"prompt_tokens": metered.buckets.prompt, "total_tokens": metered.buckets.total}
+        return _encode(answer)
+
+
+def input_size(value: str | list[str | int | list[int]], field: str) -> tuple[int, int]:
+    """(bytes or token count, number of inputs) of a prompt or embedding input; bounds the list."""
+    if isinstance(value, str):
+        if not value and field == "input":
+            raise invalid("input must not be empty.", "input", "invalid_value")
+        return utf8_size(value), 1
+    if not value:
+        raise invalid(f"{field} must not be empty.", field, "empty_array")
+    if isinstance(value[0], int):
+        return len(value), 1
+    if len(value) > EMBEDDING_INPUTS_MAX:
+        raise invalid(f"{field} may hold at most {EMBEDDING_INPUTS_MAX} entries.", field, "array_above_max_length")
+    size = 0
+    for item in value:
+        if not item and field == "input":
+            raise invalid("input must not hold an empty entry.", "input", "invalid_value")
+        size += utf8_size(item) if isinstance(item, str) else len(item) if isinstance(item, list) else 1
+    return size, len(value)
+
+
+def openai_error(error: CallError) -> bytes:
+    """The error object of the OpenAI protocol."""
+    return _encode(
+        {"error": {"message": error.message, "type": error.openai_type, "param": error.param, "code": error.code}}
+    )
+
+
+class PassThrough:
+    """Chunks leave as the engine wrote them; those that end an answer wait for the capture."""
+
+    def __init__(self, parsed: Parsed, upstream: str) -> None:
+        self._wants_usage = parsed.wants_usage
+        self._model = parsed.model
+        self._rename = upstream != parsed.model
+        self._held: list[bytes] = []
+        self._last: dict[str, Any] | None = None
+
+    def chunk(self, event: bytes, chunk: Completion) -> bytes:
+        if not chunk.choices and present(chunk.usage):
+            if self._wants_usage:
+                self._last = _fields.decode(event[event.index(b"{") :])
+            return b""
+        if self._rename or present(chunk.usage):
+            fields: dict[str, Any] = _fields.decode(event[event.index(b"{") :])
+            fields["model"] = self._model
+            fields.pop("usage", None)
+            event = b"data: " + _encode(fields)
+        if chunk.finished:
+            self._held.append(event + b"\n\n")
+            return b""
+        return event + b"\n\n"
+
+    def finish(self, buckets: Buckets) -> bytes:
+        out = list(self._held)
+        if self._wants_usage:
+            last = self._last or {"id": "", "object": "chat.completion.chunk", "created": 0, "model": self._model}
+            last["choices"] = []
+            last["model"] = self._model
+            last["usage"] = openai_usage(buckets)
+            out.append(event_bytes(_encode(last)))
+        out.append(DONE_EVENT)
+        return b"".join(out)
+
+
+def openai_usage(buckets: Buckets) -> dict[str, Any]:
+    """The `usage` object: the buckets charged, not what an engine may have claimed."""
+    return {
+        "prompt_tokens": buckets.prompt,
+        "completion_tokens": buckets.completion,
+        "total_tokens": buckets.total,
+        "prompt_tokens_details": {"cached_tokens": buckets.cached_input},
+        "completion_tokens_details": {"reasoning_tokens": buckets.reasoning},
+    }

@@ -1,0 +1,72 @@
+"""Frozen data of a call: what is decided before dispatch and what is kept as evidence afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from shanhe.gateway.meter import Bounds
+from shanhe.gateway.tariff import Party, Prices
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """What a call may use at most and what that costs, µ."""
+
+    model: str
+    prompt_tokens_max: int
+    completion_tokens_max: int
+    max_tokens: int | None
+    held_micro: int
+    prices: Prices
+
+    def bounds(self, delivered_bytes: int | None) -> Bounds:
+        return Bounds(self.prompt_tokens_max, self.completion_tokens_max, delivered_bytes)
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Milliseconds since the request arrived, to the microsecond."""
+
+    admitted_ms: float
+    first_token_ms: float
+    engine_done_ms: float
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Why a call cost what it cost; stored on its posting, versioned, never with prompt or answer.
+
+    Amounts in µ, prices in µ per million tokens, `usage_source` one of engine, tokenizer, estimate.
+    """
+
+    v: int
+    face: str
+    model: str
+    key_id: UUID
+    key_name: str
+    engine: str
+    engine_kind: str
+    upstream_model: str
+    stream: bool
+    status: str
+    finish_reason: str | None
+    buckets: dict[str, int]
+    usage_source: str
+    usage_clamped: bool
+    prices: dict[str, int]
+    price_version: str
+    price_flags: tuple[str, ...]
+    held_micro: int
+    total_micro: int
+    uncovered_micro: int
+    shares: tuple[dict[str, Any], ...]
+    rules: dict[str, str]
+    timings: Timings
+    attempts: int
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What an engine's share in a model's calls is: parties paid before the platform, and the rules that say so."""
+
+    parties: tuple[Party, ...]
+    rules: dict[str, str]

@@ -1,0 +1,306 @@
+"""The path of a call: authenticate → price → admit → route → stream → meter → capture → receipt.
+
+Nothing is charged before the first token; what tells a client that its answer is complete leaves only after the
+capture is durable; whoever disconnects pays for what was generated, since the engine's answer is drained to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from shanhe.gateway.admission import Admitter
+from shanhe.gateway.client import Connection, UpstreamError
+from shanhe.gateway.dispatch import Dispatcher, Exchange
+from shanhe.gateway.errors import CallError
+from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
+from shanhe.gateway.http import JSON_TYPE, Client, ClientGone
+from shanhe.gateway.meter import Buckets, Metered, Usage, believe
+from shanhe.gateway.metrics import Metrics
+from shanhe.gateway.model import Admission, Timings
+from shanhe.gateway.settlement import Outcome, Settler
+from shanhe.gateway.sse import DONE, EventTooLarge, Splitter, data_of
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+
+ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
+IDLE_TIMEOUT_S: Final = 60.0
+"""Longest silence of an engine inside a stream."""
+STREAM_MAX_S: Final = 1800.0
+DRAIN_MAX_S: Final = 300.0
+"""Longest time an abandoned stream is drained; what came until then is charged."""
+IN_FLIGHT_MAX: Final = 8192
+"""Calls one process works on at once."""
+BYTES_PER_TOKEN_GUESS: Final = 4
+"""Used only where neither the engine nor a tokenizer counts; the receipt says `estimate`."""
+
+log = structlog.get_logger(__name__)
+_completion = msgspec.json.Decoder(Completion)
+_usage = msgspec.json.Decoder(Usage)
+ENGINE_FAULTS: Final = (UpstreamError, TimeoutError, EventTooLarge, msgspec.MsgspecError, UnicodeDecodeError)
+"""What an engine can do wrong with its answer."""
+
+
+class Call:
+    """Working state of one call, alive for as long as it is."""
+
+    __slots__ = ("admission", "admitted_at", "caller", "face", "parsed", "receipt_id", "reservation", "started_at")
+
+    def __init__(self, face: Face, receipt_id: UUID, started_at: float) -> None:
+        self.face = face
+        self.receipt_id = receipt_id
+        self.started_at = started_at
+        self.caller: Any = None
+        self.parsed: Parsed
+        self.admission: Admission
+        self.reservation: Any = None
+        self.admitted_at = started_at
+
+
+class Pipeline:
+    """Runs calls. One per process; everything it needs is handed in."""
+
+    def __init__(self, admitter: Admitter, dispatcher: Dispatcher, settler: Settler, metrics: Metrics) -> None:
+        self._admitter = admitter
+        self._dispatcher = dispatcher
+        self._settler = settler
+        self._metrics = metrics
+        self.in_flight: set[UUID] = set()
+
+    async def run(self, face: Face, client: Client) -> None:
+        """Serve one request; every failure becomes the face's own typed error."""
+        loop = asyncio.get_running_loop()
+        call = Call(face, new_id(), loop.time())
+        if len(self.in_flight) >= IN_FLIGHT_MAX:
+            busy = CallError(429, "too_many_calls", "Too many calls at once; try again shortly.", retry_after_s=1)
+            return await self.refuse(face, call.receipt_id, busy, client)
+        self.in_flight.add(call.receipt_id)
+        try:
+            try:
+                await self._admitter.admit(call, client, await client.body())
+                call.admitted_at = loop.time()
+                await (self._stream if call.parsed.stream else self._whole)(call, client)
+            finally:
+                self.in_flight.discard(call.receipt_id)
+                if call.reservation is not None:
+                    await self._admitter.release(call.reservation)
+        except ClientGone:
+            self._metrics.gone.inc()
+        except CallError as error:
+            await self._fail(call, error, client)
+        except ShanheError as error:
+            await self._fail(call, from_shanhe(error), client)
+        except UpstreamError as error:
+            await self._fail(call, CallError(502, "engine_failed", f"The engine failed: {error}."), client)
+        finally:
+            await client.close()
+        return None
+
+    async def _fail(self, call: Call, error: CallError, client: Client) -> None:
+        if client.started:
+            await client.write(call.face.error_event(error, str(call.receipt_id)), last=True)
+            self._metrics.refused(error.code)
+            return
+        await self.refuse(call.face, call.receipt_id, error, client)
+
+    async def refuse(self, face: Face, receipt_id: UUID, error: CallError, client: Client) -> None:
+        """Answer with the face's typed error."""
+        self._metrics.refused(error.code)
+        headers = [JSON_TYPE, (b"x-request-id", str(receipt_id).encode())]
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", str(error.retry_after_s).encode()))
+        await client.answer(error.status, face.error(error, str(receipt_id)), headers)
+
+    # -- whole answers ----------------------------------------------------------------------------------------
+    async def _whole(self, call: Call, client: Client) -> None:
+        attempts = self._dispatcher.attempts(call)
+        while True:
+            with await attempts.next() as exchange:
+                try:
+                    body = await exchange.connection.body(STREAM_MAX_S, ANSWER_MAX_BYTES)
+                    completion = decode_answer(body, call.parsed.kind)
+                except ENGINE_FAULTS as error:
+                    exchange.failed(error)
+                    continue
+                done_at = asyncio.get_running_loop().time()
+                exchange.succeeded(done_at - call.admitted_at)
+                await self._answer_whole(call, exchange, body, completion, done_at, client)
+                return
+
+    async def _answer_whole(
+        self, call: Call, exchange: Exchange, body: bytes, completion: Completion, done_at: float, client: Client
+    ) -> None:
+        metered = await self._meter(call, exchange, completion.usage, completion.delivered_bytes, completion)
+        finish = completion.choices[0].finish_reason if completion.choices else None
+        outcome = Outcome(metered, "completed", finish, timings(call, done_at, done_at))
+        await self._settler.settle(call, exchange, outcome)
+        answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
+        receipt = str(call.receipt_id).encode()
+        headers = [JSON_TYPE, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)]
+        await client.answer(200, answer, headers)
+        self._metrics.answered(call, outcome)
+
+    # -- streams ----------------------------------------------------------------------------------------------
+    async def _stream(self, call: Call, client: Client) -> None:
+        attempts = self._dispatcher.attempts(call)
+        while True:
+            with await attempts.next() as exchange:
+                relay = Relay(call, client, exchange.target.upstream_model)
+                try:
+                    await relay.pump(exchange.connection)
+                except ENGINE_FAULTS as error:
+                    exchange.failed(error)
+                    if not client.started:
+                        continue
+                    await self._broken(call, exchange, relay)
+                    text = f"The engine broke off: {error}. Only what was delivered is charged."
+                    raise CallError(502, "engine_broke_off", text) from error
+                exchange.succeeded(relay.first_at - call.admitted_at)
+                metered = await self._meter(call, exchange, relay.usage, relay.delivered_bytes, relay)
+                status = "disconnected" if client.gone else "completed"
+                outcome = Outcome(metered, status, relay.finish_reason, relay.timings())
+                await self._settler.settle(call, exchange, outcome)
+                await client.write(relay.writer.finish(metered.buckets), last=True)
+                self._metrics.answered(call, outcome)
+                return
+
+    async def _broken(self, call: Call, exchange: Exchange, relay: Relay) -> None:
+        """The engine failed inside a stream: the payer pays for the delivered output alone."""
+        tokens = await self._dispatcher.count_text(exchange.target, relay.text)
+        source = "tokenizer"
+        if tokens is None:
+            tokens, source = relay.chunks, "estimate"
+        output = min(tokens, relay.delivered_bytes, call.admission.completion_tokens_max)
+        metered = Metered(Buckets(output=output), source)
+        await self._settler.settle(call, exchange, Outcome(metered, "broken", None, relay.timings()))
+
+    # -- metering ---------------------------------------------------------------------------------------------
+    async def _meter(
+        self, call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int, spoken: Completion | Relay
+    ) -> Metered:
+        hidden = call.parsed.kind == "embedding" or "hidden_reasoning" in exchange.target.features
+        bounds = call.admission.bounds(None if hidden else delivered)
+        if present(usage):
+            metered = believe_raw(usage, bounds)
+            if metered is not None:
+                return metered
+        source = "tokenizer"
+        text = spoken.text
+        output = await self._dispatcher.count_text(exchange.target, text) if text else 0
+        prompt = await self._dispatcher.count_prompt(exchange.target, call.parsed)
+        if output is None or prompt is None:
+            source = "estimate"
+            output = output if output is not None else -(-delivered // BYTES_PER_TOKEN_GUESS)
+            prompt = prompt if prompt is not None else -(-call.parsed.text_bytes // BYTES_PER_TOKEN_GUESS)
+        most = bounds.completion if bounds.delivered is None else min(bounds.completion, bounds.delivered)
+        return Metered(Buckets(input=min(prompt, bounds.prompt), output=min(output, most)), source)
+
+
+def believe_raw(raw: msgspec.Raw, bounds: Any) -> Metered | None:
+    """Buckets of a raw usage object; None when it can't be read or believed."""
+    try:
+        return believe(_usage.decode(raw), bounds)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def decode_answer(body: bytes, kind: str) -> Completion:
+    """An engine's whole answer; ValidationError when it holds none."""
+    completion = _completion.decode(body)
+    if kind == "chat" and not completion.choices:
+        raise msgspec.ValidationError("the engine's answer holds no choices")
+    return completion
+
+
+def timings(call: Call, first_at: float, done_at: float) -> Timings:
+    def since(at: float) -> float:
+        return round((at - call.started_at) * 1000, 3)
+
+    return Timings(since(call.admitted_at), since(first_at), since(done_at))
+
+
+class Relay:
+    """Moves a stream from the engine to the client, event by event, and remembers what was delivered."""
+
+    def __init__(self, call: Call, client: Client, upstream_model: str) -> None:
+        self._call = call
+        self._client = client
+        self.writer = call.face.writer(call.parsed, call.receipt_id.hex, upstream_model)
+        self.usage: msgspec.Raw = ABSENT
+        self.finish_reason: str | None = None
+        self.delivered_bytes = 0
+        self.chunks = 0
+        self._texts: list[str] = []
+        self.first_at = call.started_at
+        self.done_at = call.started_at
+        self._finished = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    def timings(self) -> Timings:
+        return timings(self._call, self.first_at, self.done_at)
+
+    async def pump(self, connection: Connection) -> None:
+        """Relay until the stream ends; raises when it ends without an end."""
+        loop = asyncio.get_running_loop()
+        splitter = Splitter()
+        give_up_at = loop.time() + STREAM_MAX_S
+        while data := await connection.chunk(IDLE_TIMEOUT_S):
+            out: list[bytes] = []
+            for event in splitter.feed(data):
+                payload = data_of(event)
+                if payload is None:
+                    continue
+                if payload == DONE:
+                    self._finished = True
+                    break
+                out.append(self._take(event, payload))
+            if ready := b"".join(out):
+                await self._forward(ready, loop)
+            self.done_at = loop.time()
+            if self._client.gone:
+                give_up_at = min(give_up_at, self.done_at + DRAIN_MAX_S)
+            if self.done_at > give_up_at:
+                raise UpstreamError("the stream took too long", timed_out=True)
+            if self._finished:
+                break
+        if not self._finished and self.finish_reason is None:
+            raise UpstreamError("the stream ended without an end")
+        if not self._client.started:
+            await self._begin(loop)
+
+    async def _forward(self, ready: bytes, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._client.started:
+            await self._begin(loop)
+        await self._client.write(ready)
+
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.first_at = loop.time()
+        receipt = str(self._call.receipt_id).encode()
+        await self._client.start([(b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)])
+
+    def _take(self, event: bytes, payload: bytes) -> bytes:
+        chunk = _completion.decode(payload)
+        if present(chunk.error):
+            raise UpstreamError("the engine reported an error inside the stream")
+        if present(chunk.usage):
+            self.usage = chunk.usage
+        size = chunk.delivered_bytes
+        if size:
+            self.delivered_bytes += size
+            self.chunks += 1
+            self._texts.append(chunk.text)
+        for choice in chunk.choices:
+            self.finish_reason = choice.finish_reason or self.finish_reason
+        return self.writer.chunk(event, chunk)
+
+
+def from_shanhe(error: ShanheError) -> CallError:
+    """A typed error of another module in the words of a call."""
+    return CallError(error.status, error.code, error.message, retry_after_s=getattr(error, "retry_after_s", None))

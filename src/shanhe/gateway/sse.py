@@ -1,0 +1,49 @@
+"""Server-sent events cut out of a byte stream without copying what needs no change (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENT_MAX_BYTES: Final = 4 * 1024 * 1024
+DONE: Final = b"[DONE]"
+
+
+class EventTooLarge(Exception):
+    """An event grew past EVENT_MAX_BYTES without an end."""
+
+
+class Splitter:
+    """Feed chunks, get whole events (each with its trailing blank line)."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        data = self._rest + chunk if self._rest else chunk
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        events = data.split(b"\n\n")
+        self._rest = events.pop()
+        if len(self._rest) > EVENT_MAX_BYTES:
+            raise EventTooLarge
+        return [event for event in events if event.strip()]
+
+    @property
+    def rest(self) -> bytes:
+        """What came after the last whole event."""
+        return self._rest
+
+
+def data_of(event: bytes) -> bytes | None:
+    """The payload of an event's `data` lines, joined; None for comments and events without data."""
+    if event.startswith(b"data:") and b"\n" not in event:
+        return event[5:].strip()
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines).strip() if lines else None
+
+
+def event_bytes(payload: bytes, name: bytes = b"") -> bytes:
+    """Encode one event."""
+    return (b"event: " + name + b"\n" if name else b"") + b"data: " + payload + b"\n\n"

@@ -1,0 +1,88 @@
+"""Who is paid from a model's calls and at which price: rules turned into look-ups that cost the hot path nothing."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from shanhe.gateway.model import Terms
+from shanhe.gateway.tariff import Party, Prices
+from shanhe.kernel.clock import Clock
+from shanhe.ledger.api import Asset, Ledger
+
+if TYPE_CHECKING:
+    from shanhe.compute.api import Compute, Target
+    from shanhe.rulebook.api import Rulebook
+
+CONTRIBUTION_RULE: Final = "P10"
+PRICING_RULE: Final = "P11"
+
+
+class PriceList:
+    """List prices by model and day, remembered until compute says that they changed."""
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+        self._known: dict[str, tuple[date, int, Prices]] = {}
+
+    def of(self, model: str, on: date) -> Prices:
+        """Prices in force for a model on a date."""
+        known = self._known.get(model)
+        revision = self._compute.price_revision
+        if known is not None and known[0] == on and known[1] == revision:
+            return known[2]
+        found: Any = self._compute.prices(model, on)
+        prices = Prices(
+            found.input,
+            found.cached_input,
+            found.output,
+            found.reasoning,
+            found.tool,
+            found.version,
+            found.thin,
+            found.loss,
+        )
+        self._known[model] = (on, revision, prices)
+        return prices
+
+
+class TermsBook:
+    """Parties of a call by engine: the node's contributor (P10) or the upstream's cost; the platform keeps the rest."""
+
+    def __init__(self, ledger: Ledger, rulebook: Rulebook, clock: Clock) -> None:
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._clock = clock
+        self._known: dict[UUID, tuple[Target, date, Terms]] = {}
+        self.platform: UUID
+
+    async def start(self) -> None:
+        """Open the platform's revenue account."""
+        self.platform = (await self._ledger.system_account("revenue", Asset.CREDIT)).id
+
+    def of(self, target: Target) -> Terms | None:
+        """Remembered terms; None when they have to be loaded."""
+        known = self._known.get(target.engine_id)
+        if known is None or known[0] is not target or known[1] != self._clock.today():
+            return None
+        return known[2]
+
+    async def load(self, target: Target) -> Terms:
+        """Read the terms of an engine from the rulebook and open the accounts they name."""
+        today = self._clock.today()
+        parties: list[Party] = []
+        rules = {PRICING_RULE: self._rulebook.version(PRICING_RULE, today)}
+        if target.contributor is not None:
+            account = await self._ledger.ensure_account(target.contributor, Asset.CREDIT, "income")
+            share_bps = int(self._rulebook.parameter(CONTRIBUTION_RULE, "contributor_share", today))
+            parties.append(Party("node_contributor", account.id, share_bps=share_bps))
+            rules[CONTRIBUTION_RULE] = self._rulebook.version(CONTRIBUTION_RULE, today)
+        elif target.cost is not None:
+            account = await self._ledger.system_account("cost", Asset.CREDIT, target.engine_name)
+            cost = target.cost
+            at_cost = Prices(cost.input, cost.cached_input, cost.output, cost.reasoning, cost.tool, "cost")
+            parties.append(Party("upstream_cost", account.id, cost=at_cost))
+        terms = Terms(tuple(parties), rules)
+        self._known[target.engine_id] = (target, today, terms)
+        return terms
