@@ -1,0 +1,135 @@
+"""Child processes of a bench run: started in order, waited for by port, ended by their own ids."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shanhe.bench.errors import BenchError
+from shanhe.bench.load import BODY
+from shanhe.bench.model import Endpoint
+
+POLL_S = 0.2
+STOP_S = 20
+
+
+@dataclass
+class Child:
+    """A started process with its log file. It leads its own group, so that its children end with it."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def tail(self, lines: int = 15) -> str:
+        """Last lines of its log, for an error message."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Ask politely, then insist; only ever this process group."""
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(STOP_S)
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def spawn(name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Child:
+    """Start `command`, its output going to `folder/name.log`; `env` is added through env(1)."""
+    log = folder / f"{name}.log"
+    prefix = ["/usr/bin/env", *(f"{key}={value}" for key, value in env.items())] if env else []
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [*prefix, *command], stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder,
+            start_new_session=True,
+        )  # fmt: skip
+    return Child(name, process, log)
+
+
+@contextlib.contextmanager
+def running(children: list[Child]) -> Iterator[list[Child]]:
+    """Whatever is in the list when the block ends is stopped, last started first."""
+    try:
+        yield children
+    finally:
+        for child in reversed(children):
+            child.stop()
+
+
+def call_once(endpoint: Endpoint, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    """One call with the common body; status and bytes, whatever the status is."""
+    request = urllib.request.Request(
+        endpoint.url, BODY.encode(), {"Content-Type": "application/json", **endpoint.headers}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            return int(answer.status), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def wait_until_answers(child: Child | None, name: str, endpoint: Endpoint, within_s: float) -> None:
+    """Poll until the contender answers the bench call with 200.
+
+    Raises BenchError with the last answer or the log's end."""
+    until = time.monotonic() + within_s
+    last = "nothing listened"
+    while time.monotonic() < until:
+        if child is not None and child.process.poll() is not None:
+            raise BenchError(f"{name} ended with status {child.process.returncode}:\n{child.tail()}")
+        try:
+            status, body = call_once(endpoint)
+        except OSError as error:
+            last = str(error)
+        else:
+            if status == 200 and b'"choices"' in body:
+                return
+            last = f"{status} {body[:300]!r}"
+        time.sleep(POLL_S)
+    raise BenchError(f"{name} did not answer within {within_s:.0f} s: {last}\n{child.tail() if child else ''}")
+
+
+def resident_kib(pid: int) -> int:
+    """Resident set of a process, KiB (Linux: VmRSS)."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise BenchError(f"process {pid} has no resident memory figure; is it gone?")
+
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """Process ids and command lines of everything below `pid` (Linux), parents before children."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            text = stat.read_text(encoding="utf-8", errors="replace")
+            parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found: list[tuple[int, str]] = []
+    waiting = [pid]
+    while waiting:
+        for child in parents.get(waiting.pop(0), []):
+            waiting.append(child)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                line = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append((child, line.strip()))
+    return found
