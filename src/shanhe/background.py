@@ -1,0 +1,45 @@
+"""The jobs process: `python -m shanhe.background`. Runs what repeats, delivers events, sends notices."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from dataclasses import replace
+
+import uvloop
+
+from shanhe.kernel import logs
+from shanhe.kernel.process import die_with_parent
+from shanhe.settings import Settings
+
+NAME = "jobs"
+
+
+async def work(settings: Settings) -> None:
+    """Run jobs and the outbox until SIGTERM."""
+    from shanhe.app import open_services, register_jobs
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_services(settings, "jobs") as services:
+        register_jobs(services)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(services.jobs.run(stop))
+            tasks.create_task(services.outbox.run(stop))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="shanhe.background")
+    parser.add_argument("--parent", type=int, required=True)
+    given = parser.parse_args()
+    die_with_parent(given.parent)
+    settings = replace(Settings.from_environment(), worker=NAME)
+    logs.configure(settings.log_level, as_json=settings.log_json, worker=NAME)
+    uvloop.run(work(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What a process of the city does about its own life: it ends with its parent, and knows how much memory it holds."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from shanhe.kernel.errors import Conflict
+
+PR_SET_PDEATHSIG = 1
+PAGE_BYTES = resource.getpagesize()
+
+
+def die_with_parent(parent_pid: int | None = None) -> None:
+    """Ask the kernel for SIGTERM when the parent ends (Linux); ends at once if it has ended already."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent_pid is not None and os.getppid() != parent_pid:
+        raise SystemExit("the supervisor has ended")
+
+
+def resident_bytes() -> int:
+    """Memory this process holds now; the peak where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Held:
+    """A lock on a data folder that the kernel gives back whatever happens to its holder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise Conflict(
+                "already_running",
+                f"A city runs on {self._path.parent} already.",
+                message_zh=f"{self._path.parent} 上已有一座城在运行。",
+                hint="Stop it first, or give this one another folder with DATA=… (and another PORT).",
+                hint_zh="请先停止它，或用 DATA=… 指定另一个目录（并换一个 PORT）。",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds the lock at `path`."""
+    try:
+        with Held(path):
+            return False
+    except Conflict:
+        return True
