@@ -1,0 +1,89 @@
+# Shanhe on a bare machine: Python 3.11 or newer with pip is enough. `make` explains itself.
+# Packages come from wherever pip is configured to look; hashes are pinned in requirements*.lock.
+
+PORT ?= 8600
+DATA ?= .shanhe
+WORKERS ?= 1
+JOBS ?= 2
+VENV ?= .venv
+
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group build --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --universal --python-version 3.11 --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench prove docs clean lock chromium
+SHELL := /bin/bash
+
+help: ## Show this list
+	@echo "Shanhe: the software a small city runs to become an AI city."; echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "  PORT=$(PORT)  DATA=$(DATA)  WORKERS=$(WORKERS)  (set them like: make run PORT=9000)"
+
+run: $(RUN_STAMP) ## Install what is needed and start the city on PORT with its data in DATA
+	@exec $(BIN)/python -m shanhe up --port $(PORT) --data $(DATA) --workers $(WORKERS)
+
+test: $(DEV_STAMP) chromium ## Check style, types and layers, then run the tests
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not prove" || status=1; \
+	exit $$status
+
+lint: $(DEV_STAMP) ## Check style (ruff), types (mypy) and layers (import-linter)
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports || status=1; \
+	exit $$status
+
+bench: $(DEV_STAMP) ## Measure the gateway, the ledger and the rulebook; the tables go to docs/bench.md
+	@$(BIN)/python -m shanhe bench
+
+prove: $(DEV_STAMP) ## Run the slow proofs: crashes under load, a thousand callers, every disconnect
+	@$(BIN)/python -m pytest -m prove
+
+docs: $(DEV_STAMP) ## Build the documentation site into site/
+	@$(BIN)/python -m shanhe.settings > docs/settings.md
+	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
+clean: ## Remove what can be built again (keeps DATA and the virtual environment)
+	@rm -rf site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes
+	@$(COMPILE) --upgrade -o requirements.lock
+	@$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then echo "Shanhe needs Python 3.11 or newer; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) \
+		&& $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; } \
+		|| { echo "A virtual environment could not be made. On Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(RUN_STAMP): requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing (hashes checked) …"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what tests need (hashes checked) …"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ $(RUN_STAMP)
+
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null 2>&1 && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		echo "Installing Chromium for the browser tests …"; \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium fonts-noto-cjk) >/dev/null || { echo "apt could not install chromium."; exit 1; }; \
+	else \
+		echo "The browser tests need Chromium. Install it first, for example: sudo apt install chromium"; exit 1; \
+	fi
