@@ -84,7 +84,7 @@ class Admitter:
         if parsed.max_tokens is not None and parsed.max_tokens > context:
             text = f"{parsed.max_tokens_field} is {parsed.max_tokens}, the context of {model.id} is {context} tokens."
             raise invalid(text, parsed.max_tokens_field, "context_length_exceeded")
-        prices = self._prices.of(model.id, self._clock.today())
+        prices = self._prices.of(model.id)
         max_tokens = None
         if parsed.max_tokens_field is not None:
             max_tokens = parsed.max_tokens if parsed.max_tokens is not None else output_default(context)

@@ -1,7 +1,7 @@
 """How much a call could cost at most, known before it is dispatched: what admission reserves.
 
-Input: every token of a byte-level vocabulary covers at least one byte, so the UTF-8 bytes of what the caller wrote bound
-the text, and a fixed allowance per message covers the template. The bound is never larger than the model's context.
+Input: every token of a byte-level vocabulary covers at least one byte, so the UTF-8 bytes of what the caller wrote
+bound the text, and a fixed allowance per message covers the template. It is never larger than the model's context.
 Output: `max_tokens` times the answers asked for. A reservation lives as long as its call; what is not used returns.
 """
 

@@ -39,8 +39,11 @@ class Client(Protocol):
     path: str
     started: bool
     """The head of an answer has left."""
-    gone: bool
-    """Nobody reads any more; what is written is dropped."""
+
+    @property
+    def gone(self) -> bool:
+        """Nobody reads any more; what is written is dropped."""
+        ...
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that (lower-case) name."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from shanhe.gateway.meter import Bounds
-from shanhe.gateway.tariff import Party, Prices
+from shanhe.gateway.meter import Bounds, Buckets
+from shanhe.gateway.tariff import Party, Prices, Share
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -50,16 +49,14 @@ class Evidence(msgspec.Struct, frozen=True):
     stream: bool
     status: str
     finish_reason: str | None
-    buckets: dict[str, int]
+    buckets: Buckets
     usage_source: str
     usage_clamped: bool
-    prices: dict[str, int]
-    price_version: str
-    price_flags: tuple[str, ...]
+    prices: Prices
     held_micro: int
     total_micro: int
     uncovered_micro: int
-    shares: tuple[dict[str, Any], ...]
+    shares: tuple[Share, ...]
     rules: dict[str, str]
     timings: Timings
     attempts: int

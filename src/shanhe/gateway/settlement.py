@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from shanhe.gateway.admission import actuals
-from shanhe.gateway.meter import BUCKETS, Metered
+from shanhe.gateway.meter import Metered
 from shanhe.gateway.model import Evidence, Timings
 from shanhe.gateway.tariff import Charged, charge
 from shanhe.ledger.api import Charge, Ledger, Leg, split_exact
@@ -65,16 +65,14 @@ def _evidence(call: Call, exchange: Exchange, outcome: Outcome, charged: Charged
         stream=call.parsed.stream,
         status=outcome.status,
         finish_reason=outcome.finish_reason,
-        buckets=dict(zip(BUCKETS, metered.buckets.as_tuple(), strict=True)),
+        buckets=metered.buckets,
         usage_source=metered.source,
         usage_clamped=metered.clamped,
-        prices={name: getattr(prices, name) for name in BUCKETS},
-        price_version=prices.version,
-        price_flags=tuple(name for name in ("thin", "loss") if getattr(prices, name)),
+        prices=prices,
         held_micro=call.admission.held_micro,
         total_micro=charged.total_micro,
         uncovered_micro=charged.uncovered_micro,
-        shares=tuple({"role": share.role, "micro": share.amount_micro} for share in charged.shares),
+        shares=charged.shares,
         rules=rules,
         timings=outcome.timings,
         attempts=exchange.attempt,

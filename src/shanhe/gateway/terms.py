@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.gateway.model import Terms
 from shanhe.gateway.tariff import Party, Prices
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import CITY_TZ, Clock, city_date
 from shanhe.ledger.api import Asset, Ledger
 
 if TYPE_CHECKING:
@@ -19,15 +19,34 @@ CONTRIBUTION_RULE: Final = "P10"
 PRICING_RULE: Final = "P11"
 
 
+class Today:
+    """The city's date, worked out once a day instead of once a call."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._from = self._until = clock.now()
+        self._date = clock.today()
+
+    def __call__(self) -> date:
+        now = self._clock.now()
+        if not self._from <= now < self._until:
+            self._date = city_date(now)
+            self._from = datetime.combine(self._date, time.min, CITY_TZ).astimezone(UTC)
+            self._until = self._from + timedelta(days=1)
+        return self._date
+
+
 class PriceList:
     """List prices by model and day, remembered until compute says that they changed."""
 
-    def __init__(self, compute: Compute) -> None:
+    def __init__(self, compute: Compute, clock: Clock) -> None:
         self._compute = compute
+        self._today = Today(clock)
         self._known: dict[str, tuple[date, int, Prices]] = {}
 
-    def of(self, model: str, on: date) -> Prices:
-        """Prices in force for a model on a date."""
+    def of(self, model: str) -> Prices:
+        """Prices in force for a model today."""
+        on = self._today()
         known = self._known.get(model)
         revision = self._compute.price_revision
         if known is not None and known[0] == on and known[1] == revision:
@@ -53,7 +72,7 @@ class TermsBook:
     def __init__(self, ledger: Ledger, rulebook: Rulebook, clock: Clock) -> None:
         self._ledger = ledger
         self._rulebook = rulebook
-        self._clock = clock
+        self._today = Today(clock)
         self._known: dict[UUID, tuple[Target, date, Terms]] = {}
         self.platform: UUID
 
@@ -64,13 +83,13 @@ class TermsBook:
     def of(self, target: Target) -> Terms | None:
         """Remembered terms; None when they have to be loaded."""
         known = self._known.get(target.engine_id)
-        if known is None or known[0] is not target or known[1] != self._clock.today():
+        if known is None or known[0] is not target or known[1] != self._today():
             return None
         return known[2]
 
     async def load(self, target: Target) -> Terms:
         """Read the terms of an engine from the rulebook and open the accounts they name."""
-        today = self._clock.today()
+        today = self._today()
         parties: list[Party] = []
         rules = {PRICING_RULE: self._rulebook.version(PRICING_RULE, today)}
         if target.contributor is not None:

@@ -1,0 +1,64 @@
+"""What an engine claims becomes buckets that can be charged."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shanhe.gateway.meter import SPECIAL_TOKENS_SLACK, Bounds, Details, Usage, believe
+
+COUNTS = st.none() | st.integers(-(2**70), 2**70)
+USAGES = st.builds(
+    Usage,
+    prompt_tokens=COUNTS,
+    completion_tokens=COUNTS,
+    total_tokens=COUNTS,
+    prompt_tokens_details=st.none() | st.builds(Details, cached_tokens=COUNTS, reasoning_tokens=COUNTS),
+    completion_tokens_details=st.none() | st.builds(Details, cached_tokens=COUNTS, reasoning_tokens=COUNTS),
+)
+BOUNDS = st.builds(
+    Bounds, prompt=st.integers(0, 10**6), completion=st.integers(0, 10**6), delivered=st.none() | st.integers(0, 10**6)
+)
+
+
+class TestBuckets:
+    @given(USAGES, BOUNDS)
+    def test_are_never_negative_and_sum_to_the_total(self, usage: Usage, bounds: Bounds) -> None:
+        metered = believe(usage, bounds)
+        if metered is None:
+            return
+        parts = metered.buckets.as_tuple()
+        assert min(parts) >= 0
+        assert sum(parts) == metered.buckets.total == metered.buckets.prompt + metered.buckets.completion
+
+    @given(USAGES, BOUNDS)
+    def test_never_exceed_what_the_engine_could_have_done(self, usage: Usage, bounds: Bounds) -> None:
+        metered = believe(usage, bounds)
+        if metered is None:
+            return
+        assert metered.buckets.prompt <= bounds.prompt
+        assert metered.buckets.completion <= bounds.completion
+        if bounds.delivered is not None:
+            assert metered.buckets.completion <= bounds.delivered + SPECIAL_TOKENS_SLACK
+
+    def test_keep_an_honest_engine_to_the_token(self) -> None:
+        usage = Usage(100, 40, 140, Details(cached_tokens=30), Details(reasoning_tokens=15))
+        metered = believe(usage, Bounds(200, 50, 400))
+        assert metered is not None
+        assert metered.buckets.as_tuple() == (70, 30, 25, 15, 0)
+        assert (metered.source, metered.clamped) == ("engine", False)
+
+    def test_say_so_when_a_claim_was_cut(self) -> None:
+        metered = believe(Usage(100, 5000, 5100), Bounds(200, 64, 100))
+        assert metered is not None
+        assert metered.clamped
+        assert metered.buckets.completion == 64
+
+
+class TestUnusableClaims:
+    def test_negative_counts_are_not_believed(self) -> None:
+        assert believe(Usage(prompt_tokens=-1, completion_tokens=5), Bounds(10, 10)) is None
+        assert believe(Usage(prompt_tokens=1, completion_tokens=-5), Bounds(10, 10)) is None
+
+    def test_an_empty_object_is_no_count(self) -> None:
+        assert believe(Usage(), Bounds(10, 10)) is None

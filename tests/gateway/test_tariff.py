@@ -1,0 +1,68 @@
+"""A call is priced exactly and split without losing or making a micro-credit."""
+
+from __future__ import annotations
+
+import uuid
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+from shanhe.ledger.api import split_exact
+
+from shanhe.gateway.meter import Buckets
+from shanhe.gateway.tariff import PER_TOKENS, Party, Prices, charge, round_half_even
+
+PLATFORM, NODE, COST = uuid.UUID(int=1), uuid.UUID(int=2), uuid.UUID(int=3)
+COUNTS = st.integers(0, 200_000)
+RATES = st.integers(0, 50_000_000)
+BUCKETS = st.builds(Buckets, input=COUNTS, cached_input=COUNTS, output=COUNTS, reasoning=COUNTS, tool=COUNTS)
+PRICES = st.builds(
+    Prices, input=RATES, cached_input=RATES, output=RATES, reasoning=RATES, tool=RATES, version=st.just("v")
+)
+
+
+class TestRounding:
+    @given(st.integers(0, 10**24), st.integers(1, 10**9))
+    def test_is_half_even(self, numerator: int, denominator: int) -> None:
+        assert round_half_even(numerator, denominator) == round(Fraction(numerator, denominator))
+
+
+class TestCharge:
+    @given(PRICES, BUCKETS, st.integers(0, 10_000), st.uuids(version=4))
+    def test_shares_sum_to_the_total(self, prices: Prices, buckets: Buckets, bps: int, receipt: uuid.UUID) -> None:
+        charged = charge(prices, buckets, (Party("node", NODE, share_bps=bps),), PLATFORM, receipt, split_exact)
+        assert sum(share.amount_micro for share in charged.shares) == charged.total_micro
+        assert all(share.amount_micro > 0 for share in charged.shares)
+        assert charged.total_micro == round(Fraction(prices.numerator(buckets), PER_TOKENS))
+
+    @given(PRICES, BUCKETS, st.uuids(version=4))
+    def test_a_party_is_within_one_unit_of_its_due(self, prices: Prices, buckets: Buckets, receipt: uuid.UUID) -> None:
+        charged = charge(prices, buckets, (Party("node", NODE, share_bps=7_000),), PLATFORM, receipt, split_exact)
+        node = sum(share.amount_micro for share in charged.shares if share.account == NODE)
+        assert abs(node - Fraction(prices.numerator(buckets) * 7, PER_TOKENS * 10)) <= 1
+
+    @given(PRICES, PRICES, BUCKETS, st.uuids(version=4))
+    def test_cost_above_the_price_is_shown_and_not_taken_from_the_payer(
+        self, prices: Prices, cost: Prices, buckets: Buckets, receipt: uuid.UUID
+    ) -> None:
+        charged = charge(prices, buckets, (Party("cost", COST, cost=cost),), PLATFORM, receipt, split_exact)
+        assert sum(share.amount_micro for share in charged.shares) == charged.total_micro
+        due = Fraction(cost.numerator(buckets), PER_TOKENS)
+        assert charged.uncovered_micro == round(max(Fraction(0), due - charged.total_micro))
+
+    def test_small_shares_are_paid_on_average(self) -> None:
+        """A tenth of a micro-credit a call is a hundred over a thousand calls, not nothing."""
+        prices = Prices(1_000_000, 0, 0, 0, 0, "v")
+        party = Party("node", NODE, share_bps=1_000)
+        paid = sum(
+            share.amount_micro
+            for _ in range(4_000)
+            for share in charge(prices, Buckets(input=1), (party,), PLATFORM, uuid.uuid4(), split_exact).shares
+            if share.account == NODE
+        )
+        assert 300 <= paid <= 500
+
+    @given(PRICES, BUCKETS)
+    def test_the_reservation_covers_whatever_the_buckets_are(self, prices: Prices, buckets: Buckets) -> None:
+        total = round_half_even(prices.numerator(buckets), PER_TOKENS)
+        assert total <= prices.most(buckets.prompt, buckets.completion)
