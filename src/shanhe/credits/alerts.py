@@ -11,25 +11,26 @@ import msgspec
 
 from shanhe.credits import messages, rule_store, windows
 from shanhe.credits.errors import TooManyAlerts, UnknownAlert, ValueOutOfBounds
-from shanhe.credits.model import Affected, AffectedBy, Alert, Notice, PriceChange, SpentBy, Window
+from shanhe.credits.model import AffectedBy, Alert, PriceChange, SpentBy, Window
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notifier
 
 ALERTS_LIMIT = 50
 ALERTS_PER_TICK = 200
 CHECK_AGE_S = 30
 AMOUNT_LIMIT_MICRO = 10**15
 NAME_LIMIT_CHARS = 80
-PAGE_ROWS = 100
 
 
 class Alerts:
-    """Alert rules of organisations, and the notices of everything that is told to them."""
+    """Alert rules of organisations, and notices of price changes."""
 
-    def __init__(self, db: Database, clock: Clock, *, spent: SpentBy, affected: AffectedBy) -> None:
+    def __init__(self, db: Database, clock: Clock, *, notifier: Notifier, spent: SpentBy, affected: AffectedBy) -> None:
         self._db = db
+        self._notifier = notifier
         self._clock = clock
         self._spent = spent
         self._affected = affected
@@ -92,9 +93,7 @@ class Alerts:
                 continue
             async with self._db.transaction() as conn:
                 if await rule_store.fire_alert(conn, alert, span.day, spent_micro, now):
-                    key = f"alert:{alert.id}:{span.day.isoformat()}"
-                    message = messages.spend_reached(alert, spent_micro)
-                    fired += await rule_store.insert_notice(conn, alert.org_id, key, message, now)
+                    fired += await self._notifier.notify(messages.spend_reached(alert, spent_micro, span.day), conn)
         return fired
 
     # -- prices -------------------------------------------------------------------------------------------------------
@@ -104,28 +103,11 @@ class Alerts:
         if all(change.before.get(bucket) == change.after.get(bucket) for bucket in {*change.before, *change.after}):
             return 0
         digest = hashlib.sha256(msgspec.json.encode([sorted(change.after.items())])).hexdigest()[:16]
-        key = f"price:{change.model}:{change.valid_from.isoformat()}:{digest}"
+        key = f"price/{change.model}/{change.valid_from.isoformat()}/{digest}"
         told = 0
         for affected in await self._affected(change.model):
-            told += await self._tell(affected, key, change)
+            told += await self._notifier.notify(messages.price_changed(change, affected, key))
         return told
-
-    async def _tell(self, affected: Affected, key: str, change: PriceChange) -> bool:
-        async with self._db.transaction() as conn:
-            message = messages.price_changed(change, affected)
-            return await rule_store.insert_notice(conn, affected.org_id, key, message, self._clock.now())
-
-    # -- notices ------------------------------------------------------------------------------------------------------
-
-    async def notices(
-        self, org_id: UUID, *, unread: bool = False, before: UUID | None = None, limit: int = PAGE_ROWS
-    ) -> list[Notice]:
-        """Newest first, a page at a time."""
-        bounded = min(max(limit, 1), PAGE_ROWS)
-        return await rule_store.notices_of(self._db, org_id, unread=unread, before=before, limit=bounded)
-
-    async def read(self, org_id: UUID, notice_id: UUID) -> None:
-        await rule_store.read_notice(self._db, org_id, notice_id, self._clock.now())
 
 
 def _window(value: object) -> Window:

@@ -22,6 +22,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notifier
 from shanhe.payments.api import MandateState, Payments, UnknownPayment
 from shanhe.rulebook.api import Rulebook
 
@@ -37,12 +38,20 @@ class AutoTopUps:
     """The rules of organisations and what they trigger."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, rulebook: Rulebook, payments: Payments, purchases: Purchases
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        rulebook: Rulebook,
+        payments: Payments,
+        notifier: Notifier,
+        purchases: Purchases,
     ) -> None:
         self._db = db
         self._clock = clock
         self._rulebook = rulebook
         self._payments = payments
+        self._notifier = notifier
         self._purchases = purchases
 
     # -- the rule -----------------------------------------------------------------------------------------------------
@@ -198,8 +207,7 @@ class AutoTopUps:
         if spent_fen + rule.value_fen <= rule.monthly_cap_fen:
             return False
         await rule_store.pause_auto(conn, rule.org_id, month.end)
-        key = f"auto-cap:{month.day.isoformat()}"
-        await rule_store.insert_notice(conn, rule.org_id, key, messages.auto_capped(rule), now)
+        await self._notifier.notify(messages.auto_capped(rule, month.day), conn)
         return True
 
     async def _place(self, purchase: Purchase, mandate_id: UUID) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from shanhe.credits import messages, rule_store
 from shanhe.credits.model import Purchase
+from shanhe.kernel.notify import Notifier
 
 RETRY_WAIT_S = 3_600
 FAILURES_LIMIT = 3
@@ -17,7 +18,7 @@ async def over(conn: Any, purchase: Purchase) -> None:
     await rule_store.end_auto(conn, purchase.org_id, purchase.id, failures=0, not_before=None, enabled=True)
 
 
-async def failed(conn: Any, purchase: Purchase, now: datetime) -> None:
+async def failed(conn: Any, purchase: Purchase, now: datetime, notifier: Notifier) -> None:
     """Count an automatic purchase that was not paid: wait before the next, stop after several. The rule is locked."""
     rule = await rule_store.auto(conn, purchase.org_id)
     if rule is None or rule.purchase_id != purchase.id:
@@ -32,5 +33,4 @@ async def failed(conn: Any, purchase: Purchase, now: datetime) -> None:
         not_before=now + timedelta(seconds=RETRY_WAIT_S),
         enabled=not stopped,
     )
-    message = messages.auto_failed(rule, stopped=stopped)
-    await rule_store.insert_notice(conn, rule.org_id, f"auto-failed:{purchase.id}", message, now)
+    await notifier.notify(messages.auto_failed(rule, purchase, stopped=stopped), conn)

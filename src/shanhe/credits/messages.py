@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-from shanhe.credits.model import Affected, Alert, AutoTopUp, Message, PriceChange, Purchase, Source, Window
+from datetime import date
+
+from shanhe.credits.model import Affected, Alert, AutoTopUp, PriceChange, Purchase, Source, Window
 from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.notify import Notice, Severity, Text
 
 KEYS_SHOWN = 10
 _BUCKETS_ZH = {"input": "输入", "cached_input": "缓存输入", "output": "输出", "reasoning": "推理", "tool": "工具"}
 
 
-def topped_up(purchase: Purchase) -> Message:
+def topped_up(purchase: Purchase) -> Notice:
     """Credits arrived."""
     priced = purchase.priced
     quantity, subsidy = format_credits(priced.quantity_micro), format_credits(priced.subsidy_micro)
     paid = format_fen(priced.paid_fen)
     auto_zh, auto_en = ("自动充值", "Automatic top-up") if purchase.source is Source.AUTO else ("充值", "Top-up")
-    return Message(
+    return Notice(
         "top_up",
-        f"{auto_zh}到账 {quantity} AI Credit",
-        f"{auto_en}: {quantity} credits arrived",
-        f"实付 {paid} 元，到账 {quantity} AI Credit，其中补贴 {subsidy}。",
-        f"You paid CNY {paid} and received {quantity} credits, {subsidy} of them subsidy.",
-        f"/topup/{purchase.id}",
+        Text(f"{auto_zh}到账 {quantity} AI Credit", f"{auto_en}: {quantity} credits arrived"),
+        Text(
+            f"实付 {paid} 元，到账 {quantity} AI Credit，其中补贴 {subsidy}。",
+            f"You paid CNY {paid} and received {quantity} credits, {subsidy} of them subsidy.",
+        ),
+        org_id=purchase.org_id,
+        link=f"/topup/{purchase.id}",
+        dedupe=f"credits/topup/{purchase.id}",
     )
 
 
-def spend_reached(alert: Alert, spent_micro: int) -> Message:
+def spend_reached(alert: Alert, spent_micro: int, window_start: date) -> Notice:
     """A spend alert's threshold was reached."""
     spent, amount = format_credits(spent_micro), format_credits(alert.amount_micro)
     window_zh, window_en = ("今日", "today") if alert.window is Window.DAY else ("本月", "this month")
-    return Message(
+    return Notice(
         "spend_alert",
-        f"{window_zh}消费已达“{alert.name}”的 {alert.percent}%",
-        f"Spending {window_en} reached {alert.percent}% of “{alert.name}”",
-        f"{window_zh}已消费 {spent} AI Credit，提醒额度为 {amount} 的 {alert.percent}%。可调整密钥预算或充值。",
-        f"{spent} credits were spent {window_en}; the alert is set at {alert.percent}% of {amount}."
-        " Adjust key budgets or top up.",
-        "/usage",
+        Text(
+            f"{window_zh}消费已达“{alert.name}”的 {alert.percent}%",
+            f"Spending {window_en} reached {alert.percent}% of “{alert.name}”",
+        ),
+        Text(
+            f"{window_zh}已消费 {spent} AI Credit，提醒额度为 {amount} 的 {alert.percent}%。可调整密钥预算或充值。",
+            f"{spent} credits were spent {window_en}; the alert is set at {alert.percent}% of {amount}."
+            " Adjust key budgets or top up.",
+        ),
+        severity=Severity.WARNING,
+        org_id=alert.org_id,
+        link="/usage",
+        dedupe=f"credits/alert/{alert.id}/{alert.window}/{window_start.isoformat()}",
     )
 
 
-def auto_capped(rule: AutoTopUp) -> Message:
+def auto_capped(rule: AutoTopUp, month: date) -> Notice:
     """The monthly cap stops an automatic top-up."""
     cap = format_fen(rule.monthly_cap_fen)
-    return Message(
+    return Notice(
         "auto_top_up_capped",
-        "自动充值已达本月上限",
-        "Automatic top-up reached its monthly cap",
-        f"余额低于阈值，但本月自动充值将超过上限 {cap} 元，因此未扣款。请手动充值或提高上限。",
-        f"The balance is below the threshold, but another top-up would pass the monthly cap of CNY {cap};"
-        " nothing was charged. Top up by hand or raise the cap.",
-        "/topup",
+        Text("自动充值已达本月上限", "Automatic top-up reached its monthly cap"),
+        Text(
+            f"余额低于阈值，但本月自动充值将超过上限 {cap} 元，因此未扣款。请手动充值或提高上限。",
+            f"The balance is below the threshold, but another top-up would pass the monthly cap of CNY {cap};"
+            " nothing was charged. Top up by hand or raise the cap.",
+        ),
+        severity=Severity.WARNING,
+        org_id=rule.org_id,
+        link="/topup",
+        dedupe=f"credits/auto-cap/{rule.org_id}/{month.isoformat()}/{rule.monthly_cap_fen}",
     )
 
 
-def auto_failed(rule: AutoTopUp, *, stopped: bool) -> Message:
+def auto_failed(rule: AutoTopUp, purchase: Purchase, *, stopped: bool) -> Notice:
     """An automatic top-up was not paid."""
     tail_zh = "连续失败，规则已停用，请检查授权后重新启用。" if stopped else "稍后会再试一次，请检查支付授权。"
     tail_en = (
@@ -63,17 +80,21 @@ def auto_failed(rule: AutoTopUp, *, stopped: bool) -> Message:
         else "It will be tried again later; check the mandate."
     )
     amount = format_fen(rule.value_fen)
-    return Message(
+    return Notice(
         "auto_top_up_failed",
-        "自动充值未成功",
-        "Automatic top-up failed",
-        f"标价 {amount} 元的自动充值未能扣款。{tail_zh}",
-        f"The automatic top-up of list value CNY {amount} could not be charged. {tail_en}",
-        "/topup",
+        Text("自动充值未成功", "Automatic top-up failed"),
+        Text(
+            f"标价 {amount} 元的自动充值未能扣款。{tail_zh}",
+            f"The automatic top-up of list value CNY {amount} could not be charged. {tail_en}",
+        ),
+        severity=Severity.WARNING,
+        org_id=rule.org_id,
+        link="/topup",
+        dedupe=f"credits/auto-failed/{purchase.id}",
     )
 
 
-def price_changed(change: PriceChange, affected: Affected) -> Message:
+def price_changed(change: PriceChange, affected: Affected, dedupe: str) -> Notice:
     """A model that the organisation's keys may call gets other prices."""
     shown = "、".join(affected.keys[:KEYS_SHOWN]) + (" …" if len(affected.keys) > KEYS_SHOWN else "")
     lines_zh, lines_en = [], []
@@ -87,11 +108,14 @@ def price_changed(change: PriceChange, affected: Affected) -> Message:
     day = change.valid_from.isoformat()
     reason_zh = f"原因：{change.reason}。" if change.reason else ""
     reason_en = f" Reason: {change.reason}." if change.reason else ""
-    return Message(
+    return Notice(
         "price_change",
-        f"{change.model} 自 {day} 起调整价格",
-        f"Prices of {change.model} change on {day}",
-        f"每百万 token 的 AI Credit：{'；'.join(lines_zh)}。涉及密钥：{shown}。{reason_zh}",
-        f"Credits per million tokens: {'; '.join(lines_en)}. Keys concerned: {shown}.{reason_en}",
-        "/models",
+        Text(f"{change.model} 自 {day} 起调整价格", f"Prices of {change.model} change on {day}"),
+        Text(
+            f"每百万 token 的 AI Credit：{'；'.join(lines_zh)}。涉及密钥：{shown}。{reason_zh}",
+            f"Credits per million tokens: {'; '.join(lines_en)}. Keys concerned: {shown}.{reason_en}",
+        ),
+        org_id=affected.org_id,
+        link="/models",
+        dedupe=f"credits/{dedupe}/{affected.org_id}",
     )

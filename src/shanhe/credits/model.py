@@ -1,4 +1,4 @@
-"""Quotes, purchases, alerts, automatic top-ups, notices. Frozen, pure; money in fen (CNY) and micro-credits."""
+"""Quotes, purchases, alerts, automatic top-ups. Frozen, pure; money in fen (CNY) and micro-credits."""
 
 from __future__ import annotations
 
@@ -162,34 +162,6 @@ class AutoTopUp:
     actor: str
     mandate_state: str = ""
     mandate_url: str | None = None
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A message to an organisation, written once per `dedupe_key`, in both languages."""
-
-    id: UUID
-    org_id: UUID
-    kind: str
-    title_zh: str
-    title_en: str
-    body_zh: str
-    body_en: str
-    link: str
-    created_at: datetime
-    read_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Message:
-    """The words of a notice before it is stored."""
-
-    kind: str
-    title_zh: str
-    title_en: str
-    body_zh: str
-    body_en: str
-    link: str = ""
 
 
 @dataclass(frozen=True)

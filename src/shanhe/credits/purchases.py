@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +21,9 @@ from shanhe.credits.errors import (
 from shanhe.credits.model import Payer, PayerOf, Priced, Purchase, PurchaseState, Quote, Source, Wallet
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
+from shanhe.kernel.errors import Invalid, Unavailable
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import ORDER_LIFE_S, Order, OrderRequest, Payments, State, UnknownPayment
 from shanhe.rulebook.api import Rulebook
@@ -46,13 +47,22 @@ class Purchases:
     """Everything between wanting credits and having them. Subscribes to paid orders at `payments`."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, payments: Payments, payer: PayerOf
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        payments: Payments,
+        notifier: Notifier,
+        payer: PayerOf,
     ) -> None:
         self._db = db
         self._clock = clock
         self._ledger = ledger
         self._rulebook = rulebook
         self._payments = payments
+        self._notifier = notifier
         self._payer = payer
         payments.subscribe(PURPOSE, self.settle)
 
@@ -241,7 +251,7 @@ class Purchases:
             await store.move_benefit(conn, held, reserved_fen=-benefit_fen, given_fen=benefit_fen)
             if held.source is Source.AUTO:
                 await dip.over(conn, held)
-            await rule_store.insert_notice(conn, held.org_id, f"topup:{held.id}", messages.topped_up(held), now)
+            await self._notifier.notify(messages.topped_up(held), conn)
 
     async def close(self, purchase: Purchase) -> None:
         """End an unpaid purchase and give its promised benefit back."""
@@ -255,7 +265,7 @@ class Purchases:
             await store.decide_purchase(conn, held.id, PurchaseState.CLOSED, now)
             await store.move_benefit(conn, held, reserved_fen=-held.priced.benefit_fen, given_fen=0)
             if held.source is Source.AUTO:
-                await dip.failed(conn, held, now)
+                await dip.failed(conn, held, now, self._notifier)
 
     # -- repair -------------------------------------------------------------------------------------------------------
 

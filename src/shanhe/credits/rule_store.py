@@ -1,4 +1,4 @@
-"""SQL of automatic top-up rules, spend alerts and notices."""
+"""SQL of automatic top-up rules and spend alerts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from shanhe.credits.model import Alert, AutoTopUp, Message, Notice, Window
+from shanhe.credits.model import Alert, AutoTopUp, Window
 from shanhe.kernel.db import Database
-from shanhe.kernel.ids import new_id
 
 AUTO = (
     "org_id, threshold_micro, value_fen, monthly_cap_fen, provider, mandate_id, enabled, epoch, purchase_id, failures,"
     " not_before, actor"
 )
 ALERT = "id, org_id, name, time_window, amount_micro, percent, key_id, enabled, created_at"
-NOTICE = "id, org_id, kind, title_zh, title_en, body_zh, body_en, link, created_at, read_at"
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database itself
 
@@ -29,9 +27,9 @@ async def save_auto(db: Database, rule: AutoTopUp, now: datetime) -> AutoTopUp:
         f"""INSERT INTO credits.auto_top_up (org_id, threshold_micro, value_fen, monthly_cap_fen, provider, mandate_id,
                                              enabled, actor, checked_at, created_at, updated_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $9)
-            ON CONFLICT (org_id) DO UPDATE SET threshold_micro = $2, value_fen = $3, monthly_cap_fen = $4, provider = $5,
-              mandate_id = $6, enabled = $7, actor = $8, updated_at = $9, failures = 0, not_before = NULL,
-              epoch = credits.auto_top_up.epoch + 1
+            ON CONFLICT (org_id) DO UPDATE SET threshold_micro = $2, value_fen = $3, monthly_cap_fen = $4,
+              provider = $5, mandate_id = $6, enabled = $7, actor = $8, updated_at = $9, failures = 0,
+              not_before = NULL, epoch = credits.auto_top_up.epoch + 1
             RETURNING {AUTO}""",
         rule.org_id,
         rule.threshold_micro,
@@ -201,48 +199,3 @@ async def fire_alert(conn: Connection, alert: Alert, window_start: date, spent_m
     )
     await conn.execute("UPDATE credits.alert SET fired_for = $2 WHERE id = $1", alert.id, window_start)
     return row is not None
-
-
-# -- notices ----------------------------------------------------------------------------------------------------------
-
-
-async def insert_notice(conn: Connection, org_id: UUID, dedupe_key: str, message: Message, now: datetime) -> bool:
-    """False when the organisation already has a notice with this key."""
-    row = await conn.fetchrow(
-        """INSERT INTO credits.notice (id, org_id, dedupe_key, kind, title_zh, title_en, body_zh, body_en, link,
-                                       created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING id""",
-        new_id(),
-        org_id,
-        dedupe_key,
-        message.kind,
-        message.title_zh,
-        message.title_en,
-        message.body_zh,
-        message.body_en,
-        message.link,
-        now,
-    )
-    return row is not None
-
-
-async def notices_of(db: Database, org_id: UUID, *, unread: bool, before: UUID | None, limit: int) -> list[Notice]:
-    rows = await db.fetch(
-        f"""SELECT {NOTICE} FROM credits.notice
-            WHERE org_id = $1 AND (NOT $2 OR read_at IS NULL) AND ($3::uuid IS NULL OR id < $3)
-            ORDER BY id DESC LIMIT $4""",
-        org_id,
-        unread,
-        before,
-        limit,
-    )
-    return [Notice(**dict(row)) for row in rows]
-
-
-async def read_notice(db: Database, org_id: UUID, notice_id: UUID, now: datetime) -> None:
-    await db.execute(
-        "UPDATE credits.notice SET read_at = coalesce(read_at, $3) WHERE id = $1 AND org_id = $2",
-        notice_id,
-        org_id,
-        now,
-    )

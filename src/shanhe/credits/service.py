@@ -12,16 +12,17 @@ from shanhe.credits.model import AffectedBy, PayerOf, SpentBy
 from shanhe.credits.purchases import Purchases
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import Payments
 from shanhe.rulebook.api import Rulebook
 
 
 class Credits(Purchases):
-    """Purchases themselves, with `auto` (automatic top-up) and `alerts` (spend alerts, price notices, notices).
+    """Purchases themselves, with `auto` (automatic top-up) and `alerts` (spend alerts, price notices).
 
-    `payer`, `spent` and `affected` are what credits must know from identity and usage; the composition root passes them.
-    Subscribes to paid orders at `payments`.
+    `payer`, `spent` and `affected` are what credits must know from identity and usage; the composition root passes
+    them. Subscribes to paid orders at `payments`.
     """
 
     def __init__(
@@ -32,16 +33,17 @@ class Credits(Purchases):
         ledger: Ledger,
         rulebook: Rulebook,
         payments: Payments,
+        notifier: Notifier,
         payer: PayerOf,
         spent: SpentBy,
         affected: AffectedBy,
     ) -> None:
-        super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, payer=payer)
-        self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, purchases=self)
-        self.alerts = Alerts(db, clock, spent=spent, affected=affected)
+        super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, payer=payer)
+        self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, notifier=notifier, purchases=self)
+        self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected)
 
     async def receipt(self, org_id: UUID, purchase_id: UUID) -> dict[str, Any]:
-        """The document of a top-up: facts → decision (trace) → payment → posting, amounts as integers with their unit."""
+        """The document of a top-up: facts → decision (trace) → payment → posting; integers with their unit."""
         purchase = await self.get(org_id, purchase_id)
         payment: dict[str, Any] | None = None
         if purchase.order_id is not None and purchase.order_state is not None:

@@ -76,7 +76,8 @@ async def move_benefit(conn: Connection, purchase: Purchase, *, reserved_fen: in
 
 async def insert_quote(db: Database, quote: Quote) -> None:
     await db.execute(
-        f"""INSERT INTO credits.quote (id, org_id, beneficiary, year, benefit_left_fen, created_at, expires_at, {PRICED})
+        f"""INSERT INTO credits.quote (id, org_id, beneficiary, year, benefit_left_fen, created_at, expires_at,
+                                       {PRICED})
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)""",
         quote.id,
         quote.org_id,

@@ -1,4 +1,4 @@
--- Quotes, purchases and the benefit they draw; automatic top-up; spend alerts; notices.
+-- Quotes, purchases and the benefit they draw; automatic top-up; spend alerts.
 CREATE SCHEMA credits;
 
 -- One row a beneficiary and calendar year: locking it puts that beneficiary's purchases in a line.
@@ -111,19 +111,3 @@ CREATE TABLE credits.alert_firing (
   fired_at        timestamptz NOT NULL,
   PRIMARY KEY (alert_id, window_start)
 );
-
-CREATE TABLE credits.notice (
-  id         uuid PRIMARY KEY,
-  org_id     uuid NOT NULL,
-  dedupe_key text NOT NULL,
-  kind       text NOT NULL,
-  title_zh   text NOT NULL,
-  title_en   text NOT NULL,
-  body_zh    text NOT NULL,
-  body_en    text NOT NULL,
-  link       text NOT NULL DEFAULT '',
-  created_at timestamptz NOT NULL,
-  read_at    timestamptz,
-  UNIQUE (org_id, dedupe_key)
-);
-CREATE INDEX notice_org ON credits.notice (org_id, id);

@@ -1,0 +1,276 @@
+"""HTTP of credits. Amounts are integers with their unit in the name; every write is idempotent by `client_ref`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
+from shanhe.credits.service import Credits
+from shanhe.identity.api import Actor, require
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import format_credits, format_fen
+
+AMOUNT_LIMIT = 2**53
+TEXT_LIMIT_CHARS = 200
+
+Reference = Annotated[str, Field(min_length=1, max_length=128)]
+Amount = Annotated[int, Field(gt=0, lt=AMOUNT_LIMIT, strict=True)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class QuoteBody(Body):
+    value_fen: Amount
+
+
+class PurchaseBody(Body):
+    client_ref: Reference
+    quote_id: UUID | None = None
+    value_fen: Amount | None = None
+    method: str = Field("sandbox", max_length=32)
+    return_path: str = Field("/topup", max_length=TEXT_LIMIT_CHARS)
+
+
+class TopUpBody(Body):
+    org_id: UUID
+    amount_micro: Amount
+    reason: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+    method: str = Field("bank_transfer", max_length=32)
+    client_ref: Reference
+
+
+class AlertBody(Body):
+    name: str = Field(min_length=1, max_length=80)
+    window: Window
+    amount_micro: Amount
+    percent: int = Field(100, ge=1, le=100)
+    key_id: UUID | None = None
+
+
+class AlertChange(Body):
+    name: str | None = Field(None, min_length=1, max_length=80)
+    window: Window | None = None
+    amount_micro: Amount | None = None
+    percent: int | None = Field(None, ge=1, le=100)
+    enabled: bool | None = None
+
+
+class AutoBody(Body):
+    threshold_micro: Amount
+    value_fen: Amount
+    monthly_cap_fen: Amount
+    provider: str = Field("sandbox", max_length=32)
+    enabled: bool = True
+
+
+Payer = Annotated[Actor, Depends(require("topup"))]
+Operator = Annotated[Actor, Depends(require("accounts"))]
+
+
+def router(credits: Credits) -> APIRouter:
+    """Everything under /api/credits."""
+    routes = APIRouter(prefix="/api/credits", tags=["credits"])
+    _purchases(routes, credits)
+    _wallet(routes, credits)
+    _alerts(routes, credits)
+    _auto(routes, credits)
+    return routes
+
+
+def _purchases(routes: APIRouter, credits: Credits) -> None:
+    @routes.post("/quotes", status_code=201)
+    async def quote(body: QuoteBody, actor: Payer) -> Response:
+        """What credits of a list value cost this organisation now, and why."""
+        return _json(quote_view(await credits.quote(_org(actor), body.value_fen)), 201)
+
+    @routes.post("/purchases", status_code=201)
+    async def purchase(body: PurchaseBody, actor: Payer) -> Response:
+        """Order credits; send the payer to `redirect_url`."""
+        made = await credits.purchase(
+            _org(actor),
+            client_ref=body.client_ref,
+            quote_id=body.quote_id,
+            value_fen=body.value_fen,
+            method=body.method,
+            actor=_name(actor),
+            return_path=body.return_path,
+        )
+        return _json(purchase_view(made), 201)
+
+    @routes.get("/purchases")
+    async def purchases(
+        actor: Payer, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
+    ) -> Response:
+        """The organisation's purchases, newest first."""
+        page = await credits.purchases(_org(actor), before=before, limit=limit)
+        following = str(page[-1].id) if len(page) == limit else None
+        return _json({"data": [purchase_view(item) for item in page], "next": following})
+
+    @routes.get("/purchases/{purchase_id}")
+    async def receipt(purchase_id: UUID, actor: Payer) -> Response:
+        """The document of a top-up: decision with its trace, payment with its history, posting with its lots."""
+        found = await credits.receipt(_org(actor), purchase_id)
+        return _json({**found, "purchase": purchase_view(found["purchase"], trace=True)})
+
+    @routes.post("/purchases/{purchase_id}/cancel")
+    async def cancel(purchase_id: UUID, actor: Payer) -> Response:
+        """Give up an unpaid purchase."""
+        return _json(purchase_view(await credits.cancel(_org(actor), purchase_id)))
+
+    @routes.post("/top-ups", status_code=201)
+    async def top_up(body: TopUpBody, actor: Operator) -> Response:
+        """Book credits paid by bank transfer or at the cash desk; for operators."""
+        made = await credits.top_up(
+            body.org_id,
+            body.amount_micro,
+            body.reason,
+            _name(actor),
+            method=body.method,
+            client_ref=body.client_ref,
+        )
+        return _json(purchase_view(made), 201)
+
+
+def _wallet(routes: APIRouter, credits: Credits) -> None:
+    @routes.get("/balance")
+    async def balance(actor: Payer) -> Response:
+        """Balance and lots of the caller's organisation."""
+        return _json(wallet_view(await credits.wallet(_org(actor))))
+
+    @routes.get("/balance/{org_id}")
+    async def balance_of(org_id: UUID, actor: Operator) -> Response:
+        """Balance and lots of any organisation; for operators."""
+        return _json(wallet_view(await credits.wallet(org_id)))
+
+
+def _alerts(routes: APIRouter, credits: Credits) -> None:
+    @routes.get("/alerts")
+    async def alerts(actor: Payer) -> Response:
+        return _json({"data": [alert_view(alert) for alert in await credits.alerts.of(_org(actor))]})
+
+    @routes.post("/alerts", status_code=201)
+    async def create(body: AlertBody, actor: Payer) -> Response:
+        """Tell once per window when spending reaches `percent` of `amount_micro`."""
+        made = await credits.alerts.create(_org(actor), actor=_name(actor), **body.model_dump())
+        return _json(alert_view(made), 201)
+
+    @routes.patch("/alerts/{alert_id}")
+    async def change(alert_id: UUID, body: AlertChange, actor: Payer) -> Response:
+        changes = {name: value for name, value in body.model_dump().items() if value is not None}
+        return _json(alert_view(await credits.alerts.change(_org(actor), alert_id, **changes)))
+
+    @routes.delete("/alerts/{alert_id}", status_code=204)
+    async def delete(alert_id: Annotated[UUID, Path()], actor: Payer) -> Response:
+        await credits.alerts.delete(_org(actor), alert_id)
+        return Response(status_code=204)
+
+
+def _auto(routes: APIRouter, credits: Credits) -> None:
+    @routes.get("/auto-top-up")
+    async def show(actor: Payer) -> Response:
+        return _json(auto_view(await credits.auto.get(_org(actor))))
+
+    @routes.put("/auto-top-up")
+    async def save(body: AutoBody, actor: Payer) -> Response:
+        """Set threshold, amount and monthly cap; sign the mandate at `mandate_url` when it is pending."""
+        return _json(auto_view(await credits.auto.save(_org(actor), actor=_name(actor), **body.model_dump())))
+
+    @routes.delete("/auto-top-up")
+    async def disable(actor: Payer) -> Response:
+        return _json(auto_view(await credits.auto.disable(_org(actor))))
+
+
+# -- views ------------------------------------------------------------------------------------------------------------
+
+
+def quote_view(quote: Quote) -> dict[str, Any]:
+    """A quote as JSON, with its trace."""
+    return {
+        "id": quote.id,
+        **_priced(quote),
+        "benefit_left_fen": quote.benefit_left_fen,
+        "year": quote.year,
+        "expires_at": quote.expires_at,
+        "trace": quote.priced.trace,
+    }
+
+
+def purchase_view(purchase: Purchase, *, trace: bool = False) -> dict[str, Any]:
+    """A purchase as JSON."""
+    view: dict[str, Any] = {
+        "id": purchase.id,
+        "client_ref": purchase.client_ref,
+        "source": purchase.source,
+        "method": purchase.method,
+        "actor": purchase.actor,
+        "reason": purchase.reason,
+        "state": purchase.state,
+        "order_state": purchase.order_state,
+        "redirect_url": purchase.redirect_url,
+        "posting_id": purchase.posting_id,
+        **_priced(purchase),
+        "created_at": purchase.created_at,
+        "decided_at": purchase.decided_at,
+    }
+    return {**view, "trace": purchase.priced.trace} if trace else view
+
+
+def _priced(item: Quote | Purchase) -> dict[str, Any]:
+    priced = item.priced
+    return {
+        "value_fen": priced.value_fen,
+        "benefit_fen": priced.benefit_fen,
+        "paid_fen": priced.paid_fen,
+        "paid": format_fen(priced.paid_fen),
+        "quantity_micro": priced.quantity_micro,
+        "quantity": format_credits(priced.quantity_micro),
+        "purchased_micro": priced.purchased_micro,
+        "subsidy_micro": priced.subsidy_micro,
+        "list_price_fen": priced.list_price_fen,
+        "category": priced.category,
+        "rule_version": priced.rule_version,
+    }
+
+
+def wallet_view(wallet: Wallet) -> dict[str, Any]:
+    """A wallet as JSON."""
+    return {**asdict(wallet), "balance": format_credits(wallet.balance_micro)}
+
+
+def alert_view(alert: Alert) -> dict[str, Any]:
+    """A spend alert as JSON."""
+    return {**asdict(alert), "threshold_micro": alert.threshold_micro}
+
+
+def auto_view(rule: AutoTopUp) -> dict[str, Any]:
+    """An automatic top-up rule as JSON."""
+    view = asdict(rule)
+    del view["epoch"]
+    return view
+
+
+def _json(value: Any, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
+
+
+def _org(actor: Actor) -> UUID:
+    if actor.org_id is None:
+        raise Invalid(
+            "no_organisation",
+            "This needs an organisation, and the caller acts for none.",
+            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
+        )
+    return actor.org_id
+
+
+def _name(actor: Actor) -> str:
+    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
