@@ -41,6 +41,7 @@ class Evidence(msgspec.Struct, frozen=True):
     v: int
     face: str
     model: str
+    org_id: UUID
     key_id: UUID
     key_name: str
     engine: str

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.terms import TermsBook
+    from shanhe.gateway.usage import UsageBook
 
 EVIDENCE_VERSION: Final = 1
 _encode = msgspec.json.Encoder().encode
@@ -33,9 +34,10 @@ class Outcome(msgspec.Struct, frozen=True):
 class Settler:
     """Prices what was used, splits it and captures it."""
 
-    def __init__(self, ledger: Ledger, terms: TermsBook) -> None:
+    def __init__(self, ledger: Ledger, terms: TermsBook, usage: UsageBook) -> None:
         self._ledger = ledger
         self._terms = terms
+        self._usage = usage
 
     async def settle(self, call: Call, exchange: Exchange, outcome: Outcome) -> None:
         """Capture; returns when the posting is durable."""
@@ -49,6 +51,7 @@ class Settler:
         settled = Charge(charged.total_micro, legs, _encode(evidence), used)
         reservation, call.reservation = call.reservation, None
         await self._ledger.settle(reservation, settled)
+        self._usage.count(call, outcome, charged.total_micro)
 
 
 def _evidence(call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, rules: dict[str, str]) -> Evidence:
@@ -57,6 +60,7 @@ def _evidence(call: Call, exchange: Exchange, outcome: Outcome, charged: Charged
         v=EVIDENCE_VERSION,
         face=call.face.name,
         model=call.parsed.model,
+        org_id=call.caller.org_id,
         key_id=call.caller.key_id,
         key_name=call.caller.key_name,
         engine=target.engine_name,

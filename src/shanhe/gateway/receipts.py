@@ -1,0 +1,178 @@
+"""Receipts read back from the ledger: what was used, at which price, by which rule, and where every part went."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.gateway.meter import BUCKETS
+from shanhe.gateway.model import Evidence
+from shanhe.kernel.clock import CITY_TZ, city_date
+from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.ledger.api import Asset, Ledger, PostingView
+
+if TYPE_CHECKING:
+    from shanhe.rulebook.api import Rulebook
+
+CALL_KIND: Final = "call"
+CHARGE_RULE: Final = "P11_call_charge"
+RECENT_MAX: Final = 100
+_evidence = msgspec.json.Decoder(Evidence)
+
+
+class ReceiptLine(msgspec.Struct, frozen=True):
+    """One bucket: tokens, price (µ per million tokens) and its exact part of the amount, µ as a decimal string."""
+
+    bucket: str
+    tokens: int
+    price_micro_per_million: int
+    amount_micro: str
+
+
+class ReceiptRule(msgspec.Struct, frozen=True):
+    """A rule that decided something here: its id, version, titles and article in the city's strategy."""
+
+    id: str
+    version: str
+    title_zh: str
+    title_en: str
+    article: str
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A call, paid: everything that `GET /api/receipts/{id}` returns. Amounts in µ."""
+
+    id: UUID
+    status: str
+    at: datetime
+    amount_micro: int
+    evidence: Evidence
+    lines: tuple[ReceiptLine, ...]
+    rules: tuple[ReceiptRule, ...]
+    transfers: tuple[dict[str, Any], ...]
+    lots: tuple[dict[str, Any], ...]
+    trace: dict[str, Any] | None
+
+
+class ReceiptSummary(msgspec.Struct, frozen=True):
+    """A row of the list of recent calls."""
+
+    id: UUID
+    at: datetime
+    model: str
+    key_name: str
+    status: str
+    tokens: int
+    amount_micro: int
+
+
+class Receipts:
+    """Reads receipts; nothing is stored beside the ledger."""
+
+    def __init__(self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID]) -> None:
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._in_flight = in_flight
+
+    async def one(self, receipt_id: UUID, org_id: UUID | None) -> Receipt:
+        """A receipt of an organisation, or of anyone when `org_id` is None (operators); NotFound otherwise.
+
+        A call that still runs has none yet: NotFound `receipt_pending` says so where this process runs it.
+        """
+        try:
+            posting = await self._ledger.posting(receipt_id)
+        except NotFound as error:
+            raise self._missing(receipt_id) from error
+        if posting.kind != CALL_KIND or posting.evidence is None:
+            raise self._missing(receipt_id)
+        seen = _evidence.decode(posting.evidence)
+        if org_id is not None and seen.org_id != org_id:
+            raise self._missing(receipt_id)
+        return self._receipt(posting, seen)
+
+    async def recent(self, org_id: UUID, limit: int = 20, before: UUID | None = None) -> list[ReceiptSummary]:
+        """The newest calls of an organisation; `before` continues after the last id of a page."""
+        wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
+        page = await self._ledger.postings(
+            account=wallet.id, kind=CALL_KIND, before=before, limit=min(limit, RECENT_MAX)
+        )
+        return [summary(posting) for posting in page if posting.evidence is not None]
+
+    def _missing(self, receipt_id: UUID) -> NotFound:
+        if receipt_id in self._in_flight:
+            return NotFound(
+                "receipt_pending",
+                "This call is still running; its receipt appears when it ends.",
+                message_zh="该调用仍在进行，结束后生成收据。",
+                hint="Ask again in a moment.",
+                hint_zh="请稍后再查。",
+            )
+        return NotFound(
+            "receipt_not_found",
+            "There is no receipt with this id for your organisation.",
+            message_zh="您所在的组织没有该编号的收据。",
+            hint="Take the id from the x-shanhe-receipt header of an answer.",
+            hint_zh="编号见回答的 x-shanhe-receipt 响应头。",
+        )
+
+    def _receipt(self, posting: PostingView, seen: Evidence) -> Receipt:
+        counts, prices = seen.buckets, seen.prices
+        lines = tuple(
+            ReceiptLine(
+                name,
+                getattr(counts, name),
+                getattr(prices, name),
+                exact_micro(getattr(counts, name) * getattr(prices, name)),
+            )
+            for name in BUCKETS
+            if getattr(counts, name)
+        )
+        return Receipt(
+            id=posting.id,
+            status=seen.status,
+            at=posting.at.astimezone(CITY_TZ),
+            amount_micro=seen.total_micro,
+            evidence=seen,
+            lines=lines,
+            rules=tuple(self._rule(name, version) for name, version in seen.rules.items()),
+            transfers=tuple(msgspec.to_builtins(transfer) for transfer in posting.transfers),
+            lots=tuple(msgspec.to_builtins(lot) for lot in posting.lots),
+            trace=self._trace(posting, seen),
+        )
+
+    def _rule(self, name: str, version: str) -> ReceiptRule:
+        rule = self._rulebook.rule(name)
+        return ReceiptRule(name, version, rule.title_zh, rule.title_en, rule.article)
+
+    def _trace(self, posting: PostingView, seen: Evidence) -> dict[str, Any] | None:
+        """The charge worked out again by the rule as it was known then; None when the rule can't be read any more."""
+        facts = {f"{name}_tokens": getattr(seen.buckets, name) for name in BUCKETS}
+        facts |= {f"{name}_price": getattr(seen.prices, name) for name in BUCKETS}
+        try:
+            decision = self._rulebook.evaluate(CHARGE_RULE, facts, on=city_date(posting.at), known=posting.at)
+        except ShanheError:
+            return None
+        return decision.trace
+
+
+def summary(posting: PostingView) -> ReceiptSummary:
+    """The list's row of a call posting."""
+    seen = _evidence.decode(posting.evidence or b"")
+    return ReceiptSummary(
+        posting.id,
+        posting.at.astimezone(CITY_TZ),
+        seen.model,
+        seen.key_name,
+        seen.status,
+        seen.buckets.total,
+        seen.total_micro,
+    )
+
+
+def exact_micro(numerator: int) -> str:
+    """numerator ÷ 1,000,000 as an exact decimal, without trailing zeros."""
+    whole, part = divmod(numerator, 1_000_000)
+    return f"{whole}.{part:06d}".rstrip("0").rstrip(".")

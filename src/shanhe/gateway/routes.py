@@ -1,0 +1,137 @@
+"""`/api/receipts`, `/api/calls` and `/api/usage`: what calls cost, for their organisation."""
+
+import csv
+import io
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from shanhe.gateway.api import Gateway, UsageRow
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import format_credits
+
+DAYS_MAX = 366
+GROUPS = ("day", "model", "key", "org")
+CSV_COLUMNS = (
+    "day",
+    "org_id",
+    "key_id",
+    "model",
+    "calls",
+    "input",
+    "cached_input",
+    "output",
+    "reasoning",
+    "tool",
+    "credits",
+)
+
+
+class Reader(Protocol):
+    """Who asks."""
+
+    org_id: UUID | None
+    permissions: frozenset[str]
+
+
+ReaderOf = Callable[[Request], Awaitable[Reader]]
+
+
+def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
+    """Routes over `gateway`; `reader` is identity's dependency that says who asks."""
+    routes = APIRouter(prefix="/api", tags=["calls"])
+    Asking = Annotated[Reader, Depends(reader)]
+
+    @routes.get("/receipts/{receipt_id}")
+    async def receipt(receipt_id: UUID, asking: Asking) -> Response:
+        """One receipt: buckets, prices, rules with articles, postings, timings, and why this amount."""
+        found = await gateway.receipt(receipt_id, None if "ledger" in asking.permissions else asking.org_id)
+        return as_json(found)
+
+    @routes.get("/calls")
+    async def calls(
+        asking: Asking, limit: Annotated[int, Query(ge=1, le=100)] = 20, before: UUID | None = None
+    ) -> Response:
+        """The newest calls of your organisation."""
+        return as_json({"calls": await gateway.recent(own(asking), limit, before)})
+
+    @routes.get("/usage")
+    async def usage(
+        asking: Asking,
+        first: date | None = None,
+        last: date | None = None,
+        group: str = "day",
+        key: UUID | None = None,
+        model: str | None = None,
+        format: str = "json",
+        org: UUID | None = None,
+    ) -> Response:
+        """Tokens and credits by day, model and key; `format=csv` downloads them."""
+        end = last or clock.today()
+        begin = first or end - timedelta(days=29)
+        rows = await gateway.usage(
+            whose(asking, org), *span(begin, end), group=grouping(group), key_id=key, model=model
+        )
+        if format == "csv":
+            name = f"usage-{begin}-{end}.csv"
+            headers = {"content-disposition": f'attachment; filename="{name}"'}
+            return Response(usage_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
+        return as_json({"first": begin, "last": end, "rows": rows})
+
+    return routes
+
+
+def own(asking: Reader) -> UUID:
+    """The organisation of whoever asks; Invalid when there is none."""
+    if asking.org_id is None:
+        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
+    return asking.org_id
+
+
+def whose(asking: Reader, org: UUID | None) -> UUID | None:
+    """Operators may look at any organisation, or at all; everyone else sees their own."""
+    return org if "ledger" in asking.permissions else own(asking)
+
+
+def span(first: date, last: date) -> tuple[date, date]:
+    """A checked pair of dates."""
+    if not first <= last <= first + timedelta(days=DAYS_MAX):
+        raise Invalid(
+            "period_invalid",
+            f"The period must begin before it ends and last at most {DAYS_MAX} days.",
+            message_zh=f"起始日期须早于结束日期，且不超过 {DAYS_MAX} 天。",
+        )
+    return first, last
+
+
+def grouping(text: str) -> tuple[str, ...]:
+    """`day,model` → groups; Invalid for others."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if unknown := [name for name in names if name not in GROUPS]:
+        raise Invalid(
+            "group_unknown",
+            f"{', '.join(unknown)} can't be grouped by; use {', '.join(GROUPS)}.",
+            message_zh=f"不能按 {', '.join(unknown)} 分组，可用：{', '.join(GROUPS)}。",
+        )
+    return names
+
+
+def usage_csv(rows: list[UsageRow]) -> str:
+    """Rows as CSV with a byte-order mark, so that spreadsheets read the Chinese in it."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    for row in rows:
+        values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-1]]
+        writer.writerow(["" if value is None else value for value in values] + [format_credits(row.amount_micro)])
+    return "\ufeff" + out.getvalue()
+
+
+def as_json(value: Any) -> Response:
+    """msgspec does the encoding; FastAPI's would copy everything once more."""
+    return Response(msgspec.json.encode(value), media_type="application/json")
