@@ -29,6 +29,7 @@ class Settings:
     """What an operator can set. Build with `Settings.from_environment()`; tests use the constructor."""
 
     # where
+    city_name: str = _setting("SHANHE_CITY_NAME", "Name of the city, shown to people.", "山河 Shanhe")
     data: Path = _setting(
         "DATA", "Folder for the embedded database, models, keys and logs; kept at mode 0700.", Path(".shanhe")
     )
@@ -57,9 +58,12 @@ class Settings:
     # people
     vault_key: str = _setting(
         "SHANHE_VAULT_KEY",
-        "Root key of personal data (base64, 32 bytes); empty = a key file under DATA.",
+        "Root key (base64, 32 bytes) that seals the key files under DATA/keys; empty = plain 0600 files.",
         "",
         secret=True,
+    )
+    second_factor: str = _setting(
+        "SHANHE_SECOND_FACTOR", "`required`, `optional`, or `auto`: required unless this is a demo city.", "auto"
     )
     oidc_issuer: str = _setting("SHANHE_OIDC_ISSUER", "OpenID Connect issuer for console sign-in; empty = off.", "")
     oidc_client_id: str = _setting("SHANHE_OIDC_CLIENT_ID", "Client id at the OpenID Connect issuer.", "")
@@ -81,12 +85,6 @@ class Settings:
     # payments
     sandbox_payments: bool = _setting(
         "SHANHE_SANDBOX_PAYMENTS", "Whether the sandbox payment provider may be used.", True
-    )
-    sandbox_secret: str = _setting(
-        "SHANHE_SANDBOX_SECRET",
-        "Signs the sandbox provider's notifications; empty = a key file under DATA.",
-        "",
-        secret=True,
     )
     # running
     demo: bool = _setting("SHANHE_DEMO", "Whether `shanhe up` seeds the demo city.", True)

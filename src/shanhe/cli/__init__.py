@@ -1,0 +1,34 @@
+"""The command line `shanhe`: whatever an operator can do in the console, in a terminal and with `--json`.
+
+One file a group of commands. Heavy imports happen inside the commands, so that `shanhe --help` is quick.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from shanhe.cli import bench, city, credits, engines, keys, ledger, models, orgs, people, rules
+from shanhe.cli.common import guarded
+
+app = typer.Typer(
+    name="shanhe",
+    help="The software a small city runs to become an AI city: one API, one ledger, dated rules.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+city.register(app)
+app.add_typer(models.app, name="models", help="Local models: list the cards, fetch the bytes.")
+app.add_typer(engines.app, name="engines", help="Servers that answer: the local ones and OpenAI-compatible upstreams.")
+app.add_typer(orgs.app, name="orgs", help="Organisations.")
+app.add_typer(people.app, name="people", help="People who sign in to the console.")
+app.add_typer(keys.app, name="keys", help="API keys of organisations.")
+app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
+app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
+app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
+app.add_typer(bench.app, name="bench", help="Measure this machine.")
+
+
+def main() -> None:
+    """Entry point of the command `shanhe`."""
+    guarded(app)

@@ -1,0 +1,180 @@
+"""What every command shares: finding the city, printing for people or programs, and turning errors into exit codes.
+
+Exit codes: 0 done · 1 refused (what and why are on stderr) · 2 wrong usage · 3 something needed is away · 130 stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shanhe.kernel import logs
+from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
+from shanhe.settings import Settings
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+REFUSED, AWAY, STOPPED = 1, 3, 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Data folder of the city (default: DATA or .shanhe).")]
+T = TypeVar("T")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def guarded(app: Callable[[], Any]) -> None:
+    """Run a command; a known error becomes three lines on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except ShanheError as error:
+        show_error(error)
+        raise SystemExit(AWAY if isinstance(error, Unavailable) else REFUSED) from None
+    except KeyboardInterrupt:
+        raise SystemExit(STOPPED) from None
+
+
+def show_error(error: ShanheError) -> None:
+    """What happened, why, and what to do next; JSON when the command was asked for JSON."""
+    if "--json" in sys.argv:
+        sys.stderr.write(msgspec.json.encode(error.to_dict(), enc_hook=str).decode() + "\n")
+        return
+    err.print(f"[bold red]✗[/] {_plain(error.message)}")
+    if error.message_zh != error.message:
+        err.print(f"  {_plain(error.message_zh)}")
+    if error.hint:
+        err.print(f"  [bold]→[/] {_plain(error.hint)}")
+
+
+def settings_for(data: Path | None = None, **changes: Any) -> Settings:
+    """Settings from the environment with what the command line says on top."""
+    settings = Settings.from_environment()
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if data is not None:
+        changes["data"] = data
+    settings = replace(settings, **changes)
+    return replace(settings, data=settings.data.absolute())
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run one command's coroutine; logs stay at warnings so that they do not mix with the answer."""
+    logs.configure("warning")
+
+    async def wrapped() -> T:
+        return await work
+
+    try:
+        return asyncio.run(wrapped())
+    except OSError as error:
+        raise database_away(str(error)) from error
+
+
+def database_away(why: str) -> Unavailable:
+    return Unavailable(
+        "database_away",
+        f"The city's database cannot be reached: {why}",
+        message_zh=f"无法连接城市的数据库：{why}",
+        hint="Check DATABASE_URL, or that the data folder is right (--data); `shanhe doctor` looks at the rest.",
+        hint_zh="请检查 DATABASE_URL 或数据目录（--data）；`shanhe doctor` 可检查其余部分。",
+    )
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings that name a reachable database: DATABASE_URL, the running city's, or the embedded one for a moment."""
+    from shanhe.kernel.process import Held, is_held
+    from shanhe.supervisor import LOCK_FILE, embedded_postgres, prepare_folder
+
+    if settings.database_url:
+        yield settings
+        return
+    postgres = embedded_postgres(settings)
+    lock = settings.data / LOCK_FILE
+    if settings.data.exists() and is_held(lock) and postgres.is_running:
+        yield replace(settings, database_url=postgres.dsn)
+        return
+    prepare_folder(settings.data)
+    with Held(lock):
+        dsn = postgres.start()
+        try:
+            yield replace(settings, database_url=dsn)
+        finally:
+            postgres.stop()
+
+
+@contextlib.asynccontextmanager
+async def city(data: Path | None = None) -> AsyncIterator[Services]:
+    """The services of the city that the settings name, for the length of one command."""
+    from shanhe.app import migrate_city, open_services
+
+    async with database(settings_for(data)) as settings:
+        await migrate_city(settings)
+        async with open_services(settings, "cli") as services:
+            yield services
+
+
+def show(as_json: bool, value: Any, table: Callable[[], Any] | None = None) -> None:
+    """Print `value` as JSON, or what `table` makes of it for people."""
+    if as_json or table is None:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plainly), indent=2).decode() + "\n")
+        return
+    out.print(table())
+
+
+def rows(
+    columns: Sequence[str], lines: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
+) -> Any:
+    """A table for people; a sentence when there is nothing in it."""
+    if not lines:
+        return "[dim]nothing yet · 暂无[/]"
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(_plain(str(cell)) for cell in line))
+    return table
+
+
+def pairs(values: Mapping[str, object]) -> Any:
+    """Names and values, one a line."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name, _plain(str(value)))
+    return table
+
+
+async def find_org(services: Services, word: str) -> Any:
+    """The organisation with this id or name; `NotFound` when there is none or the name is ambiguous."""
+    found = [org for org in await services.identity.organisations() if word in (str(org.id), org.name)]
+    if len(found) == 1:
+        return found[0]
+    raise NotFound(
+        "unknown_organisation",
+        f"{len(found) or 'No'} organisations are called {word!r}.",
+        message_zh=f"名为 {word!r} 的组织有 {len(found)} 个。",
+        hint="`shanhe orgs list` shows names and ids; an id is never ambiguous.",
+        hint_zh="`shanhe orgs list` 可查看名称与编号；编号不会重复。",
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _plainly(value: Any) -> Any:
+    to_dict = getattr(value, "to_dict", None)
+    return to_dict() if callable(to_dict) else str(value)

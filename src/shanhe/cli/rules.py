@@ -1,0 +1,128 @@
+"""`shanhe rules`: look at the rulebook, ask it, and prove it."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shanhe.cli.common import REFUSED, Json, out, pairs, rows, show
+from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from shanhe.rulebook.api import Rulebook
+
+app = typer.Typer(no_args_is_help=True)
+Identifier = Annotated[str, typer.Argument(help="Rule, like P1.")]
+On = Annotated[str, typer.Option("--on", help="Date of the event, like 2026-11-20 (default: today in the city).")]
+
+
+def _rulebook() -> Rulebook:
+    from shanhe.rulebook.api import Rulebook
+
+    return Rulebook.load()
+
+
+def _day(text: str) -> date:
+    if not text:
+        return SystemClock().today()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            "bad_date", f"{text!r} is no date.", message_zh=f"{text!r} 不是日期。", hint="Write it like 2026-11-20."
+        ) from None
+
+
+@app.command("list")
+def list_rules(as_json: Json = False) -> None:
+    """Every rule with its title and article."""
+    book = _rulebook()
+    found = [book.rule(identifier) for identifier in book.ids()]
+    plain = [{"id": r.id, "title": r.title.to_dict(), "article": r.article, "kind": str(r.kind)} for r in found]
+    show(as_json, plain, lambda: rows(("id", "规则", "rule", "article"), [
+        (r.id, r.title.zh, r.title.en, r.article) for r in found
+    ]))  # fmt: skip
+
+
+@app.command("show")
+def show_rule(identifier: Identifier, on: On = "", as_json: Json = False) -> None:
+    """One rule: parameters with their dates, formula, examples."""
+    rule = _rulebook().rule(identifier)
+    show(as_json, rule, lambda: pairs({
+        "id": rule.id,
+        "title": f"{rule.title.zh} · {rule.title.en}",
+        "article": rule.article,
+        "department": f"{rule.department.zh} · {rule.department.en}",
+        "review": rule.review,
+        "event": rule.event,
+        "parameters": "\n".join(_parameter(parameter) for parameter in rule.parameters) or "none",
+        "version": rule.content_hash,
+    }))  # fmt: skip
+
+
+def _parameter(parameter: Any) -> str:
+    values = "; ".join(f"from {value.start}: {value.value}" for value in parameter.values)
+    return f"{parameter.name} ({parameter.unit}) {values}"
+
+
+@app.command()
+def schema(identifier: Identifier, on: On = "") -> None:
+    """The facts a rule needs, as JSON Schema."""
+    show(True, _rulebook().schema(identifier, _day(on)))
+
+
+@app.command("eval")
+def evaluate(
+    identifier: Identifier,
+    facts: Annotated[str, typer.Option("--facts", help="JSON object, or @FILE.")],
+    on: On = "",
+    as_json: Json = False,
+) -> None:
+    """Apply a rule to facts: amount, unit and the trace of how it came about."""
+    decision = _rulebook().evaluate(identifier, _facts(facts), on=_day(on))
+    plain = {
+        "rule": decision.rule_id,
+        "amount": decision.amount,
+        "unit": decision.unit,
+        "outputs": decision.outputs,
+        "version": decision.version,
+        "article": decision.article,
+        "trace": decision.trace,
+    }
+    short = {name: plain[name] for name in ("rule", "amount", "unit", "outputs", "article", "version")}
+    show(as_json, plain, lambda: pairs(short))
+
+
+def _facts(text: str) -> dict[str, Any]:
+    try:
+        raw = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+        facts = json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise Invalid(
+            "bad_facts", f"The facts cannot be read: {error}.", message_zh=f"无法读取事实：{error}。",
+            hint="""Write JSON like '{"value_fen": 100000}', or @file.json; `shanhe rules schema ID` lists them.""",
+        ) from error  # fmt: skip
+    if not isinstance(facts, dict):
+        raise Invalid("bad_facts", "The facts must be a JSON object.", message_zh="事实必须是 JSON 对象。")
+    return facts
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Prove that bands neither gap nor overlap and that every example holds; exit code 1 when not."""
+    report = _rulebook().check()
+    if as_json:
+        show(True, report.to_dict())
+    else:
+        failed = report.failed()
+        count = len(report.findings)
+        out.print(f"{count} checks, {len(failed)} failed · {count} 项检查，{len(failed)} 项未通过")
+        for finding in failed:
+            out.print(f"  ✗ {finding.rule_id} {finding.check}: {finding.message} · {finding.message_zh}")
+    if not report.ok:
+        raise SystemExit(REFUSED)

@@ -1,0 +1,140 @@
+"""What `shanhe doctor` looks at: each check says what it found and, when that is not right, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.postgres import EmbeddedPostgres, find_binaries
+from shanhe.kernel.process import is_held
+from shanhe.settings import Settings
+
+PYTHON_MIN = (3, 11)
+DISK_MIN_BYTES = 3 * 1024**3
+MEMORY_MIN_BYTES = 2 * 1024**3
+CLOCK_SKEW_MAX_S = 2.0
+CONNECT_LIMIT_S = 5.0
+POSTGRES_MIN = 150_000
+LOCK_FILE = "city.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    ok: bool
+    found: str
+    advice: str = ""
+    """What to do; only when something is not right."""
+
+
+def _judge(check: str, ok: bool, found: str, advice: str) -> Finding:
+    return Finding(check, ok, found, "" if ok else advice)
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check in order; none changes anything."""
+    running = settings.data.exists() and is_held(settings.data / LOCK_FILE)
+    findings = [_python(), _binaries(settings), _model_library(settings), _disk(settings), _memory()]
+    findings += [_folder(settings), _port(settings, running=running)]
+    findings += await _database(settings, running=running)
+    findings.append(await asyncio.to_thread(_model, settings))
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return _judge("python", sys.version_info >= PYTHON_MIN, version, "Use 3.11 or newer.")
+
+
+def _binaries(settings: Settings) -> Finding:
+    if settings.database_url:
+        return Finding("postgresql programs", True, "not needed: DATABASE_URL is set")
+    try:
+        return Finding("postgresql programs", True, str(find_binaries()))
+    except ShanheError as error:
+        return Finding("postgresql programs", False, error.message, error.hint)
+
+
+def _model_library(settings: Settings) -> Finding:
+    import importlib.util
+
+    if not settings.with_model:
+        return Finding("llama.cpp", True, "not needed: local models are off")
+    there = importlib.util.find_spec("xllamacpp") is not None
+    return _judge("llama.cpp", there, "xllamacpp" if there else "missing", "pip install 'shanhe[local]'")
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = next(path for path in (settings.data, *settings.data.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    ok = free >= DISK_MIN_BYTES
+    return _judge("disk", ok, f"{free / 1024**3:.1f} GiB free", "Free some space, or set DATA to another disk.")
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    ok = total >= MEMORY_MIN_BYTES
+    return _judge("memory", ok, f"{total / 1024**3:.1f} GiB", "Run without a local model: --no-model.")
+
+
+def _folder(settings: Settings) -> Finding:
+    if not settings.data.exists():
+        return Finding("data folder", True, f"{settings.data} (made at the first start)")
+    mode = settings.data.stat().st_mode & 0o777
+    ok = mode & 0o077 == 0 and os.access(settings.data, os.W_OK)
+    return _judge("data folder", ok, f"{settings.data} ({mode:o})", f"chmod 700 {settings.data}")
+
+
+def _port(settings: Settings, *, running: bool) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            advice = "" if running else "Stop what listens there, or choose another: make run PORT=8601"
+            return Finding("port", running, f"{settings.port}: {'the city' if running else error.strerror}", advice)
+    return Finding("port", True, f"{settings.port} is free")
+
+
+async def _database(settings: Settings, *, running: bool) -> list[Finding]:
+    dsn = settings.database_url
+    if not dsn:
+        if not running:
+            return [Finding("database", True, "embedded, not running now")]
+        dsn = EmbeddedPostgres(settings.data / "postgres").dsn
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_LIMIT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        return [Finding("database", False, f"{type(error).__name__}: {error}", "Check DATABASE_URL and the server.")]
+    try:
+        version = int(await connection.fetchval("SHOW server_version_num"))
+        theirs = await connection.fetchval("SELECT clock_timestamp()")
+        fsync = await connection.fetchval("SHOW fsync")
+    finally:
+        await connection.close()
+    skew = abs((datetime.now(UTC) - theirs).total_seconds())
+    old = f"Use PostgreSQL {POSTGRES_MIN // 10_000} or newer."
+    skewed = "Run a time service, for example chrony."
+    return [
+        _judge("database", version >= POSTGRES_MIN, f"PostgreSQL {version // 10_000}", old),
+        _judge("durability", fsync == "on", f"fsync {fsync}", "Turn fsync on: money depends on it."),
+        _judge("clock", skew <= CLOCK_SKEW_MAX_S, f"{skew:.3f} s from the database", skewed),
+    ]
+
+
+def _model(settings: Settings) -> Finding:
+    if not settings.with_model:
+        return Finding("model", True, "local models are off")
+    folder = settings.data / "models"
+    files: list[Path] = list(folder.rglob("*.gguf")) if folder.exists() else []
+    found = ", ".join(f"{path.name} ({path.stat().st_size / 1024**2:.0f} MiB)" for path in files)
+    return Finding("model", True, found or "not fetched yet (the first start does it, or `shanhe models pull`)")

@@ -1,0 +1,254 @@
+"""`shanhe up`: starts a city's processes in order, keeps them running, and stops them in the opposite order.
+
+PostgreSQL first and last; then the model, the gateway workers on one shared listening socket, and the jobs process.
+Roles split the same work over machines: `gateway`, `jobs` and `console` expect DATABASE_URL to name the city's server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import structlog
+
+from shanhe import serving
+from shanhe.app import Services, migrate_city, model_runner, open_services, pull_model
+from shanhe.children import Child
+from shanhe.demo import Demo, seed
+from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
+from shanhe.kernel.postgres import EmbeddedPostgres
+from shanhe.kernel.process import Held
+from shanhe.settings import Settings
+
+LOCK_FILE = "city.lock"
+ENV_FILE = "demo.env"
+WATCH_S = 0.25
+READY_LIMIT_S = 60.0
+READY_POLL_S = 0.1
+PRIVATE_FOLDERS = ("run", "secrets", "models", "logs")
+
+log = structlog.get_logger(__name__)
+
+
+class Role(StrEnum):
+    ALL = "all"
+    GATEWAY = "gateway"
+    JOBS = "jobs"
+    CONSOLE = "console"
+
+
+class Reporter(Protocol):
+    """Whoever watches the start: the command line shows it, tests listen."""
+
+    def step(self, zh: str, en: str) -> None: ...
+
+    def progress(self, what: str, done: int, total: int) -> None: ...
+
+    def warn(self, error: ShanheError) -> None: ...
+
+    def ready(self, settings: Settings, demo: Demo | None) -> None: ...
+
+
+@dataclass
+class City:
+    """What runs, in the order in which it was started."""
+
+    settings: Settings
+    listener: socket.socket | None = None
+    children: list[Child] | None = None
+
+
+class Supervisor:
+    """Runs one city on one machine until it is told to stop."""
+
+    def __init__(self, settings: Settings, role: Role, reporter: Reporter) -> None:
+        self._settings = replace(settings, data=settings.data.absolute())
+        self._role = role
+        self._report = reporter
+        self._stop = asyncio.Event()
+        self._postgres: EmbeddedPostgres | None = None
+
+    async def run(self) -> None:
+        """Start, serve, stop; `ShanheError` when the start fails, after everything started was stopped again."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop.set)
+        prepare_folder(self._settings.data)
+        with Held(self._settings.data / LOCK_FILE):
+            started = asyncio.create_task(self._serve())
+            asked = asyncio.create_task(self._stop.wait())
+            try:
+                await asyncio.wait((started, asked), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                started.cancel()
+                asked.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await started
+
+    async def _serve(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            settings = await stack.enter_async_context(self._database())
+            self._report.step("升级数据库结构", "Migrating the database")
+            await migrate_city(settings)
+            demo = None
+            if self._role is Role.ALL:
+                demo = await self._prepare(settings, stack)
+            listener = stack.enter_context(self._listen(settings))
+            for child in self._children(settings, listener):
+                stack.push_async_callback(child.stop)
+                await child.start()
+            if listener is not None:
+                await self._until_ready(settings)
+            self._report.ready(settings, demo)
+            await asyncio.Event().wait()
+
+    async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Demo | None:
+        if settings.with_model:
+            try:
+                await pull_model(settings, self._report.progress)
+            except ShanheError as error:
+                self._report.warn(error)
+        runner = model_runner(settings)
+        if runner is not None:
+            self._report.step("启动模型", "Starting the model")
+            await stack.enter_async_context(runner)
+        if not settings.demo:
+            return None
+        self._report.step("准备演示城市", "Seeding the demo city")
+        async with open_services(settings, "cli") as services:
+            return await seed_and_note(services, settings)
+
+    @contextlib.asynccontextmanager
+    async def _database(self) -> AsyncIterator[Settings]:
+        """The settings with the address of the database: ours, started and watched over, or somebody else's."""
+        if self._settings.database_url:
+            yield self._settings
+            return
+        if self._role is not Role.ALL:
+            raise Invalid(
+                "database_needed",
+                f"The role {self._role} shares the database of a city that runs elsewhere.",
+                message_zh=f"角色 {self._role} 需要连接已有城市的数据库。",
+                hint="Set DATABASE_URL to that city's PostgreSQL server.",
+                hint_zh="请把 DATABASE_URL 设为该城市的 PostgreSQL 地址。",
+            )
+        self._report.step("启动 PostgreSQL", "Starting PostgreSQL")
+        postgres = embedded_postgres(self._settings)
+        # On this thread, which lives as long as the city: the server ends with the thread that started it.
+        dsn = postgres.start()
+        keeper = asyncio.create_task(self._keep(postgres))
+        try:
+            yield replace(self._settings, database_url=dsn)
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            await asyncio.to_thread(postgres.stop)
+
+    async def _keep(self, postgres: EmbeddedPostgres) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if not postgres.is_running:
+                log.warning("PostgreSQL ended; starting it again")
+                try:
+                    postgres.start()
+                except ShanheError as error:
+                    log.error("PostgreSQL did not start", error=error.message)
+
+    @contextlib.contextmanager
+    def _listen(self, settings: Settings) -> AsyncIterator[socket.socket | None]:  # type: ignore[misc]
+        if self._role is Role.JOBS:
+            yield None
+            return
+        try:
+            listener = serving.bind(settings.host, settings.port)
+        except OSError as error:
+            raise Conflict(
+                "port_taken",
+                f"Port {settings.port} on {settings.host} cannot be opened: {error.strerror}.",
+                message_zh=f"无法打开 {settings.host} 的端口 {settings.port}：{error.strerror}。",
+                hint="Stop what listens there, or choose another one: make run PORT=8601",
+                hint_zh="请停止占用该端口的程序，或换一个端口：make run PORT=8601",
+            ) from error
+        try:
+            yield listener
+        finally:
+            listener.close()
+
+    def _children(self, settings: Settings, listener: socket.socket | None) -> list[Child]:
+        found: list[Child] = []
+        if self._role in (Role.ALL, Role.JOBS):
+            found.append(Child("jobs", "shanhe.background", (), settings.child_environment(worker="jobs")))
+        if listener is not None:
+            for index in range(settings.workers):
+                name = f"w{index}"
+                arguments = [name, "--fd", str(listener.fileno())]
+                if self._role is Role.CONSOLE:
+                    arguments.append("--only-console")
+                environment = settings.child_environment(worker=name)
+                found.append(Child(name, "shanhe.worker", arguments, environment, (listener.fileno(),)))
+        return found
+
+    async def _until_ready(self, settings: Settings) -> None:
+        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+        url = f"http://[{host}]:{settings.port}/healthz" if ":" in host else f"http://{host}:{settings.port}/healthz"
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + READY_LIMIT_S
+        async with httpx.AsyncClient(timeout=READY_LIMIT_S, trust_env=False) as client:
+            while True:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get(url)).status_code == 200:
+                        return
+                if loop.time() > deadline:
+                    raise Unavailable(
+                        "not_ready",
+                        f"The city did not answer within {READY_LIMIT_S:.0f} s.",
+                        message_zh=f"{READY_LIMIT_S:.0f} 秒内没有响应。",
+                        hint="Read the log lines above; `shanhe doctor` checks the machine.",
+                        hint_zh="请查看上面的日志；`shanhe doctor` 可检查本机环境。",
+                    )
+                await asyncio.sleep(READY_POLL_S)
+
+
+def prepare_folder(data: Path) -> None:
+    """Make the data folder and its rooms, private to their owner."""
+    for folder in (data, *(data / name for name in PRIVATE_FOLDERS)):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+
+
+def embedded_postgres(settings: Settings, *, die_with_parent: bool = True) -> EmbeddedPostgres:
+    """The launcher of this city's own server."""
+    relaxed = {} if settings.fsync else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    return EmbeddedPostgres(settings.data / "postgres", settings=relaxed, die_with_parent=die_with_parent)
+
+
+async def seed_and_note(services: Services, settings: Settings) -> Demo:
+    """Seed the demo city and write its address and keys to demo.env (0600); the same values at every start."""
+    path = settings.data / ENV_FILE
+    demo = await seed(services, read_env(path))
+    values = {"SHANHE_URL": settings.url, "SHANHE_API_KEY": demo.api_key}
+    values |= {"SHANHE_ADMIN_USER": demo.admin_user, "SHANHE_ADMIN_PASSWORD": demo.admin_password}
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"{name}={value}\n" for name, value in values.items())
+    fresh.replace(path)
+    return demo
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """The values of an env file; empty when there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))

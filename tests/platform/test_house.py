@@ -1,0 +1,75 @@
+"""House rules that no linter knows: one door a module, no clock in SQL, no network addresses of package indexes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "shanhe"
+MODULES = {path.parent.name for path in SOURCE.glob("*/__init__.py")} - {"kernel", "cli", "bench"}
+DOORS = {"api", "errors", "routes"}
+CLOCKS = re.compile(r"\b(now\(\)|current_timestamp|current_date|clock_timestamp\(\)|statement_timestamp\(\))", re.I)
+INDEX_HOSTS = re.compile(r"pypi\.org|pythonhosted|mirrors?\.[a-z]+\.|--index-url|--extra-index-url|--find-links", re.I)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.lineno, node.module
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+
+
+class TestDoor:
+    def test_of_a_module_is_the_only_way_in(self) -> None:
+        found = []
+        for path in SOURCE.rglob("*.py"):
+            own = path.relative_to(SOURCE).parts[0]
+            for line, name in imports(path):
+                parts = name.split(".")
+                if parts[0] == "shanhe" and len(parts) > 2 and parts[1] in MODULES - {own} and parts[2] not in DOORS:
+                    found.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+        assert found == []
+
+
+class TestSql:
+    def test_is_given_the_time_and_never_reads_it(self) -> None:
+        found = []
+        for path in SOURCE.rglob("*.sql"):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if CLOCKS.search(line.split("--")[0]):
+                    found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+        assert found == []
+
+    def test_in_python_is_given_the_time_too(self) -> None:
+        found = []
+        for path in SOURCE.rglob("*.py"):
+            if path.name == "doctor.py":  # compares the two clocks, which is its job
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+                if CLOCKS.search(text) and re.search(r"\b(SELECT|INSERT|UPDATE|DELETE)\b", text):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+        assert found == []
+
+
+class TestLock:
+    def test_names_no_place_where_packages_come_from(self) -> None:
+        for name in ("requirements.lock", "requirements-dev.lock", "Makefile", "pyproject.toml"):
+            lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+            assert [line for line in lines if INDEX_HOSTS.search(line)] == [], name
+
+    def test_pins_every_package_with_a_hash(self) -> None:
+        for name in ("requirements.lock", "requirements-dev.lock"):
+            text = (ROOT / name).read_text(encoding="utf-8")
+            for entry in re.split(r"\n(?=\S)", text.strip()):
+                assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", entry), entry
+                assert "--hash=sha256:" in entry, entry
+
+    def test_of_the_tests_agrees_with_the_one_that_runs(self) -> None:
+        pinned = [set(re.findall(r"^([a-z0-9._-]+==\S+)", (ROOT / name).read_text(), re.M)) for name in
+                  ("requirements.lock", "requirements-dev.lock")]  # fmt: skip
+        assert pinned[0] <= pinned[1]
