@@ -25,7 +25,7 @@ async def serve(settings: Settings, listener: socket.socket, *, only_console: bo
     from shanhe.app import create_app, open_services
 
     async with open_services(settings, "console" if only_console else "gateway") as services:
-        server = serving.build(create_app(services), trusted_proxies=settings.trusted_proxies)
+        server = serving.build(create_app(services), services.gateway.app, trusted_proxies=settings.trusted_proxies)
 
         def stop() -> None:
             server.should_exit = True
