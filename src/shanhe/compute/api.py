@@ -1,0 +1,89 @@
+"""The door of compute for other modules."""
+
+from __future__ import annotations
+
+from shanhe.compute.address import run_folder, socket_path
+from shanhe.compute.cards import card, cards
+from shanhe.compute.errors import (
+    BadEngine,
+    ChildFailed,
+    DataClassRefused,
+    DownloadFailed,
+    EngineBusy,
+    EngineExists,
+    EngineFailed,
+    FeatureUnsupported,
+    NoEngine,
+    NoPrice,
+    NoSpace,
+    NoTokenizer,
+    UnknownEngine,
+    UnknownModel,
+)
+from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pull
+from shanhe.compute.model import (
+    BUCKETS,
+    Engine,
+    EngineKind,
+    EngineModel,
+    EngineStatus,
+    Health,
+    Kind,
+    ModelCard,
+    ModelInfo,
+    NewEngine,
+    Prices,
+    PullState,
+    Rates,
+    TestReport,
+)
+from shanhe.compute.pricing import Decision, PriceRule
+from shanhe.compute.runner import LlamaSupervisor, ModelRunner
+from shanhe.compute.service import PRICE_TOPIC, Compute
+from shanhe.compute.target import Target
+
+__all__ = [
+    "BUCKETS",
+    "DEFAULT_SOURCES",
+    "PRICE_TOPIC",
+    "BadEngine",
+    "ChildFailed",
+    "Compute",
+    "DataClassRefused",
+    "Decision",
+    "DownloadFailed",
+    "Engine",
+    "EngineBusy",
+    "EngineExists",
+    "EngineFailed",
+    "EngineKind",
+    "EngineModel",
+    "EngineStatus",
+    "FeatureUnsupported",
+    "Health",
+    "Kind",
+    "LlamaSupervisor",
+    "ModelCard",
+    "ModelInfo",
+    "ModelRunner",
+    "NewEngine",
+    "NoEngine",
+    "NoPrice",
+    "NoSpace",
+    "NoTokenizer",
+    "PriceRule",
+    "Prices",
+    "PullState",
+    "Rates",
+    "Target",
+    "TestReport",
+    "UnknownEngine",
+    "UnknownModel",
+    "card",
+    "cards",
+    "default_cache",
+    "progress_of",
+    "pull",
+    "run_folder",
+    "socket_path",
+]

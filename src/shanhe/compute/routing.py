@@ -1,0 +1,96 @@
+"""Choosing an engine: a pure choice over what is known in this process, without waiting."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from shanhe.compute.breaker import Circuit
+from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, UnknownModel
+from shanhe.compute.model import GENERAL, ModelInfo
+from shanhe.compute.target import Target
+
+LOAD_STEPS: Final = 4
+"""Loads are compared in quarters of an engine's slots, so that small differences don't override the price."""
+NOTHING: Final[frozenset[str]] = frozenset()
+NOBODY: Final[frozenset[UUID]] = frozenset()
+
+
+class RoutingTable:
+    """Targets by model, as of one reading of the registry. Never changed; a new reading makes a new table."""
+
+    def __init__(self, models: Sequence[ModelInfo], targets: Mapping[str, tuple[Target, ...]]) -> None:
+        self.models = tuple(models)
+        self.by_id = {model.id: model for model in models}
+        self.targets = dict(targets)
+
+    def choose(
+        self,
+        model: str,
+        *,
+        data_class: str = GENERAL,
+        exclude: frozenset[UUID] = NOBODY,
+        sticky: str = "",
+        needs: frozenset[str] = NOTHING,
+        now: float | None = None,
+    ) -> Target | None:
+        """The best engine for a call, None when all that could serve it were excluded.
+
+        Order: not saturated and not cooling down, circuit closed, cheapest, least loaded (in quarters), `sticky`
+        (the same value prefers the same engine, for its prompt cache), fastest to the first token.
+        UnknownModel, FeatureUnsupported and DataClassRefused are lasting; NoEngine passes.
+        """
+        all_targets = self.targets.get(model)
+        if not all_targets:
+            raise UnknownModel(model)
+        if len(all_targets) == 1:  # the common case, without building lists
+            only = all_targets[0]
+            if only.engine_id in exclude:
+                return None
+            if needs <= only.features and data_class in only.data_classes:
+                if only.state.usable(now if now is not None else time.monotonic()):
+                    return only
+                raise NoEngine(model)
+        fitting = _fitting(model, all_targets, data_class, needs)
+        left = [target for target in fitting if target.engine_id not in exclude]
+        if not left:
+            return None
+        moment = now if now is not None else time.monotonic()
+        usable = [target for target in left if target.state.usable(moment)]
+        if not usable:
+            if exclude:
+                return None
+            raise NoEngine(model)
+        return min(usable, key=lambda target: _order(target, sticky, moment))
+
+
+def _fitting(model: str, targets: tuple[Target, ...], data_class: str, needs: frozenset[str]) -> list[Target]:
+    allowed = [target for target in targets if data_class in target.data_classes]
+    if not allowed:
+        raise DataClassRefused(model, data_class)
+    fitting = [target for target in allowed if needs <= target.features]
+    if not fitting:
+        missing = needs - frozenset.union(*(target.features for target in allowed))
+        raise FeatureUnsupported(model, ", ".join(sorted(missing or needs)))
+    return fitting
+
+
+def _order(target: Target, sticky: str, now: float) -> tuple[bool, bool, int, int, int, float]:
+    state = target.state
+    cost = target.cost_basis
+    return (
+        state.load >= 1 or now < state.busy_until,
+        state.breaker.circuit is not Circuit.CLOSED,
+        cost.input + cost.output,
+        int(state.load * LOAD_STEPS),
+        _rank(target.engine_id, sticky) if sticky else 0,
+        state.ttft_ms or 0.0,
+    )
+
+
+def _rank(engine: UUID, sticky: str) -> int:
+    """Rendezvous hashing: an engine that leaves moves only the calls it had."""
+    return int.from_bytes(hashlib.blake2b(engine.bytes + sticky.encode(), digest_size=8).digest())

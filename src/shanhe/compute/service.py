@@ -1,0 +1,606 @@
+"""Compute: the registry of engines, the routing table that follows it, prices, health."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from shanhe.compute import fetch, pricing, store
+from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
+from shanhe.compute.breaker import Circuit
+from shanhe.compute.cards import card, cards
+from shanhe.compute.client import EngineClient
+from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, UnknownEngine, UnknownModel
+from shanhe.compute.model import (
+    BUCKETS,
+    GENERAL,
+    LOCAL_CLASSES,
+    Engine,
+    EngineKind,
+    EngineModel,
+    EngineStatus,
+    Health,
+    ModelCard,
+    ModelInfo,
+    NewEngine,
+    Prices,
+    PullState,
+    TestReport,
+)
+from shanhe.compute.registration import checked
+from shanhe.compute.routing import NOBODY, NOTHING, RoutingTable
+from shanhe.compute.target import EngineState, Target
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+
+PROBE_S: Final = 10.0
+PROBE_DOWN_S: Final = 2.0
+"""Engines that are down are looked at more often."""
+RELOAD_S: Final = 30.0
+"""The registry is read again at least this often, should a notice have been lost."""
+WAKE_LIMIT_S: Final = 90.0
+WAKE_POLL_S: Final = 0.2
+PRICE_TOPIC: Final = "compute.price_announced"
+SYSTEM: Final = "system"
+
+Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[object]]
+"""Writes an event inside a transaction: (connection, topic, key, payload)."""
+KeyOf = Callable[[str], str | None]
+"""The value of an environment variable that may hold an engine's key; Invalid for names that may not."""
+
+log = structlog.get_logger(__name__)
+
+
+class Compute:
+    """Models and engines as one process sees them.
+
+    `data`: the city's data folder, where local engines have their sockets. `price_rule`: the pricing rule.
+    `upstream_key`: reads an engine's key from the environment. `announce`: writes price notices (the outbox's `emit`).
+    `workers`: processes that share the engines' slots.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        data: Path,
+        price_rule: pricing.PriceRule,
+        upstream_key: KeyOf,
+        announce: Announce | None = None,
+        workers: int = 1,
+        cache: Path | None = None,
+        sources: Sequence[str] = fetch.DEFAULT_SOURCES,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._data = data
+        self._rule = price_rule
+        self._key = upstream_key
+        self._announce = announce
+        self._workers = workers
+        self._cache = cache or fetch.default_cache()
+        self._sources = tuple(sources)
+        self._client = EngineClient()
+        self._table = RoutingTable((), {})
+        self._book = pricing.PriceBook(())
+        self._engines: tuple[Engine, ...] = ()
+        self._states: dict[UUID, EngineState] = {}
+        self._made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pulls: dict[str, asyncio.Task[Path]] = {}
+        self._stale = asyncio.Event()
+        self.price_revision = 0
+        """Grows whenever published prices were read anew and differ."""
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self, *, probe: bool = True) -> None:
+        """Read the registry, follow its changes, and (unless told not to) watch the engines' health."""
+        await self.reload()
+        self._db.listen(store.CHANNEL, lambda _: self._stale.set(), on_reconnect=self._stale.set)
+        self._tasks.append(asyncio.create_task(self._follow(), name="compute follow"))
+        if probe:
+            self._tasks.append(asyncio.create_task(self._watch_health(), name="compute health"))
+
+    async def stop(self) -> None:
+        tasks = [*self._tasks, *self._pulls.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._client.close()
+
+    async def reload(self) -> None:
+        """Read engines, models and prices and put them in force in this process."""
+        engines = await store.engines(self._db)
+        described = {row["id"]: row for row in await store.models(self._db)}
+        prices = await store.prices(self._db)
+        if [one.version for one in prices] != self._book.versions():
+            self.price_revision += 1
+        self._book = pricing.PriceBook(prices)
+        self._engines = tuple(engines)
+        self._table = self._build(engines, described)
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RELOAD_S):
+                    await self._stale.wait()
+            self._stale.clear()
+            try:
+                await self.reload()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("engines could not be read; what is known stays in force", error=type(error).__name__)
+                await asyncio.sleep(1.0)
+                self._stale.set()
+
+    # -- table --------------------------------------------------------------------------------------------------------
+
+    def _build(self, engines: Sequence[Engine], described: Mapping[str, Mapping[str, Any]]) -> RoutingTable:
+        targets: dict[str, list[Target]] = {}
+        made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
+        for engine in engines:
+            if not engine.enabled:
+                continue
+            state = self._state(engine)
+            key = self._auth(engine, state)
+            for served in engine.models:
+                known = self._made.get((engine.id, served.model))
+                same = known is not None and known[0] == engine and known[1] == key
+                target = known[2] if same and known is not None else self._target(engine, served, state, key)
+                made[(engine.id, served.model)] = (engine, key, target)
+                targets.setdefault(served.model, []).append(target)
+        self._made = made
+        alive = {engine.id for engine in engines}
+        self._states = {key: value for key, value in self._states.items() if key in alive}
+        models = [_info(described[model], found) for model, found in sorted(targets.items())]
+        return RoutingTable(models, {model: tuple(found) for model, found in targets.items()})
+
+    def _state(self, engine: Engine) -> EngineState:
+        slots = max(1, -(-engine.slots // self._workers))
+        queue = -(-engine.queue // self._workers)
+        state = self._states.get(engine.id)
+        if state is None:
+            state = self._states[engine.id] = EngineState(engine.name, slots, queue)
+        state.slots, state.queue = slots, queue
+        return state
+
+    def _auth(self, engine: Engine, state: EngineState) -> bytes | None:
+        """The authorization header's value; notes on the state when the key is missing."""
+        state.key_missing = ""
+        if not engine.key_env:
+            return None
+        try:
+            key = self._key(engine.key_env)
+        except Invalid as error:
+            state.key_missing = error.message
+            return None
+        if not key:
+            state.key_missing = f"the variable {engine.key_env} is not set"
+            return None
+        if not key.isascii() or not key.isprintable():
+            state.key_missing = f"the variable {engine.key_env} holds signs that a header may not hold"
+            return None
+        return b"Bearer " + key.encode("ascii")
+
+    def _target(self, engine: Engine, served: EngineModel, state: EngineState, key: bytes | None) -> Target:
+        return Target(engine, served, self._address(engine), state, key, self._wake if engine.lazy else None)
+
+    def _address(self, engine: Engine) -> Address:
+        if engine.kind is EngineKind.LLAMA:
+            return unix_address(socket_path(self._data, engine.url.removeprefix(UNIX)))
+        return parse_url(engine.url)
+
+    # -- hot path -----------------------------------------------------------------------------------------------------
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Models that an enabled engine serves, by id."""
+        return self._table.models
+
+    def model(self, model: str) -> ModelInfo | None:
+        """A model by its public id, None when no enabled engine serves it."""
+        return self._table.by_id.get(model)
+
+    def route(
+        self,
+        model: str,
+        *,
+        data_class: str = GENERAL,
+        exclude: frozenset[UUID] = NOBODY,
+        sticky: str = "",
+        needs: frozenset[str] = NOTHING,
+    ) -> Target | None:
+        """The engine for a call, without waiting; see `RoutingTable.choose` for order and errors."""
+        return self._table.choose(model, data_class=data_class, exclude=exclude, sticky=sticky, needs=needs)
+
+    def prices(self, model: str, on: date) -> Prices:
+        """List prices in force on a date; NoPrice without any."""
+        return self._book.in_force(model, on)
+
+    def price_history(self, model: str) -> list[Prices]:
+        """All published versions, the newest validity first, announced ones included."""
+        return self._book.history(model)
+
+    async def tokenize(self, target: Target | str, text: str) -> int:
+        """Tokens of a text by the model's tokenizer; NoTokenizer or EngineFailed."""
+        return await self._client.tokenize(self._resolve(target), text)
+
+    async def count_chat(self, target: Target | str, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Tokens of a conversation in the model's own template; NoTokenizer or EngineFailed."""
+        return await self._client.count_chat(self._resolve(target), messages)
+
+    def _resolve(self, target: Target | str) -> Target:
+        if isinstance(target, Target):
+            return target
+        found = self.route(target)
+        if found is None:
+            raise UnknownModel(target)
+        return found
+
+    async def _wake(self, target: Target) -> None:
+        """Ask the supervisor for a sleeping engine and wait until it serves; EngineBusy when that takes too long."""
+        await self._db.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, target.model)
+        deadline = time.monotonic() + WAKE_LIMIT_S
+        while time.monotonic() < deadline:
+            if Path(target.uds_path or "").exists() and (await self._client.probe(target))[0]:  # noqa: ASYNC240
+                return
+            await asyncio.sleep(WAKE_POLL_S)
+        raise EngineBusy(target.engine_name, retry_after_s=15, reason="it is being fetched or started")
+
+    # -- engines ------------------------------------------------------------------------------------------------------
+
+    def engines(self) -> tuple[Engine, ...]:
+        """All registered engines by name, disabled ones included."""
+        return self._engines
+
+    def engine(self, name: str) -> Engine:
+        """A registered engine; UnknownEngine without one."""
+        for engine in self._engines:
+            if engine.name == name:
+                return engine
+        raise UnknownEngine(name)
+
+    async def add_engine(self, new: NewEngine, *, actor: str) -> Engine:
+        """Register an OpenAI-compatible upstream or a contributed node; BadEngine, EngineExists.
+
+        Models that are new to the city get their first price at once, by the pricing rule.
+        """
+        now = self._clock.now()
+        engine = checked(new, now)
+        if new.key_env:
+            self._key(new.key_env)  # refuses names that may not hold a key; the value may come later
+        async with self._db.transaction() as conn:
+            for served in engine.models:
+                known = await store.add_model(
+                    conn,
+                    served.model,
+                    kind=served.kind,
+                    title_zh=served.model,
+                    title_en=served.model,
+                    licence="",
+                    made_by=new.name,
+                    price_class=served.price_class,
+                    now=now,
+                )
+                if known is not None:
+                    raise BadEngine(
+                        "models", f"{served.model} is a {known} model here.", f"{served.model} 是 {known} 模型。"
+                    )
+            await self._insert(conn, engine, actor, now)
+        await self.reload()
+        return self.engine(engine.name)
+
+    async def ensure_local(self, model: str, *, actor: str = SYSTEM) -> Engine:
+        """Register the local engine of a model card, once; the engine follows its card afterwards."""
+        known = card(model)
+        engine = _local_engine(known, self._clock.now())
+        async with self._db.transaction() as conn:
+            await store.add_model(
+                conn,
+                known.id,
+                kind=known.kind,
+                title_zh=known.title_zh,
+                title_en=known.title_en,
+                licence=known.licence,
+                made_by=known.made_by,
+                price_class=known.price_class,
+                now=engine.created_at,
+            )
+            try:
+                async with conn.transaction():
+                    await self._insert(conn, engine, actor, engine.created_at)
+            except EngineExists:
+                row_id = await conn.fetchval("SELECT id FROM compute.engine WHERE name = $1", engine.name)
+                await store.set_limits(conn, row_id, known.slots, known.context_tokens)
+                await store.changed(conn)
+        await self.reload()
+        return self.engine(engine.name)
+
+    async def _insert(self, conn: Any, engine: Engine, actor: str, now: datetime) -> None:
+        if not await store.insert_engine(conn, engine, actor):
+            raise EngineExists(engine.name)
+        await store.add_event(conn, engine.name, "added", engine.url, actor, now)
+        for served in engine.models:
+            if not any(one.model == served.model for one in await store.prices(conn)):
+                await self._publish(conn, served.model, self._clock.today(), actor)
+        await store.changed(conn)
+
+    async def set_enabled(self, name: str, enabled: bool, *, actor: str, reason: str = "") -> Engine:
+        """Take an engine out of service or put it back; calls in flight are finished."""
+        async with self._db.transaction() as conn:
+            if not await store.set_enabled(conn, name, enabled):
+                raise UnknownEngine(name)
+            event = "enabled" if enabled else "disabled"
+            await store.add_event(conn, name, event, reason, actor, self._clock.now())
+            await store.changed(conn)
+        await self.reload()
+        return self.engine(name)
+
+    async def remove_engine(self, name: str, *, actor: str) -> None:
+        """Forget an engine. Receipts and published prices stay."""
+        async with self._db.transaction() as conn:
+            if not await store.delete_engine(conn, name):
+                raise UnknownEngine(name)
+            await store.add_event(conn, name, "removed", "", actor, self._clock.now())
+            await store.changed(conn)
+        await self.reload()
+
+    async def test_engine(self, name: str, model: str | None = None) -> list[TestReport]:
+        """One tiny real call for each of an engine's models (or one of them); also for disabled engines."""
+        engine = self.engine(name)
+        served = [one for one in engine.models if model in (None, one.model)]
+        if not served:
+            raise UnknownModel(model or "")
+        state = EngineState(engine.name, 1, 0)
+        key = self._auth(engine, state)
+        if state.key_missing:
+            return [TestReport(engine.name, one.model, False, 0, 0.0, "", None, (state.key_missing,)) for one in served]
+        reports = []
+        for one in served:
+            target = self._target(engine, one, state, key)
+            if engine.lazy and engine.enabled:
+                await self._wake(target)
+            reports.append(await self._client.test(target))
+        return reports
+
+    # -- health -------------------------------------------------------------------------------------------------------
+
+    async def check_health(self, *, only_due: bool = False) -> None:
+        """Probe enabled engines (at the same time) and note the verdicts."""
+        first = {target.engine_id: target for _, _, target in self._made.values()}
+        due = [target for target in first.values() if not only_due or _due(target.state, time.monotonic())]
+        await asyncio.gather(*(self._probe(target) for target in due))
+
+    async def _probe(self, target: Target) -> None:
+        state = target.state
+        if state.key_missing:
+            return
+        if target.lazy and not Path(target.uds_path or "").exists():  # noqa: ASYNC240 - one stat
+            state.down = False  # asleep: its first request wakes it
+            return
+        was_down = state.down
+        ok, reason = await self._client.probe(target)
+        state.probed(ok, reason)
+        if ok == was_down:
+            log.info("engine changed", engine=state.name, up=ok, reason=reason)
+
+    async def _watch_health(self) -> None:
+        while True:
+            await self.check_health(only_due=True)
+            await asyncio.sleep(PROBE_DOWN_S)
+
+    def statuses(self) -> list[EngineStatus]:
+        """Health of every registered engine in this process, by name."""
+        sockets = {engine.id: self._address(engine).uds_path for engine in self._engines if engine.lazy}
+        return [self._status(engine, sockets.get(engine.id)) for engine in self._engines]
+
+    def _status(self, engine: Engine, lazy_socket: str | None) -> EngineStatus:
+        state = self._state(engine)
+        now = time.monotonic()
+        health = state.health() if engine.enabled else Health.DISABLED
+        if health in (Health.UP, Health.UNKNOWN) and lazy_socket is not None and not Path(lazy_socket).exists():
+            health = Health.ASLEEP
+        checked_at = None
+        if state.checked_at is not None:
+            checked_at = self._clock.now() - timedelta(seconds=now - state.checked_at)
+        return EngineStatus(
+            engine.id,
+            engine.name,
+            engine.kind.value,
+            health,
+            state.breaker.circuit.value,
+            state.in_flight,
+            state.waiting,
+            state.slots,
+            state.breaker.failure_rate_bps(now),
+            state.ttft_ms,
+            state.key_missing or state.last_error,
+            checked_at,
+            state.requests,
+            state.failures,
+        )
+
+    def public_status(self) -> dict[str, Any]:
+        """What the public status page shows: each model's standing, no engine names."""
+        models = []
+        by_name = {status.name: status.health for status in self.statuses()}
+        for info in self.models():
+            healths = {by_name.get(name, Health.UNKNOWN) for name in info.engines}
+            models.append(
+                {
+                    "id": info.id,
+                    "title_zh": info.title_zh,
+                    "title_en": info.title_en,
+                    "kind": info.kind,
+                    "status": _standing(healths),
+                }
+            )
+        worst = {str(model["status"]) for model in models}
+        overall = "operational" if worst <= {"operational"} else "outage" if worst == {"outage"} else "degraded"
+        return {"status": overall, "models": models, "at": self._clock.now().astimezone(UTC).isoformat()}
+
+    async def events(self, limit: int = 50) -> list[dict[str, Any]]:
+        """What operators did to engines, the newest first."""
+        return await store.events(self._db, min(limit, 500))
+
+    # -- prices -------------------------------------------------------------------------------------------------------
+
+    async def publish_price(self, model: str, valid_from: date, *, actor: str) -> Prices:
+        """Publish a model's price from a date on (today or later), by the pricing rule and its engines' costs.
+
+        The version in force is returned unchanged when the rule gives the same amounts. Keys affected learn of a change
+        through an event written in the same transaction.
+        """
+        if valid_from < self._clock.today():
+            raise Invalid(
+                "price_in_the_past",
+                f"A price can't take effect on {valid_from}, which has passed.",
+                message_zh=f"价格不能追溯到 {valid_from} 生效。",
+                hint="Choose today or a later date.",
+                hint_zh="请选择今天或以后的日期。",
+            )
+        async with self._db.transaction() as conn:
+            await store.lock_prices(conn, model)
+            version = await self._publish(conn, model, valid_from, actor)
+            await store.changed(conn)
+        await self.reload()
+        return next(one for one in self._book.history(model) if one.version == version)
+
+    def preview_price(self, model: str, on: date) -> pricing.Computed:
+        """What the rule would say on a date, without publishing it."""
+        served = [one for engine in self._engines if engine.enabled for one in engine.models if one.model == model]
+        if not served:
+            raise UnknownModel(model)
+        return pricing.compute(self._rule, pricing.cost_of(served), served[0].price_class, on)
+
+    async def price_traces(self, version: UUID) -> dict[str, Any]:
+        """Why a price is what it is: the rule's trace by bucket."""
+        return await store.price_traces(self._db, version)
+
+    async def _publish(self, conn: Any, model: str, valid_from: date, actor: str) -> str:
+        engines = await store.engines(conn)
+        served = [one for engine in engines if engine.enabled for one in engine.models if one.model == model]
+        if not served:
+            raise UnknownModel(model)
+        computed = pricing.compute(self._rule, pricing.cost_of(served), served[0].price_class, valid_from)
+        book = pricing.PriceBook(await store.prices(conn))
+        before = next((one for one in book.history(model) if one.valid_from <= valid_from), None)
+        amounts = computed.amounts()
+        if before is not None and amounts == {bucket: getattr(before, bucket) for bucket in BUCKETS}:
+            return before.version
+        now = self._clock.now()
+        version = await store.insert_price(conn, model, valid_from, now, computed.rule_version, actor, computed.parts)
+        if before is not None and self._announce is not None:
+            payload = {
+                "model": model,
+                "valid_from": valid_from.isoformat(),
+                "version": str(version),
+                "old": {bucket: getattr(before, bucket) for bucket in BUCKETS},
+                "new": amounts,
+            }
+            await self._announce(conn, PRICE_TOPIC, model, payload)
+        return str(version)
+
+    # -- model files --------------------------------------------------------------------------------------------------
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Models that this software can fetch and serve itself."""
+        return cards()
+
+    def pull_state(self, model: str) -> PullState:
+        """How far a model's file is, whichever process fetches it."""
+        known = card(model)
+        if fetch.find(known, (self._data / "models",)) is not None:
+            return PullState(model, "done", done_bytes=known.size_bytes, total_bytes=known.size_bytes)
+        return fetch.progress_of(known, self._cache) or PullState(model, "absent", total_bytes=known.size_bytes)
+
+    async def pull(self, model: str, progress: fetch.Progress | None = None) -> Path:
+        """Fetch a model's file and return its path. `progress` is called in another thread."""
+        known = card(model)
+        found = await asyncio.to_thread(fetch.find, known, (self._data / "models", self._cache))
+        if found is not None:
+            return found
+        return await asyncio.to_thread(fetch.pull, known, self._cache, sources=self._sources, progress=progress)
+
+    def start_pull(self, model: str) -> PullState:
+        """Fetch in the background; `pull_state` tells how far it is."""
+        running = self._pulls.get(model)
+        if running is None or running.done():
+            card(model)
+            task = self._pulls[model] = asyncio.create_task(self.pull(model), name=f"pull {model}")
+            task.add_done_callback(_note_failure)
+        state = self.pull_state(model)
+        return replace(state, state="waiting") if state.state in ("absent", "failed") else state
+
+
+def _note_failure(task: asyncio.Task[Path]) -> None:
+    if not task.cancelled() and isinstance(error := task.exception(), ShanheError):
+        log.warning("a model could not be fetched", reason=error.message)
+
+
+def _due(state: EngineState, now: float) -> bool:
+    """Engines that just answered a caller, or were just probed, need no probe."""
+    if state.down or state.breaker.circuit is not Circuit.CLOSED:
+        return True
+    latest = max(state.last_ok, state.checked_at or 0.0)
+    return latest == 0.0 or now - latest >= PROBE_S
+
+
+def _info(row: Mapping[str, Any], targets: Sequence[Target]) -> ModelInfo:
+    return ModelInfo(
+        id=row["id"],
+        kind=row["kind"],
+        title_zh=row["title_zh"],
+        title_en=row["title_en"],
+        context_tokens=min(target.context_tokens for target in targets),
+        licence=row["licence"],
+        owner=row["made_by"],
+        created_at=row["created_at"],
+        engines=tuple(target.engine_name for target in targets),
+        features=frozenset.union(*(target.features for target in targets)),
+        price_class=row["price_class"],
+        local=all(target.local for target in targets),
+    )
+
+
+def _local_engine(known: ModelCard, now: datetime) -> Engine:
+    served = EngineModel(known.id, known.id, known.kind, known.context_tokens, known.cost, known.price_class)
+    return Engine(
+        id=new_id(),
+        name=f"local-{known.id}"[:63].rstrip("-."),
+        kind=EngineKind.LLAMA,
+        url=f"{UNIX}{known.id}",
+        key_env="",
+        contributor=None,
+        local=True,
+        data_classes=LOCAL_CLASSES,
+        features=known.features,
+        enabled=True,
+        lazy=known.lazy,
+        slots=known.slots,
+        queue=256,
+        first_token_timeout_ms=300_000,
+        idle_timeout_ms=120_000,
+        created_at=now,
+        models=(served,),
+    )
+
+
+def _standing(healths: set[Health]) -> str:
+    good = {Health.UP, Health.ASLEEP, Health.UNKNOWN}
+    if healths <= good:
+        return "operational"
+    return "degraded" if healths & (good | {Health.DEGRADED}) else "outage"

@@ -1,0 +1,280 @@
+"""SQL of engines, models and prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.compute.model import (
+    BUCKETS,
+    Engine,
+    EngineKind,
+    EngineModel,
+    Kind,
+    Prices,
+    Rates,
+)
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+
+CHANNEL = "compute_changed"
+"""Notified on every change of the registry or of prices."""
+WANTED_CHANNEL = "compute_wanted"
+"""Payload: id of a local model whose engine sleeps and has a request."""
+
+Connection = Any  # an asyncpg connection inside a transaction, or the Database for reads
+
+_COSTS = ", ".join(f"m.cost_{bucket}" for bucket in BUCKETS)
+
+
+async def changed(conn: Connection) -> None:
+    """Tell every process to read the registry again, once this transaction commits."""
+    await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+
+# -- engines ----------------------------------------------------------------------------------------------------------
+
+
+async def engines(conn: Connection | Database) -> list[Engine]:
+    """All engines with their models, by name."""
+    rows = await conn.fetch("SELECT * FROM compute.engine ORDER BY name")
+    served = await conn.fetch(
+        f"""SELECT m.engine_id, m.model, m.upstream, m.context_tokens, {_COSTS}, d.kind, d.price_class
+            FROM compute.engine_model m JOIN compute.model d ON d.id = m.model ORDER BY m.model"""
+    )
+    by_engine: dict[UUID, list[EngineModel]] = {}
+    for row in served:
+        by_engine.setdefault(row["engine_id"], []).append(_served(row))
+    return [_engine(row, tuple(by_engine.get(row["id"], ()))) for row in rows]
+
+
+def _served(row: Any) -> EngineModel:
+    cost = Rates(*(row[f"cost_{bucket}"] for bucket in BUCKETS))
+    return EngineModel(
+        row["model"], row["upstream"], Kind(row["kind"]), row["context_tokens"], cost, row["price_class"]
+    )
+
+
+def _engine(row: Any, models: tuple[EngineModel, ...]) -> Engine:
+    return Engine(
+        id=row["id"],
+        name=row["name"],
+        kind=EngineKind(row["kind"]),
+        url=row["url"],
+        key_env=row["key_env"],
+        contributor=row["contributor"],
+        local=row["local"],
+        data_classes=frozenset(row["data_classes"]),
+        features=frozenset(row["features"]),
+        enabled=row["enabled"],
+        lazy=row["lazy"],
+        slots=row["slots"],
+        queue=row["queue"],
+        first_token_timeout_ms=row["first_token_timeout_ms"],
+        idle_timeout_ms=row["idle_timeout_ms"],
+        created_at=row["created_at"],
+        models=models,
+    )
+
+
+async def insert_engine(conn: Connection, engine: Engine, actor: str) -> bool:
+    """Write an engine and its models (which must exist); False when the name is taken."""
+    done = await conn.fetchval(
+        """INSERT INTO compute.engine (id, name, kind, url, key_env, contributor, local, data_classes, features,
+             enabled, lazy, slots, queue, first_token_timeout_ms, idle_timeout_ms, created_at, created_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+           ON CONFLICT (name) DO NOTHING RETURNING true""",
+        engine.id,
+        engine.name,
+        engine.kind.value,
+        engine.url,
+        engine.key_env,
+        engine.contributor,
+        engine.local,
+        sorted(engine.data_classes),
+        sorted(engine.features),
+        engine.enabled,
+        engine.lazy,
+        engine.slots,
+        engine.queue,
+        engine.first_token_timeout_ms,
+        engine.idle_timeout_ms,
+        engine.created_at,
+        actor,
+    )
+    if not done:
+        return False
+    for served in engine.models:
+        await conn.execute(
+            """INSERT INTO compute.engine_model (engine_id, model, upstream, context_tokens, cost_input,
+                 cost_cached_input, cost_output, cost_reasoning, cost_tool)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+            engine.id,
+            served.model,
+            served.upstream,
+            served.context_tokens,
+            *(getattr(served.cost, bucket) for bucket in BUCKETS),
+        )
+    return True
+
+
+async def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
+    """False when there is no such engine."""
+    done = await conn.fetchval("UPDATE compute.engine SET enabled = $2 WHERE name = $1 RETURNING true", name, enabled)
+    return bool(done)
+
+
+async def set_limits(conn: Connection, engine_id: UUID, slots: int, context_tokens: int) -> None:
+    """A local engine follows its card."""
+    await conn.execute("UPDATE compute.engine SET slots = $2 WHERE id = $1 AND slots <> $2", engine_id, slots)
+    await conn.execute(
+        "UPDATE compute.engine_model SET context_tokens = $2 WHERE engine_id = $1 AND context_tokens <> $2",
+        engine_id,
+        context_tokens,
+    )
+
+
+async def delete_engine(conn: Connection, name: str) -> bool:
+    """False when there is no such engine. Receipts keep its name; prices of its models stay."""
+    return bool(await conn.fetchval("DELETE FROM compute.engine WHERE name = $1 RETURNING true", name))
+
+
+async def add_event(conn: Connection, engine: str, event: str, cause: str, actor: str, now: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO compute.engine_event VALUES ($1, $2, $3, $4, $5, $6)", new_id(), engine, event, cause, actor, now
+    )
+
+
+async def events(db: Database, limit: int) -> list[dict[str, Any]]:
+    rows = await db.fetch(
+        "SELECT engine, event, cause, actor, at FROM compute.engine_event ORDER BY at DESC LIMIT $1", limit
+    )
+    return [dict(row) for row in rows]
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+
+async def models(conn: Connection | Database) -> list[dict[str, Any]]:
+    return [dict(row) for row in await conn.fetch("SELECT * FROM compute.model ORDER BY id")]
+
+
+async def add_model(
+    conn: Connection,
+    model: str,
+    *,
+    kind: Kind,
+    title_zh: str,
+    title_en: str,
+    licence: str,
+    made_by: str,
+    price_class: str,
+    now: datetime,
+) -> str | None:
+    """Make a model known; the kind that it has already when that differs, else None."""
+    await conn.execute(
+        """INSERT INTO compute.model (id, kind, title_zh, title_en, licence, made_by, price_class, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING""",
+        model,
+        kind.value,
+        title_zh,
+        title_en,
+        licence,
+        made_by,
+        price_class,
+        now,
+    )
+    known = await conn.fetchval("SELECT kind FROM compute.model WHERE id = $1", model)
+    return None if known == kind.value else str(known)
+
+
+# -- prices -----------------------------------------------------------------------------------------------------------
+
+
+async def lock_prices(conn: Connection, model: str) -> None:
+    """One publisher at a time for a model."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 4004))", model)
+
+
+async def prices(conn: Connection | Database) -> list[Prices]:
+    """Every price version: by model, newest validity first, then newest announcement."""
+    rows = await conn.fetch(
+        """SELECT v.id, v.model, v.valid_from, v.announced_at, v.rule_version, p.bucket, p.list_micro, p.thin, p.loss,
+                  p.facts, p.outputs
+           FROM compute.price_version v JOIN compute.price p ON p.version_id = v.id
+           ORDER BY v.model, v.valid_from DESC, v.announced_at DESC, v.id DESC"""
+    )
+    grouped: dict[UUID, list[Any]] = {}
+    for row in rows:
+        grouped.setdefault(row["id"], []).append(row)
+    return [_prices(version, parts) for version, parts in grouped.items()]
+
+
+def _prices(version: UUID, rows: Sequence[Any]) -> Prices:
+    first = rows[0]
+    amounts = {row["bucket"]: int(row["list_micro"]) for row in rows}
+    return Prices(
+        model=first["model"],
+        input=amounts["input"],
+        cached_input=amounts["cached_input"],
+        output=amounts["output"],
+        reasoning=amounts["reasoning"],
+        tool=amounts["tool"],
+        version=str(version),
+        valid_from=first["valid_from"],
+        announced_at=first["announced_at"],
+        thin=any(row["thin"] for row in rows),
+        loss=any(row["loss"] for row in rows),
+        rule_version=first["rule_version"],
+        facts={row["bucket"]: row["facts"] for row in rows},
+        outputs={row["bucket"]: row["outputs"] for row in rows},
+    )
+
+
+async def insert_price(
+    conn: Connection,
+    model: str,
+    valid_from: date,
+    announced_at: datetime,
+    rule_version: str,
+    actor: str,
+    parts: Sequence[dict[str, Any]],
+) -> UUID:
+    """Write a price version with its five buckets; its id."""
+    version = new_id()
+    await conn.execute(
+        "INSERT INTO compute.price_version VALUES ($1, $2, $3, $4, $5, $6)",
+        version,
+        model,
+        valid_from,
+        announced_at,
+        rule_version,
+        actor,
+    )
+    await conn.executemany(
+        """INSERT INTO compute.price (version_id, bucket, cost_micro, list_micro, thin, loss, facts, outputs, trace)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+        [
+            (
+                version,
+                part["bucket"],
+                part["cost_micro"],
+                part["list_micro"],
+                part["thin"],
+                part["loss"],
+                part["facts"],
+                part["outputs"],
+                part["trace"],
+            )
+            for part in parts
+        ],
+    )
+    return version
+
+
+async def price_traces(db: Database, version: UUID) -> dict[str, Any]:
+    """The pricing rule's traces of one price version, by bucket."""
+    rows = await db.fetch("SELECT bucket, trace FROM compute.price WHERE version_id = $1", version)
+    return {row["bucket"]: row["trace"] for row in rows}

@@ -1,0 +1,265 @@
+"""An engine as this process sees it, and one model on it: slots, queue, circuit, time to the first token.
+
+Limits hold for each process; several workers divide an engine's slots and queue among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import UUID
+
+from shanhe.compute.address import Address
+from shanhe.compute.breaker import Breaker, Circuit
+from shanhe.compute.errors import EngineBusy
+from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates
+
+QUEUE_WAIT_S: Final = 60.0
+"""Longest wait for a slot."""
+TTFT_WEIGHT: Final = 0.2
+"""Weight of the newest time to first token in its moving average."""
+COOL_DOWN_S: Final = 1.0
+"""How long an engine that answered 429 is avoided."""
+ERROR_CHARS: Final = 200
+BUSY: Final = 429
+
+Wake = Callable[["Target"], Awaitable[None]]
+"""Asks for a sleeping local engine and returns when it serves."""
+
+
+class EngineState:
+    """Queue and health of one engine in this process; shared by its targets."""
+
+    __slots__ = (
+        "_waiters",
+        "breaker",
+        "busy_until",
+        "checked_at",
+        "down",
+        "failures",
+        "in_flight",
+        "key_missing",
+        "last_error",
+        "last_ok",
+        "name",
+        "now",
+        "queue",
+        "requests",
+        "slots",
+        "ttft_ms",
+    )
+
+    def __init__(self, name: str, slots: int, queue: int, now: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self.slots = slots
+        self.queue = queue
+        self.now = now
+        self.breaker = Breaker()
+        self.in_flight = 0
+        self.busy_until = 0.0
+        self.down = False
+        self.key_missing = ""
+        self.last_error = ""
+        self.last_ok = 0.0
+        self.checked_at: float | None = None
+        self.requests = 0
+        self.failures = 0
+        self.ttft_ms: float | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
+
+    @property
+    def load(self) -> float:
+        """Requests here as a share of the slots; above 1 some wait."""
+        return (self.in_flight + len(self._waiters)) / self.slots
+
+    def usable(self, now: float) -> bool:
+        """Whether a request has a chance here."""
+        return not self.down and not self.key_missing and self.breaker.allows(now)
+
+    def health(self) -> Health:
+        if self.down or self.key_missing or self.breaker.circuit is Circuit.OPEN:
+            return Health.DOWN
+        if self.breaker.circuit is Circuit.HALF_OPEN:
+            return Health.DEGRADED
+        if self.last_ok or self.checked_at is not None:
+            return Health.UP
+        return Health.UNKNOWN
+
+    async def acquire(self) -> None:
+        """Take a slot, waiting in a bounded queue; EngineBusy when the circuit is open or the queue is full."""
+        now = self.now()
+        if not self.breaker.begin(now):
+            raise EngineBusy(self.name, retry_after_s=_seconds(self.breaker.wait_s(now)), reason="its circuit is open")
+        if self.in_flight < self.slots and not self._waiters:
+            self.in_flight += 1
+            return
+        try:
+            await self._wait()
+        except BaseException:
+            self.breaker.abandon()
+            raise
+
+    async def _wait(self) -> None:
+        if len(self._waiters) >= self.queue:
+            raise EngineBusy(self.name, retry_after_s=self._retry_after_s())
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait_for(waiter, QUEUE_WAIT_S)
+        except TimeoutError as error:
+            self._drop(waiter)
+            busy = EngineBusy(self.name, retry_after_s=self._retry_after_s(), reason="no slot came free in time")
+            raise busy from error
+        except asyncio.CancelledError:
+            self._drop(waiter)
+            raise
+
+    def _drop(self, waiter: asyncio.Future[None]) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        elif waiter.done() and not waiter.cancelled():
+            self._hand_on()  # the slot was given to a waiter that left in the same moment
+
+    def _hand_on(self) -> None:
+        """Give the freed slot to the one who waits longest, or keep it free."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.in_flight -= 1
+
+    def release(self, ok: bool, ttft_ms: float | None, status: int) -> None:
+        """Give the slot back and learn from the outcome. `ttft_ms` None or 0 = nothing measured."""
+        self.requests += 1
+        self._hand_on()
+        now = self.now()
+        if status == BUSY:
+            self.busy_until = now + COOL_DOWN_S
+            self.breaker.abandon()
+            return
+        self.breaker.record(ok, now)
+        if not ok:
+            self.failures += 1
+            self.last_error = f"a request failed (status {status})" if status else "a request failed"
+            return
+        self.last_ok = now
+        if ttft_ms:
+            known = self.ttft_ms
+            self.ttft_ms = ttft_ms if known is None else known + TTFT_WEIGHT * (ttft_ms - known)
+
+    def probed(self, ok: bool, error: str) -> None:
+        """The health prober's verdict."""
+        self.checked_at = self.now()
+        self.down = not ok
+        if not ok:
+            self.last_error = error[:ERROR_CHARS]
+
+    def _retry_after_s(self) -> int:
+        per_request_s = (self.ttft_ms or 1000.0) / 1000
+        return min(60, _seconds(per_request_s * (1 + len(self._waiters)) / self.slots))
+
+
+class Target:
+    """One model on one engine: where to send the request, and the engine's slot. Compared by identity.
+
+    Stays the same object until the registration of its engine changes, so that callers may keep what they derive.
+    """
+
+    __slots__ = (
+        "_wake",
+        "address",
+        "auth_header",
+        "context_tokens",
+        "contributor",
+        "cost",
+        "cost_basis",
+        "cost_ref",
+        "data_classes",
+        "engine_id",
+        "engine_name",
+        "features",
+        "first_token_timeout_s",
+        "host",
+        "host_header",
+        "idle_timeout_s",
+        "kind",
+        "lazy",
+        "local",
+        "model",
+        "model_kind",
+        "owner_account_kind",
+        "path_prefix",
+        "port",
+        "state",
+        "tls",
+        "uds_path",
+        "upstream_model",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        served: EngineModel,
+        address: Address,
+        state: EngineState,
+        auth_header: bytes | None,
+        wake: Wake | None = None,
+    ) -> None:
+        self.engine_id: UUID = engine.id
+        self.engine_name = engine.name
+        self.kind: str = engine.kind.value
+        self.model = served.model
+        self.model_kind = served.kind
+        self.upstream_model = served.upstream
+        self.address = address
+        self.uds_path = address.uds_path
+        self.host = address.host
+        self.port = address.port
+        self.tls = address.tls
+        self.path_prefix = address.prefix
+        self.host_header = address.host_header
+        self.auth_header = auth_header
+        self.context_tokens = served.context_tokens
+        self.contributor = engine.contributor
+        self.lazy = engine.lazy
+        self.local = engine.local
+        self.data_classes = engine.data_classes
+        self.features = engine.features
+        self.first_token_timeout_s = engine.first_token_timeout_ms / 1000
+        self.idle_timeout_s = engine.idle_timeout_ms / 1000
+        self.cost_basis: Rates = served.cost
+        """What a token costs here, whoever bears it."""
+        upstream = engine.contributor is None and engine.kind is EngineKind.OPENAI
+        self.cost: Rates | None = served.cost if upstream else None
+        """What the city owes a supplier for each token; None where its own or a contributed node serves."""
+        self.owner_account_kind = "income" if engine.contributor else "cost" if upstream else "platform"
+        self.cost_ref = f"{engine.name}/{served.model}"
+        self.state = state
+        self._wake = wake
+
+    async def acquire(self) -> None:
+        """Take a slot of the engine; EngineBusy (429 with `retry_after_s`) when there is none to be had.
+
+        Every acquire needs exactly one `release`. A sleeping local engine is woken first.
+        """
+        if self._wake is not None and not os.path.exists(self.uds_path or ""):  # noqa: ASYNC240 - one stat
+            await self._wake(self)
+        await self.state.acquire()
+
+    def release(self, ok: bool, ttft_ms: float | None, status: int) -> None:
+        """Give the slot back. `ok` False only where the engine is to blame; `status` 0 = no answer."""
+        self.state.release(ok, ttft_ms, status)
+
+
+def _seconds(wait_s: float) -> int:
+    return max(1, math.ceil(wait_s))
