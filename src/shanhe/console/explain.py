@@ -1,0 +1,99 @@
+"""A rule's trace as steps a person can follow, with the numbers the rule used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shanhe.console.model import Bilingual
+
+TEXT_CHARS_MAX = 400
+LIST_ITEMS_MAX = 12
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of an explanation: what, how it was worked out, and what came out."""
+
+    title: Bilingual
+    calc: str
+    value: str
+    unit: str = ""
+    source: str = ""
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A trace in the order a person reads it. `binding` and `nearest` may be empty."""
+
+    inputs: Sequence[Line]
+    parameters: Sequence[Line]
+    steps: Sequence[Line]
+    binding: Sequence[Bilingual]
+    nearest: Sequence[Bilingual]
+
+
+def explain(trace: Mapping[str, Any]) -> Explained:
+    """Read a trace of any version we know; parts that are missing stay empty."""
+    return Explained(
+        inputs=[_line(item, source=False) for item in _items(trace.get("inputs") or trace.get("facts"))],
+        parameters=[_line(item) for item in _items(trace.get("parameters"))],
+        steps=[_line(item) for key in ("steps", "outputs") for item in _items(trace.get(key))],
+        binding=[text for text in map(_text, _many(trace.get("binding"))) if text[0]],
+        nearest=[text for text in map(_text, _many(trace.get("nearest") or trace.get("nearest_change"))) if text[0]],
+    )
+
+
+def _many(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _items(value: Any) -> Iterable[Mapping[str, Any]]:
+    """A list of objects, or a mapping from names to values or objects."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield {"name": name, **inner} if isinstance(inner, Mapping) else {"name": name, "value": inner}
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield inner if isinstance(inner, Mapping) else {"name": "", "value": inner}
+
+
+def _line(item: Mapping[str, Any], *, source: bool = True) -> Line:
+    shown = item.get("display", item.get("text", item.get("value", item.get("result", ""))))
+    calc = item.get("arithmetic") or item.get("calc") or item.get("expression") or ""
+    return Line(
+        title=_text(item.get("title") or item.get("name", "")),
+        calc=plain(calc),
+        value=plain(shown),
+        unit=str(item.get("unit", "") or ""),
+        source=str(item.get("article", "") or "") if source else "",
+        assumed=item.get("origin") == "assumed" or bool(item.get("assumed")),
+    )
+
+
+def _text(value: Any) -> Bilingual:
+    if isinstance(value, Mapping):
+        for key in ("text", "message", "title"):
+            if key in value:
+                return _text(value[key])
+        if "zh" in value or "en" in value:
+            return (str(value.get("zh") or value.get("en")), str(value.get("en") or value.get("zh")))
+        return (plain(value), plain(value))
+    return (str(value), str(value))
+
+
+def plain(value: Any) -> str:
+    """A value as short text: numbers grouped, lists and objects in words."""
+    if isinstance(value, bool):
+        return "✓" if value else "✗"
+    if isinstance(value, int):
+        return f"{value:,}".replace("-", "\N{MINUS SIGN}")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {plain(inner)}" for key, inner in list(value.items())[:LIST_ITEMS_MAX])
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(inner) for inner in value[:LIST_ITEMS_MAX])
+    return "" if value is None else str(value)[:TEXT_CHARS_MAX]

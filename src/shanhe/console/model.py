@@ -1,0 +1,502 @@
+"""What pages show. Frozen, pure; amounts in µ (`_micro`) and fen (`_fen`), instants aware, days in the city."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
+Bilingual = tuple[str, str]
+"""A text that comes from data, Chinese first."""
+
+
+@dataclass(frozen=True)
+class Who:
+    """The person at the screen."""
+
+    person_id: UUID
+    org_id: UUID
+    name: str
+    org_name: str
+    roles: frozenset[str]
+    permissions: frozenset[str]
+    csrf: str
+    session_id: str
+    second_factor: bool = True
+    unread: int = 0
+
+    def may(self, permission: str) -> bool:
+        return permission in self.permissions
+
+    @property
+    def operator(self) -> bool:
+        return bool(self.permissions & {"accounts", "models", "engines", "ledger"})
+
+
+@dataclass(frozen=True)
+class LotRow:
+    provenance: str
+    issued_micro: int
+    remaining_micro: int
+    held_micro: int
+    expires_at: datetime | None
+    tradeable_at: datetime | None
+
+
+@dataclass(frozen=True)
+class WalletView:
+    balance_micro: int
+    available_micro: int
+    held_micro: int
+    by_provenance: Mapping[str, int]
+    lots: Sequence[LotRow] = ()
+    income_micro: int = 0
+
+
+@dataclass(frozen=True)
+class DaySpend:
+    day: date
+    micro: int
+    calls: int
+
+
+@dataclass(frozen=True)
+class CallRow:
+    id: UUID
+    at: datetime
+    model: str
+    key_name: str
+    tokens: int
+    total_micro: int
+    status: str
+    took_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """One line of the usage page; `label` is a day, a model or a key."""
+
+    label: str
+    calls: int
+    tokens: Mapping[str, int]
+    micro: int
+
+    @property
+    def tokens_total(self) -> int:
+        return sum(self.tokens.values())
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    id: UUID
+    name: str
+    hint: str
+    state: str
+    models: tuple[str, ...] | None
+    budget_day_micro: int | None
+    budget_month_micro: int | None
+    rpm: int | None
+    tpm: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """What a member asks for when making a key."""
+
+    name: str
+    models: tuple[str, ...] | None = None
+    budget_day_micro: int | None = None
+    budget_month_micro: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model with its prices (µ per million tokens) and flags."""
+
+    id: str
+    title: Bilingual
+    kind: str
+    context_tokens: int
+    licence: str
+    engines: tuple[str, ...]
+    prices: Mapping[str, int] = field(default_factory=dict)
+    thin: bool = False
+    loss: bool = False
+    valid_from: date | None = None
+    price_version: str = ""
+    local: bool = True
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """A model that can be fetched, with the state of its download."""
+
+    id: str
+    title: Bilingual
+    licence: str
+    size_bytes: int
+    here: bool
+    state: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BucketLine:
+    bucket: str
+    tokens: int
+    price_micro: int
+
+    @property
+    def exact(self) -> str:
+        """µ before rounding, as a decimal text without a float."""
+        whole, rest = divmod(self.tokens * self.price_micro, 1_000_000)
+        return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True)
+class PartyLine:
+    role: str
+    account: str
+    micro: int
+
+
+@dataclass(frozen=True)
+class RuleLine:
+    id: str
+    title: Bilingual
+    article: str
+    version: str
+
+
+@dataclass(frozen=True)
+class BurnLine:
+    provenance: str
+    micro: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class TransferLine:
+    id: UUID
+    source: str
+    target: str
+    amount: int
+    asset: str
+    source_id: UUID | None = None
+    target_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    id: UUID
+    at: datetime
+    state: str
+    model: str
+    upstream_model: str
+    engine: str
+    face: str
+    key_name: str
+    stream: bool
+    finish_reason: str
+    usage_source: str
+    usage_clamped: bool
+    buckets: Sequence[BucketLine]
+    total_micro: int
+    held_micro: int
+    uncovered_micro: int
+    parties: Sequence[PartyLine]
+    rules: Sequence[RuleLine]
+    burned: Sequence[BurnLine]
+    transfers: Sequence[TransferLine]
+    admitted_ms: float
+    first_token_ms: float
+    engine_done_ms: float
+    attempts: int
+    price_version: str
+    org_id: UUID | None = None
+
+    @property
+    def tokens(self) -> int:
+        return sum(line.tokens for line in self.buckets)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        took_ms = self.engine_done_ms - self.first_token_ms
+        made = sum(line.tokens for line in self.buckets if line.bucket in ("output", "reasoning"))
+        return made * 1000 / took_ms if took_ms > 0 and made > 1 else None
+
+
+@dataclass(frozen=True)
+class QuoteView:
+    id: UUID
+    value_fen: int
+    paid_fen: int
+    benefit_fen: int
+    benefit_left_fen: int
+    purchased_micro: int
+    subsidy_micro: int
+    category: str
+    trace: Mapping[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class PurchaseRow:
+    id: UUID
+    at: datetime
+    source: str
+    method: str
+    paid_fen: int
+    benefit_fen: int
+    quantity_micro: int
+    state: str
+    redirect_url: str | None
+
+
+@dataclass(frozen=True)
+class NoticeRow:
+    id: UUID
+    at: datetime
+    severity: str
+    title: Bilingual
+    body: Bilingual
+    link: str
+    read: bool
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    id: str
+    created_at: datetime
+    seen_at: datetime | None
+    device: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class PasskeyRow:
+    id: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    id: UUID
+    name: str
+    window: str
+    amount_micro: int
+    percent: int
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class AutoRow:
+    threshold_micro: int
+    value_fen: int
+    monthly_cap_fen: int
+    enabled: bool
+    state: str
+    url: str | None
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    id: str
+    title: Bilingual
+    article: str
+    department: Bilingual
+    kind: str
+    review: date
+    assumed: int
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    name: str
+    title: Bilingual
+    since: date
+    announced: date
+    value: str
+    origin: str
+    reason: Bilingual
+    article: str
+    in_force: bool
+
+
+@dataclass(frozen=True)
+class FactField:
+    name: str
+    title: Bilingual
+    type: str
+    unit: str
+    values: tuple[str, ...]
+    default: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class FormulaLine:
+    title: Bilingual
+    name: str
+    expression: str
+    rounding: str
+
+
+@dataclass(frozen=True)
+class RulePage:
+    row: RuleRow
+    note: Bilingual
+    event: Bilingual
+    version: str
+    parameters: Sequence[ParameterRow]
+    facts: Sequence[FactField]
+    formula: Sequence[FormulaLine]
+    examples: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class DecisionView:
+    amount: str
+    unit: str
+    version: str
+    article: str
+    trace: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OrgRow:
+    id: UUID
+    name: str
+    kind: str
+    state: str
+    balance_micro: int
+    keys: int
+    created_at: datetime | None
+    by_provenance: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    id: UUID
+    name: str
+    kind: str
+    url: str
+    key_env: str
+    models: tuple[tuple[str, str], ...]
+    enabled: bool
+    health: str
+    circuit: str
+    in_flight: int
+    waiting: int
+    slots: int
+    error_rate_bps: int
+    ttft_ms: float | None
+    requests: int
+    last_error: str
+    checked_at: datetime | None
+    local: bool
+
+
+@dataclass(frozen=True)
+class EngineTest:
+    engine: str
+    model: str
+    ok: bool
+    latency_ms: float
+    answer: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    id: UUID
+    owner: str
+    asset: str
+    kind: str
+    name: str
+    balance: int
+    held: int
+    floor: int | None
+    lots: bool
+
+
+@dataclass(frozen=True)
+class TrialLine:
+    asset: str
+    kind: str
+    accounts: int
+    debits: int
+    credits: int
+    balance: int
+
+
+@dataclass(frozen=True)
+class PostingRow:
+    id: UUID
+    at: datetime
+    kind: str
+    actor: str
+    memo: str
+    amount: int
+    asset: str
+
+
+@dataclass(frozen=True)
+class PostingPage:
+    id: UUID
+    at: datetime
+    day: date
+    kind: str
+    actor: str
+    memo: str
+    reverses: UUID | None
+    transfers: Sequence[TransferLine]
+    lots: Sequence[tuple[UUID, int]]
+    evidence: str
+
+
+@dataclass(frozen=True)
+class VerifyView:
+    """`state`: never, running, clean or broken."""
+
+    state: str
+    done: int = 0
+    total: int = 0
+    step: str = ""
+    accounts: int = 0
+    transfers: int = 0
+    lots: int = 0
+    took_ms: int = 0
+    at: datetime | None = None
+    findings: Sequence[tuple[str, str, int, int]] = ()
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class StatusView:
+    """The public state of the city; `state`: up, degraded or down."""
+
+    state: str
+    at: datetime
+    parts: Sequence[tuple[str, str]]
+    models: Sequence[tuple[str, str]]

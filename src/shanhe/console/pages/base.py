@@ -1,0 +1,91 @@
+"""What every page shares: who is there, what they may do, and how a form answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shanhe.console.model import Who
+from shanhe.console.ports import Desk
+from shanhe.console.render import View, form
+from shanhe.kernel.errors import Forbidden, ShanheError, Unauthorized
+
+ENROL_PATH: Final = "/settings/second-factor"
+
+
+class Room:
+    """A group of pages over one desk."""
+
+    def __init__(self, desk: Desk, view: View) -> None:
+        self.desk = desk
+        self.view = view
+
+    async def who(self, request: Request) -> Who:
+        """The person at the screen; sends them to sign in, or to set up a second factor, when they must."""
+        who = await self.desk.gate.who(request)
+        if who is None:
+            raise SignInFirst(request)
+        if not who.second_factor and not request.url.path.startswith(ENROL_PATH):
+            raise SignInFirst(request, ENROL_PATH)
+        return who
+
+    async def allowed(self, request: Request, permission: str) -> Who:
+        """The same, for those who may."""
+        who = await self.who(request)
+        if not who.may(permission):
+            raise Forbidden(
+                "not_permitted",
+                "Your role does not allow this.",
+                message_zh="您的角色没有此权限。",
+                hint="Ask an administrator of your organisation for the permission.",
+                hint_zh="如需使用，请联系本单位管理员授权。",
+            )
+        return who
+
+    async def posted(self, request: Request, permission: str = "") -> tuple[Who, dict[str, str]]:
+        """Who posted a form, and its fields, after the token was checked."""
+        who = await (self.allowed(request, permission) if permission else self.who(request))
+        return who, await form(request, who)
+
+    def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:
+        return self.view.page(request, template, who, **values)
+
+    def again(
+        self, request: Request, template: str, who: Who | None, error: Exception, **values: Any
+    ) -> Response:
+        """The form once more, with what was typed and what was wrong."""
+        status = error.status if isinstance(error, ShanheError) else 422
+        values.setdefault("mistake", self.view.mistake(request, error))
+        return self.view.page(request, template, who, status=status, **values)
+
+
+class SignInFirst(Unauthorized):
+    """Nobody is signed in (or a second factor is missing); pages turn this into a redirect."""
+
+    def __init__(self, request: Request, path: str = "/sign-in") -> None:
+        wanted = request.url.path if request.method == "GET" else "/"
+        if request.method == "GET" and request.url.query:
+            wanted += f"?{request.url.query}"
+        self.location = path if wanted == "/" else f"{path}?next={quote(wanted, safe='/')}"
+        super().__init__(
+            "sign_in_first",
+            "Please sign in.",
+            message_zh="请先登录。",
+            hint="Your session may have ended.",
+            hint_zh="会话可能已过期。",
+        )
+
+
+def optional_int(fields: Mapping[str, str], name: str) -> int | None:
+    """A positive whole number of a form; None when left empty; ValueError otherwise."""
+    text = fields.get(name, "").replace(",", "").strip()
+    if not text:
+        return None
+    number = int(text)
+    if not 0 < number < 2**31:
+        raise ValueError(f"{name} is out of range")
+    return number

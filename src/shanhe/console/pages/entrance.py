@@ -1,0 +1,146 @@
+"""Signing in and out, second factors, language and theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from shanhe.console.pages.base import ENROL_PATH, Room
+from shanhe.console.ports import SignedIn
+from shanhe.console.render import THEME_COOKIE, THEMES, check_token, form, go, local_path
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES
+
+YEAR_S = 365 * 86_400
+LOGIN_CHARS_MAX = 254
+PASSWORD_CHARS_MAX = 1024
+
+
+class Entrance(Room):
+    """`/sign-in`, `/sign-out`, `/settings/second-factor`, `/preferences`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/sign-in", self.page, methods=["GET"])
+        add("/sign-in", self.password, methods=["POST"])
+        add("/sign-in/code", self.code_page, methods=["GET"])
+        add("/sign-in/code", self.code, methods=["POST"])
+        add("/sign-in/passkey/options", self.passkey_options, methods=["POST"])
+        add("/sign-in/passkey", self.passkey, methods=["POST"])
+        add("/sign-out", self.sign_out, methods=["POST"])
+        add("/preferences", self.preferences, methods=["POST"])
+        add(ENROL_PATH, self.enrol_page, methods=["GET"])
+        add(ENROL_PATH, self.enrol, methods=["POST"])
+        add(f"{ENROL_PATH}/passkey/options", self.passkey_add_options, methods=["POST"])
+        add(f"{ENROL_PATH}/passkey", self.passkey_add, methods=["POST"])
+        return routes
+
+    async def page(self, request: Request) -> Response:
+        if await self.desk.gate.who(request) is not None:
+            return go(local_path(request.query_params.get("next", "/")))
+        return self._entry(request)
+
+    def _entry(self, request: Request, **values: Any) -> Response:
+        wanted = local_path(values.pop("wanted", request.query_params.get("next", "/")))
+        return self.show(request, "sign_in.html", None, wanted=wanted, oidc=self.desk.gate.oidc, **values)
+
+    async def password(self, request: Request) -> Response:
+        fields = await form(request, None)
+        login, password = fields.get("login", ""), fields.get("password", "")
+        wanted = local_path(fields.get("next", "/"))
+        try:
+            result = await self.desk.gate.password(request, login[:LOGIN_CHARS_MAX], password[:PASSWORD_CHARS_MAX])
+        except ShanheError as error:
+            problem = self.view.problem(request, error)
+            return self._entry(request, wanted=wanted, mistake=problem, login=login, status=error.status)
+        return self._next(result, wanted)
+
+    def _next(self, result: SignedIn, wanted: str) -> Response:
+        places = {"second_factor": "/sign-in/code", "enrolment": ENROL_PATH}
+        target = places.get(result.needs)
+        response = go(wanted if target is None else target if wanted == "/" else f"{target}?next={wanted}")
+        self.desk.gate.seat(response, result, secure=self.desk.secure)
+        return response
+
+    async def code_page(self, request: Request) -> Response:
+        wanted = local_path(request.query_params.get("next", "/"))
+        return self.show(request, "sign_in_code.html", None, wanted=wanted)
+
+    async def code(self, request: Request) -> Response:
+        fields = await form(request, None)
+        wanted = local_path(fields.get("next", "/"))
+        try:
+            result = await self.desk.gate.code(request, fields.get("code", "").replace(" ", ""))
+        except ShanheError as error:
+            return self.again(request, "sign_in_code.html", None, error, wanted=wanted)
+        return self._next(result, wanted)
+
+    async def passkey_options(self, request: Request) -> Response:
+        check_token(request, None, request.headers.get("x-csrf-token", ""))
+        return JSONResponse(await self.desk.gate.passkey_options(request))
+
+    async def passkey(self, request: Request) -> Response:
+        check_token(request, None, request.headers.get("x-csrf-token", ""))
+        result = await self.desk.gate.passkey(request, await request.json())
+        response = JSONResponse({"next": ENROL_PATH if result.needs == "enrolment" else "/"})
+        self.desk.gate.seat(response, result, secure=self.desk.secure)
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        await form(request, who)
+        response = go("/sign-in", "signed_out")
+        await self.desk.gate.sign_out(request, response)
+        return response
+
+    async def preferences(self, request: Request) -> Response:
+        """Language and theme: cookies, so that public pages have them too."""
+        fields = await form(request, await self.desk.gate.who(request))
+        response = go(local_path(fields.get("back", "/")))
+        for cookie, value, known in (
+            (LANGUAGE_COOKIE, fields.get("lang", ""), LANGUAGES),
+            (THEME_COOKIE, fields.get("theme", ""), THEMES),
+        ):
+            if value in known:
+                response.set_cookie(cookie, value, max_age=YEAR_S, samesite="lax", secure=self.desk.secure)
+        return response
+
+    async def enrol_page(self, request: Request) -> Response:
+        who = await self.who(request)
+        secret, address = await self.desk.gate.totp_start(who)
+        return self.show(request, "second_factor.html", who, secret=secret, qr=qr_path(address), codes=())
+
+    async def enrol(self, request: Request) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            codes = await self.desk.gate.totp_confirm(request, who, fields.get("code", "").replace(" ", ""))
+        except ShanheError as error:
+            secret, address = await self.desk.gate.totp_start(who)
+            return self.again(
+                request, "second_factor.html", who, error, secret=secret, qr=qr_path(address), codes=()
+            )
+        return self.show(request, "second_factor.html", who, secret="", qr=None, codes=codes)
+
+    async def passkey_add_options(self, request: Request) -> Response:
+        who = await self.who(request)
+        check_token(request, who, request.headers.get("x-csrf-token", ""))
+        return JSONResponse(await self.desk.gate.passkey_add_options(request, who))
+
+    async def passkey_add(self, request: Request) -> Response:
+        who = await self.who(request)
+        check_token(request, who, request.headers.get("x-csrf-token", ""))
+        body = await request.json()
+        await self.desk.gate.passkey_add(request, who, body["credential"], str(body.get("name", ""))[:60])
+        return JSONResponse({"next": "/settings?done=passkey_added"})
+
+
+def qr_path(address: str) -> tuple[int, str]:
+    """A QR code as (modules a side with margin, SVG path of the dark modules)."""
+    import segno
+
+    code = segno.make(address, error="m", micro=False)
+    rows = [bytes(row) for row in code.matrix]
+    parts = [f"M{x + 2} {y + 2}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
+    return len(rows) + 4, "".join(parts)

@@ -1,0 +1,93 @@
+"""API keys: made, shown once, rotated, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, time
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room, optional_int
+from shanhe.console.render import go
+from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.money import parse_credits
+
+NAME_CHARS_MAX = 60
+
+
+class KeysRoom(Room):
+    """`/keys`, `/keys/new`, `/keys/{id}/rotate`, `/keys/{id}/revoke`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/keys", self.list, methods=["GET"])
+        add("/keys", self.create, methods=["POST"])
+        add("/keys/new", self.new, methods=["GET"])
+        add("/keys/{key_id}/rotate", self.rotate, methods=["POST"])
+        add("/keys/{key_id}/revoke", self.revoke, methods=["POST"])
+        return routes
+
+    async def list(self, request: Request) -> Response:
+        who = await self.allowed(request, "keys")
+        return await self._list(request, who)
+
+    async def _list(self, request: Request, who: m.Who, **values: Any) -> Response:
+        shown = {"secret": "", "secret_name": "", **values}
+        base = str(request.base_url).rstrip("/")
+        return self.show(request, "keys.html", who, keys=await self.desk.member.keys(who), base=base, **shown)
+
+    async def new(self, request: Request) -> Response:
+        who = await self.allowed(request, "keys")
+        return self.show(request, "key_new.html", who, models=await self.desk.member.models(), fields={})
+
+    async def create(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "keys")
+        try:
+            key, secret = await self.desk.member.key_create(who, wanted(fields))
+        except (ShanheError, ValueError) as error:
+            models = await self.desk.member.models()
+            return self.again(request, "key_new.html", who, error, models=models, fields=fields)
+        return await self._list(request, who, secret=secret, secret_name=key.name)
+
+    async def rotate(self, request: Request, key_id: UUID) -> Response:
+        who, _ = await self.posted(request, "keys")
+        key, secret = await self.desk.member.key_rotate(who, key_id)
+        return await self._list(request, who, secret=secret, secret_name=key.name)
+
+    async def revoke(self, request: Request, key_id: UUID) -> Response:
+        who, _ = await self.posted(request, "keys")
+        await self.desk.member.key_revoke(who, key_id)
+        return go("/keys", "key_revoked")
+
+
+def wanted(fields: Mapping[str, str]) -> m.NewKey:
+    """A key as the form describes it; ValueError for what cannot be read."""
+    name = fields.get("name", "")
+    if not 0 < len(name) <= NAME_CHARS_MAX:
+        raise ValueError("a key needs a name of at most 60 characters")
+    models = tuple(fields["models"].split("\n")) if fields.get("models") else None
+    last_day = fields.get("expires")
+    return m.NewKey(
+        name=name,
+        models=models,
+        budget_day_micro=_credits(fields, "budget_day"),
+        budget_month_micro=_credits(fields, "budget_month"),
+        rpm=optional_int(fields, "rpm"),
+        tpm=optional_int(fields, "tpm"),
+        expires_at=datetime.combine(datetime.fromisoformat(last_day).date(), time(23, 59, 59), CITY_TZ) if last_day else None,
+    )
+
+
+def _credits(fields: Mapping[str, str], name: str) -> int | None:
+    text = fields.get(name, "")
+    if not text:
+        return None
+    micro = parse_credits(text)
+    if micro <= 0:
+        raise ValueError(f"{name} must be above zero")
+    return micro

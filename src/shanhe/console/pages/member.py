@@ -1,0 +1,192 @@
+"""Home, usage, receipts, notices: what a member looks at."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import date, timedelta
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import chart
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.render import go
+from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import format_credits
+
+HOME_DAYS = 30
+HOME_CALLS = 8
+HOME_NOTICES = 3
+RANGE_DAYS_MAX = 366
+NOTICES_MAX = 100
+GROUPS = ("day", "model", "key")
+RANGES = (7, 30, 90)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class MemberRoom(Room):
+    """`/`, `/usage`, `/usage.csv`, `/receipts/{id}`, `/notices`, `/models`, `/search`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/", self.home, methods=["GET"])
+        add("/usage", self.usage, methods=["GET"])
+        add("/usage.csv", self.usage_csv, methods=["GET"])
+        add("/receipts/{receipt_id}", self.receipt, methods=["GET"])
+        add("/notices", self.notices, methods=["GET"])
+        add("/notices/read", self.notices_read, methods=["POST"])
+        add("/search", self.search, methods=["GET"])
+        return routes
+
+    async def home(self, request: Request) -> Response:
+        who = await self.who(request)
+        member = self.desk.member
+        wallet = await member.wallet(who)
+        spend = await member.spend(who, HOME_DAYS)
+        values = {
+            "wallet": wallet,
+            "strip": chart.strip(wallet.by_provenance),
+            "spend": spend,
+            "broad": chart.columns(spend, width=720, height=200, every=5),
+            "narrow": chart.columns(spend[-14:], width=330, height=180, every=4),
+            "calls": await member.calls(who, HOME_CALLS),
+            "notices": [notice for notice in await member.notices(who, HOME_NOTICES) if not notice.read],
+            "keys": await member.keys(who),
+        }
+        if request.headers.get("hx-target") == "wallet":
+            return self.show(request, "parts/wallet.html", who, **values)
+        return self.show(request, "home.html", who, **values)
+
+    async def usage(self, request: Request) -> Response:
+        who = await self.allowed(request, "usage")
+        start, end, by = period(request)
+        rows = await self.desk.member.usage(who, start, end, by)
+        days = rows if by == "day" else await self.desk.member.usage(who, start, end, "day")
+        spend = by_day(days, start, end)
+        every = max(len(spend) // 8, 1)
+        return self.show(
+            request,
+            "usage.html",
+            who,
+            rows=rows,
+            by=by,
+            start=start,
+            end=end,
+            ranges=RANGES,
+            today=SystemClock().today(),
+            total=total(rows),
+            broad=chart.columns(spend, width=1120, height=200, every=every),
+            narrow=chart.columns(spend[-14:], width=330, height=180, every=4),
+            most=max((row.micro for row in rows), default=0),
+        )
+
+    async def usage_csv(self, request: Request) -> Response:
+        who = await self.allowed(request, "usage")
+        start, end, by = period(request)
+        rows = await self.desk.member.usage(who, start, end, by)
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\r\n")
+        writer.writerow([by, "calls", *(f"{bucket}_tokens" for bucket in m.BUCKETS), "tokens", "credits", "micro_credits"])
+        for row in rows:
+            tokens = [row.tokens.get(bucket, 0) for bucket in m.BUCKETS]
+            figures = [row.calls, *tokens, row.tokens_total, format_credits(row.micro).replace(",", ""), row.micro]
+            writer.writerow([inert(row.label), *figures])
+        name = f"shanhe-usage-{start:%Y%m%d}-{end:%Y%m%d}-{by}.csv"
+        # The mark at the start makes spreadsheet programs read the Chinese in it.
+        return Response(
+            "\N{BYTE ORDER MARK}" + out.getvalue(),
+            media_type="text/csv; charset=utf-8",
+            headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
+        )
+
+    async def receipt(self, request: Request, receipt_id: UUID) -> Response:
+        who = await self.who(request)
+        receipt = await self.desk.member.receipt(who, receipt_id)
+        burned = chart.strip({line.provenance: 0 for line in receipt.burned} | _sum(receipt.burned))
+        part = "hx-request" in request.headers
+        return self.show(
+            request, "parts/receipt_card.html" if part else "receipt.html", who, receipt=receipt, strip=burned
+        )
+
+    async def notices(self, request: Request) -> Response:
+        who = await self.who(request)
+        return self.show(request, "notices.html", who, notices=await self.desk.member.notices(who, NOTICES_MAX))
+
+    async def notices_read(self, request: Request) -> Response:
+        who, _ = await self.posted(request)
+        unread = [notice.id for notice in await self.desk.member.notices(who, NOTICES_MAX) if not notice.read]
+        await self.desk.member.notices_read(who, unread)
+        return go("/notices", "notices_read")
+
+    async def search(self, request: Request) -> Response:
+        """A receipt by its id, else the keys, models and rules whose name holds the text."""
+        who = await self.who(request)
+        text = request.query_params.get("q", "").strip()[:80]
+        wanted = text.casefold()
+        try:
+            return go(f"/receipts/{UUID(text)}")
+        except ValueError:
+            pass
+        found: list[tuple[str, str, str]] = []
+        if wanted:
+            found += [("nav.keys", key.name, "/keys") for key in await self.desk.member.keys(who) if wanted in key.name.casefold()]
+            for model in await self.desk.member.models():
+                if wanted in model.id.casefold() or wanted in model.title[0].casefold():
+                    found.append(("nav.models", model.id, "/models"))
+            for rule in await self.desk.rules.list():
+                if wanted in f"{rule.id} {rule.title[0]} {rule.title[1]}".casefold():
+                    found.append(("nav.rules", f"{rule.id} {rule.title[0]}", f"/rules/{rule.id}"))
+        return self.show(request, "search.html", who, text=text, found=found)
+
+
+def period(request: Request) -> tuple[date, date, str]:
+    """The wanted days (both included, at most a year) and grouping; the last 30 days when nothing is said."""
+    today = SystemClock().today()
+    query = request.query_params
+    by = query.get("by", "day")
+    try:
+        end = date.fromisoformat(query["to"]) if query.get("to") else today
+        start = date.fromisoformat(query["from"]) if query.get("from") else end - timedelta(days=HOME_DAYS - 1)
+    except ValueError:
+        start, end = today, today - timedelta(days=1)
+    if by not in GROUPS or start > end or (end - start).days > RANGE_DAYS_MAX:
+        raise Invalid(
+            "bad_period",
+            "The period or grouping cannot be shown.",
+            message_zh="无法显示所选的日期或分组。",
+            hint="Choose at most a year, first day before last day.",
+            hint_zh="请选择不超过一年的区间，且开始日期不晚于结束日期。",
+        )
+    return start, end, by
+
+
+def by_day(rows: Sequence[m.UsageRow], start: date, end: date) -> list[m.DaySpend]:
+    """Every day of a period, also those without calls."""
+    known = {row.label: row for row in rows}
+    days = [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
+    return [
+        m.DaySpend(day, known[str(day)].micro, known[str(day)].calls) if str(day) in known else m.DaySpend(day, 0, 0)
+        for day in days
+    ]
+
+
+def total(rows: Sequence[m.UsageRow]) -> m.UsageRow:
+    tokens = {bucket: sum(row.tokens.get(bucket, 0) for row in rows) for bucket in m.BUCKETS}
+    return m.UsageRow("", sum(row.calls for row in rows), tokens, sum(row.micro for row in rows))
+
+
+def inert(text: str) -> str:
+    """Text that no spreadsheet program takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _sum(lines: Sequence[m.BurnLine]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for line in lines:
+        sums[line.provenance] = sums.get(line.provenance, 0) + line.micro
+    return sums

@@ -1,0 +1,255 @@
+"""Templates, words and forms of the console: everything between a page's data and its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import date, datetime
+from importlib.resources import files
+from typing import Any, Final
+from uuid import UUID
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from shanhe.console.explain import explain
+from shanhe.console.model import BUCKETS, Bilingual, Who
+from shanhe.console.ports import Desk
+from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.errors import Forbidden, ShanheError
+from shanhe.kernel.http import language
+from shanhe.kernel.i18n import Catalogue
+from shanhe.kernel.money import format_credits, format_fen
+
+THEMES: Final = ("auto", "light", "dark")
+THEME_COOKIE: Final = "shanhe_theme"
+FORM_COOKIE: Final = "shanhe_form"
+FORM_COOKIE_AGE_S: Final = 86_400
+SAFE_METHODS: Final = ("GET", "HEAD")
+FIELDS_MAX: Final = 64
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_CODE = re.compile(r"^[a-z_]{1,40}$")
+
+
+class View:
+    """Renders pages for one `Desk`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.words = Catalogue.load(files("shanhe.console") / "i18n")
+        self._marks = _fingerprints()
+        self._jinja = Environment(
+            loader=PackageLoader("shanhe.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._jinja.globals.update(BUCKETS=BUCKETS, asset=self.asset, explain=explain)
+        self._jinja.filters.update(
+            credits=credits,
+            credits_plain=format_credits,
+            yuan=format_fen,
+            when=when,
+            minute=minute,
+            day=day,
+            grouped=grouped,
+            short=short,
+            size=size,
+            pick=pick,
+            word=self._word,
+        )
+
+    def asset(self, path: str) -> str:
+        """The address of a static file, with a mark of its content so that it may be cached for good."""
+        return f"/static/{path}?v={self._marks[path]}"
+
+    @pass_context
+    def _word(self, context: Context, name: object, family: str) -> str:
+        """The text for a word that comes from data, or the word itself."""
+        return self.words.get(f"{family}.{name}", context["lang"], str(name))
+
+    def fragment(self, request: Request, template: str, who: Who | None, **values: Any) -> str:
+        """A template as text, with everything every template may use."""
+        lang = language(request)
+
+        def t(key: str, **given: Any) -> str:
+            return self.words.text(key, lang, given)
+
+        def both(text: Bilingual) -> str:
+            return text[0] if lang.startswith("zh") else text[1]
+
+        theme = request.cookies.get(THEME_COOKIE, THEMES[0])
+        flash = request.query_params.get("done", "")
+        return self._jinja.get_template(template).render(
+            t=t,
+            both=both,
+            lang=lang,
+            theme=theme if theme in THEMES else THEMES[0],
+            who=who,
+            path=request.url.path,
+            query=request.query_params,
+            flash=self.words.get(f"flash.{flash}", lang, "") if _CODE.match(flash) else "",
+            csrf=who.csrf if who else form_token(request),
+            version=self.desk.version,
+            **values,
+        )
+
+    def page(self, request: Request, template: str, who: Who | None, *, status: int = 200, **values: Any) -> Response:
+        """A whole page: never cached, with a policy that allows only our own files."""
+        response = HTMLResponse(self.fragment(request, template, who, **values), status_code=status)
+        response.headers["content-security-policy"] = CSP
+        response.headers["cache-control"] = "no-store"
+        response.headers["vary"] = "Cookie, Accept-Language, HX-Request"
+        if who is None:
+            self._set_form_cookie(request, response)
+        return response
+
+    def _set_form_cookie(self, request: Request, response: Response) -> None:
+        if request.cookies.get(FORM_COOKIE) != form_token(request):
+            response.set_cookie(
+                FORM_COOKIE,
+                form_token(request),
+                max_age=FORM_COOKIE_AGE_S,
+                httponly=True,
+                samesite="strict",
+                secure=self.desk.secure,
+            )
+
+    def problem(self, request: Request, error: ShanheError) -> str:
+        """What to tell the person about an error, with what to do next."""
+        body = error.to_dict(language(request))["error"]
+        return f"{body['message']} {body.get('hint', '')}".strip()
+
+    def mistake(self, request: Request, error: Exception) -> str:
+        """The same for anything a form may raise."""
+        if isinstance(error, ShanheError):
+            return self.problem(request, error)
+        return self.words.text("error.bad_value", language(request))
+
+
+def form_token(request: Request) -> str:
+    """The token of forms before sign-in: a cookie compared with a field of the form."""
+    known = request.cookies.get(FORM_COOKIE, "")
+    if re.fullmatch(r"[\w-]{32,64}", known):
+        return known
+    if not hasattr(request.state, "form_token"):
+        request.state.form_token = secrets.token_urlsafe(32)
+    return str(request.state.form_token)
+
+
+async def form(request: Request, who: Who | None) -> dict[str, str]:
+    """The fields of a posted form, after its token was checked; `Forbidden` without the right one.
+
+    Several fields of one name come joined by a newline.
+    """
+    data = await request.form(max_fields=FIELDS_MAX, max_files=0)
+    given = request.headers.get("x-csrf-token") or str(data.get("csrf", ""))
+    check_token(request, who, given)
+    return {name: "\n".join(str(value) for value in data.getlist(name)).strip() for name in data}
+
+
+def check_token(request: Request, who: Who | None, given: str) -> None:
+    expected = who.csrf if who is not None else request.cookies.get(FORM_COOKIE, "")
+    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+        raise Forbidden(
+            "stale_form",
+            "This form is too old or came from another site; nothing was done.",
+            message_zh="表单已过期或来源不符，未做任何更改。",
+            hint="Open the page again and repeat.",
+            hint_zh="请重新打开页面后再试。",
+        )
+
+
+def go(path: str, done: str = "") -> Response:
+    """Redirect after a form; `done` names the message to show (`flash.<done>`)."""
+    target = f"{path}{'&' if '?' in path else '?'}done={done}" if done else path
+    return RedirectResponse(target, status_code=303, headers={"cache-control": "no-store"})
+
+
+def local_path(text: str) -> str:
+    """A path on this site, or the start page: never a way to elsewhere."""
+    good = re.fullmatch(r"/(?![/\\])[\w\-./?=&%:+]*", text)
+    return text if good else "/"
+
+
+# -- filters ---------------------------------------------------------------------------------------------------------
+
+
+def credits(micro: int) -> Markup:
+    """Credits to the micro-credit, the last four places set back: 1,234.56`7890`."""
+    text = format_credits(micro).replace("-", "\N{MINUS SIGN}")
+    return Markup('<span class="num">{}<small>{}</small></span>').format(text[:-4], text[-4:])
+
+
+def when(at: datetime | None) -> Markup:
+    """An instant in the city to the second, machine-readable."""
+    return _time(at, "%Y-%m-%d %H:%M:%S")
+
+
+def minute(at: datetime | None) -> Markup:
+    """An instant in the city to the minute."""
+    return _time(at, "%Y-%m-%d %H:%M")
+
+
+def _time(at: datetime | None, form_: str) -> Markup:
+    if at is None:
+        return Markup("—")
+    here = at.astimezone(CITY_TZ)
+    return Markup('<time datetime="{}">{}</time>').format(here.isoformat(timespec="seconds"), here.strftime(form_))
+
+
+def day(at: datetime | date | None) -> Markup:
+    """A day in the city."""
+    if at is None:
+        return Markup("—")
+    here = at.astimezone(CITY_TZ).date() if isinstance(at, datetime) else at
+    return Markup('<time datetime="{0}">{0}</time>').format(here.isoformat())
+
+
+def grouped(number: int | float) -> str:
+    """12,345; a minus sign that is one."""
+    return f"{number:,}".replace("-", "\N{MINUS SIGN}")
+
+
+def short(identifier: UUID | str) -> Markup:
+    """The telling end of an identifier: v7 ids begin with the time, so the end is what differs."""
+    text = str(identifier)
+    return Markup('<code title="{}">…{}</code>').format(text, text[-8:])
+
+
+def size(count: int) -> str:
+    """Bytes for people: 491.4 MB."""
+    amount, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def pick(mapping: Mapping[str, Any], key: str) -> Any:
+    return mapping.get(key, 0)
+
+
+def html(text: object) -> str:
+    return str(escape(text))
+
+
+def _fingerprints() -> dict[str, str]:
+    found: dict[str, str] = {}
+    root = files("shanhe.console") / "static"
+    for folder, prefix in ((root, ""), (root / "vendor", "vendor/")):
+        for item in folder.iterdir():
+            if item.is_file():
+                found[prefix + item.name] = hashlib.sha256(item.read_bytes()).hexdigest()[:12]
+    return found
