@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: deque[bytes] = deque()
         self._error: UpstreamError | None = None
-        self._parser: Any = None
+        self._parser = httptools.HttpResponseParser(self)
         self._paused = False
         self.used = 0
         self.idle_since = 0.0
@@ -79,7 +79,6 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.head_done = False
         self.complete = False
-        self._parser = httptools.HttpResponseParser(self)
 
     # -- asyncio.Protocol -------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -1,10 +1,13 @@
-"""Counters of the gateway for Prometheus, bound once so that a call costs a few increments."""
+"""Counters of the gateway: plain integers on the hot path, turned into Prometheus families when somebody looks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from shanhe.gateway.meter import BUCKETS
 
@@ -12,38 +15,66 @@ if TYPE_CHECKING:
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
 
-LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+FIRST_TOKEN_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+"""Upper bounds of the buckets of the time to first token."""
+
+
+class ModelCounts:
+    """What was counted for one model."""
+
+    __slots__ = ("first_token_ms", "first_tokens", "statuses", "tokens")
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, int] = {}
+        self.tokens = [0] * len(BUCKETS)
+        self.first_tokens = [0] * (len(FIRST_TOKEN_MS) + 1)
+        self.first_token_ms = 0.0
 
 
 class Metrics:
-    """What the gateway counts. Labels come from closed sets or from models that exist, never from requests."""
+    """A Prometheus collector. Labels come from closed sets or from models that exist, never from requests."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._calls = Counter("shanhe_calls", "Calls answered.", ["model", "status"], registry=registry)
-        self._tokens = Counter("shanhe_tokens", "Tokens charged.", ["model", "bucket"], registry=registry)
-        self._refused = Counter("shanhe_calls_refused", "Calls refused, by code.", ["code"], registry=registry)
-        self._first = Histogram(
-            "shanhe_first_token_seconds", "Time to first token.", ["model"], buckets=LATENCY_S, registry=registry
-        )
-        self.gone = Counter("shanhe_clients_gone", "Clients that left before their request.", registry=registry)
-        self._bound: dict[str, tuple[Counter, list[Counter], Histogram]] = {}
+        self._models: dict[str, ModelCounts] = {}
+        self._refused: dict[str, int] = {}
+        self.clients_gone = 0
+        registry.register(self)
 
     def refused(self, code: str) -> None:
-        self._refused.labels(code).inc()
+        self._refused[code] = self._refused.get(code, 0) + 1
 
     def answered(self, call: Call, outcome: Outcome) -> None:
         """Count a settled call."""
-        model = call.parsed.model
-        bound = self._bound.get(model)
-        if bound is None:
-            tokens = [self._tokens.labels(model, name) for name in BUCKETS]
-            bound = self._bound[model] = (self._calls.labels(model, "completed"), tokens, self._first.labels(model))
-        calls, tokens, first = bound
-        if outcome.status == "completed":
-            calls.inc()
-        else:
-            self._calls.labels(model, outcome.status).inc()
-        for counter, amount in zip(tokens, outcome.metered.buckets.as_tuple(), strict=True):
-            if amount:
-                counter.inc(amount)
-        first.observe(outcome.timings.first_token_ms / 1000)
+        counts = self._models.get(call.parsed.model)
+        if counts is None:
+            counts = self._models[call.parsed.model] = ModelCounts()
+        counts.statuses[outcome.status] = counts.statuses.get(outcome.status, 0) + 1
+        tokens = counts.tokens
+        for at, amount in enumerate(outcome.metered.buckets.as_tuple()):
+            tokens[at] += amount
+        first_ms = outcome.timings.first_token_ms
+        counts.first_tokens[bisect_left(FIRST_TOKEN_MS, first_ms)] += 1
+        counts.first_token_ms += first_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """Families as they stand now."""
+        calls = CounterMetricFamily("shanhe_calls", "Calls settled.", labels=["model", "status"])
+        tokens = CounterMetricFamily("shanhe_tokens", "Tokens charged.", labels=["model", "bucket"])
+        first = HistogramMetricFamily("shanhe_first_token_seconds", "Time to first token.", labels=["model"])
+        for model, counts in self._models.items():
+            for status, number in counts.statuses.items():
+                calls.add_metric([model, status], number)
+            for bucket, number in zip(BUCKETS, counts.tokens, strict=True):
+                tokens.add_metric([model, bucket], number)
+            bounds = [*(str(limit / 1000) for limit in FIRST_TOKEN_MS), "+Inf"]
+            running, buckets = 0, []
+            for bound, number in zip(bounds, counts.first_tokens, strict=True):
+                running += number
+                buckets.append((bound, running))
+            first.add_metric([model], buckets, sum_value=counts.first_token_ms / 1000)
+        refused = CounterMetricFamily("shanhe_calls_refused", "Calls refused, by code.", labels=["code"])
+        for code, number in self._refused.items():
+            refused.add_metric([code], number)
+        gone = CounterMetricFamily("shanhe_clients_gone", "Clients that left before their request was complete.")
+        gone.add_metric([], self.clients_gone)
+        yield from (calls, tokens, first, refused, gone)

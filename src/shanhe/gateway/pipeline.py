@@ -28,8 +28,6 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 
 ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
-IDLE_TIMEOUT_S: Final = 60.0
-"""Longest silence of an engine inside a stream."""
 STREAM_MAX_S: Final = 1800.0
 DRAIN_MAX_S: Final = 300.0
 """Longest time an abandoned stream is drained; what came until then is charged."""
@@ -89,7 +87,7 @@ class Pipeline:
                 if call.reservation is not None:
                     await self._admitter.release(call.reservation)
         except ClientGone:
-            self._metrics.gone.inc()
+            self._metrics.clients_gone += 1
         except CallError as error:
             await self._fail(call, error, client)
         except ShanheError as error:
@@ -151,7 +149,7 @@ class Pipeline:
             with await attempts.next() as exchange:
                 relay = Relay(call, client, exchange.target.upstream_model)
                 try:
-                    await relay.pump(exchange.connection)
+                    await relay.pump(exchange.connection, exchange.target.idle_timeout_s)
                 except ENGINE_FAULTS as error:
                     exchange.failed(error)
                     if not client.started:
@@ -246,12 +244,12 @@ class Relay:
     def timings(self) -> Timings:
         return timings(self._call, self.first_at, self.done_at)
 
-    async def pump(self, connection: Connection) -> None:
+    async def pump(self, connection: Connection, idle_timeout_s: float) -> None:
         """Relay until the stream ends; raises when it ends without an end."""
         loop = asyncio.get_running_loop()
         splitter = Splitter()
         give_up_at = loop.time() + STREAM_MAX_S
-        while data := await connection.chunk(IDLE_TIMEOUT_S):
+        while data := await connection.chunk(idle_timeout_s):
             out: list[bytes] = []
             for event in splitter.feed(data):
                 payload = data_of(event)

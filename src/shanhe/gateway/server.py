@@ -197,9 +197,13 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head_open = True
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WAIT_S, self._head_late)
         self._default: tuple[Any, bytes] = (None, b"")
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -212,7 +216,9 @@ class GatewayProtocol(HttpToolsProtocol):
                 self._head_timer = self.loop.call_later(HEAD_WAIT_S, self._head_late)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._head_open = True
         self._head_bytes = 0
 
@@ -221,6 +227,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._stop_head_timer()
         if not self.url.startswith(PREFIX) or self.parser.should_upgrade():
+            self._make_scope()
             super().on_headers_complete()
             return
         modern = self.parser.get_http_version() == "1.1"
@@ -239,6 +246,39 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _make_scope(self) -> None:
+        """What uvicorn prepares when a request begins; `/v1/` has no use for it."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+
+    def on_response_complete(self) -> None:
+        """As uvicorn does, but with one idle timer for a connection instead of one for each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._idle_check)
+
+    def _idle_check(self) -> None:
+        self._idle_timer = None
+        if self.transport.is_closing():
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if self.cycle is not None and not self.cycle.response_complete:
+            left_s = float(self.timeout_keep_alive)
+        if left_s <= 0:
+            self.transport.close()
+        else:
+            self._idle_timer = self.loop.call_later(left_s, self._idle_check)
 
     def on_body(self, body: bytes) -> None:
         client: Any = self.cycle

@@ -1,0 +1,224 @@
+"""A gateway on a real socket with a real ledger and rulebook; callers and engines are the test's."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from prometheus_client import CollectorRegistry
+from shanhe.identity.api import Caller, InvalidKey
+from shanhe.ledger.api import Asset, Ledger, NewLot, Posting, Provenance, Transfer
+
+from shanhe.compute.address import parse_url
+from shanhe.compute.model import Engine, EngineKind, EngineModel, Kind, ModelInfo, Rates
+from shanhe.compute.routing import RoutingTable
+from shanhe.compute.target import EngineState, Target
+from shanhe.gateway.api import Gateway, protocol_for
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.rulebook.api import Rulebook
+
+from .engine import ScriptedEngine
+
+TOKEN = "sk-sh-test"
+CONTEXT = 4096
+REGISTERED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+RATES = Rates(2_000_000, 1_000_000, 4_000_000, 4_000_000, 4_000_000)
+
+
+@dataclass
+class Prices:
+    input: int = RATES.input
+    cached_input: int = RATES.cached_input
+    output: int = RATES.output
+    reasoning: int = RATES.reasoning
+    tool: int = RATES.tool
+    version: str = "p1"
+    thin: bool = False
+    loss: bool = False
+
+
+class Keys:
+    """Stands for identity: tokens and who they are."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Caller] = {}
+
+    def caller_cached(self, token: str) -> Caller | None:
+        return self.known.get(token)
+
+    async def caller(self, token: str) -> Caller:
+        raise InvalidKey()
+
+
+@dataclass
+class Engines:
+    """Stands for compute: a routing table over scripted engines."""
+
+    targets: tuple[Target, ...] = ()
+    price_revision: int = 1
+    prices_now: Prices = field(default_factory=Prices)
+    tokens_per_text: int | None = 7
+
+    def _table(self) -> RoutingTable:
+        info = ModelInfo(
+            "syn",
+            "chat",
+            "测试",
+            "Test",
+            CONTEXT,
+            "none",
+            "tests",
+            REGISTERED_AT,
+            ("e",),
+            frozenset({"tools"}),
+            "small",
+            True,
+        )
+        return RoutingTable((info,), {"syn": self.targets})
+
+    def models(self) -> list[ModelInfo]:
+        return list(self._table().models)
+
+    def model(self, name: str) -> ModelInfo | None:
+        return self._table().by_id.get(name)
+
+    def route(self, model: str, **rest: Any) -> Target | None:
+        return self._table().choose(model, **rest)
+
+    def prices(self, model: str, on: date) -> Prices:
+        return self.prices_now
+
+    async def tokenize(self, target: Target, text: str) -> int | None:
+        return self.tokens_per_text
+
+    async def count_chat(self, target: Target, messages: Any) -> int | None:
+        return self.tokens_per_text
+
+
+def target_for(engine: ScriptedEngine, name: str, *, contributor: uuid.UUID | None, idle_ms: int) -> Target:
+    url = f"http://127.0.0.1:{engine.port}/v1"
+    served = EngineModel("syn", "syn", Kind.CHAT, CONTEXT, Rates(1_000_000, 0, 2_000_000, 0, 0), "small")
+    registered = Engine(
+        new_id(),
+        name,
+        EngineKind.OPENAI,
+        url,
+        "",
+        contributor,
+        True,
+        frozenset({"general"}),
+        frozenset({"tools"}),
+        True,
+        False,
+        256,
+        1024,
+        2_000,
+        idle_ms,
+        REGISTERED_AT,
+        (served,),
+    )
+    return Target(registered, served, parse_url(url), EngineState(name, 256, 1024), None)
+
+
+class Desk:
+    """Everything a test of calls needs at hand."""
+
+    def __init__(self, gateway: Gateway, ledger: Ledger, engines: Engines, keys: Keys, port: int) -> None:
+        self.gateway, self.ledger, self.engines, self.keys = gateway, ledger, engines, keys
+        self.port = port
+        self.org = new_id()
+        self.engine = ScriptedEngine()
+        self.second = ScriptedEngine()
+        self.http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, timeout=20
+        )
+
+    def caller(self, **changes: Any) -> Caller:
+        fields: dict[str, Any] = {
+            "key_id": new_id(),
+            "org_id": self.org,
+            "key_name": "test",
+            "models": None,
+            "budget_day_micro": None,
+            "budget_month_micro": None,
+            "rpm": None,
+            "tpm": None,
+            "expires_at": None,
+            "data_class": "general",
+        }
+        return Caller(**{**fields, **changes})
+
+    async def fund(self, micro: int) -> None:
+        wallet = await self.ledger.ensure_account(self.org, Asset.CREDIT, "wallet")
+        issuance = await self.ledger.system_account("issuance", Asset.CREDIT)
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=micro)
+        await self.ledger.post(
+            Posting(
+                id=new_id(), kind="test", transfers=(Transfer(new_id(), issuance.id, wallet.id, micro),), lots=(lot,)
+            )
+        )
+
+    async def balance(self) -> int:
+        wallet = await self.ledger.ensure_account(self.org, Asset.CREDIT, "wallet")
+        return (await self.ledger.balance(wallet.id)).balance
+
+    async def chat(self, **changes: Any) -> httpx.Response:
+        body = {"model": "syn", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}
+        return await self.http.post("/v1/chat/completions", json={**body, **changes})
+
+    async def idle(self) -> None:
+        """Until no call is in flight."""
+        async with asyncio.timeout(20):
+            while self.gateway.in_flight:
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def desk(database: Database, clock: FixedClock) -> AsyncIterator[Desk]:
+    """A running gateway, an organisation with 1,000 credits, one scripted engine and a second for fallback."""
+    ledger = Ledger(database, clock, worker="w0", workers=1)
+    await ledger.start()
+    keys, engines = Keys(), Engines()
+    gateway = Gateway(
+        db=database,
+        clock=clock,
+        ledger=ledger,
+        rulebook=Rulebook.load(),
+        identity=keys,  # type: ignore[arg-type]
+        compute=engines,
+        registry=CollectorRegistry(),  # type: ignore[arg-type]
+    )
+    await gateway.start()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
+    config = uvicorn.Config(
+        gateway.app, http=protocol_for(gateway.app), lifespan="off", interface="asgi3", log_level="warning"
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    made = Desk(gateway, ledger, engines, keys, listener.getsockname()[1])
+    await made.engine.start()
+    await made.second.start()
+    contributor = new_id()
+    engines.targets = (target_for(made.engine, "first", contributor=contributor, idle_ms=300),)
+    keys.known[TOKEN] = made.caller()
+    await made.fund(1_000_000_000)
+    yield made
+    await made.http.aclose()
+    server.should_exit = True
+    await serving
+    await made.engine.stop()
+    await made.second.stop()
+    await gateway.stop()
+    await ledger.stop()
