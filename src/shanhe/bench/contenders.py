@@ -7,7 +7,6 @@ cannot do its work without one. What each of them does per call is stated in `IN
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -17,26 +16,15 @@ from pathlib import Path
 from shanhe.bench.errors import BenchError
 from shanhe.bench.model import Endpoint
 from shanhe.bench.processes import Child, free_port, spawn
+from shanhe.bench.upstream import ANSWER
 
 LITELLM_VERSION = "1.109.1"
 PORTKEY_VERSION = "1.15.2"
 INSTALL_TIMEOUT_S = 600
 
 CHAT_PATH = "/v1/chat/completions"
-ANSWER = json.dumps(
-    {
-        "id": "c",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "bench",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
-    },
-    separators=(",", ":"),
-)
-
 INCLUDES = {
-    "direct": "the upstream alone: nginx, one worker, `return 200` with the constant answer",
+    "direct": "the upstream alone, one process that answers with a constant",
     "nginx": "nginx reverse proxy: one worker, 64 kept-alive upstream connections, access log off",
     "shanhe": (
         "one gateway process: hashed API key, tariff, lease admission with a day's budget, routing with a circuit "
@@ -74,11 +62,13 @@ _PROXY = """
 """
 
 
-def start_upstream(folder: Path) -> tuple[Child, Endpoint]:
-    """The instant upstream every contender calls."""
+def start_upstream(folder: Path, kind: str) -> tuple[Child, Endpoint]:
+    """The instant upstream every contender calls: `python` (the default) or `nginx`, which answers faster still."""
     port = free_port()
-    body = _UPSTREAM.format(port=port, answer=ANSWER)
-    return _nginx("upstream", folder, body), Endpoint(f"http://127.0.0.1:{port}{CHAT_PATH}")
+    endpoint = Endpoint(f"http://127.0.0.1:{port}{CHAT_PATH}")
+    if kind == "nginx":
+        return _nginx("upstream", folder, _UPSTREAM.format(port=port, answer=ANSWER)), endpoint
+    return spawn("upstream", [sys.executable, "-m", "shanhe.bench.upstream", str(port)], folder), endpoint
 
 
 def start_nginx(folder: Path, upstream: Endpoint) -> tuple[Child, Endpoint]:

@@ -34,7 +34,7 @@ SOAK_WARMUP_CALLS = 20_000
 SOAK_SLICE_S = 5
 SOAK_SLICES_MAX = 120
 TOP_UP_CREDITS = "1000000"
-VERSIONS = {"portkey": who.PORTKEY_VERSION, "litellm": who.LITELLM_VERSION, "nginx": "Debian", "direct": "nginx"}
+VERSIONS = {"portkey": who.PORTKEY_VERSION, "litellm": who.LITELLM_VERSION, "nginx": "Debian package"}
 
 
 def run(options: Options, say: Callable[[str], None]) -> Report:
@@ -58,7 +58,7 @@ def run(options: Options, say: Callable[[str], None]) -> Report:
 def _start(
     options: Options, folder: Path, children: list[Child], say: Callable[[str], None]
 ) -> tuple[dict[str, Endpoint], City | None]:
-    child, upstream = who.start_upstream(folder)
+    child, upstream = who.start_upstream(folder, options.upstream)
     children.append(child)
     wait_until_answers(child, "upstream", upstream, ANSWER_WITHIN_S)
     starters: dict[str, Callable[[], tuple[Child, Endpoint]]] = {
@@ -148,6 +148,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--rounds", type=int, default=Options.rounds)
     parser.add_argument("--seconds", type=int, default=Options.seconds, help="of one measurement")
     parser.add_argument("--soak-calls", type=int, default=Options.soak_calls)
+    parser.add_argument("--upstream", choices=("python", "nginx"), default=Options.upstream)
     parser.add_argument("--only", nargs="+", choices=Options.contenders, help="measure only these")
     parser.add_argument("--cache", type=Path, default=Path(".cache/bench"), help="where contenders are installed")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of bench.md and bench.json")
@@ -155,7 +156,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     chosen = parser.parse_args(arguments)
     options = Options(
         chosen.cache.resolve(), chosen.docs.resolve(), rounds=chosen.rounds, seconds=chosen.seconds,
-        soak_calls=chosen.soak_calls, write_docs=not chosen.no_write,
+        soak_calls=chosen.soak_calls, upstream=chosen.upstream, write_docs=not chosen.no_write,
     )  # fmt: skip
     return replace(options, contenders=tuple(chosen.only)) if chosen.only else options
 

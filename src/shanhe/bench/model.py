@@ -23,6 +23,7 @@ class Options:
     warmup_seconds: int = 2
     soak_calls: int = 200_000
     contenders: tuple[str, ...] = ("direct", "nginx", "shanhe", "portkey", "litellm")
+    upstream: str = "python"
     write_docs: bool = True
 
 

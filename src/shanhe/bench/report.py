@@ -92,9 +92,11 @@ def _goal(name: str, target: str, found: str, held: bool) -> str:
 
 def _method(report: Report) -> list[str]:
     options = report.options
+    upstream = "nginx, one worker, `return 200`" if options["upstream"] == "nginx" else "one Python process on uvloop"
     return [
-        "`make bench` repeats all of it. nginx answers every call at once with the same 226-byte chat completion; "
-        "every contender forwards to that one server. wrk (one thread) sends the same body to each:",
+        "`make bench` repeats all of it. The upstream (" + upstream + ") answers every call at once with the same "
+        "226-byte chat completion; every contender forwards to that one server. wrk (one thread) sends each "
+        "the same body:",
         "",
         "```json",
         BODY,
