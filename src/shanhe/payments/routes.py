@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.background import BackgroundTask
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -14,6 +16,8 @@ from shanhe.payments.jobs import deliver
 from shanhe.payments.sandbox import PayPage, Sandbox
 from shanhe.payments.service import BODY_LIMIT_BYTES, Payments
 
+Ref = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+"""A payment's public name: unguessable, and the only thing that opens its page."""
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'",
@@ -67,14 +71,14 @@ def _pages(payments: Payments, sandbox: Sandbox) -> APIRouter:
         return RedirectResponse(page.return_path, status_code=303, background=task, headers=PAGE_HEADERS)
 
     @routes.get("/pay/sandbox/{ref}")
-    async def show(ref: str) -> Response:
+    async def show(ref: Ref) -> Response:
         try:
             return render(await sandbox.page(ref), "payment")
         except ShanheError as error:
             return render(None, "payment", error)
 
     @routes.post("/pay/sandbox/{ref}")
-    async def decide(ref: str, request: Request) -> Response:
+    async def decide(ref: Ref, request: Request) -> Response:
         form = await request.form(max_fields=4, max_files=0)
         try:
             page = await (sandbox.pay(ref) if form.get("action") == "pay" else sandbox.fail(ref))
@@ -83,14 +87,14 @@ def _pages(payments: Payments, sandbox: Sandbox) -> APIRouter:
         return done(page)
 
     @routes.get("/pay/sandbox/mandates/{ref}")
-    async def show_mandate(ref: str) -> Response:
+    async def show_mandate(ref: Ref) -> Response:
         try:
             return render(await sandbox.mandate_page(ref), "mandate")
         except ShanheError as error:
             return render(None, "mandate", error)
 
     @routes.post("/pay/sandbox/mandates/{ref}")
-    async def sign_mandate(ref: str) -> Response:
+    async def sign_mandate(ref: Ref) -> Response:
         try:
             return done(await sandbox.sign_mandate(ref))
         except ShanheError as error:
