@@ -72,8 +72,11 @@ _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
 _embedding = msgspec.json.Decoder(EmbeddingRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _encode = msgspec.json.Encoder().encode
 
+REFUSAL_FIELD = b'"refusal"'
+"""Unescaped quotes: a key, never a piece of text."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -168,9 +171,12 @@ class Chat:
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
-        if upstream == parsed.model and metered.source == "engine" and not metered.clamped:
+        whole = parsed.path != "/chat/completions" or REFUSAL_FIELD in body
+        if whole and upstream == parsed.model and metered.source == "engine" and not metered.clamped:
             return body
         fields: dict[str, Any] = _fields.decode(body)
+        if not whole:
+            fields["choices"] = with_refusals(fields["choices"])
         fields["model"] = parsed.model
         fields["usage"] = openai_usage(metered.buckets)
         return _encode(fields)
@@ -183,6 +189,15 @@ class Chat:
 
     def error_event(self, error: CallError, request_id: str) -> bytes:
         return event_bytes(openai_error(error))
+
+
+def with_refusals(raw: msgspec.Raw) -> list[dict[str, Any]]:
+    """Choices whose messages say `refusal: null`: the protocol requires the field, most engines leave it out."""
+    choices: list[dict[str, Any]] = _choices.decode(raw)
+    for choice in choices:
+        if "message" in choice:
+            choice["message"] = {**_fields.decode(choice["message"]), "refusal": None}
+    return choices
 
 
 class TextCompletions(Chat):
