@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shanhe.bench.load import BODY
 from shanhe.bench.model import CONNECTIONS_THROUGHPUT, Report
+from shanhe.bench.upstream import ANSWER
 
 TARGETS: tuple[tuple[str, int, float], ...] = (
     ("litellm", 16, 40.0),
@@ -94,8 +95,8 @@ def _method(report: Report) -> list[str]:
     options = report.options
     upstream = "nginx, one worker, `return 200`" if options["upstream"] == "nginx" else "one Python process on uvloop"
     return [
-        "`make bench` repeats all of it. The upstream (" + upstream + ") answers every call at once with the same "
-        "226-byte chat completion; every contender forwards to that one server. wrk (one thread) sends each "
+        f"`make bench` repeats all of it. The upstream ({upstream}) answers every call at once with the same "
+        f"{len(ANSWER)}-byte chat completion; every contender forwards to that one server. wrk (one thread) sends each "
         "the same body:",
         "",
         "```json",

@@ -19,7 +19,13 @@ ANSWER = json.dumps(
         "object": "chat.completion",
         "created": 1,
         "model": "bench",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hi", "refusal": None},
+                "finish_reason": "stop",
+            }
+        ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
     },
     separators=(",", ":"),
