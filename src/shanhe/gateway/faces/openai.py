@@ -75,8 +75,8 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _encode = msgspec.json.Encoder().encode
 
-REFUSAL_FIELD = b'"refusal"'
-"""Unescaped quotes: a key, never a piece of text."""
+REFUSAL_KEY, ASSISTANT = b'"refusal"', b'"role":"assistant"'
+"""Quotes inside a text are escaped, so these are a key and a pair wherever they stand."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -171,12 +171,11 @@ class Chat:
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
-        whole = parsed.path != "/chat/completions" or REFUSAL_FIELD in body
-        if whole and upstream == parsed.model and metered.source == "engine" and not metered.clamped:
+        if parsed.path == "/chat/completions" and REFUSAL_KEY not in body:
+            body = with_refusals(body, len(completion.choices))
+        if upstream == parsed.model and metered.source == "engine" and not metered.clamped:
             return body
         fields: dict[str, Any] = _fields.decode(body)
-        if not whole:
-            fields["choices"] = with_refusals(fields["choices"])
         fields["model"] = parsed.model
         fields["usage"] = openai_usage(metered.buckets)
         return _encode(fields)
@@ -191,13 +190,16 @@ class Chat:
         return event_bytes(openai_error(error))
 
 
-def with_refusals(raw: msgspec.Raw) -> list[dict[str, Any]]:
-    """Choices whose messages say `refusal: null`: the protocol requires the field, most engines leave it out."""
-    choices: list[dict[str, Any]] = _choices.decode(raw)
-    for choice in choices:
-        if "message" in choice:
-            choice["message"] = {**_fields.decode(choice["message"]), "refusal": None}
-    return choices
+def with_refusals(body: bytes, choices: int) -> bytes:
+    """The answer with `refusal: null` in its messages: the protocol requires the field, most engines leave it out."""
+    if body.count(ASSISTANT) == choices:
+        return body.replace(ASSISTANT, ASSISTANT + b"," + REFUSAL_KEY + b":null")
+    fields: dict[str, Any] = _fields.decode(body)
+    rows: list[dict[str, Any]] = _choices.decode(fields["choices"])
+    for row in rows:
+        if "message" in row:
+            row["message"] = {**_fields.decode(row["message"]), "refusal": None}
+    return _encode({**fields, "choices": rows})
 
 
 class TextCompletions(Chat):
