@@ -16,7 +16,7 @@ from pathlib import Path
 from shanhe.bench.errors import BenchError
 from shanhe.bench.model import Endpoint
 from shanhe.bench.processes import Child, free_port, spawn
-from shanhe.bench.upstream import ANSWER
+from shanhe.compute.synthetic import instant_body
 
 LITELLM_VERSION = "1.109.1"
 PORTKEY_VERSION = "1.15.2"
@@ -67,8 +67,8 @@ def start_upstream(folder: Path, kind: str) -> tuple[Child, Endpoint]:
     port = free_port()
     endpoint = Endpoint(f"http://127.0.0.1:{port}{CHAT_PATH}")
     if kind == "nginx":
-        return _nginx("upstream", folder, _UPSTREAM.format(port=port, answer=ANSWER)), endpoint
-    return spawn("upstream", [sys.executable, "-m", "shanhe.bench.upstream", str(port)], folder), endpoint
+        return _nginx("upstream", folder, _UPSTREAM.format(port=port, answer=instant_body().decode())), endpoint
+    return spawn("upstream", [sys.executable, "-m", "shanhe.compute.synthetic", "--port", str(port)], folder), endpoint
 
 
 def start_nginx(folder: Path, upstream: Endpoint) -> tuple[Child, Endpoint]:

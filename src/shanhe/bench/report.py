@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shanhe.bench.load import BODY
 from shanhe.bench.model import CONNECTIONS_THROUGHPUT, Report
-from shanhe.bench.upstream import ANSWER
+from shanhe.compute.synthetic import INSTANT_BYTES
 
 TARGETS: tuple[tuple[str, int, float], ...] = (
     ("litellm", 16, 40.0),
@@ -96,8 +96,8 @@ def _method(report: Report) -> list[str]:
     upstream = "nginx, one worker, `return 200`" if options["upstream"] == "nginx" else "one Python process on uvloop"
     return [
         f"`make bench` repeats all of it. The upstream ({upstream}) answers every call at once with the same "
-        f"{len(ANSWER)}-byte chat completion; every contender forwards to that one server. wrk (one thread) sends each "
-        "the same body:",
+        f"{INSTANT_BYTES}-byte chat completion; every contender forwards to that one server. wrk (one thread) sends "
+        "each the same body:",
         "",
         "```json",
         BODY,
