@@ -112,7 +112,7 @@ def assert_nothing_lost(stage: Stage, tenant: Tenant, load: Load) -> None:
             answer = client.get(f"/api/receipts/{receipt_id}")
             assert answer.status_code == 200, (receipt_id, answer.text)
     report = stage.verify()
-    assert report["ok"] is True, json.dumps(report, ensure_ascii=False)
+    assert report["clean"] is True, json.dumps(report, ensure_ascii=False)
 
 
 @pytest.fixture

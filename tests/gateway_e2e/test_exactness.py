@@ -55,4 +55,4 @@ class TestExactness:
             seen = asyncio.run(storm(stage, tenant))
             assert seen == {(200, ""): PAID, (402, "insufficient_quota"): CALLS - PAID}
             assert stage.balance_micro(tenant) == 0
-            assert stage.verify()["ok"] is True
+            assert stage.verify()["clean"] is True
