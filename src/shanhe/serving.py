@@ -47,13 +47,12 @@ def build(app: Any, gateway: GatewayApp, *, trusted_proxies: str = "") -> Server
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket that several processes can share; OSError when the address is taken."""
+    """A socket that several processes can share, ready to listen; OSError when the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(BACKLOG)
         listener.set_inheritable(True)
     except OSError:
         listener.close()

@@ -125,6 +125,11 @@ class Settings:
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Where a model's bytes are looked for, in order."""
+        return tuple(word.strip() for word in self.model_sources.split(",") if word.strip())
+
+    @property
     def secure_cookies(self) -> bool:
         """True when people reach the city over TLS."""
         return self.url.startswith("https://")

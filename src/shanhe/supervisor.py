@@ -1,7 +1,8 @@
 """`shanhe up`: starts a city's processes in order, keeps them running, and stops them in the opposite order.
 
 PostgreSQL first and last; then the model, the gateway workers on one shared listening socket, and the jobs process.
-Roles split the same work over machines: `gateway`, `jobs` and `console` expect DATABASE_URL to name the city's server.
+Roles split the same work over machines: `gateway` and `console` (the same processes, named for what a proxy sends
+them) and `jobs` expect DATABASE_URL to name the city's server, and DATA/keys to hold the city's keys.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +22,11 @@ import httpx
 import structlog
 
 from shanhe import serving
-from shanhe.app import Services, migrate_city, model_runner, open_services, pull_model
+from shanhe.app import Services, migrate_city, open_services
 from shanhe.children import Child
+from shanhe.compute.api import LlamaSupervisor, PullState
 from shanhe.demo import Demo, seed
+from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
 from shanhe.kernel.postgres import EmbeddedPostgres
 from shanhe.kernel.process import Held
@@ -34,7 +37,7 @@ ENV_FILE = "demo.env"
 WATCH_S = 0.25
 READY_LIMIT_S = 60.0
 READY_POLL_S = 0.1
-PRIVATE_FOLDERS = ("run", "secrets", "models", "logs")
+PRIVATE_FOLDERS = ("run", "models", "logs")
 
 log = structlog.get_logger(__name__)
 
@@ -58,15 +61,6 @@ class Reporter(Protocol):
     def ready(self, settings: Settings, demo: Demo | None) -> None: ...
 
 
-@dataclass
-class City:
-    """What runs, in the order in which it was started."""
-
-    settings: Settings
-    listener: socket.socket | None = None
-    children: list[Child] | None = None
-
-
 class Supervisor:
     """Runs one city on one machine until it is told to stop."""
 
@@ -75,7 +69,7 @@ class Supervisor:
         self._role = role
         self._report = reporter
         self._stop = asyncio.Event()
-        self._postgres: EmbeddedPostgres | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Start, serve, stop; `ShanheError` when the start fails, after everything started was stopped again."""
@@ -96,36 +90,59 @@ class Supervisor:
 
     async def _serve(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(self._address())
             settings = await stack.enter_async_context(self._database())
             self._report.step("升级数据库结构", "Migrating the database")
             await migrate_city(settings)
             demo = None
             if self._role is Role.ALL:
                 demo = await self._prepare(settings, stack)
-            listener = stack.enter_context(self._listen(settings))
+            if listener is not None:
+                _listen(listener, settings)
             for child in self._children(settings, listener):
                 stack.push_async_callback(child.stop)
                 await child.start()
             if listener is not None:
                 await self._until_ready(settings)
+            if self._starting is not None:
+                await self._starting
             self._report.ready(settings, demo)
             await asyncio.Event().wait()
 
     async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Demo | None:
         if settings.with_model:
-            try:
-                await pull_model(settings, self._report.progress)
-            except ShanheError as error:
-                self._report.warn(error)
-        runner = model_runner(settings)
-        if runner is not None:
-            self._report.step("启动模型", "Starting the model")
-            await stack.enter_async_context(runner)
+            await self._model(settings, stack)
         if not settings.demo:
             return None
         self._report.step("准备演示城市", "Seeding the demo city")
         async with open_services(settings, "cli") as services:
             return await seed_and_note(services, settings)
+
+    async def _model(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
+        """Fetch and start the default model; a city without it still serves everything else, and says so."""
+        engines = LlamaSupervisor(
+            settings.data, threads=settings.model_threads, sources=settings.sources, progress=self._downloaded
+        )
+        stack.push_async_callback(engines.stop)
+        watching = await Database.open(settings.database_url, size=1)
+        stack.push_async_callback(watching.close)
+        engines.watch(watching)
+        try:
+            await engines.fetch(settings.model)
+            self._report.step("启动模型", "Starting the model")
+            self._starting = asyncio.create_task(self._start_model(engines, settings.model))
+            stack.push_async_callback(_cancelled, self._starting)
+        except ShanheError as error:
+            self._report.warn(error)
+
+    async def _start_model(self, engines: LlamaSupervisor, model: str) -> None:
+        try:
+            await engines.start(model)
+        except ShanheError as error:
+            self._report.warn(error)
+
+    def _downloaded(self, state: PullState) -> None:
+        self._report.progress(state.model, state.done_bytes, state.total_bytes)
 
     @contextlib.asynccontextmanager
     async def _database(self) -> AsyncIterator[Settings]:
@@ -164,20 +181,16 @@ class Supervisor:
                     log.error("PostgreSQL did not start", error=error.message)
 
     @contextlib.contextmanager
-    def _listen(self, settings: Settings) -> AsyncIterator[socket.socket | None]:  # type: ignore[misc]
+    def _address(self) -> Iterator[socket.socket | None]:
+        """The address, taken before anything else is started, so that a taken port is known at once."""
         if self._role is Role.JOBS:
             yield None
             return
+        settings = self._settings
         try:
             listener = serving.bind(settings.host, settings.port)
         except OSError as error:
-            raise Conflict(
-                "port_taken",
-                f"Port {settings.port} on {settings.host} cannot be opened: {error.strerror}.",
-                message_zh=f"无法打开 {settings.host} 的端口 {settings.port}：{error.strerror}。",
-                hint="Stop what listens there, or choose another one: make run PORT=8601",
-                hint_zh="请停止占用该端口的程序，或换一个端口：make run PORT=8601",
-            ) from error
+            raise _port_taken(settings, error) from error
         try:
             yield listener
         finally:
@@ -190,9 +203,7 @@ class Supervisor:
         if listener is not None:
             for index in range(settings.workers):
                 name = f"w{index}"
-                arguments = [name, "--fd", str(listener.fileno())]
-                if self._role is Role.CONSOLE:
-                    arguments.append("--only-console")
+                arguments = (name, "--fd", str(listener.fileno()))
                 environment = settings.child_environment(worker=name)
                 found.append(Child(name, "shanhe.worker", arguments, environment, (listener.fileno(),)))
         return found
@@ -252,3 +263,25 @@ def read_env(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def _listen(listener: socket.socket, settings: Settings) -> None:
+    try:
+        listener.listen(serving.BACKLOG)
+    except OSError as error:  # another city took the address between our bind and now
+        raise _port_taken(settings, error) from error
+
+
+def _port_taken(settings: Settings, error: OSError) -> Conflict:
+    return Conflict(
+        "port_taken",
+        f"Port {settings.port} on {settings.host} cannot be opened: {error.strerror}.",
+        message_zh=f"无法打开 {settings.host} 的端口 {settings.port}：{error.strerror}。",
+        hint="Stop what listens there, or choose another one: make run PORT=8601",
+        hint_zh="请停止占用该端口的程序，或换一个端口：make run PORT=8601",
+    )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

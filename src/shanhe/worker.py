@@ -19,12 +19,13 @@ GC_THRESHOLDS = (50_000, 50, 100)
 """Fewer collections: the hot path makes almost no cycles, and a full pass costs milliseconds of everybody's latency."""
 
 
-async def serve(settings: Settings, listener: socket.socket, *, only_console: bool = False) -> None:
+async def serve(settings: Settings, listener: socket.socket) -> None:
     """Serve on `listener` until SIGTERM, then finish what runs and close everything in order."""
     from shanhe import serving
-    from shanhe.app import create_app, open_services
+    from shanhe.app import open_services
+    from shanhe.web import create_app
 
-    async with open_services(settings, "console" if only_console else "gateway") as services:
+    async with open_services(settings, "gateway") as services:
         server = serving.build(create_app(services), services.gateway.app, trusted_proxies=settings.trusted_proxies)
 
         def stop() -> None:
@@ -44,12 +45,11 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--only-console", action="store_true")
     given = parser.parse_args()
     die_with_parent(given.parent)
     settings = replace(Settings.from_environment(), worker=given.name)
     logs.configure(settings.log_level, as_json=settings.log_json, worker=given.name)
-    uvloop.run(serve(settings, socket.socket(fileno=given.fd), only_console=given.only_console))
+    uvloop.run(serve(settings, socket.socket(fileno=given.fd)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""`shanhe bench`: measure this machine; each part prints a table and says what it includes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shanhe.cli.common import Json, show
+
+app = typer.Typer(invoke_without_command=True)
+Docs = Annotated[Path, typer.Option("--docs", help="Folder of bench.md and bench.json.")]
+
+
+@app.callback()
+def everything(context: typer.Context) -> None:
+    """Without a part: all three, one after another."""
+    if context.invoked_subcommand is None:
+        rulebook_bench()
+        ledger_bench()
+        gateway_bench(context)
+
+
+@app.command("gateway", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def gateway_bench(context: typer.Context) -> None:
+    """Requests per second and added latency beside nginx, Portkey and LiteLLM in one run."""
+    from shanhe.bench import gateway
+
+    code = gateway.main(context.args)
+    if code:
+        raise SystemExit(code)
+
+
+@app.command("ledger")
+def ledger_bench(as_json: Json = False) -> None:
+    """Group commit against pgbench's TPC-B on the same server in the same run."""
+    from shanhe.ledger import bench
+
+    show(as_json, bench.main())
+
+
+@app.command("rulebook")
+def rulebook_bench(as_json: Json = False) -> None:
+    """A traced answer, and a million rows of P1."""
+    from shanhe.rulebook import bench
+
+    show(as_json, bench.main())

@@ -1,0 +1,63 @@
+"""`shanhe credits`: balances, and top-ups that an operator books for money that came in otherwise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, find_org, pairs, run, show
+from shanhe.kernel.money import format_credits, parse_credits
+
+ACTOR = "cli"
+
+app = typer.Typer(no_args_is_help=True)
+Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
+
+
+@app.command("top-up")
+def top_up(
+    org: Org,
+    amount: Annotated[str, typer.Argument(help="Credits, like 1000 or 12.5.")],
+    reason: Annotated[str, typer.Option(help="Why, for the books.")] = "booked on the command line",
+    method: Annotated[str, typer.Option(help="bank_transfer or cash_desk.")] = "bank_transfer",
+    ref: Annotated[str, typer.Option(help="Reference: the same one again books nothing twice.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Book credits paid outside, at list price, by a real posting."""
+    amount_micro = parse_credits(amount)
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            owner = await find_org(services, org)
+            booked = await services.credits.top_up(
+                owner.id, amount_micro, reason, ACTOR, method=method, client_ref=ref or None
+            )
+            wallet = await services.credits.wallet(owner.id)
+            return {"purchase_id": booked.id, "posting_id": booked.posting_id, "org_id": owner.id,
+                    "amount_micro": amount_micro, "balance_micro": wallet.balance_micro}  # fmt: skip
+
+    done = run(work())
+    balance = format_credits(done["balance_micro"])
+    show(as_json, done, lambda: f"✓ +{format_credits(amount_micro)} · 余额 balance {balance}")
+
+
+@app.command()
+def balance(org: Org, data: Data = None, as_json: Json = False) -> None:
+    """What an organisation has, by provenance."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            owner = await find_org(services, org)
+            wallet = await services.credits.wallet(owner.id)
+            return {"org_id": owner.id, "balance_micro": wallet.balance_micro,
+                    "available_micro": wallet.available_micro, "held_micro": wallet.held_micro,
+                    "by_provenance": {str(name): amount for name, amount in wallet.by_provenance.items()}}  # fmt: skip
+
+    found = run(work())
+    show(as_json, found, lambda: pairs({
+        "余额 balance": format_credits(found["balance_micro"]),
+        "可用 available": format_credits(found["available_micro"]),
+        "占用 held": format_credits(found["held_micro"]),
+    } | {name: format_credits(amount) for name, amount in found["by_provenance"].items()}))  # fmt: skip

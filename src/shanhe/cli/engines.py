@@ -1,0 +1,151 @@
+"""`shanhe engines`: register, list and try servers that speak the OpenAI protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shanhe.cli.common import REFUSED, Data, Json, city, out, rows, run, show
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import parse_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+    from shanhe.compute.api import Rates
+
+ACTOR = "cli"
+
+app = typer.Typer(no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the engine.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    url: Annotated[str, typer.Option(help="Base address, like https://host/v1.")],
+    model: Annotated[list[str], typer.Option(help="LOCAL=UPSTREAM; may be repeated.")],
+    key_env: Annotated[str, typer.Option(help="NAME of the variable that holds its key (…_KEY or …_TOKEN).")] = "",
+    cost_input: Annotated[str, typer.Option(help="What it costs us: credits per million input tokens.")] = "",
+    cost_output: Annotated[str, typer.Option(help="What it costs us: credits per million output tokens.")] = "",
+    local: Annotated[bool, typer.Option("--local", help="On our own premises: may see government data.")] = False,
+    kind: Annotated[str, typer.Option(help="chat or embedding.")] = "chat",
+    context_tokens: Annotated[int, typer.Option(help="Context of its models.")] = 32_768,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Register an engine; its models get a price at once, by the pricing rule."""
+    from shanhe.compute.api import Kind, NewEngine
+
+    async def work() -> Any:
+        async with city(data) as services:
+            cost = _cost(services, cost_input, cost_output)
+            new = NewEngine(name, url, _pairs(model), cost, key_env, local=local, kind=Kind(kind),
+                            context_tokens=context_tokens)  # fmt: skip
+            engine = await services.compute.add_engine(new, actor=ACTOR)
+            return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}
+
+    made = run(work())
+    show(as_json, made, lambda: f"✓ {made['name']}: {', '.join(made['models'])}")
+
+
+def _cost(services: Services, given: str, produced: str) -> Rates:
+    """What is not said is taken to cost what the city's own model does: nothing is sold for free by accident."""
+    from shanhe.compute.api import Rates, card
+
+    own = card(services.settings.model).cost
+    amounts = {"input": own.input, "output": own.output}
+    if given:
+        amounts["input"] = parse_credits(given)
+    if produced:
+        amounts["output"] = parse_credits(produced)
+    return Rates.of(amounts)
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        local, separator, upstream = word.partition("=")
+        if not separator or not local or not upstream:
+            raise Invalid(
+                "bad_model_pair", f"{word!r} is not LOCAL=UPSTREAM.", message_zh=f"{word!r} 不是 LOCAL=UPSTREAM 形式。",
+                hint="Write it like --model chat=gpt-small-2.", hint_zh="例如 --model chat=gpt-small-2。",
+            )  # fmt: skip
+        found[local] = upstream
+    return found
+
+
+@app.command("list")
+def list_engines(data: Data = None, as_json: Json = False) -> None:
+    """Every engine with its models and health as seen from here."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with city(data) as services:
+            await services.compute.check_health()
+            health = {status.id: status for status in services.compute.statuses()}
+            return [
+                {"id": engine.id, "name": engine.name, "kind": str(engine.kind), "url": engine.url,
+                 "key_env": engine.key_env, "enabled": engine.enabled, "local": engine.local,
+                 "health": str(health[engine.id].health), "last_error": health[engine.id].last_error,
+                 "models": {served.model: served.upstream for served in engine.models}}
+                for engine in services.compute.engines()
+            ]  # fmt: skip
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("name", "kind", "models", "health", "url"), [
+        (e["name"], e["kind"], ", ".join(e["models"]), e["health"], e["url"]) for e in found
+    ]))  # fmt: skip
+
+
+@app.command("test")
+def try_out(name: Name, model: str = "", data: Data = None, as_json: Json = False) -> None:
+    """One tiny real call for each of its models; exit code 1 when one fails."""
+
+    async def work() -> list[Any]:
+        async with city(data) as services:
+            return await services.compute.test_engine(name, model or None)
+
+    reports = run(work())
+    plain = [
+        {"engine": r.engine, "model": r.model, "ok": r.ok, "status": r.status, "latency_ms": round(r.latency_ms, 1),
+         "answer": r.answer, "usage": r.usage, "problems": r.problems}
+        for r in reports
+    ]  # fmt: skip
+    show(as_json, plain, lambda: rows(("", "model", "ms", "answer", "problems"), [
+        ("✓" if r.ok else "✗", r.model, f"{r.latency_ms:.0f}", r.answer[:60], "; ".join(r.problems)) for r in reports
+    ]))  # fmt: skip
+    if not all(report.ok for report in reports):
+        raise SystemExit(REFUSED)
+
+
+def _switch(name: str, enabled: bool, data: Any, as_json: bool) -> None:
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.compute.set_enabled(name, enabled, actor=ACTOR)
+
+    engine = run(work())
+    show(as_json, {"name": engine.name, "enabled": engine.enabled}, lambda: "✓")
+
+
+@app.command()
+def enable(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """Put an engine back into service."""
+    _switch(name, True, data, as_json)
+
+
+@app.command()
+def disable(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """Take an engine out of service; calls in flight are finished."""
+    _switch(name, False, data, as_json)
+
+
+@app.command()
+def remove(name: Name, data: Data = None) -> None:
+    """Forget an engine; receipts and prices stay."""
+
+    async def work() -> None:
+        async with city(data) as services:
+            await services.compute.remove_engine(name, actor=ACTOR)
+
+    run(work())
+    out.print("✓")

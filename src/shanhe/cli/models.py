@@ -1,0 +1,76 @@
+"""`shanhe models`: the cards this software can fetch and serve, and what the city offers now."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, err, out, rows, run, settings_for, show
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(data: Data = None, as_json: Json = False) -> None:
+    """Model cards with licence and size, and the models that callers can use with their prices."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            compute, today = services.compute, services.clock.today()
+            offered = {info.id: info for info in compute.models()}
+            cards = [
+                {"id": card.id, "title": {"zh": card.title_zh, "en": card.title_en}, "kind": str(card.kind),
+                 "licence": card.licence, "size_bytes": card.size_bytes, "sha256": card.sha256,
+                 "context_tokens": card.context_tokens, "file": compute.pull_state(card.id).state}
+                for card in compute.cards()
+            ]  # fmt: skip
+            prices = [(info, compute.prices(info.id, today)) for info in offered.values()]
+            models = [
+                {"id": info.id, "kind": info.kind, "context_tokens": info.context_tokens, "engines": info.engines,
+                 "input_micro_per_million": price.input, "output_micro_per_million": price.output,
+                 "price_version": price.version, "valid_from": price.valid_from}
+                for info, price in prices
+            ]  # fmt: skip
+            return {"cards": cards, "models": models}
+
+    found = run(work())
+    if as_json:
+        show(True, found)
+        return
+    out.print(rows(("card", "licence", "MB", "context", "file"), [
+        (c["id"], c["licence"], f"{c['size_bytes'] / 1e6:,.0f}", c["context_tokens"], c["file"]) for c in found["cards"]
+    ], right=("MB", "context")))  # fmt: skip
+    out.print()
+    out.print(rows(("model", "engines", "context", "input µ/1M", "output µ/1M"), [
+        (m["id"], ", ".join(m["engines"]), m["context_tokens"], m["input_micro_per_million"],
+         m["output_micro_per_million"]) for m in found["models"]
+    ], right=("context", "input µ/1M", "output µ/1M")))  # fmt: skip
+
+
+@app.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="Model card; default: the city's own.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a model's file, resuming what has arrived, and check its hash. Needs no running city."""
+    from shanhe.cli.city import Terminal
+    from shanhe.compute.api import PullState, card, default_cache
+    from shanhe.compute.api import pull as fetch
+
+    settings = settings_for(data)
+    terminal = Terminal()
+
+    def told(state: PullState) -> None:
+        if not as_json:
+            terminal.progress(state.model, state.done_bytes, state.total_bytes)
+
+    try:
+        path = fetch(card(model or settings.model), default_cache(), sources=settings.sources, progress=told)
+    finally:
+        terminal.close()
+    if as_json:
+        show(True, {"model": model or settings.model, "file": str(path), "size_bytes": path.stat().st_size})
+    else:
+        err.print(f"✓ {path}")
