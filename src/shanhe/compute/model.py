@@ -18,6 +18,9 @@ GENERAL: Final = "general"
 LOCAL_CLASSES: Final = frozenset({"general", "government", "citizen"})
 """Data classes; everything but `general` stays on engines that are local."""
 
+DEFAULT_FEATURES: Final = frozenset({"tools", "vision", "audio", "file", "json_schema", "logprobs"})
+"""What an upstream is taken to understand unless its registration says less; it refuses what it does not."""
+
 
 class Kind(StrEnum):
     CHAT = "chat"
@@ -195,7 +198,7 @@ class NewEngine:
     local: bool = False
     """Inside the city's own premises: may see government and citizen data."""
     data_classes: frozenset[str] = frozenset({GENERAL})
-    features: frozenset[str] = frozenset({"tools", "vision", "audio", "file", "json_schema", "logprobs"})
+    features: frozenset[str] = DEFAULT_FEATURES
     kind: Kind = Kind.CHAT
     context_tokens: int = 32_768
     price_class: str = "small"

@@ -333,7 +333,12 @@ STREAM_HEAD: Final = (
 
 def _plain(head: bytes, body: bytes) -> bool:
     """A request that the fixed answer fits, told without decoding it."""
-    return b"/chat/" in head[:200] and b'"stream":true' not in body and PREFIX.encode() not in body
+    return (
+        b"/chat/" in head[:200]
+        and b'"stream":true' not in body
+        and b'"stream": true' not in body
+        and PREFIX.encode() not in body
+    )
 
 
 def _chunk(data: bytes) -> bytes:
