@@ -303,10 +303,10 @@ class Compute:
         await self.reload()
         return self.engine(engine.name)
 
-    async def ensure_local(self, model: str, *, actor: str = SYSTEM) -> Engine:
+    async def ensure_local(self, model: str, *, contributor: UUID | None = None, actor: str = SYSTEM) -> Engine:
         """Register the local engine of a model card, once; the engine follows its card afterwards."""
         known = card(model)
-        engine = _local_engine(known, self._clock.now())
+        engine = _local_engine(known, self._clock.now(), contributor)
         async with self._db.transaction() as conn:
             await store.add_model(
                 conn,
@@ -576,7 +576,7 @@ def _info(row: Mapping[str, Any], targets: Sequence[Target]) -> ModelInfo:
     )
 
 
-def _local_engine(known: ModelCard, now: datetime) -> Engine:
+def _local_engine(known: ModelCard, now: datetime, contributor: UUID | None) -> Engine:
     served = EngineModel(known.id, known.id, known.kind, known.context_tokens, known.cost, known.price_class)
     return Engine(
         id=new_id(),
@@ -584,7 +584,7 @@ def _local_engine(known: ModelCard, now: datetime) -> Engine:
         kind=EngineKind.LLAMA,
         url=f"{UNIX}{known.id}",
         key_env="",
-        contributor=None,
+        contributor=contributor,
         local=True,
         data_classes=LOCAL_CLASSES,
         features=known.features,
