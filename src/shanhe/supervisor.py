@@ -25,7 +25,7 @@ from shanhe import serving
 from shanhe.app import Services, migrate_city, open_services
 from shanhe.children import Child
 from shanhe.compute.api import LlamaSupervisor, PullState
-from shanhe.demo import Demo, seed
+from shanhe.demo import Demo, contributor, seed
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
 from shanhe.kernel.postgres import EmbeddedPostgres
@@ -112,11 +112,14 @@ class Supervisor:
     async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Demo | None:
         if settings.with_model:
             await self._model(settings, stack)
-        if not settings.demo:
-            return None
-        self._report.step("准备演示城市", "Seeding the demo city")
+        self._report.step("准备城市", "Preparing the city")
         async with open_services(settings, "cli") as services:
-            return await seed_and_note(services, settings)
+            if settings.with_model:
+                owner = await contributor(services) if settings.demo else None
+                for card in services.compute.cards():
+                    if card.id == settings.model or card.lazy:
+                        await services.compute.ensure_local(card.id, contributor=owner)
+            return await seed_and_note(services, settings) if settings.demo else None
 
     async def _model(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         """Fetch and start the default model; a city without it still serves everything else, and says so."""

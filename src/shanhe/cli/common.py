@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
 
 import msgspec
 import typer
@@ -24,6 +25,7 @@ from shanhe.settings import Settings
 
 if TYPE_CHECKING:
     from shanhe.app import Services
+    from shanhe.identity.api import Organisation
 
 REFUSED, AWAY, STOPPED = 1, 3, 130
 
@@ -157,9 +159,12 @@ def pairs(values: Mapping[str, object]) -> Any:
     return table
 
 
-async def find_org(services: Services, word: str) -> Any:
+async def find_org(services: Services, word: str) -> Organisation:
     """The organisation with this id or name; `NotFound` when there is none or the name is ambiguous."""
-    found = [org for org in await services.identity.organisations() if word in (str(org.id), org.name)]
+    try:
+        return await services.identity.orgs.get(UUID(word))
+    except ValueError:
+        found = [org for org in await services.identity.orgs.list(find=word) if org.name == word]
     if len(found) == 1:
         return found[0]
     raise NotFound(

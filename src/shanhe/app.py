@@ -1,0 +1,267 @@
+"""The composition root: the one place where modules meet. No rule, no query, no state of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
+from shanhe.credits.api import Affected, Credits, Payer, PriceChange
+from shanhe.credits.api import tick as credits_tick
+from shanhe.gateway.api import Gateway
+from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
+from shanhe.kernel.clock import Clock, SystemClock, city_date
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.jobs import Jobs
+from shanhe.kernel.metrics import Metrics
+from shanhe.kernel.migrations import Migration, migrate
+from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, WebhookSender
+from shanhe.kernel.outbox import Event, Outbox
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Ledger
+from shanhe.payments.api import Payments, Sandbox
+from shanhe.payments.api import tick as payments_tick
+from shanhe.rulebook.api import Rulebook
+from shanhe.settings import Settings
+
+Role = Literal["gateway", "jobs", "cli"]
+"""What a process is for: calls and console, what repeats, or one command."""
+PRICING_RULE: Final = "P11"
+CLI_POOL: Final = 2
+EVERY_5_S: Final = "* * * * * */5"
+EVERY_MINUTE: Final = "* * * * *"
+NIGHTLY: Final = "20 19 * * *"
+"""03:20 in the city, in UTC as the queue counts."""
+
+
+@dataclass
+class Services:
+    """Every module of the city, opened and connected. Made by `open_services` only."""
+
+    settings: Settings
+    role: Role
+    db: Database
+    clock: Clock
+    vault: Vault
+    metrics: Metrics
+    jobs: Jobs
+    outbox: Outbox
+    notifier: Notifier
+    rulebook: Rulebook
+    ledger: Ledger
+    identity: Identity
+    compute: Compute
+    payments: Payments
+    sandbox: Sandbox | None
+    credits: Credits
+    gateway: Gateway
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings, role: Role, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Open every module for one process and close them in the opposite order.
+
+    `settings.database_url` must name the (migrated) database.
+    """
+    clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        size = CLI_POOL if role == "cli" else settings.db_pool
+        db = await Database.open(settings.database_url, size=size)
+        stack.push_async_callback(db.close)
+        services = _connect(settings, role, db, clock)
+        await _start(services, stack)
+        yield services
+
+
+def _connect(settings: Settings, role: Role, db: Database, clock: Clock) -> Services:
+    """Make the modules and hand each what it needs; nothing runs yet."""
+    vault = Vault(settings.data / "keys", root_key=_root_key(settings.vault_key))
+    metrics = Metrics(settings.worker if role != "cli" else "cli")
+    outbox, jobs = Outbox(db, clock), Jobs(db)
+    rulebook = Rulebook.load()
+    ledger = Ledger(db, clock, worker=metrics.worker, workers=settings.workers)
+    identity = Identity(db, clock, vault, options=_identity_options(settings))
+    books = _Books(identity, clock)
+    notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
+    compute = Compute(
+        db,
+        clock,
+        data=settings.data,
+        price_rule=lambda facts, on: _priced(rulebook, facts, on),
+        upstream_key=settings.upstream_key,
+        announce=outbox.emit,
+        workers=settings.workers,
+        sources=settings.sources,
+    )
+    sandbox = Sandbox(db, clock, vault.secret("payments-sandbox")) if settings.sandbox_payments else None
+    payments = Payments(db, clock, {sandbox.name: sandbox} if sandbox is not None else {})
+    gateway = Gateway(
+        db=db,
+        clock=clock,
+        ledger=ledger,
+        rulebook=rulebook,
+        identity=identity,
+        compute=compute,
+        registry=metrics.registry,
+    )
+    books.gateway = gateway
+    credits = Credits(
+        db,
+        clock,
+        ledger=ledger,
+        rulebook=rulebook,
+        payments=payments,
+        notifier=notifier,
+        payer=books.payer,
+        spent=books.spent,
+        affected=books.affected,
+    )
+    return Services(
+        settings=settings,
+        role=role,
+        db=db,
+        clock=clock,
+        vault=vault,
+        metrics=metrics,
+        jobs=jobs,
+        outbox=outbox,
+        notifier=notifier,
+        rulebook=rulebook,
+        ledger=ledger,
+        identity=identity,
+        compute=compute,
+        payments=payments,
+        sandbox=sandbox,
+        credits=credits,
+        gateway=gateway,
+    )
+
+
+async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
+    """Start what has a life of its own, in the order of who needs whom."""
+    await services.ledger.start()
+    stack.push_async_callback(services.ledger.stop)
+    await services.identity.start()
+    stack.push_async_callback(services.identity.stop)
+    await services.compute.start(probe=services.role != "cli")
+    stack.push_async_callback(services.compute.stop)
+    if services.role == "gateway":
+        await services.gateway.start()
+        stack.push_async_callback(services.gateway.stop)
+    if services.role != "cli":
+        copying = asyncio.create_task(services.metrics.run(services.db, services.clock))
+        stack.push_async_callback(_cancelled, copying)
+
+
+def register_jobs(services: Services) -> None:
+    """Say what the jobs process repeats and which events it delivers to whom."""
+    jobs, outbox = services.jobs, services.outbox
+    jobs.every("payments.tick", EVERY_5_S, lambda: payments_tick(services.payments, services.sandbox))
+    jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
+    jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
+    jobs.every("ledger.sweep", EVERY_5_S, services.ledger.sweep)
+    jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
+    jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
+    jobs.every("usage.rebuild", NIGHTLY, lambda: _rebuild_usage(services))
+
+    async def prices_changed(event: Event) -> None:
+        payload = event.payload
+        await services.credits.alerts.announce_prices(
+            PriceChange(payload["model"], date.fromisoformat(payload["valid_from"]), payload["old"], payload["new"])
+        )
+
+    outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
+
+
+async def _rebuild_usage(services: Services) -> int:
+    return await services.gateway.rebuild_usage(services.clock.today() - timedelta(days=1))
+
+
+async def migrate_city(settings: Settings) -> Sequence[Migration]:
+    """Bring the database that the settings name up to date; what was applied."""
+    db = await Database.open(settings.database_url, size=1)
+    try:
+        applied = await migrate(db)
+        await Jobs(db).install()
+        return applied
+    finally:
+        await db.close()
+
+
+class _Books:
+    """What modules must know of each other without knowing each other: small questions, answered here."""
+
+    gateway: Gateway
+
+    def __init__(self, identity: Identity, clock: Clock) -> None:
+        self._identity = identity
+        self._clock = clock
+
+    async def payer(self, org_id: UUID) -> Payer:
+        """Facts of an organisation for the purchase rule."""
+        facts = await self._identity.payer_facts(org_id, self._clock.today())
+        return Payer(org_id, facts.beneficiary, facts.categories)
+
+    async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
+        """Micro-credits spent in [start, end); windows are whole days of the city."""
+        last = city_date(end - timedelta(microseconds=1))
+        rows = await self.gateway.usage(org_id, city_date(start), last, ("org",), key_id)
+        return sum(row.amount_micro for row in rows)
+
+    async def affected(self, model: str) -> Sequence[Affected]:
+        """Organisations whose keys may call a model."""
+        found = await self._identity.keys_for_model(model)
+        return [Affected(org_id, tuple(names)) for org_id, names in found.items()]
+
+    async def addresses(self, notice: Notice, channel: str) -> Sequence[str]:
+        """Where a notice goes on a channel."""
+        return ()
+
+
+def _priced(rulebook: Rulebook, facts: Any, on: date) -> Decision:
+    return rulebook.evaluate(PRICING_RULE, facts, on=on)
+
+
+def _identity_options(settings: Settings) -> Options:
+    oidc = None
+    if settings.oidc_issuer:
+        oidc = OidcSettings(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
+    relaxed = settings.second_factor == "optional" or (settings.second_factor == "auto" and settings.demo)
+    factor = SecondFactor.OPTIONAL if relaxed else SecondFactor.REQUIRED
+    return Options(url=settings.url, city_name=settings.city_name, second_factor=factor, oidc=oidc)
+
+
+def _senders(settings: Settings, clock: Clock) -> list[Sender]:
+    senders: list[Sender] = []
+    if settings.smtp_url:
+        senders.append(EmailSender(settings.smtp_url, settings.mail_from, settings.url))
+    if settings.webhook_url:
+        senders.append(WebhookSender(settings.webhook_secret, clock))
+    return senders
+
+
+def _root_key(text: str) -> bytes | None:
+    if not text:
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise Invalid(
+            "bad_vault_key",
+            "SHANHE_VAULT_KEY is not base64.",
+            message_zh="SHANHE_VAULT_KEY 不是 base64。",
+            hint="Make one with: openssl rand -base64 32",
+        ) from error
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

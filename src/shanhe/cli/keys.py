@@ -1,0 +1,137 @@
+"""`shanhe keys`: API keys. A token is shown once, when it is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, find_org, out, pairs, rows, run, show
+from shanhe.kernel.money import parse_credits
+
+if TYPE_CHECKING:
+    from shanhe.identity.api import Key
+
+ACTOR = "cli"
+
+app = typer.Typer(no_args_is_help=True)
+OrgOption = Annotated[str, typer.Option("--org", help="Organisation: id or name.")]
+KeyId = Annotated[UUID, typer.Argument(help="Id of the key.")]
+
+
+def _plain(key: Key, token: str | None = None) -> dict[str, Any]:
+    """What may be shown of a key; the token only at its birth."""
+    found = {"id": key.id, "org_id": key.org_id, "name": key.name, "hint": f"{key.prefix}…{key.last4}",
+             "models": sorted(key.models) if key.models is not None else None, "permissions": sorted(key.permissions),
+             "budget_day_micro": key.budget_day_micro, "budget_month_micro": key.budget_month_micro, "rpm": key.rpm,
+             "tpm": key.tpm, "data_class": str(key.data_class), "created_at": key.created_at,
+             "expires_at": key.expires_at, "state": key.state(datetime.now(UTC))}  # fmt: skip
+    return found if token is None else {**found, "token": token}
+
+
+@app.command()
+def create(
+    org: OrgOption,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "key",
+    model: Annotated[list[str] | None, typer.Option(help="Only these models; may be repeated.")] = None,
+    budget_day: Annotated[str, typer.Option(help="Most credits a day.")] = "",
+    budget_month: Annotated[str, typer.Option(help="Most credits a month.")] = "",
+    rpm: Annotated[int | None, typer.Option(help="Most requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Most tokens a minute.")] = None,
+    days: Annotated[int | None, typer.Option(help="Days until it expires.")] = None,
+    permission: Annotated[list[str] | None, typer.Option(help="Of the administration API; may be repeated.")] = None,
+    data_class: Annotated[str, typer.Option(help="general, citizen or government.")] = "general",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print its token, once."""
+    from shanhe.identity.api import DataClass, NewKey
+
+    async def work() -> tuple[Key, str]:
+        async with city(data) as services:
+            expires_at = services.clock.now() + timedelta(days=days) if days is not None else None
+            new = NewKey(
+                name,
+                models=frozenset(model) if model else None,
+                permissions=frozenset(permission or ()),
+                budget_day_micro=parse_credits(budget_day) if budget_day else None,
+                budget_month_micro=parse_credits(budget_month) if budget_month else None,
+                rpm=rpm,
+                tpm=tpm,
+                expires_at=expires_at,
+                data_class=DataClass(data_class),
+            )
+            return await services.identity.keys.create((await find_org(services, org)).id, new, by=ACTOR)
+
+    key, token = run(work())
+    show(as_json, _plain(key, token), lambda: pairs({"id": key.id, "密钥 token": token}))
+    if not as_json:
+        out.print("[dim]只显示这一次 · shown only now[/]")
+
+
+@app.command("list")
+def list_keys(org: OrgOption, data: Data = None, as_json: Json = False) -> None:
+    """Keys of an organisation, newest first."""
+
+    async def work() -> list[Key]:
+        async with city(data) as services:
+            return await services.identity.keys.list((await find_org(services, org)).id)
+
+    plain = [_plain(key) for key in run(work())]
+    show(as_json, plain, lambda: rows(("id", "name", "key", "state", "expires"), [
+        (k["id"], k["name"], k["hint"], k["state"], k["expires_at"] or "never") for k in plain
+    ]))  # fmt: skip
+
+
+@app.command()
+def revoke(
+    key_id: KeyId, reason: Annotated[str, typer.Option()] = "revoked", data: Data = None, as_json: Json = False
+) -> None:
+    """End a key for good, in every process within a second."""
+
+    async def work() -> Key:
+        async with city(data) as services:
+            return await services.identity.keys.revoke(key_id, None, reason=reason, by=ACTOR)
+
+    key = run(work())
+    show(as_json, _plain(key), lambda: f"✓ {key.name} revoked · 已吊销")
+
+
+@app.command()
+def rotate(
+    key_id: KeyId,
+    grace_hours: Annotated[int, typer.Option(help="How long the old key still works.")] = 24,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make a successor with the same scope; the old key works until the grace is over."""
+
+    async def work() -> tuple[Key, str]:
+        async with city(data) as services:
+            return await services.identity.keys.rotate(key_id, None, grace_s=grace_hours * 3600, by=ACTOR)
+
+    key, token = run(work())
+    show(as_json, _plain(key, token), lambda: pairs({"id": key.id, "密钥 token": token}))
+
+
+@app.command()
+def leak(
+    key: Annotated[str, typer.Argument(help="The leaked key, or its first twelve signs.")],
+    freeze: Annotated[bool, typer.Option("--freeze", help="Freeze its organisation too.")] = False,
+    note: Annotated[str, typer.Option(help="Where it was found.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """A key has leaked: revoke it at once, trace its use, tell its owners."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.identity.keys.report_leak(key, ACTOR, freeze=freeze, note=note)
+
+    report = run(work())
+    show(as_json, report, lambda: "no key of this city · 不是本城的密钥" if report is None else pairs({
+        "key": report.key_name, "organisation": report.org_id, "frozen": report.frozen,
+        "recent calls": len(report.trace),
+    }))  # fmt: skip

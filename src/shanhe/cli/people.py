@@ -1,0 +1,94 @@
+"""`shanhe people`: who signs in to the console."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.kernel.errors import NotFound
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+    from shanhe.identity.api import Person
+
+ACTOR = "cli"
+PASSWORD_BYTES = 15
+
+app = typer.Typer(no_args_is_help=True)
+Login = Annotated[str, typer.Argument(help="Login name.")]
+
+
+@app.command()
+def create(
+    login: Login,
+    name: Annotated[str, typer.Option(help="Name to be shown.")] = "",
+    role: Annotated[list[str] | None, typer.Option(help="admin, operator or auditor; may be repeated.")] = None,
+    org: Annotated[str, typer.Option(help="Organisation to be an owner of: id or name.")] = "",
+    stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password instead of making one.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make a person who can sign in; prints a generated password once."""
+    from shanhe.identity.api import NewPerson
+    from shanhe.identity.api import Role as PersonRole
+
+    password = sys.stdin.readline().rstrip("\n") if stdin else secrets.token_urlsafe(PASSWORD_BYTES)
+
+    async def work() -> Person:
+        async with city(data) as services:
+            owner = await find_org(services, org) if org else None
+            person = await services.identity.people.create(NewPerson(name or login, login, password=password), by=ACTOR)
+            for word in role or ():
+                await services.identity.people.grant(person.id, PersonRole(word), by=ACTOR)
+            if owner is not None:
+                await services.identity.orgs.set_member(owner.id, person.id, PersonRole.OWNER, by=ACTOR)
+            return person
+
+    person = run(work())
+    shown: dict[str, Any] = {"id": person.id, "login": login}
+    if not stdin:
+        shown["password"] = password
+    show(as_json, shown, lambda: pairs(shown))
+
+
+@app.command("list")
+def list_people(data: Data = None, as_json: Json = False) -> None:
+    """People, newest first."""
+
+    async def work() -> list[Person]:
+        async with city(data) as services:
+            return await services.identity.people.list(limit=200)
+
+    found = run(work())
+    plain = [{"id": p.id, "login": p.login, "name": p.name, "state": str(p.state)} for p in found]
+    show(as_json, plain, lambda: rows(("id", "login", "name", "state"), [
+        (p.id, p.login or "", p.name, p.state) for p in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def grant(login: Login, role: str, data: Data = None) -> None:
+    """Give a role in the city: admin, operator or auditor."""
+    from shanhe.identity.api import Role as PersonRole
+
+    async def work() -> None:
+        async with city(data) as services:
+            await services.identity.people.grant(await _person(services, login), PersonRole(role), by=ACTOR)
+
+    run(work())
+    show(False, {}, lambda: "✓")
+
+
+async def _person(services: Services, login: str) -> UUID:
+    found = await services.identity.people.by_name(login)
+    if found is None:
+        raise NotFound(
+            "unknown_person", f"Nobody signs in as {login!r}.", message_zh=f"没有登录名为 {login!r} 的人员。",
+            hint="`shanhe people list` shows everybody.", hint_zh="`shanhe people list` 可查看全部人员。",
+        )  # fmt: skip
+    return found

@@ -1,0 +1,92 @@
+"""The demo city: organisations, an administrator, credits and a key, made once and found again at every start.
+
+Everything goes through the modules' own doors; the credits come from a real posting. What only its maker knows (the
+password, the key) is kept in demo.env and handed back in here; when that file is lost, both are made anew.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
+from shanhe.kernel.errors import ShanheError
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+ACTOR: Final = "demo"
+ADMIN_LOGIN: Final = "admin"
+ADMIN_NAME: Final = "演示管理员 Demo Admin"
+PASSWORD_BYTES: Final = 12
+CREDITS_MICRO: Final = 10_000 * 1_000_000
+CREDITS_REF: Final = "demo-first-credits"
+DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe Demo Developers")
+BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
+NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
+DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a first visitor needs."""
+
+    admin_user: str
+    admin_password: str
+    api_key: str
+
+
+async def seed(services: Services, known: Mapping[str, str]) -> Demo:
+    """Make what is missing; `known` is the last start's demo.env (empty at the first)."""
+    developer = await _organisation(services, DEVELOPER)
+    bureau = await _organisation(services, BUREAU)
+    there = {department.name for department in await services.identity.orgs.departments(bureau.id)}
+    for name in DEPARTMENTS:
+        if name not in there:
+            await services.identity.orgs.add_department(bureau.id, name, by=ACTOR)
+    password = await _admin(services, developer.id, known.get("SHANHE_ADMIN_PASSWORD", ""))
+    await services.credits.top_up(
+        developer.id, CREDITS_MICRO, "demo city", ACTOR, method="cash_desk", client_ref=CREDITS_REF
+    )
+    return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
+
+
+async def contributor(services: Services) -> UUID:
+    """The organisation that contributes the embedded node, and is paid for it."""
+    return (await _organisation(services, NODE)).id
+
+
+async def _organisation(services: Services, wanted: NewOrganisation) -> Organisation:
+    for org in await services.identity.orgs.list(find=wanted.name):
+        if org.name == wanted.name:
+            return org
+    return await services.identity.orgs.create(wanted, by=ACTOR)
+
+
+async def _admin(services: Services, org_id: UUID, password: str) -> str:
+    """The administrator, who also owns the developers' organisation; the password that works now."""
+    people = services.identity.people
+    person_id = await people.by_name(ADMIN_LOGIN)
+    fresh = password or secrets.token_urlsafe(PASSWORD_BYTES)
+    if person_id is None:
+        person_id = (await people.create(NewPerson(ADMIN_NAME, ADMIN_LOGIN, password=fresh), by=ACTOR)).id
+        await people.grant(person_id, Role.ADMIN, by=ACTOR)
+        await services.identity.orgs.set_member(org_id, person_id, Role.OWNER, by=ACTOR)
+    elif not password:
+        await services.identity.passwords.set(person_id, fresh, by=ACTOR)
+    return fresh
+
+
+async def _key(services: Services, org_id: UUID, token: str) -> str:
+    """The demo key: the known one while it works, else a new one."""
+    if token:
+        try:
+            await services.identity.caller(token)
+        except ShanheError:
+            token = ""
+    if not token:
+        _, token = await services.identity.keys.create(org_id, NewKey("demo"), by=ACTOR)
+    return token

@@ -1,0 +1,89 @@
+"""HTTP of the city: one ASGI application. `/v1` goes to the gateway's own, everything else to FastAPI and the console."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from shanhe import __version__
+from shanhe.kernel import http
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from shanhe.app import Services
+
+READY_LIMIT_S: Final = 2.0
+GATEWAY_PREFIX: Final = "/v1/"
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Dispatcher:
+    """Sends each request to the application it belongs to."""
+
+    def __init__(self, gateway: Asgi | None, pages: Asgi) -> None:
+        self._gateway = gateway
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._gateway is not None and scope["type"] == "http" and scope["path"].startswith(GATEWAY_PREFIX):
+            await self._gateway(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+
+def create_app(services: Services) -> Asgi:
+    """The ASGI application of a gateway or console process."""
+    app = FastAPI(
+        title=services.settings.city_name,
+        version=__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    _health(app, services)
+    _routes(app, services)
+    pages = http.Manners(app, secure=services.settings.secure_cookies)
+    return Dispatcher(services.gateway.app if services.role == "gateway" else None, pages)
+
+
+def _health(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        """The database answers and, where local models are on, one can be called; 503 otherwise."""
+        checks = await readiness(services)
+        ready = all(state in ("up", "off") for state in checks.values())
+        return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(_: Request) -> Response:
+        """Prometheus exposition of every process of the city."""
+        text = await services.metrics.text(services.db, services.clock)
+        return Response(text, media_type=services.metrics.content_type)
+
+
+async def readiness(services: Services) -> dict[str, str]:
+    """What this process needs to answer, and whether it is there."""
+    try:
+        async with asyncio.timeout(READY_LIMIT_S):
+            await services.db.fetchval("SELECT 1")
+        database = "up"
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        database = "down"
+    models = services.compute.models() if services.settings.with_model else []
+    engine = "off" if not services.settings.with_model else "up" if models else "down"
+    return {"database": database, "engine": engine}
+
+
+def _routes(app: FastAPI, services: Services) -> None:
+    raise NotImplementedError
