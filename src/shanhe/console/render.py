@@ -34,7 +34,7 @@ FORM_COOKIE_AGE_S: Final = 86_400
 SAFE_METHODS: Final = ("GET", "HEAD")
 FIELDS_MAX: Final = 64
 CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _CODE = re.compile(r"^[a-z_]{1,40}$")

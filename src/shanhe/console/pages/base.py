@@ -54,9 +54,7 @@ class Room:
     def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:
         return self.view.page(request, template, who, **values)
 
-    def again(
-        self, request: Request, template: str, who: Who | None, error: Exception, **values: Any
-    ) -> Response:
+    def again(self, request: Request, template: str, who: Who | None, error: Exception, **values: Any) -> Response:
         """The form once more, with what was typed and what was wrong."""
         status = error.status if isinstance(error, ShanheError) else 422
         values.setdefault("mistake", self.view.mistake(request, error))

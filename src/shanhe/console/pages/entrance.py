@@ -118,9 +118,7 @@ class Entrance(Room):
             codes = await self.desk.gate.totp_confirm(request, who, fields.get("code", "").replace(" ", ""))
         except ShanheError as error:
             secret, address = await self.desk.gate.totp_start(who)
-            return self.again(
-                request, "second_factor.html", who, error, secret=secret, qr=qr_path(address), codes=()
-            )
+            return self.again(request, "second_factor.html", who, error, secret=secret, qr=qr_path(address), codes=())
         return self.show(request, "second_factor.html", who, secret="", qr=None, codes=codes)
 
     async def passkey_add_options(self, request: Request) -> Response:

@@ -79,7 +79,9 @@ def wanted(fields: Mapping[str, str]) -> m.NewKey:
         budget_month_micro=_credits(fields, "budget_month"),
         rpm=optional_int(fields, "rpm"),
         tpm=optional_int(fields, "tpm"),
-        expires_at=datetime.combine(datetime.fromisoformat(last_day).date(), time(23, 59, 59), CITY_TZ) if last_day else None,
+        expires_at=datetime.combine(datetime.fromisoformat(last_day).date(), time(23, 59, 59), CITY_TZ)
+        if last_day
+        else None,
     )
 
 

@@ -91,7 +91,9 @@ class MemberRoom(Room):
         rows = await self.desk.member.usage(who, start, end, by)
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow([by, "calls", *(f"{bucket}_tokens" for bucket in m.BUCKETS), "tokens", "credits", "micro_credits"])
+        writer.writerow(
+            [by, "calls", *(f"{bucket}_tokens" for bucket in m.BUCKETS), "tokens", "credits", "micro_credits"]
+        )
         for row in rows:
             tokens = [row.tokens.get(bucket, 0) for bucket in m.BUCKETS]
             figures = [row.calls, *tokens, row.tokens_total, format_credits(row.micro).replace(",", ""), row.micro]
@@ -134,7 +136,11 @@ class MemberRoom(Room):
             pass
         found: list[tuple[str, str, str]] = []
         if wanted:
-            found += [("nav.keys", key.name, "/keys") for key in await self.desk.member.keys(who) if wanted in key.name.casefold()]
+            found += [
+                ("nav.keys", key.name, "/keys")
+                for key in await self.desk.member.keys(who)
+                if wanted in key.name.casefold()
+            ]
             for model in await self.desk.member.models():
                 if wanted in model.id.casefold() or wanted in model.title[0].casefold():
                     found.append(("nav.models", model.id, "/models"))

@@ -1,0 +1,139 @@
+"""For operators: organisations, model downloads, engines, audit."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import chart
+from shanhe.console.model import Who
+from shanhe.console.pages.base import Room
+from shanhe.console.pages.till import parse_amount
+from shanhe.console.render import go
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+
+NAME_CHARS_MAX = 120
+REASON_CHARS_MAX = 200
+ORG_KINDS = ("company", "government", "institution", "person")
+
+
+class CityRoom(Room):
+    """`/city/accounts…`, `/city/models/pull`, `/city/engines…`, `/city/audit`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/city/accounts", self.orgs, methods=["GET"])
+        add("/city/accounts", self.org_create, methods=["POST"])
+        add("/city/accounts/{org_id}", self.org, methods=["GET"])
+        add("/city/accounts/{org_id}/freeze", self.org_freeze, methods=["POST"])
+        add("/city/accounts/{org_id}/unfreeze", self.org_unfreeze, methods=["POST"])
+        add("/city/accounts/{org_id}/topup", self.org_top_up, methods=["POST"])
+        add("/city/models/pull", self.pull, methods=["POST"])
+        add("/city/engines", self.engines, methods=["GET"])
+        add("/city/engines", self.engine_add, methods=["POST"])
+        add("/city/engines/{engine_id}/test", self.engine_test, methods=["POST"])
+        add("/city/engines/{engine_id}/switch", self.engine_switch, methods=["POST"])
+        add("/city/audit", self.audit, methods=["GET"])
+        return routes
+
+    # -- organisations -----------------------------------------------------------------------------------------------
+
+    async def orgs(self, request: Request) -> Response:
+        who = await self.allowed(request, "accounts")
+        return await self._orgs(request, who)
+
+    async def _orgs(self, request: Request, who: Who, **values: Any) -> Response:
+        find = request.query_params.get("q", "")[:NAME_CHARS_MAX]
+        rows = await self.desk.city.orgs(who, find)
+        shown = {"fields": {}, **values}
+        if request.headers.get("hx-target") == "orgs":
+            return self.show(request, "parts/orgs.html", who, orgs=rows, find=find)
+        return self.show(request, "orgs.html", who, orgs=rows, find=find, kinds=ORG_KINDS, **shown)
+
+    async def org_create(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        try:
+            kind = fields.get("kind", "")
+            if kind not in ORG_KINDS:
+                raise ValueError(kind)
+            org_id = await self.desk.city.org_create(who, fields.get("name", "")[:NAME_CHARS_MAX], kind)
+        except (ShanheError, ValueError) as error:
+            mistake = self.view.mistake(request, error)
+            return await self._orgs(request, who, fields=fields, mistake=mistake, status=422)
+        return go(f"/city/accounts/{org_id}", "org_created")
+
+    async def org(self, request: Request, org_id: UUID) -> Response:
+        who = await self.allowed(request, "accounts")
+        org = await self.desk.city.org(who, org_id)
+        keys = await self.desk.city.org_keys(who, org_id)
+        strip = chart.strip(org.by_provenance)
+        return self.show(request, "org.html", who, org=org, keys=keys, strip=strip, client_ref=str(new_id()))
+
+    async def org_freeze(self, request: Request, org_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        await self.desk.city.org_freeze(who, org_id, fields.get("reason", "")[:REASON_CHARS_MAX])
+        return go(f"/city/accounts/{org_id}", "org_frozen")
+
+    async def org_unfreeze(self, request: Request, org_id: UUID) -> Response:
+        who, _ = await self.posted(request, "accounts")
+        await self.desk.city.org_unfreeze(who, org_id)
+        return go(f"/city/accounts/{org_id}", "org_unfrozen")
+
+    async def org_top_up(self, request: Request, org_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        micro = parse_amount(fields.get("amount", ""))
+        reason = fields.get("reason", "")[:REASON_CHARS_MAX]
+        await self.desk.city.org_top_up(who, org_id, micro, reason, fields.get("client_ref", ""))
+        return go(f"/city/accounts/{org_id}", "org_topped_up")
+
+    # -- models and engines --------------------------------------------------------------------------------------------
+
+    async def pull(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "models")
+        await self.desk.city.pull(who, fields.get("model", ""))
+        if "hx-request" in request.headers:
+            return self.show(request, "parts/cards.html", who, cards=await self.desk.city.cards(who))
+        return go("/models", "pull_started")
+
+    async def engines(self, request: Request) -> Response:
+        who = await self.allowed(request, "engines")
+        return await self._engines(request, who)
+
+    async def _engines(self, request: Request, who: Who, **values: Any) -> Response:
+        shown = {"fields": {}, "report": None, **values}
+        engines = await self.desk.city.engines(who)
+        if request.headers.get("hx-target") == "engines":
+            return self.show(request, "parts/engines.html", who, engines=engines)
+        return self.show(request, "engines.html", who, engines=engines, **shown)
+
+    async def engine_add(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "engines")
+        try:
+            await self.desk.city.engine_add(who, fields)
+        except (ShanheError, ValueError) as error:
+            return await self._engines(
+                request, who, fields=fields, mistake=self.view.mistake(request, error), status=422
+            )
+        return go("/city/engines", "engine_added")
+
+    async def engine_test(self, request: Request, engine_id: UUID) -> Response:
+        who, _ = await self.posted(request, "engines")
+        report = await self.desk.city.engine_test(who, engine_id)
+        if "hx-request" in request.headers:
+            return self.show(request, "parts/engine_test.html", who, report=report)
+        return await self._engines(request, who, report=report)
+
+    async def engine_switch(self, request: Request, engine_id: UUID) -> Response:
+        who, fields = await self.posted(request, "engines")
+        on = fields.get("enabled") == "1"
+        await self.desk.city.engine_switch(who, engine_id, on)
+        return go("/city/engines", "engine_on" if on else "engine_off")
+
+    async def audit(self, request: Request) -> Response:
+        who = await self.allowed(request, "ledger")
+        rows = await self.desk.city.audit(who, request.query_params.get("before", ""))
+        return self.show(request, "audit.html", who, rows=rows)

@@ -1,0 +1,147 @@
+"""The playground: a chat that runs through the gateway like anybody's call, with the receipt beside the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.render import check_token
+from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
+
+PROMPT_CHARS_MAX = 32_000
+TURNS_MAX = 60
+TOKENS_DEFAULT = 512
+TOKENS_MAX = 8_192
+PASSED_HEADERS = ("content-type", "x-shanhe-receipt", "x-request-id", "retry-after")
+ROLES = ("system", "user", "assistant")
+
+
+class Turn(msgspec.Struct):
+    role: str
+    content: str
+
+
+class Ask(msgspec.Struct):
+    """What the page sends; everything else a chat request may carry is for API callers."""
+
+    model: str
+    messages: list[Turn]
+    max_tokens: int = TOKENS_DEFAULT
+    temperature: float = 0.7
+
+
+class Choice(msgspec.Struct):
+    message: Turn
+
+
+class Answer(msgspec.Struct):
+    choices: list[Choice]
+
+
+class PlayRoom(Room):
+    """`/playground`, `/playground/chat`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/playground", self.page, methods=["GET"])
+        add("/playground", self.ask, methods=["POST"])
+        add("/playground/chat", self.chat, methods=["POST"])
+        return routes
+
+    async def page(self, request: Request) -> Response:
+        who = await self.allowed(request, "chat")
+        return await self._page(request, who)
+
+    async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:
+        models = [model for model in await self.desk.member.models() if model.kind == "chat"]
+        shown = {"prompt": "", "answer": "", "receipt": None, "chosen": "", "strip": [], **values}
+        return self.show(request, "playground.html", who, models=models, tokens=TOKENS_DEFAULT, **shown)
+
+    async def chat(self, request: Request) -> Response:
+        """Pass a chat to the gateway as this person's session and stream what comes back."""
+        who = await self.allowed(request, "chat")
+        check_token(request, who, request.headers.get("x-csrf-token", ""))
+        try:
+            ask = msgspec.json.decode(await request.body(), type=Ask)
+        except msgspec.MsgspecError as error:
+            raise Invalid("bad_chat", str(error), message_zh="对话请求格式不正确。") from error
+        answer = self.desk.talk.stream(who, body_of(ask, stream=True))
+        status, headers, first = await anext(answer, (502, {}, b""))
+        passed = {name: value for name, value in headers.items() if name in PASSED_HEADERS}
+        return StreamingResponse(
+            _rest(first, answer),
+            status_code=status,
+            headers={**passed, "cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    async def ask(self, request: Request) -> Response:
+        """The same without scripts: one question, one answer, one receipt."""
+        who, fields = await self.posted(request, "chat")
+        prompt, model = fields.get("prompt", "")[:PROMPT_CHARS_MAX], fields.get("model", "")
+        body = body_of(Ask(model, [Turn("user", prompt)]), stream=False)
+        status, head, data = 502, {}, b""
+        async for code, headers, piece in self.desk.talk.stream(who, body):
+            status, head, data = code or status, dict(headers) or head, data + piece
+        try:
+            text = msgspec.json.decode(data, type=Answer).choices[0].message.content
+        except (msgspec.MsgspecError, IndexError):
+            return await self._page(
+                request, who, prompt=prompt, chosen=model, mistake=_reason(data), status=max(status, 400)
+            )
+        receipt = await self._receipt(who, head.get("x-shanhe-receipt", ""))
+        return await self._page(request, who, prompt=prompt, answer=text, chosen=model, receipt=receipt)
+
+    async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
+        from uuid import UUID
+
+        try:
+            return await self.desk.member.receipt(who, UUID(receipt_id))
+        except (ShanheError, ValueError):
+            return None
+
+
+def body_of(ask: Ask, *, stream: bool) -> bytes:
+    """A chat request from what the page may say; `Invalid` for anything beyond its bounds."""
+    size = sum(len(turn.content) for turn in ask.messages)
+    if not ask.messages or len(ask.messages) > TURNS_MAX or size > PROMPT_CHARS_MAX:
+        raise Invalid(
+            "chat_too_long",
+            "The conversation is empty or too long for the playground.",
+            message_zh="对话为空，或超出体验区的长度上限。",
+            hint="Start a new conversation, or use the API for long contexts.",
+            hint_zh="请新建对话；长文本请使用 API。",
+        )
+    if any(turn.role not in ROLES for turn in ask.messages) or not 0 < ask.max_tokens <= TOKENS_MAX:
+        raise Invalid("bad_chat", "A role or a limit is not one the playground knows.", message_zh="对话参数不正确。")
+    body: dict[str, Any] = {
+        "model": ask.model,
+        "messages": [{"role": turn.role, "content": turn.content} for turn in ask.messages],
+        "max_tokens": ask.max_tokens,
+        "temperature": min(max(ask.temperature, 0.0), 2.0),
+        "stream": stream,
+    }
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    return msgspec.json.encode(body)
+
+
+async def _rest(first: bytes, answer: AsyncIterator[tuple[int, Any, bytes]]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for _, _, piece in answer:
+        yield piece
+
+
+def _reason(data: bytes) -> str:
+    """The gateway's own words for what was wrong."""
+    try:
+        return str(msgspec.json.decode(data)["error"]["message"])[:400]
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        error = Unavailable("no_answer", "The gateway gave no answer.", message_zh="网关没有返回结果。")
+        return error.message_zh

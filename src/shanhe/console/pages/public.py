@@ -1,0 +1,102 @@
+"""What anybody may read: rules, prices, the city's status, and the billing policy. And the static files."""
+
+from __future__ import annotations
+
+from datetime import date
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console.pages.base import Room
+from shanhe.console.render import View
+from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.errors import Forbidden, NotFound, ShanheError
+
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
+FACT_CHARS_MAX = 200
+
+
+class PublicRoom(Room):
+    """`/rules`, `/rules/{id}`, `/models`, `/status`, `/policy`, `/static/…`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/rules", self.rules, methods=["GET"])
+        add("/rules/{rule_id}", self.rule, methods=["GET"])
+        add("/models", self.models, methods=["GET"])
+        add("/status", self.status, methods=["GET"])
+        add("/policy", self.policy, methods=["GET"])
+        add("/static/{path:path}", static, methods=["GET"])
+        return routes
+
+    async def rules(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        return self.show(request, "rules.html", who, rules=await self.desk.rules.list())
+
+    async def rule(self, request: Request, rule_id: str) -> Response:
+        """A rule with all its dated values; with `?on=…&fact_…=…` also what it would decide."""
+        who = await self.desk.gate.who(request)
+        page = await self.desk.rules.page(rule_id)
+        query = request.query_params
+        facts = {
+            name[5:]: value[:FACT_CHARS_MAX] for name, value in query.items() if name.startswith("fact_") and value
+        }
+        decision, mistake = None, ""
+        on = query.get("on") or str(SystemClock().today())
+        if "on" in query:
+            try:
+                decision = await self.desk.rules.evaluate(rule_id, facts, date.fromisoformat(on))
+            except (ShanheError, ValueError) as error:
+                mistake = self.view.mistake(request, error)
+        return self.show(request, "rule.html", who, rule=page, facts=facts, on=on, decision=decision, mistake=mistake)
+
+    async def models(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        operator = who is not None and who.may("models")
+        cards = await self.desk.city.cards(who) if who is not None and operator else ()
+        if request.headers.get("hx-target") == "cards":
+            return self.show(request, "parts/cards.html", who, cards=cards)
+        models = await self.desk.member.models()
+        return self.show(request, "models.html", who, models=models, cards=cards, operator=operator)
+
+    async def status(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        template = "parts/status.html" if "hx-request" in request.headers else "status.html"
+        return self.show(request, template, who, status_now=await self.desk.city.status())
+
+    async def policy(self, request: Request) -> Response:
+        return self.show(request, "policy.html", await self.desk.gate.who(request))
+
+
+async def static(path: str) -> Response:
+    """A file of ours by its name; addresses carry a mark of the content, so browsers keep it for good."""
+    root = files("shanhe.console") / "static"
+    parts = path.split("/")
+    if not 0 < len(parts) <= 2 or any(not part or part.startswith(".") or "\\" in part for part in parts):
+        raise NotFound("not_found", "There is no such file.", message_zh="没有此文件。")
+    item = root.joinpath(*parts)
+    if not item.is_file() or path[path.rfind(".") :] not in TYPES:
+        raise NotFound("not_found", "There is no such file.", message_zh="没有此文件。")
+    return Response(
+        item.read_bytes(),
+        media_type=TYPES[path[path.rfind(".") :]],
+        headers={"cache-control": "public, max-age=31536000, immutable"},
+    )
+
+
+def error_page(view: View, request: Request, error: ShanheError) -> Response:
+    """Any error as a page that says what happened and what to do next."""
+    shown = error if not isinstance(error, Forbidden) or error.message else Forbidden("not_permitted", "")
+    response = view.page(
+        request, "error.html", None, status=shown.status, error=shown, problem=shown.to_dict(_lang(request))
+    )
+    if hasattr(error, "retry_after_s"):
+        response.headers["retry-after"] = str(error.retry_after_s)
+    return response
+
+
+def _lang(request: Request) -> str:
+    from shanhe.kernel.http import language
+
+    return language(request)

@@ -1,0 +1,47 @@
+"""A person's own settings: sessions, second factors, language, look, alerts, automatic top-up."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console.pages.base import Room
+from shanhe.console.render import THEMES, go
+from shanhe.kernel.http import LANGUAGES
+
+
+class SettingsRoom(Room):
+    """`/settings`, `/settings/sessions/{id}/end`, `/settings/passkeys/{id}/remove`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/settings", self.page, methods=["GET"])
+        add("/settings/sessions/{session_id}/end", self.end, methods=["POST"])
+        add("/settings/passkeys/{passkey_id}/remove", self.passkey_remove, methods=["POST"])
+        return routes
+
+    async def page(self, request: Request) -> Response:
+        who = await self.who(request)
+        gate, till = self.desk.gate, self.desk.till
+        money = who.may("topup")
+        return self.show(
+            request,
+            "settings.html",
+            who,
+            sessions=await gate.sessions(who),
+            passkeys=await gate.passkeys(who),
+            alerts=await till.alerts(who) if money else (),
+            auto=await till.auto(who) if money else None,
+            languages=LANGUAGES,
+            themes=THEMES,
+        )
+
+    async def end(self, request: Request, session_id: str) -> Response:
+        who, _ = await self.posted(request)
+        await self.desk.gate.session_end(who, session_id)
+        return go("/settings", "session_ended")
+
+    async def passkey_remove(self, request: Request, passkey_id: str) -> Response:
+        who, _ = await self.posted(request)
+        await self.desk.gate.passkey_remove(who, passkey_id)
+        return go("/settings", "passkey_removed")

@@ -1,0 +1,132 @@
+"""Buying credits: quote with its reasons, payment, and the balance that moves; alerts and automatic top-up."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import chart
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.render import go, local_path
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import parse_credits, parse_yuan
+
+PRESETS_YUAN = (100, 500, 1000, 5000)
+PURCHASE_CHOSEN = "100"
+ALERT_NAME_CHARS_MAX = 60
+
+
+class TillRoom(Room):
+    """`/topup`, `/topup/{id}`, and the money part of `/settings`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/topup", self.page, methods=["GET"])
+        add("/topup", self.buy, methods=["POST"])
+        add("/topup/quote", self.quote, methods=["GET"])
+        add("/topup/{purchase_id}", self.purchase, methods=["GET"])
+        add("/settings/alerts", self.alert_add, methods=["POST"])
+        add("/settings/alerts/{alert_id}/remove", self.alert_remove, methods=["POST"])
+        add("/settings/auto", self.auto_save, methods=["POST"])
+        add("/settings/auto/stop", self.auto_stop, methods=["POST"])
+        return routes
+
+    async def page(self, request: Request) -> Response:
+        who = await self.allowed(request, "topup")
+        return await self._page(request, who)
+
+    async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:
+        wallet = await self.desk.member.wallet(who)
+        shown = {
+            "wallet": wallet,
+            "strip": chart.strip(wallet.by_provenance),
+            "purchases": await self.desk.till.purchases(who),
+            "presets": PRESETS_YUAN,
+            "yuan": PURCHASE_CHOSEN,
+            "quote": None,
+            "client_ref": str(new_id()),
+            **values,
+        }
+        return self.show(request, "topup.html", who, **shown)
+
+    async def quote(self, request: Request) -> Response:
+        """The price of a purchase with the rule's trace; a fragment for htmx, the whole page otherwise."""
+        who = await self.allowed(request, "topup")
+        yuan = request.query_params.get("yuan", "")[:16]
+        values: dict[str, Any] = {"yuan": yuan, "quote": None}
+        try:
+            values["quote"] = await self.desk.till.quote(who, parse_yuan(yuan))
+        except (ShanheError, ValueError) as error:
+            values["mistake"] = self.view.mistake(request, error)
+        if "hx-request" in request.headers:
+            return self.show(request, "parts/quote.html", who, client_ref=str(new_id()), **values)
+        return await self._page(request, who, **values)
+
+    async def buy(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "topup")
+        try:
+            quote_id = UUID(fields.get("quote", ""))
+            purchase = await self.desk.till.purchase(who, quote_id, fields.get("client_ref", "") or str(quote_id))
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            return await self._page(request, who, mistake=self.view.mistake(request, error), status=status)
+        target = local_path(purchase.redirect_url) if purchase.redirect_url else f"/topup/{purchase.id}"
+        return go(target)
+
+    async def purchase(self, request: Request, purchase_id: UUID) -> Response:
+        """One purchase; asks again by itself until the payment is decided."""
+        who = await self.allowed(request, "topup")
+        purchase = await self.desk.till.purchase_get(who, purchase_id)
+        wallet = await self.desk.member.wallet(who)
+        template = "parts/purchase.html" if "hx-request" in request.headers else "purchase.html"
+        return self.show(request, template, who, purchase=purchase, wallet=wallet)
+
+    async def alert_add(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "topup")
+        name = fields.get("name", "")[:ALERT_NAME_CHARS_MAX]
+        amount = parse_amount(fields.get("amount", ""))
+        await self.desk.till.alert_add(
+            who, name, fields.get("window", "month"), amount, int(fields.get("percent") or 100)
+        )
+        return go("/settings", "alert_added")
+
+    async def alert_remove(self, request: Request, alert_id: UUID) -> Response:
+        who, _ = await self.posted(request, "topup")
+        await self.desk.till.alert_remove(who, alert_id)
+        return go("/settings", "alert_removed")
+
+    async def auto_save(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "topup")
+        rule = await self.desk.till.auto_save(
+            who,
+            parse_amount(fields.get("threshold", "")),
+            parse_amount(fields.get("value", ""), yuan=True),
+            parse_amount(fields.get("cap", ""), yuan=True),
+        )
+        return go(local_path(rule.url)) if rule.url else go("/settings", "auto_saved")
+
+    async def auto_stop(self, request: Request) -> Response:
+        who, _ = await self.posted(request, "topup")
+        await self.desk.till.auto_stop(who)
+        return go("/settings", "auto_stopped")
+
+
+def parse_amount(text: str, *, yuan: bool = False) -> int:
+    """An amount of a form; `Invalid` says how to write one."""
+    from shanhe.kernel.errors import Invalid
+
+    try:
+        return parse_yuan(text) if yuan else parse_credits(text)
+    except ValueError as error:
+        raise Invalid(
+            "bad_amount",
+            str(error),
+            message_zh="金额填写有误。",
+            hint="Write it like 12.5 and go back to the form.",
+            hint_zh="请按 12.5 的格式填写后重试。",
+        ) from error

@@ -1,0 +1,43 @@
+"""All pages over one desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from shanhe.console.pages.base import SignInFirst
+from shanhe.console.pages.books import BooksRoom
+from shanhe.console.pages.city import CityRoom
+from shanhe.console.pages.entrance import Entrance
+from shanhe.console.pages.keys import KeysRoom
+from shanhe.console.pages.member import MemberRoom
+from shanhe.console.pages.play import PlayRoom
+from shanhe.console.pages.public import PublicRoom, error_page
+from shanhe.console.pages.settings import SettingsRoom
+from shanhe.console.pages.till import TillRoom
+from shanhe.console.ports import Desk
+from shanhe.console.render import View
+from shanhe.kernel.errors import ShanheError
+
+ROOMS = (Entrance, MemberRoom, KeysRoom, TillRoom, PlayRoom, SettingsRoom, PublicRoom, CityRoom, BooksRoom)
+ErrorPage = Callable[[Request, ShanheError], Response]
+
+
+def pages(desk: Desk) -> tuple[APIRouter, ErrorPage]:
+    """A router with every page, and what turns an error into one (for `kernel.http.install`)."""
+    view = View(desk)
+    router = APIRouter()
+    for room in ROOMS:
+        router.include_router(room(desk, view).routes())
+
+    def show_error(request: Request, error: ShanheError) -> Response:
+        if isinstance(error, SignInFirst):
+            if "hx-request" in request.headers:
+                return Response(status_code=200, headers={"hx-redirect": error.location})
+            return RedirectResponse(error.location, status_code=303, headers={"cache-control": "no-store"})
+        return error_page(view, request, error)
+
+    return router, show_error

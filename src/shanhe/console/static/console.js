@@ -1,0 +1,107 @@
+// Small conveniences; every page works without them.
+
+const byId = (id) => document.getElementById(id);
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const find = byId("find");
+    if (find && find.offsetParent) {
+      event.preventDefault();
+      find.focus();
+    }
+  }
+  if (event.key === "Escape") {
+    for (const open of document.querySelectorAll("details.menu[open], details.confirm[open], details.drawer[open]")) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    }
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  for (const open of document.querySelectorAll("details.menu[open], details.confirm[open], details.drawer[open]")) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+  const filler = event.target.closest("[data-fill]");
+  if (filler) {
+    const field = document.querySelector(filler.dataset.fill);
+    if (field) {
+      event.preventDefault();
+      field.value = filler.dataset.value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+      field.focus();
+    }
+  }
+  const copier = event.target.closest("[data-copy]");
+  if (copier) {
+    const text = document.querySelector(copier.dataset.copy).textContent;
+    const before = copier.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      copier.textContent = document.body.dataset.copied;
+      setTimeout(() => { copier.textContent = before; }, 2000);
+    } catch {
+      getSelection().selectAllChildren(document.querySelector(copier.dataset.copy));
+    }
+  }
+});
+
+// A panel that refreshes itself must not take an open confirmation or a focused control away.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const panel = event.detail.elt;
+  const trigger = panel.getAttribute("hx-trigger") || "";
+  if (!trigger.startsWith("every")) return;
+  if (document.hidden || panel.querySelector("details[open]") || panel.contains(document.activeElement)) event.preventDefault();
+});
+
+// Passkeys: the server speaks WebAuthn's JSON form.
+const decode = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const encode = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+
+function options(json, create) {
+  const ready = { ...json, challenge: decode(json.challenge) };
+  if (create) ready.user = { ...json.user, id: decode(json.user.id) };
+  for (const list of ["allowCredentials", "excludeCredentials"]) {
+    if (json[list]) ready[list] = json[list].map((item) => ({ ...item, id: decode(item.id) }));
+  }
+  return ready;
+}
+
+function plain(credential) {
+  const given = credential.response;
+  const response = { clientDataJSON: encode(given.clientDataJSON) };
+  for (const name of ["attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    if (given[name]) response[name] = encode(given[name]);
+  }
+  if (given.getTransports) response.transports = given.getTransports();
+  return { id: credential.id, rawId: encode(credential.rawId), type: credential.type, response, clientExtensionResults: {} };
+}
+
+async function passkey(place) {
+  const send = (path, body) => fetch(path, {
+    method: "POST",
+    headers: { "content-type": "application/json", accept: "application/json", "x-csrf-token": place.dataset.csrf },
+    body: JSON.stringify(body || {}),
+  }).then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status)))));
+  const creating = place.dataset.mode === "create";
+  const json = await send(`${place.dataset.passkey}/options`);
+  const asked = options(json.publicKey || json, creating);
+  const credential = creating
+    ? await navigator.credentials.create({ publicKey: asked })
+    : await navigator.credentials.get({ publicKey: asked });
+  const answer = plain(credential);
+  const name = place.querySelector("input[name=name]");
+  const done = await send(place.dataset.passkey, creating ? { credential: answer, name: name ? name.value : "" } : answer);
+  location.assign(done.next);
+}
+
+for (const place of document.querySelectorAll("[data-passkey]")) {
+  if (!window.PublicKeyCredential) continue;
+  place.hidden = false;
+  place.querySelector("button").addEventListener("click", () => {
+    const fail = place.querySelector("[data-fail]");
+    fail.textContent = "";
+    passkey(place).catch(() => { fail.textContent = fail.dataset.fail; });
+  });
+}

@@ -1,0 +1,139 @@
+// The chat stream: posts to our own route, shows the answer as it comes, then the receipt of what it cost.
+
+const form = document.getElementById("play");
+if (form) start(form);
+
+function start(play) {
+  const [said, prompt, stop, fresh, send, receipt] = ["said", "prompt", "stop", "fresh", "send", "receipt"].map((id) => document.getElementById(id));
+  const hint = receipt.innerHTML;
+  const hello = said.innerHTML;
+  let turns = [];
+  let running = null;
+
+  function show(role, by, text) {
+    document.getElementById("hello")?.remove();
+    const turn = document.createElement("div");
+    turn.className = `turn ${role}`;
+    const name = document.createElement("div");
+    name.className = "by";
+    name.textContent = by;
+    const what = document.createElement("div");
+    what.className = "what";
+    what.textContent = text;
+    turn.append(name, what);
+    said.append(turn);
+    said.scrollTop = said.scrollHeight;
+    return turn;
+  }
+
+  function busy(on) {
+    stop.hidden = !on;
+    send.disabled = on;
+    fresh.disabled = on;
+  }
+
+  async function* events(body) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      rest += value;
+      const blocks = rest.split(/\r?\n\r?\n/);
+      rest = blocks.pop();
+      for (const block of blocks) {
+        for (const line of block.split(/\r?\n/)) {
+          if (line.startsWith("data:") && line.slice(5).trim() !== "[DONE]") yield JSON.parse(line.slice(5));
+        }
+      }
+    }
+  }
+
+  async function paid(id) {
+    // A stopped answer is booked by the gateway after us; ask until it is there.
+    for (let wait = 150; wait < 5000; wait *= 1.6) {
+      const answer = await fetch(`/receipts/${id}`, { headers: { "hx-request": "true", accept: "text/html" } });
+      if (answer.ok) {
+        receipt.innerHTML = await answer.text();
+        return;
+      }
+      await new Promise((wake) => setTimeout(wake, wait));
+    }
+  }
+
+  async function ask() {
+    const text = prompt.value.trim();
+    if (!text || running) return;
+    const model = document.getElementById("model").value;
+    const system = document.getElementById("system").value.trim();
+    turns.push({ role: "user", content: text });
+    show("user", play.dataset.you, text);
+    prompt.value = "";
+    const turn = show("busy", model, "");
+    const what = turn.querySelector(".what");
+    running = new AbortController();
+    busy(true);
+    let id = "";
+    try {
+      const answer = await fetch(play.dataset.chat, {
+        method: "POST",
+        signal: running.signal,
+        headers: { "content-type": "application/json", accept: "text/event-stream", "x-csrf-token": play.dataset.csrf },
+        body: JSON.stringify({
+          model,
+          messages: system ? [{ role: "system", content: system }, ...turns] : turns,
+          max_tokens: Number(document.getElementById("max").value) || Number(play.dataset.tokens),
+          temperature: Number(document.getElementById("temperature").value),
+        }),
+      });
+      id = answer.headers.get("x-shanhe-receipt") || "";
+      if (!answer.ok) {
+        const problem = await answer.json().catch(() => null);
+        throw new Error(problem?.error?.message || play.dataset.failed);
+      }
+      for await (const event of events(answer.body)) {
+        if (event.error) throw new Error(event.error.message || play.dataset.failed);
+        const delta = event.choices?.[0]?.delta;
+        if (delta?.content) {
+          const follow = said.scrollHeight - said.scrollTop - said.clientHeight < 40;
+          what.textContent += delta.content;
+          if (follow) said.scrollTop = said.scrollHeight;
+        }
+      }
+      turns.push({ role: "assistant", content: what.textContent });
+    } catch (error) {
+      if (error.name === "AbortError") {
+        turns.push({ role: "assistant", content: what.textContent });
+        what.textContent += ` ${play.dataset.stopped}`;
+      } else {
+        turns.pop();
+        turn.classList.add("failed");
+        what.textContent = error.message || play.dataset.failed;
+      }
+    } finally {
+      turn.classList.remove("busy");
+      running = null;
+      busy(false);
+      prompt.focus();
+    }
+    if (id) paid(id);
+  }
+
+  play.addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask();
+  });
+  prompt.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      ask();
+    }
+  });
+  stop.addEventListener("click", () => running?.abort());
+  fresh.addEventListener("click", () => {
+    turns = [];
+    said.innerHTML = hello;
+    receipt.innerHTML = hint;
+    prompt.focus();
+  });
+}
