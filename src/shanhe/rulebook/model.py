@@ -41,7 +41,7 @@ class DatedValue:
     tuple of `Band`.
     """
 
-    since: date
+    start: date
     announced: date
     value: Any
     origin: Literal["given", "assumed"]
@@ -60,7 +60,7 @@ class Parameter:
     unit: str
     edge_unit: str
     closed: Literal["left", "right"]
-    versions: tuple[DatedValue, ...]
+    values: tuple[DatedValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    since: date
+    start: date
     announced: date
     steps: tuple[Step, ...]
     outputs: tuple[Output, ...]
@@ -137,7 +137,16 @@ class Rule:
     formulas: tuple[Formula, ...]
     examples: tuple[Example, ...]
     note: Text | None = None
+    part_of: str = ""
     content_hash: str = ""
+
+    @property
+    def title_zh(self) -> str:
+        return self.title.zh
+
+    @property
+    def title_en(self) -> str:
+        return self.title.en
 
     def parameter(self, name: str) -> Parameter | None:
         return next((parameter for parameter in self.parameters if parameter.name == name), None)

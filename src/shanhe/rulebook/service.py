@@ -1,0 +1,165 @@
+"""The rulebook in memory: resolves, compiles and evaluates; each compiled version is kept by its content."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from shanhe.rulebook.compiled import ScalarFunction, compile_exact, compile_scalar
+from shanhe.rulebook.errors import ParameterNotFound, RuleNotFound
+from shanhe.rulebook.facts import json_schema, validated
+from shanhe.rulebook.loader import amend, load_rules
+from shanhe.rulebook.model import Band, CheckReport, DatedValue, Decision, Rule, RuleAmendment
+from shanhe.rulebook.program import Program, build_program
+from shanhe.rulebook.resolve import InForce, known_day, parameter_in_force, resolve
+from shanhe.rulebook.trace import Explainer
+from shanhe.rulebook.vector import VectorKernel
+
+VERSIONS_KEPT = 512
+RESOLUTIONS_KEPT = 4_096
+
+Made = TypeVar("Made")
+Known = datetime | date | None
+
+
+class Rulebook:
+    """Every rule of the city. Immutable: `amended` gives a new one, so that a reader never sees half a change."""
+
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        self._rules = dict(rules)
+        self._short = {key.split("_", 1)[0]: key for key, rule in self._rules.items() if not rule.part_of}
+        self._resolved: OrderedDict[tuple[str, date, date | None], InForce] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    @classmethod
+    def load(cls, extra: Sequence[RuleAmendment] = ()) -> Rulebook:
+        """The packaged rules with amendments layered on; RuleFileInvalid or FormulaInvalid if anything is wrong.
+
+        Every version of every formula is typed here, so that nothing in force later can fail to compile.
+        """
+        rulebook = cls(load_rules(extra))
+        for rule in rulebook._rules.values():
+            for formula in rule.formulas:
+                on = max([formula.start, *(min(v.start for v in p.values) for p in rule.parameters)])
+                rulebook.program(rule.id, on)
+        return rulebook
+
+    def amended(self, extra: Sequence[RuleAmendment]) -> Rulebook:
+        """A rulebook with more amendments on top of this one."""
+        return Rulebook(amend(self._rules, extra))
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def ids(self) -> list[str]:
+        """All rule ids in natural order (P6 before P10)."""
+        return sorted(self._rules, key=_natural)
+
+    def rule(self, rule_id: str) -> Rule:
+        """By full id or its short form (`P1`); a rule that is part of another has no short form."""
+        found = self._rules.get(rule_id) or self._rules.get(self._short.get(rule_id, ""))
+        if found is None:
+            raise RuleNotFound(str(rule_id)[:80])
+        return found
+
+    def schema(self, rule_id: str, on: date | None = None) -> dict[str, Any]:
+        """JSON Schema of the facts. Facts are not dated; `on` checks that the rule is in force that day."""
+        rule = self.rule(rule_id)
+        if on is not None:
+            self.in_force(rule_id, on)
+        return json_schema(rule)
+
+    def parameter(self, rule_id: str, name: str, on: date, known: Known = None) -> Any:
+        """A parameter's value in raw units: int (or Fraction), bool, date, list, nested dict, or a list of bands."""
+        return _public(self.dated_parameter(rule_id, name, on, known).value)
+
+    def dated_parameter(self, rule_id: str, name: str, on: date, known: Known = None) -> DatedValue:
+        """The same with its dates, origin, reason and article."""
+        rule = self.rule(rule_id)
+        parameter = rule.parameter(name)
+        if parameter is None:
+            raise ParameterNotFound(rule.id, name, [p.name for p in rule.parameters])
+        return parameter_in_force(rule, parameter, on, known_day(known))
+
+    def in_force(self, rule_id: str, on: date, known: Known = None) -> InForce:
+        """What of the rule holds on `on` as announced by `known`; RuleNotInForce where nothing does."""
+        rule = self.rule(rule_id)
+        key = (rule.id, on, known_day(known))
+        found = self._resolved.get(key)
+        if found is None:
+            found = resolve(rule, on, key[2])
+            self._resolved[key] = found
+            if len(self._resolved) > RESOLUTIONS_KEPT:
+                self._resolved.popitem(last=False)
+        return found
+
+    def version(self, rule_id: str, on: date, known: Known = None) -> str:
+        """Content hash of what of the rule is in force: formula, facts and parameter values."""
+        return self.in_force(rule_id, on, known).version
+
+    # -- computing -----------------------------------------------------------------------------------------------
+
+    def program(self, rule_id: str, on: date, known: Known = None) -> Program:
+        """The typed trees in force."""
+        return self._keep("program", self.in_force(rule_id, on, known), build_program)
+
+    def compiled(self, rule_id: str, on: date, known: Known = None) -> ScalarFunction:
+        """`f(**facts) -> {output: value}` without validation or trace, for hot paths."""
+        return self._by_program("compiled", rule_id, on, known, compile_scalar)
+
+    def exact(self, rule_id: str, on: date, known: Known = None) -> ScalarFunction:
+        """`f(**facts) -> {output: Fraction}` before rounding, for shares whose integers a split decides."""
+        return self._by_program("exact", rule_id, on, known, compile_exact)
+
+    def vector(self, rule_id: str, on: date, known: Known = None) -> VectorKernel:
+        """`kernel(columns) -> columns` for millions of rows."""
+        return self._keep("vector", self.in_force(rule_id, on, known), VectorKernel)
+
+    def evaluate(
+        self, rule_id: str, facts: Mapping[str, Any], *, on: date, known: Known = None
+    ) -> Decision:
+        """Decide with a trace. RuleFactsInvalid names every bad fact; RuleNotInForce when there is no version."""
+        version = self.in_force(rule_id, on, known)
+        clean = validated(version.rule, facts)
+        explainer = self._keep("explain", version, lambda v: Explainer(self._keep("program", v, build_program)))
+        decision: Decision = explainer.decide(clean, on, known)
+        return decision
+
+    def check(self, rule_id: str | None = None, *, today: date | None = None) -> CheckReport:
+        """Run every example and every proof (of one rule, or of all)."""
+        from shanhe.rulebook.check import check_rules  # the checker drives this class
+
+        return check_rules(self, [self.rule(rule_id).id] if rule_id else self.ids(), today)
+
+    def _by_program(
+        self, kind: str, rule_id: str, on: date, known: Known, make: Callable[[Program], Made]
+    ) -> Made:
+        version = self.in_force(rule_id, on, known)
+        return self._keep(kind, version, lambda v: make(self._keep("program", v, build_program)))
+
+    def _keep(self, kind: str, version: InForce, make: Callable[[InForce], Made]) -> Made:
+        key = (kind, version.version)
+        if key not in self._made:
+            self._made[key] = make(version)
+            if len(self._made) > VERSIONS_KEPT:
+                self._made.popitem(last=False)
+        made: Made = self._made[key]
+        return made
+
+
+def _natural(rule_id: str) -> tuple[str, int, str]:
+    head = rule_id.split("_", 1)[0]
+    return head[0], int(head[1:]), rule_id
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [
+            {"from": item.lower, "to": item.upper, "value": item.value} if isinstance(item, Band) else item
+            for item in value
+        ]
+    if isinstance(value, dict):
+        return {key: _public(entry) for key, entry in value.items()}
+    return value
