@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,31 +11,42 @@ from shanhe.credits import windows
 from shanhe.credits.model import Payer, Priced
 from shanhe.kernel.clock import city_date
 from shanhe.kernel.money import MICRO
-from shanhe.rulebook.api import Rulebook
+from shanhe.rulebook.api import Decision, Rulebook
 
 DISCOUNT = "P1"
 EXPIRY = "C11"
 LOCK = "C6"
-NO_CATEGORY = "none"
+NO_CATEGORY = "other"
+NEVER = date.max
+CATEGORIES: Mapping[str, str] = {
+    "local_company": "local_company",
+    "local_data_company": "data_company",
+    "resident": "citizen",
+    "associated_city_resident": "associated_resident",
+    "local_worker": "local_worker",
+    "nomad": "nomad_id",
+}
+"""Grounds as identity names them → as the purchase rule does."""
 
 
 @dataclass(frozen=True)
 class LotTerms:
-    """When the lots of a purchase expire and unlock. None = never expires; a subsidy lot never unlocks."""
+    """When the lots of a purchase expire and unlock. None = never; a subsidy lot never unlocks."""
 
     purchased_expires_at: datetime | None
     purchased_unlock_at: datetime | None
     subsidy_expires_at: datetime | None
+    subsidy_unlock_at: datetime | None
     rules: dict[str, Any]
 
 
 def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on: date) -> tuple[Priced, int]:
     """Decide what list value `value_fen` costs when `used_fen` of the year's benefit is used; also what is left of it.
 
-    The decision is the rulebook's (P1); an organisation without a category pays list price by the same rule.
+    The decision is the rulebook's (P1); an organisation without a ground pays list price by the same rule.
     """
-    category = payer.categories[0] if payer.categories else NO_CATEGORY
-    facts = {"value_fen": value_fen, "eligible": bool(payer.categories), "benefit_used_fen": used_fen, **payer.facts}
+    category = category_of(payer)
+    facts = {"category": category, "list_value_fen": value_fen, "benefit_used_fen": used_fen}
     decision = rulebook.evaluate(DISCOUNT, facts, on=on)
     outputs = decision.outputs
     priced = Priced(
@@ -49,7 +60,12 @@ def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on
         rule_version=decision.version,
         trace=decision.trace,
     )
-    return priced, max(int(rulebook.parameter(DISCOUNT, "cap_fen", on)) - used_fen, 0)
+    return priced, max(int(rulebook.parameter(DISCOUNT, "yearly_cap_fen", on)) - used_fen, 0)
+
+
+def category_of(payer: Payer) -> str:
+    """The first ground of a payer that the purchase rule knows; one is enough, the rate is the same for all."""
+    return next((CATEGORIES[name] for name in payer.categories if name in CATEGORIES), NO_CATEGORY)
 
 
 def at_list(rulebook: Rulebook, amount_micro: int, *, on: date) -> Priced:
@@ -67,7 +83,7 @@ def at_list(rulebook: Rulebook, amount_micro: int, *, on: date) -> Priced:
 
 def list_price_fen(rulebook: Rulebook, *, on: date) -> int:
     """The price of one credit."""
-    return int(rulebook.parameter(DISCOUNT, "list_price_fen", on))
+    return int(rulebook.parameter(DISCOUNT, "list_price", on))
 
 
 def quantity_micro(rulebook: Rulebook, value_fen: int, *, on: date) -> int:
@@ -76,25 +92,37 @@ def quantity_micro(rulebook: Rulebook, value_fen: int, *, on: date) -> int:
 
 
 def terms(rulebook: Rulebook, paid_at: datetime) -> LotTerms:
-    """Expiry (C11) and lock (C6) of lots issued at an instant, in calendar months of the city.
+    """Expiry (C11) and lock (C6) of lots issued at an instant.
 
-    A lot is good through its last day and tradeable from the day its lock ends, both from midnight to midnight.
+    A lot is good through its day of expiry, and tradeable from the first moment of the day it unlocks.
     """
     on = city_date(paid_at)
-    subsidy_months = int(rulebook.parameter(EXPIRY, "subsidy_months", on))
-    lock_months = int(rulebook.parameter(LOCK, "lock_months", on))
+    decisions = {
+        (rule, provenance): _lot_decision(rulebook, rule, provenance, on)
+        for rule in (EXPIRY, LOCK)
+        for provenance in ("purchased", "subsidy")
+    }
     return LotTerms(
-        purchased_expires_at=None,
-        purchased_unlock_at=windows.midnight(add_months(on, lock_months)),
-        subsidy_expires_at=windows.midnight(add_months(on, subsidy_months) + timedelta(days=1)),
-        rules={EXPIRY: {"subsidy_months": subsidy_months}, LOCK: {"lock_months": lock_months}},
+        purchased_expires_at=_end(decisions[EXPIRY, "purchased"].outputs["expires_on"]),
+        purchased_unlock_at=_start(decisions[LOCK, "purchased"].outputs["unlocks_on"]),
+        subsidy_expires_at=_end(decisions[EXPIRY, "subsidy"].outputs["expires_on"]),
+        subsidy_unlock_at=_start(decisions[LOCK, "subsidy"].outputs["unlocks_on"]),
+        rules={rule: decision.version for (rule, _), decision in decisions.items()},
     )
 
 
-def add_months(on: date, months: int) -> date:
-    """Calendar months later, clamped to the month's last day."""
-    year, month = divmod(on.year * 12 + on.month - 1 + months, 12)
-    return date(year, month + 1, min(on.day, calendar.monthrange(year, month + 1)[1]))
+def _lot_decision(rulebook: Rulebook, rule: str, provenance: str, on: date) -> Decision:
+    facts: dict[str, object] = {"provenance": provenance}
+    facts |= {"issued_on": on} if rule == EXPIRY else {"acquired_on": on, "asked_on": on}
+    return rulebook.evaluate(rule, facts, on=on)
+
+
+def _start(on: date) -> datetime | None:
+    return None if on == NEVER else windows.midnight(on)
+
+
+def _end(on: date) -> datetime | None:
+    return None if on == NEVER else windows.midnight(on + timedelta(days=1))
 
 
 def _half_even(numerator: int, denominator: int) -> int:
