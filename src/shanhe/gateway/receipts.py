@@ -145,7 +145,7 @@ class Receipts:
 
     def _rule(self, name: str, version: str) -> ReceiptRule:
         rule = self._rulebook.rule(name)
-        return ReceiptRule(name, version, rule.title_zh, rule.title_en, rule.article)
+        return ReceiptRule(name, version, rule.title.zh, rule.title.en, rule.article)
 
     def _trace(self, posting: PostingView, seen: Evidence) -> dict[str, Any] | None:
         """The charge worked out again by the rule as it was known then; None when the rule can't be read any more."""
