@@ -9,7 +9,6 @@ import socket
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import asyncpg
 
@@ -134,7 +133,9 @@ async def _database(settings: Settings, *, running: bool) -> list[Finding]:
 def _model(settings: Settings) -> Finding:
     if not settings.with_model:
         return Finding("model", True, "local models are off")
-    folder = settings.data / "models"
-    files: list[Path] = list(folder.rglob("*.gguf")) if folder.exists() else []
+    from shanhe.compute.api import default_cache
+
+    folders = (settings.data / "models", default_cache())
+    files = [path for folder in folders if folder.exists() for path in folder.rglob("*.gguf")]
     found = ", ".join(f"{path.name} ({path.stat().st_size / 1024**2:.0f} MiB)" for path in files)
     return Finding("model", True, found or "not fetched yet (the first start does it, or `shanhe models pull`)")

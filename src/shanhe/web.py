@@ -1,4 +1,4 @@
-"""HTTP of the city: one ASGI application. `/v1` goes to the gateway's own, everything else to FastAPI and the console."""
+"""HTTP of the city: `/v1` goes to the gateway's own application, everything else to FastAPI and the console."""
 
 from __future__ import annotations
 

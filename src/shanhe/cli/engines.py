@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from shanhe.compute.api import Rates
 
 ACTOR = "cli"
+REFERENCE_COST_RULE = "P11_reference_cost"
+REFERENCE_CHIP = "datacentre_gpu"
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the engine.")]
@@ -28,6 +30,9 @@ def add(
     key_env: Annotated[str, typer.Option(help="NAME of the variable that holds its key (…_KEY or …_TOKEN).")] = "",
     cost_input: Annotated[str, typer.Option(help="What it costs us: credits per million input tokens.")] = "",
     cost_output: Annotated[str, typer.Option(help="What it costs us: credits per million output tokens.")] = "",
+    price_class: Annotated[
+        str, typer.Option("--class", help="tiny, small, medium, large or embedding: what its price is compared with.")
+    ] = "small",
     local: Annotated[bool, typer.Option("--local", help="On our own premises: may see government data.")] = False,
     kind: Annotated[str, typer.Option(help="chat or embedding.")] = "chat",
     context_tokens: Annotated[int, typer.Option(help="Context of its models.")] = 32_768,
@@ -39,9 +44,9 @@ def add(
 
     async def work() -> Any:
         async with city(data) as services:
-            cost = _cost(services, cost_input, cost_output)
+            cost = _cost(services, price_class, cost_input, cost_output)
             new = NewEngine(name, url, _pairs(model), cost, key_env, local=local, kind=Kind(kind),
-                            context_tokens=context_tokens)  # fmt: skip
+                            context_tokens=context_tokens, price_class=price_class)  # fmt: skip
             engine = await services.compute.add_engine(new, actor=ACTOR)
             return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}
 
@@ -49,17 +54,20 @@ def add(
     show(as_json, made, lambda: f"✓ {made['name']}: {', '.join(made['models'])}")
 
 
-def _cost(services: Services, given: str, produced: str) -> Rates:
-    """What is not said is taken to cost what the city's own model does: nothing is sold for free by accident."""
-    from shanhe.compute.api import Rates, card
+def _cost(services: Services, price_class: str, given: str, produced: str) -> Rates:
+    """What is not said is the rulebook's reference cost for the class: nothing is sold for free by accident."""
+    from shanhe.compute.api import BUCKETS, Rates
 
-    own = card(services.settings.model).cost
-    amounts = {"input": own.input, "output": own.output}
+    today = services.clock.today()
+    amounts: dict[str, int] = {}
+    for bucket in BUCKETS:
+        facts = {"chip_class": REFERENCE_CHIP, "model_class": price_class, "bucket": bucket}
+        amounts[bucket] = int(services.rulebook.evaluate(REFERENCE_COST_RULE, facts, on=today).amount)
     if given:
-        amounts["input"] = parse_credits(given)
+        amounts |= dict.fromkeys(("input", "cached_input", "tool"), parse_credits(given))
     if produced:
-        amounts["output"] = parse_credits(produced)
-    return Rates.of(amounts)
+        amounts |= dict.fromkeys(("output", "reasoning"), parse_credits(produced))
+    return Rates(**amounts)
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
