@@ -178,9 +178,11 @@ class AutoTopUps:
         if mandate.state is not MandateState.ACTIVE:
             return False
         wallet = await self._purchases.wallet(rule.org_id)
-        if wallet.balance_micro - wallet.held_micro >= rule.threshold_micro:
+        if wallet.balance_micro >= rule.threshold_micro:
             return False
         payer = await self._purchases.payer(rule.org_id)
+        if payer.frozen:
+            return False
         async with self._db.transaction() as conn:
             held = await rule_store.auto(conn, rule.org_id, lock=True)
             if held is None or held.epoch != rule.epoch or not held.enabled or held.purchase_id is not None:

@@ -14,7 +14,7 @@ import msgspec
 
 from shanhe.credits.model import LotView, Purchase, Source, Wallet
 from shanhe.credits.policy import LotTerms
-from shanhe.ledger.api import Asset, Ledger, NewLot, Posting, Provenance, Transfer
+from shanhe.ledger.api import Asset, Ledger, Lot, NewLot, Posting, Provenance, Transfer, UnknownPosting
 
 KIND_PURCHASE = "purchase"
 KIND_TOP_UP = "top_up"
@@ -44,6 +44,7 @@ async def post(ledger: Ledger, purchase: Purchase, terms: LotTerms, *, paid_at: 
                 amount=priced.purchased_micro,
                 expires_at=terms.purchased_expires_at,
                 unlock_at=terms.purchased_unlock_at,
+                unit_cost_fen=priced.list_price_fen,
             )
         )
     if priced.subsidy_micro:
@@ -54,7 +55,8 @@ async def post(ledger: Ledger, purchase: Purchase, terms: LotTerms, *, paid_at: 
                 provenance=Provenance.SUBSIDY,
                 amount=priced.subsidy_micro,
                 expires_at=terms.subsidy_expires_at,
-                unlock_at=None,
+                unlock_at=terms.subsidy_unlock_at,
+                unit_cost_fen=0,
             )
         )
     await ledger.post(
@@ -120,10 +122,40 @@ async def wallet(ledger: Ledger, org_id: UUID) -> Wallet:
         balance_micro=balance.balance,
         available_micro=balance.available,
         held_micro=balance.held,
-        by_provenance=dict(balance.by_provenance),
+        by_provenance={str(key): amount for key, amount in balance.by_provenance.items()},
         lots=[_lot(lot) for lot in await ledger.lots(account.id)],
     )
 
 
-def _lot(lot: Any) -> LotView:
-    return LotView(lot.id, lot.provenance, lot.issued, lot.remaining, lot.held, lot.expires_at, lot.unlock_at)
+def _lot(lot: Lot) -> LotView:
+    tradeable_at = None if lot.provenance is Provenance.SUBSIDY else lot.unlock_at
+    return LotView(
+        lot.id, lot.provenance, lot.issued, lot.remaining, lot.held, lot.issued_at, lot.expires_at, tradeable_at
+    )
+
+
+async def is_posted(ledger: Ledger, purchase: Purchase) -> bool:
+    """Whether the ledger has the purchase's posting."""
+    try:
+        await ledger.posting(purchase.posting_id)
+    except UnknownPosting:
+        return False
+    return True
+
+
+async def posted(ledger: Ledger, purchase: Purchase) -> dict[str, Any] | None:
+    """The purchase's posting as plain data, None before it is booked."""
+    try:
+        view = await ledger.posting(purchase.posting_id)
+    except UnknownPosting:
+        return None
+    return {
+        "id": view.id,
+        "kind": view.kind,
+        "at": view.at,
+        "memo": view.memo,
+        "transfers": [
+            {"id": leg.id, "debit": leg.debit, "credit": leg.credit, "amount": leg.amount} for leg in view.transfers
+        ],
+        "lots": [{"lot": delta.lot, "amount_micro": delta.amount} for delta in view.lots],
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -36,13 +36,13 @@ class Payer:
     """What the purchase rule must know of an organisation.
 
     `beneficiary` is whoever shares one yearly cap (a person, or the group of a household or of commonly owned
-    organisations, R0); `categories` are the P1 grounds it fulfils today.
+    organisations, R0); `categories` are the verified grounds it has today, as identity names them.
     """
 
     org_id: UUID
     beneficiary: UUID
     categories: tuple[str, ...] = ()
-    facts: Mapping[str, object] = field(default_factory=dict)
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,14 @@ class LotView:
     issued_micro: int
     remaining_micro: int
     held_micro: int
+    issued_at: datetime
     expires_at: datetime | None
     tradeable_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Wallet:
-    """An organisation's credits, with the lots in the order they burn where the ledger gives it."""
+    """An organisation's credits and lots. `held_micro` includes what gateway workers have leased for running calls."""
 
     org_id: UUID
     account_id: UUID

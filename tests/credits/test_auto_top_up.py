@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shanhe.credits.api import NoAutoTopUp, Source
+from shanhe.kernel.errors import Invalid
+from shanhe.payments.api import ProviderUnavailable
+
+
+async def rule(city, threshold_micro=10_000_000, value_fen=2_000, cap_fen=10_000, sign=True):
+    made = await city.credits.auto.save(
+        city.org, threshold_micro=threshold_micro, value_fen=value_fen, monthly_cap_fen=cap_fen, actor="person:t"
+    )
+    if sign:
+        await city.sandbox.sign_mandate(made.mandate_url.rsplit("/", 1)[-1])
+        await city.deliver()
+    return await city.credits.auto.get(city.org)
+
+
+async def bought(city):
+    return [purchase for purchase in await city.credits.purchases(city.org) if purchase.source is Source.AUTO]
+
+
+class TestAutoTopUp:
+    async def test_buys_when_the_balance_is_below_the_threshold(self, city):
+        await rule(city)
+        await city.tick()
+        await city.deliver()
+        assert await city.balance() == 20_000_000
+        (purchase,) = await bought(city)
+        assert purchase.priced.paid_fen == 1_400  # the resident discount applies to it as to any purchase
+
+    async def test_does_nothing_at_or_above_the_threshold(self, city):
+        await city.credits.top_up(city.org, 10_000_000, "r", "op")
+        await rule(city)
+        await city.tick()
+        assert await bought(city) == []
+
+    async def test_buys_once_for_a_dip_however_many_workers_look(self, city):
+        await rule(city)
+        city.clock.advance(seconds=10)
+        await asyncio.gather(*(city.credits.auto.low_balance(city.org) for _ in range(10)))
+        assert len(await bought(city)) == 1
+        for _ in range(3):
+            await city.tick()
+        assert len(await bought(city)) == 1
+        assert await city.balance() == 20_000_000
+
+    async def test_does_not_believe_a_balance_read_before_the_last_top_up(self, city, monkeypatch):
+        old = await rule(city)
+        stale = await city.credits.wallet(city.org)
+        assert await city.credits.auto.check(old)
+        await city.deliver()
+        assert await city.balance() == 20_000_000
+
+        async def remembered(org_id):
+            return stale
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.credits, "wallet", remembered)
+            assert not await city.credits.auto.check(old)
+        assert len(await bought(city)) == 1
+
+    async def test_buys_again_for_a_later_dip(self, city):
+        await rule(city)
+        await city.tick()
+        await city.tick()
+        await city.spend(15_000_000)
+        await city.tick()
+        await city.deliver()
+        assert len(await bought(city)) == 2
+        assert await city.balance() == 25_000_000
+
+    async def test_stops_at_the_monthly_cap_and_says_so_once(self, city):
+        await rule(city, cap_fen=3_999)
+        await city.tick()
+        await city.tick()
+        await city.spend(20_000_000)
+        for _ in range(3):
+            await city.tick()
+        # 1,400 paid + 2,000 fits 3,999 once more, a third does not
+        await city.spend(20_000_000)
+        for _ in range(3):
+            await city.tick()
+        assert len(await bought(city)) == 2
+        assert await city.notices("auto_top_up_capped") == 1
+
+    async def test_goes_on_in_the_next_month(self, city):
+        await rule(city, cap_fen=2_000)
+        await city.tick()
+        await city.tick()
+        await city.spend(20_000_000)
+        await city.tick()
+        assert len(await bought(city)) == 1
+        city.clock.advance(days=8)  # into December
+        await city.tick()
+        await city.deliver()
+        assert len(await bought(city)) == 2
+
+    async def test_needs_a_signed_mandate(self, city):
+        made = await rule(city, sign=False)
+        assert made.mandate_state == "pending"
+        await city.tick()
+        assert await bought(city) == []
+
+    async def test_switched_off_buys_nothing(self, city):
+        await rule(city)
+        await city.credits.auto.disable(city.org)
+        await city.tick()
+        assert await bought(city) == []
+
+    async def test_waits_after_a_failure_and_stops_after_three(self, city):
+        made = await rule(city)
+        await city.db.execute("UPDATE payments.sandbox_mandate SET state = 'revoked'")  # the bank withdrew it
+        for _ in range(200):
+            city.clock.advance(minutes=5)
+            await city.tick()
+        assert len(await bought(city)) == 3
+        assert await city.balance() == 0
+        assert not (await city.credits.auto.get(city.org)).enabled
+        assert await city.notices("auto_top_up_failed") == 3
+        assert made.enabled
+
+    async def test_continues_after_a_crash_between_decision_and_charge(self, city, monkeypatch):
+        await rule(city)
+
+        async def away(request):
+            raise ProviderUnavailable("sandbox")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.payments, "create", away)
+            await city.tick()
+        assert len(await bought(city)) == 1
+        assert await city.balance() == 0
+        await city.tick()
+        await city.deliver()
+        assert len(await bought(city)) == 1
+        assert await city.balance() == 20_000_000
+
+    async def test_refuses_an_amount_that_would_not_lift_the_balance(self, city):
+        with pytest.raises(Invalid):
+            await rule(city, threshold_micro=20_000_001, value_fen=2_000)
+        with pytest.raises(Invalid):
+            await rule(city, cap_fen=1_999)
+
+    async def test_asks_for_a_new_mandate_when_the_amount_changes(self, city):
+        first = await rule(city)
+        second = await rule(city, value_fen=3_000)
+        assert first.mandate_id != second.mandate_id
+        assert (await city.payments.mandate(first.mandate_id)).state == "revoked"
+
+    async def test_absent_is_said(self, city):
+        with pytest.raises(NoAutoTopUp):
+            await city.credits.auto.get(city.org)
