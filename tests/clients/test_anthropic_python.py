@@ -85,7 +85,7 @@ class TestErrors:
         assert body["error"]["type"] == "billing_error"
 
     def test_too_many_requests_is_a_rate_limit_error(self, stage: Stage) -> None:
-        hasty = stage.tenant("Hasty Anthropic", options=("--rpm", "2"))
+        hasty = stage.tenant("Hasty Anthropic", rpm=2)
         client = Anthropic(base_url=stage.url, api_key=hasty.token, max_retries=0)
         with pytest.raises(anthropic.RateLimitError) as caught:
             for _ in range(5):

@@ -132,7 +132,7 @@ class TestErrors:
         assert caught.value.code == "insufficient_quota"
 
     def test_too_many_requests_is_a_rate_limit_error(self, stage: Stage) -> None:
-        hasty = stage.tenant("Hasty", options=("--rpm", "2"))
+        hasty = stage.tenant("Hasty", rpm=2)
         client = OpenAI(base_url=f"{stage.url}/v1", api_key=hasty.token, max_retries=0)
         with pytest.raises(openai.RateLimitError) as caught:
             for _ in range(5):  # two minutes at most take part, so the fifth call is always one too many

@@ -114,7 +114,7 @@ class TestKey:
         tenant = stage.tenant("Revoked")
         with stage.client(tenant) as client:
             assert client.post(CHAT, json=chat()).status_code == 200
-            stage.city.command("keys", "revoke", tenant.key_id)
+            stage.city.command("keys", "revoke", str(tenant.key_id))
             time.sleep(1.0)
             assert_openai_error(client.post(CHAT, json=chat()), 401)
 

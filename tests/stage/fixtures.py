@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 import httpx
 import pytest
+from shanhe.identity.api import NewKey, NewOrganisation, OrgKind
 
 from shanhe.bench.city import City, launch
 from shanhe.bench.processes import Child, free_port, running, spawn
+from shanhe.cli.common import database, settings_for
+from shanhe.compute.api import NewEngine, card
+from shanhe.kernel.money import parse_credits
 
 UPSTREAM = Path(__file__).parent / "upstream.py"
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+ACTOR = "tests"
+CONTEXT_TOKENS = 32_768
+T = TypeVar("T")
 ENGINE_KEY = "STAGE_ENGINE_KEY"
 MODELS = (
     "good", "exact", "slow", "too-long", "busy", "broken", "hangup", "garbage", "stall", "silent", "negative", "liar",
@@ -31,8 +43,8 @@ UP_WITHIN_S = 20.0
 class Tenant:
     """An organisation with credits and one key."""
 
-    org_id: str
-    key_id: str
+    org_id: UUID
+    key_id: UUID
     token: str
 
 
@@ -47,17 +59,39 @@ class Stage:
     def url(self) -> str:
         return self.city.url
 
-    def tenant(self, name: str, credits: str = "100", options: Sequence[str] = ()) -> Tenant:
-        """An organisation of its own, so that no test sees another's balance."""
-        org = str(self.city.command("orgs", "create", name)["id"])
-        if credits != "0":
-            self.city.command("credits", "top-up", org, credits)
-        key = self.city.command("keys", "create", "--org", org, *options)
-        return Tenant(org, str(key["id"]), str(key["token"]))
+    def tenant(self, name: str, credits: str = "100", **key: Any) -> Tenant:
+        """An organisation of its own, so that no test sees another's balance; `key` are fields of `NewKey`."""
+
+        async def work(services: Services) -> Tenant:
+            org = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, name), by=ACTOR)
+            amount_micro = parse_credits(credits)
+            if amount_micro:
+                await services.credits.top_up(org.id, amount_micro, "for tests", ACTOR, method="cash_desk")
+            made, token = await services.identity.keys.create(org.id, NewKey(name, **key), by=ACTOR)
+            return Tenant(org.id, made.id, token)
+
+        return self.run(work)
+
+    def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
+        """Do something in the city's own services, beside the running server, as its commands do."""
+        from shanhe.app import open_services
+
+        async def opened() -> T:
+            async with (
+                database(settings_for(self.city.data)) as settings,
+                open_services(settings, "cli") as services,
+            ):
+                return await work(services)
+
+        return asyncio.run(opened())
 
     def balance_micro(self, tenant: Tenant) -> int:
         """What the ledger says the organisation has."""
-        return int(self.city.command("credits", "balance", tenant.org_id)["balance_micro"])
+
+        async def work(services: Services) -> int:
+            return (await services.credits.wallet(tenant.org_id)).balance_micro
+
+        return self.run(work)
 
     def verify(self) -> dict[str, Any]:
         """`shanhe ledger verify`; fails the caller when anything is off."""
@@ -100,14 +134,18 @@ def start_upstream(folder: Path) -> tuple[Child, int]:
     raise AssertionError(f"the scripted engine did not start:\n{child.tail()}")
 
 
-def furnish(city: City, upstream_port: int) -> Stage:
+def furnish(stage: Stage) -> Stage:
     """Register the scripted engine once for each model, so that one model's circuit never opens another's."""
-    for model in MODELS:
-        city.command(
-            "engines", "add", f"stage-{model}", "--url", f"http://127.0.0.1:{upstream_port}/v1",
-            "--key-env", ENGINE_KEY, "--model", f"{model}={model}",
-        )  # fmt: skip
-    return Stage(city, upstream_port)
+
+    async def work(services: Services) -> None:
+        own = card(services.settings.model).cost
+        url = f"http://127.0.0.1:{stage.upstream_port}/v1"
+        for model in MODELS:
+            engine = NewEngine(f"stage-{model}", url, {model: model}, own, ENGINE_KEY, context_tokens=CONTEXT_TOKENS)
+            await services.compute.add_engine(engine, actor=ACTOR)
+
+    stage.run(work)
+    return stage
 
 
 @contextlib.contextmanager
@@ -122,7 +160,7 @@ def open_stage(*, workers: int = 1, environment: dict[str, str] | None = None) -
             city = launch(folder / "city", workers=workers, environment=settings)
             children.append(city.child)
             city.wait_until_ready()
-            yield furnish(city, port)
+            yield furnish(Stage(city, port))
         finally:
             for child in reversed(children):
                 child.stop()

@@ -1,0 +1,48 @@
+"""The pages keep up with the program: links lead somewhere, endpoints and commands are described."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from shanhe.cli import app
+from shanhe.gateway import asgi
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+    def test_lead_to_files(self, page: Path) -> None:
+        text = page.read_text(encoding="utf-8")
+        missing = [target for target in LINK.findall(text) if not (page.parent / target).exists()]
+        assert missing == []
+
+    def test_of_the_site_cover_every_page(self) -> None:
+        nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+        named = set(re.findall(r"[\w/.-]+\.md", yaml.safe_dump(nav)))
+        there = {str(page.relative_to(ROOT / "docs")) for page in PAGES if (ROOT / "docs") in page.parents}
+        assert there == named
+
+
+class TestCommands:
+    def test_are_all_on_the_command_line_page(self) -> None:
+        page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+        names = list(getattr(get_command(app), "commands", {}))
+        assert names
+        assert [name for name in names if f"`shanhe {name}" not in page] == []
+
+
+class TestEndpoints:
+    def test_are_all_on_the_api_pages(self) -> None:
+        paths = set(re.findall(r'"(/v1/[a-z/_]+[a-z])"', Path(asgi.__file__).read_text(encoding="utf-8")))
+        assert len(paths) >= 7
+        for name in ("api.md", "zh/api.md"):
+            page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+            assert [path for path in paths if f"{path}`" not in page] == []
