@@ -16,18 +16,15 @@ from uuid import UUID
 
 import httpx
 import pytest
-from shanhe.identity.api import NewKey, NewOrganisation, OrgKind
 
 from shanhe.bench.city import City, launch
 from shanhe.bench.processes import Child, free_port, running, spawn
-from shanhe.cli.common import database, settings_for
-from shanhe.compute.api import NewEngine, card
 from shanhe.kernel.money import parse_credits
 
-UPSTREAM = Path(__file__).parent / "upstream.py"
 if TYPE_CHECKING:
     from shanhe.app import Services
 
+UPSTREAM = Path(__file__).parent / "upstream.py"
 ACTOR = "tests"
 CONTEXT_TOKENS = 32_768
 T = TypeVar("T")
@@ -61,6 +58,7 @@ class Stage:
 
     def tenant(self, name: str, credits: str = "100", **key: Any) -> Tenant:
         """An organisation of its own, so that no test sees another's balance; `key` are fields of `NewKey`."""
+        from shanhe.identity.api import NewKey, NewOrganisation, OrgKind
 
         async def work(services: Services) -> Tenant:
             org = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, name), by=ACTOR)
@@ -75,6 +73,7 @@ class Stage:
     def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
         """Do something in the city's own services, beside the running server, as its commands do."""
         from shanhe.app import open_services
+        from shanhe.cli.common import database, settings_for
 
         async def opened() -> T:
             async with (
@@ -136,6 +135,7 @@ def start_upstream(folder: Path) -> tuple[Child, int]:
 
 def furnish(stage: Stage) -> Stage:
     """Register the scripted engine once for each model, so that one model's circuit never opens another's."""
+    from shanhe.compute.api import NewEngine, card
 
     async def work(services: Services) -> None:
         own = card(services.settings.model).cost
