@@ -1,0 +1,183 @@
+"""What identity refuses, with what to do next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorized
+
+
+class InvalidKey(Unauthorized):
+    """No such API key, or no key at all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "invalid_api_key",
+            "The API key is not one of this city's.",
+            message_zh="API 密钥无效。",
+            hint="Copy the whole key (sk-sh-…), or make a new one on the keys page.",
+            hint_zh="请复制完整的密钥（sk-sh-…），或在密钥页面新建。",
+        )
+
+
+class KeyRevoked(Unauthorized):
+    def __init__(self) -> None:
+        super().__init__(
+            "api_key_revoked",
+            "This API key was revoked.",
+            message_zh="该 API 密钥已被吊销。",
+            hint="Use another key of your organisation, or make a new one.",
+            hint_zh="请使用其他密钥或新建密钥。",
+        )
+
+
+class KeyExpired(Unauthorized):
+    def __init__(self, at: datetime | None = None) -> None:
+        super().__init__(
+            "api_key_expired",
+            "This API key has expired.",
+            message_zh="该 API 密钥已过期。",
+            hint="Make a new key, or rotate keys before they expire.",
+            hint_zh="请新建密钥，或在到期前轮换。",
+            details={"expired_at": at.isoformat()} if at else None,
+        )
+
+
+class OrgFrozen(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "organisation_frozen",
+            "The organisation of this key is frozen; its keys cannot spend.",
+            message_zh="该密钥所属机构已被冻结，密钥不能消费。",
+            hint="Ask the city's operator why and how to lift it.",
+            hint_zh="请联系运营方了解原因与解冻方式。",
+        )
+
+
+class SignInFailed(Unauthorized):
+    """One answer for every wrong login, password, code or passkey, so that it tells nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "sign_in_failed",
+            "Login, password or code is wrong.",
+            message_zh="登录名、密码或验证码不正确。",
+            hint="Check for typing errors; after several failures the account waits before the next try.",
+            hint_zh="请检查输入；多次失败后需等待一段时间。",
+        )
+
+
+class SignInLocked(TooMany):
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            "sign_in_locked",
+            f"Too many failed attempts; the next one is possible in {retry_after_s} s.",
+            message_zh=f"失败次数过多，请在 {retry_after_s} 秒后重试。",
+            retry_after_s=retry_after_s,
+        )
+
+
+class SessionMissing(Unauthorized):
+    def __init__(self) -> None:
+        super().__init__(
+            "not_signed_in",
+            "This needs a signed-in person or an API key with the right permissions.",
+            message_zh="请先登录，或使用具有相应权限的 API 密钥。",
+            hint="Sign in again; sessions end after some hours without use.",
+            hint_zh="请重新登录；会话闲置数小时后会失效。",
+        )
+
+
+class SecondFactorNeeded(Unauthorized):
+    """The password was right; `stage` says whether to give the second factor or to set one up."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            "second_factor_needed",
+            "Sign-in is not complete: the second factor is missing.",
+            message_zh="登录尚未完成：缺少第二重验证。",
+            details={"stage": stage},
+            hint="Give the code or use the passkey; set one up first when the stage is `enrol`.",
+            hint_zh="请输入验证码或使用通行密钥；若尚未设置，请先设置。",
+        )
+
+
+class CsrfFailed(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "csrf_failed",
+            "The request does not carry this session's token.",
+            message_zh="请求缺少会话令牌。",
+            hint="Reload the page; programs send the token in the x-csrf-token header or use an API key.",
+            hint_zh="请刷新页面；程序可在 x-csrf-token 头中携带令牌，或使用 API 密钥。",
+        )
+
+
+class CrossSite(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "cross_site",
+            "Signing in from another site's page is refused.",
+            message_zh="拒绝来自其他网站的登录请求。",
+        )
+
+
+class PermissionMissing(Forbidden):
+    def __init__(self, permission: str) -> None:
+        super().__init__(
+            "permission_missing",
+            f"This needs the permission `{permission}`.",
+            message_zh=f"需要权限 {permission}。",
+            hint="Ask an owner of your organisation or the city's administrator.",
+            hint_zh="请联系机构负责人或城市管理员。",
+            details={"permission": permission},
+        )
+
+
+class Unknown(NotFound):
+    """Not there, or another tenant's: the two look the same."""
+
+    def __init__(self, what: str, what_zh: str) -> None:
+        super().__init__("not_found", f"There is no such {what}.", message_zh=f"没有这个{what_zh}。")
+
+
+class BadText(Invalid):
+    def __init__(self, field: str, why: str, why_zh: str) -> None:
+        super().__init__("bad_text", f"{field}: {why}.", message_zh=f"{field}：{why_zh}。", details={"field": field})
+
+
+class Taken(Conflict):
+    def __init__(self, what: str, what_zh: str) -> None:
+        super().__init__(
+            "taken", f"This {what} is in use already.", message_zh=f"该{what_zh}已被使用。", details={"field": what}
+        )
+
+
+class LastOfItsKind(Conflict):
+    def __init__(self, what: str, what_zh: str) -> None:
+        super().__init__(
+            "last_one",
+            f"This is the last {what}; name another first.",
+            message_zh=f"这是最后一个{what_zh}，请先指定另一个。",
+        )
+
+
+class TooManyOfThem(Conflict):
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            "too_many", f"There are {limit} {what} already; remove one first.", message_zh=f"数量已达上限 {limit}。"
+        )
+
+
+class OidcFailed(Unauthorized):
+    """The identity provider's answer was refused, or it could not be reached."""
+
+    def __init__(self, why: str, *, status: int = 401) -> None:
+        super().__init__(
+            "oidc_failed",
+            f"Sign-in through the identity provider failed: {why}.",
+            message_zh="通过身份提供方登录失败。",
+            hint="Start again from the sign-in page.",
+            hint_zh="请从登录页重新开始。",
+            status=status,
+        )

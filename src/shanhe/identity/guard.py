@@ -1,0 +1,155 @@
+"""FastAPI dependencies: who acts, and whether it may. The composition root puts `Identity` on `app.state.identity`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+
+from shanhe.identity.errors import CrossSite, CsrfFailed, PermissionMissing, SessionMissing
+from shanhe.identity.model import Actor, Client, Issued, Stage
+from shanhe.identity.service import Identity
+from shanhe.kernel.http import bearer
+
+COOKIE = "shanhe_session"
+SECURE_COOKIE = "__Host-shanhe_session"
+OIDC_COOKIE = "shanhe_oidc"
+OIDC_COOKIE_S = 600
+CSRF_HEADER = "x-csrf-token"
+CSRF_FIELD = "csrf"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+AGENT_MAX = 200
+FORM_FIELDS_MAX = 100
+
+
+def identity_of(request: Request) -> Identity:
+    """The city's identity, from the application's state."""
+    found: Identity = request.app.state.identity
+    return found
+
+
+async def actor(request: Request) -> Actor:
+    """Who acts: a Bearer API key, else the session's cookie with its CSRF token on everything that changes state.
+
+    A key without administration scope has the permission `receipts` only.
+    """
+    identity = identity_of(request)
+    token = bearer(request)
+    if token is not None:
+        return await identity.sessions.key_actor(token)
+    cookie = session_token(request)
+    if cookie is None:
+        raise SessionMissing()
+    found = await identity.sessions.actor(cookie)
+    if request.method in SAFE_METHODS or found.session_id is None:
+        return found
+    if not identity.sessions.csrf_matches(found.session_id, await _csrf_given(request)):
+        raise CsrfFailed()
+    return found
+
+
+async def maybe_actor(request: Request) -> Actor | None:
+    """Like `actor`, None for nobody; for pages that everybody may read."""
+    try:
+        return await actor(request)
+    except SessionMissing:
+        return None
+
+
+def require(permission: str) -> Callable[[Request], Awaitable[Actor]]:
+    """A dependency: the actor, if it has the permission; PermissionMissing (403) otherwise."""
+
+    async def permitted(request: Request) -> Actor:
+        found = await actor(request)
+        if permission not in found.permissions:
+            raise PermissionMissing(permission)
+        return found
+
+    return permitted
+
+
+async def person_actor(request: Request) -> Actor:
+    """The actor, if it is a signed-in person: what concerns one's own account is not for keys."""
+    found = await actor(request)
+    if found.person_id is None:
+        raise SessionMissing()
+    return found
+
+
+async def waiting_token(request: Request) -> str:
+    """The cookie of a session that waits for its second factor, with the session's CSRF token."""
+    identity, cookie = identity_of(request), session_token(request)
+    if cookie is None:
+        raise SessionMissing()
+    row = await identity.sessions.row(cookie)
+    if row["stage"] == Stage.FULL:
+        raise SessionMissing()
+    if not identity.sessions.csrf_matches(row["id"], await _csrf_given(request)):
+        raise CsrfFailed()
+    return cookie
+
+
+async def own_site(request: Request) -> None:
+    """Refuse a cookie-less change of state that another site's page started (sign-in CSRF)."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "")
+    if site in ("cross-site", "same-site"):
+        raise CrossSite()
+    if origin is not None and origin != "null":
+        ours = {urlsplit(identity_of(request).options.url).netloc, request.headers.get("host", "")}
+        if urlsplit(origin).netloc not in ours:
+            raise CrossSite()
+    elif origin == "null":
+        raise CrossSite()
+
+
+def client_of(request: Request) -> Client:
+    """Where a request comes from. The server resolves trusted proxies; here the socket's address is believed."""
+    address = request.client.host if request.client is not None else ""
+    return Client(address, request.headers.get("user-agent", "")[:AGENT_MAX])
+
+
+# -- cookies ---------------------------------------------------------------------------------------------------------
+
+
+def cookie_name(identity: Identity) -> str:
+    """`__Host-` over https, which pins the cookie to this host; browsers refuse that prefix over http."""
+    return SECURE_COOKIE if identity.options.secure else COOKIE
+
+
+def session_token(request: Request) -> str | None:
+    return request.cookies.get(cookie_name(identity_of(request)))
+
+
+def seat(response: Response, identity: Identity, issued: Issued) -> None:
+    """Put a session on an answer: HttpOnly, SameSite=Lax, Secure over https; never cached."""
+    response.set_cookie(
+        cookie_name(identity),
+        issued.token,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=identity.options.secure,
+        expires=issued.expires_at,
+    )
+    response.headers["cache-control"] = "no-store"
+
+
+def unseat(response: Response, identity: Identity) -> None:
+    """Take the session's cookie away."""
+    response.delete_cookie(
+        cookie_name(identity), path="/", httponly=True, samesite="lax", secure=identity.options.secure
+    )
+
+
+async def _csrf_given(request: Request) -> str:
+    header = request.headers.get(CSRF_HEADER)
+    if header is not None:
+        return header
+    if request.headers.get("content-type", "").startswith(FORM_TYPES):
+        form = await request.form(max_fields=FORM_FIELDS_MAX)
+        given = form.get(CSRF_FIELD)
+        return given if isinstance(given, str) else ""
+    return ""

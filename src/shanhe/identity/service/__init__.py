@@ -1,0 +1,131 @@
+"""Decisions of identity, put together in one `Identity`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from shanhe.identity.model import AuditRow, Caller, Client, Issued, Key, LeakReport, NewKey, Options, Organisation
+from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.callers import Callers
+from shanhe.identity.service.factors import Factors
+from shanhe.identity.service.keys import Keys
+from shanhe.identity.service.oidc import Oidc
+from shanhe.identity.service.orgs import Organisations
+from shanhe.identity.service.passkeys import Passkeys
+from shanhe.identity.service.passwords import FORGET_AFTER_S, Attempts, Passwords
+from shanhe.identity.service.people import People
+from shanhe.identity.service.sessions import Sessions
+from shanhe.identity.service.signin import NOWHERE, SignIn
+from shanhe.identity.store import audit, sessions
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.vault import Vault
+
+AUDIT_PAGE_MAX = 500
+OBJECT_MAX = 200
+
+
+class Identity:
+    """Who is who in one city. `people`, `orgs`, `keys`, `sessions`, `signin`, `factors`, `passkeys`, `passwords` and
+    `oidc` (None when no provider is set) are its parts; what everybody needs is on `Identity` itself."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        vault: Vault,
+        options: Options | None = None,
+        *,
+        oidc_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.options = options or Options()
+        ground = Ground(db, clock, vault, self.options)
+        self._ground = ground
+        self._callers = Callers(ground)
+        self.passwords = Passwords(ground)
+        self.attempts = Attempts(ground)
+        self.people = People(ground, self.passwords)
+        self.orgs = Organisations(ground)
+        self.keys = Keys(ground)
+        self.sessions = Sessions(ground)
+        self.factors = Factors(ground)
+        self.passkeys = Passkeys(ground, self.factors)
+        self.signin = SignIn(
+            ground, self.people, self.passwords, self.attempts, self.factors, self.passkeys, self.sessions
+        )
+        self.oidc: Oidc | None = None
+        if self.options.oidc is not None:
+            self.oidc = Oidc(ground, self.options.oidc, self.people, self.orgs, self.signin, transport=oidc_transport)
+
+    async def start(self) -> None:
+        """Listen for changed keys, keep callers fresh, and finish erasures that a crash interrupted."""
+        await self._callers.start()
+        await self.people.finish_erasures()
+
+    async def stop(self) -> None:
+        await self._callers.stop()
+
+    async def purge(self) -> None:
+        """Drop sessions, challenges, flows and attempts that have run out; call it every hour or so."""
+        now = self._ground.now()
+        longest_s = max(FORGET_AFTER_S.values())
+        await sessions.purge(self._ground.db, now, now - timedelta(seconds=longest_s))
+        await self.people.finish_erasures()
+
+    # -- keys on the hot path ----------------------------------------------------------------------------------------
+
+    def caller_cached(self, token: str) -> Caller | None:
+        """Who calls, from memory and without I/O; None when it must be looked up. Never older than a second."""
+        return self._callers.cached(token)
+
+    async def caller(self, token: str) -> Caller:
+        """Who calls; InvalidKey, KeyRevoked, KeyExpired, OrgFrozen, or Unavailable."""
+        return await self._callers.get(token)
+
+    async def report_leak(
+        self, token_or_prefix: str, reporter: str, *, freeze: bool = False, note: str = "", org_id: UUID | None = None
+    ) -> LeakReport | None:
+        """Revoke a leaked key, optionally freeze its organisation, trace, tell; None when no key of ours is meant."""
+        return await self.keys.report_leak(token_or_prefix, reporter, freeze=freeze, note=note, org_id=org_id)
+
+    # -- shortcuts ---------------------------------------------------------------------------------------------------
+
+    async def organisations(self, **wanted: Any) -> list[Organisation]:
+        """`orgs.list`."""
+        return await self.orgs.list(**wanted)
+
+    async def create_key(self, org_id: UUID, new: NewKey, *, by: By) -> tuple[Key, str]:
+        """`keys.create`: the key, and its token for the only time."""
+        return await self.keys.create(org_id, new, by=by)
+
+    async def sign_in(self, login: str, password: str, client: Client = NOWHERE) -> Issued:
+        """`signin.password`."""
+        return await self.signin.password(login, password, client)
+
+    # -- audit -------------------------------------------------------------------------------------------------------
+
+    async def record(
+        self,
+        actor: By,
+        action: str,
+        object_: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        org_id: UUID | None = None,
+    ) -> UUID:
+        """Write down what an operator did. Give ids, never names: audit rows outlive an erasure."""
+        return await audit.add(
+            self._ground.db, ref(actor), action, object_[:OBJECT_MAX], details, self._ground.now(), org_id=org_id
+        )
+
+    async def audit(
+        self, *, object_: str | None = None, org_id: UUID | None = None, before: UUID | None = None, limit: int = 100
+    ) -> list[AuditRow]:
+        """Audit rows, newest first."""
+        wanted = min(max(limit, 1), AUDIT_PAGE_MAX)
+        return await audit.rows(self._ground.db, object_=object_, org_id=org_id, before=before, limit=wanted)

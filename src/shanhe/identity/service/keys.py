@@ -1,0 +1,296 @@
+"""API keys: making, changing, rotating, revoking, and what happens when one leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from shanhe.identity.errors import BadText, PermissionMissing, TooManyOfThem, Unknown
+from shanhe.identity.model import (
+    ALL_PERMISSIONS,
+    Actor,
+    Key,
+    LeakReport,
+    NewKey,
+    Organisation,
+    OrgState,
+    TellLeak,
+    TraceUse,
+)
+from shanhe.identity.names import NAME_MAX, NOTE_MAX, clean
+from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.callers import TOKEN
+from shanhe.identity.store import audit, orgs
+from shanhe.identity.store import keys as store
+from shanhe.kernel.errors import Conflict, Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+
+TOKEN_PREFIX = "sk-sh-"
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+TOKEN_CHARS = 43  # ⌈256 / log2(62)⌉
+SHOWN_CHARS = 6
+KEYS_MAX = 1_000
+MODELS_MAX = 200
+MODEL_NAME_MAX = 200
+GRACE_MAX_S = 30 * 86_400
+BUDGET_MAX_MICRO = 10**15
+RATE_MAX = 10**9
+TRACE_MAX = 200
+TRACE_LIMIT_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+def new_token() -> str:
+    """`sk-sh-` and 256 random bits in base 62."""
+    number = secrets.randbits(256)
+    digits = []
+    for _ in range(TOKEN_CHARS):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return TOKEN_PREFIX + "".join(reversed(digits))
+
+
+class Keys:
+    """Every method that takes `org_id` answers Unknown (404) for keys of another organisation."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._trace: TraceUse | None = None
+        self._tell: TellLeak | None = None
+
+    def on_leak(self, *, trace: TraceUse | None = None, tell: TellLeak | None = None) -> None:
+        """How to find a key's recent use, and whom to tell; the composition root knows both."""
+        self._trace, self._tell = trace, tell
+
+    async def create(self, org_id: UUID, new: NewKey, *, by: By) -> tuple[Key, str]:
+        """A key and its token, which is never shown again. A key may do in administration at most what `by` may."""
+        checked = _checked(new, self._ground.now())
+        self._allowed(checked.permissions, by)
+        token = new_token()
+        async with self._ground.db.transaction() as conn:
+            org = await orgs.get(conn, org_id, lock=True)
+            if org is None:
+                raise Unknown("organisation", "机构")
+            await self._room(conn, org, checked.department_id)
+            key = _key(org_id, checked, token, by, self._ground.now())
+            await store.insert(conn, key, _digest(token))
+            await self._note(
+                conn, by, "key.create", key, {"prefix": key.prefix, "permissions": sorted(key.permissions)}
+            )
+        return key, token
+
+    async def list(self, org_id: UUID, *, before: UUID | None = None, limit: int = 200) -> Sequence[Key]:
+        """Keys of an organisation, newest first."""
+        return await store.of_org(self._ground.db, org_id, before=before, limit=min(max(limit, 1), KEYS_MAX))
+
+    async def get(self, key_id: UUID, org_id: UUID | None = None) -> Key:
+        return _found(await store.get(self._ground.db, key_id, org_id))
+
+    async def edit(self, key_id: UUID, org_id: UUID | None, changes: Mapping[str, Any], *, by: By) -> Key:
+        """Change fields of NewKey; what `changes` doesn't name stays."""
+        unknown = set(changes) - set(NewKey.__dataclass_fields__)
+        if unknown:
+            raise Invalid("unknown_field", f"A key has no {', '.join(sorted(unknown))}.", message_zh="密钥没有该字段。")
+        async with self._ground.db.transaction() as conn:
+            key = _live(_found(await store.get(conn, key_id, org_id, lock=True)))
+            wanted = {name: getattr(key, name) for name in NewKey.__dataclass_fields__} | dict(changes)
+            new = _checked(NewKey(**wanted), self._ground.now() if "expires_at" in changes else None)
+            self._allowed(new.permissions - key.permissions, by)
+            if new.department_id is not None and await orgs.department(conn, key.org_id, new.department_id) is None:
+                raise Unknown("department", "部门")
+            key = replace(key, **{name: getattr(new, name) for name in NewKey.__dataclass_fields__})
+            await store.update(conn, key)
+            await self._note(conn, by, "key.edit", key, {"fields": sorted(changes)})
+        return key
+
+    async def rotate(self, key_id: UUID, org_id: UUID | None, *, grace_s: int = 0, by: By) -> tuple[Key, str]:
+        """A successor with the same scope; the old key still works for `grace_s`. They share budgets and rates."""
+        if not 0 <= grace_s <= GRACE_MAX_S:
+            raise Invalid("bad_grace", f"The grace is between 0 and {GRACE_MAX_S} s.", message_zh="宽限期超出范围。")
+        token, now = new_token(), self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            old = _live(_found(await store.get(conn, key_id, org_id, lock=True)))
+            if old.successor_id is not None:
+                raise Conflict("rotated_already", "This key has a successor already.", message_zh="该密钥已轮换。")
+            self._allowed(old.permissions, by)
+            fields = {name: getattr(old, name) for name in NewKey.__dataclass_fields__}
+            if old.expires_at is not None:  # the successor lives as long as the old one was made to live
+                fields["expires_at"] = now + (old.expires_at - old.created_at)
+            new = replace(_key(old.org_id, NewKey(**fields), token, by, now), limit_scope=old.limit_scope)
+            await store.insert(conn, new, _digest(token))
+            end = now + timedelta(seconds=grace_s)
+            ended = replace(old, successor_id=new.id, expires_at=min(end, old.expires_at or end))
+            if grace_s == 0:
+                ended = replace(ended, revoked_at=now, revoked_reason="rotated")
+            await store.update(conn, ended)
+            await self._note(conn, by, "key.rotate", old, {"successor": str(new.id), "grace_s": grace_s})
+        return new, token
+
+    async def revoke(self, key_id: UUID, org_id: UUID | None, *, reason: str = "revoked", by: By) -> Key:
+        """End a key for good; revoking twice changes nothing."""
+        reason = clean("reason", reason, NAME_MAX)
+        async with self._ground.db.transaction() as conn:
+            key = _found(await store.get(conn, key_id, org_id, lock=True))
+            if key.revoked_at is None:
+                key = replace(key, revoked_at=self._ground.now(), revoked_reason=reason)
+                await store.update(conn, key)
+                await self._note(conn, by, "key.revoke", key, {"reason": reason})
+        return key
+
+    async def affected_by(self, model: str) -> Sequence[UUID]:
+        """Organisations with a live key that may call a model: whom a price change concerns."""
+        return await store.orgs_with_model(self._ground.db, model, self._ground.now())
+
+    # -- leaks -------------------------------------------------------------------------------------------------------
+
+    async def report_leak(
+        self, token_or_prefix: str, reporter: str, *, freeze: bool = False, note: str = "", org_id: UUID | None = None
+    ) -> LeakReport | None:
+        """Revoke the key at once, optionally freeze its organisation's spending, trace its use, tell its owners.
+
+        None when no key of ours is meant. A prefix must name exactly one key; with `org_id`, one of that organisation.
+        The trace comes after the revocation and can't delay it.
+        """
+        reporter = clean("reporter", reporter, NAME_MAX)
+        note = clean("note", note, NOTE_MAX, least=0, lines=True)
+        key = await self._meant(token_or_prefix.strip(), org_id)
+        if key is None:
+            return None
+        now = self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            org = await orgs.get(conn, key.org_id, lock=True)
+            key = _found(await store.get(conn, key.id, None, lock=True))
+            if key.revoked_at is None:
+                key = replace(key, revoked_at=now, revoked_reason="leaked")
+                await store.update(conn, key)
+            if freeze and org is not None and org.state == OrgState.ACTIVE:
+                reason = f"leaked key {key.prefix}…{key.last4}"
+                await orgs.update(conn, replace(org, state=OrgState.FROZEN, frozen_reason=reason, frozen_at=now))
+            await self._note(conn, reporter, "key.leak", key, {"frozen": freeze, "prefix": key.prefix})
+        report = LeakReport(new_id(), key.id, key.org_id, key.name, reporter, now, freeze, await self._traced(key.id))
+        await store.add_leak(self._ground.db, report, note)
+        if self._tell is not None:
+            await self._tell(report)
+        return report
+
+    async def _meant(self, text: str, org_id: UUID | None) -> Key | None:
+        if TOKEN.match(text):
+            found = await store.by_sha256(self._ground.db, _digest(text))
+            candidates = [found] if found else []
+        elif text.startswith(TOKEN_PREFIX) and len(text) == len(TOKEN_PREFIX) + SHOWN_CHARS:
+            candidates = await store.by_prefix(self._ground.db, text)
+        else:
+            raise BadText("key", "not an API key of this city, nor the start of one", "不是本城密钥或其前缀")
+        ours = [key for key in candidates if org_id is None or hmac.compare_digest(key.org_id.bytes, org_id.bytes)]
+        return ours[0] if len(ours) == 1 else None
+
+    async def _traced(self, key_id: UUID) -> tuple[Mapping[str, Any], ...]:
+        if self._trace is None:
+            return ()
+        try:
+            async with asyncio.timeout(TRACE_LIMIT_S):
+                return tuple((await self._trace(key_id))[:TRACE_MAX])
+        except (TimeoutError, OSError, ShanheError, asyncpg.PostgresError) as error:
+            log.warning("a leaked key could not be traced", key=str(key_id), error=type(error).__name__)
+            return ({"error": type(error).__name__},)
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    async def _room(self, conn: Any, org: Organisation, department_id: UUID | None) -> None:
+        if await store.count_active(conn, org.id, self._ground.now()) >= KEYS_MAX:
+            raise TooManyOfThem("keys", KEYS_MAX)
+        if department_id is not None and await orgs.department(conn, org.id, department_id) is None:
+            raise Unknown("department", "部门")
+
+    @staticmethod
+    def _allowed(permissions: frozenset[str], by: By) -> None:
+        if isinstance(by, Actor):
+            for permission in sorted(permissions - by.permissions):
+                raise PermissionMissing(permission)
+
+    async def _note(self, conn: Any, by: By, action: str, key: Key, details: Mapping[str, Any]) -> None:
+        await audit.add(conn, ref(by), action, f"key:{key.id}", details, self._ground.now(), org_id=key.org_id)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _found(key: Key | None) -> Key:
+    if key is None:
+        raise Unknown("API key", "API 密钥")
+    return key
+
+
+def _live(key: Key) -> Key:
+    if key.revoked_at is not None:
+        raise Conflict("key_revoked", "This key was revoked; make a new one.", message_zh="该密钥已吊销，请新建。")
+    return key
+
+
+def _key(org_id: UUID, new: NewKey, token: str, by: By, now: datetime) -> Key:
+    key_id = new_id()
+    return Key(
+        id=key_id,
+        org_id=org_id,
+        department_id=new.department_id,
+        name=new.name,
+        prefix=token[: len(TOKEN_PREFIX) + SHOWN_CHARS],
+        last4=token[-4:],
+        models=new.models,
+        permissions=new.permissions,
+        budget_day_micro=new.budget_day_micro,
+        budget_month_micro=new.budget_month_micro,
+        rpm=new.rpm,
+        tpm=new.tpm,
+        data_class=new.data_class,
+        limit_scope=key_id,
+        successor_id=None,
+        created_by=by.person_id if isinstance(by, Actor) else None,
+        created_at=now,
+        expires_at=new.expires_at,
+        revoked_at=None,
+        revoked_reason=None,
+    )
+
+
+def _checked(new: NewKey, now: datetime | None) -> NewKey:
+    """The wanted scope with clean names and sane numbers; an expiry must be ahead of `now` where one is given."""
+    models = new.models
+    if models is not None:
+        if not 1 <= len(models) <= MODELS_MAX:
+            raise Invalid(
+                "bad_models", f"Name 1 to {MODELS_MAX} models, or none for all.", message_zh="模型数量不合法。"
+            )
+        models = frozenset(clean("model", model, MODEL_NAME_MAX) for model in models)
+    for permission in sorted(new.permissions - ALL_PERMISSIONS):
+        raise Invalid("unknown_permission", f"There is no permission {permission[:40]!r}.", message_zh="没有这个权限。")
+    bounds: Sequence[tuple[str, int, int]] = (
+        ("budget_day_micro", 0, BUDGET_MAX_MICRO),
+        ("budget_month_micro", 0, BUDGET_MAX_MICRO),
+        ("rpm", 1, RATE_MAX),
+        ("tpm", 1, RATE_MAX),
+    )
+    for name, least, most in bounds:
+        value = getattr(new, name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most):
+            raise Invalid(
+                "bad_limit", f"{name} is a whole number from {least} to {most}.", message_zh=f"{name} 超出范围。"
+            )
+    if new.expires_at is not None:
+        if new.expires_at.tzinfo is None:
+            raise Invalid("bad_expiry", "The expiry needs a time zone.", message_zh="到期时间需带时区。")
+        if now is not None and new.expires_at <= now:
+            raise Invalid("bad_expiry", "The expiry lies in the past.", message_zh="到期时间已过。")
+    return replace(new, name=clean("name", new.name, NAME_MAX), models=models)

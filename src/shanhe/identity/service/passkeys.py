@@ -1,0 +1,194 @@
+"""Passkeys (WebAuthn level 3): a discoverable credential with user verification is two factors in one."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import webauthn
+from webauthn.helpers import generate_challenge
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.options_to_json_dict import options_to_json_dict
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    AuthenticatorTransport,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from shanhe.identity.errors import SignInFailed, TooManyOfThem, Unknown
+from shanhe.identity.model import Ceremony, Passkey, PersonState
+from shanhe.identity.names import NAME_MAX, clean
+from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.factors import Factors
+from shanhe.identity.store import audit, people
+from shanhe.identity.store import sessions as store
+from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.ids import new_id
+
+CHALLENGE_S = 300
+PASSKEYS_MAX = 20
+CREDENTIAL_ID_MAX_BYTES = 1_023
+TRANSPORTS = frozenset(transport.value for transport in AuthenticatorTransport)
+MALFORMED = (WebAuthnException, ValueError, KeyError, TypeError, binascii.Error)
+
+
+class Passkeys:
+    """The relying party is the host of `Options.url`; browsers accept passkeys on https or localhost only."""
+
+    def __init__(self, ground: Ground, factors: Factors) -> None:
+        self._ground = ground
+        self._factors = factors
+        address = urlsplit(ground.options.url)
+        self._rp_id = address.hostname or "localhost"
+        self._origin = f"{address.scheme}://{address.netloc}"
+
+    async def begin_registration(self, person_id: UUID) -> Ceremony:
+        """Options for `navigator.credentials.create`."""
+        known = await store.passkeys(self._ground.db, person_id)
+        if len(known) >= PASSKEYS_MAX:
+            raise TooManyOfThem("passkeys", PASSKEYS_MAX)
+        row = await people.get(self._ground.db, person_id)
+        opened = {
+            name: self._ground.open(person_id, name, row[f"{name}_sealed"]) for name in ("login", "email", "name")
+        }
+        challenge = generate_challenge()
+        options = webauthn.generate_registration_options(
+            rp_id=self._rp_id,
+            rp_name=self._ground.options.city_name,
+            user_id=person_id.bytes,
+            user_name=opened["login"] or opened["email"] or str(person_id),
+            user_display_name=opened["name"] or "",
+            challenge=challenge,
+            authenticator_selection=AuthenticatorSelectionCriteria(
+                resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
+            ),
+            exclude_credentials=[PublicKeyCredentialDescriptor(id=bytes(key["credential_id"])) for key in known],
+        )
+        return await self._ceremony("register", person_id, challenge, options)
+
+    async def register(
+        self, person_id: UUID, ceremony_id: UUID, answer: Mapping[str, Any], *, name: str, by: By
+    ) -> Passkey:
+        """Store the credential that the browser made; Invalid when its answer does not hold."""
+        name = clean("name", name, NAME_MAX)
+        challenge = await store.take_challenge(self._ground.db, ceremony_id, "register", self._ground.now())
+        if challenge is None or challenge["person_id"] != person_id:
+            raise _refused()
+        try:
+            made = webauthn.verify_registration_response(
+                credential=dict(answer),
+                expected_challenge=bytes(challenge["challenge"]),
+                expected_rp_id=self._rp_id,
+                expected_origin=self._origin,
+                require_user_verification=True,
+            )
+        except MALFORMED as error:
+            raise _refused() from error
+        if len(made.credential_id) > CREDENTIAL_ID_MAX_BYTES:
+            raise _refused()
+        response = answer.get("response")
+        told = response.get("transports") if isinstance(response, Mapping) else None
+        transports = [text for text in told if text in TRANSPORTS] if isinstance(told, list) else []
+        now, passkey_id = self._ground.now(), new_id()
+        row = (passkey_id, person_id, made.credential_id, made.credential_public_key, made.sign_count, transports)
+        async with self._ground.db.transaction() as conn:
+            if not await store.add_passkey(conn, (*row, made.credential_backed_up, name, now)):
+                raise Conflict("passkey_known", "This passkey is registered already.", message_zh="该通行密钥已登记。")
+            await audit.add(conn, ref(by), "passkey.add", f"person:{person_id}", {}, now)
+        return Passkey(passkey_id, name, now, None, made.credential_backed_up)
+
+    async def begin_authentication(self, person_id: UUID | None = None) -> Ceremony:
+        """Options for `navigator.credentials.get`: of one person, or whichever passkey the browser offers."""
+        known = await store.passkeys(self._ground.db, person_id) if person_id is not None else []
+        challenge = generate_challenge()
+        options = webauthn.generate_authentication_options(
+            rp_id=self._rp_id,
+            challenge=challenge,
+            allow_credentials=[
+                PublicKeyCredentialDescriptor(
+                    id=bytes(key["credential_id"]),
+                    transports=[AuthenticatorTransport(name) for name in key["transports"]] or None,
+                )
+                for key in known
+            ],
+            user_verification=UserVerificationRequirement.REQUIRED,
+        )
+        return await self._ceremony("authenticate", person_id, challenge, options)
+
+    async def authenticate(self, ceremony_id: UUID, answer: Mapping[str, Any]) -> UUID:
+        """The person whose passkey answered; SignInFailed otherwise. A challenge is good once."""
+        now = self._ground.now()
+        challenge = await store.take_challenge(self._ground.db, ceremony_id, "authenticate", now)
+        if challenge is None:
+            raise SignInFailed()
+        try:
+            credential_id = webauthn.base64url_to_bytes(str(answer["rawId"]))
+            key = await store.passkey(self._ground.db, credential_id)
+            if key is None or challenge["person_id"] not in (None, key["person_id"]):
+                raise SignInFailed()
+            verified = webauthn.verify_authentication_response(
+                credential=dict(answer),
+                expected_challenge=bytes(challenge["challenge"]),
+                expected_rp_id=self._rp_id,
+                expected_origin=self._origin,
+                credential_public_key=bytes(key["public_key"]),
+                credential_current_sign_count=key["sign_count"],
+                require_user_verification=True,
+            )
+        except MALFORMED as error:
+            raise SignInFailed() from error
+        person_id: UUID = key["person_id"]
+        handle = _handle(answer)
+        person = await people.get(self._ground.db, person_id)
+        if handle not in (None, person_id.bytes) or person["state"] != PersonState.ACTIVE:
+            raise SignInFailed()
+        if not await store.used_passkey(self._ground.db, key["id"], key["sign_count"], verified.new_sign_count, now):
+            raise SignInFailed()
+        return person_id
+
+    async def list(self, person_id: UUID) -> Sequence[Passkey]:
+        return [
+            Passkey(row["id"], row["name"], row["created_at"], row["used_at"], row["backed_up"])
+            for row in await store.passkeys(self._ground.db, person_id)
+        ]
+
+    async def remove(self, person_id: UUID, passkey_id: UUID, *, by: By) -> None:
+        """Unknown when it isn't the person's; Conflict for the last second factor of somebody who must have one."""
+        left = [key for key in await self.list(person_id) if key.id != passkey_id]
+        if not left and "totp" not in await self._factors.of(person_id) and await self._factors.needed(person_id):
+            raise Conflict(
+                "last_factor", "Set up a TOTP application before you remove the last second factor.",
+                message_zh="移除最后一个第二重验证前，请先设置验证器应用。",
+            )  # fmt: skip
+        async with self._ground.db.transaction() as conn:
+            if not await store.remove_passkey(conn, person_id, passkey_id):
+                raise Unknown("passkey", "通行密钥")
+            await audit.add(conn, ref(by), "passkey.remove", f"person:{person_id}", {}, self._ground.now())
+
+    async def _ceremony(self, purpose: str, person_id: UUID | None, challenge: bytes, options: Any) -> Ceremony:
+        ceremony_id = new_id()
+        expires_at = self._ground.now() + timedelta(seconds=CHALLENGE_S)
+        await store.add_challenge(self._ground.db, ceremony_id, purpose, person_id, challenge, expires_at)
+        return Ceremony(ceremony_id, options_to_json_dict(options))
+
+
+def _handle(answer: Mapping[str, Any]) -> bytes | None:
+    response = answer.get("response")
+    handle = response.get("userHandle") if isinstance(response, Mapping) else None
+    return webauthn.base64url_to_bytes(handle) if isinstance(handle, str) else None
+
+
+def _refused() -> Invalid:
+    return Invalid(
+        "passkey_refused",
+        "The passkey could not be registered: the browser's answer does not fit this page or came too late.",
+        message_zh="无法登记通行密钥：浏览器的应答无效或已超时。",
+        hint="Open the page under the city's own address and try again.",
+        hint_zh="请通过本城正式地址访问页面后重试。",
+    )

@@ -1,0 +1,328 @@
+"""People: sealed on the way in, opened on the way out; their rights to see, take along and erase (PIPL 44–47)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from shanhe.identity.errors import BadText, LastOfItsKind, Taken, Unknown
+from shanhe.identity.model import (
+    CITY_ROLES,
+    Category,
+    Consent,
+    NewPerson,
+    Person,
+    PersonState,
+    Role,
+)
+from shanhe.identity.names import NAME_MAX, clean, email_key, login_key, phone_key
+from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.passwords import Passwords
+from shanhe.identity.store import audit, orgs, sessions
+from shanhe.identity.store import people as store
+from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.ids import new_id
+
+PAGE_MAX = 200
+LANGUAGES = ("zh-CN", "en")
+BASES = frozenset({"consent", "contract", "legal_duty", "emergency", "public_interest", "published"})
+EDITABLE = frozenset({"name", "login", "email", "phone", "language"})
+LEFT_MAX = 100
+OWN_ROWS_MAX = 1_000
+KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
+
+
+class People:
+    def __init__(self, ground: Ground, passwords: Passwords) -> None:
+        self._ground = ground
+        self._passwords = passwords
+
+    async def create(self, new: NewPerson, *, by: By) -> Person:
+        """A person, with a key of the person's own; Taken when login or e-mail is in use."""
+        fields = self._checked({name: getattr(new, name) for name in store.FIELDS})
+        if fields["login"] is None and fields["email"] is None:
+            raise BadText("login", "a login or an e-mail address is needed", "需要登录名或邮箱")
+        _language(new.language)
+        hashed = await self._passwords.hash(new.password) if new.password is not None else None
+        person_id, now = new_id(), self._ground.now()
+        self._ground.vault.create(person_id)
+        try:
+            async with self._ground.db.transaction() as conn:
+                await store.insert(
+                    conn,
+                    person_id,
+                    {name: self._ground.seal(person_id, name, text) for name, text in fields.items()},
+                    {name: self._index(name, fields[name]) for name in store.INDEXED},
+                    language=new.language,
+                    email_verified=new.email_verified,
+                    now=now,
+                )
+                if hashed is not None:
+                    await sessions.set_password(conn, person_id, hashed, now)
+                await audit.add(conn, ref(by), "person.create", f"person:{person_id}", {}, now)
+        except asyncpg.UniqueViolationError as error:
+            self._ground.vault.destroy(person_id)
+            raise _taken(error) from error
+        return await self.get(person_id)
+
+    async def get(self, person_id: UUID) -> Person:
+        """The person in plain text; an erased one has an id and nothing else."""
+        row = await store.get(self._ground.db, person_id)
+        if row is None:
+            raise Unknown("person", "人员")
+        return self._person(
+            row,
+            await store.categories(self._ground.db, person_id),
+            await store.city_roles(self._ground.db, person_id),
+        )
+
+    async def find(
+        self, *, login: str | None = None, email: str | None = None, phone: str | None = None
+    ) -> Sequence[Person]:
+        """By blind index; exact values only, several people may share a telephone."""
+        for field, text in (("login", login), ("email", email), ("phone", phone)):
+            if text is not None:
+                index = self._ground.vault.blind_index(field, KEY_OF[field](text))
+                return [await self.get(found) for found in await store.by_index(self._ground.db, field, index)]
+        return []
+
+    async def by_name(self, name: str) -> UUID | None:
+        """Whoever signs in with this login or e-mail address; None, never an error, for anything else."""
+        fields = ("email", "login") if "@" in name else ("login",)
+        for field in fields:
+            try:
+                index = self._ground.vault.blind_index(field, KEY_OF[field](name))
+            except BadText:
+                continue
+            for found in await store.by_index(self._ground.db, field, index):
+                return found
+        return None
+
+    async def list(self, *, before: UUID | None = None, limit: int = 50) -> Sequence[Person]:
+        """Newest first, without categories and roles."""
+        rows = await store.page(self._ground.db, before=before, limit=min(max(limit, 1), PAGE_MAX))
+        return [self._person(row) for row in rows]
+
+    async def edit(self, person_id: UUID, changes: Mapping[str, Any], *, by: By) -> Person:
+        """Correct name, login, email, phone or language (PIPL 46). A changed e-mail address is unverified again."""
+        if not changes or not set(changes) <= EDITABLE:
+            raise Invalid(
+                "unknown_field",
+                f"Only {', '.join(sorted(EDITABLE))} can be changed.",
+                message_zh="包含不可修改的字段。",
+            )
+        fields = self._checked({name: text for name, text in changes.items() if name in store.FIELDS})
+        try:
+            async with self._ground.db.transaction() as conn:
+                row = await self._standing(conn, person_id)
+                for name, text in fields.items():
+                    sealed = self._ground.seal(person_id, name, text)
+                    await store.set_field(conn, person_id, name, sealed, self._index(name, text))
+                if "language" in changes:
+                    await store.set_language(conn, person_id, _language(changes["language"]))
+                row = await store.get(conn, person_id)
+                if row["login_index"] is None and row["email_index"] is None:
+                    raise BadText("login", "a login or an e-mail address is needed", "需要登录名或邮箱")
+                await audit.add(
+                    conn, ref(by), "person.edit", f"person:{person_id}", {"fields": sorted(changes)}, self._ground.now()
+                )
+        except asyncpg.UniqueViolationError as error:
+            raise _taken(error) from error
+        return await self.get(person_id)
+
+    async def set_category(self, person_id: UUID, category: Category, *, by: By) -> None:
+        """Record a ground for benefits from a day on; the same day again replaces it."""
+        if category.valid_to is not None and category.valid_to < category.valid_from:
+            raise Invalid("bad_period", "The period ends before it begins.", message_zh="结束日期早于开始日期。")
+        now = self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            await self._standing(conn, person_id)
+            await store.set_category(conn, person_id, category, ref(by), now)
+            details = {"category": category.category, "verified": category.verified}
+            await audit.add(conn, ref(by), "person.category", f"person:{person_id}", details, now)
+
+    async def set_cap_group(self, person_id: UUID, group: UUID | None, *, by: By) -> None:
+        """Put a person into a household that shares one yearly cap (R0)."""
+        async with self._ground.db.transaction() as conn:
+            await self._standing(conn, person_id)
+            await store.set_cap_group(conn, person_id, group)
+            await audit.add(conn, ref(by), "person.cap_group", f"person:{person_id}", {}, self._ground.now())
+
+    async def grant(self, person_id: UUID, role: Role, *, by: By) -> None:
+        """Give a role in the city: operator, auditor or admin."""
+        _city_role(role)
+        now = self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            await self._standing(conn, person_id)
+            await store.grant(conn, person_id, role, ref(by), now)
+            await audit.add(conn, ref(by), "role.grant", f"person:{person_id}", {"role": role}, now)
+
+    async def withdraw(self, person_id: UUID, role: Role, *, by: By) -> None:
+        """Take a role in the city back; LastOfItsKind for the last admin."""
+        _city_role(role)
+        async with self._ground.db.transaction() as conn:
+            await self._not_the_last_admin(conn, person_id, role)
+            await store.withdraw(conn, person_id, role)
+            await audit.add(conn, ref(by), "role.withdraw", f"person:{person_id}", {"role": role}, self._ground.now())
+
+    async def suspend(self, person_id: UUID, *, by: By) -> None:
+        """End all sessions and refuse new ones until `resume`."""
+        now = self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            await self._not_the_last_admin(conn, person_id, Role.ADMIN)
+            if not await store.set_state(conn, person_id, PersonState.SUSPENDED):
+                raise Unknown("person", "人员")
+            await sessions.revoke_sessions(conn, person_id, now)
+            await audit.add(conn, ref(by), "person.suspend", f"person:{person_id}", {}, now)
+
+    async def resume(self, person_id: UUID, *, by: By) -> None:
+        async with self._ground.db.transaction() as conn:
+            if not await store.set_state(conn, person_id, PersonState.ACTIVE):
+                raise Unknown("person", "人员")
+            await audit.add(conn, ref(by), "person.resume", f"person:{person_id}", {}, self._ground.now())
+
+    # -- consent (a ledger: rows are added and closed, never changed) ------------------------------------------------
+
+    async def give_consent(
+        self, person_id: UUID, purpose: str, *, basis: str = "consent", article: str = "", notice_version: str = "1"
+    ) -> Consent:
+        """Record consent, or another basis of PIPL 13, for a purpose; the standing row when there is one."""
+        if basis not in BASES:
+            raise Invalid(
+                "bad_basis", f"The basis is one of {', '.join(sorted(BASES))}.", message_zh="处理依据不合法。"
+            )
+        purpose, article = clean("purpose", purpose, 200), clean("article", article, 100, least=0)
+        version, now = clean("notice_version", notice_version, 100), self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            await self._standing(conn, person_id)
+            made = await audit.add_consent(conn, person_id, purpose, basis, article, version, now)
+            standing = await audit.consents(conn, person_id)
+        return made or next(row for row in standing if row.purpose == purpose and row.withdrawn_at is None)
+
+    async def withdraw_consent(self, person_id: UUID, purpose: str) -> Consent:
+        found = await audit.withdraw_consent(self._ground.db, person_id, purpose, self._ground.now())
+        if found is None:
+            raise Unknown("consent", "同意记录")
+        return found
+
+    async def consents(self, person_id: UUID) -> Sequence[Consent]:
+        return await audit.consents(self._ground.db, person_id)
+
+    async def has_consent(self, person_id: UUID, purpose: str) -> bool:
+        return any(row.purpose == purpose and row.withdrawn_at is None for row in await self.consents(person_id))
+
+    # -- export and erasure ------------------------------------------------------------------------------------------
+
+    async def export(self, person_id: UUID) -> dict[str, Any]:
+        """Everything identity holds about a person, in plain text, for that person (PIPL 45)."""
+        db = self._ground.db
+        person = await self.get(person_id)
+        passkeys = await sessions.passkeys(db, person_id)
+        rows = await audit.of_actor(db, f"person:{person_id}", OWN_ROWS_MAX)
+        return {
+            "format": "shanhe-person-export/1",
+            "exported_at": self._ground.now(),
+            "person": asdict(person) | {"city_roles": sorted(person.city_roles)},
+            "memberships": [asdict(member) for member in await orgs.memberships(db, person_id)],
+            "consents": [asdict(consent) for consent in await audit.consents(db, person_id)],
+            "passkeys": [{"name": row["name"], "created_at": row["created_at"]} for row in passkeys],
+            "actions": [asdict(row) for row in rows],
+        }
+
+    async def erase(self, person_id: UUID, *, by: By) -> None:
+        """Anonymise the rows, then destroy the key, so that copies in logs and backups can't be read either (PIPL 47).
+
+        Keys the person made stay with their organisations; audit rows keep an id that no longer leads to anybody.
+        """
+        now = self._ground.now()
+        async with self._ground.db.transaction() as conn:
+            row = await store.get(conn, person_id, lock=True)
+            if row is None:
+                raise Unknown("person", "人员")
+            if row["state"] != PersonState.ERASED:
+                await self._not_the_last_admin(conn, person_id, Role.ADMIN)
+                await store.erase(conn, person_id, now)
+                await audit.add(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
+        await self._destroy_key(person_id)
+
+    async def finish_erasures(self) -> int:
+        """Destroy keys that a process left behind when it died between the two steps of an erasure."""
+        left = await store.keys_left(self._ground.db, LEFT_MAX)
+        for person_id in left:
+            await self._destroy_key(person_id)
+        return len(left)
+
+    async def _destroy_key(self, person_id: UUID) -> None:
+        self._ground.vault.destroy(person_id)
+        await store.key_destroyed(self._ground.db, person_id, self._ground.now())
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _checked(self, fields: Mapping[str, Any]) -> dict[str, str | None]:
+        checked: dict[str, str | None] = {}
+        for name, text in fields.items():
+            if name == "name":
+                checked[name] = clean("name", str(text or ""), NAME_MAX)
+            elif text in (None, ""):
+                checked[name] = None
+            else:
+                KEY_OF[name](str(text))  # refuses what could never be looked up
+                checked[name] = clean(name, str(text), 254)
+        return checked
+
+    def _index(self, name: str, text: str | None) -> bytes | None:
+        if text is None or name not in KEY_OF:
+            return None
+        return self._ground.vault.blind_index(name, KEY_OF[name](text))
+
+    def _person(
+        self, row: Any, categories: tuple[Category, ...] = (), city_roles: frozenset[Role] = frozenset()
+    ) -> Person:
+        opened = {name: self._ground.open(row["id"], name, row[f"{name}_sealed"]) for name in store.FIELDS}
+        return Person(
+            id=row["id"],
+            state=PersonState(row["state"]),
+            language=row["language"],
+            name=opened["name"] or "",
+            login=opened["login"],
+            email=opened["email"],
+            phone=opened["phone"],
+            email_verified=row["email_verified"],
+            created_at=row["created_at"],
+            cap_group=row["cap_group"],
+            categories=categories,
+            city_roles=city_roles,
+        )
+
+    @staticmethod
+    async def _standing(conn: Any, person_id: UUID) -> Any:
+        row = await store.get(conn, person_id, lock=True)
+        if row is None:
+            raise Unknown("person", "人员")
+        if row["state"] == PersonState.ERASED:
+            raise Conflict("person_erased", "This person's data was erased.", message_zh="此人的数据已清除。")
+        return row
+
+    @staticmethod
+    async def _not_the_last_admin(conn: Any, person_id: UUID, role: Role) -> None:
+        if role == Role.ADMIN and await store.holders(conn, role) == [person_id]:
+            raise LastOfItsKind("administrator", "管理员")
+
+
+def _city_role(role: Role) -> None:
+    if role not in CITY_ROLES:
+        raise Invalid("bad_role", "In the city one is operator, auditor or admin.", message_zh="城市角色不合法。")
+
+
+def _language(text: Any) -> str:
+    if text not in LANGUAGES:
+        raise Invalid("bad_language", "The language is zh-CN or en.", message_zh="语言应为 zh-CN 或 en。")
+    return str(text)
+
+
+def _taken(error: asyncpg.UniqueViolationError) -> Taken:
+    return Taken("e-mail address", "邮箱") if "email" in str(error.constraint_name) else Taken("login", "登录名")

@@ -1,0 +1,103 @@
+"""SQL of audit rows and consents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.identity.model import AuditRow, Consent
+from shanhe.kernel.ids import new_id
+
+Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
+
+CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at"
+
+
+async def add(
+    conn: Connection,
+    actor: str,
+    action: str,
+    object_: str,
+    details: Mapping[str, Any] | None,
+    now: datetime,
+    *,
+    org_id: UUID | None = None,
+) -> UUID:
+    row_id = new_id()
+    await conn.execute(
+        """INSERT INTO identity.audit (id, at, actor, action, object, org_id, details)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        row_id,
+        now,
+        actor,
+        action,
+        object_,
+        org_id,
+        dict(details or {}),
+    )
+    return row_id
+
+
+async def rows(
+    conn: Connection, *, object_: str | None, org_id: UUID | None, before: UUID | None, limit: int
+) -> list[AuditRow]:
+    found = await conn.fetch(
+        """SELECT id, at, actor, action, object, org_id, details FROM identity.audit
+           WHERE ($1::text IS NULL OR object = $1) AND ($2::uuid IS NULL OR org_id = $2)
+             AND ($3::uuid IS NULL OR id < $3)
+           ORDER BY id DESC LIMIT $4""",
+        object_,
+        org_id,
+        before,
+        limit,
+    )
+    return [AuditRow(**dict(row)) for row in found]
+
+
+async def of_actor(conn: Connection, actor: str, limit: int) -> list[AuditRow]:
+    found = await conn.fetch(
+        """SELECT id, at, actor, action, object, org_id, details FROM identity.audit
+           WHERE actor = $1 OR object = $1 ORDER BY id DESC LIMIT $2""",
+        actor,
+        limit,
+    )
+    return [AuditRow(**dict(row)) for row in found]
+
+
+async def add_consent(
+    conn: Connection, person_id: UUID, purpose: str, basis: str, article: str, notice_version: str, now: datetime
+) -> Consent | None:
+    """The new row, or None while one for the purpose stands."""
+    row = await conn.fetchrow(
+        f"""INSERT INTO identity.consent (id, person_id, purpose, basis, article, notice_version, given_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT (person_id, purpose) WHERE withdrawn_at IS NULL DO NOTHING RETURNING {CONSENT_COLUMNS}""",
+        new_id(),
+        person_id,
+        purpose,
+        basis,
+        article,
+        notice_version,
+        now,
+    )
+    return Consent(**dict(row)) if row else None
+
+
+async def withdraw_consent(conn: Connection, person_id: UUID, purpose: str, now: datetime) -> Consent | None:
+    row = await conn.fetchrow(
+        f"""UPDATE identity.consent SET withdrawn_at = $3
+            WHERE person_id = $1 AND purpose = $2 AND withdrawn_at IS NULL RETURNING {CONSENT_COLUMNS}""",
+        person_id,
+        purpose,
+        now,
+    )
+    return Consent(**dict(row)) if row else None
+
+
+async def consents(conn: Connection, person_id: UUID) -> list[Consent]:
+    found = await conn.fetch(
+        f"SELECT {CONSENT_COLUMNS} FROM identity.consent WHERE person_id = $1 ORDER BY id", person_id
+    )
+    return [Consent(**dict(row)) for row in found]

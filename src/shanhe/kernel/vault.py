@@ -1,0 +1,322 @@
+"""Keys that live outside PostgreSQL: one data key per person, a master key over them, and the city's own secrets.
+
+    keys/                 0700
+      master.key          0600  the ring of master keys, current one first (sealed under the root key when there is one)
+      people/3f/<id>.key  0600  one person's data key, wrapped by a master key
+      secrets/<name>.key  0600  one secret of the city, wrapped by a master key
+
+A deleted row lingers in the write-ahead log and in backups of the database, but its key does not: to erase a person
+is to destroy the key. Overwriting a file promises little on flash and copy-on-write file systems, so `rotate_master`
+after an erasure makes whatever is left of the old wrapped key unreadable too. Back this folder up apart from the
+database, and keep such backups no longer than erasure may take.
+
+AES-256-GCM with 96-bit random nonces (NIST SP 800-38D); the person and the field are authenticated with every value,
+so a ciphertext moved to another row or column does not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+MASTER_ID_BYTES = 8
+VALUE_VERSION = b"\x01"
+WRAP_MAGIC = b"SHV1"
+SEALED_MAGIC = b"SHR1"
+WRAPPED_BYTES = len(WRAP_MAGIC) + MASTER_ID_BYTES + NONCE_BYTES + KEY_BYTES + 16
+TEXT_MAX_BYTES = 64 * 1024
+INDEX_SECRET = "blind-index"
+SECRET_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
+
+
+class PersonErased(NotFound):
+    """The person's key is gone: erased, or never made here."""
+
+    def __init__(self, person_id: UUID) -> None:
+        super().__init__(
+            "person_erased",
+            f"The data of person {person_id} cannot be read: its key no longer exists.",
+            message_zh="此人的数据已被清除，无法读取。",
+            hint="An erased person cannot be brought back; a lost key folder can, from its backup.",
+            hint_zh="已清除的数据无法恢复；若密钥目录丢失，请从备份恢复。",
+        )
+
+
+class VaultDamaged(ShanheError):
+    """A key file or a value fails its authentication: altered, moved, or under another master key."""
+
+    default_status = 500
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "vault_damaged",
+            f"{what} does not open with the keys of this city.",
+            message_zh="数据与本城密钥不匹配，无法解密。",
+            hint="Check that the database and the keys folder belong together; restore the keys from their backup.",
+            hint_zh="请检查数据库与密钥目录是否配套，必要时从备份恢复密钥。",
+        )
+
+
+class Vault:
+    """Opens (and on first use makes) the keys folder; several processes may share it.
+
+    `root_key`: 32 bytes from outside the machine's disk that seal the master ring; None keeps it as a plain 0600 file.
+    Holds no person's key in memory: erasure in one process is at once erasure in all.
+    """
+
+    def __init__(self, folder: Path, *, root_key: bytes | None = None) -> None:
+        if root_key is not None and len(root_key) != KEY_BYTES:
+            raise Invalid(
+                "bad_vault_key",
+                f"The vault's root key has {len(root_key)} bytes; it needs {KEY_BYTES}.",
+                message_zh=f"保险库根密钥应为 {KEY_BYTES} 字节。",
+                hint="Make one with: openssl rand -base64 32",
+                hint_zh="可用 openssl rand -base64 32 生成。",
+            )
+        self._folder = folder
+        self._root = root_key
+        self._people = folder / "people"
+        self._secrets_folder = folder / "secrets"
+        self._ring_path = folder / "master.key"
+        for path in (folder, self._people, self._secrets_folder):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+        self._ring: list[tuple[bytes, bytes]] = []
+        self._secrets: dict[str, bytes] = {}
+        self._make_ring()
+
+    # -- people ------------------------------------------------------------------------------------------------------
+
+    def create(self, person_id: UUID) -> None:
+        """Make the person's key; nothing when there is one already."""
+        with self._lock(fcntl.LOCK_SH):
+            self._load_ring()
+            path = self._person_path(person_id)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _create_exclusively(path, self._wrap(secrets.token_bytes(KEY_BYTES), person_id.bytes))
+
+    def exists(self, person_id: UUID) -> bool:
+        return self._person_path(person_id).exists()
+
+    def encrypt(self, person_id: UUID, field: str, text: str) -> bytes:
+        """Version, nonce, ciphertext and tag of `text`, bound to the person and the field; PersonErased without key."""
+        data = text.encode()
+        if len(data) > TEXT_MAX_BYTES:
+            raise Invalid("text_too_long", f"The field {field} takes at most {TEXT_MAX_BYTES} bytes.")
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = AESGCM(self._person_key(person_id)).encrypt(nonce, data, _aad(person_id, field))
+        return VALUE_VERSION + nonce + sealed
+
+    def decrypt(self, person_id: UUID, field: str, value: bytes) -> str:
+        """The text that `encrypt` sealed for the same person and field; PersonErased, VaultDamaged."""
+        key = self._person_key(person_id)
+        if value[:1] != VALUE_VERSION:
+            raise VaultDamaged(f"A value of {field}")
+        nonce, sealed = value[1 : 1 + NONCE_BYTES], value[1 + NONCE_BYTES :]
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, _aad(person_id, field)).decode()
+        except (InvalidTag, ValueError) as error:
+            raise VaultDamaged(f"A value of {field}") from error
+
+    def blind_index(self, field: str, normalised_value: str) -> bytes:
+        """A keyed hash to look a value up by, without storing it (HMAC-SHA-256; the field separates domains)."""
+        message = field.encode() + b"\x00" + normalised_value.encode()
+        return hmac.digest(self.secret(INDEX_SECRET), message, hashlib.sha256)
+
+    def destroy(self, person_id: UUID) -> bool:
+        """Overwrite and unlink the person's key; False when it was gone already."""
+        path = self._person_path(person_id)
+        with self._lock(fcntl.LOCK_SH):
+            try:
+                descriptor = os.open(path, os.O_WRONLY)
+            except FileNotFoundError:
+                return False
+            try:
+                os.write(descriptor, secrets.token_bytes(WRAPPED_BYTES))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            path.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+        return True
+
+    # -- secrets of the city -----------------------------------------------------------------------------------------
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes called `name`, made on first use; every process of the city gets the same ones."""
+        known = self._secrets.get(name)
+        if known is not None:
+            return known
+        if not SECRET_NAME.match(name):
+            raise Invalid("bad_secret_name", f"{name!r} cannot name a secret.")
+        path = self._secrets_folder / f"{name}.key"
+        with self._lock(fcntl.LOCK_SH):
+            self._load_ring()
+            if not path.exists():
+                _create_exclusively(path, self._wrap(secrets.token_bytes(KEY_BYTES), name.encode()))
+            value = self._unwrap(path.read_bytes(), name.encode())
+        self._secrets[name] = value
+        return value
+
+    # -- master keys -------------------------------------------------------------------------------------------------
+
+    def rotate_master(self) -> int:
+        """Make a new master key, wrap every key with it, forget the old ones; returns how many keys were wrapped.
+
+        Safe to repeat after an interruption: the ring keeps the old keys until every file is under the new one.
+        """
+        with self._lock(fcntl.LOCK_EX):
+            self._load_ring()
+            self._ring.insert(0, (secrets.token_bytes(MASTER_ID_BYTES), secrets.token_bytes(KEY_BYTES)))
+            _replace(self._ring_path, self._seal_ring())
+            wrapped = 0
+            for path in sorted(self._people.glob("*/*.key")):
+                self._rewrap(path, UUID(path.stem).bytes)
+                wrapped += 1
+            for path in sorted(self._secrets_folder.glob("*.key")):
+                self._rewrap(path, path.stem.encode())
+                wrapped += 1
+            del self._ring[1:]
+            _replace(self._ring_path, self._seal_ring())
+            return wrapped
+
+    def _rewrap(self, path: Path, owner: bytes) -> None:
+        _replace(path, self._wrap(self._unwrap(path.read_bytes(), owner), owner))
+
+    def _make_ring(self) -> None:
+        if not self._ring_path.exists():
+            self._ring = [(secrets.token_bytes(MASTER_ID_BYTES), secrets.token_bytes(KEY_BYTES))]
+            _create_exclusively(self._ring_path, self._seal_ring())  # another process may have been first
+        self._load_ring()
+
+    def _seal_ring(self) -> bytes:
+        plain = "".join(f"{name.hex()} {base64.b64encode(key).decode()}\n" for name, key in self._ring).encode()
+        if self._root is None:
+            return plain
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return SEALED_MAGIC + nonce + AESGCM(self._root).encrypt(nonce, plain, SEALED_MAGIC)
+
+    def _load_ring(self) -> None:
+        data = self._ring_path.read_bytes()
+        sealed = data.startswith(SEALED_MAGIC)
+        if sealed != (self._root is not None):
+            raise VaultDamaged("The master key file")
+        if sealed and self._root is not None:
+            start = len(SEALED_MAGIC)
+            try:
+                data = AESGCM(self._root).decrypt(
+                    data[start : start + NONCE_BYTES], data[start + NONCE_BYTES :], SEALED_MAGIC
+                )
+            except InvalidTag as error:
+                raise VaultDamaged("The master key file") from error
+        try:
+            pairs = [line.split() for line in data.decode().splitlines()]
+            self._ring = [(bytes.fromhex(name), base64.b64decode(key, validate=True)) for name, key in pairs]
+        except ValueError as error:
+            raise VaultDamaged("The master key file") from error
+
+    # -- wrapping ----------------------------------------------------------------------------------------------------
+
+    def _wrap(self, key: bytes, owner: bytes) -> bytes:
+        name, master = self._ring[0]
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return WRAP_MAGIC + name + nonce + AESGCM(master).encrypt(nonce, key, WRAP_MAGIC + owner)
+
+    def _unwrap(self, data: bytes, owner: bytes) -> bytes:
+        if len(data) != WRAPPED_BYTES or not data.startswith(WRAP_MAGIC):
+            raise VaultDamaged("A key file")
+        at = len(WRAP_MAGIC)
+        name, at = data[at : at + MASTER_ID_BYTES], at + MASTER_ID_BYTES
+        nonce, sealed = data[at : at + NONCE_BYTES], data[at + NONCE_BYTES :]
+        master = self._master(name)
+        if master is None:  # another process has rotated since
+            self._load_ring()
+            master = self._master(name)
+        if master is None:
+            raise VaultDamaged("A key file")
+        try:
+            return AESGCM(master).decrypt(nonce, sealed, WRAP_MAGIC + owner)
+        except InvalidTag as error:
+            raise VaultDamaged("A key file") from error
+
+    def _master(self, name: bytes) -> bytes | None:
+        return next((key for known, key in self._ring if known == name), None)
+
+    def _person_key(self, person_id: UUID) -> bytes:
+        try:
+            data = self._person_path(person_id).read_bytes()
+        except FileNotFoundError:
+            raise PersonErased(person_id) from None
+        return self._unwrap(data, person_id.bytes)
+
+    def _person_path(self, person_id: UUID) -> Path:
+        # The last digits of a UUIDv7 are random, the first ones are time: folders fill evenly.
+        return self._people / person_id.hex[-2:] / f"{person_id}.key"
+
+    @contextlib.contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
+        """Rotation excludes everything that writes keys; the rest goes on together."""
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, kind)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _aad(person_id: UUID, field: str) -> bytes:
+    return b"shanhe.vault\x00" + VALUE_VERSION + person_id.bytes + field.encode()
+
+
+def _written(path: Path, data: bytes) -> Path:
+    """A durable temporary file beside `path`, mode 0600."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return draft
+
+
+def _create_exclusively(path: Path, data: bytes) -> bool:
+    """Put a whole, durable file at `path` unless there is one; a link, since O_EXCL alone would show a half one."""
+    draft = _written(path, data)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+    return True
+
+
+def _replace(path: Path, data: bytes) -> None:
+    _written(path, data).replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
