@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
@@ -16,14 +16,15 @@ from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import tick as credits_tick
 from shanhe.gateway.api import Gateway
-from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
+from shanhe.identity.api import Identity, LeakReport, OidcSettings, Options, SecondFactor
+from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, SystemClock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.migrations import Migration, migrate
-from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, WebhookSender
+from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
@@ -36,8 +37,9 @@ Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""
 PRICING_RULE: Final = "P11"
 CLI_POOL: Final = 2
+LEAK_TRACE: Final = timedelta(days=30)
 EVERY_5_S: Final = "* * * * * */5"
-EVERY_MINUTE: Final = "* * * * *"
+HOURLY: Final = "7 * * * *"
 NIGHTLY: Final = "20 19 * * *"
 """03:20 in the city, in UTC as the queue counts."""
 
@@ -88,8 +90,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock) -> Serv
     outbox, jobs = Outbox(db, clock), Jobs(db)
     rulebook = Rulebook.load()
     ledger = Ledger(db, clock, worker=metrics.worker, workers=settings.workers)
-    identity = Identity(db, clock, vault, options=_identity_options(settings))
-    books = _Books(identity, clock)
+    identity = Identity(db, clock, vault, _identity_options(settings))
+    books = _Books(identity, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
     compute = Compute(
         db,
@@ -112,7 +114,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock) -> Serv
         compute=compute,
         registry=metrics.registry,
     )
-    books.gateway = gateway
+    books.gateway, books.notifier = gateway, notifier
+    identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
     credits = Credits(
         db,
         clock,
@@ -168,6 +171,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
     jobs.every("ledger.sweep", EVERY_5_S, services.ledger.sweep)
+    jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("usage.rebuild", NIGHTLY, lambda: _rebuild_usage(services))
@@ -200,14 +204,16 @@ class _Books:
     """What modules must know of each other without knowing each other: small questions, answered here."""
 
     gateway: Gateway
+    notifier: Notifier
 
-    def __init__(self, identity: Identity, clock: Clock) -> None:
+    def __init__(self, identity: Identity, clock: Clock, webhook_url: str) -> None:
         self._identity = identity
         self._clock = clock
+        self._webhook_url = webhook_url
 
     async def payer(self, org_id: UUID) -> Payer:
         """Facts of an organisation for the purchase rule."""
-        facts = await self._identity.payer_facts(org_id, self._clock.today())
+        facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
         return Payer(org_id, facts.beneficiary, facts.categories)
 
     async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
@@ -217,13 +223,56 @@ class _Books:
         return sum(row.amount_micro for row in rows)
 
     async def affected(self, model: str) -> Sequence[Affected]:
-        """Organisations whose keys may call a model."""
-        found = await self._identity.keys_for_model(model)
-        return [Affected(org_id, tuple(names)) for org_id, names in found.items()]
+        """Organisations with a live key that may call a model, and those keys' names."""
+        found = []
+        now = self._clock.now()
+        for org_id in await self._identity.keys.affected_by(model):
+            keys = await self._identity.keys.list(org_id)
+            names = [
+                key.name for key in keys if key.state(now) == "active" and (key.models is None or model in key.models)
+            ]
+            found.append(Affected(org_id, tuple(names)))
+        return found
 
     async def addresses(self, notice: Notice, channel: str) -> Sequence[str]:
-        """Where a notice goes on a channel."""
-        return ()
+        """Where a notice goes: verified e-mail addresses of its readers; the operators' own webhook."""
+        if channel == WebhookSender.name:
+            return (self._webhook_url,) if notice.org_id is None and notice.person_id is None else ()
+        people = await self._readers(notice)
+        found = [await self._identity.people.get(person_id) for person_id in people]
+        return [person.email for person in found if person.email and person.email_verified]
+
+    async def _readers(self, notice: Notice) -> Sequence[UUID]:
+        if notice.person_id is not None:
+            return (notice.person_id,)
+        if notice.org_id is None:
+            return ()
+        members = await self._identity.orgs.members(notice.org_id)
+        return [member.person_id for member in members if member.role is PersonRole.OWNER]
+
+    async def key_use(self, key_id: UUID) -> Sequence[Mapping[str, Any]]:
+        """What a key did lately, by day and model: what a leak's report shows."""
+        today = self._clock.today()
+        rows = await self.gateway.usage(None, today - LEAK_TRACE, today, ("day", "model"), key_id)
+        return [{"day": str(r.day), "model": r.model, "calls": r.calls, "micro": r.amount_micro} for r in rows]
+
+    async def tell_leak(self, report: LeakReport) -> None:
+        """Tell the owners of a leaked key that it was revoked."""
+        frozen = Text("，机构已冻结", " and the organisation is frozen") if report.frozen else Text("", "")
+        await self.notifier.notify(
+            Notice(
+                "key.leaked",
+                Text(f"密钥“{report.key_name}”已泄露并被吊销", f"The key {report.key_name!r} leaked and was revoked"),
+                Text(
+                    f"该密钥已立即失效{frozen.zh}。请在密钥页面新建密钥，并核对近期调用。",
+                    f"It stopped working at once{frozen.en}. Make a new one on the keys page and check recent calls.",
+                ),
+                Severity.CRITICAL,
+                org_id=report.org_id,
+                link="/keys",
+                dedupe=f"leak:{report.id}",
+            )
+        )
 
 
 def _priced(rulebook: Rulebook, facts: Any, on: date) -> Decision:

@@ -11,7 +11,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from shanhe import __version__
+from shanhe.compute import routes as compute_routes
+from shanhe.credits import routes as credits_routes
+from shanhe.gateway import routes as gateway_routes
+from shanhe.identity.api import actor
 from shanhe.kernel import http
+from shanhe.payments import routes as payments_routes
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -26,19 +31,19 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 class Dispatcher:
     """Sends each request to the application it belongs to."""
 
-    def __init__(self, gateway: Asgi | None, pages: Asgi) -> None:
+    def __init__(self, gateway: Asgi, pages: Asgi) -> None:
         self._gateway = gateway
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._gateway is not None and scope["type"] == "http" and scope["path"].startswith(GATEWAY_PREFIX):
+        if scope["type"] == "http" and scope["path"].startswith(GATEWAY_PREFIX):
             await self._gateway(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
 
 
 def create_app(services: Services) -> Asgi:
-    """The ASGI application of a gateway or console process."""
+    """The ASGI application of a gateway process."""
     app = FastAPI(
         title=services.settings.city_name,
         version=__version__,
@@ -46,10 +51,11 @@ def create_app(services: Services) -> Asgi:
         docs_url=None,
         redoc_url=None,
     )
+    http.install(app)
     _health(app, services)
     _routes(app, services)
     pages = http.Manners(app, secure=services.settings.secure_cookies)
-    return Dispatcher(services.gateway.app if services.role == "gateway" else None, pages)
+    return Dispatcher(services.gateway.app, pages)
 
 
 def _health(app: FastAPI, services: Services) -> None:
@@ -86,4 +92,9 @@ async def readiness(services: Services) -> dict[str, str]:
 
 
 def _routes(app: FastAPI, services: Services) -> None:
-    raise NotImplementedError
+    """Every module's routes; guards find who acts through `app.state.identity`."""
+    app.state.identity = services.identity
+    app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
+    app.include_router(compute_routes.router(services.compute))
+    app.include_router(credits_routes.router(services.credits))
+    app.include_router(payments_routes.router(services.payments, services.sandbox))
