@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.rulebook.amendments import load_amended, record
 from shanhe.rulebook.errors import (
     FactProblem,
     FormulaInvalid,
@@ -11,11 +12,13 @@ from shanhe.rulebook.errors import (
     RuleNotFound,
     RuleNotInForce,
 )
-from shanhe.rulebook.model import CheckReport, Decision, Rule, RuleAmendment
+from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment
 from shanhe.rulebook.service import Rulebook
+from shanhe.rulebook.trace import recompute
 from shanhe.rulebook.vector import VectorKernel
 
 __all__ = [
+    "CheckFinding",
     "CheckReport",
     "Decision",
     "FactProblem",
@@ -29,4 +32,7 @@ __all__ = [
     "RuleNotInForce",
     "Rulebook",
     "VectorKernel",
+    "load_amended",
+    "recompute",
+    "record",
 ]

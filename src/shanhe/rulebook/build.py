@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from shanhe.rulebook import intervals, language
 from shanhe.rulebook.errors import FormulaInvalid
@@ -90,7 +90,9 @@ def span(node: Node) -> Interval:
 class Builder:
     """Builds one expression at a time over `names`; `unitless` turns unit checks off (for re-computing a trace)."""
 
-    def __init__(self, names: Mapping[str, Binding], functions: Mapping[str, Function], *, unitless: bool = False) -> None:
+    def __init__(
+        self, names: Mapping[str, Binding], functions: Mapping[str, Function], *, unitless: bool = False
+    ) -> None:
         self.names = dict(names)
         self.unitless = unitless
         self.source = ""
@@ -138,7 +140,7 @@ class Builder:
         if _zero(right):
             return left, replace(right, dims=left.dims)
         a, b = describe(left.dims), describe(right.dims)
-        self.refuse(f"{what} mixes units {a} and {b}", f"{what} 混用了单位 {a} 与 {b}")
+        raise FormulaInvalid(self.source, f"{what} mixes units {a} and {b}", f"{what} 混用了单位 {a} 与 {b}")
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,9 @@ class Builder:
             case ast.List(elts=items):
                 return self._list([self._node(item) for item in items])
             case _:
-                self.refuse(f"{type(tree).__name__} can't stand here", f"{type(tree).__name__} 不能出现在此处")
+                raise FormulaInvalid(
+                    self.source, f"{type(tree).__name__} can't stand here", f"{type(tree).__name__} 不能出现在此处"
+                )
 
     def _literal(self, tree: ast.Constant) -> Node:
         if isinstance(tree.value, bool):
@@ -181,7 +185,9 @@ class Builder:
         if found is None:
             self.refuse(f"there is no {name!r}", f"没有 {name!r}")
         if isinstance(found, TableValue | BandsValue):
-            self.refuse(f"{name!r} is a table: use it as table[key] or in band()", f"{name!r} 是表，请用 表[键] 或 band()")
+            self.refuse(
+                f"{name!r} is a table: use it as table[key] or in band()", f"{name!r} 是表，请用 表[键] 或 band()"
+            )
         if isinstance(found, FactRef | StepRef) and name in self._narrow:
             lo, hi = self._narrow[name]
             return replace(found, lo=lo, hi=hi)
@@ -209,9 +215,7 @@ class Builder:
         if op in "+-":
             left, right = self.agree(left, right, op)
             lo, hi = (intervals.add if op == "+" else intervals.subtract)(span(left), span(right))
-            return Arith(
-                op=op, left=left, right=right, dims=left.dims, lo=lo, hi=hi, whole=left.whole and right.whole
-            )
+            return Arith(op=op, left=left, right=right, dims=left.dims, lo=lo, hi=hi, whole=left.whole and right.whole)
         if op == "*":
             lo, hi = intervals.multiply(span(left), span(right))
             dims = multiply(left.dims, right.dims)
@@ -291,7 +295,9 @@ class Builder:
             if isinstance(left, Const):
                 left, right = right, left
             if name not in ("==", "!=") or not isinstance(right, Const) or right.kind != ENUM:
-                self.refuse("an enum is compared by == or != with one of its values", "枚举只能用 == 或 != 与其取值比较")
+                self.refuse(
+                    "an enum is compared by == or != with one of its values", "枚举只能用 == 或 != 与其取值比较"
+                )
             return self._member(left, (right.value,), name == "==")
         left, right = self.agree(left, right, name)
         if left.kind not in (NUM, DATE):
@@ -307,7 +313,7 @@ class Builder:
             items = [self._node(item) for item in tree.elts]
             if all(isinstance(item, Const) and item.kind == ENUM for item in items):
                 return tuple(item.value for item in items if isinstance(item, Const))
-        self.refuse("`in` needs a list of enum values", "`in` 右侧必须是枚举值列表")
+        raise FormulaInvalid(self.source, "`in` needs a list of enum values", "`in` 右侧必须是枚举值列表")
 
     def _member(self, left: Node, options: tuple[str, ...], positive: bool) -> Node:
         if isinstance(left, Const) and left.kind == ENUM:
@@ -450,7 +456,9 @@ class Builder:
         for path in _product(choices):
             value = table.entries.get(path)
             if value is None:
-                self.refuse(f"{table.name} has no value for {'/'.join(path)}", f"{table.name} 缺少 {'/'.join(path)} 的值")
+                self.refuse(
+                    f"{table.name} has no value for {'/'.join(path)}", f"{table.name} 缺少 {'/'.join(path)} 的值"
+                )
             found[tuple(p for p, key in zip(path, keys, strict=True) if isinstance(key, FactRef))] = value
         if not found:
             self.refuse(f"{table.name} is never looked up here", f"此处永远不会查询 {table.name}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import isqrt
 from typing import Any
 
@@ -133,7 +133,7 @@ def irr(flows: Sequence[int]) -> int:
     Flows must start negative and change sign once; otherwise, or when the sum of flows is negative, the result is 0.
     """
     signs = [flow > 0 for flow in flows if flow]
-    if not signs or signs[0] or sum(a != b for a, b in zip(signs, signs[1:], strict=False)) != 1 or sum(flows) < 0:
+    if not signs or signs[0] or sum(a != b for a, b in pairwise(signs)) != 1 or sum(flows) < 0:
         return 0
     low, high = 0, IRR_HIGHEST
     if _present_value_sign(flows, high) >= 0:

@@ -1,4 +1,4 @@
-"""YAML read strictly: no duplicate keys, no floats, no anchors, no yes/no booleans; and a reader that knows its keys."""
+"""YAML read strictly (no duplicate keys, no floats, no anchors, only true/false); a reader that knows its keys."""
 
 from __future__ import annotations
 
@@ -17,12 +17,7 @@ TEXT_CHARS = 2_000
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.1 turns `on` and `no` into booleans; here only true and false are."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    """No anchors: a rule file is read by people, once."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -51,9 +46,15 @@ def _boolean(loader: _StrictLoader, node: yaml.ScalarNode) -> bool:
 
 
 def _strict_loader() -> type[_StrictLoader]:
+    """YAML 1.1 turns `on` and `no` into booleans; here only true and false are."""
+
     class Loader(_StrictLoader):
         pass
 
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
     Loader.add_constructor("tag:yaml.org,2002:float", _no_float)
     Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
@@ -66,7 +67,7 @@ def read_yaml(text: str, where: str) -> dict[str, Any]:
     if len(text) > FILE_CHARS:
         raise RuleFileInvalid(where, f"longer than {FILE_CHARS} characters", f"超过 {FILE_CHARS} 个字符")
     try:
-        document = yaml.load(text, Loader=_strict_loader())  # noqa: S506 — a SafeLoader made stricter
+        document = yaml.load(text, Loader=_strict_loader())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise RuleFileInvalid(where, f"not a strict YAML file: {reason}", f"不是严格的 YAML 文件：{reason}") from error

@@ -47,7 +47,9 @@ def check_fact(fact: Fact, value: Any) -> tuple[Any, FactProblem | None]:
         case "enum":
             wrong = not isinstance(value, str) or value not in fact.values
             options = ", ".join(fact.values)
-            return value, _problem(fact, value, f"must be one of {options}", f"必须是 {options} 之一") if wrong else None
+            return value, _problem(
+                fact, value, f"must be one of {options}", f"必须是 {options} 之一"
+            ) if wrong else None
         case "list":
             return _list(fact, value)
         case _:
@@ -97,7 +99,9 @@ def _date(fact: Fact, value: Any) -> tuple[Any, FactProblem | None]:
         return value, _problem(fact, value, "must be a date like 2026-01-31", "必须是形如 2026-01-31 的日期")
     if not fact.lo <= value.toordinal() <= fact.hi:
         first, last = date.fromordinal(fact.lo), date.fromordinal(fact.hi)
-        return value, _problem(fact, str(value), f"must lie between {first} and {last}", f"必须在 {first} 与 {last} 之间")
+        return value, _problem(
+            fact, str(value), f"must lie between {first} and {last}", f"必须在 {first} 与 {last} 之间"
+        )
     return value, None
 
 

@@ -21,7 +21,9 @@ PERIODS_MAX = 1_200
 def _arity(builder: Builder, name: str, args: list[Node], count: int, at_least: bool = False) -> None:
     if len(args) == count or (at_least and len(args) > count):
         return
-    builder.refuse(f"{name} takes {count} arguments, not {len(args)}", f"{name} 需要 {count} 个参数，而不是 {len(args)}")
+    builder.refuse(
+        f"{name} takes {count} arguments, not {len(args)}", f"{name} 需要 {count} 个参数，而不是 {len(args)}"
+    )
 
 
 def _extreme(name: str) -> Function:
@@ -161,7 +163,9 @@ def _bounds_sum(builder: Builder, args: list[Node]) -> tuple[Fraction, Fraction,
     return min(values.lo * values.length, zero), max(values.hi * values.length, zero), values.dims, 0
 
 
-def _fixed(lo: int, hi: int, dims: Dims = NONE) -> Callable[[Builder, list[Node]], tuple[Fraction, Fraction, Dims, int]]:
+def _fixed(
+    lo: int, hi: int, dims: Dims = NONE
+) -> Callable[[Builder, list[Node]], tuple[Fraction, Fraction, Dims, int]]:
     return lambda builder, args: (Fraction(lo), Fraction(hi), dims, 0)
 
 

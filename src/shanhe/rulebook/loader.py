@@ -145,7 +145,9 @@ def dated_values(
         reader = Reader(row, f"{where}[{index}]")
         given, assumed = reader.maybe("given", False), reader.maybe("assumed", False)
         if (given is True) == (assumed is True):
-            reader.refuse("say either `given: true` or `assumed: true`", "必须写明 `given: true` 或 `assumed: true` 之一")
+            reader.refuse(
+                "say either `given: true` or `assumed: true`", "必须写明 `given: true` 或 `assumed: true` 之一"
+            )
         reason = reader.both("reason") if reader.has("reason") else None
         if assumed and reason is None:
             reader.refuse("an assumed value needs a reason", "assumed 的数值必须写明理由")
@@ -360,14 +362,17 @@ def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
 
 def content_hash(content: Any) -> str:
     """SHA-256 of the canonical JSON (sorted keys, no spaces, dates ISO, fractions n/d)."""
-    return hashlib.sha256(msgspec.json.encode(_canonical(content), order="sorted")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(canonical(content), order="sorted")).hexdigest()
 
 
-def _canonical(content: Any) -> Any:
+def canonical(content: Any) -> Any:
+    """The same as JSON values: dates ISO, fractions `n/d`, bands as {from, to, value}."""
+    if isinstance(content, Band):
+        return {"from": content.lower, "to": content.upper, "value": content.value}
     if isinstance(content, Mapping):
-        return {str(key): _canonical(value) for key, value in content.items()}
+        return {str(key): canonical(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_canonical(item) for item in content]
+        return [canonical(item) for item in content]
     if isinstance(content, Fraction):
         return f"{content.numerator}/{content.denominator}"
     if isinstance(content, date):

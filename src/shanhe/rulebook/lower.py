@@ -142,9 +142,7 @@ class Code:
         match node:
             case Const(value=value):
                 exact = Fraction(value)
-                return self._make(
-                    str(exact.numerator), exact.numerator, exact.numerator, exact.denominator
-                )
+                return self._make(str(exact.numerator), exact.numerator, exact.numerator, exact.denominator)
             case FactRef(name=name, scale=scale):
                 raw = f"{name} * {scale.numerator}" if scale.numerator != 1 else name
                 den = scale.denominator

@@ -37,8 +37,8 @@ class Band:
 class DatedValue:
     """A value in force from a day on, announced on a day, with where it comes from.
 
-    `value` holds raw units: an integer, a `Fraction`, a bool, a date, a tuple of strings or integers, a (nested) mapping, or a
-    tuple of `Band`.
+    `value` holds raw units: an integer, a `Fraction`, a bool, a date, a tuple of strings or integers, a (nested)
+    mapping, or a tuple of `Band`.
     """
 
     start: date
@@ -52,7 +52,7 @@ class DatedValue:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`type` is value | bands | table | list; `unit` names a unit of `units.UNITS`; `edge_unit` is that of band edges."""
+    """`type` is value | bands | table | list; `unit` names a unit of `units.UNITS`; `edge_unit` that of band edges."""
 
     name: str
     title: Text
@@ -172,7 +172,8 @@ class Decision:
     """What a rule says about facts on a day.
 
     `outputs` holds whole units (dates as `date`, conditions as `bool`); `exact` the numbers before rounding, for shares
-    whose integers come from another place; `amount` is the rule's main output; `version` the content hash of what was in force.
+    whose integers come from another place; `amount` is the rule's main output; `version` the content hash of what was
+    in force.
     """
 
     rule_id: str

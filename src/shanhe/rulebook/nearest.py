@@ -1,7 +1,7 @@
 """The nearest change that would alter a result: which fact, by how much, and what would come out.
 
-For every choice on the path taken (the two sides of a `min`, a comparison) the slopes of both sides give the change of a
-single fact at which the choice flips. Each candidate is then really evaluated, and kept only if results differ.
+For every choice on the path taken (the two sides of a `min`, a comparison) the slopes of both sides give the change of
+a single fact at which the choice flips. Each candidate is then really evaluated, and kept only if results differ.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Search:
             names.update({ref.name: None for ref in refs})
             if isinstance(node, FactRef) and self._declared[node.name].type == "bool":
                 names[node.name] = None
-        changes = []
+        changes: list[Change] = []
         for name in names:
             fact, before = self._declared[name], self._evaluation.facts[name]
             for after in (not before,) if fact.type == "bool" else fact.values:
@@ -143,4 +143,4 @@ class Search:
             return bool(other.value(node)) is not bool(self._evaluation.value(node))
         before = self._evaluation.value(node.left) - self._evaluation.value(node.right)
         after = other.value(node.left) - other.value(node.right)
-        return (before < 0 < after) or (after < 0 < before) or (before == 0 and after != 0)
+        return bool((before < 0 < after) or (after < 0 < before) or (before == 0 and after != 0))

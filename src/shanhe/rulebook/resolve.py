@@ -1,4 +1,4 @@
-"""Which version counts: the latest `from` ≤ event date among those announced by the knowledge date, then the latest announced."""
+"""Which version counts: the latest `from` ≤ event date, then the latest announcement, of all announced when known."""
 
 from __future__ import annotations
 

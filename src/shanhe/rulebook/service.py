@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
+from shanhe.rulebook.check import check_rules
 from shanhe.rulebook.compiled import ScalarFunction, compile_exact, compile_scalar
 from shanhe.rulebook.errors import ParameterNotFound, RuleNotFound
 from shanhe.rulebook.facts import json_schema, validated
@@ -117,9 +117,7 @@ class Rulebook:
         """`kernel(columns) -> columns` for millions of rows."""
         return self._keep("vector", self.in_force(rule_id, on, known), VectorKernel)
 
-    def evaluate(
-        self, rule_id: str, facts: Mapping[str, Any], *, on: date, known: Known = None
-    ) -> Decision:
+    def evaluate(self, rule_id: str, facts: Mapping[str, Any], *, on: date, known: Known = None) -> Decision:
         """Decide with a trace. RuleFactsInvalid names every bad fact; RuleNotInForce when there is no version."""
         version = self.in_force(rule_id, on, known)
         clean = validated(version.rule, facts)
@@ -129,13 +127,9 @@ class Rulebook:
 
     def check(self, rule_id: str | None = None, *, today: date | None = None) -> CheckReport:
         """Run every example and every proof (of one rule, or of all)."""
-        from shanhe.rulebook.check import check_rules  # the checker drives this class
-
         return check_rules(self, [self.rule(rule_id).id] if rule_id else self.ids(), today)
 
-    def _by_program(
-        self, kind: str, rule_id: str, on: date, known: Known, make: Callable[[Program], Made]
-    ) -> Made:
+    def _by_program(self, kind: str, rule_id: str, on: date, known: Known, make: Callable[[Program], Made]) -> Made:
         version = self.in_force(rule_id, on, known)
         return self._keep(kind, version, lambda v: make(self._keep("program", v, build_program)))
 

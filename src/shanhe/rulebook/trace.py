@@ -1,4 +1,4 @@
-"""The trace of a decision: a versioned JSON that says, in both languages, why this amount, and how to work it out again."""
+"""The trace of a decision: versioned JSON that says in both languages why this amount, and how to work it out again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from shanhe.rulebook.compiled import compile_scalar
 from shanhe.rulebook.evaluate import Evaluation
 from shanhe.rulebook.functions import FUNCTIONS
 from shanhe.rulebook.ir import DATE, NUM, Call, Const, FactRef, Lookup, Node, Pick, StepRef
+from shanhe.rulebook.loader import canonical
 from shanhe.rulebook.model import Decision, Fact, Text
 from shanhe.rulebook.nearest import Change, Search, active
 from shanhe.rulebook.program import BuiltOutput, Program
@@ -45,7 +46,8 @@ class Explainer:
             if built.exact.kind == NUM
         }
         formula = self._program.version.formula
-        assert formula is not None and formula.amount is not None  # a program is only built of a formula
+        assert formula is not None  # a program is only built of a formula
+        assert formula.amount is not None  # the loader sees to it
         main = next(built for built in self._built if built.output.name == formula.amount)
         unit = main.output.unit if main.output.type == "number" else main.output.type
         return Decision(
@@ -100,7 +102,7 @@ class Explainer:
             "title": fact.title.to_dict(),
             "type": fact.type,
             "unit": "" if fact.unit == "int" else fact.unit,
-            "value": _json(value),
+            "value": canonical(value),
             "display": display(value, fact.unit),
         }
 
@@ -112,7 +114,7 @@ class Explainer:
             "name": name,
             "title": parameter.title.to_dict(),
             "unit": "" if parameter.unit == "int" else parameter.unit,
-            "value": _json(dated.value),
+            "value": canonical(dated.value),
             "display": display(dated.value, parameter.unit),
             "from": dated.start.isoformat(),
             "announced": dated.announced.isoformat(),
@@ -142,7 +144,7 @@ class Explainer:
         value = _public(evaluation.value(built.rounded), built.rounded)
         number = built.output.type == "number"
         return entry | {
-            "value": _json(value),
+            "value": canonical(value),
             "unit": built.output.unit if number and built.output.unit != "int" else "",
             "rounding": built.output.rounding if number else None,
             "rounding_title": ROUNDING_TEXT[built.output.rounding].to_dict() if number else None,
@@ -171,13 +173,14 @@ class Explainer:
             won_zh, won_en = self._named(won, evaluation)
             lost_zh, lost_en = self._named(lost, evaluation)
             low = node.op == "min"
+            sign = "≤" if low else "≥"
             bindings.append(
                 {
                     "op": node.op,
                     "slack": exact(abs(Fraction(a) - Fraction(b))),
                     "text": {
-                        "zh": f"{won_zh} {'≤' if low else '≥'} {lost_zh}，故取{'较小' if low else '较大'}的 {won_zh}",
-                        "en": f"{won_en} {'≤' if low else '≥'} {lost_en}, so the {'smaller' if low else 'larger'} counts",
+                        "zh": f"{won_zh} {sign} {lost_zh}，故取{'较小' if low else '较大'}的 {won_zh}",
+                        "en": f"{won_en} {sign} {lost_en}, so the {'smaller' if low else 'larger'} counts",
                     },
                 }
             )
@@ -185,57 +188,47 @@ class Explainer:
 
     def _change(self, change: Change, outputs: Mapping[str, Any]) -> dict[str, Any]:
         fact = change.fact
-        differing = [built.output for built in self._built if change.outputs[built.output.name] != outputs[built.output.name]]
+        differing = [
+            built.output for built in self._built if change.outputs[built.output.name] != outputs[built.output.name]
+        ]
         zh = "，".join(f"{o.title.zh} {display(change.outputs[o.name], o.unit)}" for o in differing)
         en = ", ".join(f"{o.title.en} {display(change.outputs[o.name], o.unit)}" for o in differing)
-        how_zh, how_en = _how(change)
         return {
             "fact": fact.name,
-            "from": _json(change.before),
-            "to": _json(change.after),
-            "outputs": {name: _json(value) for name, value in change.outputs.items()},
-            "text": {
-                "zh": f"若{fact.title.zh}{how_zh}，则{zh}",
-                "en": f"If “{fact.title.en}” were {how_en}: {en}",
-            },
+            "from": canonical(change.before),
+            "to": canonical(change.after),
+            "outputs": {name: canonical(value) for name, value in change.outputs.items()},
+            "text": {"zh": f"{_if_zh(change)}：{zh}", "en": f"{_if_en(change)}: {en}"},
         }
 
 
-def _how(change: Change) -> tuple[str, str]:
-    """How a fact would differ, in words (zh, en)."""
-    unit = change.fact.unit
-    after = display(change.after, unit)
+def _if_zh(change: Change) -> str:
+    title, after = change.fact.title.zh, display(change.after, change.fact.unit)
     if isinstance(change.before, bool | str):
-        return f"为 {after}", after
+        return f"若{title}为 {after}"
     if isinstance(change.before, date):
         days = (change.after - change.before).days
-        return (
-            f"{'晚' if days > 0 else '早'} {abs(days)} 天（{after}）",
-            f"{abs(days)} {'more' if days > 0 else 'fewer'} days on ({after})" if days > 0
-            else f"{abs(days)} days earlier ({after})",
-        )  # fmt: skip
+        return f"{'再过' if days > 0 else '早'} {abs(days)} 天（{title} {after}）"
     step = change.after - change.before
-    size = display(abs(step), unit)
-    more = step > 0
-    return f"{'增加' if more else '减少'} {size}（至 {after}）", f"{size} {'more' if more else 'less'} ({after})"
+    return f"若{title}{'增加' if step > 0 else '减少'} {display(abs(step), change.fact.unit)}（至 {after}）"
+
+
+def _if_en(change: Change) -> str:
+    title, after = change.fact.title.en, display(change.after, change.fact.unit)
+    if isinstance(change.before, bool | str):
+        return f"With “{title}” {after}"
+    if isinstance(change.before, date):
+        days = (change.after - change.before).days
+        plural = "" if abs(days) == 1 else "s"
+        return (
+            f"{abs(days)} {'more day' if days > 0 else 'day'}{plural}{'' if days > 0 else ' earlier'} ({title} {after})"
+        )
+    step = change.after - change.before
+    return f"With {display(abs(step), change.fact.unit)} {'more' if step > 0 else 'less'} “{title}” ({after})"
 
 
 def _public(value: Any, node: Node) -> Any:
     return date.fromordinal(value) if node.kind == DATE else list(value) if isinstance(value, tuple) else value
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, date | Fraction):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return [_json(item) if not hasattr(item, "lower") else _band(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _json(entry) for key, entry in value.items()}
-    return value
-
-
-def _band(item: Any) -> Any:
-    return item if isinstance(item, str) else {"from": item.lower, "to": item.upper, "value": item.value}
 
 
 def recompute(trace: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +242,5 @@ def recompute(trace: Mapping[str, Any]) -> dict[str, Any]:
         node = builder.build(str(entry["arithmetic"]))
         if entry["rounding"] and node.kind == NUM:
             node = builder.rounded(str(entry["rounding"]), node)
-        results[str(entry["name"])] = _json(_public(Evaluation({}).value(node), node))
+        results[str(entry["name"])] = canonical(_public(Evaluation({}).value(node), node))
     return results
-
-

@@ -1,13 +1,14 @@
 """The vector kernel: a version of a rule over columns of millions of rows, equal to the scalar function to the unit.
 
 64-bit arithmetic is used only where interval analysis proves that nothing wraps: for the declared ranges, else for the
-ranges the columns really have, else for the rows inside a safe box; the remaining rows go through exact Python integers.
+ranges the columns really have, else for the rows inside a safe box; the other rows go through exact Python integers.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class VectorDialect:
     def call(self, code: Code, name: str, args: list[str]) -> str:
         wrapped = []
         for index, arg in enumerate(args):
-            plain = BUILTINS[name].args[0] == "list" and index == 0 or arg.startswith("_list")
+            plain = (BUILTINS[name].args[0] == "list" and index == 0) or arg.startswith("_list")
             constant = name == "decay" and index == 1
             wrapped.append(arg if plain or constant or _is_list(name, index) else f"_full({arg}, _rows)")
         return f"_{name}({', '.join(wrapped)})"
@@ -293,8 +294,6 @@ class VectorKernel:
         return results
 
     def _row(self, columns: list[Any], index: int) -> dict[str, Any]:
-        from datetime import date
-
         row: dict[str, Any] = {}
         for fact, column in zip(self._version.rule.facts, columns, strict=True):
             value = column[index]
@@ -370,7 +369,9 @@ def _column(fact: Fact, node: FactRef, column: Any) -> tuple[Any, FactProblem | 
     if column.size and (int(column.min()) < lo or int(column.max()) > hi):
         first = int(np.flatnonzero(((column < lo) | (column > hi)).reshape(len(column), -1).any(axis=1))[0])
         return column, FactProblem(
-            fact.name, f"row {first} is outside {lo} to {hi} (or unknown)", f"第 {first} 行超出 {lo} 至 {hi}（或未知取值）"
+            fact.name,
+            f"row {first} is outside {lo} to {hi} (or unknown)",
+            f"第 {first} 行超出 {lo} 至 {hi}（或未知取值）",
         )
     return _as_int64(column) if column.dtype.kind != "i" else column.astype(np.int64, copy=False), None
 

@@ -93,9 +93,9 @@ def base_display(value: Any, node: Node) -> str:
 
 def unit_of(dims: Dims) -> str:
     """The base unit that has these dimensions; `int` where none has."""
-    return {(("fen", 1),): "fen", (("micro", 1),): "micro", (("day", 1),): "day", (("token", 1),): "token"}.get(
-        dims, "int"
-    )
+    if len(dims) == 1 and dims[0][1] == 1 and dims[0][0] in UNITS:
+        return dims[0][0]
+    return "int"
 
 
 def exact(value: Any) -> str:

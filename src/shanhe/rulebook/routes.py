@@ -1,0 +1,140 @@
+"""The rulebook over HTTP: public to read, to ask and to check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shanhe.kernel.clock import Clock, SystemClock
+from shanhe.rulebook.loader import canonical
+from shanhe.rulebook.model import Decision, Formula, Parameter, Rule
+from shanhe.rulebook.service import Rulebook
+
+FACTS_MAX = 200
+
+
+class Question(BaseModel):
+    """Facts and dates to decide by."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    facts: dict[str, Any] = Field(max_length=FACTS_MAX)
+    on: date | None = None
+    known: AwareDatetime | None = None
+
+
+def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = None) -> APIRouter:
+    """Routes under /api/rules; pass a callable where amendments can replace the rulebook while serving."""
+    source: Callable[[], Rulebook] = rulebook if not isinstance(rulebook, Rulebook) else lambda: rulebook
+    today = (clock or SystemClock()).today
+    routes = APIRouter(prefix="/api/rules", tags=["rules"])
+
+    @routes.get("")
+    def list_rules() -> dict[str, Any]:
+        book = source()
+        return {"rules": [_summary(book.rule(rule_id)) for rule_id in book.ids()]}
+
+    @routes.post("/check")
+    def check_all() -> dict[str, Any]:
+        return source().check().to_dict()
+
+    @routes.get("/{rule_id}")
+    def show_rule(rule_id: str) -> dict[str, Any]:
+        return rule_to_dict(source().rule(rule_id))
+
+    @routes.get("/{rule_id}/schema")
+    def schema(rule_id: str, on: date | None = None) -> dict[str, Any]:
+        return source().schema(rule_id, on or today())
+
+    @routes.post("/{rule_id}/eval")
+    def evaluate(rule_id: str, question: Question) -> dict[str, Any]:
+        on, known = question.on or today(), question.known
+        return decision_to_dict(source().evaluate(rule_id, question.facts, on=on, known=known))
+
+    @routes.post("/{rule_id}/check")
+    def check_one(rule_id: str) -> dict[str, Any]:
+        return source().check(rule_id).to_dict()
+
+    return routes
+
+
+def _summary(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "kind": rule.kind,
+        "title": rule.title.to_dict(),
+        "article": rule.article,
+        "department": rule.department.to_dict(),
+        "review": rule.review.isoformat(),
+        "hash": rule.content_hash,
+    }
+
+
+def rule_to_dict(rule: Rule) -> dict[str, Any]:
+    """A whole rule with every dated version, as JSON values."""
+    return _summary(rule) | {
+        "event": {"name": rule.event, **rule.event_title.to_dict()},
+        "note": rule.note.to_dict() if rule.note else None,
+        "part_of": rule.part_of or None,
+        "facts": [{"name": fact.name, "title": fact.title.to_dict(), "unit": fact.unit} for fact in rule.facts],
+        "parameters": [_parameter(parameter) for parameter in rule.parameters],
+        "formula": [_formula(formula) for formula in rule.formulas],
+        "examples": [
+            {"name": e.name, "on": e.on.isoformat(), "facts": canonical(e.facts), "outputs": canonical(e.outputs)}
+            for e in rule.examples
+        ],
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "title": parameter.title.to_dict(),
+        "type": parameter.type,
+        "unit": parameter.unit,
+        "values": [
+            {
+                "from": value.start.isoformat(),
+                "announced": value.announced.isoformat(),
+                "value": canonical(value.value),
+                "origin": value.origin,
+                "reason": value.reason.to_dict() if value.reason else None,
+                "article": value.article,
+                "amendment": value.amendment,
+            }
+            for value in parameter.values
+        ],
+    }
+
+
+def _formula(formula: Formula) -> dict[str, Any]:
+    return {
+        "from": formula.start.isoformat(),
+        "announced": formula.announced.isoformat(),
+        "article": formula.article,
+        "amendment": formula.amendment,
+        "amount": formula.amount,
+        "steps": [{"name": s.name, "title": s.title.to_dict(), "expr": s.expression} for s in formula.steps],
+        "outputs": [
+            {"name": o.name, "title": o.title.to_dict(), "expr": o.expression, "unit": o.unit, "round": o.rounding}
+            for o in formula.outputs
+        ],
+    }
+
+
+def decision_to_dict(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON values."""
+    return {
+        "rule": decision.rule_id,
+        "amount": canonical(decision.amount),
+        "unit": decision.unit,
+        "outputs": canonical(decision.outputs),
+        "exact": canonical(decision.exact),
+        "version": decision.version,
+        "article": decision.article,
+        "trace": decision.trace,
+    }

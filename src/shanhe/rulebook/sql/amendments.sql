@@ -1,0 +1,1 @@
+SELECT id, rule_id, content, decided_by, note FROM rulebook.amendment ORDER BY ordinal
