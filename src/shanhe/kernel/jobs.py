@@ -29,6 +29,7 @@ CONCURRENT_MAX = 16
 BATCH = 8
 DRAIN_LIMIT_S = 20.0
 RESTART_WAIT_S = 2.0
+RESULT_CHARS = 200
 
 log = structlog.get_logger(__name__)
 
@@ -154,8 +155,8 @@ class Jobs:
         except Exception:
             log.exception("periodic job failed", job=item.name)
         else:
-            if result:
-                log.info("periodic job", job=item.name, result=str(result)[:200])
+            if any(result.values()) if isinstance(result, dict) else result:
+                log.info("periodic job", job=item.name, result=str(result)[:RESULT_CHARS])
 
 
 def _queries(target: Any, driver: Any = None) -> Queries:

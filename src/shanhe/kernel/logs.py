@@ -14,7 +14,7 @@ FORBIDDEN_FIELDS = frozenset(
      "cookie", "email", "phone", "name_plain", "body", "dsn")
 )  # fmt: skip
 VALUE_CHARS_MAX = 2_000
-NOISY = ("asyncio", "httpx", "httpcore", "pgqueuer", "uvicorn.access")
+NOISY = ("asyncio", "httpx", "httpcore", "pgqueuer", "uvicorn.access", "uvicorn.error")
 
 
 def configure(level: str = "info", *, as_json: bool = False, worker: str = "") -> None:
