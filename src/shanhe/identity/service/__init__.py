@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -93,9 +93,13 @@ class Identity:
         """Revoke a leaked key, optionally freeze its organisation, trace, tell; None when no key of ours is meant."""
         return await self.keys.report_leak(token_or_prefix, reporter, freeze=freeze, note=note, org_id=org_id)
 
+    def now(self) -> datetime:
+        """The clock's time, for views."""
+        return self._ground.now()
+
     # -- shortcuts ---------------------------------------------------------------------------------------------------
 
-    async def organisations(self, **wanted: Any) -> list[Organisation]:
+    async def organisations(self, **wanted: Any) -> Sequence[Organisation]:
         """`orgs.list`."""
         return await self.orgs.list(**wanted)
 

@@ -97,6 +97,10 @@ class Passwords:
             await store.revoke_sessions(conn, person_id, now, keep=keep_session)
             await audit.add(conn, ref(by), "person.password", f"person:{person_id}", {}, now)
 
+    async def has(self, person_id: UUID) -> bool:
+        """Whether the person signs in with a password at all."""
+        return await store.password_hash(self._ground.db, person_id) is not None
+
     async def verify(self, person_id: UUID | None, password: str) -> bool:
         """Takes as long for nobody, or for somebody without a password, as for a wrong one."""
         if len(password) > PASSWORD_MAX:

@@ -1,0 +1,16 @@
+"""HTTP of identity: `/api/identity`, `/api/keys`, `/api/orgs`, `/api/people`, `/api/audit`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from shanhe.identity.api import Identity
+from shanhe.identity.routes import account, entry, keys, orgs, people
+
+
+def router(identity: Identity) -> APIRouter:
+    """Every route of identity. The application must carry the same `identity` on `app.state.identity`."""
+    routes = APIRouter()
+    for part in (entry, account, keys, orgs, people):
+        routes.include_router(part.router(identity))
+    return routes

@@ -1,0 +1,167 @@
+"""Bodies of requests: bounded and closed. What a name or an address may be is decided deeper."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from shanhe.identity.api import CategoryName, DataClass, OrgKind, Role
+
+Text = Annotated[str, Field(max_length=500)]
+Long = Annotated[str, Field(max_length=4_000)]
+Secret = Annotated[str, Field(max_length=1_024)]
+Micro = Annotated[int, Field(ge=0, le=10**15)]
+Rate = Annotated[int, Field(ge=1, le=10**9)]
+NO_STORE = {"cache-control": "no-store"}
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """JSON of records; never cached, since most of it is personal or secret."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json", headers=NO_STORE)
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def given(self) -> dict[str, Any]:
+        """Only what the request named."""
+        return self.model_dump(exclude_unset=True)
+
+
+class SignInBody(Body):
+    login: Text
+    password: Secret
+
+
+class CodeBody(Body):
+    code: Text
+
+
+class PasskeyBody(Body):
+    ceremony_id: UUID
+    credential: dict[str, Any]
+    name: Text = ""
+
+
+class PersonChange(Body):
+    name: Text | None = None
+    login: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    language: Text | None = None
+
+
+class PasswordChange(Body):
+    current: Secret = ""
+    new: Secret
+
+
+class Confirmation(Body):
+    password: Secret = ""
+
+
+class OrgChoice(Body):
+    org_id: UUID
+
+
+class ConsentBody(Body):
+    purpose: Text
+    basis: Text = "consent"
+    article: Text = ""
+    notice_version: Text = "1"
+
+
+class KeyBody(Body):
+    name: Text
+    models: Annotated[list[Text], Field(max_length=200)] | None = None
+    permissions: Annotated[list[Text], Field(max_length=50)] = []
+    budget_day_micro: Micro | None = None
+    budget_month_micro: Micro | None = None
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    expires_at: datetime | None = None
+    data_class: DataClass = DataClass.GENERAL
+    department_id: UUID | None = None
+
+
+class KeyChange(Body):
+    name: Text = ""
+    models: Annotated[list[Text], Field(max_length=200)] | None = None
+    permissions: Annotated[list[Text], Field(max_length=50)] = []
+    budget_day_micro: Micro | None = None
+    budget_month_micro: Micro | None = None
+    rpm: Rate | None = None
+    tpm: Rate | None = None
+    expires_at: datetime | None = None
+    data_class: DataClass = DataClass.GENERAL
+    department_id: UUID | None = None
+
+
+class RotateBody(Body):
+    grace_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 0
+
+
+class LeakBody(Body):
+    key: Text
+    freeze: bool = False
+    note: Long = ""
+
+
+class OrgBody(Body):
+    name: Text
+    kind: OrgKind
+    registration: Text | None = None
+    locally_registered: bool = False
+    data_company: bool = False
+    data_class: DataClass = DataClass.GENERAL
+    owner: UUID | None = None
+
+
+class OrgChange(Body):
+    name: Text = ""
+    registration: Text | None = None
+    locally_registered: bool = False
+    local_verified: bool = False
+    data_company: bool = False
+    data_class: DataClass = DataClass.GENERAL
+    cap_group: UUID | None = None
+
+
+class ReasonBody(Body):
+    reason: Long
+
+
+class NameBody(Body):
+    name: Text
+
+
+class MemberBody(Body):
+    role: Role = Role.MEMBER
+    department_id: UUID | None = None
+
+
+class PersonBody(Body):
+    name: Text
+    login: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    password: Secret | None = None
+    language: Text = "zh-CN"
+
+
+class FindBody(Body):
+    login: Text | None = None
+    email: Text | None = None
+    phone: Text | None = None
+
+
+class CategoryBody(Body):
+    category: CategoryName
+    verified: bool
+    valid_from: date
+    valid_to: date | None = None

@@ -1,0 +1,111 @@
+"""Organisations over HTTP: operators manage all, owners their own departments and members."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from shanhe.identity.api import (
+    Actor,
+    Identity,
+    NewOrganisation,
+    OrgKind,
+    PermissionMissing,
+    Unknown,
+    actor,
+    require,
+)
+from shanhe.identity.routes import forms
+from shanhe.identity.routes.forms import as_json
+
+Acting = Annotated[Actor, Depends(actor)]
+Operator = Annotated[Actor, Depends(require("accounts"))]
+
+
+def readable(acting: Actor, org_id: UUID) -> None:
+    """One's own organisation, or any for operators; otherwise it does not exist."""
+    if "accounts" not in acting.permissions and (acting.org_id != org_id or "usage" not in acting.permissions):
+        raise Unknown("organisation", "机构")
+
+
+def writable(acting: Actor, org_id: UUID) -> None:
+    readable(acting, org_id)
+    if "accounts" not in acting.permissions and "members" not in acting.permissions:
+        raise PermissionMissing("members")
+
+
+def router(identity: Identity) -> APIRouter:
+    routes = APIRouter(prefix="/api/orgs", tags=["organisations"])
+    _organisations(routes, identity)
+    _people(routes, identity)
+    return routes
+
+
+def _organisations(routes: APIRouter, identity: Identity) -> None:
+    @routes.get("")
+    async def organisations(
+        acting: Operator,
+        kind: OrgKind | None = None,
+        find: Annotated[str | None, Query(max_length=200)] = None,
+        before: UUID | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> Response:
+        return as_json({"data": await identity.orgs.list(kind=kind, find=find, before=before, limit=limit)})
+
+    @routes.post("")
+    async def create(body: forms.OrgBody, acting: Operator) -> Response:
+        values = body.model_dump(exclude={"owner"})
+        return as_json(await identity.orgs.create(NewOrganisation(**values), owner=body.owner, by=acting), 201)
+
+    @routes.get("/{org_id}")
+    async def get(org_id: UUID, acting: Acting) -> Response:
+        readable(acting, org_id)
+        return as_json(await identity.orgs.get(org_id))
+
+    @routes.patch("/{org_id}")
+    async def edit(org_id: UUID, body: forms.OrgChange, acting: Operator) -> Response:
+        """Change what the request names; registration and its verification are the operator's business."""
+        return as_json(await identity.orgs.edit(org_id, body.given(), by=acting))
+
+    @routes.post("/{org_id}/freeze")
+    async def freeze(org_id: UUID, body: forms.ReasonBody, acting: Operator) -> Response:
+        """Stop all its keys within a second."""
+        return as_json(await identity.orgs.freeze(org_id, body.reason, by=acting))
+
+    @routes.post("/{org_id}/unfreeze")
+    async def unfreeze(org_id: UUID, acting: Operator) -> Response:
+        return as_json(await identity.orgs.unfreeze(org_id, by=acting))
+
+
+def _people(routes: APIRouter, identity: Identity) -> None:
+    @routes.get("/{org_id}/departments")
+    async def departments(org_id: UUID, acting: Acting) -> Response:
+        readable(acting, org_id)
+        return as_json({"data": await identity.orgs.departments(org_id)})
+
+    @routes.post("/{org_id}/departments")
+    async def add_department(org_id: UUID, body: forms.NameBody, acting: Acting) -> Response:
+        writable(acting, org_id)
+        return as_json(await identity.orgs.add_department(org_id, body.name, by=acting), 201)
+
+    @routes.get("/{org_id}/members")
+    async def members(org_id: UUID, acting: Acting) -> Response:
+        readable(acting, org_id)
+        return as_json({"data": await identity.orgs.members(org_id)})
+
+    @routes.put("/{org_id}/members/{person_id}")
+    async def set_member(org_id: UUID, person_id: UUID, body: forms.MemberBody, acting: Acting) -> Response:
+        """Make a person a member, or change role or department."""
+        writable(acting, org_id)
+        member = await identity.orgs.set_member(
+            org_id, person_id, body.role, department_id=body.department_id, by=acting
+        )
+        return as_json(member)
+
+    @routes.delete("/{org_id}/members/{person_id}")
+    async def remove_member(org_id: UUID, person_id: UUID, acting: Acting) -> Response:
+        writable(acting, org_id)
+        await identity.orgs.remove_member(org_id, person_id, by=acting)
+        return as_json({"removed": True})
