@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from shanhe.console.render import View
 from shanhe.kernel.errors import ShanheError
 
 ROOMS = (Entrance, MemberRoom, KeysRoom, TillRoom, PlayRoom, SettingsRoom, PublicRoom, CityRoom, BooksRoom)
-ErrorPage = Callable[[Request, ShanheError], Response]
+ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 
 
 def pages(desk: Desk) -> tuple[APIRouter, ErrorPage]:
@@ -33,11 +33,11 @@ def pages(desk: Desk) -> tuple[APIRouter, ErrorPage]:
     for room in ROOMS:
         router.include_router(room(desk, view).routes())
 
-    def show_error(request: Request, error: ShanheError) -> Response:
+    async def show_error(request: Request, error: ShanheError) -> Response:
         if isinstance(error, SignInFirst):
             if "hx-request" in request.headers:
                 return Response(status_code=200, headers={"hx-redirect": error.location})
             return RedirectResponse(error.location, status_code=303, headers={"cache-control": "no-store"})
-        return error_page(view, request, error)
+        return await error_page(view, request, error)
 
     return router, show_error

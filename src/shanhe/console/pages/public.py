@@ -11,7 +11,8 @@ from starlette.responses import Response
 from shanhe.console.pages.base import Room
 from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock
-from shanhe.kernel.errors import Forbidden, NotFound, ShanheError
+from shanhe.kernel.errors import NotFound, ShanheError, TooMany, Unavailable
+from shanhe.kernel.http import language
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
 FACT_CHARS_MAX = 200
@@ -85,18 +86,12 @@ async def static(path: str) -> Response:
     )
 
 
-def error_page(view: View, request: Request, error: ShanheError) -> Response:
+async def error_page(view: View, request: Request, error: ShanheError) -> Response:
     """Any error as a page that says what happened and what to do next."""
-    shown = error if not isinstance(error, Forbidden) or error.message else Forbidden("not_permitted", "")
-    response = view.page(
-        request, "error.html", None, status=shown.status, error=shown, problem=shown.to_dict(_lang(request))
-    )
-    if hasattr(error, "retry_after_s"):
+    # When we are the trouble, asking who is there may fail the same way: then the page does without.
+    who = await view.desk.gate.who(request) if error.status < 500 else None
+    problem = error.to_dict(language(request))
+    response = view.page(request, "error.html", who, status=error.status, error=error, problem=problem)
+    if isinstance(error, TooMany | Unavailable):
         response.headers["retry-after"] = str(error.retry_after_s)
     return response
-
-
-def _lang(request: Request) -> str:
-    from shanhe.kernel.http import language
-
-    return language(request)
