@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,17 +15,8 @@ from shanhe.rulebook.api import Decision, Rulebook
 DISCOUNT = "P1"
 EXPIRY = "C11"
 LOCK = "C6"
-NO_CATEGORY = "other"
+NO_CATEGORY = "none"
 NEVER = date.max
-CATEGORIES: Mapping[str, str] = {
-    "local_company": "local_company",
-    "local_data_company": "data_company",
-    "resident": "citizen",
-    "associated_city_resident": "associated_resident",
-    "local_worker": "local_worker",
-    "nomad": "nomad_id",
-}
-"""Grounds as identity names them → as the purchase rule does."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +35,8 @@ def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on
 
     The decision is the rulebook's (P1); an organisation without a ground pays list price by the same rule.
     """
-    category = category_of(payer)
-    facts = {"category": category, "list_value_fen": value_fen, "benefit_used_fen": used_fen}
+    category = category_of(rulebook, payer, on=on)
+    facts = {"category": category, "value_fen": value_fen, "benefit_used_fen": used_fen}
     decision = rulebook.evaluate(DISCOUNT, facts, on=on)
     outputs = decision.outputs
     priced = Priced(
@@ -60,12 +50,13 @@ def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on
         rule_version=decision.version,
         trace=decision.trace,
     )
-    return priced, max(int(rulebook.parameter(DISCOUNT, "yearly_cap_fen", on)) - used_fen, 0)
+    return priced, max(int(rulebook.parameter(DISCOUNT, "cap_fen", on)) - used_fen, 0)
 
 
-def category_of(payer: Payer) -> str:
-    """The first ground of a payer that the purchase rule knows; one is enough, the rate is the same for all."""
-    return next((CATEGORIES[name] for name in payer.categories if name in CATEGORIES), NO_CATEGORY)
+def category_of(rulebook: Rulebook, payer: Payer, *, on: date) -> str:
+    """The first ground of a payer that entitles to the discount; one is enough, the rate is the same for all."""
+    eligible = rulebook.parameter(DISCOUNT, "eligible", on)
+    return next((name for name in payer.categories if name in eligible), NO_CATEGORY)
 
 
 def at_list(rulebook: Rulebook, amount_micro: int, *, on: date) -> Priced:
@@ -83,7 +74,7 @@ def at_list(rulebook: Rulebook, amount_micro: int, *, on: date) -> Priced:
 
 def list_price_fen(rulebook: Rulebook, *, on: date) -> int:
     """The price of one credit."""
-    return int(rulebook.parameter(DISCOUNT, "list_price", on))
+    return int(rulebook.parameter(DISCOUNT, "list_price_fen", on))
 
 
 def quantity_micro(rulebook: Rulebook, value_fen: int, *, on: date) -> int:
