@@ -27,10 +27,10 @@ from shanhe.kernel.migrations import Migration, migrate
 from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Ledger
+from shanhe.ledger.api import Ledger, LotTerms, Provenance
 from shanhe.payments.api import Payments, Sandbox
 from shanhe.payments.api import tick as payments_tick
-from shanhe.rulebook.api import Rulebook
+from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
 
 Role = Literal["gateway", "jobs", "cli"]
@@ -78,18 +78,18 @@ async def open_services(settings: Settings, role: Role, clock: Clock | None = No
         size = CLI_POOL if role == "cli" else settings.db_pool
         db = await Database.open(settings.database_url, size=size)
         stack.push_async_callback(db.close)
-        services = _connect(settings, role, db, clock)
+        services = _connect(settings, role, db, clock, await load_amended(db))
         await _start(services, stack)
         yield services
 
 
-def _connect(settings: Settings, role: Role, db: Database, clock: Clock) -> Services:
+def _connect(settings: Settings, role: Role, db: Database, clock: Clock, rulebook: Rulebook) -> Services:
     """Make the modules and hand each what it needs; nothing runs yet."""
     vault = Vault(settings.data / "keys", root_key=_root_key(settings.vault_key))
     metrics = Metrics(settings.worker if role != "cli" else "cli")
     outbox, jobs = Outbox(db, clock), Jobs(db)
-    rulebook = Rulebook.load()
-    ledger = Ledger(db, clock, worker=metrics.worker, workers=settings.workers)
+    terms = _lot_terms(rulebook, clock.today())
+    ledger = Ledger(db, clock, worker=metrics.worker, workers=settings.workers, terms=terms)
     identity = Identity(db, clock, vault, _identity_options(settings))
     books = _Books(identity, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
@@ -150,6 +150,9 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock) -> Serv
 
 async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     """Start what has a life of its own, in the order of who needs whom."""
+    if services.role == "gateway":
+        # Whoever had this name before has ended: the supervisor starts a name again only after its process is gone.
+        await services.ledger.reclaim_worker(services.metrics.worker)
     await services.ledger.start()
     stack.push_async_callback(services.ledger.stop)
     await services.identity.start()
@@ -273,6 +276,19 @@ class _Books:
                 dedupe=f"leak:{report.id}",
             )
         )
+
+
+def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
+    """What the rulebook says of lots: burn order (C12), expiry (C11), lock (C6), how long income is pending (P10)."""
+    order = rulebook.parameter("C12", "order", today)
+    expiring = rulebook.parameter("C11", "expiring", today)
+    months = {Provenance(name): int(rulebook.parameter("C11", f"{name}_months", today)) for name in expiring}
+    return LotTerms(
+        burn_order=tuple(Provenance(name) for name in order),
+        income_expiry_months=months,
+        income_lock_months=int(rulebook.parameter("C6", "lock_months", today)),
+        income_pending_days=int(rulebook.parameter("P10", "income_pending_days", today)),
+    )
 
 
 def _priced(rulebook: Rulebook, facts: Any, on: date) -> Decision:

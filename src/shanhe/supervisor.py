@@ -37,6 +37,8 @@ ENV_FILE = "demo.env"
 WATCH_S = 0.25
 READY_LIMIT_S = 60.0
 READY_POLL_S = 0.1
+CONNECTIONS_SPARE = 40
+CONNECTIONS_PER_PROCESS = 24
 PRIVATE_FOLDERS = ("run", "models", "logs")
 
 log = structlog.get_logger(__name__)
@@ -241,8 +243,9 @@ def prepare_folder(data: Path) -> None:
 
 def embedded_postgres(settings: Settings, *, die_with_parent: bool = True) -> EmbeddedPostgres:
     """The launcher of this city's own server."""
+    connections = {"max_connections": str(CONNECTIONS_SPARE + CONNECTIONS_PER_PROCESS * (settings.workers + 1))}
     relaxed = {} if settings.fsync else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    return EmbeddedPostgres(settings.data / "postgres", settings=relaxed, die_with_parent=die_with_parent)
+    return EmbeddedPostgres(settings.data / "postgres", settings=connections | relaxed, die_with_parent=die_with_parent)
 
 
 async def seed_and_note(services: Services, settings: Settings) -> Demo:

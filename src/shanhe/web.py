@@ -14,9 +14,11 @@ from shanhe import __version__
 from shanhe.compute import routes as compute_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.gateway import routes as gateway_routes
+from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor
 from shanhe.kernel import http
 from shanhe.payments import routes as payments_routes
+from shanhe.rulebook import routes as rulebook_routes
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -94,6 +96,8 @@ async def readiness(services: Services) -> dict[str, str]:
 def _routes(app: FastAPI, services: Services) -> None:
     """Every module's routes; guards find who acts through `app.state.identity`."""
     app.state.identity = services.identity
+    app.include_router(identity_routes.router(services.identity))
+    app.include_router(rulebook_routes.router(services.rulebook, services.clock))
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))
     app.include_router(credits_routes.router(services.credits))
