@@ -1,0 +1,175 @@
+"""Group commit: callers queue, one batch is in flight, whatever arrived meanwhile is the next batch.
+
+Nothing waits for a batch to fill: with one caller a batch is one row, with a thousand it is hundreds, and the disk is
+asked once for all of them. Measured on two cores with fsync on: a second batch in flight gains nothing on a hot
+account (it waits for the first one's row lock).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from shanhe.ledger.errors import LedgerBusy, LedgerUnavailable
+
+BATCH_MAX: Final = 1000
+WAITING_MAX: Final = 20_000
+CONNECT_LIMIT_S: Final = 3.0
+CALL_LIMIT_S: Final = 20.0
+LOST_LIMIT_S: Final = 10.0
+RETRY_WAIT_S: Final = 0.1
+
+GONE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What a lost or refusing server raises."""
+
+
+class ConnectionLost(Exception):
+    """The server went away; whether the statement was committed is unknown."""
+
+
+class Line:
+    """A connection of one's own with prepared statements.
+
+    Not from the pool: a pool resets a connection at every release, which is one more round trip per batch.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._statements: dict[str, Any] = {}
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """Rows of a prepared query; `ConnectionLost` when the server is away or silent, asyncpg's errors otherwise."""
+        try:
+            statement = self._statements.get(query) or await self._prepare(query)
+            rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
+            return rows
+        except GONE as error:
+            self._drop()
+            raise ConnectionLost(str(error)) from error
+
+    async def _prepare(self, query: str) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._statements.clear()
+            # Generic plans: the batch functions are planned once, not again for every batch size.
+            self._connection = await asyncpg.connect(
+                self._dsn,
+                timeout=CONNECT_LIMIT_S,
+                server_settings={"timezone": "UTC", "plan_cache_mode": "force_generic_plan", "jit": "off"},
+            )
+        statement = self._statements[query] = await self._connection.prepare(query)
+        return statement
+
+    def _drop(self) -> None:
+        self._statements.clear()
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def close(self) -> None:
+        if self._connection is not None and not self._connection.is_closed():
+            await self._connection.close(timeout=CONNECT_LIMIT_S)
+        self._connection = None
+        self._statements.clear()
+
+
+class Waiting(Protocol):
+    """What can be queued: who pays (for fairness), the caller's future, and when to give up on a lost server."""
+
+    payer: UUID
+    future: asyncio.Future[Any]
+    deadline: float
+
+
+Row = TypeVar("Row", bound=Waiting)
+
+
+class GroupCommit(Generic[Row]):
+    """One queue, at most one batch in flight. `flush` resolves the futures of its rows."""
+
+    def __init__(
+        self,
+        flush: Callable[[list[Row]], Awaitable[None]],
+        *,
+        batch_max: int = BATCH_MAX,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:
+        self._flush = flush
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._queue: list[Row] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._ending = False
+
+    def submit(self, row: Row) -> None:
+        """Queue a row; `LedgerBusy` when too many wait."""
+        if len(self._queue) >= self._waiting_max:
+            raise LedgerBusy(len(self._queue))
+        self._queue.append(row)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Flush what waits, then end."""
+        task = self._task
+        if task is not None:
+            self._ending = True
+            self._wake.set()
+            await asyncio.gather(task, return_exceptions=True)
+            self._ending = False
+
+    async def _run(self) -> None:
+        while True:
+            while not self._queue:
+                if self._ending:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+            batch = self._take()
+            try:
+                await self._flush(batch)
+            finally:  # a caller is never left waiting, whatever went wrong
+                for row in batch:
+                    if not row.future.done():
+                        row.future.set_exception(LedgerUnavailable())
+
+    def _take(self) -> list[Row]:
+        """The next batch: all that waits or, when that is too much, round robin over payers."""
+        queue = self._queue
+        if len(queue) <= self._batch_max:
+            self._queue = []
+            return queue
+        lines: OrderedDict[UUID, deque[Row]] = OrderedDict()
+        for row in queue:
+            lines.setdefault(row.payer, deque()).append(row)
+        batch: list[Row] = []
+        while len(batch) < self._batch_max:
+            payer, line = lines.popitem(last=False)
+            batch.append(line.popleft())
+            if line:
+                lines[payer] = line
+        self._queue = [row for line in lines.values() for row in line]
+        return batch
+
+
+def drop_late(rows: list[Row], now_s: float) -> list[Row]:
+    """Rows that may still wait for a lost server; the others are told `LedgerUnavailable`."""
+    kept = [row for row in rows if row.deadline > now_s]
+    for row in rows:
+        if row.deadline <= now_s and not row.future.done():
+            row.future.set_exception(LedgerUnavailable("The outcome of this posting is unknown."))
+    return kept

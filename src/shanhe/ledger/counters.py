@@ -1,0 +1,149 @@
+"""Counters (budgets and rates of a key) lent to a worker in blocks, like credit: most calls count in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from shanhe.kernel.clock import Clock
+from shanhe.ledger.commit import ConnectionLost, Line
+from shanhe.ledger.errors import LedgerUnavailable, LimitExceeded
+from shanhe.ledger.model import Limit
+
+TAKE: Final = "SELECT * FROM ledger.counter_take($1, $2, $3, $4, $5, $6, $7)"
+RETURN: Final = "SELECT ledger.counter_return($1, $2, $3, $4)"
+CHANNEL: Final = "ledger_counter"
+SEPARATOR: Final = "\x1f"
+PARTS_PER_WORKER: Final = 4
+RECALL_WAITS_S: Final = (0.03, 0.06, 0.11)
+"""How long a refused caller waits for other workers to give their blocks back: 200 ms in all."""
+REFUSED_FOR_S: Final = 0.5
+IDLE_S: Final = 90.0
+KEYS_MAX: Final = 50_000
+
+Key = tuple[UUID, str, str]
+
+
+class Block:
+    """What is left of a counter's lent block."""
+
+    __slots__ = ("left", "refused_until_s", "touched_s", "used")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.used = 0
+        self.touched_s = 0.0
+        self.refused_until_s = 0.0
+
+
+class CounterBook:
+    """Blocks of counters that this worker was lent."""
+
+    def __init__(self, line: Line, clock: Clock, workers: int) -> None:
+        self._line = line
+        self._clock = clock
+        self._workers = workers
+        self._blocks: dict[Key, Block] = {}
+        self._lock = asyncio.Lock()
+
+    def try_take(self, limits: Sequence[Limit]) -> bool:
+        """Count against all limits, or none, from memory."""
+        blocks = self._blocks
+        found = []
+        for limit in limits:
+            block = blocks.get((limit.scope, limit.name, limit.window))
+            if block is None or block.left < limit.amount:
+                return False
+            found.append(block)
+        now_s = time.monotonic()
+        for block, limit in zip(found, limits, strict=True):
+            block.left -= limit.amount
+            block.touched_s = now_s
+        return True
+
+    def give_back(self, limits: Sequence[Limit], actuals: Sequence[int] = ()) -> None:
+        """Return what was counted and not used; without actuals nothing was used."""
+        for index, limit in enumerate(limits):
+            used = actuals[index] if index < len(actuals) else 0
+            block = self._blocks.get((limit.scope, limit.name, limit.window))
+            if block is not None:
+                block.left += max(0, limit.amount - used)
+
+    async def take(self, limits: Sequence[Limit]) -> None:
+        """Count against all limits, borrowing blocks where needed; `LimitExceeded` when the database has no room."""
+        if self.try_take(limits):
+            return
+        for wait_s in (*RECALL_WAITS_S, None):
+            refused = await self._borrow(limits)
+            if refused is None:
+                return
+            limit, block = refused
+            if wait_s is None or self._workers == 1 or block.refused_until_s > time.monotonic():
+                block.refused_until_s = time.monotonic() + REFUSED_FOR_S
+                raise LimitExceeded(limit, max(0, block.used - block.left))
+            await asyncio.sleep(wait_s)
+
+    async def _borrow(self, limits: Sequence[Limit]) -> tuple[Limit, Block] | None:
+        async with self._lock:  # who waited here may be served by the block that another one fetched
+            if self.try_take(limits):
+                return None
+            now_s = time.monotonic()
+            wanted = []
+            for limit in limits:
+                block = self._blocks.setdefault((limit.scope, limit.name, limit.window), Block())
+                block.touched_s = now_s
+                if limit.amount > limit.cap:
+                    return limit, block
+                if block.left < limit.amount:
+                    if block.refused_until_s > now_s:
+                        return limit, block
+                    wanted.append((limit, block))
+            try:
+                rows = await self._line.fetch(
+                    TAKE, self._clock.now(), [w.scope for w, _ in wanted], [w.name for w, _ in wanted],
+                    [w.window for w, _ in wanted], [w.cap for w, _ in wanted],
+                    [w.amount - block.left for w, block in wanted], PARTS_PER_WORKER * self._workers,
+                )  # fmt: skip
+            except ConnectionLost as error:
+                raise LedgerUnavailable(str(error)) from error
+            refused = None
+            for row in rows:
+                limit, block = wanted[row["ord"] - 1]
+                block.left += row["granted"]
+                block.used = row["used_now"]
+                if row["granted"] == 0:
+                    refused = limit, block
+            return refused if refused is not None or not self.try_take(limits) else None
+
+    async def recall(self, payload: str) -> None:
+        """Another worker needs what this one borrowed and does not use."""
+        scope, name, window = payload.split(SEPARATOR, 2)
+        await self._return([(UUID(scope), name, window)])
+
+    async def housekeep(self, *, everything: bool = False) -> None:
+        """Give idle blocks back; windows that have passed are forgotten with them."""
+        limit_s = time.monotonic() - IDLE_S
+        crowded = len(self._blocks) > KEYS_MAX
+        idle = [key for key, block in self._blocks.items() if everything or crowded or block.touched_s < limit_s]
+        await self._return(idle, forget=True)
+
+    async def _return(self, keys: list[Key], *, forget: bool = False) -> None:
+        async with self._lock:
+            back = [(key, self._blocks[key].left) for key in keys if key in self._blocks]
+            for key, amount in back:
+                self._blocks[key].left -= amount
+                if forget:
+                    del self._blocks[key]
+            back = [(key, amount) for key, amount in back if amount > 0]
+            if not back:
+                return
+            try:
+                await self._line.fetch(
+                    RETURN, [key[0] for key, _ in back], [key[1] for key, _ in back], [key[2] for key, _ in back],
+                    [amount for _, amount in back],
+                )  # fmt: skip
+            except ConnectionLost:
+                return  # counted as used: the careful side

@@ -1,0 +1,176 @@
+"""What the ledger refuses, and why."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany, Unavailable
+from shanhe.kernel.money import format_credits
+from shanhe.ledger.model import Asset, Limit
+
+PAYMENT_REQUIRED: Final = 402
+
+
+class InsufficientCredit(ShanheError):
+    """The database says that an account does not have it; amounts in the asset's minor unit (credits: µ)."""
+
+    default_status = PAYMENT_REQUIRED
+
+    def __init__(self, account: UUID, available_micro: int, needed_micro: int, asset: Asset = Asset.CREDIT) -> None:
+        credit = asset is Asset.CREDIT
+        available = format_credits(available_micro) if credit else str(available_micro)
+        needed = format_credits(needed_micro) if credit else str(needed_micro)
+        unit_zh, unit = ("AI 积分", "AI Credits") if credit else (asset.value, asset.value)
+        super().__init__(
+            "insufficient_credit",
+            f"The balance does not cover this: {needed} {unit} needed, {available} available.",
+            message_zh=f"余额不足：需要 {needed} {unit_zh}，可用 {available}。",
+            hint="Top up, or ask for less (a smaller max_tokens reserves less).",
+            hint_zh="请充值，或减少用量（较小的 max_tokens 占用更少）。",
+            details={"account": str(account), "available": available_micro, "needed": needed_micro},
+        )
+        self.account = account
+        self.available_micro = available_micro
+        self.needed_micro = needed_micro
+
+
+class LimitExceeded(TooMany):
+    """A counter (a key's budget or rate) has no room left in its window."""
+
+    def __init__(self, limit: Limit, used: int) -> None:
+        left = max(0, limit.cap - used)
+        super().__init__(
+            "limit_exceeded",
+            f"The limit {limit.name} ({limit.cap} per window {limit.window}) has {left} left, {limit.amount} needed.",
+            message_zh=f"超出限额 {limit.name}（{limit.window} 内 {limit.cap}）：剩余 {left}，需 {limit.amount}。",
+            hint="Wait for the next window, or raise the limit of this key.",
+            hint_zh="请等待下一个窗口，或提高该密钥的限额。",
+            details={"limit": limit.name, "window": limit.window, "cap": limit.cap, "used": used},
+        )
+        self.limit = limit
+        self.used = used
+
+
+class IdempotencyConflict(Conflict):
+    """The id was used before with other content."""
+
+    def __init__(self, identifier: UUID) -> None:
+        super().__init__(
+            "idempotency_conflict",
+            f"{identifier} was used before with other content; nothing was booked.",
+            message_zh=f"{identifier} 已用于不同内容，本次未入账。",
+            hint="Use a fresh id for a new posting, or send exactly the first content again.",
+            hint_zh="新的入账请换新的编号，重试请发送与首次完全相同的内容。",
+            details={"id": str(identifier)},
+        )
+        self.identifier = identifier
+
+
+class UnknownAccount(NotFound):
+    def __init__(self, account: UUID) -> None:
+        super().__init__(
+            "unknown_account",
+            f"There is no account {account}.",
+            message_zh=f"不存在账户 {account}。",
+            details={"account": str(account)},
+        )
+
+
+class UnknownPosting(NotFound):
+    def __init__(self, posting: UUID) -> None:
+        super().__init__(
+            "unknown_posting",
+            f"There is no posting {posting}.",
+            message_zh=f"不存在入账 {posting}。",
+            details={"posting": str(posting)},
+        )
+
+
+class UnknownHold(NotFound):
+    def __init__(self, hold: UUID) -> None:
+        super().__init__(
+            "unknown_hold", f"There is no hold {hold}.", message_zh=f"不存在冻结 {hold}。", details={"hold": str(hold)}
+        )
+
+
+class HoldClosed(Conflict):
+    """The hold was captured, voided or has expired."""
+
+    def __init__(self, hold: UUID) -> None:
+        super().__init__(
+            "hold_closed",
+            f"The hold {hold} is no longer open: it was captured, voided or has expired.",
+            message_zh=f"冻结 {hold} 已结束：已扣款、已撤销或已过期。",
+            hint="Make a new hold.",
+            hint_zh="请重新冻结。",
+            details={"hold": str(hold)},
+        )
+
+
+class LeaseReclaimed(Conflict):
+    """The lease behind a reservation expired and was given back: what it reserved may belong to others by now."""
+
+    def __init__(self, receipt: UUID) -> None:
+        super().__init__(
+            "lease_reclaimed",
+            f"The reservation of {receipt} lapsed because its worker was silent too long; nothing was charged.",
+            message_zh=f"{receipt} 的预留因工作进程失联而失效，未扣款。",
+            hint="Nothing to do: the call costs nothing.",
+            hint_zh="无需处理：本次调用不收费。",
+            details={"receipt": str(receipt)},
+        )
+
+
+class PeriodClosed(Conflict):
+    def __init__(self, day: object, closed_through: object) -> None:
+        super().__init__(
+            "period_closed",
+            f"The books are closed through {closed_through}; a posting dated {day} is refused.",
+            message_zh=f"账期已关闭至 {closed_through}，拒绝日期为 {day} 的入账。",
+            hint="Book the correction today; reversals go into the open period.",
+            hint_zh="请在当前账期更正，冲销记入未关闭的账期。",
+        )
+
+
+class NotBalanced(Invalid):
+    """A posting that cannot be right whatever the balances are."""
+
+    def __init__(self, why: str, why_zh: str = "") -> None:
+        super().__init__("posting_invalid", why, message_zh=why_zh or why)
+
+
+class AlreadyReversed(Conflict):
+    def __init__(self, posting: UUID) -> None:
+        super().__init__(
+            "already_reversed",
+            f"The posting {posting} was reversed before.",
+            message_zh=f"入账 {posting} 已被冲销。",
+            details={"posting": str(posting)},
+        )
+
+
+class LedgerUnavailable(Unavailable):
+    """The database did not answer within the bounded wait; retry with the same id, it is booked at most once."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(
+            "ledger_unavailable",
+            f"The ledger cannot reach its database. {why}".strip(),
+            message_zh=f"账本无法连接数据库。{why}".strip(),
+            hint="Retry with the same id: it is booked at most once.",
+            hint_zh="请用相同编号重试：最多入账一次。",
+        )
+
+
+class LedgerBusy(Unavailable):
+    """The queue of waiting postings is full."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(
+            "ledger_busy",
+            f"{waiting} postings are waiting already; this one was not queued.",
+            message_zh=f"已有 {waiting} 笔入账在等待，本次未排队。",
+            hint="Retry in a second with the same id.",
+            hint_zh="请稍后用相同编号重试。",
+        )

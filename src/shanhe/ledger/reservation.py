@@ -1,0 +1,150 @@
+"""What an admitted call holds until it is settled or released, and the block of credit a worker lends it from."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from shanhe.ledger.model import Charge, Limit, Provenance, Settled
+
+
+class State(Enum):
+    OPEN = 0
+    MOVING = 1  # a lease is turning it into a hold
+    SETTLING = 2
+    SETTLED = 3
+    RELEASED = 4
+    LAPSED = 5  # its lease or hold is gone
+
+
+class Piece:
+    """Part of a lot that is set aside: in a lease the part nothing has been taken from yet."""
+
+    __slots__ = ("amount", "expires_at", "lot", "provenance")
+
+    def __init__(self, lot: UUID, amount: int, provenance: Provenance, expires_at: datetime | None) -> None:
+        self.lot = lot
+        self.amount = amount
+        self.provenance = provenance
+        self.expires_at = expires_at
+
+    def split(self, amount: int) -> Piece:
+        """Take `amount` off this piece into one of its own."""
+        self.amount -= amount
+        return Piece(self.lot, amount, self.provenance, self.expires_at)
+
+
+class HeldLots:
+    """The concrete lots of a database hold, in burn order; none for an account without lots."""
+
+    __slots__ = ("amount", "id", "pieces")
+
+    def __init__(self, identifier: UUID, amount: int, pieces: list[Piece]) -> None:
+        self.id = identifier
+        self.amount = amount
+        self.pieces = pieces
+
+
+class Lease:
+    """A block of an account's lots lent to this worker. Σ pieces = free + Σ reserved by open or queued calls."""
+
+    __slots__ = (
+        "account", "epoch", "expires_at", "free", "gone", "granted_at_s", "growth", "low", "open", "pieces",
+        "shrinking", "used_at",
+    )  # fmt: skip
+
+    def __init__(self, account: UUID, epoch: int, expires_at: datetime) -> None:
+        self.account = account
+        self.epoch = epoch
+        self.expires_at = expires_at
+        self.pieces: list[Piece] = []
+        self.free = 0
+        self.low = 0
+        self.open: set[Reservation] = set()
+        self.gone = False
+        self.shrinking = False
+        self.growth = 1
+        self.granted_at_s = 0.0
+        self.used_at = expires_at
+
+    def add(self, pieces: list[Piece]) -> None:
+        """Append a grant; it continues a lot that the last piece comes from."""
+        for piece in pieces:
+            self.free += piece.amount
+            if self.pieces and self.pieces[-1].lot == piece.lot:
+                self.pieces[-1].amount += piece.amount
+            else:
+                self.pieces.append(piece)
+
+    def take(self, amount: int) -> list[Piece]:
+        """Pieces worth `amount` off the front: leases are granted in burn order, so the front burns first."""
+        taken: list[Piece] = []
+        while amount > 0:
+            first = self.pieces[0]
+            if first.amount > amount:
+                taken.append(first.split(amount))
+                break
+            taken.append(self.pieces.pop(0))
+            amount -= first.amount
+        return taken
+
+    def put_back(self, pieces: list[Piece]) -> None:
+        for piece in reversed(pieces):
+            if self.pieces and self.pieces[0].lot == piece.lot:
+                self.pieces[0].amount += piece.amount
+            else:
+                self.pieces.insert(0, piece)
+
+
+class Reservation:
+    """A call's largest price set aside. Settle or release it exactly once."""
+
+    __slots__ = (
+        "amount_micro", "at", "charge", "expires_at", "held", "lease", "limits", "moved", "payer", "pieces",
+        "receipt_id", "result", "sent", "state",
+    )  # fmt: skip
+
+    def __init__(
+        self, receipt_id: UUID, payer: UUID, amount_micro: int, limits: tuple[Limit, ...], at: datetime,
+        expires_at: datetime, *, lease: Lease | None = None, held: HeldLots | None = None,
+    ) -> None:  # fmt: skip
+        self.receipt_id = receipt_id
+        self.payer = payer
+        self.amount_micro = amount_micro
+        self.limits = limits
+        self.at = at
+        self.expires_at = expires_at
+        self.lease = lease
+        self.held = held
+        self.state = State.OPEN
+        self.pieces: list[Piece] | None = None
+        self.moved: asyncio.Future[None] | None = None
+        self.sent = False
+        self.charge: Charge | None = None
+        self.result: Settled | None = None
+
+    def __repr__(self) -> str:
+        where = "lease" if self.held is None else "hold"
+        return f"<Reservation {self.receipt_id} {self.amount_micro} µ {self.state.name.lower()} in a {where}>"
+
+
+class Row:
+    """A queued settlement, capture or void."""
+
+    __slots__ = ("actor", "charge", "deadline", "future", "income", "kind", "payer", "reservation")
+
+    def __init__(
+        self, reservation: Reservation, charge: Charge | None, future: asyncio.Future[Any], deadline: float, kind: str,
+        actor: str,
+    ) -> None:  # fmt: skip
+        self.reservation = reservation
+        self.charge = charge
+        self.future = future
+        self.deadline = deadline
+        self.kind = kind
+        self.actor = actor
+        self.payer = reservation.payer
+        self.income: list[tuple[UUID, int]] = []

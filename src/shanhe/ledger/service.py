@@ -1,0 +1,499 @@
+"""The ledger of one process: its connections, queues, leases and counters, behind one class."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.ledger import counters as counting
+from shanhe.ledger import leases as leasing
+from shanhe.ledger import verify as verifying
+from shanhe.ledger.commit import LOST_LIMIT_S, GroupCommit, Line
+from shanhe.ledger.counters import CounterBook
+from shanhe.ledger.errors import (
+    HoldClosed,
+    IdempotencyConflict,
+    InsufficientCredit,
+    LeaseReclaimed,
+    NotBalanced,
+    PeriodClosed,
+    UnknownAccount,
+    UnknownHold,
+    UnknownPosting,
+)
+from shanhe.ledger.leases import Holder, LeaseBook
+from shanhe.ledger.model import (
+    CITY_OWNER,
+    LOT_KINDS,
+    Account,
+    AccountView,
+    Asset,
+    Balance,
+    Charge,
+    Hold,
+    HoldState,
+    Limit,
+    Lot,
+    LotDelta,
+    LotTerms,
+    NewLot,
+    OpeningBalance,
+    Posting,
+    PostingPage,
+    PostingResult,
+    PostingView,
+    Settled,
+    Statement,
+    StatementLine,
+    Sweep,
+    Transfer,
+    TrialRow,
+    VerifyReport,
+)
+from shanhe.ledger.posting import Poster
+from shanhe.ledger.reservation import HeldLots, Piece, Reservation, Row, State
+from shanhe.ledger.settling import Settler
+from shanhe.ledger.store import Store
+
+log = structlog.get_logger(__name__)
+
+SWEEP_MAX: Final = 500
+CALL: Final = "call"
+NO_LIMITS: Final[tuple[Limit, ...]] = ()
+
+
+class Ledger:
+    """One per process. `worker` names it among `workers` that share the database; each admits from leases of its own.
+
+    Every write is idempotent by its id and durable on return. With the server away callers wait, bounded, and then get
+    `LedgerUnavailable`: repeat with the same id.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, *, worker: str = "main", workers: int = 1, terms: LotTerms | None = None
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._store = Store(db)
+        self._terms = terms or LotTerms()
+        self._worker = worker
+        self._accounts: dict[UUID, Account] = {}
+        self._by_name: dict[tuple[UUID, Asset, str, str], Account] = {}
+        # Settlement has a connection of its own; postings, holds and leases do not wait behind each other either.
+        self._lines = [Line(db.dsn) for _ in range(5)]
+        settle, post, hold, lease, count = self._lines
+        self._counters = CounterBook(count, clock, max(1, workers))
+        self._settler = Settler(settle, clock, worker, self._terms, self._accounts, self._counters)
+        self._settling: GroupCommit[Row] = GroupCommit(self._settler.flush)
+        self._poster = Poster(post, clock, worker, self._terms, self._accounts)
+        self._holder = Holder(hold, clock, self._terms)
+        self._book = LeaseBook(
+            lease, clock, self._holder, self._counters, self._terms, worker=worker, workers=max(1, workers),
+            void=self._void,
+        )  # fmt: skip
+        self._keeper: asyncio.Task[None] | None = None
+        self._recalls: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen for recalls and keep leases fresh. A ledger that is not started admits all the same, by one worker."""
+        self._db.listen(leasing.CHANNEL, self._book.recall)
+        self._db.listen(counting.CHANNEL, self._recall_counter)
+        self._keeper = asyncio.create_task(self._housekeep())
+
+    async def stop(self) -> None:
+        """Flush, give leases and counters back, close."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._settling.stop()
+        await self._poster.queue.stop()
+        await self._holder.queue.stop()
+        await self._book.stop()
+        await self._counters.housekeep(everything=True)
+        for line in self._lines:
+            await line.close()
+
+    def _recall_counter(self, payload: str) -> None:
+        task = asyncio.create_task(self._counters.recall(payload))
+        self._recalls.add(task)
+        task.add_done_callback(self._recalls.discard)
+
+    async def _housekeep(self) -> None:
+        while True:
+            await asyncio.sleep(leasing.HOUSEKEEP_S)
+            await self._book.housekeep()
+            await self._counters.housekeep()
+
+    # ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def ensure_account(
+        self, owner: UUID, asset: Asset, kind: str, *, name: str = "", floor: int | None = 0, lots: bool | None = None
+    ) -> Account:
+        """Open the account unless it exists; idempotent by (owner, asset, kind, name), the first opener decides.
+
+        `floor` None = may fall without bound. `lots` default: credit wallets and income accounts have them.
+        """
+        known = self._by_name.get((owner, asset, kind, name))
+        if known is not None:
+            return known
+        bears = (asset is Asset.CREDIT and kind in LOT_KINDS) if lots is None else lots
+        return self._remember(await self._store.open_account(owner, asset, kind, name, floor, bears, self._clock.now()))
+
+    async def system_account(self, kind: str, asset: Asset, name: str = "") -> Account:
+        """An unbounded account of the city, without lots."""
+        return await self.ensure_account(CITY_OWNER, asset, kind, name=name, floor=None, lots=False)
+
+    async def account(self, identifier: UUID) -> Account:
+        """`UnknownAccount` when there is none."""
+        await self._know((identifier,))
+        return self._accounts[identifier]
+
+    async def accounts(
+        self, *, owner: UUID | None = None, asset: Asset | None = None, kind: str | None = None,
+        after: UUID | None = None, limit: int = 100,
+    ) -> list[AccountView]:  # fmt: skip
+        """Accounts in id order, a bounded page; `after` continues."""
+        return await self._store.list_accounts(owner, asset, kind, after, limit)
+
+    async def set_floor(self, account: UUID, floor: int) -> None:
+        """Pledge: what lies below `floor` can't be spent (C4, R4). `InsufficientCredit` when the balance is lower."""
+        await self._know((account,))
+        if not await self._store.set_floor(account, floor):
+            balance = await self.balance(account)
+            raise InsufficientCredit(account, balance.available, floor, self._accounts[account].asset)
+
+    def _remember(self, account: Account) -> Account:
+        self._accounts[account.id] = account
+        self._by_name[account.owner, account.asset, account.kind, account.name] = account
+        return account
+
+    async def _know(self, identifiers: Iterable[UUID]) -> None:
+        missing = {identifier for identifier in identifiers if identifier not in self._accounts}
+        if not missing:
+            return
+        for account in await self._store.accounts(missing):
+            self._remember(account)
+            missing.discard(account.id)
+        if missing:
+            raise UnknownAccount(missing.pop())
+
+    # ── postings ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def post(self, posting: Posting) -> PostingResult:
+        """Book it, durably.
+
+        Raises `InsufficientCredit`, `IdempotencyConflict`, `PeriodClosed`, `NotBalanced`, `UnknownAccount`,
+        `LedgerUnavailable`.
+        """
+        known = self._accounts
+        for transfer in posting.transfers:
+            if transfer.debit not in known or transfer.credit not in known:
+                await self._know([a for t in posting.transfers for a in (t.debit, t.credit)])
+                break
+        return await self._poster.post(posting)
+
+    async def reverse(self, posting_id: UUID, *, actor: str, reason: str) -> PostingResult:
+        """Undo a posting by its mirror image; burned lots are restored, minted ones taken back.
+
+        Of a call, income that its maker has spent already becomes a receivable; of anything else that is
+        `InsufficientCredit`. `AlreadyReversed` the second time.
+        """
+        view = await self.posting(posting_id)
+        await self._know([a for t in view.transfers for a in (t.debit, t.credit)])
+        lots = await self._store.lots_by_id([delta.lot for delta in view.lots])
+        deltas, missing = [], dict[UUID, int]()
+        for delta in view.lots:
+            lot = lots[delta.lot]
+            part = delta.amount
+            if view.kind == CALL and part > 0:
+                part = min(part, lot.remaining - lot.held)
+                missing[lot.account] = missing.get(lot.account, 0) + delta.amount - part
+            if part:
+                deltas.append(LotDelta(delta.lot, -part))
+        transfers: list[Transfer] = []
+        for transfer in view.transfers:
+            owed = min(missing.get(transfer.credit, 0), transfer.amount)
+            if owed:
+                missing[transfer.credit] -= owed
+                asset = self._accounts[transfer.credit].asset
+                receivable = await self.system_account("receivable", asset, str(transfer.credit))
+                transfers.append(Transfer(new_id(), receivable.id, transfer.debit, owed))
+            if transfer.amount > owed:
+                transfers.append(Transfer(new_id(), transfer.credit, transfer.debit, transfer.amount - owed))
+        if not transfers:
+            raise NotBalanced("A posting that moved nothing has nothing to reverse.", "该入账没有金额，无需冲销。")
+        mirror = Posting(
+            id=new_id(), kind="reversal", transfers=tuple(transfers), deltas=tuple(deltas), actor=actor, memo=reason,
+            reverses=posting_id,
+        )  # fmt: skip
+        return await self.post(mirror)
+
+    async def open_books(self, entries: Sequence[OpeningBalance], *, posting_id: UUID, actor: str) -> PostingResult:
+        """Take over opening balances in one posting, against the equity account `opening` of each asset."""
+        transfers, lots = list[Transfer](), list[NewLot]()
+        for entry in entries:
+            account = await self.account(entry.account)
+            opening = await self.system_account("opening", account.asset)
+            number = UUID(int=posting_id.int ^ (len(transfers) + 1))
+            sides = (opening.id, account.id) if entry.amount > 0 else (account.id, opening.id)
+            transfers.append(Transfer(number, *sides, abs(entry.amount)))
+            lots += entry.lots
+        posting = Posting(id=posting_id, kind="opening", transfers=tuple(transfers), lots=tuple(lots), actor=actor)
+        return await self.post(posting)
+
+    # ── calls and holds ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def try_admit(
+        self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
+        ttl_s: float = 600,
+    ) -> Reservation | None:  # fmt: skip
+        """Reserve from this worker's lease and counters, without I/O; None when that takes the database."""
+        if amount_micro <= 0:
+            return None
+        return self._book.try_admit(payer, amount_micro, receipt_id, limits, timedelta(seconds=ttl_s))
+
+    async def admit(
+        self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
+        earmark: Mapping[str, Any] | None = None, ttl_s: float = 600,
+    ) -> Reservation:  # fmt: skip
+        """Reserve a call's largest price: from a lease, else by a database hold.
+
+        `earmark` = the call's facts; a lot with an earmark pays when the facts contain it. Raises `InsufficientCredit`,
+        `LimitExceeded`, `IdempotencyConflict` (receipt id in use), `UnknownAccount`, `LedgerUnavailable`.
+        """
+        if payer not in self._accounts:
+            await self._know((payer,))
+        ttl = timedelta(seconds=ttl_s)
+        if amount_micro <= 0:
+            if amount_micro < 0:
+                raise NotBalanced("A reservation is not negative.", "预留金额不能为负。")
+            return await self._admit_nothing(payer, receipt_id, limits, ttl)
+        reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl)
+        return reservation or await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
+
+    async def _admit_nothing(
+        self, payer: UUID, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta
+    ) -> Reservation:
+        """A free call: only its limits count; an empty hold carries it."""
+        if limits:
+            await self._counters.take(limits)
+        now = self._clock.now()
+        held = await self._holder.hold(receipt_id, payer, 0, CALL, now + ttl, None)
+        return Reservation(receipt_id, payer, 0, limits, now, now + ttl, held=held)
+
+    async def settle(
+        self, reservation: Reservation, charge: Charge, *, kind: str = CALL, actor: str = ""
+    ) -> Settled:  # fmt: skip
+        """Capture: burn the payer's lots, pay the legs, release the rest; durable on return, idempotent by receipt id.
+
+        `LeaseReclaimed` / `HoldClosed` when the reservation lapsed, `LedgerUnavailable` when the outcome is unknown:
+        settle the same reservation with the same charge again.
+        """
+        if reservation.moved is not None:
+            await reservation.moved
+        if reservation.state is not State.OPEN:
+            return self._again(reservation, charge)
+        _check_charge(reservation, charge)
+        accounts = self._accounts
+        for leg in charge.legs:
+            if leg.account not in accounts:
+                await self._know([one.account for one in charge.legs])
+                return await self.settle(reservation, charge, kind=kind, actor=actor)
+        if reservation.charge is not None and reservation.charge != charge:
+            raise IdempotencyConflict(reservation.receipt_id)
+        loop = asyncio.get_running_loop()
+        row = Row(reservation, charge, loop.create_future(), loop.time() + LOST_LIMIT_S, kind, actor)
+        self._settling.submit(row)
+        reservation.state = State.SETTLING
+        reservation.charge = charge
+        if reservation.lease is not None:
+            reservation.lease.open.discard(reservation)
+        try:
+            settled: Settled = await row.future
+            return settled
+        except asyncio.CancelledError:
+            raise  # the row stays queued: what was delivered is charged even if the caller has left
+        finally:
+            if reservation.state is State.SETTLING and row.future.done() and not row.future.cancelled():
+                reservation.state = State.OPEN  # outcome unknown: to be asked again with the same charge
+
+    def _again(self, reservation: Reservation, charge: Charge) -> Settled:
+        """A reservation that is not open: settled before, or gone."""
+        if reservation.result is not None and reservation.charge == charge:
+            result = reservation.result
+            return Settled(result.id, result.total_micro, result.burned, True)
+        if reservation.state is State.LAPSED:
+            raise LeaseReclaimed(reservation.receipt_id)
+        raise IdempotencyConflict(reservation.receipt_id)
+
+    async def release(self, reservation: Reservation) -> None:
+        """Charge nothing. Costs nothing for a leased reservation; a second release, or one after settling, is no-op."""
+        await self._book.release(reservation)
+
+    async def hold(
+        self, account: UUID, amount: int, *, hold_id: UUID, purpose: str, expires_at: datetime,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Reservation:  # fmt: skip
+        """Set concrete lots aside until `expires_at`; durable on return, idempotent by `hold_id`."""
+        await self._know((account,))
+        if amount <= 0:
+            raise NotBalanced("A hold sets a positive amount aside.", "冻结金额须为正数。")
+        text = msgspec.json.encode(facts).decode() if facts else None
+        held = await self._holder.hold(hold_id, account, amount, purpose, expires_at, text)
+        return Reservation(hold_id, account, amount, NO_LIMITS, self._clock.now(), expires_at, held=held)
+
+    async def find_hold(self, hold_id: UUID) -> Hold:
+        """`UnknownHold` when there is none."""
+        found = await self._store.hold(hold_id)
+        if found is None:
+            raise UnknownHold(hold_id)
+        return found
+
+    async def capture(
+        self, hold: UUID | Reservation, charge: Charge, *, kind: str = "capture", actor: str = ""
+    ) -> Settled:
+        """Turn a hold into a posting that carries the hold's id; what is not captured is free again.
+
+        `HoldClosed` when it is captured, voided or expired, `NotBalanced` for more than it holds.
+        """
+        reservation = hold if isinstance(hold, Reservation) else await self._open_hold(hold)
+        return await self.settle(reservation, charge, kind=kind, actor=actor)
+
+    async def void(self, hold: UUID | Reservation) -> None:
+        """Give a hold back; durable on return."""
+        await self.release(hold if isinstance(hold, Reservation) else await self._open_hold(hold))
+
+    async def _open_hold(self, hold_id: UUID) -> Reservation:
+        found = await self.find_hold(hold_id)
+        if found.state is not HoldState.OPEN:
+            raise HoldClosed(hold_id)
+        await self._know((found.account,))
+        lots = await self._store.lots_by_id([lot.lot for lot in found.lots])
+        pieces = [Piece(lot.lot, lot.amount, lots[lot.lot].provenance, lots[lot.lot].expires_at) for lot in found.lots]
+        held = HeldLots(hold_id, found.amount, pieces)
+        now = self._clock.now()
+        return Reservation(hold_id, found.account, found.amount, NO_LIMITS, now, found.expires_at, held=held)
+
+    async def _void(self, reservation: Reservation) -> None:
+        loop = asyncio.get_running_loop()
+        row = Row(reservation, None, loop.create_future(), loop.time() + LOST_LIMIT_S, "void", "")
+        self._settling.submit(row)
+        await row.future
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def balance(self, account: UUID) -> Balance:
+        found = await self._store.balance(account, self._clock.now())
+        if found is None:
+            raise UnknownAccount(account)
+        return found
+
+    async def lots(self, account: UUID, *, spent: bool = False, limit: int = 200) -> list[Lot]:
+        """Lots in burn order (C12), at most a page."""
+        order = [provenance.value for provenance in self._terms.burn_order]
+        return await self._store.lots(account, order, spent=spent, limit=limit)
+
+    async def posting(self, posting_id: UUID) -> PostingView:
+        """With transfers, lots and evidence; `UnknownPosting` when there is none."""
+        found = await self._store.posting(posting_id)
+        if found is None:
+            raise UnknownPosting(posting_id)
+        return found
+
+    async def postings(
+        self, *, account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
+        until: datetime | None = None, cursor: str | None = None, limit: int = 50,
+    ) -> PostingPage:  # fmt: skip
+        """Newest first, a bounded page."""
+        return await self._store.postings(account, kind, since, until, cursor, limit)
+
+    async def statement(
+        self, account: UUID, since: date, until: date, *, cursor: str | None = None, limit: int = 200
+    ) -> Statement:
+        """One page of the transfers of the city's days [since, until], oldest first, with running balance."""
+        await self._know((account,))
+        return await self._store.statement(account, *_days(since, until), cursor, limit)
+
+    def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
+        """Every line of the days [since, until], in bounded memory."""
+        return self._store.stream_statement(account, *_days(since, until))
+
+    async def trial_balance(self) -> list[TrialRow]:
+        """Debits, credits and balance of every account that moved."""
+        return await self._store.trial_balance()
+
+    async def verify(self) -> VerifyReport:
+        """Recompute every invariant from the transfers; reads only."""
+        return await verifying.verify(self._db, self._clock.now())
+
+    # ── periods and sweeping ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def close_period(self, through: date, *, actor: str) -> None:
+        """Refuse postings dated up to `through` from now on; `PeriodClosed` when that is closed already."""
+        if through >= self._clock.today():
+            raise NotBalanced(f"{through} is not over yet.", f"{through} 尚未结束。")
+        if not await self._store.close_period(through, actor, self._clock.now()):
+            raise PeriodClosed(through, await self._store.closed_through())
+
+    async def opening_balances(self, closed_through: date | None = None) -> dict[UUID, int]:
+        """Balances carried over from the last close (or from that of `closed_through`) by account."""
+        through = closed_through or await self._store.closed_through()
+        return await self._store.period_balances(through) if through else {}
+
+    async def reclaim_worker(self, worker: str) -> int:
+        """Take back at once what a dead worker had leased; only for whoever knows that its process has ended."""
+        return await self._store.reclaim_worker(worker, self._clock.now(), SWEEP_MAX)
+
+    async def sweep(self) -> Sweep:
+        """End expired holds and leases; the free rest of expired lots goes to breakage. Bounded; call it often."""
+        now = self._clock.now()
+        holds, leases = await self._store.sweep(now, SWEEP_MAX)
+        expired = await self._store.expired_lots(now, SWEEP_MAX)
+        by_account: dict[UUID, list[Lot]] = {}
+        for lot in expired:
+            by_account.setdefault(lot.account, []).append(lot)
+        for account, lots in by_account.items():
+            await self._expire(account, lots)
+        return Sweep(holds, leases, len(expired))
+
+    async def _expire(self, account: UUID, lots: list[Lot]) -> None:
+        asset = (await self.account(account)).asset
+        breakage = await self.system_account("breakage", asset)
+        amount = sum(lot.remaining - lot.held for lot in lots)
+        posting = Posting(
+            id=new_id(), kind="expiry", transfers=(Transfer(new_id(), account, breakage.id, amount),),
+            deltas=tuple(LotDelta(lot.id, lot.held - lot.remaining) for lot in lots), actor="system",
+            memo="Credits expired · 积分到期",
+        )  # fmt: skip
+        try:
+            await self.post(posting)
+        except InsufficientCredit:
+            log.info("a lot moved while it expired; the next sweep takes it", account=str(account))
+
+
+def _check_charge(reservation: Reservation, charge: Charge) -> None:
+    total = 0
+    for leg in charge.legs:
+        if leg.amount_micro < 0 or leg.account == reservation.payer:
+            raise NotBalanced("A leg pays someone else a non-negative amount.", "分账须付给他人且不为负。")
+        total += leg.amount_micro
+    if total != charge.total_micro:
+        raise NotBalanced(f"The legs sum to {total}, the total is {charge.total_micro}.", "分账合计与总额不一致。")
+    if total > reservation.amount_micro:
+        raise NotBalanced(f"{total} is more than the {reservation.amount_micro} reserved.", "扣款金额超过预留金额。")
+
+
+def _days(since: date, until: date) -> tuple[datetime, datetime]:
+    return (
+        datetime.combine(since, time(), CITY_TZ),
+        datetime.combine(until + timedelta(days=1), time(), CITY_TZ),
+    )

@@ -1,0 +1,381 @@
+"""Settlement: what each call burns and who gets it, summed per row of the database before it is sent.
+
+Client-side sums: the worker knows which lots pay, so one row of each account, lot and stripe is written per batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from calendar import monthrange
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
+from shanhe.ledger.counters import CounterBook
+from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
+from shanhe.ledger.model import Account, Leg, LotDelta, LotTerms, Provenance, Settled
+from shanhe.ledger.reservation import Piece, Reservation, Row, State
+
+SETTLE: Final = f"SELECT ledger.settle({', '.join(f'${n}' for n in range(1, 39))})"
+CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
+BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
+INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day `months` later, clamped to the month's end."""
+    index = day.year * 12 + day.month - 1 + months
+    year, month = divmod(index, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def city_midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), CITY_TZ)
+
+
+class IncomeLot:
+    """One lot per (owner, root provenance, expiry, day), accrued over a batch."""
+
+    __slots__ = ("account", "amount", "expires_at", "id", "parent", "provenance", "spendable_at", "unlock_at")
+
+    def __init__(self, account: UUID, provenance: Provenance, expires_at: datetime | None, day: date, terms: LotTerms):
+        self.id = uuid5(INCOME_SPACE, f"{account}{provenance}{expires_at}{day}")
+        self.account = account
+        self.provenance = provenance
+        self.expires_at = expires_at
+        self.parent: UUID | None = None
+        pending = terms.income_pending_days
+        self.spendable_at = city_midnight(day + timedelta(days=pending)) if pending else None
+        locked = terms.income_lock_months
+        self.unlock_at = city_midnight(add_months(day, locked)) if locked else None
+        self.amount = 0
+
+
+class Batch:
+    """The arguments of `ledger.settle`, accumulated row by row."""
+
+    def __init__(self, worker: str, accounts: Mapping[UUID, Account], terms: LotTerms, now: datetime, day: date):
+        self._worker = worker
+        self._accounts = accounts
+        self._terms = terms
+        self._now = now
+        self._day = day
+        self.ids: list[UUID] = []
+        self.kinds: list[str] = []
+        self.actors: list[str] = []
+        self.evidence: list[bytes | None] = []
+        self.ends: list[int] = []
+        self.lots: list[UUID] = []
+        self.deltas: list[int] = []
+        self.t_id: list[UUID] = []
+        self.t_posting: list[UUID] = []
+        self.t_debit: list[UUID] = []
+        self.t_credit: list[UUID] = []
+        self.t_amount: list[int] = []
+        self.balances: dict[UUID, int] = {}
+        self.helds: dict[UUID, int] = {}
+        self.stripes: dict[UUID, int] = {}
+        self.leased: dict[tuple[int, UUID], int] = {}
+        self.burned: dict[UUID, int] = {}
+        self.unheld: dict[UUID, int] = {}
+        self.holds: list[tuple[UUID, str, int, UUID | None]] = []
+        self.income: dict[UUID, IncomeLot] = {}
+
+    def add(self, row: Row) -> None:
+        reservation, charge = row.reservation, row.charge
+        if charge is None:
+            self._release_hold(reservation, "voided", 0, None)
+            return
+        receipt, payer, total = reservation.receipt_id, row.payer, charge.total_micro
+        pieces = reservation.pieces
+        assert pieces is not None
+        self.ids.append(receipt)
+        self.kinds.append(row.kind)
+        self.actors.append(row.actor)
+        self.evidence.append(charge.evidence)
+        burned, lots, deltas = self.burned, self.lots, self.deltas
+        for piece in pieces:
+            lot, amount = piece.lot, piece.amount
+            lots.append(lot)
+            deltas.append(-amount)
+            burned[lot] = burned.get(lot, 0) + amount
+        account = self._accounts[payer]
+        if account.striped:
+            self.stripes[payer] = self.stripes.get(payer, 0) - total
+        else:
+            self.balances[payer] = self.balances.get(payer, 0) - total
+        if reservation.held is not None:
+            self._release_hold(reservation, "captured", total, receipt)
+        else:
+            assert reservation.lease is not None
+            epoch = reservation.lease.epoch
+            self.helds[payer] = self.helds.get(payer, 0) + total
+            for piece in pieces:
+                lot, amount = piece.lot, piece.amount
+                self.leased[epoch, lot] = self.leased.get((epoch, lot), 0) + amount
+                self.unheld[lot] = self.unheld.get(lot, 0) + amount
+        self._legs(row, receipt, payer, charge.legs, pieces)
+        self.ends.append(len(lots))
+
+    def _legs(self, row: Row, receipt: UUID, payer: UUID, legs: tuple[Leg, ...], pieces: list[Piece]) -> None:
+        number = 0
+        earners: list[Leg] | None = None
+        for leg in legs:
+            amount, account = leg.amount_micro, leg.account
+            if not amount:
+                continue
+            # The first leg carries the posting's own id: a receipt with one leg needs no other index.
+            self.t_id.append(UUID(int=receipt.int ^ number) if number else receipt)
+            number += 1
+            self.t_posting.append(receipt)
+            self.t_debit.append(payer)
+            self.t_credit.append(account)
+            self.t_amount.append(amount)
+            known = self._accounts[account]
+            if known.striped:
+                self.stripes[account] = self.stripes.get(account, 0) + amount
+                continue
+            self.balances[account] = self.balances.get(account, 0) + amount
+            if known.lots:
+                earners = [leg] if earners is None else [*earners, leg]
+        if earners:
+            self._earn(earners, pieces)
+
+    def _earn(self, earners: list[Leg], pieces: list[Piece]) -> None:
+        """R1: the platform and cost accounts absorb subsidy first; makers get tradeable value as far as it was burned.
+
+        Pieces are laid end to end with tradeable ones first, and makers take from that end.
+        """
+        subsidy = [piece for piece in reversed(pieces) if piece.provenance is Provenance.SUBSIDY]
+        tradeable = [piece for piece in pieces if piece.provenance is not Provenance.SUBSIDY]
+        queue = [(piece, piece.amount) for piece in tradeable + subsidy]
+        for leg in earners:
+            left = leg.amount_micro
+            while left and queue:
+                piece, amount = queue[0]
+                part = min(left, amount)
+                self._accrue(leg.account, piece, part)
+                left -= part
+                queue[0] = (piece, amount - part)
+                if part == amount:
+                    queue.pop(0)
+            if left:  # the payer has no lots: plain value earns as a reward
+                self._accrue(leg.account, None, left)
+
+    def _accrue(self, account: UUID, piece: Piece | None, amount: int) -> None:
+        subsidy = piece is not None and piece.provenance is Provenance.SUBSIDY
+        provenance = Provenance.SUBSIDY if subsidy else Provenance.REWARD
+        if piece is not None and subsidy:
+            expires_at = piece.expires_at
+        else:
+            months = self._terms.income_expiry_months.get(provenance)
+            expires_at = city_midnight(add_months(self._day, months)) if months else None
+        fresh = IncomeLot(account, provenance, expires_at, self._day, self._terms)
+        lot = self.income.setdefault(fresh.id, fresh)
+        lot.amount += amount
+        if piece is not None and subsidy and lot.parent is None:
+            lot.parent = piece.lot
+        self.lots.append(lot.id)
+        self.deltas.append(amount)
+
+    def _release_hold(self, reservation: Reservation, state: str, captured: int, posting: UUID | None) -> None:
+        held = reservation.held
+        assert held is not None
+        self.holds.append((held.id, state, captured, posting))
+        payer = reservation.payer
+        self.helds[payer] = self.helds.get(payer, 0) + held.amount
+        for piece in held.pieces:
+            self.unheld[piece.lot] = self.unheld.get(piece.lot, 0) + piece.amount
+
+    def arguments(self) -> tuple[Any, ...]:
+        """In the order of `ledger.settle`."""
+        accounts = sorted(self.balances.keys() | self.helds.keys())
+        balances, helds, unheld, burned = self.balances, self.helds, self.unheld, self.burned
+        stripes = sorted(self.stripes)
+        touched = sorted(burned.keys() | unheld.keys())
+        income = list(self.income.values())
+        return (
+            self._now, self._day, self._worker,
+            self.ids, self.kinds, self.actors, self.evidence, self.ends, self.lots, self.deltas,
+            self.t_id, self.t_posting, self.t_debit, self.t_credit, self.t_amount,
+            accounts, [balances.get(a, 0) for a in accounts], [-helds.get(a, 0) for a in accounts],
+            stripes, [self.stripes[a] for a in stripes],
+            [key[0] for key in self.leased], [key[1] for key in self.leased], list(self.leased.values()),
+            touched, [burned.get(lot, 0) for lot in touched], [unheld.get(lot, 0) for lot in touched],
+            [h[0] for h in self.holds], [h[1] for h in self.holds], [h[2] for h in self.holds],
+            [h[3] for h in self.holds],
+            [m.id for m in income], [m.account for m in income], [m.provenance.value for m in income],
+            [m.parent for m in income], [m.amount for m in income], [m.spendable_at for m in income],
+            [m.unlock_at for m in income], [m.expires_at for m in income],
+        )  # fmt: skip
+
+
+class Settler:
+    """Flushes batches of settlements; explains and retries the ones that do not go through at once."""
+
+    def __init__(
+        self, line: Line, clock: Clock, worker: str, terms: LotTerms, accounts: Mapping[UUID, Account],
+        counters: CounterBook,
+    ) -> None:  # fmt: skip
+        self._line = line
+        self._clock = clock
+        self._worker = worker
+        self._terms = terms
+        self._accounts = accounts
+        self._counters = counters
+
+    async def flush(self, rows: list[Row]) -> None:
+        """Book a batch. Optimistic: one call; only when that is refused are the rows asked about one by one."""
+        for row in rows:
+            if row.charge is not None and row.reservation.pieces is None:
+                _allocate(row.reservation, row.charge.total_micro)
+        while rows:
+            try:
+                await self._line.fetch(SETTLE, *self._batch(rows).arguments())
+            except ConnectionLost:
+                for row in rows:
+                    row.reservation.sent = True
+                rows = await self._explain(rows)
+            except asyncpg.PostgresError as error:
+                explained = await self._explain(rows)
+                rows = explained if len(explained) < len(rows) else await self._bisect(rows, error)
+            else:
+                for row in rows:
+                    self._done(row, known=False)
+                return
+
+    def _batch(self, rows: list[Row]) -> Batch:
+        batch = Batch(self._worker, self._accounts, self._terms, self._clock.now(), self._clock.today())
+        for row in rows:
+            batch.add(row)
+        return batch
+
+    async def _bisect(self, rows: list[Row], error: asyncpg.PostgresError) -> list[Row]:
+        """An unexpected refusal: halve until the row that causes it stands alone."""
+        if len(rows) == 1:
+            self._fail(rows[0], error)
+            return []
+        middle = len(rows) // 2
+        await self.flush(rows[:middle])
+        return rows[middle:]
+
+    async def _explain(self, rows: list[Row]) -> list[Row]:
+        """Resolve the rows that are booked or can't be; return the others. Waits, bounded, for a lost server."""
+        loop = asyncio.get_running_loop()
+        while rows := drop_late(rows, loop.time()):
+            try:
+                found = await self._line.fetch(
+                    CHECK,
+                    [row.reservation.receipt_id for row in rows],
+                    [row.reservation.lease.epoch if row.reservation.lease else None for row in rows],
+                    [row.reservation.held.id if row.reservation.held else None for row in rows],
+                )
+                left: list[Row] = []
+                later: list[Row] = []
+                seen: set[UUID] = set()
+                for row, verdict in zip(rows, found, strict=True):
+                    receipt = row.reservation.receipt_id
+                    if verdict["booked"] and row.charge is not None:
+                        await self._settle_known(row)
+                    elif not verdict["stands"]:
+                        self._lapse(row)
+                    elif receipt in seen:
+                        later.append(row)  # the same receipt twice in one batch: the first one decides
+                    else:
+                        seen.add(receipt)
+                        left.append(row)
+                if later:
+                    await self.flush(left)
+                return later or left
+            except ConnectionLost:
+                await asyncio.sleep(RETRY_WAIT_S)
+        return []
+
+    async def _settle_known(self, row: Row) -> None:
+        """The receipt is booked: by this reservation (an answer was lost), or earlier."""
+        assert row.charge is not None
+        booked = await self._line.fetch(BOOKED, [row.reservation.receipt_id])
+        same = sorted((b["debit"], b["credit"], b["amount"]) for b in booked) == sorted(
+            (row.payer, leg.account, leg.amount_micro) for leg in row.charge.legs if leg.amount_micro
+        )
+        if same:
+            self._done(row, known=True)
+        else:
+            self._conflict(row)
+
+    def _conflict(self, row: Row) -> None:
+        self._undo(row)
+        if not row.future.done():
+            row.future.set_exception(IdempotencyConflict(row.reservation.receipt_id))
+
+    def _done(self, row: Row, *, known: bool) -> None:
+        reservation, charge = row.reservation, row.charge
+        if charge is None:
+            reservation.state = State.RELEASED
+            if not row.future.done():
+                row.future.set_result(None)
+            return
+        if known and not reservation.sent:
+            self._undo(row)  # booked by an earlier reservation: this one paid nothing
+        elif reservation.lease is not None and reservation.held is None:
+            reservation.lease.free += reservation.amount_micro - charge.total_micro
+        reservation.state = State.SETTLED
+        reservation.charge = charge
+        burned = tuple([LotDelta(piece.lot, -piece.amount) for piece in reservation.pieces or ()])
+        result = reservation.result = Settled(reservation.receipt_id, charge.total_micro, burned, known)
+        if reservation.limits:
+            self._counters.give_back(reservation.limits, charge.limit_actuals)
+        if not row.future.done():
+            row.future.set_result(result)
+
+    def _undo(self, row: Row) -> None:
+        reservation = row.reservation
+        if reservation.lease is not None and reservation.held is None and reservation.pieces is not None:
+            reservation.lease.put_back(reservation.pieces)
+            reservation.lease.free += reservation.amount_micro
+            reservation.pieces = None
+        reservation.state = State.RELEASED
+
+    def _lapse(self, row: Row) -> None:
+        reservation = row.reservation
+        reservation.state = State.LAPSED
+        if reservation.lease is not None and reservation.held is None:
+            reservation.lease.gone = True
+        self._counters.give_back(reservation.limits)
+        if row.future.done():
+            return
+        if row.charge is None:
+            row.future.set_result(None)
+        elif reservation.held is not None:
+            row.future.set_exception(HoldClosed(reservation.held.id))
+        else:
+            row.future.set_exception(LeaseReclaimed(reservation.receipt_id))
+
+    def _fail(self, row: Row, error: asyncpg.PostgresError) -> None:
+        self._undo(row)
+        if not row.future.done():
+            failure = LedgerUnavailable(f"It refused the posting: {error}")
+            failure.__cause__ = error
+            row.future.set_exception(failure)
+
+
+def _allocate(reservation: Reservation, total: int) -> None:
+    """Fix which lots pay, in burn order."""
+    held = reservation.held
+    if held is None:
+        assert reservation.lease is not None
+        reservation.pieces = reservation.lease.take(total)
+        return
+    pieces: list[Piece] = []
+    for piece in held.pieces:
+        if total <= 0:
+            break
+        part = min(total, piece.amount)
+        pieces.append(Piece(piece.lot, part, piece.provenance, piece.expires_at))
+        total -= part
+    reservation.pieces = pieces

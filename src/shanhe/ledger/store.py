@@ -1,0 +1,312 @@
+"""Reads and rare writes: accounts, balances, lots, statements, postings, periods."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.model import (
+    Account,
+    AccountView,
+    Asset,
+    Balance,
+    Hold,
+    HoldState,
+    Lot,
+    LotDelta,
+    PostingPage,
+    PostingView,
+    Provenance,
+    Statement,
+    StatementLine,
+    Transfer,
+    TrialRow,
+)
+
+PAGE_MAX: Final = 500
+STREAM_ROWS: Final = 500
+PERIOD_LOCK: Final = 0x4C454447
+CURSOR_SEPARATOR: Final = "~"
+
+_ACCOUNT: Final = "id, owner, asset, kind, name, floor, lots"
+_BALANCE: Final = "a.balance + coalesce((SELECT sum(s.balance) FROM ledger.stripe s WHERE s.account = a.id), 0)::bigint"
+_EPOCH: Final = datetime.fromtimestamp(0, tz=CITY_TZ)
+_END: Final = datetime(9999, 1, 1, tzinfo=CITY_TZ)
+
+
+def account_of(row: Any) -> Account:
+    return Account(row["id"], row["owner"], Asset(row["asset"]), row["kind"], row["name"], row["floor"], row["lots"])
+
+
+def _lot_of(row: Any) -> Lot:
+    return Lot(
+        row["id"], row["account"], Provenance(row["provenance"]), row["parent"], row["issued"], row["remaining"],
+        row["held"], row["issued_at"], row["spendable_at"], row["unlock_at"], row["expires_at"], row["earmark"],
+        row["unit_cost_fen"],
+    )  # fmt: skip
+
+
+def _cursor(at: datetime, identifier: UUID) -> str:
+    return f"{at.isoformat()}{CURSOR_SEPARATOR}{identifier}"
+
+
+def _from_cursor(cursor: str) -> tuple[datetime, UUID]:
+    at, _, identifier = cursor.partition(CURSOR_SEPARATOR)
+    return datetime.fromisoformat(at), UUID(identifier)
+
+
+class Store:
+    """The ledger's tables."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open_account(
+        self, owner: UUID, asset: Asset, kind: str, name: str, floor: int | None, lots: bool, now: datetime
+    ) -> Account:
+        """Open it unless it is; the first opener's floor and lots stand."""
+        key = (owner, asset.value, kind, name)
+        where = "WHERE (owner, asset, kind, name) = ($1, $2, $3, $4)"
+        row = await self._db.fetchrow(f"SELECT {_ACCOUNT} FROM ledger.account {where}", *key)
+        if row is None:
+            await self._db.execute(
+                "INSERT INTO ledger.account (owner, asset, kind, name, id, floor, lots, opened_at) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (owner, asset, kind, name) DO NOTHING",
+                *key, new_id(), floor, lots, now,
+            )  # fmt: skip
+            row = await self._db.fetchrow(f"SELECT {_ACCOUNT} FROM ledger.account {where}", *key)
+        return account_of(row)
+
+    async def accounts(self, identifiers: Iterable[UUID]) -> list[Account]:
+        query = f"SELECT {_ACCOUNT} FROM ledger.account WHERE id = ANY($1)"
+        return [account_of(row) for row in await self._db.fetch(query, list(identifiers))]
+
+    async def list_accounts(
+        self, owner: UUID | None, asset: Asset | None, kind: str | None, after: UUID | None, limit: int
+    ) -> list[AccountView]:
+        rows = await self._db.fetch(
+            f"SELECT {_ACCOUNT}, {_BALANCE} AS total, held, opened_at FROM ledger.account a "
+            "WHERE ($1::uuid IS NULL OR owner = $1) AND ($2::text IS NULL OR asset = $2) "
+            "AND ($3::text IS NULL OR kind = $3) AND ($4::uuid IS NULL OR id > $4) ORDER BY id LIMIT $5",
+            owner, asset.value if asset else None, kind, after, min(limit, PAGE_MAX),
+        )  # fmt: skip
+        return [AccountView(account_of(row), row["total"], row["held"], row["opened_at"]) for row in rows]
+
+    async def set_floor(self, account: UUID, floor: int) -> bool:
+        """False when the balance does not reach the floor."""
+        try:
+            done = await self._db.execute(
+                "UPDATE ledger.account SET floor = $2 WHERE id = $1 AND floor IS NOT NULL", account, floor
+            )
+        except asyncpg.CheckViolationError:
+            return False
+        return done == "UPDATE 1"
+
+    async def balance(self, account: UUID, now: datetime) -> Balance | None:
+        row = await self._db.fetchrow(
+            f"SELECT {_BALANCE} AS total, a.held, ledger.available(a.id, $2, NULL) AS available, "
+            "coalesce((SELECT sum(ll.amount) FROM ledger.lease l JOIN ledger.lease_lot ll USING (epoch) "
+            "WHERE l.account = a.id), 0)::bigint AS leased FROM ledger.account a WHERE a.id = $1",
+            account, now,
+        )  # fmt: skip
+        if row is None:
+            return None
+        lots = await self._db.fetch(
+            "SELECT provenance, sum(remaining)::bigint AS amount FROM ledger.lot "
+            "WHERE account = $1 AND open GROUP BY 1",
+            account,
+        )
+        leased = row["leased"]
+        parts = {Provenance(lot["provenance"]): lot["amount"] for lot in lots}
+        return Balance(row["total"], max(0, row["available"]) + leased, row["held"] - leased, leased, parts)
+
+    async def lots(self, account: UUID, order: list[str], *, spent: bool, limit: int) -> list[Lot]:
+        """In burn order."""
+        rows = await self._db.fetch(
+            "SELECT * FROM ledger.lot WHERE account = $1 AND (open OR $3) "
+            "ORDER BY open DESC, expires_at NULLS LAST, array_position($2::text[], provenance), issued_at, id LIMIT $4",
+            account, order, spent, min(limit, PAGE_MAX),
+        )  # fmt: skip
+        return [_lot_of(row) for row in rows]
+
+    async def lots_by_id(self, identifiers: list[UUID]) -> dict[UUID, Lot]:
+        rows = await self._db.fetch("SELECT * FROM ledger.lot WHERE id = ANY($1)", identifiers)
+        return {row["id"]: _lot_of(row) for row in rows}
+
+    async def expired_lots(self, now: datetime, limit: int) -> list[Lot]:
+        rows = await self._db.fetch(
+            "SELECT * FROM ledger.lot WHERE open AND expires_at <= $1 AND remaining > held ORDER BY account LIMIT $2",
+            now, limit,
+        )  # fmt: skip
+        return [_lot_of(row) for row in rows]
+
+    async def hold(self, identifier: UUID) -> Hold | None:
+        row = await self._db.fetchrow("SELECT * FROM ledger.hold WHERE id = $1", identifier)
+        if row is None:
+            return None
+        lots = tuple(LotDelta(lot, amount) for lot, amount in zip(row["lots"], row["lot_amounts"], strict=True))
+        return Hold(
+            row["id"], row["account"], row["amount"], row["purpose"], HoldState(row["state"]), row["expires_at"], lots
+        )
+
+    async def sweep(self, now: datetime, limit: int) -> tuple[int, int]:
+        """Expired holds and leases."""
+        holds = await self._db.fetchval("SELECT ledger.sweep_holds($1, $2)", now, limit)
+        leases = await self._db.fetchval("SELECT ledger.sweep_leases($1, NULL, $2)", now, limit)
+        return holds, leases
+
+    async def reclaim_worker(self, worker: str, now: datetime, limit: int) -> int:
+        return int(await self._db.fetchval("SELECT ledger.sweep_leases($1, $2, $3)", now, worker, limit))
+
+    # ── postings ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def posting(self, identifier: UUID) -> PostingView | None:
+        found = await self.postings_by_id([identifier])
+        return found[0] if found else None
+
+    async def postings_by_id(self, identifiers: list[UUID]) -> list[PostingView]:
+        """In the order asked for."""
+        rows = await self._db.fetch("SELECT * FROM ledger.posting WHERE id = ANY($1)", identifiers)
+        transfers: dict[UUID, list[Transfer]] = {}
+        query = "SELECT t.* FROM unnest($1::uuid[]) WITH ORDINALITY p(id, n), ledger.transfers_of(p.id) t"
+        for row in await self._db.fetch(query, [row["id"] for row in rows]):
+            one = Transfer(row["id"], row["debit"], row["credit"], row["amount"])
+            transfers.setdefault(row["posting"], []).append(one)
+        by_id = {row["id"]: row for row in rows}
+        return [_posting_of(by_id[key], transfers.get(key, [])) for key in identifiers if key in by_id]
+
+    async def postings(
+        self, account: UUID | None, kind: str | None, since: datetime | None, until: datetime | None,
+        cursor: str | None, limit: int,
+    ) -> PostingPage:  # fmt: skip
+        limit = min(limit, PAGE_MAX)
+        at, last = _from_cursor(cursor) if cursor else (_END, UUID(int=2**128 - 1))
+        sources = "SELECT p.id AS posting, p.at FROM ledger.posting p WHERE true"
+        if account is not None:
+            side = "SELECT posting, at FROM ledger.transfer WHERE {} = $6"
+            bound = " AND (at, posting) < ($1, $2) AND at >= $3 AND at < $4 ORDER BY at DESC, posting DESC LIMIT $5 * 8"
+            debits, credits = side.format("debit"), side.format("credit")
+            sources = f"SELECT DISTINCT * FROM (({debits}{bound}) UNION ALL ({credits}{bound})) u"
+        query = (
+            f"SELECT f.posting, f.at FROM ({sources}) f "
+            + ("JOIN ledger.posting k ON k.id = f.posting AND k.kind = $7 " if kind else "")
+            + "WHERE (f.at, f.posting) < ($1, $2) AND f.at >= $3 AND f.at < $4 "
+            + "ORDER BY f.at DESC, f.posting DESC LIMIT $5"
+        )
+        args: list[Any] = [at, last, since or _EPOCH, until or _END, limit]
+        if account is not None:
+            args.append(account)
+        if kind:
+            args.append(kind)
+            query = query if account is not None else query.replace("$7", "$6")
+        rows = await self._db.fetch(query, *args)
+        items = await self.postings_by_id([row["posting"] for row in rows])
+        more = _cursor(rows[-1]["at"], rows[-1]["posting"]) if len(rows) == limit else None
+        return PostingPage(tuple(items), more)
+
+    async def statement(
+        self, account: UUID, since: datetime, until: datetime, cursor: str | None, limit: int
+    ) -> Statement:
+        limit = min(limit, PAGE_MAX)
+        async with self._db.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+            if cursor:
+                at, last = _from_cursor(cursor)
+                opening = await connection.fetchval(_FOLD + _BEFORE_CURSOR, account, at, last)
+            else:
+                at, last = since, UUID(int=0)
+                opening = await connection.fetchval(_FOLD + " WHERE f.at < $2", account, since)
+            rows = await connection.fetch(_LINES, account, at, last, until, limit)
+        lines, balance = [], opening
+        for row in rows:
+            balance += row["amount"]
+            lines.append(_line_of(row, balance))
+        more = _cursor(rows[-1]["at"], rows[-1]["id"]) if len(rows) == limit else None
+        return Statement(account, opening, balance, tuple(lines), more)
+
+    async def stream_statement(self, account: UUID, since: datetime, until: datetime) -> AsyncIterator[StatementLine]:
+        """Every line of a period, page by page: no transaction stays open while the reader is slow."""
+        cursor: str | None = None
+        while True:
+            page = await self.statement(account, since, until, cursor, STREAM_ROWS)
+            for line in page.lines:
+                yield line
+            if page.next is None:
+                return
+            cursor = page.next
+
+    async def trial_balance(self) -> list[TrialRow]:
+        rows = await self._db.fetch(
+            f"SELECT {_ACCOUNT}, {_BALANCE} AS total, coalesce(d.amount, 0)::bigint AS debits, "
+            "coalesce(c.amount, 0)::bigint AS credits FROM ledger.account a "
+            "LEFT JOIN (SELECT debit, sum(amount) AS amount FROM ledger.transfer GROUP BY 1) d ON d.debit = a.id "
+            "LEFT JOIN (SELECT credit, sum(amount) AS amount FROM ledger.transfer GROUP BY 1) c ON c.credit = a.id "
+            "WHERE d.amount IS NOT NULL OR c.amount IS NOT NULL ORDER BY asset, kind, name, id"
+        )
+        return [TrialRow(account_of(row), row["debits"], row["credits"], row["total"]) for row in rows]
+
+    # ── periods ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def closed_through(self) -> date | None:
+        found: date | None = await self._db.fetchval("SELECT max(closed_through) FROM ledger.period")
+        return found
+
+    async def close_period(self, through: date, actor: str, now: datetime) -> bool:
+        """False when it is closed that far already. Keeps every account's balance of that evening."""
+        async with self._db.transaction() as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", PERIOD_LOCK)
+            last = await connection.fetchval("SELECT max(closed_through) FROM ledger.period")
+            if last is not None and last >= through:
+                return False
+            await connection.execute("INSERT INTO ledger.period VALUES ($1, $2, $3)", through, now, actor)
+            await connection.execute(_CLOSING, through)
+            return True
+
+    async def period_balances(self, through: date) -> dict[UUID, int]:
+        query = "SELECT account, balance FROM ledger.period_balance WHERE closed_through = $1"
+        return {row["account"]: row["balance"] for row in await self._db.fetch(query, through)}
+
+
+_FOLD: Final = (
+    "SELECT coalesce(sum(f.amount), 0)::bigint FROM (SELECT id, at, -amount AS amount FROM ledger.transfer "
+    "WHERE debit = $1 UNION ALL SELECT id, at, amount FROM ledger.transfer WHERE credit = $1) f"
+)
+_BEFORE_CURSOR: Final = " WHERE (f.at, f.id) <= ($2, $3)"
+_LINES: Final = """
+SELECT f.*, p.kind, p.memo FROM (
+  (SELECT id, posting, at, credit AS other, -amount AS amount FROM ledger.transfer
+   WHERE debit = $1 AND (at, id) > ($2, $3) AND at < $4 ORDER BY at, id LIMIT $5)
+  UNION ALL
+  (SELECT id, posting, at, debit AS other, amount FROM ledger.transfer
+   WHERE credit = $1 AND (at, id) > ($2, $3) AND at < $4 ORDER BY at, id LIMIT $5)
+) f JOIN ledger.posting p ON p.id = f.posting ORDER BY f.at, f.id LIMIT $5
+"""
+_CLOSING: Final = """
+INSERT INTO ledger.period_balance
+SELECT $1, f.account, sum(f.amount)::bigint FROM (
+  SELECT t.debit AS account, -t.amount AS amount, t.posting FROM ledger.transfer t
+  UNION ALL SELECT t.credit, t.amount, t.posting FROM ledger.transfer t) f
+JOIN ledger.posting p ON p.id = f.posting WHERE p.day <= $1 GROUP BY f.account
+"""
+
+
+def _posting_of(row: Any, transfers: list[Transfer]) -> PostingView:
+    deltas = zip(row["lots"] or (), row["lot_deltas"] or (), strict=True)
+    return PostingView(
+        row["id"], row["kind"], row["at"], row["day"], row["actor"], row["memo"], row["reverses"], row["evidence"],
+        tuple(transfers), tuple(LotDelta(lot, amount) for lot, amount in deltas),
+    )  # fmt: skip
+
+
+def _line_of(row: Any, balance: int) -> StatementLine:
+    return StatementLine(
+        row["id"], row["posting"], row["at"], row["kind"], row["memo"], row["other"], row["amount"], balance
+    )

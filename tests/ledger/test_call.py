@@ -1,0 +1,195 @@
+"""Admission and settlement of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import (
+    Asset,
+    Charge,
+    IdempotencyConflict,
+    InsufficientCredit,
+    LeaseReclaimed,
+    Ledger,
+    Leg,
+    NotBalanced,
+    Provenance,
+)
+
+from .conftest import Books, open_books
+
+
+class TestCall:
+    async def test_is_admitted_from_memory_and_settled_to_the_micro_credit(self, books: Books) -> None:
+        ledger, payer = books.ledger, await books.wallet(1_000_000_000)
+        await books.call(payer, 1000, 900)
+        receipt = new_id()
+        reservation = ledger.try_admit(payer.id, 1000, receipt_id=receipt)
+        assert reservation is not None
+        settled = await ledger.settle(reservation, books.charge(700, cost=200, evidence=b'{"model":"m"}'))
+        assert settled.total_micro == 700
+        view = await ledger.posting(receipt)
+        assert [(t.debit, t.credit, t.amount) for t in view.transfers] == [
+            (payer.id, books.revenue.id, 500),
+            (payer.id, books.cost.id, 200),
+        ]
+        assert view.evidence == b'{"model":"m"}'
+        assert sum(delta.amount for delta in view.burned) == -700
+        assert (await ledger.balance(payer.id)).balance == 1_000_000_000 - 1600
+        assert (await ledger.balance(books.revenue.id)).balance == 1400
+        assert await books.clean()
+
+    async def test_burns_earliest_expiry_then_subsidy_reward_purchased(self, books: Books, clock: FixedClock) -> None:
+        payer, day = await books.wallet(), timedelta(days=1)
+        purchased = await books.fund(payer, 1000)
+        reward = await books.fund(payer, 1000, Provenance.REWARD, clock.now() + 20 * day)
+        subsidy = await books.fund(payer, 1000, Provenance.SUBSIDY, clock.now() + 20 * day)
+        soonest = await books.fund(payer, 1000, Provenance.PURCHASED, clock.now() + 10 * day)
+        receipt = await books.call(payer, 3500)
+        burned = (await books.ledger.posting(receipt)).burned
+        assert [(d.lot, d.amount) for d in burned] == [
+            (soonest, -1000), (subsidy, -1000), (reward, -1000), (purchased, -500),
+        ]  # fmt: skip
+        assert await books.clean()
+
+    async def test_settling_again_is_known_and_other_content_a_conflict(self, books: Books) -> None:
+        ledger, payer = books.ledger, await books.wallet(1_000_000)
+        receipt = new_id()
+        reservation = await ledger.admit(payer.id, 100, receipt_id=receipt)
+        await ledger.settle(reservation, books.charge(90))
+        assert (await ledger.settle(reservation, books.charge(90))).known
+        with pytest.raises(IdempotencyConflict):
+            await ledger.settle(reservation, books.charge(80))
+        other = await ledger.admit(payer.id, 100, receipt_id=receipt)
+        assert (await ledger.settle(other, books.charge(90))).known
+        third = await ledger.admit(payer.id, 100, receipt_id=receipt)
+        with pytest.raises(IdempotencyConflict):
+            await ledger.settle(third, books.charge(70))
+        assert (await ledger.balance(payer.id)).balance == 1_000_000 - 90
+        assert await books.clean()
+
+    async def test_release_charges_nothing(self, books: Books) -> None:
+        ledger, payer = books.ledger, await books.wallet(1_000_000)
+        reservation = await ledger.admit(payer.id, 100, receipt_id=new_id())
+        await ledger.release(reservation)
+        await ledger.release(reservation)
+        assert (await ledger.balance(payer.id)).available == 1_000_000
+        assert await books.clean()
+
+    async def test_never_takes_more_than_it_reserved(self, books: Books) -> None:
+        payer = await books.wallet(1_000_000)
+        reservation = await books.ledger.admit(payer.id, 100, receipt_id=new_id())
+        with pytest.raises(NotBalanced):
+            await books.ledger.settle(reservation, books.charge(101))
+        with pytest.raises(NotBalanced):
+            await books.ledger.settle(reservation, Charge(50, (Leg(books.revenue.id, 49),)))
+
+    async def test_earmarked_lot_pays_only_what_it_is_meant_for(self, books: Books) -> None:
+        ledger, payer = books.ledger, await books.wallet()
+        await books.fund(payer, 500, earmark={"model": "small"})
+        with pytest.raises(InsufficientCredit):
+            await ledger.admit(payer.id, 100, receipt_id=new_id(), earmark={"model": "large"})
+        reservation = await ledger.admit(payer.id, 100, receipt_id=new_id(), earmark={"model": "small", "n": 1})
+        await ledger.settle(reservation, books.charge(100))
+        assert (await ledger.balance(payer.id)).balance == 400
+        assert await books.clean()
+
+    async def test_free_call_books_a_receipt_without_transfers(self, books: Books) -> None:
+        payer, receipt = await books.wallet(), new_id()
+        reservation = await books.ledger.admit(payer.id, 0, receipt_id=receipt)
+        await books.ledger.settle(reservation, Charge(0, (), b"{}"))
+        assert (await books.ledger.posting(receipt)).transfers == ()
+        assert await books.clean()
+
+
+class TestIncome:
+    async def test_is_one_pending_lot_a_day_and_platform_absorbs_subsidy_first(
+        self, books: Books, clock: FixedClock
+    ) -> None:
+        ledger, payer = books.ledger, await books.wallet()
+        await books.fund(payer, 600, Provenance.SUBSIDY, clock.now() + timedelta(days=100))
+        await books.fund(payer, 10_000_000)
+        maker = await ledger.ensure_account(new_id(), Asset.CREDIT, "income")
+        for _ in range(3):
+            reservation = await ledger.admit(payer.id, 1000, receipt_id=new_id())
+            legs = (Leg(maker.id, 700), Leg(books.revenue.id, 300))
+            await ledger.settle(reservation, Charge(1000, legs, b"{}"))
+        lots = {lot.provenance: lot for lot in await ledger.lots(maker.id)}
+        # the first call burned 600 subsidy: the platform took 300 of it, 300 of the maker's 700 stay subsidy
+        assert {key: lot.remaining for key, lot in lots.items()} == {Provenance.SUBSIDY: 300, Provenance.REWARD: 1800}
+        assert lots[Provenance.SUBSIDY].expires_at == clock.now() + timedelta(days=100)
+        assert (await ledger.balance(maker.id)).available == 0
+        clock.advance(days=8)
+        assert (await ledger.balance(maker.id)).available == 2100
+        assert await books.clean()
+
+
+class TestAdmission:
+    async def test_a_balance_for_fifty_admits_exactly_fifty_over_two_workers(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        second = Ledger(database, clock, worker="two", workers=2)
+        await second.start()
+        await open_books(second)
+        payer = await books.wallet(50 * 1000)
+
+        async def call(number: int) -> bool:
+            ledger = (books.ledger, second)[number % 2]
+            try:
+                reservation = await ledger.admit(payer.id, 1000, receipt_id=new_id())
+            except InsufficientCredit:
+                return False
+            await asyncio.sleep(0.01)
+            await ledger.settle(reservation, books.charge(1000))
+            return True
+
+        answers = await asyncio.gather(*(call(number) for number in range(1000)))
+        await second.stop()
+        assert sum(answers) == 50
+        assert (await books.ledger.balance(payer.id)).balance == 0
+        assert await books.clean()
+
+    async def test_a_crashed_workers_lease_is_reclaimed_and_its_late_capture_refused(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        crashed = Ledger(database, clock, worker="crashed", workers=2)
+        payer = await books.wallet(100_000)
+        late = await crashed.admit(payer.id, 1000, receipt_id=new_id())
+        assert (await books.ledger.balance(payer.id)).leased > 0
+        clock.advance(seconds=31)
+        assert (await books.ledger.sweep()).leases == 1
+        assert (await books.ledger.balance(payer.id)).leased == 0
+        await crashed.account(books.revenue.id)
+        with pytest.raises(LeaseReclaimed):
+            await crashed.settle(late, books.charge(1000))
+        assert (await books.ledger.balance(payer.id)).balance == 100_000
+        await crashed.stop()
+        assert await books.clean()
+
+    async def test_a_call_older_than_half_its_lease_becomes_a_hold(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(1_000_000)
+        receipt = new_id()
+        reservation = await ledger.admit(payer.id, 1000, receipt_id=receipt)
+        clock.advance(seconds=20)
+        await ledger._book.housekeep()
+        assert (await ledger.find_hold(receipt)).amount == 1000
+        await ledger.settle(reservation, books.charge(400))
+        assert (await ledger.find_hold(receipt)).state == "captured"
+        assert (await ledger.balance(payer.id)).balance == 1_000_000 - 400
+        assert await books.clean()
+
+    async def test_stopping_gives_everything_back(self, books: Books, database: Database, clock: FixedClock) -> None:
+        second = Ledger(database, clock, worker="two", workers=2)
+        await second.start()
+        payer = await books.wallet(1_000_000)
+        await second.admit(payer.id, 1000, receipt_id=new_id())
+        await second.stop()
+        balance = await books.ledger.balance(payer.id)
+        assert (balance.held, balance.leased) == (1000, 0)
+        assert await books.clean()
