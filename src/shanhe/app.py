@@ -173,7 +173,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("payments.tick", EVERY_5_S, lambda: payments_tick(services.payments, services.sandbox))
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
-    jobs.every("ledger.sweep", EVERY_5_S, services.ledger.sweep)
+    jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
@@ -186,6 +186,11 @@ def register_jobs(services: Services) -> None:
         )
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
+
+
+async def _sweep(services: Services) -> int:
+    done = await services.ledger.sweep()
+    return done.holds + done.leases + done.lots
 
 
 async def _rebuild_usage(services: Services) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -75,7 +76,7 @@ def create(
 def list_keys(org: OrgOption, data: Data = None, as_json: Json = False) -> None:
     """Keys of an organisation, newest first."""
 
-    async def work() -> list[Key]:
+    async def work() -> Sequence[Key]:
         async with city(data) as services:
             return await services.identity.keys.list((await find_org(services, org)).id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,7 +57,7 @@ def list_orgs(
 ) -> None:
     """Organisations, newest first."""
 
-    async def work() -> list[Organisation]:
+    async def work() -> Sequence[Organisation]:
         async with city(data) as services:
             return await services.identity.orgs.list(find=find or None, limit=500)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -60,7 +61,7 @@ def create(
 def list_people(data: Data = None, as_json: Json = False) -> None:
     """People, newest first."""
 
-    async def work() -> list[Person]:
+    async def work() -> Sequence[Person]:
         async with city(data) as services:
             return await services.identity.people.list(limit=200)
 

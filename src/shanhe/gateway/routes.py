@@ -35,8 +35,10 @@ CSV_COLUMNS = (
 class Reader(Protocol):
     """Who asks."""
 
-    org_id: UUID | None
-    permissions: frozenset[str]
+    @property
+    def org_id(self) -> UUID | None: ...
+    @property
+    def permissions(self) -> frozenset[str]: ...
 
 
 ReaderOf = Callable[[Request], Awaitable[Reader]]
