@@ -15,6 +15,8 @@ from shanhe.gateway.sse import event_bytes
 _encode = msgspec.json.Encoder().encode
 
 STOP_REASON: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+CALLER: Final = {"type": "direct"}
+"""Who asked for a tool: always the model itself."""
 
 
 class Block(msgspec.Struct):
@@ -110,12 +112,22 @@ def _user(turn: Turn, needs: set[str]) -> list[dict[str, Any]]:
             results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": _text(block.content)})
         elif block.type == "image":
             needs.add("vision")
+            parts.append({"type": "image_url", "image_url": {"url": _image_url(block.source)}})
         else:
             raise invalid(f"A user turn can't hold {block.type!r}.", "messages", "unsupported_content")
-    if parts:
-        text_only = "\n".join(part["text"] for part in parts)
-        results.append({"role": "user", "content": text_only})
+    if any(part["type"] != "text" for part in parts):
+        results.append({"role": "user", "content": parts})
+    elif parts:
+        results.append({"role": "user", "content": "\n".join(part["text"] for part in parts)})
     return results
+
+
+def _image_url(source: Any) -> str:
+    if isinstance(source, dict) and source.get("type") == "base64":
+        return f"data:{source.get('media_type')};base64,{source.get('data')}"
+    if isinstance(source, dict) and source.get("type") == "url":
+        return str(source.get("url"))
+    raise invalid("An image needs a source of type base64 or url.", "messages", "unsupported_content")
 
 
 def _tools(request: MessagesRequest, body: dict[str, Any]) -> None:
@@ -191,7 +203,7 @@ class Messages:
         content: list[dict[str, Any]] = []
         if choice.message is not None:
             if choice.message.content:
-                content.append({"type": "text", "text": choice.message.content})
+                content.append({"type": "text", "text": choice.message.content, "citations": None})
             for call in choice.message.tool_calls or ():
                 content.append(
                     _tool_use(
@@ -209,6 +221,8 @@ class Messages:
                 "content": content,
                 "stop_reason": STOP_REASON.get(choice.finish_reason or "stop", "end_turn"),
                 "stop_sequence": None,
+                "stop_details": None,
+                "container": None,
                 "usage": anthropic_usage(metered.buckets),
             }
         )
@@ -235,7 +249,7 @@ def _tool_use(call_id: str | None, name: str | None, arguments: str | None) -> d
         parsed = msgspec.json.decode((arguments or "{}").encode())
     except msgspec.DecodeError:
         parsed = {"arguments": arguments}
-    return {"type": "tool_use", "id": call_id, "name": name, "input": parsed}
+    return {"type": "tool_use", "id": call_id, "name": name, "input": parsed, "caller": CALLER}
 
 
 def anthropic_error(error: CallError, request_id: str) -> bytes:
@@ -251,6 +265,11 @@ def anthropic_usage(buckets: Buckets) -> dict[str, Any]:
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": buckets.cached_input,
         "output_tokens": buckets.completion,
+        "output_tokens_details": {"thinking_tokens": buckets.reasoning},
+        "cache_creation": None,
+        "server_tool_use": None,
+        "service_tier": "standard",
+        "inference_geo": None,
     }
 
 
@@ -279,6 +298,8 @@ class MessageEvents:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
+            "stop_details": None,
+            "container": None,
             "usage": anthropic_usage(Buckets()),
         }
         return self._emit("message_start", message=message)
@@ -304,7 +325,7 @@ class MessageEvents:
                 continue
             if delta.content:
                 if self._kind != "text":
-                    out += self._open("text", {"type": "text", "text": ""})
+                    out += self._open("text", {"type": "text", "text": "", "citations": None})
                 out += self._emit(
                     "content_block_delta", index=self._block, delta={"type": "text_delta", "text": delta.content}
                 )
@@ -312,7 +333,8 @@ class MessageEvents:
                 name = call.function.name if call.function else None
                 if self._kind != "tool" or (call.index is not None and call.index != self._tool_index):
                     self._tool_index = call.index
-                    out += self._open("tool", {"type": "tool_use", "id": call.id, "name": name, "input": {}})
+                    block = {"type": "tool_use", "id": call.id, "name": name, "input": {}, "caller": CALLER}
+                    out += self._open("tool", block)
                 if call.function is not None and call.function.arguments:
                     part = {"type": "input_json_delta", "partial_json": call.function.arguments}
                     out += self._emit("content_block_delta", index=self._block, delta=part)

@@ -14,6 +14,19 @@ from shanhe.gateway.sse import event_bytes
 
 _encode = msgspec.json.Encoder().encode
 _echo: Final = ("instructions", "temperature", "top_p", "max_output_tokens", "metadata", "tools", "tool_choice", "text")
+UNUSED: Final[dict[str, Any]] = {
+    "completed_at": None,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "top_logprobs": 0,
+    "max_tool_calls": None,
+    "background": False,
+    "service_tier": "default",
+    "safety_identifier": None,
+    "prompt_cache_key": None,
+}
+"""Fields that the protocol requires in a response and that nothing here sets."""
+TOOL_DEFAULTS: Final[dict[str, Any]] = {"description": None, "parameters": None, "strict": None}
 
 
 class ResponsesRequest(msgspec.Struct):
@@ -36,19 +49,23 @@ class ResponsesRequest(msgspec.Struct):
 _request = msgspec.json.Decoder(ResponsesRequest)
 
 
-def _content(value: Any, needs: set[str]) -> str:
+def _content(value: Any, needs: set[str]) -> str | list[dict[str, Any]]:
+    """Content in the words of a chat call: a string, or parts where there is an image among them."""
     if isinstance(value, str):
         return value
-    texts: list[str] = []
+    parts: list[dict[str, Any]] = []
     for part in value if isinstance(value, list) else ():
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in {"input_text", "output_text", "text"}:
-            texts.append(str(part.get("text", "")))
-        elif kind == "input_image":
+            parts.append({"type": "text", "text": str(part.get("text", ""))})
+        elif kind == "input_image" and isinstance(part.get("image_url"), str):
             needs.add("vision")
+            parts.append({"type": "image_url", "image_url": {"url": part["image_url"]}})
         else:
             raise invalid(f"Content of type {kind!r} can't be used here.", "input", "unsupported_content")
-    return "\n".join(texts)
+    if any(part["type"] != "text" for part in parts):
+        return parts
+    return "\n".join(part["text"] for part in parts)
 
 
 def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]]:
@@ -229,8 +246,11 @@ def response_object(
         "truncation": "disabled",
         "usage": usage,
         "user": None,
+        **UNUSED,
         **echo,
-        "tools": echo["tools"] or [],
+        "temperature": 1.0 if echo["temperature"] is None else echo["temperature"],
+        "top_p": 1.0 if echo["top_p"] is None else echo["top_p"],
+        "tools": [{**TOOL_DEFAULTS, **tool} for tool in echo["tools"] or ()],
         "tool_choice": echo["tool_choice"] or "auto",
         "text": echo["text"] or {"format": {"type": "text"}},
         "metadata": echo["metadata"] or {},
