@@ -14,17 +14,17 @@ import httpx
 import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry
-from shanhe.identity.api import Caller, InvalidKey
-from shanhe.ledger.api import Asset, Ledger, NewLot, Posting, Provenance, Transfer
 
 from shanhe.compute.address import parse_url
 from shanhe.compute.model import Engine, EngineKind, EngineModel, Kind, ModelInfo, Rates
 from shanhe.compute.routing import RoutingTable
 from shanhe.compute.target import EngineState, Target
 from shanhe.gateway.api import Gateway, protocol_for
+from shanhe.identity.api import Caller, InvalidKey
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Ledger, NewLot, Posting, Provenance, Transfer
 from shanhe.rulebook.api import Rulebook
 
 from .engine import ScriptedEngine
@@ -146,6 +146,7 @@ class Desk:
     def caller(self, **changes: Any) -> Caller:
         fields: dict[str, Any] = {
             "key_id": new_id(),
+            "limit_scope": new_id(),
             "org_id": self.org,
             "key_name": "test",
             "models": None,
@@ -179,7 +180,7 @@ class Desk:
     async def idle(self) -> None:
         """Until no call is in flight."""
         async with asyncio.timeout(20):
-            while self.gateway.in_flight:
+            while self.gateway.in_flight:  # noqa: ASYNC110 - nothing tells when the last call ends
                 await asyncio.sleep(0.005)
 
 

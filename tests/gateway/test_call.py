@@ -128,7 +128,7 @@ class TestDisconnect:
         await raw_stream(desk, 2)
         await asyncio.sleep(0.02)
         await desk.idle()
-        newest = (await desk.gateway.recent(desk.org, 1))[0]
+        newest = (await desk.gateway.recent(desk.org, 1)).calls[0]
         assert newest.status == "disconnected"
 
     async def test_before_the_end_never_shows_the_end(self, desk: Desk) -> None:
@@ -195,7 +195,8 @@ class TestEngineFault:
         assert receipt.evidence.buckets.output <= len("Hello there") + 8
 
     async def test_a_refusal_of_the_prompt_is_the_callers_and_free(self, desk: Desk) -> None:
-        body = b'{"error":{"code":400,"message":"request exceeds the available context size","type":"exceed_context_size_error"}}'
+        error = {"code": 400, "message": "too large for the context size", "type": "exceed_context_size_error"}
+        body = json.dumps({"error": error}).encode()
         desk.engine.scripts.append(raw(400, body))
         before = await desk.balance()
         answer = await desk.chat()

@@ -130,7 +130,9 @@ class Admitter:
             ("budget_per_month", month, caller.budget_month_micro, admission.held_micro),
         )
         return tuple(
-            Limit(caller.key_id, name, window, cap, amount) for name, window, cap, amount in wanted if cap is not None
+            Limit(caller.limit_scope, name, window, cap, amount)
+            for name, window, cap, amount in wanted
+            if cap is not None
         )
 
     def _limit_error(self, error: LimitExceeded) -> CallError:

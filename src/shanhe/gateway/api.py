@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,12 +16,13 @@ from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.pipeline import Pipeline
-from shanhe.gateway.receipts import CALL_KIND, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
+from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import UsageRow, UsageStore
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.usage import UsageBook
+from shanhe.kernel.clock import CITY_TZ
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_KIND",
+    "CallPage",
     "Evidence",
     "Gateway",
     "GatewayApp",
@@ -43,6 +45,9 @@ __all__ = [
     "UsageRow",
     "protocol_for",
 ]
+
+
+REBUILD_PAGE = 1_000
 
 
 class Gateway:
@@ -88,9 +93,9 @@ class Gateway:
         """See `Receipts.one`."""
         return await self._receipts.one(receipt_id, org_id)
 
-    async def recent(self, org_id: UUID, limit: int = 20, before: UUID | None = None) -> list[ReceiptSummary]:
+    async def recent(self, org_id: UUID, limit: int = 20, cursor: str | None = None) -> CallPage:
         """See `Receipts.recent`."""
-        return await self._receipts.recent(org_id, limit, before)
+        return await self._receipts.recent(org_id, limit, cursor)
 
     async def usage(
         self,
@@ -107,9 +112,19 @@ class Gateway:
     async def rebuild_usage(self, day: date) -> int:
         """Recompute the sums of a finished day from the ledger; returns its number of calls."""
 
+        since = datetime.combine(day, time.min, CITY_TZ)
+
         async def evidence() -> AsyncIterator[bytes]:
-            async for posting in self._ledger.postings_of_day(day, CALL_KIND):
-                if posting.evidence is not None:
-                    yield posting.evidence
+            cursor: str | None = None
+            while True:
+                page = await self._ledger.postings(
+                    kind=CALL_KIND, since=since, until=since + timedelta(days=1), cursor=cursor, limit=REBUILD_PAGE
+                )
+                for posting in page.items:
+                    if posting.evidence is not None:
+                        yield posting.evidence
+                cursor = page.next
+                if cursor is None:
+                    return
 
         return await self._usage.rebuild(day, evidence())

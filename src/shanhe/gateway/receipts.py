@@ -69,6 +69,13 @@ class ReceiptSummary(msgspec.Struct, frozen=True):
     amount_micro: int
 
 
+class CallPage(msgspec.Struct, frozen=True):
+    """A page of calls, newest first; `cursor` None at the end."""
+
+    calls: tuple[ReceiptSummary, ...]
+    cursor: str | None
+
+
 class Receipts:
     """Reads receipts; nothing is stored beside the ledger."""
 
@@ -93,13 +100,13 @@ class Receipts:
             raise self._missing(receipt_id)
         return self._receipt(posting, seen)
 
-    async def recent(self, org_id: UUID, limit: int = 20, before: UUID | None = None) -> list[ReceiptSummary]:
-        """The newest calls of an organisation; `before` continues after the last id of a page."""
+    async def recent(self, org_id: UUID, limit: int = 20, cursor: str | None = None) -> CallPage:
+        """The newest calls of an organisation; `cursor` of a page continues after it."""
         wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
         page = await self._ledger.postings(
-            account=wallet.id, kind=CALL_KIND, before=before, limit=min(limit, RECENT_MAX)
+            account=wallet.id, kind=CALL_KIND, cursor=cursor, limit=min(limit, RECENT_MAX)
         )
-        return [summary(posting) for posting in page if posting.evidence is not None]
+        return CallPage(tuple(summary(posting) for posting in page.items if posting.evidence is not None), page.next)
 
     def _missing(self, receipt_id: UUID) -> NotFound:
         if receipt_id in self._in_flight:

@@ -57,10 +57,10 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
 
     @routes.get("/calls")
     async def calls(
-        asking: Asking, limit: Annotated[int, Query(ge=1, le=100)] = 20, before: UUID | None = None
+        asking: Asking, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
     ) -> Response:
         """The newest calls of your organisation."""
-        return as_json({"calls": await gateway.recent(own(asking), limit, before)})
+        return as_json(await gateway.recent(own(asking), limit, cursor))
 
     @routes.get("/usage")
     async def usage(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 HEAD_WAIT_S: Final = 10.0
 """Longest time the head of a request may take to arrive."""
 HEAD_MAX_BYTES: Final = 64 * 1024
+LINGER_S: Final = 5.0
+"""How long a refused body is read and thrown away."""
 PREFIX: Final = b"/v1/"
 
 
@@ -182,7 +184,10 @@ class WireClient:
     def _finish(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
-            self._protocol.transport.close()
+            if self.more_body and not self.disconnected:
+                self._protocol.linger()
+            else:
+                self._protocol.transport.close()
         self._protocol.on_response_complete()
 
 
@@ -198,6 +203,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WAIT_S, self._head_late)
         self._default: tuple[Any, bytes] = (None, b"")
         self._idle_since = 0.0
+        self._lingering = False
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -289,6 +295,19 @@ class GatewayProtocol(HttpToolsProtocol):
             if len(client.body_parts) > BODY_MAX_BYTES:
                 self.flow.pause_reading()
             client.set()
+
+    def on_message_complete(self) -> None:
+        if self._lingering:
+            self.transport.close()
+        else:
+            super().on_message_complete()
+
+    def linger(self) -> None:
+        """Discard what is left of a refused body for a while: closing at once would reset the connection, and the
+        client would see that instead of the answer."""
+        self._lingering = True
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def default_lines(self) -> bytes:
         """uvicorn's default headers (date, server) as lines, rebuilt when it renews them."""
