@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from shanhe import __version__
 from shanhe.compute import routes as compute_routes
+from shanhe.console import routes as console_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.gateway import routes as gateway_routes
 from shanhe.identity import routes as identity_routes
@@ -53,11 +54,13 @@ def create_app(services: Services) -> Asgi:
         docs_url=None,
         redoc_url=None,
     )
-    http.install(app)
+    pages, error_page = console_routes.router(services, ready=lambda: readiness(services), version=__version__)
+    http.install(app, error_page=error_page)
     _health(app, services)
     _routes(app, services)
-    pages = http.Manners(app, secure=services.settings.secure_cookies)
-    return Dispatcher(services.gateway.app, pages)
+    app.include_router(pages)
+    polite = http.Manners(app, secure=services.settings.secure_cookies)
+    return Dispatcher(services.gateway.app, polite)
 
 
 def _health(app: FastAPI, services: Services) -> None:

@@ -24,21 +24,43 @@ from shanhe.kernel.money import MICRO
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 ORG, PERSON = UUID(int=7), UUID(int=8)
-EVERYTHING = frozenset({"keys", "usage", "topup", "chat", "accounts", "models", "engines", "ledger", "rules"})
+EVERYTHING = frozenset({"keys", "usage", "topup", "chat", "accounts", "models", "engines", "ledger", "rules", "audit"})
 MODEL = "qwen2.5-coder-0.5b-instruct"
 COOKIE = "double_session"
 TRACE = {
     "inputs": {"value_fen": {"title": {"zh": "目录价", "en": "List value"}, "value": 100_000, "unit": "fen"}},
     "parameters": [
-        {"title": {"zh": "优惠比例", "en": "Discount"}, "value": 3_000, "unit": "bps", "article": "四·1.2", "origin": "given"},
-        {"title": {"zh": "年度上限", "en": "Yearly cap"}, "value": 100_000_000, "unit": "fen", "article": "四·1.2", "origin": "given"},
+        {
+            "title": {"zh": "优惠比例", "en": "Discount"},
+            "value": 3_000,
+            "unit": "bps",
+            "article": "四·1.2",
+            "origin": "given",
+        },
+        {
+            "title": {"zh": "年度上限", "en": "Yearly cap"},
+            "value": 100_000_000,
+            "unit": "fen",
+            "article": "四·1.2",
+            "origin": "given",
+        },
     ],
     "steps": [
-        {"title": {"zh": "按比例的优惠", "en": "Benefit by rate"}, "calc": "100,000 × 3,000 ÷ 10,000", "value": 30_000, "unit": "fen"},
-        {"title": {"zh": "不超过剩余上限", "en": "Within the cap left"}, "calc": "min(30,000, 88,400,000)", "value": 30_000, "unit": "fen"},
+        {
+            "title": {"zh": "按比例的优惠", "en": "Benefit by rate"},
+            "calc": "100,000 × 3,000 ÷ 10,000",
+            "value": 30_000,
+            "unit": "fen",
+        },
+        {
+            "title": {"zh": "不超过剩余上限", "en": "Within the cap left"},
+            "calc": "min(30,000, 88,400,000)",
+            "value": 30_000,
+            "unit": "fen",
+        },
     ],
     "binding": {"zh": "优惠比例 30%", "en": "the 30 % rate"},
-}  # fmt: skip
+}
 
 
 def ident(number: int) -> UUID:
@@ -57,7 +79,16 @@ class Gate:
             return None
         rights = frozenset({"keys", "usage", "topup", "chat"}) if self.member_only else EVERYTHING
         return m.Who(
-            PERSON, ORG, "陈思远", "山河市启明智能科技有限公司", frozenset({"admin"}), rights, "csrf-of-session", "s1", self.enrolled, 2
+            PERSON,
+            ORG,
+            "陈思远",
+            "山河市启明智能科技有限公司",
+            frozenset({"admin"}),
+            rights,
+            "csrf-of-session",
+            "s1",
+            self.enrolled,
+            2,
         )
 
     def seat(self, response: Response, result: SignedIn, *, secure: bool) -> None:
@@ -86,15 +117,19 @@ class Gate:
     async def totp_start(self, who: m.Who) -> tuple[str, str]:
         return "JBSWY3DPEHPK3PXP", "otpauth://totp/Shanhe:chen?secret=JBSWY3DPEHPK3PXP&issuer=Shanhe"
 
-    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> Sequence[str]:
+    async def waiting(self, request: Request) -> str:
+        return ""
+
+    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
         if code != "123456":
             raise Invalid("bad_code", "This code is not right.", message_zh="验证码不正确。")
-        return [f"{n:04d}-{n * 3:04d}" for n in range(1111, 1119)]
+        return [f"{n:04d}-{n * 3:04d}" for n in range(1111, 1119)], None
 
     async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]:
         return {"challenge": "AAAA", "user": {"id": "AAAA", "name": "x", "displayName": "x"}}
 
-    async def passkey_add(self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str) -> None: ...
+    async def passkey_add(self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str) -> SignedIn | None:
+        return None
 
     async def passkeys(self, who: m.Who) -> Sequence[m.PasskeyRow]:
         return [m.PasskeyRow("p1", "办公电脑", NOW - timedelta(days=40))]
@@ -144,11 +179,29 @@ class Member:
         if self.empty:
             return []
         names = ("客服机器人", "代码助手", "playground", "报表生成")
-        states = ("completed", "completed", "disconnected", "completed", "completed", "broken", "completed", "completed")
+        states = (
+            "completed",
+            "completed",
+            "disconnected",
+            "completed",
+            "completed",
+            "broken",
+            "completed",
+            "completed",
+        )
         return [
-            m.CallRow(ident(n), NOW - timedelta(seconds=97 * n), MODEL, names[n % 4], 400 + 137 * n, 18_412 * (n + 3), states[n % 8], 812.0)
+            m.CallRow(
+                ident(n),
+                NOW - timedelta(seconds=97 * n),
+                MODEL,
+                names[n % 4],
+                400 + 137 * n,
+                18_412 * (n + 3),
+                states[n % 8],
+                812.0,
+            )
             for n in range(limit)
-        ]  # fmt: skip
+        ]
 
     async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]:
         if self.empty:
@@ -162,7 +215,13 @@ class Member:
         rows = []
         for label in labels:
             calls = source.randint(200, 1500)
-            tokens = {"input": calls * 310, "cached_input": calls * 90, "output": calls * 240, "reasoning": calls * 12, "tool": 0}
+            tokens = {
+                "input": calls * 310,
+                "cached_input": calls * 90,
+                "output": calls * 240,
+                "reasoning": calls * 12,
+                "tool": 0,
+            }
             rows.append(m.UsageRow(label, calls, tokens, calls * 211_337))
         return rows
 
@@ -175,19 +234,46 @@ class Member:
             m.RuleLine("C12", ("额度使用顺序", "Burn order"), "", "sha256:77fec1d07b3e44d1"),
         ]
         buckets = [
-            m.BucketLine("input", 312, 28_000_000), m.BucketLine("cached_input", 96, 14_000_000),
-            m.BucketLine("output", 268, 56_000_000), m.BucketLine("reasoning", 0, 56_000_000), m.BucketLine("tool", 0, 28_000_000),
-        ]  # fmt: skip
+            m.BucketLine("input", 312, 28_000_000),
+            m.BucketLine("cached_input", 96, 14_000_000),
+            m.BucketLine("output", 268, 56_000_000),
+            m.BucketLine("reasoning", 0, 56_000_000),
+            m.BucketLine("tool", 0, 28_000_000),
+        ]
         total = 25_088
         return m.Receipt(
-            receipt_id, NOW, "completed", MODEL, MODEL, "local-llama", "openai.chat", "客服机器人", True, "stop", "engine", False, buckets,
-            total, 61_440, 0,
-            [m.PartyLine("contributor", "云谷算力合作社 · 收入", 17_561), m.PartyLine("platform", "城市 · 平台收入", 7_527)],
-            rules, [m.BurnLine("subsidy", total, NOW + timedelta(days=310))],
-            [m.TransferLine(ident(50), "启明智能 · 钱包", "云谷算力合作社 · 收入", 17_561, "credit"),
-             m.TransferLine(ident(51), "启明智能 · 钱包", "城市 · 平台收入", 7_527, "credit")],
-            0.8, 214.3, 4_310.9, 1, "p11-2026-11-01-3f2a",
-        )  # fmt: skip
+            receipt_id,
+            NOW,
+            "completed",
+            MODEL,
+            MODEL,
+            "local-llama",
+            "openai.chat",
+            "客服机器人",
+            True,
+            "stop",
+            "engine",
+            False,
+            buckets,
+            total,
+            61_440,
+            0,
+            [
+                m.PartyLine("contributor", "云谷算力合作社 · 收入", 17_561),
+                m.PartyLine("platform", "城市 · 平台收入", 7_527),
+            ],
+            rules,
+            [m.BurnLine("subsidy", total, NOW + timedelta(days=310))],
+            [
+                m.TransferLine(ident(50), "启明智能 · 钱包", "云谷算力合作社 · 收入", 17_561, "credit"),
+                m.TransferLine(ident(51), "启明智能 · 钱包", "城市 · 平台收入", 7_527, "credit"),
+            ],
+            0.8,
+            214.3,
+            4_310.9,
+            1,
+            "p11-2026-11-01-3f2a",
+        )
 
     async def keys(self, who: m.Who) -> Sequence[m.KeyRow]:
         if self.empty:
@@ -195,16 +281,52 @@ class Member:
         base = NOW - timedelta(days=60)
         return [
             *self.made,
-            m.KeyRow(ident(1), "客服机器人", "sk-sh-…x4Qd", "active", None, 50 * MICRO, 1_000 * MICRO, 600, 200_000, base, None, NOW),
-            m.KeyRow(ident(2), "代码助手", "sk-sh-…p9Lm", "active", (MODEL,), None, None, None, None, base, NOW + timedelta(days=90), NOW),
+            m.KeyRow(
+                ident(1),
+                "客服机器人",
+                "sk-sh-…x4Qd",
+                "active",
+                None,
+                50 * MICRO,
+                1_000 * MICRO,
+                600,
+                200_000,
+                base,
+                None,
+                NOW.date(),
+            ),
+            m.KeyRow(
+                ident(2),
+                "代码助手",
+                "sk-sh-…p9Lm",
+                "active",
+                (MODEL,),
+                None,
+                None,
+                None,
+                None,
+                base,
+                NOW + timedelta(days=90),
+                NOW.date(),
+            ),
             m.KeyRow(ident(3), "旧版小程序", "sk-sh-…0aZz", "revoked", None, None, None, None, None, base, None, None),
         ]
 
     async def key_create(self, who: m.Who, wanted: m.NewKey) -> tuple[m.KeyRow, str]:
         key = m.KeyRow(
-            ident(90), wanted.name, "sk-sh-…nEw1", "active", wanted.models, wanted.budget_day_micro, wanted.budget_month_micro,
-            wanted.rpm, wanted.tpm, NOW, wanted.expires_at, None,
-        )  # fmt: skip
+            ident(90),
+            wanted.name,
+            "sk-sh-…nEw1",
+            "active",
+            wanted.models,
+            wanted.budget_day_micro,
+            wanted.budget_month_micro,
+            wanted.rpm,
+            wanted.tpm,
+            NOW,
+            wanted.expires_at,
+            None,
+        )
         self.made.append(key)
         return key, "sk-sh-" + "A1b2C3d4" * 5
 
@@ -216,24 +338,77 @@ class Member:
 
     async def models(self) -> Sequence[m.ModelRow]:
         return [
-            m.ModelRow(MODEL, ("通义千问 2.5 代码 0.5B", "Qwen2.5 Coder 0.5B"), "chat", 8_192, "Apache-2.0", ("local-llama",),
-                       {"input": 28 * MICRO, "cached_input": 14 * MICRO, "output": 56 * MICRO, "reasoning": 56 * MICRO, "tool": 28 * MICRO},
-                       False, False, date(2026, 11, 1), "p11-2026-11-01"),
-            m.ModelRow("qwen-large", ("通义千问大模型", "Qwen Large"), "chat", 131_072, "Qwen", ("upstream-a",),
-                       {"input": 4_000 * MICRO, "cached_input": 1_000 * MICRO, "output": 12_000 * MICRO}, True, False, date(2026, 11, 1), "", False),
-            m.ModelRow("multilingual-e5-small", ("多语言向量", "Multilingual E5 small"), "embedding", 512, "MIT", ("local-e5",),
-                       {"input": 5 * MICRO}, False, True, date(2026, 10, 1), ""),
-        ]  # fmt: skip
+            m.ModelRow(
+                MODEL,
+                ("通义千问 2.5 代码 0.5B", "Qwen2.5 Coder 0.5B"),
+                "chat",
+                8_192,
+                "Apache-2.0",
+                ("local-llama",),
+                {
+                    "input": 28 * MICRO,
+                    "cached_input": 14 * MICRO,
+                    "output": 56 * MICRO,
+                    "reasoning": 56 * MICRO,
+                    "tool": 28 * MICRO,
+                },
+                False,
+                False,
+                date(2026, 11, 1),
+                "p11-2026-11-01",
+            ),
+            m.ModelRow(
+                "qwen-large",
+                ("通义千问大模型", "Qwen Large"),
+                "chat",
+                131_072,
+                "Qwen",
+                ("upstream-a",),
+                {"input": 4_000 * MICRO, "cached_input": 1_000 * MICRO, "output": 12_000 * MICRO},
+                True,
+                False,
+                date(2026, 11, 1),
+                "",
+                False,
+            ),
+            m.ModelRow(
+                "multilingual-e5-small",
+                ("多语言向量", "Multilingual E5 small"),
+                "embedding",
+                512,
+                "MIT",
+                ("local-e5",),
+                {"input": 5 * MICRO},
+                False,
+                True,
+                date(2026, 10, 1),
+                "",
+            ),
+        ]
 
     async def notices(self, who: m.Who, limit: int) -> Sequence[m.NoticeRow]:
         if self.empty:
             return []
         rows = [
-            m.NoticeRow(ident(70), NOW, "warning", ("本月消费已达 80%", "80 % of the month is spent"),
-                        ("提醒“月度预算”：已消费 800 / 1,000 额度。", "Alert “monthly budget”: 800 of 1,000 credits."), "/usage", self.read),
-            m.NoticeRow(ident(71), NOW - timedelta(days=3), "info", ("价格调整预告", "Price change ahead"),
-                        ("qwen-large 自 12 月 1 日起下调 8%。", "qwen-large is 8 % cheaper from 1 December."), "/models", True),
-        ]  # fmt: skip
+            m.NoticeRow(
+                ident(70),
+                NOW,
+                "warning",
+                ("本月消费已达 80%", "80 % of the month is spent"),
+                ("提醒“月度预算”：已消费 800 / 1,000 额度。", "Alert “monthly budget”: 800 of 1,000 credits."),
+                "/usage",
+                self.read,
+            ),
+            m.NoticeRow(
+                ident(71),
+                NOW - timedelta(days=3),
+                "info",
+                ("价格调整预告", "Price change ahead"),
+                ("qwen-large 自 12 月 1 日起下调 8%。", "qwen-large is 8 % cheaper from 1 December."),
+                "/models",
+                True,
+            ),
+        ]
         return rows[:limit]
 
     async def notices_read(self, who: m.Who, ids: Sequence[UUID]) -> None:
@@ -251,7 +426,16 @@ class Till:
         benefit = value_fen * 30 // 100
         micro = (value_fen - benefit) * 10_000
         return m.QuoteView(
-            ident(value_fen % 65_000), value_fen, value_fen - benefit, benefit, 88_400_000, micro, benefit * 10_000, "local_company", TRACE, NOW
+            ident(value_fen % 65_000),
+            value_fen,
+            value_fen - benefit,
+            benefit,
+            88_400_000,
+            micro,
+            benefit * 10_000,
+            "local_company",
+            TRACE,
+            NOW,
         )
 
     async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str) -> m.PurchaseRow:
@@ -266,8 +450,28 @@ class Till:
     async def purchases(self, who: m.Who) -> Sequence[m.PurchaseRow]:
         if self.member.empty:
             return []
-        old = m.PurchaseRow(ident(201), NOW - timedelta(days=5), "payer", "sandbox", 7_000_000, 3_000_000, 100_000 * MICRO, "posted", None)
-        wait = m.PurchaseRow(ident(202), NOW - timedelta(minutes=5), "payer", "sandbox", 35_000, 15_000, 500 * MICRO, "open", "/pay/sandbox/x")
+        old = m.PurchaseRow(
+            ident(201),
+            NOW - timedelta(days=5),
+            "payer",
+            "sandbox",
+            7_000_000,
+            3_000_000,
+            100_000 * MICRO,
+            "posted",
+            None,
+        )
+        wait = m.PurchaseRow(
+            ident(202),
+            NOW - timedelta(minutes=5),
+            "payer",
+            "sandbox",
+            35_000,
+            15_000,
+            500 * MICRO,
+            "open",
+            "/pay/sandbox/x",
+        )
         return [*self.bought, wait, old]
 
     async def alerts(self, who: m.Who) -> Sequence[m.AlertRow]:
@@ -305,11 +509,22 @@ class Talk:
 class Rules:
     async def list(self) -> Sequence[m.RuleRow]:
         names = {
-            "P1": ("居民优惠", "Resident discount"), "P6": ("开发者分成", "Developer share"), "P10": ("算力贡献", "Compute contribution"),
-            "P11": ("定价", "Pricing"), "C12": ("额度使用顺序", "Burn order"),
-        }  # fmt: skip
+            "P1": ("居民优惠", "Resident discount"),
+            "P6": ("开发者分成", "Developer share"),
+            "P10": ("算力贡献", "Compute contribution"),
+            "P11": ("定价", "Pricing"),
+            "C12": ("额度使用顺序", "Burn order"),
+        }
         return [
-            m.RuleRow(name, title, "四·1" if name[0] == "P" else "", ("数字办", "Digital office"), "amount", date(2027, 3, 31), n)
+            m.RuleRow(
+                name,
+                title,
+                "四·1" if name[0] == "P" else "",
+                ("数字办", "Digital office"),
+                "amount",
+                date(2027, 3, 31),
+                n,
+            )
             for n, (name, title) in enumerate(names.items())
         ]
 
@@ -318,16 +533,41 @@ class Rules:
         if row is None:
             raise NotFound("no_rule", "There is no such rule.", message_zh="没有这条规则。")
         parameters = [
-            m.ParameterRow("rate", ("优惠比例", "Discount"), date(2026, 1, 1), date(2025, 11, 1), "30.00 %", "given", ("", ""), "四·1.2", True),
-            m.ParameterRow("list_price", ("目录价", "List price"), date(2026, 1, 1), date(2025, 11, 1), "1.00", "assumed",
-                           ("原文未规定，以单价 1 元计", "The source is silent; CNY 1"), "", True),
-        ]  # fmt: skip
+            m.ParameterRow(
+                "rate",
+                ("优惠比例", "Discount"),
+                date(2026, 1, 1),
+                date(2025, 11, 1),
+                "30.00 %",
+                "given",
+                ("", ""),
+                "四·1.2",
+                True,
+            ),
+            m.ParameterRow(
+                "list_price",
+                ("目录价", "List price"),
+                date(2026, 1, 1),
+                date(2025, 11, 1),
+                "1.00",
+                "assumed",
+                ("原文未规定，以单价 1 元计", "The source is silent; CNY 1"),
+                "",
+                True,
+            ),
+        ]
         facts = [
             m.FactField("value_fen", ("购买价值", "Value bought"), "number", "fen", (), "100000", True),
             m.FactField("category", ("身份", "Category"), "enum", "", ("local_company", "citizen"), "", True),
         ]
-        formula = [m.FormulaLine(("按比例的优惠", "Benefit by rate"), "benefit", "min(value_fen * rate, cap - used_fen)", "floor")]
-        return m.RulePage(row, ("", ""), ("购买时", "At purchase"), "sha256:9f2ac1d07b3e44d1aa", parameters, facts, formula, [])
+        formula = [
+            m.FormulaLine(
+                ("按比例的优惠", "Benefit by rate"), "benefit", "min(value_fen * rate, cap - used_fen)", "floor"
+            )
+        ]
+        return m.RulePage(
+            row, ("", ""), ("购买时", "At purchase"), "sha256:9f2ac1d07b3e44d1aa", parameters, facts, formula, []
+        )
 
     async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView:
         if "value_fen" not in facts:
@@ -341,15 +581,30 @@ class City:
         self.verifying = 0
 
     async def status(self) -> m.StatusView:
-        return m.StatusView("up", NOW, [("gateway", "up"), ("database", "up"), ("engine", "up")], [(MODEL, "up"), ("qwen-large", "degraded")])
+        return m.StatusView(
+            "up",
+            NOW,
+            [("gateway", "up"), ("database", "up"), ("engine", "up")],
+            [(MODEL, "up"), ("qwen-large", "degraded")],
+        )
 
     async def orgs(self, who: m.Who, find: str) -> Sequence[m.OrgRow]:
         rows = [
-            m.OrgRow(ORG, "山河市启明智能科技有限公司", "company", "active", 92_608_117_340, 3, NOW - timedelta(days=80),
-                     {"subsidy": 21_408_117_340, "reward": 1_200 * MICRO, "purchased": 70_000 * MICRO}),
-            m.OrgRow(UUID(int=9), "云谷算力合作社", "institution", "active", 4_120 * MICRO, 1, NOW, {"reward": 4_120 * MICRO}),
+            m.OrgRow(
+                ORG,
+                "山河市启明智能科技有限公司",
+                "company",
+                "active",
+                92_608_117_340,
+                3,
+                NOW - timedelta(days=80),
+                {"subsidy": 21_408_117_340, "reward": 1_200 * MICRO, "purchased": 70_000 * MICRO},
+            ),
+            m.OrgRow(
+                UUID(int=9), "云谷算力合作社", "institution", "active", 4_120 * MICRO, 1, NOW, {"reward": 4_120 * MICRO}
+            ),
             m.OrgRow(UUID(int=10), "旧桥贸易行", "company", "frozen", 0, 2, NOW, {}),
-        ]  # fmt: skip
+        ]
         return [row for row in rows if find in row.name]
 
     async def org(self, who: m.Who, org_id: UUID) -> m.OrgRow:
@@ -370,7 +625,16 @@ class City:
         done = min(self.pulling * 60_000_000, 138_000_000)
         return [
             m.CardRow(MODEL, ("通义千问 2.5 代码 0.5B", "Qwen2.5 Coder 0.5B"), "Apache-2.0", 491_400_064, True),
-            m.CardRow("multilingual-e5-small", ("多语言向量", "Multilingual E5 small"), "MIT", 138_000_000, False, state, done, 138_000_000),
+            m.CardRow(
+                "multilingual-e5-small",
+                ("多语言向量", "Multilingual E5 small"),
+                "MIT",
+                138_000_000,
+                False,
+                state,
+                done,
+                138_000_000,
+            ),
         ]
 
     async def pull(self, who: m.Who, model: str) -> None:
@@ -378,10 +642,47 @@ class City:
 
     async def engines(self, who: m.Who) -> Sequence[m.EngineRow]:
         return [
-            m.EngineRow(ident(30), "local-llama", "llama", "unix", "", ((MODEL, MODEL),), True, "up", "closed", 3, 0, 4, 12, 214.3, 18_204, "", NOW, True),
-            m.EngineRow(ident(31), "upstream-a", "openai", "https://upstream.example/v1", "UPSTREAM_A_KEY", (("qwen-large", "Qwen3-235B"),), True,
-                        "down", "open", 0, 2, 256, 4_310, None, 903, "连接超时 (60 s)", NOW, False),
-        ]  # fmt: skip
+            m.EngineRow(
+                ident(30),
+                "local-llama",
+                "llama",
+                "unix",
+                "",
+                ((MODEL, MODEL),),
+                True,
+                "up",
+                "closed",
+                3,
+                0,
+                4,
+                12,
+                214.3,
+                18_204,
+                "",
+                NOW,
+                True,
+            ),
+            m.EngineRow(
+                ident(31),
+                "upstream-a",
+                "openai",
+                "https://upstream.example/v1",
+                "UPSTREAM_A_KEY",
+                (("qwen-large", "Qwen3-235B"),),
+                True,
+                "down",
+                "open",
+                0,
+                2,
+                256,
+                4_310,
+                None,
+                903,
+                "连接超时 (60 s)",
+                NOW,
+                False,
+            ),
+        ]
 
     async def engine_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
         raise Invalid("bad_engine", "This address does not answer.", message_zh="该地址没有响应。")
@@ -393,7 +694,9 @@ class City:
 
     async def accounts(self, who: m.Who, asset: str, kind: str) -> Sequence[m.AccountRow]:
         return [
-            m.AccountRow(ident(40), "山河市启明智能科技有限公司", "credit", "wallet", "", 92_608_117_340, 12_400_000, 0, True),
+            m.AccountRow(
+                ident(40), "山河市启明智能科技有限公司", "credit", "wallet", "", 92_608_117_340, 12_400_000, 0, True
+            ),
             m.AccountRow(ident(41), "山河市", "credit", "issuance", "", -101_200 * MICRO, 0, None, False),
             m.AccountRow(ident(42), "山河市", "cny", "cash", "", 7_000_000, 0, None, False),
         ]
@@ -409,26 +712,50 @@ class City:
 
     async def postings(self, who: m.Who, kind: str, account: str, before: str) -> Sequence[m.PostingRow]:
         return [
-            m.PostingRow(ident(n), NOW - timedelta(minutes=n), "purchase" if n == 3 else "call", "key 客服机器人", "P1" if n == 3 else "", 25_088 * (n + 1), "credit")
+            m.PostingRow(
+                ident(n),
+                NOW - timedelta(minutes=n),
+                "purchase" if n == 3 else "call",
+                "key 客服机器人",
+                "P1" if n == 3 else "",
+                25_088 * (n + 1),
+                "credit",
+            )
             for n in range(12)
         ]
 
     async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
         lines = (await Member().receipt(who, ident(1))).transfers
-        return m.PostingPage(posting_id, NOW, NOW.date(), "call", "key 客服机器人", "", None, lines, [(ident(5), -25_088)], '{\n  "v": 1\n}')
+        return m.PostingPage(
+            posting_id,
+            NOW,
+            NOW.date(),
+            "call",
+            "key 客服机器人",
+            "",
+            None,
+            lines,
+            [(ident(5), -25_088)],
+            '{\n  "v": 1\n}',
+        )
 
     async def verify(self, who: m.Who) -> m.VerifyView:
         if 0 < self.verifying < 3:
             self.verifying += 1
             return m.VerifyView("running", self.verifying, 4, "balances")
         state = "clean" if self.verifying else "never"
-        return m.VerifyView(state, accounts=412, transfers=182_004, lots=1_893, took_ms=812, at=NOW if self.verifying else None)
+        return m.VerifyView(
+            state, accounts=412, transfers=182_004, lots=1_893, took_ms=812, at=NOW if self.verifying else None
+        )
 
     async def verify_start(self, who: m.Who) -> None:
         self.verifying = 1
 
     async def audit(self, who: m.Who, before: str) -> Sequence[m.AuditRow]:
-        return [m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "budget_day=50"), m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费")]
+        return [
+            m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "budget_day=50"),
+            m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费"),
+        ]
 
 
 def desk() -> Desk:

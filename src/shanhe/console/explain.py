@@ -69,7 +69,7 @@ def _line(item: Mapping[str, Any], *, source: bool = True) -> Line:
         title=_text(item.get("title") or item.get("name", "")),
         calc=plain(calc),
         value=plain(shown),
-        unit=str(item.get("unit", "") or ""),
+        unit="" if "display" in item else str(item.get("unit", "") or ""),
         source=str(item.get("article", "") or "") if source else "",
         assumed=item.get("origin") == "assumed" or bool(item.get("assumed")),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
@@ -27,6 +27,8 @@ class Who:
     session_id: str
     second_factor: bool = True
     unread: int = 0
+    actor: object = field(default=None, repr=False)
+    """What the modules know this person by; pages do not look inside."""
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions
@@ -34,6 +36,11 @@ class Who:
     @property
     def operator(self) -> bool:
         return bool(self.permissions & {"accounts", "models", "engines", "ledger"})
+
+    @property
+    def has_org(self) -> bool:
+        """Operators may act for the city only; then there is no balance to show."""
+        return self.org_id.int != 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class KeyRow:
     tpm: int | None
     created_at: datetime
     expires_at: datetime | None
-    last_used_at: datetime | None
+    last_used_on: date | None
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,19 @@ class NewKey:
     rpm: int | None = None
     tpm: int | None = None
     expires_at: datetime | None = None
+
+
+class Priced(Protocol):
+    """A price with its flags, as compute has it."""
+
+    @property
+    def thin(self) -> bool: ...
+    @property
+    def loss(self) -> bool: ...
+    @property
+    def valid_from(self) -> date: ...
+    @property
+    def version(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -134,6 +154,17 @@ class ModelRow:
     valid_from: date | None = None
     price_version: str = ""
     local: bool = True
+
+    def priced(self, prices: Mapping[str, int], source: Priced) -> ModelRow:
+        """The same model with its prices and what is to be said about them."""
+        return replace(
+            self,
+            prices=prices,
+            thin=source.thin,
+            loss=source.loss,
+            valid_from=source.valid_from,
+            price_version=source.version,
+        )
 
 
 @dataclass(frozen=True)
@@ -177,6 +208,10 @@ class RuleLine:
     title: Bilingual
     article: str
     version: str
+
+    @property
+    def short(self) -> str:
+        return self.id.partition("_")[0]
 
 
 @dataclass(frozen=True)
@@ -225,6 +260,7 @@ class Receipt:
     attempts: int
     price_version: str
     org_id: UUID | None = None
+    trace: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -262,6 +298,7 @@ class PurchaseRow:
     quantity_micro: int
     state: str
     redirect_url: str | None
+    ref: str = ""
 
 
 @dataclass(frozen=True)
@@ -320,6 +357,11 @@ class RuleRow:
     kind: str
     review: date
     assumed: int
+
+    @property
+    def short(self) -> str:
+        """The catalogue's number; a part of a rule keeps its whole name elsewhere."""
+        return self.id.partition("_")[0]
 
 
 @dataclass(frozen=True)
@@ -451,6 +493,8 @@ class PostingRow:
     memo: str
     amount: int
     asset: str
+    older: str = ""
+    """Where the page after this row's page begins; empty on the last."""
 
 
 @dataclass(frozen=True)
@@ -490,6 +534,7 @@ class AuditRow:
     action: str
     subject: str
     detail: str
+    id: UUID | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Every method raises `ShanheError` for what a person can act on; pages show its t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
@@ -23,8 +23,7 @@ class SignedIn:
 
     needs: str
     cookies: Mapping[str, str]
-    totp: bool = True
-    passkey: bool = False
+    issued: object = field(default=None, repr=False)
 
 
 class Gate(Protocol):
@@ -37,6 +36,10 @@ class Gate(Protocol):
         """Put the session on the answer."""
         ...
 
+    async def waiting(self, request: Request) -> str:
+        """What an unfinished sign-in waits for, in the words of `SignedIn.needs`; empty for none."""
+        ...
+
     async def password(self, request: Request, login: str, password: str) -> SignedIn: ...
     async def code(self, request: Request, code: str) -> SignedIn: ...
     async def passkey_options(self, request: Request) -> Mapping[str, Any]: ...
@@ -46,12 +49,14 @@ class Gate(Protocol):
         """A fresh TOTP secret and its otpauth:// address, unconfirmed."""
         ...
 
-    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> Sequence[str]:
-        """Confirm the secret; recovery codes, shown once."""
+    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
+        """Confirm the secret; recovery codes, shown once, and the session it completed if it did."""
         ...
 
     async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]: ...
-    async def passkey_add(self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str) -> None: ...
+    async def passkey_add(
+        self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str
+    ) -> SignedIn | None: ...
     async def passkeys(self, who: m.Who) -> Sequence[m.PasskeyRow]: ...
     async def passkey_remove(self, who: m.Who, passkey_id: str) -> None: ...
     async def sessions(self, who: m.Who) -> Sequence[m.SessionRow]: ...

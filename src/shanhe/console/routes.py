@@ -8,6 +8,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from shanhe.console.live import Ready, open_desk
+from shanhe.console.live.modules import Modules
 from shanhe.console.pages.base import SignInFirst
 from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
@@ -41,3 +43,8 @@ def pages(desk: Desk) -> tuple[APIRouter, ErrorPage]:
         return await error_page(view, request, error)
 
     return router, show_error
+
+
+def router(services: Modules, *, ready: Ready, version: str = "") -> tuple[APIRouter, ErrorPage]:
+    """The console over the city's modules. `ready` tells which parts of this process work, for the status page."""
+    return pages(open_desk(services, ready=ready, version=version))

@@ -134,6 +134,6 @@ class CityRoom(Room):
         return go("/city/engines", "engine_on" if on else "engine_off")
 
     async def audit(self, request: Request) -> Response:
-        who = await self.allowed(request, "ledger")
+        who = await self.allowed(request, "audit")
         rows = await self.desk.city.audit(who, request.query_params.get("before", ""))
         return self.show(request, "audit.html", who, rows=rows)

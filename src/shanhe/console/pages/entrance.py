@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from shanhe.console.model import Who
 from shanhe.console.pages.base import ENROL_PATH, Room
 from shanhe.console.ports import SignedIn
 from shanhe.console.render import THEME_COOKIE, THEMES, check_token, form, go, local_path
@@ -16,6 +17,9 @@ from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES
 YEAR_S = 365 * 86_400
 LOGIN_CHARS_MAX = 254
 PASSWORD_CHARS_MAX = 1024
+SECRET_CHARS_MAX = 128
+ADDRESS_CHARS_MAX = 512
+NAME_CHARS_MAX = 60
 
 
 class Entrance(Room):
@@ -40,6 +44,8 @@ class Entrance(Room):
     async def page(self, request: Request) -> Response:
         if await self.desk.gate.who(request) is not None:
             return go(local_path(request.query_params.get("next", "/")))
+        if await self.desk.gate.waiting(request) == "second_factor" and "again" not in request.query_params:
+            return go("/sign-in/code")
         return self._entry(request)
 
     def _entry(self, request: Request, **values: Any) -> Response:
@@ -110,16 +116,25 @@ class Entrance(Room):
     async def enrol_page(self, request: Request) -> Response:
         who = await self.who(request)
         secret, address = await self.desk.gate.totp_start(who)
-        return self.show(request, "second_factor.html", who, secret=secret, qr=qr_path(address), codes=())
+        return self._enrol(request, who, secret, address)
+
+    def _enrol(self, request: Request, who: Who, secret: str, address: str, **values: Any) -> Response:
+        values = {"codes": (), "secret": secret, "address": address, "qr": qr_path(address), **values}
+        return self.show(request, "second_factor.html", who, **values)
 
     async def enrol(self, request: Request) -> Response:
         who, fields = await self.posted(request)
         try:
-            codes = await self.desk.gate.totp_confirm(request, who, fields.get("code", "").replace(" ", ""))
+            codes, done = await self.desk.gate.totp_confirm(request, who, fields.get("code", "").replace(" ", ""))
         except ShanheError as error:
-            secret, address = await self.desk.gate.totp_start(who)
-            return self.again(request, "second_factor.html", who, error, secret=secret, qr=qr_path(address), codes=())
-        return self.show(request, "second_factor.html", who, secret="", qr=None, codes=codes)
+            # The same secret again: the application has scanned it already.
+            secret, address = fields.get("secret", "")[:SECRET_CHARS_MAX], fields.get("address", "")[:ADDRESS_CHARS_MAX]
+            problem = self.view.problem(request, error)
+            return self._enrol(request, who, secret, address, mistake=problem, status=error.status)
+        response = self._enrol(request, who, "", "", codes=codes)
+        if done is not None:
+            self.desk.gate.seat(response, done, secure=self.desk.secure)
+        return response
 
     async def passkey_add_options(self, request: Request) -> Response:
         who = await self.who(request)
@@ -130,8 +145,11 @@ class Entrance(Room):
         who = await self.who(request)
         check_token(request, who, request.headers.get("x-csrf-token", ""))
         body = await request.json()
-        await self.desk.gate.passkey_add(request, who, body["credential"], str(body.get("name", ""))[:60])
-        return JSONResponse({"next": "/settings?done=passkey_added"})
+        done = await self.desk.gate.passkey_add(request, who, body, str(body.get("name", ""))[:NAME_CHARS_MAX])
+        response = JSONResponse({"next": "/" if done is not None else "/settings?done=passkey_added"})
+        if done is not None:
+            self.desk.gate.seat(response, done, secure=self.desk.secure)
+        return response
 
 
 def qr_path(address: str) -> tuple[int, str]:

@@ -45,6 +45,8 @@ class MemberRoom(Room):
 
     async def home(self, request: Request) -> Response:
         who = await self.who(request)
+        if not who.has_org:
+            return go("/city/accounts" if who.may("accounts") else "/city/ledger" if who.may("ledger") else "/settings")
         member = self.desk.member
         wallet = await member.wallet(who)
         spend = await member.spend(who, HOME_DAYS)

@@ -85,7 +85,8 @@ class PlayRoom(Room):
         who, fields = await self.posted(request, "chat")
         prompt, model = fields.get("prompt", "")[:PROMPT_CHARS_MAX], fields.get("model", "")
         body = body_of(Ask(model, [Turn("user", prompt)]), stream=False)
-        status, head, data = 502, {}, b""
+        head: dict[str, str] = {}
+        status, data = 502, b""
         async for code, headers, piece in self.desk.talk.stream(who, body):
             status, head, data = code or status, dict(headers) or head, data + piece
         try:

@@ -38,6 +38,10 @@ class TillRoom(Room):
 
     async def page(self, request: Request) -> Response:
         who = await self.allowed(request, "topup")
+        paid = request.query_params.get("paid", "")
+        for row in await self.desk.till.purchases(who) if paid else ():
+            if row.ref == paid:
+                return go(f"/topup/{row.id}")
         return await self._page(request, who)
 
     async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:

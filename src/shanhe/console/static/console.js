@@ -92,7 +92,7 @@ async function passkey(place) {
     : await navigator.credentials.get({ publicKey: asked });
   const answer = plain(credential);
   const name = place.querySelector("input[name=name]");
-  const done = await send(place.dataset.passkey, creating ? { credential: answer, name: name ? name.value : "" } : answer);
+  const done = await send(place.dataset.passkey, { ceremony_id: json.ceremony_id, credential: answer, name: name ? name.value : "" });
   location.assign(done.next);
 }
 

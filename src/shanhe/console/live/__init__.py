@@ -1,0 +1,31 @@
+"""The desk over the real modules: translates their records into what pages show, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from shanhe.console.live.city import LiveCity
+from shanhe.console.live.gate import LiveGate
+from shanhe.console.live.member import LiveMember
+from shanhe.console.live.modules import Modules, Names
+from shanhe.console.live.rules import LiveRules
+from shanhe.console.live.talk import LiveTalk
+from shanhe.console.live.till import LiveTill
+from shanhe.console.ports import Desk
+
+Ready = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
+    """A desk over the modules; `ready` tells what of the process works (`up`, `down`, `off`)."""
+    names = Names(modules.identity, modules.ledger)
+    return Desk(
+        gate=LiveGate(modules.identity, modules.notifier),
+        member=LiveMember(modules, names),
+        till=LiveTill(modules.credits),
+        talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
+        rules=LiveRules(modules.rulebook, modules.clock),
+        city=LiveCity(modules, names, ready),
+        secure=modules.identity.options.secure,
+        version=version,
+    )

@@ -1,0 +1,317 @@
+"""What operators see and do, from identity, credits, compute and the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+
+from shanhe.compute.api import Engine, Kind, NewEngine, Rates
+from shanhe.console import model as m
+from shanhe.console.live.member import LiveMember
+from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind
+from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.money import parse_credits
+from shanhe.ledger.api import Asset, PostingView, VerifyReport
+
+ORGS_SHOWN = 50
+ROWS_SHOWN = 50
+ACCOUNTS_SHOWN = 100
+STANDING = {"operational": "up", "degraded": "degraded", "outage": "down"}
+PRESENT = ("done", "ready", "present")
+Ready = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+class LiveCity:
+    """See `ports.City`."""
+
+    def __init__(self, modules: Modules, names: Names, ready: Ready) -> None:
+        self._of = modules
+        self._names = names
+        self._ready = ready
+        self._member = LiveMember(modules, names)
+        self._verifying = _Verification()
+
+    async def status(self) -> m.StatusView:
+        seen = self._of.compute.public_status()
+        parts = dict(await self._ready())
+        state = STANDING[seen["status"]] if parts.get("database", "up") == "up" else "down"
+        models = [(row["id"], STANDING[row["status"]]) for row in seen["models"]]
+        return m.StatusView(state, self._of.clock.now(), [("gateway", "up"), *parts.items()], models)
+
+    # -- organisations -----------------------------------------------------------------------------------------------
+
+    async def orgs(self, who: m.Who, find: str) -> Sequence[m.OrgRow]:
+        found = await self._of.identity.orgs.list(find=find or None, limit=ORGS_SHOWN)
+        return [await self._org(org) for org in found]
+
+    async def _org(self, org: Organisation) -> m.OrgRow:
+        wallets = await self._of.ledger.accounts(owner=org.id, asset=Asset.CREDIT, kind="wallet", limit=1)
+        keys = await self._of.identity.keys.list(org.id)
+        now = self._of.clock.now()
+        balance = wallets[0].balance if wallets else 0
+        live = sum(key.state(now) == "active" for key in keys)
+        return m.OrgRow(org.id, org.name, str(org.kind), str(org.state), balance, live, org.created_at)
+
+    async def org(self, who: m.Who, org_id: UUID) -> m.OrgRow:
+        org = await self._of.identity.orgs.get(org_id)
+        wallet = await self._of.credits.wallet(org_id)
+        parts = {str(name): micro for name, micro in wallet.by_provenance.items()}
+        balance = wallet.balance_micro
+        return m.OrgRow(org.id, org.name, str(org.kind), str(org.state), balance, 0, org.created_at, parts)
+
+    async def org_keys(self, who: m.Who, org_id: UUID) -> Sequence[m.KeyRow]:
+        return await self._member.keys_of(org_id)
+
+    async def org_create(self, who: m.Who, name: str, kind: str) -> UUID:
+        org = await self._of.identity.orgs.create(NewOrganisation(OrgKind(kind), name), by=actor_of(who))
+        return org.id
+
+    async def org_freeze(self, who: m.Who, org_id: UUID, reason: str) -> None:
+        await self._of.identity.orgs.freeze(org_id, reason, by=actor_of(who))
+
+    async def org_unfreeze(self, who: m.Who, org_id: UUID) -> None:
+        await self._of.identity.orgs.unfreeze(org_id, by=actor_of(who))
+
+    async def org_top_up(self, who: m.Who, org_id: UUID, micro: int, reason: str, client_ref: str) -> None:
+        await self._of.identity.orgs.get(org_id)
+        await self._of.credits.top_up(org_id, micro, reason, actor_of(who).ref, client_ref=client_ref or None)
+
+    # -- models and engines --------------------------------------------------------------------------------------------
+
+    async def cards(self, who: m.Who) -> Sequence[m.CardRow]:
+        rows = []
+        for card in self._of.compute.cards():
+            pull = await asyncio.to_thread(self._of.compute.pull_state, card.id)
+            rows.append(
+                m.CardRow(
+                    card.id,
+                    (card.title_zh, card.title_en),
+                    card.licence,
+                    card.size_bytes,
+                    pull.state in PRESENT,
+                    pull.state,
+                    pull.done_bytes,
+                    pull.total_bytes,
+                    pull.message,
+                )
+            )
+        return rows
+
+    async def pull(self, who: m.Who, model: str) -> None:
+        self._of.compute.start_pull(model)
+        await self._of.identity.record(actor_of(who), "model.pull", f"model:{model}")
+
+    async def engines(self, who: m.Who) -> Sequence[m.EngineRow]:
+        states = {status.name: status for status in self._of.compute.statuses()}
+        rows = []
+        for engine in self._of.compute.engines():
+            state = states.get(engine.name)
+            rows.append(
+                m.EngineRow(
+                    id=engine.id,
+                    name=engine.name,
+                    kind=str(engine.kind),
+                    url=engine.url,
+                    key_env=engine.key_env,
+                    models=tuple((served.model, served.upstream) for served in engine.models),
+                    enabled=engine.enabled,
+                    health=str(state.health) if state else "unknown",
+                    circuit=state.circuit if state else "",
+                    in_flight=state.in_flight if state else 0,
+                    waiting=state.waiting if state else 0,
+                    slots=engine.slots,
+                    error_rate_bps=state.error_rate_bps if state else 0,
+                    ttft_ms=state.ttft_ms if state else None,
+                    requests=state.requests if state else 0,
+                    last_error=state.last_error if state else "",
+                    checked_at=state.checked_at if state else None,
+                    local=engine.local,
+                )
+            )
+        return rows
+
+    def _engine(self, engine_id: UUID) -> Engine:
+        found = next((engine for engine in self._of.compute.engines() if engine.id == engine_id), None)
+        if found is None:
+            raise NotFound("no_engine", "There is no such engine.", message_zh="没有这个引擎。")
+        return found
+
+    async def engine_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        local = fields.get("local") == "1"
+        costs = {bucket: parse_credits(fields.get(f"cost_{bucket}") or "0") for bucket in ("input", "output")}
+        new = NewEngine(
+            name=fields.get("name", ""),
+            url=fields.get("url", ""),
+            models=_models(fields.get("models", "")),
+            cost=Rates.of(costs),
+            key_env=fields.get("key_env", ""),
+            local=local,
+            data_classes=frozenset(map(str, DataClass)) if local else frozenset({str(DataClass.GENERAL)}),
+            kind=Kind(fields.get("kind") or "chat"),
+        )
+        await self._of.compute.add_engine(new, actor=actor_of(who).ref)
+
+    async def engine_test(self, who: m.Who, engine_id: UUID) -> m.EngineTest:
+        name = self._engine(engine_id).name
+        reports = await self._of.compute.test_engine(name)
+        if not reports:
+            return m.EngineTest(name, "", False, 0.0, "", ())
+        told = next((report for report in reports if not report.ok), reports[0])
+        return m.EngineTest(told.engine, told.model, told.ok, told.latency_ms, told.answer, told.problems)
+
+    async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None:
+        await self._of.compute.set_enabled(self._engine(engine_id).name, enabled, actor=actor_of(who).ref)
+
+    # -- ledger --------------------------------------------------------------------------------------------------------
+
+    async def accounts(self, who: m.Who, asset: str, kind: str) -> Sequence[m.AccountRow]:
+        found = await self._of.ledger.accounts(
+            asset=Asset(asset) if asset else None, kind=kind or None, limit=ACCOUNTS_SHOWN
+        )
+        return [
+            m.AccountRow(
+                view.account.id,
+                await self._names.owner(view.account.owner),
+                str(view.account.asset),
+                view.account.kind,
+                view.account.name,
+                view.balance,
+                view.held,
+                view.account.floor,
+                view.account.lots,
+            )
+            for view in found
+        ]
+
+    async def trial(self, who: m.Who) -> Sequence[m.TrialLine]:
+        sums: dict[tuple[str, str], list[int]] = {}
+        for row in await self._of.ledger.trial_balance():
+            known = sums.setdefault((str(row.account.asset), row.account.kind), [0, 0, 0, 0])
+            for at, value in enumerate((1, row.debits, row.credits, row.balance)):
+                known[at] += value
+        return [m.TrialLine(asset, kind, *values) for (asset, kind), values in sorted(sums.items())]
+
+    async def postings(self, who: m.Who, kind: str, account: str, before: str) -> Sequence[m.PostingRow]:
+        try:
+            wanted = UUID(account) if account else None
+        except ValueError as error:
+            raise Invalid(
+                "bad_account", "An account id is a UUID.", message_zh="账户编号应为 UUID。",
+                hint="Copy it from the list of accounts.", hint_zh="请从账户列表复制。",
+            ) from error  # fmt: skip
+        page = await self._of.ledger.postings(
+            account=wanted, kind=kind or None, cursor=before or None, limit=ROWS_SHOWN
+        )
+        return [await self._posting_row(posting, page.next or "") for posting in page.items]
+
+    async def _posting_row(self, posting: PostingView, cursor: str) -> m.PostingRow:
+        """The asset of the first transfer, and how much of it moved."""
+        assets = [str((await self._of.ledger.account(line.debit)).asset) for line in posting.transfers]
+        asset = "credit" if "credit" in assets else assets[0] if assets else "credit"
+        amount = sum(line.amount for line, of in zip(posting.transfers, assets, strict=True) if of == asset)
+        return m.PostingRow(posting.id, posting.at, posting.kind, posting.actor, posting.memo, amount, asset, cursor)
+
+    async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
+        found = await self._of.ledger.posting(posting_id)
+        transfers = [
+            m.TransferLine(
+                line.id,
+                await self._names.label(line.debit),
+                await self._names.label(line.credit),
+                line.amount,
+                str((await self._of.ledger.account(line.debit)).asset),
+                line.debit,
+                line.credit,
+            )
+            for line in found.transfers
+        ]
+        evidence = msgspec.json.format(found.evidence, indent=2).decode() if found.evidence else ""
+        lots = [(change.lot, change.amount) for change in found.lots]
+        return m.PostingPage(
+            found.id,
+            found.at,
+            found.day,
+            found.kind,
+            found.actor,
+            found.memo,
+            found.reverses,
+            transfers,
+            lots,
+            evidence,
+        )
+
+    async def verify(self, who: m.Who) -> m.VerifyView:
+        return self._verifying.view
+
+    async def verify_start(self, who: m.Who) -> None:
+        await self._of.identity.record(actor_of(who), "ledger.verify", "ledger")
+        self._verifying.start(self._of)
+
+    async def audit(self, who: m.Who, before: str) -> Sequence[m.AuditRow]:
+        try:
+            start = UUID(before) if before else None
+        except ValueError:
+            start = None
+        return [
+            m.AuditRow(
+                row.at,
+                row.actor,
+                row.action,
+                row.object,
+                ", ".join(f"{name}={value}" for name, value in row.details.items()),
+                row.id,
+            )
+            for row in await self._of.identity.audit(before=start, limit=ROWS_SHOWN)
+        ]
+
+
+class _Verification:
+    """One verification at a time in this process, with how far it is."""
+
+    def __init__(self) -> None:
+        self.view = m.VerifyView("never")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, modules: Modules) -> None:
+        if self._task is None or self._task.done():
+            self.view = m.VerifyView("running")
+            self._task = asyncio.create_task(self._run(modules))
+
+    async def _run(self, modules: Modules) -> None:
+        started = time.monotonic()
+        try:
+            report = await modules.ledger.verify()
+        except (OSError, TimeoutError):
+            self.view = m.VerifyView("never")
+            return
+        took_ms = int((time.monotonic() - started) * 1000)
+        self.view = _verified(report, modules, took_ms)
+
+
+def _verified(report: VerifyReport, modules: Modules, took_ms: int) -> m.VerifyView:
+    return m.VerifyView(
+        "clean" if report.clean else "broken",
+        accounts=report.accounts,
+        transfers=report.transfers,
+        lots=report.lots,
+        took_ms=took_ms,
+        at=modules.clock.now(),
+        findings=[(one.invariant, one.subject, one.expected, one.found) for one in report.findings],
+    )
+
+
+def _models(text: str) -> dict[str, str]:
+    """`public=upstream` a line; ValueError otherwise."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        name, _, upstream = line.strip().partition("=")
+        if name:
+            found[name.strip()] = upstream.strip() or name.strip()
+    if not found:
+        raise Invalid("no_models", "Name at least one model.", message_zh="请至少填写一个模型。")
+    return found

@@ -1,0 +1,84 @@
+"""What the desk needs of the composition root, and names for accounts."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Protocol
+from uuid import UUID
+
+from shanhe.compute.api import Compute
+from shanhe.console.model import Who
+from shanhe.credits.api import Credits
+from shanhe.gateway.api import Gateway
+from shanhe.identity.api import Actor, Identity, Unknown
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.notify import Notifier
+from shanhe.ledger.api import CITY_OWNER, Ledger
+from shanhe.rulebook.api import Rulebook
+
+NAMES_KEPT = 2_000
+
+
+class Modules(Protocol):
+    """The modules' apis, as `app.Services` carries them."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def rulebook(self) -> Rulebook: ...
+    @property
+    def identity(self) -> Identity: ...
+    @property
+    def compute(self) -> Compute: ...
+    @property
+    def credits(self) -> Credits: ...
+    @property
+    def gateway(self) -> Gateway: ...
+    @property
+    def notifier(self) -> Notifier: ...
+
+
+def actor_of(who: Who) -> Actor:
+    """The actor that `LiveGate` found for this person."""
+    found = who.actor
+    if not isinstance(found, Actor):
+        raise TypeError("this person did not come through the gate")
+    return found
+
+
+class Names:
+    """Who an account belongs to, in words; a bounded cache, since names hardly change."""
+
+    def __init__(self, identity: Identity, ledger: Ledger) -> None:
+        self._identity = identity
+        self._ledger = ledger
+        self._owners: OrderedDict[UUID, str] = OrderedDict()
+
+    async def owner(self, owner: UUID) -> str:
+        """The name of an account's owner; the city for its own."""
+        if owner == CITY_OWNER:
+            return self._identity.options.city_name
+        known = self._owners.get(owner)
+        if known is not None:
+            return known
+        try:
+            name = (await self._identity.orgs.get(owner)).name
+        except Unknown:
+            name = f"…{str(owner)[-8:]}"
+        self._owners[owner] = name
+        if len(self._owners) > NAMES_KEPT:
+            self._owners.popitem(last=False)
+        return name
+
+    async def account(self, account_id: UUID) -> tuple[str, str, str]:
+        """(owner, kind, asset) of an account."""
+        account = await self._ledger.account(account_id)
+        return await self.owner(account.owner), account.kind, str(account.asset)
+
+    async def label(self, account_id: UUID) -> str:
+        """`owner · kind` on one line."""
+        account = await self._ledger.account(account_id)
+        parts = [await self.owner(account.owner), account.kind, account.name]
+        return " · ".join(part for part in parts if part)

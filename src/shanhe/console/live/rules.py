@@ -1,0 +1,159 @@
+"""The rulebook as pages: values with their dates and sources, formulas, and what a rule would decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+from shanhe.console import model as m
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import format_credits, format_fen
+from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce
+
+BPS_A_PERCENT = 100
+ITEMS_MAX = 24
+
+
+class LiveRules:
+    """See `ports.Rules`."""
+
+    def __init__(self, rulebook: Rulebook, clock: Clock) -> None:
+        self._rulebook = rulebook
+        self._clock = clock
+
+    async def list(self) -> Sequence[m.RuleRow]:
+        return [_row(self._rulebook.rule(rule_id)) for rule_id in self._rulebook.ids()]
+
+    async def page(self, rule_id: str) -> m.RulePage:
+        rule = self._rulebook.rule(rule_id)
+        today = self._clock.today()
+        try:
+            version = self._rulebook.version(rule.id, today)
+        except RuleNotInForce:
+            version = rule.content_hash
+        formula = max(rule.formulas, key=lambda one: (one.start <= today, one.start), default=None)
+        lines = []
+        if formula is not None:
+            lines += [m.FormulaLine((s.title.zh, s.title.en), s.name, s.expression, "") for s in formula.steps]
+            lines += [
+                m.FormulaLine((o.title.zh, o.title.en), o.name, o.expression, o.rounding) for o in formula.outputs
+            ]
+        return m.RulePage(
+            row=_row(rule),
+            note=(rule.note.zh, rule.note.en) if rule.note else ("", ""),
+            event=(rule.event_title.zh, rule.event_title.en),
+            version=version,
+            parameters=[line for name in rule.parameters for line in _versions(name, today)],
+            facts=[
+                m.FactField(
+                    fact.name,
+                    (fact.title.zh, fact.title.en),
+                    fact.type,
+                    "" if fact.unit == "int" or fact.type != "number" else fact.unit,
+                    fact.values,
+                    ""
+                    if fact.default is None
+                    else str(fact.default).lower()
+                    if fact.type == "bool"
+                    else str(fact.default),
+                    fact.default is None,
+                )
+                for fact in rule.facts
+            ],
+            formula=lines,
+            examples=[(example.name, example.facts, example.outputs) for example in rule.examples],
+        )
+
+    async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView:
+        rule = self._rulebook.rule(rule_id)
+        decision = self._rulebook.evaluate(rule.id, _typed(rule, facts), on=on)
+        shown = next((o for o in decision.trace["outputs"] if o["name"] == decision.trace["amount"]), None)
+        amount = str(shown["display"]) if shown is not None else value_text(decision.amount, decision.unit)
+        return m.DecisionView(amount, "", decision.version, decision.article, decision.trace)
+
+
+def _row(rule: Rule) -> m.RuleRow:
+    assumed = sum(value.origin == "assumed" for parameter in rule.parameters for value in parameter.values)
+    title, department = (rule.title.zh, rule.title.en), (rule.department.zh, rule.department.en)
+    return m.RuleRow(rule.id, title, rule.article, department, rule.kind, rule.review, assumed)
+
+
+def _versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
+    """Every dated value of a parameter, the newest first."""
+    in_force = max((v.start for v in parameter.values if v.start <= today), default=None)
+    return [
+        m.ParameterRow(
+            parameter.name,
+            (parameter.title.zh, parameter.title.en),
+            value.start,
+            value.announced,
+            value_text(value.value, parameter.unit),
+            value.origin,
+            (value.reason.zh, value.reason.en) if value.reason else ("", ""),
+            value.article,
+            value.start == in_force,
+        )
+        for value in sorted(parameter.values, key=lambda one: one.start, reverse=True)
+    ]
+
+
+def value_text(value: Any, unit: str) -> str:
+    """A value of the rulebook as people write it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "✓", False: "✗", None: "—"}[value]
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {value_text(inner, unit)}" for name, inner in list(value.items())[:ITEMS_MAX])
+    if isinstance(value, list | tuple):
+        return ", ".join(_item(inner, unit) for inner in value[:ITEMS_MAX])
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}" if value.denominator != 1 else value_text(value.numerator, unit)
+    if isinstance(value, int):
+        return _number(value, unit)
+    return str(value)
+
+
+def _item(value: Any, unit: str) -> str:
+    if hasattr(value, "lower") and hasattr(value, "upper") and not isinstance(value, str):
+        upper = "∞" if value.upper is None else f"{value.upper:,}"
+        return f"{value.lower:,}–{upper}: {value_text(value.value, unit)}"
+    return value_text(value, unit)
+
+
+def _number(value: int, unit: str) -> str:
+    match unit:
+        case "fen" | "fen_per_credit":
+            return f"¥ {format_fen(value)}"
+        case "bps":
+            whole, rest = divmod(value, BPS_A_PERCENT)
+            return f"{whole}.{rest:02d} %" if rest else f"{whole} %"
+        case "micro" | "micro_per_mtok":
+            return format_credits(value)
+        case _:
+            return f"{value:,}"
+
+
+def _typed(rule: Rule, facts: Mapping[str, str]) -> dict[str, Any]:
+    """Facts of a form as the rule wants them; `Invalid` names the one that cannot be read."""
+    known = {fact.name: fact for fact in rule.facts}
+    typed: dict[str, Any] = {}
+    for name, text in facts.items():
+        kind = known[name].type if name in known else "enum"
+        try:
+            if kind == "number":
+                typed[name] = int(text.replace(",", ""))
+            elif kind == "bool":
+                typed[name] = text == "true"
+            elif kind == "list":
+                typed[name] = json.loads(text)
+            else:
+                typed[name] = text
+        except ValueError as error:
+            raise Invalid(
+                "bad_fact", f"{name}: {text!r} cannot be read.", message_zh=f"无法读取“{name}”的值。",
+                hint="Numbers are whole; lists are JSON.", hint_zh="数字应为整数，列表用 JSON。",
+            ) from error  # fmt: skip
+    return typed

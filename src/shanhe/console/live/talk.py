@@ -1,0 +1,101 @@
+"""The playground's calls: in-process to the gateway, as any client would, with a key the person never sees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from shanhe.console import model as m
+from shanhe.console.live.member import PLAY_KEY
+from shanhe.console.live.modules import actor_of
+from shanhe.gateway.api import Gateway
+from shanhe.identity.api import Identity, NewKey
+from shanhe.kernel.clock import Clock
+
+KEY_LIFE = timedelta(hours=12)
+KEY_SPARE = timedelta(minutes=10)
+SESSIONS_KEPT = 500
+PATH = "/v1/chat/completions"
+Piece = tuple[int, Mapping[str, str], bytes]
+
+
+class LiveTalk:
+    """See `ports.Talk`. Each session has a short-lived key of its own in each process, kept in memory only."""
+
+    def __init__(self, identity: Identity, gateway: Gateway, clock: Clock) -> None:
+        self._identity = identity
+        self._gateway = gateway
+        self._clock = clock
+        self._keys: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+
+    async def stream(self, who: m.Who, body: bytes) -> AsyncIterator[Piece]:
+        call = _Call(await self._key(who), body)
+        running = asyncio.create_task(self._gateway.app(call.scope, call.receive, call.send))
+        running.add_done_callback(lambda _: call.pieces.put_nowait(None))
+        try:
+            while (piece := await call.pieces.get()) is not None:
+                yield piece
+        finally:
+            # Whoever stops reading has left; the gateway then does what its disconnect policy says.
+            call.gone.set()
+
+    async def _key(self, who: m.Who) -> str:
+        now, slot = self._clock.now(), (who.session_id, str(who.org_id))
+        known = self._keys.get(slot)
+        if known is not None and known[1] > now + KEY_SPARE and self._identity.caller_cached(known[0]) is not None:
+            return known[0]
+        ends = now + KEY_LIFE
+        new = NewKey(name=PLAY_KEY, expires_at=ends)
+        _, token = await self._identity.create_key(who.org_id, new, by=actor_of(who))
+        self._keys[slot] = (token, ends)
+        if len(self._keys) > SESSIONS_KEPT:
+            self._keys.popitem(last=False)
+        return token
+
+
+class _Call:
+    """One request to an ASGI application, whose answer is read as it comes."""
+
+    def __init__(self, key: str, body: bytes) -> None:
+        self.pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
+        self.gone = asyncio.Event()
+        self._body: bytes | None = body
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": PATH,
+            "raw_path": PATH.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [
+                (b"host", b"console"),
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"authorization", f"Bearer {key}".encode()),
+            ],
+            "client": None,
+            "server": None,
+            "state": {},
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = {
+                bytes(name).decode("latin-1"): bytes(value).decode("latin-1") for name, value in message["headers"]
+            }
+            self.pieces.put_nowait((message["status"], headers, b""))
+        elif message.get("body"):
+            self.pieces.put_nowait((0, {}, message["body"]))
