@@ -222,7 +222,7 @@ class _Books:
     async def payer(self, org_id: UUID) -> Payer:
         """Facts of an organisation for the purchase rule."""
         facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
-        return Payer(org_id, facts.beneficiary, facts.categories)
+        return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
 
     async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
         """Micro-credits spent in [start, end); windows are whole days of the city."""
