@@ -37,9 +37,10 @@ from shanhe.compute.model import (
     Rates,
     TestReport,
 )
+from shanhe.compute.price_desk import PRICE_TOPIC
 from shanhe.compute.pricing import Decision, PriceRule
 from shanhe.compute.runner import LlamaSupervisor, ModelRunner
-from shanhe.compute.service import PRICE_TOPIC, Compute
+from shanhe.compute.service import Compute
 from shanhe.compute.target import Target
 
 __all__ = [

@@ -87,9 +87,10 @@ def convert(carrier: Path, target: Path) -> None:
         reader.take("i")
         tokenizer = _tokenizer(reader)
         tensors = _tensors(reader, header)
-    except struct.error as error:
+        metadata = _metadata(header, tokenizer)
+    except (struct.error, LookupError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"{carrier} is damaged: {error}") from error
-    _write(target, _metadata(header, tokenizer), tensors)
+    _write(target, metadata, tensors)
 
 
 def _tokenizer(reader: Reader) -> Tokenizer:

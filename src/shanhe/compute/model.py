@@ -192,7 +192,8 @@ class NewEngine:
     name: str
     url: str
     models: Mapping[str, str]
-    cost: Rates
+    cost: Rates | None = None
+    """What a token costs the city; None = the reference cost of `chip_class`."""
     key_env: str = ""
     contributor: UUID | None = None
     local: bool = False
@@ -201,11 +202,17 @@ class NewEngine:
     features: frozenset[str] = DEFAULT_FEATURES
     kind: Kind = Kind.CHAT
     context_tokens: int = 32_768
-    price_class: str = "small"
+    price_class: str = ""
+    chip_class: str = ""
     slots: int = 256
     queue: int = 1_024
     first_token_timeout_ms: int = 60_000
     idle_timeout_ms: int = 60_000
+
+    @property
+    def model_class(self) -> str:
+        """Class of the models in the market reference."""
+        return self.price_class or ("embedding" if self.kind is Kind.EMBEDDING else "small")
 
 
 @dataclass(frozen=True, slots=True)

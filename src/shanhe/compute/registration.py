@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
-from shanhe.compute.address import ENGINE_NAME, MODEL_ID, parse_url
+from shanhe.compute.address import ENGINE_NAME, MODEL_ID, UNIX, parse_url
 from shanhe.compute.errors import BadEngine
-from shanhe.compute.model import BUCKETS, GENERAL, LOCAL_CLASSES, Engine, EngineKind, EngineModel, NewEngine
+from shanhe.compute.model import (
+    BUCKETS,
+    GENERAL,
+    LOCAL_CLASSES,
+    Engine,
+    EngineKind,
+    EngineModel,
+    ModelCard,
+    NewEngine,
+    Rates,
+)
 from shanhe.kernel.ids import new_id
 
 MODELS_MAX: Final = 200
 UPSTREAM_MAX_CHARS: Final = 200
 COST_MAX_MICRO: Final = 10**12
 """A million credits per million tokens; anything above is a slip of the unit."""
+LOCAL_QUEUE: Final = 256
+LOCAL_FIRST_TOKEN_MS: Final = 300_000
+"""A local engine on few cores may need minutes for a long prompt behind others."""
+LOCAL_IDLE_MS: Final = 120_000
 CONTEXT_MAX_TOKENS: Final = 100_000_000
 
 
-def checked(new: NewEngine, now: datetime) -> Engine:
-    """The engine that a registration describes; BadEngine names the part that is wrong."""
+def checked(new: NewEngine, cost: Rates, now: datetime) -> Engine:
+    """The engine that a registration describes, at a cost; BadEngine names the part that is wrong."""
     if not ENGINE_NAME.match(new.name):
         raise _bad(
             "name",
@@ -35,7 +50,7 @@ def checked(new: NewEngine, now: datetime) -> Engine:
             "Government and citizen data never leave local compute, and this engine is not marked local.",
             "政务与公民数据不得离开本地算力，而该引擎未标记为本地。",
         )
-    if any(not 0 <= getattr(new.cost, bucket) <= COST_MAX_MICRO for bucket in BUCKETS):
+    if any(not 0 <= getattr(cost, bucket) <= COST_MAX_MICRO for bucket in BUCKETS):
         raise _bad(
             "cost",
             "A cost is 0 to 10^12 micro-credits per million tokens.",
@@ -45,7 +60,7 @@ def checked(new: NewEngine, now: datetime) -> Engine:
         raise _bad("context_tokens", "The context has at least one token.", "上下文长度须为正数。")
     if not 1 <= new.slots <= 100_000 or not 0 <= new.queue <= 100_000:
         raise _bad("slots", "Slots are 1-100,000, the queue 0-100,000.", "并发槽 1–100000，队列 0–100000。")
-    return _engine(new, now)
+    return _engine(new, cost, now)
 
 
 def _models(new: NewEngine) -> None:
@@ -64,9 +79,9 @@ def _models(new: NewEngine) -> None:
             )
 
 
-def _engine(new: NewEngine, now: datetime) -> Engine:
+def _engine(new: NewEngine, cost: Rates, now: datetime) -> Engine:
     models = tuple(
-        EngineModel(local, upstream, new.kind, new.context_tokens, new.cost, new.price_class)
+        EngineModel(local, upstream, new.kind, new.context_tokens, cost, new.model_class)
         for local, upstream in sorted(new.models.items())
     )
     return Engine(
@@ -92,3 +107,27 @@ def _engine(new: NewEngine, now: datetime) -> Engine:
 
 def _bad(field: str, reason: str, reason_zh: str) -> BadEngine:
     return BadEngine(field, reason, reason_zh)
+
+
+def local_engine(known: ModelCard, cost: Rates, contributor: UUID | None, now: datetime) -> Engine:
+    """The engine of a model that a child of this machine serves."""
+    served = EngineModel(known.id, known.id, known.kind, known.context_tokens, cost, known.price_class)
+    return Engine(
+        id=new_id(),
+        name=f"local-{known.id}"[:63].rstrip("-."),
+        kind=EngineKind.LLAMA,
+        url=f"{UNIX}{known.id}",
+        key_env="",
+        contributor=contributor,
+        local=True,
+        data_classes=LOCAL_CLASSES,
+        features=known.features,
+        enabled=True,
+        lazy=known.lazy,
+        slots=known.slots,
+        queue=LOCAL_QUEUE,
+        first_token_timeout_ms=LOCAL_FIRST_TOKEN_MS,
+        idle_timeout_ms=LOCAL_IDLE_MS,
+        created_at=now,
+        models=(served,),
+    )

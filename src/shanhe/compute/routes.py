@@ -55,12 +55,16 @@ class CostBody(Body):
     reasoning: Micro | None = None
     tool: Micro | None = None
 
+    def rates(self) -> Rates:
+        return Rates.of(self.model_dump(exclude_none=True))
+
 
 class EngineBody(Body):
     name: str = Field(max_length=NAME_MAX)
     url: str = Field(max_length=500)
     models: dict[str, str] = Field(max_length=200)
-    cost: CostBody
+    cost: CostBody | None = None
+    chip_class: str = Field("", max_length=32, pattern=r"^[a-z0-9_]*$")
     key_env: str = Field("", max_length=64)
     contributor: UUID | None = None
     local: bool = False
@@ -68,17 +72,17 @@ class EngineBody(Body):
     features: set[Annotated[str, Field(max_length=32)]] | None = Field(None, max_length=32)
     kind: Literal["chat", "embedding"] = "chat"
     context_tokens: int = Field(32_768, ge=1, le=100_000_000)
-    price_class: str = Field("small", max_length=32, pattern=r"^[a-z0-9_-]+$")
+    price_class: str = Field("", max_length=32, pattern=r"^[a-z0-9_-]*$")
     slots: int = Field(256, ge=1, le=100_000)
     queue: int = Field(1_024, ge=0, le=100_000)
 
     def registration(self) -> NewEngine:
-        given = {bucket: value for bucket, value in self.cost.model_dump().items() if value is not None}
         return NewEngine(
             name=self.name,
             url=self.url,
             models=self.models,
-            cost=Rates.of(given),
+            cost=None if self.cost is None else self.cost.rates(),
+            chip_class=self.chip_class,
             key_env=self.key_env,
             contributor=self.contributor,
             local=self.local,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -17,19 +16,15 @@ import structlog
 
 from shanhe.compute import fetch, pricing, store
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
-from shanhe.compute.breaker import Circuit
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
 from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, UnknownEngine, UnknownModel
 from shanhe.compute.model import (
-    BUCKETS,
     GENERAL,
-    LOCAL_CLASSES,
     Engine,
     EngineKind,
     EngineModel,
     EngineStatus,
-    Health,
     ModelCard,
     ModelInfo,
     NewEngine,
@@ -37,13 +32,15 @@ from shanhe.compute.model import (
     PullState,
     TestReport,
 )
-from shanhe.compute.registration import checked
+from shanhe.compute.price_desk import Announce, PriceDesk
+from shanhe.compute.pulls import Pulls
+from shanhe.compute.registration import checked, local_engine
 from shanhe.compute.routing import NOBODY, NOTHING, RoutingTable
+from shanhe.compute.status import is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, ShanheError
-from shanhe.kernel.ids import new_id
+from shanhe.kernel.errors import Invalid
 
 PROBE_S: Final = 10.0
 PROBE_DOWN_S: Final = 2.0
@@ -52,11 +49,10 @@ RELOAD_S: Final = 30.0
 """The registry is read again at least this often, should a notice have been lost."""
 WAKE_LIMIT_S: Final = 90.0
 WAKE_POLL_S: Final = 0.2
-PRICE_TOPIC: Final = "compute.price_announced"
 SYSTEM: Final = "system"
+LOCAL_CHIP: Final = "cpu"
+"""Class of the chip that llama.cpp children of this machine run on."""
 
-Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[object]]
-"""Writes an event inside a transaction: (connection, topic, key, payload)."""
 KeyOf = Callable[[str], str | None]
 """The value of an environment variable that may hold an engine's key; Invalid for names that may not."""
 
@@ -66,7 +62,8 @@ log = structlog.get_logger(__name__)
 class Compute:
     """Models and engines as one process sees them.
 
-    `data`: the city's data folder, where local engines have their sockets. `price_rule`: the pricing rule.
+    `data`: the city's data folder, where local engines have their sockets. `price_rule`: the pricing rule. `cost_rule`:
+    the reference cost of a chip, for contributed nodes and local engines; without it cards and registrations tell.
     `upstream_key`: reads an engine's key from the environment. `announce`: writes price notices (the outbox's `emit`).
     `workers`: processes that share the engines' slots.
     """
@@ -80,6 +77,7 @@ class Compute:
         price_rule: pricing.PriceRule,
         upstream_key: KeyOf,
         announce: Announce | None = None,
+        cost_rule: pricing.PriceRule | None = None,
         workers: int = 1,
         cache: Path | None = None,
         sources: Sequence[str] = fetch.DEFAULT_SOURCES,
@@ -87,12 +85,10 @@ class Compute:
         self._db = db
         self._clock = clock
         self._data = data
-        self._rule = price_rule
+        self._desk = PriceDesk(clock, price_rule, cost_rule, announce)
         self._key = upstream_key
-        self._announce = announce
         self._workers = workers
-        self._cache = cache or fetch.default_cache()
-        self._sources = tuple(sources)
+        self._pulls = Pulls(data / "models", cache or fetch.default_cache(), sources)
         self._client = EngineClient()
         self._table = RoutingTable((), {})
         self._book = pricing.PriceBook(())
@@ -100,8 +96,8 @@ class Compute:
         self._states: dict[UUID, EngineState] = {}
         self._made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._pulls: dict[str, asyncio.Task[Path]] = {}
         self._stale = asyncio.Event()
+        self._reading = asyncio.Lock()
         self.price_revision = 0
         """Grows whenever published prices were read anew and differ."""
 
@@ -116,15 +112,19 @@ class Compute:
             self._tasks.append(asyncio.create_task(self._watch_health(), name="compute health"))
 
     async def stop(self) -> None:
-        tasks = [*self._tasks, *self._pulls.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await self._pulls.stop()
         await self._client.close()
 
     async def reload(self) -> None:
         """Read engines, models and prices and put them in force in this process."""
+        async with self._reading:  # an older reading must not replace a newer one
+            await self._read()
+
+    async def _read(self) -> None:
         engines = await store.engines(self._db)
         described = {row["id"]: row for row in await store.models(self._db)}
         prices = await store.prices(self._db)
@@ -279,7 +279,7 @@ class Compute:
         Models that are new to the city get their first price at once, by the pricing rule.
         """
         now = self._clock.now()
-        engine = checked(new, now)
+        engine = checked(new, self._desk.cost_of(new), now)
         if new.key_env:
             self._key(new.key_env)  # refuses names that may not hold a key; the value may come later
         async with self._db.transaction() as conn:
@@ -306,7 +306,8 @@ class Compute:
     async def ensure_local(self, model: str, *, contributor: UUID | None = None, actor: str = SYSTEM) -> Engine:
         """Register the local engine of a model card, once; the engine follows its card afterwards."""
         known = card(model)
-        engine = _local_engine(known, self._clock.now(), contributor)
+        cost = self._desk.reference_cost(LOCAL_CHIP, known.price_class) or known.cost
+        engine = local_engine(known, cost, contributor, self._clock.now())
         async with self._db.transaction() as conn:
             await store.add_model(
                 conn,
@@ -335,7 +336,7 @@ class Compute:
         await store.add_event(conn, engine.name, "added", engine.url, actor, now)
         for served in engine.models:
             if not any(one.model == served.model for one in await store.prices(conn)):
-                await self._publish(conn, served.model, self._clock.today(), actor)
+                await self._desk.publish(conn, served.model, self._clock.today(), actor)
         await store.changed(conn)
 
     async def set_enabled(self, name: str, enabled: bool, *, actor: str, reason: str = "") -> Engine:
@@ -381,7 +382,7 @@ class Compute:
     async def check_health(self, *, only_due: bool = False) -> None:
         """Probe enabled engines (at the same time) and note the verdicts."""
         first = {target.engine_id: target for _, _, target in self._made.values()}
-        due = [target for target in first.values() if not only_due or _due(target.state, time.monotonic())]
+        due = [target for target in first.values() if not only_due or is_due(target.state, time.monotonic())]
         await asyncio.gather(*(self._probe(target) for target in due))
 
     async def _probe(self, target: Target) -> None:
@@ -404,53 +405,16 @@ class Compute:
 
     def statuses(self) -> list[EngineStatus]:
         """Health of every registered engine in this process, by name."""
-        sockets = {engine.id: self._address(engine).uds_path for engine in self._engines if engine.lazy}
-        return [self._status(engine, sockets.get(engine.id)) for engine in self._engines]
-
-    def _status(self, engine: Engine, lazy_socket: str | None) -> EngineStatus:
-        state = self._state(engine)
-        now = time.monotonic()
-        health = state.health() if engine.enabled else Health.DISABLED
-        if health in (Health.UP, Health.UNKNOWN) and lazy_socket is not None and not Path(lazy_socket).exists():
-            health = Health.ASLEEP
-        checked_at = None
-        if state.checked_at is not None:
-            checked_at = self._clock.now() - timedelta(seconds=now - state.checked_at)
-        return EngineStatus(
-            engine.id,
-            engine.name,
-            engine.kind.value,
-            health,
-            state.breaker.circuit.value,
-            state.in_flight,
-            state.waiting,
-            state.slots,
-            state.breaker.failure_rate_bps(now),
-            state.ttft_ms,
-            state.key_missing or state.last_error,
-            checked_at,
-            state.requests,
-            state.failures,
-        )
+        now = self._clock.now()
+        found = []
+        for engine in self._engines:
+            asleep = engine.lazy and not Path(self._address(engine).uds_path or "").exists()
+            found.append(status_of(engine, self._state(engine), asleep=asleep, now=now))
+        return found
 
     def public_status(self) -> dict[str, Any]:
         """What the public status page shows: each model's standing, no engine names."""
-        models = []
-        by_name = {status.name: status.health for status in self.statuses()}
-        for info in self.models():
-            healths = {by_name.get(name, Health.UNKNOWN) for name in info.engines}
-            models.append(
-                {
-                    "id": info.id,
-                    "title_zh": info.title_zh,
-                    "title_en": info.title_en,
-                    "kind": info.kind,
-                    "status": _standing(healths),
-                }
-            )
-        worst = {str(model["status"]) for model in models}
-        overall = "operational" if worst <= {"operational"} else "outage" if worst == {"outage"} else "degraded"
-        return {"status": overall, "models": models, "at": self._clock.now().astimezone(UTC).isoformat()}
+        return public_status(self.models(), self.statuses(), self._clock.now())
 
     async def events(self, limit: int = 50) -> list[dict[str, Any]]:
         """What operators did to engines, the newest first."""
@@ -474,45 +438,18 @@ class Compute:
             )
         async with self._db.transaction() as conn:
             await store.lock_prices(conn, model)
-            version = await self._publish(conn, model, valid_from, actor)
+            version = await self._desk.publish(conn, model, valid_from, actor)
             await store.changed(conn)
         await self.reload()
         return next(one for one in self._book.history(model) if one.version == version)
 
     def preview_price(self, model: str, on: date) -> pricing.Computed:
         """What the rule would say on a date, without publishing it."""
-        served = [one for engine in self._engines if engine.enabled for one in engine.models if one.model == model]
-        if not served:
-            raise UnknownModel(model)
-        return pricing.compute(self._rule, pricing.cost_of(served), served[0].price_class, on)
+        return self._desk.preview(self._engines, model, on)
 
     async def price_traces(self, version: UUID) -> dict[str, Any]:
         """Why a price is what it is: the rule's trace by bucket."""
         return await store.price_traces(self._db, version)
-
-    async def _publish(self, conn: Any, model: str, valid_from: date, actor: str) -> str:
-        engines = await store.engines(conn)
-        served = [one for engine in engines if engine.enabled for one in engine.models if one.model == model]
-        if not served:
-            raise UnknownModel(model)
-        computed = pricing.compute(self._rule, pricing.cost_of(served), served[0].price_class, valid_from)
-        book = pricing.PriceBook(await store.prices(conn))
-        before = next((one for one in book.history(model) if one.valid_from <= valid_from), None)
-        amounts = computed.amounts()
-        if before is not None and amounts == {bucket: getattr(before, bucket) for bucket in BUCKETS}:
-            return before.version
-        now = self._clock.now()
-        version = await store.insert_price(conn, model, valid_from, now, computed.rule_version, actor, computed.parts)
-        if before is not None and self._announce is not None:
-            payload = {
-                "model": model,
-                "valid_from": valid_from.isoformat(),
-                "version": str(version),
-                "old": {bucket: getattr(before, bucket) for bucket in BUCKETS},
-                "new": amounts,
-            }
-            await self._announce(conn, PRICE_TOPIC, model, payload)
-        return str(version)
 
     # -- model files --------------------------------------------------------------------------------------------------
 
@@ -522,41 +459,15 @@ class Compute:
 
     def pull_state(self, model: str) -> PullState:
         """How far a model's file is, whichever process fetches it."""
-        known = card(model)
-        if fetch.find(known, (self._data / "models",)) is not None:
-            return PullState(model, "done", done_bytes=known.size_bytes, total_bytes=known.size_bytes)
-        return fetch.progress_of(known, self._cache) or PullState(model, "absent", total_bytes=known.size_bytes)
+        return self._pulls.state(model)
 
     async def pull(self, model: str, progress: fetch.Progress | None = None) -> Path:
         """Fetch a model's file and return its path. `progress` is called in another thread."""
-        known = card(model)
-        found = await asyncio.to_thread(fetch.find, known, (self._data / "models", self._cache))
-        if found is not None:
-            return found
-        return await asyncio.to_thread(fetch.pull, known, self._cache, sources=self._sources, progress=progress)
+        return await self._pulls.pull(model, progress)
 
     def start_pull(self, model: str) -> PullState:
         """Fetch in the background; `pull_state` tells how far it is."""
-        running = self._pulls.get(model)
-        if running is None or running.done():
-            card(model)
-            task = self._pulls[model] = asyncio.create_task(self.pull(model), name=f"pull {model}")
-            task.add_done_callback(_note_failure)
-        state = self.pull_state(model)
-        return replace(state, state="waiting") if state.state in ("absent", "failed") else state
-
-
-def _note_failure(task: asyncio.Task[Path]) -> None:
-    if not task.cancelled() and isinstance(error := task.exception(), ShanheError):
-        log.warning("a model could not be fetched", reason=error.message)
-
-
-def _due(state: EngineState, now: float) -> bool:
-    """Engines that just answered a caller, or were just probed, need no probe."""
-    if state.down or state.breaker.circuit is not Circuit.CLOSED:
-        return True
-    latest = max(state.last_ok, state.checked_at or 0.0)
-    return latest == 0.0 or now - latest >= PROBE_S
+        return self._pulls.start(model)
 
 
 def _info(row: Mapping[str, Any], targets: Sequence[Target]) -> ModelInfo:
@@ -574,33 +485,3 @@ def _info(row: Mapping[str, Any], targets: Sequence[Target]) -> ModelInfo:
         price_class=row["price_class"],
         local=all(target.local for target in targets),
     )
-
-
-def _local_engine(known: ModelCard, now: datetime, contributor: UUID | None) -> Engine:
-    served = EngineModel(known.id, known.id, known.kind, known.context_tokens, known.cost, known.price_class)
-    return Engine(
-        id=new_id(),
-        name=f"local-{known.id}"[:63].rstrip("-."),
-        kind=EngineKind.LLAMA,
-        url=f"{UNIX}{known.id}",
-        key_env="",
-        contributor=contributor,
-        local=True,
-        data_classes=LOCAL_CLASSES,
-        features=known.features,
-        enabled=True,
-        lazy=known.lazy,
-        slots=known.slots,
-        queue=256,
-        first_token_timeout_ms=300_000,
-        idle_timeout_ms=120_000,
-        created_at=now,
-        models=(served,),
-    )
-
-
-def _standing(healths: set[Health]) -> str:
-    good = {Health.UP, Health.ASLEEP, Health.UNKNOWN}
-    if healths <= good:
-        return "operational"
-    return "degraded" if healths & (good | {Health.DEGRADED}) else "outage"

@@ -149,7 +149,7 @@ async def add_event(conn: Connection, engine: str, event: str, cause: str, actor
 
 async def events(db: Database, limit: int) -> list[dict[str, Any]]:
     rows = await db.fetch(
-        "SELECT engine, event, cause, actor, at FROM compute.engine_event ORDER BY at DESC LIMIT $1", limit
+        "SELECT engine, event, cause, actor, at FROM compute.engine_event ORDER BY at DESC, id DESC LIMIT $1", limit
     )
     return [dict(row) for row in rows]
 

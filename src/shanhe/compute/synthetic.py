@@ -21,8 +21,8 @@ which it misbehaves) or `syn-MODE-N-D` (D ms between chunks).
 | tools | answers with a tool call |
 | random | usage from the field `x_usage`, as given |
 
-Answers on every path that ends in chat/completions, completions, embeddings or models. One process, one thread, no
-framework: the loop must not be what is measured.
+Answers on every path that ends in chat/completions, completions, embeddings or models, and on /health. One process, one
+thread, no framework: the loop must not be what is measured.
 """
 
 from __future__ import annotations
@@ -240,6 +240,8 @@ class _Connection(asyncio.Protocol):
         behaviour = behaviour_of(str(asked.get("model", "")), self._upstream.default)
         if path.endswith("/models"):
             return self._write(_response(200, _json({"object": "list", "data": [{"id": "syn", "object": "model"}]})))
+        if path == "/health":
+            return self._write(_response(200, b'{"status":"ok"}'))
         if not path.endswith(("/completions", "/embeddings")):
             return self._write(_response(404, _error("no such path", "not_found")))
         if behaviour.mode in STATUSES:

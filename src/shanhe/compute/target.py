@@ -114,7 +114,8 @@ class EngineState:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            await asyncio.wait_for(waiter, QUEUE_WAIT_S)
+            async with asyncio.timeout(QUEUE_WAIT_S):
+                await waiter
         except TimeoutError as error:
             self._drop(waiter)
             busy = EngineBusy(self.name, retry_after_s=self._retry_after_s(), reason="no slot came free in time")

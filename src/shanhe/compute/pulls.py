@@ -1,0 +1,62 @@
+"""Downloads of model files that this process runs or watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from shanhe.compute import fetch
+from shanhe.compute.cards import card
+from shanhe.compute.model import PullState
+from shanhe.kernel.errors import ShanheError
+
+log = structlog.get_logger(__name__)
+
+
+class Pulls:
+    """Files are looked for in the city's own folder, then in the cache that a user's cities share."""
+
+    def __init__(self, own: Path, cache: Path, sources: Sequence[str]) -> None:
+        self._own = own
+        self._cache = cache
+        self._sources = tuple(sources)
+        self._running: dict[str, asyncio.Task[Path]] = {}
+
+    def state(self, model: str) -> PullState:
+        """How far a model's file is, whichever process fetches it; UnknownModel without a card."""
+        known = card(model)
+        if fetch.find(known, (self._own,)) is not None:
+            return PullState(model, "done", done_bytes=known.size_bytes, total_bytes=known.size_bytes)
+        return fetch.progress_of(known, self._cache) or PullState(model, "absent", total_bytes=known.size_bytes)
+
+    async def pull(self, model: str, progress: fetch.Progress | None = None) -> Path:
+        """The file's path, fetched if need be; DownloadFailed or NoSpace."""
+        known = card(model)
+        found = await asyncio.to_thread(fetch.find, known, (self._own, self._cache))
+        if found is not None:
+            return found
+        return await asyncio.to_thread(fetch.pull, known, self._cache, sources=self._sources, progress=progress)
+
+    def start(self, model: str) -> PullState:
+        """Fetch in the background, once at a time; the state as it is now."""
+        state = self.state(model)
+        running = self._running.get(model)
+        if running is None or running.done():
+            task = self._running[model] = asyncio.create_task(self.pull(model), name=f"pull {model}")
+            task.add_done_callback(_note_failure)
+        return replace(state, state="waiting") if state.state in ("absent", "failed") else state
+
+    async def stop(self) -> None:
+        """Stop waiting for downloads; what has arrived stays and is resumed next time."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+
+def _note_failure(task: asyncio.Task[Path]) -> None:
+    if not task.cancelled() and isinstance(error := task.exception(), ShanheError):
+        log.warning("a model could not be fetched", reason=error.message)

@@ -1,0 +1,72 @@
+"""What is said about engines: to operators in full, to the public by model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from shanhe.compute.breaker import Circuit
+from shanhe.compute.model import Engine, EngineStatus, Health, ModelInfo
+from shanhe.compute.target import EngineState
+
+PROBE_S: Final = 10.0
+"""An engine that nobody has asked for this long is probed."""
+GOOD: Final = frozenset({Health.UP, Health.ASLEEP, Health.UNKNOWN})
+
+
+def is_due(state: EngineState, now: float) -> bool:
+    """Engines that just answered a caller, or were just probed, need no probe."""
+    if state.down or state.breaker.circuit is not Circuit.CLOSED:
+        return True
+    latest = max(state.last_ok, state.checked_at or 0.0)
+    return latest == 0.0 or now - latest >= PROBE_S
+
+
+def status_of(engine: Engine, state: EngineState, *, asleep: bool, now: datetime) -> EngineStatus:
+    """Everything that this process knows about an engine."""
+    moment = time.monotonic()
+    health = state.health() if engine.enabled else Health.DISABLED
+    if asleep and health in (Health.UP, Health.UNKNOWN):
+        health = Health.ASLEEP
+    return EngineStatus(
+        id=engine.id,
+        name=engine.name,
+        kind=engine.kind.value,
+        health=health,
+        circuit=state.breaker.circuit.value,
+        in_flight=state.in_flight,
+        waiting=state.waiting,
+        slots=state.slots,
+        error_rate_bps=state.breaker.failure_rate_bps(moment),
+        ttft_ms=state.ttft_ms,
+        last_error=state.key_missing or state.last_error,
+        checked_at=None if state.checked_at is None else now - timedelta(seconds=moment - state.checked_at),
+        requests=state.requests,
+        failures=state.failures,
+    )
+
+
+def public_status(models: Sequence[ModelInfo], statuses: Sequence[EngineStatus], now: datetime) -> dict[str, Any]:
+    """Each model's standing, and the worst of them; no engine names."""
+    by_name = {status.name: status.health for status in statuses}
+    shown = [
+        {
+            "id": info.id,
+            "title_zh": info.title_zh,
+            "title_en": info.title_en,
+            "kind": info.kind,
+            "status": _standing({by_name.get(name, Health.UNKNOWN) for name in info.engines}),
+        }
+        for info in models
+    ]
+    found = {model["status"] for model in shown}
+    overall = "operational" if found <= {"operational"} else "outage" if found == {"outage"} else "degraded"
+    return {"status": overall, "models": shown, "at": now.astimezone(UTC).isoformat()}
+
+
+def _standing(healths: set[Health]) -> str:
+    if healths <= GOOD:
+        return "operational"
+    return "degraded" if healths & (GOOD | {Health.DEGRADED}) else "outage"

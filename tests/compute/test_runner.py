@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shanhe.compute import runner as module
+from shanhe.compute.api import ChildFailed, ModelRunner, card
+from shanhe.compute.llama_child import arguments, threads_for
+
+from .conftest import until
+
+CARD = replace(card("qwen2.5-coder-0.5b-instruct"), id="stand-in")
+
+
+class StandIn(ModelRunner):
+    """A runner whose child is the synthetic upstream instead of a model."""
+
+    broken = False
+
+    def _command(self) -> list[str]:
+        if self.broken:
+            return [sys.executable, "-c", "import sys; sys.stderr.write('no such model file\\n'); sys.exit(3)"]
+        return [sys.executable, "-m", "shanhe.compute.synthetic", "--uds", str(self.socket)]
+
+
+@pytest.fixture
+async def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StandIn]:
+    monkeypatch.setattr(module, "BACKOFF_FIRST_S", 0.05)
+    monkeypatch.setattr(module, "PROBE_S", 0.2)
+    made = StandIn(CARD, tmp_path / "none.gguf", tmp_path)
+    yield made
+    await made.stop()
+
+
+class TestRunner:
+    async def test_serves_on_a_socket_that_only_its_user_reaches(self, runner: StandIn) -> None:
+        await runner.start()
+        assert await runner.healthy()
+        assert runner.socket.parent.stat().st_mode & 0o777 == 0o700
+
+    async def test_a_child_that_dies_is_started_again(self, runner: StandIn) -> None:
+        await runner.start()
+        first = runner.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+
+        async def back() -> bool:
+            return runner.pid not in (None, first) and await runner.healthy()
+
+        await until(back)
+        assert runner.restarts == 1
+
+    async def test_a_child_that_hangs_is_ended_and_started_again(
+        self, runner: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "STOP_LIMIT_S", 0.2)
+        monkeypatch.setattr(module, "SILENT_PROBES_MAX", 1)
+        plain = StandIn.healthy
+
+        async def impatient(self: StandIn, timeout_s: float = 0.3) -> bool:
+            return await plain(self, 0.3)
+
+        monkeypatch.setattr(StandIn, "healthy", impatient)
+        await runner.start()
+        first = runner.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+
+        async def back() -> bool:
+            return runner.pid not in (None, first) and await runner.healthy()
+
+        await until(back)
+
+    async def test_stopping_ends_the_child_and_removes_the_socket(self, runner: StandIn) -> None:
+        await runner.start()
+        pid = runner.pid
+        assert pid is not None
+        await runner.stop()
+        assert not runner.socket.exists()
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    async def test_a_child_that_cannot_start_says_why(self, runner: StandIn) -> None:
+        runner.broken = True
+        with pytest.raises(ChildFailed) as failed:
+            await runner.start()
+        assert "no such model file" in failed.value.message
+        assert str(runner.log_file) in failed.value.hint
+
+    async def test_a_child_gets_no_secrets(self, tmp_path: Path) -> None:
+        environment = {"PATH": "/bin", "HOME": "/h", "DATABASE_URL": "postgresql://u:p@h/d", "VENDOR_KEY": "sk"}
+        runner = ModelRunner(CARD, tmp_path / "m", tmp_path, environment=environment)
+        assert runner._environment == {"PATH": "/bin", "HOME": "/h"}
+
+
+class TestChild:
+    def test_leaves_one_core_to_the_city(self) -> None:
+        assert threads_for(0, cores=8) == 7
+        assert threads_for(0, cores=1) == 1
+        assert threads_for(3, cores=8) == 3
+
+    def test_reads_the_command_that_the_runner_writes(self, tmp_path: Path) -> None:
+        for model in ("qwen2.5-coder-0.5b-instruct", "multilingual-e5-small"):
+            runner = ModelRunner(card(model), tmp_path / "m.gguf", tmp_path, threads=2)
+            args = arguments(runner._command()[3:])
+            assert (args.alias, args.threads, args.slots) == (model, 2, card(model).slots)
+            assert args.embedding == (model == "multilingual-e5-small")
+            assert args.parent == os.getpid()
