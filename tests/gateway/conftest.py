@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
-import pytest
+import pytest_asyncio
 import uvicorn
 from prometheus_client import CollectorRegistry
 
@@ -31,6 +31,7 @@ from .engine import ScriptedEngine
 
 TOKEN = "sk-sh-test"
 CONTEXT = 4096
+OPENED_AT = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 REGISTERED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 RATES = Rates(2_000_000, 1_000_000, 4_000_000, 4_000_000, 4_000_000)
 
@@ -184,9 +185,12 @@ class Desk:
                 await asyncio.sleep(0.005)
 
 
-@pytest.fixture
-async def desk(database: Database, clock: FixedClock) -> AsyncIterator[Desk]:
-    """A running gateway, an organisation with 1,000 credits, one scripted engine and a second for fallback."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(template: Any) -> AsyncIterator[Desk]:
+    """A gateway that the tests of a module share; each gets an organisation and engines of its own (`desk`)."""
+    clock = FixedClock(OPENED_AT)
+    name = template.clone()
+    database = await Database.open(template.dsn(name))
     ledger = Ledger(database, clock, worker="w0", workers=1)
     await ledger.start()
     keys, engines = Keys(), Engines()
@@ -196,8 +200,8 @@ async def desk(database: Database, clock: FixedClock) -> AsyncIterator[Desk]:
         ledger=ledger,
         rulebook=Rulebook.load(),
         identity=keys,  # type: ignore[arg-type]
-        compute=engines,
-        registry=CollectorRegistry(),  # type: ignore[arg-type]
+        compute=engines,  # type: ignore[arg-type]
+        registry=CollectorRegistry(),
     )
     await gateway.start()
     listener = socket.socket()
@@ -209,17 +213,26 @@ async def desk(database: Database, clock: FixedClock) -> AsyncIterator[Desk]:
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     made = Desk(gateway, ledger, engines, keys, listener.getsockname()[1])
-    await made.engine.start()
-    await made.second.start()
-    contributor = new_id()
-    engines.targets = (target_for(made.engine, "first", contributor=contributor, idle_ms=300),)
-    keys.known[TOKEN] = made.caller()
-    await made.fund(1_000_000_000)
     yield made
     await made.http.aclose()
     server.should_exit = True
     await serving
-    await made.engine.stop()
-    await made.second.stop()
     await gateway.stop()
     await ledger.stop()
+    await database.close()
+    template.drop(name)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def desk(house: Desk) -> AsyncIterator[Desk]:
+    """An organisation with 1,000 credits, one scripted engine with a contributor, and a second for fallback."""
+    house.org = new_id()
+    house.engine, house.second = ScriptedEngine(), ScriptedEngine()
+    await house.engine.start()
+    await house.second.start()
+    house.engines.targets = (target_for(house.engine, "first", contributor=new_id(), idle_ms=300),)
+    house.keys.known[TOKEN] = house.caller()
+    await house.fund(1_000_000_000)
+    yield house
+    await house.engine.stop()
+    await house.second.stop()

@@ -16,6 +16,7 @@ from shanhe.gateway.meter import BUCKETS
 from .conftest import CONTEXT, RATES, TOKEN, Desk, target_for
 from .engine import DONE, chunk, raw, stream, usage_chunk, whole
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 WORDS = ("Hello ", "there, ", "how ", "are ", "you ", "today?")
 STREAM = (*(chunk(word) for word in WORDS), chunk(finish="stop"), usage_chunk(9, 6), DONE)
 STREAM_COST = (9 * RATES.input + 6 * RATES.output) // 1_000_000
@@ -288,6 +289,7 @@ class TestRefusal:
 class TestSlowClient:
     async def test_a_body_that_never_comes_is_refused(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shanhe.gateway.server.BODY_WAIT_S", 0.1)
+        monkeypatch.setattr("shanhe.gateway.server.LINGER_S", 0.1)
         reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
         writer.write(f"{head}content-length: 100\r\n\r\n{{".encode())

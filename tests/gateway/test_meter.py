@@ -46,7 +46,7 @@ class TestBuckets:
         metered = believe(usage, Bounds(200, 50, 400))
         assert metered is not None
         assert metered.buckets.as_tuple() == (70, 30, 25, 15, 0)
-        assert (metered.source, metered.clamped) == ("engine", False)
+        assert (metered.source, metered.clamped, metered.verbatim) == ("engine", False, True)
 
     def test_say_so_when_a_claim_was_cut(self) -> None:
         metered = believe(Usage(100, 5000, 5100), Bounds(200, 64, 100))

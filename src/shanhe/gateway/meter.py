@@ -64,11 +64,13 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Metered(msgspec.Struct, frozen=True):
-    """The buckets charged, where the count came from, and whether the engine's claim had to be cut."""
+    """The buckets charged, where the count came from, whether the engine's claim had to be cut, and whether its usage
+    object says just what is charged, so that it can be passed on as it is."""
 
     buckets: Buckets
     source: str
     clamped: bool = False
+    verbatim: bool = False
 
 
 def believe(usage: Usage, bounds: Bounds) -> Metered | None:
@@ -89,4 +91,6 @@ def believe(usage: Usage, bounds: Bounds) -> Metered | None:
     if usage.completion_tokens_details is not None:
         reasoning = min(max(usage.completion_tokens_details.reasoning_tokens or 0, 0), real_completion)
     buckets = Buckets(real_prompt - cached, cached, real_completion - reasoning, reasoning)
-    return Metered(buckets, "engine", (real_prompt, real_completion) != (claimed_prompt, claimed_completion))
+    clamped = (real_prompt, real_completion) != (claimed_prompt, claimed_completion)
+    told = prompt is not None and completion is not None and usage.total_tokens == prompt + completion
+    return Metered(buckets, "engine", clamped, verbatim=told and not clamped)

@@ -173,7 +173,7 @@ class Chat:
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
         if parsed.path == "/chat/completions" and REFUSAL_KEY not in body:
             body = with_refusals(body, len(completion.choices))
-        if upstream == parsed.model and metered.source == "engine" and not metered.clamped:
+        if upstream == parsed.model and metered.verbatim:
             return body
         fields: dict[str, Any] = _fields.decode(body)
         fields["model"] = parsed.model
