@@ -36,6 +36,7 @@ from shanhe.settings import Settings
 Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""
 PRICING_RULE: Final = "P11"
+REFERENCE_COST_RULE: Final = "P11_reference_cost"
 CLI_POOL: Final = 2
 LEAK_TRACE: Final = timedelta(days=30)
 EVERY_5_S: Final = "* * * * * */5"
@@ -97,7 +98,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         db,
         clock,
         data=settings.data,
-        price_rule=lambda facts, on: _priced(rulebook, facts, on),
+        price_rule=lambda facts, on: _ruled(rulebook, PRICING_RULE, facts, on),
+        cost_rule=lambda facts, on: _ruled(rulebook, REFERENCE_COST_RULE, facts, on),
         upstream_key=settings.upstream_key,
         announce=outbox.emit,
         workers=settings.workers,
@@ -296,8 +298,8 @@ def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
     )
 
 
-def _priced(rulebook: Rulebook, facts: Any, on: date) -> Decision:
-    return rulebook.evaluate(PRICING_RULE, facts, on=on)
+def _ruled(rulebook: Rulebook, rule: str, facts: Any, on: date) -> Decision:
+    return rulebook.evaluate(rule, facts, on=on)
 
 
 def _identity_options(settings: Settings) -> Options:
