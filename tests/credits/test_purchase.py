@@ -73,7 +73,7 @@ class TestPurchase:
         assert lots["purchased"].expires_at is None
         assert lots["purchased"].tradeable_at == datetime(2027, 2, 23, 16, tzinfo=UTC)
         assert lots["subsidy"].issued_micro == 300_000_000
-        assert lots["subsidy"].expires_at == datetime(2027, 11, 24, 16, tzinfo=UTC)
+        assert lots["subsidy"].expires_at == datetime(2027, 11, 23, 16, tzinfo=UTC)
 
     async def test_is_exactly_one_balanced_posting(self, city):
         purchase = await city.buy(100_000)

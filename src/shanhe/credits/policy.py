@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from shanhe.credits import windows
@@ -85,7 +85,7 @@ def quantity_micro(rulebook: Rulebook, value_fen: int, *, on: date) -> int:
 def terms(rulebook: Rulebook, paid_at: datetime) -> LotTerms:
     """Expiry (C11) and lock (C6) of lots issued at an instant.
 
-    A lot is good through its day of expiry, and tradeable from the first moment of the day it unlocks.
+    A day of expiry or of unlocking begins at midnight in the city.
     """
     on = city_date(paid_at)
     decisions = {
@@ -94,9 +94,9 @@ def terms(rulebook: Rulebook, paid_at: datetime) -> LotTerms:
         for provenance in ("purchased", "subsidy")
     }
     return LotTerms(
-        purchased_expires_at=_end(decisions[EXPIRY, "purchased"].outputs["expires_on"]),
+        purchased_expires_at=_start(decisions[EXPIRY, "purchased"].outputs["expires_on"]),
         purchased_unlock_at=_start(decisions[LOCK, "purchased"].outputs["unlocks_on"]),
-        subsidy_expires_at=_end(decisions[EXPIRY, "subsidy"].outputs["expires_on"]),
+        subsidy_expires_at=_start(decisions[EXPIRY, "subsidy"].outputs["expires_on"]),
         subsidy_unlock_at=_start(decisions[LOCK, "subsidy"].outputs["unlocks_on"]),
         rules={rule: decision.version for (rule, _), decision in decisions.items()},
     )
@@ -110,10 +110,6 @@ def _lot_decision(rulebook: Rulebook, rule: str, provenance: str, on: date) -> D
 
 def _start(on: date) -> datetime | None:
     return None if on == NEVER else windows.midnight(on)
-
-
-def _end(on: date) -> datetime | None:
-    return None if on == NEVER else windows.midnight(on + timedelta(days=1))
 
 
 def _half_even(numerator: int, denominator: int) -> int:

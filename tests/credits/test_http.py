@@ -1,0 +1,223 @@
+"""From the quote to the balance over HTTP, with real identity, ledger, rulebook and sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shanhe.credits.api import Payer
+from shanhe.credits.routes import router as credits_router
+from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
+from shanhe.kernel import http
+from shanhe.kernel.vault import Vault
+from shanhe.payments.routes import router as payments_router
+
+from .conftest import City
+
+
+@dataclass
+class Site:
+    """The city's credits and payments behind HTTP, and clients of two organisations and an operator."""
+
+    city: City
+    identity: Identity
+    app: FastAPI
+
+    async def client(self, *permissions: str, name: str = "山河数据") -> httpx.AsyncClient:
+        new = NewOrganisation(OrgKind.COMPANY, name, registration=None, locally_registered=True)
+        org = await self.identity.orgs.create(new, by="test")
+        _, token = await self.identity.keys.create(org.id, NewKey("k", permissions=frozenset(permissions)), by="test")
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=http.Manners(self.app)),
+            base_url="http://city.test",
+            headers={"authorization": f"Bearer {token}"},
+        )
+        client.org_id = str(org.id)
+        return client
+
+
+@pytest.fixture
+async def site(city: City, tmp_path: Path) -> Site:
+    identity = Identity(city.db, city.clock, Vault(tmp_path / "keys"), Options())
+
+    async def payer(org_id):
+        facts = await identity.orgs.payer_facts(org_id, city.clock.today())
+        return Payer(org_id, facts.beneficiary, facts.categories or ("local_company",), facts.frozen)
+
+    city.credits._payer = payer
+    app = FastAPI()
+    http.install(app)
+    app.state.identity = identity
+    app.include_router(credits_router(city.credits))
+    app.include_router(payments_router(city.payments, city.sandbox))
+    return Site(city, identity, app)
+
+
+@pytest.fixture
+async def payer(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    client = await site.client("topup")
+    yield client
+    await client.aclose()
+
+
+async def ordered(client, value_fen=100_000, ref="web-1"):
+    quote = (await client.post("/api/credits/quotes", json={"value_fen": value_fen})).json()
+    answer = await client.post("/api/credits/purchases", json={"client_ref": ref, "quote_id": quote["id"]})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+class TestBuying:
+    async def test_leads_from_quote_to_balance(self, payer):
+        quote = await payer.post("/api/credits/quotes", json={"value_fen": 100_000})
+        assert quote.status_code == 201
+        assert (quote.json()["paid_fen"], quote.json()["benefit_fen"]) == (70_000, 30_000)
+        assert quote.json()["trace"]
+        body = {"client_ref": "web-1", "quote_id": quote.json()["id"]}
+        purchase = (await payer.post("/api/credits/purchases", json=body)).json()
+        assert purchase["state"] == "open"
+        assert "700.00" in (await payer.get(purchase["redirect_url"])).text
+        back = await payer.post(purchase["redirect_url"], data={"action": "pay"})
+        assert (back.status_code, back.headers["location"]) == (303, "/topup")
+        balance = (await payer.get("/api/credits/balance")).json()
+        assert balance["balance_micro"] == 1_000_000_000
+        assert {lot["provenance"]: lot["remaining_micro"] for lot in balance["lots"]} == {
+            "purchased": 700_000_000,
+            "subsidy": 300_000_000,
+        }
+        receipt = (await payer.get(f"/api/credits/purchases/{purchase['id']}")).json()
+        assert receipt["payment"]["state"] == "paid"
+        assert receipt["posting"]["id"] == purchase["posting_id"]
+        assert receipt["purchase"]["trace"]["version"]
+
+    async def test_lists_purchases_page_by_page(self, payer):
+        for number in range(3):
+            await ordered(payer, ref=f"web-{number}")
+        first = (await payer.get("/api/credits/purchases", params={"limit": 2})).json()
+        rest = (await payer.get("/api/credits/purchases", params={"limit": 2, "before": first["next"]})).json()
+        assert [row["client_ref"] for row in first["data"] + rest["data"]] == ["web-2", "web-1", "web-0"]
+        assert rest["next"] is None
+
+    async def test_may_be_cancelled(self, payer):
+        purchase = await ordered(payer)
+        answer = await payer.post(f"/api/credits/purchases/{purchase['id']}/cancel")
+        assert answer.json()["state"] == "closed"
+
+    async def test_is_repeated_without_harm(self, payer):
+        first, second = await ordered(payer), await ordered(payer)
+        assert first["id"] == second["id"]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"value_fen": 0},
+            {"value_fen": -5},
+            {"value_fen": 1.5},
+            {"value_fen": "100"},
+            {"value_fen": True},
+            {"value_fen": 10**30},
+            {"value_fen": 100, "extra": 1},
+            {},
+            [],
+        ],
+    )
+    async def test_refuses_a_malformed_quote(self, payer, body):
+        answer = await payer.post("/api/credits/quotes", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["code"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"client_ref": "a\x00b"},
+            {"client_ref": ""},
+            {"client_ref": "x" * 129},
+            {"client_ref": "\ud800"},
+            {"method": "gold"},
+            {"return_path": "https://evil.example"},
+            {"quote_id": "'; DROP TABLE credits.purchase; --"},
+        ],
+    )
+    async def test_refuses_a_malformed_purchase(self, payer, change):
+        import json
+
+        body = {"client_ref": "web-1", "value_fen": 100, **change}
+        answer = await payer.post(
+            "/api/credits/purchases", content=json.dumps(body), headers={"content-type": "application/json"}
+        )
+        assert answer.status_code in (404, 422), answer.text
+
+
+class TestTenants:
+    async def test_do_not_see_each_others_purchases(self, site, payer):
+        purchase = await ordered(payer)
+        other = await site.client("topup", name="另一家")
+        for path in ("", "/cancel"):
+            method = "POST" if path else "GET"
+            answer = await other.request(method, f"/api/credits/purchases/{purchase['id']}{path}")
+            assert answer.status_code == 404
+        assert (await other.get("/api/credits/purchases")).json()["data"] == []
+
+    async def test_need_the_permission(self, site):
+        plain = await site.client(name="无权限")
+        assert (await plain.post("/api/credits/quotes", json={"value_fen": 100})).status_code == 403
+        assert (await plain.get("/api/credits/balance")).status_code == 403
+        nobody = httpx.AsyncClient(transport=httpx.ASGITransport(app=site.app), base_url="http://city.test")
+        assert (await nobody.get("/api/credits/balance")).status_code == 401
+
+    async def test_cannot_top_themselves_up(self, payer):
+        body = {"org_id": payer.org_id, "amount_micro": 10**9, "reason": "me", "client_ref": "x"}
+        assert (await payer.post("/api/credits/top-ups", json=body)).status_code == 403
+
+
+class TestOperator:
+    async def test_tops_an_organisation_up_once(self, site, payer):
+        operator = await site.client("accounts", name="城市")
+        body = {"org_id": payer.org_id, "amount_micro": 5_000_000, "reason": "汇款 7", "client_ref": "bank-7"}
+        for _ in range(2):
+            assert (await operator.post("/api/credits/top-ups", json=body)).status_code == 201
+        balance = (await operator.get(f"/api/credits/balance/{payer.org_id}")).json()
+        assert balance["balance_micro"] == 5_000_000
+
+
+class TestRules:
+    async def test_of_alerts_are_kept_changed_and_deleted(self, payer):
+        body = {"name": "日预算", "window": "day", "amount_micro": 10_000_000, "percent": 80}
+        alert = (await payer.post("/api/credits/alerts", json=body)).json()
+        assert alert["threshold_micro"] == 8_000_000
+        path = f"/api/credits/alerts/{alert['id']}"
+        assert (await payer.patch(path, json={"enabled": False})).json()["enabled"] is False
+        assert len((await payer.get("/api/credits/alerts")).json()["data"]) == 1
+        assert (await payer.delete(path)).status_code == 204
+        assert (await payer.delete(path)).status_code == 404
+
+    async def test_of_automatic_top_up_need_a_signed_mandate(self, site, payer):
+        assert (await payer.get("/api/credits/auto-top-up")).status_code == 404
+        body = {"threshold_micro": 10_000_000, "value_fen": 2_000, "monthly_cap_fen": 10_000}
+        rule = (await payer.put("/api/credits/auto-top-up", json=body)).json()
+        assert rule["mandate_state"] == "pending"
+        await payer.post(rule["mandate_url"], data={"action": "sign"})
+        assert (await payer.get("/api/credits/auto-top-up")).json()["mandate_state"] == "active"
+        await site.city.tick()
+        await site.city.deliver()
+        assert (await payer.get("/api/credits/balance")).json()["balance_micro"] == 20_000_000
+        assert (await payer.delete("/api/credits/auto-top-up")).json()["enabled"] is False
+
+    async def test_of_a_frozen_organisation_buy_nothing(self, site, payer):
+        body = {"threshold_micro": 10_000_000, "value_fen": 2_000, "monthly_cap_fen": 10_000}
+        rule = (await payer.put("/api/credits/auto-top-up", json=body)).json()
+        await payer.post(rule["mandate_url"], data={"action": "sign"})
+        from uuid import UUID
+
+        await site.identity.orgs.freeze(UUID(payer.org_id), reason="leak", by="test")
+        await site.city.tick()
+        assert await site.city.balance(UUID(payer.org_id)) == 0
+
+    async def test_of_others_are_unknown(self, payer):
+        assert (await payer.patch(f"/api/credits/alerts/{uuid4()}", json={"percent": 5})).status_code == 404
