@@ -132,7 +132,7 @@ def seat(response: Response, identity: Identity, issued: Issued) -> None:
         httponly=True,
         samesite="lax",
         secure=identity.options.secure,
-        expires=issued.expires_at,
+        max_age=int((issued.expires_at - identity.now()).total_seconds()),
     )
     response.headers["cache-control"] = "no-store"
 

@@ -42,7 +42,7 @@ SEALED_MAGIC = b"SHR1"
 WRAPPED_BYTES = len(WRAP_MAGIC) + MASTER_ID_BYTES + NONCE_BYTES + KEY_BYTES + 16
 TEXT_MAX_BYTES = 64 * 1024
 INDEX_SECRET = "blind-index"
-SECRET_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
+SECRET_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}\Z")
 
 
 class PersonErased(NotFound):

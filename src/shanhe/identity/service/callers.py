@@ -28,7 +28,7 @@ from shanhe.identity.store import keys as store
 from shanhe.kernel.errors import ShanheError, Unavailable
 
 CHANNEL = "identity_keys"
-TOKEN = re.compile(r"^sk-sh-[0-9A-Za-z]{43}$")
+TOKEN = re.compile(r"^sk-sh-[0-9A-Za-z]{43}\Z")
 FRESH_S = 0.9
 REFRESH_EVERY_S = 0.35
 KEPT_MAX = 20_000

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shanhe.identity.api import (
+    Identity,
+    Issued,
+    NewOrganisation,
+    NewPerson,
+    Options,
+    Organisation,
+    OrgKind,
+    Person,
+    Role,
+    SecondFactor,
+    cookie_name,
+)
+from shanhe.identity.routes import router
+from shanhe.kernel import http
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.vault import Vault
+
+PASSWORD = "correct horse 电池"
+URL = "http://localhost:8600"
+
+
+@dataclass
+class City:
+    """An identity over a fresh database, and hands to do common things with it."""
+
+    db: Database
+    clock: FixedClock
+    vault: Vault
+    identity: Identity
+
+    async def person(self, login: str = "zhang.wei", *roles: Role, email: str | None = None) -> Person:
+        new = NewPerson(name="张伟", login=login, email=email, phone="138 0013 8000", password=PASSWORD)
+        person = await self.identity.people.create(new, by="test")
+        for role in roles:
+            await self.identity.people.grant(person.id, role, by="test")
+        return await self.identity.people.get(person.id)
+
+    async def org(self, name: str = "山河数据", owner: UUID | None = None) -> Organisation:
+        return await self.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, name), owner=owner, by="test")
+
+    async def member(self, login: str = "zhang.wei", org: str = "山河数据") -> tuple[Person, Organisation]:
+        person = await self.person(login)
+        return person, await self.org(org, person.id)
+
+    async def sign_in(self, login: str = "zhang.wei") -> Issued:
+        return await self.identity.sign_in(login, PASSWORD)
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+        app.state.identity = self.identity
+        http.install(app)
+        app.include_router(router(self.identity))
+        return app
+
+    def browser(self, issued: Issued | None = None) -> httpx.AsyncClient:
+        """A client with a session's cookie and CSRF token."""
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=URL)
+        if issued is not None:
+            client.cookies.set(cookie_name(self.identity), issued.token, domain="localhost.local", path="/")
+            client.headers["x-csrf-token"] = issued.csrf
+        return client
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault(tmp_path / "keys")
+
+
+@pytest.fixture
+async def city(database: Database, clock: FixedClock, vault: Vault) -> AsyncIterator[City]:
+    options = Options(url=URL, second_factor=SecondFactor.REQUIRED)
+    return City(database, clock, vault, Identity(database, clock, vault, options))

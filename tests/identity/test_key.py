@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from shanhe.identity.api import (
+    Actor,
+    BadText,
+    DataClass,
+    Identity,
+    InvalidKey,
+    KeyExpired,
+    KeyRevoked,
+    LeakReport,
+    NewKey,
+    OrgFrozen,
+    PermissionMissing,
+    Role,
+    Unknown,
+)
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Conflict, Invalid, ShanheError
+from shanhe.kernel.vault import Vault
+
+from .conftest import City
+
+LIMIT_S = 1.0
+
+
+async def bites_within(limit_s: float, identity: Identity, token: str, error: type[ShanheError]) -> None:
+    """Call as the gateway does until `error` comes; fails when it takes longer."""
+    began = time.monotonic()
+    while time.monotonic() - began < limit_s:
+        try:
+            identity.caller_cached(token) or await identity.caller(token)
+        except error:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{error.__name__} did not come within {limit_s} s")
+
+
+@pytest.fixture
+async def elsewhere(dsn: str, city: City, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Another process's identity: its own pool, its own memory, the same database and keys."""
+    db = await Database.open(dsn)
+    identity = Identity(db, city.clock, Vault(tmp_path / "keys"), city.identity.options)
+    await identity.start()
+    await asyncio.sleep(0.05)
+    yield identity
+    await identity.stop()
+    await db.close()
+
+
+class TestKey:
+    async def test_is_stored_as_a_hash_only(self, city: City) -> None:
+        org = await city.org()
+        key, token = await city.identity.create_key(org.id, NewKey("ci"), by="test")
+        assert token.startswith("sk-sh-")
+        assert len(token) == 49
+        row = await city.db.fetchrow("SELECT * FROM identity.api_key")
+        assert token not in str(dict(row))
+        assert row["token_sha256"] == hashlib.sha256(token.encode()).digest()
+        assert (key.prefix, key.last4) == (token[:12], token[-4:])
+
+    async def test_tells_the_gateway_its_scope_and_budgets(self, city: City) -> None:
+        org = await city.org()
+        expires = city.clock.now() + timedelta(days=30)
+        new = NewKey("ci", frozenset({"qwen"}), frozenset(), 5_000_000, 90_000_000, 60, 100_000, expires)
+        key, token = await city.identity.create_key(org.id, new, by="test")
+        assert city.identity.caller_cached(token) is None
+        caller = await city.identity.caller(token)
+        assert (caller.key_id, caller.org_id, caller.key_name) == (key.id, org.id, "ci")
+        assert (caller.models, caller.budget_day_micro, caller.budget_month_micro) == ({"qwen"}, 5_000_000, 90_000_000)
+        assert (caller.rpm, caller.tpm, caller.expires_at) == (60, 100_000, expires)
+        assert city.identity.caller_cached(token) == caller
+
+    async def test_is_never_laxer_with_data_than_its_organisation(self, city: City) -> None:
+        org = await city.org()
+        await city.identity.orgs.edit(org.id, {"data_class": DataClass.GOVERNMENT}, by="test")
+        _, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        assert (await city.identity.caller(token)).data_class == "government"
+
+    @pytest.mark.parametrize(
+        "token",
+        ["", "sk-sh-", "sk-sh-" + "0" * 43, "Bearer x", "sk-sh-" + "é" * 43, "\ud800", "sk-sh-" + "0" * 43 + "\n"],
+    )
+    async def test_of_nobody_is_refused(self, city: City, token: str) -> None:
+        assert city.identity.caller_cached(token) is None
+        with pytest.raises(InvalidKey):
+            await city.identity.caller(token)
+
+    async def test_expires(self, city: City) -> None:
+        org = await city.org()
+        new = NewKey("k", expires_at=city.clock.now() + timedelta(seconds=10))
+        _, token = await city.identity.create_key(org.id, new, by="test")
+        await city.identity.caller(token)
+        city.clock.advance(seconds=11)
+        await bites_within(LIMIT_S, city.identity, token, KeyExpired)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"name": ""},
+            {"name": "a\x00"},
+            {"budget_day_micro": -1},
+            {"rpm": 0},
+            {"tpm": 10**18},
+            {"models": frozenset()},
+            {"models": frozenset({"a\r\nx-evil: 1"})},
+            {"permissions": frozenset({"root"})},
+        ],
+    )
+    async def test_refuses_a_senseless_scope(self, city: City, wrong: dict[str, object]) -> None:
+        org = await city.org()
+        with pytest.raises((Invalid, BadText)):
+            await city.identity.create_key(org.id, NewKey(**({"name": "k"} | wrong)), by="test")  # type: ignore[arg-type]
+
+    async def test_can_do_no_more_than_its_maker(self, city: City) -> None:
+        person, org = await city.member()
+        issued = await city.sign_in()
+        maker = await city.identity.sessions.actor(issued.token)
+        with pytest.raises(PermissionMissing):
+            await city.identity.create_key(org.id, NewKey("k", permissions=frozenset({"ledger"})), by=maker)
+        new = NewKey("k", permissions=frozenset({"keys", "usage"}))
+        _, token = await city.identity.create_key(org.id, new, by=maker)
+        actor = await city.identity.sessions.key_actor(token)
+        assert actor.permissions == {"keys", "usage", "receipts"}
+        await city.identity.people.suspend(person.id, by="test")
+        assert (await city.identity.sessions.key_actor(token)).permissions == {"receipts"}
+
+    async def test_of_another_tenant_does_not_exist(self, city: City) -> None:
+        mine, theirs = await city.org("a"), await city.org("b")
+        key, _ = await city.identity.create_key(theirs.id, NewKey("k"), by="test")
+        keys = city.identity.keys
+        steps: list[Callable[[], Awaitable[object]]] = [
+            lambda: keys.get(key.id, mine.id),
+            lambda: keys.edit(key.id, mine.id, {"name": "x"}, by="test"),
+            lambda: keys.rotate(key.id, mine.id, by="test"),
+            lambda: keys.revoke(key.id, mine.id, by="test"),
+            lambda: keys.get(uuid4(), mine.id),
+        ]
+        for step in steps:
+            with pytest.raises(Unknown):
+                await step()
+        assert await keys.list(mine.id) == []
+
+    async def test_edits_what_is_named_and_keeps_the_rest(self, city: City) -> None:
+        org = await city.org()
+        key, token = await city.identity.create_key(org.id, NewKey("k", rpm=5, budget_day_micro=7), by="test")
+        await city.identity.caller(token)
+        edited = await city.identity.keys.edit(key.id, org.id, {"budget_day_micro": None, "name": "n"}, by="test")
+        assert (edited.name, edited.rpm, edited.budget_day_micro) == ("n", 5, None)
+
+
+class TestRotation:
+    async def test_lets_the_old_key_live_through_its_grace_on_the_same_budget(self, city: City) -> None:
+        org = await city.org()
+        key, old = await city.identity.create_key(org.id, NewKey("k", rpm=5), by="test")
+        successor, new = await city.identity.keys.rotate(key.id, org.id, grace_s=60, by="test")
+        first, second = await city.identity.caller(old), await city.identity.caller(new)
+        assert first.limit_scope == second.limit_scope == key.id
+        assert (second.key_id, second.rpm) == (successor.id, 5)
+        with pytest.raises(Conflict):
+            await city.identity.keys.rotate(key.id, org.id, by="test")
+        city.clock.advance(seconds=61)
+        await bites_within(LIMIT_S, city.identity, old, KeyExpired)
+        await city.identity.caller(new)
+
+    async def test_without_grace_ends_the_old_key(self, city: City) -> None:
+        org = await city.org()
+        key, old = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        await city.identity.keys.rotate(key.id, org.id, by="test")
+        with pytest.raises(KeyRevoked):
+            await city.identity.caller(old)
+
+
+class TestRevocation:
+    async def test_bites_within_a_second_in_another_process(self, city: City, elsewhere: Identity) -> None:
+        org = await city.org()
+        key, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        assert (await elsewhere.caller(token)).key_id == key.id
+        assert elsewhere.caller_cached(token) is not None
+        await city.identity.keys.revoke(key.id, org.id, by="test")
+        await bites_within(LIMIT_S, elsewhere, token, KeyRevoked)
+
+    async def test_bites_within_a_second_even_when_no_notice_comes(self, city: City, elsewhere: Identity) -> None:
+        org = await city.org()
+        key, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        await elsewhere.caller(token)
+        await city.db.execute("ALTER TABLE identity.api_key DISABLE TRIGGER key_changed")
+        await asyncio.sleep(0.1)
+        await city.identity.keys.revoke(key.id, org.id, by="test")
+        await bites_within(LIMIT_S, elsewhere, token, KeyRevoked)
+
+    async def test_leaves_a_busy_key_in_memory_without_a_query_of_its_own(
+        self, city: City, elsewhere: Identity
+    ) -> None:
+        org = await city.org()
+        _, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        await elsewhere.caller(token)
+        await asyncio.sleep(0.1)
+        until, misses = time.monotonic() + 1.6, 0
+        while time.monotonic() < until:
+            misses += elsewhere.caller_cached(token) is None
+            await asyncio.sleep(0.02)
+        assert misses == 0
+
+    async def test_runs_out_when_nobody_refreshes(self, city: City) -> None:
+        org = await city.org()
+        _, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        await city.identity.caller(token)
+        await asyncio.sleep(LIMIT_S)
+        assert city.identity.caller_cached(token) is None
+
+    async def test_of_a_frozen_organisation_bites_and_thaws(self, city: City, elsewhere: Identity) -> None:
+        org = await city.org()
+        _, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        await elsewhere.caller(token)
+        await city.identity.orgs.freeze(org.id, "unpaid", by="test")
+        await bites_within(LIMIT_S, elsewhere, token, OrgFrozen)
+        await city.identity.orgs.unfreeze(org.id, by="test")
+        await asyncio.sleep(LIMIT_S)
+        await elsewhere.caller(token)
+
+    async def test_memory_stays_bounded(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        from shanhe.identity.service import callers
+
+        monkeypatch.setattr(callers, "KEPT_MAX", 3)
+        monkeypatch.setattr(callers, "REFUSED_MAX", 3)
+        org = await city.org()
+        memory = city.identity._callers
+        for number in range(6):
+            _, token = await city.identity.create_key(org.id, NewKey(f"k{number}"), by="test")
+            await city.identity.caller(token)
+            with pytest.raises(InvalidKey):
+                await city.identity.caller("sk-sh-" + str(number) * 43)
+        assert len(memory._entries) == len(memory._refused) == 3
+        assert sum(map(len, memory._by_org.values())) == 3
+
+
+class TestLeak:
+    async def test_revokes_freezes_traces_and_tells(self, city: City) -> None:
+        org = await city.org()
+        key, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        told: list[LeakReport] = []
+
+        async def trace(key_id: UUID) -> list[dict[str, object]]:
+            with pytest.raises(KeyRevoked):  # revoked before anything slow happens
+                await city.identity.caller(token)
+            return [{"receipt": "r1", "key": str(key_id)}]
+
+        async def tell(report: LeakReport) -> None:
+            told.append(report)
+
+        city.identity.keys.on_leak(trace=trace, tell=tell)
+        report = await city.identity.report_leak(token, "scanner", freeze=True, note="found in a public repository")
+        assert report is not None
+        assert told == [report]
+        assert report.trace == ({"receipt": "r1", "key": str(key.id)},)
+        assert (await city.identity.orgs.get(org.id)).state == "frozen"
+        row = await city.db.fetchrow("SELECT * FROM identity.leak")
+        assert (row["key_id"], row["frozen"], row["trace"]) == (key.id, True, [{"receipt": "r1", "key": str(key.id)}])
+        assert token not in str(dict(row))
+
+    async def test_by_its_start_is_for_its_own_organisation(self, city: City) -> None:
+        org, other = await city.org("a"), await city.org("b")
+        key, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+        assert await city.identity.report_leak(token[:12], "x", org_id=other.id) is None
+        await city.identity.caller(token)
+        report = await city.identity.report_leak(token[:12], "x", org_id=org.id)
+        assert report is not None
+        assert report.key_id == key.id
+        assert await city.identity.report_leak("sk-sh-" + "0" * 43, "x") is None
+        with pytest.raises(BadText):
+            await city.identity.report_leak("' OR 1=1 --", "x")
+
+    async def test_is_revoked_even_when_it_cannot_be_traced(self, city: City) -> None:
+        org = await city.org()
+        _, token = await city.identity.create_key(org.id, NewKey("k"), by="test")
+
+        async def trace(_: UUID) -> list[dict[str, object]]:
+            raise OSError("away")
+
+        city.identity.keys.on_leak(trace=trace)
+        report = await city.identity.report_leak(token, "x")
+        assert report is not None
+        assert report.trace == ({"error": "OSError"},)
+        with pytest.raises(KeyRevoked):
+            await city.identity.caller(token)
+
+
+class TestActor:
+    def test_is_named_without_personal_data(self) -> None:
+        person = uuid4()
+        actor = Actor(person, None, None, frozenset({Role.ADMIN}), frozenset(), name="张伟")
+        assert actor.ref == f"person:{person}"

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from shanhe.identity.api import (
+    BadText,
+    Category,
+    CategoryName,
+    InvalidKey,
+    LastOfItsKind,
+    NewKey,
+    NewPerson,
+    OrgKind,
+    PersonState,
+    Role,
+    SignInFailed,
+    Taken,
+    Unknown,
+)
+from shanhe.kernel.errors import Conflict
+
+from .conftest import PASSWORD, City
+
+TELLTALES = ("张伟", "zhang.wei", "wei@example.cn", "13800138000", "138 0013 8000", "手机浏览器", "203.0.113.7")
+
+
+async def everything(city: City) -> bytes:
+    """Each row of each table of the schema as text, as a dump would show it."""
+    tables = await city.db.fetch("SELECT table_name FROM information_schema.tables WHERE table_schema = 'identity'")
+    rows = []
+    for table in tables:
+        found = await city.db.fetch(f"SELECT t::text AS row FROM identity.{table['table_name']} t")
+        rows += [row["row"] for row in found]
+        # bytea prints as hex; look inside too
+        rows += [bytes.fromhex(part[3:].split('"')[0].split(",")[0]).decode("latin-1") for part in _hex(rows[-1:])]
+    return "\n".join(rows).encode("utf-8", "replace")
+
+
+def _hex(rows: list[str]) -> list[str]:
+    return [part for row in rows for part in row.split('"') if part.startswith("\\\\x")]
+
+
+class TestPerson:
+    async def test_never_lies_in_plain_text_in_the_database(self, city: City) -> None:
+        from shanhe.identity.api import Client
+
+        person = await city.person(email="wei@example.cn")
+        await city.identity.orgs.create_personal(person.id, by="test")
+        await city.identity.sign_in("wei@example.cn", PASSWORD, Client("203.0.113.7", "手机浏览器"))
+        with pytest.raises(SignInFailed):
+            await city.identity.sign_in("zhang.wei", "wrong", Client("203.0.113.7", "手机浏览器"))
+        await city.identity.factors.begin_totp(person.id)
+        dump = await everything(city)
+        assert str(person.id).encode() in dump
+        for telltale in TELLTALES:
+            assert telltale.encode() not in dump, telltale
+            assert telltale.encode().hex().encode() not in dump, telltale
+        assert PASSWORD.encode() not in dump
+
+    async def test_is_found_by_exact_values_however_written(self, city: City) -> None:
+        person = await city.person("Zhang.Wei", email="Wei@Example.cn")
+        people = city.identity.people
+        for wanted in (
+            {"login": "zhang.wei"},
+            {"login": "ＺＨＡＮＧ.ＷＥＩ"},
+            {"email": "wei@example.CN"},
+            {"phone": "+8613800138000"},
+            {"phone": "0086-138-0013-8000"},
+        ):
+            assert [found.id for found in await people.find(**wanted)] == [person.id], wanted
+        assert await people.find(login="zhang") == []
+        assert (await people.get(person.id)).name == "张伟"
+
+    async def test_has_a_login_of_its_own(self, city: City) -> None:
+        await city.person("zhang.wei", email="wei@example.cn")
+        with pytest.raises(Taken):
+            await city.person("ZHANG.WEI")
+        with pytest.raises(Taken):
+            await city.person("other", email="WEI@example.cn")
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"name": ""},
+            {"name": "x" * 101},
+            {"name": "a\x00b"},
+            {"name": "line\nbreak"},
+            {"name": "evil\u202etxt"},
+            {"name": "half \ud800"},
+            {"login": "has space"},
+            {"login": "a@b"},
+            {"email": "nobody"},
+            {"phone": "call me"},
+            {"password": "short"},
+            {"login": None},
+        ],
+    )
+    async def test_refuses_text_that_cannot_be_a_name(self, city: City, fields: dict[str, str]) -> None:
+        with pytest.raises(BadText):
+            await city.identity.people.create(replace(NewPerson(name="李娜", login="li.na"), **fields), by="test")
+        assert await city.db.fetchval("SELECT count(*) FROM identity.person") == 0
+
+    async def test_composes_names_as_one_form(self, city: City) -> None:
+        new = NewPerson(name="Rene\u0301", login="rene")
+        assert (await city.identity.people.create(new, by="test")).name == "Ren\u00e9"
+
+    async def test_corrects_its_data_and_is_found_by_the_new_only(self, city: City) -> None:
+        person = await city.person(email="old@example.cn")
+        people = city.identity.people
+        edited = await people.edit(person.id, {"email": "new@example.cn", "phone": None}, by="test")
+        assert (edited.email, edited.phone, edited.email_verified) == ("new@example.cn", None, False)
+        assert await people.find(email="old@example.cn") == []
+        with pytest.raises(BadText):
+            await people.edit(person.id, {"email": None, "login": None}, by="test")
+
+    async def test_has_benefit_grounds_only_while_verified_and_in_force(self, city: City) -> None:
+        person = await city.person()
+        org = await city.identity.orgs.create_personal(person.id, by="test")
+        first, last = date(2026, 1, 1), date(2026, 6, 30)
+        people, orgs = city.identity.people, city.identity.orgs
+        await people.set_category(person.id, Category(CategoryName.NOMAD, False, first, last), by="test")
+        assert (await orgs.payer_facts(org.id, first)).categories == ()
+        await people.set_category(person.id, Category(CategoryName.NOMAD, True, first, last), by="test")
+        days = (first - timedelta(days=1), first, last, last + timedelta(days=1))
+        assert [(await orgs.payer_facts(org.id, day)).categories for day in days] == [(), ("nomad",), ("nomad",), ()]
+
+    async def test_shares_a_cap_with_its_household(self, city: City) -> None:
+        person, household = await city.person(), uuid4()
+        org = await city.identity.orgs.create_personal(person.id, by="test")
+        assert (await city.identity.orgs.payer_facts(org.id)).beneficiary == person.id
+        await city.identity.people.set_cap_group(person.id, household, by="test")
+        assert (await city.identity.orgs.payer_facts(org.id)).beneficiary == household
+        assert (await city.identity.orgs.payer_facts(org.id)).kind == OrgKind.PERSON
+
+
+class TestRole:
+    async def test_leaves_the_city_one_administrator(self, city: City) -> None:
+        admin = await city.person("admin", Role.ADMIN)
+        people = city.identity.people
+        for step in (people.withdraw(admin.id, Role.ADMIN, by="test"), people.suspend(admin.id, by="test")):
+            with pytest.raises(LastOfItsKind):
+                await step
+        with pytest.raises(LastOfItsKind):
+            await people.erase(admin.id, by="test")
+        await city.person("second", Role.ADMIN)
+        await people.withdraw(admin.id, Role.ADMIN, by="test")
+        assert (await people.get(admin.id)).city_roles == frozenset()
+
+    async def test_leaves_an_organisation_one_owner(self, city: City) -> None:
+        person, org = await city.member()
+        with pytest.raises(LastOfItsKind):
+            await city.identity.orgs.remove_member(org.id, person.id, by="test")
+        with pytest.raises(LastOfItsKind):
+            await city.identity.orgs.set_member(org.id, person.id, Role.MEMBER, by="test")
+
+    async def test_ends_with_the_next_request(self, city: City) -> None:
+        person, org = await city.member()
+        other = await city.person("other")
+        await city.identity.orgs.set_member(org.id, other.id, Role.OWNER, by="test")
+        issued = await city.sign_in()
+        assert "keys" in (await city.identity.sessions.actor(issued.token)).permissions
+        await city.identity.orgs.remove_member(org.id, person.id, by="test")
+        actor = await city.identity.sessions.actor(issued.token)
+        assert (actor.org_id, actor.permissions) == (None, frozenset())
+
+
+class TestErasure:
+    async def test_leaves_nothing_that_can_be_read(self, city: City) -> None:
+        person = await city.person(email="wei@example.cn")
+        org = await city.identity.orgs.create_personal(person.id, by="test")
+        issued = await city.sign_in()
+        sealed = await city.db.fetchval("SELECT name_sealed FROM identity.person WHERE id = $1", person.id)
+        await city.identity.people.give_consent(person.id, "newsletter", article="PIPL 13(1)")
+        await city.identity.people.erase(person.id, by="test")
+        await city.identity.people.erase(person.id, by="test")  # again changes nothing
+        left = await city.identity.people.get(person.id)
+        assert (left.state, left.name, left.login, left.email) == (PersonState.ERASED, "", None, None)
+        assert not city.vault.exists(person.id)
+        assert city.identity.people._ground.open(person.id, "name", sealed) is None  # a row out of the WAL
+        assert (await city.identity.orgs.get(org.id)).name == ""
+        assert await city.identity.people.find(email="wei@example.cn") == []
+        with pytest.raises(SignInFailed):
+            await city.sign_in()
+        from shanhe.identity.api import SessionMissing
+
+        with pytest.raises(SessionMissing):
+            await city.identity.sessions.actor(issued.token)
+        with pytest.raises(Conflict):
+            await city.identity.people.edit(person.id, {"name": "back"}, by="test")
+        assert (await city.identity.people.consents(person.id))[0].withdrawn_at is not None
+        # the login is free again, for somebody else
+        assert (await city.person()).id != person.id
+
+    async def test_is_finished_after_a_crash_between_its_steps(self, city: City) -> None:
+        from shanhe.identity.store import people as store
+
+        person = await city.person()
+        await store.erase(city.db, person.id, city.clock.now())
+        assert city.vault.exists(person.id)
+        assert await city.identity.people.finish_erasures() == 1
+        assert not city.vault.exists(person.id)
+        assert await city.identity.people.finish_erasures() == 0
+
+
+class TestConsent:
+    async def test_is_a_ledger_that_is_closed_never_changed(self, city: City) -> None:
+        person = await city.person()
+        people = city.identity.people
+        first = await people.give_consent(person.id, "newsletter", article="PIPL 13(1)")
+        assert await people.give_consent(person.id, "newsletter") == first
+        city.clock.advance(days=1)
+        assert (await people.withdraw_consent(person.id, "newsletter")).withdrawn_at == city.clock.now()
+        assert not await people.has_consent(person.id, "newsletter")
+        with pytest.raises(Unknown):
+            await people.withdraw_consent(person.id, "newsletter")
+        second = await people.give_consent(person.id, "newsletter")
+        assert [row.id for row in await people.consents(person.id)] == [first.id, second.id]
+
+
+class TestExport:
+    async def test_tells_a_person_everything_in_plain_text(self, city: City) -> None:
+        person, _ = await city.member()
+        await city.identity.people.give_consent(person.id, "newsletter", article="PIPL 13(1)")
+        text = msgspec.json.encode(await city.identity.people.export(person.id)).decode()
+        for part in ("张伟", "zhang.wei", "138 0013 8000", "newsletter", "PIPL 13(1)", "owner"):
+            assert part in text
+        assert "argon2" not in text
+
+
+class TestAudit:
+    async def test_cannot_be_changed(self, city: City) -> None:
+        import asyncpg
+
+        await city.identity.record("cli", "model.pull", "model:x", {"size": 1})
+        for statement in (
+            "UPDATE identity.audit SET actor = 'x'",
+            "DELETE FROM identity.audit",
+            "TRUNCATE identity.audit",
+        ):
+            with pytest.raises(asyncpg.PostgresError, match="append-only"):
+                await city.db.execute(statement)
+        row = (await city.identity.audit())[0]
+        assert (row.actor, row.action, row.object, row.details) == ("cli", "model.pull", "model:x", {"size": 1})
+
+    async def test_names_nobody(self, city: City) -> None:
+        person, org = await city.member()
+        await city.identity.keys.create(org.id, NewKey("k"), by="test")
+        with pytest.raises(InvalidKey):
+            await city.identity.caller("sk-sh-" + "0" * 43)
+        text = msgspec.json.encode(await city.identity.audit(limit=500)).decode()
+        assert f"person:{person.id}" in text
+        for telltale in TELLTALES:
+            assert telltale not in text

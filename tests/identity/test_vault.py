@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import stat
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged
+
+
+def first_secret(folder: str, results: object) -> None:
+    vault = Vault(Path(folder))
+    results.put(vault.secret("csrf"))  # type: ignore[attr-defined]
+
+
+class TestVault:
+    def test_opens_what_it_sealed_and_only_there(self, vault: Vault) -> None:
+        one, other = uuid4(), uuid4()
+        vault.create(one)
+        vault.create(other)
+        sealed = vault.encrypt(one, "name", "张伟")
+        assert vault.decrypt(one, "name", sealed) == "张伟"
+        assert "张伟".encode() not in sealed
+        assert sealed != vault.encrypt(one, "name", "张伟")
+        for person, field in ((other, "name"), (one, "phone")):
+            with pytest.raises(VaultDamaged):
+                vault.decrypt(person, field, sealed)
+        with pytest.raises(VaultDamaged):
+            vault.decrypt(one, "name", sealed[:-1] + bytes([sealed[-1] ^ 1]))
+
+    def test_keeps_its_files_to_itself(self, vault: Vault, tmp_path: Path) -> None:
+        vault.create(uuid4())
+        vault.secret("csrf")
+        for path in (tmp_path / "keys").rglob("*"):
+            wanted = 0o700 if path.is_dir() else 0o600
+            assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+    def test_cannot_read_a_person_whose_key_is_destroyed_even_from_another_process(
+        self, vault: Vault, tmp_path: Path
+    ) -> None:
+        person = uuid4()
+        vault.create(person)
+        sealed = vault.encrypt(person, "name", "张伟")
+        elsewhere = Vault(tmp_path / "keys")
+        assert elsewhere.decrypt(person, "name", sealed) == "张伟"
+        assert vault.destroy(person)
+        assert not vault.destroy(person)
+        for each in (vault, elsewhere):
+            with pytest.raises(PersonErased):
+                each.decrypt(person, "name", sealed)
+            with pytest.raises(PersonErased):
+                each.encrypt(person, "name", "back again")
+        assert not list((tmp_path / "keys" / "people").rglob("*.key"))
+
+    def test_overwrites_the_key_before_it_lets_go(self, vault: Vault, tmp_path: Path) -> None:
+        person = uuid4()
+        vault.create(person)
+        path = next((tmp_path / "keys" / "people").rglob("*.key"))
+        kept = tmp_path / "kept"
+        os.link(path, kept)
+        before = kept.read_bytes()
+        vault.destroy(person)
+        assert kept.read_bytes() != before
+
+    def test_rotates_its_master_key_under_processes_that_go_on(self, vault: Vault, tmp_path: Path) -> None:
+        person, secret = uuid4(), vault.secret("csrf")
+        vault.create(person)
+        sealed = vault.encrypt(person, "name", "张伟")
+        old_files = {path: path.read_bytes() for path in (tmp_path / "keys" / "people").rglob("*.key")}
+        elsewhere = Vault(tmp_path / "keys")
+        assert vault.rotate_master() == 2
+        assert len((tmp_path / "keys" / "master.key").read_text().splitlines()) == 1
+        assert elsewhere.decrypt(person, "name", sealed) == "张伟"
+        assert elsewhere.secret("csrf") == secret == Vault(tmp_path / "keys").secret("csrf")
+        for path, data in old_files.items():  # what a disk may still hold of the old file is worthless now
+            path.write_bytes(data)
+        with pytest.raises(VaultDamaged):
+            vault.decrypt(person, "name", sealed)
+
+    def test_needs_the_root_key_that_sealed_it(self, tmp_path: Path) -> None:
+        root = os.urandom(32)
+        secret = Vault(tmp_path / "sealed", root_key=root).secret("csrf")
+        assert Vault(tmp_path / "sealed", root_key=root).secret("csrf") == secret
+        for wrong in (None, os.urandom(32)):
+            with pytest.raises(VaultDamaged):
+                Vault(tmp_path / "sealed", root_key=wrong)
+        with pytest.raises(Invalid):
+            Vault(tmp_path / "short", root_key=b"short")
+
+    def test_gives_every_process_the_same_secret(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        results = context.Queue()
+        folder = str(tmp_path / "shared")
+        workers = [context.Process(target=first_secret, args=(folder, results)) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        values = {results.get(timeout=60) for _ in workers}
+        for worker in workers:
+            worker.join(timeout=60)
+        assert len(values) == 1
+        assert len(next(iter(values))) == 32
+
+    def test_indexes_blindly(self, vault: Vault) -> None:
+        assert vault.blind_index("email", "a@b.cn") == vault.blind_index("email", "a@b.cn")
+        assert vault.blind_index("email", "a@b.cn") != vault.blind_index("login", "a@b.cn")
+
+    @pytest.mark.parametrize("name", ["../master", "", "A", "x" * 65, "a/b", "csrf\n"])
+    def test_refuses_names_that_are_paths(self, vault: Vault, name: str) -> None:
+        with pytest.raises(Invalid):
+            vault.secret(name)
