@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shanhe.compute.routes import router
+from shanhe.identity import guard
+from shanhe.identity.api import Actor
+from shanhe.kernel import http
+from shanhe.kernel.ids import new_id
+
+from .conftest import Bureau, until
+
+PERMISSIONS: dict[str, frozenset[str]] = {"operator": frozenset({"engines", "models"}), "member": frozenset({"keys"})}
+
+
+@pytest.fixture
+async def client(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """The routes; the header `x-role` stands in for signing in."""
+
+    async def actor(request: object) -> Actor:
+        role = request.headers.get("x-role", "")  # type: ignore[attr-defined]
+        return Actor(new_id(), None, None, frozenset(), PERMISSIONS.get(role, frozenset()))
+
+    monkeypatch.setattr(guard, "actor", actor)
+    app = FastAPI()
+    http.install(app)
+    app.include_router(router(bureau.compute))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
+        yield made
+
+
+def registration(bureau: Bureau, **changes: object) -> dict[str, object]:
+    return {
+        "name": "up",
+        "url": bureau.url,
+        "models": {"m": "m"},
+        "cost": {"input": 100_000, "output": 400_000},
+        **changes,
+    }
+
+
+class TestEngines:
+    async def test_are_added_tested_disabled_and_removed(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        added = await client.post("/api/compute/engines", json=registration(bureau))
+        assert added.status_code == 201
+        assert added.json()["models"][0]["cost"]["reasoning"] == 400_000
+        (report,) = (await client.post("/api/compute/engines/up/test")).json()
+        assert report["ok"]
+        (health,) = (await client.get("/api/compute/health")).json()
+        assert health["health"] == "up"
+        (listed,) = (await client.get("/api/compute/engines")).json()
+        assert listed["status"]["requests"] == 0
+        await client.post("/api/compute/engines/up/disable", json={"reason": "repair"})
+        assert (await client.get("/api/compute/engines/up")).json()["enabled"] is False
+        assert (await client.get("/api/compute/engines/events")).json()[0]["cause"] == "repair"
+        await client.post("/api/compute/engines/up/enable", json={})
+        assert (await client.delete("/api/compute/engines/up")).status_code == 204
+        assert (await client.get("/api/compute/engines/up")).status_code == 404
+
+    async def test_need_the_operators_permission(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        for method, path in (
+            ("GET", "/engines"),
+            ("POST", "/engines"),
+            ("DELETE", "/engines/up"),
+            ("GET", "/models"),
+            ("POST", "/pulls"),
+            ("POST", "/prices"),
+        ):
+            answer = await client.request(method, f"/api/compute{path}", headers={"x-role": "member"}, json={})
+            assert answer.status_code == 403, path
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"url": "file:///etc/passwd"},
+            {"name": "x" * 64},
+            {"cost": {"input": -1, "output": 1}},
+            {"cost": {"input": "1", "output": 1}},
+            {"cost": None},
+            {"models": {}},
+            {"surprise": 1},
+            {"slots": 10**9},
+        ],
+    )
+    async def test_bad_registrations_are_refused_in_our_shape(
+        self, client: httpx.AsyncClient, bureau: Bureau, changes: dict[str, object]
+    ) -> None:
+        answer = await client.post("/api/compute/engines", json=registration(bureau, **changes))
+        assert answer.status_code == 422
+        assert answer.json()["error"]["code"] in ("bad_engine", "invalid_request")
+        assert bureau.compute.engines() == ()
+
+
+class TestModels:
+    async def test_cards_say_how_far_their_file_is(self, client: httpx.AsyncClient) -> None:
+        found = (await client.get("/api/compute/models")).json()
+        states = {one["id"]: one["file_state"]["state"] for one in found["cards"]}
+        assert states["qwen2.5-coder-0.5b-instruct"] == "absent"
+
+    async def test_a_pull_that_fails_says_so_while_one_watches(self, client: httpx.AsyncClient) -> None:
+        model = "multilingual-e5-small"
+        started = await client.post("/api/compute/pulls", json={"model": model})
+        assert (started.status_code, started.json()["state"]) == (202, "waiting")
+
+        async def ended() -> bool:
+            return bool((await client.get(f"/api/compute/pulls/{model}")).json()["state"] == "failed")
+
+        await until(ended)
+        events = await client.get(f"/api/compute/pulls/{model}/events")
+        assert events.headers["content-type"].startswith("text/event-stream")
+        assert '"state":"failed"' in events.text
+
+    async def test_a_model_without_a_card_is_not_found(self, client: httpx.AsyncClient) -> None:
+        for answer in (
+            await client.post("/api/compute/pulls", json={"model": "../../etc"}),
+            await client.get("/api/compute/pulls/none"),
+            await client.get("/api/compute/pulls/none/events"),
+        ):
+            assert answer.status_code == 404
+
+
+class TestPrices:
+    async def test_are_previewed_published_and_explained(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        await client.post("/api/compute/engines", json=registration(bureau))
+        bureau.rule.margin_bps = 2_000
+        shown = (await client.get("/api/compute/prices/preview", params={"model": "m", "on": "2026-12-01"})).json()
+        assert shown["buckets"][0]["list_micro"] == 120_000
+        body = {"model": "m", "valid_from": "2026-12-01"}
+        published = await client.post("/api/compute/prices", json=body)
+        assert published.status_code == 201
+        assert published.json()["list_micro"]["input"] == 120_000
+        trace = (await client.get(f"/api/compute/prices/{published.json()['version']}/trace")).json()
+        assert trace["input"]["margin_bps"] == 2_000
+        assert len((await client.get("/api/compute/prices", params={"model": "m"})).json()) == 2
+        past = await client.post("/api/compute/prices", json={"model": "m", "valid_from": "2020-01-01"})
+        assert past.status_code == 422
+
+
+class TestStatus:
+    async def test_is_public_and_names_no_engine(self, client: httpx.AsyncClient, bureau: Bureau) -> None:
+        await client.post("/api/compute/engines", json=registration(bureau, name="a-secret-supplier"))
+        answer = await client.get("/api/status", headers={"x-role": ""})
+        assert answer.status_code == 200
+        assert answer.json()["status"] == "operational"
+        assert "a-secret-supplier" not in answer.text
+        assert "127.0.0.1" not in answer.text
