@@ -11,19 +11,21 @@ import pytest
 from stage.fixtures import Stage, Tenant
 
 
-@pytest.fixture(scope="session")
-def careless(stage: Stage) -> Tenant:
-    """Sends nothing but bad requests."""
-    return stage.tenant("Careless")
+@pytest.fixture(scope="module")
+def careless(stage: Stage) -> Iterator[Tenant]:
+    """Sends nothing but bad requests, and has the same balance afterwards."""
+    tenant = stage.tenant("Careless")
+    before = stage.balance_micro(tenant)
+    yield tenant
+    assert stage.balance_micro(tenant) == before
 
 
 @pytest.fixture
 def uncharged(stage: Stage, careless: Tenant) -> Iterator[httpx.Client]:
-    """A client of the careless tenant; after the test nothing was charged and the process lives."""
-    before = stage.balance_micro(careless)
+    """A client of the careless tenant; after the test it has no paid call and the process lives."""
     with stage.client(careless) as client:
         yield client
-    assert stage.balance_micro(careless) == before
+        assert client.get("/api/calls").json()["calls"] == []
     assert stage.city.ready()
 
 

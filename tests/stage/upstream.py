@@ -14,6 +14,8 @@ from typing import Any
 GOOD_TEXT = "Hello there, friend of the city."
 CHUNKS = ["Hello", " there", ",", " friend", " of", " the", " city", "."]
 SLOW_PAUSE_S = 0.03
+PACED = ("slow", "cut", "error-inside", "stall-inside")
+"""Models whose chunks arrive one by one, so that something was delivered before it goes wrong."""
 STALL_S = 3600.0
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 32
 
@@ -162,7 +164,7 @@ async def stream(model: str, request: dict[str, Any], writer: asyncio.StreamWrit
     for position, delta in enumerate(deltas):
         piece(writer, event(delta))
         await writer.drain()
-        if model == "slow":
+        if model in PACED:
             await asyncio.sleep(SLOW_PAUSE_S)
         if position == 3 and model == "cut":
             raise Hangup
