@@ -23,7 +23,6 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.metrics import Metrics
-from shanhe.kernel.migrations import Migration, migrate
 from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
@@ -197,17 +196,6 @@ async def _sweep(services: Services) -> int:
 
 async def _rebuild_usage(services: Services) -> int:
     return await services.gateway.rebuild_usage(services.clock.today() - timedelta(days=1))
-
-
-async def migrate_city(settings: Settings) -> Sequence[Migration]:
-    """Bring the database that the settings name up to date; what was applied."""
-    db = await Database.open(settings.database_url, size=1)
-    try:
-        applied = await migrate(db)
-        await Jobs(db).install()
-        return applied
-    finally:
-        await db.close()
 
 
 class _Books:

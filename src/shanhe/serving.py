@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
 
 from shanhe.gateway.api import GatewayApp, protocol_for
+from shanhe.kernel.process import BACKLOG
 
 KEEP_ALIVE_S = 65
 GRACE_S = 15
-BACKLOG = 4096
 
 
 class Server(uvicorn.Server):
@@ -44,17 +43,3 @@ def build(app: Any, gateway: GatewayApp, *, trusted_proxies: str = "") -> Server
         backlog=BACKLOG,
     )
     return Server(config)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that several processes can share, ready to listen; OSError when the address is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.set_inheritable(True)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -12,31 +12,34 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import httpx
 import structlog
 
-from shanhe import serving
-from shanhe.app import Services, migrate_city, open_services
 from shanhe.children import Child
-from shanhe.compute.api import LlamaSupervisor, PullState
-from shanhe.demo import Demo, contributor, seed
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
+from shanhe.kernel.jobs import Jobs
+from shanhe.kernel.migrations import Migration, migrate
 from shanhe.kernel.postgres import EmbeddedPostgres
-from shanhe.kernel.process import Held
+from shanhe.kernel.process import BACKLOG, Held, bind
 from shanhe.settings import Settings
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+    from shanhe.compute.api import LlamaSupervisor, PullState
+    from shanhe.demo import Demo
 
 LOCK_FILE = "city.lock"
 ENV_FILE = "demo.env"
 WATCH_S = 0.25
 READY_LIMIT_S = 60.0
 READY_POLL_S = 0.1
+PROBE_LIMIT_S = 5.0
 CONNECTIONS_SPARE = 40
 CONNECTIONS_PER_PROCESS = 24
 PRIVATE_FOLDERS = ("run", "models", "logs")
@@ -96,14 +99,12 @@ class Supervisor:
             settings = await stack.enter_async_context(self._database())
             self._report.step("升级数据库结构", "Migrating the database")
             await migrate_city(settings)
-            demo = None
-            if self._role is Role.ALL:
-                demo = await self._prepare(settings, stack)
             if listener is not None:
                 _listen(listener, settings)
             for child in self._children(settings, listener):
                 stack.push_async_callback(child.stop)
                 await child.start()
+            demo = await self._prepare(settings, stack) if self._role is Role.ALL else None
             if listener is not None:
                 await self._until_ready(settings)
             if self._starting is not None:
@@ -112,6 +113,10 @@ class Supervisor:
             await asyncio.Event().wait()
 
     async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Demo | None:
+        """What the first start makes and later ones find again; the workers come up meanwhile."""
+        from shanhe.app import open_services
+        from shanhe.demo import contributor
+
         if settings.with_model:
             await self._model(settings, stack)
         self._report.step("准备城市", "Preparing the city")
@@ -125,6 +130,8 @@ class Supervisor:
 
     async def _model(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         """Fetch and start the default model; a city without it still serves everything else, and says so."""
+        from shanhe.compute.api import LlamaSupervisor
+
         engines = LlamaSupervisor(
             settings.data, threads=settings.model_threads, sources=settings.sources, progress=self._downloaded
         )
@@ -134,11 +141,12 @@ class Supervisor:
         engines.watch(watching)
         try:
             await engines.fetch(settings.model)
-            self._report.step("启动模型", "Starting the model")
-            self._starting = asyncio.create_task(self._start_model(engines, settings.model))
-            stack.push_async_callback(_cancelled, self._starting)
         except ShanheError as error:
             self._report.warn(error)
+            return
+        self._report.step("启动模型", "Starting the model")
+        self._starting = asyncio.create_task(self._start_model(engines, settings.model))
+        stack.push_async_callback(_cancelled, self._starting)
 
     async def _start_model(self, engines: LlamaSupervisor, model: str) -> None:
         try:
@@ -193,7 +201,7 @@ class Supervisor:
             return
         settings = self._settings
         try:
-            listener = serving.bind(settings.host, settings.port)
+            listener = bind(settings.host, settings.port)
         except OSError as error:
             raise _port_taken(settings, error) from error
         try:
@@ -214,24 +222,44 @@ class Supervisor:
         return found
 
     async def _until_ready(self, settings: Settings) -> None:
-        host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-        url = f"http://[{host}]:{settings.port}/healthz" if ":" in host else f"http://{host}:{settings.port}/healthz"
         loop = asyncio.get_running_loop()
         deadline = loop.time() + READY_LIMIT_S
-        async with httpx.AsyncClient(timeout=READY_LIMIT_S, trust_env=False) as client:
-            while True:
-                with contextlib.suppress(httpx.HTTPError):
-                    if (await client.get(url)).status_code == 200:
-                        return
-                if loop.time() > deadline:
-                    raise Unavailable(
-                        "not_ready",
-                        f"The city did not answer within {READY_LIMIT_S:.0f} s.",
-                        message_zh=f"{READY_LIMIT_S:.0f} 秒内没有响应。",
-                        hint="Read the log lines above; `shanhe doctor` checks the machine.",
-                        hint_zh="请查看上面的日志；`shanhe doctor` 可检查本机环境。",
-                    )
-                await asyncio.sleep(READY_POLL_S)
+        while not await _healthy(settings):
+            if loop.time() > deadline:
+                raise Unavailable(
+                    "not_ready",
+                    f"The city did not answer within {READY_LIMIT_S:.0f} s.",
+                    message_zh=f"{READY_LIMIT_S:.0f} 秒内没有响应。",
+                    hint="Read the log lines above; `shanhe doctor` checks the machine.",
+                    hint_zh="请查看上面的日志；`shanhe doctor` 可检查本机环境。",
+                )
+            await asyncio.sleep(READY_POLL_S)
+
+
+async def _healthy(settings: Settings) -> bool:
+    """One request to /healthz over a plain socket: an HTTP library would cost the start half a second."""
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else "::1" if settings.host == "::" else settings.host
+    try:
+        async with asyncio.timeout(PROBE_LIMIT_S):
+            reader, writer = await asyncio.open_connection(host, settings.port)
+            try:
+                writer.write(b"GET /healthz HTTP/1.1\r\nhost: city\r\nconnection: close\r\n\r\n")
+                return (await reader.readline()).startswith(b"HTTP/1.1 200")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+
+
+async def migrate_city(settings: Settings) -> Sequence[Migration]:
+    """Bring the database that the settings name up to date; what was applied."""
+    db = await Database.open(settings.database_url, size=1)
+    try:
+        applied = await migrate(db)
+        await Jobs(db).install(upgrade=False)
+        return applied
+    finally:
+        await db.close()
 
 
 def prepare_folder(data: Path) -> None:
@@ -250,6 +278,8 @@ def embedded_postgres(settings: Settings, *, die_with_parent: bool = True) -> Em
 
 async def seed_and_note(services: Services, settings: Settings) -> Demo:
     """Seed the demo city and write its address and keys to demo.env (0600); the same values at every start."""
+    from shanhe.demo import seed
+
     path = settings.data / ENV_FILE
     demo = await seed(services, read_env(path))
     values = {"SHANHE_URL": settings.url, "SHANHE_API_KEY": demo.api_key}
@@ -273,7 +303,7 @@ def read_env(path: Path) -> dict[str, str]:
 
 def _listen(listener: socket.socket, settings: Settings) -> None:
     try:
-        listener.listen(serving.BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:  # another city took the address between our bind and now
         raise _port_taken(settings, error) from error
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "shanhe"
 MODULES = {path.parent.name for path in SOURCE.glob("*/__init__.py")} - {"kernel", "cli", "bench"}
 DOORS = {"api", "errors", "routes"}
+GAUGES = {"bench", "synthetic"}  # how a module is measured; for the bench and its command only
 CLOCKS = re.compile(r"\b(now\(\)|current_timestamp|current_date|clock_timestamp\(\)|statement_timestamp\(\))", re.I)
 INDEX_HOSTS = re.compile(r"pypi\.org|pythonhosted|mirrors?\.[a-z]+\.|--index-url|--extra-index-url|--find-links", re.I)
 
@@ -28,9 +29,10 @@ class TestDoor:
         found = []
         for path in SOURCE.rglob("*.py"):
             own = path.relative_to(SOURCE).parts[0]
+            doors = DOORS | GAUGES if own in ("bench", "cli") else DOORS
             for line, name in imports(path):
                 parts = name.split(".")
-                if parts[0] == "shanhe" and len(parts) > 2 and parts[1] in MODULES - {own} and parts[2] not in DOORS:
+                if parts[0] == "shanhe" and len(parts) > 2 and parts[1] in MODULES - {own} and parts[2] not in doors:
                     found.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
         assert found == []
 

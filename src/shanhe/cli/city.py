@@ -98,7 +98,7 @@ def migrate(data: Data = None, as_json: Json = False) -> None:
     """Apply the migrations that the database lacks."""
 
     async def work() -> list[Any]:
-        from shanhe.app import migrate_city
+        from shanhe.supervisor import migrate_city
 
         async with database(settings_for(data)) as settings:
             return list(await migrate_city(settings))

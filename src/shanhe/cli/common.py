@@ -97,7 +97,7 @@ def database_away(why: str) -> Unavailable:
 async def database(settings: Settings) -> AsyncIterator[Settings]:
     """Settings that name a reachable database: DATABASE_URL, the running city's, or the embedded one for a moment."""
     from shanhe.kernel.process import Held, is_held
-    from shanhe.supervisor import LOCK_FILE, embedded_postgres, prepare_folder
+    from shanhe.supervisor import LOCK_FILE, embedded_postgres, migrate_city, prepare_folder
 
     if settings.database_url:
         yield settings
@@ -109,9 +109,10 @@ async def database(settings: Settings) -> AsyncIterator[Settings]:
         return
     prepare_folder(settings.data)
     with Held(lock):
-        dsn = postgres.start()
+        opened = replace(settings, database_url=postgres.start())
         try:
-            yield replace(settings, database_url=dsn)
+            await migrate_city(opened)
+            yield opened
         finally:
             postgres.stop()
 
@@ -119,12 +120,10 @@ async def database(settings: Settings) -> AsyncIterator[Settings]:
 @contextlib.asynccontextmanager
 async def city(data: Path | None = None) -> AsyncIterator[Services]:
     """The services of the city that the settings name, for the length of one command."""
-    from shanhe.app import migrate_city, open_services
+    from shanhe.app import open_services
 
-    async with database(settings_for(data)) as settings:
-        await migrate_city(settings)
-        async with open_services(settings, "cli") as services:
-            yield services
+    async with database(settings_for(data)) as settings, open_services(settings, "cli") as services:
+        yield services
 
 
 def show(as_json: bool, value: Any, table: Callable[[], Any] | None = None) -> None:

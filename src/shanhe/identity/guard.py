@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from shanhe.identity.errors import CrossSite, CsrfFailed, PermissionMissing, SessionMissing
 from shanhe.identity.model import Actor, Client, Issued, Stage

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from fastapi.exceptions import RequestValidationError
 
 BODY_MAX_BYTES = 1024 * 1024
 BODY_CHUNK_LIMIT_S = 15.0
@@ -73,6 +76,7 @@ def accepted_language(header: str) -> str:
 
 def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
     """Give `app` our error shape. `error_page` renders errors for browsers; JSON for everybody else."""
+    from fastapi.exceptions import RequestValidationError  # FastAPI costs processes without pages half a second
 
     async def answer(request: Request, error: ShanheError) -> Response:
         if error_page is not None and _wants_page(request):

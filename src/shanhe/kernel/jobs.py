@@ -65,8 +65,10 @@ class Jobs:
     def periodic(self) -> list[Periodic]:
         return list(self._periodic)
 
-    async def install(self) -> None:
-        """Create or upgrade the queue's tables; safe to call from several processes."""
+    async def install(self, *, upgrade: bool = True) -> None:
+        """Create or (unless told not to) upgrade the queue's tables; safe to call from several processes."""
+        if not upgrade and await self._db.fetchval(f"SELECT to_regclass('{SCHEMA}.pgqueuer')") is not None:
+            return
         connection = await asyncpg.connect(self._db.dsn)
         try:
             await connection.execute("SELECT pg_advisory_lock(hashtext($1))", SCHEMA)

@@ -22,7 +22,6 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-import httpx
 import msgspec
 import structlog
 
@@ -79,7 +78,7 @@ class Notice:
 
 
 class Sender(Protocol):
-    """A way out of the city. `name` is the channel's; `send` raises OSError or httpx.HTTPError to be tried again."""
+    """A way out of the city. `name` is the channel's; `send` raises OSError (or TimeoutError) to be tried again."""
 
     @property
     def name(self) -> str: ...
@@ -196,7 +195,7 @@ class Notifier:
             try:
                 async with asyncio.timeout(SEND_LIMIT_S):
                     await self._senders[channel].send(notice, address)
-            except (OSError, smtplib.SMTPException, httpx.HTTPError, TimeoutError) as failure:
+            except (OSError, smtplib.SMTPException, TimeoutError) as failure:
                 # Only the kind of failure: its text may carry the address.
                 state, error = ("failed" if attempts >= ATTEMPTS_MAX else "pending"), type(failure).__name__
                 log.warning("notice not sent", channel=channel, notice_id=str(notice_id), error=error)
@@ -291,5 +290,10 @@ class WebhookSender:
         signature = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
         headers = {"content-type": "application/json", "webhook-id": str(notice.id), "webhook-timestamp": stamp}
         headers["webhook-signature"] = f"v1,{signature}"
-        async with httpx.AsyncClient(timeout=SEND_LIMIT_S, follow_redirects=False) as client:
-            (await client.post(address, content=body, headers=headers)).raise_for_status()
+        import httpx  # half a second of start-up that most processes never need
+
+        try:
+            async with httpx.AsyncClient(timeout=SEND_LIMIT_S, follow_redirects=False) as client:
+                (await client.post(address, content=body, headers=headers)).raise_for_status()
+        except httpx.HTTPError as error:
+            raise OSError(type(error).__name__) from error

@@ -7,6 +7,7 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from typing import Self
 from shanhe.kernel.errors import Conflict
 
 PR_SET_PDEATHSIG = 1
+BACKLOG = 4096
+"""Connections that may wait to be accepted."""
 PAGE_BYTES = resource.getpagesize()
 
 
@@ -73,3 +76,17 @@ def is_held(path: Path) -> bool:
             return False
     except Conflict:
         return True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that several processes can share, ready to listen; OSError when the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.set_inheritable(True)
+    except OSError:
+        listener.close()
+        raise
+    return listener

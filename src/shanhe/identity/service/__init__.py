@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-import httpx
 
 from shanhe.identity.model import AuditRow, Caller, Client, Issued, Key, LeakReport, NewKey, Options, Organisation
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.keys import Keys
-from shanhe.identity.service.oidc import Oidc
 from shanhe.identity.service.orgs import Organisations
 from shanhe.identity.service.passkeys import Passkeys
 from shanhe.identity.service.passwords import FORGET_AFTER_S, Attempts, Passwords
@@ -25,6 +22,11 @@ from shanhe.identity.store import audit, sessions
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import Vault
+
+if TYPE_CHECKING:
+    import httpx
+
+    from shanhe.identity.service.oidc import Oidc
 
 AUDIT_PAGE_MAX = 500
 OBJECT_MAX = 200
@@ -60,6 +62,8 @@ class Identity:
         )
         self.oidc: Oidc | None = None
         if self.options.oidc is not None:
+            from shanhe.identity.service.oidc import Oidc  # libraries that a city without a provider never needs
+
             self.oidc = Oidc(ground, self.options.oidc, self.people, self.orgs, self.signin, transport=oidc_transport)
 
     async def start(self) -> None:
