@@ -316,14 +316,19 @@ class EmbeddedPostgres:
         marker = self.data_dir / ".database"
         if marker.exists():
             return
-        command = [str(self.bin_dir / "psql"), "--no-psqlrc", "-qAt", "-d", self._dsn("postgres")]
         exists = f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"
-        if self._psql(command, exists) != "1":
-            self._psql(command, f"CREATE DATABASE {DATABASE}")
+        if self._psql(exists) != "1":
+            self._psql(f"CREATE DATABASE {DATABASE}")
         marker.touch(mode=0o600)
 
-    def _psql(self, command: list[str], statement: str) -> str:
-        done = subprocess.run([*command, "-c", statement], capture_output=True, timeout=60, check=False, text=True)
+    def _psql(self, statement: str) -> str:
+        command = [str(self.bin_dir / "psql"), "--no-psqlrc", "-qAt", "-h", str(self.socket_dir), "-p", str(PORT)]
+        # The password goes through the environment: command lines are public on the machine.
+        done = subprocess.run(
+            [*command, "-U", USER, "-d", "postgres", "-c", statement],
+            capture_output=True, timeout=60, check=False, text=True,
+            env={**os.environ, "PGPASSWORD": self._password_path.read_text().strip()},
+        )  # fmt: skip
         if done.returncode != 0:
             raise _failed("its database could not be made", done.stderr.strip()[-LOG_TAIL_BYTES:])
         return done.stdout.strip()

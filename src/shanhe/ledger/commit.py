@@ -22,6 +22,12 @@ WAITING_MAX: Final = 20_000
 CONNECT_LIMIT_S: Final = 3.0
 CALL_LIMIT_S: Final = 20.0
 LOST_LIMIT_S: Final = 10.0
+SESSION: Final = {
+    "timezone": "UTC",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 RETRY_WAIT_S: Final = 0.1
 
 GONE: Final = (
@@ -63,11 +69,12 @@ class Line:
     async def _prepare(self, query: str) -> Any:
         if self._connection is None or self._connection.is_closed():
             self._statements.clear()
-            # Generic plans: the batch functions are planned once, not again for every batch size.
+            # Generic plans: the batch functions are planned once, not again for every batch size. Without sequential
+            # scans: a plan made while a table was empty must not read all of it once it has grown.
             self._connection = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_LIMIT_S,
-                server_settings={"timezone": "UTC", "plan_cache_mode": "force_generic_plan", "jit": "off"},
+                server_settings=SESSION,
             )
         statement = self._statements[query] = await self._connection.prepare(query)
         return statement

@@ -21,12 +21,15 @@ from shanhe.kernel.clock import Clock
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit
+from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Limit, LotTerms, Provenance
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
 
 GRANT: Final = "SELECT (g).* FROM ledger.lease_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) g"
 SHRINK: Final = "SELECT ledger.lease_shrink($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS stands"
-HOLD: Final = "SELECT * FROM ledger.hold($1, $2, $3, $4, $5, $6, $7, $8)"
+HOLD: Final = (
+    call("(h).* FROM ledger.hold", "timestamptz text[] uuid[] uuid[] bigint[] text[] timestamptz[] jsonb[]") + " h"
+)
 STANDS: Final = "SELECT id FROM ledger.hold WHERE id = ANY($1) AND state = 'open'"
 CHANNEL: Final = "ledger_recall"
 LEASE_TTL: Final = timedelta(seconds=30)
@@ -101,9 +104,10 @@ class Holder:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
             try:
                 found = await self._line.fetch(
-                    HOLD, self._clock.now(), self._order, [row.id for row in rows], [row.payer for row in rows],
-                    [row.amount for row in rows], [row.purpose for row in rows], [row.expires_at for row in rows],
-                    [row.facts for row in rows],
+                    HOLD, self._clock.now(), texts(self._order), uuids([row.id for row in rows]),
+                    uuids([row.payer for row in rows]), integers([row.amount for row in rows]),
+                    texts([row.purpose for row in rows]), instants([row.expires_at for row in rows]),
+                    texts([row.facts for row in rows]),
                 )  # fmt: skip
             except ConnectionLost:
                 await asyncio.sleep(RETRY_WAIT_S)

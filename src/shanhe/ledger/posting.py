@@ -24,9 +24,16 @@ from shanhe.ledger.errors import (
     PeriodClosed,
     UnknownAccount,
 )
+from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Account, LotTerms, NewLot, Posting, PostingResult
 
-POST: Final = f"SELECT ledger.post({', '.join(f'${n}' for n in range(1, 32))}) AS verdicts"
+POST: Final = call(
+    "ledger.post",
+    "timestamptz text text[] bool bool uuid[] text[] date[] text[] text[] bytea[] uuid[] "
+    "int[] uuid[] uuid[] uuid[] bigint[] "
+    "int[] uuid[] uuid[] text[] uuid[] bigint[] timestamptz[] timestamptz[] timestamptz[] jsonb[] bigint[] "
+    "int[] uuid[] bigint[]",
+)
 LOT_SPACE_SHIFT: Final = 32
 TRANSFERS_MAX: Final = 10_000
 
@@ -136,7 +143,7 @@ class Poster:
                 await self._flush(rows[:middle], retry=True)
                 rows = rows[middle:]
                 continue
-            for row, verdict in zip(rows, answer["verdicts"], strict=True):
+            for row, verdict in zip(rows, answer[0], strict=True):
                 _resolve(row, verdict, self._accounts)
             return
 
@@ -149,19 +156,23 @@ class Poster:
         deltas = [(n, d) for n, p in enumerate(postings, 1) for d in p.deltas]
         bears = bool(lots or deltas) or any(accounts[t.debit].lots or accounts[t.credit].lots for _, t in transfers)
         return (
-            self._clock.now(), self._worker, self._order, retry, bears,
-            [p.id for p in postings], [p.kind for p in postings], [p.day or today for p in postings],
-            [p.actor for p in postings], [p.memo for p in postings], [p.evidence for p in postings],
-            [p.reverses for p in postings],
-            [n for n, _ in transfers], [t.id for _, t in transfers], [t.debit for _, t in transfers],
-            [t.credit for _, t in transfers], [t.amount for _, t in transfers],
-            [n for n, _, _ in lots], [key for _, key, _ in lots], [lot.account for *_, lot in lots],
-            [lot.provenance.value for *_, lot in lots], [lot.parent for *_, lot in lots],
-            [lot.amount for *_, lot in lots], [lot.spendable_at for *_, lot in lots],
-            [lot.unlock_at for *_, lot in lots], [lot.expires_at for *_, lot in lots],
-            [msgspec.json.encode(lot.earmark).decode() if lot.earmark else None for *_, lot in lots],
-            [lot.unit_cost_fen for *_, lot in lots],
-            [n for n, _ in deltas], [d.lot for _, d in deltas], [d.amount for _, d in deltas],
+            self._clock.now(), self._worker, texts(self._order), retry, bears,
+            uuids([p.id for p in postings]), texts([p.kind for p in postings]),
+            texts([str(p.day or today) for p in postings]), texts([p.actor for p in postings]),
+            texts([p.memo for p in postings]), [p.evidence for p in postings],
+            uuids([p.reverses for p in postings]),
+            integers([n for n, _ in transfers]), uuids([t.id for _, t in transfers]),
+            uuids([t.debit for _, t in transfers]), uuids([t.credit for _, t in transfers]),
+            integers([t.amount for _, t in transfers]),
+            integers([n for n, _, _ in lots]), uuids([key for _, key, _ in lots]),
+            uuids([lot.account for *_, lot in lots]), texts([lot.provenance.value for *_, lot in lots]),
+            uuids([lot.parent for *_, lot in lots]), integers([lot.amount for *_, lot in lots]),
+            instants([lot.spendable_at for *_, lot in lots]), instants([lot.unlock_at for *_, lot in lots]),
+            instants([lot.expires_at for *_, lot in lots]),
+            texts([msgspec.json.encode(lot.earmark).decode() if lot.earmark else None for *_, lot in lots]),
+            integers([lot.unit_cost_fen for *_, lot in lots]),
+            integers([n for n, _ in deltas]), uuids([d.lot for _, d in deltas]),
+            integers([d.amount for _, d in deltas]),
         )  # fmt: skip
 
 

@@ -18,10 +18,16 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
+from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Account, Leg, LotDelta, LotTerms, Provenance, Settled
 from shanhe.ledger.reservation import Piece, Reservation, Row, State
 
-SETTLE: Final = f"SELECT ledger.settle({', '.join(f'${n}' for n in range(1, 39))})"
+SETTLE: Final = call(
+    "ledger.settle",
+    "timestamptz date text uuid[] text[] text[] bytea[] int[] uuid[] bigint[] uuid[] uuid[] uuid[] uuid[] bigint[] "
+    "uuid[] bigint[] bigint[] uuid[] bigint[] bigint[] uuid[] bigint[] uuid[] bigint[] bigint[] "
+    "uuid[] text[] bigint[] uuid[] uuid[] uuid[] text[] uuid[] bigint[] timestamptz[] timestamptz[] timestamptz[]",
+)
 CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
 BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
 INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
@@ -201,17 +207,23 @@ class Batch:
         income = list(self.income.values())
         return (
             self._now, self._day, self._worker,
-            self.ids, self.kinds, self.actors, self.evidence, self.ends, self.lots, self.deltas,
-            self.t_id, self.t_posting, self.t_debit, self.t_credit, self.t_amount,
-            accounts, [balances.get(a, 0) for a in accounts], [-helds.get(a, 0) for a in accounts],
-            stripes, [self.stripes[a] for a in stripes],
-            [key[0] for key in self.leased], [key[1] for key in self.leased], list(self.leased.values()),
-            touched, [burned.get(lot, 0) for lot in touched], [unheld.get(lot, 0) for lot in touched],
-            [h[0] for h in self.holds], [h[1] for h in self.holds], [h[2] for h in self.holds],
-            [h[3] for h in self.holds],
-            [m.id for m in income], [m.account for m in income], [m.provenance.value for m in income],
-            [m.parent for m in income], [m.amount for m in income], [m.spendable_at for m in income],
-            [m.unlock_at for m in income], [m.expires_at for m in income],
+            uuids(self.ids), texts(self.kinds), texts(self.actors), self.evidence, integers(self.ends),
+            uuids(self.lots), integers(self.deltas),
+            uuids(self.t_id), uuids(self.t_posting), uuids(self.t_debit), uuids(self.t_credit),
+            integers(self.t_amount),
+            uuids(accounts), integers([balances.get(a, 0) for a in accounts]),
+            integers([-helds.get(a, 0) for a in accounts]),
+            uuids(stripes), integers([self.stripes[a] for a in stripes]),
+            integers([key[0] for key in self.leased]), uuids([key[1] for key in self.leased]),
+            integers(self.leased.values()),
+            uuids(touched), integers([burned.get(lot, 0) for lot in touched]),
+            integers([unheld.get(lot, 0) for lot in touched]),
+            uuids([h[0] for h in self.holds]), texts([h[1] for h in self.holds]),
+            integers([h[2] for h in self.holds]), uuids([h[3] for h in self.holds]),
+            uuids([m.id for m in income]), uuids([m.account for m in income]),
+            texts([m.provenance.value for m in income]), uuids([m.parent for m in income]),
+            integers([m.amount for m in income]), instants([m.spendable_at for m in income]),
+            instants([m.unlock_at for m in income]), instants([m.expires_at for m in income]),
         )  # fmt: skip
 
 

@@ -213,25 +213,28 @@ BEGIN
     WINDOW w AS (PARTITION BY l.account ORDER BY l.expires_at NULLS LAST, array_position(p_order, l.provenance),
                  l.issued_at, l.id)
   ), piece AS (
-    SELECT d.n, h.n AS k, h.id, h.provenance, h.expires_at, (least(d.hi, h.hi) - greatest(d.lo, h.lo))::bigint AS amount
-    FROM need d JOIN have h ON h.account = d.account AND h.lo < d.hi AND d.lo < h.hi
-  ), laid AS (
-    SELECT p.n, array_agg(p.id ORDER BY p.k) AS lots, array_agg(p.amount ORDER BY p.k) AS amounts,
-           array_agg(p.provenance ORDER BY p.k) AS provenances, array_agg(p.expires_at ORDER BY p.k) AS expiries
-    FROM piece p GROUP BY p.n
+    SELECT d.*, h.n AS k, h.id AS lot, h.provenance, h.expires_at AS expiry,
+           (least(d.hi, h.hi) - greatest(d.lo, h.lo))::bigint AS part
+    FROM need d LEFT JOIN have h ON h.account = d.account AND h.lo < d.hi AND d.lo < h.hi
+  ), laid AS (  -- one row a hold; joined by nothing later, because CTEs have no statistics and would join quadratically
+    SELECT p.n, p.id, p.account, p.amount, p.purpose, p.expires,
+           coalesce(array_agg(p.lot ORDER BY p.k) FILTER (WHERE p.lot IS NOT NULL), '{}') AS lots,
+           coalesce(array_agg(p.part ORDER BY p.k) FILTER (WHERE p.lot IS NOT NULL), '{}') AS amounts,
+           coalesce(array_agg(p.provenance ORDER BY p.k) FILTER (WHERE p.lot IS NOT NULL), '{}') AS provenances,
+           coalesce(array_agg(p.expiry ORDER BY p.k) FILTER (WHERE p.lot IS NOT NULL), '{}') AS expiries
+    FROM piece p GROUP BY p.n, p.id, p.account, p.amount, p.purpose, p.expires
   ), lots_held AS (
     UPDATE ledger.lot l SET held = l.held + s.amount
-    FROM (SELECT p.id, sum(p.amount)::bigint AS amount FROM piece p GROUP BY p.id) s WHERE l.id = s.id
+    FROM (SELECT p.lot, sum(p.part)::bigint AS amount FROM piece p WHERE p.lot IS NOT NULL GROUP BY p.lot) s
+    WHERE l.id = s.lot
   ), accounts_held AS (
     UPDATE ledger.account a SET held = a.held + s.amount
     FROM (SELECT d.account, sum(d.amount)::bigint AS amount FROM need d GROUP BY d.account) s WHERE a.id = s.account
   ), booked AS (
     INSERT INTO ledger.hold (id, account, amount, purpose, created_at, expires_at, lots, lot_amounts)
-    SELECT d.id, d.account, d.amount, d.purpose, p_now, d.expires, coalesce(g.lots, '{}'), coalesce(g.amounts, '{}')
-    FROM need d LEFT JOIN laid g ON g.n = d.n
+    SELECT g.id, g.account, g.amount, g.purpose, p_now, g.expires, g.lots, g.amounts FROM laid g
   )
-  SELECT d.n, 'held'::text, NULL::bigint, NULL::bigint, g.lots, g.amounts, g.provenances, g.expiries
-  FROM need d LEFT JOIN laid g ON g.n = d.n;
+  SELECT g.n, 'held'::text, NULL::bigint, NULL::bigint, g.lots, g.amounts, g.provenances, g.expiries FROM laid g;
 END $$;
 
 -- Ends holds whose time is over. Their lots' value is free again (or swept as breakage when the lot has expired).

@@ -1,0 +1,165 @@
+"""The ledger over HTTP, for operators: accounts, postings, trial balance, verify, statements (JSON and CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable
+from datetime import date, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response, StreamingResponse
+
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import MICRO
+from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine
+
+PERMISSION: Final = "ledger"
+PAGE_MAX: Final = 500
+STATEMENT_DAYS_MAX: Final = 3660
+CSV_HEAD: Final = ("time", "posting", "transfer", "kind", "memo", "counterpart", "amount", "balance")
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return msgspec.structs.asdict(account)
+
+
+def view_of(posting: PostingView) -> dict[str, Any]:
+    """A posting as plain data; evidence as JSON where it is."""
+    plain = msgspec.structs.asdict(posting)
+    evidence = posting.evidence
+    try:
+        plain["evidence"] = msgspec.json.decode(evidence) if evidence else None
+    except msgspec.DecodeError:
+        plain["evidence"] = evidence.hex() if evidence else None
+    return plain
+
+
+def router(ledger: Ledger, require: Callable[[str], Any]) -> APIRouter:
+    """Routes under `/api/ledger`; `require(permission)` is a FastAPI dependency that yields the actor."""
+    operator = require(PERMISSION)
+    routes = APIRouter(prefix="/api/ledger", tags=["ledger"], dependencies=[Depends(operator)])
+    _accounts(routes, ledger)
+    _postings(routes, ledger, operator)
+    _statements(routes, ledger)
+    return routes
+
+
+def _accounts(routes: APIRouter, ledger: Ledger) -> None:
+    @routes.get("/chart")
+    async def chart() -> Response:
+        return _json(CHART)
+
+    @routes.get("/accounts")
+    async def accounts(
+        owner: UUID | None = None, asset: Asset | None = None, kind: str | None = None, after: UUID | None = None,
+        limit: Page = 100,
+    ) -> Response:  # fmt: skip
+        found = await ledger.accounts(owner=owner, asset=asset, kind=kind, after=after, limit=limit)
+        following = found[-1].account.id if len(found) == limit else None
+        return _json({"items": found, "next": following})
+
+    @routes.get("/accounts/{account_id}")
+    async def account(account_id: UUID) -> Response:
+        known = await ledger.account(account_id)
+        balance, lots = await ledger.balance(account_id), await ledger.lots(account_id)
+        return _json({"account": _account(known), "balance": balance, "lots": lots})
+
+    @routes.get("/trial-balance")
+    async def trial_balance() -> Response:
+        return _json({"items": await ledger.trial_balance()})
+
+    @routes.post("/verify")
+    async def verify() -> Response:
+        report = await ledger.verify()
+        return _json({"clean": report.clean, **msgspec.structs.asdict(report)})
+
+
+def _postings(routes: APIRouter, ledger: Ledger, operator: Any) -> None:
+    @routes.get("/postings")
+    async def postings(
+        account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
+        until: datetime | None = None, cursor: str | None = None, limit: Page = 50,
+    ) -> Response:  # fmt: skip
+        for instant in (since, until):
+            if instant is not None and instant.tzinfo is None:
+                raise Invalid("time_without_zone", "Write times with a zone, like 2026-11-20T10:00:00+08:00.")
+        try:
+            page = await ledger.postings(
+                account=account, kind=kind, since=since, until=until, cursor=cursor, limit=limit
+            )
+        except ValueError as error:
+            raise Invalid("cursor_invalid", "This cursor is not one of ours; start again without it.") from error
+        return _json({"items": [view_of(one) for one in page.items], "next": page.next})
+
+    @routes.get("/postings/{posting_id}")
+    async def posting(posting_id: UUID) -> Response:
+        return _json(view_of(await ledger.posting(posting_id)))
+
+    @routes.post("/postings/{posting_id}/reverse")
+    async def reverse(posting_id: UUID, body: dict[str, str], actor: Any = Depends(operator)) -> Response:
+        reason = body.get("reason", "").strip()
+        if not reason:
+            raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲销须写明原因（reason）。")
+        done = await ledger.reverse(posting_id, actor=str(getattr(actor, "name", "")), reason=reason[:500])
+        return _json({"id": done.id})
+
+
+def _statements(routes: APIRouter, ledger: Ledger) -> None:
+    @routes.get("/accounts/{account_id}/statement")
+    async def statement(
+        account_id: UUID, since: date, until: date, cursor: str | None = None, limit: Page = 200
+    ) -> Response:
+        _check_days(since, until)
+        return _json(await ledger.statement(account_id, since, until, cursor=cursor, limit=limit))
+
+    @routes.get("/accounts/{account_id}/statement.csv")
+    async def statement_csv(account_id: UUID, since: date, until: date) -> StreamingResponse:
+        _check_days(since, until)
+        account = await ledger.account(account_id)
+        lines = ledger.stream_statement(account_id, since, until)
+        name = f"statement-{account_id}-{since}-{until}.csv"
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(csv_of(account, lines), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _check_days(since: date, until: date) -> None:
+    if not 0 <= (until - since).days <= STATEMENT_DAYS_MAX:
+        raise Invalid(
+            "period_invalid", f"`until` must be 0 to {STATEMENT_DAYS_MAX} days after `since`.",
+            message_zh="结束日期须不早于开始日期，且不超过十年。",
+        )  # fmt: skip
+
+
+async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> AsyncIterator[str]:
+    """A statement as CSV, with a byte-order mark so that spreadsheets read the Chinese."""
+    unit, digits = (MICRO, 6) if account.asset is Asset.CREDIT else (100, 2) if account.asset is Asset.CNY else (1, 0)
+    yield "\ufeff" + ",".join(CSV_HEAD) + "\r\n"
+    async for line in lines:
+        buffer = io.StringIO()
+        csv.writer(buffer).writerow([
+            line.at.isoformat(), line.posting, line.transfer, _safe(line.kind), _safe(line.memo), line.counterpart,
+            _decimal(line.amount, unit, digits), _decimal(line.balance, unit, digits),
+        ])  # fmt: skip
+        yield buffer.getvalue()
+
+
+def _safe(text: str) -> str:
+    """A cell that a spreadsheet will not run as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _decimal(amount: int, unit: int, digits: int) -> str:
+    whole, part = divmod(abs(amount), unit)
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole}.{part:0{digits}d}" if digits else f"{sign}{whole}"

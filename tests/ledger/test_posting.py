@@ -1,0 +1,322 @@
+"""Postings, holds, reversals, periods: what is booked, what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import (
+    AlreadyReversed,
+    Asset,
+    Charge,
+    HoldClosed,
+    IdempotencyConflict,
+    InsufficientCredit,
+    Ledger,
+    Leg,
+    Limit,
+    LimitExceeded,
+    LotDelta,
+    NewLot,
+    NotBalanced,
+    OpeningBalance,
+    PeriodClosed,
+    Posting,
+    Provenance,
+    Transfer,
+    UnknownAccount,
+)
+
+from .conftest import Books
+
+
+def move(debit: UUID, credit: UUID, amount: int, **more: object) -> Posting:
+    return Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), debit, credit, amount),), **more)  # type: ignore[arg-type]
+
+
+class TestPosting:
+    async def test_same_id_is_booked_once_and_other_content_refused(self, books: Books) -> None:
+        account = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
+        cash = await books.ledger.system_account("cash", Asset.CNY)
+        posting = move(cash.id, account.id, 100)
+        results = await asyncio.gather(*(books.ledger.post(posting) for _ in range(5)))
+        assert sorted(result.known for result in results) == [False, True, True, True, True]
+        with pytest.raises(IdempotencyConflict):
+            await books.ledger.post(
+                Posting(id=posting.id, kind="test", transfers=move(cash.id, account.id, 1).transfers)
+            )
+        with pytest.raises(IdempotencyConflict):
+            await books.ledger.post(Posting(id=new_id(), kind="test", transfers=posting.transfers))
+        assert (await books.ledger.balance(account.id)).balance == 100
+        assert await books.clean()
+
+    async def test_of_a_batch_only_what_fits_is_booked_in_order(self, books: Books) -> None:
+        account = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
+        cash = await books.ledger.system_account("cash", Asset.CNY)
+        await books.ledger.post(move(cash.id, account.id, 100))
+        steps = [-60, -60, +30, -60, -60, -5]
+        answers = await asyncio.gather(
+            *(
+                books.ledger.post(move(account.id, cash.id, -step) if step < 0 else move(cash.id, account.id, step))
+                for step in steps
+            ),
+            return_exceptions=True,
+        )
+        refused = [isinstance(answer, InsufficientCredit) for answer in answers]
+        assert refused == [False, True, False, False, True, False]
+        assert (await books.ledger.balance(account.id)).balance == 5
+        assert await books.clean()
+
+    async def test_money_that_arrives_and_leaves_in_one_posting_is_fine(self, books: Books) -> None:
+        customer = await books.ledger.ensure_account(new_id(), Asset.CNY, "wallet")
+        cash = await books.ledger.system_account("cash", Asset.CNY)
+        sales = await books.ledger.system_account("revenue", Asset.CNY)
+        transfers = (Transfer(new_id(), cash.id, customer.id, 70), Transfer(new_id(), customer.id, sales.id, 70))
+        await books.ledger.post(Posting(id=new_id(), kind="sale", transfers=transfers))
+        assert (await books.ledger.balance(sales.id)).balance == 70
+        assert await books.clean()
+
+    async def test_between_wallets_the_lots_split_and_keep_provenance(self, books: Books, clock: FixedClock) -> None:
+        payer, other = await books.wallet(), await books.wallet()
+        expiry = clock.now() + timedelta(days=30)
+        subsidy = await books.fund(payer, 100, Provenance.SUBSIDY, expiry)
+        await books.fund(payer, 100)
+        await books.ledger.post(move(payer.id, other.id, 150))
+        lots = await books.ledger.lots(other.id)
+        assert [(lot.provenance, lot.remaining, lot.expires_at) for lot in lots] == [
+            (Provenance.SUBSIDY, 100, expiry),
+            (Provenance.PURCHASED, 50, None),
+        ]
+        assert lots[0].parent == subsidy
+        assert await books.clean()
+
+    async def test_subsidy_never_turns_into_something_tradeable(self, books: Books) -> None:
+        payer, other = await books.wallet(), await books.wallet()
+        subsidy = await books.fund(payer, 100, Provenance.SUBSIDY)
+        sold = NewLot(account=other.id, provenance=Provenance.EXCHANGE, amount=100, parent=subsidy)
+        with pytest.raises(NotBalanced, match="subsidy"):
+            await books.ledger.post(move(payer.id, other.id, 100, lots=(sold,)))
+        assert await books.clean()
+
+    async def test_what_cannot_be_right_is_refused(self, books: Books) -> None:
+        ledger, wallet = books.ledger, await books.wallet(100)
+        cash = await ledger.system_account("cash", Asset.CNY)
+        for posting in (
+            move(books.issuance.id, cash.id, 1),
+            move(books.issuance.id, books.revenue.id, 0),
+            move(books.issuance.id, wallet.id, 5),
+            move(
+                books.issuance.id,
+                wallet.id,
+                5,
+                lots=(NewLot(account=wallet.id, provenance=Provenance.REWARD, amount=4),),
+            ),
+        ):
+            with pytest.raises(NotBalanced):
+                await ledger.post(posting)
+        with pytest.raises(UnknownAccount):
+            await ledger.post(move(new_id(), cash.id, 1))
+
+    async def test_transfers_can_be_neither_changed_nor_deleted(self, books: Books, database: Database) -> None:
+        await books.wallet(100)
+        for statement in (
+            "UPDATE ledger.transfer SET amount = 1",
+            "DELETE FROM ledger.posting",
+            "TRUNCATE ledger.transfer",
+        ):
+            with pytest.raises(asyncpg.PostgresError):
+                await database.execute(statement)
+
+    async def test_a_pledge_is_a_floor(self, books: Books) -> None:
+        wallet = await books.wallet(1000)
+        await books.ledger.set_floor(wallet.id, 600)
+        with pytest.raises(InsufficientCredit):
+            await books.call(wallet, 401)
+        await books.call(wallet, 400)
+        with pytest.raises(InsufficientCredit):
+            await books.ledger.set_floor(wallet.id, 601)
+        assert await books.clean()
+
+
+class TestReversal:
+    async def test_restores_the_lots_that_were_burned_once(self, books: Books) -> None:
+        payer = await books.wallet(10_000_000)
+        receipt = await books.call(payer, 1000)
+        await books.ledger.reverse(receipt, actor="auditor", reason="test")
+        assert (await books.ledger.balance(payer.id)).balance == 10_000_000
+        assert [lot.remaining for lot in await books.ledger.lots(payer.id)] == [10_000_000]
+        with pytest.raises(AlreadyReversed):
+            await books.ledger.reverse(receipt, actor="auditor", reason="again")
+        assert await books.clean()
+
+    async def test_of_income_that_was_spent_leaves_a_receivable(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(10_000_000)
+        maker = await ledger.ensure_account(new_id(), Asset.CREDIT, "income")
+        receipt = new_id()
+        reservation = await ledger.admit(payer.id, 1000, receipt_id=receipt)
+        await ledger.settle(reservation, Charge(1000, (Leg(maker.id, 800), Leg(books.revenue.id, 200))))
+        clock.advance(days=8)
+        await ledger.post(move(maker.id, books.revenue.id, 500))
+        await ledger.reverse(receipt, actor="auditor", reason="refund")
+        owed = await ledger.system_account("receivable", Asset.CREDIT, str(maker.id))
+        assert (await ledger.balance(owed.id)).balance == -500
+        assert (await ledger.balance(maker.id)).balance == 0
+        assert (await ledger.balance(payer.id)).balance == 10_000_000
+        assert await books.clean()
+
+
+class TestHold:
+    async def test_captures_a_part_and_frees_the_rest(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(300)
+        await books.fund(payer, 700)
+        hold = new_id()
+        await ledger.hold(payer.id, 500, hold_id=hold, purpose="escrow", expires_at=clock.now() + timedelta(days=1))
+        assert (await ledger.balance(payer.id)).available == 500
+        settled = await ledger.capture(hold, books.charge(350))
+        assert [delta.amount for delta in settled.burned] == [-300, -50]
+        assert (await ledger.balance(payer.id)).available == 650
+        with pytest.raises(HoldClosed):
+            await ledger.void(hold)
+        assert await books.clean()
+
+    async def test_expires_and_returns_to_its_lots(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(300)
+        hold = await ledger.hold(
+            payer.id, 200, hold_id=new_id(), purpose="escrow", expires_at=clock.now() + timedelta(minutes=5)
+        )
+        clock.advance(minutes=6)
+        assert (await ledger.sweep()).holds == 1
+        assert (await ledger.balance(payer.id)).available == 300
+        with pytest.raises(HoldClosed):
+            await ledger.capture(hold, books.charge(10))
+        assert await books.clean()
+
+    async def test_what_an_expired_lot_gets_back_goes_to_breakage(self, books: Books, clock: FixedClock) -> None:
+        ledger = books.ledger
+        payer = await books.wallet(300, expires_at=clock.now() + timedelta(days=1))
+        hold = await ledger.hold(
+            payer.id, 200, hold_id=new_id(), purpose="escrow", expires_at=clock.now() + timedelta(days=9)
+        )
+        clock.advance(days=2)
+        await ledger.sweep()
+        breakage = await ledger.system_account("breakage", Asset.CREDIT)
+        assert (await ledger.balance(breakage.id)).balance == 100
+        await ledger.void(hold)
+        await ledger.sweep()
+        assert (await ledger.balance(breakage.id)).balance == 300
+        assert (await ledger.balance(payer.id)).balance == 0
+        assert await books.clean()
+
+
+class TestLimit:
+    async def test_counts_over_two_workers_and_returns_what_was_not_used(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        second = Ledger(database, clock, worker="two", workers=2)
+        await second.start()
+        payer, key = await books.wallet(10**12), new_id()
+        limit = Limit(key, "requests_per_minute", "12:00", 50, 1)
+
+        async def call(number: int) -> bool:
+            ledger = (books.ledger, second)[number % 2]
+            try:
+                reservation = await ledger.admit(payer.id, 1000, receipt_id=new_id(), limits=(limit,))
+            except LimitExceeded:
+                return False
+            await ledger.settle(reservation, Charge(10, (Leg(books.revenue.id, 10),), b"", (1,)))
+            return True
+
+        assert sum(await asyncio.gather(*(call(number) for number in range(200)))) == 50
+        budget = Limit(key, "budget_per_day", "today", 1000, 600)
+        for _ in range(3):  # 600 asked, 100 used: three times fits, a fourth would not
+            reservation = await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
+            await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
+        await second.stop()
+        assert await books.clean()
+
+
+class TestPeriod:
+    async def test_closed_days_take_no_more_postings(self, books: Books, clock: FixedClock) -> None:
+        ledger, wallet = books.ledger, await books.wallet(100)
+        yesterday = clock.today()
+        clock.advance(days=1)
+        await ledger.close_period(yesterday, actor="auditor")
+        with pytest.raises(PeriodClosed):
+            await ledger.post(move(wallet.id, books.revenue.id, 1, day=yesterday))
+        with pytest.raises(PeriodClosed):
+            await ledger.close_period(yesterday, actor="auditor")
+        await ledger.post(move(wallet.id, books.revenue.id, 1))
+        assert (await ledger.opening_balances())[wallet.id] == 100
+        assert await books.clean()
+
+    async def test_books_are_taken_over_in_one_posting(self, books: Books) -> None:
+        wallet = await books.wallet()
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=50)
+        await books.ledger.open_books([OpeningBalance(wallet.id, 50, (lot,))], posting_id=new_id(), actor="admin")
+        assert (await books.ledger.balance(wallet.id)).balance == 50
+        assert await books.clean()
+
+
+class TestReading:
+    async def test_statement_runs_from_opening_to_closing_over_pages(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(1_000_000)
+        clock.advance(days=1)
+        for _ in range(5):
+            await books.call(payer, 1000, 10)
+        today = clock.today()
+        first = await ledger.statement(payer.id, today, today, limit=3)
+        assert (first.opening, first.closing) == (1_000_000, 999_970)
+        rest = await ledger.statement(payer.id, today, today, limit=3, cursor=first.next)
+        assert (rest.opening, rest.closing, rest.next) == (999_970, 999_950, None)
+        streamed = [line async for line in ledger.stream_statement(payer.id, today, today)]
+        assert [line.balance for line in streamed] == [999_990, 999_980, 999_970, 999_960, 999_950]
+
+    async def test_postings_are_listed_newest_first_by_account(self, books: Books, clock: FixedClock) -> None:
+        payer = await books.wallet(1_000_000)
+        receipts = []
+        for _ in range(5):
+            clock.advance(seconds=1)
+            receipts.append(await books.call(payer, 1000, 10))
+        page = await books.ledger.postings(account=payer.id, kind="call", limit=3)
+        assert [view.id for view in page.items] == receipts[:1:-1]
+        rest = await books.ledger.postings(account=payer.id, limit=9, cursor=page.next)
+        assert [view.id for view in rest.items[:2]] == [receipts[1], receipts[0]]
+        everything = await books.ledger.postings(limit=50)
+        assert len(everything.items) == 6
+
+    async def test_trial_balance_sums_to_zero(self, books: Books) -> None:
+        await books.call(await books.wallet(1000), 100)
+        rows = await books.ledger.trial_balance()
+        assert sum(row.balance for row in rows) == 0
+        assert all(row.balance == row.credits - row.debits for row in rows)
+
+
+class TestVerify:
+    async def test_finds_a_forged_balance_and_a_forged_lot(self, books: Books, database: Database) -> None:
+        wallet = await books.wallet(100)
+        await database.execute("UPDATE ledger.account SET balance = 101 WHERE id = $1", wallet.id)
+        await database.execute("UPDATE ledger.lot SET remaining = 99 WHERE account = $1", wallet.id)
+        report = await books.ledger.verify()
+        assert not report.clean
+        assert {finding.invariant for finding in report.findings} >= {
+            "each asset sums to zero",
+            "balance = fold of transfers",
+            "lots sum to their account's balance",
+            "a lot's remainder = fold of what postings did to it",
+        }
+
+    async def test_named_lots_are_burned_instead_of_the_order(self, books: Books) -> None:
+        payer = await books.wallet(100)
+        later = await books.fund(payer, 100)
+        await books.ledger.post(move(payer.id, books.revenue.id, 60, deltas=(LotDelta(later, -60),)))
+        assert {lot.id: lot.remaining for lot in await books.ledger.lots(payer.id)}[later] == 40
+        with pytest.raises(InsufficientCredit):
+            await books.ledger.post(move(payer.id, books.revenue.id, 60, deltas=(LotDelta(later, -60),)))
+        assert await books.clean()
