@@ -11,6 +11,7 @@ from shanhe.identity.api import (
     BadText,
     Category,
     CategoryName,
+    Client,
     InvalidKey,
     LastOfItsKind,
     NewKey,
@@ -18,6 +19,7 @@ from shanhe.identity.api import (
     OrgKind,
     PersonState,
     Role,
+    SessionMissing,
     SignInFailed,
     Taken,
     Unknown,
@@ -47,8 +49,6 @@ def _hex(rows: list[str]) -> list[str]:
 
 class TestPerson:
     async def test_never_lies_in_plain_text_in_the_database(self, city: City) -> None:
-        from shanhe.identity.api import Client
-
         person = await city.person(email="wei@example.cn")
         await city.identity.orgs.create_personal(person.id, by="test")
         await city.identity.sign_in("wei@example.cn", PASSWORD, Client("203.0.113.7", "手机浏览器"))
@@ -186,8 +186,6 @@ class TestErasure:
         assert await city.identity.people.find(email="wei@example.cn") == []
         with pytest.raises(SignInFailed):
             await city.sign_in()
-        from shanhe.identity.api import SessionMissing
-
         with pytest.raises(SessionMissing):
             await city.identity.sessions.actor(issued.token)
         with pytest.raises(Conflict):

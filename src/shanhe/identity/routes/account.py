@@ -22,7 +22,7 @@ from shanhe.identity.api import (
     session_token,
     unseat,
 )
-from shanhe.identity.guard import CSRF_HEADER
+from shanhe.identity.guard import CSRF_HEADER, identity_of
 from shanhe.identity.routes import forms
 from shanhe.identity.routes.entry import told
 from shanhe.identity.routes.forms import as_json
@@ -41,6 +41,24 @@ class Enroller:
     @property
     def ref(self) -> str:
         return f"person:{self.person_id}"
+
+
+async def enroller(request: Request) -> Enroller:
+    """Whoever may set up a second factor now."""
+    identity = identity_of(request)
+    token = session_token(request)
+    if token is None:
+        raise SessionMissing()
+    row = await identity.sessions.row(token)
+    if row["stage"] == Stage.SECOND_FACTOR:
+        raise SecondFactorNeeded(row["stage"])
+    if not identity.sessions.csrf_matches(row["id"], request.headers.get(CSRF_HEADER, "")):
+        raise CsrfFailed()
+    waiting = token if row["stage"] == Stage.ENROL else None
+    return Enroller(row["person_id"], waiting, client_of(request))
+
+
+Enrolling = Annotated[Enroller, Depends(enroller)]
 
 
 def router(identity: Identity) -> APIRouter:
@@ -107,20 +125,6 @@ def _sessions(routes: APIRouter, identity: Identity) -> None:
 
 
 def _factors(routes: APIRouter, identity: Identity) -> None:
-    async def enroller(request: Request) -> Enroller:
-        token = session_token(request)
-        if token is None:
-            raise SessionMissing()
-        row = await identity.sessions.row(token)
-        if row["stage"] == Stage.SECOND_FACTOR:
-            raise SecondFactorNeeded(row["stage"])
-        if not identity.sessions.csrf_matches(row["id"], request.headers.get(CSRF_HEADER, "")):
-            raise CsrfFailed()
-        waiting = token if row["stage"] == Stage.ENROL else None
-        return Enroller(row["person_id"], waiting, client_of(request))
-
-    Enrolling = Annotated[Enroller, Depends(enroller)]
-
     @routes.post("/totp")
     async def begin_totp(who: Enrolling) -> Response:
         """A secret for an authenticator application, shown once."""
