@@ -49,7 +49,7 @@ from shanhe.ledger.model import (
 )
 from shanhe.ledger.reservation import Reservation
 from shanhe.ledger.service import Ledger
-from shanhe.ledger.splits import split_exact
+from shanhe.ledger.splits import split_exact, split_scaled
 
 __all__ = [
     "CHART",
@@ -98,4 +98,5 @@ __all__ = [
     "UnknownPosting",
     "VerifyReport",
     "split_exact",
+    "split_scaled",
 ]

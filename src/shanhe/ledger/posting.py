@@ -24,6 +24,7 @@ from shanhe.ledger.errors import (
     PeriodClosed,
     UnknownAccount,
 )
+from shanhe.ledger.leases import RECALL_WAITS_S
 from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Account, LotTerms, NewLot, Posting, PostingResult
 
@@ -49,6 +50,14 @@ class PostRow:
         self.payer = posting.transfers[0].debit if posting.transfers else posting.id
         self.future: asyncio.Future[PostingResult] = loop.create_future()
         self.deadline = loop.time() + LOST_LIMIT_S
+
+
+class Short(Exception):
+    """Refused while workers still lease part of the account: they are asked to give it back."""
+
+    def __init__(self, refusal: InsufficientCredit) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
 
 
 def check(posting: Posting, accounts: Mapping[UUID, Account]) -> None:
@@ -114,9 +123,16 @@ class Poster:
     async def post(self, posting: Posting) -> PostingResult:
         """Durable on return; every account must be known already."""
         check(posting, self._accounts)
-        row = PostRow(posting)
-        self.queue.submit(row)
-        return await row.future
+        for wait_s in (*RECALL_WAITS_S, None):
+            row = PostRow(posting)
+            self.queue.submit(row)
+            try:
+                return await row.future
+            except Short as short:
+                if wait_s is None:
+                    raise short.refusal from None
+                await asyncio.sleep(wait_s)
+        raise AssertionError("unreachable: the last wait is None")
 
     async def _flush(self, rows: list[PostRow], *, retry: bool = False) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
@@ -184,9 +200,9 @@ def _resolve(row: PostRow, verdict: str, accounts: Mapping[UUID, Account]) -> No
         return
     kind, _, rest = verdict.partition(":")
     if kind == "short":
-        account, available, needed = rest.split(":")
-        asset = accounts[UUID(account)].asset
-        row.future.set_exception(InsufficientCredit(UUID(account), max(0, int(available)), int(needed), asset))
+        account, available, needed, leased = rest.split(":")
+        refusal = InsufficientCredit(UUID(account), max(0, int(available)), int(needed), accounts[UUID(account)].asset)
+        row.future.set_exception(Short(refusal) if int(leased) else refusal)
     elif kind == "closed":
         row.future.set_exception(PeriodClosed(row.posting.day, rest))
     elif kind == "reversed" and row.posting.reverses is not None:

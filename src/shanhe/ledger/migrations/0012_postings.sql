@@ -85,7 +85,7 @@ RETURNS TABLE (ord int, booked boolean, stands boolean) LANGUAGE sql STABLE AS $
   FROM unnest(p_id, p_epoch, p_hold) WITH ORDINALITY q(id, epoch, hold, n)
 $$;
 
--- Books postings, a verdict a row: 'ok', 'known', 'conflict', 'short:ACCOUNT:AVAILABLE:NEEDED', 'closed:DAY'. The
+-- Books postings, a verdict a row: 'ok', 'known', 'conflict', 'short:ACCOUNT:AVAILABLE:NEEDED:LEASED', 'closed:DAY'. The
 -- accounts whose debits all fit are booked set-based; rows that touch another account are decided one by one in order.
 CREATE FUNCTION ledger.post(
   p_now timestamptz, p_worker text, p_order text[], p_retry boolean, p_lots boolean,
@@ -147,7 +147,10 @@ BEGIN
         v_i := array_position(v_tight, r.debit);
         IF v_i IS NOT NULL THEN
           IF v_net[v_i] < r.amount AND NOT v_row = ANY(x_row) THEN
-            v_bad := 'short:' || r.debit || ':' || v_net[v_i] || ':' || r.amount;
+            v_bad := 'short:' || r.debit || ':' || v_net[v_i] || ':' || r.amount || ':' || (
+              SELECT coalesce(sum(ll.amount), 0) FROM ledger.lease l JOIN ledger.lease_lot ll USING (epoch)
+              WHERE l.account = r.debit);
+            IF v_bad NOT LIKE '%:0' THEN PERFORM pg_notify('ledger_recall', r.debit::text); END IF;
             EXIT;
           END IF;
           v_net[v_i] := v_net[v_i] - r.amount;
