@@ -1,0 +1,196 @@
+"""The whole way through a real city in a real browser: sign in, make a key, chat, open the receipt, top up."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import MICRO
+from tests.stage.fixtures import Stage, open_stage
+
+pytestmark = pytest.mark.browser
+MODEL = "good"
+SHOTS = os.environ.get("SCREENSHOTS", "")
+PATHS = {
+    "home": "/", "keys": "/keys", "key-new": "/keys/new", "playground": "/playground", "usage": "/usage", "topup": "/topup",
+    "notices": "/notices", "settings": "/settings", "second-factor": "/settings/second-factor", "rules": "/rules",
+    "rule": "/rules/P1?on=2026-11-20&fact_value_fen=100000&fact_category=resident", "models": "/models", "status": "/status",
+    "policy": "/policy", "accounts": "/city/accounts", "engines": "/city/engines", "postings": "/city/ledger",
+    "ledger-accounts": "/city/ledger/accounts", "trial-balance": "/city/ledger/trial", "verify": "/city/ledger/verify",
+    "audit": "/city/audit", "search": "/search?q=P1", "not-found": "/nowhere",
+}  # fmt: skip
+LOOKS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(scope="module")
+def city() -> Iterator[Stage]:
+    """A city of its own with the demo's people and the scripted engine."""
+    with open_stage(environment={"SHANHE_DEMO": "true"}) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def signed_in(city: Stage, browser: Browser) -> Iterator[str]:
+    """The state of a signed-in browser, as a file that contexts start from."""
+    folder = Path(tempfile.mkdtemp(prefix="shanhe-browser-"))
+    context = browser.new_context(locale="zh-CN")
+    sign_in(context.new_page(), city)
+    context.storage_state(path=folder / "state.json")
+    context.close()
+    yield str(folder / "state.json")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sign_in(page: Page, city: Stage) -> None:
+    demo = city.city.demo()
+    page.goto(f"{city.url}/keys")
+    expect(page).to_have_url(re.compile(r"/sign-in\?next=/keys$"))
+    page.get_by_label("邮箱或用户名").fill(demo["SHANHE_ADMIN_USER"])
+    page.get_by_label("密码").fill(demo["SHANHE_ADMIN_PASSWORD"])
+    page.get_by_role("button", name="登录").click()
+    expect(page).to_have_url(f"{city.url}/keys")
+
+
+def opened(browser: Browser, state: str, *, width: int = 1440, scheme: str = "light") -> BrowserContext:
+    return browser.new_context(
+        storage_state=state,
+        locale="zh-CN",
+        viewport={"width": width, "height": 900 if width > 600 else 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+
+
+def balance_micro(page: Page) -> int:
+    return int(page.locator("#balance").get_attribute("data-micro") or "0")
+
+
+class TestJourney:
+    def test_goes_from_sign_in_to_a_balance_that_moves(self, city: Stage, browser: Browser, signed_in: str) -> None:
+        context = opened(browser, signed_in)
+        page = context.new_page()
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+
+        # A key, shown once, that works for an unmodified client.
+        page.goto(f"{city.url}/keys/new")
+        name = f"旅程 {new_id().hex[-6:]}"
+        page.get_by_label("名称").fill(name)
+        page.get_by_label("每日预算").fill("5")
+        page.get_by_role("button", name="创建密钥").click()
+        secret = page.locator("#secret").inner_text()
+        client = openai.OpenAI(base_url=f"{city.url}/v1", api_key=secret)
+        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "你好"}])
+
+        # A chat in the playground, and its receipt beside it.
+        page.goto(f"{city.url}/playground")
+        page.get_by_label("模型").first.select_option(MODEL)
+        page.get_by_label("输入内容").fill("你好")
+        page.get_by_role("button", name="发送").click()
+        expect(page.locator(".turn:not(.user) .what")).not_to_be_empty()
+        page.get_by_role("link", name="为什么是这个金额").click()
+        total = page.locator("#total")
+        expect(total).to_be_visible()
+        assert int(total.get_attribute("data-micro") or "0") > 0
+        expect(page.get_by_role("heading", name="入账分录")).to_be_visible()
+
+        # Credits bought in the sandbox arrive in the balance.
+        page.goto(f"{city.url}/topup")
+        before = balance_micro(page)
+        page.get_by_label("想要的积分价值").fill("200")
+        expect(page.get_by_text("¥ 200.00", exact=True)).to_be_visible()
+        page.locator("#pay").click()
+        expect(page).to_have_url(re.compile("/pay/sandbox/"))
+        page.locator("button[value=pay]").click()
+        expect(page.get_by_text("已到账").first).to_be_visible(timeout=20_000)
+        page.goto(f"{city.url}/topup")
+        assert balance_micro(page) - before == 200 * MICRO
+        assert troubles == []
+        context.close()
+
+    def test_verifies_the_ledger_from_the_console(self, city: Stage, browser: Browser, signed_in: str) -> None:
+        context = opened(browser, signed_in)
+        page = context.new_page()
+        page.goto(f"{city.url}/city/ledger/verify")
+        page.get_by_role("button", name="开始核验").click()
+        expect(page.get_by_text("账本无误")).to_be_visible(timeout=20_000)
+        context.close()
+
+    def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
+        context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)
+        page = context.new_page()
+        page.goto(f"{city.url}/playground")
+        page.locator("#model").select_option(MODEL)
+        page.locator("#prompt").fill("你好")
+        page.locator("#send").click()
+        expect(page.locator(".figure")).to_be_visible()
+        page.goto(f"{city.url}/topup")
+        page.locator("#yuan").fill("300")
+        page.get_by_role("button", name="报价").click()
+        expect(page.get_by_text("¥ 300.00", exact=True)).to_be_visible()
+        context.close()
+
+    def test_leads_by_keyboard(self, city: Stage, browser: Browser, signed_in: str) -> None:
+        context = opened(browser, signed_in)
+        page = context.new_page()
+        page.goto(f"{city.url}/keys")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "find"
+        context.close()
+
+
+class TestLook:
+    @pytest.mark.parametrize(("width", "scheme"), LOOKS)
+    def test_is_accessible_and_fits_the_screen(
+        self, city: Stage, browser: Browser, signed_in: str, width: int, scheme: str
+    ) -> None:
+        """axe finds nothing serious or critical, and no page is wider than the screen."""
+        axe, problems = Axe(), []
+        context = opened(browser, signed_in, width=width, scheme=scheme)
+        page = context.new_page()
+        page.goto(f"{city.url}/")
+        receipt = page.get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
+        for name, path in [*PATHS.items(), ("receipt", receipt)]:
+            page.goto(f"{city.url}{path}")
+            page.wait_for_load_state("networkidle")
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                problems.append(f"{name}: wider than {width} px")
+            for found in axe.run(page).response["violations"]:
+                if found["impact"] in ("serious", "critical"):
+                    places = [node["html"][:160] for node in found["nodes"][:3]]
+                    problems.append(f"{name}: {found['id']} {places}")
+            if SHOTS:
+                page.screenshot(path=f"{SHOTS}/{name}-{width}-{scheme}.png", full_page=width > 600)
+        context.close()
+        assert problems == []
+
+    def test_lets_visitors_in(self, city: Stage, browser: Browser) -> None:
+        for width, scheme in LOOKS:
+            context = browser.new_context(
+                locale="zh-CN",
+                viewport={"width": width, "height": 844},
+                color_scheme="dark" if scheme == "dark" else "light",
+            )
+            page = context.new_page()
+            for path in ("/sign-in", "/status", "/rules"):
+                page.goto(f"{city.url}{path}")
+                found = Axe().run(page).response["violations"]
+                assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+            if SHOTS:
+                page.goto(f"{city.url}/sign-in")
+                page.screenshot(path=f"{SHOTS}/sign-in-{width}-{scheme}.png")
+            context.close()

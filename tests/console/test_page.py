@@ -1,0 +1,231 @@
+"""Pages through the ASGI application, over a desk without modules."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from tests.console import double
+from tests.console.double import ident
+
+from shanhe.console.ports import Desk
+
+TOKEN = {"csrf": "csrf-of-session"}
+PAGES = (
+    "/",
+    "/keys",
+    "/keys/new",
+    "/playground",
+    "/usage",
+    "/usage?by=model",
+    "/usage?by=key",
+    f"/receipts/{ident(3)}",
+    "/topup",
+    "/topup/quote?yuan=1000",
+    f"/topup/{ident(3)}",
+    "/notices",
+    "/settings",
+    "/settings/second-factor",
+    "/rules",
+    "/rules/P1",
+    "/rules/P1?on=2026-11-20&fact_value_fen=100000",
+    "/status",
+    "/policy",
+    "/models",
+    "/city/accounts",
+    f"/city/accounts/{double.ORG}",
+    "/city/engines",
+    "/city/ledger",
+    "/city/ledger/accounts",
+    "/city/ledger/trial",
+    "/city/ledger/verify",
+    f"/city/ledger/postings/{ident(4)}",
+    "/city/audit",
+    "/search?q=P1",
+)
+PUBLIC = ("/sign-in", "/sign-in/code", "/rules", "/rules/P1", "/models", "/status", "/policy")
+OPERATORS_ONLY = ("/city/accounts", "/city/engines", "/city/ledger", "/city/audit")
+
+
+class TestPage:
+    @pytest.mark.parametrize("path", PAGES)
+    @pytest.mark.parametrize("language", ["zh-CN", "en"])
+    async def test_opens_in_both_languages(self, member: httpx.AsyncClient, path: str, language: str) -> None:
+        answer = await member.get(path, headers={"accept-language": language})
+        assert answer.status_code == 200
+        assert f'lang="{language}"' in answer.text
+
+    @pytest.mark.parametrize("path", PUBLIC)
+    async def test_is_public_where_everybody_may_read(self, visitor: httpx.AsyncClient, path: str) -> None:
+        assert (await visitor.get(path)).status_code == 200
+
+    @pytest.mark.parametrize("path", ["/", "/keys", "/topup", "/city/ledger"])
+    async def test_sends_visitors_to_sign_in_and_back(self, visitor: httpx.AsyncClient, path: str) -> None:
+        answer = await visitor.get(path)
+        assert answer.status_code == 303
+        assert answer.headers["location"] == ("/sign-in" if path == "/" else f"/sign-in?next={path}")
+
+    @pytest.mark.parametrize("path", OPERATORS_ONLY)
+    async def test_is_refused_to_those_who_may_not(self, member: httpx.AsyncClient, desk: Desk, path: str) -> None:
+        desk.gate.member_only = True  # type: ignore[attr-defined]
+        answer = await member.get(path)
+        assert answer.status_code == 403
+        assert "联系本单位管理员" in answer.text
+
+    @pytest.mark.parametrize("path", [*PAGES, "/nowhere"])
+    async def test_runs_only_our_own_files(self, member: httpx.AsyncClient, path: str) -> None:
+        answer = await member.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:", answer.text)
+        assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", answer.text))
+        assert answer.headers["cache-control"] == "no-store"
+
+    async def test_says_what_to_do_when_there_is_nothing(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        desk.member.empty = True  # type: ignore[attr-defined]
+        for path, way_out in (("/", "/keys/new"), ("/keys", "/keys/new"), ("/usage", "/playground")):
+            assert f'href="{way_out}"' in (await member.get(path)).text
+
+    async def test_shows_trouble_as_a_page(self, member: httpx.AsyncClient) -> None:
+        for path, status, words in (("/nowhere", 404, "页面不存在"), ("/boom", 500, "本次不计费")):
+            answer = await member.get(path)
+            assert answer.status_code == status
+            assert words in answer.text
+
+    async def test_escapes_what_people_wrote(self, member: httpx.AsyncClient) -> None:
+        name = "<script>alert(1)</script>{{7*7}}"
+        answer = await member.post("/keys", data={**TOKEN, "name": name})
+        assert "<script>alert" not in answer.text
+        assert "{{7*7}}" in answer.text
+
+    async def test_continues_only_to_this_site_after_sign_in(self, member: httpx.AsyncClient) -> None:
+        for elsewhere in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"):
+            answer = await member.get("/sign-in", params={"next": elsewhere})
+            assert answer.headers["location"] == "/"
+
+
+class TestForm:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/keys",
+            f"/keys/{ident(1)}/revoke",
+            "/topup",
+            "/sign-out",
+            "/city/engines",
+            "/city/ledger/verify",
+            "/preferences",
+        ],
+    )
+    async def test_is_refused_without_its_token(self, member: httpx.AsyncClient, path: str) -> None:
+        assert (await member.post(path, data={"name": "x"})).status_code == 403
+        assert (await member.post(path, data={"name": "x", "csrf": "wrong"})).status_code == 403
+
+    async def test_signs_in_with_a_password_and_a_code(self, visitor: httpx.AsyncClient) -> None:
+        page = await visitor.get("/sign-in")
+        token = {"csrf": visitor.cookies["shanhe_form"]}
+        assert token["csrf"] in page.text
+        wrong = await visitor.post("/sign-in", data={**token, "login": "chen", "password": "wrong"})
+        assert wrong.status_code == 401
+        assert "用户名或密码不正确" in wrong.text
+        right = await visitor.post("/sign-in", data={**token, "login": "chen", "password": "right", "next": "/keys"})
+        assert right.headers["location"] == "/sign-in/code?next=/keys"
+        done = await visitor.post("/sign-in/code", data={**token, "code": "123 456", "next": "/keys"})
+        assert done.headers["location"] == "/keys"
+        assert (await visitor.get("/keys")).status_code == 200
+
+    async def test_shows_a_new_secret_once(self, member: httpx.AsyncClient) -> None:
+        made = await member.post(
+            "/keys", data={**TOKEN, "name": "机器人", "budget_day": "12.5", "expires": "2027-01-31"}
+        )
+        assert "sk-sh-A1b2" in made.text
+        listed = await member.get("/keys")
+        assert "机器人" in listed.text
+        assert "sk-sh-A1b2" not in listed.text
+
+    @pytest.mark.parametrize("wrong", [{"budget_day": "-1"}, {"budget_day": "abc"}, {"rpm": "0"}, {"name": ""}])
+    async def test_keeps_what_was_typed_when_something_is_wrong(
+        self, member: httpx.AsyncClient, wrong: dict[str, str]
+    ) -> None:
+        answer = await member.post("/keys", data={**TOKEN, "name": "机器人", "tpm": "777", **wrong})
+        assert answer.status_code == 422
+        assert 'value="777"' in answer.text
+        assert 'role="alert"' in answer.text
+
+    async def test_buys_after_a_quote(self, member: httpx.AsyncClient) -> None:
+        quote = await member.get("/topup/quote", params={"yuan": "100"}, headers={"hx-request": "true"})
+        assert "¥ 70.00" in quote.text
+        assert "<html" not in quote.text
+        before = await member.get("/topup")
+        quote_id = re.search(r'name="quote" value="([^"]+)"', quote.text)
+        assert quote_id is not None
+        bought = await member.post("/topup", data={**TOKEN, "quote": quote_id.group(1), "client_ref": "r1"})
+        assert bought.headers["location"] == f"/topup/{ident(200)}"
+        after = await member.get("/topup")
+        balances = [int(re.search(r'id="balance" data-micro="(\d+)"', page.text).group(1)) for page in (before, after)]  # type: ignore[union-attr]
+        assert balances[1] - balances[0] == 100_000_000
+
+    async def test_shows_verification_as_it_goes(self, member: httpx.AsyncClient) -> None:
+        headers = {"hx-request": "true"}
+        started = await member.post("/city/ledger/verify", data=TOKEN, headers=headers)
+        assert 'max="4" value="2"' in started.text
+        for _ in range(3):
+            last = await member.get("/city/ledger/verify", headers=headers)
+        assert "账本无误" in last.text
+
+
+class TestUsage:
+    async def test_is_exported_as_csv(self, member: httpx.AsyncClient) -> None:
+        answer = await member.get("/usage.csv", params={"from": "2026-11-01", "to": "2026-11-03", "by": "day"})
+        lines = answer.text.removeprefix("\N{BYTE ORDER MARK}").splitlines()
+        assert lines[0].startswith("day,calls,input_tokens")
+        assert len(lines) == 4
+        assert all(line.split(",")[-1].isdigit() for line in lines[1:])
+
+    @pytest.mark.parametrize("query", ["by=nothing", "from=2026-11-05&to=2026-11-01", "from=2020-01-01&to=2026-01-01"])
+    async def test_refuses_periods_it_cannot_show(self, member: httpx.AsyncClient, query: str) -> None:
+        assert (await member.get(f"/usage?{query}")).status_code == 422
+
+
+class TestPlayground:
+    async def test_streams_what_the_gateway_says(self, member: httpx.AsyncClient) -> None:
+        body = {"model": double.MODEL, "messages": [{"role": "user", "content": "你好"}]}
+        answer = await member.post("/playground/chat", json=body, headers={"x-csrf-token": TOKEN["csrf"]})
+        assert answer.headers["x-shanhe-receipt"] == str(ident(60))
+        assert answer.text.endswith("data: [DONE]\n\n")
+
+    async def test_works_without_scripts(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/playground", data={**TOKEN, "model": double.MODEL, "prompt": "你好"})
+        assert "复式记账" in answer.text
+        assert f"/receipts/{ident(60)}" in answer.text
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"model": "x", "messages": []},
+            {"model": "x", "messages": [{"role": "root", "content": "x"}]},
+            {"model": "x", "messages": [{"role": "user", "content": "x" * 40_000}]},
+            {"model": "x", "messages": [{"role": "user", "content": "x"}], "max_tokens": -1},
+        ],
+    )
+    async def test_refuses_what_is_beyond_its_bounds(self, member: httpx.AsyncClient, body: dict[str, object]) -> None:
+        answer = await member.post("/playground/chat", json=body, headers={"x-csrf-token": TOKEN["csrf"]})
+        assert answer.status_code == 422
+
+
+class TestStatic:
+    async def test_serves_our_files_for_good_and_nothing_else(self, visitor: httpx.AsyncClient) -> None:
+        page = (await visitor.get("/sign-in")).text
+        for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+            answer = await visitor.get(path)
+            assert answer.status_code == 200
+            assert "immutable" in answer.headers["cache-control"]
+        for path in (
+            "/static/../render.py",
+            "/static/vendor/../../render.py",
+            "/static/%2e%2e/render.py",
+            "/static/vendor",
+        ):
+            assert (await visitor.get(path)).status_code == 404

@@ -1,0 +1,110 @@
+"""Every text is in the catalogue, in both languages, and nowhere else; vendored files are what the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from shanhe.kernel.i18n import Catalogue, CatalogueError
+
+ROOT = Path(str(files("shanhe.console")))
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+CHINESE = re.compile(r"[\u3400-\u9fff]")
+KEY = re.compile(r"(?<![\w.])t\(\s*'([\w.\-]+)'")
+CALLS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+WORDS = re.compile(r"[A-Za-z]{3,}")
+ALLOWED = {"html"}
+SHOWN_ATTRIBUTES = {"aria-label", "title", "placeholder", "alt"}
+EXAMPLES = {"UPSTREAM_KEY", "https://host/v1", "qwen-large=Qwen3-235B-A22B"}
+
+
+class Bare(HTMLParser):
+    """Collects text and readable attributes that did not come from the catalogue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._code = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("pre", "code", "script"):
+            self._code += 1
+        self.found += [
+            value
+            for name, value in attrs
+            if name in SHOWN_ATTRIBUTES and value not in EXAMPLES and WORDS.search(value or "") and value
+        ]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("pre", "code", "script"):
+            self._code -= 1
+
+    def handle_data(self, data: str) -> None:
+        if not self._code and WORDS.search(data):
+            self.found.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return Catalogue.load(files("shanhe.console") / "i18n")
+
+
+class TestCatalogue:
+    def test_has_every_text_in_both_languages(self, catalogue: Catalogue) -> None:
+        for key, entry in catalogue.entries.items():
+            assert entry.zh, key
+            assert entry.en, key
+            if not key.startswith(("language.", "site.other_language")):
+                assert not CHINESE.search(entry.en) or key == "play.try_c", key
+
+    def test_has_every_key_that_templates_ask_for(self, catalogue: Catalogue) -> None:
+        asked = {key for path in TEMPLATES for key in KEY.findall(path.read_text(encoding="utf-8"))}
+        assert len(asked) > 300
+        assert {key for key in asked if not key.endswith(("_", "."))} - set(catalogue.entries) == set()
+
+    def test_refuses_a_text_in_one_language(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text("a:\n  b: 只有中文\n", encoding="utf-8")
+        with pytest.raises(CatalogueError, match=r"a\.b"):
+            Catalogue.load(tmp_path)
+
+    def test_refuses_values_that_differ(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text("a: '{n} 条 | {m} rows'\n", encoding="utf-8")
+        with pytest.raises(CatalogueError, match="other values"):
+            Catalogue.load(tmp_path)
+
+
+class TestTemplate:
+    @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+    def test_holds_no_bare_text(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        assert not CHINESE.search(re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL))
+        parser = Bare()
+        parser.feed(CALLS.sub("", text))
+        assert [found for found in parser.found if found not in ALLOWED] == []
+
+    @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+    def test_posts_only_with_a_token(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        for form in re.findall(r'<form[^>]*method="post".*?</form>', text, flags=re.DOTALL):
+            assert "csrf" in form
+
+
+class TestVendored:
+    def test_files_are_what_the_manifest_says(self) -> None:
+        folder = ROOT / "static" / "vendor"
+        assets = json.loads((folder / "manifest.json").read_text())["assets"]
+        named = {"manifest.json"}
+        for asset in assets:
+            content = (folder / asset["file"]).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == asset["sha256"], asset["file"]
+            assert len(content) == asset["bytes"]
+            assert asset["version"]
+            assert asset["licence"]
+            named |= {asset["file"], asset["licence_file"]}
+        assert {path.name for path in folder.iterdir()} == named
