@@ -7,7 +7,6 @@ from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
-from shanhe.ledger.api import split_exact
 
 from shanhe.gateway.meter import Buckets
 from shanhe.gateway.tariff import PER_TOKENS, Party, Prices, charge, round_half_even
@@ -30,14 +29,14 @@ class TestRounding:
 class TestCharge:
     @given(PRICES, BUCKETS, st.integers(0, 10_000), st.uuids(version=4))
     def test_shares_sum_to_the_total(self, prices: Prices, buckets: Buckets, bps: int, receipt: uuid.UUID) -> None:
-        charged = charge(prices, buckets, (Party("node", NODE, share_bps=bps),), PLATFORM, receipt, split_exact)
+        charged = charge(prices, buckets, (Party("node", NODE, share_bps=bps),), PLATFORM, receipt)
         assert sum(share.amount_micro for share in charged.shares) == charged.total_micro
         assert all(share.amount_micro > 0 for share in charged.shares)
         assert charged.total_micro == round(Fraction(prices.numerator(buckets), PER_TOKENS))
 
     @given(PRICES, BUCKETS, st.uuids(version=4))
     def test_a_party_is_within_one_unit_of_its_due(self, prices: Prices, buckets: Buckets, receipt: uuid.UUID) -> None:
-        charged = charge(prices, buckets, (Party("node", NODE, share_bps=7_000),), PLATFORM, receipt, split_exact)
+        charged = charge(prices, buckets, (Party("node", NODE, share_bps=7_000),), PLATFORM, receipt)
         node = sum(share.amount_micro for share in charged.shares if share.account == NODE)
         assert abs(node - Fraction(prices.numerator(buckets) * 7, PER_TOKENS * 10)) <= 1
 
@@ -45,7 +44,7 @@ class TestCharge:
     def test_cost_above_the_price_is_shown_and_not_taken_from_the_payer(
         self, prices: Prices, cost: Prices, buckets: Buckets, receipt: uuid.UUID
     ) -> None:
-        charged = charge(prices, buckets, (Party("cost", COST, cost=cost),), PLATFORM, receipt, split_exact)
+        charged = charge(prices, buckets, (Party("cost", COST, cost=cost),), PLATFORM, receipt)
         assert sum(share.amount_micro for share in charged.shares) == charged.total_micro
         due = Fraction(cost.numerator(buckets), PER_TOKENS)
         assert charged.uncovered_micro == round(max(Fraction(0), due - charged.total_micro))
@@ -57,7 +56,7 @@ class TestCharge:
         paid = sum(
             share.amount_micro
             for _ in range(4_000)
-            for share in charge(prices, Buckets(input=1), (party,), PLATFORM, uuid.uuid4(), split_exact).shares
+            for share in charge(prices, Buckets(input=1), (party,), PLATFORM, uuid.uuid4()).shares
             if share.account == NODE
         )
         assert 300 <= paid <= 500

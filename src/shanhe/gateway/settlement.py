@@ -10,7 +10,7 @@ from shanhe.gateway.admission import actuals
 from shanhe.gateway.meter import Metered
 from shanhe.gateway.model import Evidence, Timings
 from shanhe.gateway.tariff import Charged, charge
-from shanhe.ledger.api import Charge, Ledger, Leg, split_exact
+from shanhe.ledger.api import Charge, Ledger, Leg
 
 if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Exchange
@@ -44,7 +44,7 @@ class Settler:
         terms = self._terms.of(exchange.target) or await self._terms.load(exchange.target)
         buckets = outcome.metered.buckets
         admission = call.admission
-        charged = charge(admission.prices, buckets, terms.parties, self._terms.platform, call.receipt_id, split_exact)
+        charged = charge(admission.prices, buckets, terms.parties, self._terms.platform, call.receipt_id)
         evidence = _evidence(call, exchange, outcome, charged, terms.rules)
         legs = tuple(Leg(share.account, share.amount_micro) for share in charged.shares)
         used = actuals(call.reservation.limits, buckets.total, charged.total_micro)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from shanhe.gateway.meter import Buckets
+from shanhe.ledger.api import split_scaled
 
 PER_TOKENS: Final = 1_000_000
 """Prices are micro-credits per this many tokens."""
-
-Split = Callable[[Sequence[Fraction], UUID], list[int]]
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -81,33 +79,33 @@ def round_half_even(numerator: int, denominator: int) -> int:
     return quotient + (1 if twice > denominator or (twice == denominator and quotient & 1) else 0)
 
 
-def charge(
-    prices: Prices, buckets: Buckets, parties: Sequence[Party], platform: UUID, receipt_id: UUID, split: Split
-) -> Charged:
+SCALE: Final = PER_TOKENS * 10_000
+"""Shares are worked out as integers over this: prices are per million tokens, shares in basis points."""
+
+
+def charge(prices: Prices, buckets: Buckets, parties: Sequence[Party], platform: UUID, receipt_id: UUID) -> Charged:
     """Price a call and split it. The platform is the residual; the parts sum to the total exactly.
 
-    Each party gets its exact share rounded by `split` (unbiased by the receipt id, never above the total).
+    Each party gets its exact share rounded by `split_scaled` (unbiased by the receipt id, never above the total).
     """
     numerator = prices.numerator(buckets)
     total = round_half_even(numerator, PER_TOKENS)
     if not parties or total == 0:
         return Charged(total, (Share("platform", platform, total),) if total else ())
-    left = Fraction(total)
-    exact: list[Fraction] = []
-    uncovered = Fraction(0)
+    left = total * SCALE
+    scaled: list[int] = []
+    uncovered = 0
     for party in parties:
-        if party.cost is not None:
-            due = Fraction(party.cost.numerator(buckets), PER_TOKENS)
-        else:
-            due = Fraction(numerator * party.share_bps, PER_TOKENS * 10_000)
+        due = party.cost.numerator(buckets) * 10_000 if party.cost is not None else numerator * party.share_bps
         paid = min(due, left)
         uncovered += due - paid
         left -= paid
-        exact.append(paid)
-    amounts = split([*exact, left], receipt_id)
+        scaled.append(paid)
+    scaled.append(left)
+    amounts = split_scaled(scaled, SCALE, receipt_id)
     shares = [
         Share(party.role, party.account, amount) for party, amount in zip(parties, amounts, strict=False) if amount
     ]
     if amounts[-1]:
         shares.append(Share("platform", platform, amounts[-1]))
-    return Charged(total, tuple(shares), round(uncovered))
+    return Charged(total, tuple(shares), round_half_even(uncovered, SCALE) if uncovered else 0)

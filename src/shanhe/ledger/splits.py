@@ -23,7 +23,8 @@ def split_exact(amounts: Sequence[Fraction | int], seed: UUID) -> list[int]:
         if amount < 0:
             raise ValueError(f"a share cannot be negative: {amount}")
     denominator = lcm(*(amount.denominator for amount in amounts))
-    return split_scaled([amount.numerator * (denominator // amount.denominator) for amount in amounts], denominator, seed)
+    numerators = [amount.numerator * (denominator // amount.denominator) for amount in amounts]
+    return split_scaled(numerators, denominator, seed)
 
 
 def split_scaled(numerators: Sequence[int], denominator: int, seed: UUID) -> list[int]:
