@@ -1,0 +1,121 @@
+"""kill -9 of PostgreSQL under load: callers wait, bounded, and every outcome they saw is in the books, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.migrations import migrate
+from shanhe.kernel.postgres import EmbeddedPostgres
+from shanhe.ledger.api import Ledger, LedgerUnavailable, Posting, Transfer
+
+from .conftest import open_books
+
+CALLERS = 20
+KILLS = 3
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    opened = EmbeddedPostgres(tmp_path / "pg")
+    await asyncio.to_thread(opened.start)
+    yield opened
+    await asyncio.to_thread(opened.stop)
+
+
+class TestOutage:
+    async def test_no_seen_capture_is_lost_and_none_is_booked_twice(
+        self, server: EmbeddedPostgres, clock: FixedClock
+    ) -> None:
+        database = await Database.open(server.dsn, size=2)
+        await migrate(database)
+        ledger = Ledger(database, clock, worker="one", workers=1)
+        await ledger.start()
+        books = await open_books(ledger)
+        payer = await books.wallet(10**12)
+        seen: set[UUID] = set()
+        unknown: set[UUID] = set()
+        running = True
+
+        async def caller() -> None:
+            while running:
+                receipt = new_id()
+                try:
+                    reservation = await ledger.admit(payer.id, 1000, receipt_id=receipt)
+                except LedgerUnavailable:
+                    continue
+                try:
+                    await ledger.settle(reservation, books.charge(700))
+                    seen.add(receipt)
+                except LedgerUnavailable:
+                    unknown.add(receipt)
+
+        async def poster() -> None:
+            while running:
+                posting = Posting(
+                    id=new_id(), kind="test", transfers=(Transfer(new_id(), books.cost.id, books.revenue.id, 1),)
+                )
+                try:
+                    await ledger.post(posting)
+                    seen.add(posting.id)
+                except LedgerUnavailable:
+                    unknown.add(posting.id)
+
+        workers = [asyncio.create_task(caller()) for _ in range(CALLERS)] + [asyncio.create_task(poster())]
+        for _ in range(KILLS):
+            await asyncio.sleep(0.4)
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(server.start)
+        await asyncio.sleep(0.4)
+        running = False
+        await asyncio.gather(*workers)
+        await ledger.stop()
+        await database.close()
+        database = await Database.open(server.dsn, size=2)
+        try:
+            booked = {row["id"] for row in await database.fetch("SELECT id FROM ledger.posting")}
+            assert len(seen) > 100
+            assert not seen - booked
+            calls = await database.fetchval("SELECT count(*) FROM ledger.posting WHERE kind = 'call'")
+            spent = await database.fetchval(
+                "SELECT 1000000000000 - balance FROM ledger.account WHERE id = $1", payer.id
+            )
+            assert spent == 700 * calls
+            again = Ledger(database, clock, worker="two")
+            clock.advance(seconds=31)
+            await again.sweep()
+            report = await again.verify()
+            assert report.findings == ()
+            await again.stop()
+        finally:
+            await database.close()
+
+    async def test_a_caller_waits_only_so_long(
+        self, server: EmbeddedPostgres, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.ledger.service.LOST_LIMIT_S", 0.5)
+        database = await Database.open(server.dsn, size=2)
+        await migrate(database)
+        ledger = Ledger(database, clock, worker="one", workers=1)
+        books = await open_books(ledger)
+        payer = await books.wallet(10**9)
+        reservation = await ledger.admit(payer.id, 1000, receipt_id=new_id())
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(LedgerUnavailable):
+            await ledger.settle(reservation, books.charge(700))
+        await asyncio.to_thread(server.start)
+        settled = await ledger.settle(reservation, books.charge(700))
+        assert settled.total_micro == 700
+        await ledger.stop()
+        await database.close()
