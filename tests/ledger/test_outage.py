@@ -21,7 +21,7 @@ from shanhe.ledger.api import Ledger, LedgerUnavailable, Posting, Transfer
 from .conftest import open_books
 
 CALLERS = 20
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture

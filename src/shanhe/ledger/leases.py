@@ -15,7 +15,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
+import structlog
 
 from shanhe.kernel.clock import Clock
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
@@ -24,6 +26,8 @@ from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit
 from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Limit, LotTerms, Provenance
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
+
+log = structlog.get_logger(__name__)
 
 GRANT: Final = "SELECT (g).* FROM ledger.lease_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) g"
 SHRINK: Final = "SELECT ledger.lease_shrink($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS stands"
@@ -365,6 +369,11 @@ class LeaseBook:
             )  # fmt: skip
         except ConnectionLost:
             return await self._stands([lots.id for lots in held])
+        except asyncpg.PostgresError as error:
+            # After an outage the database knows better what this lease has left: stop lending, let it expire.
+            log.warning("a lease disagrees with the database", account=str(lease.account), error=str(error))
+            lease.gone = True
+            return set()
         return {lots.id for lots in held} if answer["stands"] else None
 
     async def _stands(self, identifiers: list[UUID]) -> set[UUID]:
