@@ -6,7 +6,7 @@ capture is durable; whoever disconnects pays for what was generated, since the e
 
 from __future__ import annotations
 
-import asyncio
+from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
 
@@ -71,8 +71,7 @@ class Pipeline:
 
     async def run(self, face: Face, client: Client) -> None:
         """Serve one request; every failure becomes the face's own typed error."""
-        loop = asyncio.get_running_loop()
-        call = Call(face, new_id(), loop.time())
+        call = Call(face, new_id(), perf_counter())
         if len(self.in_flight) >= IN_FLIGHT_MAX:
             busy = CallError(429, "too_many_calls", "Too many calls at once; try again shortly.", retry_after_s=1)
             return await self.refuse(face, call.receipt_id, busy, client)
@@ -80,7 +79,7 @@ class Pipeline:
         try:
             try:
                 await self._admitter.admit(call, client, await client.body())
-                call.admitted_at = loop.time()
+                call.admitted_at = perf_counter()
                 await (self._stream if call.parsed.stream else self._whole)(call, client)
             finally:
                 self.in_flight.discard(call.receipt_id)
@@ -124,7 +123,7 @@ class Pipeline:
                 except ENGINE_FAULTS as error:
                     exchange.failed(error)
                     continue
-                done_at = asyncio.get_running_loop().time()
+                done_at = perf_counter()
                 exchange.succeeded(done_at - call.admitted_at)
                 await self._answer_whole(call, exchange, body, completion, done_at, client)
                 return
@@ -246,9 +245,8 @@ class Relay:
 
     async def pump(self, connection: Connection, idle_timeout_s: float) -> None:
         """Relay until the stream ends; raises when it ends without an end."""
-        loop = asyncio.get_running_loop()
         splitter = Splitter()
-        give_up_at = loop.time() + STREAM_MAX_S
+        give_up_at = perf_counter() + STREAM_MAX_S
         while data := await connection.chunk(idle_timeout_s):
             out: list[bytes] = []
             for event in splitter.feed(data):
@@ -260,8 +258,8 @@ class Relay:
                     break
                 out.append(self._take(event, payload))
             if ready := b"".join(out):
-                await self._forward(ready, loop)
-            self.done_at = loop.time()
+                await self._forward(ready)
+            self.done_at = perf_counter()
             if self._client.gone:
                 give_up_at = min(give_up_at, self.done_at + DRAIN_MAX_S)
             if self.done_at > give_up_at:
@@ -271,15 +269,15 @@ class Relay:
         if not self._finished and self.finish_reason is None:
             raise UpstreamError("the stream ended without an end")
         if not self._client.started:
-            await self._begin(loop)
+            await self._begin()
 
-    async def _forward(self, ready: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    async def _forward(self, ready: bytes) -> None:
         if not self._client.started:
-            await self._begin(loop)
+            await self._begin()
         await self._client.write(ready)
 
-    async def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.first_at = loop.time()
+    async def _begin(self) -> None:
+        self.first_at = perf_counter()
         receipt = str(self._call.receipt_id).encode()
         await self._client.start([(b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)])
 

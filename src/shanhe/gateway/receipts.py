@@ -10,6 +10,7 @@ import msgspec
 
 from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.model import Evidence
+from shanhe.gateway.terms import CHARGE_RULE
 from shanhe.kernel.clock import CITY_TZ, city_date
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.ledger.api import Asset, Ledger, PostingView
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
 
 CALL_KIND: Final = "call"
-CHARGE_RULE: Final = "P11_call_charge"
 RECENT_MAX: Final = 100
 _evidence = msgspec.json.Decoder(Evidence)
 

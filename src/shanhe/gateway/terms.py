@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONTRIBUTION_RULE: Final = "P10"
 PRICING_RULE: Final = "P11"
+CHARGE_RULE: Final = "P11_call_charge"
+BURN_RULE: Final = "C12"
 
 
 class Today:
@@ -91,7 +93,7 @@ class TermsBook:
         """Read the terms of an engine from the rulebook and open the accounts they name."""
         today = self._today()
         parties: list[Party] = []
-        rules = {PRICING_RULE: self._rulebook.version(PRICING_RULE, today)}
+        rules = {name: self._rulebook.version(name, today) for name in (PRICING_RULE, CHARGE_RULE, BURN_RULE)}
         if target.contributor is not None:
             account = await self._ledger.ensure_account(target.contributor, Asset.CREDIT, "income")
             share_bps = int(self._rulebook.parameter(CONTRIBUTION_RULE, "contributor_share", today))
