@@ -8,20 +8,24 @@ from typing import Any
 
 import pytest
 
+from shanhe.compute import service
 from shanhe.compute.api import (
     PRICE_TOPIC,
     BadEngine,
     Compute,
+    EngineBusy,
     EngineExists,
     Health,
     Kind,
     NewEngine,
+    NoEngine,
     NoPrice,
     Rates,
     UnknownEngine,
     UnknownModel,
     socket_path,
 )
+from shanhe.compute.breaker import IN_A_ROW_MAX
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -190,6 +194,36 @@ class TestLocal:
         assert status.health is Health.ASLEEP
         assert bureau.compute.route("multilingual-e5-small") is not None
         assert bureau.compute.public_status()["status"] == "operational"
+
+    async def test_an_engine_that_does_not_come_up_is_busy_then_broken(
+        self, bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "START_LIMIT_S", 0.01)
+        model = "qwen2.5-coder-0.5b-instruct"
+        await bureau.compute.ensure_local(model)
+        assert bureau.compute.public_status()["status"] == "degraded"
+        for _ in range(IN_A_ROW_MAX):
+            target = bureau.compute.route(model)
+            assert target is not None
+            with pytest.raises(EngineBusy) as busy:
+                await target.acquire()
+            assert busy.value.retry_after_s > 0
+        with pytest.raises(NoEngine):
+            bureau.compute.route(model)
+
+    async def test_a_call_waits_while_its_engine_loads(self, bureau: Bureau) -> None:
+        model = "qwen2.5-coder-0.5b-instruct"
+        await bureau.compute.ensure_local(model)
+        target = bureau.compute.route(model)
+        assert target is not None
+        waiting = asyncio.create_task(target.acquire())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        path = Path(target.uds_path or "")
+        path.parent.mkdir(parents=True)
+        path.touch()  # noqa: ASYNC240 - a test
+        await asyncio.wait_for(waiting, 5)
+        target.release(True, None, 200)
 
     async def test_an_unknown_card_is_refused(self, bureau: Bureau) -> None:
         with pytest.raises(UnknownModel):

@@ -51,6 +51,11 @@ def threads_for(wanted: int, cores: int | None = None) -> int:
     )
 
 
+def loading_socket(socket: Path) -> Path:
+    """Where the child listens until the model is loaded; it must end in .sock for llama.cpp to take it as a path."""
+    return socket.with_name(f"~{os.getpid()}.sock")
+
+
 def parameters(args: argparse.Namespace) -> Any:
     """llama.cpp's parameters for one child."""
     import xllamacpp as xlc  # an extra; loads 100 MB, so only in the child
@@ -58,7 +63,7 @@ def parameters(args: argparse.Namespace) -> Any:
     params = xlc.CommonParams()
     params.model.path = str(args.model)
     params.model_alias = {args.alias}
-    params.hostnames = [str(args.socket)]
+    params.hostnames = [str(loading_socket(args.socket))]
     params.n_parallel = args.slots
     params.n_ctx = args.context_tokens * args.slots
     threads = threads_for(args.threads)
@@ -96,11 +101,13 @@ def main(argv: Sequence[str]) -> int:
     if args.parent:
         die_with(args.parent)
     os.umask(0o077)
-    args.socket.unlink(missing_ok=True)
     import xllamacpp as xlc
 
-    server = xlc.Server(parameters(args))
-    sys.stderr.write(f"serving {args.alias} on {server.listening_address}\n")
+    loading = loading_socket(args.socket)
+    loading.unlink(missing_ok=True)
+    server = xlc.Server(parameters(args))  # returns when the model is loaded
+    loading.replace(args.socket)  # the socket's name appears only now: where it exists, a model serves
+    sys.stderr.write(f"serving {args.alias} on {args.socket}\n")
     sys.stderr.flush()
     while not stop.wait(PARENT_POLL_S):
         if args.parent and os.getppid() != args.parent:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from os.path import exists
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -48,7 +49,10 @@ PROBE_DOWN_S: Final = 2.0
 RELOAD_S: Final = 30.0
 """The registry is read again at least this often, should a notice have been lost."""
 WAKE_LIMIT_S: Final = 90.0
-WAKE_POLL_S: Final = 0.2
+"""Longest wait for a lazy engine, whose model may have to be fetched first."""
+START_LIMIT_S: Final = 20.0
+"""Longest wait for an engine that should be running already: it is loading, or starting again after a crash."""
+WAKE_POLL_S: Final = 0.1
 SYSTEM: Final = "system"
 LOCAL_CHIP: Final = "cpu"
 """Class of the chip that llama.cpp children of this machine run on."""
@@ -197,7 +201,8 @@ class Compute:
         return b"Bearer " + key.encode("ascii")
 
     def _target(self, engine: Engine, served: EngineModel, state: EngineState, key: bytes | None) -> Target:
-        return Target(engine, served, self._address(engine), state, key, self._wake if engine.lazy else None)
+        wake = self._wake if engine.kind is EngineKind.LLAMA else None
+        return Target(engine, served, self._address(engine), state, key, wake)
 
     def _address(self, engine: Engine) -> Address:
         if engine.kind is EngineKind.LLAMA:
@@ -251,13 +256,14 @@ class Compute:
         return found
 
     async def _wake(self, target: Target) -> None:
-        """Ask the supervisor for a sleeping engine and wait until it serves; EngineBusy when that takes too long."""
+        """Ask the supervisor for a local engine that does not run and wait until it serves; EngineBusy if too long."""
         await self._db.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, target.model)
-        deadline = time.monotonic() + WAKE_LIMIT_S
+        deadline = time.monotonic() + (WAKE_LIMIT_S if target.lazy else START_LIMIT_S)
         while time.monotonic() < deadline:
-            if Path(target.uds_path or "").exists() and (await self._client.probe(target))[0]:  # noqa: ASYNC240
+            if target.serves:
                 return
             await asyncio.sleep(WAKE_POLL_S)
+        target.state.breaker.record(False, target.state.now())
         raise EngineBusy(target.engine_name, retry_after_s=15, reason="it is being fetched or started")
 
     # -- engines ------------------------------------------------------------------------------------------------------
@@ -372,7 +378,7 @@ class Compute:
         reports = []
         for one in served:
             target = self._target(engine, one, state, key)
-            if engine.lazy and engine.enabled:
+            if engine.kind is EngineKind.LLAMA and not target.serves:
                 await self._wake(target)
             reports.append(await self._client.test(target))
         return reports
@@ -389,8 +395,8 @@ class Compute:
         state = target.state
         if state.key_missing:
             return
-        if target.lazy and not Path(target.uds_path or "").exists():  # noqa: ASYNC240 - one stat
-            state.down = False  # asleep: its first request wakes it
+        if not target.serves:
+            state.down = False  # not running: its next request wakes it
             return
         was_down = state.down
         ok, reason = await self._client.probe(target)
@@ -408,8 +414,8 @@ class Compute:
         now = self._clock.now()
         found = []
         for engine in self._engines:
-            asleep = engine.lazy and not Path(self._address(engine).uds_path or "").exists()
-            found.append(status_of(engine, self._state(engine), asleep=asleep, now=now))
+            uds_path = self._address(engine).uds_path
+            found.append(status_of(engine, self._state(engine), runs=uds_path is None or exists(uds_path), now=now))
         return found
 
     def public_status(self) -> dict[str, Any]:

@@ -24,12 +24,12 @@ def is_due(state: EngineState, now: float) -> bool:
     return latest == 0.0 or now - latest >= PROBE_S
 
 
-def status_of(engine: Engine, state: EngineState, *, asleep: bool, now: datetime) -> EngineStatus:
-    """Everything that this process knows about an engine."""
+def status_of(engine: Engine, state: EngineState, *, runs: bool, now: datetime) -> EngineStatus:
+    """Everything that this process knows about an engine. `runs`: False for a local engine without its socket."""
     moment = time.monotonic()
     health = state.health() if engine.enabled else Health.DISABLED
-    if asleep and health in (Health.UP, Health.UNKNOWN):
-        health = Health.ASLEEP
+    if not runs and health in (Health.UP, Health.UNKNOWN):
+        health = Health.ASLEEP if engine.lazy else Health.DEGRADED
     return EngineStatus(
         id=engine.id,
         name=engine.name,

@@ -248,12 +248,17 @@ class Target:
         self.state = state
         self._wake = wake
 
+    @property
+    def serves(self) -> bool:
+        """Whether a local engine has its socket, which appears once the model is loaded; True for all others."""
+        return self.uds_path is None or os.path.exists(self.uds_path)
+
     async def acquire(self) -> None:
         """Take a slot of the engine; EngineBusy (429 with `retry_after_s`) when there is none to be had.
 
-        Every acquire needs exactly one `release`. A sleeping local engine is woken first.
+        Every acquire needs exactly one `release`. A local engine that does not run is woken first.
         """
-        if self._wake is not None and not os.path.exists(self.uds_path or ""):  # noqa: ASYNC240 - one stat
+        if self._wake is not None and not self.serves:
             await self._wake(self)
         await self.state.acquire()
 
