@@ -319,6 +319,22 @@ class TestCrash:
         with pytest.raises(PurchaseClosed):
             await city.order()
 
+    async def test_of_one_purchase_does_not_keep_the_others_waiting(self, city, monkeypatch):
+        bad, good = await city.order(ref="bad"), await city.order(ref="good")
+        post = city.ledger.post
+
+        async def picky(posting):
+            if posting.id == bad.posting_id:
+                raise ShanheError("odd", "this one never works")
+            return await post(posting)
+
+        monkeypatch.setattr(city.ledger, "post", picky)
+        await city.pay(bad)
+        await city.sandbox.pay(good.redirect_url.rsplit("/", 1)[-1])
+        await city.tick()
+        assert (await city.credits.get(city.org, good.id)).state is PurchaseState.POSTED
+        assert (await city.credits.get(city.org, bad.id)).state is PurchaseState.OPEN
+
 
 class TestReceipt:
     async def test_says_why_this_amount(self, city):

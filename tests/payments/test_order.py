@@ -150,6 +150,18 @@ class TestExpiry:
         assert order.state is State.EXPIRED
 
 
+class TestSweep:
+    async def test_lets_no_order_keep_the_others_waiting(self, counter):
+        odd, lost = await counter.ordered(7_000, "odd"), await counter.ordered(7_000, "lost")
+        await counter.db.execute("UPDATE payments.sandbox_payment SET amount_fen = 1 WHERE order_id = $1", odd.id)
+        for order in (odd, lost):
+            await counter.sandbox.pay(order.provider_ref)
+        counter.clock.advance(seconds=61)
+        assert await counter.payments.sweep() == 1
+        assert (await counter.payments.order(odd.id)).state is State.PENDING
+        assert (await counter.payments.order(lost.id)).state is State.PAID
+
+
 class TestOutstanding:
     async def test_offers_a_paid_order_until_it_is_acknowledged(self, counter):
         async def crash(order):

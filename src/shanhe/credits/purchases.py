@@ -21,7 +21,7 @@ from shanhe.credits.errors import (
 from shanhe.credits.model import Payer, PayerOf, Priced, Purchase, PurchaseState, Quote, Source, Wallet
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, Unavailable
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import Ledger
@@ -101,9 +101,10 @@ class Purchases:
         quote_id: UUID | None = None,
         method: str = "sandbox",
         actor: str,
-        return_path: str = "/topup",
+        return_path: str | None = None,
     ) -> Purchase:
-        """Order credits; `redirect_url` is where the payer pays. Idempotent by (organisation, client_ref).
+        """Order credits; `redirect_url` is where the payer pays, `return_path` (default: its own page) where they
+        come back to. Idempotent by (organisation, client_ref).
 
         Give `quote_id` to buy at that price or get QuoteChanged, or `value_fen` to buy at today's. The discount is
         decided and reserved under the beneficiary's lock; an order that is not paid gives it back.
@@ -180,7 +181,7 @@ class Purchases:
         return found
 
     async def place(
-        self, purchase: Purchase, *, return_path: str = "/topup", mandate_id: UUID | None = None
+        self, purchase: Purchase, *, return_path: str | None = None, mandate_id: UUID | None = None
     ) -> Purchase:
         """Create the purchase's payment order, or find the one it has. PurchaseClosed once it has run out."""
         if purchase.state is not PurchaseState.OPEN or purchase.order_id is None:
@@ -200,7 +201,7 @@ class Purchases:
                     provider=purchase.method,
                     amount_fen=purchase.priced.paid_fen,
                     subject="AI Credit 充值",
-                    return_path=return_path,
+                    return_path=return_path or f"/topup/{purchase.id}",
                     mandate_id=mandate_id,
                     id=purchase.order_id,
                 )
@@ -280,8 +281,8 @@ class Purchases:
                 try:
                     await self.settle(order)
                     settled += 1
-                except (Unavailable, UnknownPurchase) as error:
-                    log.warning("order is still not settled", order=str(order.id), error=str(error))
+                except ShanheError as error:  # one order's trouble does not keep the others waiting
+                    log.warning("order is still not settled", order=str(order.id), error=error.code)
             if len(orders) < BATCH_ROWS:
                 break
         return settled + await self._end_stale()

@@ -37,7 +37,7 @@ class PurchaseBody(Body):
     quote_id: UUID | None = None
     value_fen: Amount | None = None
     method: str = Field("sandbox", max_length=32)
-    return_path: str = Field("/topup", max_length=TEXT_LIMIT_CHARS)
+    return_path: str | None = Field(None, max_length=TEXT_LIMIT_CHARS)
 
 
 class TopUpBody(Body):

@@ -34,6 +34,7 @@ from shanhe.payments.model import (
 )
 
 NAME = "sandbox"
+MANDATE_RETURN_PATH = "/settings"
 LIMITS = AmountLimits(least_fen=1, most_fen=10_000_000_000)
 RETRY_WAITS_S = (2, 15, 30, 180, 600, 1_800, 3_600, 21_600)
 """Waits between attempts to deliver a notification; after the last one the order is found by query."""
@@ -138,11 +139,12 @@ class Sandbox:
     async def authorise(self, mandate: Mandate) -> Created:
         ref = await self._db.fetchval(
             """INSERT INTO payments.sandbox_mandate (ref, mandate_id, limit_fen, state, return_path)
-               VALUES ($1, $2, $3, 'pending', '/topup')
+               VALUES ($1, $2, $3, 'pending', $4)
                ON CONFLICT (mandate_id) DO UPDATE SET mandate_id = EXCLUDED.mandate_id RETURNING ref""",
             secrets.token_hex(16),
             mandate.id,
             mandate.limit_fen,
+            MANDATE_RETURN_PATH,
         )
         return Created(ref, f"/pay/sandbox/mandates/{ref}")
 

@@ -24,7 +24,6 @@ from shanhe.payments.errors import (
     NotificationReplayed,
     OrderConflict,
     OrderState,
-    ProviderUnavailable,
     UnknownPayment,
     UnknownProvider,
 )
@@ -321,13 +320,13 @@ class Payments:
             await store.touch(self._db, order.id, now)
             try:
                 moved += (await self._resolve(order)).state is not order.state
-            except ProviderUnavailable:
-                log.warning("provider did not answer", provider=order.provider, order=str(order.id))
+            except ShanheError as error:  # one order's trouble does not keep the others waiting
+                log.warning("order was not resolved", provider=order.provider, order=str(order.id), error=error.code)
         for refund in await store.open_refunds(self._db, limit=BATCH_ROWS):
             try:
                 await self._send_refund(await self.order(refund.order_id), refund)
-            except ProviderUnavailable:
-                log.warning("provider did not take a refund", refund=str(refund.id))
+            except ShanheError as error:
+                log.warning("provider did not take a refund", refund=str(refund.id), error=error.code)
         return moved
 
     async def _resolve(self, order: Order) -> Order:
