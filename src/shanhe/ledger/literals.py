@@ -6,7 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
+from typing import Final
 from uuid import UUID
+
+QUOTED_MAX: Final = 4096
+"""Kinds, actors and days repeat in every row of a batch."""
 
 
 def uuids(values: Iterable[UUID | None]) -> str:
@@ -26,6 +31,7 @@ def texts(values: Iterable[str | None]) -> str:
     return "{" + ",".join([_quoted(value) if value is not None else "NULL" for value in values]) + "}"
 
 
+@lru_cache(maxsize=QUOTED_MAX)
 def _quoted(value: str) -> str:
     if value.isalnum() and value.isascii() and value.lower() != "null":
         return value

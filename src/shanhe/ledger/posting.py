@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -111,14 +112,13 @@ class Poster:
     """Group commit of postings."""
 
     def __init__(
-        self, line: Line, clock: Clock, worker: str, terms: LotTerms, accounts: Mapping[UUID, Account]
+        self, lines: Sequence[Line], clock: Clock, worker: str, terms: LotTerms, accounts: Mapping[UUID, Account]
     ) -> None:
-        self._line = line
         self._clock = clock
         self._worker = worker
         self._order = [provenance.value for provenance in terms.burn_order]
         self._accounts = accounts
-        self.queue: GroupCommit[PostRow] = GroupCommit(self._flush)
+        self.queue: GroupCommit[PostRow] = GroupCommit(*(partial(self._flush, line) for line in lines))
 
     async def post(self, posting: Posting) -> PostingResult:
         """Durable on return; every account must be known already."""
@@ -134,16 +134,16 @@ class Poster:
                 await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the last wait is None")
 
-    async def _flush(self, rows: list[PostRow], *, retry: bool = False) -> None:
+    async def _flush(self, line: Line, rows: list[PostRow], *, retry: bool = False) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
             if retry and len({row.posting.id for row in rows}) < len(rows):
                 first = {row.posting.id: row for row in reversed(rows)}
                 again = [row for row in rows if first[row.posting.id] is not row]
-                await self._flush(list(first.values()), retry=True)
+                await self._flush(line, list(first.values()), retry=True)
                 rows = again
                 continue
             try:
-                (answer,) = await self._line.fetch(POST, *self._arguments(rows, retry))
+                (answer,) = await line.fetch(POST, *self._arguments(rows, retry))
             except ConnectionLost:
                 retry = True
                 await asyncio.sleep(RETRY_WAIT_S)
@@ -156,7 +156,7 @@ class Poster:
                     _fail(rows[0], error, self._accounts)
                     return
                 middle = len(rows) // 2
-                await self._flush(rows[:middle], retry=True)
+                await self._flush(line, rows[:middle], retry=True)
                 rows = rows[middle:]
                 continue
             for row, verdict in zip(rows, answer[0], strict=True):

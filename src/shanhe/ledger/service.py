@@ -89,8 +89,8 @@ class Ledger:
         self._accounts: dict[UUID, Account] = {}
         self._by_name: dict[tuple[UUID, Asset, str, str], Account] = {}
         # Settlement has a connection of its own; postings, holds and leases do not wait behind each other either.
-        self._lines = [Line(db.dsn) for _ in range(5)]
-        settle, post, hold, lease, count = self._lines
+        self._lines = [Line(db.dsn) for _ in range(6)]
+        settle, hold, lease, count, *post = self._lines
         self._counters = CounterBook(count, clock, max(1, workers))
         self._settler = Settler(settle, clock, worker, self._terms, self._accounts, self._counters)
         self._settling: GroupCommit[Row] = GroupCommit(self._settler.flush)
