@@ -93,9 +93,11 @@ class Gateway:
         """See `Receipts.one`."""
         return await self._receipts.one(receipt_id, org_id)
 
-    async def recent(self, org_id: UUID, limit: int = 20, cursor: str | None = None) -> CallPage:
+    async def recent(
+        self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None
+    ) -> CallPage:
         """See `Receipts.recent`."""
-        return await self._receipts.recent(org_id, limit, cursor)
+        return await self._receipts.recent(org_id, limit, cursor, key_id)
 
     async def usage(
         self,

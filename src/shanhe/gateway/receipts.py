@@ -63,6 +63,7 @@ class ReceiptSummary(msgspec.Struct, frozen=True):
     id: UUID
     at: datetime
     model: str
+    key_id: UUID
     key_name: str
     status: str
     tokens: int
@@ -100,13 +101,16 @@ class Receipts:
             raise self._missing(receipt_id)
         return self._receipt(posting, seen)
 
-    async def recent(self, org_id: UUID, limit: int = 20, cursor: str | None = None) -> CallPage:
-        """The newest calls of an organisation; `cursor` of a page continues after it."""
+    async def recent(
+        self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None
+    ) -> CallPage:
+        """The newest calls of an organisation, or of one of its keys; `cursor` of a page continues after it."""
         wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
         page = await self._ledger.postings(
             account=wallet.id, kind=CALL_KIND, cursor=cursor, limit=min(limit, RECENT_MAX)
         )
-        return CallPage(tuple(summary(posting) for posting in page.items if posting.evidence is not None), page.next)
+        found = (summary(posting) for posting in page.items if posting.evidence is not None)
+        return CallPage(tuple(one for one in found if key_id in (None, one.key_id)), page.next)
 
     def _missing(self, receipt_id: UUID) -> NotFound:
         if receipt_id in self._in_flight:
@@ -172,6 +176,7 @@ def summary(posting: PostingView) -> ReceiptSummary:
         posting.id,
         posting.at.astimezone(CITY_TZ),
         seen.model,
+        seen.key_id,
         seen.key_name,
         seen.status,
         seen.buckets.total,

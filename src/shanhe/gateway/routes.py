@@ -38,6 +38,8 @@ class Reader(Protocol):
     @property
     def org_id(self) -> UUID | None: ...
     @property
+    def key_id(self) -> UUID | None: ...
+    @property
     def permissions(self) -> frozenset[str]: ...
 
 
@@ -59,8 +61,8 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
     async def calls(
         asking: Asking, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
     ) -> Response:
-        """The newest calls of your organisation."""
-        return as_json(await gateway.recent(own(asking), limit, cursor))
+        """The newest calls of your organisation; a plain key sees its own."""
+        return as_json(await gateway.recent(own(asking), limit, cursor, key_of(asking, None)))
 
     @routes.get("/usage")
     async def usage(
@@ -77,7 +79,7 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
         end = last or clock.today()
         begin = first or end - timedelta(days=29)
         rows = await gateway.usage(
-            whose(asking, org), *span(begin, end), group=grouping(group), key_id=key, model=model
+            whose(asking, org), *span(begin, end), group=grouping(group), key_id=key_of(asking, key), model=model
         )
         if format == "csv":
             name = f"usage-{begin}-{end}.csv"
@@ -93,6 +95,11 @@ def own(asking: Reader) -> UUID:
     if asking.org_id is None:
         raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
     return asking.org_id
+
+
+def key_of(asking: Reader, key: UUID | None) -> UUID | None:
+    """A key without the permission `usage` sees its own calls only, whatever it asks for."""
+    return key if asking.key_id is None or "usage" in asking.permissions else asking.key_id
 
 
 def whose(asking: Reader, org: UUID | None) -> UUID | None:
