@@ -35,11 +35,8 @@ class Bare(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in ("pre", "code", "script"):
             self._code += 1
-        self.found += [
-            value
-            for name, value in attrs
-            if name in SHOWN_ATTRIBUTES and value not in EXAMPLES and WORDS.search(value or "") and value
-        ]
+        readable = [value or "" for name, value in attrs if name in SHOWN_ATTRIBUTES]
+        self.found += [value for value in readable if value not in EXAMPLES and WORDS.search(value)]
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("pre", "code", "script"):

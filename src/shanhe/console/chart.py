@@ -75,7 +75,8 @@ def tick_label(micro: int) -> str:
 def columns(days: Sequence[DaySpend], *, width: int, height: int, every: int) -> Columns:
     """Spend by day as columns; `every` n-th day gets a label, the last one always."""
     top, bottom, right = 10, 24, 4
-    ceiling = nice_ceiling(max((day.micro for day in days), default=0))
+    # Without any spending the axis shows one credit, not one millionth.
+    ceiling = nice_ceiling(max((day.micro for day in days), default=0) or MICRO)
     marks = [ceiling * step // TICKS for step in range(TICKS + 1)]
     texts = [tick_label(mark) for mark in marks]
     left = 10 + 7 * max(len(text) for text in texts)
