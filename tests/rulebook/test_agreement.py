@@ -163,7 +163,48 @@ class TestRandomFormulas:
         assert recompute(decision.trace) == decision.outputs
 
 
+AWKWARD = [
+    "a / 3 + b / 7",
+    "a / 3 - r / 7 + k",
+    "min(a / 3, b / 7)",
+    "max(a / (c + 1), b / (c + 2))",
+    "a / (c + 1) - b / (a + 1)",
+    "a / (0 - c - 1)",
+    "(a / 3) / (r + 1)",
+    "1 if a / 3 < b / 7 else 0",
+    "1 if a / (c + 1) >= b / (a + 1) else 0",
+    "a / 3 if f else b / 7",
+    "a / (c + 1) if f else b / 7",
+    "round(a / 3) * k + floor(0 - b / 7) + truncate(0 - b / 7)",
+    "(a / 3 if b > 100 else 0 - b / (c + 1)) * r",
+    "ratio(a, c, 7) + share(b, c, a)",
+    "band(a, tiers) / 3 + band_whole(b, tiers) + grade[e] / 7",
+    "sum(xs) / 3 + item(split(b, xs), 2) + cohort_rank(a, xs)",
+]
+
+
+class TestAwkwardFormulas:
+    @pytest.mark.parametrize("expression", AWKWARD)
+    @pytest.mark.parametrize("rounding", ["half_even", "half_up", "floor", "ceiling", "truncate"])
+    def test_agree(self, expression: str, rounding: str) -> None:
+        rule = made(**random_rule(expression, rounding))
+        rulebook = Rulebook({rule.id: rule})
+
+        @settings(relaxed, max_examples=15)
+        @given(st.lists(facts_of(rule), min_size=1, max_size=8))
+        def check(rows: list[dict[str, Any]]) -> None:
+            assert_agree(rulebook, rule, rows)
+
+        check()
+
+
 class TestOverflow:
+    def test_only_rows_outside_the_safe_box_take_the_slow_way(self) -> None:
+        box = RULES.vector("P6", ON)._safe_box()
+        assert box is not None
+        assert box[1].fits
+        assert box[0]["model_cost_micro"][1] >= 2**24
+
     def test_columns_that_would_wrap_are_exact(self) -> None:
         kernel = RULES.vector("P6", ON)
         assert not kernel.proved

@@ -21,7 +21,8 @@ def value(source: str) -> object:
     return Evaluation({}).value(Builder({}, FUNCTIONS).build(source))
 
 
-TOKENS = ["(", ")", "[", "]", ",", "min", "band", "1", "0.5", "-", "*", "/", "if", "else", "not", "and", "'a'", "in", "==", "<", "date", "__", ".", "x"]
+TOKENS = ["(", ")", "[", "]", ",", "min", "band", "1", "0.5", "-", "*", "/", "if", "else", "not", "and"]
+TOKENS += ["'a'", "in", "==", "<", "date", "__", ".", "x"]
 
 
 class TestGate:

@@ -57,6 +57,12 @@ class TestTrace:
         assert nearest["text"]["en"].startswith("12 more days")
         assert nearest["text"]["zh"].startswith("再过 12 天")
 
+    def test_says_how_much_more_benefit_would_use_up_the_cap(self) -> None:
+        nearest = trace("P1", {"category": "nomad", "value_fen": 1_000_000, "benefit_used_fen": 99_000_000})["nearest"]
+        change = next(entry for entry in nearest if entry["fact"] == "benefit_used_fen")
+        assert change["to"] == 99_700_001
+        assert change["outputs"]["benefit_fen"] == 299_999
+
     def test_says_which_other_category_would_differ(self) -> None:
         others = trace("P1", STRADDLE)["alternatives"]
         assert [(other["fact"], other["to"]) for other in others] == [("category", "none")]

@@ -33,18 +33,20 @@ class TestResolution:
         row("2026-06-01", "2026-05-01", 2000),
         row("2026-06-01", "2026-07-15", 1500),  # corrected afterwards, backdated
         row("2027-01-01", "2026-08-01", 3000),
+        row("2026-06-01", "2026-09-01", 1600),  # corrected again; it does not outlive the later start
     )
 
     @pytest.mark.parametrize(
         ("on", "known", "value"),
         [
             ("2026-05-31", None, 1000),
-            ("2026-06-01", None, 1500),
+            ("2026-06-01", None, 1600),
             ("2026-06-01", "2026-07-14", 2000),
             ("2026-06-01", "2026-07-15", 1500),
             ("2026-06-01", "2026-04-30", 1000),
             ("2027-06-01", "2026-07-31", 1500),
             ("2027-06-01", "2026-08-01", 3000),
+            ("2027-06-01", None, 3000),
         ],
     )
     def test_takes_the_latest_start_then_the_latest_announcement(self, on: str, known: str | None, value: int) -> None:
