@@ -40,6 +40,8 @@ WATCH_S = 0.25
 READY_LIMIT_S = 60.0
 READY_POLL_S = 0.1
 PROBE_LIMIT_S = 5.0
+ENGINE_LIMIT_S = 15.0
+OK = 200
 CONNECTIONS_SPARE = 40
 CONNECTIONS_PER_PROCESS = 24
 PRIVATE_FOLDERS = ("run", "models", "logs")
@@ -105,10 +107,10 @@ class Supervisor:
                 stack.push_async_callback(child.stop)
                 await child.start()
             demo = await self._prepare(settings, stack) if self._role is Role.ALL else None
-            if listener is not None:
-                await self._until_ready(settings)
             if self._starting is not None:
                 await self._starting
+            if listener is not None:
+                await self._until_ready(settings)
             self._report.ready(settings, demo)
             await asyncio.Event().wait()
 
@@ -224,7 +226,7 @@ class Supervisor:
     async def _until_ready(self, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + READY_LIMIT_S
-        while not await _healthy(settings):
+        while await _ask(settings, "/healthz") != OK:
             if loop.time() > deadline:
                 raise Unavailable(
                     "not_ready",
@@ -234,21 +236,28 @@ class Supervisor:
                     hint_zh="请查看上面的日志；`shanhe doctor` 可检查本机环境。",
                 )
             await asyncio.sleep(READY_POLL_S)
+        # An engine that does not come is no reason to wait for ever: the banner follows, /readyz says what is missing.
+        deadline = loop.time() + (ENGINE_LIMIT_S if self._starting is not None else 0)
+        while loop.time() < deadline:
+            if await _ask(settings, "/readyz") == OK:
+                return
+            await asyncio.sleep(READY_POLL_S)
 
 
-async def _healthy(settings: Settings) -> bool:
-    """One request to /healthz over a plain socket: an HTTP library would cost the start half a second."""
+async def _ask(settings: Settings, path: str) -> int:
+    """The status of one request over a plain socket (an HTTP library would cost the start half a second); 0 = none."""
     host = "127.0.0.1" if settings.host == "0.0.0.0" else "::1" if settings.host == "::" else settings.host
     try:
         async with asyncio.timeout(PROBE_LIMIT_S):
             reader, writer = await asyncio.open_connection(host, settings.port)
             try:
-                writer.write(b"GET /healthz HTTP/1.1\r\nhost: city\r\nconnection: close\r\n\r\n")
-                return (await reader.readline()).startswith(b"HTTP/1.1 200")
+                writer.write(f"GET {path} HTTP/1.1\r\nhost: city\r\nconnection: close\r\n\r\n".encode())
+                words = (await reader.readline()).split()
+                return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
+        return 0
 
 
 async def migrate_city(settings: Settings) -> Sequence[Migration]:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from shanhe import __version__
 from shanhe.compute import routes as compute_routes
+from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.gateway import routes as gateway_routes
@@ -34,15 +35,15 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 class Dispatcher:
     """Sends each request to the application it belongs to."""
 
-    def __init__(self, gateway: Asgi, pages: Asgi) -> None:
+    def __init__(self, gateway: Asgi, site: Asgi) -> None:
         self._gateway = gateway
-        self._pages = pages
+        self._site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(GATEWAY_PREFIX):
             await self._gateway(scope, receive, send)
         else:
-            await self._pages(scope, receive, send)
+            await self._site(scope, receive, send)
 
 
 def create_app(services: Services) -> Asgi:
@@ -91,9 +92,15 @@ async def readiness(services: Services) -> dict[str, str]:
         database = "up"
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         database = "down"
-    models = services.compute.models() if services.settings.with_model else []
-    engine = "off" if not services.settings.with_model else "up" if models else "down"
-    return {"database": database, "engine": engine}
+    return {"database": database, "engine": _engine(services)}
+
+
+def _engine(services: Services) -> str:
+    """`off` in a city without local models, else whether any engine can answer now."""
+    if not services.settings.with_model:
+        return "off"
+    healths = {status.health for status in services.compute.statuses()}
+    return "up" if healths & {Health.UP, Health.DEGRADED} else "down"
 
 
 def _routes(app: FastAPI, services: Services) -> None:
