@@ -69,7 +69,7 @@ class Dispatcher:
     def __init__(self, compute: Compute, pool: Pool) -> None:
         self.compute = compute
         self._pool = pool
-        self._heads: dict[tuple[UUID, str], tuple[Target, Endpoint, bytes]] = {}
+        self._heads: dict[tuple[UUID, str, str], tuple[Target, Endpoint, bytes]] = {}
 
     def attempts(self, call: Call) -> Attempts:
         return Attempts(self, call)
@@ -100,7 +100,8 @@ class Dispatcher:
             return None
 
     def _head(self, target: Target, path: str) -> tuple[Endpoint, bytes]:
-        cached = self._heads.get((target.engine_id, path))
+        key = (target.engine_id, target.model, path)
+        cached = self._heads.get(key)
         if cached is not None and cached[0] is target:
             return cached[1], cached[2]
         lines = [
@@ -113,7 +114,7 @@ class Dispatcher:
             lines.append(b"authorization: " + target.auth_header)
         lines.append(b"content-length: ")
         entry = (target, endpoint_of(target), b"\r\n".join(lines))
-        self._heads[(target.engine_id, path)] = entry
+        self._heads[key] = entry
         return entry[1], entry[2]
 
 

@@ -75,7 +75,7 @@ class TermsBook:
         self._ledger = ledger
         self._rulebook = rulebook
         self._today = Today(clock)
-        self._known: dict[UUID, tuple[Target, date, Terms]] = {}
+        self._known: dict[tuple[UUID, str], tuple[Target, date, Terms]] = {}
         self.platform: UUID
 
     async def start(self) -> None:
@@ -84,7 +84,7 @@ class TermsBook:
 
     def of(self, target: Target) -> Terms | None:
         """Remembered terms; None when they have to be loaded."""
-        known = self._known.get(target.engine_id)
+        known = self._known.get((target.engine_id, target.model))
         if known is None or known[0] is not target or known[1] != self._today():
             return None
         return known[2]
@@ -105,5 +105,5 @@ class TermsBook:
             at_cost = Prices(cost.input, cost.cached_input, cost.output, cost.reasoning, cost.tool, "cost")
             parties.append(Party("upstream_cost", account.id, cost=at_cost))
         terms = Terms(tuple(parties), rules)
-        self._known[target.engine_id] = (target, today, terms)
+        self._known[target.engine_id, target.model] = (target, today, terms)
         return terms
