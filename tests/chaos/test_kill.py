@@ -10,6 +10,8 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -17,7 +19,11 @@ import pytest
 from shanhe.bench.processes import descendants
 from stage.fixtures import Stage, Tenant, chat, open_stage
 
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
 CALLERS = 12
+SWEEP_GRACE_S = 30
 QUIET_S = 0.5
 RECOVERY_S = 60.0
 CALL_TIMEOUT_S = 30.0
@@ -111,8 +117,29 @@ def assert_nothing_lost(stage: Stage, tenant: Tenant, load: Load) -> None:
         for receipt_id in load.finished:
             answer = client.get(f"/api/receipts/{receipt_id}")
             assert answer.status_code == 200, (receipt_id, answer.text)
+    calls, overdue = stage.run(lambda services: looked_up(services, tenant))
+    assert len(load.finished) <= calls <= load.started, "a call was lost or charged twice"
+    assert overdue == []
     report = stage.verify()
     assert report["clean"] is True, json.dumps(report, ensure_ascii=False)
+
+
+async def looked_up(services: Services, tenant: Tenant) -> tuple[int, list[str]]:
+    """(calls charged to the tenant, holds and leases that outlived their expiry by more than a sweep)."""
+    wallet = await services.credits.wallet(tenant.org_id)
+    calls = await services.db.fetchval(
+        "SELECT count(DISTINCT t.posting) FROM ledger.transfer t JOIN ledger.posting p ON p.id = t.posting"
+        " JOIN ledger.account a ON a.id = t.debit WHERE a.owner = $1 AND p.kind = 'call'",
+        tenant.org_id,
+    )
+    since = services.clock.now() - timedelta(seconds=SWEEP_GRACE_S)
+    rows = await services.db.fetch(
+        "SELECT 'hold ' || id AS name FROM ledger.hold WHERE state = 'open' AND expires_at < $1"
+        " UNION ALL SELECT 'lease ' || epoch FROM ledger.lease WHERE expires_at < $1",
+        since,
+    )
+    assert 0 <= wallet.held_micro <= wallet.balance_micro
+    return int(calls), [str(row["name"]) for row in rows]
 
 
 @pytest.fixture
