@@ -30,6 +30,8 @@ SETTLE: Final = call(
 )
 CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
 BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
+NO_HOLDS: Final = ("{}",) * 4
+NO_INCOME: Final = ("{}",) * 8
 INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
 
 
@@ -204,7 +206,6 @@ class Batch:
         balances, helds, unheld, burned = self.balances, self.helds, self.unheld, self.burned
         stripes = sorted(self.stripes)
         touched = sorted(burned.keys() | unheld.keys())
-        income = list(self.income.values())
         return (
             self._now, self._day, self._worker,
             uuids(self.ids), texts(self.kinds), texts(self.actors), self.evidence, integers(self.ends),
@@ -218,8 +219,23 @@ class Batch:
             integers(self.leased.values()),
             uuids(touched), integers([burned.get(lot, 0) for lot in touched]),
             integers([unheld.get(lot, 0) for lot in touched]),
-            uuids([h[0] for h in self.holds]), texts([h[1] for h in self.holds]),
-            integers([h[2] for h in self.holds]), uuids([h[3] for h in self.holds]),
+            *self._hold_columns(), *self._income_columns(),
+        )  # fmt: skip
+
+    def _hold_columns(self) -> tuple[str, ...]:
+        holds = self.holds
+        if not holds:
+            return NO_HOLDS
+        return (
+            uuids([h[0] for h in holds]), texts([h[1] for h in holds]), integers([h[2] for h in holds]),
+            uuids([h[3] for h in holds]),
+        )  # fmt: skip
+
+    def _income_columns(self) -> tuple[str, ...]:
+        if not self.income:
+            return NO_INCOME
+        income = list(self.income.values())
+        return (
             uuids([m.id for m in income]), uuids([m.account for m in income]),
             texts([m.provenance.value for m in income]), uuids([m.parent for m in income]),
             integers([m.amount for m in income]), instants([m.spendable_at for m in income]),
