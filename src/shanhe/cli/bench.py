@@ -35,9 +35,9 @@ def gateway_bench(context: typer.Context) -> None:
 @app.command("ledger")
 def ledger_bench(as_json: Json = False) -> None:
     """Group commit against pgbench's TPC-B on the same server in the same run."""
-    from shanhe.ledger import bench
+    from shanhe.ledger.bench import main as measure
 
-    show(as_json, bench.main())
+    show(as_json, measure())
 
 
 @app.command("rulebook")
