@@ -165,6 +165,9 @@ class TestAdmission:
         clock.advance(seconds=31)
         assert (await books.ledger.sweep()).leases == 1
         assert (await books.ledger.balance(payer.id)).leased == 0
+        # someone else's hold: without the fence the late capture would take from what this one set aside
+        expires_at = clock.now() + timedelta(days=1)
+        await books.ledger.hold(payer.id, 5000, hold_id=new_id(), purpose="escrow", expires_at=expires_at)
         await crashed.account(books.revenue.id)
         with pytest.raises(LeaseReclaimed):
             await crashed.settle(late, books.charge(1000))
