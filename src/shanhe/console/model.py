@@ -8,6 +8,34 @@ from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from shanhe.console.model_city import (
+    AccountRow as AccountRow,
+)
+from shanhe.console.model_city import (
+    AuditRow as AuditRow,
+)
+from shanhe.console.model_city import (
+    EngineRow as EngineRow,
+)
+from shanhe.console.model_city import (
+    EngineTest as EngineTest,
+)
+from shanhe.console.model_city import (
+    OrgRow as OrgRow,
+)
+from shanhe.console.model_city import (
+    PostingRow as PostingRow,
+)
+from shanhe.console.model_city import (
+    StatusView as StatusView,
+)
+from shanhe.console.model_city import (
+    TrialLine as TrialLine,
+)
+from shanhe.console.model_city import (
+    VerifyView as VerifyView,
+)
+
 BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
 Bilingual = tuple[str, str]
 """A text that comes from data, Chinese first."""
@@ -418,86 +446,6 @@ class DecisionView:
 
 
 @dataclass(frozen=True)
-class OrgRow:
-    id: UUID
-    name: str
-    kind: str
-    state: str
-    balance_micro: int
-    keys: int
-    created_at: datetime | None
-    by_provenance: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class EngineRow:
-    id: UUID
-    name: str
-    kind: str
-    url: str
-    key_env: str
-    models: tuple[tuple[str, str], ...]
-    enabled: bool
-    health: str
-    circuit: str
-    in_flight: int
-    waiting: int
-    slots: int
-    error_rate_bps: int
-    ttft_ms: float | None
-    requests: int
-    last_error: str
-    checked_at: datetime | None
-    local: bool
-
-
-@dataclass(frozen=True)
-class EngineTest:
-    engine: str
-    model: str
-    ok: bool
-    latency_ms: float
-    answer: str
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class AccountRow:
-    id: UUID
-    owner: str
-    asset: str
-    kind: str
-    name: str
-    balance: int
-    held: int
-    floor: int | None
-    lots: bool
-
-
-@dataclass(frozen=True)
-class TrialLine:
-    asset: str
-    kind: str
-    accounts: int
-    debits: int
-    credits: int
-    balance: int
-
-
-@dataclass(frozen=True)
-class PostingRow:
-    id: UUID
-    at: datetime
-    kind: str
-    actor: str
-    memo: str
-    amount: int
-    asset: str
-    older: str = ""
-    """Where the page after this row's page begins; empty on the last."""
-
-
-@dataclass(frozen=True)
 class PostingPage:
     id: UUID
     at: datetime
@@ -509,39 +457,3 @@ class PostingPage:
     transfers: Sequence[TransferLine]
     lots: Sequence[tuple[UUID, int]]
     evidence: str
-
-
-@dataclass(frozen=True)
-class VerifyView:
-    """`state`: never, running, clean or broken."""
-
-    state: str
-    done: int = 0
-    total: int = 0
-    step: str = ""
-    accounts: int = 0
-    transfers: int = 0
-    lots: int = 0
-    took_ms: int = 0
-    at: datetime | None = None
-    findings: Sequence[tuple[str, str, int, int]] = ()
-
-
-@dataclass(frozen=True)
-class AuditRow:
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    detail: str
-    id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class StatusView:
-    """The public state of the city; `state`: up, degraded or down."""
-
-    state: str
-    at: datetime
-    parts: Sequence[tuple[str, str]]
-    models: Sequence[tuple[str, str]]
