@@ -135,7 +135,11 @@ class Supervisor:
         from shanhe.compute.api import LlamaSupervisor
 
         engines = LlamaSupervisor(
-            settings.data, threads=settings.model_threads, sources=settings.sources, progress=self._downloaded
+            settings.data,
+            threads=settings.model_threads,
+            sources=settings.sources,
+            progress=self._downloaded,
+            environment=settings.child_environment(),
         )
         stack.push_async_callback(engines.stop)
         watching = await Database.open(settings.database_url, size=1)

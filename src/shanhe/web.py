@@ -17,8 +17,9 @@ from shanhe.console import routes as console_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.gateway import routes as gateway_routes
 from shanhe.identity import routes as identity_routes
-from shanhe.identity.api import actor
+from shanhe.identity.api import actor, require
 from shanhe.kernel import http
+from shanhe.ledger import routes as ledger_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.rulebook import routes as rulebook_routes
 
@@ -107,6 +108,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     """Every module's routes; guards find who acts through `app.state.identity`."""
     app.state.identity = services.identity
     app.include_router(identity_routes.router(services.identity))
+    app.include_router(ledger_routes.router(services.ledger, require))
     app.include_router(rulebook_routes.router(services.rulebook, services.clock))
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))
