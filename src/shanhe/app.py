@@ -29,7 +29,7 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger, LotTerms, Provenance
 from shanhe.payments.api import Payments, Sandbox
 from shanhe.payments.api import tick as payments_tick
-from shanhe.rulebook.api import Rulebook, load_amended, load_amended
+from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
 
 Role = Literal["gateway", "jobs", "cli"]
