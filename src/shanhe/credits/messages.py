@@ -20,9 +20,9 @@ def topped_up(purchase: Purchase) -> Notice:
     auto_zh, auto_en = ("自动充值", "Automatic top-up") if purchase.source is Source.AUTO else ("充值", "Top-up")
     return Notice(
         "top_up",
-        Text(f"{auto_zh}到账 {quantity} AI Credit", f"{auto_en}: {quantity} credits arrived"),
+        Text(f"{auto_zh}到账 {quantity} 积分", f"{auto_en}: {quantity} credits arrived"),
         Text(
-            f"实付 {paid} 元，到账 {quantity} AI Credit，其中补贴 {subsidy}。",
+            f"实付 {paid} 元，到账 {quantity} 积分，其中补贴 {subsidy}。",
             f"You paid CNY {paid} and received {quantity} credits, {subsidy} of them subsidy.",
         ),
         org_id=purchase.org_id,
@@ -42,7 +42,7 @@ def spend_reached(alert: Alert, spent_micro: int, window_start: date) -> Notice:
             f"Spending {window_en} reached {alert.percent}% of “{alert.name}”",
         ),
         Text(
-            f"{window_zh}已消费 {spent} AI Credit，提醒额度为 {amount} 的 {alert.percent}%。可调整密钥预算或充值。",
+            f"{window_zh}已消费 {spent} 积分，提醒额度为 {amount} 的 {alert.percent}%。可调整密钥预算或充值。",
             f"{spent} credits were spent {window_en}; the alert is set at {alert.percent}% of {amount}."
             " Adjust key budgets or top up.",
         ),
@@ -112,7 +112,7 @@ def price_changed(change: PriceChange, affected: Affected, dedupe: str) -> Notic
         "price_change",
         Text(f"{change.model} 自 {day} 起调整价格", f"Prices of {change.model} change on {day}"),
         Text(
-            f"每百万 token 的 AI Credit：{'；'.join(lines_zh)}。涉及密钥：{shown}。{reason_zh}",
+            f"每百万词元的积分价：{'；'.join(lines_zh)}。涉及密钥：{shown}。{reason_zh}",
             f"Credits per million tokens: {'; '.join(lines_en)}. Keys concerned: {shown}.{reason_en}",
         ),
         org_id=affected.org_id,

@@ -200,7 +200,7 @@ class Purchases:
                     purpose=PURPOSE,
                     provider=purchase.method,
                     amount_fen=purchase.priced.paid_fen,
-                    subject="AI Credit 充值",
+                    subject="积分充值",
                     return_path=return_path or f"/topup/{purchase.id}",
                     mandate_id=mandate_id,
                     id=purchase.order_id,

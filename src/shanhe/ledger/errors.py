@@ -21,7 +21,7 @@ class InsufficientCredit(ShanheError):
         credit = asset is Asset.CREDIT
         available = format_credits(available_micro) if credit else str(available_micro)
         needed = format_credits(needed_micro) if credit else str(needed_micro)
-        unit_zh, unit = ("AI 积分", "AI Credits") if credit else (asset.value, asset.value)
+        unit_zh, unit = ("积分", "AI Credits") if credit else (asset.value, asset.value)
         super().__init__(
             "insufficient_credit",
             f"The balance does not cover this: {needed} {unit} needed, {available} available.",
