@@ -67,11 +67,19 @@ class View:
             size=size,
             pick=pick,
             word=self._word,
+            account=self._account,
         )
 
     def asset(self, path: str) -> str:
         """The address of a static file, with a mark of its content so that it may be cached for good."""
         return f"/static/{path}?v={self._marks[path]}"
+
+    @pass_context
+    def _account(self, context: Context, label: str) -> str:
+        """An account's label, `owner · kind · name`, with its kind in the reader's language."""
+        owner, dot, rest = label.partition(" · ")
+        kind, second, name = rest.partition(" · ")
+        return owner + dot + (self._word(context, kind, "account_kind") if kind else "") + second + name
 
     @pass_context
     def _word(self, context: Context, name: object, family: str) -> str:
