@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 
 from shanhe.credits.api import Affected, Credits, Payer, Purchase, tick
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 from shanhe.payments.api import Faults, Payments, Sandbox
 from shanhe.rulebook.api import Rulebook
 
