@@ -104,7 +104,7 @@ class PostgresServer:
     def clone(self) -> str:
         """A new database from the template; returns its name."""
         name = f"t{uuid.uuid4().hex[:16]}"
-        self.admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        self.admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         return name
 
     def drop(self, name: str) -> None:

@@ -56,7 +56,7 @@ def _enough_files() -> None:
 
 
 class TestExactness:
-    @pytest.mark.parametrize("workers", [2, 1])
+    @pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.prove)])
     def test_fifty_of_a_thousand_are_answered(self, workers: int) -> None:
         with open_stage(workers=workers) as stage:
             price = price_micro(stage)
