@@ -47,6 +47,7 @@ from shanhe.ledger.model import (
     TrialRow,
     VerifyReport,
 )
+from shanhe.ledger.opening import read_opening
 from shanhe.ledger.reservation import Reservation
 from shanhe.ledger.service import Ledger
 from shanhe.ledger.splits import split_exact, split_scaled
@@ -97,6 +98,7 @@ __all__ = [
     "UnknownHold",
     "UnknownPosting",
     "VerifyReport",
+    "read_opening",
     "split_exact",
     "split_scaled",
 ]

@@ -1,4 +1,7 @@
-"""The ledger over HTTP, for operators: accounts, postings, trial balance, verify, statements (JSON and CSV)."""
+"""The ledger over HTTP, for operators: accounts, postings, trial balance, verify, periods, statements (JSON and CSV).
+
+Auditors read; only who may also change accounts may reverse, close a period or take over opening balances.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
-from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine
+from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, read_opening
 
 PERMISSION: Final = "ledger"
+CHANGE_PERMISSION: Final = "accounts"
 PAGE_MAX: Final = 500
 STATEMENT_DAYS_MAX: Final = 3660
 CSV_HEAD: Final = ("time", "posting", "transfer", "kind", "memo", "counterpart", "amount", "balance")
@@ -26,8 +30,8 @@ FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -47,10 +51,11 @@ def view_of(posting: PostingView) -> dict[str, Any]:
 
 def router(ledger: Ledger, require: Callable[[str], Any]) -> APIRouter:
     """Routes under `/api/ledger`; `require(permission)` is a FastAPI dependency that yields the actor."""
-    operator = require(PERMISSION)
-    routes = APIRouter(prefix="/api/ledger", tags=["ledger"], dependencies=[Depends(operator)])
+    routes = APIRouter(prefix="/api/ledger", tags=["ledger"], dependencies=[Depends(require(PERMISSION))])
+    changer = require(CHANGE_PERMISSION)
     _accounts(routes, ledger)
-    _postings(routes, ledger, operator)
+    _postings(routes, ledger, changer)
+    _periods(routes, ledger, changer)
     _statements(routes, ledger)
     return routes
 
@@ -85,7 +90,7 @@ def _accounts(routes: APIRouter, ledger: Ledger) -> None:
         return _json({"clean": report.clean, **msgspec.structs.asdict(report)})
 
 
-def _postings(routes: APIRouter, ledger: Ledger, operator: Any) -> None:
+def _postings(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
     @routes.get("/postings")
     async def postings(
         account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
@@ -107,12 +112,38 @@ def _postings(routes: APIRouter, ledger: Ledger, operator: Any) -> None:
         return _json(view_of(await ledger.posting(posting_id)))
 
     @routes.post("/postings/{posting_id}/reverse")
-    async def reverse(posting_id: UUID, body: dict[str, str], actor: Any = Depends(operator)) -> Response:
+    async def reverse(posting_id: UUID, body: dict[str, str], actor: Any = Depends(changer)) -> Response:
         reason = body.get("reason", "").strip()
         if not reason:
             raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲销须写明原因（reason）。")
-        done = await ledger.reverse(posting_id, actor=str(getattr(actor, "name", "")), reason=reason[:500])
+        done = await ledger.reverse(posting_id, actor=actor.ref, reason=reason[:500])
         return _json({"id": done.id})
+
+
+def _periods(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
+    @routes.get("/periods/last")
+    async def opening_balances(through: date | None = None) -> Response:
+        """Balances carried over from the last close, or from that of `through`, by account."""
+        found = await ledger.opening_balances(through)
+        return _json({"items": [{"account": account, "balance": balance} for account, balance in found.items()]})
+
+    @routes.post("/periods", status_code=201)
+    async def close(body: dict[str, date], actor: Any = Depends(changer)) -> Response:
+        """Refuse postings dated up to `through` from now on."""
+        through = body.get("through")
+        if through is None:
+            raise Invalid(
+                "through_missing", "Say the last day to close as `through`.", message_zh="须写明关账截止日（through）。"
+            )
+        await ledger.close_period(through, actor=actor.ref)
+        return _json({"closed_through": through}, status=201)
+
+    @routes.post("/opening", status_code=201)
+    async def open_books(request: Request, actor: Any = Depends(changer)) -> Response:
+        """Take over opening balances in one posting; the same `id` again books nothing twice."""
+        posting_id, entries = read_opening(await request.body())
+        done = await ledger.open_books(entries, posting_id=posting_id, actor=actor.ref)
+        return _json({"id": done.id}, status=201)
 
 
 def _statements(routes: APIRouter, ledger: Ledger) -> None:

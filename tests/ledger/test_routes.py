@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shanhe.identity import guard
+from shanhe.identity.api import Actor, require
+from shanhe.kernel import http
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.routes import router
+
+from .conftest import Books
+
+PERMISSIONS = {"operator": frozenset({"ledger", "accounts"}), "auditor": frozenset({"ledger"})}
+NAME = "Li Ming"
+
+
+@pytest.fixture
+async def client(books: Books, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """The routes; the header `x-role` stands in for signing in."""
+
+    async def actor(request: object) -> Actor:
+        role = request.headers.get("x-role", "")  # type: ignore[attr-defined]
+        return Actor(new_id(), None, None, frozenset(), PERMISSIONS.get(role, frozenset()), name=NAME)
+
+    monkeypatch.setattr(guard, "actor", actor)
+    app = FastAPI()
+    http.install(app)
+    app.include_router(router(books.ledger, require))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
+        yield made
+
+
+class TestLedgerRoutes:
+    async def test_reverse_in_the_name_of_a_reference_never_of_a_person(
+        self, client: httpx.AsyncClient, books: Books
+    ) -> None:
+        wallet = await books.wallet(1_000)
+        (posting,) = (await books.ledger.postings(account=wallet.id)).items
+        done = await client.post(f"/api/ledger/postings/{posting.id}/reverse", json={"reason": "a mistake"})
+        mirror = (await client.get(f"/api/ledger/postings/{done.json()['id']}")).json()
+        assert mirror["reverses"] == str(posting.id)
+        assert mirror["actor"].startswith("person:")
+        assert NAME not in str(mirror)
+
+    async def test_let_an_auditor_read_and_change_nothing(self, client: httpx.AsyncClient, books: Books) -> None:
+        wallet = await books.wallet(1_000)
+        (posting,) = (await books.ledger.postings(account=wallet.id)).items
+        client.headers["x-role"] = "auditor"
+        assert (await client.get("/api/ledger/trial-balance")).status_code == 200
+        for path, body in (
+            (f"postings/{posting.id}/reverse", {"reason": "no"}),
+            ("periods", {"through": "2020-01-01"}),
+            ("opening", {}),
+        ):
+            assert (await client.post(f"/api/ledger/{path}", json=body)).status_code == 403
+        assert (await books.ledger.balance(wallet.id)).balance == 1_000
+
+    async def test_close_a_period_and_carry_its_balances(
+        self, client: httpx.AsyncClient, books: Books, clock: FixedClock
+    ) -> None:
+        wallet = await books.wallet(1_000)
+        yesterday = clock.today()
+        clock.advance(days=1)
+        assert (await client.post("/api/ledger/periods", json={"through": str(yesterday)})).status_code == 201
+        carried = (await client.get("/api/ledger/periods/last")).json()["items"]
+        assert {"account": str(wallet.id), "balance": 1_000} in carried
+        assert (await client.post("/api/ledger/periods", json={"through": str(yesterday)})).status_code == 409
+        assert (await client.post("/api/ledger/periods", json={})).status_code == 422
+
+    async def test_take_over_opening_balances_once(self, client: httpx.AsyncClient, books: Books) -> None:
+        wallet = await books.wallet()
+        lot = {"provenance": "purchased", "amount": 5_000_000}
+        books_taken = {
+            "id": str(new_id()),
+            "entries": [{"account": str(wallet.id), "amount": 5_000_000, "lots": [lot]}],
+        }
+        for _ in range(2):
+            assert (await client.post("/api/ledger/opening", json=books_taken)).status_code == 201
+        assert (await books.ledger.balance(wallet.id)).balance == 5_000_000
+        assert await books.clean()
+
+    @pytest.mark.parametrize(
+        "raw", [b"", b"{}", b"\xff", b'{"id": "x", "entries": []}', b'{"entries": [{"account": 1, "amount": 0.5}]}']
+    )
+    async def test_refuse_what_is_no_opening(self, client: httpx.AsyncClient, raw: bytes) -> None:
+        answer = await client.post("/api/ledger/opening", content=raw)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "opening_invalid")
