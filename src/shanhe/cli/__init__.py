@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from shanhe.cli import bench, city, credits, engines, keys, ledger, models, orgs, people, rules
+from shanhe.cli import audit, bench, city, credits, engines, keys, ledger, models, orgs, people, prices, rules
 from shanhe.cli.common import guarded
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 city.register(app)
 app.add_typer(models.app, name="models", help="Local models: list the cards, fetch the bytes.")
+app.add_typer(prices.app, name="prices", help="What models cost: look, ask the pricing rule, publish.")
 app.add_typer(engines.app, name="engines", help="Servers that answer: the local ones and OpenAI-compatible upstreams.")
 app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")
@@ -26,6 +27,7 @@ app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
 app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
+app.command("audit")(audit.audit)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 
 

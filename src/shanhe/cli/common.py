@@ -10,6 +10,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shanhe.kernel import logs
-from shanhe.kernel.errors import NotFound, ShanheError, Unavailable
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable
 from shanhe.settings import Settings
 
 if TYPE_CHECKING:
@@ -156,6 +157,17 @@ def pairs(values: Mapping[str, object]) -> Any:
     for name, value in values.items():
         table.add_row(name, _plain(str(value)))
     return table
+
+
+def day_of(text: str) -> date:
+    """A day as written on the command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            "bad_date", f"{text!r} is no date.", message_zh=f"{text!r} 不是日期。", hint="Write it like 2026-11-20.",
+            hint_zh="格式如 2026-11-20。",
+        ) from None  # fmt: skip
 
 
 async def find_org(services: Services, word: str) -> Organisation:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, out, rows, run, show
+from shanhe.cli.common import REFUSED, Data, Json, city, rows, run, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_credits
 
@@ -148,7 +148,7 @@ def disable(name: Name, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def remove(name: Name, data: Data = None) -> None:
+def remove(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Forget an engine; receipts and prices stay."""
 
     async def work() -> None:
@@ -156,4 +156,4 @@ def remove(name: Name, data: Data = None) -> None:
             await services.compute.remove_engine(name, actor=ACTOR)
 
     run(work())
-    out.print("✓")
+    show(as_json, {"name": name, "removed": True}, lambda: "✓")

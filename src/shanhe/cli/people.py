@@ -73,7 +73,7 @@ def list_people(data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def grant(login: Login, role: str, data: Data = None) -> None:
+def grant(login: Login, role: str, data: Data = None, as_json: Json = False) -> None:
     """Give a role in the city: admin, operator or auditor."""
     from shanhe.identity.api import Role as PersonRole
 
@@ -82,7 +82,7 @@ def grant(login: Login, role: str, data: Data = None) -> None:
             await services.identity.people.grant(await _person(services, login), PersonRole(role), by=ACTOR)
 
     run(work())
-    show(False, {}, lambda: "✓")
+    show(as_json, {"login": login, "role": role}, lambda: "✓")
 
 
 async def _person(services: Services, login: str) -> UUID:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import REFUSED, Json, out, pairs, rows, show
+from shanhe.cli.common import REFUSED, Json, day_of, out, pairs, rows, show
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid
 
@@ -28,14 +28,7 @@ def _rulebook() -> Rulebook:
 
 
 def _day(text: str) -> date:
-    if not text:
-        return SystemClock().today()
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise Invalid(
-            "bad_date", f"{text!r} is no date.", message_zh=f"{text!r} 不是日期。", hint="Write it like 2026-11-20."
-        ) from None
+    return day_of(text) if text else SystemClock().today()
 
 
 @app.command("list")
@@ -71,8 +64,8 @@ def _parameter(parameter: Any) -> str:
 
 
 @app.command()
-def schema(identifier: Identifier, on: On = "") -> None:
-    """The facts a rule needs, as JSON Schema."""
+def schema(identifier: Identifier, on: On = "", as_json: Json = True) -> None:
+    """The facts a rule needs, as JSON Schema (always JSON)."""
     show(True, _rulebook().schema(identifier, _day(on)))
 
 

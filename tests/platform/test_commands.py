@@ -1,0 +1,78 @@
+"""Commands of operators, each through the real parser and the real services over a fresh database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import click
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from shanhe.cli import app
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def call(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Runs `shanhe WORDS… --json` and returns what it printed."""
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    monkeypatch.setenv("DATA", str(tmp_path))
+
+    def run(*words: object) -> Any:
+        result = CliRunner().invoke(app, [*(str(word) for word in words), "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, click.Command]]:
+    subcommands = getattr(command, "commands", {})
+    if not subcommands:
+        return [(" ".join(path), command)]
+    return [leaf for name, one in subcommands.items() for leaf in leaves(one, (*path, name))]
+
+
+class TestCommands:
+    def test_all_speak_json(self) -> None:
+        mute = [
+            name for name, command in leaves(get_command(app)) if not any("--json" in p.opts for p in command.params)
+        ]
+        assert mute == ["up", "bench gateway"]  # one serves until it is stopped, the other writes docs/bench.json
+
+    def test_open_books_close_a_period_and_reverse(self, call: Call, tmp_path: Path) -> None:
+        owner = call("orgs", "create", "Qingshan Robotics")["id"]
+        call("credits", "top-up", owner, "10")
+        (wallet,) = [
+            a["account"]["id"]
+            for a in call("ledger", "accounts", "--owner", owner)
+            if a["account"]["asset"] == "credit"
+        ]
+        lot = {"provenance": "purchased", "amount": 2_000_000}
+        opening = {"id": str(uuid4()), "entries": [{"account": wallet, "amount": 2_000_000, "lots": [lot]}]}
+        file = tmp_path / "opening.json"
+        file.write_text(json.dumps(opening), encoding="utf-8")
+        assert call("ledger", "open-books", file)["id"] == opening["id"]
+        assert call("credits", "balance", owner)["balance_micro"] == 12_000_000
+        assert call("ledger", "postings", "--account", wallet)["items"][0]["kind"] == "opening"
+        mirror = call("ledger", "reverse", opening["id"], "--reason", "taken over twice")["id"]
+        assert call("ledger", "posting", mirror)["reverses"] == opening["id"]
+        assert call("credits", "balance", owner)["balance_micro"] == 10_000_000
+        assert call("ledger", "close-period", "2020-01-01") == {"closed_through": "2020-01-01"}
+        assert call("ledger", "opening-balances") == []
+        assert call("ledger", "verify")["clean"]
+        assert call("audit", "--limit", 5)[0]["action"]
+
+    def test_publish_a_price_by_the_rule(self, call: Call) -> None:
+        call("engines", "add", "up", "--url", "http://127.0.0.1:9/v1", "--model", "small-model=m")
+        preview = call("prices", "preview", "small-model")
+        published = call("prices", "publish", "small-model")
+        assert published["list_micro"] == preview["list_micro"]
+        assert published["version"] in [one["version"] for one in call("prices", "list", "small-model")]
+        assert call("prices", "trace", published["version"])
