@@ -121,8 +121,8 @@ class NoPrice(Unavailable):
             "no_price",
             f"{model} has no price in force.",
             message_zh=f"{model} 没有生效的价格。",
-            hint="An operator publishes one with `shanhe engines add` or on the models page.",
-            hint_zh="请运营方在模型页面发布价格。",
+            hint="An operator publishes one with `shanhe prices publish MODEL`.",
+            hint_zh="请运营方用 `shanhe prices publish MODEL` 发布价格。",
         )
 
 
