@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -235,8 +235,3 @@ def bearer(request: Request) -> str | None:
     """The token of an `Authorization: Bearer` header, None without one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def client_info(request: Request) -> dict[str, Any]:
-    """What may be kept about a client in an audit row: path and method, no address."""
-    return {"method": request.method, "path": request.url.path}

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from shanhe.rulebook.builtins import BUILTINS, round_half_even
-from shanhe.rulebook.ir import DATE, LIST, NUM, Lookup, Member
+from shanhe.rulebook.ir import DATE, NUM, Lookup, Member
 from shanhe.rulebook.lower import Code, Lowered, lower
 from shanhe.rulebook.program import Program
 
@@ -111,10 +111,3 @@ def compile_exact(program: Program) -> ScalarFunction:
             numerator, denominator = lowered.exact[name]
             results[name] = f"_fraction({numerator}, {denominator})"
     return _define(program, lowered, "weigh", results)
-
-
-def uses_lists(program: Program) -> bool:
-    """Whether any fact or output is a list."""
-    return any(fact.kind == LIST for fact in program.facts) or any(
-        built.rounded.kind == LIST for built in program.outputs
-    )

@@ -210,9 +210,6 @@ class Sessions:
         if not await store.revoke_session(self._ground.db, person_id, session_id, self._ground.now()):
             raise Unknown("session", "会话")
 
-    async def revoke_all(self, person_id: UUID, *, keep: UUID | None = None) -> None:
-        await store.revoke_sessions(self._ground.db, person_id, self._ground.now(), keep=keep)
-
     async def sign_out(self, token: str) -> None:
         """End the session of a cookie, whatever its stage; nothing when there is none."""
         row = await store.session_by_token(self._ground.db, _digest(token))
