@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+
+import asyncpg
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
@@ -20,8 +24,8 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
 
 MODEL_NAME_MAX: Final = 128
-CALL_TTL_S: Final = 1800
-"""A call's reservation lapses after this; the same bound ends the longest stream."""
+CALL_TTL_S: Final = 2400
+"""A call's reservation lapses after this: the longest call (`pipeline.CALL_MAX_S`), a blocked write, its capture."""
 MISSING_KEY: Final = "No API key given. Send it as `Authorization: Bearer sk-sh-…` (or `x-api-key`)."
 
 
@@ -36,6 +40,17 @@ def token_of(client: Client) -> str:
     if value:
         return value.decode("latin-1")
     raise CallError(401, "invalid_api_key", MISSING_KEY)
+
+
+@contextlib.contextmanager
+def database_away() -> Iterator[None]:
+    """A lost database is a 503 with a hint to retry, not a surprise."""
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise CallError(
+            503, "ledger_unavailable", "The ledger can't be reached; try again.", retry_after_s=2
+        ) from error
 
 
 class Admitter:
@@ -54,10 +69,10 @@ class Admitter:
         token = token_of(client)
         return self._identity.caller_cached(token) or await self._identity.caller(token)
 
-    async def admit(self, call: Call, client: Client, body: bytes) -> None:
-        """Fill the call in and reserve its largest price; CallError or ShanheError when it can't run."""
-        caller = call.caller = await self.authenticate(client)
-        parsed = call.parsed = call.face.parse(body)
+    async def admit(self, call: Call, body: bytes) -> None:
+        """Fill in a known caller's call and reserve its largest price; CallError or ShanheError if it can't run."""
+        caller = call.caller
+        parsed = call.parsed = understood(call, body)
         model = self.model(caller, parsed.model)
         admission = call.admission = self._admission(parsed, model)
         payer = self._wallets.get(caller.org_id) or await self._wallet(caller.org_id)
@@ -94,7 +109,8 @@ class Admitter:
         return Admission(parsed.model, prompt, completion, max_tokens, prices.most(prompt, completion), prices)
 
     async def _wallet(self, org_id: UUID) -> UUID:
-        account = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
+        with database_away():
+            account = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
         self._wallets[org_id] = account.id
         return account.id
 
@@ -141,6 +157,16 @@ class Admitter:
             wait_s = 60 - self._clock.now().second
             return CallError(429, "rate_limit_exceeded", error.message, retry_after_s=wait_s)
         return CallError(402, "key_budget_exceeded", error.message)
+
+
+def understood(call: Call, body: bytes) -> Parsed:
+    """The parsed request; whatever its nested values do to the face that reads them is the caller's 400."""
+    try:
+        return call.face.parse(body)
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
+        raise invalid(
+            f"The request does not fit the protocol: {type(error).__name__}.", None, "invalid_type"
+        ) from error
 
 
 def actuals(limits: tuple[Limit, ...], tokens: int, total_micro: int) -> tuple[int, ...]:

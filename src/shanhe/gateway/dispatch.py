@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS_MAX: Final = 3
 ERROR_BODY_MAX_BYTES: Final = 64 * 1024
-WHOLE_TIMEOUT_S: Final = 1800.0
-"""Longest wait for the head of an answer that is not streamed: the engine writes it all first."""
 CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 """Statuses with which an engine refuses the request itself; another engine would refuse it too."""
 
@@ -74,10 +71,10 @@ class Dispatcher:
     def attempts(self, call: Call) -> Attempts:
         return Attempts(self, call)
 
-    async def send(self, target: Target, parsed: Parsed, body: bytes) -> Connection:
+    async def send(self, target: Target, parsed: Parsed, body: bytes, most_s: float) -> Connection:
         endpoint, head = self._head(target, parsed.path)
         request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
-        timeout_s = target.first_token_timeout_s if parsed.stream else WHOLE_TIMEOUT_S
+        timeout_s = min(target.first_token_timeout_s, most_s) if parsed.stream else most_s
         return await self._pool.exchange(endpoint, request, timeout_s=timeout_s)
 
     def give_back(self, target: Target, connection: Connection) -> None:
@@ -176,15 +173,15 @@ class Attempts:
         )
 
     async def _try(self, target: Target, call: Call) -> Exchange | None:
-        body = upstream_body(call.parsed, target, call.admission.max_tokens)
         try:
-            connection = await self._dispatcher.send(target, call.parsed, body)
+            body = upstream_body(call.parsed, target, call.admission.max_tokens)
+            connection = await self._dispatcher.send(target, call.parsed, body, call.seconds_left())
         except UpstreamError as error:
             log.warning("engine unreachable", engine=target.engine_name, error=str(error)[:200])
             target.release(False, None, 0)
             self._last = CallError(504 if error.timed_out else 502, "engine_failed", f"The engine failed: {error}.")
             return None
-        except asyncio.CancelledError:
+        except BaseException:
             target.release(True, None, 0)
             raise
         exchange = Exchange(self._dispatcher, target, connection, self._count)
@@ -216,7 +213,7 @@ def read_error(body: bytes) -> tuple[str, str]:
     """(message, type or code) of an engine's error body, bounded; empty where there is none."""
     try:
         error = msgspec.json.decode(body).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, RecursionError):
         return "", ""
     if isinstance(error, str):
         return error[:500], ""

@@ -6,6 +6,7 @@ capture is durable; whoever disconnects pays for what was generated, since the e
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -28,7 +29,10 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 
 ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
-STREAM_MAX_S: Final = 1800.0
+CALL_MAX_S: Final = 1800.0
+"""Longest time a call may take from its admission on; the reservation lives longer, see `admission.CALL_TTL_S`."""
+TOKENS_SLACK: Final = 64
+"""Chunks beyond `max_tokens` after which an engine is cut off."""
 DRAIN_MAX_S: Final = 300.0
 """Longest time an abandoned stream is drained; what came until then is charged."""
 IN_FLIGHT_MAX: Final = 8192
@@ -39,14 +43,22 @@ BYTES_PER_TOKEN_GUESS: Final = 4
 log = structlog.get_logger(__name__)
 _completion = msgspec.json.Decoder(Completion)
 _usage = msgspec.json.Decoder(Usage)
-ENGINE_FAULTS: Final = (UpstreamError, TimeoutError, EventTooLarge, msgspec.MsgspecError, UnicodeDecodeError)
+ENGINE_FAULTS: Final = (
+    UpstreamError, TimeoutError, EventTooLarge, msgspec.MsgspecError, UnicodeDecodeError, RecursionError
+)  # fmt: skip
 """What an engine can do wrong with its answer."""
+SHAPE_FAULTS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueError)
+"""What an answer of the wrong shape does to the code that reads it."""
 
 
 class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = ("admission", "admitted_at", "caller", "face", "parsed", "receipt_id", "reservation", "started_at")
+
+    def seconds_left(self) -> float:
+        """How long the call may still take; at least a second."""
+        return max(1.0, self.admitted_at + CALL_MAX_S - perf_counter())
 
     def __init__(self, face: Face, receipt_id: UUID, started_at: float) -> None:
         self.face = face
@@ -78,7 +90,8 @@ class Pipeline:
         self.in_flight.add(call.receipt_id)
         try:
             try:
-                await self._admitter.admit(call, client, await client.body())
+                call.caller = await self._admitter.authenticate(client)
+                await self._admitter.admit(call, await client.body())
                 call.admitted_at = perf_counter()
                 await (self._stream if call.parsed.stream else self._whole)(call, client)
             finally:
@@ -93,6 +106,10 @@ class Pipeline:
             await self._fail(call, from_shanhe(error), client)
         except UpstreamError as error:
             await self._fail(call, CallError(502, "engine_failed", f"The engine failed: {error}."), client)
+        except Exception as error:
+            log.error("call failed", error=repr(error)[:500], exc_info=True)
+            text = "Something went wrong on our side; nothing was charged for what was not delivered."
+            await self._fail(call, CallError(500, "internal_error", text), client)
         finally:
             await client.close()
         return None
@@ -117,38 +134,41 @@ class Pipeline:
         attempts = self._dispatcher.attempts(call)
         while True:
             with await attempts.next() as exchange:
+                await self._settler.prepare(exchange)
                 try:
-                    body = await exchange.connection.body(STREAM_MAX_S, ANSWER_MAX_BYTES)
+                    body = await exchange.connection.body(call.seconds_left(), ANSWER_MAX_BYTES)
                     completion = decode_answer(body, call.parsed.kind)
-                except ENGINE_FAULTS as error:
+                    done_at = perf_counter()
+                    metered = await self._meter(
+                        call, exchange, completion.usage, completion.delivered_bytes, completion
+                    )
+                    answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
+                except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
                     continue
-                done_at = perf_counter()
                 exchange.succeeded(done_at - call.admitted_at)
-                await self._answer_whole(call, exchange, body, completion, done_at, client)
+                finish = completion.choices[0].finish_reason if completion.choices else None
+                outcome = Outcome(metered, "completed", finish, timings(call, done_at, done_at))
+                await self._settler.settle(call, exchange, outcome)
+                receipt = str(call.receipt_id).encode()
+                headers = [JSON_TYPE, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)]
+                await client.answer(200, answer, headers)
+                self._metrics.answered(call, outcome)
                 return
-
-    async def _answer_whole(
-        self, call: Call, exchange: Exchange, body: bytes, completion: Completion, done_at: float, client: Client
-    ) -> None:
-        metered = await self._meter(call, exchange, completion.usage, completion.delivered_bytes, completion)
-        finish = completion.choices[0].finish_reason if completion.choices else None
-        outcome = Outcome(metered, "completed", finish, timings(call, done_at, done_at))
-        await self._settler.settle(call, exchange, outcome)
-        answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
-        receipt = str(call.receipt_id).encode()
-        headers = [JSON_TYPE, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)]
-        await client.answer(200, answer, headers)
-        self._metrics.answered(call, outcome)
 
     # -- streams ----------------------------------------------------------------------------------------------
     async def _stream(self, call: Call, client: Client) -> None:
         attempts = self._dispatcher.attempts(call)
         while True:
             with await attempts.next() as exchange:
+                await self._settler.prepare(exchange)
                 relay = Relay(call, client, exchange.target.upstream_model)
                 try:
                     await relay.pump(exchange.connection, exchange.target.idle_timeout_s)
+                except asyncio.CancelledError:
+                    if client.started:  # the city stops: what was delivered is charged before it does
+                        await asyncio.shield(self._broken(call, exchange, relay))
+                    raise
                 except ENGINE_FAULTS as error:
                     exchange.failed(error)
                     if not client.started:
@@ -246,7 +266,7 @@ class Relay:
     async def pump(self, connection: Connection, idle_timeout_s: float) -> None:
         """Relay until the stream ends; raises when it ends without an end."""
         splitter = Splitter()
-        give_up_at = perf_counter() + STREAM_MAX_S
+        give_up_at = self._call.admitted_at + CALL_MAX_S
         while data := await connection.chunk(idle_timeout_s):
             out: list[bytes] = []
             for event in splitter.feed(data):
@@ -292,6 +312,8 @@ class Relay:
             self.delivered_bytes += size
             self.chunks += 1
             self._texts.append(chunk.text)
+            if self.chunks > self._call.admission.completion_tokens_max + TOKENS_SLACK:
+                raise UpstreamError("the engine wrote more than it was asked for")
         for choice in chunk.choices:
             self.finish_reason = choice.finish_reason or self.finish_reason
         return self.writer.chunk(event, chunk)

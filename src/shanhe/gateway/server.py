@@ -86,9 +86,11 @@ class WireClient:
             self._waiter.set_result(None)
 
     async def run_asgi(self, gateway: Any) -> None:
-        await self._protocol.gateway.serve(self)
-        if not self.response_complete and not self.disconnected:
-            self._protocol.transport.close()
+        try:
+            await self._protocol.gateway.serve(self)
+        finally:
+            if not self.response_complete and not self.disconnected:
+                self._protocol.transport.close()
 
     # -- Client -----------------------------------------------------------------------------------------------
     @property
@@ -204,13 +206,23 @@ class GatewayProtocol(HttpToolsProtocol):
         self._default: tuple[Any, bytes] = (None, b"")
         self._idle_since = 0.0
         self._lingering = False
+        self._running: RequestResponseCycle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
+        running: Any = self._running  # uvicorn tells the newest request only; with pipelining that is another one
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

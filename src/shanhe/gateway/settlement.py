@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import structlog
 
-from shanhe.gateway.admission import actuals
+from shanhe.gateway.admission import actuals, database_away
 from shanhe.gateway.meter import Metered
 from shanhe.gateway.model import Evidence, Timings
 from shanhe.gateway.tariff import Charged, charge
-from shanhe.ledger.api import Charge, Ledger, Leg
+from shanhe.kernel.errors import ShanheError
+from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg
 
 if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Exchange
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from shanhe.gateway.usage import UsageBook
 
 EVIDENCE_VERSION: Final = 1
+RETRIES_MAX: Final = 6
+RETRY_WAIT_S: Final = 2.0
+log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,6 +44,13 @@ class Settler:
         self._ledger = ledger
         self._terms = terms
         self._usage = usage
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def prepare(self, exchange: Exchange) -> None:
+        """Know who is paid before anything is delivered; CallError 503 when the database can't say."""
+        if self._terms.of(exchange.target) is None:
+            with database_away():
+                await self._terms.load(exchange.target)
 
     async def settle(self, call: Call, exchange: Exchange, outcome: Outcome) -> None:
         """Capture; returns when the posting is durable."""
@@ -50,8 +63,30 @@ class Settler:
         used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
         settled = Charge(charged.total_micro, legs, _encode(evidence), used)
         reservation, call.reservation = call.reservation, None
-        await self._ledger.settle(reservation, settled)
+        try:
+            await self._ledger.settle(reservation, settled)
+        except LedgerUnavailable:
+            self._later(reservation, settled)
+            raise
         self._usage.count(call, outcome, charged.total_micro)
+
+    def _later(self, reservation: Any, charge: Charge) -> None:
+        """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up."""
+        task = asyncio.create_task(self._again(reservation, charge))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _again(self, reservation: Any, charge: Charge) -> None:
+        for _ in range(RETRIES_MAX):
+            await asyncio.sleep(RETRY_WAIT_S)
+            try:
+                await self._ledger.settle(reservation, charge)
+            except LedgerUnavailable:
+                continue
+            except ShanheError as error:
+                log.warning("a capture lapsed", receipt=str(reservation.receipt_id), error=error.code)
+            return
+        log.error("a capture was given up", receipt=str(reservation.receipt_id))
 
 
 def _evidence(call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, rules: dict[str, str]) -> Evidence:

@@ -14,6 +14,8 @@ from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 
 EMBEDDING_INPUTS_MAX = 2048
+IMAGE_TOKENS = 4096
+"""Allowance for an image: what the dearest common vision encoders make of one."""
 DONE_EVENT = b"data: [DONE]\n\n"
 T = TypeVar("T")
 
@@ -26,7 +28,6 @@ class Part(msgspec.Struct):
 class RequestMessage(msgspec.Struct):
     role: str
     content: str | list[Part] | None = None
-    tool_calls: msgspec.Raw = ABSENT
 
 
 class StreamOptions(msgspec.Struct):
@@ -34,7 +35,7 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatRequest(msgspec.Struct):
-    """The fields this gateway acts on; all others pass through to the engine."""
+    """The fields this gateway acts on; CHAT_FIELDS names all that reach the engine."""
 
     model: str
     messages: list[RequestMessage]
@@ -72,11 +73,28 @@ _chat = msgspec.json.Decoder(ChatRequest)
 _completion = msgspec.json.Decoder(CompletionRequest)
 _embedding = msgspec.json.Decoder(EmbeddingRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_embedded = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 REFUSAL_KEY, ASSISTANT = b'"refusal"', b'"role":"assistant"'
 """Quotes inside a text are escaped, so these are a key and a pair wherever they stand."""
+SAMPLING = {
+    "temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty", "logit_bias",
+    "logprobs", "n", "seed", "stop", "user",
+}  # fmt: skip
+CHAT_FIELDS = frozenset(SAMPLING) | {
+    "messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format",
+    "top_logprobs", "reasoning_effort",
+}  # fmt: skip
+COMPLETION_FIELDS = frozenset(SAMPLING) | {"prompt", "suffix", "echo"}
+EMBEDDING_FIELDS = frozenset({"input", "dimensions", "user"})
+"""What reaches an engine. Anything else stays here: engines have fields of their own that would undo the bounds a call
+was admitted under (llama.cpp's `n_predict` overrides `max_tokens`) or put text into the prompt that nobody measured."""
+MESSAGE_CORE = frozenset({"role", "content"})
+MESSAGE_FIELDS = MESSAGE_CORE | {
+    "name", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning_content"
+}  # fmt: skip
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -120,19 +138,36 @@ def utf8_size(text: str) -> int:
 def _message_bytes(message: RequestMessage, needs: set[str], position: int) -> int:
     if message.role not in ROLES:
         raise invalid(f"messages[{position}].role {message.role!r} is not a role.", f"messages[{position}].role")
-    size = len(bytes(message.tool_calls))
+    size = 0
     if isinstance(message.content, str):
-        return size + utf8_size(message.content)
+        return utf8_size(message.content)
     for part in message.content or ():
         if part.type in {"text", "refusal"}:
             size += utf8_size(part.text or "")
         elif part.type == "image_url":
             needs.add("vision")
+            size += IMAGE_TOKENS
         elif part.type in {"input_audio", "file"}:
             needs.add("audio" if part.type == "input_audio" else "file")
         else:
             raise invalid(f"Content parts of type {part.type!r} are not known.", f"messages[{position}].content")
     return size
+
+
+def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
+    """(the messages with known fields only, bytes of the fields beside role and content): what a template can see."""
+    rows = decode(_rows, bytes(raw))
+    size, foreign = 0, False
+    for row in rows:
+        if row.keys() <= MESSAGE_CORE:
+            continue
+        for name in list(row):
+            if name not in MESSAGE_FIELDS:
+                foreign = True
+                del row[name]
+            elif name not in MESSAGE_CORE:
+                size += len(bytes(row[name]))
+    return (rows if foreign else raw), size
 
 
 class Chat:
@@ -155,11 +190,14 @@ class Chat:
             needs.add("audio")
         field = "max_completion_tokens" if request.max_completion_tokens is not None else "max_tokens"
         bounded_stops(request.stop)
-        fields: dict[str, Any] = _fields.decode(body)
+        given = decode(_fields, body)
+        messages, beside = sent_messages(given["messages"])
+        fields: dict[str, Any] = {name: given[name] for name in given if name in CHAT_FIELDS}
+        fields["messages"] = messages
         return Parsed(
             model=request.model,
             body=fields,
-            text_bytes=size,
+            text_bytes=size + beside,
             messages=len(request.messages),
             max_tokens=bounded_tokens(getattr(request, field), field),
             max_tokens_field=field,
@@ -195,7 +233,7 @@ def with_refusals(body: bytes, choices: int) -> bytes:
     if body.count(ASSISTANT) == choices:
         return body.replace(ASSISTANT, ASSISTANT + b"," + REFUSAL_KEY + b":null")
     fields: dict[str, Any] = _fields.decode(body)
-    rows: list[dict[str, Any]] = _choices.decode(fields["choices"])
+    rows: list[dict[str, Any]] = _rows.decode(fields["choices"])
     for row in rows:
         if "message" in row:
             row["message"] = {**_fields.decode(row["message"]), "refusal": None}
@@ -214,7 +252,8 @@ class TextCompletions(Chat):
         size, prompts = input_size(request.prompt, "prompt")
         size += utf8_size(request.suffix or "")
         bounded_stops(request.stop)
-        fields: dict[str, Any] = _fields.decode(body)
+        given = decode(_fields, body)
+        fields: dict[str, Any] = {name: given[name] for name in given if name in COMPLETION_FIELDS}
         counted = [{"role": "user", "content": request.prompt}] if isinstance(request.prompt, str) else None
         return Parsed(
             model=request.model,
@@ -240,9 +279,9 @@ class Embeddings(Chat):
         if request.encoding_format not in (None, "float", "base64"):
             raise invalid("encoding_format must be float or base64.", "encoding_format")
         size, inputs = input_size(request.input, "input")
-        fields: dict[str, Any] = _fields.decode(body)
+        given = decode(_fields, body)
+        fields: dict[str, Any] = {name: given[name] for name in given if name in EMBEDDING_FIELDS}
         fields["encoding_format"] = "float"
-        fields.pop("stream", None)
         return Parsed(
             model=request.model,
             body=fields,
@@ -257,9 +296,9 @@ class Embeddings(Chat):
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
-        answer = msgspec.json.decode(body)
-        for row in answer.get("data") or ():
-            if parsed.echo == "base64" and isinstance(row.get("embedding"), list):
+        answer = _embedded.decode(body)
+        if parsed.echo == "base64":
+            for row in answer["data"]:
                 row["embedding"] = base64.b64encode(array("f", row["embedding"]).tobytes()).decode()
         answer["model"] = parsed.model
         answer["usage"] = {"prompt_tokens": metered.buckets.prompt, "total_tokens": metered.buckets.total}
@@ -274,15 +313,18 @@ def input_size(value: str | list[str | int | list[int]], field: str) -> tuple[in
         return utf8_size(value), 1
     if not value:
         raise invalid(f"{field} must not be empty.", field, "empty_array")
-    if isinstance(value[0], int):
-        return len(value), 1
+    tokens = sum(isinstance(item, int) for item in value)
+    if tokens == len(value):
+        return tokens, 1
+    if tokens:
+        raise invalid(f"{field} may not mix tokens and texts.", field, "invalid_type")
     if len(value) > EMBEDDING_INPUTS_MAX:
         raise invalid(f"{field} may hold at most {EMBEDDING_INPUTS_MAX} entries.", field, "array_above_max_length")
     size = 0
     for item in value:
         if not item and field == "input":
             raise invalid("input must not hold an empty entry.", "input", "invalid_value")
-        size += utf8_size(item) if isinstance(item, str) else len(item) if isinstance(item, list) else 1
+        size += utf8_size(item) if isinstance(item, str) else len(item) if isinstance(item, list) else 0
     return size, len(value)
 
 
