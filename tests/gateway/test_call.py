@@ -286,6 +286,67 @@ class TestRefusal:
         assert (await desk.chat()).status_code == 404
 
 
+class TestEngineSees:
+    """Only what was measured and bounded."""
+
+    async def test_no_field_of_its_own_that_undoes_a_bound(self, desk: Desk) -> None:
+        await desk.chat(max_tokens=1, n_predict=4000, n_cmpl=8, lora=[{"id": 0}], documents=["x" * 999])
+        seen = desk.engine.requests[-1]
+        assert seen["max_tokens"] == 1
+        assert not seen.keys() & {"n_predict", "n_cmpl", "lora", "documents"}
+
+    async def test_no_message_field_that_nobody_measured(self, desk: Desk) -> None:
+        message = {"role": "user", "content": "x", "hidden": "y" * 5000, "reasoning_content": "z" * 1000}
+        answer = await desk.chat(messages=[message])
+        assert "hidden" not in desk.engine.requests[-1]["messages"][0]
+        receipt = await desk.gateway.receipt(uuid.UUID(answer.headers["x-shanhe-receipt"]), desk.org)
+        assert receipt.evidence.held_micro >= 1000 * RATES.input // 1_000_000
+
+    async def test_no_prompt_that_mixes_tokens_and_texts(self, desk: Desk) -> None:
+        body = {"model": "syn", "prompt": [1, "x" * 100_000], "max_tokens": 5}
+        assert (await desk.http.post("/v1/completions", json=body)).status_code == 400
+
+    async def test_itself_cut_off_when_it_writes_more_than_asked(self, desk: Desk) -> None:
+        desk.engine.scripts.append(stream(*[chunk("word ") for _ in range(200)], hang=True))
+        before = await desk.balance()
+        answer = await desk.chat(stream=True, max_tokens=5)
+        assert "engine_broke_off" in answer.text
+        assert before - await desk.balance() <= 5 * RATES.output // 1_000_000
+
+
+class TestSurprise:
+    """Whatever goes wrong has a typed answer, and the connection does not hang."""
+
+    @pytest.mark.parametrize("body", [b'{"model":"syn","messages":[{"role":"user","content":"x"}],"\xff":1}'])
+    async def test_a_key_that_is_no_text_is_a_400(self, desk: Desk, body: bytes) -> None:
+        assert (await desk.http.post("/v1/chat/completions", content=body)).status_code == 400
+
+    @pytest.mark.parametrize("changes", [{"input": [{"role": {}, "content": "x"}]}, {"text": {"format": "json"}}])
+    async def test_a_field_of_the_wrong_kind_is_a_400(self, desk: Desk, changes: dict[str, Any]) -> None:
+        answer = await desk.http.post("/v1/responses", json={"model": "syn", "input": "x", **changes})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_type")
+
+    async def test_an_answer_nested_without_end_is_the_engines_fault(self, desk: Desk) -> None:
+        desk.engine.default = raw(200, b'{"choices":[{"message":{"content":"x"},"a":' + b"[" * 100_000 + b"}]}")
+        before = await desk.balance()
+        assert (await desk.chat()).status_code in {502, 503}
+        assert await desk.balance() == before
+
+    async def test_an_unforeseen_error_is_a_500(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(desk.gateway._pipeline._admitter, "_admission", fail)
+        answer = await desk.chat()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+
+    async def test_nobody_unknown_has_a_body_read(self, desk: Desk) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 401")
+        writer.close()
+
+
 class TestSlowClient:
     async def test_a_body_that_never_comes_is_refused(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shanhe.gateway.server.BODY_WAIT_S", 0.1)

@@ -55,16 +55,18 @@ class Line:
         self._dsn = dsn
         self._connection: asyncpg.Connection[Any] | None = None
         self._statements: dict[str, Any] = {}
+        self._turn = asyncio.Lock()
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """Rows of a prepared query; `ConnectionLost` when the server is away or silent, asyncpg's errors otherwise."""
-        try:
-            statement = self._statements.get(query) or await self._prepare(query)
-            rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
-            return rows
-        except GONE as error:
-            self._drop()
-            raise ConnectionLost(str(error)) from error
+        async with self._turn:  # two tenants may ask for a lease at once; a connection does one thing at a time
+            try:
+                statement = self._statements.get(query) or await self._prepare(query)
+                rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
+                return rows
+            except GONE as error:
+                self._drop()
+                raise ConnectionLost(str(error)) from error
 
     async def _prepare(self, query: str) -> Any:
         if self._connection is None or self._connection.is_closed():

@@ -281,7 +281,7 @@ class LeaseBook:
     async def release(self, reservation: Reservation) -> None:
         """Nothing is charged. Free for leases; a hold is voided."""
         if reservation.moved is not None:
-            await reservation.moved
+            await asyncio.shield(reservation.moved)  # a waiter that is cancelled must not cancel the move
         if reservation.state is not State.OPEN:
             return
         self._counters.give_back(reservation.limits)
@@ -346,7 +346,7 @@ class LeaseBook:
             lease.open.add(reservation)
             reservation.state = State.OPEN
         moved, reservation.moved = reservation.moved, None
-        if moved is not None:
+        if moved is not None and not moved.done():
             moved.set_result(None)
 
     async def _send_shrink(
@@ -395,6 +395,11 @@ class LeaseBook:
                 self._leases.pop(lease.account, None) if self._leases.get(lease.account) is lease else None
                 continue
             retired = lease in self._retired
+            if retired and not lease.open and not lease.free and any(piece.amount for piece in lease.pieces):
+                # What is left belongs to captures of unknown outcome. Renewing would lend it for ever: let it expire.
+                if now >= lease.expires_at:
+                    self._retired.discard(lease)
+                continue
             old = [r for r in lease.open if retired or now - r.at > half]
             idle = not lease.open and now - lease.used_at > half
             if retired or idle:

@@ -130,8 +130,11 @@ class Ledger:
     async def _housekeep(self) -> None:
         while True:
             await asyncio.sleep(leasing.HOUSEKEEP_S)
-            await self._book.housekeep()
-            await self._counters.housekeep()
+            for keep in (self._book.housekeep, self._counters.housekeep):
+                try:
+                    await keep()
+                except Exception:
+                    log.error("housekeeping failed", exc_info=True)
 
     # ── accounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -299,7 +302,7 @@ class Ledger:
         settle the same reservation with the same charge again.
         """
         if reservation.moved is not None:
-            await reservation.moved
+            await asyncio.shield(reservation.moved)
         if reservation.state is not State.OPEN:
             return self._again(reservation, charge)
         _check_charge(reservation, charge)

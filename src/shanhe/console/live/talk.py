@@ -14,6 +14,7 @@ from shanhe.console.live.modules import actor_of
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity, NewKey
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.errors import ShanheError
 
 KEY_LIFE = timedelta(hours=12)
 KEY_SPARE = timedelta(minutes=10)
@@ -45,7 +46,7 @@ class LiveTalk:
     async def _key(self, who: m.Who) -> str:
         now, slot = self._clock.now(), (who.session_id, str(who.org_id))
         known = self._keys.get(slot)
-        if known is not None and known[1] > now + KEY_SPARE and self._identity.caller_cached(known[0]) is not None:
+        if known is not None and known[1] > now + KEY_SPARE and await self._stands(known[0]):
             return known[0]
         ends = now + KEY_LIFE
         new = NewKey(name=PLAY_KEY, expires_at=ends)
@@ -54,6 +55,14 @@ class LiveTalk:
         if len(self._keys) > SESSIONS_KEPT:
             self._keys.popitem(last=False)
         return token
+
+    async def _stands(self, token: str) -> bool:
+        """Whether a remembered key can still be used: it may have been revoked, or its organisation frozen."""
+        try:
+            await self._identity.caller(token)
+        except ShanheError:
+            return False
+        return True
 
 
 class _Call:
