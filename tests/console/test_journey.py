@@ -64,8 +64,10 @@ PROVED_ELSEWHERE = LOOKS[2:]
 
 @pytest.fixture(scope="module")
 def city() -> Iterator[Stage]:
-    """A city of its own with the demo's people and the scripted engine."""
+    """A city of its own with the demo's people, the scripted engine, and one call, so that pages have a receipt."""
     with open_stage(environment={"SHANHE_DEMO": "true"}) as stage:
+        client = openai.OpenAI(base_url=f"{stage.url}/v1", api_key=stage.city.demo()["SHANHE_API_KEY"])
+        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "你好"}], max_tokens=8)
         yield stage
 
 
