@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Dispatcher
     from shanhe.gateway.pipeline import Pipeline
 
-PREFIX: Final = "/v1/"
 COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
 MODELS_PATH: Final = "/v1/models"
 _encode = msgspec.json.Encoder().encode

@@ -76,10 +76,6 @@ class WireClient:
     def message_event(self) -> WireClient:
         return self
 
-    @property
-    def body_bytes(self) -> int:
-        return len(self.body_parts)
-
     def set(self) -> None:
         """Something changed: more body, or the connection was lost."""
         if self._waiter is not None and not self._waiter.done():
