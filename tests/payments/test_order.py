@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from uuid import uuid4
 
 import asyncpg
@@ -32,6 +33,17 @@ class TestOrder:
         assert len({order.id for order in orders}) == 1
         assert await counter.db.fetchval("SELECT count(*) FROM payments.sandbox_payment") == 1
         assert all(order.redirect_url for order in orders)
+
+    async def test_is_one_order_when_its_maker_numbers_it_and_asks_many_times_at_once(self, counter):
+        for _ in range(20):
+            request = replace(counter.request(ref=str(uuid4())), id=uuid4())
+            orders = await asyncio.gather(*(counter.payments.create(request) for _ in range(6)))
+            assert {order.id for order in orders} == {request.id}
+
+    async def test_refuses_the_number_of_another_order(self, counter):
+        first = await counter.ordered()
+        with pytest.raises(OrderConflict):
+            await counter.payments.create(replace(counter.request(ref="another"), id=first.id))
 
     async def test_refuses_its_reference_for_other_content(self, counter):
         await counter.ordered(7_000)

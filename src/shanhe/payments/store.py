@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.kernel.db import Database
+from shanhe.payments.errors import OrderConflict
 from shanhe.payments.model import (
     Mandate,
     MandateState,
@@ -48,12 +49,15 @@ def _mandate(row: Any) -> Mandate:
 async def insert_order(
     conn: Connection, order_id: UUID, request: OrderRequest, *, now: datetime, expires_at: datetime
 ) -> Order:
-    """Insert, or return the order that has the same (organisation, client reference)."""
+    """Insert, or return the order that has the same (organisation, client reference).
+
+    No conflict target: two requests at once may meet on the given id before they meet on the reference.
+    """
     row = await conn.fetchrow(
         f"""INSERT INTO payments.pay_order (id, org_id, client_ref, purpose, provider, mandate_id, amount_fen, subject,
                                             return_path, state, created_at, expires_at, checked_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'created', $10, $11, $10)
-            ON CONFLICT (org_id, client_ref) DO NOTHING RETURNING {ORDER_COLUMNS}""",
+            ON CONFLICT DO NOTHING RETURNING {ORDER_COLUMNS}""",
         order_id,
         request.org_id,
         request.client_ref,
@@ -74,6 +78,8 @@ async def insert_order(
         request.org_id,
         request.client_ref,
     )
+    if row is None:  # the given id is another order's
+        raise OrderConflict(request.client_ref)
     return _order(row)
 
 
