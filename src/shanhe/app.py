@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from shanhe.approvals.api import Approvals
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import tick as credits_tick
@@ -60,6 +61,7 @@ class Services:
     rulebook: Rulebook
     ledger: Ledger
     identity: Identity
+    approvals: Approvals
     compute: Compute
     payments: Payments
     sandbox: Sandbox | None
@@ -141,6 +143,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         rulebook=rulebook,
         ledger=ledger,
         identity=identity,
+        approvals=Approvals(db, clock, samples=settings.demo),
         compute=compute,
         payments=payments,
         sandbox=sandbox,
@@ -175,6 +178,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
+    jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)

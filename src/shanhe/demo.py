@@ -9,9 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from shanhe.approvals.api import NewLicence, Scope
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
 from shanhe.kernel.errors import ShanheError
 
@@ -24,6 +26,8 @@ ADMIN_NAME: Final = "演示管理员 Demo Admin"
 PASSWORD_BYTES: Final = 12
 CREDITS_MICRO: Final = 10_000 * 1_000_000
 CREDITS_REF: Final = "demo-first-credits"
+LICENCE_AUTHORITY: Final = "（示例）山河市金融管理办公室 Sample Finance Office"
+LICENCE_DAYS: Final = 365
 DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe Demo Developers")
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
 NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
@@ -47,6 +51,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     for name in DEPARTMENTS:
         if name not in there:
             await services.identity.orgs.add_department(bureau.id, name, by=ACTOR)
+    await _licence(services)
     password = await _admin(services, developer.id, known.get("SHANHE_ADMIN_PASSWORD", ""))
     await services.credits.top_up(
         developer.id, CREDITS_MICRO, "demo city", ACTOR, method="cash_desk", client_ref=CREDITS_REF
@@ -57,6 +62,17 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
 async def contributor(services: Services) -> UUID:
     """The organisation that contributes the embedded node, and is paid for it."""
     return (await _organisation(services, NODE)).id
+
+
+async def _licence(services: Services) -> None:
+    """A sample approval, marked as such, so that the demo's exchange shows real settlement with sandbox payments."""
+    if not (await services.approvals.gate(Scope.EXCHANGE)).real:
+        first = services.clock.today()
+        last = first + timedelta(days=LICENCE_DAYS)
+        number = f"示例〔{first.year}〕{first:%m%d} 号"
+        await services.approvals.record(
+            NewLicence(Scope.EXCHANGE, LICENCE_AUTHORITY, number, first, last, sample=True), by=ACTOR
+        )
 
 
 async def _organisation(services: Services, wanted: NewOrganisation) -> Organisation:

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from shanhe import __version__
+from shanhe.approvals import routes as approvals_routes
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
@@ -109,6 +110,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.state.identity = services.identity
     app.include_router(identity_routes.router(services.identity))
     app.include_router(ledger_routes.router(services.ledger, require))
+    app.include_router(approvals_routes.router(services.approvals, require))
     app.include_router(rulebook_routes.router(services.rulebook, services.clock))
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))

@@ -25,7 +25,9 @@ class TestMigration:
 
     def test_keeps_the_ordinals_of_its_module(self) -> None:
         first = {"kernel": 1, "ledger": 10, "identity": 20, "rulebook": 30, "compute": 40, "payments": 50}
-        first |= {"credits": 60, "gateway": 70, "console": 80}
+        first |= {"credits": 60, "gateway": 70, "console": 80, "approvals": 150, "exchange": 160}
+        later = {"ledger": range(125, 130)}
         for migration in discover():
             start = first[migration.module] // 10 * 10
-            assert start <= migration.ordinal < start + 10, migration
+            own = {*range(start, start + 10), *later.get(migration.module, ())}
+            assert migration.ordinal in own, migration

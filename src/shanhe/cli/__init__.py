@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import typer
 
-from shanhe.cli import audit, bench, city, credits, engines, keys, ledger, models, orgs, people, prices, rules
+from shanhe.cli import (
+    approvals,
+    audit,
+    bench,
+    city,
+    credits,
+    engines,
+    keys,
+    ledger,
+    models,
+    orgs,
+    people,
+    prices,
+    rules,
+)
 from shanhe.cli.common import guarded
 
 app = typer.Typer(
@@ -27,6 +41,7 @@ app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
 app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
+app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
 app.command("audit")(audit.audit)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 

@@ -1,0 +1,93 @@
+"""Approvals, gates and four-eyes requests: frozen, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class Scope(StrEnum):
+    """What an authority must have approved before real cash moves in it."""
+
+    EXCHANGE = "exchange"
+    LOANS = "loans"
+    SECURITIES = "securities"
+
+
+class Mode(StrEnum):
+    REAL = "real"
+    SANDBOX = "sandbox"
+
+
+@dataclass(frozen=True)
+class NewLicence:
+    """An approval as an operator records it; both days are included. `sample` counts in a demo city only."""
+
+    scope: Scope
+    authority: str
+    number: str
+    valid_from: date
+    valid_to: date
+    sample: bool = False
+
+
+@dataclass(frozen=True)
+class Licence:
+    id: UUID
+    scope: Scope
+    authority: str
+    number: str
+    valid_from: date
+    valid_to: date
+    sample: bool
+    recorded_by: str
+    recorded_at: datetime
+    revoked_by: str | None
+    revoked_at: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether real cash may move on a day, and by which approval. Without one: sandbox, play cash."""
+
+    scope: Scope
+    mode: Mode
+    licence: Licence | None
+
+    @property
+    def real(self) -> bool:
+        return self.mode is Mode.REAL
+
+    @property
+    def sample(self) -> bool:
+        return self.licence is not None and self.licence.sample
+
+
+class RequestState(StrEnum):
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something that happens only when a second person agrees before `expires_at`. `kind` says what it is about."""
+
+    id: UUID
+    kind: str
+    subject: str
+    payload: Mapping[str, Any]
+    state: RequestState
+    requested_by: str
+    requested_at: datetime
+    expires_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    reason: str

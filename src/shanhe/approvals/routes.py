@@ -1,0 +1,119 @@
+"""HTTP of approvals. A truth knows no guard: `require(permission)` comes from the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.approvals.model import Gate, NewLicence, RequestState, Scope
+from shanhe.approvals.service import NUMBER_LIMIT_CHARS, PAGE_ROWS, TEXT_LIMIT_CHARS, Approvals
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LicenceBody(Body):
+    scope: Scope
+    authority: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+    number: str = Field(min_length=1, max_length=NUMBER_LIMIT_CHARS)
+    valid_from: date
+    valid_to: date
+    sample: bool = False
+
+
+class ReasonBody(Body):
+    reason: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class ApproveBody(Body):
+    reason: str = Field("", max_length=TEXT_LIMIT_CHARS)
+
+
+def router(approvals: Approvals, require: Callable[[str], Any]) -> APIRouter:
+    """Everything under /api/approvals; the gate is public. `require(permission)` guards."""
+    routes = APIRouter(prefix="/api/approvals", tags=["approvals"])
+    read, write = Depends(require("ledger")), Depends(require("accounts"))
+    _licences(routes, approvals, read, write)
+    _requests(routes, approvals, read, write)
+    return routes
+
+
+def _licences(routes: APIRouter, approvals: Approvals, read: Any, write: Any) -> None:
+    @routes.get("/gate/{scope}")
+    async def gate(scope: Scope, on: date | None = None) -> Response:
+        """Whether real cash may move in a scope on a day, and by which approval; public."""
+        return _json(gate_view(await approvals.gate(scope, on)))
+
+    @routes.get("/licences", dependencies=[read])
+    async def licences(scope: Scope | None = None) -> Response:
+        """Recorded approvals, newest first."""
+        return _json({"data": [asdict(licence) for licence in await approvals.licences(scope)]})
+
+    @routes.post("/licences", status_code=201)
+    async def record(body: LicenceBody, actor: Any = write) -> Response:
+        """Record an authority's approval."""
+        return _json(asdict(await approvals.record(NewLicence(**body.model_dump()), by=actor_name(actor))), 201)
+
+    @routes.post("/licences/{licence_id}/revoke")
+    async def revoke(licence_id: UUID, body: ReasonBody, actor: Any = write) -> Response:
+        """End an approval now."""
+        return _json(asdict(await approvals.revoke(licence_id, reason=body.reason, by=actor_name(actor))))
+
+
+def _requests(routes: APIRouter, approvals: Approvals, read: Any, write: Any) -> None:
+    @routes.get("/requests", dependencies=[read])
+    async def requests(
+        kind: Annotated[str | None, Query(max_length=64)] = None, state: RequestState | None = None,
+        before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = PAGE_ROWS,
+    ) -> Response:  # fmt: skip
+        """Four-eyes requests, newest first."""
+        page = await approvals.requests(kind=kind, state=state, before=before, limit=limit)
+        following = str(page[-1].id) if len(page) == limit else None
+        return _json({"data": [asdict(item) for item in page], "next": following})
+
+    @routes.get("/requests/{request_id}", dependencies=[read])
+    async def request(request_id: UUID) -> Response:
+        return _json(asdict(await approvals.get(request_id)))
+
+    @routes.post("/requests/{request_id}/approve")
+    async def approve(request_id: UUID, body: ApproveBody, actor: Any = write) -> Response:
+        """The second person agrees."""
+        return _json(asdict(await approvals.approve(request_id, by=actor_name(actor), reason=body.reason)))
+
+    @routes.post("/requests/{request_id}/reject")
+    async def reject(request_id: UUID, body: ReasonBody, actor: Any = write) -> Response:
+        """The second person refuses."""
+        return _json(asdict(await approvals.reject(request_id, by=actor_name(actor), reason=body.reason)))
+
+    @routes.post("/requests/{request_id}/withdraw")
+    async def withdraw(request_id: UUID, actor: Any = write) -> Response:
+        """Who asked takes it back."""
+        return _json(asdict(await approvals.withdraw(request_id, by=actor_name(actor))))
+
+
+def gate_view(gate: Gate) -> dict[str, Any]:
+    """A gate as JSON."""
+    return {
+        "scope": gate.scope,
+        "mode": gate.mode,
+        "sample": gate.sample,
+        "licence": None if gate.licence is None else asdict(gate.licence),
+    }
+
+
+def actor_name(actor: Any) -> str:
+    """Who acts, as it stands in the books."""
+    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
+
+
+def _json(value: Any, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

@@ -1,0 +1,157 @@
+"""Recording approvals, answering the gate, and the second pair of eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.approvals import store
+from shanhe.approvals.errors import (
+    BadApproval,
+    LicenceConflict,
+    RequestClosed,
+    RequestConflict,
+    SamePerson,
+    SampleRefused,
+    UnknownLicence,
+    UnknownRequest,
+)
+from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+
+TEXT_LIMIT_CHARS: Final = 200
+NUMBER_LIMIT_CHARS: Final = 100
+SWEEP_ROWS: Final = 500
+PAGE_ROWS: Final = 50
+
+
+class Approvals:
+    """`samples`: whether this is a demo city, the only kind in which a sample approval counts."""
+
+    def __init__(self, db: Database, clock: Clock, *, samples: bool = False) -> None:
+        self._db = db
+        self._clock = clock
+        self._samples = samples
+
+    # -- approvals of authorities -------------------------------------------------------------------------------------
+
+    async def record(self, new: NewLicence, *, by: str) -> Licence:
+        """Record an approval; the same one again is the same record. `LicenceConflict`, `SampleRefused`."""
+        _check_text("authority", new.authority, TEXT_LIMIT_CHARS)
+        _check_text("number", new.number, NUMBER_LIMIT_CHARS)
+        if new.valid_from > new.valid_to:
+            raise BadApproval("its last day is before its first.", "截止日早于起始日。")
+        if new.sample and not self._samples:
+            raise SampleRefused()
+        licence = await store.insert_licence(self._db, new_id(), new, by, self._clock.now())
+        same = (licence.valid_from, licence.valid_to, licence.sample) == (new.valid_from, new.valid_to, new.sample)
+        if not same or licence.revoked_at is not None:
+            raise LicenceConflict(new.number)
+        return licence
+
+    async def revoke(self, licence_id: UUID, *, reason: str, by: str) -> Licence:
+        """End an approval now; whatever it opened runs in the sandbox from this moment."""
+        _check_text("reason", reason, TEXT_LIMIT_CHARS)
+        found = await store.revoke_licence(self._db, licence_id, by, reason, self._clock.now())
+        if found is None:
+            raise UnknownLicence()
+        return found
+
+    async def licences(self, scope: Scope | None = None) -> Sequence[Licence]:
+        """Recorded approvals, newest first, ended and revoked ones too; a bounded page."""
+        return await store.licences(self._db, scope)
+
+    async def gate(self, scope: Scope | str, on: date | None = None) -> Gate:
+        """Real, by an approval in force on the day (default today), or sandbox."""
+        scope = Scope(scope)
+        found = await store.in_force(self._db, scope, on or self._clock.today(), samples=self._samples)
+        return Gate(scope, Mode.SANDBOX if found is None else Mode.REAL, found)
+
+    # -- four eyes ----------------------------------------------------------------------------------------------------
+
+    async def request(
+        self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, expires_at: datetime,
+        request_id: UUID | None = None, conn: Any = None,
+    ) -> Request:  # fmt: skip
+        """Ask for a second person's decision until `expires_at`. Idempotent by `request_id`.
+
+        With `conn` the request is written in the caller's transaction.
+        """
+        now = self._clock.now()
+        _check_text("subject", subject, TEXT_LIMIT_CHARS)
+        if expires_at <= now:
+            raise BadApproval("it would end before it begins.", "截止时间早于现在。")
+        wanted = Request(
+            request_id or new_id(), kind, subject, payload, RequestState.OPEN, by, now, expires_at, None, None, ""
+        )
+        made = await store.insert_request(conn or self._db, wanted)
+        if (made.kind, made.requested_by, dict(made.payload)) != (kind, by, dict(payload)):
+            raise RequestConflict()
+        return made
+
+    async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Request:
+        """A second person agrees. `SamePerson`, `RequestClosed`; repeating one's own approval changes nothing.
+
+        With `conn` what follows from it is done in the caller's transaction.
+        """
+        return await self._decide(request_id, RequestState.APPROVED, by, reason, conn)
+
+    async def reject(self, request_id: UUID, *, by: str, reason: str, conn: Any = None) -> Request:
+        """A second person refuses, and says why."""
+        _check_text("reason", reason, TEXT_LIMIT_CHARS)
+        return await self._decide(request_id, RequestState.REJECTED, by, reason, conn)
+
+    async def withdraw(self, request_id: UUID, *, by: str) -> Request:
+        """Who asked takes it back."""
+        return await self._decide(request_id, RequestState.WITHDRAWN, by, "", None)
+
+    async def get(self, request_id: UUID) -> Request:
+        found = await store.request(self._db, request_id)
+        if found is None:
+            raise UnknownRequest()
+        return found
+
+    async def requests(
+        self, *, kind: str | None = None, state: RequestState | None = None, before: UUID | None = None,
+        limit: int = PAGE_ROWS,
+    ) -> Sequence[Request]:  # fmt: skip
+        """Newest first, a bounded page; `before` continues."""
+        return await store.requests(self._db, kind, state, before, limit)
+
+    async def sweep(self) -> int:
+        """End requests that nobody decided in time; how many. Bounded; call it often."""
+        return await store.expire(self._db, self._clock.now(), SWEEP_ROWS)
+
+    async def _decide(self, request_id: UUID, to: RequestState, by: str, reason: str, conn: Any) -> Request:
+        if conn is None:
+            async with self._db.transaction() as own:
+                return await self._decide(request_id, to, by, reason, own)
+        found = await store.request(conn, request_id, lock=True)
+        if found is None:
+            raise UnknownRequest()
+        if found.state is to and found.decided_by == by:
+            return found
+        now = self._clock.now()
+        if found.state is RequestState.OPEN and found.expires_at <= now:
+            raise RequestClosed(RequestState.EXPIRED)
+        if found.state is not RequestState.OPEN:
+            raise RequestClosed(found.state)
+        if (by == found.requested_by) != (to is RequestState.WITHDRAWN):
+            raise SamePerson()
+        await store.decide(conn, request_id, to, by, reason[:TEXT_LIMIT_CHARS], now)
+        decided = await store.request(conn, request_id)
+        if decided is None:
+            raise UnknownRequest()
+        return decided
+
+
+def _check_text(name: str, text: str, limit_chars: int) -> None:
+    if not 0 < len(text.strip()) <= limit_chars or not text.isprintable():
+        raise BadApproval(
+            f"{name} must be one line of 1 to {limit_chars} characters.",
+            f"{name} 须为 1 至 {limit_chars} 字的单行文字。",
+        )

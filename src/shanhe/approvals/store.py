@@ -1,0 +1,116 @@
+"""SQL of approvals and requests."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.approvals.model import Licence, NewLicence, Request, RequestState, Scope
+from shanhe.kernel.db import Database
+
+PAGE_ROWS = 200
+Connection = Any  # an asyncpg connection inside a transaction, or the Database itself
+
+
+def _licence(row: Any) -> Licence:
+    return Licence(**{**dict(row), "scope": Scope(row["scope"])})
+
+
+def _request(row: Any) -> Request:
+    return Request(**{**dict(row), "state": RequestState(row["state"])})
+
+
+async def insert_licence(db: Database, licence_id: UUID, new: NewLicence, by: str, now: datetime) -> Licence:
+    """The licence with this scope, authority and number, recorded now or before."""
+    await db.execute(
+        """INSERT INTO approvals.licence (id, scope, authority, number, valid_from, valid_to, sample, recorded_by,
+                                          recorded_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (scope, authority, number) DO NOTHING""",
+        licence_id, new.scope, new.authority, new.number, new.valid_from, new.valid_to, new.sample, by, now,
+    )  # fmt: skip
+    row = await db.fetchrow(
+        "SELECT * FROM approvals.licence WHERE (scope, authority, number) = ($1, $2, $3)",
+        new.scope, new.authority, new.number,
+    )  # fmt: skip
+    return _licence(row)
+
+
+async def revoke_licence(db: Database, licence_id: UUID, by: str, reason: str, now: datetime) -> Licence | None:
+    """The licence, revoked now or before; None when there is none."""
+    await db.execute(
+        """UPDATE approvals.licence SET revoked_by = $2, revoked_at = $3, reason = $4
+           WHERE id = $1 AND revoked_at IS NULL""",
+        licence_id, by, now, reason,
+    )  # fmt: skip
+    row = await db.fetchrow("SELECT * FROM approvals.licence WHERE id = $1", licence_id)
+    return None if row is None else _licence(row)
+
+
+async def licences(db: Database, scope: Scope | None) -> list[Licence]:
+    rows = await db.fetch(
+        "SELECT * FROM approvals.licence WHERE $1::text IS NULL OR scope = $1 ORDER BY recorded_at DESC, id LIMIT $2",
+        scope, PAGE_ROWS,
+    )  # fmt: skip
+    return [_licence(row) for row in rows]
+
+
+async def in_force(conn: Connection | Database, scope: Scope, on: date, *, samples: bool) -> Licence | None:
+    """The approval that counts on a day: a real one before a sample, then the one that lasts longest."""
+    row = await conn.fetchrow(
+        """SELECT * FROM approvals.licence
+           WHERE scope = $1 AND $2 BETWEEN valid_from AND valid_to AND revoked_at IS NULL AND (NOT sample OR $3)
+           ORDER BY sample, valid_to DESC, id LIMIT 1""",
+        scope, on, samples,
+    )  # fmt: skip
+    return None if row is None else _licence(row)
+
+
+async def insert_request(conn: Connection | Database, request: Request) -> Request:
+    """The request with this id, made now or before."""
+    await conn.execute(
+        """INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at, expires_at)
+           VALUES ($1, $2, $3, $4, 'open', $5, $6, $7) ON CONFLICT (id) DO NOTHING""",
+        request.id, request.kind, request.subject, dict(request.payload), request.requested_by,
+        request.requested_at, request.expires_at,
+    )  # fmt: skip
+    return _request(await conn.fetchrow("SELECT * FROM approvals.request WHERE id = $1", request.id))
+
+
+async def request(conn: Connection | Database, request_id: UUID, *, lock: bool = False) -> Request | None:
+    row = await conn.fetchrow(
+        f"SELECT * FROM approvals.request WHERE id = $1{' FOR UPDATE' if lock else ''}", request_id
+    )
+    return None if row is None else _request(row)
+
+
+async def requests(
+    db: Database, kind: str | None, state: RequestState | None, before: UUID | None, limit: int
+) -> list[Request]:
+    """Newest first."""
+    rows = await db.fetch(
+        """SELECT * FROM approvals.request
+           WHERE ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR id < $3)
+           ORDER BY id DESC LIMIT $4""",
+        kind, state, before, min(limit, PAGE_ROWS),
+    )  # fmt: skip
+    return [_request(row) for row in rows]
+
+
+async def decide(
+    conn: Connection | Database, request_id: UUID, to: RequestState, by: str | None, reason: str, now: datetime
+) -> None:
+    await conn.execute(
+        """UPDATE approvals.request SET state = $2, decided_by = $3, reason = $4, decided_at = $5
+           WHERE id = $1 AND state = 'open'""",
+        request_id, to, by, reason, now,
+    )  # fmt: skip
+
+
+async def expire(db: Database, now: datetime, limit: int) -> int:
+    done = await db.execute(
+        """UPDATE approvals.request SET state = 'expired', decided_at = $1 WHERE id IN
+           (SELECT id FROM approvals.request WHERE state = 'open' AND expires_at <= $1 LIMIT $2)""",
+        now, limit,
+    )  # fmt: skip
+    return int(done.rsplit(" ", 1)[-1])

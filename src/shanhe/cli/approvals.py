@@ -1,0 +1,148 @@
+"""`shanhe approvals`: approvals of authorities, the gates they open, and four-eyes requests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, day_of, pairs, rows, run, show
+
+if TYPE_CHECKING:
+    from shanhe.approvals.api import Gate, Licence, Request
+
+app = typer.Typer(no_args_is_help=True)
+By = Annotated[str, typer.Option(help="Who decides, for the books; never the one who asked.")]
+ScopeWord = Annotated[str, typer.Argument(help="exchange, loans or securities.")]
+
+
+@app.command()
+def gate(scope: ScopeWord, on: Annotated[str, typer.Option(help="Day, like 2026-11-20 (default: today).")] = "",
+         data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Whether real cash may move in a scope, and by which approval."""
+
+    async def work() -> Gate:
+        async with city(data) as services:
+            return await services.approvals.gate(_scope(scope), day_of(on) if on else None)
+
+    found = run(work())
+    licence = found.licence
+    show(as_json, asdict(found), lambda: pairs({
+        "模式 mode": f"{'真实 real' if found.real else '沙盒 sandbox'}{'（示例 sample）' if found.sample else ''}",
+        "批文 approval": f"{licence.authority} {licence.number}, {licence.valid_from} … {licence.valid_to}"
+        if licence else "—",
+    }))  # fmt: skip
+
+
+@app.command("list")
+def list_(scope: Annotated[str, typer.Option(help="exchange, loans or securities.")] = "",
+          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Recorded approvals, newest first."""
+
+    async def work() -> list[Licence]:
+        async with city(data) as services:
+            return list(await services.approvals.licences(_scope(scope) if scope else None))
+
+    found = run(work())
+    show(as_json, [asdict(one) for one in found], lambda: rows(
+        ("id", "scope", "authority", "number", "from", "to", "sample", "revoked"),
+        [(x.id, x.scope, x.authority, x.number, x.valid_from, x.valid_to, x.sample, x.revoked_at or "") for x in found],
+    ))  # fmt: skip
+
+
+@app.command()
+def record(
+    scope: ScopeWord,
+    authority: Annotated[str, typer.Option(help="Who approved.")],
+    number: Annotated[str, typer.Option(help="Number of the approval.")],
+    since: Annotated[str, typer.Option("--from", help="First day.")],
+    until: Annotated[str, typer.Option("--to", help="Last day.")],
+    sample: Annotated[bool, typer.Option("--sample", help="A sample; counts in a demo city only.")] = False,
+    by: By = "cli",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record an authority's approval."""
+    from shanhe.approvals.api import NewLicence
+
+    new = NewLicence(_scope(scope), authority, number, day_of(since), day_of(until), sample)
+
+    async def work() -> Licence:
+        async with city(data) as services:
+            return await services.approvals.record(new, by=by)
+
+    made = run(work())
+    show(as_json, asdict(made), lambda: f"✓ {made.scope} {made.number} · {made.id}")
+
+
+@app.command()
+def revoke(licence: UUID, reason: Annotated[str, typer.Option(help="Why.")], by: By = "cli",
+           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """End an approval now."""
+
+    async def work() -> Licence:
+        async with city(data) as services:
+            return await services.approvals.revoke(licence, reason=reason, by=by)
+
+    ended = run(work())
+    show(as_json, asdict(ended), lambda: f"✓ {ended.number} revoked · 已撤销")
+
+
+@app.command()
+def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, withdrawn, expired.")] = "open",
+             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Four-eyes requests, newest first."""
+    from shanhe.approvals.api import RequestState
+
+    async def work() -> list[Request]:
+        async with city(data) as services:
+            return list(await services.approvals.requests(state=RequestState(state)))
+
+    found = run(work())
+    show(as_json, [asdict(one) for one in found], lambda: rows(
+        ("id", "kind", "subject", "asked by", "until", "state"),
+        [(x.id, x.kind, x.subject, x.requested_by, x.expires_at, x.state) for x in found],
+    ))  # fmt: skip
+
+
+@app.command()
+def approve(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.")] = "",
+            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Agree to what somebody else asked for."""
+
+    async def work() -> Request:
+        async with city(data) as services:
+            return await services.approvals.approve(request, by=by, reason=reason)
+
+    _decided(as_json, run(work()))
+
+
+@app.command()
+def reject(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.")],
+           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Refuse what somebody else asked for."""
+
+    async def work() -> Request:
+        async with city(data) as services:
+            return await services.approvals.reject(request, by=by, reason=reason)
+
+    _decided(as_json, run(work()))
+
+
+def _decided(as_json: bool, done: Any) -> None:
+    show(as_json, asdict(done), lambda: f"✓ {done.subject}: {done.state}")
+
+
+def _scope(word: str) -> Any:
+    from shanhe.approvals.api import Scope
+    from shanhe.kernel.errors import Invalid
+
+    try:
+        return Scope(word)
+    except ValueError:
+        raise Invalid(
+            "bad_scope", f"{word!r} is no scope.", message_zh=f"{word!r} 不是有效范围。",
+            hint="One of: exchange, loans, securities.", hint_zh="可选：exchange、loans、securities。",
+        ) from None  # fmt: skip
