@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+from datetime import timedelta
 from uuid import uuid4
 
 import msgspec
@@ -152,6 +153,17 @@ class TestRefusal:
         await counter.payments.cancel(order.id)
         counter.told.clear()
         await refused(counter, NotificationLate, *signed(counter, message(counter, order)))
+
+    async def test_of_money_that_cannot_be_booked_keeps_it_visible_once(self, counter):
+        order = await counter.ordered()
+        await counter.payments.cancel(order.id)
+        counter.told.clear()
+        for nonce in ("n1", "n2"):
+            await refused(counter, NotificationLate, *signed(counter, message(counter, order), nonce=nonce))
+        day = timedelta(days=1)
+        now = counter.clock.now()
+        (stray,) = await counter.payments.strays(since=now - day, until=now + day)
+        assert (stray.why, stray.order_id, stray.amount_fen) == ("late", order.id, order.amount_fen)
 
     async def test_of_an_unknown_order_changes_nothing(self, counter):
         order = await counter.ordered()

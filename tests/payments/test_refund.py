@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
-from shanhe.payments.api import AmountOutOfBounds, OrderConflict, OrderState, State
+from shanhe.payments.api import AmountOutOfBounds, Event, OrderConflict, OrderState, RefundState, State
 
 
 class TestRefund:
@@ -54,6 +56,69 @@ class TestRefund:
         await counter.payments.sweep()
         await counter.deliver()
         assert (await counter.payments.order(order.id)).state is State.REFUNDED
+
+
+class TestOutcome:
+    """Whoever ordered is told how a refund ended, until it says that it has booked it."""
+
+    async def heard(self, counter, *, failing: bool = False) -> list[tuple[str, int, str]]:
+        told: list[tuple[str, int, str]] = []
+
+        async def hear(order, refund):
+            if failing and not told:
+                told.append(("crashed", refund.amount_fen, refund.state))
+                raise OSError("gone")
+            told.append((order.state, refund.amount_fen, refund.state))
+            await counter.payments.acknowledge_refund(refund)
+
+        counter.payments.subscribe_refunds("test", hear)
+        return told
+
+    async def test_is_told_once_for_a_part(self, counter):
+        told, order = await self.heard(counter), await counter.paid()
+        refund_id = uuid4()
+        asked = await counter.payments.refund(
+            order.id, 2_000, client_ref="a", reason="r", actor="t", refund_id=refund_id
+        )
+        assert asked.id == refund_id
+        await counter.deliver()
+        assert told == [(State.PAID, 2_000, RefundState.SUCCEEDED)]
+        assert await counter.payments.outstanding_refunds("test") == []
+
+    async def test_is_offered_again_after_a_crash(self, counter):
+        told, order = await self.heard(counter, failing=True), await counter.paid()
+        await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.deliver()
+        ((held, refund),) = await counter.payments.outstanding_refunds("test")
+        assert (held.state, refund.state, told[0][0]) == (State.REFUNDED, RefundState.SUCCEEDED, "crashed")
+
+    async def test_is_found_by_asking_when_the_notification_is_lost(self, counter):
+        told, order = await self.heard(counter), await counter.paid()
+        await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.db.execute("DELETE FROM payments.sandbox_notice")
+        assert await counter.payments.sweep() == 0
+        counter.clock.advance(seconds=61)
+        assert await counter.payments.sweep() == 1
+        assert told == [(State.REFUNDED, 7_000, RefundState.SUCCEEDED)]
+        assert await counter.payments.sweep() == 0
+
+    async def test_of_failure_leaves_the_money_to_be_refunded(self, counter):
+        told, order = await self.heard(counter), await counter.paid()
+        refund = await counter.payments.refund(order.id, 7_000, client_ref="a", reason="r", actor="t")
+        await counter.db.execute("DELETE FROM payments.sandbox_notice")
+        async with counter.db.transaction() as conn:
+            await counter.sandbox._announce(conn, [(Event.REFUND_FAILED, refund.id, order.provider_ref, 7_000)])
+        await counter.deliver()
+        assert told == [(State.PAID, 7_000, RefundState.FAILED)]
+        again = await counter.payments.refund(order.id, 7_000, client_ref="b", reason="r", actor="t")
+        assert again.state is RefundState.REQUESTED
+
+    async def test_never_changes_afterwards(self, counter):
+        order = await counter.paid()
+        refund = await counter.payments.refund(order.id, 1_000, client_ref="a", reason="r", actor="t")
+        await counter.deliver()
+        with pytest.raises(asyncpg.CheckViolationError):
+            await counter.db.execute("UPDATE payments.refund SET state = 'failed' WHERE id = $1", refund.id)
 
 
 class TestMandate:

@@ -30,8 +30,10 @@ from shanhe.payments.model import (
     Refund,
     RefundState,
     State,
+    Stray,
     Verdict,
 )
+from shanhe.payments.refunds import RefundHandler
 from shanhe.payments.sandbox import Faults, PayPage, Sandbox
 from shanhe.payments.service import ORDER_LIFE_S, Payments
 
@@ -60,9 +62,11 @@ __all__ = [
     "ProviderPayment",
     "ProviderUnavailable",
     "Refund",
+    "RefundHandler",
     "RefundState",
     "Sandbox",
     "State",
+    "Stray",
     "UnknownPayment",
     "UnknownProvider",
     "Verdict",

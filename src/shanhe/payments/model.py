@@ -108,6 +108,8 @@ class Refund:
     provider_ref: str | None
     created_at: datetime
     decided_at: datetime | None
+    settled_at: datetime | None = None
+    settled_ref: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Stray:
+    """Money that a verified message told of and that could not be booked. `why`: late, other_amount, unknown_order."""
+
+    id: UUID
+    provider: str
+    event_id: str
+    why: str
+    order_id: UUID | None
+    provider_ref: str
+    amount_fen: int
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
 class AmountLimits:
     least_fen: int
     most_fen: int
@@ -201,6 +217,10 @@ class Provider(Protocol):
 
     async def refund(self, order: Order, refund: Refund) -> str:
         """Ask for money back and return the provider's reference; the outcome comes as a notification."""
+        ...
+
+    async def refund_state(self, order: Order, refund: Refund) -> RefundState:
+        """How a refund stands at the provider; UnknownPayment when it was never asked for."""
         ...
 
     async def authorise(self, mandate: Mandate) -> Created:

@@ -30,6 +30,7 @@ from shanhe.payments.model import (
     Order,
     ProviderPayment,
     Refund,
+    RefundState,
     State,
 )
 
@@ -135,6 +136,12 @@ class Sandbox:
             if fresh is not None:
                 await self._announce(conn, [(Event.REFUND_SUCCEEDED, refund.id, fresh, refund.amount_fen)])
         return f"refund-{refund.id.hex}"
+
+    async def refund_state(self, order: Order, refund: Refund) -> RefundState:
+        row = await self._db.fetchrow("SELECT ref FROM payments.sandbox_refund WHERE refund_id = $1", refund.id)
+        if row is None:
+            raise UnknownPayment("refund")
+        return RefundState.SUCCEEDED
 
     async def authorise(self, mandate: Mandate) -> Created:
         ref = await self._db.fetchval(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import AMOUNT_MAX
 from shanhe.payments import store
 from shanhe.payments.errors import (
     AmountMismatch,
@@ -37,15 +36,14 @@ from shanhe.payments.model import (
     OrderRequest,
     Provider,
     Refund,
-    RefundState,
     State,
+    Stray,
     Verdict,
 )
+from shanhe.payments.refunds import POLL_AGE_S, REFUND_EVENTS, REPAIRED_LATER, RefundHandler, Refunds
 
 ORDER_LIFE_S = 1_800
 """How long a payer may take; the provider is told to close the payment after it."""
-POLL_AGE_S = 60
-"""An order without an outcome is asked about at the provider after this long (a notification may be lost)."""
 BATCH_ROWS = 100
 BODY_LIMIT_BYTES = 65_536
 TEXT_LIMIT_CHARS = 200
@@ -53,7 +51,6 @@ REFERENCE_LIMIT_CHARS = 128
 PAGE_ROWS = 100
 
 Handler = Callable[[Order], Awaitable[None]]
-REPAIRED_LATER = (ShanheError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +63,7 @@ class Payments:
         self._clock = clock
         self._providers = dict(providers)
         self._handlers: dict[str, Handler] = {}
+        self._refunds = Refunds(db, clock, self._provider)
 
     def subscribe(self, purpose: str, handler: Handler) -> None:
         """Have `handler(order)` called when an order of `purpose` is paid, refunded or expired.
@@ -149,21 +147,42 @@ class Payments:
         if len(body) > BODY_LIMIT_BYTES:
             raise NotificationMalformed("the body is too large")
         notification = provider.verify(headers, body, self._clock.now())
+        try:
+            verdict, order = await self._accept(notification)
+        except (AmountMismatch, NotificationLate, UnknownPayment) as refusal:
+            await self._keep_stray(notification, refusal)
+            raise
+        if verdict.changed and notification.event in REFUND_EVENTS:
+            await self._refunds.tell(notification.subject_id)
+        if order is not None and verdict.changed:
+            await self._tell(order)
+        return verdict
+
+    async def _accept(self, notification: Notification) -> tuple[Verdict, Order | None]:
         async with self._db.transaction() as conn:
             if not await store.spend_nonce(conn, notification, self._clock.now()):
                 raise NotificationReplayed
             verdict, order = await self._apply(conn, notification)
             if verdict.changed:
                 await store.mark_changed(conn, notification)
-        if order is not None and verdict.changed:
-            await self._tell(order)
-        return verdict
+        return verdict, order
+
+    async def _keep_stray(self, notification: Notification, refusal: ShanheError) -> None:
+        """Money that a verified message tells of and that nothing here can be booked to stays visible."""
+        if notification.event is not Event.PAYMENT_SUCCEEDED or not 0 < (notification.amount_fen or 0) <= AMOUNT_MAX:
+            return
+        why = {"amount_mismatch": "other_amount", "notification_late": "late"}.get(refusal.code, "unknown_order")
+        await store.insert_stray(self._db, new_id(), notification, why, self._clock.now())
+
+    async def strays(self, *, since: datetime, until: datetime, limit: int = PAGE_ROWS) -> list[Stray]:
+        """Payments that were told of and could not be booked, seen in [since, until)."""
+        return await store.strays(self._db, since, until, limit)
 
     async def _apply(self, conn: Any, notification: Notification) -> tuple[Verdict, Order | None]:
         if notification.event in (Event.MANDATE_SIGNED, Event.MANDATE_REVOKED):
             return await self._apply_mandate(conn, notification), None
-        if notification.event in (Event.REFUND_SUCCEEDED, Event.REFUND_FAILED):
-            return await self._apply_refund(conn, notification)
+        if notification.event in REFUND_EVENTS:
+            return await self._refunds.apply(conn, notification)
         order = await store.order(conn, notification.subject_id, lock=True)
         if order is None or order.provider != notification.provider:
             raise UnknownPayment("order")
@@ -191,28 +210,6 @@ class Payments:
         )
         return Verdict(order.id, notification.event, changed=True, state=moved.state), moved
 
-    async def _apply_refund(self, conn: Any, notification: Notification) -> tuple[Verdict, Order | None]:
-        refund = await store.refund(conn, notification.subject_id)
-        if refund is None:
-            raise UnknownPayment("refund")
-        order = await self._locked(conn, refund.order_id)
-        refund = await store.refund(conn, notification.subject_id, lock=True)
-        if refund is None or order.provider != notification.provider:
-            raise UnknownPayment("refund")
-        if notification.amount_fen != refund.amount_fen:
-            raise AmountMismatch(refund.amount_fen, notification.amount_fen)
-        if refund.state is not RefundState.REQUESTED:
-            return Verdict(refund.id, notification.event, changed=False, state=refund.state), order
-        now = self._clock.now()
-        if notification.event is Event.REFUND_FAILED:
-            await store.decide_refund(conn, refund.id, RefundState.FAILED, now)
-            return Verdict(refund.id, notification.event, changed=True, state=RefundState.FAILED), None
-        await store.decide_refund(conn, refund.id, RefundState.SUCCEEDED, now)
-        order = await store.add_refunded(conn, order.id, refund.amount_fen)
-        if order.refunded_fen == order.amount_fen:
-            order = await store.move(conn, order, State.REFUNDED, cause=f"refund {refund.id}", now=now)
-        return Verdict(refund.id, notification.event, changed=True, state=RefundState.SUCCEEDED), order
-
     async def _apply_mandate(self, conn: Any, notification: Notification) -> Verdict:
         mandate = await store.mandate(conn, notification.subject_id, lock=True)
         if mandate is None or mandate.provider != notification.provider:
@@ -227,37 +224,50 @@ class Payments:
 
     # -- money back ---------------------------------------------------------------------------------------------------
 
-    async def refund(self, order_id: UUID, amount_fen: int, *, client_ref: str, reason: str, actor: str) -> Refund:
+    def subscribe_refunds(self, purpose: str, handler: RefundHandler) -> None:
+        """Have `handler(order, refund)` called when a refund of an order of `purpose` succeeded or failed.
+
+        Like `subscribe`: idempotent, ends with `acknowledge_refund`, offered again by `outstanding_refunds`.
+        """
+        self._refunds.handlers[purpose] = handler
+
+    async def refund(
+        self,
+        order_id: UUID,
+        amount_fen: int,
+        *,
+        client_ref: str,
+        reason: str,
+        actor: str,
+        refund_id: UUID | None = None,
+    ) -> Refund:
         """Send `amount_fen` of a paid order back to its payer; the outcome comes as a notification.
 
-        Idempotent by (order, client_ref). Raises OrderState, AmountMismatch (more than is left), OrderConflict.
+        Idempotent by (order, client_ref); `refund_id` names a new one. Succeeded refunds and those that still may
+        succeed never exceed what was paid. Raises OrderState, AmountOutOfBounds (more than is left), OrderConflict,
+        and ProviderUnavailable, after which the refund stands and is sent again by `sweep`.
         """
         _check_text(client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
-        async with self._db.transaction() as conn:
-            order = await self._locked(conn, order_id)
-            refund = await store.refund_by_ref(conn, order_id, client_ref)
-            if refund is None:
-                if order.state is not State.PAID:
-                    raise OrderState(order.state, "refunded")
-                left_fen = order.amount_fen - await store.promised_fen(conn, order_id)
-                if not 0 < amount_fen <= left_fen:
-                    raise AmountOutOfBounds(amount_fen, 1, left_fen)
-                refund = await store.insert_refund(
-                    conn, order, client_ref, amount_fen, reason[:TEXT_LIMIT_CHARS], actor, new_id(), self._clock.now()
-                )
-            elif refund.amount_fen != amount_fen:
-                raise OrderConflict(client_ref)
-        return await self._send_refund(order, refund)
+        return await self._refunds.ask(order_id, amount_fen, client_ref, reason[:TEXT_LIMIT_CHARS], actor, refund_id)
 
-    async def _send_refund(self, order: Order, refund: Refund) -> Refund:
-        if refund.state is not RefundState.REQUESTED or refund.provider_ref is not None:
-            return refund
-        reference = await self._provider(order.provider).refund(order, refund)
-        await store.set_refund_ref(self._db, refund.id, reference)
-        return replace(refund, provider_ref=reference)
+    async def refund_of(self, refund_id: UUID) -> Refund:
+        """UnknownPayment when there is none."""
+        return await self._refunds.get(refund_id)
 
     async def refunds(self, order_id: UUID) -> list[Refund]:
-        return await store.refunds_of(self._db, order_id)
+        """Every refund of an order, oldest first."""
+        return await self._refunds.of(order_id)
+
+    async def outstanding_refunds(
+        self, purpose: str, *, after: UUID | None = None, limit: int = BATCH_ROWS
+    ) -> list[tuple[Order, Refund]]:
+        """Refunds that ended and were not acknowledged, oldest first."""
+        found = await self._refunds.outstanding(purpose, after, limit)
+        return [(await self.order(refund.order_id), refund) for refund in found]
+
+    async def acknowledge_refund(self, refund: Refund, reference: UUID | None = None) -> None:
+        """Say that everything due for the refund's outcome is done; `reference` is the posting, if one was made."""
+        await self._refunds.acknowledge(refund, reference)
 
     # -- stored mandates ----------------------------------------------------------------------------------------------
 
@@ -322,11 +332,9 @@ class Payments:
                 moved += (await self._resolve(order)).state is not order.state
             except ShanheError as error:  # one order's trouble does not keep the others waiting
                 log.warning("order was not resolved", provider=order.provider, order=str(order.id), error=error.code)
-        for refund in await store.open_refunds(self._db, limit=BATCH_ROWS):
-            try:
-                await self._send_refund(await self.order(refund.order_id), refund)
-            except ShanheError as error:
-                log.warning("provider did not take a refund", refund=str(refund.id), error=error.code)
+        for order in await self._refunds.sweep(now):
+            moved += 1
+            await self._tell(order)
         return moved
 
     async def _resolve(self, order: Order) -> Order:

@@ -1,4 +1,4 @@
-"""SQL of orders, refunds, mandates and accepted notifications. Callers hold the transaction."""
+"""SQL of orders, mandates and notifications. Callers hold the transaction."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from shanhe.payments.model import (
     Notification,
     Order,
     OrderRequest,
-    Refund,
-    RefundState,
     State,
+    Stray,
 )
 
 ORDER_COLUMNS = (
     "id, org_id, client_ref, purpose, provider, provider_ref, mandate_id, amount_fen, refunded_fen, subject,"
     " return_path, redirect_url, state, created_at, expires_at, paid_at, settled_at, settled_ref"
 )
-REFUND_COLUMNS = "id, order_id, client_ref, amount_fen, reason, actor, state, provider_ref, created_at, decided_at"
 MANDATE_COLUMNS = (
     "id, org_id, client_ref, provider, provider_ref, limit_fen, state, redirect_url, created_at, decided_at"
 )
@@ -31,12 +29,8 @@ MANDATE_COLUMNS = (
 Connection = Any  # an asyncpg connection inside a transaction, or the Database itself for reads
 
 
-def _order(row: Any) -> Order:
+def order_of(row: Any) -> Order:
     return Order(**{**dict(row), "state": State(row["state"])})
-
-
-def _refund(row: Any) -> Refund:
-    return Refund(**{**dict(row), "state": RefundState(row["state"])})
 
 
 def _mandate(row: Any) -> Mandate:
@@ -72,7 +66,7 @@ async def insert_order(
     )
     if row is not None:
         await add_event(conn, order_id, None, State.CREATED, "ordered", now)
-        return _order(row)
+        return order_of(row)
     row = await conn.fetchrow(
         f"SELECT {ORDER_COLUMNS} FROM payments.pay_order WHERE org_id = $1 AND client_ref = $2",
         request.org_id,
@@ -80,14 +74,14 @@ async def insert_order(
     )
     if row is None:  # the given id is another order's
         raise OrderConflict(request.client_ref)
-    return _order(row)
+    return order_of(row)
 
 
 async def order(conn: Connection | Database, order_id: UUID, *, lock: bool = False) -> Order | None:
     row = await conn.fetchrow(
         f"SELECT {ORDER_COLUMNS} FROM payments.pay_order WHERE id = $1{' FOR UPDATE' if lock else ''}", order_id
     )
-    return None if row is None else _order(row)
+    return None if row is None else order_of(row)
 
 
 async def orders_of(db: Database, org_id: UUID, *, before: UUID | None, limit: int) -> list[Order]:
@@ -98,7 +92,7 @@ async def orders_of(db: Database, org_id: UUID, *, before: UUID | None, limit: i
         before,
         limit,
     )
-    return [_order(row) for row in rows]
+    return [order_of(row) for row in rows]
 
 
 async def move(
@@ -127,7 +121,7 @@ async def move(
         now,
     )
     await add_event(conn, held.id, held.state, to, cause, now)
-    return _order(row)
+    return order_of(row)
 
 
 async def set_redirect(conn: Connection, order_id: UUID, redirect_url: str) -> Order:
@@ -136,7 +130,7 @@ async def set_redirect(conn: Connection, order_id: UUID, redirect_url: str) -> O
         order_id,
         redirect_url,
     )
-    return _order(row)
+    return order_of(row)
 
 
 async def add_event(
@@ -169,7 +163,7 @@ async def open_orders(db: Database, *, checked_before: datetime, limit: int) -> 
         checked_before,
         limit,
     )
-    return [_order(row) for row in rows]
+    return [order_of(row) for row in rows]
 
 
 async def touch(db: Database, order_id: UUID, now: datetime) -> None:
@@ -186,7 +180,7 @@ async def unsettled(db: Database, purpose: str, *, after: UUID | None, limit: in
         after,
         limit,
     )
-    return [_order(row) for row in rows]
+    return [order_of(row) for row in rows]
 
 
 async def settle(db: Database, order_id: UUID, state: State, reference: UUID | None, now: datetime) -> None:
@@ -198,93 +192,6 @@ async def settle(db: Database, order_id: UUID, state: State, reference: UUID | N
         now,
         reference,
     )
-
-
-# -- refunds ----------------------------------------------------------------------------------------------------------
-
-
-async def insert_refund(
-    conn: Connection,
-    held: Order,
-    client_ref: str,
-    amount_fen: int,
-    reason: str,
-    actor: str,
-    refund_id: UUID,
-    now: datetime,
-) -> Refund:
-    row = await conn.fetchrow(
-        f"""INSERT INTO payments.refund (id, order_id, client_ref, amount_fen, reason, actor, state, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, 'requested', $7) RETURNING {REFUND_COLUMNS}""",
-        refund_id,
-        held.id,
-        client_ref,
-        amount_fen,
-        reason,
-        actor,
-        now,
-    )
-    return _refund(row)
-
-
-async def refund_by_ref(conn: Connection, order_id: UUID, client_ref: str) -> Refund | None:
-    row = await conn.fetchrow(
-        f"SELECT {REFUND_COLUMNS} FROM payments.refund WHERE order_id = $1 AND client_ref = $2", order_id, client_ref
-    )
-    return None if row is None else _refund(row)
-
-
-async def refund(conn: Connection | Database, refund_id: UUID, *, lock: bool = False) -> Refund | None:
-    row = await conn.fetchrow(
-        f"SELECT {REFUND_COLUMNS} FROM payments.refund WHERE id = $1{' FOR UPDATE' if lock else ''}", refund_id
-    )
-    return None if row is None else _refund(row)
-
-
-async def refunds_of(db: Database, order_id: UUID) -> list[Refund]:
-    rows = await db.fetch(f"SELECT {REFUND_COLUMNS} FROM payments.refund WHERE order_id = $1 ORDER BY id", order_id)
-    return [_refund(row) for row in rows]
-
-
-async def open_refunds(db: Database, *, limit: int) -> list[Refund]:
-    """Requested refunds the provider has not confirmed taking."""
-    rows = await db.fetch(
-        f"""SELECT {REFUND_COLUMNS} FROM payments.refund
-            WHERE state = 'requested' AND provider_ref IS NULL ORDER BY id LIMIT $1""",
-        limit,
-    )
-    return [_refund(row) for row in rows]
-
-
-async def promised_fen(conn: Connection, order_id: UUID) -> int:
-    """Refunds of an order that succeeded or still may."""
-    value: int = await conn.fetchval(
-        "SELECT coalesce(sum(amount_fen), 0)::bigint FROM payments.refund WHERE order_id = $1 AND state <> 'failed'",
-        order_id,
-    )
-    return value
-
-
-async def set_refund_ref(db: Database, refund_id: UUID, provider_ref: str) -> None:
-    await db.execute("UPDATE payments.refund SET provider_ref = $2 WHERE id = $1", refund_id, provider_ref)
-
-
-async def decide_refund(conn: Connection, refund_id: UUID, to: RefundState, now: datetime) -> None:
-    await conn.execute(
-        "UPDATE payments.refund SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'requested'",
-        refund_id,
-        to,
-        now,
-    )
-
-
-async def add_refunded(conn: Connection, order_id: UUID, amount_fen: int) -> Order:
-    row = await conn.fetchrow(
-        f"UPDATE payments.pay_order SET refunded_fen = refunded_fen + $2 WHERE id = $1 RETURNING {ORDER_COLUMNS}",
-        order_id,
-        amount_fen,
-    )
-    return _order(row)
 
 
 # -- mandates ---------------------------------------------------------------------------------------------------------
@@ -365,3 +272,30 @@ async def mark_changed(conn: Connection, notification: Notification) -> None:
         notification.provider,
         notification.nonce,
     )
+
+
+async def insert_stray(db: Database, stray_id: UUID, notification: Notification, why: str, now: datetime) -> None:
+    """Once for each payment, however often the provider repeats itself."""
+    await db.execute(
+        """INSERT INTO payments.stray (id, provider, event_id, why, order_id, provider_ref, amount_fen, seen_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING""",
+        stray_id,
+        notification.provider,
+        notification.event_id,
+        why,
+        None if why == "unknown_order" else notification.subject_id,
+        notification.provider_ref,
+        notification.amount_fen,
+        now,
+    )
+
+
+async def strays(db: Database, since: datetime, until: datetime, limit: int) -> list[Stray]:
+    rows = await db.fetch(
+        """SELECT id, provider, event_id, why, order_id, provider_ref, amount_fen, seen_at FROM payments.stray
+           WHERE seen_at >= $1 AND seen_at < $2 ORDER BY id LIMIT $3""",
+        since,
+        until,
+        limit,
+    )
+    return [Stray(**dict(row)) for row in rows]
