@@ -7,7 +7,7 @@ import base64
 import binascii
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -28,7 +28,7 @@ from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger, LotTerms, Provenance
-from shanhe.payments.api import Payments, Sandbox
+from shanhe.payments.api import MethodSettings, Payments, Sandbox, open_methods
 from shanhe.payments.api import tick as payments_tick
 from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
@@ -107,7 +107,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         sources=settings.sources,
     )
     sandbox = Sandbox(db, clock, vault.secret("payments-sandbox")) if settings.sandbox_payments else None
-    payments = Payments(db, clock, {sandbox.name: sandbox} if sandbox is not None else {})
+    methods = open_methods(_method_settings(settings), clock)
+    payments = Payments(db, clock, methods | ({sandbox.name: sandbox} if sandbox is not None else {}))
     gateway = Gateway(
         db=db,
         clock=clock,
@@ -292,6 +293,11 @@ def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
 
 def _ruled(rulebook: Rulebook, rule: str, facts: Any, on: date) -> Decision:
     return rulebook.evaluate(rule, facts, on=on)
+
+
+def _method_settings(settings: Settings) -> MethodSettings:
+    """What payments must know: every setting that both name alike."""
+    return MethodSettings(**{item.name: getattr(settings, item.name) for item in fields(MethodSettings)})
 
 
 def _identity_options(settings: Settings) -> Options:

@@ -86,6 +86,29 @@ class Settings:
     sandbox_payments: bool = _setting(
         "SHANHE_SANDBOX_PAYMENTS", "Whether the sandbox payment provider may be used.", True
     )
+    wechat_mchid: str = _setting("SHANHE_WECHAT_MCHID", "Merchant id at WeChat Pay; empty = method off.", "")
+    wechat_appid: str = _setting("SHANHE_WECHAT_APPID", "Application id bound to the WeChat merchant.", "")
+    wechat_serial: str = _setting("SHANHE_WECHAT_SERIAL", "Serial number of the WeChat merchant certificate.", "")
+    wechat_key_file: str = _setting("SHANHE_WECHAT_KEY_FILE", "PEM file with the WeChat merchant's private key.", "")
+    wechat_apiv3_key: str = _setting(
+        "SHANHE_WECHAT_APIV3_KEY", "APIv3 key (32 bytes) that opens WeChat's notifications.", "", secret=True
+    )
+    wechat_platform_file: str = _setting(
+        "SHANHE_WECHAT_PLATFORM_FILE", "PEM file with WeChat Pay's public key, or its platform certificate.", ""
+    )
+    wechat_platform_id: str = _setting(
+        "SHANHE_WECHAT_PLATFORM_ID", "Id of WeChat Pay's public key (PUB_KEY_ID_…); a certificate needs none.", ""
+    )
+    wechat_url: str = _setting("SHANHE_WECHAT_URL", "Address of WeChat Pay; empty = production.", "")
+    alipay_app_id: str = _setting("SHANHE_ALIPAY_APP_ID", "Application id at Alipay; empty = method off.", "")
+    alipay_key_file: str = _setting("SHANHE_ALIPAY_KEY_FILE", "PEM file with the application's private key.", "")
+    alipay_public_file: str = _setting("SHANHE_ALIPAY_PUBLIC_FILE", "PEM file with Alipay's public key.", "")
+    alipay_url: str = _setting("SHANHE_ALIPAY_URL", "Address of Alipay's gateway; empty = production.", "")
+    bank_account: str = _setting(
+        "SHANHE_BANK_ACCOUNT", "The city's account for bank transfers; empty = only demo cities show a sample.", ""
+    )
+    bank_holder: str = _setting("SHANHE_BANK_HOLDER", "Holder of the city's account.", "")
+    bank_name: str = _setting("SHANHE_BANK_NAME", "Bank and branch of the city's account.", "")
     # running
     demo: bool = _setting("SHANHE_DEMO", "Whether `shanhe up` seeds the demo city.", True)
     fsync: bool = _setting(

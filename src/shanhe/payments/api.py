@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from shanhe.payments.alipay import Alipay, AlipayAccount
 from shanhe.payments.errors import (
     AmountMismatch,
     AmountOutOfBounds,
+    MethodCannot,
     NotificationForged,
     NotificationLate,
     NotificationMalformed,
     NotificationReplayed,
     OrderConflict,
     OrderState,
+    ProviderMisconfigured,
+    ProviderRefused,
     ProviderUnavailable,
     UnknownPayment,
     UnknownProvider,
 )
 from shanhe.payments.jobs import tick
+from shanhe.payments.methods import MethodSettings, open_methods
 from shanhe.payments.model import (
+    ORDER_LIFE_S,
     AmountLimits,
     Created,
     Event,
@@ -29,16 +35,20 @@ from shanhe.payments.model import (
     ProviderPayment,
     Refund,
     RefundState,
+    Reply,
     State,
     Stray,
     Verdict,
 )
 from shanhe.payments.refunds import RefundHandler
 from shanhe.payments.sandbox import Faults, PayPage, Sandbox
-from shanhe.payments.service import ORDER_LIFE_S, Payments
+from shanhe.payments.service import Payments
+from shanhe.payments.wechat import WeChat, WeChatAccount
 
 __all__ = [
     "ORDER_LIFE_S",
+    "Alipay",
+    "AlipayAccount",
     "AmountLimits",
     "AmountMismatch",
     "AmountOutOfBounds",
@@ -47,6 +57,8 @@ __all__ = [
     "Faults",
     "Mandate",
     "MandateState",
+    "MethodCannot",
+    "MethodSettings",
     "Notification",
     "NotificationForged",
     "NotificationLate",
@@ -59,16 +71,22 @@ __all__ = [
     "PayPage",
     "Payments",
     "Provider",
+    "ProviderMisconfigured",
     "ProviderPayment",
+    "ProviderRefused",
     "ProviderUnavailable",
     "Refund",
     "RefundHandler",
     "RefundState",
+    "Reply",
     "Sandbox",
     "State",
     "Stray",
     "UnknownPayment",
     "UnknownProvider",
     "Verdict",
+    "WeChat",
+    "WeChatAccount",
+    "open_methods",
     "tick",
 ]

@@ -143,3 +143,43 @@ class ProviderUnavailable(Unavailable):
             hint="Repeat the request with the same reference.",
             hint_zh="请用同一订单号重试。",
         )
+
+
+class MethodCannot(Invalid):
+    """The institution offers no such thing, or not to this merchant."""
+
+    def __init__(self, name: str, what: str, what_zh: str) -> None:
+        super().__init__(
+            "method_cannot",
+            f"The payment method {name!r} cannot {what}.",
+            message_zh=f"该支付方式不支持{what_zh}。",
+            hint="Choose another method.",
+            hint_zh="请更换支付方式。",
+        )
+
+
+class ProviderRefused(Conflict):
+    """The institution answered, and said no. Nothing was changed."""
+
+    def __init__(self, name: str, code: str) -> None:
+        super().__init__(
+            "provider_refused",
+            f"The payment provider {name!r} refused: {code[:80]}.",
+            message_zh=f"支付机构拒绝了请求：{code[:80]}。",
+            hint="Look the code up in the institution's documentation; an operator checks the merchant account.",
+            hint_zh="请按该代码查阅支付机构文档，并由运营人员检查商户配置。",
+            details={"provider": name, "institution_code": code[:80]},
+        )
+
+
+class ProviderMisconfigured(Invalid):
+    """A key or a name of the merchant is missing or unreadable; says which, never what is in it."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            "provider_misconfigured",
+            f"The payment provider {name!r} cannot be used: {why}.",
+            message_zh=f"支付方式 {name!r} 配置不完整：{why}。",
+            hint="See docs/payments.md for the settings of each method.",
+            hint_zh="各支付方式的配置见 docs/payments.md。",
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
+
+from shanhe.kernel.errors import ShanheError
 
 
 class State(StrEnum):
@@ -44,6 +46,9 @@ class Event(StrEnum):
     MANDATE_SIGNED = "mandate.signed"
     MANDATE_REVOKED = "mandate.revoked"
 
+
+ORDER_LIFE_S = 1_800
+"""How long a payer may take at a cashier's page."""
 
 NEXT: Mapping[State, frozenset[State]] = {
     State.CREATED: frozenset({State.PENDING, State.PAID, State.FAILED, State.EXPIRED}),
@@ -94,6 +99,7 @@ class Order:
     paid_at: datetime | None
     settled_at: datetime | None
     settled_ref: UUID | None
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,10 +136,15 @@ class Mandate:
 
 @dataclass(frozen=True)
 class Created:
-    """A provider's answer to a new payment or mandate: its own reference and where to send the payer."""
+    """A provider's answer to a new payment or mandate: its own reference and where to send the payer.
+
+    `details` is what our own cashier page shows: `qr` (the text of a QR code), `link` (the institution's page) or the
+    bank account to pay into.
+    """
 
     provider_ref: str
     redirect_url: str
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,7 +159,10 @@ class ProviderPayment:
 
 @dataclass(frozen=True)
 class Notification:
-    """A verified message. `subject_id` is our own order, refund or mandate id."""
+    """A verified message. `subject_id` is our own order, refund or mandate id.
+
+    `amount_told` is False where an institution's message of a refund does not say the amount of this one refund.
+    """
 
     provider: str
     event_id: str
@@ -158,6 +172,16 @@ class Notification:
     provider_ref: str
     amount_fen: int | None
     occurred_at: datetime
+    amount_told: bool = True
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an institution wants to hear about a notification."""
+
+    status: int
+    media_type: str
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -203,6 +227,11 @@ class Provider(Protocol):
     @property
     def limits(self) -> AmountLimits: ...
 
+    @property
+    def order_life_s(self) -> int:
+        """How long a payer may take; the provider is told to close the payment after it."""
+        ...
+
     async def create(self, order: Order) -> Created:
         """Register a payment; the payer is sent to `redirect_url`."""
         ...
@@ -235,4 +264,8 @@ class Provider(Protocol):
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notification:
         """Check signature, age and shape; NotificationForged, NotificationLate or NotificationMalformed."""
+        ...
+
+    def reply(self, verdict: Verdict | None, error: ShanheError | None) -> Reply:
+        """The answer to a notification in the institution's own words."""
         ...

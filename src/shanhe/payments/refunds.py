@@ -90,7 +90,7 @@ class Refunds:
         order = await _locked(conn, refund.order_id)
         if order.provider != notification.provider:
             raise UnknownPayment("refund")
-        if notification.amount_fen != refund.amount_fen:
+        if notification.amount_told and notification.amount_fen != refund.amount_fen:
             raise AmountMismatch(refund.amount_fen, notification.amount_fen)
         to = RefundState.SUCCEEDED if notification.event is Event.REFUND_SUCCEEDED else RefundState.FAILED
         changed, told = await self._end(conn, order, refund.id, to)

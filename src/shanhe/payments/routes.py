@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
+import segno
+import structlog
 from fastapi import APIRouter, Path, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.background import BackgroundTask
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import format_fen
-from shanhe.payments.errors import NotificationMalformed
+from shanhe.payments.errors import NotificationMalformed, UnknownPayment, UnknownProvider
 from shanhe.payments.jobs import deliver
+from shanhe.payments.model import Order, State, Verdict
 from shanhe.payments.sandbox import PayPage, Sandbox
 from shanhe.payments.service import BODY_LIMIT_BYTES, Payments
 
@@ -24,6 +29,15 @@ PAGE_HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
 }
+# The page goes to an institution by a link only: a form could not be sent there.
+CASHIER_HEADERS = PAGE_HEADERS
+CASHIER_REFRESH_S = 5
+METHOD_TITLES = {
+    "wechat": ("微信支付", "WeChat Pay"),
+    "alipay": ("支付宝", "Alipay"),
+    "bank_transfer": ("银行转账", "Bank transfer"),
+}
+log = structlog.get_logger(__name__)
 
 
 def router(payments: Payments, sandbox: Sandbox | None) -> APIRouter:
@@ -33,13 +47,60 @@ def router(payments: Payments, sandbox: Sandbox | None) -> APIRouter:
     @routes.post("/api/payments/notify/{provider}", include_in_schema=True)
     async def notify(provider: str, request: Request) -> Response:
         """Signed asynchronous notification; 200 when applied or a duplicate, a typed error otherwise."""
-        body = await _body(request)
-        verdict = await payments.notify(provider, request.headers, body)
-        return JSONResponse({"code": "SUCCESS", "changed": verdict.changed, "state": verdict.state})
+        verdict: Verdict | None = None
+        refusal: ShanheError | None = None
+        try:
+            verdict = await payments.notify(provider, request.headers, await _body(request))
+        except UnknownProvider:
+            raise
+        except ShanheError as error:
+            refusal = error
+            log.warning("notification refused", provider=provider, code=error.code)
+        answer = payments.reply(provider, verdict, refusal)
+        return Response(answer.body, status_code=answer.status, media_type=answer.media_type)
 
     if sandbox is not None:
         routes.include_router(_pages(payments, sandbox))
+    routes.include_router(_cashier(payments))
     return routes
+
+
+def _cashier(payments: Payments) -> APIRouter:
+    """The page of methods whose institution has none here: a code to scan, a link, or an account to transfer to."""
+    routes = APIRouter(include_in_schema=False)
+    templates = Environment(
+        loader=PackageLoader("shanhe.payments"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+    @routes.get("/pay/{method}/{ref}")
+    async def cashier(method: Annotated[str, Path(pattern="^[a-z_]{1,32}$")], ref: Ref) -> Response:
+        error: ShanheError | None = None
+        order: Order | None = None
+        try:
+            order = await payments.order(UUID(ref))
+            if order.provider != method:
+                raise UnknownPayment("order")
+        except ShanheError as refusal:
+            order, error = None, refusal
+        waiting = order is not None and order.state in (State.CREATED, State.PENDING, State.FAILED)
+        text = templates.get_template("cashier.html").render(
+            order=order,
+            error=error,
+            waiting=waiting,
+            title=METHOD_TITLES.get(method, ("收银台", "Cashier")),
+            yuan=format_fen(order.amount_fen) if order else "",
+            qr=_qr(order.details["qr"]) if order and waiting and "qr" in order.details else "",
+            refresh_s=CASHIER_REFRESH_S,
+            expires=order.expires_at.astimezone(CITY_TZ).strftime("%Y-%m-%d %H:%M") if order else "",
+        )
+        return HTMLResponse(text, status_code=error.status if error else 200, headers=CASHIER_HEADERS)
+
+    return routes
+
+
+def _qr(text: str) -> str:
+    """The QR code of a text as inline SVG."""
+    return str(segno.make(text, error="m").svg_inline(scale=6, border=3, dark="#000", light="#fff"))
 
 
 async def _body(request: Request) -> bytes:

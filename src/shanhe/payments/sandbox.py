@@ -22,6 +22,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.payments import signing
 from shanhe.payments.errors import NotificationMalformed, OrderState, UnknownPayment
 from shanhe.payments.model import (
+    ORDER_LIFE_S,
     AmountLimits,
     Created,
     Event,
@@ -31,7 +32,9 @@ from shanhe.payments.model import (
     ProviderPayment,
     Refund,
     RefundState,
+    Reply,
     State,
+    Verdict,
 )
 
 NAME = "sandbox"
@@ -92,6 +95,10 @@ class Sandbox:
     @property
     def limits(self) -> AmountLimits:
         return LIMITS
+
+    @property
+    def order_life_s(self) -> int:
+        return ORDER_LIFE_S
 
     # -- the provider protocol ----------------------------------------------------------------------------------------
 
@@ -181,6 +188,12 @@ class Sandbox:
         return Notification(
             NAME, read.id, nonce, read.event, read.subject_id, read.provider_ref, read.amount_fen, occurred_at
         )
+
+    def reply(self, verdict: Verdict | None, error: ShanheError | None) -> Reply:
+        if error is not None:
+            return Reply(error.status, "application/json", msgspec.json.encode(error.to_dict()))
+        told = {"changed": verdict.changed, "state": verdict.state} if verdict else {}
+        return Reply(200, "application/json", msgspec.json.encode({"code": "SUCCESS", **told}))
 
     # -- the hosted page ----------------------------------------------------------------------------------------------
 

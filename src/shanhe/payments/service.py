@@ -36,14 +36,13 @@ from shanhe.payments.model import (
     OrderRequest,
     Provider,
     Refund,
+    Reply,
     State,
     Stray,
     Verdict,
 )
 from shanhe.payments.refunds import POLL_AGE_S, REFUND_EVENTS, REPAIRED_LATER, RefundHandler, Refunds
 
-ORDER_LIFE_S = 1_800
-"""How long a payer may take; the provider is told to close the payment after it."""
 BATCH_ROWS = 100
 BODY_LIMIT_BYTES = 65_536
 TEXT_LIMIT_CHARS = 200
@@ -90,7 +89,11 @@ class Payments:
         now = self._clock.now()
         async with self._db.transaction() as conn:
             order = await store.insert_order(
-                conn, request.id or new_id(), request, now=now, expires_at=now + timedelta(seconds=ORDER_LIFE_S)
+                conn,
+                request.id or new_id(),
+                request,
+                now=now,
+                expires_at=now + timedelta(seconds=provider.order_life_s),
             )
         _same(request, order)
         if order.state not in (State.CREATED, State.PENDING) or order.redirect_url is not None:
@@ -99,7 +102,7 @@ class Payments:
         async with self._db.transaction() as conn:
             held = await self._locked(conn, order.id)
             if held.state is not State.CREATED:  # its notification was faster
-                return await store.set_redirect(conn, held.id, created.redirect_url)
+                return await store.set_redirect(conn, held.id, created)
             return await store.move(
                 conn,
                 held,
@@ -107,7 +110,7 @@ class Payments:
                 cause="registered at the provider",
                 now=self._clock.now(),
                 provider_ref=created.provider_ref,
-                redirect_url=created.redirect_url,
+                created=created,
             )
 
     async def order(self, order_id: UUID, *, org_id: UUID | None = None) -> Order:
@@ -157,6 +160,10 @@ class Payments:
         if order is not None and verdict.changed:
             await self._tell(order)
         return verdict
+
+    def reply(self, provider_name: str, verdict: Verdict | None, error: ShanheError | None) -> Reply:
+        """The answer to a notification as its institution expects it."""
+        return self._provider(provider_name).reply(verdict, error)
 
     async def _accept(self, notification: Notification) -> tuple[Verdict, Order | None]:
         async with self._db.transaction() as conn:

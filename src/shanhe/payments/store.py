@@ -9,6 +9,7 @@ from uuid import UUID
 from shanhe.kernel.db import Database
 from shanhe.payments.errors import OrderConflict
 from shanhe.payments.model import (
+    Created,
     Mandate,
     MandateState,
     Notification,
@@ -20,7 +21,7 @@ from shanhe.payments.model import (
 
 ORDER_COLUMNS = (
     "id, org_id, client_ref, purpose, provider, provider_ref, mandate_id, amount_fen, refunded_fen, subject,"
-    " return_path, redirect_url, state, created_at, expires_at, paid_at, settled_at, settled_ref"
+    " return_path, redirect_url, state, created_at, expires_at, paid_at, settled_at, settled_ref, details"
 )
 MANDATE_COLUMNS = (
     "id, org_id, client_ref, provider, provider_ref, limit_fen, state, redirect_url, created_at, decided_at"
@@ -103,7 +104,7 @@ async def move(
     cause: str,
     now: datetime,
     provider_ref: str | None = None,
-    redirect_url: str | None = None,
+    created: Created | None = None,
     paid_at: datetime | None = None,
 ) -> Order:
     """Change the state of an order that the caller has locked, and write the event."""
@@ -111,24 +112,27 @@ async def move(
         f"""UPDATE payments.pay_order
             SET state = $2, provider_ref = coalesce(provider_ref, $3), redirect_url = coalesce($4, redirect_url),
                 paid_at = coalesce(paid_at, $5), checked_at = $6,
+                details = coalesce($7, details),
                 settled_at = CASE WHEN $2 = 'refunded' THEN NULL ELSE settled_at END
             WHERE id = $1 RETURNING {ORDER_COLUMNS}""",
         held.id,
         to,
         provider_ref,
-        redirect_url,
+        created.redirect_url if created else None,
         paid_at,
         now,
+        dict(created.details) if created else None,
     )
     await add_event(conn, held.id, held.state, to, cause, now)
     return order_of(row)
 
 
-async def set_redirect(conn: Connection, order_id: UUID, redirect_url: str) -> Order:
+async def set_redirect(conn: Connection, order_id: UUID, created: Created) -> Order:
     row = await conn.fetchrow(
-        f"UPDATE payments.pay_order SET redirect_url = $2 WHERE id = $1 RETURNING {ORDER_COLUMNS}",
+        f"UPDATE payments.pay_order SET redirect_url = $2, details = $3 WHERE id = $1 RETURNING {ORDER_COLUMNS}",
         order_id,
-        redirect_url,
+        created.redirect_url,
+        dict(created.details),
     )
     return order_of(row)
 
