@@ -130,6 +130,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         payer=books.payer,
         spent=books.spent,
         affected=books.affected,
+        named=books.org_name,
+        city_name=settings.city_name,
     )
     return Services(
         settings=settings,
@@ -236,6 +238,10 @@ class _Books:
             ]
             found.append(Affected(org_id, tuple(names)))
         return found
+
+    async def org_name(self, org_id: UUID) -> str:
+        """What an organisation is called."""
+        return (await self._identity.orgs.get(org_id)).name
 
     async def addresses(self, notice: Notice, channel: str) -> Sequence[str]:
         """Where a notice goes: verified e-mail addresses of its readers; the operators' own webhook."""

@@ -204,3 +204,18 @@ class TestRules:
 
     async def test_of_others_are_unknown(self, payer):
         assert (await payer.patch(f"/api/credits/alerts/{uuid4()}", json={"percent": 5})).status_code == 404
+
+
+class TestStatementOverHttp:
+    async def test_is_json_or_a_file_and_nobody_elses(self, site: Site) -> None:
+        async with await site.client("topup") as member, await site.client("usage", name="别家") as other:
+            shown = (await member.get("/api/credits/statement")).json()
+            assert (shown["month"], shown["complete"], shown["lots"]) == ("2026-11", False, [])
+            for shape, start in (("pdf", b"%PDF"), ("xlsx", b"PK"), ("csv", b"\xef\xbb\xbf")):
+                answer = await member.get("/api/credits/statement", params={"format": shape})
+                assert answer.status_code == 200
+                assert answer.content.startswith(start)
+                assert "attachment" in answer.headers["content-disposition"]
+            assert (await member.get("/api/credits/statement", params={"month": "2027-01"})).status_code == 422
+            assert (await member.get(f"/api/credits/statement/{other.org_id}")).status_code == 403
+            assert (await other.get("/api/credits/statement")).status_code == 403

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, run, show
-from shanhe.kernel.money import format_credits, parse_credits
+from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.kernel.documents import render
+from shanhe.kernel.money import format_credits, format_fen, parse_credits
+
+if TYPE_CHECKING:
+    from shanhe.credits.api import LotStatement
 
 ACTOR = "cli"
 
@@ -61,3 +67,36 @@ def balance(org: Org, data: Data = None, as_json: Json = False) -> None:
         "可用 available": format_credits(found["available_micro"]),
         "占用 held": format_credits(found["held_micro"]),
     } | {name: format_credits(amount) for name, amount in found["by_provenance"].items()}))  # fmt: skip
+
+
+@app.command()
+def statement(
+    org: Org,
+    month: Annotated[str, typer.Option(help="Like 2026-11; default: this month.")] = "",
+    save: Annotated[Path | None, typer.Option(help="Write a .pdf, .xlsx or .csv instead of showing it.")] = None,
+    language: Annotated[str, typer.Option(help="Language of the file: zh or en.")] = "zh",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """A month by lot: opening, movements, closing, book value (rule C3)."""
+    from shanhe.credits import paper, statements
+
+    async def work() -> LotStatement:
+        async with city(data) as services:
+            owner = await find_org(services, org)
+            found = await services.credits.statements.month(owner.id, paper.month_of(month))
+            if save is not None:
+                made = statements.document(
+                    found, org_name=owner.name, city_name=services.credits.city_name, language=language
+                )
+                await asyncio.to_thread(save.write_bytes, await render(made, save.suffix.lstrip(".")))
+            return found
+
+    found = run(work())
+    lines = [
+        (lot.id, lot.provenance, format_credits(lot.opening_micro), format_credits(lot.closing_micro),
+         format_fen(lot.cost_fen), format_fen(lot.value_fen))
+        for lot in found.lots
+    ]  # fmt: skip
+    columns = ("批次 lot", "来源 provenance", "期初 opening", "期末 closing", "成本 cost", "价值 value")
+    show(as_json, statements.view(found), lambda: rows(columns, lines, right=columns[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.credits.errors import (
+    BadMonth,
     NoAutoTopUp,
     PurchaseClosed,
     PurchaseConflict,
@@ -20,6 +21,7 @@ from shanhe.credits.model import (
     Alert,
     AutoTopUp,
     LotView,
+    NameOf,
     Payer,
     PayerOf,
     PriceChange,
@@ -33,14 +35,18 @@ from shanhe.credits.model import (
     Window,
 )
 from shanhe.credits.service import Credits
+from shanhe.credits.statements import LotStatement, StatementLot
 
 __all__ = [
     "Affected",
     "AffectedBy",
     "Alert",
     "AutoTopUp",
+    "BadMonth",
     "Credits",
+    "LotStatement",
     "LotView",
+    "NameOf",
     "NoAutoTopUp",
     "Payer",
     "PayerOf",
@@ -54,6 +60,7 @@ __all__ = [
     "QuoteChanged",
     "Source",
     "SpentBy",
+    "StatementLot",
     "TooManyAlerts",
     "UnknownAlert",
     "UnknownPurchase",

@@ -104,3 +104,28 @@ class NoAutoTopUp(NotFound):
             hint="Set threshold, amount and monthly cap first.",
             hint_zh="请先设置阈值、金额与每月上限。",
         )
+
+
+class BadMonth(Invalid):
+    def __init__(self, month: object) -> None:
+        super().__init__(
+            "bad_month",
+            f"There is no statement for {month}: it lies ahead or before the books began.",
+            message_zh=f"{month} 没有对账单：该月尚未到来或早于建账。",
+            hint="Choose this month or an earlier one, written like 2026-11.",
+            hint_zh="请选择本月或以前的月份，格式如 2026-11。",
+        )
+
+
+class StatementUnbalanced(Conflict):
+    """The lots and the balance differ: either calls settle faster than they are read, or the books are broken."""
+
+    def __init__(self, balance_micro: int, lots_micro: int) -> None:
+        super().__init__(
+            "statement_unbalanced",
+            f"The lots sum to {lots_micro} µ, the balance is {balance_micro} µ; no statement is given out.",
+            message_zh=f"批次合计 {lots_micro} µ 与余额 {balance_micro} µ 不一致，暂不出具对账单。",
+            hint="Try again; if it stays, an operator runs `shanhe ledger verify`.",
+            hint_zh="请重试；若仍不一致，请运营人员运行 `shanhe ledger verify`。",
+            details={"balance_micro": balance_micro, "lots_micro": lots_micro},
+        )

@@ -190,3 +190,5 @@ SpentBy = Callable[[UUID, UUID | None, datetime, datetime], Awaitable[int]]
 """Micro-credits an organisation (or one of its keys) spent in [start, end)."""
 AffectedBy = Callable[[str], Awaitable[Sequence[Affected]]]
 """Organisations whose keys may call a model."""
+NameOf = Callable[[UUID], Awaitable[str]]
+"""What an organisation is called, for documents."""

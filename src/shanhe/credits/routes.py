@@ -6,15 +6,14 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from shanhe.credits import paper
 from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
 from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, require
-from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import format_credits, format_fen
 
 AMOUNT_LIMIT = 2**53
@@ -83,6 +82,7 @@ def router(credits: Credits) -> APIRouter:
     _wallet(routes, credits)
     _alerts(routes, credits)
     _auto(routes, credits)
+    paper.add(routes, credits)
     return routes
 
 
@@ -90,41 +90,41 @@ def _purchases(routes: APIRouter, credits: Credits) -> None:
     @routes.post("/quotes", status_code=201)
     async def quote(body: QuoteBody, actor: Payer) -> Response:
         """What credits of a list value cost this organisation now, and why."""
-        return _json(quote_view(await credits.quote(_org(actor), body.value_fen)), 201)
+        return paper.json(quote_view(await credits.quote(paper.org_of(actor), body.value_fen)), 201)
 
     @routes.post("/purchases", status_code=201)
     async def purchase(body: PurchaseBody, actor: Payer) -> Response:
         """Order credits; send the payer to `redirect_url`."""
         made = await credits.purchase(
-            _org(actor),
+            paper.org_of(actor),
             client_ref=body.client_ref,
             quote_id=body.quote_id,
             value_fen=body.value_fen,
             method=body.method,
-            actor=_name(actor),
+            actor=paper.name_of(actor),
             return_path=body.return_path,
         )
-        return _json(purchase_view(made), 201)
+        return paper.json(purchase_view(made), 201)
 
     @routes.get("/purchases")
     async def purchases(
         actor: Payer, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
     ) -> Response:
         """The organisation's purchases, newest first."""
-        page = await credits.purchases(_org(actor), before=before, limit=limit)
+        page = await credits.purchases(paper.org_of(actor), before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return _json({"data": [purchase_view(item) for item in page], "next": following})
+        return paper.json({"data": [purchase_view(item) for item in page], "next": following})
 
     @routes.get("/purchases/{purchase_id}")
     async def receipt(purchase_id: UUID, actor: Payer) -> Response:
         """The document of a top-up: decision with its trace, payment with its history, posting with its lots."""
-        found = await credits.receipt(_org(actor), purchase_id)
-        return _json({**found, "purchase": purchase_view(found["purchase"], trace=True)})
+        found = await credits.receipt(paper.org_of(actor), purchase_id)
+        return paper.json({**found, "purchase": purchase_view(found["purchase"], trace=True)})
 
     @routes.post("/purchases/{purchase_id}/cancel")
     async def cancel(purchase_id: UUID, actor: Payer) -> Response:
         """Give up an unpaid purchase."""
-        return _json(purchase_view(await credits.cancel(_org(actor), purchase_id)))
+        return paper.json(purchase_view(await credits.cancel(paper.org_of(actor), purchase_id)))
 
     @routes.post("/top-ups", status_code=201)
     async def top_up(body: TopUpBody, actor: Operator) -> Response:
@@ -133,60 +133,61 @@ def _purchases(routes: APIRouter, credits: Credits) -> None:
             body.org_id,
             body.amount_micro,
             body.reason,
-            _name(actor),
+            paper.name_of(actor),
             method=body.method,
             client_ref=body.client_ref,
         )
-        return _json(purchase_view(made), 201)
+        return paper.json(purchase_view(made), 201)
 
 
 def _wallet(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/balance")
     async def balance(actor: Payer) -> Response:
         """Balance and lots of the caller's organisation."""
-        return _json(wallet_view(await credits.wallet(_org(actor))))
+        return paper.json(wallet_view(await credits.wallet(paper.org_of(actor))))
 
     @routes.get("/balance/{org_id}")
     async def balance_of(org_id: UUID, actor: Operator) -> Response:
         """Balance and lots of any organisation; for operators."""
-        return _json(wallet_view(await credits.wallet(org_id)))
+        return paper.json(wallet_view(await credits.wallet(org_id)))
 
 
 def _alerts(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/alerts")
     async def alerts(actor: Payer) -> Response:
-        return _json({"data": [alert_view(alert) for alert in await credits.alerts.of(_org(actor))]})
+        return paper.json({"data": [alert_view(alert) for alert in await credits.alerts.of(paper.org_of(actor))]})
 
     @routes.post("/alerts", status_code=201)
     async def create(body: AlertBody, actor: Payer) -> Response:
         """Tell once per window when spending reaches `percent` of `amount_micro`."""
-        made = await credits.alerts.create(_org(actor), actor=_name(actor), **body.model_dump())
-        return _json(alert_view(made), 201)
+        made = await credits.alerts.create(paper.org_of(actor), actor=paper.name_of(actor), **body.model_dump())
+        return paper.json(alert_view(made), 201)
 
     @routes.patch("/alerts/{alert_id}")
     async def change(alert_id: UUID, body: AlertChange, actor: Payer) -> Response:
         changes = {name: value for name, value in body.model_dump().items() if value is not None}
-        return _json(alert_view(await credits.alerts.change(_org(actor), alert_id, **changes)))
+        return paper.json(alert_view(await credits.alerts.change(paper.org_of(actor), alert_id, **changes)))
 
     @routes.delete("/alerts/{alert_id}", status_code=204)
     async def delete(alert_id: Annotated[UUID, Path()], actor: Payer) -> Response:
-        await credits.alerts.delete(_org(actor), alert_id)
+        await credits.alerts.delete(paper.org_of(actor), alert_id)
         return Response(status_code=204)
 
 
 def _auto(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/auto-top-up")
     async def show(actor: Payer) -> Response:
-        return _json(auto_view(await credits.auto.get(_org(actor))))
+        return paper.json(auto_view(await credits.auto.get(paper.org_of(actor))))
 
     @routes.put("/auto-top-up")
     async def save(body: AutoBody, actor: Payer) -> Response:
         """Set threshold, amount and monthly cap; sign the mandate at `mandate_url` when it is pending."""
-        return _json(auto_view(await credits.auto.save(_org(actor), actor=_name(actor), **body.model_dump())))
+        rule = await credits.auto.save(paper.org_of(actor), actor=paper.name_of(actor), **body.model_dump())
+        return paper.json(auto_view(rule))
 
     @routes.delete("/auto-top-up")
     async def disable(actor: Payer) -> Response:
-        return _json(auto_view(await credits.auto.disable(_org(actor))))
+        return paper.json(auto_view(await credits.auto.disable(paper.org_of(actor))))
 
 
 # -- views ------------------------------------------------------------------------------------------------------------
@@ -256,21 +257,3 @@ def auto_view(rule: AutoTopUp) -> dict[str, Any]:
     view = asdict(rule)
     del view["epoch"]
     return view
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
-
-
-def _org(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid(
-            "no_organisation",
-            "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
-        )
-    return actor.org_id
-
-
-def _name(actor: Actor) -> str:
-    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"

@@ -8,8 +8,9 @@ from uuid import UUID
 from shanhe.credits import booking
 from shanhe.credits.alerts import Alerts
 from shanhe.credits.auto import AutoTopUps
-from shanhe.credits.model import AffectedBy, PayerOf, SpentBy
+from shanhe.credits.model import AffectedBy, NameOf, PayerOf, SpentBy
 from shanhe.credits.purchases import Purchases
+from shanhe.credits.statements import Statements
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -37,9 +38,14 @@ class Credits(Purchases):
         payer: PayerOf,
         spent: SpentBy,
         affected: AffectedBy,
+        named: NameOf | None = None,
+        city_name: str = "Shanhe",
     ) -> None:
         super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, payer=payer)
         self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, notifier=notifier, purchases=self)
+        self.city_name = city_name
+        self.named = named or _unnamed
+        self.statements = Statements(db, clock, rulebook)
         self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected)
 
     async def receipt(self, org_id: UUID, purchase_id: UUID) -> dict[str, Any]:
@@ -62,3 +68,7 @@ class Credits(Purchases):
             "payment": payment,
             "posting": await booking.posted(self._ledger, purchase),
         }
+
+
+async def _unnamed(org_id: UUID) -> str:
+    return str(org_id)

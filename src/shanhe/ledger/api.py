@@ -15,6 +15,7 @@ from shanhe.ledger.errors import (
     UnknownHold,
     UnknownPosting,
 )
+from shanhe.ledger.history import Lapse, LotHistory, LotPeriod
 from shanhe.ledger.model import (
     CHART,
     CITY_OWNER,
@@ -68,6 +69,7 @@ __all__ = [
     "HoldState",
     "IdempotencyConflict",
     "InsufficientCredit",
+    "Lapse",
     "LeaseReclaimed",
     "Ledger",
     "LedgerBusy",
@@ -77,6 +79,8 @@ __all__ = [
     "LimitExceeded",
     "Lot",
     "LotDelta",
+    "LotHistory",
+    "LotPeriod",
     "LotTerms",
     "NewLot",
     "NotBalanced",

@@ -45,7 +45,7 @@ def account_of(row: Any) -> Account:
     return Account(row["id"], row["owner"], Asset(row["asset"]), row["kind"], row["name"], row["floor"], row["lots"])
 
 
-def _lot_of(row: Any) -> Lot:
+def lot_of(row: Any) -> Lot:
     return Lot(
         row["id"], row["account"], Provenance(row["provenance"]), row["parent"], row["issued"], row["remaining"],
         row["held"], row["issued_at"], row["spendable_at"], row["unlock_at"], row["expires_at"], row["earmark"],
@@ -136,18 +136,18 @@ class Store:
             "ORDER BY open DESC, expires_at NULLS LAST, array_position($2::text[], provenance), issued_at, id LIMIT $4",
             account, order, spent, min(limit, PAGE_MAX),
         )  # fmt: skip
-        return [_lot_of(row) for row in rows]
+        return [lot_of(row) for row in rows]
 
     async def lots_by_id(self, identifiers: list[UUID]) -> dict[UUID, Lot]:
         rows = await self._db.fetch("SELECT * FROM ledger.lot WHERE id = ANY($1)", identifiers)
-        return {row["id"]: _lot_of(row) for row in rows}
+        return {row["id"]: lot_of(row) for row in rows}
 
     async def expired_lots(self, now: datetime, limit: int) -> list[Lot]:
         rows = await self._db.fetch(
             "SELECT * FROM ledger.lot WHERE open AND expires_at <= $1 AND remaining > held ORDER BY account LIMIT $2",
             now, limit,
         )  # fmt: skip
-        return [_lot_of(row) for row in rows]
+        return [lot_of(row) for row in rows]
 
     async def hold(self, identifier: UUID) -> Hold | None:
         row = await self._db.fetchrow("SELECT * FROM ledger.hold WHERE id = $1", identifier)

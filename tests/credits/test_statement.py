@@ -1,0 +1,101 @@
+"""Statements by lot: what a month opened with, what moved it, what it closes with and is worth, in three formats."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime, timedelta
+
+import openpyxl
+import pypdf
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.credits.conftest import City
+
+from shanhe.credits import statements
+from shanhe.credits.api import BadMonth
+from shanhe.kernel.documents import render
+from shanhe.kernel.money import MICRO
+
+NOVEMBER, DECEMBER = date(2026, 11, 1), date(2026, 12, 1)
+
+
+class TestStatement:
+    async def test_shows_each_lot_with_its_movements_and_sums_to_the_balance(self, city: City) -> None:
+        await city.buy(10_000)
+        await city.spend(40 * MICRO)
+        found = await city.credits.statements.month(city.org)
+        by = {lot.provenance: lot for lot in found.lots}
+        assert by["subsidy"].closing_micro == 0
+        assert by["subsidy"].moves == {"purchase": 30 * MICRO, "test": -30 * MICRO}
+        assert by["purchased"].moves == {"purchase": 70 * MICRO, "test": -10 * MICRO}
+        assert (found.opening_micro, found.closing_micro) == (0, await city.balance())
+        assert found.moves == {"purchase": 100 * MICRO, "test": -40 * MICRO}
+
+    async def test_values_a_lot_at_the_lower_of_cost_and_the_middle_of_the_corridor(self, city: City) -> None:
+        await city.buy(10_000)
+        by = {lot.provenance: lot for lot in (await city.credits.statements.month(city.org)).lots}
+        assert (by["purchased"].cost_fen, by["purchased"].value_fen) == (7_000, 4_550)
+        assert (by["subsidy"].cost_fen, by["subsidy"].value_fen) == (0, 0)
+
+    async def test_what_closed_one_month_opens_the_next(self, city: City) -> None:
+        await city.buy(10_000)
+        await city.spend(5 * MICRO)
+        city.clock.advance(days=10)
+        await city.spend(7 * MICRO)
+        november = await city.credits.statements.month(city.org, NOVEMBER)
+        december = await city.credits.statements.month(city.org, DECEMBER)
+        assert november.complete
+        assert not december.complete
+        assert november.closing_micro == december.opening_micro == 95 * MICRO
+        assert december.closing_micro == 88 * MICRO
+        assert november.moves == {"purchase": 100 * MICRO, "test": -5 * MICRO}
+
+    async def test_the_last_instant_of_a_month_belongs_to_it(self, city: City) -> None:
+        city.clock.set(datetime(2026, 11, 30, 15, 59, 59, 999999, tzinfo=UTC))
+        await city.buy(10_000)
+        city.clock.advance(seconds=1)
+        november = await city.credits.statements.month(city.org, NOVEMBER)
+        assert november.complete
+        assert november.closing_micro == 100 * MICRO
+
+    async def test_is_refused_for_a_month_to_come(self, city: City) -> None:
+        with pytest.raises(BadMonth):
+            await city.credits.statements.month(city.org, DECEMBER)
+
+    async def test_of_nobody_is_empty(self, city: City) -> None:
+        found = await city.credits.statements.month(city.org)
+        assert (found.lots, found.closing_micro) == ([], 0)
+
+    @given(steps=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 30)), min_size=1, max_size=6))
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    async def test_months_join_and_sum_to_the_balance_whatever_happened(
+        self, city: City, steps: list[tuple[int, int]]
+    ) -> None:
+        for days, spent in steps:
+            city.clock.advance(days=days)
+            await city.buy(1_000 + spent, ref=f"{city.clock.now()}-{spent}")
+            await city.spend(max(1, spent * MICRO // 5))
+            await city.ledger.sweep()
+        opening = 0
+        month = NOVEMBER
+        while month <= city.clock.today():
+            found = await city.credits.statements.month(city.org, month)
+            assert found.opening_micro == opening
+            opening = found.closing_micro
+            month = (month + timedelta(days=31)).replace(day=1)
+        assert opening == await city.balance()
+
+
+class TestFile:
+    async def test_says_the_same_in_every_format(self, city: City) -> None:
+        await city.buy(10_000)
+        found = await city.credits.statements.month(city.org)
+        made = statements.document(found, org_name="=HYPERLINK(1) 山河科技", city_name="山河市")
+        pdf = "".join(p.extract_text() for p in pypdf.PdfReader(io.BytesIO(await render(made, "pdf"))).pages)
+        sheet = openpyxl.load_workbook(io.BytesIO(await render(made, "xlsx")))["按批次"]
+        rows = (await render(made, "csv")).decode("utf-8-sig")
+        for word in ("AI 积分对账单", "山河科技", "100.000000", "45.50"):
+            assert word in pdf
+        assert [cell.value for cell in list(sheet.rows)[-1]][7:11] == [100, None, 70, 45.5]
+        assert "100.000000,,70.00,45.50" in rows
