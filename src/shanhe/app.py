@@ -16,6 +16,8 @@ from shanhe.approvals.api import Approvals
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import tick as credits_tick
+from shanhe.exchange.api import Exchange, Trader
+from shanhe.exchange.api import tick as exchange_tick
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity, LeakReport, OidcSettings, Options, SecondFactor
 from shanhe.identity.api import Role as PersonRole
@@ -66,6 +68,7 @@ class Services:
     payments: Payments
     sandbox: Sandbox | None
     credits: Credits
+    exchange: Exchange
     gateway: Gateway
 
 
@@ -133,6 +136,19 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         named=books.org_name,
         city_name=settings.city_name,
     )
+    approvals = Approvals(db, clock, samples=settings.demo)
+    exchange = Exchange(
+        db,
+        clock,
+        ledger=ledger,
+        rulebook=rulebook,
+        approvals=approvals,
+        payments=payments,
+        outbox=outbox,
+        secret=vault.secret("exchange-auctions"),
+        trader=books.trader,
+        fee_discount=books.fee_discount,
+    )
     return Services(
         settings=settings,
         role=role,
@@ -146,11 +162,12 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         rulebook=rulebook,
         ledger=ledger,
         identity=identity,
-        approvals=Approvals(db, clock, samples=settings.demo),
+        approvals=approvals,
         compute=compute,
         payments=payments,
         sandbox=sandbox,
         credits=credits,
+        exchange=exchange,
         gateway=gateway,
     )
 
@@ -164,6 +181,7 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     stack.push_async_callback(services.ledger.stop)
     await services.identity.start()
     stack.push_async_callback(services.identity.stop)
+    stack.push_async_callback(services.exchange.stop)
     await services.compute.start(probe=services.role != "cli")
     stack.push_async_callback(services.compute.stop)
     if services.role == "gateway":
@@ -179,6 +197,7 @@ def register_jobs(services: Services) -> None:
     jobs, outbox = services.jobs, services.outbox
     jobs.every("payments.tick", EVERY_5_S, lambda: payments_tick(services.payments, services.sandbox))
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
+    jobs.every("exchange.tick", EVERY_5_S, lambda: exchange_tick(services.exchange))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
@@ -220,6 +239,15 @@ class _Books:
         """Facts of an organisation for the purchase rule."""
         facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
         return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
+
+    async def trader(self, org_id: UUID) -> Trader:
+        """Who stands behind an organisation that trades: one beneficiary is one party (R0)."""
+        facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
+        return Trader(org_id, facts.beneficiary, facts.frozen)
+
+    async def fee_discount(self, org_id: UUID, on: date) -> int:
+        """What loyalty takes off the trade fee, in basis points; the rule's own rate until a tier is reached."""
+        return 0
 
     async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
         """Micro-credits spent in [start, end); windows are whole days of the city."""

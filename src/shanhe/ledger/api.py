@@ -15,6 +15,7 @@ from shanhe.ledger.errors import (
     UnknownHold,
     UnknownPosting,
 )
+from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict
 from shanhe.ledger.history import Lapse, LotHistory, LotPeriod
 from shanhe.ledger.model import (
     CHART,
@@ -63,6 +64,10 @@ __all__ = [
     "Balance",
     "Charge",
     "ChartEntry",
+    "Delivery",
+    "Escrow",
+    "EscrowRequest",
+    "EscrowVerdict",
     "Finding",
     "Hold",
     "HoldClosed",

@@ -20,10 +20,10 @@ import msgspec
 import structlog
 
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit
-from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Limit, LotTerms, Provenance
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
 

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.kernel.money import AMOUNT_MAX
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
 from shanhe.ledger.errors import (
@@ -26,7 +27,6 @@ from shanhe.ledger.errors import (
     UnknownAccount,
 )
 from shanhe.ledger.leases import RECALL_WAITS_S
-from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Account, LotTerms, NewLot, Posting, PostingResult
 
 POST: Final = call(

@@ -30,6 +30,7 @@ from shanhe.ledger.errors import (
     UnknownHold,
     UnknownPosting,
 )
+from shanhe.ledger.escrow import Escrow
 from shanhe.ledger.leases import Holder, LeaseBook
 from shanhe.ledger.model import (
     CITY_OWNER,
@@ -96,6 +97,7 @@ class Ledger:
         self._settling: GroupCommit[Row] = GroupCommit(self._settler.flush)
         self._poster = Poster(post, clock, worker, self._terms, self._accounts)
         self._holder = Holder(hold, clock, self._terms)
+        self.escrow = Escrow(clock, self._terms)
         self._book = LeaseBook(
             lease, clock, self._holder, self._counters, self._terms, worker=worker, workers=max(1, workers),
             void=self._void,

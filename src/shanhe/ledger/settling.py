@@ -15,10 +15,10 @@ from uuid import UUID, uuid5
 import asyncpg
 
 from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
-from shanhe.ledger.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.model import Account, Leg, LotDelta, LotTerms, Provenance, Settled
 from shanhe.ledger.reservation import Piece, Reservation, Row, State
 

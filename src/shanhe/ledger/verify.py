@@ -82,6 +82,10 @@ CHECKS: Final[dict[str, str]] = {
           UNION SELECT l.id, p.parent, l.issued FROM line l JOIN ledger.lot p ON p.id = l.parent)
         SELECT DISTINCT l.id::text AS subject, 0::bigint AS expected, l.issued AS found
         FROM line l JOIN ledger.lot a ON a.id = l.parent WHERE a.provenance = 'subsidy'""",
+    "play money stays play money": r"""
+        SELECT t.id::text AS subject, 0::bigint AS expected, t.amount AS found FROM ledger.transfer t
+        JOIN ledger.account d ON d.id = t.debit JOIN ledger.account c ON c.id = t.credit
+        WHERE (d.kind LIKE 'play\_%') <> (c.kind LIKE 'play\_%')""",
     "a call pays tradeable value only as far as it burned some": """
         SELECT p.id::text AS subject,
           -coalesce(sum(u.delta) FILTER (WHERE u.delta < 0 AND l.provenance <> 'subsidy'), 0)::bigint AS expected,

@@ -1,0 +1,494 @@
+"""The order book: pure and deterministic. Events go in, trades and ended orders come out; no clock, no I/O.
+
+Prices are ticks (CNY 0.0001), quantities micro-credits, cash fen. The same book matches continuously (price, then time,
+at the resting order's price) and by call auction (one price for all: the largest volume, then the nearest to the
+reference). Filling the best buys from the best sells until they no longer cross gives the largest volume V; every price
+between the last sell and the last buy so filled clears V, no other does, so "nearest to the reference" is a clamp.
+
+Prevention of self-trades happens on entry: an order that would cross an open order of its own party or of a related one
+is refused, hence no pair of a later match can be related.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.exchange.model import (
+    BUY,
+    Amend,
+    Auction,
+    Cancel,
+    Corridor,
+    Ended,
+    Event,
+    Expire,
+    Level,
+    Mode,
+    Pause,
+    Place,
+    Reason,
+    Resume,
+    Trade,
+)
+
+VALUE_PER_FEN: Final = 10**8
+"""Ticks × micro-credits in a fen."""
+HALF_FEN: Final = VALUE_PER_FEN // 2
+LEVEL_SLACK: Final = 64
+"""Dead entries a level may keep before it is compacted."""
+NEVER_US: Final = 2**62
+
+
+def cash_of(value: int) -> int:
+    """Ticks × micro-credits as fen, half to even."""
+    fen, rest = divmod(value, VALUE_PER_FEN)
+    return fen + (rest > HALF_FEN or (rest == HALF_FEN and fen & 1))
+
+
+class Order:
+    """An open order. `rank` is the sequence number that gave it its place in the queue; `left` 0 means dead."""
+
+    __slots__ = (
+        "cash", "id", "key", "left", "party", "quantity", "rank", "related", "side", "ticks", "until_us", "value",
+    )  # fmt: skip
+
+    def __init__(
+        self, identifier: UUID, party: UUID, side: int, ticks: int, quantity: int, left: int, rank: int,
+        until_us: int | None = None, value: int = 0, cash: int = 0, related: tuple[UUID, ...] = (),
+    ) -> None:  # fmt: skip
+        self.id = identifier
+        self.key = identifier.int  # integers hash in a tenth of the time that UUIDs take
+        self.party = party
+        self.side = side
+        self.ticks = ticks
+        self.quantity = quantity
+        self.left = left
+        self.rank = rank
+        self.until_us = until_us
+        self.value = value
+        self.cash = cash
+        self.related = related
+
+
+class _Level:
+    """Orders of one price, oldest first; dead ones are skipped and compacted."""
+
+    __slots__ = ("alive", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[Order] = deque()
+        self.alive = 0
+
+    def head(self) -> Order:
+        queue = self.queue
+        while not queue[0].left:
+            queue.popleft()
+        return queue[0]
+
+    def total(self) -> int:
+        return sum(order.left for order in self.queue)
+
+
+class _Side:
+    """One side's levels; `ticks` is sorted upwards."""
+
+    __slots__ = ("buy", "levels", "ticks")
+
+    def __init__(self, buy: bool) -> None:
+        self.buy = buy
+        self.levels: dict[int, _Level] = {}
+        self.ticks: list[int] = []
+
+    def add(self, order: Order) -> None:
+        level = self.levels.get(order.ticks)
+        if level is None:
+            level = self.levels[order.ticks] = _Level()
+            insort(self.ticks, order.ticks)
+        level.queue.append(order)
+        level.alive += 1
+
+    def gone(self, ticks: int) -> None:
+        """An order of this price has died."""
+        level = self.levels[ticks]
+        level.alive -= 1
+        if not level.alive:
+            del self.levels[ticks]
+            del self.ticks[bisect_left(self.ticks, ticks)]
+        elif len(level.queue) > 2 * level.alive + LEVEL_SLACK:
+            level.queue = deque(order for order in level.queue if order.left)
+
+    def best_first(self, floor: int, ceiling: int) -> Iterator[int]:
+        """Prices inside the corridor, best first."""
+        low, high = bisect_left(self.ticks, floor), bisect_left(self.ticks, ceiling + 1)
+        return iter(self.ticks[low:high][::-1] if self.buy else self.ticks[low:high])
+
+    def best(self, floor: int, ceiling: int) -> int | None:
+        if self.buy:
+            at = bisect_left(self.ticks, ceiling + 1) - 1
+            return self.ticks[at] if at >= 0 and self.ticks[at] >= floor else None
+        at = bisect_left(self.ticks, floor)
+        return self.ticks[at] if at < len(self.ticks) and self.ticks[at] <= ceiling else None
+
+
+class _Party:
+    """A party's open orders by side, and bounds that spare most look-ups: no own buy is above, no own sell below."""
+
+    __slots__ = ("buys", "max_buy", "min_sell", "sells")
+
+    def __init__(self) -> None:
+        self.buys: dict[int, Order] = {}
+        self.sells: dict[int, Order] = {}
+        self.max_buy = 0
+        self.min_sell = NEVER_US
+
+    def add(self, order: Order) -> None:
+        if order.side == BUY:
+            self.buys[order.key] = order
+            if order.ticks > self.max_buy:
+                self.max_buy = order.ticks
+        else:
+            self.sells[order.key] = order
+            if order.ticks < self.min_sell:
+                self.min_sell = order.ticks
+
+    def crosses(self, side: int, ticks: int, besides: int | None) -> bool:
+        """Whether an order would meet one of this party's."""
+        if side == BUY:
+            if ticks < self.min_sell:
+                return False
+            found = [order.ticks for order in self.sells.values() if order.key != besides]
+            if besides is None:
+                self.min_sell = min(found, default=NEVER_US)
+            return min(found, default=NEVER_US) <= ticks
+        if ticks > self.max_buy:
+            return False
+        found = [order.ticks for order in self.buys.values() if order.key != besides]
+        if besides is None:
+            self.max_buy = max(found, default=0)
+        return max(found, default=0) >= ticks
+
+
+class Effects:
+    """What an event did: trades in order, orders that ended and why, amendments that took or were refused."""
+
+    __slots__ = ("amended", "ended", "trades")
+
+    def __init__(self) -> None:
+        self.trades: list[Trade] = []
+        self.ended: list[Ended] = []
+        self.amended: list[tuple[Order, bool]] = []
+
+
+class Book:
+    """One market's book. Made by folding events with `apply`; `restore` takes it up where a table left it."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.floor = 0
+        self.ceiling = 0
+        self.continuous = False
+        self.paused = False
+        self.last_ticks: int | None = None
+        self.orders: dict[int, Order] = {}
+        self._sides = (_Side(True), _Side(False))
+        self._parties: dict[int, _Party] = {}
+        self._ends: list[tuple[int, int, int]] = []
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def restore(self, orders: Iterable[Order]) -> None:
+        """Take up open orders, oldest rank first; the book must be empty."""
+        for order in orders:
+            self._enter(order)
+
+    def snapshot(self) -> bytes:
+        """The whole state in canonical bytes: equal books give equal bytes."""
+        orders = sorted(self.orders.values(), key=lambda order: order.rank)
+        state = {
+            "seq": self.seq, "floor": self.floor, "ceiling": self.ceiling, "continuous": self.continuous,
+            "paused": self.paused, "last": self.last_ticks,
+            "orders": [
+                (o.id.hex, o.party.hex, o.side, o.ticks, o.quantity, o.left, o.rank, o.until_us, str(o.value), o.cash)
+                for o in orders
+            ],
+        }  # fmt: skip
+        return msgspec.json.encode(state, order="sorted")
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.snapshot()).hexdigest()
+
+    def levels(self, side: int, limit: int) -> list[Level]:
+        """Totals of the best prices inside the corridor, best first."""
+        found: list[Level] = []
+        for ticks in self._sides[side].best_first(self.floor, self.ceiling):
+            if len(found) == limit:
+                break
+            level = self._sides[side].levels[ticks]
+            found.append(Level(ticks, level.total(), level.alive))
+        return found
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> Effects:
+        """Fold one event in. Events come in sequence, each once."""
+        if event.seq <= self.seq:
+            raise ValueError(f"event {event.seq} comes after {self.seq}")
+        effects = Effects()
+        self.seq = event.seq
+        if self._ends and self._ends[0][0] <= event.at_us:
+            self._expire(event.at_us, effects)
+        match event:
+            case Place():
+                self._place(event, effects)
+            case Cancel():
+                order = self.orders.get(event.order.int)
+                if order is not None:
+                    self._end(order, event.reason, effects)
+            case Amend():
+                self._amend(event, effects)
+            case Auction():
+                if not self.paused:
+                    self._clear(event.reference, effects)
+            case Corridor():
+                self.floor, self.ceiling = event.floor, event.ceiling
+                self._uncross(effects)
+            case Mode():
+                self.continuous = event.continuous
+                self._uncross(effects)
+            case Pause():
+                self.paused = True
+            case Resume():
+                self.paused = False
+                self._uncross(effects)
+            case Expire():
+                pass
+        return effects
+
+    def _place(self, event: Place, effects: Effects) -> None:
+        order = Order(
+            event.order, event.party, event.side, event.ticks, event.quantity, event.quantity, event.seq,
+            event.until_us, related=event.related,
+        )  # fmt: skip
+        if event.until_us is not None and event.until_us <= event.at_us:
+            effects.ended.append(Ended(order, Reason.EXPIRED))
+        elif self._meets_own(order, order.ticks, None):
+            effects.ended.append(Ended(order, Reason.SELF_TRADE))
+        elif self.continuous and not self.paused and self.floor <= order.ticks <= self.ceiling:
+            self._take(order, effects)
+        else:
+            self._enter(order)
+
+    def _amend(self, event: Amend, effects: Effects) -> None:
+        order = self.orders.get(event.order.int)
+        if order is None:
+            return
+        left = event.quantity - (order.quantity - order.left)
+        if left <= 0:
+            self._end(order, Reason.CANCELLED, effects)
+            return
+        if self._meets_own(order, event.ticks, order.key):
+            effects.amended.append((order, False))
+            return
+        if event.until_us is not None and (order.until_us is None or event.until_us < order.until_us):
+            order.until_us = event.until_us
+            heapq.heappush(self._ends, (event.until_us, order.rank, order.key))
+        if event.ticks == order.ticks and event.quantity <= order.quantity:
+            order.quantity, order.left = event.quantity, left  # less of the same keeps its place
+            effects.amended.append((order, True))
+            return
+        moved = Order(
+            order.id, order.party, order.side, event.ticks, event.quantity, left, event.seq, order.until_us,
+            order.value, order.cash, order.related,
+        )  # fmt: skip
+        self._leave(order)
+        effects.amended.append((moved, True))
+        if self.continuous and not self.paused and self.floor <= moved.ticks <= self.ceiling:
+            self._take(moved, effects)
+        else:
+            self._enter(moved)
+
+    def _expire(self, at_us: int, effects: Effects) -> None:
+        ends = self._ends
+        while ends and ends[0][0] <= at_us:
+            _, rank, identifier = heapq.heappop(ends)
+            order = self.orders.get(identifier)
+            if order is not None and order.rank == rank:
+                self._end(order, Reason.EXPIRED, effects)
+
+    def _meets_own(self, order: Order, ticks: int, besides: int | None) -> bool:
+        parties = self._parties
+        own = parties.get(order.party.int)
+        if own is not None and own.crosses(order.side, ticks, besides):
+            return True
+        for other in order.related:
+            found = parties.get(other.int)
+            if found is not None and found.crosses(order.side, ticks, besides):
+                return True
+        return False
+
+    # -- entering and leaving -----------------------------------------------------------------------------------------
+
+    def _enter(self, order: Order) -> None:
+        self.orders[order.key] = order
+        self._sides[order.side].add(order)
+        party = self._parties.get(order.party.int)
+        if party is None:
+            party = self._parties[order.party.int] = _Party()
+        party.add(order)
+        if order.until_us is not None:
+            heapq.heappush(self._ends, (order.until_us, order.rank, order.key))
+
+    def _leave(self, order: Order) -> None:
+        """Take an order out of the book; it stays dead in its level until that is compacted."""
+        order.left = 0
+        del self.orders[order.key]
+        self._sides[order.side].gone(order.ticks)
+        party = self._parties[order.party.int]
+        del (party.buys if order.side == BUY else party.sells)[order.key]
+        if not party.buys and not party.sells:
+            del self._parties[order.party.int]
+
+    def _end(self, order: Order, reason: Reason, effects: Effects) -> None:
+        left = order.left
+        self._leave(order)
+        order.left = left
+        effects.ended.append(Ended(_dead(order), reason))
+        order.left = 0
+
+    # -- matching -----------------------------------------------------------------------------------------------------
+
+    def _take(self, order: Order, effects: Effects) -> None:
+        """Continuous: trade with the best opposite orders at their prices, rest what is left."""
+        opposite = self._sides[1 - order.side]
+        buying = order.side == BUY
+        while order.left:
+            best = opposite.best(self.floor, self.ceiling)
+            if best is None or (best > order.ticks if buying else best < order.ticks):
+                break
+            resting = opposite.levels[best].head()
+            buy, sell = (order, resting) if buying else (resting, order)
+            self._trade(buy, sell, min(order.left, resting.left), best, effects)
+            if not resting.left:
+                self._leave(resting)
+                effects.ended.append(Ended(resting, Reason.FILLED))
+        if order.left:
+            self._enter(order)
+        else:
+            effects.ended.append(Ended(order, Reason.FILLED))
+
+    def _uncross(self, effects: Effects) -> None:
+        """What became able to trade at once does so at one price, before continuous matching goes on."""
+        if self.continuous and not self.paused:
+            self._clear(self.last_ticks or (self.floor + self.ceiling) // 2, effects)
+
+    def clearing(self, reference: int) -> tuple[int, int] | None:
+        """Price and volume that an auction would give now; None when nothing crosses."""
+        buys, sells = (
+            [(ticks, side.levels[ticks].total()) for ticks in side.best_first(self.floor, self.ceiling)]
+            for side in self._sides
+        )
+        return uniform_price(buys, sells, reference)
+
+    def _clear(self, reference: int, effects: Effects) -> None:
+        """Call auction: the largest volume at one price, filled by price, then time."""
+        best_buy = self._sides[0].best(self.floor, self.ceiling)
+        best_sell = self._sides[1].best(self.floor, self.ceiling)
+        if best_buy is None or best_sell is None or best_buy < best_sell:
+            return
+        found = self.clearing(reference)
+        if found is None:
+            return
+        price, volume = found
+        self.last_ticks = price
+        buys, sells = self._queue(0), self._queue(1)
+        buy, sell = next(buys), next(sells)
+        trades = effects.trades
+        filled: list[Order] = []
+        while True:
+            quantity = min(buy.left, sell.left, volume)
+            buy.value += quantity * price
+            cash = cash_of(buy.value) - buy.cash
+            buy.cash += cash
+            sell.value += quantity * price
+            sell.cash += cash
+            buy.left -= quantity
+            sell.left -= quantity
+            volume -= quantity
+            trades.append(Trade(buy, sell, quantity, price, cash))
+            if not buy.left:
+                filled.append(buy)
+            if not sell.left:
+                filled.append(sell)
+            if not volume:
+                break
+            if not buy.left:
+                buy = next(buys)
+            if not sell.left:
+                sell = next(sells)
+        for order in filled:
+            self._leave(order)
+            effects.ended.append(Ended(order, Reason.FILLED))
+
+    def _queue(self, number: int) -> Iterator[Order]:
+        """Living orders inside the corridor by price, then time."""
+        side = self._sides[number]
+        for ticks in side.best_first(self.floor, self.ceiling):
+            for order in side.levels[ticks].queue:
+                if order.left:
+                    yield order
+
+    def _trade(self, buy: Order, sell: Order, quantity: int, ticks: int, effects: Effects) -> None:
+        """The buyer's cash is rounded on what the order has cost so far, so that many small fills cost no less."""
+        buy.value += quantity * ticks
+        sell.value += quantity * ticks
+        cash = cash_of(buy.value) - buy.cash
+        buy.cash += cash
+        sell.cash += cash
+        buy.left -= quantity
+        sell.left -= quantity
+        self.last_ticks = ticks
+        effects.trades.append(Trade(buy, sell, quantity, ticks, cash))
+
+
+def uniform_price(buys: list[tuple[int, int]], sells: list[tuple[int, int]], reference: int) -> tuple[int, int] | None:
+    """(price, volume) of an auction over (ticks, quantity) levels, each side best first; None when none cross."""
+    i = j = volume = 0
+    want = have = 0
+    low = high = 0
+    while True:
+        if not want:
+            if i == len(buys):
+                break
+            want = buys[i][1]
+        if not have:
+            if j == len(sells):
+                break
+            have = sells[j][1]
+        if buys[i][0] < sells[j][0]:
+            break
+        part = min(want, have)
+        volume += part
+        high, low = buys[i][0], sells[j][0]
+        want -= part
+        have -= part
+        i += not want
+        j += not have
+    if not volume:
+        return None
+    return min(max(reference, low), high), volume
+
+
+def _dead(order: Order) -> Order:
+    """A copy that keeps what was left when it ended."""
+    return Order(
+        order.id, order.party, order.side, order.ticks, order.quantity, order.left, order.rank, order.until_us,
+        order.value, order.cash, order.related,
+    )  # fmt: skip

@@ -1,0 +1,124 @@
+"""Escrow drawn in parts and delivery against payment, each as one call for a whole batch.
+
+These run on the caller's connection, inside the caller's transaction: an order and its escrow, a trade and its posting
+are durable together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.literals import call, integers, texts, uuids
+from shanhe.ledger.model import LotTerms
+
+PURPOSE: Final = "order"
+FOREVER: Final = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
+"""The order's end frees its escrow, not a date of the hold."""
+PAY_LEG, FEE_LEG = 1, 2
+BATCH_MAX: Final = 5_000
+
+ESCROW: Final = (
+    call("(e).* FROM ledger.escrow", "timestamptz text[] text timestamptz uuid[] uuid[] bigint[]") + " e"
+)  # fmt: skip
+TRIM: Final = call("ledger.trim_holds", "uuid[] bigint[]")
+DELIVER: Final = call(
+    "ledger.deliver",
+    "timestamptz date text timestamptz uuid uuid[] uuid[] uuid[] bytea[] uuid[] uuid[] bigint[] uuid[] uuid[] "
+    "bigint[] bigint[] bigint[]",
+)
+
+
+class EscrowRequest(msgspec.Struct, frozen=True):
+    """What to set aside: tradeable lots of a lot-bearing account, money of another."""
+
+    id: UUID
+    account: UUID
+    amount: int
+
+
+class EscrowVerdict(msgspec.Struct, frozen=True):
+    """`held`, `known` (set aside before), `conflict` (the id names another hold) or `short`.
+
+    `leased`: what workers borrow of the account and were just asked to give back. `expiry`: of the first lot.
+    """
+
+    verdict: str
+    available: int
+    leased: int
+    expiry: datetime | None
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade: `quantity` from the hold `source` to `receiver`, `price` from the hold `payment` to `payee`.
+
+    `fee` of the price goes on to the fund; `unit_cost_fen` is what one whole credit cost the receiver (C3).
+    """
+
+    id: UUID
+    source: UUID
+    receiver: UUID
+    quantity: int
+    payment: UUID
+    payee: UUID
+    price: int
+    fee: int
+    unit_cost_fen: int
+    evidence: bytes
+
+
+class Escrow:
+    """The ledger's part of an exchange. Every method needs a connection inside a transaction."""
+
+    def __init__(self, clock: Clock, terms: LotTerms) -> None:
+        self._clock = clock
+        self._order = texts([provenance.value for provenance in terms.burn_order])
+
+    async def hold(self, conn: Any, requests: Sequence[EscrowRequest]) -> list[EscrowVerdict]:
+        """Set aside in order; a verdict for each. Subsidy, locked, earmarked and expired lots never count."""
+        if not requests:
+            return []
+        rows = await conn.fetch(
+            ESCROW, self._clock.now(), self._order, PURPOSE, FOREVER, uuids([request.id for request in requests]),
+            uuids([request.account for request in requests]), integers([request.amount for request in requests]),
+        )  # fmt: skip
+        verdicts: list[Any] = [None] * len(requests)
+        for row in rows:
+            found = EscrowVerdict(row["verdict"], row["available"] or 0, row["leased"] or 0, row["expiry"])
+            verdicts[row["ord"] - 1] = found
+        return verdicts
+
+    async def merge(self, conn: Any, into: UUID, extra: UUID) -> None:
+        """Add one hold's content to another of the same account."""
+        await conn.execute("SELECT ledger.merge_holds($1, $2)", into, extra)
+
+    async def trim(self, conn: Any, keep: Mapping[UUID, int]) -> int:
+        """Cut open holds down to what each is to keep; 0 ends it. How many were cut."""
+        if not keep:
+            return 0
+        return int(await conn.fetchval(TRIM, uuids(keep), integers(keep.values())))
+
+    async def deliver(
+        self, conn: Any, deliveries: Sequence[Delivery], *, kind: str, fund: UUID, unlock_at: datetime | None
+    ) -> None:
+        """Book trades, one balanced posting each; an id that is booked already makes the whole call fail."""
+        if not deliveries:
+            return
+        if len(deliveries) > BATCH_MAX:
+            raise ValueError(f"at most {BATCH_MAX} deliveries a call")
+        ids = [one.id for one in deliveries]
+        await conn.execute(
+            DELIVER, self._clock.now(), self._clock.today(), kind, unlock_at, fund, uuids(ids),
+            uuids([UUID(int=one.int ^ PAY_LEG) for one in ids]), uuids([UUID(int=one.int ^ FEE_LEG) for one in ids]),
+            [one.evidence for one in deliveries],
+            uuids([one.source for one in deliveries]), uuids([one.receiver for one in deliveries]),
+            integers([one.quantity for one in deliveries]),
+            uuids([one.payment for one in deliveries]), uuids([one.payee for one in deliveries]),
+            integers([one.price for one in deliveries]), integers([one.fee for one in deliveries]),
+            integers([one.unit_cost_fen for one in deliveries]),
+        )  # fmt: skip

@@ -1,0 +1,258 @@
+"""The book alone: what it conserves, what it maximises, and whom it serves first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shanhe.exchange.book import Book, Order, cash_of, uniform_price
+from shanhe.exchange.journal import decode, encode, trade_id
+from shanhe.exchange.model import (
+    BUY,
+    SELL,
+    Amend,
+    Auction,
+    Cancel,
+    Corridor,
+    Expire,
+    Market,
+    Mode,
+    Pause,
+    Place,
+    Reason,
+    Resume,
+)
+
+LOW, HIGH = 10, 30
+LEVELS = st.lists(st.tuples(st.integers(LOW, HIGH), st.integers(1, 50)), max_size=12)
+
+
+def volume_at(price, buys, sells):
+    return min(sum(q for p, q in buys if p >= price), sum(q for p, q in sells if p <= price))
+
+
+class TestUniformPrice:
+    @given(LEVELS, LEVELS, st.integers(LOW - 5, HIGH + 5))
+    def test_clears_the_most_and_then_is_nearest_to_the_reference(self, buys, sells, reference):
+        found = uniform_price(sorted(buys, reverse=True), sorted(sells), reference)
+        volumes = {price: volume_at(price, buys, sells) for price in range(LOW - 5, HIGH + 6)}
+        most = max(volumes.values())
+        if not most:
+            assert found is None
+            return
+        assert found is not None
+        price, volume = found
+        best = [p for p, v in volumes.items() if v == most]
+        assert volume == most
+        assert volumes[price] == most
+        assert abs(price - reference) == min(abs(p - reference) for p in best)
+
+
+class Model:
+    """A slow book, kept in plain lists, to compare with."""
+
+    def __init__(self, continuous: bool) -> None:
+        self.continuous = continuous
+        self.open: list[dict] = []
+        self.fills: dict[int, int] = defaultdict(int)
+
+    def queue(self, side):
+        best = (lambda o: (-o["ticks"], o["rank"])) if side == BUY else (lambda o: (o["ticks"], o["rank"]))
+        return sorted((o for o in self.open if o["side"] == side and LOW <= o["ticks"] <= HIGH), key=best)
+
+    def place(self, number, rank, party, side, ticks, quantity):
+        crossing = [
+            o for o in self.open if o["party"] == party and o["side"] != side
+            and (o["ticks"] <= ticks if side == BUY else o["ticks"] >= ticks)
+        ]  # fmt: skip
+        if crossing:
+            return
+        order = {"id": number, "rank": rank, "party": party, "side": side, "ticks": ticks, "left": quantity}
+        self.open.append(order)
+        if self.continuous and LOW <= ticks <= HIGH:
+            for other in self.queue(1 - side):
+                if order["left"] and (other["ticks"] <= ticks if side == BUY else other["ticks"] >= ticks):
+                    self.fill(order, other)
+        self.open = [o for o in self.open if o["left"]]
+
+    def fill(self, one, other, most=10**9):
+        part = min(one["left"], other["left"], most)
+        one["left"] -= part
+        other["left"] -= part
+        self.fills[one["id"]] += part
+        self.fills[other["id"]] += part
+        return part
+
+    def auction(self, reference):
+        buys, sells = self.queue(BUY), self.queue(SELL)
+        found = uniform_price(
+            [(o["ticks"], o["left"]) for o in buys], [(o["ticks"], o["left"]) for o in sells], reference
+        )
+        if found is None:
+            return
+        volume = found[1]
+        for buy in buys:
+            for sell in sells:
+                if volume and buy["left"] and sell["left"]:
+                    volume -= self.fill(buy, sell, volume)
+        self.open = [o for o in self.open if o["left"]]
+
+
+STEP = st.one_of(
+    st.tuples(
+        st.just("place"), st.integers(0, 3), st.integers(0, 1), st.integers(LOW - 2, HIGH + 2), st.integers(1, 40)
+    ),
+    st.tuples(st.just("cancel"), st.integers(0, 30)),
+    st.tuples(st.just("auction"), st.integers(LOW, HIGH)),
+)
+
+
+def fold(steps, continuous):
+    """The same steps through the book and the slow model; checks what must hold after every step."""
+    book, model = Book(), Model(continuous)
+    events, parties, placed = [], {}, 0
+
+    def apply(event):
+        events.append(event)
+        effects = book.apply(event)
+        check(effects, parties)
+        return effects
+
+    apply(Corridor(seq=1, at_us=0, floor=LOW, ceiling=HIGH))
+    apply(Mode(seq=2, at_us=0, continuous=continuous))
+    for seq, (kind, *rest) in enumerate(steps, 3):
+        at = {"seq": seq, "at_us": seq}
+        if kind == "place":
+            placed += 1
+            party, side, ticks, quantity = rest
+            parties[UUID(int=placed)] = party
+            apply(Place(**at, order=UUID(int=placed), party=UUID(int=1000 + party), side=side, ticks=ticks,
+                        quantity=quantity))  # fmt: skip
+            model.place(placed, seq, party, side, ticks, quantity)
+        elif kind == "cancel":
+            apply(Cancel(**at, order=UUID(int=rest[0])))
+            model.open = [o for o in model.open if o["id"] != rest[0]]
+        else:
+            effects = apply(Auction(**at, slot_us=seq, reference=rest[0]))
+            assert len({trade.ticks for trade in effects.trades}) <= 1
+            model.auction(rest[0])
+        kept = {order.id.int: order.left for order in book.orders.values()}
+        assert kept == {o["id"]: o["left"] for o in model.open}
+    return book, events
+
+
+def check(effects, parties):
+    for trade in effects.trades:
+        assert trade.quantity > 0
+        assert trade.sell.ticks <= trade.ticks <= trade.buy.ticks
+        assert LOW <= trade.ticks <= HIGH
+        assert parties[trade.buy.id] != parties[trade.sell.id]
+    for order, reason in effects.ended:
+        assert (order.left == 0) == (reason is Reason.FILLED)
+
+
+class TestBook:
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(STEP, max_size=30))
+    def test_agrees_with_a_slow_one_in_call_auctions(self, steps):
+        fold(steps, continuous=False)
+
+    @settings(max_examples=150, deadline=None)
+    @given(st.lists(STEP, max_size=30))
+    def test_agrees_with_a_slow_one_when_it_matches_continuously(self, steps):
+        fold(steps, continuous=True)
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(STEP, max_size=30), st.booleans())
+    def test_is_the_same_byte_for_byte_when_its_journal_is_replayed(self, steps, continuous):
+        book, events = fold(steps, continuous)
+        again = Book()
+        for event in events:
+            again.apply(decode(encode(event)))
+        assert again.snapshot() == book.snapshot()
+        assert again.digest() == book.digest()
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(STEP, max_size=30), st.booleans())
+    def test_goes_on_alike_when_it_is_taken_up_from_its_open_orders(self, steps, continuous):
+        book, _ = fold(steps, continuous)
+        taken = Book()
+        for name in ("seq", "floor", "ceiling", "continuous", "paused", "last_ticks"):
+            setattr(taken, name, getattr(book, name))
+        orders = sorted(book.orders.values(), key=lambda order: order.rank)
+        taken.restore(
+            Order(o.id, o.party, o.side, o.ticks, o.quantity, o.left, o.rank, o.until_us, o.value, o.cash)
+            for o in orders
+        )
+        assert taken.snapshot() == book.snapshot()
+        following = Auction(seq=book.seq + 1, at_us=10**6, slot_us=1, reference=20)
+        assert [t[2:] for t in taken.apply(following).trades] == [t[2:] for t in book.apply(following).trades]
+        assert taken.snapshot() == book.snapshot()
+
+    def test_leaves_orders_outside_a_moved_corridor_at_rest_and_takes_them_up_again(self):
+        book = Book()
+        book.apply(Corridor(seq=1, at_us=0, floor=10, ceiling=30))
+        book.apply(Place(seq=2, at_us=0, order=UUID(int=1), party=UUID(int=1), side=BUY, ticks=30, quantity=5))
+        book.apply(Place(seq=3, at_us=0, order=UUID(int=2), party=UUID(int=2), side=SELL, ticks=12, quantity=5))
+        book.apply(Corridor(seq=4, at_us=0, floor=10, ceiling=29))
+        assert book.apply(Auction(seq=5, at_us=0, slot_us=1, reference=20)).trades == []
+        assert len(book.orders) == 2
+        assert book.levels(BUY, 5) == []
+        book.apply(Corridor(seq=6, at_us=0, floor=10, ceiling=30))
+        assert len(book.apply(Auction(seq=7, at_us=0, slot_us=2, reference=20)).trades) == 1
+
+    def test_uncrosses_at_one_price_when_it_begins_to_match_continuously(self):
+        book = Book()
+        book.apply(Corridor(seq=1, at_us=0, floor=10, ceiling=30))
+        book.apply(Place(seq=2, at_us=0, order=UUID(int=1), party=UUID(int=1), side=BUY, ticks=25, quantity=5))
+        book.apply(Place(seq=3, at_us=0, order=UUID(int=2), party=UUID(int=2), side=SELL, ticks=12, quantity=5))
+        assert [trade.ticks for trade in book.apply(Mode(seq=4, at_us=0, continuous=True)).trades] == [20]
+
+    def test_does_not_match_while_it_is_paused(self):
+        book = Book()
+        book.apply(Corridor(seq=1, at_us=0, floor=10, ceiling=30))
+        book.apply(Mode(seq=2, at_us=0, continuous=True))
+        book.apply(Pause(seq=3, at_us=0, reason="x", actor="y"))
+        for number, side in ((1, BUY), (2, SELL)):
+            placed = Place(seq=3 + number, at_us=0, order=UUID(int=number), party=UUID(int=number), side=side, ticks=20,
+                           quantity=5)  # fmt: skip
+            assert book.apply(placed).trades == []
+        assert len(book.apply(Resume(seq=6, at_us=0, reason="x", actor="y")).trades) == 1
+
+    def test_lets_orders_go_when_their_time_is_over(self):
+        book = Book()
+        book.apply(Corridor(seq=1, at_us=0, floor=10, ceiling=30))
+        book.apply(Place(seq=2, at_us=0, order=UUID(int=1), party=UUID(int=1), side=BUY, ticks=20, quantity=5,
+                         until_us=9))  # fmt: skip
+        book.apply(Amend(seq=3, at_us=5, order=UUID(int=1), ticks=20, quantity=4))
+        assert book.apply(Expire(seq=4, at_us=8)).ended == []
+        ((order, reason),) = book.apply(Expire(seq=5, at_us=9)).ended
+        assert (order.left, reason) == (4, Reason.EXPIRED)
+
+
+class TestCash:
+    @given(st.integers(1, 10**6), st.integers(3000, 10000), st.integers(1, 30))
+    def test_of_many_small_fills_is_that_of_one_large_fill(self, quantity, ticks, count):
+        book = Book()
+        book.apply(Corridor(seq=1, at_us=0, floor=3000, ceiling=10000))
+        book.apply(Mode(seq=2, at_us=0, continuous=True))
+        for number in range(count):
+            book.apply(Place(seq=3 + number, at_us=0, order=UUID(int=number), party=UUID(int=number), side=SELL,
+                             ticks=ticks, quantity=quantity))  # fmt: skip
+        effects = book.apply(Place(seq=100, at_us=0, order=UUID(int=99), party=UUID(int=99), side=BUY, ticks=10000,
+                                   quantity=quantity * count))  # fmt: skip
+        assert sum(trade.cash_fen for trade in effects.trades) == cash_of(quantity * count * ticks)
+
+
+class TestTradeId:
+    @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(1, 2**36), st.integers(0, 10**6))
+    def test_follows_from_the_event_and_grows_with_time(self, at_us, later_us, seq, n):
+        first = trade_id(Market.REAL, at_us, seq, n)
+        assert first.version == 7
+        assert first != trade_id(Market.PLAY, at_us, seq, n)
+        assert first < trade_id(Market.REAL, at_us, seq, n + 1)
+        if later_us > at_us:
+            assert first < trade_id(Market.REAL, later_us, 1, 0)

@@ -1,0 +1,183 @@
+"""The gate, the corridor, the hours, and money in and out."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from shanhe.exchange import timing
+from shanhe.exchange.api import (
+    Market,
+    NotEnoughCash,
+    OutsideCorridor,
+    PlayOnly,
+    RealOnly,
+    SecondPersonNeeded,
+)
+from shanhe.ledger.api import Asset
+
+from .conftest import CREDIT, LICENCE
+
+
+class TestGate:
+    async def test_without_an_approval_trades_play_money_only(self, bare):
+        seller = await bare.seller(100)
+        with pytest.raises(NotEnoughCash) as refused:
+            await bare.buy(await bare.buyer(100), 50, 6000)
+        assert refused.value.details["play"]
+        buyer = uuid4()
+        for org in (seller, buyer):
+            for _ in range(2):  # granted once
+                await bare.exchange.cash.grant_play(org, Market.PLAY, bare.exchange.day(), actor="test")
+        assert await bare.cash(buyer, Market.PLAY) == (1_000_000, 1_000_000)
+        await bare.sell(seller, 100, 6000)
+        await bare.buy(buyer, 100, 6000)
+        assert (await bare.auction()).trades == 1
+        assert (await bare.exchange.status()).market is Market.PLAY
+        assert await bare.credits(seller) == 100 * CREDIT
+        assert await bare.credits(buyer, "play_wallet") == 10_100 * CREDIT
+        assert await bare.fund() == 0
+        await bare.verify()
+
+    async def test_moves_real_cash_by_the_approval_only(self, bare):
+        with pytest.raises(RealOnly):
+            await bare.exchange.cash.deposit(
+                uuid4(), await bare.exchange.market(), 100, client_ref="x", method="sandbox", actor="test"
+            )
+        await bare.approvals.record(LICENCE, by="test")
+        exchange = bare.restart()
+        assert await exchange.market() is Market.REAL
+        with pytest.raises(PlayOnly):
+            await exchange.cash.grant_play(uuid4(), await exchange.market(), exchange.day(), actor="test")
+
+    async def test_that_shuts_ends_the_open_orders_of_its_market(self, world):
+        buyer = await world.buyer(100)
+        order = await world.buy(buyer, 100, 6000)
+        (licence,) = await world.approvals.licences()
+        await world.approvals.revoke(licence.id, reason="withdrawn", by="test")
+        world.restart()
+        await world.exchange.sweep()
+        assert (await world.exchange.order(order.id)).state == "market_closed"
+        assert await world.cash(buyer) == (10_000, 10_000)
+        await world.verify()
+
+
+class TestCorridor:
+    async def test_that_moves_leaves_orders_at_rest_until_it_comes_back(self, world, monkeypatch):
+        from shanhe.exchange.policy import Policy
+
+        seller, buyer = await world.seller(100), await world.buyer(200)
+        sold, bought = await world.sell(seller, 100, 9000), await world.buy(buyer, 100, 9500)
+        real = Policy._day
+
+        def cheaper(self, on):
+            from dataclasses import replace
+
+            day = real(self, on)
+            return (
+                replace(day, list_price_fen=80, floor_ticks=2400, ceiling_ticks=8000)
+                if on > date(2026, 11, 24)
+                else day
+            )
+
+        monkeypatch.setattr(Policy, "_day", cheaper)
+        world.restart()
+        world.clock.advance(days=1)
+        assert (await world.auction()).trades == 0
+        assert {(await world.exchange.order(o.id)).state for o in (sold, bought)} == {"open"}
+        assert (await world.exchange.book()).buys == []
+        with pytest.raises(OutsideCorridor):
+            await world.buy(buyer, 50, 9000)
+        monkeypatch.setattr(Policy, "_day", real)
+        world.restart()
+        assert (await world.auction()).trades == 1
+        await world.verify()
+
+
+class TestAuction:
+    async def test_is_held_once_an_hour_at_a_secret_second_of_the_last_minute(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        first = (await world.exchange.run_auction()).auction  # the one missed before anybody was there
+        assert first.slot == datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+        await world.sell(seller, 100, 6000)
+        await world.buy(buyer, 100, 6000)
+        assert (await world.exchange.run_auction()).auction is None
+        slot = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
+        close = timing.close_of(slot, b"of the auctions", 60)
+        assert slot - timedelta(seconds=60) < close <= slot
+        world.clock.set(close - timedelta(milliseconds=1))
+        assert (await world.exchange.run_auction()).auction is None
+        world.clock.set(close)
+        ran = await world.exchange.run_auction()
+        assert (ran.auction.slot, ran.trades) == (slot, 1)
+
+    async def test_is_not_repeated_by_a_clock_that_jumps(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.exchange.run_auction()
+        world.clock.advance(hours=5)
+        assert (await world.exchange.run_auction()).auction is not None
+        await world.sell(seller, 100, 6000)
+        await world.buy(buyer, 100, 6000)
+        for jump in (-5, -1, 3, 2):  # back, and forth to where it was before
+            world.clock.advance(hours=jump)
+            before = len(await world.exchange.auctions())
+            ran = await world.exchange.run_auction()
+            assert ran.auction is None or world.clock.now() > datetime(2026, 11, 24, 9, 10, tzinfo=UTC)
+            assert len(await world.exchange.auctions()) - before == int(ran.auction is not None)
+        slots = [auction.slot for auction in await world.exchange.auctions()]
+        assert len(set(slots)) == len(slots)
+        await world.verify()
+
+    async def test_shows_beforehand_what_it_would_give(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 60, 6000)
+        await world.buy(buyer, 50, 7000)
+        book = await world.exchange.book()
+        assert (book.indicative_ticks, book.indicative_micro) == (6500, 50 * CREDIT)
+        assert [(level.ticks, level.quantity) for level in book.sells] == [(6000, 60 * CREDIT)]
+        ran = await world.auction()
+        assert (ran.auction.ticks, ran.auction.quantity_micro) == (6500, 50 * CREDIT)
+        (candle,) = await world.exchange.candles()
+        assert (candle.open, candle.high, candle.low, candle.close) == (6500, 6500, 6500, 6500)
+
+
+class TestCash:
+    async def test_comes_in_by_a_payment_order(self, world):
+        org = uuid4()
+        deposit = await world.exchange.cash.deposit(
+            org, Market.REAL, 5_000, client_ref="d1", method="sandbox", actor="person:x"
+        )
+        again = await world.exchange.cash.deposit(
+            org, Market.REAL, 5_000, client_ref="d1", method="sandbox", actor="person:x"
+        )
+        assert again.id == deposit.id
+        assert await world.cash(org) == (0, 0)
+        await world.sandbox.pay(deposit.redirect_url.rsplit("/", 1)[-1])
+
+        async def receive(headers, body):
+            return await world.payments.notify("sandbox", headers, body)
+
+        await world.sandbox.deliver_due(receive)
+        await world.exchange.sweep()
+        assert await world.cash(org) == (5_000, 5_000)
+        await world.verify()
+
+    async def test_goes_out_when_a_second_person_says_it_was_paid(self, world):
+        org, first, second = await world.buyer(100), uuid4(), uuid4()
+        cash = world.exchange.cash
+        with pytest.raises(NotEnoughCash):
+            await cash.withdraw(org, 10_001, withdrawal_id=first, payee="山河银行 6222", actor="person:owner")
+        await cash.withdraw(org, 4_000, withdrawal_id=first, payee="山河银行 6222", actor="person:owner")
+        await cash.withdraw(org, 1_000, withdrawal_id=second, payee="山河银行 6222", actor="person:owner")
+        assert await world.cash(org) == (10_000, 5_000)
+        with pytest.raises(SecondPersonNeeded):
+            await cash.decide_withdrawal(first, paid=True, reference="bank 1", actor="person:owner")
+        await cash.decide_withdrawal(first, paid=True, reference="bank 1", actor="person:operator")
+        await cash.decide_withdrawal(first, paid=True, reference="bank 1", actor="person:operator")
+        await cash.decide_withdrawal(second, paid=False, reference="wrong account", actor="person:operator")
+        assert await world.cash(org) == (6_000, 6_000)
+        clearing = await world.ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        assert (await world.ledger.balance(clearing.id)).balance == -6_000
+        await world.verify()

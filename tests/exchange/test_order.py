@@ -1,0 +1,252 @@
+"""Orders: what is accepted, what is set aside for it, and what is refused with nothing changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from shanhe.exchange.api import (
+    BUY,
+    SELL,
+    BadPrice,
+    BadQuantity,
+    Market,
+    MarketPaused,
+    NewOrder,
+    NotEnoughCash,
+    NothingToSell,
+    OrderConflict,
+    OrderEnded,
+    OrderTooSmall,
+    OutsideCorridor,
+    SelfTrade,
+    Trader,
+    TraderFrozen,
+    UnknownOrder,
+    Validity,
+)
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Provenance
+
+from .conftest import CREDIT
+
+
+class TestEscrow:
+    async def test_of_a_sale_is_a_hold_on_concrete_lots(self, world):
+        seller = await world.seller(100)
+        order = await world.sell(seller, 60, 6000)
+        hold = await world.ledger.find_hold(order.id)
+        assert hold.amount == sum(part.amount for part in hold.lots) == 60 * CREDIT
+        with pytest.raises(NothingToSell):
+            await world.sell(seller, 41, 6000)
+        await world.sell(seller, 40, 6000)
+
+    async def test_of_a_purchase_is_the_most_it_can_cost(self, world):
+        buyer = await world.buyer(60)
+        await world.buy(buyer, 100, 6000)
+        assert await world.cash(buyer) == (6000, 0)
+        with pytest.raises(NotEnoughCash):
+            await world.buy(buyer, 20, 6000)
+
+    @pytest.mark.parametrize(
+        "lot",
+        [
+            {"provenance": Provenance.SUBSIDY},
+            {"unlock": timedelta(microseconds=1)},
+            {"spendable": timedelta(days=1)},
+            {"earmark": {"department": "x"}},
+        ],
+        ids=["subsidy", "locked", "pending", "earmarked"],
+    )
+    async def test_never_takes_a_lot_that_may_not_trade(self, world, lot):
+        now = world.clock.now()
+        terms = {f"{name}_at": now + lot.pop(name) for name in ("unlock", "spendable") if name in lot}
+        seller = await world.seller(100, **lot, **terms)
+        with pytest.raises(NothingToSell):
+            await world.sell(seller, 50, 6000)
+        assert await world.exchange.orders(seller) == []
+
+    async def test_takes_a_lot_from_the_moment_its_lock_ends(self, world):
+        seller = await world.seller(100, unlock_at=world.clock.now() + timedelta(hours=1))
+        world.clock.advance(hours=1)
+        assert (await world.sell(seller, 50, 6000)).state == "open"
+
+    async def test_is_refused_by_the_database_itself_for_a_subsidy(self, world):
+        """Even a hold made around the exchange sells no subsidy: the child lot is refused."""
+        seller = await world.seller(100, provenance=Provenance.SUBSIDY)
+        wallet = await world.ledger.ensure_account(seller, Asset.CREDIT, "wallet")
+        (lot,) = await world.ledger.lots(wallet.id)
+        with pytest.raises(asyncpg.PostgresError, match="stays subsidy"):
+            await world.db.execute(
+                """INSERT INTO ledger.lot (id, account, provenance, parent, issued, remaining, issued_at, open)
+                   VALUES ($1, $2, 'exchange', $3, 1, 1, $4, true)""",
+                uuid4(), wallet.id, lot.id, world.clock.now(),
+            )  # fmt: skip
+
+    async def test_ends_with_the_order(self, world):
+        buyer, seller = await world.buyer(60), await world.seller(100)
+        bought, sold = await world.buy(buyer, 100, 6000), await world.sell(seller, 100, 7000)
+        await world.exchange.cancel(bought.id, org_id=buyer, actor="test")
+        await world.exchange.cancel(sold.id, org_id=seller, actor="test")
+        assert await world.cash(buyer) == (6000, 6000)
+        assert (await world.exchange.cash.purse(seller, Market.REAL)).tradeable_micro == 100 * CREDIT
+        await world.verify()
+
+
+class TestOrder:
+    @pytest.mark.parametrize("ticks", [0, -1, 2**63, 10_000_001, 0.5, True])
+    async def test_with_a_bad_price_is_refused(self, world, ticks):
+        with pytest.raises(BadPrice):
+            await world.exchange.place(NewOrder(new_id(), uuid4(), BUY, ticks, 100 * CREDIT), actor="test")
+
+    @pytest.mark.parametrize("quantity", [0, -1, 2**63, 5 * 10**14 + 1, 1.5])
+    async def test_with_a_bad_quantity_is_refused(self, world, quantity):
+        with pytest.raises(BadQuantity):
+            await world.exchange.place(NewOrder(new_id(), uuid4(), SELL, 6000, quantity), actor="test")
+
+    @pytest.mark.parametrize("ticks", [2999, 10001])
+    async def test_outside_the_corridor_is_refused(self, world, ticks):
+        buyer = await world.buyer()
+        with pytest.raises(OutsideCorridor):
+            await world.buy(buyer, 100, ticks)
+        assert await world.cash(buyer) == (100_000, 100_000)
+
+    async def test_is_worth_ten_yuan_at_least(self, world):
+        buyer = await world.buyer()
+        with pytest.raises(OrderTooSmall):
+            await world.exchange.place(NewOrder(new_id(), buyer, BUY, 10_000, 9_994_999), actor="test")
+        await world.exchange.place(NewOrder(new_id(), buyer, BUY, 10_000, 10 * CREDIT), actor="test")
+
+    async def test_is_accepted_once_however_often_it_is_sent(self, world):
+        buyer, order_id = await world.buyer(60), new_id()
+        first = await world.buy(buyer, 50, 6000, order_id=order_id)
+        assert await world.buy(buyer, 50, 6000, order_id=order_id) == first
+        for change in ({"credits": 51, "ticks": 6000}, {"credits": 50, "ticks": 6001}):
+            with pytest.raises(OrderConflict):
+                await world.buy(buyer, **change, order_id=order_id)
+        assert await world.cash(buyer) == (6000, 3000)
+
+    async def test_of_another_organisation_is_unknown(self, world):
+        order = await world.buy(await world.buyer(), 50, 6000)
+        with pytest.raises(UnknownOrder):
+            await world.exchange.cancel(order.id, org_id=uuid4(), actor="test")
+
+    async def test_that_ended_cannot_be_cancelled_again(self, world):
+        buyer = await world.buyer()
+        order = await world.buy(buyer, 50, 6000)
+        assert (await world.exchange.cancel(order.id, org_id=buyer, actor="test")).state == "cancelled"
+        with pytest.raises(OrderEnded):
+            await world.exchange.cancel(order.id, org_id=buyer, actor="test")
+
+    async def test_of_a_frozen_organisation_is_refused(self, world):
+        buyer = await world.buyer()
+        world.traders[buyer] = Trader(buyer, buyer, frozen=True)
+        with pytest.raises(TraderFrozen):
+            await world.buy(buyer, 50, 6000)
+
+    async def test_for_a_day_ends_with_the_day_in_the_city(self, world):
+        buyer = await world.buyer()
+        order = await world.buy(buyer, 50, 6000, validity=Validity.DAY)
+        world.clock.advance(hours=11, minutes=49)
+        await world.exchange.sweep()
+        assert (await world.exchange.order(order.id)).state == "open"
+        world.clock.advance(minutes=1)  # midnight in the city
+        await world.exchange.sweep()
+        assert (await world.exchange.order(order.id)).state == "expired"
+        assert await world.cash(buyer) == (100_000, 100_000)
+        world.clock.advance(days=-1)  # a clock that jumps back revives nothing
+        await world.exchange.sweep()
+        assert (await world.exchange.order(order.id)).state == "expired"
+
+    async def test_to_sell_ends_when_its_lots_expire(self, world):
+        expires_at = world.clock.now() + timedelta(days=2)
+        seller, buyer = await world.seller(100, expires_at=expires_at), await world.buyer()
+        order = await world.sell(seller, 50, 6000)
+        assert order.until == expires_at
+        world.clock.advance(days=2)
+        await world.buy(buyer, 50, 6000)
+        await world.auction()
+        assert (await world.exchange.order(order.id)).state == "expired"
+        assert await world.credits(buyer) == 0
+
+
+class TestSelfTrade:
+    async def test_is_refused_on_entry(self, world):
+        org = await world.seller(100)
+        await world.exchange.cash.receive(org, 10_000, reference="x", actor="test")
+        await world.sell(org, 50, 6000)
+        with pytest.raises(SelfTrade):
+            await world.buy(org, 50, 6000)
+        await world.buy(org, 50, 5999)
+
+    async def test_of_related_parties_is_refused_too(self, world):
+        """Organisations of one beneficiary, and parties that facts relate, are one in this."""
+        seller, buyer, friend = await world.seller(100), await world.buyer(), await world.buyer()
+        owner = uuid4()
+        world.traders = {
+            seller: Trader(seller, owner), buyer: Trader(buyer, owner), friend: Trader(friend, friend, related=(owner,))
+        }  # fmt: skip
+        await world.sell(seller, 50, 6000)
+        for org in (buyer, friend):
+            with pytest.raises(SelfTrade):
+                await world.buy(org, 50, 6000)
+
+
+class TestAmendment:
+    async def test_moves_escrow_with_it(self, world):
+        buyer, seller = await world.buyer(100), await world.seller(100)
+        bought, sold = await world.buy(buyer, 100, 5000), await world.sell(seller, 50, 7000)
+        amend = world.exchange.amend
+        await amend(bought.id, org_id=buyer, ticks=6000, quantity_micro=150 * CREDIT, actor="test")
+        assert await world.cash(buyer) == (10_000, 1_000)
+        await amend(bought.id, org_id=buyer, ticks=4000, quantity_micro=100 * CREDIT, actor="test")
+        assert await world.cash(buyer) == (10_000, 6_000)
+        await amend(sold.id, org_id=seller, ticks=6500, quantity_micro=90 * CREDIT, actor="test")
+        assert (await world.exchange.cash.purse(seller, Market.REAL)).tradeable_micro == 10 * CREDIT
+        with pytest.raises(NothingToSell):
+            await amend(sold.id, org_id=seller, ticks=6500, quantity_micro=101 * CREDIT, actor="test")
+        await amend(sold.id, org_id=seller, ticks=6500, quantity_micro=20 * CREDIT, actor="test")
+        assert (await world.exchange.cash.purse(seller, Market.REAL)).tradeable_micro == 80 * CREDIT
+        await world.verify()
+
+    async def test_to_more_loses_its_place_and_to_less_keeps_it(self, world):
+        first, second, seller = await world.buyer(), await world.buyer(), await world.seller(50)
+        one, two = await world.buy(first, 100, 6000), await world.buy(second, 50, 6000)
+        await world.exchange.amend(one.id, org_id=first, ticks=6000, quantity_micro=50 * CREDIT, actor="test")
+        await world.sell(seller, 20, 6000)
+        await world.auction()
+        assert (await world.exchange.order(one.id)).filled_micro == 20 * CREDIT
+        await world.exchange.amend(one.id, org_id=first, ticks=6000, quantity_micro=60 * CREDIT, actor="test")
+        await world.sell(seller, 30, 6000)
+        await world.auction()
+        assert (await world.exchange.order(one.id)).filled_micro == 20 * CREDIT
+        assert (await world.exchange.order(two.id)).filled_micro == 30 * CREDIT
+        await world.verify()
+
+    async def test_below_what_is_filled_is_refused(self, world):
+        buyer, seller = await world.buyer(), await world.seller(50)
+        order = await world.buy(buyer, 100, 6000)
+        await world.sell(seller, 50, 6000)
+        await world.auction()
+        with pytest.raises(BadQuantity):
+            await world.exchange.amend(order.id, org_id=buyer, ticks=6000, quantity_micro=50 * CREDIT, actor="test")
+
+
+class TestPause:
+    async def test_stops_orders_and_auctions_but_not_cancelling(self, world):
+        buyer, seller = await world.buyer(), await world.seller()
+        order = await world.buy(buyer, 50, 6000)
+        await world.sell(seller, 50, 6000)
+        status = await world.exchange.pause("rumours 传言", actor="person:operator")
+        assert (status.paused, status.pause_reason) == (True, "rumours 传言")
+        with pytest.raises(MarketPaused):
+            await world.buy(buyer, 50, 6000)
+        assert (await world.auction()).auction is None
+        await world.exchange.cancel(order.id, org_id=buyer, actor="test")
+        assert not (await world.exchange.resume("denied 已澄清", actor="person:operator")).paused
+        await world.buy(buyer, 50, 6000)
+        assert (await world.auction()).trades == 1
+        await world.verify()

@@ -1,0 +1,197 @@
+"""From trade to posting: what is conserved, what the fee is, and that a crash between changes nothing."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from shanhe.exchange.api import BUY, Market, NewOrder
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Provenance
+
+from .conftest import CREDIT
+
+
+class TestTrade:
+    async def test_pays_the_seller_what_the_buyer_paid_less_the_fee(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 100, 5000)
+        await world.buy(buyer, 100, 7000)
+        ran = await world.auction()
+        assert (ran.trades, ran.settled, ran.auction.ticks) == (1, 1, 6500)
+        assert await world.cash(buyer) == (3_500, 3_500)
+        assert await world.cash(seller) == (5_850, 5_850)
+        assert await world.fund() == 650
+        assert (await world.credits(seller), await world.credits(buyer)) == (0, 100 * CREDIT)
+        await world.verify()
+
+    async def test_gives_the_buyer_a_lot_of_the_exchange_with_its_parent_and_a_new_lock(self, world):
+        expires_at = world.clock.now().replace(year=2028)
+        org, buyer = uuid4(), await world.buyer(100)
+        parent = await world.lot(org, 100 * CREDIT, Provenance.REWARD, expires_at=expires_at)
+        await world.sell(org, 100, 6500)
+        await world.buy(buyer, 100, 6500)
+        await world.auction()
+        wallet = await world.ledger.ensure_account(buyer, Asset.CREDIT, "wallet")
+        (lot,) = await world.ledger.lots(wallet.id)
+        assert (lot.provenance, lot.parent, lot.expires_at) == (Provenance.EXCHANGE, parent, expires_at)
+        assert lot.unlock_at.isoformat() == "2027-02-23T16:00:00+00:00"  # 24 February in the city: three months
+        assert lot.unit_cost_fen == 65
+        assert (await world.exchange.cash.purse(buyer, Market.REAL)).tradeable_micro == 0
+
+    async def test_is_one_posting_with_its_rules_as_evidence_and_is_handed_to_the_log(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 6000)
+        await world.auction()
+        (trade,) = await world.exchange.trades()
+        posting = await world.ledger.posting(trade.id)
+        assert posting.kind == "trade"
+        assert [leg.amount for leg in posting.transfers] == [50 * CREDIT, 3_000, 300]
+        assert b'"rules"' in posting.evidence
+        assert [entry["trade"] for entry in world.sealed] == [trade.id]
+
+    async def test_takes_the_loyalty_discount_off_the_fee(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        world.discounts[seller] = 3000
+        await world.sell(seller, 100, 6000)
+        await world.buy(buyer, 100, 6000)
+        await world.auction()
+        assert await world.fund() == 420
+
+    async def test_fills_in_parts_until_the_order_is_done(self, world):
+        seller, buyers = await world.seller(100), [await world.buyer(100) for _ in range(3)]
+        order = await world.sell(seller, 100, 6000)
+        for number, buyer in enumerate(buyers, 1):
+            await world.buy(buyer, 30, 6000)
+            await world.auction()
+            assert (await world.exchange.order(order.id)).filled_micro == number * 30 * CREDIT
+        assert (await world.exchange.order(order.id)).state == "open"
+        await world.exchange.cancel(order.id, org_id=seller, actor="test")
+        assert (await world.exchange.cash.purse(seller, Market.REAL)).tradeable_micro == 10 * CREDIT
+        assert await world.fund() == 540
+        await world.verify()
+
+    async def test_drawn_from_several_lots_keeps_the_lineage_of_each(self, world):
+        org, buyer = uuid4(), await world.buyer(100)
+        parents = {await world.lot(org, 30 * CREDIT) for _ in range(3)}
+        await world.sell(org, 80, 6000)
+        await world.buy(buyer, 80, 6000)
+        await world.auction()
+        wallet = await world.ledger.ensure_account(buyer, Asset.CREDIT, "wallet")
+        lots = await world.ledger.lots(wallet.id)
+        assert {lot.parent for lot in lots} == parents
+        assert sum(lot.remaining for lot in lots) == 80 * CREDIT
+        await world.verify()
+
+
+class TestFee:
+    async def test_cannot_be_dodged_by_many_fills_of_five_fen(self, world):
+        """A fill of 0.05 yuan owes half a fen, which rounds to nothing; the order owes on all of them together."""
+        seller, friend, buyer = await world.seller(100), await world.seller(200), await world.buyer(1_000)
+        order = await world.sell(seller, 100, 5000)
+        for fills in range(1, 9):
+            await world.sell(friend, 21, 4900)  # goes first, so that 0.1 credits are left for the order
+            await world.buy(buyer, 21.1, 5000)
+            await world.auction()
+            found = await world.exchange.order(order.id)
+            assert (found.cash_fen, found.fee_fen) == (5 * fills, round(Fraction(5 * fills, 10)))
+        assert found.fee_fen == 4
+        await world.verify()
+
+    async def test_is_due_on_what_an_order_has_brought_in_so_far(self, world):
+        seller = await world.seller(1_000)
+        order = await world.sell(seller, 1_000, 5000)
+        for yuan in (10, 11, 12, 13):
+            buyer = await world.buyer(100)
+            await world.exchange.place(NewOrder(new_id(), buyer, BUY, 5000, yuan * 2_000_010), actor="test")
+            await world.auction()
+        found = await world.exchange.order(order.id)
+        assert found.fee_fen == await world.fund() == round(Fraction(found.cash_fen, 10))
+        trades = await world.exchange.trades()
+        assert sum(trade.fee_fen for trade in trades) == found.fee_fen
+
+
+class TestCrash:
+    async def test_between_match_and_settlement_loses_and_doubles_nothing(self, world, monkeypatch):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 6000)
+        deliver = world.ledger.escrow.deliver
+
+        async def dies(*_, **__):
+            raise ConnectionResetError("the process ends here")
+
+        monkeypatch.setattr(world.ledger.escrow, "deliver", dies)
+        with pytest.raises(ConnectionResetError):
+            await world.auction()
+        (trade,) = await world.exchange.trades()
+        assert trade.settled_at is None
+        assert await world.cash(buyer) == (10_000, 7_000)
+
+        monkeypatch.setattr(world.ledger.escrow, "deliver", deliver)
+        world.restart()
+        assert (await world.exchange.sweep()).settled == 1
+        assert (await world.exchange.sweep()).settled == 0
+        assert await world.cash(buyer) == (7_000, 7_000)
+        assert await world.cash(seller) == (2_700, 2_700)
+        await world.verify()
+
+    async def test_before_the_match_was_recorded_repeats_it_alike(self, world, monkeypatch):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 6000)
+        from shanhe.exchange import store
+
+        insert = store.insert_trades
+
+        async def dies(*_):
+            raise ConnectionResetError("the process ends here")
+
+        monkeypatch.setattr(store, "insert_trades", dies)
+        with pytest.raises(ConnectionResetError):
+            await world.auction()
+        assert list(await world.exchange.trades()) == []
+        monkeypatch.setattr(store, "insert_trades", insert)
+        assert (await world.exchange.sweep()).trades == 1
+        (trade,) = await world.exchange.trades()
+        assert trade.settled_at is not None
+        assert (await world.auction()).trades == 0
+        await world.verify()
+
+    async def test_in_another_process_is_taken_up_from_the_tables(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 50, 6000)
+        world.restart()
+        await world.buy(buyer, 50, 6000)
+        await world.auction()
+        world.restart()
+        await world.buy(buyer, 20, 6000)
+        await world.verify()
+
+
+class TestDatabase:
+    async def test_settles_a_trade_once_and_keeps_it(self, world):
+        seller, buyer = await world.seller(100), await world.buyer(100)
+        await world.sell(seller, 50, 6000)
+        await world.buy(buyer, 50, 6000)
+        await world.auction()
+        for statement in (
+            "UPDATE exchange.trade SET settled_at = NULL",
+            "UPDATE exchange.trade SET cash_fen = 0",
+            "DELETE FROM exchange.trade",
+            "UPDATE exchange.event SET body = 'x'",
+            "DELETE FROM exchange.event",
+        ):
+            with pytest.raises(asyncpg.PostgresError):
+                await world.db.execute(statement)
+
+    async def test_shows_a_tampered_journal_or_book_in_a_replay(self, world):
+        seller = await world.seller(100)
+        await world.sell(seller, 50, 6000)
+        assert (await world.exchange.replay()).same
+        await world.db.execute("UPDATE exchange.orders SET ticks = 6001")
+        assert not (await world.exchange.replay()).same
