@@ -29,7 +29,9 @@ from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import Ledger, LotTerms, Provenance
+from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
+from shanhe.log.api import Log, LogGauges
+from shanhe.log.api import tick as log_tick
 from shanhe.payments.api import MethodSettings, Payments, Sandbox, open_methods
 from shanhe.payments.api import tick as payments_tick
 from shanhe.rulebook.api import Rulebook, load_amended
@@ -41,6 +43,7 @@ PRICING_RULE: Final = "P11"
 REFERENCE_COST_RULE: Final = "P11_reference_cost"
 CLI_POOL: Final = 2
 LEAK_TRACE: Final = timedelta(days=30)
+EVERY_2_S: Final = "* * * * * */2"
 EVERY_5_S: Final = "* * * * * */5"
 HOURLY: Final = "7 * * * *"
 NIGHTLY: Final = "20 19 * * *"
@@ -62,6 +65,7 @@ class Services:
     notifier: Notifier
     rulebook: Rulebook
     ledger: Ledger
+    log: Log
     identity: Identity
     approvals: Approvals
     compute: Compute
@@ -95,6 +99,15 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     outbox, jobs = Outbox(db, clock), Jobs(db)
     terms = _lot_terms(rulebook, clock.today())
     ledger = Ledger(db, clock, worker=metrics.worker, workers=settings.workers, terms=terms)
+    log = Log(
+        db,
+        clock,
+        vault,
+        data=settings.data,
+        origin=lambda: log_origin(settings),
+        feed=Feed(db),
+        worker=metrics.worker,
+    )
     identity = Identity(db, clock, vault, _identity_options(settings))
     books = _Books(identity, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
@@ -161,6 +174,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         notifier=notifier,
         rulebook=rulebook,
         ledger=ledger,
+        log=log,
         identity=identity,
         approvals=approvals,
         compute=compute,
@@ -187,6 +201,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     if services.role == "gateway":
         await services.gateway.start()
         stack.push_async_callback(services.gateway.stop)
+    if services.role == "jobs":
+        stack.push_async_callback(services.log.close)
     if services.role != "cli":
         copying = asyncio.create_task(services.metrics.run(services.db, services.clock))
         stack.push_async_callback(_cancelled, copying)
@@ -199,6 +215,9 @@ def register_jobs(services: Services) -> None:
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("exchange.tick", EVERY_5_S, lambda: exchange_tick(services.exchange))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
+    gauges = LogGauges(services.metrics.registry)
+    jobs.every("log.seal", EVERY_2_S, lambda: log_tick(services.log, gauges))
+    jobs.every("log.purge", NIGHTLY, services.log.purge)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("identity.purge", HOURLY, services.identity.purge)
@@ -332,6 +351,11 @@ def _ruled(rulebook: Rulebook, rule: str, facts: Any, on: date) -> Decision:
 def _method_settings(settings: Settings) -> MethodSettings:
     """What payments must know: every setting that both name alike."""
     return MethodSettings(**{item.name: getattr(settings, item.name) for item in fields(MethodSettings)})
+
+
+def log_origin(settings: Settings) -> str:
+    """The log's name: the address it is published at, without the scheme (tlog-tiles). Asked for once in its life."""
+    return settings.url.partition("://")[2] + "/log"
 
 
 def _identity_options(settings: Settings) -> Options:

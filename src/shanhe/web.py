@@ -21,6 +21,7 @@ from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
 from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
+from shanhe.log import routes as log_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.rulebook import routes as rulebook_routes
 
@@ -111,6 +112,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(identity_routes.router(services.identity))
     app.include_router(ledger_routes.router(services.ledger, require))
     app.include_router(approvals_routes.router(services.approvals, require))
+    app.include_router(log_routes.router(services.log, require))
     app.include_router(rulebook_routes.router(services.rulebook, services.clock))
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))

@@ -16,6 +16,7 @@ from shanhe.cli import (
     engines,
     keys,
     ledger,
+    log,
     models,
     orgs,
     people,
@@ -40,6 +41,7 @@ app.add_typer(people.app, name="people", help="People who sign in to the console
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
 app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
+app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
 app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
 app.command("audit")(audit.audit)

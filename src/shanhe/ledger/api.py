@@ -16,6 +16,7 @@ from shanhe.ledger.errors import (
     UnknownPosting,
 )
 from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict
+from shanhe.ledger.feed import Feed, FeedLeg, FeedPosting
 from shanhe.ledger.history import Lapse, LotHistory, LotPeriod
 from shanhe.ledger.model import (
     CHART,
@@ -68,6 +69,9 @@ __all__ = [
     "Escrow",
     "EscrowRequest",
     "EscrowVerdict",
+    "Feed",
+    "FeedLeg",
+    "FeedPosting",
     "Finding",
     "Hold",
     "HoldClosed",

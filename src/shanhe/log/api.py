@@ -1,0 +1,47 @@
+"""The log's only door."""
+
+from shanhe.log.errors import (
+    BadEntry,
+    FeedRewound,
+    LogRewound,
+    NotLeader,
+    NotSealedYet,
+    OpeningErased,
+    ProofRefused,
+    UnknownEntry,
+    UnknownWitness,
+)
+from shanhe.log.jobs import LogGauges, tick
+from shanhe.log.keys import KeyState, LogKey, Ring, listed_keys
+from shanhe.log.model import SignedHead, Status
+from shanhe.log.note import VerifierKey
+from shanhe.log.proof import SUFFIX, Proof, Verified, verify
+from shanhe.log.service import Log
+from shanhe.log.words import describe
+
+__all__ = [
+    "SUFFIX",
+    "BadEntry",
+    "FeedRewound",
+    "KeyState",
+    "Log",
+    "LogGauges",
+    "LogKey",
+    "LogRewound",
+    "NotLeader",
+    "NotSealedYet",
+    "OpeningErased",
+    "Proof",
+    "ProofRefused",
+    "Ring",
+    "SignedHead",
+    "Status",
+    "UnknownEntry",
+    "UnknownWitness",
+    "Verified",
+    "VerifierKey",
+    "describe",
+    "listed_keys",
+    "tick",
+    "verify",
+]

@@ -1,0 +1,97 @@
+"""The log's folder: tiles and the checkpoint as plain files, written so that a crash leaves the old or the new, whole.
+
+Order of a growth: every tile durable (file, then folder), then what was signed is remembered in the keys folder, then
+the checkpoint is replaced. A checkpoint therefore never names a tile that could be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from shanhe.log.tiles import is_tile_path
+
+CHECKPOINT: Final = "checkpoint"
+LOCK: Final = ".lock"
+
+
+class Folder:
+    """Durable files under one folder, shared by processes of one machine."""
+
+    def __init__(self, path: Path, *, mode: int = 0o644) -> None:
+        self.path = path
+        self._mode = mode
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def resource(self, name: str) -> bytes | None:
+        """A public resource by its path under the log's prefix; the full tile stands in for a replaced partial one."""
+        if name != CHECKPOINT and not is_tile_path(name):
+            return None
+        return self.read(name)
+
+    def write_all(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Put every file in place and make all of it durable."""
+        touched: set[Path] = set()
+        for name, data in files:
+            path = self.path / name
+            self._make(path.parent, touched)
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            draft.replace(path)
+            touched.add(path.parent)
+        for folder in touched:
+            _sync(folder)
+
+    def write(self, name: str, data: bytes) -> None:
+        self.write_all([(name, data)])
+
+    def drop_partials(self, names: Iterable[str]) -> None:
+        """Forget the partial tiles of tiles that are full now."""
+        for name in names:
+            shutil.rmtree(self.path / f"{name}.p", ignore_errors=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time."""
+        self._make(self.path, set())
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _make(self, folder: Path, touched: set[Path]) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for one in reversed(missing):
+            one.mkdir(mode=0o755 if self._mode & 0o044 else 0o700, exist_ok=True)
+            touched.add(one.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,255 @@
+"""Sealing: accepted rows get indices in the database, then tiles, then a signature. One process at a time.
+
+The database decides who seals (an epoch that only grows) and in which order; files follow from it and can be made
+again. What was signed is remembered outside the database: one that holds less, or something else, is never signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.ids import new_id
+from shanhe.log.errors import FeedRewound, LogRewound, NotLeader, ProofRefused
+from shanhe.log.files import CHECKPOINT, Folder
+from shanhe.log.keys import Keys, Ring
+from shanhe.log.leaf import SALT_BYTES, TOTALS, Draft, PostingLike, draft_posting, draft_record
+from shanhe.log.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, root
+from shanhe.log.model import Head
+from shanhe.log.note import Checkpoint, Note
+from shanhe.log.store import PAGE_MAX, Store
+from shanhe.log.tiles import HEIGHT, LEVELS_MAX, WIDTH, Edge, TileReader, tile_path
+from shanhe.log.totals import Totals
+
+BATCH: Final = 4000
+BATCHES_MAX: Final = 25
+LEASE_S: Final = 20
+SIGNED: Final = "signed"
+WITNESSED: Final = "witnessed"
+REST_BATCH: Final = 256
+
+
+class PostingFeed(Protocol):
+    """The ledger's feed, handed in by the composition root."""
+
+    async def horizon(self) -> int: ...
+    async def page(self, born: int, last: UUID, until: int, limit: int) -> Sequence[PostingLike]: ...
+    async def one(self, posting: UUID) -> PostingLike | None: ...
+
+
+class Sealer:
+    """Seals what is waiting. `seal()` may be called in any process at any time; only one will do it."""
+
+    def __init__(self, store: Store, clock: Clock, folder: Folder, keys: Keys, feed: PostingFeed, holder: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._folder = folder
+        self._keys = keys
+        self._feed = feed
+        self._holder = f"{holder}-{secrets.token_hex(4)}"
+        self._epoch = 0
+        self._edge: Edge | None = None
+
+    async def seal(self) -> int:
+        """Give indices to what is waiting and sign the log; how many entries were added. 0 when another process seals.
+
+        LogRewound, FeedRewound: the database is not the one that was signed; nothing is added or signed.
+        """
+        head = await self._lead()
+        if head is None:
+            return 0
+        ring = self._keys.ring(self._clock.today())
+        await self._check(head)
+        added = 0
+        for _ in range(BATCHES_MAX):
+            found = await self._batch(head)
+            added += found
+            if not found:
+                break
+            head = await self._store.head()
+        await self._publish(ring)
+        return added
+
+    async def release(self) -> None:
+        """Let another process seal at once."""
+        if self._epoch:
+            await self._store.release(self._holder, self._epoch)
+
+    async def _lead(self) -> Head | None:
+        now = self._clock.now()
+        epoch = await self._store.lead(self._holder, self._epoch, now, now + timedelta(seconds=LEASE_S))
+        if epoch is None:
+            return None
+        if epoch != self._epoch:
+            self._epoch, self._edge = epoch, None
+        return await self._store.head()
+
+    # ── indices ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _batch(self, head: Head) -> int:
+        """One transaction's worth of entries; how many."""
+        horizon = await self._feed.horizon()
+        if horizon < head.feed_born:
+            raise FeedRewound
+        today = self._clock.today()
+        records = await self._store.intake(horizon, BATCH)
+        postings = await self._feed.page(head.feed_born, head.feed_id, horizon, BATCH)
+        drafts = await self._drafts(postings)
+        drafts += [
+            draft_record(row["id"], row["kind"], row["public"], row["private"], secrets.token_bytes(SALT_BYTES))
+            for row in records
+        ]
+        totals = Totals(head.pending, today)
+        for draft in drafts:
+            totals.add(draft, today)
+        if totals.ripe(today):
+            end = head.size + len(drafts)
+            drafts.append(Draft(new_id(), TOTALS, totals.leaf(end, today)))
+            totals.restart(end + 1)
+        if not drafts and not postings:
+            return 0
+        born, last = (postings[-1].born, postings[-1].id) if postings else (head.feed_born, head.feed_id)
+        await self._store.append(
+            self._epoch, head.size, drafts, [row["id"] for row in records], born, last, totals.plain()
+        )
+        return len(drafts) or len(postings)
+
+    async def _drafts(self, postings: Sequence[PostingLike]) -> list[Draft]:
+        """Entries of postings that have none: after a recovery the feed is read again from its start."""
+        known = await self._store.known([one.id for one in postings])
+        found = []
+        for number, posting in enumerate(postings):
+            if number % REST_BATCH == 0:
+                await asyncio.sleep(0)
+            if posting.id not in known:
+                found.append(draft_posting(posting, secrets.token_bytes(SALT_BYTES)))
+        return found
+
+    # ── what was signed ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _check(self, head: Head) -> None:
+        """Refuse a database that is not a continuation of what was signed, by us or before a witness."""
+        raw = self._remembered()
+        if raw is None:
+            self._edge = self._edge or Edge()
+            return
+        signed = _head(raw)
+        if signed.size > head.size:
+            raise LogRewound(signed.size, head.size)
+        await self._load(signed, raw)
+        seen = self._keys.folder.read(WITNESSED)
+        if seen is not None and (witnessed := _head(seen)).size:
+            if witnessed.size > head.size:
+                raise LogRewound(witnessed.size, head.size)
+            if witnessed.size > signed.size or await asyncio.to_thread(self._root_at, witnessed.size) != witnessed.root:
+                raise LogRewound(witnessed.size, head.size, "a witness holds another history under our signature")
+
+    def _remembered(self) -> bytes | None:
+        """The largest checkpoint we signed: as remembered with the keys, or as published."""
+        found = [raw for raw in (self._keys.folder.read(SIGNED), self._folder.read(CHECKPOINT)) if raw is not None]
+        return max(found, key=lambda raw: _head(raw).size, default=None)
+
+    def rewound(self, head: Head) -> LogRewound | None:
+        """What `seal` would refuse with, as far as sizes tell; for whoever only looks."""
+        found = [raw for raw in (self._remembered(), self._keys.folder.read(WITNESSED)) if raw is not None]
+        size = max((_head(raw).size for raw in found), default=0)
+        return LogRewound(size, head.size) if size > head.size else None
+
+    def _root_at(self, size: int) -> bytes:
+        edge = self._edge
+        if edge is None or size > edge.size:
+            return b""
+        return root(TileReader(self._folder.read, edge.size).node, size)
+
+    async def _load(self, signed: Checkpoint, raw: bytes) -> None:
+        """The right edge at the signed size, from tiles, or from the database where tiles are lost."""
+        if self._edge is not None and self._edge.size == signed.size:
+            return
+        try:
+            edge = await asyncio.to_thread(TileReader(self._folder.read, signed.size).edge)
+        except ProofRefused:
+            edge = Edge()
+        if edge.root != signed.root:
+            edge = await self._rebuilt(signed)
+        await self._same(edge)
+        self._edge = edge
+        await asyncio.to_thread(self._republish, signed, raw)
+
+    async def _same(self, edge: Edge) -> None:
+        """The database's last entries are those of the tiles: a restored one that grew differently is not ours."""
+        first = max(0, (edge.size - 1) // WIDTH * WIDTH)
+        if edge.size == 0:
+            return
+        leaves = await self._store.leaves(first, edge.size)
+        tile = TileReader(self._folder.read, edge.size).tile(0, first // WIDTH)
+        if [leaf_hash(one) for one in leaves] != [tile[i : i + HASH_BYTES] for i in range(0, len(tile), HASH_BYTES)]:
+            raise LogRewound(edge.size, edge.size, "its entries are others than those that were signed")
+
+    async def _rebuilt(self, signed: Checkpoint) -> Edge:
+        edge = Edge()
+        while edge.size < signed.size:
+            leaves = await self._store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX))
+            for leaf in leaves:
+                edge.append(leaf)
+            await asyncio.to_thread(self._folder.write_all, list(edge.take()))
+        if edge.root != signed.root:
+            raise LogRewound(signed.size, edge.size, "its entries are others than those that were signed")
+        return edge
+
+    def _republish(self, signed: Checkpoint, raw: bytes) -> None:
+        """A crash between remembering and publishing leaves the checkpoint behind: put it forward."""
+        with self._folder.locked():
+            for folder, name in ((self._keys.folder, SIGNED), (self._folder, CHECKPOINT)):
+                there = folder.read(name)
+                if there is None or _head(there).size < signed.size:
+                    folder.write(name, raw)
+
+    # ── tiles and signature ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def _publish(self, ring: Ring) -> None:
+        edge, head = self._edge, await self._store.head()
+        if edge is None or head.epoch != self._epoch:
+            raise NotLeader
+        start = edge.size
+        self._edge = None  # an interruption below leaves it half grown: load it again then
+        while edge.size < head.size:
+            for leaf in await self._store.leaves(edge.size, head.size):
+                edge.append(leaf)
+            await asyncio.sleep(0)
+        if edge.size > start or self._keys.folder.read(SIGNED) is None:
+            await asyncio.to_thread(self._write, edge, start, ring)
+        self._edge = edge
+        raw = (self._keys.folder.read(SIGNED) or b"").decode()
+        if await self._store.checkpoint(edge.size) is None:
+            await self._store.signed(edge.size, edge.root, raw, self._clock.now())
+
+    def _write(self, edge: Edge, start: int, ring: Ring) -> None:
+        """Tiles, then the memory of what is signed, then the checkpoint; each durable before the next."""
+        files = list(edge.take())
+        with self._folder.locked():
+            raw = self._keys.folder.read(SIGNED)
+            signed = _head(raw) if raw else Checkpoint(ring.origin, 0, EMPTY_ROOT)
+            if signed.size > edge.size or (signed.size == edge.size and signed.root != edge.root):
+                raise LogRewound(signed.size, edge.size)
+            self._folder.write_all(files)
+            text = Checkpoint(ring.origin, edge.size, edge.root).text
+            note = str(Note(text, tuple(one.sign(text) for one in self._keys.signers(ring)))).encode()
+            self._keys.folder.write(SIGNED, note)
+            self._folder.write(CHECKPOINT, note)
+            full = [
+                (level, number)
+                for level in range(LEVELS_MAX)
+                for number in range(start >> HEIGHT * (level + 1), edge.size >> HEIGHT * (level + 1))
+            ]
+            names = [tile_path(level, number) for level, number in full]
+            names += [tile_path("entries", number) for level, number in full if level == 0]
+            self._folder.drop_partials(names)
+
+
+def _head(raw: bytes) -> Checkpoint:
+    return Checkpoint.parse(Note.parse(raw.decode()).text)

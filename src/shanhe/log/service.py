@@ -1,0 +1,199 @@
+"""The log: record, seal, prove, forget, and say how it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.vault import Vault
+from shanhe.log.errors import NotSealedYet, OpeningErased, ProofRefused, UnknownEntry
+from shanhe.log.files import CHECKPOINT, Folder
+from shanhe.log.keys import Keys, LogKey, Ring
+from shanhe.log.leaf import POSTING, commitment, private_bytes, private_of, public_bytes
+from shanhe.log.merkle import prove_inclusion
+from shanhe.log.model import Entry, Opening, SignedHead, Status
+from shanhe.log.note import VerifierKey, b64
+from shanhe.log.proof import Proof
+from shanhe.log.sealing import PostingFeed, Sealer
+from shanhe.log.store import Store
+from shanhe.log.tiles import WIDTH, TileReader
+
+KEEP_UNCOSIGNED: Final = timedelta(days=2)
+BEHIND_AFTER: Final = timedelta(minutes=5)
+SHRED_MAX: Final = 10_000
+
+
+class Log:
+    """The city's transparency log. Touches the disk only when asked for something."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        vault: Vault,
+        *,
+        data: Path,
+        origin: Callable[[], str],
+        feed: PostingFeed,
+        worker: str = "cli",
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._feed = feed
+        self.store = Store(db)
+        self.folder = Folder(data / "log")
+        self.keys = Keys(vault, data / "keys" / "log", origin)
+        self.sealer = Sealer(self.store, clock, self.folder, self.keys, feed, worker)
+        self.problem: ShanheError | None = None
+
+    # ── recording ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def record(
+        self,
+        connection: Any,
+        kind: str,
+        public: Mapping[str, Any],
+        private: Mapping[str, Any] | None = None,
+        *,
+        id: UUID | None = None,
+    ) -> UUID:
+        """Hand in an entry inside the caller's transaction; its id, under which it can be proved once it is sealed.
+
+        `public` is readable by everybody for ever; `private` is committed to, shown to holders of a proof, and can be
+        shredded. The same `id` again records nothing twice. BadEntry for what cannot be an entry.
+        """
+        subject = id or new_id()
+        content = public_bytes(kind, self._clock.today(), public)
+        await self.store.record(connection, subject, kind, content, private_bytes(private))
+        return subject
+
+    async def seal(self) -> int:
+        """Seal what is waiting; how many entries. Remembers why it refused, for `status`."""
+        try:
+            added = await self.sealer.seal()
+        except ShanheError as error:
+            self.problem = error
+            raise
+        self.problem = None
+        return added
+
+    async def close(self) -> None:
+        """Let another process seal at once."""
+        await self.sealer.release()
+
+    # ── proving ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def prove(self, subject: UUID) -> Proof:
+        """The proof of a receipt, posting or recorded entry, with what it hides."""
+        entry = await self._entry(subject)
+        signed = await self.store.best_for(entry.idx)
+        if signed is None:
+            raise NotSealedYet(subject)
+        path = await asyncio.to_thread(self._path, entry.idx, signed)
+        opening = await self.store.opening(entry.idx)
+        if opening is None:
+            if b'"commit":' in entry.leaf:
+                raise OpeningErased(subject)
+            return Proof(entry.idx, path, signed.note, entry.leaf)
+        private = await self._private(entry, opening)
+        return Proof(entry.idx, path, signed.note, entry.leaf, opening.salt, private)
+
+    async def sealed(self, subject: UUID) -> bool:
+        """Whether a signed checkpoint covers it already."""
+        entry = await self.store.entry_of(subject)
+        return entry is not None and await self.store.best_for(entry.idx) is not None
+
+    async def _entry(self, subject: UUID) -> Entry:
+        entry = await self.store.entry_of(subject)
+        if entry is not None:
+            return entry
+        if await self.store.in_intake(subject) or await self._feed.one(subject) is not None:
+            raise NotSealedYet(subject)
+        raise UnknownEntry(subject)
+
+    def _path(self, index: int, signed: SignedHead) -> tuple[bytes, ...]:
+        return tuple(prove_inclusion(TileReader(self.folder.read, signed.size).node, index, signed.size))
+
+    async def _private(self, entry: Entry, opening: Opening) -> bytes:
+        private = opening.private
+        if private is None and entry.kind == POSTING:
+            posting = await self._feed.one(entry.subject)
+            private = private_of(posting)[0] if posting is not None else b""
+        if private is None or b64(commitment(opening.salt, private)).encode() not in entry.leaf:
+            raise ProofRefused("the ledger no longer holds what was sealed under this id", "账本中的内容与封存时不一致")
+        return private
+
+    # ── forgetting ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def shred(self, subjects: Sequence[UUID]) -> int:
+        """Destroy the salts of entries: what they hid can't be shown or guessed any more; roots and proofs stand."""
+        return await self.store.shred(subjects[:SHRED_MAX])
+
+    async def purge(self) -> int:
+        """Forget old checkpoints that nobody cosigned; witnesses and holders keep theirs."""
+        return await self.store.purge_checkpoints(self._clock.now() - KEEP_UNCOSIGNED)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def resource(self, path: str) -> bytes | None:
+        """A public file of the log: `checkpoint` or a tile."""
+        return self.folder.resource(path)
+
+    def ring(self) -> Ring:
+        return self.keys.ring(self._clock.today())
+
+    async def rotate(self, *, actor: str) -> LogKey:
+        """A new signing key, which is an entry of the log too; the one before signs beside it."""
+        made = self.keys.rotate(self._clock.today()).keys[0]
+        public = {"key": made.vkey, "number": made.number}
+        async with self._db.transaction() as connection:
+            await self.record(connection, "log.key", public, {"actor": actor})
+        return made
+
+    def verifiers(self) -> list[VerifierKey]:
+        return [key.verifier for key in self.ring().keys]
+
+    def key_list(self) -> str:
+        """The published key list, a signed note."""
+        return self.keys.published(self.ring())
+
+    def entries(self, first: int, count: int) -> list[bytes]:
+        """Published entries from `first` on, at most to the end of their bundle."""
+        number, offset = divmod(first, WIDTH)
+        raw = self.folder.read(CHECKPOINT)
+        size = int(raw.split(b"\n", 2)[1]) if raw else 0
+        if first >= size:
+            return []
+        found: list[bytes] = TileReader(self.folder.read, size).entries(number)
+        return found[offset : offset + count]
+
+    async def status(self) -> Status:
+        head, signed = await self.store.head(), await self.store.latest()
+        ring = self.ring()
+        size = signed.size if signed else 0
+        waiting = head.size - size + await self.store.waiting()
+        late = waiting > 0 and (signed is None or self._clock.now() - signed.at > BEHIND_AFTER)
+        problem = self.problem or self.sealer.rewound(head)
+        state = "refused" if problem is not None else "behind" if late else "up"
+        return Status(
+            state=state,
+            origin=ring.origin,
+            key=ring.keys[0].vkey,
+            assigned=head.size,
+            signed=size,
+            root=b64(signed.root) if signed else "",
+            signed_at=signed.at if signed else None,
+            waiting=waiting,
+            cosignatures=signed.cosigned if signed else 0,
+            witnesses=len(await self.store.witnesses()),
+            sealer=head.holder,
+            problem=problem.message if problem is not None else "",
+        )

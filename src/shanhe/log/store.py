@@ -1,0 +1,155 @@
+"""The log's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from shanhe.kernel.db import Database
+from shanhe.log.errors import NotLeader
+from shanhe.log.leaf import Draft
+from shanhe.log.model import Entry, Head, Opening, SignedHead
+
+FENCED: Final = "SH010"
+PAGE_MAX: Final = 1000
+
+
+class Store:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # ── sealing ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def head(self) -> Head:
+        row = await self._db.fetchrow("SELECT * FROM log.head")
+        return Head(
+            row["epoch"], row["holder"], row["until"], row["size"], row["feed_born"], row["feed_id"], row["pending"]
+        )
+
+    async def lead(self, holder: str, epoch: int, now: datetime, until: datetime) -> int | None:
+        found: int | None = await self._db.fetchval("SELECT log.lead($1, $2, $3, $4)", holder, epoch, now, until)
+        return found
+
+    async def release(self, holder: str, epoch: int) -> None:
+        await self._db.execute("UPDATE log.head SET until = NULL WHERE holder = $1 AND epoch = $2", holder, epoch)
+
+    async def append(
+        self, epoch: int, first: int, drafts: Sequence[Draft], intake: Sequence[UUID], born: int, last: UUID,
+        pending: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Give drafts the indices from `first` on; NotLeader when this epoch is over."""
+        opened = [(first + n, one) for n, one in enumerate(drafts) if one.salt is not None]
+        try:
+            await self._db.execute(
+                "SELECT log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", epoch, first,
+                [one.subject for one in drafts], [one.kind for one in drafts], [one.leaf for one in drafts],
+                [index for index, _ in opened], [one.salt for _, one in opened], [one.private for _, one in opened],
+                list(intake), born, last, pending,
+            )  # fmt: skip
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == FENCED:
+                raise NotLeader from error
+            raise
+
+    async def intake(self, until: int, limit: int) -> list[Any]:
+        """Recorded entries of transactions that ended, oldest first: rows (id, kind, public, private)."""
+        return await self._db.fetch(
+            "SELECT id, kind, public, private FROM log.intake WHERE born < $1 ORDER BY born, id LIMIT $2", until, limit
+        )
+
+    async def waiting(self) -> int:
+        return int(await self._db.fetchval("SELECT count(*) FROM log.intake"))
+
+    async def known(self, subjects: Sequence[UUID]) -> set[UUID]:
+        rows = await self._db.fetch("SELECT subject FROM log.entry WHERE subject = ANY($1)", list(subjects))
+        return {row["subject"] for row in rows}
+
+    async def leaves(self, first: int, end: int) -> list[bytes]:
+        rows = await self._db.fetch(
+            "SELECT leaf FROM log.entry WHERE idx >= $1 AND idx < $2 ORDER BY idx", first, min(end, first + PAGE_MAX)
+        )
+        return [row["leaf"] for row in rows]
+
+    # ── recording, opening, forgetting ───────────────────────────────────────────────────────────────────────────
+
+    async def record(self, connection: Any, subject: UUID, kind: str, public: bytes, private: bytes | None) -> None:
+        await connection.execute(
+            "INSERT INTO log.intake (id, kind, public, private) SELECT $1, $2, $3, $4 "
+            "WHERE NOT EXISTS (SELECT FROM log.entry WHERE subject = $1) ON CONFLICT (id) DO NOTHING",
+            subject, kind, public, private,
+        )  # fmt: skip
+
+    async def entry_of(self, subject: UUID) -> Entry | None:
+        row = await self._db.fetchrow("SELECT * FROM log.entry WHERE subject = $1", subject)
+        return Entry(row["idx"], row["subject"], row["kind"], row["leaf"]) if row else None
+
+    async def in_intake(self, subject: UUID) -> bool:
+        return bool(await self._db.fetchval("SELECT EXISTS (SELECT FROM log.intake WHERE id = $1)", subject))
+
+    async def opening(self, index: int) -> Opening | None:
+        row = await self._db.fetchrow("SELECT salt, private FROM log.opening WHERE idx = $1", index)
+        return Opening(row["salt"], row["private"]) if row else None
+
+    async def shred(self, subjects: Sequence[UUID]) -> int:
+        done = await self._db.execute(
+            "DELETE FROM log.opening o USING log.entry e WHERE e.idx = o.idx AND e.subject = ANY($1)", list(subjects)
+        )
+        return int(done.rsplit(" ", 1)[-1])
+
+    # ── checkpoints and witnesses ────────────────────────────────────────────────────────────────────────────────
+
+    async def signed(self, size: int, root: bytes, note: str, at: datetime) -> None:
+        await self._db.execute(
+            "INSERT INTO log.checkpoint (size, root, note, at) VALUES ($1, $2, $3, $4) ON CONFLICT (size) DO NOTHING",
+            size, root, note, at,
+        )  # fmt: skip
+
+    async def checkpoint(self, size: int) -> SignedHead | None:
+        return _head(await self._db.fetchrow("SELECT * FROM log.checkpoint WHERE size = $1", size))
+
+    async def latest(self) -> SignedHead | None:
+        return _head(await self._db.fetchrow("SELECT * FROM log.checkpoint ORDER BY size DESC LIMIT 1"))
+
+    async def best_for(self, index: int) -> SignedHead | None:
+        """The newest cosigned checkpoint over an entry, else the newest over it at all."""
+        query = "SELECT * FROM log.checkpoint WHERE size > $1 {} ORDER BY size DESC LIMIT 1"
+        return _head(await self._db.fetchrow(query.format("AND cosigned > 0"), index)) or _head(
+            await self._db.fetchrow(query.format(""), index)
+        )
+
+    async def cosign(self, size: int, note: str, count: int, before: str) -> bool:
+        """Replace a checkpoint's note; False when somebody else was first."""
+        done = await self._db.execute(
+            "UPDATE log.checkpoint SET note = $2, cosigned = $3 WHERE size = $1 AND note = $4",
+            size, note, count, before,
+        )  # fmt: skip
+        return done == "UPDATE 1"
+
+    async def purge_checkpoints(self, before: datetime) -> int:
+        """Forget old checkpoints that no witness cosigned; the newest stays."""
+        done = await self._db.execute(
+            "DELETE FROM log.checkpoint WHERE cosigned = 0 AND at < $1 "
+            "AND size < (SELECT max(size) FROM log.checkpoint)", before,
+        )  # fmt: skip
+        return int(done.rsplit(" ", 1)[-1])
+
+    async def witnesses(self) -> list[str]:
+        return [row["vkey"] for row in await self._db.fetch("SELECT vkey FROM log.witness ORDER BY added_at, vkey")]
+
+    async def add_witness(self, vkey: str, by: str, now: datetime) -> None:
+        await self._db.execute(
+            "INSERT INTO log.witness VALUES ($1, $2, $3) ON CONFLICT (vkey) DO NOTHING", vkey, by, now
+        )
+
+    async def remove_witness(self, vkey: str) -> bool:
+        return await self._db.execute("DELETE FROM log.witness WHERE vkey = $1", vkey) == "DELETE 1"
+
+
+def _head(row: Any) -> SignedHead | None:
+    if row is None:
+        return None
+    return SignedHead(row["size"], row["root"], row["note"], row["cosigned"], row["at"])

@@ -1,0 +1,83 @@
+"""`shanhe log …` through the real parser over a fresh database, and a verification that has nothing but a key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.platform.test_commands import Call, call
+from typer.testing import CliRunner
+
+from shanhe.cli import app
+
+__all__ = ["call"]
+
+
+class TestProof:
+    def test_is_written_and_verifies_where_there_is_no_city(
+        self, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        owner = call("orgs", "create", "Qingshan Robotics")["id"]
+        call("credits", "top-up", owner, "10")
+        top_up = call("ledger", "postings")["items"][0]["id"]
+        assert call("log", "seal")["added"] >= 1
+        file = tmp_path / "mine.tlog-proof"
+        call("log", "prove", top_up, "-o", file)
+        listed = call("log", "keys")
+        key = listed["keys"][0]["vkey"]
+        status = call("log", "status")
+        assert (status["state"], status["waiting"], status["key"]) == ("up", 0, key)
+
+        monkeypatch.delenv("DATABASE_URL")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        command = [sys.executable, "-m", "shanhe", "log", "verify", str(file), "--key", key, "--json"]
+        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False, timeout=60)
+        found = json.loads(done.stdout)
+        assert found["valid"]
+        assert found["private"]["id"] == top_up
+        assert "10 AI credits" in found["en"]
+        assert found["took_ms"] < 50
+        assert list(elsewhere.iterdir()) == []
+
+        file.write_bytes(file.read_bytes().replace(b"index ", b"index 1", 1))
+        refused = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False, timeout=60)
+        assert refused.returncode == 1
+        assert json.loads(refused.stderr)["error"]["code"] == "proof_refused"
+
+    def test_of_what_was_shredded_is_refused(self, call: Call, tmp_path: Path) -> None:
+        owner = call("orgs", "create", "Qingshan Robotics")["id"]
+        call("credits", "top-up", owner, "10")
+        top_up = call("ledger", "postings")["items"][0]["id"]
+        call("log", "seal")
+        assert call("log", "shred", top_up) == {"shredded": 1}
+        result: Any = CliRunner().invoke(app, ["log", "prove", top_up, "-o", str(tmp_path / "x")])
+        assert result.exception.code == "opening_erased"
+
+
+class TestKeys:
+    def test_verify_before_and_after_a_rotation(self, call: Call, tmp_path: Path) -> None:
+        owner = call("orgs", "create", "Qingshan Robotics")["id"]
+        call("credits", "top-up", owner, "10")
+        top_up = call("ledger", "postings")["items"][0]["id"]
+        call("log", "seal")
+        old = call("log", "keys")["keys"][0]["vkey"]
+        new = call("log", "rotate")["vkey"]
+        call("log", "seal")
+        file = tmp_path / "mine.tlog-proof"
+        call("log", "prove", top_up, "-o", file)
+        listed = tmp_path / "key-list.txt"
+        listed.write_text(call("log", "keys")["note"], encoding="utf-8")
+        for key in (old, new):
+            assert call("log", "verify", file, "--key", key)["valid"]
+        call("log", "rotate")
+        listed.write_text(call("log", "keys")["note"], encoding="utf-8")
+        town = call("log", "keys")["keys"]
+        assert [key["state"] for key in town] == ["current", "previous", "retired"]
+        assert len(call("log", "verify", file, "--key", new, "--list", listed)["signed_by"]) == 2
+        refused = CliRunner().invoke(app, ["log", "verify", str(file), "--key", old, "--list", str(listed)])
+        assert refused.exception is not None
