@@ -1,0 +1,89 @@
+"""A fact, what may be published, and how two parties can be related. Frozen, pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+Value = int | str | bool | None
+"""A whole number in the unit of its name, a text (dates as ISO), true or false; None ends what was said before."""
+
+
+class Standing(StrEnum):
+    """How good a fact is, weakest first: said by the subject, checked against a register or document, measured here."""
+
+    DECLARED = "declared"
+    CHECKED = "checked"
+    MEASURED = "measured"
+
+    @property
+    def sound(self) -> bool:
+        """Whether somebody other than the subject answers for it."""
+        return self is not Standing.DECLARED
+
+
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a name means. `keyed`: several at once, told apart by key (`party`: the key is another subject's id)."""
+
+    zh: str
+    en: str
+    type: str = "number"
+    unit: str = "int"
+    of: str = "any"
+    keyed: str = ""
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewFact:
+    """To publish; idempotent by `id`. `valid_to` is the last day it holds, None: until something else is said."""
+
+    id: UUID
+    subject: UUID
+    name: str
+    value: Value
+    valid_from: date
+    valid_to: date | None = None
+    key: str = ""
+    standing: Standing = Standing.DECLARED
+    source: str = "self"
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    id: UUID
+    subject: UUID
+    name: str
+    key: str
+    value: Value
+    valid_from: date
+    valid_to: date | None
+    known_at: datetime
+    standing: Standing
+    source: str
+    evidence: str
+
+    def holds(self, on: date) -> bool:
+        return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
+class RelationTerms:
+    """R0's numbers: from which common share on organisations are related, and how long a referral relates."""
+
+    ownership_bps: int
+    referral_months: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Why two parties count as one (R0). `ground`: same, household, ownership, employment or referral."""
+
+    ground: str
+    zh: str
+    en: str

@@ -1,0 +1,92 @@
+"""HTTP of facts: what is known of me, what I declare, and what operators record from registers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.facts.model import Fact, NewFact, Standing
+from shanhe.facts.service import Facts, names
+from shanhe.kernel.ids import new_id
+
+TEXT_MAX_CHARS = 500
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FactBody(Body):
+    id: UUID | None = None
+    name: str = Field(max_length=64)
+    value: int | str | bool | None = Field(None, union_mode="smart")
+    valid_from: date
+    valid_to: date | None = None
+    key: str = Field("", max_length=100)
+    source: str = Field("self", min_length=1, max_length=100)
+    evidence: str = Field("", max_length=200)
+
+
+def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UUID], Awaitable[UUID]]) -> APIRouter:
+    """Everything under /api/facts. `require(permission)` guards; `subject_of` tells whose facts an organisation has."""
+    routes = APIRouter(prefix="/api/facts", tags=["facts"])
+    member, operator = Depends(require("apply")), Depends(require("programmes"))
+
+    @routes.get("/names")
+    async def vocabulary(_: Request) -> Response:
+        """Every fact there is, with its type and whom it is about."""
+        return _json({"data": [{"name": name, **msgspec.to_builtins(kind)} for name, kind in names().items()]})
+
+    @routes.get("")
+    async def own(on: date | None = None, actor: Any = member) -> Response:
+        """What is known of the caller's organisation or person today, or on a day."""
+        subject = await subject_of(actor.org_id)
+        return _json({"data": [fact_view(fact) for fact in await facts.of(subject, on=on)]})
+
+    @routes.post("", status_code=201)
+    async def declare(body: FactBody, actor: Any = member) -> Response:
+        """Declare a fact about oneself. Most programmes count a fact only after it was checked."""
+        subject = await subject_of(actor.org_id)
+        return _json(fact_view(await facts.publish(_new(body, subject, Standing.DECLARED), actor=actor.ref)), 201)
+
+    @routes.get("/{org_id}", dependencies=[operator])
+    async def of(org_id: UUID) -> Response:
+        """Everything ever said of a party, corrections included; for operators."""
+        return _json({"data": [fact_view(fact) for fact in await facts.history(await subject_of(org_id))]})
+
+    @routes.post("/{org_id}", status_code=201)
+    async def record(org_id: UUID, body: FactBody, actor: Any = operator) -> Response:
+        """Record what a register or a checked document says of a party."""
+        new = _new(body, await subject_of(org_id), Standing.CHECKED)
+        return _json(fact_view(await facts.publish(new, actor=actor.ref)), 201)
+
+    return routes
+
+
+def _new(body: FactBody, subject: UUID, standing: Standing) -> NewFact:
+    source = "self" if standing is Standing.DECLARED else body.source
+    return NewFact(
+        body.id or new_id(), subject, body.name, body.value, body.valid_from, body.valid_to, body.key, standing, source,
+        body.evidence,
+    )  # fmt: skip
+
+
+def fact_view(fact: Fact) -> dict[str, Any]:
+    """A fact as JSON, with its title."""
+    kind = names()[fact.name]
+    return {
+        "id": fact.id, "name": fact.name, "title": {"zh": kind.zh, "en": kind.en}, "key": fact.key, "value": fact.value,
+        "unit": kind.unit, "valid_from": fact.valid_from, "valid_to": fact.valid_to, "known_at": fact.known_at,
+        "standing": fact.standing, "source": fact.source, "evidence": fact.evidence,
+    }  # fmt: skip
+
+
+def _json(value: Any, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
