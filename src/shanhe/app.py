@@ -18,6 +18,7 @@ from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import tick as credits_tick
 from shanhe.exchange.api import Exchange, Trader
 from shanhe.exchange.api import tick as exchange_tick
+from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity, LeakReport, OidcSettings, Options, SecondFactor
 from shanhe.identity.api import Role as PersonRole
@@ -32,8 +33,11 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
+from shanhe.measures import Measures
 from shanhe.payments.api import MethodSettings, Payments, Sandbox, open_methods
 from shanhe.payments.api import tick as payments_tick
+from shanhe.programmes.api import Programmes
+from shanhe.programmes.api import tick as programmes_tick
 from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
 
@@ -45,6 +49,7 @@ CLI_POOL: Final = 2
 LEAK_TRACE: Final = timedelta(days=30)
 EVERY_2_S: Final = "* * * * * */2"
 EVERY_5_S: Final = "* * * * * */5"
+EVERY_MINUTE: Final = "* * * * *"
 HOURLY: Final = "7 * * * *"
 NIGHTLY: Final = "20 19 * * *"
 """03:20 in the city, in UTC as the queue counts."""
@@ -67,6 +72,7 @@ class Services:
     ledger: Ledger
     log: Log
     identity: Identity
+    facts: Facts
     approvals: Approvals
     compute: Compute
     payments: Payments
@@ -74,6 +80,7 @@ class Services:
     credits: Credits
     exchange: Exchange
     gateway: Gateway
+    programmes: Programmes
 
 
 @contextlib.asynccontextmanager
@@ -162,6 +169,19 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         trader=books.trader,
         fee_discount=books.fee_discount,
     )
+    facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
+    programmes = Programmes(
+        db,
+        clock,
+        vault,
+        ledger=ledger,
+        rulebook=rulebook,
+        facts=facts,
+        identity=identity,
+        notifier=notifier,
+        announce=outbox.emit,
+        measures=Measures(clock, identity, ledger, gateway).all(),
+    )
     return Services(
         settings=settings,
         role=role,
@@ -176,6 +196,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         ledger=ledger,
         log=log,
         identity=identity,
+        facts=facts,
         approvals=approvals,
         compute=compute,
         payments=payments,
@@ -183,6 +204,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         credits=credits,
         exchange=exchange,
         gateway=gateway,
+        programmes=programmes,
     )
 
 
@@ -219,6 +241,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("log.seal", EVERY_2_S, lambda: log_tick(services.log, gauges))
     jobs.every("log.purge", NIGHTLY, services.log.purge)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
+    jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
@@ -341,6 +364,14 @@ def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
         income_expiry_months=months,
         income_lock_months=int(rulebook.parameter("C6", "lock_months", today)),
         income_pending_days=int(rulebook.parameter("P10", "income_pending_days", today)),
+    )
+
+
+def _relation_terms(rulebook: Rulebook, today: date) -> RelationTerms:
+    """What makes two parties count as one (R0)."""
+    return RelationTerms(
+        ownership_bps=int(rulebook.parameter("R0", "common_ownership", today)),
+        referral_months=int(rulebook.parameter("R0", "referral_months", today)),
     )
 
 

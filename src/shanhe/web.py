@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import asyncpg
 from fastapi import FastAPI, Request, Response
@@ -16,6 +17,7 @@ from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
 from shanhe.credits import routes as credits_routes
+from shanhe.facts import routes as facts_routes
 from shanhe.gateway import routes as gateway_routes
 from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
@@ -23,6 +25,7 @@ from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
 from shanhe.payments import routes as payments_routes
+from shanhe.programmes import routes as programmes_routes
 from shanhe.rulebook import routes as rulebook_routes
 
 if TYPE_CHECKING:
@@ -108,6 +111,10 @@ def _engine(services: Services) -> str:
 
 def _routes(app: FastAPI, services: Services) -> None:
     """Every module's routes; guards find who acts through `app.state.identity`."""
+
+    async def subject_of(org_id: UUID) -> UUID:
+        return (await services.programmes.party(org_id)).subject
+
     app.state.identity = services.identity
     app.include_router(identity_routes.router(services.identity))
     app.include_router(ledger_routes.router(services.ledger, require))
@@ -118,3 +125,5 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(compute_routes.router(services.compute))
     app.include_router(credits_routes.router(services.credits))
     app.include_router(payments_routes.router(services.payments, services.sandbox))
+    app.include_router(programmes_routes.router(services.programmes))
+    app.include_router(facts_routes.router(services.facts, require, subject_of))

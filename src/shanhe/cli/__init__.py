@@ -21,6 +21,7 @@ from shanhe.cli import (
     orgs,
     people,
     prices,
+    programmes,
     rules,
 )
 from shanhe.cli.common import guarded
@@ -44,6 +45,7 @@ app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
 app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
+app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
 app.command("audit")(audit.audit)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 

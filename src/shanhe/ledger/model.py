@@ -295,6 +295,9 @@ CHART: Final = (
     ChartEntry("breakage", "income", "过期积分", "Breakage"),
     ChartEntry("cost", "expense", "上游成本", "Upstream cost"),
     ChartEntry("expense", "expense", "平台费用", "Platform expense"),
+    ChartEntry("budget", "equity", "计划预算", "Programme budget"),
+    ChartEntry("committed", "equity", "已承诺拨付", "Committed to awards"),
+    ChartEntry("recoverable", "equity", "待追回", "To be recovered"),
     ChartEntry("ecosystem", "equity", "生态基金", "Ecosystem fund"),
     ChartEntry("opening", "equity", "期初余额", "Opening balances"),
 )

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from shanhe.ledger.errors import NotBalanced
 from shanhe.ledger.model import Charge, Limit, Provenance, Settled
 
 
@@ -148,3 +149,16 @@ class Row:
         self.actor = actor
         self.payer = reservation.payer
         self.income: list[tuple[UUID, int]] = []
+
+
+def check_charge(reservation: Reservation, charge: Charge) -> None:
+    """`NotBalanced` for a charge that the reservation can't turn into."""
+    total = 0
+    for leg in charge.legs:
+        if leg.amount_micro < 0 or leg.account == reservation.payer:
+            raise NotBalanced("A leg pays someone else a non-negative amount.", "分账须付给他人且不为负。")
+        total += leg.amount_micro
+    if total != charge.total_micro:
+        raise NotBalanced(f"The legs sum to {total}, the total is {charge.total_micro}.", "分账合计与总额不一致。")
+    if total > reservation.amount_micro:
+        raise NotBalanced(f"{total} is more than the {reservation.amount_micro} reserved.", "扣款金额超过预留金额。")

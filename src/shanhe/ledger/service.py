@@ -52,6 +52,7 @@ from shanhe.ledger.model import (
     PostingPage,
     PostingResult,
     PostingView,
+    Provenance,
     Settled,
     Statement,
     StatementLine,
@@ -61,7 +62,7 @@ from shanhe.ledger.model import (
     VerifyReport,
 )
 from shanhe.ledger.posting import Poster
-from shanhe.ledger.reservation import HeldLots, Piece, Reservation, Row, State
+from shanhe.ledger.reservation import HeldLots, Piece, Reservation, Row, State, check_charge
 from shanhe.ledger.settling import Settler
 from shanhe.ledger.store import Store
 
@@ -307,7 +308,7 @@ class Ledger:
             await asyncio.shield(reservation.moved)
         if reservation.state is not State.OPEN:
             return self._again(reservation, charge)
-        _check_charge(reservation, charge)
+        check_charge(reservation, charge)
         accounts = self._accounts
         for leg in charge.legs:
             if leg.account not in accounts:
@@ -407,6 +408,14 @@ class Ledger:
         order = [provenance.value for provenance in self._terms.burn_order]
         return await self._store.lots(account, order, spent=spent, limit=limit)
 
+    async def lots_by_id(self, identifiers: Sequence[UUID]) -> dict[UUID, Lot]:
+        """Lots as they stand now, spent ones too; unknown ids are left out."""
+        return await self._store.lots_by_id(list(identifiers))
+
+    async def burned(self, account: UUID, since: date, until: date) -> dict[Provenance, int]:
+        """What calls burned of an account's lots on the city's days [since, until], by provenance."""
+        return await self._store.burned(account, CALL, *_days(since, until))
+
     async def posting(self, posting_id: UUID) -> PostingView:
         """With transfers, lots and evidence; `UnknownPosting` when there is none."""
         found = await self._store.posting(posting_id)
@@ -483,18 +492,6 @@ class Ledger:
             await self.post(posting)
         except InsufficientCredit:
             log.info("a lot moved while it expired; the next sweep takes it", account=str(account))
-
-
-def _check_charge(reservation: Reservation, charge: Charge) -> None:
-    total = 0
-    for leg in charge.legs:
-        if leg.amount_micro < 0 or leg.account == reservation.payer:
-            raise NotBalanced("A leg pays someone else a non-negative amount.", "分账须付给他人且不为负。")
-        total += leg.amount_micro
-    if total != charge.total_micro:
-        raise NotBalanced(f"The legs sum to {total}, the total is {charge.total_micro}.", "分账合计与总额不一致。")
-    if total > reservation.amount_micro:
-        raise NotBalanced(f"{total} is more than the {reservation.amount_micro} reserved.", "扣款金额超过预留金额。")
 
 
 def _days(since: date, until: date) -> tuple[datetime, datetime]:

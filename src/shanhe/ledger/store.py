@@ -142,6 +142,17 @@ class Store:
         rows = await self._db.fetch("SELECT * FROM ledger.lot WHERE id = ANY($1)", identifiers)
         return {row["id"]: lot_of(row) for row in rows}
 
+    async def burned(self, account: UUID, kind: str, since: datetime, until: datetime) -> dict[Provenance, int]:
+        rows = await self._db.fetch(
+            """SELECT l.provenance, sum(-d.delta)::bigint AS amount
+               FROM (SELECT DISTINCT posting FROM ledger.transfer WHERE debit = $1 AND at >= $3 AND at < $4) t
+               JOIN ledger.posting p ON p.id = t.posting AND p.kind = $2
+               CROSS JOIN LATERAL unnest(p.lots, p.lot_deltas) d(lot, delta)
+               JOIN ledger.lot l ON l.id = d.lot AND l.account = $1 WHERE d.delta < 0 GROUP BY l.provenance""",
+            account, kind, since, until,
+        )  # fmt: skip
+        return {Provenance(row["provenance"]): row["amount"] for row in rows}
+
     async def expired_lots(self, now: datetime, limit: int) -> list[Lot]:
         rows = await self._db.fetch(
             "SELECT * FROM ledger.lot WHERE open AND expires_at <= $1 AND remaining > held ORDER BY account LIMIT $2",

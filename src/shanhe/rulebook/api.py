@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.rulebook.amendments import load_amended, record
+from shanhe.rulebook.documents import read_yaml
 from shanhe.rulebook.errors import (
     FactProblem,
     FormulaInvalid,
@@ -33,6 +34,7 @@ __all__ = [
     "Rulebook",
     "VectorKernel",
     "load_amended",
+    "read_yaml",
     "recompute",
     "record",
 ]

@@ -80,6 +80,11 @@ class Organisations:
         """Unknown when there is none."""
         return (await self._named([_found(await store.get(self._ground.db, org_id))]))[0]
 
+    async def by_registration(self, number: str) -> Organisation | None:
+        """Whoever is registered under this number, exactly as written; None for nobody."""
+        found = await store.by_registration(self._ground.db, number)
+        return (await self._named([found]))[0] if found is not None else None
+
     async def list(
         self, *, kind: OrgKind | None = None, find: str | None = None, before: UUID | None = None, limit: int = 100
     ) -> Sequence[Organisation]:

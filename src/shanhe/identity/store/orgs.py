@@ -69,6 +69,11 @@ async def of_person(conn: Connection, person_id: UUID) -> Organisation | None:
     return _organisation(row) if row else None
 
 
+async def by_registration(conn: Connection, number: str) -> Organisation | None:
+    row = await conn.fetchrow(f"SELECT {COLUMNS} FROM identity.organisation WHERE registration = $1", number)
+    return _organisation(row) if row else None
+
+
 async def page(
     conn: Connection, *, kind: str | None, find: str | None, before: UUID | None, limit: int
 ) -> list[Organisation]:

@@ -1,0 +1,372 @@
+"""`shanhe programmes`: what the city promises, who applied, what waits, what is paid; and the facts behind it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+
+from shanhe.cli.common import Data, Json, city, day_of, find_org, pairs, rows, run, show
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+ACTOR = "cli"
+
+app = typer.Typer(no_args_is_help=True)
+Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
+Application = Annotated[UUID, typer.Argument(help="Number of the application.")]
+
+
+@app.command("list")
+def list_(data: Data = None, as_json: Json = False) -> None:
+    """Every programme: whom it is for, by which rule, who decides."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.programmes.api import programme_view
+
+        async with city(data) as services:
+            known = services.programmes.catalogue
+            return [programme_view(item, known) for item in known.programmes.values()]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(
+        ("id", "计划 programme", "对象 for", "规则 rules", "部门 department"),
+        [(x["id"], f"{x['title']['zh']} {x['title']['en']}", ", ".join(x["for"]), ", ".join(x["rules"]),
+          x["department"]["zh"]) for x in found],
+    ))  # fmt: skip
+
+
+@app.command()
+def entitled(org: Org, data: Data = None, as_json: Json = False) -> None:
+    """What an organisation or person is entitled to today, and what stands against the rest."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.programmes.api import entitlement_view
+
+        async with city(data) as services:
+            owner, known = await find_org(services, org), services.programmes.catalogue
+            found = await services.programmes.applying.entitlements(owner.id)
+            return [entitlement_view(known.programmes[item.programme], item, known) for item in found]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(
+        ("id", "计划 programme", "standing", "金额 amount", "原因 why"),
+        [(x["programme"], x["title"]["zh"], x["standing"], ", ".join(p["text"]["zh"] for p in x["payments"]),
+          "；".join([r["zh"] for r in x["reasons"]] + [f"缺 {m['zh']}" for m in x["missing"]])) for x in found],
+    ))  # fmt: skip
+
+
+@app.command()
+def apply(
+    org: Org,
+    programme: Annotated[str, typer.Argument(help="Programme, as in the list.")],
+    answers: Annotated[str, typer.Option(help="The form's answers as JSON.")] = "{}",
+    evidence: Annotated[str, typer.Option(help="Documents as JSON: name to reference.")] = "{}",
+    ref: Annotated[str, typer.Option(help="Reference: the same one again applies once.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Apply for somebody, as a service counter does."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            owner = await find_org(services, org)
+            made = await services.programmes.applying.apply(
+                programme, owner.id, answers=_object(answers), evidence=_object(evidence),
+                client_ref=ref or str(new_id()), actor=ACTOR,
+            )  # fmt: skip
+            return await _file(services, made.id)
+
+    _show_file(as_json, run(work()))
+
+
+@app.command()
+def status(application: Application, data: Data = None, as_json: Json = False) -> None:
+    """An application with its tranches, decisions and history."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            return await _file(services, application)
+
+    _show_file(as_json, run(work()))
+
+
+@app.command()
+def applications(
+    programme: Annotated[str, typer.Option(help="Only of this programme.")] = "",
+    state: Annotated[str, typer.Option(help="Only in this state.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Applications of everybody, newest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with city(data) as services:
+            found = await services.programmes.applications(programme=programme or None, state=state or None)
+            return [_row(services, item) for item in found]
+
+    _show_rows(as_json, run(work()))
+
+
+@app.command()
+def queue(
+    reviewer: Annotated[str, typer.Option(help="Login of a reviewer (default: everybody's).")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What waits for review, the most urgent first."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with city(data) as services:
+            person = await _person(services, reviewer) if reviewer else None
+            return [_row(services, item) for item in await services.programmes.reviewing.queue(person)]
+
+    _show_rows(as_json, run(work()))
+
+
+@app.command()
+def decide(
+    application: Application,
+    verdict: Annotated[str, typer.Argument(help="pass, refuse or return.")],
+    by: Annotated[str, typer.Option(help="Login of the reviewer who decides.")],
+    reason: Annotated[str, typer.Option(help="Why; needed to refuse or return.")] = "",
+    assessed: Annotated[str, typer.Option(help="What reviewers fill in, as JSON.")] = "{}",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record a reviewer's decision on the present step."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.programmes.api import Verdict
+
+        if verdict not in list(Verdict):
+            raise Invalid(
+                "bad_verdict", "The verdict is pass, refuse or return.", message_zh="结论须为 pass、refuse 或 return。"
+            )
+        async with city(data) as services:
+            person = await _person(services, by)
+            await services.programmes.reviewing.decide(
+                application, person, Verdict(verdict), reason=reason, assessed=_object(assessed)
+            )
+            return await _file(services, application)
+
+    _show_file(as_json, run(work()))
+
+
+@app.command()
+def budgets(data: Data = None, as_json: Json = False) -> None:
+    """What every budget holds, has promised and paid."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.programmes.api import budget_view
+
+        async with city(data) as services:
+            known = services.programmes.catalogue
+            return [budget_view(item, known) for item in await services.programmes.budgets.list()]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(
+        ("budget", "预算 title", "可用 free", "已承诺 committed", "已拨付 paid"),
+        [(x["name"], x["title"]["zh"], x["free_text"]["zh"], x["committed_text"]["zh"], x["spent_text"]["zh"])
+         for x in found], right=("可用 free", "已承诺 committed", "已拨付 paid"),
+    ))  # fmt: skip
+
+
+@app.command()
+def fund(
+    budget: Annotated[str, typer.Argument(help="Budget, as in the list.")],
+    amount: Annotated[int, typer.Argument(help="In the smallest unit: µ-credits, fen, points.")],
+    reason: Annotated[str, typer.Option(help="Why, for the books.")],
+    ref: Annotated[UUID | None, typer.Option(help="Id: the same one again books nothing twice.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Put money into a budget by a real posting."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.programmes.api import budget_view
+
+        async with city(data) as services:
+            done = await services.programmes.budgets.fund(
+                budget, amount, reason=reason, actor=ACTOR, funding_id=ref or new_id()
+            )
+            return budget_view(done, services.programmes.catalogue)
+
+    done = run(work())
+    show(as_json, done, lambda: pairs({"预算 budget": done["name"], "可用 free": done["free_text"]["zh"]}))
+
+
+@app.command()
+def reviewer(
+    login: Annotated[str, typer.Argument(help="Login of the person.")],
+    department: Annotated[str, typer.Argument(help="Department, as programmes name it.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the duty away.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Let a person review for a department."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            person = await _person(services, login)
+            if remove:
+                await services.programmes.reviewing.dismiss(person, department)
+            else:
+                await services.programmes.reviewing.assign(person, department, actor=ACTOR)
+            return {"person_id": person, "departments": sorted(await services.programmes.reviewing.departments(person))}
+
+    done = run(work())
+    show(as_json, done, lambda: pairs({"departments": ", ".join(done["departments"]) or "—"}))
+
+
+@app.command()
+def clawback(
+    application: Application,
+    note: Annotated[str, typer.Option(help="Why, for the file.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """End an award: unspent lots come back, the rest is owed."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            await services.programmes.awards.claw_back(application, "error", note=note, actor=ACTOR)
+            return await _file(services, application)
+
+    _show_file(as_json, run(work()))
+
+
+@app.command()
+def breach(
+    application: Application,
+    note: Annotated[str, typer.Option(help="What happened, for the file.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record a breach of exclusivity (C2); the rule decides what follows."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            await services.programmes.awards.breach(application, note=note, actor=ACTOR)
+            return await _file(services, application)
+
+    _show_file(as_json, run(work()))
+
+
+@app.command()
+def know(
+    org: Org,
+    name: Annotated[str, typer.Argument(help="Fact, as GET /api/facts/names lists them.")],
+    value: Annotated[str, typer.Argument(help='Value as JSON: 5000000, true, "data_analyst", null.')],
+    since: Annotated[str, typer.Option("--from", help="First day.")],
+    until: Annotated[str, typer.Option("--to", help="Last day, if there is one.")] = "",
+    key: Annotated[str, typer.Option(help="Of several at once: the other party's id, a number.")] = "",
+    source: Annotated[str, typer.Option(help="The register or document.")] = "register",
+    evidence: Annotated[str, typer.Option(help="How the source refers to it.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record what a register or a checked document says of a party."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.facts.api import NewFact, Standing
+
+        async with city(data) as services:
+            owner = await find_org(services, org)
+            subject = (await services.programmes.party(owner.id)).subject
+            last = day_of(until) if until else None
+            new = NewFact(
+                new_id(), subject, name, _value(value), day_of(since), last, key, Standing.CHECKED, source, evidence
+            )
+            return asdict(await services.facts.publish(new, actor=ACTOR))
+
+    done = run(work())
+    show(
+        as_json,
+        done,
+        lambda: pairs({"事实 fact": done["name"], "取值 value": done["value"], "自 from": done["valid_from"]}),
+    )
+
+
+@app.command()
+def page(
+    out: Annotated[Path | None, typer.Option(help="Write docs/programmes.md's table into this file.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """The table rule → programme → test of docs/programmes.md."""
+    from shanhe.programmes.api import docs_page, docs_rows, load_catalogue
+    from shanhe.rulebook.api import Rulebook
+
+    rulebook = Rulebook.load()
+    catalogue = load_catalogue(rulebook)
+    if out is not None:
+        out.write_text(docs_page(catalogue, rulebook), encoding="utf-8")
+    show(as_json, docs_rows(catalogue, rulebook), lambda: docs_page(catalogue, rulebook))
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("bad_json", f"{text[:60]!r} is no JSON object.", message_zh="须为 JSON 对象。")
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+async def _person(services: Services, login: str) -> UUID:
+    from shanhe.identity.api import Unknown
+
+    found = await services.identity.people.by_name(login)
+    if found is None:
+        raise Unknown("person", "人员")
+    return found
+
+
+def _row(services: Services, item: Any) -> dict[str, Any]:
+    from shanhe.programmes.api import application_view
+
+    known = services.programmes.catalogue
+    return application_view(item, known.programmes[item.programme], known)
+
+
+async def _file(services: Services, application: UUID) -> dict[str, Any]:
+    from shanhe.programmes.api import file_view
+
+    known, file = services.programmes.catalogue, await services.programmes.file(application)
+    return file_view(file, known.programmes[file.application.programme], known)
+
+
+def _show_rows(as_json: bool, found: list[dict[str, Any]]) -> None:
+    show(as_json, found, lambda: rows(
+        ("id", "计划 programme", "状态 state", "环节 step", "办理 with", "期限 due"),
+        [(x["id"], x["title"]["zh"], x["state"], f"{x['step'] or '—'}/{x['steps']}", (x["with"] or {}).get("zh", "—"),
+          x["due"] or "—") for x in found],
+    ))  # fmt: skip
+
+
+def _show_file(as_json: bool, file: dict[str, Any]) -> None:
+    reasons = [reason["zh"] for decision in file["decisions"] for reason in decision["reasons"]]
+    paid = [item["text"]["zh"] for tranche in file["tranches"] for item in tranche["payments"]]
+    show(as_json, file, lambda: pairs({
+        "申请 application": file["id"], "计划 programme": file["title"]["zh"], "状态 state": file["state"],
+        "金额 amounts": "、".join(paid) or "—", "理由 reasons": "；".join(reasons) or "—",
+    }))  # fmt: skip

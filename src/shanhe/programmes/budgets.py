@@ -1,0 +1,51 @@
+"""Budgets: what they hold, have promised and paid, and how money gets into them."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import AMOUNT_MAX
+from shanhe.programmes import store
+from shanhe.programmes.booking import Books
+from shanhe.programmes.cases import BudgetView
+from shanhe.programmes.errors import ApplicationConflict, UnknownBudget
+from shanhe.programmes.ground import Ground
+
+REASON_MAX_CHARS: Final = 200
+
+
+class Budgets:
+    """Named accounts of the city that awards are paid from."""
+
+    def __init__(self, ground: Ground, books: Books) -> None:
+        self._ground = ground
+        self._books = books
+
+    async def list(self) -> list[BudgetView]:
+        """Every budget of the catalogue, read from the ledger and from what awards have promised."""
+        committed, spent = await store.committed(self._ground.db), await store.spent(self._ground.db)
+        found = []
+        for name, budget in self._ground.catalogue.budgets.items():
+            account = await self._books.budget(name)
+            free = (await self._ground.ledger.balance(account.id)).balance
+            found.append(BudgetView(name, budget.asset, free, committed.get(name, 0), spent.get(name, 0), account.id))
+        return found
+
+    async def fund(self, name: str, amount: int, *, reason: str, actor: str, funding_id: UUID) -> BudgetView:
+        """Put money into a budget, once for each `funding_id`; in the asset's minor unit."""
+        if name not in self._ground.catalogue.budgets:
+            raise UnknownBudget(name)
+        if not 0 < amount <= AMOUNT_MAX or not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
+            raise Invalid(
+                "bad_funding", f"Give a positive amount and a reason of at most {REASON_MAX_CHARS} characters.",
+                message_zh=f"请给出正数金额与不超过 {REASON_MAX_CHARS} 字的事由。",
+            )  # fmt: skip
+        row = await store.insert_funding(
+            self._ground.db, funding_id, name, amount, reason.strip(), actor, self._ground.now()
+        )
+        if (row["budget"], row["amount"]) != (name, amount):
+            raise ApplicationConflict(str(funding_id))
+        await self._books.fund(name, amount, posting_id=funding_id, reason=row["reason"], actor=row["actor"])
+        return next(view for view in await self.list() if view.name == name)

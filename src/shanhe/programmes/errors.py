@@ -1,0 +1,148 @@
+"""What can go wrong with an application, said so that one can act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError
+
+
+class CatalogueInvalid(ShanheError):
+    default_status = 500
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(
+            "catalogue_invalid", f"Programme file {where}: {problem}.", message_zh=f"计划文件 {where}：{problem}。",
+            hint="Correct the file; the city does not start with a programme that is not in order.",
+            hint_zh="请修正该文件；计划文件有误时城市不会启动。",
+        )  # fmt: skip
+
+
+class UnknownProgramme(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "unknown_programme", f"There is no programme {name[:80]!r}.", message_zh=f"没有名为“{name[:80]}”的计划。",
+            hint="GET /api/programmes lists them.", hint_zh="GET /api/programmes 列出全部计划。",
+        )  # fmt: skip
+
+
+class UnknownApplication(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_application", "There is no such application that you may see.",
+            message_zh="没有该申请，或您无权查看。",
+        )  # fmt: skip
+
+
+class UnknownBudget(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "unknown_budget", f"There is no budget {name[:80]!r}.", message_zh=f"没有名为“{name[:80]}”的预算。",
+            hint="GET /api/programmes/budgets lists them.", hint_zh="GET /api/programmes/budgets 列出全部预算。",
+        )  # fmt: skip
+
+
+class BadAnswers(Invalid):
+    """`problems`: field, zh, en."""
+
+    def __init__(self, problems: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__(
+            "bad_answers",
+            "The form is not complete: " + "; ".join(f"{name}: {en}" for name, _, en in problems) + ".",
+            message_zh="表单未填写完整：" + "；".join(f"{name}：{zh}" for name, zh, _ in problems) + "。",
+            hint="Correct these fields; nothing was recorded.", hint_zh="请改正这些项目；本次未提交。",
+            details={"fields": [{"field": name, "zh": zh, "en": en} for name, zh, en in problems]},
+        )  # fmt: skip
+
+
+class NotForYou(Invalid):
+    def __init__(self, title_zh: str, title_en: str, why_zh: str, why_en: str) -> None:
+        super().__init__(
+            "not_for_you", f"{title_en}: {why_en}.", message_zh=f"{title_zh}：{why_zh}。",
+            hint="See what you are entitled to for what you can apply for.", hint_zh="“我能享受什么”列出可申请的计划。",
+        )  # fmt: skip
+
+
+class AlreadyClaimed(Conflict):
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(
+            "already_claimed", f"This was applied for already: {en}.", message_zh=f"已有申请占用：{zh}。",
+            hint="Look at your applications; if the other one is not yours, tell the department.",
+            hint_zh="请查看已有申请；若并非您提交，请联系主管部门。",
+        )  # fmt: skip
+
+
+class ApplicationConflict(Conflict):
+    def __init__(self, client_ref: str) -> None:
+        super().__init__(
+            "application_conflict",
+            f"The reference {client_ref!r} already belongs to an application with other content.",
+            message_zh=f"编号 {client_ref!r} 已用于内容不同的申请。",
+            hint="Use a new reference for a new application.", hint_zh="新的申请请使用新的编号。",
+        )  # fmt: skip
+
+
+class WrongState(Conflict):
+    def __init__(self, state: str, wanted: str) -> None:
+        super().__init__(
+            "wrong_state", f"The application is {state}; this needs it to be {wanted}.",
+            message_zh=f"申请当前状态为 {state}，该操作要求 {wanted}。",
+            hint="Open the application again to see where it stands.", hint_zh="请重新打开申请查看最新状态。",
+        )  # fmt: skip
+
+
+class NotYourDesk(Forbidden):
+    def __init__(self, department: str) -> None:
+        super().__init__(
+            "not_your_desk", f"This step is decided by {department}, and you do not review for it.",
+            message_zh=f"该环节由“{department}”办理，您不是其审核人员。",
+            hint="An operator assigns reviewers to departments.", hint_zh="审核人员由运营人员指派。",
+        )  # fmt: skip
+
+
+class JudgesItself(Forbidden):
+    """R0: nobody decides for themselves or a related party."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(
+            "judges_itself", f"You can't decide this: {en}.", message_zh=f"您须回避：{zh}。",
+            hint="Leave it to a colleague.", hint_zh="请交由其他审核人员办理。",
+        )  # fmt: skip
+
+
+class AlreadyJudged(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "already_judged",
+            "You have decided on this step already; another person has to be the second pair of eyes.",
+            message_zh="您已对本环节作出决定；须由另一人复核。",
+        )  # fmt: skip
+
+
+class NeedsReason(Invalid):
+    def __init__(self) -> None:
+        super().__init__(
+            "needs_reason", "Refusing or returning an application needs a reason the applicant can act on.",
+            message_zh="退回或不予通过须写明申请人可据以改进的理由。",
+        )  # fmt: skip
+
+
+class NotDecidable(Conflict):
+    def __init__(self, missing: Sequence[str]) -> None:
+        names = ", ".join(missing)
+        super().__init__(
+            "not_decidable", f"The rules can't decide yet; this is missing: {names}.",
+            message_zh=f"规则尚无法判断，缺少：{names}。",
+            hint="Fill in what reviewers assess, or have the facts checked.",
+            hint_zh="请补充审核填写的项目，或先核实相关事实。", details={"missing": list(missing)},
+        )  # fmt: skip
+
+
+class ImportRefused(Invalid):
+    def __init__(self, zh: str, en: str, **details: Any) -> None:
+        super().__init__(
+            "import_refused", f"The file was not imported: {en}.", message_zh=f"文件未导入：{zh}。",
+            hint="Correct the file and import it again; nothing was recorded.",
+            hint_zh="请改正文件后重新导入；本次未写入任何内容。", details=details,
+        )  # fmt: skip

@@ -1,0 +1,169 @@
+"""Answers and evidence as they come in: checked against the form, every field named that is not in order."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.programmes.cases import Evidence
+from shanhe.programmes.errors import BadAnswers
+from shanhe.programmes.model import Ask, Programme
+
+TEXT_MAX_CHARS: Final = 500
+REFERENCE_MAX_CHARS: Final = 200
+NUMBER_MAX: Final = 10**15
+MILESTONES_MAX: Final = 24
+WHOLE_BPS: Final = 10_000
+SHA256 = re.compile(r"^[0-9a-f]{64}$")
+MISSING = ("未填写", "is missing")
+Problem = tuple[str, str, str]
+
+
+def answers_of(programme: Programme, given: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+    """The answers of one side of the form (`applicant` or `reviewer`) as stored; BadAnswers names every wrong field."""
+    problems: list[Problem] = []
+    clean: dict[str, Any] = {}
+    asks = {name: ask for name, ask in programme.asks.items() if ask.by == by}
+    for name in given:
+        if name not in asks:
+            problems.append((str(name)[:60], "表单没有这一项", "the form does not ask for it"))
+    for name, ask in asks.items():
+        value = given.get(name)
+        if value in (None, "", []):
+            if not ask.optional and by == "applicant":
+                problems.append((name, *MISSING))
+            continue
+        value, problem = checked(ask, value)
+        if problem:
+            problems.append((name, *problem))
+        clean[name] = value
+    if problems:
+        raise BadAnswers(problems)
+    return clean
+
+
+def checked(ask: Ask, value: Any) -> tuple[Any, tuple[str, str] | None]:
+    """One answer in its stored form, or what is wrong with it in both languages."""
+    match ask.type:
+        case "number":
+            return _number(ask, value)
+        case "flag":
+            if not isinstance(value, bool):
+                return value, ("须为是或否", "must be true or false")
+            return value, ("须承诺该项", "has to be declared") if ask.must and not value else None
+        case "choice":
+            wrong = value not in ask.options
+            return value, (
+                f"须为 {'、'.join(ask.options)} 之一",
+                f"must be one of {', '.join(ask.options)}",
+            ) if wrong else None
+        case "date":
+            return _date(value)
+        case "party" | "application":
+            return _uuid(value)
+        case "plan":
+            return _plan(value)
+        case _:
+            return _text(value)
+
+
+def _text(value: Any) -> tuple[Any, tuple[str, str] | None]:
+    if not isinstance(value, str):
+        return value, ("须为文本", "must be a text")
+    text = unicodedata.normalize("NFC", value).strip()
+    if not text or len(text) > TEXT_MAX_CHARS or not all(char.isprintable() for char in text):
+        return text, (f"须为 1–{TEXT_MAX_CHARS} 个可见字符", f"must have 1 to {TEXT_MAX_CHARS} printable characters")
+    return text, None
+
+
+def _number(ask: Ask, value: Any) -> tuple[Any, tuple[str, str] | None]:
+    low, high = ask.min if ask.min is not None else 0, ask.max if ask.max is not None else NUMBER_MAX
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        return value, (f"须为 {low} 至 {high} 的整数", f"must be a whole number from {low} to {high}")
+    return value, None
+
+
+def _date(value: Any) -> tuple[Any, tuple[str, str] | None]:
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else str(value)).isoformat(), None
+    except ValueError:
+        return value, ("须为形如 2026-01-31 的日期", "must be a date like 2026-01-31")
+
+
+def _uuid(value: Any) -> tuple[Any, tuple[str, str] | None]:
+    try:
+        return str(UUID(str(value))), None
+    except ValueError:
+        return value, ("须为编号", "must be an id")
+
+
+def _plan(value: Any) -> tuple[Any, tuple[str, str] | None]:
+    """Milestones in order: title, day, share of the whole in basis points, metered target in µ or none (a document)."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not 1 <= len(value) <= MILESTONES_MAX:
+        return value, (f"须为 1–{MILESTONES_MAX} 个里程碑", f"must be 1 to {MILESTONES_MAX} milestones")
+    stored, last = [], ""
+    for item in value:
+        if not isinstance(item, Mapping) or set(item) - {"title", "due_on", "share_bps", "target_micro"}:
+            return value, ("里程碑格式不正确", "a milestone has title, due_on, share_bps and perhaps target_micro")
+        title, wrong_title = _text(item.get("title"))
+        day, wrong_day = _date(item.get("due_on"))
+        share, target = item.get("share_bps"), item.get("target_micro")
+        if wrong_title or wrong_day or type(share) is not int or share < 1:
+            return value, ("里程碑须有名称、日期与正的份额", "a milestone has a title, a date and a positive share")
+        if target is not None and (type(target) is not int or not 0 < target <= NUMBER_MAX):
+            return value, ("用量目标须为正整数", "a metered target is a positive whole number")
+        if day <= last:
+            return value, ("里程碑须按日期先后排列", "milestones follow each other by date")
+        last = day
+        stored.append(
+            {"title": title, "due_on": day, "share_bps": share} | ({"target_micro": target} if target else {})
+        )
+    if sum(item["share_bps"] for item in stored) != WHOLE_BPS:
+        return value, ("各里程碑份额合计须为 10000（基点）", "the shares sum to 10000 basis points")
+    return stored, None
+
+
+def evidence_of(programme: Programme, given: Mapping[str, Any]) -> dict[str, Evidence]:
+    """Documents named for the application; BadAnswers for what is missing or not in order."""
+    problems: list[Problem] = []
+    clean: dict[str, Evidence] = {}
+    for name in given:
+        if name not in programme.evidence:
+            problems.append((str(name)[:60], "不需要该材料", "no such evidence is asked for"))
+    for name, proof in programme.evidence.items():
+        item = given.get(name)
+        if not item:
+            if not proof.optional:
+                problems.append((name, *MISSING))
+            continue
+        one = item if isinstance(item, Mapping) else {"reference": item}
+        reference, wrong = _text(one.get("reference"))
+        digest = str(one.get("sha256") or "").lower()
+        if wrong or len(reference) > REFERENCE_MAX_CHARS or (digest and not SHA256.match(digest)):
+            problems.append(
+                (name, "须给出材料编号，SHA-256 为 64 位十六进制", "needs a reference; a SHA-256 has 64 hex digits")
+            )
+            continue
+        clean[name] = Evidence(reference, digest)
+    if problems:
+        raise BadAnswers(problems)
+    return clean
+
+
+def claims_of(programme: Programme, subject: UUID, answers: Mapping[str, Any], on: date) -> list[str]:
+    """What this application uses up, one text for each entry of `once`; kept only as a keyed hash."""
+    words = {"applicant": str(subject), "year": str(on.year), "month": f"{on:%Y-%m}"}
+    return [
+        "\x1f".join(f"{word}={words[word] if word in words else _normal(answers.get(word))}" for word in claim)
+        for claim in programme.once
+    ]
+
+
+def _normal(value: Any) -> str:
+    """A number written with other spaces, dashes or case is the same number."""
+    text = unicodedata.normalize("NFKC", str(value)).casefold()
+    return re.sub(r"[\s\-–—·.]", "", text)

@@ -1,0 +1,82 @@
+"""What every part of programmes stands on, and the parties it deals with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.facts.api import Facts
+from shanhe.identity.api import Identity, OrgKind, OrgState, Unknown
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Ledger
+from shanhe.programmes.cases import Party
+from shanhe.programmes.errors import UnknownProgramme
+from shanhe.programmes.model import Catalogue, Programme
+from shanhe.rulebook.api import Rulebook
+
+Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
+"""Writes an event on the caller's connection: connection, topic, key, payload."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    db: Database
+    clock: Clock
+    vault: Vault
+    ledger: Ledger
+    rulebook: Rulebook
+    facts: Facts
+    identity: Identity
+    notifier: Notifier
+    catalogue: Catalogue
+    announce: Announce
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def today(self) -> date:
+        return self.clock.today()
+
+    def programme(self, name: str) -> Programme:
+        """UnknownProgramme when there is none."""
+        found = self.catalogue.programmes.get(name)
+        if found is None:
+            raise UnknownProgramme(name)
+        return found
+
+    async def party(self, org_id: UUID) -> Party:
+        """An organisation, or the person behind an organisation of one."""
+        org = await self.identity.orgs.get(org_id)
+        kind = "person" if org.kind is OrgKind.PERSON else str(org.kind)
+        return Party(org.id, org.person_id or org.id, kind, org.name, org.person_id, org.state is OrgState.FROZEN)
+
+    async def find(self, word: str) -> UUID:
+        """An organisation by id or registration number, a person's by login; Unknown for anything else."""
+        try:
+            return (await self.identity.orgs.get(UUID(word))).id
+        except ValueError:
+            pass
+        org = await self.identity.orgs.by_registration(word)
+        if org is not None:
+            return org.id
+        person = await self.identity.people.by_name(word)
+        if person is None:
+            raise Unknown("party", "主体")
+        return (await self.identity.orgs.create_personal(person, by="system")).id
+
+    async def conflict(self, person_id: UUID, party: Party, on: date) -> tuple[str, str] | None:
+        """Why a person may not decide about a party (R0), in both languages; None when nothing stands against it."""
+        if person_id == party.person_id:
+            return "申请人是您本人", "the applicant is you"
+        if party.person_id is None:
+            members = await self.identity.orgs.members(party.org_id)
+            if any(member.person_id == person_id for member in members):
+                return "您是申请单位的成员", "you are a member of the applicant"
+        found = await self.facts.related(person_id, party.subject, on=on)
+        return (found.zh, found.en) if found is not None else None

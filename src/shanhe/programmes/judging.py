@@ -1,0 +1,214 @@
+"""What the rules say about an applicant: gathers each rule's facts from where the programme says, then asks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from shanhe.facts.api import Facts
+from shanhe.kernel.db import Database
+from shanhe.programmes import store
+from shanhe.programmes.cases import Outcome, Party, Payment, Reason
+from shanhe.programmes.loading import known, today_of
+from shanhe.programmes.model import ABSENT, Amount, Catalogue, Condition, Grant, Programme, Source
+from shanhe.rulebook.api import Decision, Rulebook
+
+NEAREST_MAX = 3
+
+Measure = Callable[[Party, date], Awaitable[Any]]
+"""What the city itself measures about a party as of a day; None when it can't be said."""
+PartyOf = Callable[[UUID], Awaitable[Party]]
+FreeOf = Callable[[str], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who asks for what, and as of when. `on` picks the version of the rules, `as_of` the facts."""
+
+    programme: Programme
+    party: Party
+    answers: Mapping[str, Any]
+    on: date
+    as_of: date
+    n: int = 1
+    application: UUID | None = None
+
+
+@dataclass
+class _Findings:
+    reasons: list[Reason] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    traces: dict[str, Any] = field(default_factory=dict)
+
+
+class Judge:
+    """Reads only; the same question gives the same answer as long as facts and rules stay."""
+
+    def __init__(
+        self, db: Database, *, rulebook: Rulebook, facts: Facts, catalogue: Catalogue, party: PartyOf, free: FreeOf,
+        measures: Mapping[str, Measure],
+    ) -> None:  # fmt: skip
+        self._db = db
+        self._rulebook = rulebook
+        self._facts = facts
+        self._catalogue = catalogue
+        self._party = party
+        self._free = free
+        self._measures = measures
+
+    async def outcome(self, question: Question) -> Outcome:
+        """Every condition and the amount; all reasons against are named at once."""
+        found = _Findings()
+        for condition in question.programme.conditions:
+            decision = await self._decide(condition, question, found)
+            if decision is not None and not decision.outputs[condition.when]:
+                found.reasons.append(_reason(condition, decision))
+        decision = await self._decide(question.programme.amount, question, found)
+        payments = await self._payments(question, decision) if decision is not None else ()
+        schedule, publishes = question.programme.schedule, question.programme.publishes
+        outputs = decision.outputs if decision is not None else {}
+        if decision is not None and not payments and not publishes:
+            found.reasons.append(_nothing(question.programme, decision))
+        return Outcome(
+            reasons=tuple(found.reasons),
+            missing=tuple(dict.fromkeys(found.missing)),
+            payments=payments,
+            count=self._count(question, outputs),
+            due_on=outputs.get(schedule.due) if schedule.due else None,
+            until=outputs.get(publishes.until) if publishes and publishes.until else None,
+            versions=found.versions,
+            traces=found.traces,
+        )
+
+    def _count(self, question: Question, outputs: Mapping[str, Any]) -> int:
+        """How many tranches: an output of the amount rule, a parameter, else one."""
+        named = question.programme.schedule.count
+        rule, dot, name = named.partition(".")
+        if dot:
+            return int(self._rulebook.parameter(rule, name, question.on))
+        return int(outputs.get(named, 1)) if named else 1
+
+    async def _decide(self, part: Amount | Condition, question: Question, found: _Findings) -> Decision | None:
+        """The rule's decision; None, with what is missing noted, when its facts are not complete."""
+        values: dict[str, Any] = {}
+        complete = True
+        for name, source in part.facts.items():
+            value = await self._value(source, question)
+            if known(value):
+                values[name] = value
+            elif source.otherwise is not ABSENT:
+                values[name] = source.otherwise
+            else:
+                found.missing.append(
+                    source.asked or source.fact or source.fell or source.measured or source.award or name
+                )
+                complete = False
+        if not complete:
+            return None
+        decision = self._rulebook.evaluate(part.rule, values, on=question.on)
+        found.versions[decision.rule_id] = decision.version
+        found.traces[decision.rule_id] = decision.trace
+        return decision
+
+    async def _value(self, source: Source, question: Question) -> Any:
+        if source.is_ is not ABSENT:
+            return source.is_
+        if source.asked:
+            return question.answers.get(source.asked)
+        if source.day:
+            return question.on if source.day == "applied" else question.as_of
+        if source.tranche:
+            return question.n
+        if source.budget:
+            return await self._free(source.budget)
+        if source.award:
+            return await self._awarded(question.answers.get(source.award))
+        party = question.party
+        if source.of:
+            named = question.answers.get(source.of)
+            if not isinstance(named, str):
+                return None
+            party = await self._party(UUID(named))
+        day = today_of(question.answers, source, question.as_of)
+        if source.relation:
+            return await self._relation(source.relation, question.party.subject, party.subject, day)
+        if source.past:
+            return await store.past(
+                self._db, question.programme.id, party.subject, source.past, excluding=question.application
+            )
+        if source.fell:
+            return await self._fell(party.subject, source.fell, question.on, day)
+        if source.measured:
+            return await self._measures[source.measured](party, day)
+        return await self._facts.value(party.subject, source.fact, on=day, sound=not source.declared)
+
+    async def truth(self, source: Source, question: Question) -> bool:
+        """Whether a single source is true; False while nothing is known."""
+        return bool(await self._value(source, question))
+
+    async def measured(self, name: str, party: Party, day: date) -> Any:
+        """What the city measures about a party as of a day."""
+        return await self._measures[name](party, day)
+
+    async def _fell(self, subject: UUID, name: str, since: date, day: date) -> bool | None:
+        """Whether a fact was lower at any time after `since` than on that day."""
+        before = await self._facts.value(subject, name, on=since, sound=True)
+        later = [fact.value for fact in await self._facts.history(subject, name) if since < fact.valid_from <= day]
+        return any(type(value) is int and value < before for value in later) if type(before) is int else None
+
+    async def _relation(self, kind: str, own: UUID, other: UUID, day: date) -> bool:
+        if kind == "same":
+            return own == other
+        if kind == "cycle":
+            return await self._facts.leads_to(own, "referred_by", other, on=day)
+        return await self._facts.related(own, other, on=day) is not None
+
+    async def _awarded(self, application: Any) -> int | None:
+        """What another application was paid, in the minor unit of its asset."""
+        return await store.paid(self._db, UUID(application)) if isinstance(application, str) else None
+
+    async def _payments(self, question: Question, decision: Decision) -> tuple[Payment, ...]:
+        found = []
+        for grant in question.programme.grants:
+            amount = int(decision.outputs[grant.output])
+            if amount > 0:
+                found.append(self._payment(grant, amount, question))
+        return tuple(found)
+
+    def _payment(self, grant: Grant, amount: int, question: Question) -> Payment:
+        to = question.answers.get(grant.to) if grant.to else None
+        receiver = UUID(to) if isinstance(to, str) else question.party.org_id
+        asset = self._catalogue.budgets[grant.budget].asset
+        return Payment(receiver, asset, grant.budget, amount, grant.provenance, earmark=grant.earmark)
+
+
+def _reason(condition: Condition, decision: Decision) -> Reason:
+    """A condition that fails, with the changes that would fulfil it."""
+    return Reason(
+        code=f"{decision.rule_id}.{condition.when}", zh=condition.zh, en=condition.en, rule=decision.rule_id,
+        nearest=_nearest(decision, lambda outputs: bool(outputs.get(condition.when))),
+    )  # fmt: skip
+
+
+def _nothing(programme: Programme, decision: Decision) -> Reason:
+    """A rule that gives nothing, with the changes by which it would give something."""
+    wanted = [grant.output for grant in programme.grants]
+    return Reason(
+        code=f"{decision.rule_id}.nothing", zh="按规则计算金额为零", en="by the rule there is nothing to give",
+        rule=decision.rule_id,
+        nearest=_nearest(decision, lambda outputs: any(_above(outputs, name) for name in wanted)),
+    )  # fmt: skip
+
+
+def _above(outputs: Mapping[str, Any], name: str) -> bool:
+    value = outputs.get(name)
+    return isinstance(value, int) and value > 0
+
+
+def _nearest(decision: Decision, helps: Callable[[Mapping[str, Any]], bool]) -> tuple[Mapping[str, str], ...]:
+    changes = [*decision.trace.get("nearest", ()), *decision.trace.get("alternatives", ())]
+    return tuple(change["text"] for change in changes if helps(change.get("outputs", {})))[:NEAREST_MAX]

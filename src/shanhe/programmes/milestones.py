@@ -1,0 +1,117 @@
+"""Milestones (C1): a tranche is released when its evidence is there, early too; a late one moves all that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.programmes import store
+from shanhe.programmes.cases import Application, Outcome, Payment, State, TrancheState
+from shanhe.programmes.errors import WrongState
+from shanhe.programmes.forms import WHOLE_BPS
+from shanhe.programmes.model import Programme
+from shanhe.programmes.paying import SYSTEM, Paying
+
+OPEN: Final = (TrancheState.PLANNED, TrancheState.COMMITTED)
+USED: Final = "captured_since_micro"
+"""The measure that tells what an applicant has used since a day."""
+Planned = tuple[int, date, tuple[Payment, ...]]
+
+
+class Milestones:
+    """Evidence is the ledger's own metering, or a document that a reviewer accepted."""
+
+    def __init__(self, paying: Paying) -> None:
+        self._paying = paying
+
+    async def met(self, application: UUID, n: int, on: date, *, actor: str) -> None:
+        """A reviewer accepts a milestone's document as of a day."""
+        ground, app = self._paying.ground, await self._paying.load(application)
+        async with ground.db.transaction() as conn:
+            await store.row(conn, app.id, lock=True)
+            tranches = await store.tranches(conn, app.id)
+            if (
+                app.state is not State.ACTIVE
+                or not 1 <= n <= len(tranches)
+                or tranches[n - 1].state is not TrancheState.COMMITTED
+            ):
+                raise WrongState(app.state, "active, with this milestone open")
+            await store.set_met(conn, app.id, n, on)
+            await store.note(
+                conn, app.id, "milestone_met", at=ground.now(), actor=actor, details={"tranche": n, "on": str(on)}
+            )
+
+    async def move_on(self, app: Application) -> None:
+        """Tranches in order: released when met, early or late; late ones moved with all that follow, up to a limit."""
+        ground, programme = self._paying.ground, self._paying.programme(app)
+        plan = app.answers.get(programme.schedule.plan, ())
+        for tranche in await store.tranches(ground.db, app.id):
+            if tranche.state is TrancheState.DUE:
+                await self._paying.pay(app, tranche.n)
+            if tranche.state is not TrancheState.COMMITTED:
+                continue
+            met_on = tranche.met_on or await self._metered(app, plan[tranche.n - 1] if tranche.n <= len(plan) else {})
+            if not await self._by_c1(app, programme, tranche.n, met_on):
+                return
+
+    async def _metered(self, app: Application, milestone: Any) -> date | None:
+        """Today when the ledger's own metering shows the target since the award; None without target or before it."""
+        target = milestone.get("target_micro")
+        if not target:
+            return None
+        used = await self._paying.judge.measured(USED, await self._paying.ground.party(app.org_id), app.applied_on)
+        return self._paying.ground.today() if isinstance(used, int) and used >= target else None
+
+    async def _by_c1(self, app: Application, programme: Programme, n: int, met_on: date | None) -> bool:
+        """Ask the milestone rule about one tranche; False when the next has to wait."""
+        ground, today = self._paying.ground, self._paying.ground.today()
+        tranche = (await store.tranches(ground.db, app.id))[n - 1]
+        asked_on = met_on or today
+        facts = {
+            "tranche_micro": tranche.payments[0].amount, "planned_on": tranche.planned_on,
+            "moved_on": tranche.due_on, "met": met_on is not None, "asked_on": asked_on,
+        }  # fmt: skip
+        decision = ground.rulebook.evaluate(programme.schedule.rule, facts, on=app.applied_on)
+        delay = int(decision.outputs["delay_days"])
+        outcome = Outcome(versions={decision.rule_id: decision.version}, traces={decision.rule_id: decision.trace})
+        if decision.outputs["cancelled"]:
+            await self._cancel_rest(app, "too_late", outcome)
+            return False
+        async with ground.db.transaction() as conn:
+            await store.row(conn, app.id, lock=True)
+            if delay:
+                await store.defer(conn, app.id, n, delay, ground.now())
+                await store.note(
+                    conn, app.id, "deferred", at=ground.now(), actor=SYSTEM, details={"tranche": n, "days": delay}
+                )
+            if met_on is None or not await self._paying.advance(
+                conn, tranche, TrancheState.COMMITTED, TrancheState.DUE
+            ):
+                return False
+            await store.set_released(conn, app.id, n, [int(decision.outputs["released_micro"])])
+            await self._paying.write(conn, app, "tranche", outcome, n)
+        await self._paying.pay(app, n)
+        return True
+
+    async def _cancel_rest(self, app: Application, reason: str, outcome: Outcome) -> None:
+        async with self._paying.ground.db.transaction() as conn:
+            await store.row(conn, app.id, lock=True)
+            for tranche in await store.tranches(conn, app.id):
+                if tranche.state in OPEN:
+                    await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)
+            await self._paying.write(conn, app, "refusal", outcome, 0)
+        await self._paying.return_commitments(app)
+
+
+def tranches_of(plan: Sequence[Any], total: Payment) -> list[Planned]:
+    """Shares of the whole, rounded down; what is left goes to the last."""
+    planned: list[Planned] = []
+    left = total.amount
+    for n, item in enumerate(plan, 1):
+        part = left if n == len(plan) else total.amount * item["share_bps"] // WHOLE_BPS
+        left -= part
+        planned.append((n, date.fromisoformat(item["due_on"]), (replace(total, amount=part),)))
+    return planned

@@ -1,0 +1,224 @@
+"""Deciding: who may, in which order, by when; four eyes; nobody about themselves or a related party (R0)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.programmes import forms, messages, store
+from shanhe.programmes.applying import Applying, content_of
+from shanhe.programmes.awards import Awards
+from shanhe.programmes.cases import Application, Outcome, Reason, State, Verdict
+from shanhe.programmes.errors import (
+    AlreadyJudged,
+    JudgesItself,
+    NeedsReason,
+    NotDecidable,
+    NotYourDesk,
+    UnknownApplication,
+    WrongState,
+)
+from shanhe.programmes.ground import Ground
+from shanhe.programmes.judging import Judge, Question
+from shanhe.programmes.model import Programme, Step
+from shanhe.programmes.sealing import seal
+
+OVERDUE_ROWS: Final = 200
+REASON_MAX_CHARS: Final = 1_000
+KINDS: Final = {State.RETURNED: "return", State.REFUSED: "refusal", State.APPROVED: "grant"}
+
+
+class Reviewing:
+    """The reviewer's side. A reviewer is a person assigned to a department."""
+
+    def __init__(self, ground: Ground, judge: Judge, applying: Applying, awards: Awards) -> None:
+        self._ground = ground
+        self._judge = judge
+        self._applying = applying
+        self._awards = awards
+
+    async def assign(self, person_id: UUID, department: str, *, actor: str) -> None:
+        """Let a person review for a department."""
+        if department not in self._ground.catalogue.departments:
+            raise NotYourDesk(department)
+        await self._ground.identity.people.get(person_id)
+        await store.set_reviewer(self._ground.db, person_id, department, actor, self._ground.now())
+
+    async def dismiss(self, person_id: UUID, department: str) -> None:
+        await store.drop_reviewer(self._ground.db, person_id, department)
+
+    async def reviewers(self) -> list[dict[str, Any]]:
+        """Who reviews for which department."""
+        return [dict(row) for row in await store.reviewers(self._ground.db)]
+
+    async def departments(self, person_id: UUID) -> frozenset[str]:
+        """What a person reviews for."""
+        return await store.departments_of(self._ground.db, person_id)
+
+    async def queue(self, person_id: UUID | None) -> list[Application]:
+        """What waits for this person's departments (None: for anybody), the most urgent first."""
+        mine = (
+            await self.departments(person_id)
+            if person_id is not None
+            else frozenset(self._ground.catalogue.departments)
+        )
+        places = [
+            (programme.id, round_, index)
+            for programme in self._ground.catalogue.programmes.values()
+            for round_ in (1, 2)
+            for index, step in enumerate(programme.path(round_))
+            if step.by in mine
+        ]
+        return [store.application_of(row, self._ground.vault) for row in await store.queue(self._ground.db, places)]
+
+    async def may_see(self, application: UUID, person_id: UUID) -> bool:
+        """Whether a reviewer's department has a step in this application's path."""
+        row = await store.row(self._ground.db, application)
+        if row is None:
+            raise UnknownApplication
+        programme, mine = self._ground.programme(row["programme"]), await self.departments(person_id)
+        return any(step.by in mine for step in (*programme.review, *programme.appeal))
+
+    async def preview(self, application: UUID, assessed: Mapping[str, Any] | None = None) -> Outcome:
+        """What the rules say of an application now, with what a reviewer would fill in."""
+        app = await self._app(application)
+        programme = self._ground.programme(app.programme)
+        return await self._judge.outcome(await self._question(app, programme, {**app.answers, **(assessed or {})}))
+
+    async def decide(
+        self, application: UUID, person_id: UUID, verdict: Verdict, *, reason: str = "",
+        assessed: Mapping[str, Any] | None = None,
+    ) -> Application:  # fmt: skip
+        """One reviewer's voice on the present step. Repeating it is AlreadyJudged; two at once: one of them counts."""
+        ground, app = self._ground, await self._app(application)
+        programme = ground.programme(app.programme)
+        step = await self._may(app, programme, person_id)
+        if verdict is not Verdict.PASS and not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
+            raise NeedsReason
+        answers = {**app.answers, **forms.answers_of(programme, assessed or {}, by="reviewer")}
+        last = app.step + 1 == len(programme.path(app.round))
+        outcome, planned = Outcome(), []
+        if verdict is Verdict.PASS and last:
+            question = await self._question(app, programme, answers)
+            outcome = await self._judge.outcome(question)
+            if outcome.missing:
+                raise NotDecidable(outcome.missing)
+            planned = await self._awards.plan(question, outcome) if outcome.entitled else []
+        actor = f"person:{person_id}"
+        async with ground.db.transaction() as conn:
+            turn = await self._speak(conn, app, person_id, verdict, actor)
+            if answers != dict(app.answers):
+                await store.replace_content(conn, app.id, seal(ground.vault, app.person_id, content_of(app, answers)))
+            if verdict is Verdict.RETURN:
+                await self._end(conn, app, programme, State.RETURNED, outcome, actor, reason, turn)
+            elif verdict is Verdict.REFUSE:
+                await self._end(conn, app, programme, State.REFUSED, outcome, actor, reason, turn)
+            elif await self._enough(conn, app, step, turn):
+                if not last:
+                    due = ground.now() + timedelta(days=programme.path(app.round)[app.step + 1].days)
+                    await store.next_step(conn, app.id, app.step + 1, due, ground.now())
+                elif outcome.reasons:
+                    await self._end(conn, app, programme, State.REFUSED, outcome, actor, reason, turn)
+                else:
+                    await self._end(conn, app, programme, State.APPROVED, outcome, actor, reason, turn)
+                    await self._awards.record(conn, app.id, planned)
+        done = await self._app(application)
+        return await self._awards.settle(done.id) if done.state is State.APPROVED else done
+
+    async def _speak(self, conn: Any, app: Application, person_id: UUID, verdict: Verdict, actor: str) -> int:
+        """Write the voice down under the application's lock; how often the application had been returned before."""
+        row = await store.row(conn, app.id, lock=True)
+        if (row["state"], row["round"], row["step"]) != (State.IN_REVIEW, app.round, app.step):
+            raise WrongState(row["state"], f"in_review at step {app.step + 1}")
+        now, turn = self._ground.now(), await store.turn(conn, app.id)
+        if not await store.add_verdict(conn, app, turn, person_id, verdict, now):
+            raise AlreadyJudged
+        details = {"step": app.step, "round": app.round}
+        await store.note(conn, app.id, f"verdict_{verdict}", at=now, actor=actor, details=details)
+        return turn
+
+    async def met(self, application: UUID, person_id: UUID, n: int, *, on: Any) -> Application:
+        """A reviewer of the programme accepts the document of milestone `n` as of a day."""
+        app = await self._app(application)
+        programme = self._ground.programme(app.programme)
+        department = programme.path(1)[-1].by
+        if department not in await self.departments(person_id):
+            raise NotYourDesk(self._ground.catalogue.departments[department].en)
+        await self._stranger(app, person_id)
+        return await self._awards.met(application, n, on, actor=f"person:{person_id}")
+
+    async def escalate(self) -> int:
+        """Tell the operators, once a step, about deadlines that passed; how many."""
+        ground = self._ground
+        async with ground.db.transaction() as conn:
+            rows = await store.overdue(conn, ground.now(), OVERDUE_ROWS)
+            for row in rows:
+                programme = ground.programme(row["programme"])
+                step = programme.path(row["round"])[row["step"]]
+                app = store.application_of(row, ground.vault)
+                await store.note(conn, app.id, "overdue", at=ground.now(), actor="system", details={"step": app.step})
+                department = ground.catalogue.departments[step.by]
+                await ground.notifier.notify(messages.overdue(programme, app, f"{department.zh} {department.en}"), conn)
+        return len(rows)
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    async def _may(self, app: Application, programme: Programme, person_id: UUID) -> Step:
+        """The present step, if this person may speak on it."""
+        if app.state is not State.IN_REVIEW:
+            raise WrongState(app.state, State.IN_REVIEW)
+        step = programme.path(app.round)[app.step]
+        if step.by not in await self.departments(person_id):
+            raise NotYourDesk(self._ground.catalogue.departments[step.by].en)
+        await self._stranger(app, person_id)
+        if app.round > 1:
+            voices = await store.voices(self._ground.db, app.id)
+            if any(row["person_id"] == person_id and row["round"] < app.round for row in voices):
+                raise JudgesItself("您参与了原决定，申诉须由他人办理", "you took part in the decision that is appealed")
+        return step
+
+    async def _stranger(self, app: Application, person_id: UUID) -> None:
+        ground = self._ground
+        parties = [await ground.party(app.org_id)]
+        programme = ground.programme(app.programme)
+        named = [app.answers.get(name) for name, ask in programme.asks.items() if ask.type == "party"]
+        parties += [await ground.party(UUID(org)) for org in named if isinstance(org, str)]
+        if app.actor == f"person:{person_id}":
+            raise JudgesItself("申请由您提交", "you submitted it")
+        for party in parties:
+            conflict = await ground.conflict(person_id, party, ground.today())
+            if conflict is not None:
+                raise JudgesItself(*conflict)
+
+    async def _question(self, app: Application, programme: Programme, answers: Mapping[str, Any]) -> Question:
+        party = await self._ground.party(app.org_id)
+        return Question(programme, party, answers, app.applied_on, self._ground.today(), application=app.id)
+
+    async def _enough(self, conn: Any, app: Application, step: Step, turn: int) -> bool:
+        wanted = (app.round, app.step, turn, Verdict.PASS)
+        voices = await store.voices(conn, app.id)
+        passed = {
+            row["person_id"] for row in voices if (row["round"], row["step"], row["turn"], row["verdict"]) == wanted
+        }
+        return len(passed) >= step.eyes
+
+    async def _end(
+        self, conn: Any, app: Application, programme: Programme, becomes: State, outcome: Outcome, actor: str,
+        reason: str, turn: int,
+    ) -> None:  # fmt: skip
+        """Leave the review: returned, refused, or approved, with the reasons."""
+        ground, text = self._ground, reason.strip()
+        own = [Reason("reviewer", text, text).to_dict()] if text and becomes is not State.APPROVED else []
+        await store.move(conn, app.id, State.IN_REVIEW, becomes, at=ground.now(), actor=actor)
+        if becomes is State.REFUSED:
+            await store.unclaim(conn, app.id)
+        await self._applying.decision(conn, app, KINDS[becomes], outcome, actor=actor, note=text, reasons=own)
+        await ground.notifier.notify(messages.decided(programme, app, becomes, turn), conn)
+
+    async def _app(self, application: UUID) -> Application:
+        row = await store.row(self._ground.db, application)
+        if row is None:
+            raise UnknownApplication
+        return store.application_of(row, self._ground.vault)

@@ -1,0 +1,257 @@
+"""HTTP of programmes: everybody reads them, members apply, reviewers decide, operators fund and assign."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.identity.api import Actor, actor, person_actor, require
+from shanhe.kernel.errors import Invalid
+from shanhe.programmes import views
+from shanhe.programmes.cases import Application, State, Verdict
+from shanhe.programmes.errors import UnknownApplication
+from shanhe.programmes.service import Programmes
+
+TEXT_MAX_CHARS = 1_000
+FIELDS_MAX = 64
+
+Answers = Annotated[dict[str, Any], Field(default_factory=dict, max_length=FIELDS_MAX)]
+Reference = Annotated[str, Field(min_length=1, max_length=128)]
+Member = Annotated[Actor, Depends(require("apply"))]
+Operator = Annotated[Actor, Depends(require("programmes"))]
+Someone = Annotated[Actor, Depends(actor)]
+Reviewer = Annotated[Actor, Depends(person_actor)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ApplyBody(Body):
+    programme: str = Field(max_length=64)
+    client_ref: Reference
+    answers: Answers
+    evidence: Answers
+
+
+class SupplementBody(Body):
+    answers: Answers
+    evidence: Answers
+
+
+class AppealBody(Body):
+    why: str = Field(min_length=1, max_length=TEXT_MAX_CHARS)
+
+
+class VerdictBody(Body):
+    verdict: Verdict
+    reason: str = Field("", max_length=TEXT_MAX_CHARS)
+    assessed: Answers
+
+
+class MetBody(Body):
+    on: date
+
+
+class NoteBody(Body):
+    note: str = Field(min_length=1, max_length=TEXT_MAX_CHARS)
+
+
+class FundBody(Body):
+    id: UUID
+    amount: int = Field(gt=0, lt=2**53, strict=True)
+    reason: str = Field(min_length=1, max_length=200)
+
+
+class ReviewerBody(Body):
+    person_id: UUID
+    department: str = Field(max_length=64)
+
+
+def router(programmes: Programmes) -> APIRouter:
+    """Everything under /api/programmes."""
+    routes = APIRouter(prefix="/api/programmes", tags=["programmes"])
+    _operators(routes, programmes)
+    _members(routes, programmes)
+    _reviewers(routes, programmes)
+    _public(routes, programmes)
+    return routes
+
+
+def _public(routes: APIRouter, programmes: Programmes) -> None:
+    @routes.get("")
+    async def catalogue() -> Response:
+        """Every programme: what it gives, to whom, by which rule, decided by whom within which time."""
+        known = programmes.catalogue
+        return _json({"data": [views.programme_view(item, known) for item in known.programmes.values()]})
+
+    @routes.get("/{programme}")
+    async def one(programme: str) -> Response:
+        return _json(views.programme_view(programmes.programme(programme), programmes.catalogue))
+
+
+def _members(routes: APIRouter, programmes: Programmes) -> None:
+    def view(app: Application) -> dict[str, Any]:
+        return views.application_view(app, programmes.programme(app.programme), programmes.catalogue)
+
+    @routes.get("/entitlements")
+    async def entitlements(who: Member) -> Response:
+        """What the caller is entitled to today and why; what stands against the rest, and what would change it."""
+        found = await programmes.applying.entitlements(_org(who))
+        known = programmes.catalogue
+        return _json(
+            {"data": [views.entitlement_view(known.programmes[item.programme], item, known) for item in found]}
+        )
+
+    @routes.post("/applications", status_code=201)
+    async def apply(body: ApplyBody, who: Member) -> Response:
+        """Apply; idempotent by `client_ref`."""
+        made = await programmes.applying.apply(
+            body.programme, _org(who), answers=body.answers, evidence=body.evidence, client_ref=body.client_ref,
+            actor=who.ref,
+        )  # fmt: skip
+        return _json(view(made), 201)
+
+    @routes.get("/applications")
+    async def mine(
+        who: Member, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
+    ) -> Response:
+        """The caller's applications, newest first."""
+        page = await programmes.applications(org_id=_org(who), before=before, limit=limit)
+        return _json({"data": [view(app) for app in page], "next": str(page[-1].id) if len(page) == limit else None})
+
+    @routes.get("/applications/{application}")
+    async def one(application: UUID, who: Someone) -> Response:
+        """An application with its decisions and traces: for its applicant, its reviewers, operators and auditors."""
+        file = await programmes.file(application)
+        await _may_see(programmes, file.application, who)
+        return _json(views.file_view(file, programmes.programme(file.application.programme), programmes.catalogue))
+
+    @routes.post("/applications/{application}/supplement")
+    async def supplement(application: UUID, body: SupplementBody, who: Member) -> Response:
+        """Add what a returned application lacked."""
+        done = await programmes.applying.supplement(
+            application, _org(who), answers=body.answers, evidence=body.evidence, actor=who.ref
+        )
+        return _json(view(done))
+
+    @routes.post("/applications/{application}/appeal")
+    async def appeal(application: UUID, body: AppealBody, who: Member) -> Response:
+        """Have a refusal looked at again by other people; once."""
+        return _json(view(await programmes.applying.appeal(application, _org(who), why=body.why, actor=who.ref)))
+
+    @routes.post("/applications/{application}/withdraw")
+    async def withdraw(application: UUID, who: Member) -> Response:
+        return _json(view(await programmes.applying.withdraw(application, _org(who), actor=who.ref)))
+
+
+def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
+    @routes.get("/queue")
+    async def queue(who: Reviewer) -> Response:
+        """What waits for the caller's departments, the most urgent first."""
+        found = await programmes.reviewing.queue(who.person_id)
+        known = programmes.catalogue
+        return _json({"data": [views.application_view(app, known.programmes[app.programme], known) for app in found]})
+
+    @routes.post("/applications/{application}/preview")
+    async def preview(application: UUID, body: SupplementBody, who: Reviewer) -> Response:
+        """What the rules would say with what the reviewer fills in; nothing is written."""
+        app = (await programmes.file(application)).application
+        await _may_see(programmes, app, who)
+        outcome = await programmes.reviewing.preview(application, body.answers)
+        return _json(views.outcome_view(programmes.programme(app.programme), outcome))
+
+    @routes.post("/applications/{application}/verdicts", status_code=201)
+    async def decide(application: UUID, body: VerdictBody, who: Reviewer) -> Response:
+        """Pass, refuse or return the present step; refusing and returning need a reason."""
+        assert who.person_id is not None  # person_actor sees to it
+        app = await programmes.reviewing.decide(
+            application, who.person_id, body.verdict, reason=body.reason, assessed=body.assessed
+        )
+        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue), 201)
+
+    @routes.post("/applications/{application}/milestones/{n}")
+    async def met(application: UUID, n: int, body: MetBody, who: Reviewer) -> Response:
+        """Accept the document of a milestone as of a day."""
+        assert who.person_id is not None  # person_actor sees to it
+        app = await programmes.reviewing.met(application, who.person_id, n, on=body.on)
+        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
+
+
+def _operators(routes: APIRouter, programmes: Programmes) -> None:
+    @routes.get("/budgets")
+    async def budgets(_: Operator) -> Response:
+        """Every budget: what it holds, has promised and paid."""
+        found = await programmes.budgets.list()
+        return _json({"data": [views.budget_view(item, programmes.catalogue) for item in found]})
+
+    @routes.post("/budgets/{name}/fund", status_code=201)
+    async def fund(name: str, body: FundBody, who: Operator) -> Response:
+        """Put money into a budget, once for each id; in the asset's minor unit."""
+        done = await programmes.budgets.fund(name, body.amount, reason=body.reason, actor=who.ref, funding_id=body.id)
+        return _json(views.budget_view(done, programmes.catalogue), 201)
+
+    @routes.get("/all")
+    async def everything(
+        _: Operator, programme: str | None = None, state: State | None = None, before: UUID | None = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    ) -> Response:  # fmt: skip
+        """Applications of everybody, newest first."""
+        page = await programmes.applications(programme=programme, state=state, before=before, limit=limit)
+        known = programmes.catalogue
+        rows = [views.application_view(app, known.programmes[app.programme], known) for app in page]
+        return _json({"data": rows, "next": str(page[-1].id) if len(page) == limit else None})
+
+    @routes.get("/reviewers")
+    async def reviewers(_: Operator) -> Response:
+        return _json({"data": await programmes.reviewing.reviewers()})
+
+    @routes.post("/reviewers", status_code=201)
+    async def assign(body: ReviewerBody, who: Operator) -> Response:
+        """Let a person review for a department."""
+        await programmes.reviewing.assign(body.person_id, body.department, actor=who.ref)
+        return _json({"person_id": body.person_id, "department": body.department}, 201)
+
+    @routes.delete("/reviewers/{person_id}/{department}", status_code=204)
+    async def dismiss(person_id: UUID, department: str, _: Operator) -> Response:
+        await programmes.reviewing.dismiss(person_id, department)
+        return Response(status_code=204)
+
+    @routes.post("/applications/{application}/breach")
+    async def breach(application: UUID, body: NoteBody, who: Operator) -> Response:
+        """Record a breach of exclusivity; the rule decides between warning, freeze and clawback."""
+        app = await programmes.awards.breach(application, note=body.note, actor=who.ref)
+        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
+
+    @routes.post("/applications/{application}/clawback")
+    async def clawback(application: UUID, body: NoteBody, who: Operator) -> Response:
+        """End an award and bring back what was paid: unspent lots are reversed, the rest is owed."""
+        app = await programmes.awards.claw_back(application, "error", note=body.note, actor=who.ref)
+        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
+
+
+async def _may_see(programmes: Programmes, app: Application, who: Actor) -> None:
+    if who.permissions & {"programmes", "audit"} or ("apply" in who.permissions and who.org_id == app.org_id):
+        return
+    if who.person_id is None or not await programmes.reviewing.may_see(app.id, who.person_id):
+        raise UnknownApplication
+
+
+def _org(who: Actor) -> UUID:
+    if who.org_id is None:
+        raise Invalid(
+            "no_organisation",
+            "This needs an organisation, and the caller acts for none.",
+            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
+        )
+    return who.org_id
+
+
+def _json(value: Any, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

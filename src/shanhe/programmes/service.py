@@ -1,0 +1,85 @@
+"""Programmes of one city, put together: applying, reviewing, awards, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from shanhe.facts.api import Facts
+from shanhe.identity.api import Identity
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Ledger
+from shanhe.programmes import store
+from shanhe.programmes.applying import Applying
+from shanhe.programmes.awards import Awards
+from shanhe.programmes.booking import Books
+from shanhe.programmes.budgets import Budgets
+from shanhe.programmes.cases import Application, File
+from shanhe.programmes.errors import UnknownApplication
+from shanhe.programmes.ground import Announce, Ground
+from shanhe.programmes.judging import Judge, Measure
+from shanhe.programmes.loading import load_catalogue
+from shanhe.programmes.model import Catalogue
+from shanhe.programmes.paying import Paying
+from shanhe.programmes.reviewing import Reviewing
+from shanhe.rulebook.api import Rulebook
+
+LIST_ROWS_MAX = 100
+
+
+class Programmes:
+    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets` the operators'; `awards` pays."""
+
+    def __init__(
+        self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
+        identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure],
+        catalogue: Catalogue | None = None,
+    ) -> None:  # fmt: skip
+        found = catalogue if catalogue is not None else load_catalogue(rulebook)
+        ground = Ground(db, clock, vault, ledger, rulebook, facts, identity, notifier, found, announce)
+        books = Books(ledger, rulebook, found)
+        judge = Judge(
+            db, rulebook=rulebook, facts=facts, catalogue=found, party=ground.party, free=books.free, measures=measures
+        )
+        self._ground = ground
+        self.catalogue = found
+        self.awards = Awards(Paying(ground, judge, books))
+        self.applying = Applying(ground, judge, self.awards)
+        self.reviewing = Reviewing(ground, judge, self.applying, self.awards)
+        self.budgets = Budgets(ground, books)
+        self.find = ground.find
+        self.programme = ground.programme
+        self.party = ground.party
+
+    async def file(self, application: UUID) -> File:
+        """Everything about an application; the caller has checked who asks."""
+        ground, row = self._ground, await store.row(self._ground.db, application)
+        if row is None:
+            raise UnknownApplication
+        app = store.application_of(row, ground.vault)
+        return File(
+            app, await store.tranches(ground.db, app.id), await store.decisions(ground.db, app, ground.vault),
+            await store.history(ground.db, app.id),
+        )  # fmt: skip
+
+    async def applications(
+        self, *, org_id: UUID | None = None, programme: str | None = None, state: str | None = None,
+        before: UUID | None = None, limit: int = LIST_ROWS_MAX,
+    ) -> list[Application]:  # fmt: skip
+        """Newest first, a bounded page."""
+        rows = await store.page(
+            self._ground.db,
+            org_id=org_id,
+            programme=programme,
+            state=state,
+            before=before,
+            limit=min(limit, LIST_ROWS_MAX),
+        )
+        return [store.application_of(row, self._ground.vault) for row in rows]
+
+    async def tick(self) -> dict[str, int]:
+        """What repeats: deadlines that passed, awards that have something to do."""
+        return {"overdue": await self.reviewing.escalate(), "awards": await self.awards.tick()}

@@ -1,0 +1,105 @@
+"""Ending an award: a breach of exclusivity (C2), capital that left, an error; and what comes back of it."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from shanhe.programmes import messages, store
+from shanhe.programmes.cases import Application, Outcome, State, TrancheState
+from shanhe.programmes.errors import WrongState
+from shanhe.programmes.judging import Question
+from shanhe.programmes.milestones import OPEN
+from shanhe.programmes.paying import Paying
+
+FREEZE: Final = 2
+CLAW_BACK: Final = 3
+
+
+class Stopping:
+    """Open tranches are cancelled, unspent lots reversed; what was spent is owed, but not after a breach."""
+
+    def __init__(self, paying: Paying) -> None:
+        self._paying = paying
+
+    async def breach(self, application: UUID, *, note: str, actor: str) -> Application:
+        """A breach of exclusivity (C2): the rule says warning, freeze, or clawback of what is unspent."""
+        ground, app = self._paying.ground, await self._paying.load(application)
+        programme, tranches = self._paying.programme(app), await store.tranches(ground.db, app.id)
+        if not programme.bound or app.state not in (State.ACTIVE, State.SUSPENDED, State.COMPLETED):
+            raise WrongState(app.state, "an award that is bound to this platform")
+        unspent = sum([await self._paying.books.unspent(tranche) for tranche in tranches])
+        facts = {
+            "subsidy_ends_on": max(tranche.due_on for tranche in tranches), "asked_on": ground.today(),
+            "breach": True, "breaches_before": app.breaches, "unspent_subsidy_micro": unspent,
+        }  # fmt: skip
+        decision = ground.rulebook.evaluate(programme.bound, facts, on=app.applied_on)
+        measure = int(decision.outputs["measure"])
+        outcome = Outcome(versions={decision.rule_id: decision.version}, traces={decision.rule_id: decision.trace})
+        async with ground.db.transaction() as conn:
+            await store.row(conn, app.id, lock=True)
+            if measure:
+                await store.breach(conn, app.id)
+            await self._paying.write(conn, app, "breach", outcome, 0, note=note, actor=actor)
+            await store.note(conn, app.id, "breach", at=ground.now(), actor=actor, details={"measure": measure})
+            if measure == FREEZE and app.state is State.ACTIVE:
+                await store.move(conn, app.id, State.ACTIVE, State.SUSPENDED, at=ground.now(), actor=actor)
+            await ground.notifier.notify(messages.breached(programme, app, measure), conn)
+        if measure == CLAW_BACK:
+            return await self.claw_back(application, "breach", note=note, actor=actor)
+        return await self._paying.load(application)
+
+    async def claw_back(self, application: UUID, cause: str, *, note: str, actor: str) -> Application:
+        """End an award: open tranches are cancelled, unspent lots reversed, the rest owed (not after a breach, C2)."""
+        app = await self._paying.load(application)
+        if app.state is not State.STOPPED:
+            await self.stop(app, cause, actor=actor, note=note)
+        await self.bring_back(app)
+        return await self._paying.load(application)
+
+    async def stop(self, app: Application, cause: str, *, actor: str, note: str = "") -> None:
+        """Decide that an award ends; `bring_back` then moves the money, and `tick` repeats that if need be."""
+        ground = self._paying.ground
+        async with ground.db.transaction() as conn:
+            row = await store.row(conn, app.id, lock=True)
+            if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
+                                    details={"cause": cause}):  # fmt: skip
+                raise WrongState(row["state"], "an award")
+            for tranche in await store.tranches(conn, app.id):
+                if tranche.state in OPEN:
+                    await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=cause)
+            await store.open_clawback(conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now())
+            await self._paying.write(conn, app, "clawback", Outcome(), 0, note=note, actor=actor)
+            await ground.notifier.notify(messages.stopped(self._paying.programme(app), app, cause), conn)
+
+    async def bring_back(self, app: Application) -> None:
+        ground, open_ = self._paying.ground, await store.clawback(self._paying.ground.db, app.id)
+        if open_ is None or open_["settled_at"] is not None:
+            return
+        for tranche in await store.tranches(ground.db, app.id):
+            if tranche.state is TrancheState.DUE:
+                await self._paying.pay(app, tranche.n)  # decided before the end: paid, then brought back
+        await self._paying.return_commitments(app)
+        recovered, owed = dict[str, int](), dict[str, int]()
+        for tranche in await store.tranches(ground.db, app.id):
+            if tranche.state is TrancheState.RELEASED:
+                got, rest = await self._paying.books.take_back(
+                    app.id, tranche, unspent_only=open_["unspent"], actor=open_["actor"]
+                )
+                for sums, part in ((recovered, got), (owed, rest)):
+                    for asset, amount in part.items():
+                        sums[asset] = sums.get(asset, 0) + amount
+        async with ground.db.transaction() as conn:
+            await store.settle_clawback(conn, app.id, recovered, owed, ground.now())
+            await store.note(conn, app.id, "clawed_back", at=ground.now(), actor=open_["actor"],
+                             details={"recovered": recovered, "owed": owed})  # fmt: skip
+
+    async def must_stop(self, app: Application) -> bool:
+        programme = self._paying.programme(app)
+        if programme.stop is None or app.state not in (State.ACTIVE, State.COMPLETED):
+            return False
+        party = await self._paying.ground.party(app.org_id)
+        return await self._paying.judge.truth(
+            programme.stop,
+            Question(programme, party, app.answers, app.applied_on, self._paying.ground.today(), application=app.id),
+        )

@@ -1,0 +1,136 @@
+"""Programmes and applications as plain data with words in both languages: for HTTP, CLI and pages alike."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from shanhe.facts.api import names
+from shanhe.programmes.cases import Application, BudgetView, DecisionRow, Entitlement, File, Outcome, Payment, Tranche
+from shanhe.programmes.messages import amount_text
+from shanhe.programmes.model import Catalogue, Programme, Text
+
+
+def text(item: Text) -> dict[str, str]:
+    return {"zh": item.zh, "en": item.en}
+
+
+def programme_view(programme: Programme, catalogue: Catalogue) -> dict[str, Any]:
+    """A programme for everybody to read."""
+    return {
+        "id": programme.id, "title": text(programme.title), "summary": text(programme.summary),
+        "department": text(catalogue.departments[programme.department]), "opens": programme.opens,
+        "closes": programme.closes,
+        "for": programme.for_, "rules": programme.rules, "schedule": programme.schedule.kind,
+        "assets": [catalogue.budgets[grant.budget].asset for grant in programme.grants],
+        "asks": {name: msgspec.to_builtins(ask) for name, ask in programme.asks.items()},
+        "evidence": {name: msgspec.to_builtins(proof) for name, proof in programme.evidence.items()},
+        "conditions": [{"rule": item.rule, "zh": item.zh, "en": item.en} for item in programme.conditions],
+        "review": [{"zh": step.zh, "en": step.en, "by": text(catalogue.departments[step.by]), "days": step.days,
+                    "eyes": step.eyes} for step in programme.review],
+        "clawback": text(programme.clawback) if programme.clawback else None,
+    }  # fmt: skip
+
+
+def payment_view(payment: Payment, amount: int) -> dict[str, Any]:
+    zh, en = amount_text(payment, amount)
+    return {"to": payment.to_org, "asset": payment.asset, "provenance": payment.provenance, "budget": payment.budget,
+            "amount": amount, "text": {"zh": zh, "en": en}}  # fmt: skip
+
+
+def outcome_view(programme: Programme, outcome: Outcome, *, traces: bool = True) -> dict[str, Any]:
+    """What the rules say, why, and what would change it."""
+    view: dict[str, Any] = {
+        "entitled": outcome.entitled,
+        "reasons": [reason.to_dict() for reason in outcome.reasons],
+        "missing": [{"name": name, **_title(programme, name)} for name in outcome.missing],
+        "payments": [payment_view(item, item.amount) for item in outcome.payments],
+        "instalments": outcome.count,
+        "versions": outcome.versions,
+    }
+    return {**view, "traces": outcome.traces} if traces else view
+
+
+def _title(programme: Programme, name: str) -> dict[str, str]:
+    """What a missing answer or fact is called."""
+    ask, kind = programme.asks.get(name), names().get(name)
+    if ask is not None:
+        return {"zh": ask.zh, "en": ask.en}
+    return {"zh": kind.zh, "en": kind.en} if kind is not None else {"zh": name, "en": name}
+
+
+def entitlement_view(programme: Programme, item: Entitlement, catalogue: Catalogue) -> dict[str, Any]:
+    return {
+        "programme": programme.id, "title": text(programme.title), "summary": text(programme.summary),
+        "department": text(catalogue.departments[programme.department]), "standing": item.standing,
+        "application": item.application, **outcome_view(programme, item.outcome),
+    }  # fmt: skip
+
+
+def application_view(app: Application, programme: Programme, catalogue: Catalogue) -> dict[str, Any]:
+    """An application for lists: where it stands and who has it."""
+    steps = programme.path(app.round)
+    step = steps[app.step] if app.state == "in_review" and app.step < len(steps) else None
+    return {
+        "id": app.id, "programme": app.programme, "title": text(programme.title), "org_id": app.org_id,
+        "state": app.state,
+        "round": app.round, "step": app.step + 1 if step else None, "steps": len(steps),
+        "step_title": {"zh": step.zh, "en": step.en} if step else None,
+        "with": text(catalogue.departments[step.by]) if step else None, "due": app.step_due,
+        "overdue": app.overdue_at is not None, "applied_on": app.applied_on, "changed_at": app.changed_at,
+        "client_ref": app.client_ref,
+    }  # fmt: skip
+
+
+def file_view(file: File, programme: Programme, catalogue: Catalogue) -> dict[str, Any]:
+    """An application with everything about it."""
+    app = file.application
+    return {
+        **application_view(app, programme, catalogue),
+        "answers": app.answers,
+        "evidence": {name: asdict(item) for name, item in app.evidence.items()},
+        "tranches": [tranche_view(tranche) for tranche in file.tranches],
+        "decisions": [decision_view(row) for row in file.decisions],
+        "history": [asdict(row) for row in file.history],
+        "can": actions(app),
+    }
+
+
+def tranche_view(tranche: Tranche) -> dict[str, Any]:
+    paid = tranche.state == "released"
+    return {
+        "n": tranche.n, "state": tranche.state, "due_on": tranche.due_on, "planned_on": tranche.planned_on,
+        "met_on": tranche.met_on, "posting_id": tranche.posting, "reason": tranche.reason,
+        "payments": [payment_view(item, item.released if paid else item.amount) for item in tranche.payments],
+    }  # fmt: skip
+
+
+def decision_view(row: DecisionRow) -> dict[str, Any]:
+    return {"id": row.id, "kind": row.kind, "at": row.at, "actor": row.actor, "reasons": row.reasons, "note": row.note,
+            "versions": row.versions, "traces": row.traces}  # fmt: skip
+
+
+def actions(app: Application) -> list[str]:
+    """What the applicant can do now."""
+    found = []
+    if app.state in ("in_review", "returned", "waiting_budget"):
+        found.append("withdraw")
+    if app.state == "returned":
+        found.append("supplement")
+    if app.state == "refused" and app.round == 1:
+        found.append("appeal")
+    return found
+
+
+def budget_view(view: BudgetView, catalogue: Catalogue) -> dict[str, Any]:
+    budget = catalogue.budgets[view.name]
+    texts = {
+        part: dict(zip(("zh", "en"), amount_text(Payment(view.account, view.asset, view.name, 0), amount), strict=True))
+        for part, amount in (("free_text", view.free), ("committed_text", view.committed), ("spent_text", view.spent))
+    }
+    return {
+        **asdict(view), "title": {"zh": budget.zh, "en": budget.en}, "unlimited": budget.unlimited,
+        "public": budget.public, "department": text(catalogue.departments[budget.department]), **texts,
+    }  # fmt: skip
