@@ -19,7 +19,9 @@ from shanhe.ledger.api import (
     Ledger,
     Leg,
     NotBalanced,
+    Posting,
     Provenance,
+    Transfer,
 )
 
 from .conftest import Books, open_books
@@ -57,6 +59,28 @@ class TestCall:
             (soonest, -1000), (subsidy, -1000), (reward, -1000), (purchased, -500),
         ]  # fmt: skip
         assert await books.clean()
+
+    @pytest.mark.parametrize("first", ["call", "post", "hold"])
+    async def test_burns_what_the_exchange_sold_as_if_purchased_the_oldest_first(
+        self, books: Books, clock: FixedClock, first: str
+    ) -> None:
+        payer, ledger = await books.wallet(), books.ledger
+        bought = await books.fund(payer, 1000, Provenance.EXCHANGE)
+        clock.advance(hours=1)
+        await books.fund(payer, 1000, Provenance.PURCHASED)
+        assert (await ledger.lots(payer.id))[0].id == bought
+        if first == "call":
+            posting = await books.call(payer, 600)
+        elif first == "post":
+            posting = new_id()
+            transfer = Transfer(new_id(), payer.id, books.revenue.id, 600)
+            await ledger.post(Posting(id=posting, kind="test", transfers=(transfer,)))
+        else:
+            posting = new_id()
+            later = clock.now() + timedelta(days=1)
+            await ledger.hold(payer.id, 600, hold_id=posting, purpose="test", expires_at=later)
+            await ledger.capture(posting, books.charge(600))
+        assert [(delta.lot, delta.amount) for delta in (await ledger.posting(posting)).burned] == [(bought, -600)]
 
     async def test_settling_again_is_known_and_other_content_a_conflict(self, books: Books) -> None:
         ledger, payer = books.ledger, await books.wallet(1_000_000)

@@ -222,7 +222,7 @@ class Hold(msgspec.Struct, frozen=True):
 class LotTerms(msgspec.Struct, frozen=True):
     """The rulebook's say on lots: burn order (C12), expiry (C11), lock (C6) and pending time of income.
 
-    The defaults carry no policy: income neither expires nor waits.
+    Lots from the exchange burn as purchased ones. The defaults carry no policy: income neither expires nor waits.
     """
 
     burn_order: tuple[Provenance, ...] = tuple(Provenance)

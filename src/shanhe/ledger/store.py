@@ -133,7 +133,8 @@ class Store:
         """In burn order."""
         rows = await self._db.fetch(
             "SELECT * FROM ledger.lot WHERE account = $1 AND (open OR $3) "
-            "ORDER BY open DESC, expires_at NULLS LAST, array_position($2::text[], provenance), issued_at, id LIMIT $4",
+            "ORDER BY open DESC, expires_at NULLS LAST, ledger.burn_rank($2::text[], provenance), issued_at, id "
+            "LIMIT $4",
             account, order, spent, min(limit, PAGE_MAX),
         )  # fmt: skip
         return [lot_of(row) for row in rows]
