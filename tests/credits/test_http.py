@@ -219,3 +219,51 @@ class TestStatementOverHttp:
             assert (await member.get("/api/credits/statement", params={"month": "2027-01"})).status_code == 422
             assert (await member.get(f"/api/credits/statement/{other.org_id}")).status_code == 403
             assert (await other.get("/api/credits/statement")).status_code == 403
+
+
+class TestRefundOverHttp:
+    async def test_offers_refunds_and_shows_it(self, site: Site) -> None:
+        async with await site.client("topup") as member, await site.client("accounts", name="运营") as operator:
+            bought = (
+                await member.post("/api/credits/purchases", json={"client_ref": "a", "value_fen": 10_000})
+            ).json()
+            await site.city.sandbox.pay(bought["redirect_url"].rsplit("/", 1)[-1])
+            await site.city.deliver()
+            path = f"/api/credits/purchases/{bought['id']}/refund"
+            offer = (await member.get(path)).json()
+            assert (offer["refund_fen"], offer["restored_fen"]) == (7_000, 3_000)
+            body = {"client_ref": "r", "reason": "不再需要"}
+            asked = await member.post(path, json=body)
+            assert (asked.status_code, asked.json()["state"]) == (201, "sent")
+            assert (await member.post(path, json=body)).json()["id"] == asked.json()["id"]
+            await site.city.deliver()
+            (shown,) = (await member.get("/api/credits/refunds")).json()["data"]
+            assert shown["state"] == "paid"
+            assert (await member.get("/api/credits/refunds/all")).status_code == 403
+            assert len((await operator.get("/api/credits/refunds/all")).json()["data"]) == 1
+            payout = await operator.post(f"/api/credits/refunds/{shown['id']}/payout", json={"reference": "B1"})
+            assert payout.status_code == 409
+
+
+class TestCodesOverHttp:
+    async def test_a_batch_is_funded_exported_once_and_redeemed(self, site: Site) -> None:
+        async with await site.client("topup") as member, await site.client("accounts", name="运营") as operator:
+            fund = {"posting_id": str(uuid4()), "amount_micro": 20_000_000, "reason": "会议纪要 7 号"}
+            for _ in range(2):
+                funded = await operator.post("/api/credits/budgets/竞赛/fund", json=fund)
+                assert funded.json()["balance_micro"] == 20_000_000
+            body = {"client_ref": "b", "name": "竞赛", "budget": "竞赛", "codes": 2, "value_micro": 5_000_000,
+                    "valid_through": "2026-12-31"}  # fmt: skip
+            batch = (await operator.post("/api/credits/code-batches", json=body)).json()
+            sheet = await operator.post(f"/api/credits/code-batches/{batch['id']}/export")
+            code = sheet.text.splitlines()[1].split(",")[1]
+            again = await operator.post(f"/api/credits/code-batches/{batch['id']}/export")
+            assert (sheet.status_code, again.status_code) == (200, 409)
+            redeemed = await member.post("/api/credits/redeem", json={"code": code})
+            assert redeemed.json() == {"name": "竞赛", "value_micro": 5_000_000, "provenance": "subsidy"}
+            wrong = await member.post("/api/credits/redeem", json={"code": "AAAA"})
+            assert wrong.json()["error"]["code"] == "unknown_code"
+            assert (await member.get("/api/credits/code-batches")).status_code == 403
+            assert (await operator.get("/api/credits/code-batches")).json()["data"][0]["redeemed"] == 1
+            ended = await operator.post(f"/api/credits/code-batches/{batch['id']}/revoke", json={"reason": "结束"})
+            assert (ended.json()["state"], ended.json()["returned_micro"]) == ("ended", 5_000_000)

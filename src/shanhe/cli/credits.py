@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shanhe.cli import codes
 from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
-from shanhe.kernel.documents import render
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
+codes.register(app)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 
 
@@ -79,14 +80,15 @@ def statement(
     as_json: Json = False,
 ) -> None:
     """A month by lot: opening, movements, closing, book value (rule C3)."""
-    from shanhe.credits import paper, statements
+    from shanhe.credits.api import month_of, statement_document, statement_view
+    from shanhe.kernel.documents import render
 
     async def work() -> LotStatement:
         async with city(data) as services:
             owner = await find_org(services, org)
-            found = await services.credits.statements.month(owner.id, paper.month_of(month))
+            found = await services.credits.statements.month(owner.id, month_of(month))
             if save is not None:
-                made = statements.document(
+                made = statement_document(
                     found, org_name=owner.name, city_name=services.credits.city_name, language=language
                 )
                 await asyncio.to_thread(save.write_bytes, await render(made, save.suffix.lstrip(".")))
@@ -99,4 +101,4 @@ def statement(
         for lot in found.lots
     ]  # fmt: skip
     columns = ("批次 lot", "来源 provenance", "期初 opening", "期末 closing", "成本 cost", "价值 value")
-    show(as_json, statements.view(found), lambda: rows(columns, lines, right=columns[2:]))
+    show(as_json, statement_view(found), lambda: rows(columns, lines, right=columns[2:]))

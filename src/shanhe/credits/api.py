@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from shanhe.credits.codes import sheet as code_sheet
 from shanhe.credits.errors import (
     BadMonth,
+    BatchClosed,
+    BatchConflict,
+    CodesShown,
+    CodeUsed,
+    CreditsMoved,
+    LotsHeld,
     NoAutoTopUp,
+    NothingToRefund,
     PurchaseClosed,
     PurchaseConflict,
     QuoteChanged,
+    RefundClosed,
+    RefundConflict,
     TooManyAlerts,
+    TooManyTries,
     UnknownAlert,
+    UnknownBatch,
+    UnknownCode,
     UnknownPurchase,
     UnknownQuote,
+    UnknownRefund,
     ValueOutOfBounds,
 )
 from shanhe.credits.jobs import tick
@@ -20,6 +34,8 @@ from shanhe.credits.model import (
     AffectedBy,
     Alert,
     AutoTopUp,
+    BatchState,
+    CodeBatch,
     LotView,
     NameOf,
     Payer,
@@ -29,13 +45,19 @@ from shanhe.credits.model import (
     Purchase,
     PurchaseState,
     Quote,
+    Refund,
+    RefundState,
     Source,
     SpentBy,
     Wallet,
     Window,
 )
+from shanhe.credits.refunds import RefundOffer
 from shanhe.credits.service import Credits
 from shanhe.credits.statements import LotStatement, StatementLot
+from shanhe.credits.statements import document as statement_document
+from shanhe.credits.statements import view as statement_view
+from shanhe.credits.views import batch_view, end_of, month_of, refund_view
 
 __all__ = [
     "Affected",
@@ -43,11 +65,20 @@ __all__ = [
     "Alert",
     "AutoTopUp",
     "BadMonth",
+    "BatchClosed",
+    "BatchConflict",
+    "BatchState",
+    "CodeBatch",
+    "CodeUsed",
+    "CodesShown",
     "Credits",
+    "CreditsMoved",
     "LotStatement",
     "LotView",
+    "LotsHeld",
     "NameOf",
     "NoAutoTopUp",
+    "NothingToRefund",
     "Payer",
     "PayerOf",
     "PriceChange",
@@ -58,15 +89,31 @@ __all__ = [
     "PurchaseState",
     "Quote",
     "QuoteChanged",
+    "Refund",
+    "RefundClosed",
+    "RefundConflict",
+    "RefundOffer",
+    "RefundState",
     "Source",
     "SpentBy",
     "StatementLot",
     "TooManyAlerts",
+    "TooManyTries",
     "UnknownAlert",
+    "UnknownBatch",
+    "UnknownCode",
     "UnknownPurchase",
     "UnknownQuote",
+    "UnknownRefund",
     "ValueOutOfBounds",
     "Wallet",
     "Window",
+    "batch_view",
+    "code_sheet",
+    "end_of",
+    "month_of",
+    "refund_view",
+    "statement_document",
+    "statement_view",
     "tick",
 ]

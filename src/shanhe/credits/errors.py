@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.errors import Conflict, Invalid, NotFound
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
 
 
 class UnknownPurchase(NotFound):
@@ -128,4 +128,143 @@ class StatementUnbalanced(Conflict):
             hint="Try again; if it stays, an operator runs `shanhe ledger verify`.",
             hint_zh="请重试；若仍不一致，请运营人员运行 `shanhe ledger verify`。",
             details={"balance_micro": balance_micro, "lots_micro": lots_micro},
+        )
+
+
+class UnknownRefund(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_refund",
+            "There is no such refund in this organisation.",
+            message_zh="本组织没有该退款记录。",
+        )
+
+
+class NothingToRefund(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing_to_refund",
+            "What was used is worth the payment or more at list price; there is nothing to refund.",
+            message_zh="已使用部分按标价计不低于实付金额，无可退款项。",
+            hint="Rule R3 shows the arithmetic: shanhe rules show R3.",
+            hint_zh="计算方法见规则 R3。",
+        )
+
+
+class LotsHeld(Conflict):
+    def __init__(self, held_micro: int) -> None:
+        super().__init__(
+            "lots_held",
+            f"{held_micro} µ of this purchase are held by running calls, orders or collateral.",
+            message_zh=f"该购买有 {held_micro} µ 被进行中的调用、挂单或抵押占用。",
+            hint="Cancel the orders or wait for the calls to end, then ask again.",
+            hint_zh="请撤单或等待调用结束后重试。",
+            details={"held_micro": held_micro},
+        )
+
+
+class CreditsMoved(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "credits_moved",
+            "The credits moved while they were being taken back; nothing was refunded.",
+            message_zh="收回积分时余额发生变动，未退款。",
+            hint="Ask again with a new reference.",
+            hint_zh="请使用新的编号重试。",
+        )
+
+
+class RefundConflict(Conflict):
+    def __init__(self, client_ref: str) -> None:
+        super().__init__(
+            "refund_conflict",
+            f"The reference {client_ref!r} belongs to another refund, or the purchase has one already.",
+            message_zh=f"编号 {client_ref!r} 已用于其他退款，或该购买已退款。",
+            hint="Look at the refunds of this organisation.",
+            hint_zh="请查看本组织的退款记录。",
+        )
+
+
+class RefundClosed(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "refund_state",
+            f"A refund that is {state} cannot be changed this way.",
+            message_zh=f"退款当前状态为 {state}，不能进行该操作。",
+        )
+
+
+class UnknownBatch(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_batch",
+            "There is no such batch of codes.",
+            message_zh="没有该批次的兑换码。",
+        )
+
+
+class BatchConflict(Conflict):
+    def __init__(self, client_ref: str) -> None:
+        super().__init__(
+            "batch_conflict",
+            f"The reference {client_ref!r} belongs to a batch with other content.",
+            message_zh=f"编号 {client_ref!r} 已用于内容不同的批次。",
+            hint="Use a new reference for a new batch.",
+            hint_zh="新的批次请使用新的编号。",
+        )
+
+
+class BatchClosed(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "batch_closed",
+            f"The batch of this code is {state} or has expired.",
+            message_zh=f"该兑换码所属批次已失效（{state}）。",
+            hint="Ask whoever gave you the code.",
+            hint_zh="请联系发放单位。",
+        )
+
+
+class CodesShown(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "codes_shown",
+            "The codes of this batch were shown before; only their hashes are kept.",
+            message_zh="该批次的兑换码已导出过，系统只保存其摘要。",
+            hint="If the file is lost, revoke the batch and make a new one.",
+            hint_zh="若文件遗失，请撤销该批次并重新创建。",
+        )
+
+
+class UnknownCode(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_code",
+            "There is no such code.",
+            message_zh="兑换码不存在。",
+            hint="Check it for typing mistakes; after ten wrong tries in an hour it is refused.",
+            hint_zh="请核对输入；一小时内输错十次将暂停兑换。",
+        )
+
+
+class CodeUsed(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "code_used",
+            "This code was redeemed by somebody else.",
+            message_zh="该兑换码已被他人使用。",
+            hint="Ask whoever gave you the code.",
+            hint_zh="请联系发放单位。",
+        )
+
+
+class TooManyTries(TooMany):
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            "too_many_tries",
+            "Too many wrong codes were tried this hour.",
+            message_zh="一小时内输错兑换码次数过多。",
+            hint="Wait until the next hour.",
+            hint_zh="请下一个小时再试。",
+            retry_after_s=retry_after_s,
         )

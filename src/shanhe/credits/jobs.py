@@ -12,6 +12,8 @@ async def tick(credits: Credits) -> dict[str, int]:
     """Settle what is outstanding, check spend alerts and automatic top-ups; how many of each moved."""
     return {
         "settled": await credits.reconcile(),
+        "refunds": await credits.refunds.run(),
+        "codes": await credits.codes.run(),
         "alerts": await credits.alerts.run(),
         "auto_top_ups": await credits.auto.run(),
     }

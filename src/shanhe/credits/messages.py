@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from datetime import date
+from uuid import UUID
 
-from shanhe.credits.model import Affected, Alert, AutoTopUp, PriceChange, Purchase, Source, Window
+from shanhe.credits.model import (
+    Affected,
+    Alert,
+    AutoTopUp,
+    CodeBatch,
+    PriceChange,
+    Purchase,
+    Refund,
+    Source,
+    Window,
+)
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.notify import Notice, Severity, Text
 
@@ -118,4 +129,62 @@ def price_changed(change: PriceChange, affected: Affected, dedupe: str) -> Notic
         org_id=affected.org_id,
         link="/models",
         dedupe=f"credits/{dedupe}/{affected.org_id}",
+    )
+
+
+def refund_posted(refund: Refund) -> Notice:
+    """The credits were taken back; the money is on its way."""
+    amount = format_fen(refund.refund_fen)
+    return Notice(
+        "refund",
+        Text(f"退款 {amount} 元已受理", f"A refund of CNY {amount} is on its way"),
+        Text(
+            f"该购买剩余积分已收回，{amount} 元将退回原支付渠道。",
+            f"What was left of the purchase was taken back; CNY {amount} returns the way it came.",
+        ),
+        org_id=refund.org_id,
+        link="/credits/refunds",
+        dedupe=f"credits/refund/{refund.id}",
+    )
+
+
+def refund_paid(refund: Refund) -> Notice:
+    """The money is back."""
+    amount = format_fen(refund.refund_fen)
+    return Notice(
+        "refund_paid",
+        Text(f"退款 {amount} 元已退回", f"CNY {amount} were refunded"),
+        Text(f"编号 {refund.id}。", f"Refund {refund.id}."),
+        org_id=refund.org_id,
+        link="/credits/refunds",
+        dedupe=f"credits/refund-paid/{refund.id}",
+    )
+
+
+def refund_failed(refund: Refund) -> Notice:
+    """The provider refused: an operator sends the money another way."""
+    amount = format_fen(refund.refund_fen)
+    return Notice(
+        "refund_failed",
+        Text(f"退款 {amount} 元未成功，待人工处理", f"A refund of CNY {amount} failed and waits for an operator"),
+        Text(
+            "支付渠道未能退款，款项仍计为应付机构的余额；请重试或改用银行转账。",
+            "The provider refused. The money is still due to the organisation: try again, or transfer it by bank.",
+        ),
+        severity=Severity.WARNING,
+        link="/city/credits",
+        dedupe=f"credits/refund-failed/{refund.id}/{refund.attempt}",
+    )
+
+
+def redeemed(batch: CodeBatch, org_id: UUID, posting_id: UUID) -> Notice:
+    """A code's credits arrived."""
+    amount = format_credits(batch.value_micro)
+    return Notice(
+        "redeemed",
+        Text(f"兑换到账 {amount} 积分", f"{amount} credits were redeemed"),
+        Text(f"来自“{batch.name}”。", f"From “{batch.name}”."),
+        org_id=org_id,
+        link="/credits/redeem",
+        dedupe=f"credits/redeem/{posting_id}",
     )

@@ -184,6 +184,91 @@ class Affected:
     keys: tuple[str, ...]
 
 
+class RefundState(StrEnum):
+    """open → posted → sent → paid | failed; failed → posted | paid; open → void."""
+
+    OPEN = "open"
+    POSTED = "posted"
+    SENT = "sent"
+    PAID = "paid"
+    FAILED = "failed"
+    VOID = "void"
+
+
+@dataclass(frozen=True)
+class Refund:
+    """Money back for one purchase (R3). `lots`: what is taken from which lot, µ."""
+
+    id: UUID
+    purchase_id: UUID
+    org_id: UUID
+    client_ref: str
+    state: RefundState
+    refund_fen: int
+    consumed_micro: int
+    taken_micro: int
+    cancelled_micro: int
+    restored_fen: int
+    lots: Mapping[UUID, int]
+    rule_version: str
+    trace: dict[str, Any]
+    posting_id: UUID
+    payout_posting_id: UUID
+    attempt: int
+    payout_ref: str
+    reason: str
+    actor: str
+    created_at: datetime
+    decided_at: datetime | None
+
+
+class BatchState(StrEnum):
+    """draft → funded → issued → ended; funded → ended."""
+
+    DRAFT = "draft"
+    FUNDED = "funded"
+    ISSUED = "issued"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class CodeBatch:
+    """Redeem codes of one value, paid from one budget. `earmark`: what a call must be for to spend them."""
+
+    id: UUID
+    client_ref: str
+    name: str
+    budget: str
+    codes: int
+    value_micro: int
+    provenance: str
+    earmark: dict[str, Any] | None
+    state: BatchState
+    expires_at: datetime
+    funding_posting: UUID
+    return_posting: UUID
+    returned_micro: int
+    end_reason: str
+    actor: str
+    created_at: datetime
+    ended_at: datetime | None
+    redeemed: int = 0
+
+
+@dataclass(frozen=True)
+class ClaimedCode:
+    """A code by its hash; `org_id` has claimed it, `booked_at` is when its posting was made."""
+
+    hash: bytes
+    batch_id: UUID
+    number: int
+    org_id: UUID | None
+    actor: str
+    posting_id: UUID | None
+    claimed_at: datetime | None
+    booked_at: datetime | None
+
+
 PayerOf = Callable[[UUID], Awaitable[Payer]]
 """Facts of an organisation for the purchase rule, from identity; raises when it is frozen or unknown."""
 SpentBy = Callable[[UUID, UUID | None, datetime, datetime], Awaitable[int]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,8 +10,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from shanhe.credits import statements
-from shanhe.credits.errors import BadMonth
 from shanhe.credits.service import Credits
+from shanhe.credits.views import month_of
 from shanhe.identity.api import Actor, require
 from shanhe.kernel.documents import MEDIA, Document, Format, render, save_headers
 from shanhe.kernel.errors import Invalid
@@ -54,16 +53,6 @@ async def file(document: Document, stem: str, shape: str) -> Response:
     """A document as a download."""
     fmt = Format(shape)
     return Response(await render(document, fmt), media_type=MEDIA[fmt], headers=save_headers(stem, fmt))
-
-
-def month_of(text: str | None) -> date | None:
-    """The first day of a month written like 2026-11; BadMonth for one that is not in the calendar."""
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(f"{text}-01")
-    except ValueError:
-        raise BadMonth(text) from None
 
 
 def json(value: Any, status_code: int = 200) -> Response:

@@ -102,6 +102,26 @@ def terms(rulebook: Rulebook, paid_at: datetime) -> LotTerms:
     )
 
 
+@dataclass(frozen=True)
+class LotDates:
+    """When one lot expires (C11) and unlocks (C6); None = never. `rules`: the versions that said so."""
+
+    expires_at: datetime | None
+    unlock_at: datetime | None
+    rules: dict[str, Any]
+
+
+def lot_dates(rulebook: Rulebook, provenance: str, at: datetime) -> LotDates:
+    """The terms of a lot of this provenance issued at an instant."""
+    on = city_date(at)
+    expiry, lock = (_lot_decision(rulebook, rule, provenance, on) for rule in (EXPIRY, LOCK))
+    return LotDates(
+        _start(expiry.outputs["expires_on"]),
+        _start(lock.outputs["unlocks_on"]),
+        {EXPIRY: expiry.version, LOCK: lock.version},
+    )
+
+
 def _lot_decision(rulebook: Rulebook, rule: str, provenance: str, on: date) -> Decision:
     facts: dict[str, object] = {"provenance": provenance}
     facts |= {"issued_on": on} if rule == EXPIRY else {"acquired_on": on, "asked_on": on}

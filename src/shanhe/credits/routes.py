@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.credits import paper
+from shanhe.credits import counter, paper
 from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
 from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, require
@@ -83,6 +83,7 @@ def router(credits: Credits) -> APIRouter:
     _alerts(routes, credits)
     _auto(routes, credits)
     paper.add(routes, credits)
+    counter.add(routes, credits)
     return routes
 
 

@@ -8,14 +8,16 @@ from uuid import UUID
 from shanhe.credits import booking
 from shanhe.credits.alerts import Alerts
 from shanhe.credits.auto import AutoTopUps
+from shanhe.credits.codes import Codes
 from shanhe.credits.model import AffectedBy, NameOf, PayerOf, SpentBy
-from shanhe.credits.purchases import Purchases
+from shanhe.credits.purchases import PURPOSE, Purchases
+from shanhe.credits.refunds import Refunds
 from shanhe.credits.statements import Statements
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import Ledger
-from shanhe.payments.api import Payments
+from shanhe.payments.api import Order, Payments, State
 from shanhe.rulebook.api import Rulebook
 
 
@@ -45,8 +47,20 @@ class Credits(Purchases):
         self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, notifier=notifier, purchases=self)
         self.city_name = city_name
         self.named = named or _unnamed
+        self.refunds = Refunds(
+            db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier
+        )
+        self.codes = Codes(db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier)
+        payments.subscribe_refunds(PURPOSE, self.refunds.settle)
         self.statements = Statements(db, clock, rulebook)
         self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected)
+
+    async def settle(self, order: Order) -> None:
+        """Paid and expired orders as `Purchases` does; one whose money all went back is done when R3 sent it."""
+        if order.state is State.REFUNDED and await self.refunds.of_purchase(order.id) is not None:
+            await self._payments.acknowledge(order)
+            return
+        await super().settle(order)
 
     async def receipt(self, org_id: UUID, purchase_id: UUID) -> dict[str, Any]:
         """The document of a top-up: facts → decision (trace) → payment → posting; integers with their unit."""

@@ -1,5 +1,6 @@
 """The ledger's only door."""
 
+from shanhe.ledger.earmark import call_facts, earmark
 from shanhe.ledger.errors import (
     AlreadyReversed,
     HoldClosed,
@@ -111,6 +112,8 @@ __all__ = [
     "UnknownHold",
     "UnknownPosting",
     "VerifyReport",
+    "call_facts",
+    "earmark",
     "read_opening",
     "split_exact",
     "split_scaled",

@@ -43,11 +43,12 @@ TRANSFERS_MAX: Final = 10_000
 class PostRow:
     """A queued posting."""
 
-    __slots__ = ("deadline", "future", "payer", "posting")
+    __slots__ = ("again", "deadline", "future", "payer", "posting")
 
-    def __init__(self, posting: Posting) -> None:
+    def __init__(self, posting: Posting, *, again: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.posting = posting
+        self.again = again
         self.payer = posting.transfers[0].debit if posting.transfers else posting.id
         self.future: asyncio.Future[PostingResult] = loop.create_future()
         self.deadline = loop.time() + LOST_LIMIT_S
@@ -121,8 +122,22 @@ class Poster:
         self.queue: GroupCommit[PostRow] = GroupCommit(*(partial(self._flush, line) for line in lines))
 
     async def post(self, posting: Posting) -> PostingResult:
-        """Durable on return; every account must be known already."""
+        """Durable on return; every account must be known already.
+
+        A refusal is looked at twice: the same posting may have been booked before, and what it moved be spent since.
+        """
         check(posting, self._accounts)
+        try:
+            return await self._post(posting)
+        except InsufficientCredit:
+            row = PostRow(posting, again=True)
+            self.queue.submit(row)
+            try:
+                return await row.future
+            except Short as short:
+                raise short.refusal from None
+
+    async def _post(self, posting: Posting) -> PostingResult:
         for wait_s in (*RECALL_WAITS_S, None):
             row = PostRow(posting)
             self.queue.submit(row)
@@ -136,6 +151,7 @@ class Poster:
 
     async def _flush(self, line: Line, rows: list[PostRow], *, retry: bool = False) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
+            retry = retry or any(row.again for row in rows)
             if retry and len({row.posting.id for row in rows}) < len(rows):
                 first = {row.posting.id: row for row in reversed(rows)}
                 again = [row for row in rows if first[row.posting.id] is not row]

@@ -1,0 +1,200 @@
+"""Money back by R3: what was used counts at list price, the rest of the lots goes, the cash returns once."""
+
+from __future__ import annotations
+
+import pytest
+from tests.credits.conftest import City
+
+from shanhe.credits import refunds as refunding
+from shanhe.credits.api import (
+    CreditsMoved,
+    LotsHeld,
+    NothingToRefund,
+    Purchase,
+    Refund,
+    RefundClosed,
+    RefundConflict,
+    RefundState,
+    UnknownPurchase,
+)
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import MICRO
+from shanhe.ledger.api import Asset, LedgerUnavailable, Posting, Transfer
+from shanhe.payments.api import ProviderUnavailable
+
+
+async def refund(city: City, purchase: Purchase, ref: str = "r1") -> Refund:
+    return await city.credits.refunds.refund(
+        city.org, purchase.id, client_ref=ref, reason="not needed", actor="person:t"
+    )
+
+
+async def cash(city: City) -> dict[str, int]:
+    """Balances of the accounts that a refund moves, in fen."""
+    found = {}
+    for kind, name in (("cash", "sandbox"), ("revenue", "credits sold")):
+        account = await city.ledger.system_account(kind, Asset.CNY, name)
+        found[kind] = (await city.ledger.balance(account.id)).balance
+    customer = await city.ledger.ensure_account(city.org, Asset.CNY, "wallet")
+    return found | {"customer": (await city.ledger.balance(customer.id)).balance}
+
+
+class TestRefund:
+    async def test_gives_everything_back_when_nothing_was_used(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        asked = await refund(city, bought)
+        assert (asked.state, asked.refund_fen) == (RefundState.SENT, 7_000)
+        assert await city.balance() == 0
+        assert await city.benefit() == (0, 0)
+        assert await cash(city) == {"cash": -7_000, "revenue": 0, "customer": 7_000}
+        await city.deliver()
+        assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
+        assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
+        assert await city.payments.outstanding_refunds("credits") == []
+        assert await city.payments.outstanding("credits") == []
+        assert (await city.ledger.verify()).clean
+
+    async def test_a_discount_that_was_spent_does_not_become_cash(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        await city.spend(30 * MICRO)  # the subsidy burns first
+        asked = await refund(city, bought)
+        assert asked.refund_fen == 4_000, "who used 30 paid 30: nothing was won by buying at 70 %"
+        assert (asked.taken_micro, asked.cancelled_micro, asked.consumed_micro) == (70 * MICRO, 0, 30 * MICRO)
+        assert await city.balance() == 0
+        assert await city.benefit() == (0, 3_000), "the cap of what was used does not come back"
+
+    async def test_cancels_the_subsidy_that_is_left_and_restores_only_its_part_of_the_cap(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        await city.spend(10 * MICRO)
+        asked = await refund(city, bought)
+        assert (asked.refund_fen, asked.cancelled_micro, asked.restored_fen) == (6_000, 20 * MICRO, 2_000)
+        assert await city.benefit() == (0, 1_000)
+
+    async def test_is_refused_when_the_use_is_worth_the_payment(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        await city.spend(70 * MICRO)
+        with pytest.raises(NothingToRefund):
+            await refund(city, bought)
+        assert await city.balance() == 30 * MICRO, "and nothing was taken"
+
+    async def test_expired_subsidy_was_not_used_and_restores_nothing(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        city.clock.advance(days=366)
+        await city.ledger.sweep()
+        asked = await refund(city, bought)
+        assert (asked.refund_fen, asked.consumed_micro, asked.cancelled_micro) == (7_000, 0, 0)
+        assert await city.benefit() == (0, 3_000)
+
+    async def test_what_was_passed_on_counts_as_used(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        await city.spend(30 * MICRO)
+        mine = await city.ledger.ensure_account(city.org, Asset.CREDIT, "wallet")
+        other = await city.ledger.ensure_account(new_id(), Asset.CREDIT, "wallet")
+        sold = Transfer(id=new_id(), debit=mine.id, credit=other.id, amount=30 * MICRO)
+        await city.ledger.post(Posting(id=new_id(), kind="trade", transfers=(sold,), actor="t", memo="sold"))
+        asked = await refund(city, bought)
+        assert (asked.refund_fen, asked.taken_micro) == (1_000, 40 * MICRO)
+        assert (await city.ledger.balance(other.id)).balance == 30 * MICRO, "the buyer keeps what was sold"
+
+    async def test_waits_for_what_is_held(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        wallet = await city.ledger.ensure_account(city.org, Asset.CREDIT, "wallet")
+        soon = city.clock.now().replace(year=2027)
+        held = await city.ledger.hold(wallet.id, 5 * MICRO, hold_id=new_id(), purpose="order", expires_at=soon)
+        with pytest.raises(LotsHeld) as refused:
+            await refund(city, bought)
+        assert refused.value.details == {"held_micro": 5 * MICRO}
+        await city.ledger.void(held)
+        assert (await refund(city, bought)).refund_fen == 7_000
+
+    async def test_takes_back_what_workers_lease(self, city: City) -> None:
+        bought = await city.buy(10_000_000)
+        wallet = await city.ledger.ensure_account(city.org, Asset.CREDIT, "wallet")
+        call = await city.ledger.admit(wallet.id, MICRO, receipt_id=new_id())
+        await city.ledger.release(call)
+        assert (await city.ledger.balance(wallet.id)).leased > 0
+        assert (await refund(city, bought)).refund_fen == 7_000_000
+
+
+class TestOnce:
+    async def test_the_same_reference_is_the_same_refund(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        first = await refund(city, bought)
+        again = await refund(city, bought)
+        assert (again.id, again.posting_id) == (first.id, first.posting_id)
+        with pytest.raises((RefundConflict, NothingToRefund)):
+            await refund(city, bought, "r2")
+        await city.deliver()
+        assert len(await city.payments.refunds(bought.order_id)) == 1
+
+    async def test_is_nobody_elses(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        with pytest.raises(UnknownPurchase):
+            await city.credits.refunds.refund(new_id(), bought.id, client_ref="r", reason="x", actor="t")
+
+    async def test_a_crash_before_the_posting_is_repaired(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        bought = await city.buy(10_000)
+        real = city.ledger.post
+
+        async def away(posting: Posting) -> None:
+            raise LedgerUnavailable("gone")
+
+        monkeypatch.setattr(city.ledger, "post", away)
+        with pytest.raises(LedgerUnavailable):
+            await refund(city, bought)
+        monkeypatch.setattr(city.ledger, "post", real)
+        await city.tick()
+        await city.deliver()
+        (done,) = await city.credits.refunds.list(city.org)
+        assert (done.state, await city.balance()) == (RefundState.PAID, 0)
+
+    async def test_a_crash_between_posting_and_provider_is_repaired(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bought = await city.buy(10_000)
+        real = city.payments.refund
+
+        async def away(*_: object, **__: object) -> None:
+            raise ProviderUnavailable("sandbox")
+
+        monkeypatch.setattr(city.payments, "refund", away)
+        asked = await refund(city, bought)
+        assert asked.state is RefundState.POSTED
+        monkeypatch.setattr(city.payments, "refund", real)
+        before = await city.postings()
+        await city.tick()
+        await city.deliver()
+        await city.tick()
+        assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
+        assert await city.postings() == before + 1, "only the payout was booked after it"
+
+    async def test_credits_that_move_meanwhile_void_it(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        bought = await city.buy(10_000)
+        decide = refunding.Refunds._decide
+
+        async def then_spend(self: refunding.Refunds, *args: object) -> Refund:
+            found = await decide(self, *args)  # type: ignore[arg-type]
+            await city.spend(MICRO)
+            return found
+
+        monkeypatch.setattr(refunding.Refunds, "_decide", then_spend)
+        with pytest.raises(CreditsMoved):
+            await refund(city, bought)
+        monkeypatch.undo()
+        assert await city.balance() == 99 * MICRO
+        assert await city.benefit() == (0, 3_000)
+        assert (await refund(city, bought, "r2")).refund_fen == 6_900
+
+
+class TestByHand:
+    async def test_a_bank_transfer_goes_back_by_bank_transfer(self, city: City) -> None:
+        booked = await city.credits.top_up(city.org, 100 * MICRO, "invoice 7", "person:o", client_ref="b")
+        asked = await refund(city, booked)
+        assert (asked.state, asked.refund_fen) == (RefundState.POSTED, 10_000)
+        paid = await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")
+        assert paid.state is RefundState.PAID
+        assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")).id == asked.id
+        with pytest.raises(RefundClosed):
+            await city.credits.refunds.pay_by_hand(asked.id, "BANK-2")
+        clearing = await city.ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        assert (await city.ledger.balance(clearing.id)).balance == 0
