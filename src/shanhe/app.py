@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.measures import Measures
-from shanhe.payments.api import MethodSettings, Payments, Sandbox, open_methods
+from shanhe.payments.api import BankAccount, BankDesk, BankTransfer, MethodSettings, Payments, Sandbox, open_methods
 from shanhe.payments.api import tick as payments_tick
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
@@ -51,6 +52,7 @@ EVERY_2_S: Final = "* * * * * */2"
 EVERY_5_S: Final = "* * * * * */5"
 EVERY_MINUTE: Final = "* * * * *"
 HOURLY: Final = "7 * * * *"
+SAMPLE_ACCOUNT: Final = BankAccount("山河市（示例，勿转账）", "6200 0000 0000 0000 000", "示例银行 Sample bank")
 NIGHTLY: Final = "20 19 * * *"
 """03:20 in the city, in UTC as the queue counts."""
 
@@ -77,6 +79,7 @@ class Services:
     compute: Compute
     payments: Payments
     sandbox: Sandbox | None
+    bank: BankDesk
     credits: Credits
     exchange: Exchange
     gateway: Gateway
@@ -131,7 +134,12 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )
     sandbox = Sandbox(db, clock, vault.secret("payments-sandbox")) if settings.sandbox_payments else None
     methods = open_methods(_method_settings(settings), clock)
+    if account := _bank_account(settings):
+        days = partial(_whole, rulebook, "P1_bank_transfer", "order_days", clock)
+        transfer = BankTransfer(db, clock, account, days)
+        methods[transfer.name] = transfer
     payments = Payments(db, clock, methods | ({sandbox.name: sandbox} if sandbox is not None else {}))
+    bank = BankDesk(db, clock, ledger=ledger, payments=payments)
     gateway = Gateway(
         db=db,
         clock=clock,
@@ -201,6 +209,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         compute=compute,
         payments=payments,
         sandbox=sandbox,
+        bank=bank,
         credits=credits,
         exchange=exchange,
         gateway=gateway,
@@ -233,7 +242,7 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
 def register_jobs(services: Services) -> None:
     """Say what the jobs process repeats and which events it delivers to whom."""
     jobs, outbox = services.jobs, services.outbox
-    jobs.every("payments.tick", EVERY_5_S, lambda: payments_tick(services.payments, services.sandbox))
+    jobs.every("payments.tick", EVERY_5_S, lambda: payments_tick(services.payments, services.sandbox, services.bank))
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("exchange.tick", EVERY_5_S, lambda: exchange_tick(services.exchange))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
@@ -377,6 +386,18 @@ def _relation_terms(rulebook: Rulebook, today: date) -> RelationTerms:
 
 def _ruled(rulebook: Rulebook, rule: str, facts: Any, on: date) -> Decision:
     return rulebook.evaluate(rule, facts, on=on)
+
+
+def _whole(rulebook: Rulebook, rule: str, name: str, clock: Clock) -> int:
+    """A whole number of the rulebook, as it counts today."""
+    return int(rulebook.parameter(rule, name, clock.today()))
+
+
+def _bank_account(settings: Settings) -> BankAccount | None:
+    """The account that people transfer to; a demo city shows one that nobody has."""
+    if settings.bank_account:
+        return BankAccount(settings.bank_holder, settings.bank_account, settings.bank_name)
+    return SAMPLE_ACCOUNT if settings.demo else None
 
 
 def _method_settings(settings: Settings) -> MethodSettings:

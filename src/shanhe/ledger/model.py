@@ -288,6 +288,8 @@ CHART: Final = (
     ChartEntry("play_cash", "liability", "模拟资金", "Play cash"),
     ChartEntry("play_issuance", "liability", "模拟发放", "Play issuance"),
     ChartEntry("play_fund", "equity", "模拟生态基金", "Play ecosystem fund"),
+    ChartEntry("suspense", "liability", "待处理款项", "Suspense"),
+    ChartEntry("payable", "liability", "应付税费", "Taxes payable"),
     ChartEntry("receivable", "asset", "应收", "Receivable"),
     ChartEntry("revenue", "income", "平台收入", "Revenue"),
     ChartEntry("platform", "income", "平台", "Platform"),

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from shanhe.payments.alipay import Alipay, AlipayAccount
+from shanhe.payments.bank import BankDesk, BankTransfer
+from shanhe.payments.bank_model import (
+    BankAccount,
+    BankFile,
+    BankLine,
+    LineState,
+    Outgoing,
+    Report,
+    Suspense,
+    SuspenseKind,
+    SuspenseState,
+)
 from shanhe.payments.errors import (
     AmountMismatch,
     AmountOutOfBounds,
@@ -16,8 +28,12 @@ from shanhe.payments.errors import (
     ProviderMisconfigured,
     ProviderRefused,
     ProviderUnavailable,
+    StatementUnreadable,
+    SuspenseDecided,
+    SuspenseUnfit,
     UnknownPayment,
     UnknownProvider,
+    UnknownSuspense,
 )
 from shanhe.payments.jobs import tick
 from shanhe.payments.methods import MethodSettings, open_methods
@@ -52,9 +68,15 @@ __all__ = [
     "AmountLimits",
     "AmountMismatch",
     "AmountOutOfBounds",
+    "BankAccount",
+    "BankDesk",
+    "BankFile",
+    "BankLine",
+    "BankTransfer",
     "Created",
     "Event",
     "Faults",
+    "LineState",
     "Mandate",
     "MandateState",
     "MethodCannot",
@@ -68,6 +90,7 @@ __all__ = [
     "OrderConflict",
     "OrderRequest",
     "OrderState",
+    "Outgoing",
     "PayPage",
     "Payments",
     "Provider",
@@ -79,11 +102,19 @@ __all__ = [
     "RefundHandler",
     "RefundState",
     "Reply",
+    "Report",
     "Sandbox",
     "State",
+    "StatementUnreadable",
     "Stray",
+    "Suspense",
+    "SuspenseDecided",
+    "SuspenseKind",
+    "SuspenseState",
+    "SuspenseUnfit",
     "UnknownPayment",
     "UnknownProvider",
+    "UnknownSuspense",
     "Verdict",
     "WeChat",
     "WeChatAccount",

@@ -183,3 +183,52 @@ class ProviderMisconfigured(Invalid):
             hint="See docs/payments.md for the settings of each method.",
             hint_zh="各支付方式的配置见 docs/payments.md。",
         )
+
+
+class StatementUnreadable(Invalid):
+    """A statement file as a whole; single rows are reported, not refused."""
+
+    def __init__(self, why: str, why_zh: str) -> None:
+        super().__init__(
+            "statement_unreadable",
+            f"The statement could not be read: {why}.",
+            message_zh=f"无法读取对账单：{why_zh}。",
+            hint="Export it as CSV with the columns date, amount (or debit and credit), counterparty and remark.",
+            hint_zh="请导出含日期、金额（或借方、贷方）、对方户名和附言各列的 CSV 文件。",
+        )
+
+
+class UnknownSuspense(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_suspense",
+            "There is no such item in suspense.",
+            message_zh="没有该笔待处理款项。",
+            hint="List the open items first.",
+            hint_zh="请先查看待处理款项列表。",
+        )
+
+
+class SuspenseDecided(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "suspense_decided",
+            f"This item is {state} already.",
+            message_zh=f"该款项已处理（{state}）。",
+            hint="A decision is final; book a correction in the ledger instead.",
+            hint_zh="处理结果不可更改；如需更正请在账本中另行记账。",
+        )
+
+
+class SuspenseUnfit(Conflict):
+    """The money does not fit the order it was to be applied to."""
+
+    def __init__(self, needed_fen: int, given_fen: int) -> None:
+        super().__init__(
+            "suspense_unfit",
+            f"The order needs {needed_fen} fen, this item has {given_fen}.",
+            message_zh=f"订单需要 {needed_fen} 分，该款项为 {given_fen} 分，金额不足。",
+            hint="Apply it together with other items of the order, or send it back.",
+            hint_zh="请与同一订单的其他款项一并处理，或退回付款人。",
+            details={"needed_fen": needed_fen, "given_fen": given_fen},
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shanhe.payments.bank import BankDesk
 from shanhe.payments.sandbox import Sandbox
 from shanhe.payments.service import Payments
 
@@ -11,9 +12,10 @@ TICK_S = 5
 """How often `tick` wants to run."""
 
 
-async def tick(payments: Payments, sandbox: Sandbox | None) -> int:
-    """Deliver the sandbox's due notifications and resolve orders without an outcome; how many things moved."""
+async def tick(payments: Payments, sandbox: Sandbox | None, bank: BankDesk | None = None) -> int:
+    """Deliver the sandbox's due notifications, resolve what has no outcome, settle statements; how many moved."""
     moved = await deliver(payments, sandbox) if sandbox is not None else 0
+    moved += await bank.settle() if bank is not None else 0
     return moved + await payments.sweep()
 
 

@@ -36,6 +36,7 @@ from shanhe.payments.model import (
     OrderRequest,
     Provider,
     Refund,
+    RefundState,
     Reply,
     State,
     Stray,
@@ -136,6 +137,13 @@ class Payments:
         if State.EXPIRED not in NEXT[order.state]:
             raise OrderState(order.state, "cancelled")
         return await self._close(order, cause="cancelled")
+
+    async def confirm(self, order_id: UUID, *, provider: str, paid_at: datetime, cause: str) -> Order:
+        """Adopt a payment over the order's amount that a statement has shown; a closed order stays closed."""
+        order = await self.order(order_id)
+        if order.provider != provider:
+            raise UnknownPayment("order")
+        return await self._adopt(order, State.PAID, None, order.amount_fen, paid_at, cause)
 
     # -- what providers tell ------------------------------------------------------------------------------------------
 
@@ -260,6 +268,13 @@ class Payments:
     async def refund_of(self, refund_id: UUID) -> Refund:
         """UnknownPayment when there is none."""
         return await self._refunds.get(refund_id)
+
+    async def end_refund(self, refund_id: UUID, to: RefundState) -> bool:
+        """End a refund that a statement or an operator has shown to be over; False when it had ended otherwise."""
+        changed, order = await self._refunds.end(refund_id, to)
+        if changed and order is not None:
+            await self._tell(order)
+        return (await self.refund_of(refund_id)).state is to
 
     async def refunds(self, order_id: UUID) -> list[Refund]:
         """Every refund of an order, oldest first."""

@@ -1,0 +1,156 @@
+"""`shanhe bank`: statements of the city's account, and money in suspense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, rows, run, show
+from shanhe.kernel.money import format_fen
+
+ACTOR = "cli"
+app = typer.Typer(no_args_is_help=True)
+Item = Annotated[UUID, typer.Argument(help="Id of the item in suspense.")]
+Note = Annotated[str, typer.Option(help="Why; for a return, the bank's reference of the transfer.")]
+
+
+@app.command()
+def upload(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, UTF-8 or GB18030.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Read a statement: match what matches, suspend the rest; the same file twice does nothing twice."""
+    content = file.read_bytes()
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.upload(content, name=file.name, actor=ACTOR)
+
+    report = run(work())
+    plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines}
+    show(as_json, plain, lambda: _lines(report))
+
+
+@app.command()
+def report(
+    file_hash: Annotated[str, typer.Argument(help="SHA-256 of the statement.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a statement did, row by row."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.report(file_hash)
+
+    found = run(work())
+    show(as_json, {"file": found.file, "counts": found.counts, "lines": found.lines}, lambda: _lines(found))
+
+
+@app.command()
+def statements(data: Data = None, as_json: Json = False) -> None:
+    """Uploaded statements, newest first."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.files()
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("hash", "name", "rows", "by", "at"), [
+        (file.hash[:16], file.name, file.lines, file.uploaded_by, file.uploaded_at) for file in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def outgoing(data: Data = None, as_json: Json = False) -> None:
+    """Refunds and payouts that somebody still has to send, with the reference for the remark."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.outgoing()
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("reference", "kind", "yuan", "since"), [
+        (item.reference, item.kind, format_fen(item.amount_fen), item.created_at) for item in found
+    ], right=("yuan",)))  # fmt: skip
+
+
+@app.command()
+def suspense(
+    everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Money that no order accounts for."""
+
+    async def work() -> Any:
+        from shanhe.payments.api import SuspenseState
+
+        async with city(data) as services:
+            return await services.bank.suspense(None if everything else SuspenseState.OPEN)
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("id", "kind", "yuan", "owner", "state"), [
+        (item.id, item.kind, format_fen(item.amount_fen), item.owner, item.state) for item in found
+    ], right=("yuan",)))  # fmt: skip
+
+
+@app.command()
+def assign(item: Item, owner: Annotated[str, typer.Argument()], data: Data = None, as_json: Json = False) -> None:
+    """Name who looks after an item."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.assign(item, owner)
+
+    show(as_json, run(work()), lambda: "✓")
+
+
+@app.command("apply")
+def apply_(
+    item: Item,
+    order: Annotated[UUID, typer.Argument(help="The waiting order.")],
+    note: Note = "applied on the command line",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Pay a waiting order with an item."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.apply(item, order, actor=ACTOR, note=note)
+
+    show(as_json, run(work()), lambda: "✓")
+
+
+@app.command("return")
+def give_back(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
+    """Say that an item was sent back to its payer."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.give_back(item, actor=ACTOR, note=note)
+
+    show(as_json, run(work()), lambda: "✓")
+
+
+@app.command()
+def explain(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
+    """Say where else in the books an item is accounted for."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.bank.explain(item, actor=ACTOR, note=note)
+
+    show(as_json, run(work()), lambda: "✓")
+
+
+def _lines(report: Any) -> Any:
+    return rows(("row", "side", "yuan", "state", "why", "remark"), [
+        (line.row, line.direction or "", format_fen(line.amount_fen or 0), line.state, line.why, line.remark)
+        for line in report.lines
+    ], right=("yuan",))  # fmt: skip

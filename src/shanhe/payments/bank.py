@@ -1,0 +1,426 @@
+"""Bank transfers: an order with a remittance reference, statements that are matched to it, suspense for the rest.
+
+Nothing is decided by hand that a reference and an amount decide; everything else waits in suspense, on a named account
+of the ledger, with an owner, until an operator applies it, sends it back or explains it. Each step is a row first and a
+posting after, under an id that follows from the row, so whatever a crash leaves is done by `settle`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
+from shanhe.payments import bank_csv, bank_store, store
+from shanhe.payments.bank_model import (
+    BankAccount,
+    BankFile,
+    BankLine,
+    Direction,
+    LineState,
+    Outgoing,
+    Parsed,
+    Report,
+    Suspense,
+    SuspenseKind,
+    SuspenseState,
+    masked,
+    new_reference,
+    references,
+)
+from shanhe.payments.errors import (
+    MethodCannot,
+    NotificationForged,
+    StatementUnreadable,
+    SuspenseDecided,
+    SuspenseUnfit,
+    UnknownPayment,
+    UnknownSuspense,
+)
+from shanhe.payments.model import (
+    AmountLimits,
+    Created,
+    Mandate,
+    Notification,
+    Order,
+    ProviderPayment,
+    Refund,
+    RefundState,
+    Reply,
+    State,
+    Verdict,
+)
+from shanhe.payments.service import Payments
+
+NAME: Final = "bank_transfer"
+CASH: Final = NAME
+SUSPENSE_ACCOUNT: Final = "bank transfers"
+OWNER: Final = "treasury"
+LIMITS: Final = AmountLimits(least_fen=1, most_fen=100_000_000_000)
+FILE_LIMIT_BYTES: Final = 1_000_000
+BATCH_ROWS: Final = 500
+PAGE_ROWS: Final = 200
+REPORT_ROWS: Final = bank_csv.ROWS_MAX
+TEXT_LIMIT_CHARS: Final = 200
+KIND: Final = "bank_suspense"
+WAITING: Final = (State.CREATED, State.PENDING, State.FAILED)
+DAY_S: Final = 86_400
+
+Sent = Callable[[str, UUID, int, datetime], Awaitable[bool]]
+"""(kind, subject, amount, when) of an outgoing line that carries one of our references; False when it does not fit."""
+
+
+class BankTransfer:
+    """The provider side (see `model.Provider`): its institution is whoever uploads the bank's statements."""
+
+    def __init__(self, db: Database, clock: Clock, account: BankAccount, days: Callable[[], int]) -> None:
+        self._db = db
+        self._clock = clock
+        self._account = account
+        self._days = days
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def limits(self) -> AmountLimits:
+        return LIMITS
+
+    @property
+    def order_life_s(self) -> int:
+        return self._days() * DAY_S
+
+    async def create(self, order: Order) -> Created:
+        now = self._clock.now()
+        reference = await bank_store.reference_of(self._db, order.id, new_reference("H"), order.amount_fen, now)
+        account = self._account
+        details = {"holder": account.holder, "account": account.account, "bank": account.bank, "reference": reference}
+        return Created(reference, f"/pay/{NAME}/{order.id.hex}", details)
+
+    async def query(self, order: Order) -> ProviderPayment:
+        reference = await bank_store.reference_of(
+            self._db, order.id, new_reference("H"), order.amount_fen, self._clock.now()
+        )
+        line = await bank_store.completing(self._db, order.id)
+        if line is None:
+            return ProviderPayment(reference, State.PENDING, order.amount_fen, None)
+        return ProviderPayment(reference, State.PAID, order.amount_fen, line.at)
+
+    async def close(self, order: Order) -> ProviderPayment:
+        told = await self.query(order)
+        if told.state is State.PAID:
+            return told
+        return ProviderPayment(told.provider_ref, State.EXPIRED, order.amount_fen, None)
+
+    async def refund(self, order: Order, refund: Refund) -> str:
+        """Put the refund on the list of what is to be sent; the statement that shows it ends it."""
+        made = await bank_store.insert_outgoing(
+            self._db, new_reference("R"), "refund", refund.id, refund.amount_fen, self._clock.now()
+        )
+        return made.reference
+
+    async def refund_state(self, order: Order, refund: Refund) -> RefundState:
+        found = await bank_store.outgoing(self._db, subject_id=refund.id)
+        if found is None:
+            raise UnknownPayment("refund")
+        return RefundState.REQUESTED if found.done_at is None else RefundState.SUCCEEDED
+
+    async def authorise(self, mandate: Mandate) -> Created:
+        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
+
+    async def charge(self, order: Order, mandate: Mandate) -> Created:
+        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
+
+    async def revoke(self, mandate: Mandate) -> None:
+        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
+
+    def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notification:
+        raise NotificationForged("a bank sends none")
+
+    def reply(self, verdict: Verdict | None, error: ShanheError | None) -> Reply:
+        return Reply(error.status if error else 200, "application/json", b"{}")
+
+
+class BankDesk:
+    """The operator's side: statements in, matches and suspense out."""
+
+    def __init__(self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments) -> None:
+        self._db = db
+        self._clock = clock
+        self._ledger = ledger
+        self._payments = payments
+        self._sent: dict[str, Sent] = {"refund": self._refund_sent}
+
+    def on_sent(self, kind: str, handler: Sent) -> None:
+        """Have `handler` called when a statement shows that money with one of our references has left."""
+        self._sent[kind] = handler
+
+    # -- statements ---------------------------------------------------------------------------------------------------
+
+    async def upload(self, data: bytes, *, name: str, actor: str) -> Report:
+        """Read a statement, match what matches, suspend the rest; the same file again reports what it did then.
+
+        A line that an earlier file brought is a duplicate, whatever the file. Raises StatementUnreadable.
+        """
+        if not 0 < len(data) <= FILE_LIMIT_BYTES:
+            raise StatementUnreadable(
+                f"it has {len(data)} bytes, at most {FILE_LIMIT_BYTES} are read", "文件过大或为空"
+            )
+        file_hash = hashlib.sha256(data).hexdigest()
+        known = await bank_store.file(self._db, file_hash)
+        if known is None:
+            encoding, parsed = bank_csv.read(data)
+            made = BankFile(file_hash, name[:TEXT_LIMIT_CHARS], encoding, len(parsed), actor, self._clock.now())
+            async with self._db.transaction() as conn:
+                if await bank_store.insert_file(conn, made):
+                    await bank_store.insert_lines(conn, _lines(file_hash, parsed))
+        await self.settle()
+        report = await self.report(file_hash)
+        return Report(report.file, known is not None, report.lines)
+
+    async def report(self, file_hash: str) -> Report:
+        """What a statement did, row by row; UnknownPayment when there was none."""
+        file = await bank_store.file(self._db, file_hash)
+        if file is None:
+            raise UnknownPayment("statement")
+        return Report(file, True, tuple(await bank_store.lines(self._db, file_hash, REPORT_ROWS)))
+
+    async def files(self) -> list[BankFile]:
+        return await bank_store.files(self._db, PAGE_ROWS)
+
+    async def outgoing(self) -> list[Outgoing]:
+        """What somebody still has to send at the bank, with the reference to write in the remark."""
+        return await bank_store.open_outgoing(self._db, PAGE_ROWS)
+
+    async def settle(self) -> int:
+        """Decide new lines, book what was decided, confirm what was matched; how many steps. Bounded; idempotent."""
+        done = 0
+        while lines := await bank_store.new_lines(self._db, BATCH_ROWS):
+            for line in lines:
+                await self._decide(line)
+            done += len(lines)
+        for line in await bank_store.unconfirmed(self._db, BATCH_ROWS):
+            done += await self._confirm(line)
+        for item in await bank_store.unposted(self._db, BATCH_ROWS):
+            await self._book(item)
+            done += 1
+        return done
+
+    # -- deciding a line ----------------------------------------------------------------------------------------------
+
+    async def _decide(self, seen: BankLine) -> None:
+        async with self._db.transaction() as conn:
+            line = await bank_store.line(conn, seen.file_hash, seen.row)
+            if line.state is not LineState.NEW or line.amount_fen is None:
+                return
+            found = references(line.remark)
+            if line.direction is Direction.OUT:
+                await self._decide_out(conn, line, found)
+            else:
+                await self._decide_in(conn, line, found)
+
+    async def _decide_out(self, conn: object, line: BankLine, found: list[str]) -> None:
+        for reference in found:
+            sent = await bank_store.outgoing(conn, reference=reference)
+            if sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None:
+                await bank_store.decide_line(conn, line, LineState.MATCHED, f"{sent.kind} sent", None, reference)
+                return
+        await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, None)
+
+    async def _decide_in(self, conn: object, line: BankLine, found: list[str]) -> None:
+        amount_fen = line.amount_fen or 0
+        for reference in found:
+            order_id = await bank_store.order_of(conn, reference)
+            order = await store.order(conn, order_id, lock=True) if order_id is not None else None
+            if order is None:
+                continue
+            if order.state not in WAITING or await bank_store.completing(conn, order.id) is not None:
+                late = order.state is State.EXPIRED
+                kind = SuspenseKind.LATE if late else SuspenseKind.OVER
+                await self._suspend(conn, line, kind, amount_fen, order, reference)
+                return
+            await self._toward(conn, line, amount_fen, order, reference)
+            return
+        await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, None)
+
+    async def _toward(self, conn: object, line: BankLine, amount_fen: int, order: Order, reference: str) -> None:
+        """Money for a waiting order: with earlier parts it completes it, or waits; what is too much is suspended."""
+        parts = await bank_store.waiting_for(conn, order.id)
+        excess_fen = amount_fen + sum(part.amount_fen for part in parts) - order.amount_fen
+        if excess_fen < 0:
+            await self._suspend(conn, line, SuspenseKind.UNDER, amount_fen, order, reference)
+            return
+        now = self._clock.now()
+        for part in parts:
+            note = f"completed by row {line.row}"
+            await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, "matching", now)
+        why = "" if excess_fen == 0 else f"{excess_fen} fen too much · 多付 {excess_fen} 分"
+        await bank_store.decide_line(conn, line, LineState.MATCHED, why, order.id, reference)
+        if excess_fen:
+            await bank_store.insert_suspense(conn, new_id(), line, SuspenseKind.OVER, excess_fen, order.id, OWNER, now)
+
+    async def _suspend(
+        self,
+        conn: object,
+        line: BankLine,
+        kind: SuspenseKind,
+        amount_fen: int,
+        order: Order | None,
+        reference: str | None,
+    ) -> None:
+        order_id = order.id if order is not None else None
+        state = LineState.PARTIAL if kind is SuspenseKind.UNDER else LineState.SUSPENSE
+        await bank_store.decide_line(conn, line, state, str(kind), order_id, reference)
+        await bank_store.insert_suspense(conn, new_id(), line, kind, amount_fen, order_id, OWNER, self._clock.now())
+
+    # -- what follows from it -----------------------------------------------------------------------------------------
+
+    async def _confirm(self, line: BankLine) -> bool:
+        """Tell payments that the money of a matched line is there, or has left."""
+        now, at = self._clock.now(), line.at or self._clock.now()
+        if line.direction is Direction.OUT:
+            sent = await bank_store.outgoing(self._db, reference=line.reference)
+            if sent is None or not await self._sent[sent.kind](sent.kind, sent.subject_id, sent.amount_fen, at):
+                async with self._db.transaction() as conn:  # it ended otherwise in between
+                    await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, line.reference)
+                return True
+            await bank_store.end_outgoing(self._db, sent.reference, now)
+        elif line.order_id is not None:
+            order = await self._payments.confirm(
+                line.order_id, provider=NAME, paid_at=at, cause=f"statement row {line.row}"
+            )
+            if order.state not in (State.PAID, State.REFUNDED):  # it was closed in between: the money waits instead
+                async with self._db.transaction() as conn:
+                    await self._suspend(conn, line, SuspenseKind.LATE, order.amount_fen, order, line.reference)
+                return True
+        await bank_store.confirm_line(self._db, line, now)
+        return True
+
+    async def _refund_sent(self, _: str, refund_id: UUID, amount_fen: int, at: datetime) -> bool:
+        return await self._payments.end_refund(refund_id, RefundState.SUCCEEDED)
+
+    async def _book(self, item: Suspense) -> None:
+        """The posting that puts an item into suspense, and the one that takes it out again."""
+        cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
+        waiting = await self._ledger.system_account("suspense", Asset.CNY, SUSPENSE_ACCOUNT)
+        into = (waiting.id, cash.id) if item.outgoing else (cash.id, waiting.id)
+        memo = f"bank {item.kind}, statement {item.file_hash[:12]} row {item.row}"
+        if item.posted_at is None:
+            await self._post(item.posting_id, into, item.amount_fen, memo)
+            await bank_store.mark(self._db, item.id, "posted_at", self._clock.now())
+        if item.state is SuspenseState.EXPLAINED:  # the money stays where it is booked; the note says why
+            await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
+        elif item.state is not SuspenseState.OPEN:
+            await self._post(item.release_id, into[::-1], item.amount_fen, f"{item.state}: {memo}; {item.note}")
+            await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
+
+    async def _post(self, posting_id: UUID, sides: tuple[UUID, UUID], amount_fen: int, memo: str) -> None:
+        transfer = Transfer(posting_id, *sides, amount_fen)
+        await self._ledger.post(Posting(id=posting_id, kind=KIND, transfers=(transfer,), actor=NAME, memo=memo[:400]))
+
+    # -- an operator's decisions --------------------------------------------------------------------------------------
+
+    async def suspense(self, state: SuspenseState | None = SuspenseState.OPEN) -> list[Suspense]:
+        """Newest first; None for every state."""
+        return await bank_store.suspenses(self._db, state, PAGE_ROWS)
+
+    async def assign(self, suspense_id: UUID, owner: str) -> Suspense:
+        """Name who looks after an item."""
+        _check_text(owner, "owner")
+        if not await bank_store.set_owner(self._db, suspense_id, owner):
+            raise SuspenseDecided((await self._item(suspense_id)).state)
+        return await self._item(suspense_id)
+
+    async def apply(self, suspense_id: UUID, order_id: UUID, *, actor: str, note: str) -> Suspense:
+        """Use an item (with the order's earlier parts) to pay a waiting order; what is too much stays in suspense."""
+        _check_text(note, "note")
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            order = await store.order(conn, order_id, lock=True)
+            if order is None or order.provider != NAME or order.state not in WAITING:
+                raise UnknownPayment("waiting bank order")
+            item = await self._open(conn, suspense_id)
+            parts = [part for part in await bank_store.waiting_for(conn, order_id) if part.id != item.id]
+            given_fen = item.amount_fen + sum(part.amount_fen for part in parts)
+            if item.outgoing or given_fen < order.amount_fen:
+                raise SuspenseUnfit(order.amount_fen, 0 if item.outgoing else given_fen)
+            for part in (item, *parts):
+                await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, actor, now)
+            line = await bank_store.line(conn, item.file_hash, item.row)
+            await bank_store.decide_line(conn, line, LineState.MATCHED, note, order_id, order.provider_ref)
+            if given_fen > order.amount_fen:
+                excess_fen = given_fen - order.amount_fen
+                await bank_store.insert_suspense(
+                    conn, new_id(), line, _rest(item.kind), excess_fen, order_id, item.owner, now
+                )
+        await self.settle()
+        return await self._item(suspense_id)
+
+    async def give_back(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
+        """Say that the money was sent back to its payer; `note` names the bank's reference of that transfer."""
+        return await self._end(suspense_id, SuspenseState.RETURNED, actor, note)
+
+    async def explain(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
+        """Close an item whose money is accounted for elsewhere in the books; `note` names the posting."""
+        return await self._end(suspense_id, SuspenseState.EXPLAINED, actor, note)
+
+    async def _end(self, suspense_id: UUID, to: SuspenseState, actor: str, note: str) -> Suspense:
+        _check_text(note, "note")
+        async with self._db.transaction() as conn:
+            await self._open(conn, suspense_id)
+            await bank_store.decide(conn, suspense_id, to, note, actor, self._clock.now())
+        await self.settle()
+        return await self._item(suspense_id)
+
+    async def _open(self, conn: object, suspense_id: UUID) -> Suspense:
+        found = await bank_store.suspense(conn, suspense_id, lock=True)
+        if found is None:
+            raise UnknownSuspense
+        if found.state is not SuspenseState.OPEN:
+            raise SuspenseDecided(found.state)
+        return found
+
+    async def _item(self, suspense_id: UUID) -> Suspense:
+        found = await bank_store.suspense(self._db, suspense_id)
+        if found is None:
+            raise UnknownSuspense
+        return found
+
+
+def _rest(kind: SuspenseKind) -> SuspenseKind:
+    """A row has one item of a kind: what is left of an overpayment is a late one's rest."""
+    return SuspenseKind.LATE if kind is SuspenseKind.OVER else SuspenseKind.OVER
+
+
+def _lines(file_hash: str, parsed: list[Parsed]) -> list[tuple[object, ...]]:
+    """Rows for the store. Equal lines of one file are told apart by their number among each other."""
+    seen: dict[str, int] = {}
+    rows: list[tuple[object, ...]] = []
+    for one in parsed:
+        mark = None
+        if not one.why:
+            parts = (one.serial, one.at, one.direction, one.amount_fen, one.party, one.party_account, one.remark)
+            text = "\x1f".join(map(str, parts))
+            seen[text] = seen.get(text, 0) + 1
+            mark = hashlib.sha256(f"{text}\x1f{seen[text]}".encode()).hexdigest()
+        state = LineState.REFUSED if one.why else LineState.NEW
+        rows.append((file_hash, one.row, mark, one.direction, one.amount_fen, one.at, one.party[:TEXT_LIMIT_CHARS],
+                     masked(one.party_account), one.remark[:TEXT_LIMIT_CHARS], state, one.why))  # fmt: skip
+    return rows
+
+
+def _check_text(text: str, name: str) -> None:
+    if not 0 < len(text) <= TEXT_LIMIT_CHARS or not text.isprintable():
+        raise Invalid(
+            "bad_text",
+            f"{name} must be 1 to {TEXT_LIMIT_CHARS} printable characters.",
+            message_zh=f"{name} 须为 1 至 {TEXT_LIMIT_CHARS} 个可见字符。",
+        )

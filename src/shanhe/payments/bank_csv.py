@@ -1,0 +1,176 @@
+"""Bank statements as banks export them: UTF-8 or GB18030, any delimiter, titles above the header, totals below.
+
+Columns are found by their titles, not their places. A row that cannot be read is reported with the reason and never
+guessed at.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.money import parse_yuan
+from shanhe.payments.bank_model import Direction, Parsed
+from shanhe.payments.errors import StatementUnreadable
+
+ROWS_MAX: Final = 20_000
+HEADER_ROWS_MAX: Final = 40
+CELL_CHARS_MAX: Final = 500
+ENCODINGS: Final = ("utf-8-sig", "gb18030")
+COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "credit": ("贷方发生额", "贷方金额", "收入金额", "转入金额", "收入", "贷方", "credit"),
+    "debit": ("借方发生额", "借方金额", "支出金额", "转出金额", "支出", "借方", "debit"),
+    "amount": ("交易金额", "发生额", "金额", "amount"),
+    "sign": ("借贷标志", "借贷方向", "收支方向", "收/支", "借贷", "方向", "direction"),
+    "date": ("交易日期", "记账日期", "入账日期", "交易时间", "日期", "date"),
+    "time": ("交易时刻", "时间", "time"),
+    "party": ("对方户名", "对方名称", "付款人名称", "对手户名", "付款方", "对方单位", "counterparty", "payer"),
+    "party_account": ("对方账号", "对方帐号", "付款人账号", "对手账号", "counterparty account", "payer account"),
+    "remark": ("附言", "摘要", "用途", "备注", "交易说明", "remark", "memo", "description", "purpose"),
+    "serial": ("交易流水号", "流水号", "凭证号", "业务编号", "serial", "transaction id"),
+}
+"""By exact title first, then by what a title contains; earlier names win. Several remark columns are read together."""
+IN_WORDS: Final = ("贷", "收", "c", "cr", "credit", "in", "+")
+OUT_WORDS: Final = ("借", "支", "付", "d", "dr", "debit", "out", "-")
+TOTALS: Final = ("合计", "总计", "小计", "本页", "total")
+DATES: Final = ("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%Y.%m.%d", "%Y年%m月%d日")
+TIMES: Final = ("%H:%M:%S", "%H:%M", "%H%M%S")
+
+
+def read(data: bytes) -> tuple[str, list[Parsed]]:
+    """(encoding, rows). StatementUnreadable when no encoding or no header fits."""
+    encoding, text = _decoded(data)
+    rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
+    if len(rows) > ROWS_MAX:
+        raise StatementUnreadable(f"it has more than {ROWS_MAX} rows", f"行数超过 {ROWS_MAX}")
+    start, columns = _header(rows)
+    found = []
+    for number, cells in enumerate(rows[start + 1 :], start + 2):
+        clean = [_clean(cell) for cell in cells]
+        if any(clean) and not any(cell.startswith(TOTALS) for cell in clean):
+            found.append(_row(number, clean, columns))
+    return encoding, found
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    for encoding in ENCODINGS:
+        try:
+            return encoding, data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise StatementUnreadable("its text is neither UTF-8 nor GB18030", "文件编码既非 UTF-8 也非 GB18030")
+
+
+def _delimiter(text: str) -> str:
+    head = text[:4_000]
+    return max((",", ";", "\t", "|"), key=head.count)
+
+
+def _clean(cell: str) -> str:
+    """A cell without what spreadsheets and banks wrap around it: ="…", quotes, tabs, full-width forms."""
+    text = unicodedata.normalize("NFKC", cell[:CELL_CHARS_MAX]).strip().strip("\t`'")
+    if text.startswith('="') and text.endswith('"'):
+        text = text[2:-1]
+    return text.strip()
+
+
+def _header(rows: Sequence[Sequence[str]]) -> tuple[int, dict[str, list[int]]]:
+    for number, cells in enumerate(rows[:HEADER_ROWS_MAX]):
+        columns = _columns([re.sub(r"\(.*?\)|\[.*?\]", "", _clean(cell)).strip().lower() for cell in cells])
+        money = "amount" in columns or "credit" in columns
+        if money and "date" in columns and ("remark" in columns or "party" in columns):
+            return number, columns
+    raise StatementUnreadable(
+        "no row names the columns date, amount and remark", "没有找到包含日期、金额和摘要（附言）的表头行"
+    )
+
+
+def _columns(titles: Sequence[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    taken: set[int] = set()
+    for exact in (True, False):
+        for name, words in COLUMNS.items():
+            for word in words:
+                for place, title in enumerate(titles):
+                    fits = title == word if exact else word in title
+                    if fits and place not in taken and (name == "remark" or name not in found):
+                        found.setdefault(name, []).append(place)
+                        taken.add(place)
+    return found
+
+
+def _row(number: int, cells: Sequence[str], columns: Mapping[str, Sequence[int]]) -> Parsed:
+    def cell(name: str) -> str:
+        return " ".join(cells[place] for place in columns.get(name, ()) if place < len(cells) and cells[place])
+
+    try:
+        direction, amount_fen = _money(cell)
+        at = _instant(cell("date"), cell("time"))
+    except ValueError as error:
+        return Parsed(number, remark=cell("remark"), party=cell("party"), why=str(error)[:120])
+    return Parsed(
+        number, direction, amount_fen, at, cell("party"), cell("party_account"), cell("remark"), cell("serial")
+    )
+
+
+def _money(cell: Callable[[str], str]) -> tuple[Direction, int]:
+    credit, debit, amount = (_fen(cell(name)) for name in ("credit", "debit", "amount"))
+    sides = [(Direction.IN, credit), (Direction.OUT, debit)]
+    given = [(side, fen) for side, fen in sides if fen]
+    if len(given) == 1:
+        side, fen = given[0]
+        return (side, fen) if fen > 0 else (_other(side), -fen)  # a red entry takes back
+    if len(given) > 1:
+        raise ValueError("both a debit and a credit are given · 借贷两列同时有金额")
+    if not amount:
+        raise ValueError("there is no amount · 没有金额")
+    sign = cell("sign").lower()
+    if sign:
+        if not sign.startswith((*OUT_WORDS, *IN_WORDS)):
+            raise ValueError(f"{sign[:20]!r} says neither in nor out · 无法识别收支方向")
+        side = Direction.OUT if sign.startswith(OUT_WORDS) else Direction.IN
+        return (side, amount) if amount > 0 else (_other(side), -amount)
+    return (Direction.IN, amount) if amount > 0 else (Direction.OUT, -amount)
+
+
+def _other(side: Direction) -> Direction:
+    return Direction.OUT if side is Direction.IN else Direction.IN
+
+
+def _fen(text: str) -> int:
+    """Fen of an amount as banks write it; 0 for an empty cell."""
+    plain = re.sub(r"[¥￥,\s]|CNY|RMB|人民币|元", "", text, flags=re.IGNORECASE)
+    if plain in ("", "-", "--"):
+        return 0
+    return parse_yuan(plain)
+
+
+def _instant(day: str, time: str) -> datetime:
+    text = day.strip()
+    parts = text.split()
+    if len(parts) == 2 and not time:
+        text, time = parts
+    elif re.fullmatch(r"\d{14}", text):
+        text, time = text[:8], text[8:]
+    date = _first(text, DATES)
+    if date is None:
+        raise ValueError(f"{day[:30]!r} is no date · 无法识别日期")
+    clock = _first(time.strip(), TIMES)
+    if clock is not None:
+        date = date.replace(hour=clock.hour, minute=clock.minute, second=clock.second)
+    return date.replace(tzinfo=CITY_TZ).astimezone(UTC)
+
+
+def _first(text: str, formats: Sequence[str]) -> datetime | None:
+    for form in formats:
+        try:
+            return datetime.strptime(text, form)  # noqa: DTZ007 - the city's zone is put on it above
+        except ValueError:
+            continue
+    return None

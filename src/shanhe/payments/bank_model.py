@@ -1,0 +1,180 @@
+"""Bank transfers: references, statement lines, suspense. Frozen, pure; amounts in fen."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""Without 0, O, 1 and I, which people confuse."""
+REFERENCE_CHARS = 8
+REFERENCE = re.compile(rf"(?=(S[HRP][{ALPHABET}]{{{REFERENCE_CHARS}}}))")
+
+
+class Direction(StrEnum):
+    IN = "in"
+    OUT = "out"
+
+
+class LineState(StrEnum):
+    """new → matched | partial | suspense; duplicates and unreadable lines are only reported."""
+
+    NEW = "new"
+    MATCHED = "matched"
+    PARTIAL = "partial"
+    SUSPENSE = "suspense"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+class SuspenseKind(StrEnum):
+    UNKNOWN_REFERENCE = "unknown_reference"
+    LATE = "late"
+    OVER = "over"
+    UNDER = "under"
+    OUTGOING = "outgoing"
+
+
+class SuspenseState(StrEnum):
+    OPEN = "open"
+    APPLIED = "applied"
+    RETURNED = "returned"
+    EXPLAINED = "explained"
+
+
+@dataclass(frozen=True)
+class BankAccount:
+    """The city's own account that payers transfer to."""
+
+    holder: str
+    account: str
+    bank: str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One row of a statement as read. `why` says what could not be read, empty for a good line."""
+
+    row: int
+    direction: Direction | None = None
+    amount_fen: int | None = None
+    at: datetime | None = None
+    party: str = ""
+    party_account: str = ""
+    remark: str = ""
+    serial: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class BankLine:
+    file_hash: str
+    row: int
+    direction: Direction | None
+    amount_fen: int | None
+    at: datetime | None
+    party: str
+    party_account: str
+    remark: str
+    state: LineState
+    why: str
+    order_id: UUID | None
+    reference: str | None
+    confirmed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class BankFile:
+    hash: str
+    name: str
+    encoding: str
+    lines: int
+    uploaded_by: str
+    uploaded_at: datetime
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a statement did, row by row. `known`: this very file had been uploaded before."""
+
+    file: BankFile
+    known: bool
+    lines: tuple[BankLine, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = dict.fromkeys(map(str, LineState), 0)
+        for line in self.lines:
+            found[line.state] += 1
+        return found
+
+
+@dataclass(frozen=True)
+class Suspense:
+    """Money on the bank account that no order accounts for. `outgoing`: it left the account."""
+
+    id: UUID
+    file_hash: str
+    row: int
+    kind: SuspenseKind
+    order_id: UUID | None
+    amount_fen: int
+    outgoing: bool
+    owner: str
+    state: SuspenseState
+    posted_at: datetime | None
+    note: str
+    decided_by: str | None
+    decided_at: datetime | None
+    released_at: datetime | None
+    created_at: datetime
+
+    @property
+    def posting_id(self) -> UUID:
+        """The posting that put it there; the one that took it away differs in one bit."""
+        return self.id
+
+    @property
+    def release_id(self) -> UUID:
+        return UUID(int=self.id.int ^ 1)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """Money that somebody at the bank has to send with this reference in the remark."""
+
+    reference: str
+    kind: str
+    subject_id: UUID
+    amount_fen: int
+    created_at: datetime
+    done_at: datetime | None
+
+
+def new_reference(kind: str) -> str:
+    """`SH…` to pay in, `SR…` for a refund, `SP…` for a payout; the last letter checks the others."""
+    body = "".join(secrets.choice(ALPHABET) for _ in range(REFERENCE_CHARS - 1))
+    return f"S{kind}{body}{_check(kind + body)}"
+
+
+def references(text: str) -> list[str]:
+    """Every reference in a remark, whatever stands around it and between its letters."""
+    plain = re.sub(r"[^0-9A-Z]", "", unicodedata.normalize("NFKC", text).upper())
+    found = [match.group(1) for match in REFERENCE.finditer(plain)]
+    return [one for one in dict.fromkeys(found) if one[-1] == _check(one[1:-1])]
+
+
+def _check(text: str) -> str:
+    """Any one wrong letter changes it: weights are odd, and the alphabet has 32 letters."""
+    return ALPHABET[sum((2 * place + 1) * ALPHABET.index(letter) for place, letter in enumerate(text)) % 32]
+
+
+def masked(account: str) -> str:
+    """The last four digits of an account number, the rest hidden."""
+    digits = re.sub(r"\s", "", account)
+    return f"…{digits[-4:]}" if len(digits) > 4 else digits

@@ -1,0 +1,317 @@
+"""SQL of bank transfers. Callers hold the transaction where one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.kernel.db import Database
+from shanhe.payments.bank_model import (
+    BankFile,
+    BankLine,
+    Direction,
+    LineState,
+    Outgoing,
+    Suspense,
+    SuspenseKind,
+    SuspenseState,
+)
+
+LINE = (
+    "file_hash, row, direction, amount_fen, at, party, party_account, remark, state, why, order_id, reference,"
+    " confirmed_at"
+)
+SUSPENSE = (
+    "id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state, posted_at, note, decided_by, decided_at,"
+    " released_at, created_at"
+)
+OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at"
+DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
+Connection = Any
+
+
+def _line(row: Any) -> BankLine:
+    direction = Direction(row["direction"]) if row["direction"] else None
+    return BankLine(**{**dict(row), "direction": direction, "state": LineState(row["state"])})
+
+
+def _suspense(row: Any) -> Suspense:
+    found = dict(row)
+    return Suspense(**{**found, "kind": SuspenseKind(found["kind"]), "state": SuspenseState(found["state"])})
+
+
+# -- what is to arrive and to leave -----------------------------------------------------------------------------------
+
+
+async def reference_of(db: Database, order_id: UUID, wanted: str, amount_fen: int, now: datetime) -> str:
+    """The order's reference; `wanted` when it has none yet."""
+    found: str = await db.fetchval(
+        """INSERT INTO payments.bank_order (reference, order_id, amount_fen, created_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (order_id) DO UPDATE SET order_id = EXCLUDED.order_id RETURNING reference""",
+        wanted,
+        order_id,
+        amount_fen,
+        now,
+    )
+    return found
+
+
+async def order_of(conn: Connection | Database, reference: str) -> UUID | None:
+    found: UUID | None = await conn.fetchval("SELECT order_id FROM payments.bank_order WHERE reference = $1", reference)
+    return found
+
+
+async def insert_outgoing(
+    conn: Connection | Database, reference: str, kind: str, subject_id: UUID, amount_fen: int, now: datetime
+) -> Outgoing:
+    row = await conn.fetchrow(
+        f"""INSERT INTO payments.bank_outgoing (reference, kind, subject_id, amount_fen, created_at)
+            VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (subject_id) DO UPDATE SET subject_id = EXCLUDED.subject_id RETURNING {OUTGOING}""",
+        reference,
+        kind,
+        subject_id,
+        amount_fen,
+        now,
+    )
+    return Outgoing(**dict(row))
+
+
+async def outgoing(
+    conn: Connection | Database, *, reference: str | None = None, subject_id: UUID | None = None
+) -> Outgoing | None:
+    row = await conn.fetchrow(
+        f"SELECT {OUTGOING} FROM payments.bank_outgoing WHERE reference = $1 OR subject_id = $2", reference, subject_id
+    )
+    return None if row is None else Outgoing(**dict(row))
+
+
+async def end_outgoing(conn: Connection | Database, reference: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE payments.bank_outgoing SET done_at = $2 WHERE reference = $1 AND done_at IS NULL", reference, now
+    )
+
+
+async def open_outgoing(db: Database, limit: int) -> list[Outgoing]:
+    rows = await db.fetch(
+        f"SELECT {OUTGOING} FROM payments.bank_outgoing WHERE done_at IS NULL ORDER BY created_at LIMIT $1", limit
+    )
+    return [Outgoing(**dict(row)) for row in rows]
+
+
+# -- statements -------------------------------------------------------------------------------------------------------
+
+
+async def insert_file(conn: Connection, file: BankFile) -> bool:
+    """False when this very file was uploaded before."""
+    done = await conn.execute(
+        """INSERT INTO payments.bank_file (hash, name, encoding, lines, uploaded_by, uploaded_at)
+           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING""",
+        file.hash,
+        file.name,
+        file.encoding,
+        file.lines,
+        file.uploaded_by,
+        file.uploaded_at,
+    )
+    return bool(done == "INSERT 0 1")
+
+
+async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Rows in the order (file_hash, row, print, direction, amount_fen, at, party, party_account, remark, state, why).
+
+    A line that an earlier statement brought becomes a duplicate. Uploads take turns, so that none slips through.
+    """
+    await conn.execute("LOCK TABLE payments.bank_line IN SHARE ROW EXCLUSIVE MODE")
+    prints = [row[2] for row in rows if row[2] is not None]
+    known = await conn.fetch(
+        "SELECT print FROM payments.bank_line WHERE print = ANY($1) AND state NOT IN ('duplicate', 'refused')", prints
+    )
+    seen = {row["print"] for row in known}
+    told = [
+        (*row[:9], LineState.DUPLICATE, "already in an earlier statement · 已在之前的对账单中")
+        if row[2] in seen
+        else row
+        for row in rows
+    ]
+    await conn.executemany(
+        """INSERT INTO payments.bank_line (file_hash, row, print, direction, amount_fen, at, party, party_account,
+                                           remark, state, why)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
+        told,
+    )
+
+
+async def file(db: Database, file_hash: str) -> BankFile | None:
+    row = await db.fetchrow("SELECT * FROM payments.bank_file WHERE hash = $1", file_hash)
+    return None if row is None else BankFile(**dict(row))
+
+
+async def files(db: Database, limit: int) -> list[BankFile]:
+    rows = await db.fetch("SELECT * FROM payments.bank_file ORDER BY uploaded_at DESC LIMIT $1", limit)
+    return [BankFile(**dict(row)) for row in rows]
+
+
+async def lines(db: Database, file_hash: str, limit: int) -> list[BankLine]:
+    rows = await db.fetch(
+        f"SELECT {LINE} FROM payments.bank_line WHERE file_hash = $1 ORDER BY row LIMIT $2", file_hash, limit
+    )
+    return [_line(row) for row in rows]
+
+
+async def new_lines(db: Database, limit: int) -> list[BankLine]:
+    rows = await db.fetch(
+        f"SELECT {LINE} FROM payments.bank_line WHERE state = 'new' ORDER BY at, file_hash, row LIMIT $1", limit
+    )
+    return [_line(row) for row in rows]
+
+
+async def line(conn: Connection, file_hash: str, number: int) -> BankLine:
+    row = await conn.fetchrow(
+        f"SELECT {LINE} FROM payments.bank_line WHERE file_hash = $1 AND row = $2 FOR UPDATE", file_hash, number
+    )
+    return _line(row)
+
+
+async def decide_line(
+    conn: Connection, held: BankLine, state: LineState, why: str, order_id: UUID | None, reference: str | None
+) -> None:
+    await conn.execute(
+        """UPDATE payments.bank_line SET state = $3, why = $4, order_id = $5, reference = $6
+           WHERE file_hash = $1 AND row = $2""",
+        held.file_hash,
+        held.row,
+        state,
+        why,
+        order_id,
+        reference,
+    )
+
+
+async def unconfirmed(db: Database, limit: int) -> list[BankLine]:
+    rows = await db.fetch(
+        f"""SELECT {LINE} FROM payments.bank_line WHERE state = 'matched' AND confirmed_at IS NULL
+            ORDER BY file_hash, row LIMIT $1""",
+        limit,
+    )
+    return [_line(row) for row in rows]
+
+
+async def confirm_line(db: Connection | Database, held: BankLine, now: datetime) -> None:
+    await db.execute(
+        "UPDATE payments.bank_line SET confirmed_at = $3 WHERE file_hash = $1 AND row = $2 AND confirmed_at IS NULL",
+        held.file_hash,
+        held.row,
+        now,
+    )
+
+
+async def completing(conn: Connection | Database, order_id: UUID) -> BankLine | None:
+    """The line that completed an order's payment."""
+    row = await conn.fetchrow(
+        f"""SELECT {LINE} FROM payments.bank_line WHERE order_id = $1 AND state = 'matched' AND direction = 'in'
+            ORDER BY at LIMIT 1""",
+        order_id,
+    )
+    return None if row is None else _line(row)
+
+
+# -- suspense ---------------------------------------------------------------------------------------------------------
+
+
+async def insert_suspense(
+    conn: Connection,
+    suspense_id: UUID,
+    held: BankLine,
+    kind: SuspenseKind,
+    amount_fen: int,
+    order_id: UUID | None,
+    owner: str,
+    now: datetime,
+) -> None:
+    await conn.execute(
+        """INSERT INTO payments.suspense (id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state,
+                                          created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9) ON CONFLICT (file_hash, row, kind) DO NOTHING""",
+        suspense_id,
+        held.file_hash,
+        held.row,
+        kind,
+        order_id,
+        amount_fen,
+        held.direction is Direction.OUT,
+        owner,
+        now,
+    )
+
+
+async def suspense(conn: Connection | Database, suspense_id: UUID, *, lock: bool = False) -> Suspense | None:
+    row = await conn.fetchrow(
+        f"SELECT {SUSPENSE} FROM payments.suspense WHERE id = $1{' FOR UPDATE' if lock else ''}", suspense_id
+    )
+    return None if row is None else _suspense(row)
+
+
+async def suspenses(db: Database, state: SuspenseState | None, limit: int) -> list[Suspense]:
+    rows = await db.fetch(
+        f"""SELECT {SUSPENSE} FROM payments.suspense WHERE ($1::text IS NULL OR state = $1)
+            ORDER BY created_at DESC, id DESC LIMIT $2""",
+        state,
+        limit,
+    )
+    return [_suspense(row) for row in rows]
+
+
+async def waiting_for(conn: Connection, order_id: UUID) -> list[Suspense]:
+    """Open part payments of an order, oldest first, locked."""
+    rows = await conn.fetch(
+        f"""SELECT {SUSPENSE} FROM payments.suspense WHERE order_id = $1 AND kind = 'under' AND state = 'open'
+            ORDER BY id FOR UPDATE""",
+        order_id,
+    )
+    return [_suspense(row) for row in rows]
+
+
+async def decide(conn: Connection, suspense_id: UUID, state: SuspenseState, note: str, by: str, now: datetime) -> None:
+    await conn.execute(
+        """UPDATE payments.suspense SET state = $2, note = $3, decided_by = $4, decided_at = $5
+           WHERE id = $1 AND state = 'open'""",
+        suspense_id,
+        state,
+        note,
+        by,
+        now,
+    )
+
+
+async def set_owner(db: Database, suspense_id: UUID, owner: str) -> bool:
+    done = await db.execute(
+        "UPDATE payments.suspense SET owner = $2 WHERE id = $1 AND state = 'open'", suspense_id, owner
+    )
+    return bool(done == "UPDATE 1")
+
+
+async def unposted(db: Database, limit: int) -> list[Suspense]:
+    rows = await db.fetch(
+        f"""SELECT {SUSPENSE} FROM payments.suspense
+            WHERE posted_at IS NULL OR (state <> 'open' AND released_at IS NULL) ORDER BY id LIMIT $1""",
+        limit,
+    )
+    return [_suspense(row) for row in rows]
+
+
+async def mark(db: Database, suspense_id: UUID, column: str, now: datetime) -> None:
+    assert column in ("posted_at", "released_at")
+    await db.execute(f"UPDATE payments.suspense SET {column} = $2 WHERE id = $1 AND {column} IS NULL", suspense_id, now)
+
+
+async def taken(db: Database, since: datetime, until: datetime) -> list[Any]:
+    """Statement lines in [since, until) that count: (direction, amount_fen, at, state, order_id, reference)."""
+    return await db.fetch(
+        """SELECT direction, amount_fen, at, state, order_id, reference FROM payments.bank_line
+           WHERE at >= $1 AND at < $2 AND state NOT IN ('duplicate', 'refused') ORDER BY at""",
+        since,
+        until,
+    )

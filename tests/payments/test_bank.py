@@ -1,0 +1,283 @@
+"""Bank transfers: messy statements, matching by reference and amount, suspense with a posting and an owner."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.ledger.api import Asset, Ledger
+from shanhe.payments import bank_csv, bank_model
+from shanhe.payments.api import (
+    BankAccount,
+    BankDesk,
+    BankTransfer,
+    LineState,
+    Order,
+    OrderRequest,
+    Payments,
+    RefundState,
+    Report,
+    State,
+    StatementUnreadable,
+    Suspense,
+    SuspenseDecided,
+    SuspenseKind,
+    SuspenseState,
+    SuspenseUnfit,
+    UnknownPayment,
+)
+
+from .conftest import NOON
+
+ACCOUNT = BankAccount("山河市", "6200 1234", "山河银行")
+HEADER = "交易日期,交易时间,借方发生额,贷方发生额,对方户名,对方账号,摘要,附言,流水号"
+
+
+class Branch:
+    """A bank account, its desk and one customer."""
+
+    def __init__(self, db: Database) -> None:
+        self.db, self.clock = db, FixedClock(NOON)
+        self.ledger = Ledger(db, self.clock)
+        transfer = BankTransfer(db, self.clock, ACCOUNT, lambda: 15)
+        self.payments = Payments(db, self.clock, {transfer.name: transfer})
+        self.desk = BankDesk(db, self.clock, ledger=self.ledger, payments=self.payments)
+        self.told: list[Order] = []
+        self.payments.subscribe("test", self.hear)
+        self.serial = 0
+
+    async def hear(self, order: Order) -> None:
+        self.told.append(order)
+        await self.payments.acknowledge(order)
+
+    async def ordered(self, amount_fen: int = 500_000) -> Order:
+        request = OrderRequest(uuid4(), uuid4().hex, "test", "bank_transfer", amount_fen, "积分充值")
+        return await self.payments.create(request)
+
+    def row(self, remark: str, credit: str = "", debit: str = "") -> str:
+        self.serial += 1
+        return f'2026-06-02,10:30:00,"{debit}","{credit}",市教育局,62001111222233334444,转账,{remark},L{self.serial}'
+
+    async def upload(self, *rows: str, encoding: str = "utf-8", header: str = HEADER) -> Report:
+        data = "\n".join([header, *rows]).encode(encoding)
+        return await self.desk.upload(data, name="6月.csv", actor="person:1")
+
+    async def suspended_fen(self) -> int:
+        account = await self.ledger.system_account("suspense", Asset.CNY, "bank transfers")
+        return (await self.ledger.balance(account.id)).balance
+
+    async def cash_fen(self) -> int:
+        account = await self.ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        return -(await self.ledger.balance(account.id)).balance
+
+    async def waiting(self) -> list[Suspense]:
+        return await self.desk.suspense()
+
+
+@pytest.fixture
+async def branch(database: Database):
+    made = Branch(database)
+    yield made
+    await made.ledger.stop()
+
+
+class TestReference:
+    def test_is_found_whatever_stands_around_it(self) -> None:
+        reference = bank_model.new_reference("H")
+        spaced = f"{reference[:4]} {reference[4:7]}-{reference[7:]}".lower()
+        for remark in (reference, f"教育局货款{reference}谢谢", spaced, f"XSH22{reference}9", f"ＳＨ{reference[2:]}"):
+            assert reference in bank_model.references(remark), remark
+
+    @given(st.integers(2, 9), st.sampled_from(bank_model.ALPHABET))
+    def test_with_one_wrong_letter_is_none(self, place: int, letter: str) -> None:
+        reference = bank_model.new_reference("H")
+        wrong = reference[:place] + letter + reference[place + 1 :]
+        assert (bank_model.references(wrong) == [wrong]) == (wrong == reference)
+
+
+class TestStatement:
+    def test_is_read_in_the_shapes_that_banks_write(self) -> None:
+        shapes = [
+            "账户：62001234,,,\n币种：人民币\n" + HEADER + "\n"
+            '20260602,103000,,"￥5,000.00",教育局,6200,转账,SH附言,1\n合计,,,5000',
+            "交易时间\t收/支\t金额(元)\t对方名称\t备注\n2026/06/02 10:30:00\t收入\t5000\t教育局\tSH附言",
+            'date;amount;counterparty;remark\n="2026-06-02";" 5,000.00 ";教育局;SH附言',
+            "交易日期,借贷标志,交易金额,对方户名,用途\n2026年06月02日,贷,５０００.００,教育局,SH附言",
+        ]
+        for text in shapes:
+            for encoding in ("utf-8", "utf-8-sig", "gb18030"):
+                _, (line,) = bank_csv.read(text.encode(encoding))
+                assert (line.why, line.amount_fen, line.direction, line.party) == ("", 500_000, "in", "教育局"), text
+                assert "SH附言" in line.remark
+                assert line.at is not None
+                assert line.at.isoformat()[:10] in ("2026-06-02", "2026-06-01")
+
+    @pytest.mark.parametrize(
+        ("cells", "side", "fen"),
+        [(",12.00", "in", 1_200), ("12.00,", "out", 1_200), (",-12.00", "out", 1_200), ("-12.00,", "in", 1_200)],
+    )
+    def test_takes_a_red_entry_for_the_other_side(self, cells: str, side: str, fen: int) -> None:
+        _, (line,) = bank_csv.read(f"日期,借方,贷方,摘要\n20260602,{cells},x".encode())
+        assert (line.direction, line.amount_fen) == (side, fen)
+
+    @pytest.mark.parametrize(
+        "row", ["20260602,1,2,x", "20260602,,,x", "soon,,5,x", "20260602,,5.001,x", "20260602,,five,x", "20260231,,5,x"]
+    )
+    def test_reports_a_row_that_cannot_be_read_and_guesses_nothing(self, row: str) -> None:
+        _, (line,) = bank_csv.read(f"日期,借方,贷方,摘要\n{row}".encode())
+        assert line.why
+        assert line.amount_fen is None
+
+    @pytest.mark.parametrize("data", [b"\xff\xfe\xff\xff\x80", b"a,b\n1,2", "日期,摘要\n1,2".encode()])
+    def test_without_encoding_or_header_is_refused(self, data: bytes) -> None:
+        with pytest.raises(StatementUnreadable):
+            bank_csv.read(data)
+
+    @given(st.binary(max_size=400))
+    def test_of_any_bytes_is_read_or_refused(self, data: bytes) -> None:
+        try:
+            bank_csv.read("日期,金额,摘要\n".encode() + data)
+        except StatementUnreadable:
+            return
+
+
+class TestMatching:
+    async def test_pays_the_order_of_reference_and_amount(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        assert order.expires_at - branch.clock.now() == timedelta(days=15)
+        report = await branch.upload(branch.row(f"充值 {order.provider_ref}", "5,000.00"), encoding="gb18030")
+        assert [line.state for line in report.lines] == [LineState.MATCHED]
+        paid = await branch.payments.order(order.id)
+        assert (paid.state, paid.paid_at) == (State.PAID, report.lines[0].at)
+        assert [told.id for told in branch.told] == [order.id]
+        assert await branch.suspended_fen() == 0
+
+    async def test_of_the_same_file_or_line_again_changes_nothing(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        row, stray = branch.row(order.provider_ref or "", "5000"), branch.row("什么都没写", "88")
+        await branch.upload(row, stray)
+        again = await branch.upload(row, stray)
+        other = await branch.upload(stray, row, branch.row("又一笔", "1"))
+        assert again.known
+        assert [line.state for line in other.lines] == ["duplicate", "duplicate", "suspense"]
+        assert (len(branch.told), await branch.suspended_fen()) == (1, 8_900)
+
+    async def test_of_equal_lines_in_one_file_counts_both(self, branch: Branch) -> None:
+        row = branch.row("同一天两笔", "10")
+        report = await branch.upload(row, row)
+        assert report.counts["suspense"] == 2
+        assert await branch.suspended_fen() == 2_000
+
+    async def test_of_parts_waits_until_they_are_enough(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        ref = order.provider_ref or ""
+        first = await branch.upload(branch.row(ref, "2000"))
+        assert first.lines[0].state is LineState.PARTIAL
+        assert (await branch.payments.order(order.id)).state is State.PENDING
+        assert await branch.suspended_fen() == 200_000
+        await branch.upload(branch.row(ref, "3000.50"))
+        assert (await branch.payments.order(order.id)).state is State.PAID
+        (item,) = await branch.waiting()
+        assert (item.kind, item.amount_fen, item.owner) == (SuspenseKind.OVER, 50, "treasury")
+        assert await branch.suspended_fen() == 50
+
+    async def test_of_a_second_payment_of_one_order_is_too_much(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        ref = order.provider_ref or ""
+        await branch.upload(branch.row(ref, "5000"), branch.row(ref, "5000"))
+        (item,) = await branch.waiting()
+        assert (item.kind, item.amount_fen, item.order_id) == (SuspenseKind.OVER, 500_000, order.id)
+        assert len(branch.told) == 1
+
+    async def test_of_money_for_an_expired_order_is_late(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        branch.clock.advance(days=16)
+        await branch.payments.sweep()
+        await branch.upload(branch.row(order.provider_ref or "", "5000"))
+        (item,) = await branch.waiting()
+        assert item.kind is SuspenseKind.LATE
+        assert (await branch.payments.order(order.id)).state is State.EXPIRED
+
+    async def test_of_an_outgoing_line_ends_the_refund_it_names(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        await branch.upload(branch.row(order.provider_ref or "", "5000"))
+        refund = await branch.payments.refund(order.id, 100_000, client_ref="a", reason="r", actor="t")
+        (sent,) = await branch.desk.outgoing()
+        assert sent.reference == refund.provider_ref
+        await branch.upload(branch.row(f"退款{sent.reference}", debit="999.99"))  # another amount: not this one
+        assert (await branch.payments.refund_of(refund.id)).state is RefundState.REQUESTED
+        await branch.upload(branch.row(f"退款{sent.reference}", debit="1000"))
+        assert (await branch.payments.refund_of(refund.id)).state is RefundState.SUCCEEDED
+        assert await branch.desk.outgoing() == []
+        assert [item.kind for item in await branch.waiting()] == [SuspenseKind.OUTGOING]
+        assert await branch.suspended_fen() == -99_999
+
+    async def test_is_finished_after_a_crash_at_any_step(self, branch: Branch, monkeypatch) -> None:
+        order = await branch.ordered()
+        rows = branch.row(order.provider_ref or "", "6000"), branch.row("x", "7")
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("gone")
+
+        for target, name in ((branch.payments, "confirm"), (branch.ledger, "post")):
+            with monkeypatch.context() as patch:
+                patch.setattr(target, name, crash)
+                with pytest.raises(OSError, match="gone"):
+                    await branch.upload(*rows)
+        await branch.desk.settle()
+        assert (await branch.payments.order(order.id)).state is State.PAID
+        assert (await branch.suspended_fen(), len(branch.told)) == (100_700, 1)
+        assert await branch.desk.settle() == 0
+
+
+class TestSuspense:
+    async def suspended(self, branch: Branch, yuan: str = "5000") -> Suspense:
+        await branch.upload(branch.row("忘了写识别码", yuan))
+        return (await branch.waiting())[0]
+
+    async def test_is_applied_to_an_order_by_an_operator(self, branch: Branch) -> None:
+        order, item = await branch.ordered(), await self.suspended(branch, "5000.20")
+        done = await branch.desk.apply(item.id, order.id, actor="person:2", note="付款单位来电确认")
+        assert (done.state, done.decided_by) == (SuspenseState.APPLIED, "person:2")
+        assert (await branch.payments.order(order.id)).state is State.PAID
+        assert await branch.suspended_fen() == 20
+        with pytest.raises(SuspenseDecided):
+            await branch.desk.give_back(item.id, actor="person:2", note="again")
+
+    async def test_too_small_pays_nothing(self, branch: Branch) -> None:
+        order, item = await branch.ordered(), await self.suspended(branch, "4999.99")
+        with pytest.raises(SuspenseUnfit):
+            await branch.desk.apply(item.id, order.id, actor="person:2", note="x")
+        with pytest.raises(UnknownPayment):
+            await branch.desk.apply(item.id, uuid4(), actor="person:2", note="x")
+        assert (await branch.waiting())[0].state is SuspenseState.OPEN
+
+    async def test_sent_back_leaves_the_account(self, branch: Branch) -> None:
+        item = await self.suspended(branch)
+        assert await branch.cash_fen() == 500_000
+        await branch.desk.give_back(item.id, actor="person:2", note="银行流水 8841")
+        assert (await branch.suspended_fen(), await branch.cash_fen()) == (0, 0)
+
+    async def test_has_an_owner_that_can_be_changed(self, branch: Branch) -> None:
+        item = await self.suspended(branch)
+        assert (await branch.desk.assign(item.id, "国库科 王")).owner == "国库科 王"
+
+    async def test_hides_the_payers_account(self, branch: Branch) -> None:
+        await self.suspended(branch)
+        assert await branch.db.fetchval("SELECT party_account FROM payments.bank_line") == "…4444"
+
+    @pytest.mark.parametrize("parts", [(1_00, 2_00, 4_99), (5_00, 5_00), (9_99,), (3_00, 7_00, 1)])
+    async def test_and_orders_together_hold_what_came_in(self, branch: Branch, parts: tuple[int, ...]) -> None:
+        order = await branch.ordered(10_00)
+        for fen in parts:
+            await branch.upload(branch.row(order.provider_ref or "", f"{fen / 100:.2f}"))
+        paid = sum(told.amount_fen for told in branch.told)
+        assert await branch.suspended_fen() + paid == sum(parts)
+        report = await branch.ledger.verify()
+        assert report.clean
