@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shanhe.kernel.clock import FixedClock
@@ -140,6 +140,8 @@ class TestStatement:
             bank_csv.read(data)
 
     @given(st.binary(max_size=400))
+    @example(b"\r\x00")
+    @example(b'"' + b"x" * 200)
     def test_of_any_bytes_is_read_or_refused(self, data: bytes) -> None:
         try:
             bank_csv.read("日期,金额,摘要\n".encode() + data)

@@ -46,7 +46,11 @@ TIMES: Final = ("%H:%M:%S", "%H:%M", "%H%M%S")
 def read(data: bytes) -> tuple[str, list[Parsed]]:
     """(encoding, rows). StatementUnreadable when no encoding or no header fits."""
     encoding, text = _decoded(data)
-    rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
+    except csv.Error as error:
+        raise StatementUnreadable(f"it is no table: {error}", "文件不是规范的 CSV 表格") from error
     if len(rows) > ROWS_MAX:
         raise StatementUnreadable(f"it has more than {ROWS_MAX} rows", f"行数超过 {ROWS_MAX}")
     start, columns = _header(rows)
@@ -75,6 +79,7 @@ def _delimiter(text: str) -> str:
 def _clean(cell: str) -> str:
     """A cell without what spreadsheets and banks wrap around it: ="…", quotes, tabs, full-width forms."""
     text = unicodedata.normalize("NFKC", cell[:CELL_CHARS_MAX]).strip().strip("\t`'")
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
     if text.startswith('="') and text.endswith('"'):
         text = text[2:-1]
     return text.strip()
