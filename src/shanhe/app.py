@@ -36,6 +36,17 @@ from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.measures import Measures
 from shanhe.payments.api import BankAccount, BankDesk, BankTransfer, MethodSettings, Payments, Sandbox, open_methods
+from shanhe.payments.api import (
+    BankAccount,
+    BankDesk,
+    BankTransfer,
+    MethodSettings,
+    Payments,
+    Payouts,
+    Sandbox,
+    SandboxPayouts,
+    open_methods,
+)
 from shanhe.payments.api import tick as payments_tick
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
@@ -80,6 +91,7 @@ class Services:
     payments: Payments
     sandbox: Sandbox | None
     bank: BankDesk
+    payouts: Payouts
     credits: Credits
     exchange: Exchange
     gateway: Gateway
@@ -140,6 +152,16 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         methods[transfer.name] = transfer
     payments = Payments(db, clock, methods | ({sandbox.name: sandbox} if sandbox is not None else {}))
     bank = BankDesk(db, clock, ledger=ledger, payments=payments)
+    payouts = Payouts(
+        db,
+        clock,
+        ledger=ledger,
+        rulebook=rulebook,
+        vault=vault,
+        related=books.related,
+        channels={channel.name: channel for channel in (SandboxPayouts(db, clock),) if settings.sandbox_payments},
+    )
+    bank.on_sent("payout", payouts.on_statement)
     gateway = Gateway(
         db=db,
         clock=clock,
@@ -210,6 +232,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         payments=payments,
         sandbox=sandbox,
         bank=bank,
+        payouts=payouts,
         credits=credits,
         exchange=exchange,
         gateway=gateway,
@@ -242,7 +265,7 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
 def register_jobs(services: Services) -> None:
     """Say what the jobs process repeats and which events it delivers to whom."""
     jobs, outbox = services.jobs, services.outbox
-    jobs.every("payments.tick", EVERY_5_S, lambda: payments_tick(services.payments, services.sandbox, services.bank))
+    jobs.every("payments.tick", EVERY_5_S, lambda: _payments_tick(services))
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("exchange.tick", EVERY_5_S, lambda: exchange_tick(services.exchange))
     jobs.every("notices.send", EVERY_5_S, services.notifier.send_due)
@@ -264,6 +287,10 @@ def register_jobs(services: Services) -> None:
         )
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
+
+
+async def _payments_tick(services: Services) -> int:
+    return await payments_tick(services.payments, services.sandbox, services.bank, services.payouts)
 
 
 async def _sweep(services: Services) -> int:
@@ -305,6 +332,16 @@ class _Books:
         last = city_date(end - timedelta(microseconds=1))
         rows = await self.gateway.usage(org_id, city_date(start), last, ("org",), key_id)
         return sum(row.amount_micro for row in rows)
+
+    async def related(self, one: UUID, other: UUID) -> bool:
+        """Whether two organisations are related parties as far as is known here: the same, one cap, one person."""
+        if one == other:
+            return True
+        facts = [await self._identity.orgs.payer_facts(org_id, self._clock.today()) for org_id in (one, other)]
+        if facts[0].beneficiary == facts[1].beneficiary:
+            return True
+        people = [{m.person_id for m in await self._identity.orgs.members(org_id)} for org_id in (one, other)]
+        return bool(people[0] & people[1])
 
     async def affected(self, model: str) -> Sequence[Affected]:
         """Organisations with a live key that may call a model, and those keys' names."""

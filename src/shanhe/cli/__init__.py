@@ -20,6 +20,7 @@ from shanhe.cli import (
     log,
     models,
     orgs,
+    payouts,
     people,
     prices,
     programmes,
@@ -42,6 +43,7 @@ app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
+app.add_typer(payouts.app, name="payouts", help="Makers' income on its way to their bank accounts.")
 app.add_typer(bank.app, name="bank", help="Statements of the city's bank account, and money in suspense.")
 app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")

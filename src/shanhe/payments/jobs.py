@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shanhe.payments.bank import BankDesk
+from shanhe.payments.payouts import Payouts
 from shanhe.payments.sandbox import Sandbox
 from shanhe.payments.service import Payments
 
@@ -12,10 +13,13 @@ TICK_S = 5
 """How often `tick` wants to run."""
 
 
-async def tick(payments: Payments, sandbox: Sandbox | None, bank: BankDesk | None = None) -> int:
-    """Deliver the sandbox's due notifications, resolve what has no outcome, settle statements; how many moved."""
+async def tick(
+    payments: Payments, sandbox: Sandbox | None, bank: BankDesk | None = None, payouts: Payouts | None = None
+) -> int:
+    """Deliver due notifications, resolve what has no outcome, settle statements and payouts; how many moved."""
     moved = await deliver(payments, sandbox) if sandbox is not None else 0
     moved += await bank.settle() if bank is not None else 0
+    moved += await payouts.settle() if payouts is not None else 0
     return moved + await payments.sweep()
 
 

@@ -1,4 +1,4 @@
-"""HTTP of the treasury, for operators: bank statements, suspense, and what is to be sent."""
+"""HTTP of the treasury: bank statements, suspense, payouts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, require
-from shanhe.kernel.money import format_fen
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import format_credits, format_fen
 from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
 from shanhe.payments.bank_model import Report, SuspenseState
 from shanhe.payments.errors import StatementUnreadable
+from shanhe.payments.payout_model import PayeeKind, Payout, PayoutState
+from shanhe.payments.payouts import Payouts
 
 TEXT_LIMIT_CHARS = 200
 Operator = Annotated[Actor, Depends(require("accounts"))]
@@ -38,7 +41,7 @@ class ApplyBody(NoteBody):
     order_id: UUID
 
 
-def router(bank: BankDesk) -> APIRouter:
+def bank_router(bank: BankDesk) -> APIRouter:
     """Everything under /api/bank."""
     routes = APIRouter(prefix="/api/bank", tags=["bank"])
 
@@ -121,3 +124,146 @@ def suspense_view(item: Any) -> dict[str, Any]:
 
 def _json(value: Any, status_code: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
+
+
+# -- payouts ----------------------------------------------------------------------------------------------------------
+
+
+class PayeeBody(Body):
+    kind: PayeeKind
+    holder: Text
+    account: Annotated[str, Field(min_length=8, max_length=64)]
+    bank: Text
+
+
+class PayoutBody(Body):
+    client_ref: Annotated[str, Field(min_length=1, max_length=128)]
+    amount_micro: Annotated[int, Field(gt=0, lt=2**53, strict=True)]
+    with_subsidy: bool = False
+
+
+class CheckBody(Body):
+    passed: bool
+    reference: Text
+
+
+class ApproveBody(Body):
+    channel: str = Field("", max_length=32)
+
+
+class ReasonBody(Body):
+    reason: Text
+
+
+Member = Annotated[Actor, Depends(require("topup"))]
+
+
+def payout_router(payouts: Payouts) -> APIRouter:
+    """Everything under /api/payouts: a maker's own, and the operators' side."""
+    routes = APIRouter(prefix="/api/payouts", tags=["payouts"])
+    _own_payouts(routes, payouts)
+    _operators_payouts(routes, payouts)
+    return routes
+
+
+def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
+    @routes.get("/earnings")
+    async def earnings(actor: Member) -> Response:
+        """What the caller's organisation may turn into cash, and where it is paid."""
+        org_id = _org(actor)
+        found, payee = await payouts.earnings(org_id), await payouts.payee(org_id)
+        return _json({**asdict(found), "available_micro": found.available_micro, "payee": payee and asdict(payee)})
+
+    @routes.put("/payee")
+    async def payee(body: PayeeBody, actor: Member) -> Response:
+        """Say where the organisation is paid; a signed-in person, whose key seals it."""
+        if actor.person_id is None:
+            raise Invalid(
+                "person_needed", "A person gives the account, not a key.", message_zh="收款账户须由本人登录后填写。"
+            )
+        made = await payouts.set_payee(_org(actor), person_id=actor.person_id, **body.model_dump())
+        return _json(asdict(made))
+
+    @routes.post("", status_code=201)
+    async def ask(body: PayoutBody, actor: Member) -> Response:
+        """Ask for cash."""
+        made = await payouts.request(_org(actor), actor=actor.ref, **body.model_dump())
+        return _json(payout_view(made), 201)
+
+    @routes.get("")
+    async def own(actor: Member) -> Response:
+        """The organisation's payouts, newest first."""
+        return _json({"data": [payout_view(item) for item in await payouts.list(org_id=_org(actor))]})
+
+    @routes.post("/{payout_id}/cancel")
+    async def cancel(payout_id: UUID, actor: Member) -> Response:
+        """Take a request back."""
+        return _json(payout_view(await payouts.cancel(_org(actor), payout_id)))
+
+
+def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
+    @routes.get("/all")
+    async def everything(_: Operator, state: PayoutState | None = None) -> Response:
+        """Payouts of everybody, newest first."""
+        return _json({"data": [payout_view(item) for item in await payouts.list(state=state)]})
+
+    @routes.get("/all/{payout_id}")
+    async def one(payout_id: UUID, _: Operator) -> Response:
+        """A payout with its decision's trace."""
+        return _json(payout_view(await payouts.get(payout_id), trace=True))
+
+    @routes.post("/payees/{payee_id}/check")
+    async def check(payee_id: UUID, body: CheckBody, actor: Operator) -> Response:
+        """Record that name and account belong together, or don't."""
+        done = await payouts.record_check(payee_id, passed=body.passed, reference=body.reference, by=actor.ref)
+        return _json(asdict(done))
+
+    @routes.post("/all/{payout_id}/review")
+    async def review(payout_id: UUID, body: NoteBody, actor: Operator) -> Response:
+        """Say that its subsidy income is of unrelated payers."""
+        return _json(payout_view(await payouts.review(payout_id, by=actor.ref, note=body.note)))
+
+    @routes.post("/all/{payout_id}/approve")
+    async def approve(payout_id: UUID, body: ApproveBody, actor: Operator) -> Response:
+        """The first approval, or the second, by another operator, which books it."""
+        return _json(payout_view(await payouts.approve(payout_id, by=actor.ref, channel=body.channel)))
+
+    @routes.post("/all/{payout_id}/refuse")
+    async def refuse(payout_id: UUID, body: ReasonBody, actor: Operator) -> Response:
+        """Say no before the second approval."""
+        return _json(payout_view(await payouts.refuse(payout_id, by=actor.ref, reason=body.reason)))
+
+    @routes.post("/all/{payout_id}/confirm")
+    async def confirm(payout_id: UUID, _: Operator) -> Response:
+        """The money arrived."""
+        return _json(payout_view(await payouts.confirm(payout_id)))
+
+    @routes.post("/all/{payout_id}/fail")
+    async def fail(payout_id: UUID, body: ReasonBody, _: Operator) -> Response:
+        """The money came back: the posting is reversed."""
+        return _json(payout_view(await payouts.fail(payout_id, reason=body.reason)))
+
+    @routes.post("/batches", status_code=201)
+    async def export(_: Operator, batch: UUID | None = None) -> Response:
+        """A CSV for the bank of everything approved for it; with `batch` that one again."""
+        batch_id, text, _payouts = await payouts.export(batch)
+        headers = {"content-disposition": f'attachment; filename="payouts-{batch_id}.csv"', "x-batch": str(batch_id)}
+        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def payout_view(item: Payout, *, trace: bool = False) -> dict[str, Any]:
+    """A payout as JSON, without its lots; name and account stay sealed."""
+    view = {**asdict(item), "amount": format_credits(item.amount_micro), "net": format_fen(item.net_fen or 0)}
+    for name in ("lots", "lot_amounts") if trace else ("lots", "lot_amounts", "trace"):
+        del view[name]
+    return view
+
+
+def _org(actor: Actor) -> UUID:
+    if actor.org_id is None:
+        raise Invalid(
+            "no_organisation",
+            "This needs an organisation, and the caller acts for none.",
+            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
+        )
+    return actor.org_id

@@ -1,0 +1,178 @@
+"""SQL of payees and payouts. Callers hold the transaction where one is needed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.kernel.db import Database
+from shanhe.payments.payout_model import Payee, PayeeKind, PayeeState, Payout, PayoutState
+
+PAYEE = "id, org_id, person_id, kind, last4, bank, state, checked_by, check_ref, checked_at, created_at"
+PAYOUT = (
+    "id, org_id, client_ref, payee_id, amount_micro, subsidy_micro, state, channel, gross_fen, withheld_fen, net_fen,"
+    " trace, rule_version, lots, lot_amounts, posting_id, reference, batch, requested_by, reviewed_by, first_by,"
+    " second_by, reason, created_at, decided_at, ended_at"
+)
+CHANGEABLE = frozenset(
+    {"channel", "gross_fen", "withheld_fen", "net_fen", "trace", "rule_version", "lots", "lot_amounts", "reference",
+     "batch", "reviewed_by", "first_by", "second_by", "reason", "decided_at", "ended_at"}
+)  # fmt: skip
+Connection = Any
+
+
+def _payee(row: Any) -> Payee:
+    return Payee(**{**dict(row), "kind": PayeeKind(row["kind"]), "state": PayeeState(row["state"])})
+
+
+def _payout(row: Any) -> Payout:
+    return Payout(**{**dict(row), "state": PayoutState(row["state"])})
+
+
+async def replace_payee(conn: Connection, payee: Payee, holder: bytes, account: bytes, index: bytes) -> None:
+    """The newest account counts; the one before is kept for the payouts that went there."""
+    await conn.execute(
+        "UPDATE payments.payee SET state = 'retired' WHERE org_id = $1 AND state <> 'retired'", payee.org_id
+    )
+    await conn.execute(
+        """INSERT INTO payments.payee (id, org_id, person_id, kind, holder, account, account_index, last4, bank, state,
+                                       created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
+        payee.id,
+        payee.org_id,
+        payee.person_id,
+        payee.kind,
+        holder,
+        account,
+        index,
+        payee.last4,
+        payee.bank,
+        payee.state,
+        payee.created_at,
+    )
+
+
+async def payee_of(conn: Connection | Database, org_id: UUID) -> Payee | None:
+    row = await conn.fetchrow(f"SELECT {PAYEE} FROM payments.payee WHERE org_id = $1 AND state <> 'retired'", org_id)
+    return None if row is None else _payee(row)
+
+
+async def payee(conn: Connection | Database, payee_id: UUID) -> Payee | None:
+    row = await conn.fetchrow(f"SELECT {PAYEE} FROM payments.payee WHERE id = $1", payee_id)
+    return None if row is None else _payee(row)
+
+
+async def sealed(db: Database, payee_id: UUID) -> tuple[UUID, bytes, bytes, str]:
+    row = await db.fetchrow("SELECT person_id, holder, account, bank FROM payments.payee WHERE id = $1", payee_id)
+    return row["person_id"], row["holder"], row["account"], row["bank"]
+
+
+async def set_check(db: Database, payee_id: UUID, state: PayeeState, by: str, reference: str, now: datetime) -> bool:
+    done = await db.execute(
+        """UPDATE payments.payee SET state = $2, checked_by = $3, check_ref = $4, checked_at = $5
+           WHERE id = $1 AND state <> 'retired'""",
+        payee_id,
+        state,
+        by,
+        reference,
+        now,
+    )
+    return bool(done == "UPDATE 1")
+
+
+async def lock_org(conn: Connection, org_id: UUID) -> None:
+    """One payout of an organisation is decided at a time."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", f"payout:{org_id}")
+
+
+async def insert(conn: Connection, wanted: Payout) -> Payout:
+    """Insert, or the payout that has the same (organisation, client reference)."""
+    row = await conn.fetchrow(
+        f"""INSERT INTO payments.payout (id, org_id, client_ref, payee_id, amount_micro, subsidy_micro, state,
+                                         posting_id, requested_by, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (org_id, client_ref) DO NOTHING
+            RETURNING {PAYOUT}""",
+        wanted.id,
+        wanted.org_id,
+        wanted.client_ref,
+        wanted.payee_id,
+        wanted.amount_micro,
+        wanted.subsidy_micro,
+        wanted.state,
+        wanted.posting_id,
+        wanted.requested_by,
+        wanted.created_at,
+    )
+    return wanted if row is None else _payout(row)
+
+
+async def by_ref(conn: Connection | Database, org_id: UUID, client_ref: str) -> Payout | None:
+    row = await conn.fetchrow(
+        f"SELECT {PAYOUT} FROM payments.payout WHERE org_id = $1 AND client_ref = $2", org_id, client_ref
+    )
+    return None if row is None else _payout(row)
+
+
+async def payout(conn: Connection | Database, payout_id: UUID, *, lock: bool = False) -> Payout | None:
+    row = await conn.fetchrow(
+        f"SELECT {PAYOUT} FROM payments.payout WHERE id = $1{' FOR UPDATE' if lock else ''}", payout_id
+    )
+    return None if row is None else _payout(row)
+
+
+async def move(conn: Connection | Database, payout_id: UUID, to: PayoutState, **changes: Any) -> Payout:
+    """Change the state and the named columns; the database refuses what the state machine does not know."""
+    assert changes.keys() <= CHANGEABLE
+    sets = "".join(f", {name} = ${place}" for place, name in enumerate(changes, 3))
+    row = await conn.fetchrow(
+        f"UPDATE payments.payout SET state = $2{sets} WHERE id = $1 RETURNING {PAYOUT}",
+        payout_id,
+        to,
+        *changes.values(),
+    )
+    return _payout(row)
+
+
+async def in_state(db: Database, states: list[PayoutState], limit: int) -> list[Payout]:
+    rows = await db.fetch(
+        f"SELECT {PAYOUT} FROM payments.payout WHERE state = ANY($1) ORDER BY id LIMIT $2", states, limit
+    )
+    return [_payout(row) for row in rows]
+
+
+async def listed(db: Database, org_id: UUID | None, state: PayoutState | None, limit: int) -> list[Payout]:
+    rows = await db.fetch(
+        f"""SELECT {PAYOUT} FROM payments.payout WHERE ($1::uuid IS NULL OR org_id = $1)
+            AND ($2::text IS NULL OR state = $2) ORDER BY id DESC LIMIT $3""",
+        org_id,
+        state,
+        limit,
+    )
+    return [_payout(row) for row in rows]
+
+
+async def batch(conn: Connection | Database, batch_id: UUID) -> list[Payout]:
+    rows = await conn.fetch(f"SELECT {PAYOUT} FROM payments.payout WHERE batch = $1 ORDER BY reference", batch_id)
+    return [_payout(row) for row in rows]
+
+
+async def open_micro(conn: Connection | Database, org_id: UUID) -> int:
+    """What is asked for and not booked yet."""
+    found: int = await conn.fetchval(
+        """SELECT coalesce(sum(amount_micro), 0)::bigint FROM payments.payout
+           WHERE org_id = $1 AND state IN ('review', 'requested', 'first', 'approving')""",
+        org_id,
+    )
+    return found
+
+
+async def gross_fen(conn: Connection, org_id: UUID, since: datetime) -> int:
+    """What was paid out (or is being) to an organisation since then."""
+    found: int = await conn.fetchval(
+        """SELECT coalesce(sum(gross_fen), 0)::bigint FROM payments.payout WHERE org_id = $1
+           AND state IN ('approving', 'approved', 'sent', 'confirmed') AND decided_at >= $2""",
+        org_id,
+        since,
+    )
+    return found

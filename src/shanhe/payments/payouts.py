@@ -1,0 +1,508 @@
+"""Income of makers turned into cash: asked for, checked, approved by two others, booked once, sent, confirmed or not.
+
+The lots that pay and the amounts are fixed in the row by the second approval, before the one posting that burns the
+lots and moves the cash; so a crash in between books the same posting again, which is once. A payout that the bank
+refuses is reversed: the lots come back.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime, time
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import AlreadyReversed, Asset, InsufficientCredit, Ledger, LotDelta, Posting, Transfer
+from shanhe.payments import bank_store, payout_store
+from shanhe.payments.bank_model import new_reference
+from shanhe.payments.earnings import Earned
+from shanhe.payments.errors import (
+    PayeeNotChecked,
+    PayoutConflict,
+    PayoutOutOfBounds,
+    PayoutSamePerson,
+    PayoutStateError,
+    UnknownPayee,
+    UnknownPayout,
+)
+from shanhe.payments.payout_model import (
+    OPEN,
+    Earnings,
+    OpenPayee,
+    Payee,
+    PayeeCheck,
+    PayeeKind,
+    PayeeState,
+    Payout,
+    PayoutChannel,
+    PayoutState,
+    RelatedTo,
+)
+from shanhe.rulebook.api import Rulebook
+
+RULE: Final = "P10_payout"
+KIND: Final = "payout"
+BANK_FILE: Final = "bank_file"
+BANK_CASH: Final = "bank_transfer"
+EXPENSE: Final = "income of makers"
+TAX: Final = "withheld tax"
+HOLDER_FIELD, ACCOUNT_FIELD = "payout.holder", "payout.account"
+BATCH_ROWS: Final = 200
+PAGE_ROWS: Final = 100
+TEXT_LIMIT_CHARS: Final = 200
+BURN, CASH_OUT, WITHHELD = 1, 2, 3
+
+log = structlog.get_logger(__name__)
+
+
+class Payouts:
+    """`channels` send by themselves; without one (or with `bank_file`) an operator sends a batch file to the bank.
+
+    `check` is the plug-in that checks name and account; without one an operator records what the documents said.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        vault: Vault,
+        related: RelatedTo,
+        channels: Mapping[str, PayoutChannel],
+        check: PayeeCheck | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._vault = vault
+        self._channels = dict(channels)
+        self._check = check
+        self._earned = Earned(clock, ledger, related)
+
+    # -- who is paid --------------------------------------------------------------------------------------------------
+
+    async def set_payee(
+        self, org_id: UUID, *, person_id: UUID, kind: PayeeKind, holder: str, account: str, bank: str
+    ) -> Payee:
+        """Say where an organisation is paid. Name and number are sealed with the person's key; a new account needs a
+        new check."""
+        holder, bank, digits = holder.strip(), bank.strip(), "".join(account.split())
+        _check_text(holder, "holder")
+        _check_text(bank, "bank")
+        if not (digits.isascii() and digits.isdigit() and 8 <= len(digits) <= 32):
+            raise Invalid(
+                "bad_account", "An account number has 8 to 32 digits.", message_zh="银行账号应为 8 至 32 位数字。"
+            )
+        payee = Payee(
+            new_id(),
+            org_id,
+            person_id,
+            kind,
+            digits[-4:],
+            bank,
+            PayeeState.UNCHECKED,
+            None,
+            None,
+            None,
+            self._clock.now(),
+        )
+        sealed = (
+            self._vault.encrypt(person_id, HOLDER_FIELD, holder),
+            self._vault.encrypt(person_id, ACCOUNT_FIELD, digits),
+            self._vault.blind_index(ACCOUNT_FIELD, digits),
+        )
+        async with self._db.transaction() as conn:
+            await payout_store.lock_org(conn, org_id)
+            await payout_store.replace_payee(conn, payee, *sealed)
+        if self._check is not None:
+            said = await self._check.check(kind, OpenPayee(holder, digits, bank))
+            return await self.record_check(payee.id, passed=said.passed, reference=said.reference, by=self._check.name)
+        return payee
+
+    async def payee(self, org_id: UUID) -> Payee | None:
+        """Where an organisation is paid now; None before it said so."""
+        return await payout_store.payee_of(self._db, org_id)
+
+    async def record_check(self, payee_id: UUID, *, passed: bool, reference: str, by: str) -> Payee:
+        """Record that name and account belong together, or don't; `reference` names the evidence, not the person."""
+        _check_text(reference, "reference")
+        state = PayeeState.PASSED if passed else PayeeState.FAILED
+        if not await payout_store.set_check(self._db, payee_id, state, by, reference, self._clock.now()):
+            raise UnknownPayee
+        found = await payout_store.payee(self._db, payee_id)
+        if found is None:
+            raise UnknownPayee
+        return found
+
+    async def open_payee(self, payee_id: UUID) -> OpenPayee:
+        """Name and account in plain text, for whoever sends or checks; PersonErased when their key is gone."""
+        person_id, holder, account, bank = await payout_store.sealed(self._db, payee_id)
+        return OpenPayee(
+            self._vault.decrypt(person_id, HOLDER_FIELD, holder),
+            self._vault.decrypt(person_id, ACCOUNT_FIELD, account),
+            bank,
+        )
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    async def earnings(self, org_id: UUID) -> Earnings:
+        """What an organisation may turn into cash."""
+        earned = await self._earned.of(org_id)
+        return earned.sums(await payout_store.open_micro(self._db, org_id))
+
+    async def request(
+        self, org_id: UUID, amount_micro: int, *, client_ref: str, actor: str, with_subsidy: bool = False
+    ) -> Payout:
+        """Ask for cash. Idempotent by (organisation, client_ref). Subsidy income waits for a review first (R1).
+
+        Raises PayeeNotChecked, PayoutOutOfBounds (more than earned, below the minimum, above the maximum).
+        """
+        _check_text(client_ref, "client_ref")
+        known = await payout_store.by_ref(self._db, org_id, client_ref)
+        if known is None:
+            earned = await self._earned.of(org_id)
+            known = await self._insert(org_id, amount_micro, client_ref, actor, with_subsidy, earned.sums(0))
+        if known.amount_micro != amount_micro:
+            raise PayoutConflict(client_ref)
+        return known
+
+    async def _insert(
+        self, org_id: UUID, amount_micro: int, client_ref: str, actor: str, with_subsidy: bool, sums: Earnings
+    ) -> Payout:
+        async with self._db.transaction() as conn:
+            await payout_store.lock_org(conn, org_id)
+            payee = await payout_store.payee_of(conn, org_id)
+            if payee is None or payee.state is PayeeState.FAILED:
+                raise PayeeNotChecked
+            asked = await payout_store.open_micro(conn, org_id)
+            reward = max(0, sums.reward_micro - asked)
+            most = reward + (max(0, sums.subsidy_micro - max(0, asked - sums.reward_micro)) if with_subsidy else 0)
+            self._check_bounds(amount_micro, most)
+            subsidy = max(0, amount_micro - reward)
+            state = PayoutState.REVIEW if subsidy else PayoutState.REQUESTED
+            wanted = Payout(
+                id=new_id(),
+                org_id=org_id,
+                client_ref=client_ref,
+                payee_id=payee.id,
+                amount_micro=amount_micro,
+                subsidy_micro=subsidy,
+                state=state,
+                posting_id=new_id(),
+                requested_by=actor,
+                created_at=self._clock.now(),
+            )
+            return await payout_store.insert(conn, wanted)
+
+    def _check_bounds(self, amount_micro: int, most_micro: int) -> None:
+        today = self._clock.today()
+        price, least, most = (
+            int(self._rulebook.parameter(RULE, name, today)) for name in ("settlement_price", "minimum", "maximum")
+        )
+        gross_fen = amount_micro * price // 1_000_000 if amount_micro > 0 else 0
+        if amount_micro > most_micro or not least <= gross_fen <= most:
+            raise PayoutOutOfBounds(amount_micro, most_micro, least, most)
+
+    async def cancel(self, org_id: UUID, payout_id: UUID) -> Payout:
+        """Its maker takes a request back before the second approval."""
+        async with self._db.transaction() as conn:
+            held = await self._held(conn, payout_id, OPEN)
+            if held.org_id != org_id:
+                raise UnknownPayout
+            return await payout_store.move(conn, held.id, PayoutState.CANCELLED, ended_at=self._clock.now())
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    async def review(self, payout_id: UUID, *, by: str, note: str) -> Payout:
+        """Say that the subsidy income in it comes from unrelated payers and real use (R1)."""
+        _check_text(note, "note")
+        async with self._db.transaction() as conn:
+            held = await self._held(conn, payout_id, {PayoutState.REVIEW})
+            _other_than(by, held.requested_by)
+            return await payout_store.move(conn, held.id, PayoutState.REQUESTED, reviewed_by=by, reason=note)
+
+    async def refuse(self, payout_id: UUID, *, by: str, reason: str) -> Payout:
+        """Say no before the second approval."""
+        _check_text(reason, "reason")
+        async with self._db.transaction() as conn:
+            held = await self._held(conn, payout_id, OPEN)
+            return await payout_store.move(
+                conn,
+                held.id,
+                PayoutState.REFUSED,
+                reason=f"{by}: {reason}"[:TEXT_LIMIT_CHARS],
+                ended_at=self._clock.now(),
+            )
+
+    async def approve(self, payout_id: UUID, *, by: str, channel: str = "") -> Payout:
+        """The first approval, or the second, which books it. Raises PayoutSamePerson, PayeeNotChecked.
+
+        `channel` of the second: one of `channels`, or `bank_file`; default the only channel there is, else the file.
+        """
+        chosen = channel or next(iter(self._channels), BANK_FILE)
+        if chosen != BANK_FILE and chosen not in self._channels:
+            raise Invalid("unknown_channel", f"There is no channel {chosen!r}.", message_zh="没有该付款渠道。")
+        found = await self.get(payout_id)
+        payee = await payout_store.payee(self._db, found.payee_id)
+        if payee is None or payee.state is not PayeeState.PASSED:
+            raise PayeeNotChecked
+        if found.state is PayoutState.REQUESTED:
+            async with self._db.transaction() as conn:
+                held = await self._held(conn, payout_id, {PayoutState.REQUESTED})
+                _other_than(by, held.requested_by)
+                return await payout_store.move(conn, held.id, PayoutState.FIRST, first_by=by)
+        earned = await self._earned.of(found.org_id)
+        async with self._db.transaction() as conn:
+            await payout_store.lock_org(conn, found.org_id)
+            held = await self._held(conn, payout_id, {PayoutState.FIRST})
+            _other_than(by, held.requested_by, held.first_by)
+            fixed = await self._fixed(conn, held, payee, chosen, earned.pick(held.amount_micro, held.subsidy_micro))
+            await payout_store.move(conn, held.id, PayoutState.APPROVING, second_by=by, **fixed)
+        await self.settle()
+        return await self.get(payout_id)
+
+    async def _fixed(
+        self, conn: Any, held: Payout, payee: Payee, channel: str, lots: list[tuple[UUID, int]]
+    ) -> dict[str, Any]:
+        """Everything the posting is made of: amounts by the rule with its trace, lots, reference."""
+        now, today = self._clock.now(), self._clock.today()
+        month = datetime.combine(today.replace(day=1), time(), CITY_TZ).astimezone(UTC)
+        before_fen = await payout_store.gross_fen(conn, held.org_id, month)
+        facts = {"payee": str(payee.kind), "amount_micro": held.amount_micro, "before_fen": before_fen}
+        decision = self._rulebook.evaluate(RULE, facts, on=today)
+        out = decision.outputs
+        made = await bank_store.insert_outgoing(conn, new_reference("P"), "payout", held.id, int(out["net_fen"]), now)
+        if channel != BANK_FILE:
+            await bank_store.end_outgoing(conn, made.reference, now)  # nobody has to send it at the bank
+        return {
+            "channel": channel,
+            "gross_fen": int(out["gross_fen"]),
+            "withheld_fen": int(out["withheld_fen"]),
+            "net_fen": int(out["net_fen"]),
+            "trace": decision.trace,
+            "rule_version": decision.version,
+            "lots": [lot for lot, _ in lots],
+            "lot_amounts": [amount for _, amount in lots],
+            "reference": made.reference,
+            "decided_at": now,
+        }
+
+    # -- booking and sending ------------------------------------------------------------------------------------------
+
+    async def settle(self) -> int:
+        """Book what was approved, send it, ask what became of it; how many moved. Bounded; idempotent."""
+        moved = 0
+        states = [PayoutState.APPROVING, PayoutState.APPROVED, PayoutState.SENT]
+        for payout in await payout_store.in_state(self._db, states, BATCH_ROWS):
+            try:
+                moved += await self._further(payout)
+            except ShanheError as error:  # one payout's trouble does not keep the others waiting
+                log.warning("a payout did not move", payout=str(payout.id), state=payout.state, error=error.code)
+        return moved
+
+    async def _further(self, payout: Payout) -> bool:
+        if payout.state is PayoutState.APPROVING:
+            await self._book(payout)
+            payout = await self.get(payout.id)
+        channel = self._channels.get(payout.channel or "")
+        if channel is None or payout.state is PayoutState.REFUSED:
+            return False
+        if payout.state is PayoutState.APPROVED:
+            await channel.send(payout, await self.open_payee(payout.payee_id))
+            await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT)
+            return True
+        outcome = await channel.outcome(payout)
+        if outcome is None:
+            return False
+        await (self.confirm(payout.id) if outcome else self.fail(payout.id, reason=f"refused by {channel.name}"))
+        return True
+
+    async def _book(self, payout: Payout) -> None:
+        income = await self._ledger.ensure_account(payout.org_id, Asset.CREDIT, "income")
+        issuance = await self._ledger.system_account("issuance", Asset.CREDIT)
+        expense = await self._ledger.system_account("expense", Asset.CNY, EXPENSE)
+        cash = await self._ledger.system_account("cash", Asset.CNY, _cash(payout))
+        tax = await self._ledger.system_account("payable", Asset.CNY, TAX)
+        legs = [
+            (BURN, income.id, issuance.id, payout.amount_micro),
+            (CASH_OUT, expense.id, cash.id, payout.net_fen or 0),
+            (WITHHELD, expense.id, tax.id, payout.withheld_fen or 0),
+        ]
+        posting = Posting(
+            id=payout.posting_id,
+            kind=KIND,
+            transfers=tuple(
+                Transfer(UUID(int=payout.posting_id.int ^ leg), debit, credit, amount)
+                for leg, debit, credit, amount in legs
+                if amount
+            ),
+            deltas=tuple(
+                LotDelta(lot, -amount) for lot, amount in zip(payout.lots or (), payout.lot_amounts or (), strict=True)
+            ),
+            evidence=_evidence(payout),
+            actor=payout.second_by or "",
+            memo=f"Payout of earned income, {payout.channel} {payout.reference}",
+        )
+        try:
+            await self._ledger.post(posting)
+        except InsufficientCredit:  # the income was used in between: nothing was booked
+            await self._moved(
+                payout.id, {PayoutState.APPROVING}, PayoutState.REFUSED, reason="the income was used in between",
+                ended_at=self._clock.now(),
+            )  # fmt: skip
+            await bank_store.end_outgoing(self._db, payout.reference or "", self._clock.now())
+            return
+        await self._moved(payout.id, {PayoutState.APPROVING}, PayoutState.APPROVED)
+
+    async def confirm(self, payout_id: UUID) -> Payout:
+        """The money arrived. Idempotent."""
+        found = await self.get(payout_id)
+        if found.state is PayoutState.CONFIRMED:
+            return found
+        ready = {PayoutState.APPROVED, PayoutState.SENT}
+        done = await self._moved(payout_id, ready, PayoutState.CONFIRMED, ended_at=self._clock.now())
+        await bank_store.end_outgoing(self._db, done.reference or "", self._clock.now())
+        return done
+
+    async def fail(self, payout_id: UUID, *, reason: str) -> Payout:
+        """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent."""
+        _check_text(reason, "reason")
+        found = await self.get(payout_id)
+        if found.state is PayoutState.FAILED:
+            return found
+        if found.state not in (PayoutState.APPROVED, PayoutState.SENT):
+            raise PayoutStateError(found.state)
+        try:
+            await self._ledger.reverse(found.posting_id, actor="payouts", reason=reason)
+        except AlreadyReversed:
+            log.info("a payout was reversed before", payout=str(payout_id))
+        ready = {PayoutState.APPROVED, PayoutState.SENT}
+        done = await self._moved(payout_id, ready, PayoutState.FAILED, reason=reason, ended_at=self._clock.now())
+        await bank_store.end_outgoing(self._db, done.reference or "", self._clock.now())
+        return done
+
+    async def on_statement(self, _: str, payout_id: UUID, amount_fen: int, at: datetime) -> bool:
+        """A bank statement shows that it was sent; False when it was undone before."""
+        found = await self.get(payout_id)
+        if found.state not in (PayoutState.APPROVED, PayoutState.SENT, PayoutState.CONFIRMED):
+            return False
+        return (await self.confirm(payout_id)).state is PayoutState.CONFIRMED
+
+    # -- the bank's batch file ----------------------------------------------------------------------------------------
+
+    async def export(self, batch_id: UUID | None = None) -> tuple[UUID, str, list[Payout]]:
+        """A CSV for the bank's batch transfer of everything approved for it; with `batch_id` that batch again."""
+        if batch_id is None:
+            batch_id = new_id()
+            ready = await payout_store.in_state(self._db, [PayoutState.APPROVED], BATCH_ROWS)
+            for payout in ready:
+                if payout.channel == BANK_FILE and await self._can_open(payout):
+                    await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id)
+        payouts = await payout_store.batch(self._db, batch_id)
+        text = io.StringIO()
+        table = csv.writer(text)
+        table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
+        for number, payout in enumerate(payouts, 1):
+            payee = await self.open_payee(payout.payee_id)
+            net_fen = payout.net_fen or 0
+            amount = f"{net_fen // 100}.{net_fen % 100:02d}"
+            cells = (number, _plain(payee.holder), payee.account, _plain(payee.bank), amount, payout.reference)
+            table.writerow(cells)
+        return batch_id, text.getvalue(), payouts
+
+    async def _can_open(self, payout: Payout) -> bool:
+        """False when the payee's person was erased: that payout has to fail, the others go on."""
+        try:
+            await self.open_payee(payout.payee_id)
+        except ShanheError as error:
+            log.warning("a payee cannot be read", payout=str(payout.id), error=error.code)
+            return False
+        return True
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def get(self, payout_id: UUID, *, org_id: UUID | None = None) -> Payout:
+        found = await payout_store.payout(self._db, payout_id)
+        if found is None or org_id not in (None, found.org_id):
+            raise UnknownPayout
+        return found
+
+    async def list(self, *, org_id: UUID | None = None, state: PayoutState | None = None) -> list[Payout]:
+        """Newest first, a bounded page."""
+        return await payout_store.listed(self._db, org_id, state, PAGE_ROWS)
+
+    async def _held(self, conn: Any, payout_id: UUID, states: Any) -> Payout:
+        held = await payout_store.payout(conn, payout_id, lock=True)
+        if held is None:
+            raise UnknownPayout
+        if held.state not in states:
+            raise PayoutStateError(held.state)
+        return held
+
+    async def _moved(self, payout_id: UUID, states: Any, to: PayoutState, **changes: Any) -> Payout:
+        async with self._db.transaction() as conn:
+            held = await payout_store.payout(conn, payout_id, lock=True)
+            if held is None:
+                raise UnknownPayout
+            if held.state is to:
+                return held
+            if held.state not in states:
+                raise PayoutStateError(held.state)
+            return await payout_store.move(conn, payout_id, to, **changes)
+
+
+def _cash(payout: Payout) -> str:
+    return BANK_CASH if payout.channel == BANK_FILE else str(payout.channel)
+
+
+def _plain(text: str) -> str:
+    """No cell of a spreadsheet begins a formula."""
+    return f"'{text}" if text[:1] in "=+-@" else text
+
+
+def _evidence(payout: Payout) -> bytes:
+    return msgspec.json.encode(
+        {
+            "version": 1,
+            "payout_id": payout.id,
+            "amount_micro": payout.amount_micro,
+            "subsidy_micro": payout.subsidy_micro,
+            "gross_fen": payout.gross_fen,
+            "withheld_fen": payout.withheld_fen,
+            "net_fen": payout.net_fen,
+            "reviewed_by": payout.reviewed_by,
+            "first_by": payout.first_by,
+            "second_by": payout.second_by,
+            "reference": payout.reference,
+            "rule_version": payout.rule_version,
+            "trace": payout.trace,
+        },
+        order="sorted",
+    )
+
+
+def _other_than(by: str, *others: str | None) -> None:
+    if by in others:
+        raise PayoutSamePerson
+
+
+def _check_text(text: str, name: str) -> None:
+    if not 0 < len(text) <= TEXT_LIMIT_CHARS or not text.isprintable():
+        raise Invalid(
+            "bad_text",
+            f"{name} must be 1 to {TEXT_LIMIT_CHARS} printable characters.",
+            message_zh=f"{name} 须为 1 至 {TEXT_LIMIT_CHARS} 个可见字符。",
+        )

@@ -1,0 +1,336 @@
+"""Income turned into cash: what may leave, who must agree, one posting, and the way back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import pytest
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.vault import PersonErased, Vault
+from shanhe.ledger.api import (
+    Asset,
+    Charge,
+    InsufficientCredit,
+    Ledger,
+    Leg,
+    LotTerms,
+    NewLot,
+    Posting,
+    Provenance,
+    Transfer,
+)
+from shanhe.payments.api import (
+    BANK_FILE,
+    BankDesk,
+    CheckResult,
+    OpenPayee,
+    PayeeKind,
+    PayeeNotChecked,
+    PayeeState,
+    Payments,
+    Payout,
+    PayoutOutOfBounds,
+    Payouts,
+    PayoutSamePerson,
+    PayoutState,
+    PayoutStateError,
+    SandboxPayouts,
+)
+from shanhe.rulebook.api import Rulebook
+
+from .conftest import NOON
+
+MICRO = 1_000_000
+PENDING_DAYS = 7
+RULES = Rulebook.load()
+
+
+class Works:
+    """A maker whose agent others call, a treasury of three operators, and a bank."""
+
+    def __init__(self, db: Database, folder: Path) -> None:
+        self.db, self.clock = db, FixedClock(NOON)
+        months = {Provenance.REWARD: 24, Provenance.SUBSIDY: 12}
+        terms = LotTerms(income_pending_days=PENDING_DAYS, income_expiry_months=months)
+        self.ledger = Ledger(db, self.clock, terms=terms)
+        self.vault = Vault(folder)
+        self.maker, self.person = uuid4(), uuid4()
+        self.vault.create(self.person)
+        self.relatives: set[UUID] = set()
+        self.payouts = Payouts(
+            db, self.clock, ledger=self.ledger, rulebook=RULES, vault=self.vault, related=self.related,
+            channels={"sandbox": SandboxPayouts(db, self.clock)},
+        )  # fmt: skip
+
+    async def related(self, one: UUID, other: UUID) -> bool:
+        return other in self.relatives
+
+    async def earn(self, credits: int, provenance: Provenance = Provenance.PURCHASED) -> UUID:
+        """A call of somebody new pays the maker; returns the payer."""
+        payer = uuid4()
+        wallet = await self.ledger.ensure_account(payer, Asset.CREDIT, "wallet")
+        income = await self.ledger.ensure_account(self.maker, Asset.CREDIT, "income")
+        issuance = await self.ledger.system_account("issuance", Asset.CREDIT)
+        amount = credits * MICRO
+        lot = NewLot(account=wallet.id, provenance=provenance, amount=amount)
+        transfer = Transfer(new_id(), issuance.id, wallet.id, amount)
+        await self.ledger.post(Posting(id=new_id(), kind="grant", transfers=(transfer,), lots=(lot,)))
+        reservation = await self.ledger.admit(wallet.id, amount, receipt_id=new_id())
+        evidence = msgspec.json.encode({"org_id": payer})
+        await self.ledger.settle(reservation, Charge(amount, (Leg(income.id, amount),), evidence))
+        return payer
+
+    async def ripe(self, credits: int, provenance: Provenance = Provenance.PURCHASED) -> None:
+        await self.earn(credits, provenance)
+        self.clock.advance(days=PENDING_DAYS)
+
+    async def payee(self, account: str = "6200 0000 1111 2222", kind: PayeeKind = PayeeKind.ORGANISATION) -> None:
+        made = await self.payouts.set_payee(
+            self.maker, person_id=self.person, kind=kind, holder="青山机器人", account=account, bank="山河银行"
+        )
+        await self.payouts.record_check(made.id, passed=True, reference="证件核对 0421", by="person:o1")
+
+    async def approved(self, credits: int, channel: str = "", ref: str = "p1", **more: bool) -> Payout:
+        asked = await self.payouts.request(self.maker, credits * MICRO, client_ref=ref, actor="person:maker", **more)
+        if asked.state is PayoutState.REVIEW:
+            await self.payouts.review(asked.id, by="person:o1", note="真实使用")
+        await self.payouts.approve(asked.id, by="person:o1", channel=channel)
+        return await self.payouts.approve(asked.id, by="person:o2", channel=channel)
+
+    async def fen(self, kind: str, name: str) -> int:
+        account = await self.ledger.system_account(kind, Asset.CNY, name)
+        return (await self.ledger.balance(account.id)).balance
+
+    async def income_micro(self) -> int:
+        account = await self.ledger.ensure_account(self.maker, Asset.CREDIT, "income")
+        return (await self.ledger.balance(account.id)).balance
+
+
+@pytest.fixture
+async def works(database: Database, tmp_path: Path):
+    made = Works(database, tmp_path / "keys")
+    yield made
+    await made.ledger.stop()
+
+
+class TestEarnings:
+    async def test_are_pending_until_refunds_are_over(self, works: Works) -> None:
+        await works.earn(500)
+        before = await works.payouts.earnings(works.maker)
+        assert (before.reward_micro, before.pending_micro) == (0, 500 * MICRO)
+        works.clock.advance(days=PENDING_DAYS)
+        after = await works.payouts.earnings(works.maker)
+        assert (after.reward_micro, after.pending_micro, after.available_micro) == (500 * MICRO, 0, 500 * MICRO)
+
+    async def test_from_subsidy_of_related_payers_are_never_cash(self, works: Works) -> None:
+        relative = await works.earn(300, Provenance.SUBSIDY)
+        works.relatives.add(relative)
+        await works.ripe(200, Provenance.SUBSIDY)
+        earnings = await works.payouts.earnings(works.maker)
+        assert (earnings.subsidy_micro, earnings.related_micro) == (200 * MICRO, 300 * MICRO)
+        await works.payee()
+        with pytest.raises(PayoutOutOfBounds):  # without asking for it, subsidy income stays where it is
+            await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
+        with pytest.raises(PayoutOutOfBounds):
+            await works.payouts.request(
+                works.maker, 201 * MICRO, client_ref="a", actor="person:maker", with_subsidy=True
+            )
+        done = await works.approved(200, with_subsidy=True)
+        assert (done.state, done.reviewed_by, done.subsidy_micro) == (PayoutState.SENT, "person:o1", 200 * MICRO)
+
+    async def test_that_were_asked_for_cannot_be_asked_for_again(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        await works.payouts.request(works.maker, 300 * MICRO, client_ref="a", actor="person:maker")
+        with pytest.raises(PayoutOutOfBounds):
+            await works.payouts.request(works.maker, 300 * MICRO, client_ref="b", actor="person:maker")
+        again = await works.payouts.request(works.maker, 300 * MICRO, client_ref="a", actor="person:maker")
+        await works.payouts.cancel(works.maker, again.id)
+        await works.payouts.request(works.maker, 500 * MICRO, client_ref="c", actor="person:maker")
+
+    @pytest.mark.parametrize("credits", [-1, 0, 99, 501])
+    async def test_are_paid_within_bounds_only(self, works: Works, credits: int) -> None:
+        await works.ripe(500)
+        await works.payee()
+        with pytest.raises(PayoutOutOfBounds):
+            await works.payouts.request(works.maker, credits * MICRO, client_ref="a", actor="person:maker")
+
+
+class TestPayee:
+    async def test_is_sealed_and_shown_by_its_last_digits(self, works: Works) -> None:
+        await works.payee()
+        payee = await works.payouts.payee(works.maker)
+        assert payee is not None
+        assert (payee.last4, payee.state) == ("2222", PayeeState.PASSED)
+        row = await works.db.fetchrow("SELECT holder, account FROM payments.payee")
+        assert "青山".encode() not in row["holder"]
+        assert b"6200" not in row["account"]
+        assert (await works.payouts.open_payee(payee.id)).account == "6200000011112222"
+        works.vault.destroy(works.person)
+        with pytest.raises(PersonErased):
+            await works.payouts.open_payee(payee.id)
+
+    async def test_must_be_checked_before_the_first_approval(self, works: Works) -> None:
+        await works.ripe(500)
+        with pytest.raises(PayeeNotChecked):
+            await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
+        await works.payouts.set_payee(
+            works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder="王小山", account="62000000", bank="b"
+        )
+        asked = await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
+        with pytest.raises(PayeeNotChecked):
+            await works.payouts.approve(asked.id, by="person:o1")
+
+    async def test_that_changes_needs_a_new_check(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
+        await works.payouts.approve(asked.id, by="person:o1")
+        await works.payouts.set_payee(
+            works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder="别人", account="62009999", bank="b"
+        )
+        with pytest.raises(PayeeNotChecked):
+            await works.payouts.approve(asked.id, by="person:o2")
+
+    async def test_is_checked_by_a_plug_in_where_there_is_one(self, works: Works) -> None:
+        class Bureau:
+            name = "bureau"
+
+            async def check(self, kind: PayeeKind, payee: OpenPayee) -> CheckResult:
+                return CheckResult(payee.holder == "王小山", "B-1")
+
+        works.payouts._check = Bureau()
+        for holder, state in (("王小山", PayeeState.PASSED), ("李四", PayeeState.FAILED)):
+            payee = await works.payouts.set_payee(
+                works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder=holder, account="62000000", bank="b"
+            )
+            assert (payee.state, payee.checked_by, payee.check_ref) == (state, "bureau", "B-1")
+
+
+class TestPayout:
+    async def test_is_one_balanced_posting_and_then_confirmed(self, works: Works) -> None:
+        await works.ripe(5_000)
+        await works.payee(kind=PayeeKind.PERSON)
+        sent = await works.approved(4_000)
+        assert sent.state is PayoutState.SENT
+        assert (sent.gross_fen, sent.withheld_fen, sent.net_fen) == (400_000, 64_000, 336_000)
+        assert await works.income_micro() == 1_000 * MICRO
+        assert await works.fen("cash", "sandbox") == 336_000
+        assert await works.fen("payable", "withheld tax") == 64_000
+        assert await works.fen("expense", "income of makers") == -400_000
+        works.clock.advance(seconds=11)
+        await works.payouts.settle()
+        assert (await works.payouts.get(sent.id)).state is PayoutState.CONFIRMED
+        assert (await works.ledger.verify()).clean
+
+    async def test_of_a_month_is_taxed_together(self, works: Works) -> None:
+        await works.ripe(5_000)
+        await works.payee(kind=PayeeKind.PERSON)
+        first = await works.approved(1_000, ref="a")
+        second = await works.approved(3_000, ref="b")
+        assert (first.withheld_fen, second.withheld_fen) == (4_000, 60_000)
+
+    async def test_needs_three_people(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:o3")
+        with pytest.raises(PayoutSamePerson):
+            await works.payouts.approve(asked.id, by="person:o3")
+        await works.payouts.approve(asked.id, by="person:o1")
+        for by in ("person:o1", "person:o3"):
+            with pytest.raises(PayoutSamePerson):
+                await works.payouts.approve(asked.id, by=by)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await works.db.execute("UPDATE payments.payout SET second_by = first_by")
+        assert (await works.payouts.get(asked.id)).state is PayoutState.FIRST
+
+    async def test_refused_by_the_bank_gives_the_lots_back(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee("6200 0000 1111 0000")
+        sent = await works.approved(300)
+        works.clock.advance(seconds=11)
+        await works.payouts.settle()
+        assert (await works.payouts.get(sent.id)).state is PayoutState.FAILED
+        assert await works.income_micro() == 500 * MICRO
+        assert await works.fen("cash", "sandbox") == 0
+        assert (await works.payouts.earnings(works.maker)).available_micro == 500 * MICRO
+        await works.payouts.fail(sent.id, reason="again")
+        assert (await works.ledger.verify()).clean
+
+    async def test_is_booked_once_after_a_crash_at_any_step(self, works: Works, monkeypatch) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 300 * MICRO, client_ref="a", actor="person:maker")
+        await works.payouts.approve(asked.id, by="person:o1")
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("gone")
+
+        channel = works.payouts._channels["sandbox"]
+        for target, name in ((works.ledger, "post"), (works.payouts, "_moved"), (channel, "send")):
+            with monkeypatch.context() as patch:
+                patch.setattr(target, name, crash)
+                with pytest.raises(OSError, match="gone"):
+                    if (await works.payouts.get(asked.id)).state is PayoutState.FIRST:
+                        await works.payouts.approve(asked.id, by="person:o2")
+                    else:
+                        await works.payouts.settle()
+        await works.payouts.settle()
+        assert await works.income_micro() == 200 * MICRO
+        assert await works.fen("cash", "sandbox") == 30_000
+
+    async def test_of_income_that_was_used_in_between_pays_nothing(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 500 * MICRO, client_ref="a", actor="person:maker")
+        await works.payouts.approve(asked.id, by="person:o1")
+        income = await works.ledger.ensure_account(works.maker, Asset.CREDIT, "income")
+        sink = await works.ledger.system_account("revenue", Asset.CREDIT)
+        spent = Transfer(new_id(), income.id, sink.id, MICRO)
+        await works.ledger.post(Posting(id=new_id(), kind="x", transfers=(spent,)))
+        with pytest.raises(InsufficientCredit):
+            await works.payouts.approve(asked.id, by="person:o2")
+        refused = await works.payouts.refuse(asked.id, by="person:o2", reason="收入已用")
+        assert refused.state is PayoutState.REFUSED
+        with pytest.raises(PayoutStateError):
+            await works.payouts.approve(asked.id, by="person:o2")
+
+
+class TestBankFile:
+    async def test_lists_what_was_approved_and_the_statement_confirms_it(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        assert done.state is PayoutState.APPROVED
+        batch, text, payouts = await works.payouts.export()
+        (_, row) = csv.reader(io.StringIO(text))
+        assert row == ["1", "青山机器人", "6200000011112222", "山河银行", "300.00", done.reference]
+        assert [p.id for p in payouts] == [done.id]
+        assert (await works.payouts.export(batch))[1] == text
+        assert (await works.payouts.export())[2] == []
+        desk = BankDesk(works.db, works.clock, ledger=works.ledger, payments=Payments(works.db, works.clock, {}))
+        desk.on_sent("payout", works.payouts.on_statement)
+        statement = f"日期,借方,贷方,对方户名,附言\n20260608,300.00,,青山机器人,{done.reference}"
+        report = await desk.upload(statement.encode(), name="s", actor="person:o1")
+        assert report.counts["matched"] == 1
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+        assert await works.fen("cash", "bank_transfer") == 30_000
+
+    async def test_leaves_out_whoever_was_erased(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        works.vault.destroy(works.person)
+        assert (await works.payouts.export())[2] == []
+        assert (await works.payouts.fail(done.id, reason="erased")).state is PayoutState.FAILED
+        works.clock.advance(seconds=timedelta(minutes=1).seconds)
+        assert await works.income_micro() == 500 * MICRO
