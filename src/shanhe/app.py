@@ -35,7 +35,6 @@ from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.measures import Measures
-from shanhe.payments.api import BankAccount, BankDesk, BankTransfer, MethodSettings, Payments, Sandbox, open_methods
 from shanhe.payments.api import (
     BankAccount,
     BankDesk,

@@ -127,6 +127,5 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(payments_routes.router(services.payments, services.sandbox))
     app.include_router(programmes_routes.router(services.programmes))
     app.include_router(facts_routes.router(services.facts, require, subject_of))
-    app.include_router(payments_routes.treasury(services.bank))
     app.include_router(payments_routes.bank_router(services.bank))
     app.include_router(payments_routes.payout_router(services.payouts))
