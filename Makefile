@@ -18,7 +18,7 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group 
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --universal --python-version 3.11 --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench prove docs clean lock chromium
+.PHONY: help run test lint bench prove mutate docs clean lock chromium
 SHELL := /bin/bash
 
 help: ## Show this list
@@ -47,6 +47,9 @@ bench: $(DEV_STAMP) ## Measure the gateway, the ledger and the rulebook; the tab
 
 prove: $(DEV_STAMP) ## Run the slow proofs: crashes under load, a thousand callers, every disconnect
 	@$(BIN)/python -m pytest -m prove
+
+mutate: $(DEV_STAMP) ## Change every constant of every rule and see whether an example notices
+	@$(BIN)/python -m shanhe rules mutate
 
 docs: $(DEV_STAMP) ## Build the documentation site into site/
 	@$(BIN)/python -m shanhe.settings > docs/settings.md

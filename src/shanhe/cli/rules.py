@@ -106,6 +106,28 @@ def _facts(text: str) -> dict[str, Any]:
 
 
 @app.command()
+def mutate(
+    identifier: Annotated[str, typer.Argument(help="Rule, like P1 (default: all).")] = "", as_json: Json = False
+) -> None:
+    """Change every constant of the rules, one at a time; exit code 1 when no example notices a change."""
+    from shanhe.rulebook.mutate import mutate_rules
+
+    book = _rulebook()
+    report = mutate_rules(book, [book.rule(identifier).id] if identifier else book.ids())
+    if as_json:
+        show(True, report.to_dict())
+    else:
+        killed, share = report.mutants - len(report.survivors), f"{report.killed_ppm / 10_000:g} %"
+        out.print(
+            f"{report.mutants} mutants, {killed} noticed ({share}) · {report.mutants} 个变异，{killed} 个被发现"
+        )
+        for mutant in report.survivors:
+            out.print(f"  ✗ {mutant.rule.id} {mutant.change}")
+    if report.survivors:
+        raise SystemExit(REFUSED)
+
+
+@app.command()
 def check(as_json: Json = False) -> None:
     """Prove that bands neither gap nor overlap and that every example holds; exit code 1 when not."""
     report = _rulebook().check()

@@ -22,6 +22,8 @@ async def record(db: Database, clock: Clock, rulebook: Rulebook, amendment: Rule
     """
     amended = rulebook.amended([amendment])
     report = amended.check(amendment.rule_id)
+    for rule_id in amended.sharing(amendment.rule_id) if report.ok else ():
+        report = report if not report.ok else amended.check(rule_id)
     if not report.ok:
         first = report.failed()[0]
         raise Invalid(

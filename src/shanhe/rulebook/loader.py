@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from fractions import Fraction
+from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
 
@@ -30,6 +31,7 @@ from shanhe.rulebook.model import (
     Rule,
     RuleAmendment,
     Step,
+    Text,
 )
 from shanhe.rulebook.units import UNITS
 
@@ -44,6 +46,12 @@ _DECIMAL = re.compile(r"^-?\d{1,18}(\.\d{1,18})?$")
 
 def load_rules(amendments: Sequence[RuleAmendment] = ()) -> dict[str, Rule]:
     """Every packaged rule by id, with amendments layered on; RuleFileInvalid on the first thing that is wrong."""
+    return amend(_packaged(), amendments)
+
+
+@cache
+def _packaged() -> Mapping[str, Rule]:
+    """The rule files, read once in a process: they are part of the program."""
     folder = resources.files("shanhe.rulebook") / "rules"
     rules: dict[str, Rule] = {}
     for entry in sorted(folder.iterdir(), key=lambda file: file.name):
@@ -52,7 +60,27 @@ def load_rules(amendments: Sequence[RuleAmendment] = ()) -> dict[str, Rule]:
             if f"{rule.id}.yaml" != entry.name:
                 raise RuleFileInvalid(entry.name, f"holds rule {rule.id}", f"文件中的规则编号是 {rule.id}")
             rules[rule.id] = rule
-    return amend(rules, amendments)
+    return rules
+
+
+def linked(rules: Mapping[str, Rule]) -> dict[str, Rule]:
+    """Rules whose shared parameters hold what the rule that owns them says."""
+    return {rule.id: _linked(rule, rules) if any(p.of for p in rule.parameters) else rule for rule in rules.values()}
+
+
+def _linked(rule: Rule, rules: Mapping[str, Rule]) -> Rule:
+    return sealed(replace(rule, parameters=tuple(_owned(rule, p, rules) if p.of else p for p in rule.parameters)))
+
+
+def _owned(rule: Rule, parameter: Parameter, rules: Mapping[str, Rule]) -> Parameter:
+    where = f"{rule.id}.parameters.{parameter.name}"
+    owner = rules.get(parameter.of)
+    if owner is None:
+        raise RuleFileInvalid(where, f"there is no rule {parameter.of}", f"没有规则 {parameter.of}")
+    found = owner.parameter(parameter.name)
+    if found is None or found.of:
+        raise RuleFileInvalid(where, f"{owner.id} has no such parameter of its own", f"{owner.id} 自身没有该参数")
+    return replace(found, of=owner.id)
 
 
 def parse_rule(text: str, where: str) -> Rule:
@@ -122,6 +150,8 @@ def _fact(name: str, reader: Reader) -> Fact:
 
 
 def _parameter(name: str, reader: Reader, article: str) -> Parameter:
+    if reader.has("of"):
+        return Parameter(_name(name, reader.where), Text("", ""), "value", "int", "int", "left", (), reader.text("of"))
     kind = reader.one_of("type", ("value", "bands", "table", "list"), default="value")
     parameter = Parameter(
         name=_name(name, reader.where),
@@ -284,13 +314,15 @@ def _examples(rows: Iterable[Any], where: str) -> tuple[Example, ...]:
     made = []
     for index, row in enumerate(rows):
         reader = Reader(row, f"{where}[{index}]")
+        pinned = reader.has("parameters")
         made.append(
             Example(
                 name=reader.text("name"),
                 on=reader.date("on"),
                 known=reader.date("known") if reader.has("known") else None,
-                facts=reader.mapping("facts"),
-                outputs=reader.mapping("outputs"),
+                facts=reader.mapping("facts", empty=pinned),
+                outputs=reader.mapping("outputs", empty=pinned),
+                parameters=reader.mapping("parameters", empty=True),
             )
         )
         reader.done()
@@ -328,13 +360,18 @@ def amend(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dic
         if rule is None:
             raise RuleNotFound(amendment.rule_id)
         amended[rule.id] = sealed(_amended(rule, amendment))
-    return amended
+    return linked(amended)
 
 
 def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
     where = f"amendment {amendment.id}"
     reader = Reader(amendment.content, where)
     changes = reader.mapping("parameters", empty=True)
+    shared = next((p for p in rule.parameters if p.of and p.name in changes), None)
+    if shared is not None:
+        reader.refuse(
+            f"{shared.name} belongs to {shared.of}: amend it there", f"{shared.name} 属于 {shared.of}，请在该规则修订"
+        )
     unknown = [name for name in changes if rule.parameter(name) is None]
     if unknown:
         reader.refuse(f"{rule.id} has no parameter {unknown[0]!r}", f"{rule.id} 没有参数 {unknown[0]!r}")

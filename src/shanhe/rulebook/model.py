@@ -61,6 +61,8 @@ class Parameter:
     edge_unit: str
     closed: Literal["left", "right"]
     values: tuple[DatedValue, ...]
+    of: str = ""
+    """The rule whose parameter of this name it is; it has no values of its own then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,14 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Example:
+    """What must come out for these facts, or which values must be in force (`parameters`), on a day."""
+
     name: str
     on: date
     known: date | None
     facts: Mapping[str, Any]
     outputs: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

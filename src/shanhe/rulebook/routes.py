@@ -84,7 +84,13 @@ def rule_to_dict(rule: Rule) -> dict[str, Any]:
         "parameters": [_parameter(parameter) for parameter in rule.parameters],
         "formula": [_formula(formula) for formula in rule.formulas],
         "examples": [
-            {"name": e.name, "on": e.on.isoformat(), "facts": canonical(e.facts), "outputs": canonical(e.outputs)}
+            {
+                "name": e.name,
+                "on": e.on.isoformat(),
+                "facts": canonical(e.facts),
+                "outputs": canonical(e.outputs),
+                "parameters": canonical(e.parameters),
+            }
             for e in rule.examples
         ],
     }
@@ -96,6 +102,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "title": parameter.title.to_dict(),
         "type": parameter.type,
         "unit": parameter.unit,
+        "of": parameter.of or None,
         "values": [
             {
                 "from": value.start.isoformat(),

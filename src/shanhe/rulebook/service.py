@@ -64,6 +64,11 @@ class Rulebook:
             raise RuleNotFound(str(rule_id)[:80])
         return found
 
+    def sharing(self, rule_id: str) -> list[str]:
+        """The rules that share a parameter of this one."""
+        owner = self.rule(rule_id).id
+        return [key for key in self.ids() if any(p.of == owner for p in self._rules[key].parameters)]
+
     def schema(self, rule_id: str, on: date | None = None) -> dict[str, Any]:
         """JSON Schema of the facts. Facts are not dated; `on` checks that the rule is in force that day."""
         rule = self.rule(rule_id)
