@@ -110,7 +110,7 @@ def mutate(
     identifier: Annotated[str, typer.Argument(help="Rule, like P1 (default: all).")] = "", as_json: Json = False
 ) -> None:
     """Change every constant of the rules, one at a time; exit code 1 when no example notices a change."""
-    from shanhe.rulebook.mutate import mutate_rules
+    from shanhe.rulebook.api import mutate_rules
 
     book = _rulebook()
     report = mutate_rules(book, [book.rule(identifier).id] if identifier else book.ids())

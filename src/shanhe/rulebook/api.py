@@ -14,6 +14,7 @@ from shanhe.rulebook.errors import (
     RuleNotInForce,
 )
 from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment
+from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.service import Rulebook
 from shanhe.rulebook.trace import recompute
 from shanhe.rulebook.vector import VectorKernel
@@ -24,6 +25,7 @@ __all__ = [
     "Decision",
     "FactProblem",
     "FormulaInvalid",
+    "MutationReport",
     "ParameterNotFound",
     "Rule",
     "RuleAmendment",
@@ -34,6 +36,7 @@ __all__ = [
     "Rulebook",
     "VectorKernel",
     "load_amended",
+    "mutate_rules",
     "read_yaml",
     "recompute",
     "record",
