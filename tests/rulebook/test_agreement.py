@@ -44,11 +44,12 @@ def assert_agree(rulebook: Rulebook, rule: Rule, rows: list[dict[str, Any]]) -> 
 
 
 class TestPackagedRules:
-    @pytest.mark.parametrize("rule_id", RULES.ids())
+    @pytest.mark.parametrize("rule_id", [rule_id for rule_id in RULES.ids() if RULES.rule(rule_id).formulas])
     def test_agree_on_random_facts(self, rule_id: str) -> None:
+        """A few facts each; `shanhe bench rules` compares ten thousand."""
         rule = RULES.rule(rule_id)
 
-        @settings(relaxed, max_examples=60)
+        @settings(relaxed, max_examples=8)
         @given(st.lists(facts_of(rule), min_size=1, max_size=4))
         def check(rows: list[dict[str, Any]]) -> None:
             assert_agree(RULES, rule, rows)

@@ -136,3 +136,50 @@ class TestTwins:
             builtins.decay(a % 9999, 730) for a, _ in rows
         ]
         assert BUILTINS["item"].vector(lists, amounts % 5).tolist() == [builtins.item(xs, a % 5) for a, xs in rows]
+
+
+class TestGrownColumns:
+    @settings(deadline=None, max_examples=100)
+    @given(
+        st.lists(st.integers(0, 10**11), min_size=1, max_size=20),
+        st.integers(0, 1500),
+        st.integers(1, 60),
+    )
+    def test_equal_their_scalars_to_the_unit(self, principals: list[int], bps: int, periods: int) -> None:
+        columns = [np.array(principals), *(np.full(len(principals), value) for value in (bps, 120_000, periods))]
+        for name in ("annuity", "compound"):
+            builtin = BUILTINS[name]
+            expected = [builtin.scalar(principal, bps, 120_000, periods) for principal in principals]
+            assert builtin.vector(*columns).tolist() == expected
+
+    def test_go_exactly_where_a_tie_is_near(self) -> None:
+        halves = np.arange(1, 400, 2)  # at no rate over two periods every odd principal is a tie
+        columns = [halves, *(np.full(len(halves), value) for value in (0, 1, 2))]
+        assert BUILTINS["annuity"].vector(*columns).tolist() == [
+            BUILTINS["annuity"].scalar(int(p), 0, 1, 2) for p in halves
+        ]
+
+    def test_take_rates_that_differ_by_row(self) -> None:
+        columns = [np.array([10**6] * 3), np.array([1, 2, 3]), np.array([100] * 3), np.array([12] * 3)]
+        assert BUILTINS["compound"].vector(*columns).tolist() == [1126825, 1268242, 1425761]
+
+
+class TestSplitColumns:
+    @settings(deadline=None, max_examples=150)
+    @given(
+        st.lists(st.tuples(st.integers(0, 10**15), st.lists(st.integers(0, 10**6), min_size=4, max_size=4)), min_size=1)
+    )
+    def test_equal_their_scalar(self, rows: list[tuple[int, list[int]]]) -> None:
+        totals, weights = np.array([total for total, _ in rows]), np.array([parts for _, parts in rows])
+        expected = [list(BUILTINS["split"].scalar(total, parts)) for total, parts in rows]
+        assert BUILTINS["split"].vector(totals, weights).tolist() == expected
+
+
+class TestDecaySum:
+    @settings(deadline=None, max_examples=80)
+    @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 9000)), min_size=1, max_size=12))
+    def test_is_the_sum_of_decays_both_ways(self, pairs: list[tuple[int, int]]) -> None:
+        amounts, ages = [amount for amount, _ in pairs], [age for _, age in pairs]
+        expected = sum(amount * BUILTINS["decay"].scalar(age, 730) for amount, age in pairs)
+        assert BUILTINS["decay_sum"].scalar(amounts, ages, 730) == expected
+        assert BUILTINS["decay_sum"].vector(np.array([amounts]), np.array([ages]), 730).tolist() == [expected]

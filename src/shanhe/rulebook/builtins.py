@@ -23,6 +23,8 @@ IRR_HIGHEST = 1_000 * IRR_DENOMINATOR
 SEED_BITS = 32
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
+INT64_MAX = (1 << 63) - 1
+SPLIT_WIDTH = 16
 
 
 def round_half_even(numerator: int, denominator: int) -> int:
@@ -107,6 +109,17 @@ def decay(age: int, half_life: int) -> int:
     return decay_table(half_life)[rest] >> min(halvings, DECAY_BITS + 1)
 
 
+def decay_sum(amounts: Sequence[int], ages: Sequence[int], half_life: int) -> int:
+    """Σ amountᵢ × 0.5^(ageᵢ ÷ half_life) in units of 2⁻³⁰; pairs as far as the shorter list goes."""
+    return sum(amount * decay(age, half_life) for amount, age in zip(amounts, ages, strict=False))
+
+
+def compound(principal: int, rate_numerator: int, rate_denominator: int, periods: int) -> int:
+    """Principal with compound interest after whole periods, exact until one half-even rounding."""
+    grown = (rate_denominator + rate_numerator) ** max(periods, 0)
+    return round_half_even(principal * grown, rate_denominator ** max(periods, 0))
+
+
 def annuity(principal: int, rate_numerator: int, rate_denominator: int, periods: int) -> int:
     """The level payment per period that repays `principal` at a period rate, exact until one half-even rounding."""
     if periods <= 0:
@@ -185,6 +198,66 @@ def _decay_array(ages: Any, half_life: Any) -> Any:
     return table[clipped % half_life] >> np.minimum(clipped // half_life, DECAY_BITS + 1)
 
 
+def _decay_sum_array(amounts: Any, ages: Any, half_life: Any) -> Any:
+    width = min(amounts.shape[1], ages.shape[1])
+    return (amounts[:, :width] * _decay_array(ages[:, :width], half_life)).sum(axis=1)
+
+
+def _split_array(totals: Any, weights: Any) -> Any:
+    """Largest remainder over columns; rows whose products would pass 64 bits go one by one."""
+    rows, count = weights.shape
+    whole = weights.sum(axis=1)
+    most = int(weights.max(initial=0)) * int(totals.max(initial=0))
+    if count > SPLIT_WIDTH or most > INT64_MAX or (totals.size and int(totals.min()) < 0):
+        return _by_row(split_largest_remainder)(totals, weights)
+    shares = totals[:, None] * weights // np.maximum(whole, 1)[:, None]
+    rests = totals[:, None] * weights - shares * whole[:, None]
+    missing = totals - shares.sum(axis=1)
+    ahead = np.zeros((rows, count), dtype=np.int64)
+    for one in range(count):
+        for other in range(count):
+            if other != one:
+                before = rests[:, other] >= rests[:, one] if other < one else rests[:, other] > rests[:, one]
+                ahead[:, one] += before
+    return np.where(whole[:, None] > 0, shares + (ahead < missing[:, None]), 0)
+
+
+def _grown_rows(function: Callable[..., int], factor: Callable[[Fraction, int], Fraction]) -> Callable[..., Any]:
+    """principal × factor(rate, periods) in extended precision; where that is too near a tie, exactly."""
+
+    def rows(principals: Any, numerators: Any, denominators: Any, periods: Any) -> Any:
+        results = np.empty(len(principals), dtype=np.int64)
+        exact = np.zeros(len(principals), dtype=bool)
+        if numerators.size and (np.ptp(numerators) or np.ptp(denominators)):
+            return _by_row(function)(principals, numerators, denominators, periods)
+        for count in np.unique(periods):
+            chosen = periods == count
+            times = factor(Fraction(int(numerators[0]), int(denominators[0])), int(count))
+            whole, rest = divmod(int(times * (1 << 64)), 1 << 32)
+            scale = (np.longdouble(whole) + np.longdouble(rest) / (1 << 32)) / np.longdouble(1 << 32)
+            values = principals[chosen].astype(np.longdouble) * scale
+            results[chosen] = np.floor(values + np.longdouble(0.5))
+            doubt = np.abs(values) * np.finfo(np.longdouble).eps * 4 + np.longdouble(2) ** -40
+            exact[chosen] = np.abs(values - np.floor(values) - np.longdouble(0.5)) <= doubt
+        for index in np.flatnonzero(exact):
+            results[index] = function(
+                int(principals[index]), int(numerators[index]), int(denominators[index]), int(periods[index])
+            )
+        return results
+
+    return rows
+
+
+def _annuity_factor(rate: Fraction, periods: int) -> Fraction:
+    if periods <= 0:
+        return Fraction(0)
+    return rate * (1 + rate) ** periods / ((1 + rate) ** periods - 1) if rate > 0 else Fraction(1, periods)
+
+
+def _compound_factor(rate: Fraction, periods: int) -> Fraction:
+    return (1 + rate) ** max(periods, 0)
+
+
 def _waterfall_array(amounts: Any, claims: Any) -> Any:
     due = np.maximum(claims, 0)
     before = np.cumsum(due, axis=1) - due
@@ -243,11 +316,13 @@ def _builtins() -> Mapping[str, Builtin]:
         Builtin("month", ("date",), "int", days.month, days.month_array),
         Builtin("quarter", ("date",), "int", days.quarter, days.quarter_array),
         Builtin("day_of_month", ("date",), "int", days.day_of_month, days.day_of_month_array),
-        Builtin("split", ("int", "list"), "list", split_largest_remainder, _by_row(split_largest_remainder)),
+        Builtin("split", ("int", "list"), "list", split_largest_remainder, _split_array),
         Builtin("split_unbiased", ("int", "list", "int"), "list", split_unbiased, _by_row(split_unbiased)),
         Builtin("waterfall", ("int", "list"), "list", waterfall, _waterfall_array),
         Builtin("decay", ("int", "int"), "ratio", decay, _decay_array, 1 << DECAY_BITS),
-        Builtin("annuity", ("int", "rate", "int"), "same", annuity, _by_row(annuity)),
+        Builtin("decay_sum", ("list", "list", "int"), "ratio", decay_sum, _decay_sum_array, 1 << DECAY_BITS),
+        Builtin("annuity", ("int", "rate", "int"), "same", annuity, _grown_rows(annuity, _annuity_factor)),
+        Builtin("compound", ("int", "rate", "int"), "same", compound, _grown_rows(compound, _compound_factor)),
         Builtin("irr", ("list",), "rate", irr, _by_row(irr), IRR_DENOMINATOR),
         Builtin("rank_numerator", ("int", "list"), "count", rank_numerator, _rank_numerator_array),
         Builtin("rank_denominator", ("list",), "count", rank_denominator, _by_row(rank_denominator)),

@@ -16,6 +16,7 @@ from shanhe.rulebook.units import NONE, UNITS, Dims, multiply
 MONTHS_SPAN = 120_000
 HALF_LIFE_DAYS_MAX = 4_000
 PERIODS_MAX = 1_200
+COMPOUND_PERIODS_MAX = 50
 
 
 def _arity(builder: Builder, name: str, args: list[Node], count: int, at_least: bool = False) -> None:
@@ -152,6 +153,25 @@ def _bounds_annuity(builder: Builder, args: list[Node]) -> tuple[Fraction, Fract
     return Fraction(0), Fraction((principal.hi * (1 + rate.hi)).__ceil__()), principal.dims, 0
 
 
+def _bounds_decay_sum(builder: Builder, args: list[Node]) -> tuple[Fraction, Fraction, Dims, int]:
+    amounts, ages, half_life = args
+    _bounds_decay(builder, [ages, half_life])
+    if amounts.lo < 0:
+        builder.refuse("decay_sum needs amounts that can't be negative", "decay_sum 的数值不能为负")
+    return Fraction(0), max(amounts.hi * amounts.length, Fraction(0)), amounts.dims, 0
+
+
+def _bounds_compound(builder: Builder, args: list[Node]) -> tuple[Fraction, Fraction, Dims, int]:
+    principal, rate, periods = args
+    if principal.lo < 0 or rate.lo < 0 or rate.hi > 1 or periods.lo < 0 or periods.hi > COMPOUND_PERIODS_MAX:
+        builder.refuse(
+            "compound needs a principal ≥ 0, a rate of 0–1 and 0–50 periods",
+            "compound 需要本金 ≥ 0、期利率 0–1、期数 0–50",
+        )
+    grown = principal.hi * (1 + rate.hi) ** int(periods.hi)
+    return Fraction(0), Fraction(grown.__ceil__()), principal.dims, 0
+
+
 def _bounds_item(builder: Builder, args: list[Node]) -> tuple[Fraction, Fraction, Dims, int]:
     values = args[0]
     return min(values.lo, Fraction(0)), max(values.hi, Fraction(0)), values.dims, 0
@@ -184,7 +204,9 @@ _BOUNDS: Mapping[str, Callable[[Builder, list[Node]], tuple[Fraction, Fraction, 
     "split_unbiased": _bounds_split,
     "waterfall": _bounds_waterfall,
     "decay": _bounds_decay,
+    "decay_sum": _bounds_decay_sum,
     "annuity": _bounds_annuity,
+    "compound": _bounds_compound,
     "irr": _fixed(0, IRR_HIGHEST // IRR_DENOMINATOR),
     "item": _bounds_item,
     "sum": _bounds_sum,

@@ -82,6 +82,8 @@ def parameter_binding(parameter: Parameter, dated: DatedValue) -> Binding:
         return day(value, name)
     unit = UNITS[parameter.unit]
     if parameter.type == "list":
+        if unit.scale.denominator != 1:
+            raise FormulaInvalid(name, "a list holds whole base units", "列表只能包含整数基本单位")
         return list_constant([int(item * unit.scale) for item in value], unit.dims, name)
     if parameter.type == "table":
         entries = dict(_flat(value, unit.scale))

@@ -94,7 +94,7 @@ class VectorDialect:
         wrapped = []
         for index, arg in enumerate(args):
             plain = (BUILTINS[name].args[0] == "list" and index == 0) or arg.startswith("_list")
-            constant = name == "decay" and index == 1
+            constant = (name, index) in (("decay", 1), ("decay_sum", 2))
             wrapped.append(arg if plain or constant or _is_list(name, index) else f"_full({arg}, _rows)")
         return f"_{name}({', '.join(wrapped)})"
 

@@ -1,0 +1,43 @@
+"""Every row of the city's catalogue is a rule file, or is named here as no amount, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from shanhe.rulebook.api import Rulebook
+
+CATALOGUE = yaml.safe_load((Path(__file__).parent / "data" / "catalogue.yaml").read_text(encoding="utf-8"))
+RULES = Rulebook.load()
+FILES = {rule_id.split("_", 1)[0] for rule_id in RULES.ids()}
+
+
+class TestCatalogue:
+    def test_has_a_rule_for_every_row_that_is_an_amount(self) -> None:
+        without = set(CATALOGUE["not_an_amount"]) | set(CATALOGUE["elsewhere"])
+        assert set(CATALOGUE["rows"]) - FILES - without == set()
+
+    def test_has_no_rule_that_it_does_not_know(self) -> None:
+        assert FILES - set(CATALOGUE["rows"]) == set()
+
+    def test_says_why_a_row_is_no_amount(self) -> None:
+        reasons = CATALOGUE["not_an_amount"]
+        assert all(len(reason) > 20 for reason in reasons.values())
+        assert set(reasons) <= set(CATALOGUE["rows"])
+        assert set(reasons) & FILES == set()
+
+
+class TestRuleFile:
+    def test_names_its_article_department_and_review(self) -> None:
+        for rule_id in RULES.ids():
+            rule = RULES.rule(rule_id)
+            assert rule.article[0] in "一二三四五", rule_id
+            assert rule.department.zh.startswith("市"), rule_id
+            assert rule.review > max(f.start for f in rule.formulas) if rule.formulas else True, rule_id
+
+    def test_gives_a_reason_in_both_languages_for_what_is_assumed(self) -> None:
+        for rule_id in RULES.ids():
+            for parameter in RULES.rule(rule_id).parameters:
+                for value in parameter.values:
+                    assert value.origin == "given" or (value.reason and value.reason.zh and value.reason.en), rule_id
