@@ -66,7 +66,8 @@ class TestCheck:
         assert [finding.check for finding in book().check(today=date(2027, 1, 2)).failed()] == ["review"]
 
     def test_says_when_64_bits_do_not_suffice(self) -> None:
-        messages = {f.rule_id: f.message for f in RULES.check().findings if f.check == "overflow"}
+        findings = (*RULES.check("P1").findings, *RULES.check("P6").findings)
+        messages = {f.rule_id: f.message for f in findings if f.check == "overflow"}
         assert "proved safe" in messages["P1_resident_discount"]
         assert "are split" in messages["P6_developer_share"]
 
