@@ -15,8 +15,7 @@ FILES = {rule_id.split("_", 1)[0] for rule_id in RULES.ids()}
 
 class TestCatalogue:
     def test_has_a_rule_for_every_row_that_is_an_amount(self) -> None:
-        without = set(CATALOGUE["not_an_amount"]) | set(CATALOGUE["elsewhere"])
-        assert set(CATALOGUE["rows"]) - FILES - without == set()
+        assert set(CATALOGUE["rows"]) - FILES - set(CATALOGUE["not_an_amount"]) == set()
 
     def test_has_no_rule_that_it_does_not_know(self) -> None:
         assert FILES - set(CATALOGUE["rows"]) == set()
@@ -32,7 +31,7 @@ class TestRuleFile:
     def test_names_its_article_department_and_review(self) -> None:
         for rule_id in RULES.ids():
             rule = RULES.rule(rule_id)
-            assert rule.article[0] in "一二三四五", rule_id
+            assert rule.article, rule_id
             assert rule.department.zh.startswith("市"), rule_id
             assert rule.review > max(f.start for f in rule.formulas) if rule.formulas else True, rule_id
 

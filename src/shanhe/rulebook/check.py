@@ -16,7 +16,7 @@ import numpy as np
 from shanhe.kernel.errors import ShanheError
 from shanhe.rulebook.facts import validated
 from shanhe.rulebook.ir import NUM
-from shanhe.rulebook.loader import band_problem, canonical
+from shanhe.rulebook.loader import band_problem, canonical, supposed
 from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule
 from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.trace import recompute
@@ -206,6 +206,8 @@ def _differs(rulebook: Rulebook, rule: Rule, example: Example) -> str:
             return f"{name} is {canonical(held)}, the example says {canonical(wanted)}"
     if not rule.formulas or not example.outputs:
         return ""
+    if example.given:
+        rulebook = type(rulebook)({rule.id: supposed(rule, example)})
     decision = rulebook.evaluate(rule.id, example.facts, on=example.on, known=example.known)
     unknown = [name for name in example.outputs if name not in decision.outputs]
     if unknown:

@@ -323,10 +323,29 @@ def _examples(rows: Iterable[Any], where: str) -> tuple[Example, ...]:
                 facts=reader.mapping("facts", empty=pinned),
                 outputs=reader.mapping("outputs", empty=pinned),
                 parameters=reader.mapping("parameters", empty=True),
+                given=reader.mapping("with", empty=True),
             )
         )
         reader.done()
     return tuple(made)
+
+
+def supposed(rule: Rule, example: Example) -> Rule:
+    """The rule with the values that the example supposes in place of its own."""
+    if not example.given:
+        return rule
+    where = f"{rule.id}, example {example.name}"
+    unknown = [name for name in example.given if rule.parameter(name) is None]
+    if unknown:
+        raise RuleFileInvalid(where, f"there is no parameter {unknown[0]!r}", f"没有参数 {unknown[0]!r}")
+    row = {"from": FIRST_DATE, "announced": FIRST_DATE, "given": True}
+    parameters = tuple(
+        replace(p, values=dated_values(p, [row | {"value": example.given[p.name]}], where, rule.article))
+        if p.name in example.given
+        else p
+        for p in rule.parameters
+    )
+    return sealed(replace(rule, parameters=parameters))
 
 
 def _sound(rule: Rule, where: str) -> Rule:

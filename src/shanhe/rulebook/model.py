@@ -115,7 +115,10 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What must come out for these facts, or which values must be in force (`parameters`), on a day."""
+    """What must come out for these facts, or which values must be in force (`parameters`), on a day.
+
+    `given` holds values that stand in for the rule's own in this example: a formula is also shown at other numbers.
+    """
 
     name: str
     on: date
@@ -123,6 +126,7 @@ class Example:
     facts: Mapping[str, Any]
     outputs: Mapping[str, Any]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

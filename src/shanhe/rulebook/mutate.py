@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from shanhe.kernel.errors import ShanheError
 from shanhe.rulebook.facts import validated
-from shanhe.rulebook.loader import band_problem, canonical
+from shanhe.rulebook.loader import band_problem, canonical, supposed
 from shanhe.rulebook.model import Band, DatedValue, Example, Formula, Parameter, Rule
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def _breaks(rulebook: Rulebook, rule: Rule, example: Example) -> bool:
                 return True
         if not rule.formulas or not example.outputs:
             return False
+        if example.given:
+            rulebook = type(rulebook)({rule.id: supposed(rule, example)})
         function = rulebook.compiled(rule.id, example.on, example.known)
         results = canonical(function(**validated(rule, example.facts)))
     except ShanheError:

@@ -90,6 +90,7 @@ def rule_to_dict(rule: Rule) -> dict[str, Any]:
                 "facts": canonical(e.facts),
                 "outputs": canonical(e.outputs),
                 "parameters": canonical(e.parameters),
+                "with": canonical(e.given),
             }
             for e in rule.examples
         ],
