@@ -307,7 +307,7 @@ class TestEngineSees:
         assert (await desk.http.post("/v1/completions", json=body)).status_code == 400
 
     async def test_itself_cut_off_when_it_writes_more_than_asked(self, desk: Desk) -> None:
-        desk.engine.scripts.append(stream(*[chunk("word ") for _ in range(200)], hang=True))
+        desk.engine.scripts.append(stream(*[chunk("word ") for _ in range(200)], pause_s=0.002, hang=True))
         before = await desk.balance()
         answer = await desk.chat(stream=True, max_tokens=5)
         assert "engine_broke_off" in answer.text

@@ -54,11 +54,11 @@ class TestAnswer:
         async with engine(tmp_path, answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel", b"lo")) as endpoint:
             first = await pool.exchange(endpoint, REQUEST, timeout_s=5)
             assert await body_of(first) == b"hello"
-            pool.give_back(endpoint, first)
+            pool.give_back(first)
             second = await pool.exchange(endpoint, REQUEST, timeout_s=5)
             assert await body_of(second) == b"hello"
             assert second is first
-            pool.give_back(endpoint, second)
+            pool.give_back(second)
             pool.close()
 
     async def test_in_chunks_is_joined(self, tmp_path: Path) -> None:
@@ -114,5 +114,5 @@ class TestFault:
             for _ in range(3):
                 connection = await pool.exchange(endpoint, REQUEST, timeout_s=5)
                 assert await body_of(connection) == b"ok"
-                pool.give_back(endpoint, connection)
+                pool.give_back(connection)
         pool.close()

@@ -108,6 +108,13 @@ class EngineState:
             self.breaker.abandon()
             raise
 
+    def try_acquire(self) -> bool:
+        """Take a slot that is free now; False changes nothing."""
+        if self.in_flight >= self.slots or self._waiters or not self.breaker.begin(self.now()):
+            return False
+        self.in_flight += 1
+        return True
+
     async def _wait(self) -> None:
         if len(self._waiters) >= self.queue:
             raise EngineBusy(self.name, retry_after_s=self._retry_after_s())
@@ -261,6 +268,10 @@ class Target:
         if self._wake is not None and not self.serves:
             await self._wake(self)
         await self.state.acquire()
+
+    def try_acquire(self) -> bool:
+        """`acquire` where nothing has to be waited for; False, and nothing taken, otherwise."""
+        return (self._wake is None or self.serves) and self.state.try_acquire()
 
     def release(self, ok: bool, ttft_ms: float | None, status: int) -> None:
         """Give the slot back. `ok` False only where the engine is to blame; `status` 0 = no answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
 
 MODEL_NAME_MAX: Final = 128
-CALL_TTL_S: Final = 2400
+CALL_TTL: Final = timedelta(seconds=2400)
 """A call's reservation lapses after this: the longest call (`pipeline.CALL_MAX_S`), a blocked write, its capture."""
+MINUTE: Final = timedelta(minutes=1)
 MISSING_KEY: Final = "No API key given. Send it as `Authorization: Bearer sk-sh-…` (or `x-api-key`)."
 
 
@@ -63,25 +65,41 @@ class Admitter:
         self._prices = prices
         self._clock = clock
         self._wallets: dict[UUID, UUID] = {}
+        self._minute_from = self._minute_until = clock.now()
+        self._window_names = "", "", ""
 
     async def authenticate(self, client: Client) -> Caller:
         """The caller behind the request's key; typed 401/403 otherwise."""
         token = token_of(client)
         return self._identity.caller_cached(token) or await self._identity.caller(token)
 
+    def known(self, token: str) -> Caller | None:
+        """The caller behind a key where no question has to be asked."""
+        return self._identity.caller_cached(token)
+
     async def admit(self, call: Call, body: bytes) -> None:
         """Fill in a known caller's call and reserve its largest price; CallError or ShanheError if it can't run."""
+        if self.admit_now(call, body):
+            return
+        org_id = call.caller.org_id
+        payer = self._wallets.get(org_id) or await self._wallet(org_id)
+        limits = self._limits(call.caller, call.admission, self._clock.now())
+        call.reservation = await self._reserve(payer, call.admission, call, limits)
+
+    def admit_now(self, call: Call, body: bytes) -> bool:
+        """`admit` as far as memory goes; False when the database has to be asked for the reservation."""
         caller = call.caller
         parsed = call.parsed = understood(call, body)
-        model = self.model(caller, parsed.model)
-        admission = call.admission = self._admission(parsed, model)
-        payer = self._wallets.get(caller.org_id) or await self._wallet(caller.org_id)
-        limits = self._limits(caller, admission)
+        now = self._clock.now()
+        admission = call.admission = self._admission(parsed, self.model(caller, parsed.model), now)
+        payer = self._wallets.get(caller.org_id)
+        if payer is None:
+            return False
+        limits = self._limits(caller, admission, now)
         call.reservation = self._ledger.try_admit(
-            payer, admission.held_micro, receipt_id=call.receipt_id, limits=limits, ttl_s=CALL_TTL_S
+            payer, admission.held_micro, receipt_id=call.receipt_id, limits=limits, ttl=CALL_TTL, now=now
         )
-        if call.reservation is None:
-            call.reservation = await self._reserve(payer, admission, call, limits)
+        return call.reservation is not None
 
     def model(self, caller: Caller, name: str) -> ModelInfo:
         """A model that this key may use; CallError 404 whether it does not exist or is not allowed."""
@@ -92,14 +110,14 @@ class Admitter:
             raise CallError(404, "model_not_found", text, param="model")
         return model
 
-    def _admission(self, parsed: Parsed, model: ModelInfo) -> Admission:
+    def _admission(self, parsed: Parsed, model: ModelInfo, now: datetime) -> Admission:
         if model.kind != parsed.kind:
             raise invalid(f"{model.id} is a model for {model.kind}, not for {parsed.kind}.", "model", "wrong_endpoint")
         context = model.context_tokens
         if parsed.max_tokens is not None and parsed.max_tokens > context:
             text = f"{parsed.max_tokens_field} is {parsed.max_tokens}, the context of {model.id} is {context} tokens."
             raise invalid(text, parsed.max_tokens_field, "context_length_exceeded")
-        prices = self._prices.of(model.id)
+        prices = self._prices.of(model.id, now)
         max_tokens = None
         if parsed.max_tokens_field is not None:
             max_tokens = parsed.max_tokens if parsed.max_tokens is not None else output_default(context)
@@ -121,7 +139,7 @@ class Admitter:
                 admission.held_micro,
                 receipt_id=call.receipt_id,
                 limits=limits,
-                ttl_s=CALL_TTL_S,
+                ttl_s=CALL_TTL.total_seconds(),
                 earmark={"model": admission.model},
             )
         except InsufficientCredit as error:
@@ -133,23 +151,31 @@ class Admitter:
         """Give a reservation back whose call came to nothing."""
         await self._ledger.release(reservation)
 
-    def _limits(self, caller: Caller, admission: Admission) -> tuple[Limit, ...]:
+    def _limits(self, caller: Caller, admission: Admission, now: datetime) -> tuple[Limit, ...]:
         if caller.rpm is caller.tpm is caller.budget_day_micro is caller.budget_month_micro is None:
             return ()
-        now = self._clock.now().astimezone(CITY_TZ)
-        minute, day, month = now.strftime("%Y-%m-%dT%H:%M"), now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
-        tokens = admission.prompt_tokens_max + admission.completion_tokens_max
-        wanted = (
-            ("requests_per_minute", minute, caller.rpm, 1),
-            ("tokens_per_minute", minute, caller.tpm, tokens),
-            ("budget_per_day", day, caller.budget_day_micro, admission.held_micro),
-            ("budget_per_month", month, caller.budget_month_micro, admission.held_micro),
-        )
-        return tuple(
-            Limit(caller.limit_scope, name, window, cap, amount)
-            for name, window, cap, amount in wanted
-            if cap is not None
-        )
+        minute, day, month = self._windows(now)
+        scope, held = caller.limit_scope, admission.held_micro
+        limits: list[Limit] = []
+        if caller.rpm is not None:
+            limits.append(Limit(scope, "requests_per_minute", minute, caller.rpm, 1))
+        if caller.tpm is not None:
+            tokens = admission.prompt_tokens_max + admission.completion_tokens_max
+            limits.append(Limit(scope, "tokens_per_minute", minute, caller.tpm, tokens))
+        if caller.budget_day_micro is not None:
+            limits.append(Limit(scope, "budget_per_day", day, caller.budget_day_micro, held))
+        if caller.budget_month_micro is not None:
+            limits.append(Limit(scope, "budget_per_month", month, caller.budget_month_micro, held))
+        return tuple(limits)
+
+    def _windows(self, now: datetime) -> tuple[str, str, str]:
+        """Names of the city's minute, day and month, worked out once a minute."""
+        if not self._minute_from <= now < self._minute_until:
+            city = now.astimezone(CITY_TZ)
+            self._minute_from = now.replace(second=0, microsecond=0)
+            self._minute_until = self._minute_from + MINUTE
+            self._window_names = city.strftime("%Y-%m-%dT%H:%M"), city.strftime("%Y-%m-%d"), city.strftime("%Y-%m")
+        return self._window_names
 
     def _limit_error(self, error: LimitExceeded) -> CallError:
         name = error.limit.name
@@ -171,5 +197,9 @@ def understood(call: Call, body: bytes) -> Parsed:
 
 def actuals(limits: tuple[Limit, ...], tokens: int, total_micro: int) -> tuple[int, ...]:
     """What a finished call counts against each of its limits."""
-    used = {"requests_per_minute": 1, "tokens_per_minute": tokens}
-    return tuple(min(used.get(limit.name, total_micro), limit.amount) for limit in limits)
+    used = []
+    for limit in limits:
+        name = limit.name
+        most = 1 if name == "requests_per_minute" else tokens if name == "tokens_per_minute" else total_micro
+        used.append(min(most, limit.amount))
+    return tuple(used)

@@ -13,6 +13,7 @@ from shanhe.gateway.admission import Admitter
 from shanhe.gateway.asgi import GatewayApp
 from shanhe.gateway.client import Pool
 from shanhe.gateway.dispatch import Dispatcher
+from shanhe.gateway.express import Express
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.pipeline import Pipeline
@@ -70,9 +71,11 @@ class Gateway:
         self._usage = UsageBook(UsageStore(db), Today(clock))
         dispatcher = Dispatcher(compute, self._pool)
         admitter = Admitter(identity, compute, ledger, PriceList(compute, clock), clock)
-        self._pipeline = Pipeline(admitter, dispatcher, Settler(ledger, self._terms, self._usage), Metrics(registry))
+        settler, metrics = Settler(ledger, self._terms, self._usage), Metrics(registry)
+        self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
+        self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
         self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight)
-        self.app = GatewayApp(self._pipeline, admitter, dispatcher, compute)
+        self.app = GatewayApp(self._pipeline, self._express, admitter, dispatcher, compute)
 
     async def start(self) -> None:
         """Open the accounts calls are paid into and begin to write usage."""
@@ -81,6 +84,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Write what is left; the server has drained its calls by now."""
+        await self._express.stop()
         await self._usage.stop()
         self._pool.close()
 

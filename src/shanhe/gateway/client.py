@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 import httptools
+
+from shanhe.gateway.heads import Known, learn
 
 BUFFER_MAX_BYTES: Final = 256 * 1024
 HEADER_MAX_COUNT: Final = 100
@@ -45,28 +49,37 @@ class Connection(asyncio.Protocol):
         "_buffered",
         "_chunks",
         "_error",
+        "_first",
         "_headers",
         "_keep",
+        "_known",
+        "_known_status",
+        "_landed",
         "_loop",
         "_parser",
         "_paused",
         "_transport",
         "_waiter",
         "complete",
+        "endpoint",
         "head_done",
         "idle_since",
         "status",
         "used",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> None:
         self._loop = loop
+        self.endpoint = endpoint
         self._transport: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._chunks: deque[bytes] = deque()
         self._error: UpstreamError | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._paused = False
+        self._known: Known | None = None
+        self._known_status = 0
+        self._landed: Callable[[], None] | None = None
         self.used = 0
         self.idle_since = 0.0
         self._reset()
@@ -75,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks.clear()
         self._buffered = 0
+        self._first: bytes | None = None
         self._keep = False
         self.status = 0
         self.head_done = False
@@ -85,16 +99,42 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        fresh = self._first is None
+        if fresh:
+            known = self._known
+            if known is not None and (body := known.body_in(data)) is not None:
+                self._take_known(known, body)
+                return
+            self._first = data
+        elif self.complete:  # nobody asked: whatever this is, it is the answer to nothing
+            self._keep = False
+            self._transport.abort()
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._fail(UpstreamError(f"the engine answered something that is not HTTP: {error}"))
             self._transport.abort()
             return
-        self._wake()
+        if fresh:
+            if self.complete and self._keep:
+                self._known, self._known_status = learn(data, self._headers), self.status
+            self._first = b""
         if self._buffered > BUFFER_MAX_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
+        self._wake()
+
+    def _take_known(self, known: Known, body: bytes) -> None:
+        """A whole answer whose head was read before."""
+        self._first = b""
+        self._headers = known.headers
+        self.status = self._known_status
+        self.head_done = self.complete = self._keep = True
+        if body:
+            self._chunks.append(body)
+            self._buffered = len(body)
+        self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.head_done and not self.complete and error is None and not self._framed():
@@ -135,6 +175,25 @@ class Connection(asyncio.Protocol):
             self._reset()
         self.used += 1
         self._transport.write(request)
+
+    def on_landing(self, landed: Callable[[], None] | None) -> None:
+        """Call `landed` once the answer is complete, or won't be, or is larger than what is buffered unread."""
+        self._landed = landed
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body when it is complete and came in one piece; it stays readable with `chunk` and `body`."""
+        return self._chunks[0] if self.complete and len(self._chunks) == 1 else None
+
+    @property
+    def unanswered(self) -> bool:
+        """The engine closed a kept connection without a word: the request may go over another one."""
+        error = self._error
+        return error is not None and not error.timed_out and not self.head_done and self.used > 1
+
+    def expire(self, timeout_s: float) -> None:
+        """The engine took too long."""
+        self._fail(UpstreamError(f"the engine said nothing for {timeout_s:g} s", timed_out=True))
 
     async def head(self, timeout_s: float) -> None:
         """Wait for the status line and the headers."""
@@ -207,7 +266,11 @@ class Connection(asyncio.Protocol):
             waiter.set_result(None)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._landed is not None:
+            if self.complete or self._paused or self._error is not None:
+                landed, self._landed = self._landed, None
+                landed()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _fail(self, error: UpstreamError) -> None:
@@ -229,7 +292,7 @@ class Pool:
         A kept-alive connection that the engine closed meanwhile is replaced once by a fresh one.
         """
         loop = asyncio.get_running_loop()
-        connection = self._take(endpoint, loop)
+        connection = self.take(endpoint)
         if connection is not None:
             connection.start(request)
             try:
@@ -252,16 +315,16 @@ class Pool:
             raise
         return connection
 
-    def give_back(self, endpoint: Endpoint, connection: Connection) -> None:
+    def give_back(self, connection: Connection) -> None:
         """Return a connection whose exchange ended; one that can't be used again is closed."""
         if not connection.reusable:
             connection.close()
             return
-        idle = self._idle.setdefault(endpoint.key, deque())
+        idle = self._idle.setdefault(connection.endpoint.key, deque())
         if len(idle) >= IDLE_MAX:
             connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = time.monotonic()
         idle.append(connection)
 
     def close(self) -> None:
@@ -270,18 +333,19 @@ class Pool:
                 connection.close()
         self._idle.clear()
 
-    def _take(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection | None:
+    def take(self, endpoint: Endpoint) -> Connection | None:
+        """An idle connection, if there is one."""
         idle = self._idle.get(endpoint.key)
         while idle:
             connection = idle.pop()
-            if connection.reusable and loop.time() - connection.idle_since < IDLE_MAX_S:
+            if connection.reusable and time.monotonic() - connection.idle_since < IDLE_MAX_S:
                 return connection
             connection.close()
         return None
 
     async def _connect(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Connection:
         def factory() -> Connection:
-            return Connection(loop)
+            return Connection(loop, endpoint)
 
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

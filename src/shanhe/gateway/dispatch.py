@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from shanhe.gateway.pipeline import Call
 
 ATTEMPTS_MAX: Final = 3
+HEADS_MAX: Final = 1024
+"""Heads of requests that are kept ready; a changed engine is another target."""
 ERROR_BODY_MAX_BYTES: Final = 64 * 1024
 CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 """Statuses with which an engine refuses the request itself; another engine would refuse it too."""
@@ -57,7 +59,12 @@ class Exchange:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._release(error is None, None)
-        self._dispatcher.give_back(self.target, self.connection)
+        self._dispatcher.give_back(self.connection)
+
+    def close(self) -> None:
+        """As leaving the block without an error does, for whoever holds no block."""
+        self._release(True, None)
+        self._dispatcher.give_back(self.connection)
 
 
 class Dispatcher:
@@ -66,19 +73,26 @@ class Dispatcher:
     def __init__(self, compute: Compute, pool: Pool) -> None:
         self.compute = compute
         self._pool = pool
-        self._heads: dict[tuple[UUID, str, str], tuple[Target, Endpoint, bytes]] = {}
+        self._heads: dict[tuple[Target, str], tuple[Endpoint, bytes]] = {}
 
     def attempts(self, call: Call) -> Attempts:
         return Attempts(self, call)
 
     async def send(self, target: Target, parsed: Parsed, body: bytes, most_s: float) -> Connection:
         endpoint, head = self._head(target, parsed.path)
-        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
         timeout_s = min(target.first_token_timeout_s, most_s) if parsed.stream else most_s
-        return await self._pool.exchange(endpoint, request, timeout_s=timeout_s)
+        return await self._pool.exchange(endpoint, request_bytes(head, body), timeout_s=timeout_s)
 
-    def give_back(self, target: Target, connection: Connection) -> None:
-        self._pool.give_back(endpoint_of(target), connection)
+    def send_now(self, target: Target, parsed: Parsed, body: bytes) -> Connection | None:
+        """Send over an idle connection without waiting for the answer; None when there is no such connection."""
+        endpoint, head = self._head(target, parsed.path)
+        connection = self._pool.take(endpoint)
+        if connection is not None:
+            connection.start(request_bytes(head, body))
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        self._pool.give_back(connection)
 
     async def count_text(self, target: Target, text: str) -> int | None:
         """Tokens of a text by the model's tokenizer; None where there is none at hand."""
@@ -91,16 +105,19 @@ class Dispatcher:
         """Tokens of the prompt, template included; None where it can't be counted."""
         if parsed.prompt_messages is None:
             return None
+        messages = msgspec.json.decode(_encode(parsed.prompt_messages))
         try:
-            return await self.compute.count_chat(target, parsed.prompt_messages)
+            return await self.compute.count_chat(target, messages)
         except (ShanheError, OSError):
             return None
 
     def _head(self, target: Target, path: str) -> tuple[Endpoint, bytes]:
-        key = (target.engine_id, target.model, path)
+        key = (target, path)
         cached = self._heads.get(key)
-        if cached is not None and cached[0] is target:
-            return cached[1], cached[2]
+        if cached is not None:
+            return cached
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
         lines = [
             b"POST %b%b HTTP/1.1" % (target.path_prefix.encode(), path.encode()),
             b"host: %b" % target.host_header.encode(),
@@ -110,9 +127,8 @@ class Dispatcher:
         if target.auth_header is not None:
             lines.append(b"authorization: " + target.auth_header)
         lines.append(b"content-length: ")
-        entry = (target, endpoint_of(target), b"\r\n".join(lines))
-        self._heads[key] = entry
-        return entry[1], entry[2]
+        entry = self._heads[key] = endpoint_of(target), b"\r\n".join(lines)
+        return entry
 
 
 def endpoint_of(target: Target) -> Endpoint:
@@ -120,8 +136,17 @@ def endpoint_of(target: Target) -> Endpoint:
     return Endpoint(uds=target.uds_path, host=target.host, port=target.port, tls=target.tls)
 
 
+def request_bytes(head: bytes, body: bytes) -> bytes:
+    """One request in one piece."""
+    return b"%b%d\r\n\r\n%b" % (head, len(body), body)
+
+
 def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> bytes:
     """The request for the engine: the caller's fields, with model, bound and usage report set by us."""
+    plain = parsed.plain
+    if plain is not None:
+        plain.model, plain.max_tokens, plain.stream = target.upstream_model, max_tokens, False
+        return _encode(plain)
     fields: dict[str, Any] = parsed.body
     fields["model"] = target.upstream_model
     if parsed.max_tokens_field is not None:
@@ -142,22 +167,47 @@ class Attempts:
         self._excluded: set[UUID] = set()
         self._count = 0
         self._last: CallError | None = None
+        self._begun: tuple[Target, Connection | None] | None = None
+
+    def begin(self) -> Exchange | None:
+        """The first attempt, sent without waiting for anything; None when that can't be. `next` goes on from there."""
+        target = self._route()
+        if target is None or not target.try_acquire():
+            return None
+        self._count = 1
+        self._excluded.add(target.engine_id)
+        self._begun = target, None
+        body = upstream_body(self._call.parsed, target, self._call.admission.max_tokens)
+        connection = self._dispatcher.send_now(target, self._call.parsed, body)
+        if connection is None:
+            return None
+        self._begun = target, connection
+        return Exchange(self._dispatcher, target, connection, 1)
+
+    def resend(self) -> None:
+        """What was begun found its connection closed: the same engine is asked again."""
+        assert self._begun is not None
+        self._begun = self._begun[0], None
 
     async def next(self) -> Exchange:
         """The next engine that accepts the call; CallError when none is left."""
         call = self._call
-        while self._count < ATTEMPTS_MAX:
-            target = self._route()
-            if target is None:
-                break
-            self._count += 1
-            self._excluded.add(target.engine_id)
-            try:
-                await target.acquire()
-            except TooMany as error:
-                self._last = CallError(429, "engine_busy", error.message, retry_after_s=error.retry_after_s)
-                continue
-            if (exchange := await self._try(target, call)) is not None:
+        while self._begun is not None or self._count < ATTEMPTS_MAX:
+            if self._begun is not None:
+                (target, connection), self._begun = self._begun, None
+            else:
+                connection, chosen = None, self._route()
+                if chosen is None:
+                    break
+                target = chosen
+                self._count += 1
+                self._excluded.add(target.engine_id)
+                try:
+                    await target.acquire()
+                except TooMany as error:
+                    self._last = CallError(429, "engine_busy", error.message, retry_after_s=error.retry_after_s)
+                    continue
+            if (exchange := await self._try(target, call, connection)) is not None:
                 return exchange
         raise self._last or CallError(
             503, "no_engine", f"No engine can serve {call.parsed.model} now; try again shortly.", retry_after_s=5
@@ -172,12 +222,17 @@ class Attempts:
             needs=call.parsed.needs,
         )
 
-    async def _try(self, target: Target, call: Call) -> Exchange | None:
+    async def _try(self, target: Target, call: Call, connection: Connection | None) -> Exchange | None:
         try:
-            body = upstream_body(call.parsed, target, call.admission.max_tokens)
-            connection = await self._dispatcher.send(target, call.parsed, body, call.seconds_left())
+            if connection is not None:
+                await connection.head(call.seconds_left())
+            else:
+                body = upstream_body(call.parsed, target, call.admission.max_tokens)
+                connection = await self._dispatcher.send(target, call.parsed, body, call.seconds_left())
         except UpstreamError as error:
             log.warning("engine unreachable", engine=target.engine_name, error=str(error)[:200])
+            if connection is not None:
+                connection.close()
             target.release(False, None, 0)
             self._last = CallError(504 if error.timed_out else 502, "engine_failed", f"The engine failed: {error}.")
             return None

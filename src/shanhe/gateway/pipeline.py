@@ -7,6 +7,7 @@ capture is durable; whoever disconnects pays for what was generated, since the e
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -16,17 +17,17 @@ import structlog
 
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.client import Connection, UpstreamError
-from shanhe.gateway.dispatch import Dispatcher, Exchange
+from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
-from shanhe.gateway.http import JSON_TYPE, Client, ClientGone
-from shanhe.gateway.meter import Buckets, Metered, Usage, believe
+from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
+from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Admission, Timings
 from shanhe.gateway.settlement import Outcome, Settler
 from shanhe.gateway.sse import DONE, EventTooLarge, Splitter, data_of
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.ids import new_id
+from shanhe.kernel.ids import new_id_and_text
 
 ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
 CALL_MAX_S: Final = 1800.0
@@ -54,16 +55,18 @@ SHAPE_FAULTS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueErr
 class Call:
     """Working state of one call, alive for as long as it is."""
 
-    __slots__ = ("admission", "admitted_at", "caller", "face", "parsed", "receipt_id", "reservation", "started_at")
+    __slots__ = (
+        "admission", "admitted_at", "caller", "face", "parsed", "receipt", "receipt_id", "reservation", "started_at",
+    )  # fmt: skip
 
     def seconds_left(self) -> float:
         """How long the call may still take; at least a second."""
         return max(1.0, self.admitted_at + CALL_MAX_S - perf_counter())
 
-    def __init__(self, face: Face, receipt_id: UUID, started_at: float) -> None:
+    def __init__(self, face: Face) -> None:
         self.face = face
-        self.receipt_id = receipt_id
-        self.started_at = started_at
+        self.receipt_id, self.receipt = new_id_and_text()
+        self.started_at = started_at = perf_counter()
         self.caller: Any = None
         self.parsed: Parsed
         self.admission: Admission
@@ -83,17 +86,38 @@ class Pipeline:
 
     async def run(self, face: Face, client: Client) -> None:
         """Serve one request; every failure becomes the face's own typed error."""
-        call = Call(face, new_id(), perf_counter())
+        call = Call(face)
         if len(self.in_flight) >= IN_FLIGHT_MAX:
             busy = CallError(429, "too_many_calls", "Too many calls at once; try again shortly.", retry_after_s=1)
             return await self.refuse(face, call.receipt_id, busy, client)
         self.in_flight.add(call.receipt_id)
+
+        async def steps() -> None:
+            call.caller = await self._admitter.authenticate(client)
+            await self._admitter.admit(call, await client.body())
+            call.admitted_at = perf_counter()
+            await self._dispatch(call, client, self._dispatcher.attempts(call))
+
+        await self._guarded(call, client, steps())
+        return None
+
+    async def go_on(self, call: Call, client: Client, attempts: Attempts) -> None:
+        """Finish an admitted call that the express path has begun; see `express`."""
+        await self._guarded(call, client, self._dispatch(call, client, attempts))
+
+    async def fail(self, call: Call, client: Client, error: Exception) -> None:
+        """Answer a call of the express path whose capture failed."""
+
+        async def steps() -> None:
+            raise error
+
+        await self._guarded(call, client, steps())
+
+    async def _guarded(self, call: Call, client: Client, steps: Coroutine[Any, Any, None]) -> None:
+        """Run a call's steps; what they leave reserved is released, what they raise is answered."""
         try:
             try:
-                call.caller = await self._admitter.authenticate(client)
-                await self._admitter.admit(call, await client.body())
-                call.admitted_at = perf_counter()
-                await (self._stream if call.parsed.stream else self._whole)(call, client)
+                await steps
             finally:
                 self.in_flight.discard(call.receipt_id)
                 if call.reservation is not None:
@@ -112,7 +136,9 @@ class Pipeline:
             await self._fail(call, CallError(500, "internal_error", text), client)
         finally:
             await client.close()
-        return None
+
+    async def _dispatch(self, call: Call, client: Client, attempts: Attempts) -> None:
+        await (self._stream if call.parsed.stream else self._whole)(call, client, attempts)
 
     async def _fail(self, call: Call, error: CallError, client: Client) -> None:
         if client.started:
@@ -130,8 +156,7 @@ class Pipeline:
         await client.answer(error.status, face.error(error, str(receipt_id)), headers)
 
     # -- whole answers ----------------------------------------------------------------------------------------
-    async def _whole(self, call: Call, client: Client) -> None:
-        attempts = self._dispatcher.attempts(call)
+    async def _whole(self, call: Call, client: Client, attempts: Attempts) -> None:
         while True:
             with await attempts.next() as exchange:
                 await self._settler.prepare(exchange)
@@ -139,26 +164,21 @@ class Pipeline:
                     body = await exchange.connection.body(call.seconds_left(), ANSWER_MAX_BYTES)
                     completion = decode_answer(body, call.parsed.kind)
                     done_at = perf_counter()
-                    metered = await self._meter(
-                        call, exchange, completion.usage, completion.delivered_bytes, completion
-                    )
+                    metered = believed(call, exchange, completion.usage, completion.delivered_bytes)
+                    metered = metered or await self._count(call, exchange, completion.delivered_bytes, completion)
                     answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
                 except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
                     continue
                 exchange.succeeded(done_at - call.admitted_at)
-                finish = completion.choices[0].finish_reason if completion.choices else None
-                outcome = Outcome(metered, "completed", finish, timings(call, done_at, done_at))
+                outcome = completed(call, completion, metered, done_at)
                 await self._settler.settle(call, exchange, outcome)
-                receipt = str(call.receipt_id).encode()
-                headers = [JSON_TYPE, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)]
-                await client.answer(200, answer, headers)
+                await client.answer(200, answer, receipt_headers(call, JSON_TYPE))
                 self._metrics.answered(call, outcome)
                 return
 
     # -- streams ----------------------------------------------------------------------------------------------
-    async def _stream(self, call: Call, client: Client) -> None:
-        attempts = self._dispatcher.attempts(call)
+    async def _stream(self, call: Call, client: Client, attempts: Attempts) -> None:
         while True:
             with await attempts.next() as exchange:
                 await self._settler.prepare(exchange)
@@ -177,7 +197,8 @@ class Pipeline:
                     text = f"The engine broke off: {error}. Only what was delivered is charged."
                     raise CallError(502, "engine_broke_off", text) from error
                 exchange.succeeded(relay.first_at - call.admitted_at)
-                metered = await self._meter(call, exchange, relay.usage, relay.delivered_bytes, relay)
+                metered = believed(call, exchange, relay.usage, relay.delivered_bytes)
+                metered = metered or await self._count(call, exchange, relay.delivered_bytes, relay)
                 status = "disconnected" if client.gone else "completed"
                 outcome = Outcome(metered, status, relay.finish_reason, relay.timings())
                 await self._settler.settle(call, exchange, outcome)
@@ -196,15 +217,9 @@ class Pipeline:
         await self._settler.settle(call, exchange, Outcome(metered, "broken", None, relay.timings()))
 
     # -- metering ---------------------------------------------------------------------------------------------
-    async def _meter(
-        self, call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int, spoken: Completion | Relay
-    ) -> Metered:
-        hidden = call.parsed.kind == "embedding" or "hidden_reasoning" in exchange.target.features
-        bounds = call.admission.bounds(None if hidden else delivered)
-        if present(usage):
-            metered = believe_raw(usage, bounds)
-            if metered is not None:
-                return metered
+    async def _count(self, call: Call, exchange: Exchange, delivered: int, spoken: Completion | Relay) -> Metered:
+        """Buckets by our own count, where the engine's usage is missing or can't be believed."""
+        bounds = bounds_of(call, exchange, delivered)
         source = "tokenizer"
         text = spoken.text
         output = await self._dispatcher.count_text(exchange.target, text) if text else 0
@@ -217,10 +232,18 @@ class Pipeline:
         return Metered(Buckets(input=min(prompt, bounds.prompt), output=min(output, most)), source)
 
 
-def believe_raw(raw: msgspec.Raw, bounds: Any) -> Metered | None:
-    """Buckets of a raw usage object; None when it can't be read or believed."""
+def bounds_of(call: Call, exchange: Exchange, delivered: int) -> Bounds:
+    """What the call could have used at most."""
+    hidden = call.parsed.kind == "embedding" or "hidden_reasoning" in exchange.target.features
+    return call.admission.bounds(None if hidden else delivered)
+
+
+def believed(call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int) -> Metered | None:
+    """Buckets by the engine's usage object; None when there is none, or it can't be read or believed."""
+    if not present(usage):
+        return None
     try:
-        return believe(_usage.decode(raw), bounds)
+        return believe(_usage.decode(usage), bounds_of(call, exchange, delivered))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
@@ -234,10 +257,22 @@ def decode_answer(body: bytes, kind: str) -> Completion:
 
 
 def timings(call: Call, first_at: float, done_at: float) -> Timings:
-    def since(at: float) -> float:
-        return round((at - call.started_at) * 1000, 3)
+    at = call.started_at
+    done_ms = int((done_at - at) * 1e6) / 1000
+    first_ms = done_ms if first_at == done_at else int((first_at - at) * 1e6) / 1000
+    return Timings(int((call.admitted_at - at) * 1e6) / 1000, first_ms, done_ms)
 
-    return Timings(since(call.admitted_at), since(first_at), since(done_at))
+
+def completed(call: Call, completion: Completion, metered: Metered, done_at: float) -> Outcome:
+    """How a call ended whose answer came whole."""
+    finish = completion.choices[0].finish_reason if completion.choices else None
+    return Outcome(metered, "completed", finish, timings(call, done_at, done_at))
+
+
+def receipt_headers(call: Call, *first: tuple[bytes, bytes]) -> Headers:
+    """The headers that name a call's receipt."""
+    receipt = call.receipt.encode()
+    return [*first, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)]
 
 
 class Relay:
@@ -298,8 +333,7 @@ class Relay:
 
     async def _begin(self) -> None:
         self.first_at = perf_counter()
-        receipt = str(self._call.receipt_id).encode()
-        await self._client.start([(b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)])
+        await self._client.start(receipt_headers(self._call))
 
     def _take(self, event: bytes, payload: bytes) -> bytes:
         chunk = _completion.decode(payload)

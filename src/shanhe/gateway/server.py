@@ -8,10 +8,15 @@ uvicorn's. Also bounds what uvicorn leaves open: how long and how large the head
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from shanhe.gateway.admission import token_of
+from shanhe.gateway.errors import CallError
+from shanhe.gateway.heads import Known, learn
 from shanhe.gateway.http import (
     BODY_MAX_BYTES,
     BODY_TOTAL_S,
@@ -33,6 +38,9 @@ HEAD_MAX_BYTES: Final = 64 * 1024
 LINGER_S: Final = 5.0
 """How long a refused body is read and thrown away."""
 PREFIX: Final = b"/v1/"
+DELIVERY: Final = STATUS_LINE[200] + (
+    b"%bcontent-type: application/json\r\nx-shanhe-receipt: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
+)
 
 
 class WireClient:
@@ -65,7 +73,7 @@ class WireClient:
         self.method = method
         self.path = path
         self.keep_alive = keep_alive
-        self.body_parts = bytearray()
+        self.body_parts: bytearray | bytes = bytearray()
         self.more_body = True
         self.started = False
         self.disconnected = False
@@ -82,8 +90,11 @@ class WireClient:
             self._waiter.set_result(None)
 
     async def run_asgi(self, gateway: Any) -> None:
+        await self._finished(self._protocol.gateway.serve(self))
+
+    async def _finished(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._protocol.gateway.serve(self)
+            await work
         finally:
             if not self.response_complete and not self.disconnected:
                 self._protocol.transport.close()
@@ -128,6 +139,18 @@ class WireClient:
     def _unread(self, error: Exception) -> Exception:
         self.keep_alive = False
         return error
+
+    # -- WholeClient ------------------------------------------------------------------------------------------
+    def carry_on(self, work: Coroutine[Any, Any, None]) -> None:
+        self._protocol.spawn(self._finished(work))
+
+    def deliver(self, body: bytes, receipt: bytes) -> None:
+        self.started = True
+        if not self.disconnected:
+            close = b"" if self.keep_alive else b"connection: close\r\n"
+            lines = self._protocol.default_lines() + close
+            self._protocol.transport.write(DELIVERY % (lines, receipt, receipt, len(body), body))
+        self._finish()
 
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
         self.started = True
@@ -201,6 +224,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_WAIT_S, self._head_late)
         self._default: tuple[Any, bytes] = (None, b"")
         self._idle_since = 0.0
+        self._between = True  # the parser is at the beginning of a message
+        self._begins: bytes | None = None  # what a message that is just being parsed begins with
+        self._known: Known | None = None
+        self._known_path = self._known_token = ""
         self._lingering = False
         self._running: RequestResponseCycle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -220,7 +247,18 @@ class GatewayProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something as a task that the server waits for when it stops."""
+        task = self.loop.create_task(work)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     def data_received(self, data: bytes) -> None:
+        if self._between:
+            if self._known is not None and (body := self._known.body_in(data)) is not None and self._idle():
+                self._again(self._known, body)
+                return
+            self._begins = data
         super().data_received(data)
         if self._head_open:
             self._head_bytes += len(data)
@@ -229,7 +267,30 @@ class GatewayProtocol(HttpToolsProtocol):
             elif self._head_timer is None and not self.transport.is_closing():
                 self._head_timer = self.loop.call_later(HEAD_WAIT_S, self._head_late)
 
+    def _idle(self) -> bool:
+        running = cast(Any, self.cycle)
+        return (running is None or running.response_complete) and not self.transport.is_closing()
+
+    def _again(self, known: Known, body: bytes) -> None:
+        """A whole request whose head the parser has read before."""
+        self.headers = known.headers
+        client = WireClient(self, "POST", self._known_path, keep_alive=True, chunked=True)
+        client.body_parts, client.more_body = body, False
+        self.cycle = self._running = cast(RequestResponseCycle, client)
+        if not self.gateway.begin(client, self._known_token, body):
+            self._start_asgi_task(self.cycle, self.app)
+
+    def _learn(self, client: WireClient) -> None:
+        begins, self._begins = self._begins, None
+        plain = client.method == "POST" and client.keep_alive and not self.expect_100_continue
+        if begins is None or not plain:
+            return
+        with contextlib.suppress(CallError):  # without a key the ordinary way refuses it, every time
+            self._known_token = token_of(client)
+            self._known, self._known_path = learn(begins, self.headers), client.path
+
     def on_message_begin(self) -> None:
+        self._between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -254,6 +315,7 @@ class GatewayProtocol(HttpToolsProtocol):
             keep_alive=modern and self.parser.should_keep_alive(),
             chunked=modern,
         )
+        self._learn(client)
         self.cycle = cast(RequestResponseCycle, client)
         if existing is None or existing.response_complete:
             self._start_asgi_task(self.cycle, self.app)
@@ -299,12 +361,13 @@ class GatewayProtocol(HttpToolsProtocol):
         if not isinstance(client, WireClient):
             super().on_body(body)
         elif not client.response_complete:
-            client.body_parts += body
+            client.body_parts += body  # a bytearray: only a body that is whole already is bytes
             if len(client.body_parts) > BODY_MAX_BYTES:
                 self.flow.pause_reading()
             client.set()
 
     def on_message_complete(self) -> None:
+        self._between = True
         if self._lingering:
             self.transport.close()
         else:

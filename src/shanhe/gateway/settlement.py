@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ import structlog
 
 from shanhe.gateway.admission import actuals, database_away
 from shanhe.gateway.meter import Metered
-from shanhe.gateway.model import Evidence, Timings
+from shanhe.gateway.model import Evidence, Terms, Timings
 from shanhe.gateway.tariff import Charged, charge
 from shanhe.kernel.errors import ShanheError
 from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 EVIDENCE_VERSION: Final = 1
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
+Landed = Callable[[Exception | None], None]
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -55,20 +57,47 @@ class Settler:
     async def settle(self, call: Call, exchange: Exchange, outcome: Outcome) -> None:
         """Capture; returns when the posting is durable."""
         terms = self._terms.of(exchange.target) or await self._terms.load(exchange.target)
-        buckets = outcome.metered.buckets
-        admission = call.admission
-        charged = charge(admission.prices, buckets, terms.parties, self._terms.platform, call.receipt_id)
-        evidence = _evidence(call, exchange, outcome, charged, terms.rules)
-        legs = tuple(Leg(share.account, share.amount_micro) for share in charged.shares)
-        used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
-        settled = Charge(charged.total_micro, legs, _encode(evidence), used)
+        settled = self._charge(call, exchange, outcome, terms)
         reservation, call.reservation = call.reservation, None
         try:
             await self._ledger.settle(reservation, settled)
         except LedgerUnavailable:
             self._later(reservation, settled)
             raise
-        self._usage.count(call, outcome, charged.total_micro)
+        self._usage.count(call, outcome, settled.total_micro)
+
+    def settle_soon(self, call: Call, exchange: Exchange, outcome: Outcome, landed: Landed) -> bool:
+        """`settle` without a wait: `landed` is called with None when the posting is durable, else with the error.
+
+        False, and nothing done, when something has to be looked up or waited for first.
+        """
+        terms = self._terms.of(exchange.target)
+        if terms is None:
+            return False
+        reservation = call.reservation
+        settled = self._charge(call, exchange, outcome, terms)
+
+        def verdict(error: Exception | None) -> None:
+            if error is None:
+                self._usage.count(call, outcome, settled.total_micro)
+            elif isinstance(error, LedgerUnavailable):
+                self._later(reservation, settled)
+            landed(error)
+
+        if not self._ledger.settle_soon(reservation, settled, verdict):
+            return False
+        call.reservation = None
+        return True
+
+    def _charge(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms) -> Charge:
+        """What a call costs, who gets it, and the evidence for both."""
+        buckets = outcome.metered.buckets
+        prices, platform = call.admission.prices, self._terms.platform
+        charged = charge(prices, buckets, terms.parties, platform, call.receipt_id)
+        evidence = _evidence(call, exchange, outcome, charged, terms.rules)
+        legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
+        used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
+        return Charge(charged.total_micro, legs, _encode(evidence), used)
 
     def _later(self, reservation: Any, charge: Charge) -> None:
         """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up."""

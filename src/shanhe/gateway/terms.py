@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from shanhe.compute.api import Compute, Target
     from shanhe.rulebook.api import Rulebook
 
+TARGETS_MAX: Final = 1024
+"""Targets whose terms are remembered; a changed engine is another target."""
 CONTRIBUTION_RULE: Final = "P10"
 PRICING_RULE: Final = "P11"
 CHARGE_RULE: Final = "P11_call_charge"
@@ -29,8 +31,9 @@ class Today:
         self._from = self._until = clock.now()
         self._date = clock.today()
 
-    def __call__(self) -> date:
-        now = self._clock.now()
+    def __call__(self, now: datetime | None = None) -> date:
+        if now is None:
+            now = self._clock.now()
         if not self._from <= now < self._until:
             self._date = city_date(now)
             self._from = datetime.combine(self._date, time.min, CITY_TZ).astimezone(UTC)
@@ -46,9 +49,9 @@ class PriceList:
         self._today = Today(clock)
         self._known: dict[str, tuple[date, int, Prices]] = {}
 
-    def of(self, model: str) -> Prices:
-        """Prices in force for a model today."""
-        on = self._today()
+    def of(self, model: str, now: datetime) -> Prices:
+        """Prices in force for a model on the day of `now`."""
+        on = self._today(now)
         known = self._known.get(model)
         revision = self._compute.price_revision
         if known is not None and known[0] == on and known[1] == revision:
@@ -75,7 +78,7 @@ class TermsBook:
         self._ledger = ledger
         self._rulebook = rulebook
         self._today = Today(clock)
-        self._known: dict[tuple[UUID, str], tuple[Target, date, Terms]] = {}
+        self._known: dict[Target, tuple[date, Terms]] = {}
         self.platform: UUID
 
     async def start(self) -> None:
@@ -84,10 +87,8 @@ class TermsBook:
 
     def of(self, target: Target) -> Terms | None:
         """Remembered terms; None when they have to be loaded."""
-        known = self._known.get((target.engine_id, target.model))
-        if known is None or known[0] is not target or known[1] != self._today():
-            return None
-        return known[2]
+        known = self._known.get(target)
+        return known[1] if known is not None and known[0] == self._today() else None
 
     async def load(self, target: Target) -> Terms:
         """Read the terms of an engine from the rulebook and open the accounts they name."""
@@ -105,5 +106,7 @@ class TermsBook:
             at_cost = Prices(cost.input, cost.cached_input, cost.output, cost.reasoning, cost.tool, "cost")
             parties.append(Party("upstream_cost", account.id, cost=at_cost))
         terms = Terms(tuple(parties), rules)
-        self._known[target.engine_id, target.model] = (target, today, terms)
+        if len(self._known) >= TARGETS_MAX:
+            self._known.clear()
+        self._known[target] = (today, terms)
         return terms

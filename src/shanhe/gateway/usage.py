@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
     from shanhe.gateway.terms import Today
+    from shanhe.identity.api import Caller
 
 FLUSH_S: Final = 1.0
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ class UsageBook:
         self._store = store
         self._today = today
         self._sums: dict[UsageKey, list[int]] = {}
+        self._last: tuple[Caller, str, date, list[int]] | None = None  # the group counted last, one of the sums
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -51,14 +53,18 @@ class UsageBook:
 
     def count(self, call: Call, outcome: Outcome, total_micro: int) -> None:
         """Add one settled call."""
-        key = UsageKey(self._today(), call.caller.org_id, call.caller.key_id, call.parsed.model)
-        _add(self._sums, key, outcome.metered.buckets.as_tuple(), total_micro)
+        caller, model, on = call.caller, call.parsed.model, self._today()
+        last = self._last
+        if last is None or last[0] is not caller or last[1] != model or last[2] != on:
+            key = UsageKey(on, caller.org_id, caller.key_id, model)
+            last = self._last = caller, model, on, self._sums.setdefault(key, [0] * 7)
+        _sum(last[3], outcome.metered.buckets.as_tuple(), total_micro)
 
     async def flush(self) -> None:
         """Write the sums; what can't be written now is kept for the next time."""
         if not self._sums:
             return
-        sums, self._sums = self._sums, {}
+        sums, self._sums, self._last = self._sums, {}, None
         try:
             await self._store.add(sums)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
@@ -88,7 +94,7 @@ class UsageBook:
         async for raw in evidence:
             seen = _evidence.decode(raw)
             key = UsageKey(day, seen.org_id, seen.key_id, seen.model)
-            _add(sums, key, seen.buckets.as_tuple(), seen.total_micro)
+            _sum(sums.setdefault(key, [0] * 7), seen.buckets.as_tuple(), seen.total_micro)
             calls += 1
         await self._store.replace_day(day, sums)
         return calls
@@ -99,14 +105,12 @@ class UsageBook:
             await self.flush()
 
 
-def _add(
-    sums: dict[UsageKey, list[int]], key: UsageKey, buckets: tuple[int, int, int, int, int], total_micro: int
-) -> None:
-    known = sums.get(key)
-    if known is None:
-        sums[key] = [1, *buckets, total_micro]
-        return
+def _sum(known: list[int], buckets: tuple[int, int, int, int, int], total_micro: int) -> None:
+    """Add one call to the sums of its group."""
     known[0] += 1
-    for at, amount in enumerate(buckets, 1):
-        known[at] += amount
+    known[1] += buckets[0]
+    known[2] += buckets[1]
+    known[3] += buckets[2]
+    known[4] += buckets[3]
+    known[5] += buckets[4]
     known[6] += total_micro

@@ -94,12 +94,24 @@ class Line:
         self._statements.clear()
 
 
+class Verdict(Protocol):
+    """Who is told how it went: an `asyncio.Future`, or what takes its place."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class Waiting(Protocol):
-    """What can be queued: who pays (for fairness), the caller's future, and when to give up on a lost server."""
+    """What can be queued: who pays (for fairness), whom to tell, and when to give up on a lost server."""
 
     payer: UUID
-    future: asyncio.Future[Any]
     deadline: float
+
+    @property
+    def future(self) -> Verdict: ...
 
 
 Row = TypeVar("Row", bound=Waiting)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from shanhe.ledger.errors import NotBalanced
-from shanhe.ledger.model import Charge, Limit, Provenance, Settled
+from shanhe.ledger.model import Charge, Limit, LotDelta, Provenance, Settled
 
 
 class State(Enum):
@@ -53,7 +54,7 @@ class Lease:
     """A block of an account's lots lent to this worker. Σ pieces = free + Σ reserved by open or queued calls."""
 
     __slots__ = (
-        "account", "epoch", "expires_at", "free", "gone", "granted_at_s", "growth", "low", "open", "pieces",
+        "account", "epoch", "expires_at", "free", "gone", "granted_at_s", "growth", "largest", "low", "open", "pieces",
         "shrinking", "used_at",
     )  # fmt: skip
 
@@ -64,6 +65,7 @@ class Lease:
         self.pieces: list[Piece] = []
         self.free = 0
         self.low = 0
+        self.largest = 0
         self.open: set[Reservation] = set()
         self.gone = False
         self.shrinking = False
@@ -105,7 +107,7 @@ class Reservation:
 
     __slots__ = (
         "amount_micro", "at", "charge", "expires_at", "held", "lease", "limits", "moved", "payer", "pieces",
-        "receipt_id", "result", "sent", "state",
+        "receipt_id", "sent", "state",
     )  # fmt: skip
 
     def __init__(
@@ -125,11 +127,41 @@ class Reservation:
         self.moved: asyncio.Future[None] | None = None
         self.sent = False
         self.charge: Charge | None = None
-        self.result: Settled | None = None
+
+    def settled(self, *, known: bool) -> Settled:
+        """What it turned into."""
+        assert self.charge is not None
+        burned = tuple([LotDelta(piece.lot, -piece.amount) for piece in self.pieces or ()])
+        return Settled(self.receipt_id, self.charge.total_micro, burned, known)
 
     def __repr__(self) -> str:
         where = "lease" if self.held is None else "hold"
         return f"<Reservation {self.receipt_id} {self.amount_micro} µ {self.state.name.lower()} in a {where}>"
+
+
+class Landing:
+    """Stands where a queued settlement has its future, for a caller that is called instead of waiting."""
+
+    __slots__ = ("_landed", "_reservation")
+
+    def __init__(self, reservation: Reservation, landed: Callable[[Exception | None], None]) -> None:
+        self._reservation = reservation
+        self._landed: Callable[[Exception | None], None] | None = landed
+
+    def done(self) -> bool:
+        return self._landed is None
+
+    def set_result(self, _: object) -> None:
+        landed, self._landed = self._landed, None
+        assert landed is not None
+        landed(None)
+
+    def set_exception(self, error: Exception) -> None:
+        if self._reservation.state is State.SETTLING:
+            self._reservation.state = State.OPEN  # outcome unknown: to be asked again with the same charge
+        landed, self._landed = self._landed, None
+        assert landed is not None
+        landed(error)
 
 
 class Row:
@@ -138,8 +170,8 @@ class Row:
     __slots__ = ("actor", "charge", "deadline", "future", "income", "kind", "payer", "reservation")
 
     def __init__(
-        self, reservation: Reservation, charge: Charge | None, future: asyncio.Future[Any], deadline: float, kind: str,
-        actor: str,
+        self, reservation: Reservation, charge: Charge | None, future: asyncio.Future[Any] | Landing, deadline: float,
+        kind: str, actor: str,
     ) -> None:  # fmt: skip
         self.reservation = reservation
         self.charge = charge

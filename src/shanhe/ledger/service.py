@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any, Final
 from uuid import UUID
 
@@ -62,7 +64,7 @@ from shanhe.ledger.model import (
     VerifyReport,
 )
 from shanhe.ledger.posting import Poster
-from shanhe.ledger.reservation import HeldLots, Piece, Reservation, Row, State, check_charge
+from shanhe.ledger.reservation import HeldLots, Landing, Piece, Reservation, Row, State, check_charge
 from shanhe.ledger.settling import Settler
 from shanhe.ledger.store import Store
 
@@ -70,6 +72,7 @@ log = structlog.get_logger(__name__)
 
 SWEEP_MAX: Final = 500
 CALL: Final = "call"
+CALL_TTL: Final = timedelta(minutes=10)
 NO_LIMITS: Final[tuple[Limit, ...]] = ()
 
 
@@ -260,12 +263,12 @@ class Ledger:
 
     def try_admit(
         self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
-        ttl_s: float = 600,
+        ttl: timedelta = CALL_TTL, now: datetime | None = None,
     ) -> Reservation | None:  # fmt: skip
         """Reserve from this worker's lease and counters, without I/O; None when that takes the database."""
         if amount_micro <= 0:
             return None
-        return self._book.try_admit(payer, amount_micro, receipt_id, limits, timedelta(seconds=ttl_s))
+        return self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, now or self._clock.now())
 
     async def admit(
         self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
@@ -283,7 +286,7 @@ class Ledger:
             if amount_micro < 0:
                 raise NotBalanced("A reservation is not negative.", "预留金额不能为负。")
             return await self._admit_nothing(payer, receipt_id, limits, ttl)
-        reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl)
+        reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, self._clock.now())
         return reservation or await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
 
     async def _admit_nothing(
@@ -317,26 +320,44 @@ class Ledger:
         if reservation.charge is not None and reservation.charge != charge:
             raise IdempotencyConflict(reservation.receipt_id)
         loop = asyncio.get_running_loop()
-        row = Row(reservation, charge, loop.create_future(), loop.time() + LOST_LIMIT_S, kind, actor)
-        self._settling.submit(row)
+        future: asyncio.Future[Settled] = loop.create_future()
+        self._settling.submit(Row(reservation, charge, future, loop.time() + LOST_LIMIT_S, kind, actor))
         reservation.state = State.SETTLING
         reservation.charge = charge
         if reservation.lease is not None:
             reservation.lease.open.discard(reservation)
         try:
-            settled: Settled = await row.future
-            return settled
+            return await future
         except asyncio.CancelledError:
             raise  # the row stays queued: what was delivered is charged even if the caller has left
         finally:
-            if reservation.state is State.SETTLING and row.future.done() and not row.future.cancelled():
+            if reservation.state is State.SETTLING and future.done() and not future.cancelled():
                 reservation.state = State.OPEN  # outcome unknown: to be asked again with the same charge
+
+    def settle_soon(self, reservation: Reservation, charge: Charge, landed: Callable[[Exception | None], None]) -> bool:
+        """`settle` for a caller that cannot wait: `landed` is called with None once it is durable, else with the error.
+
+        False, and nothing done, where `settle` would have to wait first, or has been tried before.
+        """
+        if reservation.state is not State.OPEN or reservation.charge is not None:
+            return False
+        accounts = self._accounts
+        for leg in charge.legs:
+            if leg.account not in accounts:
+                return False
+        check_charge(reservation, charge)
+        deadline = time.monotonic() + LOST_LIMIT_S
+        self._settling.submit(Row(reservation, charge, Landing(reservation, landed), deadline, CALL, ""))
+        reservation.state = State.SETTLING
+        reservation.charge = charge
+        if reservation.lease is not None:
+            reservation.lease.open.discard(reservation)
+        return True
 
     def _again(self, reservation: Reservation, charge: Charge) -> Settled:
         """A reservation that is not open: settled before, or gone."""
-        if reservation.result is not None and reservation.charge == charge:
-            result = reservation.result
-            return Settled(result.id, result.total_micro, result.burned, True)
+        if reservation.state is State.SETTLED and reservation.charge == charge:
+            return reservation.settled(known=True)
         if reservation.state is State.LAPSED:
             raise LeaseReclaimed(reservation.receipt_id)
         raise IdempotencyConflict(reservation.receipt_id)
@@ -391,9 +412,9 @@ class Ledger:
 
     async def _void(self, reservation: Reservation) -> None:
         loop = asyncio.get_running_loop()
-        row = Row(reservation, None, loop.create_future(), loop.time() + LOST_LIMIT_S, "void", "")
-        self._settling.submit(row)
-        await row.future
+        future: asyncio.Future[None] = loop.create_future()
+        self._settling.submit(Row(reservation, None, future, loop.time() + LOST_LIMIT_S, "void", ""))
+        await future
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -496,6 +517,6 @@ class Ledger:
 
 def _days(since: date, until: date) -> tuple[datetime, datetime]:
     return (
-        datetime.combine(since, time(), CITY_TZ),
-        datetime.combine(until + timedelta(days=1), time(), CITY_TZ),
+        datetime.combine(since, time_of_day(), CITY_TZ),
+        datetime.combine(until + timedelta(days=1), time_of_day(), CITY_TZ),
     )

@@ -19,8 +19,8 @@ from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
-from shanhe.ledger.model import Account, Leg, LotDelta, LotTerms, Provenance, Settled
-from shanhe.ledger.reservation import Piece, Reservation, Row, State
+from shanhe.ledger.model import Account, Leg, LotTerms, Provenance
+from shanhe.ledger.reservation import Landing, Piece, Reservation, Row, State
 
 SETTLE: Final = call(
     "ledger.settle",
@@ -354,12 +354,11 @@ class Settler:
             reservation.lease.free += reservation.amount_micro - charge.total_micro
         reservation.state = State.SETTLED
         reservation.charge = charge
-        burned = tuple([LotDelta(piece.lot, -piece.amount) for piece in reservation.pieces or ()])
-        result = reservation.result = Settled(reservation.receipt_id, charge.total_micro, burned, known)
         if reservation.limits:
             self._counters.give_back(reservation.limits, charge.limit_actuals)
-        if not row.future.done():
-            row.future.set_result(result)
+        verdict = row.future
+        if not verdict.done():
+            verdict.set_result(None if isinstance(verdict, Landing) else reservation.settled(known=known))
 
     def _undo(self, row: Row) -> None:
         reservation = row.reservation

@@ -101,14 +101,42 @@ class Completion(msgspec.Struct):
         return "".join(parts)
 
 
+class PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """A message that is a role and a text."""
+
+    role: str
+    content: str
+
+
+class PlainChat(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What most callers send: a chat of texts, and of the other known fields those that only the engine reads.
+
+    Understood in one step and written again in one; whoever sends anything else is understood the long way.
+    """
+
+    model: str
+    messages: list[PlainMessage]
+    max_tokens: int | None = None
+    stream: msgspec.UnsetType | bool | None = msgspec.UNSET
+    temperature: msgspec.Raw = ABSENT
+    top_p: msgspec.Raw = ABSENT
+    top_k: msgspec.Raw = ABSENT
+    frequency_penalty: msgspec.Raw = ABSENT
+    presence_penalty: msgspec.Raw = ABSENT
+    seed: msgspec.Raw = ABSENT
+    user: msgspec.Raw = ABSENT
+
+
 class Parsed(msgspec.Struct):
     """A request understood: what admission, routing and metering need, and the body to send on.
 
-    `body` maps top-level keys to raw JSON; the pipeline sets `model`, `max_tokens` and `stream_options` in it.
+    `body` maps top-level keys to raw JSON; the pipeline sets `model`, `max_tokens` and `stream_options` in it. What is
+    `plain` is sent on as that.
     """
 
     model: str
     body: dict[str, Any]
+    plain: PlainChat | None = None
     path: str = "/chat/completions"
     text_bytes: int = 0
     messages: int = 1

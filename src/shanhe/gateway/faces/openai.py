@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import ABSENT, ANSWERS_MAX, STOPS_MAX, Completion, Parsed, StreamWriter, present
+from shanhe.gateway.faces.base import (
+    ABSENT,
+    ANSWERS_MAX,
+    STOPS_MAX,
+    Completion,
+    Parsed,
+    PlainChat,
+    StreamWriter,
+    present,
+)
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 
@@ -70,6 +79,7 @@ class EmbeddingRequest(msgspec.Struct):
 
 
 _chat = msgspec.json.Decoder(ChatRequest)
+_plain = msgspec.json.Decoder(PlainChat)
 _completion = msgspec.json.Decoder(CompletionRequest)
 _embedding = msgspec.json.Decoder(EmbeddingRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -176,6 +186,13 @@ class Chat:
     name = "openai.chat"
 
     def parse(self, body: bytes) -> Parsed:
+        try:
+            plain = _plain.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self._parse(body)
+        return parse_plain(plain) if plain.messages and not plain.stream else self._parse(body)
+
+    def _parse(self, body: bytes) -> Parsed:
         request = decode(_chat, body)
         if not request.messages:
             raise invalid("messages must hold at least one message.", "messages", "empty_array")
@@ -238,6 +255,25 @@ def with_refusals(body: bytes, choices: int) -> bytes:
         if "message" in row:
             row["message"] = {**_fields.decode(row["message"]), "refusal": None}
     return _encode({**fields, "choices": rows})
+
+
+def parse_plain(plain: PlainChat) -> Parsed:
+    """A chat of texts, not streamed."""
+    size = 0
+    for at, message in enumerate(plain.messages):
+        text = message.content
+        size += len(text) if text.isascii() else utf8_size(text)
+        if message.role not in ROLES:
+            raise invalid(f"messages[{at}].role {message.role!r} is not a role.", f"messages[{at}].role")
+    return Parsed(
+        model=plain.model,
+        body={},
+        plain=plain,
+        text_bytes=size,
+        messages=len(plain.messages),
+        max_tokens=bounded_tokens(plain.max_tokens, "max_tokens"),
+        prompt_messages=plain.messages,
+    )
 
 
 class TextCompletions(Chat):

@@ -1,0 +1,171 @@
+"""The second call on a connection goes the short way: it costs, refuses and falls back as the first one does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from shanhe.gateway.pipeline import Pipeline
+
+from .conftest import RATES, TOKEN, Desk, target_for
+from .engine import raw, whole
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+WHOLE_COST = (9 * RATES.input + 2 * RATES.output) // 1_000_000
+
+
+class Line:
+    """One kept-alive connection of a client that sends each request in one piece."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, **changes: Any) -> None:
+        fields = {"model": "syn", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}
+        body = json.dumps({**fields, **changes}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+        self.writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+
+    async def receive(self) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON body of the next answer."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        body = await self.reader.readexactly(int(headers["content-length"]))
+        return int(head[0].split()[1]), headers, json.loads(body)
+
+    async def ask(self, **changes: Any) -> tuple[int, dict[str, str], Any]:
+        self.send(**changes)
+        async with asyncio.timeout(10):
+            return await self.receive()
+
+
+@asynccontextmanager
+async def warm(desk: Desk) -> AsyncIterator[Line]:
+    """A connection that has had its first answer, and so has one to the engine."""
+    line = Line(*await asyncio.open_connection("127.0.0.1", desk.port))
+    try:
+        assert (await line.ask())[0] == 200
+        yield line
+    finally:
+        line.writer.transport.abort()
+
+
+@pytest.fixture
+def short_way_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pipeline takes no call: neither from its beginning nor from where the short way left it."""
+
+    async def never(*_: Any) -> None:
+        raise AssertionError("the call left the short way")
+
+    monkeypatch.setattr(Pipeline, "go_on", never)
+
+
+class TestCall:
+    async def test_has_its_receipt_and_its_price(self, desk: Desk, short_way_only: None) -> None:
+        async with warm(desk) as line:
+            before = await desk.balance()
+            status, headers, answer = await line.ask(temperature=0.5, messages=[{"role": "user", "content": "你好"}])
+            assert (status, answer["choices"][0]["message"]["content"]) == (200, "Hello there")
+            receipt = await desk.gateway.receipt(uuid.UUID(headers["x-shanhe-receipt"]), desk.org)
+            assert receipt.amount_micro == WHOLE_COST == before - await desk.balance()
+            assert receipt.evidence.status == "completed"
+            assert desk.engine.requests[-1] == {
+                "model": "syn", "messages": [{"role": "user", "content": "你好"}], "max_tokens": 64, "stream": False,
+                "temperature": 0.5,
+            }  # fmt: skip
+            assert desk.gateway.in_flight == 0
+
+    async def test_counts_against_the_budget_of_its_key_exactly(self, desk: Desk) -> None:
+        held = (10 + 16 + 32) * RATES.input // 1_000_000 + 64 * RATES.output // 1_000_000
+        desk.keys.known[TOKEN] = desk.caller(budget_day_micro=held + 3 * WHOLE_COST)
+        async with warm(desk) as line:
+            answers = [await line.ask() for _ in range(4)]
+        assert [status for status, *_ in answers] == [200, 200, 200, 402]
+        assert answers[-1][2]["error"]["code"] == "key_budget_exceeded"
+
+    async def test_of_a_client_that_leaves_is_charged(self, desk: Desk) -> None:
+        async def slow(asked: Any, writer: asyncio.StreamWriter) -> None:
+            line.writer.transport.abort()
+            await asyncio.sleep(0.05)
+            await whole()(asked, writer)
+
+        async with warm(desk) as line:
+            before = await desk.balance()
+            desk.engine.scripts.append(slow)
+            line.send()
+            await asyncio.sleep(0.1)
+            await desk.idle()
+        assert before - await desk.balance() == WHOLE_COST
+
+    async def test_streams_as_ever(self, desk: Desk) -> None:
+        from .test_call import STREAM, STREAM_COST, stream
+
+        async with warm(desk) as line:
+            before = await desk.balance()
+            desk.engine.scripts.append(stream(*STREAM))
+            line.send(stream=True)
+            async with asyncio.timeout(10):
+                seen = await line.reader.readuntil(b"[DONE]")
+            assert b"you " in seen
+            await desk.idle()
+        assert before - await desk.balance() == STREAM_COST
+
+
+class TestEngine:
+    async def test_that_closed_its_connection_is_asked_again(self, desk: Desk) -> None:
+        async def close(_: Any, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        async with warm(desk) as line:
+            before = await desk.balance()
+            desk.engine.scripts.append(close)
+            assert (await line.ask())[0] == 200
+        assert before - await desk.balance() == WHOLE_COST
+
+    async def test_that_fails_is_followed_by_the_next(self, desk: Desk) -> None:
+        desk.engines.targets = (*desk.engines.targets, target_for(desk.second, "second", contributor=None, idle_ms=300))
+        async with warm(desk) as line:
+            before = await desk.balance()
+            desk.engine.scripts.append(raw(500, b"{}"))
+            assert (await line.ask())[0] == 200
+        assert len(desk.second.requests) == 1
+        assert before - await desk.balance() == WHOLE_COST
+
+    async def test_that_refuses_costs_nothing(self, desk: Desk) -> None:
+        async with warm(desk) as line:
+            before = await desk.balance()
+            desk.engine.scripts.append(raw(400, b'{"error":{"message":"too long","type":"context"}}'))
+            status, _, answer = await line.ask()
+            assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
+            desk.engine.scripts.append(raw(200, b"no JSON"))
+            assert (await line.ask())[0] == 503
+            assert (await line.ask())[0] == 200
+        assert before - await desk.balance() == WHOLE_COST
+        assert all(target.state.in_flight == 0 for target in desk.engines.targets)
+
+    async def test_without_usage_is_counted_here(self, desk: Desk) -> None:
+        async with warm(desk) as line:
+            desk.engine.scripts.append(whole(usage=None))
+            _, headers, _ = await line.ask()
+            receipt = await desk.gateway.receipt(uuid.UUID(headers["x-shanhe-receipt"]), desk.org)
+            assert receipt.evidence.usage_source == "tokenizer"
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        ("changes", "status"),
+        [({"model": "nobody"}, 404), ({"max_tokens": -1}, 400), ({"messages": []}, 400), ({"max_tokens": 10**6}, 400)],
+    )
+    async def test_is_typed_and_free(self, desk: Desk, changes: dict[str, Any], status: int) -> None:
+        async with warm(desk) as line:
+            before = await desk.balance()
+            assert (await line.ask(**changes))[0] == status
+            assert (await line.ask())[0] == 200
+        assert before - await desk.balance() == WHOLE_COST
+        assert desk.gateway.in_flight == 0
