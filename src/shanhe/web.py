@@ -115,11 +115,15 @@ def _routes(app: FastAPI, services: Services) -> None:
     async def subject_of(org_id: UUID) -> UUID:
         return (await services.programmes.party(org_id)).subject
 
+    async def own_receipt(request: Request, receipt_id: UUID) -> object:
+        asking = await actor(request)
+        return await services.gateway.receipt(receipt_id, None if "ledger" in asking.permissions else asking.org_id)
+
     app.state.identity = services.identity
     app.include_router(identity_routes.router(services.identity))
     app.include_router(ledger_routes.router(services.ledger, require))
     app.include_router(approvals_routes.router(services.approvals, require))
-    app.include_router(log_routes.router(services.log, require))
+    app.include_router(log_routes.router(services.log, require, own_receipt))
     app.include_router(rulebook_routes.router(services.rulebook, services.clock))
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))

@@ -758,9 +758,20 @@ class City:
         ]
 
 
+class Proofs:
+    async def keys(self) -> Sequence[str]:
+        return ["city.example/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"]
+
+    async def sealed(self, who: m.Who, receipt_id: UUID) -> bool:
+        return receipt_id != ident(4)
+
+    async def proof(self, who: m.Who, receipt_id: UUID) -> str:
+        return "c2sp.org/tlog-proof@v1\n"
+
+
 def desk() -> Desk:
     member = Member()
-    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), version="0.1.0")
+    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), Proofs(), version="0.1.0")
 
 
 def app(of: Desk) -> Any:

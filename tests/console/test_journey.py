@@ -36,6 +36,7 @@ PATHS = {
     "models": "/models",
     "status": "/status",
     "policy": "/policy",
+    "proof": "/verify",
     "accounts": "/city/accounts",
     "engines": "/city/engines",
     "postings": "/city/ledger",
@@ -170,6 +171,46 @@ class TestJourney:
         expect(page.get_by_text("账本无误")).to_be_visible(timeout=20_000)
         context.close()
 
+    def test_verifies_a_receipt_with_the_network_cut(
+        self, city: Stage, browser: Browser, signed_in: str, tmp_path: Path
+    ) -> None:
+        context = opened(browser, signed_in)
+        page = context.new_page()
+        page.goto(f"{city.url}/")
+        page.get_by_role("link", name="凭据").first.click()
+        download = page.get_by_role("link", name="下载证明")
+        expect(download).to_be_visible(timeout=30_000)
+        with page.expect_download() as waiting:
+            download.click()
+        good, bad = tmp_path / "good.tlog-proof", tmp_path / "bad.tlog-proof"
+        waiting.value.save_as(good)
+        context.close()
+
+        visitor = browser.new_context(locale="zh-CN")
+        page = visitor.new_page()
+        page.goto(f"{city.url}/verify")
+        page.wait_for_load_state("networkidle")
+        visitor.set_offline(True)
+        data = good.read_bytes()
+        result = page.locator("#result")
+        page.get_by_label("或选择文件").set_input_files(good)
+        expect(result.get_by_text("有效：", exact=False)).to_be_visible()
+        expect(result.get_by_text("模型调用", exact=False)).to_be_visible()
+        expect(result.get_by_text(f"模型 {MODEL}", exact=False)).to_be_visible()
+        for place in (40, 400, data.index(b"index ") + 6, len(data) - 20):
+            bad.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+            page.get_by_label("或选择文件").set_input_files(bad)
+            expect(result.get_by_text("无效：bad.tlog-proof")).to_be_visible()
+            page.evaluate("document.getElementById('result').replaceChildren()")
+        page.evaluate(
+            """text => { const carried = new DataTransfer(); carried.items.add(new File([text], "dropped.tlog-proof"));
+            document.getElementById("proof").dispatchEvent(new DragEvent("drop", { dataTransfer: carried })); }""",
+            data.decode(),
+        )
+        expect(result.get_by_text("dropped.tlog-proof")).to_be_visible()
+        expect(result.get_by_text("有效：", exact=False)).to_be_visible()
+        visitor.close()
+
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)
         page = context.new_page()
@@ -233,7 +274,7 @@ class TestLook:
                 color_scheme="dark" if scheme == "dark" else "light",
             )
             page = context.new_page()
-            for path in ("/sign-in", "/status", "/rules"):
+            for path in ("/sign-in", "/status", "/rules", "/verify"):
                 page.goto(f"{city.url}{path}")
                 found = Axe().run(page).response["violations"]
                 assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []

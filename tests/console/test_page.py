@@ -32,6 +32,8 @@ PAGES = (
     "/rules/P1?on=2026-11-20&fact_value_fen=100000",
     "/status",
     "/policy",
+    "/verify",
+    f"/receipts/{ident(4)}",
     "/models",
     "/city/accounts",
     f"/city/accounts/{double.ORG}",

@@ -81,3 +81,35 @@ class TestKeys:
         assert len(call("log", "verify", file, "--key", new, "--list", listed)["signed_by"]) == 2
         refused = CliRunner().invoke(app, ["log", "verify", str(file), "--key", old, "--list", str(listed)])
         assert refused.exception is not None
+
+
+class TestWitness:
+    def test_cosigns_and_alarms_with_an_exit_code(self, call: Call, tmp_path: Path) -> None:
+        call("orgs", "create", "Qingshan Robotics")
+        call("log", "seal")
+        key = call("log", "keys")["keys"][0]["vkey"]
+        published, state = tmp_path / "log", tmp_path / "witness"
+        watching = ("log", "witness", published, "--state", state, "--key", key, "--once")
+        seen = call(*watching)
+        assert seen["size"] == call("log", "status")["signed"]
+        assert call("log", "witnesses", "--add", seen["key"]) == [seen["key"]]
+        assert call("log", "witnesses", "--remove", seen["key"]) == []
+
+        # The log published anew from another history, signed by the very same key.
+        (published / "checkpoint").rename(tmp_path / "kept")
+        other = json.loads((state / "state.json").read_text(encoding="utf-8"))
+        forged = other["note"].split("\n")
+        (state / "state.json").write_text(
+            json.dumps({**other, "note": "\n".join([forged[0], str(seen["size"] + 9), *forged[2:]])}), encoding="utf-8"
+        )
+        (tmp_path / "kept").rename(published / "checkpoint")
+        result = CliRunner().invoke(app, [str(word) for word in watching])
+        assert result.exit_code == 4
+        assert list(state.glob("alarm-rollback-*.json"))
+
+    def test_recovery_of_a_sound_log_changes_nothing(self, call: Call) -> None:
+        owner = call("orgs", "create", "Qingshan Robotics")["id"]
+        call("credits", "top-up", owner, "10")
+        call("log", "seal")
+        signed = call("log", "status")["signed"]
+        assert call("log", "recover") == {"adopted": 0, "sealed": 0, "signed": signed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +10,13 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, pairs, rows, run, show
-from shanhe.kernel.errors import Invalid
+from shanhe.cli.common import Data, Json, city, pairs, rows, run, show, show_error
+from shanhe.kernel.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
-    from shanhe.log.api import LogKey, Proof, Ring, Status, VerifierKey
+    from shanhe.log.api import LogKey, Proof, Recovered, Ring, Status, VerifierKey
+
+ALARMED = 4
 
 app = typer.Typer(no_args_is_help=True)
 Keys = Annotated[
@@ -169,3 +172,81 @@ def shred(
 
     done = run(work())
     show(as_json, {"shredded": done}, lambda: f"✓ {done}")
+
+
+@app.command()
+def recover(
+    place: Annotated[str, typer.Option("--from", help="A mirror's address or folder.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Go on after the database was restored: take what was signed back from the tiles, say so, and seal the rest."""
+
+    async def work() -> Recovered:
+        async with city(data) as services:
+            try:
+                return await services.log.recover(place or None)
+            finally:
+                await services.log.close()
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done.adopted} entries adopted, {done.sealed} sealed after {done.signed}")
+
+
+@app.command()
+def witnesses(
+    add: Annotated[str, typer.Option(help="Public key of a witness whose cosignatures are taken from now on.")] = "",
+    remove: Annotated[str, typer.Option(help="Public key of one that is listed no more.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """The witnesses of the log: list them, add one, remove one."""
+
+    async def work() -> list[str]:
+        async with city(data) as services:
+            if add:
+                await services.log.add_witness(add, by="cli")
+            if remove:
+                await services.log.remove_witness(remove)
+            return await services.log.store.witnesses()
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("witness",), [(one,) for one in found]))
+
+
+@app.command()
+def witness(
+    url: Annotated[str, typer.Argument(help="Where the log is published: https://city.example/log, or a folder.")],
+    state: Annotated[Path, typer.Option(help="Folder of the witness's own key and memory.")],
+    key: Keys,
+    name: Annotated[str, typer.Option(help="Name in its key, like an address without https://.")] = "witness.local",
+    peer: Annotated[list[str] | None, typer.Option(help="Where others see the same log; repeatable.")] = None,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 30,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Follow a log from outside, cosign what continues what was seen, and alarm when it does not: exit code 4."""
+    from shanhe.kernel.clock import SystemClock
+    from shanhe.log.api import Alarm, Witness, open_signer, open_source, submit
+
+    signer = open_signer(state, name, lambda: os.urandom(32))
+    keys = [one for word in key for one in _keys(word)]
+    watch = Witness(state, signer, keys, open_source(url), [open_source(one) for one in peer or ()])
+    while True:
+        try:
+            step = watch.step(int(SystemClock().now().timestamp()))
+            refused = submit(url, step.cosigned) if "://" in url else "not published"
+            plain = {"key": str(signer.verifier), "origin": step.origin, "old_size": step.old_size, "size": step.size,
+                     "cosigned": step.cosigned, "refused": refused}  # fmt: skip
+            taken = f"not taken: {refused}" if refused else "cosigned"
+            show(as_json, plain, lambda: f"✓ {step.origin} {step.old_size} → {step.size} · {taken}")  # noqa: B023
+        except Alarm as alarm:
+            show_error(alarm)
+            raise SystemExit(ALARMED) from None
+        except Unavailable as error:
+            if once:
+                raise
+            show_error(error)
+        if once:
+            return
+        time.sleep(every)

@@ -137,6 +137,17 @@ class City(Protocol):
     async def audit(self, who: m.Who, before: str) -> Sequence[m.AuditRow]: ...
 
 
+class Proofs(Protocol):
+    """Proofs of receipts from the transparency log."""
+
+    async def keys(self) -> Sequence[str]:
+        """Public keys that a proof is verified with: the log's and its witnesses'."""
+        ...
+
+    async def sealed(self, who: m.Who, receipt_id: UUID) -> bool: ...
+    async def proof(self, who: m.Who, receipt_id: UUID) -> str: ...
+
+
 @dataclass(frozen=True)
 class Desk:
     """Everything the console can ask, handed in by the composition root."""
@@ -147,5 +158,6 @@ class Desk:
     talk: Talk
     rules: Rules
     city: City
+    proofs: Proofs
     secure: bool = False
     version: str = ""

@@ -71,7 +71,12 @@ class Feed:
             rows = await self._db.fetch("SELECT * FROM ledger.feed($1, $2, $3, $4)", born, last, window, limit)
             if rows or window >= until:
                 return await self._postings(rows)
-            born, last = window - 1, LAST
+            following = await self._db.fetchval(
+                "SELECT min(born) FROM ledger.posting WHERE born >= $1 AND born < $2", window, until
+            )
+            if following is None:
+                return ()
+            born, last = following - 1, LAST
 
     async def one(self, posting: UUID) -> FeedPosting | None:
         found = await self._postings(await self._db.fetch("SELECT * FROM ledger.feed_one($1)", posting))

@@ -13,14 +13,17 @@ from shanhe.log.errors import (
 )
 from shanhe.log.jobs import LogGauges, tick
 from shanhe.log.keys import KeyState, LogKey, Ring, listed_keys
-from shanhe.log.model import SignedHead, Status
+from shanhe.log.model import Recovered, SignedHead, Status
 from shanhe.log.note import VerifierKey
 from shanhe.log.proof import SUFFIX, Proof, Verified, verify
+from shanhe.log.remote import open_source, submit
 from shanhe.log.service import Log
+from shanhe.log.witness import Alarm, Witness, open_signer
 from shanhe.log.words import describe
 
 __all__ = [
     "SUFFIX",
+    "Alarm",
     "BadEntry",
     "FeedRewound",
     "KeyState",
@@ -33,6 +36,7 @@ __all__ = [
     "OpeningErased",
     "Proof",
     "ProofRefused",
+    "Recovered",
     "Ring",
     "SignedHead",
     "Status",
@@ -40,8 +44,12 @@ __all__ = [
     "UnknownWitness",
     "Verified",
     "VerifierKey",
+    "Witness",
     "describe",
     "listed_keys",
+    "open_signer",
+    "open_source",
+    "submit",
     "tick",
     "verify",
 ]

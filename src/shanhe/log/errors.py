@@ -115,6 +115,19 @@ class UnknownWitness(Forbidden):
         )
 
 
+class UnknownCheckpoint(NotFound):
+    """A cosignature for a checkpoint that is no longer kept."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            "unknown_checkpoint",
+            f"The checkpoint of {size} entries is no longer kept.",
+            message_zh="该检查点已不再保留。",
+            hint="Cosign the newest one: /log/checkpoint.",
+            hint_zh="请副署最新检查点：/log/checkpoint。",
+        )
+
+
 class BadEntry(Invalid):
     """An entry that cannot be recorded."""
 

@@ -62,3 +62,11 @@ class Status(msgspec.Struct, frozen=True):
     witnesses: int
     sealer: str
     problem: str
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a recovery did: entries adopted from tiles, entries sealed again, the size that had been signed."""
+
+    adopted: int
+    sealed: int
+    signed: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -32,6 +32,8 @@ LEASE_S: Final = 20
 SIGNED: Final = "signed"
 WITNESSED: Final = "witnessed"
 REST_BATCH: Final = 256
+FAR: Final = 2**62
+"""Later than every transaction."""
 
 
 class PostingFeed(Protocol):
@@ -46,13 +48,13 @@ class Sealer:
     """Seals what is waiting. `seal()` may be called in any process at any time; only one will do it."""
 
     def __init__(self, store: Store, clock: Clock, folder: Folder, keys: Keys, feed: PostingFeed, holder: str) -> None:
-        self._store = store
+        self.store = store
         self._clock = clock
-        self._folder = folder
-        self._keys = keys
-        self._feed = feed
+        self.folder = folder
+        self.keys = keys
+        self.feed = feed
         self._holder = f"{holder}-{secrets.token_hex(4)}"
-        self._epoch = 0
+        self.epoch = 0
         self._edge: Edge | None = None
 
     async def seal(self) -> int:
@@ -60,45 +62,64 @@ class Sealer:
 
         LogRewound, FeedRewound: the database is not the one that was signed; nothing is added or signed.
         """
-        head = await self._lead()
+        head = await self.lead()
         if head is None:
             return 0
-        ring = self._keys.ring(self._clock.today())
+        ring = self.ring()
         await self._check(head)
         added = 0
         for _ in range(BATCHES_MAX):
             found = await self._batch(head)
-            added += found
-            if not found:
+            if found is None:
                 break
-            head = await self._store.head()
+            added += found
+            head = await self.store.head()
         await self._publish(ring)
         return added
 
     async def release(self) -> None:
         """Let another process seal at once."""
-        if self._epoch:
-            await self._store.release(self._holder, self._epoch)
+        if self.epoch:
+            await self.store.release(self._holder, self.epoch)
 
-    async def _lead(self) -> Head | None:
+    def ring(self) -> Ring:
+        return self.keys.ring(self._clock.today())
+
+    def today(self) -> date:
+        return self._clock.today()
+
+    async def lead(self) -> Head | None:
+        """Take or keep the lease; None while another process has it."""
         now = self._clock.now()
-        epoch = await self._store.lead(self._holder, self._epoch, now, now + timedelta(seconds=LEASE_S))
+        epoch = await self.store.lead(self._holder, self.epoch, now, now + timedelta(seconds=LEASE_S))
         if epoch is None:
             return None
-        if epoch != self._epoch:
-            self._epoch, self._edge = epoch, None
-        return await self._store.head()
+        if epoch != self.epoch:
+            self.epoch, self._edge = epoch, None
+        return await self.store.head()
 
     # ── indices ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _batch(self, head: Head) -> int:
-        """One transaction's worth of entries; how many."""
-        horizon = await self._feed.horizon()
+    async def append_all(self, until: int) -> int:
+        """Give indices to everything born before `until`, known postings excepted; how many were added."""
+        added = 0
+        while (found := await self._batch(await self.store.head(), until)) is not None:
+            added += found
+        return added
+
+    async def adopt(self, drafts: Sequence[Draft]) -> None:
+        """Append entries that were signed before, and leave everything else as it is."""
+        head = await self.store.head()
+        await self.store.append(self.epoch, head.size, drafts, [], head.feed_born, head.feed_id, head.pending)
+
+    async def _batch(self, head: Head, until: int | None = None) -> int | None:
+        """One transaction's worth of entries; how many, or None when nothing is left to read."""
+        horizon = await self.feed.horizon() if until is None else until
         if horizon < head.feed_born:
             raise FeedRewound
         today = self._clock.today()
-        records = await self._store.intake(horizon, BATCH)
-        postings = await self._feed.page(head.feed_born, head.feed_id, horizon, BATCH)
+        records = await self.store.intake(horizon, BATCH)
+        postings = await self.feed.page(head.feed_born, head.feed_id, horizon, BATCH)
         drafts = await self._drafts(postings)
         drafts += [
             draft_record(row["id"], row["kind"], row["public"], row["private"], secrets.token_bytes(SALT_BYTES))
@@ -112,16 +133,16 @@ class Sealer:
             drafts.append(Draft(new_id(), TOTALS, totals.leaf(end, today)))
             totals.restart(end + 1)
         if not drafts and not postings:
-            return 0
+            return None
         born, last = (postings[-1].born, postings[-1].id) if postings else (head.feed_born, head.feed_id)
-        await self._store.append(
-            self._epoch, head.size, drafts, [row["id"] for row in records], born, last, totals.plain()
+        await self.store.append(
+            self.epoch, head.size, drafts, [row["id"] for row in records], born, last, totals.plain()
         )
-        return len(drafts) or len(postings)
+        return len(drafts)
 
     async def _drafts(self, postings: Sequence[PostingLike]) -> list[Draft]:
         """Entries of postings that have none: after a recovery the feed is read again from its start."""
-        known = await self._store.known([one.id for one in postings])
+        known = await self.store.known([one.id for one in postings])
         found = []
         for number, posting in enumerate(postings):
             if number % REST_BATCH == 0:
@@ -134,29 +155,31 @@ class Sealer:
 
     async def _check(self, head: Head) -> None:
         """Refuse a database that is not a continuation of what was signed, by us or before a witness."""
+        refused = self.rewound(head)
+        if refused is not None:
+            raise refused
         raw = self._remembered()
         if raw is None:
             self._edge = self._edge or Edge()
             return
-        signed = _head(raw)
-        if signed.size > head.size:
-            raise LogRewound(signed.size, head.size)
-        await self._load(signed, raw)
-        seen = self._keys.folder.read(WITNESSED)
-        if seen is not None and (witnessed := _head(seen)).size:
-            if witnessed.size > head.size:
-                raise LogRewound(witnessed.size, head.size)
-            if witnessed.size > signed.size or await asyncio.to_thread(self._root_at, witnessed.size) != witnessed.root:
-                raise LogRewound(witnessed.size, head.size, "a witness holds another history under our signature")
+        await self._load(_head(raw), raw)
+        seen = self.keys.folder.read(WITNESSED)
+        if seen is not None and await asyncio.to_thread(self._root_at, _head(seen).size) != _head(seen).root:
+            raise LogRewound(_head(seen).size, head.size, "a witness holds another history under our signature")
 
     def _remembered(self) -> bytes | None:
         """The largest checkpoint we signed: as remembered with the keys, or as published."""
-        found = [raw for raw in (self._keys.folder.read(SIGNED), self._folder.read(CHECKPOINT)) if raw is not None]
+        found = [raw for raw in (self.keys.folder.read(SIGNED), self.folder.read(CHECKPOINT)) if raw is not None]
         return max(found, key=lambda raw: _head(raw).size, default=None)
+
+    def signed(self) -> Checkpoint | None:
+        """The newest checkpoint we know to have signed."""
+        raw = self._remembered()
+        return _head(raw) if raw is not None else None
 
     def rewound(self, head: Head) -> LogRewound | None:
         """What `seal` would refuse with, as far as sizes tell; for whoever only looks."""
-        found = [raw for raw in (self._remembered(), self._keys.folder.read(WITNESSED)) if raw is not None]
+        found = [raw for raw in (self._remembered(), self.keys.folder.read(WITNESSED)) if raw is not None]
         size = max((_head(raw).size for raw in found), default=0)
         return LogRewound(size, head.size) if size > head.size else None
 
@@ -164,14 +187,14 @@ class Sealer:
         edge = self._edge
         if edge is None or size > edge.size:
             return b""
-        return root(TileReader(self._folder.read, edge.size).node, size)
+        return root(TileReader(self.folder.read, edge.size).node, size)
 
     async def _load(self, signed: Checkpoint, raw: bytes) -> None:
         """The right edge at the signed size, from tiles, or from the database where tiles are lost."""
         if self._edge is not None and self._edge.size == signed.size:
             return
         try:
-            edge = await asyncio.to_thread(TileReader(self._folder.read, signed.size).edge)
+            edge = await asyncio.to_thread(TileReader(self.folder.read, signed.size).edge)
         except ProofRefused:
             edge = Edge()
         if edge.root != signed.root:
@@ -185,26 +208,26 @@ class Sealer:
         first = max(0, (edge.size - 1) // WIDTH * WIDTH)
         if edge.size == 0:
             return
-        leaves = await self._store.leaves(first, edge.size)
-        tile = TileReader(self._folder.read, edge.size).tile(0, first // WIDTH)
+        leaves = await self.store.leaves(first, edge.size)
+        tile = TileReader(self.folder.read, edge.size).tile(0, first // WIDTH)
         if [leaf_hash(one) for one in leaves] != [tile[i : i + HASH_BYTES] for i in range(0, len(tile), HASH_BYTES)]:
             raise LogRewound(edge.size, edge.size, "its entries are others than those that were signed")
 
     async def _rebuilt(self, signed: Checkpoint) -> Edge:
         edge = Edge()
         while edge.size < signed.size:
-            leaves = await self._store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX))
+            leaves = await self.store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX))
             for leaf in leaves:
                 edge.append(leaf)
-            await asyncio.to_thread(self._folder.write_all, list(edge.take()))
+            await asyncio.to_thread(self.folder.write_all, list(edge.take()))
         if edge.root != signed.root:
             raise LogRewound(signed.size, edge.size, "its entries are others than those that were signed")
         return edge
 
     def _republish(self, signed: Checkpoint, raw: bytes) -> None:
         """A crash between remembering and publishing leaves the checkpoint behind: put it forward."""
-        with self._folder.locked():
-            for folder, name in ((self._keys.folder, SIGNED), (self._folder, CHECKPOINT)):
+        with self.folder.locked():
+            for folder, name in ((self.keys.folder, SIGNED), (self.folder, CHECKPOINT)):
                 there = folder.read(name)
                 if there is None or _head(there).size < signed.size:
                     folder.write(name, raw)
@@ -212,35 +235,35 @@ class Sealer:
     # ── tiles and signature ──────────────────────────────────────────────────────────────────────────────────────
 
     async def _publish(self, ring: Ring) -> None:
-        edge, head = self._edge, await self._store.head()
-        if edge is None or head.epoch != self._epoch:
+        edge, head = self._edge, await self.store.head()
+        if edge is None or head.epoch != self.epoch:
             raise NotLeader
         start = edge.size
         self._edge = None  # an interruption below leaves it half grown: load it again then
         while edge.size < head.size:
-            for leaf in await self._store.leaves(edge.size, head.size):
+            for leaf in await self.store.leaves(edge.size, head.size):
                 edge.append(leaf)
             await asyncio.sleep(0)
-        if edge.size > start or self._keys.folder.read(SIGNED) is None:
+        if edge.size > start or self.keys.folder.read(SIGNED) is None:
             await asyncio.to_thread(self._write, edge, start, ring)
         self._edge = edge
-        raw = (self._keys.folder.read(SIGNED) or b"").decode()
-        if await self._store.checkpoint(edge.size) is None:
-            await self._store.signed(edge.size, edge.root, raw, self._clock.now())
+        raw = (self.keys.folder.read(SIGNED) or b"").decode()
+        if await self.store.checkpoint(edge.size) is None:
+            await self.store.signed(edge.size, edge.root, raw, self._clock.now())
 
     def _write(self, edge: Edge, start: int, ring: Ring) -> None:
         """Tiles, then the memory of what is signed, then the checkpoint; each durable before the next."""
         files = list(edge.take())
-        with self._folder.locked():
-            raw = self._keys.folder.read(SIGNED)
+        with self.folder.locked():
+            raw = self.keys.folder.read(SIGNED)
             signed = _head(raw) if raw else Checkpoint(ring.origin, 0, EMPTY_ROOT)
             if signed.size > edge.size or (signed.size == edge.size and signed.root != edge.root):
                 raise LogRewound(signed.size, edge.size)
-            self._folder.write_all(files)
+            self.folder.write_all(files)
             text = Checkpoint(ring.origin, edge.size, edge.root).text
-            note = str(Note(text, tuple(one.sign(text) for one in self._keys.signers(ring)))).encode()
-            self._keys.folder.write(SIGNED, note)
-            self._folder.write(CHECKPOINT, note)
+            note = str(Note(text, tuple(one.sign(text) for one in self.keys.signers(ring)))).encode()
+            self.keys.folder.write(SIGNED, note)
+            self.folder.write(CHECKPOINT, note)
             full = [
                 (level, number)
                 for level in range(LEVELS_MAX)
@@ -248,7 +271,7 @@ class Sealer:
             ]
             names = [tile_path(level, number) for level, number in full]
             names += [tile_path("entries", number) for level, number in full if level == 0]
-            self._folder.drop_partials(names)
+            self.folder.drop_partials(names)
 
 
 def _head(raw: bytes) -> Checkpoint:

@@ -14,21 +14,34 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import Vault
-from shanhe.log.errors import NotSealedYet, OpeningErased, ProofRefused, UnknownEntry
+from shanhe.log.errors import (
+    BadEntry,
+    LogRewound,
+    NotSealedYet,
+    OpeningErased,
+    ProofRefused,
+    UnknownCheckpoint,
+    UnknownEntry,
+    UnknownWitness,
+)
 from shanhe.log.files import CHECKPOINT, Folder
 from shanhe.log.keys import Keys, LogKey, Ring
 from shanhe.log.leaf import POSTING, commitment, private_bytes, private_of, public_bytes
 from shanhe.log.merkle import prove_inclusion
-from shanhe.log.model import Entry, Opening, SignedHead, Status
-from shanhe.log.note import VerifierKey, b64
+from shanhe.log.model import Entry, Opening, Recovered, SignedHead, Status
+from shanhe.log.note import COSIGNATURE, Checkpoint, Note, VerifierKey, b64, open_checkpoint
 from shanhe.log.proof import Proof
-from shanhe.log.sealing import PostingFeed, Sealer
+from shanhe.log.recovery import recover
+from shanhe.log.remote import open_source
+from shanhe.log.sealing import WITNESSED, PostingFeed, Sealer
 from shanhe.log.store import Store
 from shanhe.log.tiles import WIDTH, TileReader
 
 KEEP_UNCOSIGNED: Final = timedelta(days=2)
 BEHIND_AFTER: Final = timedelta(minutes=5)
 SHRED_MAX: Final = 10_000
+WITNESSES_MAX: Final = 16
+COSIGN_TRIES: Final = 3
 
 
 class Log:
@@ -89,6 +102,12 @@ class Log:
         """Let another process seal at once."""
         await self.sealer.release()
 
+    async def recover(self, place: str | None) -> Recovered:
+        """Go on after the database was restored; `place`: a mirror's address or folder where our tiles are lost too."""
+        done = await recover(self.sealer, open_source(place) if place else None)
+        self.problem = None
+        return done
+
     # ── proving ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def prove(self, subject: UUID) -> Proof:
@@ -131,6 +150,60 @@ class Log:
             raise ProofRefused("the ledger no longer holds what was sealed under this id", "账本中的内容与封存时不一致")
         return private
 
+    # ── witnesses ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def add_witness(self, vkey: str, *, by: str) -> None:
+        """List a witness whose cosignatures are taken."""
+        key = VerifierKey.parse(vkey)
+        if key.kind != COSIGNATURE:
+            raise ProofRefused("this is no witness's key", "这不是见证人公钥")
+        if len(await self.store.witnesses()) >= WITNESSES_MAX:
+            raise BadEntry(f"{WITNESSES_MAX} witnesses are listed already")
+        await self.store.add_witness(str(key), by, self._clock.now())
+
+    async def remove_witness(self, vkey: str) -> bool:
+        return await self.store.remove_witness(vkey)
+
+    async def cosign(self, raw: str) -> int:
+        """Take a checkpoint that listed witnesses cosigned; how many have by now.
+
+        UnknownWitness for a key that isn't listed. LogRewound when it proves that we signed more than we know, or
+        something else: nothing is signed from then on.
+        """
+        head, note = open_checkpoint(raw, self.verifiers())
+        listed = [VerifierKey.parse(one) for one in await self.store.witnesses()]
+        named = {(key.name, key.id) for key in note.signed_by(listed)}
+        given = [one for one in note.signatures if (one.name, one.key_id) in named]
+        if not given:
+            others = [one.name for one in note.signatures if one.name != head.origin]
+            raise UnknownWitness(others[0] if others else "")
+        for _ in range(COSIGN_TRIES):
+            kept = await self.store.checkpoint(head.size)
+            if kept is None or kept.root != head.root:
+                await self._unknown_checkpoint(head, raw, kept)
+                return 0
+            merged = Note.parse(kept.note).with_signatures(given)
+            count = len(merged.signed_by(listed))
+            if str(merged) == kept.note or await self.store.cosign(head.size, str(merged), count, kept.note):
+                await asyncio.to_thread(self._show, head, merged)
+                return count
+        return 0
+
+    async def _unknown_checkpoint(self, head: Checkpoint, raw: str, kept: SignedHead | None) -> None:
+        """An old one, or one whose row is still being written, is harmless; one that we can't know of is not."""
+        signed = self.sealer.signed()
+        if kept is None and signed is not None and (head.size < signed.size or head == signed):
+            raise UnknownCheckpoint(head.size)
+        self.keys.folder.write(WITNESSED, raw.encode())
+        raise LogRewound(head.size, signed.size if signed is not None else 0)
+
+    def _show(self, head: Checkpoint, note: Note) -> None:
+        """Publish the cosignatures while the checkpoint is still the newest."""
+        with self.folder.locked():
+            there = self.folder.read(CHECKPOINT)
+            if there is not None and Note.parse(there.decode()).text == head.text:
+                self.folder.write(CHECKPOINT, str(note).encode())
+
     # ── forgetting ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def shred(self, subjects: Sequence[UUID]) -> int:
@@ -160,6 +233,10 @@ class Log:
 
     def verifiers(self) -> list[VerifierKey]:
         return [key.verifier for key in self.ring().keys]
+
+    async def trusted(self) -> list[VerifierKey]:
+        """The keys a proof is verified with: the log's, and its witnesses'."""
+        return [*self.verifiers(), *(VerifierKey.parse(one) for one in await self.store.witnesses())]
 
     def key_list(self) -> str:
         """The published key list, a signed note."""

@@ -55,6 +55,14 @@ class Store:
                 raise NotLeader from error
             raise
 
+    async def move(self, epoch: int, born: int, last: UUID) -> None:
+        """Set how far the ledger was read."""
+        done = await self._db.execute(
+            "UPDATE log.head SET feed_born = $2, feed_id = $3 WHERE epoch = $1", epoch, born, last
+        )
+        if done != "UPDATE 1":
+            raise NotLeader
+
     async def intake(self, until: int, limit: int) -> list[Any]:
         """Recorded entries of transactions that ended, oldest first: rows (id, kind, public, private)."""
         return await self._db.fetch(

@@ -8,6 +8,7 @@ from shanhe.console.live.city import LiveCity
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
+from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rules import LiveRules
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
@@ -26,6 +27,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),
+        proofs=LiveProofs(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

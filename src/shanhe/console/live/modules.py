@@ -14,6 +14,7 @@ from shanhe.identity.api import Actor, Identity, Unknown
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
+from shanhe.log.api import Log
 from shanhe.rulebook.api import Rulebook
 
 NAMES_KEPT = 2_000
@@ -26,6 +27,8 @@ class Modules(Protocol):
     def clock(self) -> Clock: ...
     @property
     def ledger(self) -> Ledger: ...
+    @property
+    def log(self) -> Log: ...
     @property
     def rulebook(self) -> Rulebook: ...
     @property

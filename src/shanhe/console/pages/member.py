@@ -113,9 +113,10 @@ class MemberRoom(Room):
         receipt = await self.desk.member.receipt(who, receipt_id)
         burned = chart.strip({line.provenance: 0 for line in receipt.burned} | _sum(receipt.burned))
         part = "hx-request" in request.headers
-        return self.show(
-            request, "parts/receipt_card.html" if part else "receipt.html", who, receipt=receipt, strip=burned
-        )
+        template = "parts/receipt_card.html" if part else "receipt.html"
+        sealed = await self.desk.proofs.sealed(who, receipt_id)
+        values = {"receipt": receipt, "strip": burned, "sealed": sealed, "receipt_id": receipt_id}
+        return self.show(request, template, who, **values)
 
     async def notices(self, request: Request) -> Response:
         who = await self.who(request)
