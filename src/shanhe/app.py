@@ -193,10 +193,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         rulebook=rulebook,
         approvals=approvals,
         payments=payments,
-        outbox=outbox,
         secret=vault.secret("exchange-auctions"),
         trader=books.trader,
         fee_discount=books.fee_discount,
+        record=log.record,
     )
     facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
     programmes = Programmes(

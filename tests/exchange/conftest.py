@@ -14,7 +14,6 @@ from shanhe.exchange.api import BUY, SELL, Exchange, Market, NewOrder, OrderView
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.outbox import Outbox
 from shanhe.ledger.api import Asset, Ledger, NewLot, Posting, Provenance, Transfer
 from shanhe.payments.api import Payments, Sandbox
 from shanhe.rulebook.api import Rulebook
@@ -35,7 +34,7 @@ class World:
         self.rulebook = Rulebook.load()
         self.traders: dict[UUID, Trader] = {}
         self.discounts: dict[UUID, int] = {}
-        self.sealed: list[Any] = []
+        self.recorded: list[Any] = []
         self.restart()
 
     def restart(self, rulebook: Rulebook | None = None) -> Exchange:
@@ -44,8 +43,8 @@ class World:
         self.payments = Payments(self.db, self.clock, {"sandbox": self.sandbox})
         self.exchange = Exchange(
             self.db, self.clock, ledger=self.ledger, rulebook=self.rulebook, approvals=self.approvals,
-            payments=self.payments, outbox=Outbox(self.db, self.clock), secret=b"of the auctions",
-            trader=self._trader, fee_discount=self._discount, seal=self._seal,
+            payments=self.payments, secret=b"of the auctions",
+            trader=self._trader, fee_discount=self._discount, record=self._record,
         )  # fmt: skip
         return self.exchange
 
@@ -55,8 +54,8 @@ class World:
     async def _discount(self, org_id: UUID, on: date) -> int:
         return self.discounts.get(org_id, 0)
 
-    async def _seal(self, conn: Any, entries: Any) -> None:
-        self.sealed += entries
+    async def _record(self, conn: Any, kind: str, public: Any) -> None:
+        self.recorded.append((kind, public))
 
     async def seller(self, credits: int = 1_000, **lot: Any) -> UUID:
         org = uuid4()
@@ -103,7 +102,7 @@ class World:
         return purse.cash_fen, purse.cash_available_fen
 
     async def fund(self) -> int:
-        account = await self.ledger.account(await self.exchange._settlements[Market.REAL].fund())
+        account = await self.ledger.account(await self.exchange.fund.account(Market.REAL))
         return (await self.ledger.balance(account.id)).balance
 
     async def verify(self) -> None:

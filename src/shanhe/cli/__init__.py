@@ -15,6 +15,7 @@ from shanhe.cli import (
     city,
     credits,
     engines,
+    exchange,
     keys,
     ledger,
     log,
@@ -45,6 +46,7 @@ app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
 app.add_typer(payouts.app, name="payouts", help="Makers' income on its way to their bank accounts.")
 app.add_typer(bank.app, name="bank", help="Statements of the city's bank account, and money in suspense.")
+app.add_typer(exchange.app, name="exchange", help="The credit exchange: orders, auctions, the fund.")
 app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")

@@ -40,6 +40,14 @@ def ledger_bench(as_json: Json = False) -> None:
     show(as_json, measure())
 
 
+@app.command("exchange")
+def exchange_bench(as_json: Json = False) -> None:
+    """Accepted orders, a call auction of 100,000 and pure matching against pgbench's TPC-B in the same run."""
+    from shanhe.bench.exchange import main as measure
+
+    show(as_json, measure())
+
+
 @app.command("rulebook")
 def rulebook_bench(as_json: Json = False) -> None:
     """A traced answer, and a million rows of P1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.exchange.book import Book, cash_of, uniform_price
 from shanhe.exchange.cash import Cash, Deposit, Purse, Withdrawal
+from shanhe.exchange.disputes import Dispute
 from shanhe.exchange.engine import Advance, Replay
 from shanhe.exchange.errors import (
     BadPrice,
@@ -30,6 +31,7 @@ from shanhe.exchange.errors import (
     UnknownOrder,
     yuan_of,
 )
+from shanhe.exchange.fund import FundPayment, FundView
 from shanhe.exchange.jobs import tick
 from shanhe.exchange.model import (
     BUY,
@@ -45,21 +47,22 @@ from shanhe.exchange.model import (
     OrderView,
     Ran,
     Reason,
-    Seal,
+    Record,
     Status,
     Trader,
     TradeView,
     Validity,
 )
 from shanhe.exchange.service import Exchange
-from shanhe.exchange.settlement import TOPIC
+from shanhe.exchange.stability import FUND, Intervention
+from shanhe.exchange.units import parse_price
 
 __all__ = [
     "BUY",
+    "FUND",
     "SELL",
     "SIDES",
     "TICKS_PER_YUAN",
-    "TOPIC",
     "Advance",
     "AuctionView",
     "BadPrice",
@@ -70,9 +73,13 @@ __all__ = [
     "Candle",
     "Cash",
     "Deposit",
+    "Dispute",
     "Exchange",
     "ExchangeBusy",
     "ExchangeUnavailable",
+    "FundPayment",
+    "FundView",
+    "Intervention",
     "ItemClosed",
     "Level",
     "Market",
@@ -91,8 +98,8 @@ __all__ = [
     "Ran",
     "RealOnly",
     "Reason",
+    "Record",
     "Replay",
-    "Seal",
     "SecondPersonNeeded",
     "SelfTrade",
     "Status",
@@ -105,6 +112,7 @@ __all__ = [
     "Validity",
     "Withdrawal",
     "cash_of",
+    "parse_price",
     "tick",
     "uniform_price",
     "yuan_of",

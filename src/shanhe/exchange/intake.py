@@ -57,7 +57,7 @@ from shanhe.ledger.api import EscrowRequest, Ledger
 
 log = structlog.get_logger(__name__)
 
-BATCH_MAX: Final = 1_000
+BATCH_MAX: Final = 500
 WAITING_MAX: Final = 20_000
 OPEN_ORDERS_MAX: Final = 1_000
 """Of one organisation."""

@@ -261,5 +261,5 @@ class Ran:
 
 TraderOf = Callable[[UUID], Awaitable[Trader]]
 FeeDiscount = Callable[[UUID, date], Awaitable[int]]
-Seal = Callable[[Any, Sequence[Mapping[str, Any]]], Awaitable[None]]
-"""Hands entries to the transparency log on the caller's connection, inside its transaction."""
+Record = Callable[[Any, str, Mapping[str, Any]], Awaitable[Any]]
+"""Hands a public record to the transparency log on the caller's connection, inside its transaction."""

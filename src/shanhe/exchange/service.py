@@ -13,6 +13,7 @@ from shanhe.approvals.api import Approvals, Gate, Scope
 from shanhe.exchange import store, timing
 from shanhe.exchange.book import cash_of, uniform_price
 from shanhe.exchange.cash import Cash
+from shanhe.exchange.disputes import Dispute, Disputes
 from shanhe.exchange.engine import Advance, Engine, Replay
 from shanhe.exchange.errors import (
     BadPrice,
@@ -22,6 +23,7 @@ from shanhe.exchange.errors import (
     TraderFrozen,
     UnknownOrder,
 )
+from shanhe.exchange.fund import Fund
 from shanhe.exchange.intake import Intake, Wanted
 from shanhe.exchange.journal import micros
 from shanhe.exchange.model import (
@@ -42,18 +44,21 @@ from shanhe.exchange.model import (
     Pause,
     Ran,
     Reason,
+    Record,
     Resume,
-    Seal,
     Status,
+    Trader,
     TraderOf,
     TradeView,
 )
 from shanhe.exchange.policy import Day, Policy
 from shanhe.exchange.settlement import Settlement
+from shanhe.exchange.stability import ACTOR as STABILITY_ACTOR
+from shanhe.exchange.stability import FUND, Stability
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.outbox import Outbox
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import Payments
 from shanhe.rulebook.api import Rulebook
@@ -76,13 +81,12 @@ class Exchange:
     """Orders, matching, settlement and market data of both markets; which one is open is the gate's word.
 
     `trader(org_id)` tells who stands behind an organisation, `fee_discount(org_id, day)` what loyalty takes off the
-    fee, `seal(conn, entries)` hands trades to the transparency log.
+    fee, `record(conn, kind, public)` hands auctions and pauses to the transparency log.
     """
 
     def __init__(
         self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, approvals: Approvals,
-        payments: Payments, outbox: Outbox, secret: bytes, trader: TraderOf, fee_discount: FeeDiscount,
-        seal: Seal | None = None,
+        payments: Payments, secret: bytes, trader: TraderOf, fee_discount: FeeDiscount, record: Record,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -90,15 +94,20 @@ class Exchange:
         self._secret = secret
         self._trader = trader
         self._fee_discount = fee_discount
+        self._record = record
         self.policy = Policy(rulebook)
         self.cash = Cash(db, clock, ledger, payments)
+        self.fund = Fund(db, clock, ledger, approvals, self.cash)
+        self.stability = Stability(db, clock, ledger, self.cash, self.policy)
+        self.disputes = Disputes(db, clock)
         self._gate: tuple[float, Gate] | None = None
+        self._asking: asyncio.Task[Gate] | None = None
         self._intakes = {
             market: Intake(db, clock, ledger, market, day=self.policy.day, active=self.market) for market in Market
         }
         self._engines = {market: Engine(db, market, self.policy) for market in Market}
         self._settlements = {
-            market: Settlement(db, clock, ledger, outbox, market, self.policy, seal) for market in Market
+            market: Settlement(db, clock, ledger, market, self.policy, self.fund.account) for market in Market
         }
         self._turns = {market: asyncio.Lock() for market in Market}
         self._rounds: dict[Market, asyncio.Task[tuple[Advance, int]]] = {}
@@ -112,11 +121,19 @@ class Exchange:
     # -- which market -------------------------------------------------------------------------------------------------
 
     async def gate(self) -> Gate:
-        now_s = time.monotonic()
-        today = self._clock.today()
-        if self._gate is None or now_s - self._gate[0] > GATE_KEPT_S or not _covers(self._gate[1], today):
-            self._gate = (now_s, await self._approvals.gate(Scope.EXCHANGE, today))
-        return self._gate[1]
+        """The approval's word, a moment old at most; however many ask at once, one look answers them."""
+        kept, today = self._gate, self._clock.today()
+        if kept is None or time.monotonic() - kept[0] > GATE_KEPT_S or not _covers(kept[1], today):
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask(today))
+            return await asyncio.shield(self._asking)
+        return kept[1]
+
+    async def _ask(self, today: date) -> Gate:
+        asked_s = time.monotonic()
+        gate = await self._approvals.gate(Scope.EXCHANGE, today)
+        self._gate = (asked_s, gate)
+        return gate
 
     async def market(self) -> Market:
         """The market that is open now: real under an approval, play without one."""
@@ -140,7 +157,7 @@ class Exchange:
         if value_fen < day.min_order_fen:
             raise OrderTooSmall(value_fen, day.min_order_fen)
         market = await self.market()
-        trader = await self._trader(new.org_id)
+        trader = Trader(FUND, FUND) if new.org_id == FUND else await self._trader(new.org_id)
         if trader.frozen:
             raise TraderFrozen()
         credit, cash = await self.cash.accounts(new.org_id, market)
@@ -239,6 +256,13 @@ class Exchange:
                 if await store.insert_auction(conn, market, slot, event.seq, batch.now, forced_by):
                     batch.events.append(event)
                     seq = event.seq
+                    public = {
+                        "market": market,
+                        "slot": slot.isoformat(),
+                        "seq": seq,
+                        "reference_ticks": event.reference,
+                    }
+                    await self._record(conn, "exchange.auction", public)
             await intake.finish(conn, batch)
         if seq is None:
             return Ran()
@@ -270,10 +294,37 @@ class Exchange:
         return Ran(None, trades, settled, ended)
 
     async def tick(self) -> Ran:
-        """The jobs worker's round: sweep, then the auction if one is due."""
+        """The jobs worker's round: sweep, let the stability fund act, then the auction if one is due."""
         swept = await self.sweep()
+        await self.fund.run()
+        await self.stabilise()
         ran = await self.run_auction()
         return Ran(ran.auction, swept.trades + ran.trades, swept.settled + ran.settled, swept.ended + ran.ended)
+
+    async def stabilise(self) -> OrderView | None:
+        """Place the order that the stability fund's rule (F8) allows now, if any; its reason is recorded and public."""
+        decided = await self.stability.decide(await self.book())
+        if decided is None:
+            return None
+        order, trace = decided
+        try:
+            placed = await self.place(order, actor=STABILITY_ACTOR)
+        except ShanheError:  # the market moved meanwhile; the next round decides anew
+            return None
+        await self.stability.record(order, trace)
+        return placed
+
+    async def endow_stability(self, amount_fen: int, *, posting_id: UUID, actor: str) -> None:
+        """Move cash of the ecosystem fund to the stability fund; idempotent by `posting_id`."""
+        market = await self.market()
+        await self.stability.endow(
+            market, amount_fen, source=await self.fund.account(market), posting_id=posting_id, actor=actor
+        )
+
+    async def dispute(self, order_id: UUID, org_id: UUID, text: str, *, dispute_id: UUID, actor: str) -> Dispute:
+        """Say what is wrong with one's own order; an operator answers. Idempotent by `dispute_id`."""
+        await self.order(order_id, org_id=org_id)
+        return await self.disputes.open(order_id, org_id, text, dispute_id=dispute_id, actor=actor)
 
     async def pause(self, reason: str, *, actor: str) -> Status:
         """Stop trading in the open market; orders can still be cancelled. Recorded, public."""
@@ -293,6 +344,8 @@ class Exchange:
                 batch.head |= {"paused": paused, "reason": reason, "actor": actor}
                 kind = Pause if paused else Resume
                 batch.events.append(kind(**batch.next(), reason=reason, actor=actor))
+                public = {"market": market, "seq": batch.head["seq"], "reason": reason}
+                await self._record(conn, "exchange.pause" if paused else "exchange.resume", public)
             await self._intakes[market].finish(conn, batch)
         await self.work(market)
         return await self.status()
@@ -343,6 +396,15 @@ class Exchange:
 
     async def trade(self, trade_id: UUID) -> TradeView | None:
         return await store.trade(self._db, trade_id)
+
+    async def why_fee(self, trade: TradeView) -> dict[str, Any]:
+        """The fee of a trade's selling order so far, as the rule decides it, with its trace (C8)."""
+        basis = await store.fee_basis(self._db, trade.sell, trade.seq)
+        decision = self.policy.fee(basis["proceeds"], basis["discount_bps"], basis["ordered_on"])
+        return {
+            "order_proceeds_fen": basis["proceeds"], "order_fee_fen": decision.amount,
+            "of_this_trade_fen": trade.fee_fen, "version": decision.version, "trace": decision.trace,
+        }  # fmt: skip
 
     async def auctions(self, limit: int = PAGE_ROWS) -> Sequence[AuctionView]:
         return await store.auctions(self._db, await self.market(), limit)

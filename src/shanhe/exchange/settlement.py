@@ -1,12 +1,12 @@
 """Settlement: every recorded trade becomes one balanced posting, once, whatever crashes between.
 
-A batch of trades, their postings, their log entries and the mark that they are settled are one transaction. Afterwards
-the escrow of ended orders is released, and that of amended ones cut to what they still need.
+A batch of trades, their postings and the mark that they are settled are one transaction; the transparency log seals
+postings by itself. Afterwards the escrow of ended orders is released, and that of amended ones cut to what they need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,36 +14,32 @@ import msgspec
 
 from shanhe.exchange import store
 from shanhe.exchange.book import cash_of
-from shanhe.exchange.model import SELL, Market, Seal
+from shanhe.exchange.model import SELL, Market
 from shanhe.exchange.policy import Policy
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
-from shanhe.kernel.outbox import Outbox
-from shanhe.ledger.api import CITY_OWNER, Asset, Delivery, Ledger
+from shanhe.ledger.api import Delivery, Ledger
 
 KIND: Final = "trade"
-TOPIC: Final = "exchange.settled"
 TRADES_MAX: Final = 2_000
 RELEASE_MAX: Final = 5_000
 TICKS_PER_FEN: Final = 100
-FUND: Final = {Market.REAL: "ecosystem", Market.PLAY: "play_fund"}
 
 
 class Settlement:
-    """One market's settlement. `seal` hands entries to the transparency log inside the same transaction."""
+    """One market's settlement. `fund(market)` tells where its fees go."""
 
     def __init__(
-        self, db: Database, clock: Clock, ledger: Ledger, outbox: Outbox, market: Market, policy: Policy,
-        seal: Seal | None,
+        self, db: Database, clock: Clock, ledger: Ledger, market: Market, policy: Policy,
+        fund: Callable[[Market], Awaitable[UUID]],
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
         self._ledger = ledger
-        self._outbox = outbox
         self._market = market
         self._policy = policy
-        self._seal = seal
+        self._fund = fund
 
     async def run(self) -> int:
         """Settle everything recorded so far and release what is no longer needed; how many trades."""
@@ -56,33 +52,24 @@ class Settlement:
             pass
         return settled
 
-    async def fund(self) -> UUID:
-        """The account that fees go to; never below zero."""
-        return (await self._ledger.ensure_account(CITY_OWNER, Asset.CNY, FUND[self._market], lots=False)).id
-
     async def _batch(self) -> int:
-        fund = await self.fund()
+        fund = await self._fund(self._market)
         async with self._db.transaction() as conn:
             rows = await store.unsettled(conn, self._market, TRADES_MAX)
             if not rows:
                 return 0
             day = self._policy.day(self._clock.today())
-            entries = [entry_of(row, self._market, day.versions) for row in rows]
             deliveries = [
                 Delivery(
                     id=row["id"], source=row["sell"], receiver=row["receiver"], quantity=row["quantity"],
                     payment=row["buy"], payee=row["payee"], price=row["cash_fen"], fee=row["fee_fen"],
                     unit_cost_fen=unit_cost_fen(row["cash_fen"], row["quantity"]),
-                    evidence=msgspec.json.encode(entry, order="sorted"),
+                    evidence=evidence_of(row, self._market, day.versions),
                 )
-                for row, entry in zip(rows, entries, strict=True)
+                for row in rows
             ]  # fmt: skip
             await self._ledger.escrow.deliver(conn, deliveries, kind=KIND, fund=fund, unlock_at=day.unlock_at)
             await store.mark_settled(conn, [row["id"] for row in rows], self._clock.now())
-            if self._seal is not None:
-                await self._seal(conn, entries)
-            payload = {"market": self._market, "trades": len(rows), "through": str(rows[-1]["id"])}
-            await self._outbox.emit(conn, TOPIC, str(self._market), payload)
         return len(rows)
 
     async def _release(self) -> int:
@@ -118,11 +105,11 @@ def unit_cost_fen(cash_fen: int, quantity: int) -> int:
     return quotient + (2 * rest > quantity or (2 * rest == quantity and quotient % 2 == 1))
 
 
-def entry_of(row: Mapping[str, Any], market: Market, versions: Mapping[str, str]) -> dict[str, Any]:
-    """A trade as evidence of its posting and as an entry of the log: what moved, and by which rules."""
-    return {
-        "version": 1, "type": "trade", "trade": row["id"], "market": market, "seq": row["seq"], "buy": row["buy"],
-        "sell": row["sell"], "quantity_micro": row["quantity"], "price_ticks": row["ticks"],
-        "cash_fen": row["cash_fen"], "fee_fen": row["fee_fen"], "fee_discount_bps": row["discount_bps"],
-        "fee_rules_of": row["ordered_on"], "rules": versions,
-    }  # fmt: skip
+def evidence_of(row: Mapping[str, Any], market: Market, versions: Mapping[str, str]) -> bytes:
+    """What the posting of a trade rests on: the event, the orders, the amounts, and the rules."""
+    return msgspec.json.encode({
+        "version": 1, "market": market, "seq": row["seq"], "buy": row["buy"], "sell": row["sell"],
+        "quantity_micro": row["quantity"], "price_ticks": row["ticks"], "cash_fen": row["cash_fen"],
+        "fee_fen": row["fee_fen"], "fee_discount_bps": row["discount_bps"], "fee_rules_of": row["ordered_on"],
+        "rules": versions,
+    }, order="sorted")  # fmt: skip

@@ -401,3 +401,13 @@ async def count_same_trades(conn: Connection, made: Sequence[tuple[UUID, UUID, U
 async def count_trades(conn: Connection | Database, market: Market) -> int:
     count: int = await conn.fetchval("SELECT count(*) FROM exchange.trade WHERE market = $1", market)
     return count
+
+
+async def fee_basis(db: Database, sell: UUID, seq: int) -> Any:
+    """A selling order's proceeds through an event, with what its fee depends on."""
+    return await db.fetchrow(
+        """SELECT o.discount_bps, o.ordered_on,
+                  (SELECT sum(cash_fen)::bigint FROM exchange.trade WHERE sell = o.id AND seq <= $2) AS proceeds
+           FROM exchange.orders o WHERE o.id = $1""",
+        sell, seq,
+    )  # fmt: skip

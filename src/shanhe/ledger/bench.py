@@ -55,7 +55,7 @@ async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS, call
     db = await Database.open(dsn, size=4)
     try:
         await migrate(db)
-        baseline = await asyncio.to_thread(_pgbench, dsn, pg_bin, seconds)
+        baseline = await asyncio.to_thread(pgbench, dsn, pg_bin, seconds)
         ledger = Ledger(db, SystemClock(), worker="bench", workers=1)
         await ledger.start()
         figures = await _Bench(ledger, callers, seconds).run()
@@ -81,7 +81,7 @@ async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS, call
     }  # fmt: skip
 
 
-def _pgbench(dsn: str, pg_bin: Path, seconds: float) -> float:
+def pgbench(dsn: str, pg_bin: Path, seconds: float) -> float:
     """TPC-B transactions per second: scale 10, 8 clients, 2 threads."""
     password, target = _without_password(dsn)
     environment = {**os.environ, "PGPASSWORD": password} if password else dict(os.environ)

@@ -1,0 +1,68 @@
+"""Disputes on orders: a member says what is wrong, an operator answers; bookings are corrected by reversals only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from shanhe.exchange import fund_store as store
+from shanhe.exchange.errors import BadText, ItemClosed, OrderConflict, SecondPersonNeeded, UnknownItem
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+
+TEXT_LIMIT_CHARS: Final = 1000
+PAGE_ROWS: Final = 100
+
+
+@dataclass(frozen=True)
+class Dispute:
+    id: UUID
+    order_id: UUID
+    org_id: UUID
+    text: str
+    state: str
+    answer: str
+    actor: str
+    created_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+class Disputes:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def open(self, order_id: UUID, org_id: UUID, text: str, *, dispute_id: UUID, actor: str) -> Dispute:
+        """Idempotent by id. The order must be the organisation's: the caller has looked."""
+        _check(text)
+        row = await store.insert_dispute(self._db, dispute_id, order_id, org_id, text, actor, self._clock.now())
+        if (row["order_id"], row["org_id"], row["text"]) != (order_id, org_id, text):
+            raise OrderConflict()
+        return Dispute(**dict(row))
+
+    async def decide(self, dispute_id: UUID, *, upheld: bool, answer: str, actor: str) -> Dispute:
+        """An operator's answer. Never by who complained."""
+        _check(answer)
+        row = await store.dispute(self._db, dispute_id)
+        if row is None:
+            raise UnknownItem("dispute", "申诉")
+        if row["actor"] == actor:
+            raise SecondPersonNeeded()
+        state = "upheld" if upheld else "dismissed"
+        if row["state"] != "open" and (row["state"], row["decided_by"]) != (state, actor):
+            raise ItemClosed(row["state"])
+        await store.decide_dispute(self._db, dispute_id, state, answer, actor, self._clock.now())
+        return Dispute(**dict(await store.dispute(self._db, dispute_id)))
+
+    async def list(self, org_id: UUID | None, *, open_only: bool = False) -> Sequence[Dispute]:
+        """Newest first, a bounded page."""
+        return [Dispute(**dict(row)) for row in await store.disputes(self._db, org_id, open_only, PAGE_ROWS)]
+
+
+def _check(text: str) -> None:
+    if not 0 < len(text.strip()) <= TEXT_LIMIT_CHARS:
+        raise BadText("text", TEXT_LIMIT_CHARS)

@@ -1,0 +1,135 @@
+"""The ecosystem fund: fees come in with every trade, payments go out with two people's word, everybody sees both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.approvals.api import Approvals, Request, RequestState
+from shanhe.exchange import fund_store as store
+from shanhe.exchange.cash import Cash
+from shanhe.exchange.errors import BadText, UnknownItem
+from shanhe.exchange.model import Market
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import CITY_OWNER, Asset, InsufficientCredit, Ledger, Posting, Transfer
+
+REQUEST: Final = "exchange.fund_payment"
+DECIDE_WITHIN: Final = timedelta(days=7)
+PAGE_ROWS: Final = 100
+TEXT_LIMIT_CHARS: Final = 200
+KIND: Final = {Market.REAL: "ecosystem", Market.PLAY: "play_fund"}
+
+
+@dataclass(frozen=True)
+class FundPayment:
+    id: UUID
+    org_id: UUID
+    amount_fen: int
+    reason: str
+    asked_by: str
+    asked_at: datetime
+    state: str
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True)
+class FundView:
+    """What the fund has, took in and paid out, in fen; the newest payments."""
+
+    market: Market
+    balance_fen: int
+    fees_fen: int
+    trades: int
+    paid_fen: int
+    payments: Sequence[FundPayment]
+
+
+class Fund:
+    def __init__(self, db: Database, clock: Clock, ledger: Ledger, approvals: Approvals, cash: Cash) -> None:
+        self._db = db
+        self._clock = clock
+        self._ledger = ledger
+        self._approvals = approvals
+        self._cash = cash
+
+    async def account(self, market: Market) -> UUID:
+        """Where the fees of a market go; never below zero."""
+        return (await self._ledger.ensure_account(CITY_OWNER, Asset.CNY, KIND[market], lots=False)).id
+
+    async def view(self, market: Market) -> FundView:
+        balance = await self._ledger.balance(await self.account(market))
+        totals = await store.totals(self._db, market)
+        payments = await store.payments(self._db, PAGE_ROWS) if market is Market.REAL else []
+        return FundView(
+            market, balance.balance, totals["fees"], totals["trades"], totals["paid"] if market is Market.REAL else 0,
+            [FundPayment(**dict(row)) for row in payments],
+        )  # fmt: skip
+
+    async def request(
+        self, org_id: UUID, amount_fen: int, reason: str, *, by: str, request_id: UUID | None = None
+    ) -> FundPayment:
+        """Ask to pay an organisation out of the fund; a second person decides within a week. Idempotent by id."""
+        if not isinstance(amount_fen, int) or amount_fen <= 0:
+            raise Invalid("bad_amount", "An amount is a positive number of fen.", message_zh="金额须为正整数（分）。")
+        if not 0 < len(reason.strip()) <= TEXT_LIMIT_CHARS or not reason.isprintable():
+            raise BadText("reason", TEXT_LIMIT_CHARS)
+        identifier, now = request_id or new_id(), self._clock.now()
+        payload = {"org_id": str(org_id), "amount_fen": amount_fen, "reason": reason}
+        async with self._db.transaction() as conn:
+            await self._approvals.request(
+                REQUEST, reason, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=identifier, conn=conn
+            )
+            row = await store.insert(conn, identifier, org_id, amount_fen, reason, by, now)
+        return FundPayment(**dict(row))
+
+    async def approve(self, request_id: UUID, *, by: str) -> FundPayment:
+        """The second person's word; the payment is booked. `SamePerson` when it is the first's."""
+        await self._get(request_id)
+        await self._approvals.approve(request_id, by=by)
+        await self.run()
+        return await self._get(request_id)
+
+    async def reject(self, request_id: UUID, *, by: str, reason: str) -> FundPayment:
+        await self._get(request_id)
+        await self._approvals.reject(request_id, by=by, reason=reason)
+        await self.run()
+        return await self._get(request_id)
+
+    async def run(self) -> int:
+        """Book what was agreed to and close what was not, wherever it was decided; how many."""
+        done = 0
+        for row in await store.open_payments(self._db, PAGE_ROWS):
+            request = await self._approvals.get(row["id"])
+            if request.state is RequestState.OPEN:
+                continue
+            if request.state is RequestState.APPROVED and not await self._book(row, request):
+                continue
+            state = "paid" if request.state is RequestState.APPROVED else "ended"
+            await store.close(self._db, row["id"], state, self._clock.now())
+            done += 1
+        return done
+
+    async def _book(self, row: Any, request: Request) -> bool:
+        """False while the fund has too little."""
+        _, cash = await self._cash.accounts(row["org_id"], Market.REAL)
+        transfer = Transfer(row["id"], await self.account(Market.REAL), cash.id, row["amount_fen"])
+        actor = f"{request.requested_by} + {request.decided_by}"
+        try:
+            await self._ledger.post(
+                Posting(id=row["id"], kind="fund_payment", transfers=(transfer,), actor=actor, memo=row["reason"])
+            )
+        except InsufficientCredit:
+            return False
+        return True
+
+    async def _get(self, request_id: UUID) -> FundPayment:
+        row = await store.payment(self._db, request_id)
+        if row is None:
+            raise UnknownItem("fund_payment", "基金支出")
+        return FundPayment(**dict(row))

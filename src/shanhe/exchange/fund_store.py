@@ -1,0 +1,133 @@
+"""SQL of fund payments, interventions and disputes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.exchange.model import Market
+from shanhe.kernel.db import Database
+
+Connection = Any
+
+
+async def insert(
+    conn: Connection, identifier: UUID, org_id: UUID, amount_fen: int, reason: str, by: str, now: datetime
+) -> Any:
+    await conn.execute(
+        """INSERT INTO exchange.fund_payment (id, org_id, amount_fen, reason, asked_by, asked_at)
+           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING""",
+        identifier, org_id, amount_fen, reason, by, now,
+    )  # fmt: skip
+    return await payment(conn, identifier)
+
+
+async def payment(conn: Connection | Database, identifier: UUID) -> Any:
+    return await conn.fetchrow("SELECT * FROM exchange.fund_payment WHERE id = $1", identifier)
+
+
+async def payments(db: Database, limit: int) -> list[Any]:
+    return await db.fetch("SELECT * FROM exchange.fund_payment ORDER BY id DESC LIMIT $1", limit)
+
+
+async def open_payments(db: Database, limit: int) -> list[Any]:
+    return await db.fetch("SELECT * FROM exchange.fund_payment WHERE state = 'open' ORDER BY id LIMIT $1", limit)
+
+
+async def close(db: Database, identifier: UUID, state: str, now: datetime) -> None:
+    await db.execute(
+        "UPDATE exchange.fund_payment SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'open'",
+        identifier, state, now,
+    )  # fmt: skip
+
+
+async def totals(db: Database, market: Market) -> Any:
+    return await db.fetchrow(
+        """SELECT coalesce(sum(fee_fen), 0)::bigint AS fees, count(*) AS trades,
+                  (SELECT coalesce(sum(amount_fen), 0)::bigint FROM exchange.fund_payment WHERE state = 'paid') AS paid
+           FROM exchange.trade WHERE market = $1 AND settled_at IS NOT NULL""",
+        market,
+    )
+
+
+# -- stability --------------------------------------------------------------------------------------------------------
+
+
+async def average(db: Database, market: Market, since: datetime) -> int:
+    """Mean price by volume since an instant, in ticks, rounded down; 0 without trades."""
+    value = await db.fetchval(
+        """SELECT (sum(ticks::numeric * quantity) / sum(quantity))::bigint FROM exchange.trade
+           WHERE market = $1 AND at >= $2""",
+        market, since,
+    )  # fmt: skip
+    return int(value or 0)
+
+
+async def float_micro(db: Database, kind: str, now: datetime) -> int:
+    """Credits that may trade now, whoever has them."""
+    value = await db.fetchval(
+        """SELECT sum(l.remaining)::bigint FROM ledger.lot l JOIN ledger.account a ON a.id = l.account
+           WHERE a.kind = $1 AND l.open AND l.provenance <> 'subsidy' AND (l.unlock_at IS NULL OR l.unlock_at <= $2)
+             AND (l.expires_at IS NULL OR l.expires_at > $2)""",
+        kind, now,
+    )  # fmt: skip
+    return int(value or 0)
+
+
+async def used_today(db: Database, org_id: UUID, day: date) -> int:
+    """What the fund's orders of a day traded or may still trade."""
+    value = await db.fetchval(
+        """SELECT sum(CASE WHEN state = 'open' THEN quantity ELSE filled END)::bigint FROM exchange.orders
+           WHERE org_id = $1 AND ordered_on = $2""",
+        org_id, day,
+    )  # fmt: skip
+    return int(value or 0)
+
+
+async def insert_intervention(
+    db: Database, identifier: UUID, at: datetime, side: int, ticks: int, quantity: int, trace: Any
+) -> None:
+    await db.execute(
+        """INSERT INTO exchange.intervention (id, at, side, ticks, quantity, trace) VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (id) DO NOTHING""",
+        identifier, at, side, ticks, quantity, trace,
+    )  # fmt: skip
+
+
+async def interventions(db: Database, limit: int) -> list[Any]:
+    return await db.fetch("SELECT * FROM exchange.intervention ORDER BY id DESC LIMIT $1", limit)
+
+
+# -- disputes ---------------------------------------------------------------------------------------------------------
+
+
+async def insert_dispute(
+    db: Database, identifier: UUID, order_id: UUID, org_id: UUID, text: str, actor: str, now: datetime
+) -> Any:
+    await db.execute(
+        """INSERT INTO exchange.dispute (id, order_id, org_id, text, state, actor, created_at)
+           VALUES ($1, $2, $3, $4, 'open', $5, $6) ON CONFLICT (id) DO NOTHING""",
+        identifier, order_id, org_id, text, actor, now,
+    )  # fmt: skip
+    return await dispute(db, identifier)
+
+
+async def dispute(db: Database, identifier: UUID) -> Any:
+    return await db.fetchrow("SELECT * FROM exchange.dispute WHERE id = $1", identifier)
+
+
+async def disputes(db: Database, org_id: UUID | None, open_only: bool, limit: int) -> list[Any]:
+    return await db.fetch(
+        """SELECT * FROM exchange.dispute WHERE ($1::uuid IS NULL OR org_id = $1) AND (NOT $2 OR state = 'open')
+           ORDER BY id DESC LIMIT $3""",
+        org_id, open_only, limit,
+    )  # fmt: skip
+
+
+async def decide_dispute(db: Database, identifier: UUID, state: str, answer: str, actor: str, now: datetime) -> None:
+    await db.execute(
+        """UPDATE exchange.dispute SET state = $2, answer = $3, decided_by = $4, decided_at = $5
+           WHERE id = $1 AND state = 'open'""",
+        identifier, state, answer, actor, now,
+    )  # fmt: skip

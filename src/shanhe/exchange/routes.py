@@ -1,0 +1,430 @@
+"""HTTP of the exchange. The market is public; orders are an organisation's; pausing and money are for operators.
+
+Prices are ticks of CNY 0.0001 (or a decimal string), quantities micro-credits, cash fen. Writes are idempotent by `id`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.exchange.cash import CASH_MAX_FEN
+from shanhe.exchange.errors import BadPrice, UnknownItem, yuan_of
+from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Status, TradeView, Validity
+from shanhe.exchange.service import Exchange
+from shanhe.exchange.units import parse_price
+from shanhe.identity.api import Actor, require
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_credits, format_fen
+
+INT64_MAX = 2**63 - 1
+TEXT_LIMIT_CHARS = 200
+DISPUTE_LIMIT_CHARS = 1000
+PAGE_MAX = 500
+DEPTH_MAX = 100
+STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
+CSV_HEAD = ("time", "trade", "price_cny", "quantity_credits", "cash_cny")
+
+Amount = Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX, strict=True)]
+Fen = Annotated[int, Field(gt=0, le=CASH_MAX_FEN, strict=True)]
+Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PriceBody(Body):
+    price_ticks: Amount | None = None
+    price: str | None = Field(None, max_length=20)
+    quantity_micro: Amount
+
+    def ticks(self) -> int:
+        if (self.price_ticks is None) == (self.price is None):
+            raise BadPrice("neither or both of price and price_ticks")
+        return self.price_ticks if self.price_ticks is not None else parse_price(self.price or "")
+
+
+class OrderBody(PriceBody):
+    id: UUID | None = None
+    side: Literal["buy", "sell"]
+    validity: Validity = Validity.GTC
+
+
+class AmendBody(PriceBody):
+    id: UUID | None = None
+
+
+class ReasonBody(Body):
+    reason: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class DepositBody(Body):
+    client_ref: str = Field(min_length=1, max_length=100)
+    amount_fen: Fen
+    method: str = Field("sandbox", max_length=32)
+    return_path: str = Field("/exchange/trade", max_length=TEXT_LIMIT_CHARS)
+
+
+class ReceiveBody(Body):
+    org_id: UUID
+    amount_fen: Fen
+    reference: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class WithdrawBody(Body):
+    id: UUID
+    amount_fen: Fen
+    payee: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class DecideBody(Body):
+    paid: bool
+    reference: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class DisputeBody(Body):
+    id: UUID
+    text: str = Field(min_length=1, max_length=DISPUTE_LIMIT_CHARS)
+
+
+class AnswerBody(Body):
+    upheld: bool
+    answer: str = Field(min_length=1, max_length=DISPUTE_LIMIT_CHARS)
+
+
+class PaymentBody(Body):
+    id: UUID | None = None
+    org_id: UUID
+    amount_fen: Fen
+    reason: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
+
+
+class EndowBody(Body):
+    id: UUID
+    amount_fen: Fen
+
+
+Member = Annotated[Actor, Depends(require("topup"))]
+Operator = Annotated[Actor, Depends(require("accounts"))]
+Reader = Annotated[Actor, Depends(require("ledger"))]
+
+
+def router(exchange: Exchange) -> APIRouter:
+    """Everything under /api/exchange."""
+    routes = APIRouter(prefix="/api/exchange", tags=["exchange"])
+    _market(routes, exchange)
+    _orders(routes, exchange)
+    _money(routes, exchange)
+    _operators(routes, exchange)
+    _fund(routes, exchange)
+    return routes
+
+
+def _market(routes: APIRouter, exchange: Exchange) -> None:
+    @routes.get("")
+    async def status() -> Response:
+        """The market now: mode, approval, corridor, next auction; public."""
+        return _json(status_view(await exchange.status()))
+
+    @routes.get("/book")
+    async def book(depth: Annotated[int, Query(ge=1, le=DEPTH_MAX)] = 20) -> Response:
+        """Depth inside the corridor and the indicative price; public."""
+        return _json(book_view(await exchange.book(depth)))
+
+    @routes.get("/trades")
+    async def trades(before: UUID | None = None, limit: Page = 100) -> Response:
+        """Trades, newest first, without names; public."""
+        page = await exchange.trades(before=before, limit=limit)
+        following = str(page[-1].id) if len(page) == limit else None
+        return _json({"data": [public_trade(trade) for trade in page], "next": following})
+
+    @routes.get("/trades.csv")
+    async def trades_csv(before: UUID | None = None, limit: Page = PAGE_MAX) -> Response:
+        """The same as CSV; public."""
+        out = io.StringIO()
+        writer = csv.writer(out)
+        writer.writerow(CSV_HEAD)
+        for trade in await exchange.trades(before=before, limit=limit):
+            amounts = (yuan_of(trade.ticks), format_credits(trade.quantity_micro), format_fen(trade.cash_fen))
+            writer.writerow((trade.at.isoformat(), trade.id, *(amount.replace(",", "") for amount in amounts)))
+        headers = {"content-disposition": 'attachment; filename="trades.csv"'}
+        return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @routes.get("/candles")
+    async def candles(
+        step: Literal["minute", "hour", "day"] = "hour", days: Annotated[int, Query(ge=1, le=366)] = 20
+    ) -> Response:
+        """Open, high, low, close by step, oldest first; public."""
+        found = await exchange.candles(step_s=STEPS_S[step], days=days)
+        return _json({"data": [asdict(candle) for candle in found]})
+
+    @routes.get("/auctions")
+    async def auctions(limit: Page = 100) -> Response:
+        """Auctions held, newest first; public."""
+        return _json({"data": [asdict(auction) for auction in await exchange.auctions(limit)]})
+
+
+def _orders(routes: APIRouter, exchange: Exchange) -> None:
+    @routes.post("/orders", status_code=201)
+    async def place(body: OrderBody, actor: Member) -> Response:
+        """Place a limit order; credits or cash are set aside for it at once."""
+        new = NewOrder(
+            body.id or new_id(), _org(actor), SIDES.index(body.side), body.ticks(), body.quantity_micro, body.validity
+        )
+        return _json(order_view(await exchange.place(new, actor=_name(actor))), 201)
+
+    @routes.get("/orders")
+    async def orders(actor: Member, open: bool = False, before: UUID | None = None, limit: Page = 100) -> Response:
+        """The organisation's orders, newest first."""
+        page = await exchange.orders(_org(actor), open_only=open, before=before, limit=limit)
+        following = str(page[-1].id) if len(page) == limit else None
+        return _json({"data": [order_view(order) for order in page], "next": following})
+
+    @routes.get("/orders/{order_id}")
+    async def order(order_id: UUID, actor: Member) -> Response:
+        return _json(order_view(await exchange.order(order_id, org_id=_org(actor))))
+
+    @routes.post("/orders/{order_id}/cancel")
+    async def cancel(order_id: UUID, actor: Member) -> Response:
+        """End an order; what was filled stays."""
+        return _json(order_view(await exchange.cancel(order_id, org_id=_org(actor), actor=_name(actor))))
+
+    @routes.post("/orders/{order_id}/amend")
+    async def amend(order_id: UUID, body: AmendBody, actor: Member) -> Response:
+        """New price and new total quantity, the filled part included."""
+        changed = await exchange.amend(
+            order_id, org_id=_org(actor), ticks=body.ticks(), quantity_micro=body.quantity_micro, amend_id=body.id,
+            actor=_name(actor),
+        )  # fmt: skip
+        return _json(order_view(changed))
+
+    @routes.get("/my/trades")
+    async def my_trades(actor: Member, before: UUID | None = None, limit: Page = 100) -> Response:
+        """The organisation's trades with what it paid or received, newest first."""
+        org = _org(actor)
+        page = await exchange.trades(org_id=org, before=before, limit=limit)
+        following = str(page[-1].id) if len(page) == limit else None
+        return _json({"data": [own_trade(trade, org) for trade in page], "next": following})
+
+    @routes.get("/my/trades/{trade_id}")
+    async def my_trade(trade_id: UUID, actor: Member) -> Response:
+        """One's own trade with the decision behind its fee."""
+        trade, org = await exchange.trade(trade_id), _org(actor)
+        if trade is None or org not in (trade.buyer, trade.seller):
+            raise UnknownItem("trade", "成交")
+        return _json({**own_trade(trade, org), "fee": await exchange.why_fee(trade)})
+
+    @routes.post("/orders/{order_id}/disputes", status_code=201)
+    async def dispute(order_id: UUID, body: DisputeBody, actor: Member) -> Response:
+        """Say what is wrong with an order."""
+        made = await exchange.dispute(order_id, _org(actor), body.text, dispute_id=body.id, actor=_name(actor))
+        return _json(asdict(made), 201)
+
+    @routes.get("/disputes")
+    async def disputes(actor: Member) -> Response:
+        return _json({"data": [asdict(one) for one in await exchange.disputes.list(_org(actor))]})
+
+
+def _money(routes: APIRouter, exchange: Exchange) -> None:
+    @routes.get("/purse")
+    async def purse(actor: Member) -> Response:
+        """The organisation's credits and cash in the open market."""
+        return _json(asdict(await exchange.cash.purse(_org(actor), await exchange.market())))
+
+    @routes.post("/play-money", status_code=201)
+    async def play_money(actor: Member) -> Response:
+        """Play credits and play cash, once; in the sandbox only."""
+        market = await exchange.market()
+        granted = await exchange.cash.grant_play(_org(actor), market, exchange.day(), actor=_name(actor))
+        return _json(asdict(granted), 201)
+
+    @routes.post("/deposits", status_code=201)
+    async def deposit(body: DepositBody, actor: Member) -> Response:
+        """Pay cash into the exchange account; send the payer to `redirect_url`."""
+        made = await exchange.cash.deposit(
+            _org(actor), await exchange.market(), body.amount_fen, client_ref=body.client_ref, method=body.method,
+            actor=_name(actor), return_path=body.return_path,
+        )  # fmt: skip
+        return _json(asdict(made), 201)
+
+    @routes.post("/withdrawals", status_code=201)
+    async def withdraw(body: WithdrawBody, actor: Member) -> Response:
+        """Ask for cash back; an operator pays it by bank transfer."""
+        made = await exchange.cash.withdraw(
+            _org(actor), body.amount_fen, withdrawal_id=body.id, payee=body.payee, actor=_name(actor)
+        )
+        return _json(asdict(made), 201)
+
+    @routes.get("/withdrawals")
+    async def withdrawals(actor: Member) -> Response:
+        return _json({"data": [asdict(one) for one in await exchange.cash.withdrawals(_org(actor))]})
+
+
+def _operators(routes: APIRouter, exchange: Exchange) -> None:
+    @routes.post("/pause")
+    async def pause(body: ReasonBody, actor: Operator) -> Response:
+        """Stop trading; orders can still be cancelled."""
+        return _json(status_view(await exchange.pause(body.reason, actor=_name(actor))))
+
+    @routes.post("/resume")
+    async def resume(body: ReasonBody, actor: Operator) -> Response:
+        return _json(status_view(await exchange.resume(body.reason, actor=_name(actor))))
+
+    @routes.post("/auction")
+    async def auction(actor: Operator) -> Response:
+        """Hold a call auction now, besides the regular ones."""
+        return _json(asdict(await exchange.run_auction(forced_by=_name(actor))))
+
+    @routes.get("/replay")
+    async def replay(_: Reader) -> Response:
+        """Fold the whole journal again and compare."""
+        found = await exchange.replay()
+        return _json({**asdict(found), "same": found.same})
+
+    @routes.get("/all-orders")
+    async def all_orders(_: Reader, open: bool = True, before: UUID | None = None, limit: Page = 100) -> Response:
+        """Orders of every organisation, newest first."""
+        page = await exchange.orders(None, open_only=open, before=before, limit=limit)
+        return _json({"data": [{**order_view(order), "org_id": order.org_id} for order in page]})
+
+    @routes.post("/all-orders/{order_id}/cancel")
+    async def cancel(order_id: UUID, actor: Operator) -> Response:
+        """End any order; for operators."""
+        return _json(order_view(await exchange.cancel(order_id, org_id=None, actor=_name(actor))))
+
+    @routes.post("/receipts", status_code=201)
+    async def receive(body: ReceiveBody, actor: Operator) -> Response:
+        """Book cash that came by bank transfer for an organisation's exchange account."""
+        posting = await exchange.cash.receive(
+            body.org_id, body.amount_fen, reference=body.reference, actor=_name(actor)
+        )
+        return _json({"posting_id": posting}, 201)
+
+    @routes.get("/all-withdrawals")
+    async def all_withdrawals(_: Reader, open: bool = True) -> Response:
+        return _json({"data": [asdict(one) for one in await exchange.cash.withdrawals(None, open_only=open)]})
+
+    @routes.post("/withdrawals/{withdrawal_id}/decide")
+    async def decide(withdrawal_id: UUID, body: DecideBody, actor: Operator) -> Response:
+        """Say that it was paid (the bank's reference) or is refused (why)."""
+        done = await exchange.cash.decide_withdrawal(
+            withdrawal_id, paid=body.paid, reference=body.reference, actor=_name(actor)
+        )
+        return _json(asdict(done))
+
+    @routes.get("/all-disputes")
+    async def all_disputes(_: Reader, open: bool = True) -> Response:
+        return _json({"data": [asdict(one) for one in await exchange.disputes.list(None, open_only=open)]})
+
+    @routes.post("/disputes/{dispute_id}/decide")
+    async def answer(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
+        done = await exchange.disputes.decide(dispute_id, upheld=body.upheld, answer=body.answer, actor=_name(actor))
+        return _json(asdict(done))
+
+
+def _fund(routes: APIRouter, exchange: Exchange) -> None:
+    @routes.get("/fund")
+    async def fund() -> Response:
+        """The ecosystem fund: fees in, payments out; public."""
+        return _json(asdict(await exchange.fund.view(await exchange.market())))
+
+    @routes.post("/fund/payments", status_code=201)
+    async def request(body: PaymentBody, actor: Operator) -> Response:
+        """Ask to pay an organisation out of the fund; a second person decides."""
+        made = await exchange.fund.request(
+            body.org_id, body.amount_fen, body.reason, by=_name(actor), request_id=body.id
+        )
+        return _json(asdict(made), 201)
+
+    @routes.post("/fund/payments/{payment_id}/approve")
+    async def approve(payment_id: UUID, actor: Operator) -> Response:
+        """The second person's word."""
+        return _json(asdict(await exchange.fund.approve(payment_id, by=_name(actor))))
+
+    @routes.post("/fund/payments/{payment_id}/reject")
+    async def reject(payment_id: UUID, body: ReasonBody, actor: Operator) -> Response:
+        return _json(asdict(await exchange.fund.reject(payment_id, by=_name(actor), reason=body.reason)))
+
+    @routes.post("/stability", status_code=201)
+    async def endow(body: EndowBody, actor: Operator) -> Response:
+        """Move cash of the ecosystem fund to the stability fund."""
+        await exchange.endow_stability(body.amount_fen, posting_id=body.id, actor=_name(actor))
+        return _json({"posting_id": body.id}, 201)
+
+    @routes.get("/stability")
+    async def interventions() -> Response:
+        """What the stability fund did, and why; public."""
+        return _json({"data": [asdict(one) for one in await exchange.stability.interventions()]})
+
+
+# -- views ------------------------------------------------------------------------------------------------------------
+
+
+def status_view(status: Status) -> dict[str, Any]:
+    """The market as JSON."""
+    return asdict(status)
+
+
+def book_view(book: BookView) -> dict[str, Any]:
+    """Depth as JSON."""
+    return {
+        "status": status_view(book.status),
+        "buys": [level._asdict() for level in book.buys],
+        "sells": [level._asdict() for level in book.sells],
+        "indicative_ticks": book.indicative_ticks,
+        "indicative_micro": book.indicative_micro,
+    }
+
+
+def order_view(order: OrderView) -> dict[str, Any]:
+    """An order as JSON."""
+    view = asdict(order)
+    view |= {"side": SIDES[order.side], "price": yuan_of(order.ticks), "left_micro": order.left_micro}
+    del view["org_id"]
+    return view
+
+
+def public_trade(trade: TradeView) -> dict[str, Any]:
+    """A trade without names."""
+    return {
+        "id": trade.id, "at": trade.at, "seq": trade.seq, "price_ticks": trade.ticks, "price": yuan_of(trade.ticks),
+        "quantity_micro": trade.quantity_micro, "cash_fen": trade.cash_fen, "settled": trade.settled_at is not None,
+    }  # fmt: skip
+
+
+def own_trade(trade: TradeView, org: UUID) -> dict[str, Any]:
+    """A trade as one of its sides sees it: the other side has no name."""
+    bought = trade.buyer == org
+    return {
+        **public_trade(trade), "side": SIDES[BUY if bought else 1 - BUY], "order": trade.buy if bought else trade.sell,
+        "fee_fen": 0 if bought else trade.fee_fen,
+        "net_fen": -trade.cash_fen if bought else trade.cash_fen - trade.fee_fen,
+    }  # fmt: skip
+
+
+def _json(value: Any, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
+
+
+def _org(actor: Actor) -> UUID:
+    if actor.org_id is None:
+        raise Invalid(
+            "no_organisation",
+            "This needs an organisation, and the caller acts for none.",
+            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
+        )
+    return actor.org_id
+
+
+def _name(actor: Actor) -> str:
+    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
