@@ -16,6 +16,7 @@ from uuid import UUID
 from shanhe.approvals.api import Approvals
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
+from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
 from shanhe.exchange.api import Exchange, Trader
 from shanhe.exchange.api import tick as exchange_tick
@@ -183,6 +184,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         spent=books.spent,
         affected=books.affected,
         named=books.org_name,
+        kind=books.org_kind,
         city_name=settings.city_name,
     )
     approvals = Approvals(db, clock, samples=settings.demo)
@@ -274,6 +276,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
+    jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
@@ -353,6 +356,10 @@ class _Books:
             ]
             found.append(Affected(org_id, tuple(names)))
         return found
+
+    async def org_kind(self, org_id: UUID) -> str:
+        """What kind of organisation it is."""
+        return str((await self._identity.orgs.get(org_id)).kind)
 
     async def org_name(self, org_id: UUID) -> str:
         """What an organisation is called."""

@@ -267,3 +267,33 @@ class TestCodesOverHttp:
             assert (await operator.get("/api/credits/code-batches")).json()["data"][0]["redeemed"] == 1
             ended = await operator.post(f"/api/credits/code-batches/{batch['id']}/revoke", json={"reason": "结束"})
             assert (ended.json()["state"], ended.json()["returned_micro"]) == ("ended", 5_000_000)
+
+
+class TestCasesOverHttp:
+    async def test_agreements_invoices_disputes_and_time_are_there_and_guarded(self, site: Site) -> None:
+        async def kind(org_id):
+            return "government"
+
+        site.city.credits.agreements._kind = kind
+        async with await site.client("topup") as member, await site.client("accounts", name="运营") as operator:
+            sign = {"org_id": member.org_id, "year": 2026, "reference": "7 号"}
+            signed = (await operator.post("/api/credits/agreements", json=sign)).json()
+            assert [one["amount_fen"] for one in signed["instalments"]] == [125_000_000] * 4
+            path = f"/api/credits/agreements/{signed['id']}/instalments"
+            paid = await operator.post(f"{path}/1/book", json={"reference": "B1"})
+            assert paid.json()["state"] == "posted"
+            assert (await member.post(f"{path}/2/pay", json={})).json()["redirect_url"]
+            body = {"client_ref": "i", "title": "山河市教育局", "amount_fen": 125_000_000}
+            asked = (await member.post("/api/credits/invoices", json=body)).json()
+            paper = await member.get(f"/api/credits/invoices/{asked['id']}/paper")
+            assert paper.content.startswith(b"%PDF")
+            issue = f"/api/credits/invoices/{asked['id']}/issue"
+            assert (await operator.post(issue, json={"number": "2533"})).json()["state"] == "issued"
+            assert (await member.get("/api/credits/invoices")).json()["invoiceable_fen"] == 0
+            wrong = await member.post("/api/credits/disputes", json={"receipt_id": str(uuid4()), "reason": "x"})
+            assert wrong.json()["error"]["code"] == "unknown_receipt"
+            assert (await member.get("/api/credits/loyalty")).json()["fee_bps"] == 1_000
+            assert (await member.get("/api/credits/expiry")).json() == {"data": []}
+            for hidden in ("agreements/all", "invoices/all", "disputes/all", "expiry/calendar"):
+                assert (await member.get(f"/api/credits/{hidden}")).status_code == 403
+                assert (await operator.get(f"/api/credits/{hidden}")).status_code == 200

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli import codes
+from shanhe.cli import cases, codes
 from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
@@ -19,6 +19,7 @@ ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 codes.register(app)
+cases.register(app)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 
 

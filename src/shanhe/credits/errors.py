@@ -268,3 +268,129 @@ class TooManyTries(TooMany):
             hint_zh="请下一个小时再试。",
             retry_after_s=retry_after_s,
         )
+
+
+class UnknownAgreement(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_agreement",
+            "There is no such agreement or instalment in this organisation.",
+            message_zh="本组织没有该框架协议或该期次。",
+        )
+
+
+class AgreementConflict(Conflict):
+    def __init__(self, year: int) -> None:
+        super().__init__(
+            "agreement_conflict",
+            f"This body has another agreement for {year}.",
+            message_zh=f"该单位 {year} 年已签有其他框架协议。",
+        )
+
+
+class InstalmentPaid(Conflict):
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            "instalment_paid",
+            f"Instalment {number} is paid.",
+            message_zh=f"第 {number} 期已支付。",
+        )
+
+
+class NotGovernment(Invalid):
+    def __init__(self) -> None:
+        super().__init__(
+            "not_government",
+            "Framework agreements are for government bodies and institutions.",
+            message_zh="框架采购仅适用于政府机关与事业单位。",
+            hint="Check the kind of the organisation.",
+            hint_zh="请核对机构类型。",
+        )
+
+
+class UnknownInvoice(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_invoice",
+            "There is no such invoice request in this organisation.",
+            message_zh="本组织没有该开票申请。",
+        )
+
+
+class TooMuchInvoiced(Conflict):
+    def __init__(self, left_fen: int) -> None:
+        super().__init__(
+            "too_much_invoiced",
+            f"At most {left_fen} fen can still be invoiced.",
+            message_zh=f"可开票余额为 {left_fen} 分。",
+            hint="Ask for less; refunds and earlier requests count.",
+            hint_zh="请减少金额；退款与已申请金额均已扣除。",
+            details={"left_fen": left_fen},
+        )
+
+
+class InvoiceConflict(Conflict):
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            "invoice_conflict",
+            f"{reference!r} already belongs to another invoice.",
+            message_zh=f"{reference!r} 已用于其他发票。",
+        )
+
+
+class InvoiceDecided(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "invoice_decided",
+            f"The request is {state} already.",
+            message_zh=f"该申请已处理（{state}）。",
+        )
+
+
+class UnknownDispute(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_dispute",
+            "There is no such dispute in this organisation.",
+            message_zh="本组织没有该争议。",
+        )
+
+
+class NotYourReceipt(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_receipt",
+            "There is no such receipt of a call paid by this organisation.",
+            message_zh="本组织没有该调用凭据。",
+            hint="The usage page lists the receipts.",
+            hint_zh="可在用量页面查看凭据。",
+        )
+
+
+class DisputeConflict(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "dispute_conflict",
+            "This receipt is disputed already.",
+            message_zh="该凭据已提出过争议。",
+        )
+
+
+class DisputeClosed(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "dispute_closed",
+            f"The dispute is {state} already.",
+            message_zh=f"该争议已处理（{state}）。",
+        )
+
+
+class OwnDispute(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "own_dispute",
+            "Whoever opened a dispute cannot decide it.",
+            message_zh="提出争议的人不能自行裁决。",
+            hint="Ask a colleague.",
+            hint_zh="请由他人处理。",
+        )

@@ -14,6 +14,12 @@ async def tick(credits: Credits) -> dict[str, int]:
         "settled": await credits.reconcile(),
         "refunds": await credits.refunds.run(),
         "codes": await credits.codes.run(),
+        "disputes": await credits.disputes.run(),
         "alerts": await credits.alerts.run(),
         "auto_top_ups": await credits.auto.run(),
     }
+
+
+async def daily(credits: Credits) -> dict[str, int]:
+    """Tell of what lapses and what falls due; called more than once a day it tells nothing twice."""
+    return {"lapses": await credits.lapses.run(), "instalments": await credits.agreements.run()}

@@ -188,3 +188,85 @@ def redeemed(batch: CodeBatch, org_id: UUID, posting_id: UUID) -> Notice:
         link="/credits/redeem",
         dedupe=f"credits/redeem/{posting_id}",
     )
+
+
+def will_lapse(org_id: UUID, on: date, amount_micro: int, days: int, due: int) -> Notice:
+    """Credits lapse soon (C11)."""
+    amount = format_credits(amount_micro)
+    return Notice(
+        "lapse",
+        Text(f"{amount} 积分将于 {on} 到期", f"{amount} credits expire on {on}"),
+        Text(
+            f"距到期还有 {days} 天。到期未使用的积分将作废；到期前已预留的部分不受影响。",
+            f"{days} days are left. What is not used by then lapses; what is reserved before stays good.",
+        ),
+        severity=Severity.WARNING if due <= 7 else Severity.INFO,
+        org_id=org_id,
+        link="/credits",
+        dedupe=f"credits/lapse/{org_id}/{on}/{due}",
+    )
+
+
+def instalment_due(org_id: UUID, agreement_id: UUID, number: int, amount_fen: int, due_on: date) -> Notice:
+    """An instalment of a framework purchase is due."""
+    amount = format_fen(amount_fen)
+    return Notice(
+        "instalment_due",
+        Text(f"框架采购第 {number} 期应付 {amount} 元", f"Instalment {number} of CNY {amount} is due"),
+        Text(f"应付日期 {due_on}。", f"Due since {due_on}."),
+        org_id=org_id,
+        link="/credits/agreements",
+        dedupe=f"credits/instalment/{agreement_id}/{number}",
+    )
+
+
+def invoice_requested(invoice_id: UUID, title: str, amount_fen: int) -> Notice:
+    """Operators: somebody asks for an invoice."""
+    amount = format_fen(amount_fen)
+    return Notice(
+        "invoice_requested",
+        Text(f"新的开票申请 {amount} 元", f"An invoice over CNY {amount} is asked for"),
+        Text(f"抬头：{title}。", f"Title: {title}."),
+        link="/city/credits",
+        dedupe=f"credits/invoice/{invoice_id}",
+    )
+
+
+def invoice_decided(org_id: UUID, invoice_id: UUID, state: str, text: str) -> Notice:
+    """The invoice was issued, or not."""
+    issued = state == "issued"
+    return Notice(
+        "invoice_decided",
+        Text("发票已开具" if issued else "开票申请被退回", "Invoice issued" if issued else "Invoice request returned"),
+        Text(f"{'发票号码' if issued else '原因'}：{text}。", f"{'Number' if issued else 'Reason'}: {text}."),
+        org_id=org_id,
+        link="/credits/invoices",
+        dedupe=f"credits/invoice-decided/{invoice_id}",
+    )
+
+
+def dispute_opened(dispute_id: UUID, reason: str) -> Notice:
+    """Operators: a receipt is disputed."""
+    return Notice(
+        "dispute_opened",
+        Text("有凭据被提出争议", "A receipt is disputed"),
+        Text(f"原因：{reason}", f"Reason: {reason}"),
+        severity=Severity.WARNING,
+        link="/city/credits",
+        dedupe=f"credits/dispute/{dispute_id}",
+    )
+
+
+def dispute_decided(org_id: UUID, dispute_id: UUID, granted: bool, answer: str) -> Notice:
+    """How a dispute ended."""
+    return Notice(
+        "dispute_decided",
+        Text(
+            "争议成立，费用已退回" if granted else "争议不成立",
+            "The charge was given back" if granted else "The charge stands",
+        ),
+        Text(f"处理意见：{answer}", f"Answer: {answer}"),
+        org_id=org_id,
+        link="/credits/disputes",
+        dedupe=f"credits/dispute-decided/{dispute_id}",
+    )

@@ -275,5 +275,7 @@ SpentBy = Callable[[UUID, UUID | None, datetime, datetime], Awaitable[int]]
 """Micro-credits an organisation (or one of its keys) spent in [start, end)."""
 AffectedBy = Callable[[str], Awaitable[Sequence[Affected]]]
 """Organisations whose keys may call a model."""
+KindOf = Callable[[UUID], Awaitable[str]]
+"""What kind of organisation it is, as identity names it."""
 NameOf = Callable[[UUID], Awaitable[str]]
 """What an organisation is called, for documents."""

@@ -180,6 +180,40 @@ class Purchases:
             raise PurchaseConflict(client_ref)
         return found
 
+    async def order_at_list(
+        self, org_id: UUID, value_fen: int, *, client_ref: str, method: str, actor: str, return_path: str | None = None
+    ) -> Purchase:
+        """Order credits for `value_fen` at list price, without a discount (P2). Idempotent by (organisation, ref)."""
+        _check_value(value_fen)
+        if method not in self._payments.methods():
+            raise Invalid("unknown_method", "There is no such payment method.", message_zh="没有该支付方式。")
+        today = self._clock.today()
+        quantity = policy.quantity_micro(self._rulebook, value_fen, on=today)
+        purchase_id = new_id()
+        wanted = Purchase(
+            id=purchase_id,
+            org_id=org_id,
+            client_ref=client_ref,
+            source=Source.PAYER,
+            method=method,
+            actor=actor,
+            reason="",
+            beneficiary=org_id,
+            year=today.year,
+            priced=policy.at_list(self._rulebook, quantity, on=today),
+            state=PurchaseState.OPEN,
+            order_id=purchase_id,
+            posting_id=new_id(),
+            created_at=self._clock.now(),
+            decided_at=None,
+        )
+        async with self._db.transaction() as conn:
+            await store.insert_purchase(conn, wanted)
+        purchase = await store.purchase_by_ref(self._db, org_id, client_ref)
+        if purchase is None or purchase.priced.value_fen != wanted.priced.value_fen:
+            raise PurchaseConflict(client_ref)
+        return await self.place(purchase, return_path=return_path)
+
     async def place(
         self, purchase: Purchase, *, return_path: str | None = None, mandate_id: UUID | None = None
     ) -> Purchase:

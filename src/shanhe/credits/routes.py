@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.credits import counter, paper
+from shanhe.credits import casework, counter, paper
 from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
 from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, require
@@ -84,6 +84,7 @@ def router(credits: Credits) -> APIRouter:
     _auto(routes, credits)
     paper.add(routes, credits)
     counter.add(routes, credits)
+    casework.add(routes, credits)
     return routes
 
 

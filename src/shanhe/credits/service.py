@@ -6,10 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.credits import booking
+from shanhe.credits.agreements import Agreements
 from shanhe.credits.alerts import Alerts
 from shanhe.credits.auto import AutoTopUps
 from shanhe.credits.codes import Codes
-from shanhe.credits.model import AffectedBy, NameOf, PayerOf, SpentBy
+from shanhe.credits.disputes import Disputes
+from shanhe.credits.invoices import Invoices
+from shanhe.credits.lapses import Lapses
+from shanhe.credits.loyalty import Loyalty
+from shanhe.credits.model import AffectedBy, KindOf, NameOf, PayerOf, SpentBy
 from shanhe.credits.purchases import PURPOSE, Purchases
 from shanhe.credits.refunds import Refunds
 from shanhe.credits.statements import Statements
@@ -41,6 +46,7 @@ class Credits(Purchases):
         spent: SpentBy,
         affected: AffectedBy,
         named: NameOf | None = None,
+        kind: KindOf | None = None,
         city_name: str = "Shanhe",
     ) -> None:
         super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, payer=payer)
@@ -52,6 +58,13 @@ class Credits(Purchases):
         )
         self.codes = Codes(db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier)
         payments.subscribe_refunds(PURPOSE, self.refunds.settle)
+        self.agreements = Agreements(
+            db, clock, rulebook=rulebook, notifier=notifier, purchases=self, kind=kind or _no_kind
+        )
+        self.lapses = Lapses(db, clock, rulebook=rulebook, notifier=notifier)
+        self.loyalty = Loyalty(clock, rulebook=rulebook, spent=spent)
+        self.invoices = Invoices(db, clock, notifier=notifier)
+        self.disputes = Disputes(db, clock, ledger=ledger, notifier=notifier)
         self.statements = Statements(db, clock, rulebook)
         self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected)
 
@@ -86,3 +99,7 @@ class Credits(Purchases):
 
 async def _unnamed(org_id: UUID) -> str:
     return str(org_id)
+
+
+async def _no_kind(org_id: UUID) -> str:
+    return ""

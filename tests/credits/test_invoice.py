@@ -1,0 +1,157 @@
+"""Invoices over what was paid, and disputes on receipts that end in a reversal."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from uuid import UUID
+
+import pypdf
+import pytest
+from tests.credits.conftest import City
+
+from shanhe.credits.api import (
+    DisputeClosed,
+    DisputeConflict,
+    Invoice,
+    InvoiceConflict,
+    InvoiceDecided,
+    NotYourReceipt,
+    OwnDispute,
+    TooMuchInvoiced,
+    UnknownInvoice,
+    invoice_paper,
+)
+from shanhe.kernel.documents import render
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import MICRO
+from shanhe.ledger.api import Asset, Charge, LedgerUnavailable, Leg
+
+TAX_NUMBER = "91330100MA27XYZ12Q"
+
+
+async def request(city: City, amount_fen: int = 5_000, ref: str = "i1", **rest: str) -> Invoice:
+    fields = {"kind": "special", "title": "山河数据有限公司", "tax_number": TAX_NUMBER, **rest}
+    return await city.credits.invoices.request(
+        city.org, client_ref=ref, amount_fen=amount_fen, actor="person:t", **fields
+    )
+
+
+class TestInvoice:
+    async def test_covers_what_was_paid_and_no_more(self, city: City) -> None:
+        with pytest.raises(TooMuchInvoiced):
+            await request(city)
+        bought = await city.buy(10_000)
+        assert await city.credits.invoices.invoiceable_fen(city.org) == 7_000, "the discount was not paid"
+        made = await request(city)
+        assert (await request(city)).id == made.id
+        with pytest.raises(InvoiceConflict):
+            await request(city, 4_000)
+        with pytest.raises(TooMuchInvoiced):
+            await request(city, 2_001, "i2")
+        await city.credits.invoices.reject(made.id, reason="抬头有误", by="person:o")
+        await city.credits.refunds.refund(city.org, bought.id, client_ref="r", reason="x", actor="person:t")
+        assert await city.credits.invoices.invoiceable_fen(city.org) == 0, "refunded money is not invoiced"
+
+    async def test_two_at_once_do_not_exceed_it(self, city: City) -> None:
+        await city.buy(10_000)
+        made = await asyncio.gather(*(request(city, 4_000, f"i{n}") for n in range(4)), return_exceptions=True)
+        assert [type(one) for one in made].count(Invoice) == 1
+
+    async def test_is_decided_once(self, city: City) -> None:
+        await city.buy(10_000)
+        first, second = await request(city, 1_000), await request(city, 1_000, "i2")
+        issued = await city.credits.invoices.issue(first.id, number="25332000000012345678", by="person:o")
+        assert (await city.credits.invoices.issue(first.id, number=issued.number, by="person:o")).state == "issued"
+        with pytest.raises(InvoiceDecided):
+            await city.credits.invoices.reject(first.id, reason="x", by="person:o")
+        with pytest.raises(InvoiceConflict):
+            await city.credits.invoices.issue(second.id, number=issued.number, by="person:o")
+        with pytest.raises(UnknownInvoice):
+            await city.credits.invoices.get(new_id(), first.id)
+
+    @pytest.mark.parametrize("wrong", [{"tax_number": ""}, {"tax_number": "123"}, {"title": ""}, {"kind": "other"}])
+    async def test_refuses_what_the_tax_bureau_would(self, city: City, wrong: dict[str, str]) -> None:
+        await city.buy(10_000)
+        with pytest.raises(Invalid):
+            await request(city, **wrong)
+
+    async def test_prints_the_request_and_says_that_it_is_not_the_invoice(self, city: City) -> None:
+        await city.buy(10_000)
+        made = invoice_paper(await request(city), org_name="山河数据", city_name="山河市")
+        text = "".join(p.extract_text() for p in pypdf.PdfReader(io.BytesIO(await render(made, "pdf"))).pages)
+        for word in ("开票申请单", "增值税专用发票", TAX_NUMBER, "50.00", "本单不是发票"):
+            assert word in text
+
+
+async def call(city: City, micro: int = 5 * MICRO) -> UUID:
+    wallet = await city.ledger.ensure_account(city.org, Asset.CREDIT, "wallet")
+    platform = await city.ledger.system_account("platform", Asset.CREDIT)
+    receipt = new_id()
+    admitted = await city.ledger.admit(wallet.id, micro, receipt_id=receipt)
+    await city.ledger.settle(admitted, Charge(micro, (Leg(platform.id, micro),)))
+    return receipt
+
+
+class TestDispute:
+    async def test_a_granted_one_gives_the_charge_back_to_its_own_lots(self, city: City) -> None:
+        await city.buy(10_000)
+        receipt = await call(city)
+        dispute = await city.credits.disputes.open(city.org, receipt, reason="重复计费", actor="person:t")
+        assert await city.balance() == 95 * MICRO
+        granted = await city.credits.disputes.grant(dispute.id, answer="属实", by="person:o")
+        assert (granted.state, await city.balance()) == ("granted", 100 * MICRO)
+        assert granted.reversal_id is not None
+        assert (await city.ledger.posting(granted.reversal_id)).reverses == receipt
+        assert (await city.credits.disputes.grant(dispute.id, answer="属实", by="person:o")).id == granted.id
+        assert await city.balance() == 100 * MICRO
+        assert (await city.ledger.verify()).clean
+
+    async def test_a_refused_one_moves_nothing_and_is_final(self, city: City) -> None:
+        await city.buy(10_000)
+        receipt = await call(city)
+        dispute = await city.credits.disputes.open(city.org, receipt, reason="x", actor="person:t")
+        assert (await city.credits.disputes.refuse(dispute.id, answer="计量无误", by="person:o")).state == "refused"
+        with pytest.raises(DisputeClosed):
+            await city.credits.disputes.grant(dispute.id, answer="y", by="person:o")
+        with pytest.raises(DisputeConflict):
+            await city.credits.disputes.open(city.org, receipt, reason="again", actor="person:t")
+        assert await city.balance() == 95 * MICRO
+
+    async def test_is_decided_by_somebody_else(self, city: City) -> None:
+        await city.buy(10_000)
+        dispute = await city.credits.disputes.open(city.org, await call(city), reason="x", actor="person:o")
+        with pytest.raises(OwnDispute):
+            await city.credits.disputes.grant(dispute.id, answer="mine", by="person:o")
+
+    async def test_needs_a_receipt_of_ones_own_call(self, city: City) -> None:
+        bought = await city.buy(10_000)
+        receipt = await call(city)
+        for org, posting in ((new_id(), receipt), (city.org, new_id()), (city.org, bought.posting_id)):
+            with pytest.raises(NotYourReceipt):
+                await city.credits.disputes.open(org, posting, reason="x", actor="person:t")
+
+    async def test_a_crash_after_the_decision_is_repaired(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+        await city.buy(10_000)
+        dispute = await city.credits.disputes.open(city.org, await call(city), reason="x", actor="person:t")
+        real = city.ledger.reverse
+
+        async def away(*_: object, **__: object) -> None:
+            raise LedgerUnavailable("gone")
+
+        monkeypatch.setattr(city.ledger, "reverse", away)
+        with pytest.raises(LedgerUnavailable):
+            await city.credits.disputes.grant(dispute.id, answer="属实", by="person:o")
+        monkeypatch.setattr(city.ledger, "reverse", real)
+        await city.tick()
+        assert (await city.credits.disputes.get(city.org, dispute.id)).state == "granted"
+        assert await city.balance() == 100 * MICRO
+
+    async def test_a_withdrawn_one_may_come_again(self, city: City) -> None:
+        await city.buy(10_000)
+        receipt = await call(city)
+        dispute = await city.credits.disputes.open(city.org, receipt, reason="x", actor="person:t")
+        await city.credits.disputes.withdraw(city.org, dispute.id, by="person:t")
+        again = await city.credits.disputes.open(city.org, receipt, reason="y", actor="person:t")
+        assert again.id != dispute.id
