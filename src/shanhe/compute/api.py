@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.compute.address import run_folder, socket_path
+from shanhe.compute.address import private_folder, run_folder, socket_path
 from shanhe.compute.cards import card, cards
 from shanhe.compute.errors import (
     BadEngine,
@@ -32,9 +32,12 @@ from shanhe.compute.model import (
     ModelCard,
     ModelInfo,
     NewEngine,
+    NodeEngine,
+    NodeModel,
     Prices,
     PullState,
     Rates,
+    Speed,
     TestReport,
 )
 from shanhe.compute.price_desk import PRICE_TOPIC
@@ -72,10 +75,13 @@ __all__ = [
     "NoPrice",
     "NoSpace",
     "NoTokenizer",
+    "NodeEngine",
+    "NodeModel",
     "PriceRule",
     "Prices",
     "PullState",
     "Rates",
+    "Speed",
     "Target",
     "TestReport",
     "UnknownEngine",
@@ -83,6 +89,7 @@ __all__ = [
     "card",
     "cards",
     "default_cache",
+    "private_folder",
     "progress_of",
     "pull",
     "run_folder",

@@ -32,6 +32,8 @@ class EngineKind(StrEnum):
     """A llama.cpp child of this city on a UNIX socket."""
     OPENAI = "openai"
     """Any server that speaks the OpenAI protocol."""
+    NODE = "node"
+    """A node of the pool, reached through the tunnel that it keeps to this city: a UNIX socket here."""
 
 
 class Health(StrEnum):
@@ -183,6 +185,43 @@ class EngineModel:
     context_tokens: int
     cost: Rates
     price_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast an engine serves a model, as measured: tokens a second, the fixed part of a first token, a mean call."""
+
+    prefill_tps: float
+    decode_tps: float
+    base_ms: float = 0.0
+    call_ms: float = 1_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeModel:
+    """One model that a node offers."""
+
+    context_tokens: int
+    kind: Kind = Kind.CHAT
+    price_class: str = "small"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEngine:
+    """A node of the pool as an engine. `contributor` None = a node of the city itself.
+
+    `new_models`: may bring models that the city does not know yet; without it such models are left out.
+    """
+
+    name: str
+    socket: str
+    models: Mapping[str, NodeModel]
+    chip_class: str
+    contributor: UUID | None
+    local: bool
+    slots: int
+    queue: int
+    new_models: bool = False
 
 
 @dataclass(frozen=True, slots=True)

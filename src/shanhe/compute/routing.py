@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,11 +11,13 @@ from uuid import UUID
 
 from shanhe.compute.breaker import Circuit
 from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, UnknownModel
-from shanhe.compute.model import GENERAL, ModelInfo
+from shanhe.compute.model import GENERAL, ModelInfo, Speed
 from shanhe.compute.target import Target
 
 LOAD_STEPS: Final = 4
 """Loads are compared in quarters of an engine's slots, so that small differences don't override the price."""
+TTFT_STEP: Final = math.log(1.15)
+"""Expected times to the first token within 15 % count as equal, and the price decides."""
 NOTHING: Final[frozenset[str]] = frozenset()
 NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -27,6 +30,12 @@ class RoutingTable:
         self.by_id = {model.id: model for model in models}
         self.targets = dict(targets)
 
+    def learn_speed(self, engine: str, model: str, speed: Speed) -> None:
+        """Note how fast an engine serves a model; kept by the engine's state, so it outlives this table."""
+        for target in self.targets.get(model, ()):
+            if target.engine_name == engine:
+                target.state.speeds[model] = speed
+
     def choose(
         self,
         model: str,
@@ -35,12 +44,14 @@ class RoutingTable:
         exclude: frozenset[UUID] = NOBODY,
         sticky: str = "",
         needs: frozenset[str] = NOTHING,
+        prompt_tokens: int = 0,
         now: float | None = None,
     ) -> Target | None:
         """The best engine for a call, None when all that could serve it were excluded.
 
         Order: not saturated and not cooling down, circuit closed, cheapest, least loaded (in quarters), `sticky`
-        (the same value prefers the same engine, for its prompt cache), fastest to the first token.
+        (the same value prefers the same engine, for its prompt cache), fastest to the first token. Where the speed of
+        all of them is measured, the least expected time to the first token comes first, and price breaks ties.
         UnknownModel, FeatureUnsupported and DataClassRefused are lasting; NoEngine passes.
         """
         all_targets = self.targets.get(model)
@@ -64,6 +75,10 @@ class RoutingTable:
             if exclude:
                 return None
             raise NoEngine(model)
+        expected = [target.expected_ttft_ms(prompt_tokens) for target in usable]
+        known = [(wait_ms, target) for wait_ms, target in zip(expected, usable, strict=True) if wait_ms is not None]
+        if len(known) == len(usable) > 1:
+            return min(known, key=lambda pair: _quickest(pair[1], pair[0], moment))[1]
         return min(usable, key=lambda target: _order(target, sticky, moment))
 
 
@@ -88,6 +103,18 @@ def _order(target: Target, sticky: str, now: float) -> tuple[bool, bool, int, in
         int(state.load * LOAD_STEPS),
         _rank(target.engine_id, sticky) if sticky else 0,
         state.ttft_ms or 0.0,
+    )
+
+
+def _quickest(target: Target, expected_ms: float, now: float) -> tuple[bool, bool, int, int, float]:
+    state = target.state
+    cost = target.cost_basis
+    return (
+        now < state.busy_until,
+        state.breaker.circuit is not Circuit.CLOSED,
+        round(math.log(max(expected_ms, 1.0)) / TTFT_STEP),
+        cost.input + cost.output,
+        state.load,
     )
 
 

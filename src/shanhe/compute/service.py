@@ -29,15 +29,18 @@ from shanhe.compute.model import (
     ModelCard,
     ModelInfo,
     NewEngine,
+    NodeEngine,
     Prices,
     PullState,
+    Speed,
     TestReport,
 )
+from shanhe.compute.nodes import NodeDesk, drop_node
 from shanhe.compute.price_desk import Announce, PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.registration import checked, local_engine
 from shanhe.compute.routing import NOBODY, NOTHING, RoutingTable
-from shanhe.compute.status import is_due, public_status, status_of
+from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -170,7 +173,7 @@ class Compute:
         self._made = made
         alive = {engine.id for engine in engines}
         self._states = {key: value for key, value in self._states.items() if key in alive}
-        models = [_info(described[model], found) for model, found in sorted(targets.items())]
+        models = [info_of(described[model], found) for model, found in sorted(targets.items())]
         return RoutingTable(models, {model: tuple(found) for model, found in targets.items()})
 
     def _state(self, engine: Engine) -> EngineState:
@@ -205,6 +208,8 @@ class Compute:
         return Target(engine, served, self._address(engine), state, key, wake)
 
     def _address(self, engine: Engine) -> Address:
+        if engine.kind is EngineKind.NODE:
+            return unix_address(Path(engine.url.removeprefix(UNIX)))
         if engine.kind is EngineKind.LLAMA:
             return unix_address(socket_path(self._data, engine.url.removeprefix(UNIX)))
         return parse_url(engine.url)
@@ -227,9 +232,12 @@ class Compute:
         exclude: frozenset[UUID] = NOBODY,
         sticky: str = "",
         needs: frozenset[str] = NOTHING,
+        prompt_tokens: int = 0,
     ) -> Target | None:
         """The engine for a call, without waiting; see `RoutingTable.choose` for order and errors."""
-        return self._table.choose(model, data_class=data_class, exclude=exclude, sticky=sticky, needs=needs)
+        return self._table.choose(
+            model, data_class=data_class, exclude=exclude, sticky=sticky, needs=needs, prompt_tokens=prompt_tokens
+        )
 
     def prices(self, model: str, on: date) -> Prices:
         """List prices in force on a date; NoPrice without any."""
@@ -308,6 +316,22 @@ class Compute:
             await self._insert(conn, engine, actor, now)
         await self.reload()
         return self.engine(engine.name)
+
+    async def put_node(self, node: NodeEngine, *, actor: str) -> Engine:
+        """Register a node of the pool as an engine, or follow what it offers now; enabled while it offers anything."""
+        async with self._db.transaction() as conn:
+            await NodeDesk(self._desk, self._clock).put(conn, node, actor)
+        await self.reload()
+        return self.engine(node.name)
+
+    async def drop_node(self, name: str) -> None:
+        """Take a node's engine out of service, where there is one; calls in flight are finished."""
+        await drop_node(self._db, name)
+        await self.reload()
+
+    def learn_speed(self, engine: str, model: str, speed: Speed) -> None:
+        """How fast an engine serves a model, for routing in this process."""
+        self._table.learn_speed(engine, model, speed)
 
     async def ensure_local(self, model: str, *, contributor: UUID | None = None, actor: str = SYSTEM) -> Engine:
         """Register the local engine of a model card, once; the engine follows its card afterwards."""
@@ -395,8 +419,8 @@ class Compute:
         state = target.state
         if state.key_missing:
             return
-        if not target.serves:
-            state.down = False  # not running: its next request wakes it
+        if not target.serves:  # a sleeping model wakes with its next request, a node without tunnel does not
+            state.down = target.kind == EngineKind.NODE
             return
         was_down = state.down
         ok, reason = await self._client.probe(target)
@@ -474,20 +498,3 @@ class Compute:
     def start_pull(self, model: str) -> PullState:
         """Fetch in the background; `pull_state` tells how far it is."""
         return self._pulls.start(model)
-
-
-def _info(row: Mapping[str, Any], targets: Sequence[Target]) -> ModelInfo:
-    return ModelInfo(
-        id=row["id"],
-        kind=row["kind"],
-        title_zh=row["title_zh"],
-        title_en=row["title_en"],
-        context_tokens=min(target.context_tokens for target in targets),
-        licence=row["licence"],
-        owner=row["made_by"],
-        created_at=row["created_at"],
-        engines=tuple(target.engine_name for target in targets),
-        features=frozenset.union(*(target.features for target in targets)),
-        price_class=row["price_class"],
-        local=all(target.local for target in targets),
-    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from shanhe.compute.breaker import Circuit
 from shanhe.compute.model import Engine, EngineStatus, Health, ModelInfo
-from shanhe.compute.target import EngineState
+from shanhe.compute.target import EngineState, Target
 
 PROBE_S: Final = 10.0
 """An engine that nobody has asked for this long is probed."""
@@ -70,3 +70,21 @@ def _standing(healths: set[Health]) -> str:
     if healths <= GOOD:
         return "operational"
     return "degraded" if healths & (GOOD | {Health.DEGRADED}) else "outage"
+
+
+def info_of(row: Mapping[str, Any], targets: Sequence[Target]) -> ModelInfo:
+    """A model as callers see it, from its row and the engines that serve it."""
+    return ModelInfo(
+        id=row["id"],
+        kind=row["kind"],
+        title_zh=row["title_zh"],
+        title_en=row["title_en"],
+        context_tokens=min(target.context_tokens for target in targets),
+        licence=row["licence"],
+        owner=row["made_by"],
+        created_at=row["created_at"],
+        engines=tuple(target.engine_name for target in targets),
+        features=frozenset.union(*(target.features for target in targets)),
+        price_class=row["price_class"],
+        local=all(target.local for target in targets),
+    )

@@ -106,18 +106,40 @@ async def insert_engine(conn: Connection, engine: Engine, actor: str) -> bool:
     )
     if not done:
         return False
-    for served in engine.models:
+    await _insert_served(conn, engine.id, engine.models)
+    return True
+
+
+async def _insert_served(conn: Connection, engine_id: UUID, models: Sequence[EngineModel]) -> None:
+    for served in models:
         await conn.execute(
             """INSERT INTO compute.engine_model (engine_id, model, upstream, context_tokens, cost_input,
                  cost_cached_input, cost_output, cost_reasoning, cost_tool)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
-            engine.id,
+            engine_id,
             served.model,
             served.upstream,
             served.context_tokens,
             *(getattr(served.cost, bucket) for bucket in BUCKETS),
         )
-    return True
+
+
+async def follow_node(conn: Connection, engine_id: UUID, engine: Engine) -> None:
+    """A node's engine follows what the node offers now."""
+    await conn.execute(
+        """UPDATE compute.engine SET url = $2, contributor = $3, local = $4, data_classes = $5, enabled = $6,
+             slots = $7, queue = $8 WHERE id = $1""",
+        engine_id,
+        engine.url,
+        engine.contributor,
+        engine.local,
+        sorted(engine.data_classes),
+        engine.enabled,
+        engine.slots,
+        engine.queue,
+    )
+    await conn.execute("DELETE FROM compute.engine_model WHERE engine_id = $1", engine_id)
+    await _insert_served(conn, engine_id, engine.models)
 
 
 async def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:

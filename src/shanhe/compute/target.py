@@ -17,7 +17,7 @@ from uuid import UUID
 from shanhe.compute.address import Address
 from shanhe.compute.breaker import Breaker, Circuit
 from shanhe.compute.errors import EngineBusy
-from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates
+from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates, Speed
 
 QUEUE_WAIT_S: Final = 60.0
 """Longest wait for a slot."""
@@ -51,6 +51,7 @@ class EngineState:
         "queue",
         "requests",
         "slots",
+        "speeds",
         "ttft_ms",
     )
 
@@ -70,6 +71,7 @@ class EngineState:
         self.requests = 0
         self.failures = 0
         self.ttft_ms: float | None = None
+        self.speeds: dict[str, Speed] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -259,6 +261,16 @@ class Target:
     def serves(self) -> bool:
         """Whether a local engine has its socket, which appears once the model is loaded; True for all others."""
         return self.uds_path is None or os.path.exists(self.uds_path)
+
+    def expected_ttft_ms(self, prompt_tokens: int) -> float | None:
+        """Wait for a slot, plus the prompt at the measured speed; None where nothing was measured."""
+        speed = self.state.speeds.get(self.model)
+        if speed is None:
+            return None
+        state = self.state
+        before = state.in_flight + state.waiting - state.slots + 1
+        wait_ms = before * speed.call_ms / state.slots if before > 0 else 0.0
+        return wait_ms + speed.base_ms + 1000 * prompt_tokens / max(speed.prefill_tps, 0.001)
 
     async def acquire(self) -> None:
         """Take a slot of the engine; EngineBusy (429 with `retry_after_s`) when there is none to be had.

@@ -22,6 +22,8 @@ ATTEMPTS_MAX: Final = 3
 HEADS_MAX: Final = 1024
 """Heads of requests that are kept ready; a changed engine is another target."""
 ERROR_BODY_MAX_BYTES: Final = 64 * 1024
+BYTES_PER_TOKEN: Final = 4
+"""For the guess how long a prompt takes; speeds are measured in the same unit."""
 CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 """Statuses with which an engine refuses the request itself; another engine would refuse it too."""
 
@@ -220,6 +222,7 @@ class Attempts:
             data_class=call.caller.data_class,
             exclude=frozenset(self._excluded),
             needs=call.parsed.needs,
+            prompt_tokens=call.parsed.text_bytes // BYTES_PER_TOKEN,
         )
 
     async def _try(self, target: Target, call: Call, connection: Connection | None) -> Exchange | None:
