@@ -50,6 +50,7 @@ from shanhe.payments.api import (
 from shanhe.payments.api import tick as payments_tick
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
+from shanhe.pool.api import Pool
 from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
 
@@ -96,6 +97,7 @@ class Services:
     exchange: Exchange
     gateway: Gateway
     programmes: Programmes
+    pool: Pool
 
 
 @contextlib.asynccontextmanager
@@ -171,6 +173,15 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         compute=compute,
         registry=metrics.registry,
     )
+    pool = Pool(
+        db,
+        clock,
+        compute=compute,
+        data=settings.data,
+        city=settings.city_name,
+        worker=metrics.worker,
+        registry=metrics.registry,
+    )
     books.gateway, books.notifier = gateway, notifier
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
     credits = Credits(
@@ -238,6 +249,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         exchange=exchange,
         gateway=gateway,
         programmes=programmes,
+        pool=pool,
     )
 
 
@@ -258,6 +270,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(services.gateway.stop)
     if services.role == "jobs":
         stack.push_async_callback(services.log.close)
+        await services.pool.start()
+        stack.push_async_callback(services.pool.stop)
     if services.role != "cli":
         copying = asyncio.create_task(services.metrics.run(services.db, services.clock))
         stack.push_async_callback(_cancelled, copying)

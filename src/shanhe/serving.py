@@ -12,6 +12,8 @@ from shanhe.gateway.api import GatewayApp, protocol_for
 from shanhe.kernel.process import BACKLOG
 
 KEEP_ALIVE_S = 65
+TUNNEL_MESSAGE_MAX_BYTES = 1024 * 1024
+"""Largest message of a node's tunnel, the only WebSocket there is."""
 GRACE_S = 15
 
 
@@ -28,7 +30,10 @@ def build(app: Any, gateway: GatewayApp, *, trusted_proxies: str = "") -> Server
     config = uvicorn.Config(
         app,
         http=protocol_for(gateway),
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=TUNNEL_MESSAGE_MAX_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,  # nodes say something every few seconds; the pool ends silent tunnels itself
         loop="none",
         lifespan="off",
         interface="asgi3",

@@ -20,6 +20,8 @@ from shanhe.cli import (
     ledger,
     log,
     models,
+    node,
+    nodes,
     orgs,
     payouts,
     people,
@@ -40,6 +42,8 @@ city.register(app)
 app.add_typer(models.app, name="models", help="Local models: list the cards, fetch the bytes.")
 app.add_typer(prices.app, name="prices", help="What models cost: look, ask the pricing rule, publish.")
 app.add_typer(engines.app, name="engines", help="Servers that answer: the local ones and OpenAI-compatible upstreams.")
+app.add_typer(nodes.app, name="nodes", help="Machines that others lend to this city.")
+app.add_typer(node.app, name="node", help="Lend this machine to a city.")
 app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")

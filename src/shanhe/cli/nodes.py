@@ -1,0 +1,109 @@
+"""`shanhe nodes`: the city's side of the pool: who may join, who is there, drain, quarantine, release."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+
+ACTOR = "cli"
+app = typer.Typer(no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the node.")]
+Reason = Annotated[str, typer.Option(help="Why; its owner reads it.")]
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Name the machine will have.")],
+    owner: Annotated[str, typer.Option(help="Organisation that lends it and is paid: id or name.")],
+    hours: Annotated[int, typer.Option(help="How long the token is good.")] = 24,
+    local: Annotated[bool, typer.Option("--local", help="On the city's premises: may see government data.")] = False,
+    new_models: Annotated[bool, typer.Option("--new-models", help="May bring models the city does not know.")] = False,
+    city_owned: Annotated[bool, typer.Option("--city-owned", help="The city's own: nobody is paid.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Leave for one machine to join; shown once."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            org = await find_org(services, owner)
+            secret, until = await services.pool.make_token(
+                name, org.id, hours=hours, local=local, new_models=new_models, city_owned=city_owned, actor=ACTOR
+            )
+            return {"token": secret, "name": name, "owner": org.id, "expires_at": until,
+                    "command": f"shanhe node join {services.settings.url} --token {secret}"}  # fmt: skip
+
+    made = run(work())
+    show(as_json, made, lambda: pairs({"token": made["token"], "until": made["expires_at"], "run": made["command"]}))
+
+
+@app.command("list")
+def list_nodes(data: Data = None, as_json: Json = False) -> None:
+    """Every node: state, models, whether it is connected."""
+    from shanhe.pool.routes import node_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return [node_view(node) for node in await services.pool.nodes()]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("name", "state", "connected", "models", "chip", "flag", "cause"), [
+        (n["name"], n["state"], "✓" if n["connected"] else "✗", ", ".join(n["models"]), n["chip_class"], n["flag"],
+         n["cause"]) for n in found
+    ]))  # fmt: skip
+
+
+@app.command("show")
+def show_node(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """One node: what it says, what the city measured, what happened."""
+    from shanhe.pool.routes import node_page
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await node_page(services.pool, await services.pool.node(name))
+
+    found = run(work())
+    show(as_json, found, lambda: pairs({
+        "state": f"{found['state']} {found['cause']}", "chips": ", ".join(chip.name for chip in found["chips"]),
+        **{f"{model}": f"prefill {speed.prefill_tps:.0f}, decode {speed.decode_tps:.0f} tokens/s"
+           for model, speed in found["measured"].items()},
+        **{f"{event.at:%m-%d %H:%M}": f"{event.event} {event.cause}" for event in found["events"][:10]},
+    }))  # fmt: skip
+
+
+def _change(step: str, name: str, reason: str, data: Any, as_json: bool) -> None:
+    async def work() -> Any:
+        async with city(data) as services:
+            change = getattr(services.pool, step)
+            node = await (change(name, actor=ACTOR) if step == "remove" else change(name, actor=ACTOR, reason=reason))
+            return {"name": node.name, "state": node.state}
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def drain(name: Name, reason: Reason = "", data: Data = None, as_json: Json = False) -> None:
+    """Nothing new for a node; what runs is finished."""
+    _change("drain", name, reason, data, as_json)
+
+
+@app.command()
+def quarantine(name: Name, reason: Reason, data: Data = None, as_json: Json = False) -> None:
+    """Nothing new for a node, and its recent income is withheld."""
+    _change("quarantine", name, reason, data, as_json)
+
+
+@app.command()
+def release(name: Name, reason: Reason = "", data: Data = None, as_json: Json = False) -> None:
+    """Back to work after a drain or a quarantine: measured again first."""
+    _change("release", name, reason, data, as_json)
+
+
+@app.command()
+def remove(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """A node is gone for good; receipts and income stay."""
+    _change("remove", name, "", data, as_json)

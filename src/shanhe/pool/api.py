@@ -1,0 +1,25 @@
+"""The door of the pool for other modules."""
+
+from __future__ import annotations
+
+from shanhe.pool.agent.main import Setup, serve
+from shanhe.pool.errors import BadToken, IdentityTaken, NodeExists, UnknownNode, WrongState
+from shanhe.pool.model import Hour, Node, NodeEvent, NodeState, Offer, Report
+from shanhe.pool.service import Pool
+
+__all__ = [
+    "BadToken",
+    "Hour",
+    "IdentityTaken",
+    "Node",
+    "NodeEvent",
+    "NodeExists",
+    "NodeState",
+    "Offer",
+    "Pool",
+    "Report",
+    "Setup",
+    "UnknownNode",
+    "WrongState",
+    "serve",
+]

@@ -1,0 +1,88 @@
+"""What can go wrong with nodes."""
+
+from __future__ import annotations
+
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, Unauthorized
+
+
+class UnknownNode(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "unknown_node",
+            f"There is no node {name!r}.",
+            message_zh=f"没有名为 {name!r} 的节点。",
+            hint="`shanhe nodes list` shows the nodes.",
+            hint_zh="用 `shanhe nodes list` 查看节点。",
+        )
+
+
+class NodeExists(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "node_exists",
+            f"A node called {name!r} has joined already.",
+            message_zh=f"节点 {name!r} 已加入。",
+            hint="Make a token with another name, or remove the old node first.",
+            hint_zh="请用其他名称签发令牌，或先移除原节点。",
+        )
+
+
+class BadToken(Unauthorized):
+    """The token to join with is unknown, over or used."""
+
+    def __init__(self, reason: str, reason_zh: str) -> None:
+        super().__init__(
+            "bad_join_token",
+            f"This token can't be used to join: {reason}.",
+            message_zh=f"该令牌不能用于加入：{reason_zh}。",
+            hint="Ask for a new one: `shanhe nodes token` or the console's page of nodes.",
+            hint_zh="请重新签发：`shanhe nodes token` 或控制台的节点页面。",
+        )
+
+
+class BadPassport(Unauthorized):
+    """What a node signed does not prove that it is this node."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "bad_node_passport",
+            f"The node did not prove who it is: {reason}.",
+            message_zh="节点未能证明其身份。",
+            hint="Join again with a new token if the node's key was lost.",
+            hint_zh="若节点密钥丢失，请用新令牌重新加入。",
+        )
+
+
+class IdentityTaken(Conflict):
+    """Another machine holds this identity and answers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "node_identity_taken",
+            f"Another machine is connected as {name}; this one is refused and the node is flagged.",
+            message_zh=f"另一台机器正以 {name} 的身份连接；本机被拒绝，该节点已标记。",
+            hint="Stop the other machine, or join with a token of its own. Never copy a node's state folder.",
+            hint_zh="请停用另一台机器，或用单独的令牌加入；切勿复制节点的状态目录。",
+        )
+
+
+class BadReport(Invalid):
+    """A node's report is out of bounds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "bad_node_report", f"The node's report is not usable: {reason}.", message_zh="节点报告不可用。"
+        )
+
+
+class WrongState(Conflict):
+    """The node's state does not allow this step."""
+
+    def __init__(self, name: str, state: str, wanted: str) -> None:
+        super().__init__(
+            "node_state",
+            f"{name} is {state}; it can't be {wanted} now.",
+            message_zh=f"节点 {name} 当前状态为 {state}，不能执行该操作。",
+            hint="`shanhe nodes show` tells what may be done.",
+            hint_zh="用 `shanhe nodes show` 查看可执行的操作。",
+        )

@@ -1,0 +1,179 @@
+"""HTTP of the pool: tokens, joining, nodes and their states; the tunnel."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from shanhe.identity.api import Actor, PermissionMissing, require
+from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.errors import Invalid
+from shanhe.pool.errors import BadReport
+from shanhe.pool.model import Node, Report
+from shanhe.pool.service import TOKEN_HOURS_MAX, Pool
+
+HOURS_MAX = 24 * 92
+NAME_MAX = 40
+TEXT_MAX = 200
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TokenBody(Body):
+    name: str = Field(min_length=1, max_length=NAME_MAX)
+    owner: UUID | None = None
+    hours: int = Field(24, ge=1, le=TOKEN_HOURS_MAX)
+    local: bool = False
+    new_models: bool = False
+    city_owned: bool = False
+
+
+class JoinBody(Body):
+    token: str = Field(min_length=1, max_length=100)
+    public_key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    report: dict[str, Any]
+
+
+class ReasonBody(Body):
+    reason: str = Field("", max_length=TEXT_MAX)
+
+
+Operator = Annotated[Actor, Depends(require("engines"))]
+Asking = Annotated[Actor, Depends(actor_of)]
+
+
+def router(pool: Pool, city: str) -> APIRouter:
+    """Everything under /api/pool."""
+    routes = APIRouter(prefix="/api/pool", tags=["pool"])
+    _joining(routes, pool, city)
+    _reading(routes, pool)
+    _states(routes, pool)
+
+    @routes.websocket("/tunnel")
+    async def tunnel(socket: WebSocket) -> None:
+        await pool.tunnels.serve(socket)
+
+    return routes
+
+
+def _joining(routes: APIRouter, pool: Pool, city: str) -> None:
+    @routes.post("/tokens", status_code=201)
+    async def token(body: TokenBody, actor: Asking) -> Response:
+        """Leave for one machine to join; the token is shown once. Members make them for their own organisation."""
+        owner = body.owner or actor.org_id
+        if "engines" not in actor.permissions:
+            if "keys" not in actor.permissions or owner != actor.org_id:
+                raise PermissionMissing("engines")
+            if body.local or body.new_models or body.city_owned:
+                raise PermissionMissing("engines")
+        if owner is None:
+            raise Invalid("no_owner", "A node belongs to an organisation.", message_zh="节点须属于某个组织。")
+        secret, until = await pool.make_token(
+            body.name, owner, hours=body.hours, local=body.local, new_models=body.new_models,
+            city_owned=body.city_owned, actor=actor.ref,
+        )  # fmt: skip
+        return _json({"token": secret, "name": body.name, "expires_at": until}, 201)
+
+    @routes.post("/join")
+    async def join(body: JoinBody) -> Response:
+        """A machine shows its token and its public key and becomes a node."""
+        try:
+            report = msgspec.convert(body.report, Report)
+        except msgspec.ValidationError as error:
+            raise BadReport(str(error)[:TEXT_MAX]) from error
+        node = await pool.join(body.token, bytes.fromhex(body.public_key), report)
+        return _json({"node_id": node.id, "name": node.name, "city": city, "state": node.state})
+
+
+def _reading(routes: APIRouter, pool: Pool) -> None:
+    @routes.get("/nodes")
+    async def nodes(actor: Asking) -> Response:
+        """Operators see every node, members those of their organisation."""
+        return _json([node_view(node) for node in await pool.nodes(owner_of(actor))])
+
+    @routes.get("/nodes/{name}")
+    async def node(name: str, actor: Asking) -> Response:
+        """One node: report, measured speed, the last events."""
+        found = await pool.node(name, owner_of(actor))
+        return _json(await node_page(pool, found))
+
+    @routes.get("/nodes/{name}/hours")
+    async def hours(name: str, actor: Asking, last: Annotated[int, Query(ge=1, le=HOURS_MAX)] = 48) -> Response:
+        """What it did by hour and model."""
+        found = await pool.node(name, owner_of(actor))
+        return _json(await pool.hours(pool.now() - timedelta(hours=last), found))
+
+
+def _states(routes: APIRouter, pool: Pool) -> None:
+    @routes.post("/nodes/{name}/drain")
+    async def drain(name: str, body: ReasonBody, actor: Asking) -> Response:
+        """Nothing new; what runs is finished. Owners may drain their own."""
+        node = await pool.node(name, owner_of(actor))
+        return _json(node_view(await pool.drain(node.name, actor=actor.ref, reason=body.reason)))
+
+    @routes.post("/nodes/{name}/quarantine")
+    async def quarantine(name: str, body: ReasonBody, actor: Operator) -> Response:
+        """Nothing new, and its recent income is withheld."""
+        return _json(node_view(await pool.quarantine(name, actor=actor.ref, reason=body.reason)))
+
+    @routes.post("/nodes/{name}/release")
+    async def release(name: str, body: ReasonBody, actor: Operator) -> Response:
+        """Back to work: measured again."""
+        return _json(node_view(await pool.release(name, actor=actor.ref, reason=body.reason)))
+
+    @routes.delete("/nodes/{name}")
+    async def remove(name: str, actor: Operator) -> Response:
+        """Gone for good; receipts and income stay."""
+        return _json(node_view(await pool.remove(name, actor=actor.ref)))
+
+
+def owner_of(actor: Actor) -> UUID | None:
+    """None for operators, who see everything; PermissionMissing for who may see nothing."""
+    if "engines" in actor.permissions:
+        return None
+    if actor.org_id is None or "usage" not in actor.permissions:
+        raise PermissionMissing("engines")
+    return actor.org_id
+
+
+def node_view(node: Node) -> dict[str, Any]:
+    """A node for lists."""
+    return {
+        "id": node.id,
+        "name": node.name,
+        "owner": node.owner,
+        "state": node.state,
+        "cause": node.cause,
+        "flag": node.flag,
+        "connected": node.session is not None,
+        "seen_at": node.seen_at,
+        "local": node.local,
+        "city_owned": node.city_owned,
+        "engine": node.engine,
+        "chips": node.report.chips,
+        "chip_class": node.report.chip_class,
+        "location": node.report.location,
+        "models": [offer.model for offer in node.report.offers if offer.loaded],
+        "version": node.report.version,
+    }
+
+
+async def node_page(pool: Pool, node: Node) -> dict[str, Any]:
+    """A node with everything."""
+    speeds = await pool.speeds()
+    measured = {model: speed for (node_id, model), speed in speeds.items() if node_id == node.id}
+    events = await pool.events(node)
+    return node_view(node) | {"report": node.report, "measured": measured, "events": events}
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value, enc_hook=str), status, media_type="application/json")

@@ -1,0 +1,343 @@
+"""The pool of one process: who may join, who is connected, what each node serves, how fast it is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import httpx
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+
+from shanhe.compute.api import Compute, Kind, NodeEngine, NodeModel, Speed, private_folder, run_folder
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+from shanhe.pool import store
+from shanhe.pool.answers import Seen
+from shanhe.pool.errors import BadReport, BadToken, NodeExists, UnknownNode, WrongState
+from shanhe.pool.hub import Session
+from shanhe.pool.measure import measure
+from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token
+from shanhe.pool.passport import KEY_BYTES
+from shanhe.pool.tally import Tally
+from shanhe.pool.tunnel import Tunnels
+
+REFRESH_S: Final = 3.0
+"""How often speeds are exchanged between processes and sums are written."""
+TOKEN_PREFIX: Final = "shn-"
+TOKEN_HOURS_MAX: Final = 24 * 30
+QUEUE_PER_SLOT: Final = 8
+SYSTEM: Final = "pool"
+ALLOWED: Final = {
+    NodeState.DRAINING: {NodeState.JOINING, NodeState.ACTIVE},
+    NodeState.QUARANTINED: {NodeState.JOINING, NodeState.ACTIVE, NodeState.DRAINING},
+    NodeState.JOINING: {NodeState.DRAINING, NodeState.QUARANTINED},
+    NodeState.ACTIVE: {NodeState.JOINING},
+    NodeState.GONE: {NodeState.JOINING, NodeState.ACTIVE, NodeState.DRAINING, NodeState.QUARANTINED},
+}
+"""From which states each state may be entered."""
+LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+
+log = structlog.get_logger(__name__)
+
+
+class Pool:
+    """Nodes as one process sees them. `data`: the city's folder, whose run folder holds the sockets."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        compute: Compute,
+        data: Path,
+        city: str,
+        worker: str,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._compute = compute
+        self._folder = run_folder(data)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tally = Tally(clock, registry)
+        self.tunnels = Tunnels(
+            db, clock, folder=self._folder, city=city, worker=worker, observe=self._observe, changed=self._changed
+        )
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Serve tunnels: for gateway processes."""
+        private_folder(self._folder)
+        self._db.listen(store.CHANNEL, self._notified)
+        self._spawn(self._refresh())
+
+    def now(self) -> datetime:
+        """The pool's clock."""
+        return self._clock.now()
+
+    async def stop(self) -> None:
+        """Close the tunnels; what runs has been drained by the server."""
+        for session in tuple(self.tunnels.sessions.values()):
+            await self.tunnels.tell(session.node.id, {"type": "closing"})
+            await session.close("the city stops")
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._flush()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _refresh(self) -> None:
+        while True:
+            try:
+                await self._flush()
+                await self._exchange_speeds()
+            except LOST as error:
+                log.warning("the pool can't reach its tables", error=type(error).__name__)
+            await asyncio.sleep(REFRESH_S)
+
+    async def _flush(self) -> None:
+        sums = self._tally.take_hours()
+        if sums:
+            try:
+                await store.add_hours(self._db, sums)
+            except LOST:
+                self._tally.give_back(sums)
+                raise
+
+    async def _exchange_speeds(self) -> None:
+        now = self._clock.now()
+        for (node_id, model), speed in self._tally.take_speeds().items():
+            await store.put_speed(self._db, node_id, model, speed, now)
+        names = {node.id: node.engine for node in await store.nodes(self._db)}
+        for (node_id, model), speed in (await store.speeds(self._db)).items():
+            if node_id in names:
+                self._compute.learn_speed(names[node_id], model, speed)
+
+    # -- joining --------------------------------------------------------------------------------------------------
+
+    async def make_token(
+        self, name: str, owner: UUID, *, hours: int = 24, local: bool = False, new_models: bool = False,
+        city_owned: bool = False, actor: str,
+    ) -> tuple[str, datetime]:  # fmt: skip
+        """Leave to join once under a name; the token is shown now and never again."""
+        if not NAME.match(name):
+            raise Invalid(
+                "bad_node_name", "A node's name has 1-40 of a-z, 0-9 and dash.",
+                message_zh="节点名称须为 1–40 个小写字母、数字或横线。",
+            )  # fmt: skip
+        if not 1 <= hours <= TOKEN_HOURS_MAX:
+            raise Invalid(
+                "bad_hours", f"A token lives 1 to {TOKEN_HOURS_MAX} hours.", message_zh="令牌有效期超出范围。"
+            )
+        if await store.node_called(self._db, name) is not None:
+            raise NodeExists(name)
+        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        now = self._clock.now()
+        token = Token(name, owner, local, new_models, city_owned, now + timedelta(hours=hours))
+        async with self._db.transaction() as conn:
+            await store.insert_token(conn, _hash(secret), token, actor, now)
+        return secret, token.expires_at
+
+    async def join(self, secret: str, public_key: bytes, report: Report) -> Node:
+        """Register the machine that holds a token; the same machine may ask again."""
+        if problem := report.problem():
+            raise BadReport(problem)
+        if len(public_key) != KEY_BYTES:
+            raise BadReport("a public key has 32 bytes")
+        digest, now = _hash(secret), self._clock.now()
+        async with self._db.transaction() as conn:
+            token = await store.token(conn, digest)
+            if token is None:
+                raise BadToken("nobody made it", "未签发过")
+            if token.used_by is not None:
+                known = await store.node(conn, token.used_by)
+                if known is None or known.public_key != public_key:
+                    raise BadToken("it was used", "已被使用")
+                return known
+            if token.expires_at <= now:
+                raise BadToken("it is over", "已过期")
+            node = Node(
+                new_id(), token.name, token.owner, token.local, token.new_models, token.city_owned, public_key,
+                NodeState.JOINING, "", "", report, now, None, None, "", "",
+            )  # fmt: skip
+            if not await store.insert_node(conn, node):
+                raise NodeExists(token.name)
+            await store.use_token(conn, digest, node.id)
+            await store.add_event(conn, node.id, "joined", f"org:{token.owner}", now)
+        return node
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    async def nodes(self, owner: UUID | None = None) -> list[Node]:
+        """Every node, or those of an organisation."""
+        return await store.nodes(self._db, owner)
+
+    async def node(self, name: str, owner: UUID | None = None) -> Node:
+        """UnknownNode when there is none, or it is somebody else's."""
+        found = await store.node_called(self._db, name)
+        if found is None or (owner is not None and found.owner != owner):
+            raise UnknownNode(name)
+        return found
+
+    async def events(self, node: Node, limit: int = 50) -> list[NodeEvent]:
+        return await store.events(self._db, node.id, limit)
+
+    async def hours(self, since: datetime, node: Node | None = None) -> list[Hour]:
+        """Sums by hour since an instant."""
+        await self._flush()
+        return await store.hours(self._db, since, None if node is None else node.id)
+
+    async def speeds(self) -> dict[tuple[UUID, str], Speed]:
+        """What the city measured, by node and model."""
+        return await store.speeds(self._db)
+
+    # -- states ---------------------------------------------------------------------------------------------------
+
+    async def drain(self, name: str, *, actor: str, reason: str = "") -> Node:
+        """Nothing new for a node; what runs is finished."""
+        return await self._enter(name, NodeState.DRAINING, actor, reason)
+
+    async def quarantine(self, name: str, *, actor: str, reason: str) -> Node:
+        """Nothing new for a node, and its recent income is withheld."""
+        return await self._enter(name, NodeState.QUARANTINED, actor, reason)
+
+    async def release(self, name: str, *, actor: str, reason: str = "") -> Node:
+        """Back to work after a drain or a quarantine: measured again, its suspicion forgotten."""
+        node = await self._enter(name, NodeState.JOINING, actor, reason)
+        async with self._db.transaction() as conn:
+            await store.clear_suspicion(conn, node.id)
+            await store.set_flag(conn, node.id, "")
+            await store.changed(conn, node.id)
+        return await self.node(name)
+
+    async def remove(self, name: str, *, actor: str) -> Node:
+        """The node is gone for good; receipts and income stay."""
+        return await self._enter(name, NodeState.GONE, actor, "")
+
+    async def _enter(self, name: str, state: NodeState, actor: str, reason: str) -> Node:
+        node = await self.node(name)
+        async with self._db.transaction() as conn:
+            now_is = await store.locked(conn, node.id)
+            assert now_is is not None
+            if now_is.state is state:
+                return now_is
+            if now_is.state not in ALLOWED[state]:
+                raise WrongState(name, now_is.state, state)
+            await store.set_state(conn, node.id, state, reason)
+            await store.add_event(conn, node.id, state.value, actor, self._clock.now(), reason)
+        if state is not NodeState.JOINING:
+            await self._compute.drop_node(node.engine)
+        return await self.node(name)
+
+    # -- what sessions bring ----------------------------------------------------------------------------------------
+
+    def _notified(self, payload: str) -> None:
+        try:
+            node_id = UUID(payload)
+        except ValueError:
+            return
+        session = self.tunnels.sessions.get(node_id)
+        if session is not None:
+            self._spawn(self._follow(session))
+
+    async def _follow(self, session: Session) -> None:
+        """A node's row changed: tell the node and bring its engine in line."""
+        node = await store.node(self._db, session.node.id)
+        if node is None:
+            return
+        if node.session != session.node.session:
+            self.tunnels.sessions.pop(node.id, None)
+            await session.close("a newer tunnel took over")
+            return
+        if node.state is not session.node.state:
+            await self.tunnels.tell(node.id, {"type": "state", "state": node.state.value, "cause": node.cause})
+        was, session.node = session.node.state, node
+        if node.state is NodeState.JOINING and was is not NodeState.JOINING:
+            await self._begin(session)
+
+    async def _changed(self, session: Session, what: str) -> None:
+        if what == "welcome" or (what == "report" and session.node.state is NodeState.JOINING):
+            self._spawn(self._begin(session))
+        elif what == "report":
+            await self._offer(session)
+        elif what == "leaving":
+            await self._compute.drop_node(session.node.engine)
+        elif what.startswith("end"):
+            log.info("node left", node=session.node.name, cause=what)
+            # Its engine stays registered: without a socket it is down, and it is up again when the node returns.
+
+    async def _begin(self, session: Session) -> None:
+        """Measure a connected node and put it to work."""
+        node = session.node
+        if node.state not in (NodeState.JOINING, NodeState.ACTIVE):
+            return
+        measured = await self._measure(session)
+        chat = [offer for offer in node.report.offers if offer.loaded and offer.kind == "chat"]
+        if chat and not measured:
+            log.warning("a node answers no probe", node=node.name)
+            return
+        if node.state is NodeState.JOINING:
+            async with self._db.transaction() as conn:
+                now_is = await store.locked(conn, node.id)
+                if now_is is None or now_is.state is not NodeState.JOINING:
+                    return
+                await store.set_state(conn, node.id, NodeState.ACTIVE, "")
+                await store.add_event(conn, node.id, "active", SYSTEM, self._clock.now())
+            session.node = msgspec.structs.replace(session.node, state=NodeState.ACTIVE)
+        await self._offer(session)
+
+    async def _measure(self, session: Session) -> int:
+        transport = httpx.AsyncHTTPTransport(uds=str(self.tunnels.socket_of(session.node.id)))
+        found = 0
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+            for offer in session.node.report.offers:
+                if not offer.loaded or offer.kind != "chat":
+                    continue
+                speed = await measure(client, "http://engine/v1", offer.model, salt=secrets.token_hex(2))
+                if speed is not None:
+                    self._tally.measured(session.node.id, offer.model, speed)
+                    await store.put_speed(self._db, session.node.id, offer.model, speed, self._clock.now())
+                    found += 1
+        return found
+
+    async def _offer(self, session: Session) -> None:
+        """Let compute know what a node serves now."""
+        node = session.node
+        if node.state is not NodeState.ACTIVE:
+            return
+        models = {
+            offer.model: NodeModel(offer.context_tokens, Kind(offer.kind), offer.price_class)
+            for offer in node.report.offers
+            if offer.loaded
+        }
+        await self._compute.put_node(
+            NodeEngine(
+                node.engine, str(self.tunnels.socket_of(node.id)), models, node.report.chip_class, node.contributor,
+                node.local, node.report.slots, node.report.slots * QUEUE_PER_SLOT, node.new_models,
+            ),
+            actor=SYSTEM,
+        )  # fmt: skip
+        await self._exchange_speeds()
+        await self._compute.check_health()
+
+    def _observe(self, session: Session, seen: Seen) -> None:
+        self._tally.count(session.node, seen, session.running)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,155 @@
+"""Nodes that join over a real tunnel, serve real calls and earn; two that claim one identity; bad passports."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from shanhe.kernel.errors import ShanheError
+from shanhe.pool import passport
+from shanhe.pool.agent.link import Link, Refused, remembered
+from shanhe.pool.agent.main import Setup, joined, report_of
+from shanhe.pool.errors import BadToken
+from shanhe.pool.synthetic import Character, tokens_of
+
+from .conftest import MODEL, Town, ask, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class TestNode:
+    async def test_serves_a_call_through_its_tunnel_and_its_owner_earns(self, town: Town) -> None:
+        machine = await town.machine("qing")
+        payer, client = await town.tenant()
+        answer = await client.post("/v1/chat/completions", json=ask())
+        assert answer.status_code == 200, answer.text
+        text = answer.json()["choices"][0]["message"]["content"]
+        assert answer.json()["usage"]["completion_tokens"] == tokens_of(text) == 16
+        receipt = await town.services.gateway.receipt(UUID(answer.headers["x-shanhe-receipt"]), None)
+        assert receipt.evidence.engine == "node-qing"
+        earned = await town.income(machine.owner)
+        shares = {share.role: share.amount_micro for share in receipt.evidence.shares}
+        assert shares["node_contributor"] == earned > 0
+        assert await town.spent(payer) == sum(shares.values())
+
+    async def test_streams_token_by_token(self, town: Town) -> None:
+        await town.machine("lan", Character(decode_tps=40))
+        _, client = await town.tenant()
+        body = ask(stream=True, max_tokens=32)
+        pieces = []
+        async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            async for piece in answer.aiter_bytes():
+                pieces.append(piece)
+        assert b"".join(pieces).rstrip().endswith(b"data: [DONE]")
+        assert len(pieces) > 1
+
+    async def test_is_measured_by_the_city_before_it_serves(self, town: Town) -> None:
+        await town.machine("mo", Character(decode_tps=200))
+        node = await town.services.pool.node("mo")
+        speed = (await town.services.pool.speeds())[node.id, MODEL]
+        assert 0 < speed.decode_tps < 400  # a busy machine makes it slower, nothing makes it faster
+        assert speed.prefill_tps > 0
+
+    async def test_takes_a_large_body_in_both_directions(self, town: Town) -> None:
+        await town.machine("da")
+        _, client = await town.tenant("large", credits=100_000_000_000)
+        answer = await client.post("/v1/chat/completions", json=ask("山河" * 300_000))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["usage"]["total_tokens"] > 0
+
+    async def test_returns_after_the_tunnel_broke(self, town: Town) -> None:
+        machine = await town.machine("hui")
+        old = town.services.pool.tunnels.sessions
+        first = next(iter(old.values()))
+        machine.link._socket.transport.abort()  # type: ignore[union-attr]
+
+        async def back() -> bool:
+            now = next(iter(town.services.pool.tunnels.sessions.values()), None)
+            return now is not None and now is not first and await town.serves("hui")
+
+        await until(back)
+        _, client = await town.tenant()
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+
+    async def test_finishes_what_runs_when_it_leaves(self, town: Town) -> None:
+        machine = await town.machine("man", Character(decode_tps=20))
+        _, client = await town.tenant()
+        call = asyncio.create_task(client.post("/v1/chat/completions", json=ask(stream=True)))
+        await until(lambda: _running(town))
+        await machine.link.leave()
+        answer = await call
+        assert answer.text.rstrip().endswith("data: [DONE]")
+        again = await client.post("/v1/chat/completions", json=ask())
+        assert again.status_code in (404, 503)
+
+
+class TestDrain:
+    async def test_gives_a_node_nothing_new_until_it_is_released(self, town: Town) -> None:
+        await town.machine("ting")
+        _, client = await town.tenant()
+        await town.services.pool.drain("ting", actor="tests", reason="maintenance")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code in (404, 503)
+        await town.services.pool.release("ting", actor="tests")
+        await until(lambda: town.serves("ting"))
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        events = [e.event for e in await town.services.pool.events(await town.services.pool.node("ting"))]
+        assert events == ["active", "joining", "draining", "active", "joined"]
+
+
+class TestIdentity:
+    async def test_claimed_twice_refuses_the_second_and_flags_the_node(self, town: Town) -> None:
+        machine = await town.machine("shuang")
+        membership = remembered(machine.folder)
+        assert membership is not None
+        copy = Link(membership, passport.load_key(machine.folder), [machine.host], machine.link.report())
+        with pytest.raises(Refused):
+            await copy.run()
+        node = await town.services.pool.node("shuang")
+        assert node.flag == "duplicate_identity"
+        assert node.session is not None
+        assert (await town.services.pool.events(node))[0].event == "flagged"
+        assert await town.serves("shuang")
+
+    async def test_is_free_again_once_its_machine_is_gone(self, town: Town) -> None:
+        machine = await town.machine("zou")
+        machine.cut()
+        membership = remembered(machine.folder)
+        assert membership is not None
+        again = Link(membership, passport.load_key(machine.folder), [machine.host], machine.link.report())
+        running = asyncio.create_task(again.run())
+        await asyncio.wait_for(again.connected.wait(), 10)
+        assert (await town.services.pool.node("zou")).flag == ""
+        await again.leave()
+        await running
+
+    async def test_of_another_key_is_refused(self, town: Town) -> None:
+        machine = await town.machine("jia")
+        membership = remembered(machine.folder)
+        assert membership is not None
+        stranger = passport.load_key(town.folder / "stranger")
+        with pytest.raises(Refused):
+            await Link(membership, stranger, [machine.host], machine.link.report()).run()
+
+
+class TestToken:
+    async def test_lets_one_machine_join(self, town: Town) -> None:
+        owner = await town.org("owner")
+        secret, _ = await town.services.pool.make_token("yi", owner, actor="tests")
+        machine = await town.machine("er")
+        setup = Setup(town.url, town.folder / "yi", secret)
+        report = report_of(setup, [machine.host])
+        one, other = (passport.load_key(town.folder / name).public_key().public_bytes_raw() for name in ("yi", "san"))
+        first = await joined(setup, one, report)
+        assert (await joined(setup, one, report)).node == first.node  # the same machine may ask again
+        with pytest.raises(ShanheError, match="已被使用"):
+            await joined(setup, other, report)
+
+    async def test_that_nobody_made_is_refused(self, town: Town) -> None:
+        with pytest.raises(BadToken):
+            await town.services.pool.join("shn-none", bytes(32), (await town.machine("si")).link.report())
+
+
+async def _running(town: Town) -> bool:
+    return any(session.running for session in town.services.pool.tunnels.sessions.values())
