@@ -48,9 +48,9 @@ from shanhe.payments.api import (
     open_methods,
 )
 from shanhe.payments.api import tick as payments_tick
+from shanhe.pool.api import Pool
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
-from shanhe.pool.api import Pool
 from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
 

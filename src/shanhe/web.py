@@ -26,8 +26,8 @@ from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
 from shanhe.payments import routes as payments_routes
-from shanhe.programmes import routes as programmes_routes
 from shanhe.pool import routes as pool_routes
+from shanhe.programmes import routes as programmes_routes
 from shanhe.rulebook import routes as rulebook_routes
 
 if TYPE_CHECKING:
