@@ -268,10 +268,10 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     if services.role == "gateway":
         await services.gateway.start()
         stack.push_async_callback(services.gateway.stop)
-    if services.role == "jobs":
-        stack.push_async_callback(services.log.close)
         await services.pool.start()
         stack.push_async_callback(services.pool.stop)
+    if services.role == "jobs":
+        stack.push_async_callback(services.log.close)
     if services.role != "cli":
         copying = asyncio.create_task(services.metrics.run(services.db, services.clock))
         stack.push_async_callback(_cancelled, copying)

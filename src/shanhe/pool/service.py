@@ -123,7 +123,12 @@ class Pool:
         now = self._clock.now()
         for (node_id, model), speed in self._tally.take_speeds().items():
             await store.put_speed(self._db, node_id, model, speed, now)
-        names = {node.id: node.engine for node in await store.nodes(self._db)}
+        names = {}
+        for node in await store.nodes(self._db):
+            names[node.id] = node.engine
+            session = self.tunnels.sessions.get(node.id)
+            if session is not None and (node.state, node.session) != (session.node.state, session.node.session):
+                self._spawn(self._follow(session))  # its notice was lost
         for (node_id, model), speed in (await store.speeds(self._db)).items():
             if node_id in names:
                 self._compute.learn_speed(names[node_id], model, speed)
