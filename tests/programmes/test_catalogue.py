@@ -62,6 +62,9 @@ class TestCatalogue:
             plain = msgspec.to_builtins(programme)
             for step in (*plain["review"], *plain["appeal"]):
                 assert {step.pop("days"), step.pop("eyes")} - {None}
+            for part in (plain["amount"], *plain["conditions"]):
+                for source in part["facts"].values():
+                    assert source.pop("otherwise", 0) in (0, False)
             for ask in plain["asks"].values():
                 ask.pop("min"), ask.pop("max")
             assert [value for value in _leaves(plain) if type(value) is int] == [], programme.id

@@ -18,6 +18,7 @@ from shanhe.programmes.cases import Application, Entitlement, Evidence, Outcome,
 from shanhe.programmes.errors import (
     AlreadyClaimed,
     ApplicationConflict,
+    AskAgain,
     NotDecidable,
     NotForYou,
     UnknownApplication,
@@ -45,6 +46,7 @@ class Prepared:
     claims: Sequence[bytes]
     outcome: Outcome
     planned: Sequence[Planned]
+    mark: int = 0
 
 
 class Applying:
@@ -83,7 +85,7 @@ class Applying:
         """
         known = await store.by_ref(self._ground.db, org_id, client_ref)
         if known is not None:
-            return self._same(known, programme_id, answers, evidence, client_ref)
+            return await self._same(known, programme_id, answers, evidence, client_ref)
         prepared = await self.prepare(
             programme_id, org_id, answers=answers, evidence=evidence, client_ref=client_ref, actor=actor
         )
@@ -91,16 +93,16 @@ class Applying:
             inserted = await self.insert(conn, prepared)
         if not inserted:
             row = await store.by_ref(self._ground.db, org_id, client_ref)
-            return self._same(row, programme_id, answers, evidence, client_ref)
+            return await self._same(row, programme_id, answers, evidence, client_ref)
         if prepared.application.state is State.APPROVED:
             return await self._awards.settle(prepared.application.id)
         return prepared.application
 
-    def _same(
+    async def _same(
         self, row: Any, programme_id: str, answers: Mapping[str, Any], evidence: Mapping[str, Any], client_ref: str
     ) -> Application:
         programme = self._ground.programme(programme_id)
-        clean = forms.answers_of(programme, answers, by="applicant")
+        clean = forms.answers_of(programme, await self._found(programme, answers), by="applicant")
         if row["digest"] != self._digest(programme_id, clean, forms.evidence_of(programme, evidence)):
             raise ApplicationConflict(client_ref)
         return store.application_of(row, self._ground.vault)
@@ -121,9 +123,10 @@ class Applying:
             )
         programme, party, today = ground.programme(programme_id), await ground.party(org_id), ground.today()
         self._for(programme, party)
-        clean = forms.answers_of(programme, answers, by="applicant")
+        clean = forms.answers_of(programme, await self._found(programme, answers), by="applicant")
         papers = forms.evidence_of(programme, evidence)
         await self._parties(programme, party, clean)
+        mark = await store.mark(ground.db, programme.id) if programme.remembers else 0
         question = Question(programme, party, clean, today, today)
         outcome = await self._judge.outcome(question)
         refused = bool(outcome.reasons)
@@ -139,8 +142,16 @@ class Applying:
         planned = await self._awards.plan(question, outcome) if state is State.APPROVED else ()
         return Prepared(
             application, programme, self._digest(programme.id, clean, papers),
-            self._awards.claims(programme, party.subject, clean, today), outcome, planned,
+            self._awards.claims(programme, party.subject, clean, today), outcome, planned, mark,
         )  # fmt: skip
+
+    async def _found(self, programme: Programme, answers: Mapping[str, Any]) -> dict[str, Any]:
+        """Answers with parties as ids: people name them by registration number, login or id."""
+        found = dict(answers)
+        for name, ask in programme.asks.items():
+            if ask.type == "party" and isinstance(answers.get(name), str) and answers[name].strip():
+                found[name] = str(await self._ground.find(answers[name].strip()))
+        return found
 
     def _for(self, programme: Programme, party: Party) -> None:
         title = programme.title
@@ -179,6 +190,7 @@ class Applying:
             await self.decision(conn, app, "refusal", outcome, actor="system")
             await ground.notifier.notify(messages.decided(prepared.programme, app, "refused", 0), conn)
         if app.state is State.APPROVED:
+            await self.unchanged(conn, prepared.programme, prepared.mark)
             await self.decision(conn, app, "grant", outcome, actor="system")
             await self._awards.record(conn, app.id, prepared.planned)
         return True
@@ -196,6 +208,13 @@ class Applying:
             raise AlreadyClaimed(
                 "、".join(words[word][0] for word in claim), ", ".join(words[word][1] for word in claim)
             )
+
+    async def unchanged(self, conn: Any, programme: Programme, mark: int) -> None:
+        """Two approvals that count what was awarded before must not overlook each other: the later one asks again."""
+        if programme.remembers:
+            await store.line_up(conn, programme.id)
+            if await store.mark(conn, programme.id) != mark:
+                raise AskAgain
 
     async def decision(
         self, conn: Any, app: Application, kind: str, outcome: Outcome, *, actor: str, note: str = "",
@@ -225,7 +244,8 @@ class Applying:
         """Add or correct what a returned application lacked; it goes back to the step that returned it."""
         app = await self.own(application, org_id)
         programme = self._ground.programme(app.programme)
-        clean = forms.answers_of(programme, {**_applicants(programme, app.answers), **answers}, by="applicant")
+        given = await self._found(programme, answers)
+        clean = forms.answers_of(programme, {**_applicants(programme, app.answers), **given}, by="applicant")
         papers = forms.evidence_of(programme, {**{k: asdict(v) for k, v in app.evidence.items()}, **evidence})
         await self._parties(programme, await self._ground.party(org_id), clean)
         answered = {**app.answers, **clean}

@@ -83,6 +83,16 @@ class ApplicationConflict(Conflict):
         )  # fmt: skip
 
 
+class AskAgain(Conflict):
+    """Another award of the programme was approved in between, and this one counts what came before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "ask_again", "Another award of this programme was approved just now; nothing was recorded.",
+            message_zh="该计划刚有另一项获批，本次未写入。", hint="Do it again.", hint_zh="请重试。",
+        )  # fmt: skip
+
+
 class WrongState(Conflict):
     def __init__(self, state: str, wanted: str) -> None:
         super().__init__(

@@ -10,13 +10,17 @@ from uuid import UUID
 
 from shanhe.facts.api import Facts
 from shanhe.kernel.db import Database
+from shanhe.kernel.money import MICRO
 from shanhe.programmes import store
 from shanhe.programmes.cases import Outcome, Party, Payment, Reason
 from shanhe.programmes.loading import known, today_of
-from shanhe.programmes.model import ABSENT, Amount, Catalogue, Condition, Grant, Programme, Source
+from shanhe.programmes.model import ABSENT, Amount, Catalogue, Condition, Grant, Programme, Source, Text
+from shanhe.programmes.nearest import Helps, search
 from shanhe.rulebook.api import Decision, Rulebook
 
 NEAREST_MAX = 3
+NOTHING = Text(zh="按规则计算金额为零", en="by the rule there is nothing to give")
+PRICE_RULE, PRICE_PARAMETER = "P1", "list_price_fen"
 
 Measure = Callable[[Party, date], Awaitable[Any]]
 """What the city itself measures about a party as of a day; None when it can't be said."""
@@ -66,13 +70,13 @@ class Judge:
         for condition in question.programme.conditions:
             decision = await self._decide(condition, question, found)
             if decision is not None and not decision.outputs[condition.when]:
-                found.reasons.append(_reason(condition, decision))
+                found.reasons.append(self._reason(condition, decision, question.on))
         decision = await self._decide(question.programme.amount, question, found)
         payments = await self._payments(question, decision) if decision is not None else ()
         schedule, publishes = question.programme.schedule, question.programme.publishes
         outputs = decision.outputs if decision is not None else {}
-        if decision is not None and not payments and not publishes:
-            found.reasons.append(_nothing(question.programme, decision))
+        if decision is not None and not payments and question.programme.grants:
+            found.reasons.append(self._nothing(question.programme, decision, question.on))
         return Outcome(
             reasons=tuple(found.reasons),
             missing=tuple(dict.fromkeys(found.missing)),
@@ -125,8 +129,6 @@ class Judge:
             return question.n
         if source.budget:
             return await self._free(source.budget)
-        if source.award:
-            return await self._awarded(question.answers.get(source.award))
         party = question.party
         if source.of:
             named = question.answers.get(source.of)
@@ -136,15 +138,16 @@ class Judge:
         day = today_of(question.answers, source, question.as_of)
         if source.relation:
             return await self._relation(source.relation, question.party.subject, party.subject, day)
+        if source.award:
+            return await self._awarded(question.answers.get(source.award), source.programme, party)
         if source.past:
-            return await store.past(
-                self._db, question.programme.id, party.subject, source.past, excluding=question.application
-            )
+            return await self._past(source.past, question, party)
         if source.fell:
             return await self._fell(party.subject, source.fell, question.on, day)
         if source.measured:
             return await self._measures[source.measured](party, day)
-        return await self._facts.value(party.subject, source.fact, on=day, sound=not source.declared)
+        value = await self._facts.value(party.subject, source.fact, on=day, sound=not source.declared)
+        return value is not None if source.whether else value
 
     async def truth(self, source: Source, question: Question) -> bool:
         """Whether a single source is true; False while nothing is known."""
@@ -167,9 +170,21 @@ class Judge:
             return await self._facts.leads_to(own, "referred_by", other, on=day)
         return await self._facts.related(own, other, on=day) is not None
 
-    async def _awarded(self, application: Any) -> int | None:
-        """What another application was paid, in the minor unit of its asset."""
-        return await store.paid(self._db, UUID(application)) if isinstance(application, str) else None
+    async def _awarded(self, application: Any, programme: str, party: Party) -> int | None:
+        """What another application of a programme was paid, in minor units of its asset; 0 if it is somebody else's."""
+        if not isinstance(application, str):
+            return None
+        return await store.paid(self._db, UUID(application), programme, party.org_id)
+
+    async def _past(self, what: str, question: Question, party: Party) -> int:
+        name, before = question.programme.id, question.application
+        if what == "ordinal":
+            return 1 + await store.awards_of(self._db, name, party.subject, before=before)
+        if what == "value_fen":
+            credit_micro, fen = await store.promised(self._db, name, party.subject, before=before)
+            price = int(self._rulebook.parameter(PRICE_RULE, PRICE_PARAMETER, question.on))
+            return fen + -(-credit_micro * price // MICRO)
+        return await store.received(self._db, name, party.org_id, question.on.year, excluding=before)
 
     async def _payments(self, question: Question, decision: Decision) -> tuple[Payment, ...]:
         found = []
@@ -185,30 +200,23 @@ class Judge:
         asset = self._catalogue.budgets[grant.budget].asset
         return Payment(receiver, asset, grant.budget, amount, grant.provenance, earmark=grant.earmark)
 
+    def _reason(self, condition: Condition, decision: Decision, on: date) -> Reason:
+        """A condition that fails, with the changes that would fulfil it."""
+        nearest = self._nearest(decision, on, lambda outputs: bool(outputs.get(condition.when)))
+        return Reason(f"{decision.rule_id}.{condition.when}", condition.zh, condition.en, decision.rule_id, nearest)
 
-def _reason(condition: Condition, decision: Decision) -> Reason:
-    """A condition that fails, with the changes that would fulfil it."""
-    return Reason(
-        code=f"{decision.rule_id}.{condition.when}", zh=condition.zh, en=condition.en, rule=decision.rule_id,
-        nearest=_nearest(decision, lambda outputs: bool(outputs.get(condition.when))),
-    )  # fmt: skip
+    def _nothing(self, programme: Programme, decision: Decision, on: date) -> Reason:
+        """A rule that gives nothing, with the changes by which it would give something."""
+        said = programme.amount.nothing or NOTHING
+        nearest = self._nearest(decision, on, lambda outputs: any(_above(outputs, g.output) for g in programme.grants))
+        return Reason(f"{decision.rule_id}.nothing", said.zh, said.en, decision.rule_id, nearest)
 
-
-def _nothing(programme: Programme, decision: Decision) -> Reason:
-    """A rule that gives nothing, with the changes by which it would give something."""
-    wanted = [grant.output for grant in programme.grants]
-    return Reason(
-        code=f"{decision.rule_id}.nothing", zh="按规则计算金额为零", en="by the rule there is nothing to give",
-        rule=decision.rule_id,
-        nearest=_nearest(decision, lambda outputs: any(_above(outputs, name) for name in wanted)),
-    )  # fmt: skip
+    def _nearest(self, decision: Decision, on: date, helps: Helps) -> tuple[Mapping[str, str], ...]:
+        changes = [*decision.trace.get("nearest", ()), *decision.trace.get("alternatives", ())]
+        found = [change["text"] for change in changes if helps(change.get("outputs", {}))]
+        return tuple(found or search(self._rulebook, decision, on, helps))[:NEAREST_MAX]
 
 
 def _above(outputs: Mapping[str, Any], name: str) -> bool:
     value = outputs.get(name)
     return isinstance(value, int) and value > 0
-
-
-def _nearest(decision: Decision, helps: Callable[[Mapping[str, Any]], bool]) -> tuple[Mapping[str, str], ...]:
-    changes = [*decision.trace.get("nearest", ()), *decision.trace.get("alternatives", ())]
-    return tuple(change["text"] for change in changes if helps(change.get("outputs", {})))[:NEAREST_MAX]

@@ -66,6 +66,8 @@ def problems(programme: Programme, catalogue: Catalogue, rulebook: Rulebook) -> 
             yield f"{grant.output}: credits have a provenance (subsidy or reward), nothing else has"
         if grant.to and grant.to not in parties:
             yield f"{grant.output} goes to {grant.to!r}, which is no party the form asks for"
+    if programme.publishes is not None:
+        yield from _publish_problems(programme, parties)
     for name in programme.unrelated:
         if name not in parties:
             yield f"`unrelated` names {name!r}, which is no party the form asks for"
@@ -77,6 +79,16 @@ def problems(programme: Programme, catalogue: Catalogue, rulebook: Rulebook) -> 
     parts: tuple[Amount | Condition, ...] = (programme.amount, *programme.conditions)
     for part in parts:
         yield from _rule_problems(programme, part, catalogue, rulebook, parties)
+
+
+def _publish_problems(programme: Programme, parties: set[str]) -> Iterator[str]:
+    publishes = programme.publishes
+    assert publishes is not None  # the caller looked
+    kind = names().get(publishes.fact)
+    if kind is None or kind.type != "bool" or kind.keyed not in ("", "party"):
+        yield f"an award can't make {publishes.fact!r} true"
+    if publishes.of and publishes.of not in parties:
+        yield f"`publishes` names {publishes.of!r}, which is no party the form asks for"
 
 
 def _schedule_problems(programme: Programme, rulebook: Rulebook) -> Iterator[str]:
@@ -136,6 +148,8 @@ def _source_problems(source: Source, programme: Programme, catalogue: Catalogue,
         yield f"there is no fact {source.fact!r}"
     if source.budget and source.budget not in catalogue.budgets:
         yield f"there is no budget {source.budget!r}"
+    if source.award and source.programme not in catalogue.programmes:
+        yield f"there is no programme {source.programme!r}"
     if source.relation and not source.of:
         yield "a relation needs `of`, the other party"
     if source.of and source.of not in parties:

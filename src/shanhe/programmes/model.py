@@ -46,8 +46,9 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where one fact of a rule comes from: exactly one of the first group; `of` names the party (an answer) meant.
 
-    `fell`: whether a fact is lower now than on the day of application. `past`: earlier awards of this programme.
-    `award`: what the application named in an answer was paid.
+    `fell`: whether a fact is lower now than on the day of application. `past`: earlier awards of this programme:
+    the number of this one, their value at list price, how many a party received this year. `award`: what the
+    application named in an answer was paid, if it is of `programme` and of that party. `whether`: only if it is known.
     `otherwise` is used when nothing is known; without it the fact counts as missing.
     """
 
@@ -58,12 +59,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     measured: str = ""
     day: Literal["", "applied", "due"] = ""
     tranche: bool = False
-    past: Literal["", "count", "amount"] = ""
+    past: Literal["", "ordinal", "value_fen", "received_this_year"] = ""
     budget: str = ""
     award: str = ""
     relation: Literal["", "related", "same", "cycle"] = ""
 
     of: str = ""
+    programme: str = ""
+    whether: bool = False
     declared: bool = False
     on: str = ""
     otherwise: Any = ABSENT
@@ -87,10 +90,11 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Amount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The rule that says how much."""
+    """The rule that says how much, and what to say when it gives nothing."""
 
     rule: str
     facts: Mapping[str, Source]
+    nothing: Text | None = None
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,9 +134,13 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A fact that an award makes true, until an output of the amount rule (a date) if one is named."""
+    """A fact that an award makes true of the applicant, or of the party `of`; a relation is to the applicant.
+
+    It holds until an output of the amount rule (a date), if one is named.
+    """
 
     fact: str
+    of: str = ""
     until: str = ""
 
 
@@ -179,6 +187,12 @@ class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def path(self, round_: int) -> tuple[Step, ...]:
         """The steps of the first review, or of an appeal."""
         return self.review if round_ == 1 else self.appeal
+
+    @property
+    def remembers(self) -> bool:
+        """Whether what was awarded before counts, so that two approvals at once must not overlook each other."""
+        parts: tuple[Amount | Condition, ...] = (self.amount, *self.conditions)
+        return any(source.past for part in parts for source in part.facts.values())
 
     @property
     def rules(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.facts.api import NewFact, Standing, add_months
+from shanhe.facts.api import NewFact, Standing, add_months, names
 from shanhe.ledger.api import InsufficientCredit
 from shanhe.programmes import messages, store
 from shanhe.programmes.booking import Books
@@ -168,9 +168,16 @@ class Paying:
             programme, await self.ground.party(app.org_id), app.answers, app.applied_on, app.applied_on, n, app.id
         )
         until = (await self.judge.outcome(question)).until
+        publishes, subject = programme.publishes, app.subject
+        if publishes.of:
+            subject = (await self.ground.party(UUID(app.answers[publishes.of]))).subject
+        keyed = bool(names()[publishes.fact].keyed)
+        if keyed and n > 1:
+            return  # a relation begins once
         fact = NewFact(
-            UUID(int=app.id.int ^ n), app.subject, programme.publishes.fact, True, self.ground.today(), until,
-            standing=Standing.MEASURED, source=f"programme:{programme.id}", evidence=str(app.id),
+            UUID(int=app.id.int ^ n), subject, publishes.fact, True, self.ground.today(), until,
+            key=str(app.subject) if keyed else "", standing=Standing.MEASURED, source=f"programme:{programme.id}",
+            evidence=str(app.id),
         )  # fmt: skip
         await self.ground.facts.publish(fact, actor=SYSTEM, conn=conn)
 

@@ -99,8 +99,9 @@ class Reviewing:
             raise NeedsReason
         answers = {**app.answers, **forms.answers_of(programme, assessed or {}, by="reviewer")}
         last = app.step + 1 == len(programme.path(app.round))
-        outcome, planned = Outcome(), []
+        outcome, planned, mark = Outcome(), [], 0
         if verdict is Verdict.PASS and last:
+            mark = await store.mark(ground.db, programme.id) if programme.remembers else 0
             question = await self._question(app, programme, answers)
             outcome = await self._judge.outcome(question)
             if outcome.missing:
@@ -123,6 +124,7 @@ class Reviewing:
                     await self._end(conn, app, programme, State.REFUSED, outcome, actor, reason, turn)
                 else:
                     await self._end(conn, app, programme, State.APPROVED, outcome, actor, reason, turn)
+                    await self._applying.unchanged(conn, programme, mark)
                     await self._awards.record(conn, app.id, planned)
         done = await self._app(application)
         return await self._awards.settle(done.id) if done.state is State.APPROVED else done

@@ -373,32 +373,66 @@ async def due(
     return [row["id"] for row in rows]
 
 
-async def past(conn: Connection, programme: str, subject: UUID, what: str, *, excluding: UUID | None) -> int:
-    """How many awards of a programme a subject had, or what it was promised, in minor units."""
-    if what == "count":
-        value = await conn.fetchval(
-            """SELECT count(*) FROM programmes.application WHERE programme = $1 AND subject = $2
-                 AND state = ANY($3) AND ($4::uuid IS NULL OR id < $4)""",
-            programme, subject, list(GRANTED), excluding,
-        )  # fmt: skip
-    else:
-        value = await conn.fetchval(
-            """SELECT coalesce(sum(CASE WHEN t.state = 'released' THEN p.released ELSE p.amount END), 0)
-               FROM programmes.application a JOIN programmes.tranche t ON t.application = a.id
-               JOIN programmes.payment p ON p.application = a.id AND p.n = t.n
-               WHERE a.programme = $1 AND a.subject = $2 AND a.state = ANY($3) AND t.state <> 'cancelled'
-                 AND ($4::uuid IS NULL OR a.id < $4)""",
-            programme, subject, list(GRANTED), excluding,
-        )  # fmt: skip
+async def awards_of(conn: Connection, programme: str, subject: UUID, *, before: UUID | None) -> int:
+    """How many awards of a programme a subject had, before an application."""
+    value = await conn.fetchval(
+        """SELECT count(*) FROM programmes.application WHERE programme = $1 AND subject = $2
+             AND state = ANY($3) AND ($4::uuid IS NULL OR id <> $4)""",
+        programme, subject, list(GRANTED), before,
+    )  # fmt: skip
     return int(value)
 
 
-async def paid(conn: Connection, application: UUID) -> int:
-    """What an application was paid in all, in minor units (of its one asset)."""
+async def promised(conn: Connection, programme: str, subject: UUID, *, before: UUID | None) -> tuple[int, int]:
+    """What a subject was promised and not denied by a programme: µ-credits and fen."""
+    row = await conn.fetchrow(
+        """SELECT coalesce(sum(x.amount) FILTER (WHERE x.asset = 'credit'), 0)::bigint AS credit,
+                  coalesce(sum(x.amount) FILTER (WHERE x.asset IN ('cny', 'voucher')), 0)::bigint AS fen
+           FROM (SELECT p.asset, CASE WHEN t.state = 'released' THEN p.released ELSE p.amount END AS amount
+                 FROM programmes.application a JOIN programmes.tranche t ON t.application = a.id
+                 JOIN programmes.payment p ON p.application = a.id AND p.n = t.n
+                 WHERE a.programme = $1 AND a.subject = $2 AND a.state = ANY($3) AND t.state <> 'cancelled'
+                   AND ($4::uuid IS NULL OR a.id <> $4)) x""",
+        programme, subject, list(GRANTED), before,
+    )  # fmt: skip
+    return row["credit"], row["fen"]
+
+
+async def received(conn: Connection, programme: str, org_id: UUID, year: int, *, excluding: UUID | None) -> int:
+    """How many awards of a year pay something to an organisation, its own and others'."""
     value = await conn.fetchval(
-        "SELECT coalesce(sum(released), 0) FROM programmes.payment WHERE application = $1", application
+        """SELECT count(DISTINCT a.id) FROM programmes.application a JOIN programmes.payment p ON p.application = a.id
+           JOIN programmes.tranche t ON t.application = a.id AND t.n = p.n
+           WHERE a.programme = $1 AND p.to_org = $2 AND t.state <> 'cancelled' AND a.state = ANY($3)
+             AND extract(year FROM a.applied_on) = $4 AND ($5::uuid IS NULL OR a.id <> $5)""",
+        programme, org_id, list(GRANTED), year, excluding,
+    )  # fmt: skip
+    return int(value)
+
+
+async def paid(conn: Connection, application: UUID, programme: str, org_id: UUID) -> int:
+    """What an application of a programme was paid, in minor units (of its one asset); 0 for another organisation's."""
+    value = await conn.fetchval(
+        """SELECT coalesce(sum(p.released), 0) FROM programmes.payment p JOIN programmes.application a
+             ON a.id = p.application WHERE a.id = $1 AND a.programme = $2 AND a.org_id = $3 AND a.state = ANY($4)""",
+        application, programme, org_id, list(GRANTED),
+    )  # fmt: skip
+    return int(value)
+
+
+async def mark(conn: Connection, programme: str) -> int:
+    """How far a programme's awards have come: changes with every approval."""
+    value = await conn.fetchval(
+        """SELECT count(*) FROM programmes.application a JOIN programmes.tranche t ON t.application = a.id AND t.n = 1
+           WHERE a.programme = $1""",
+        programme,
     )
     return int(value)
+
+
+async def line_up(conn: Connection, programme: str) -> None:
+    """Let approvals of a programme pass one by one until the transaction ends."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 220))", programme)
 
 
 async def committed(conn: Connection) -> Mapping[str, int]:

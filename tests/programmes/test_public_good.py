@@ -1,0 +1,89 @@
+"""I4 with C1: up to CNY 500,000 in credits for a charity, on milestones that unlock early, defer late, and end."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from shanhe.identity.api import OrgKind
+from shanhe.programmes.api import Application, State, TrancheState
+
+from .conftest import CREDIT, City
+
+PLAN = [
+    {"title": "数据集", "due_on": "2026-06-01", "share_bps": 3000},
+    {"title": "上线", "due_on": "2026-09-01", "share_bps": 3000, "target_micro": 1_000 * CREDIT},
+    {"title": "总结", "due_on": "2026-12-01", "share_bps": 4000},
+]
+
+
+async def granted(city: City, requested_fen: int = 30_000_000) -> tuple[UUID, Application]:
+    await city.fund("charity_fund")
+    charity = await city.company("山河慈善会", OrgKind.INSTITUTION)
+    answers: dict[str, Any] = {"project": "方言陪伴", "requested_fen": requested_fen, "plan": PLAN}
+    app = await city.approve(await city.apply("public_good", charity, answers), {"body": "charity"})
+    assert app.state is State.ACTIVE
+    return charity, app
+
+
+class TestPublicGood:
+    async def test_unlocks_a_milestone_early_when_its_document_is_accepted_or_its_usage_metered(
+        self, city: City
+    ) -> None:
+        charity, app = await granted(city)
+        assert (await city.balance(charity), (await city.budget("charity_fund"))[1]) == (0, 300_000 * CREDIT)
+        clerk = await city.reviewer("civil_affairs", 5)
+        city.clock.set(city.clock.now().replace(month=4))
+        await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 4, 1))
+        assert await city.balance(charity) == 90_000 * CREDIT
+        city.measured["captured_since_micro", charity] = 999 * CREDIT
+        await city.later(days=1)
+        assert await city.balance(charity) == 90_000 * CREDIT
+        city.measured["captured_since_micro", charity] = 1_000 * CREDIT
+        await city.later(days=1)
+        assert await city.balance(charity) == 180_000 * CREDIT
+        await city.at(date(2026, 11, 30))
+        await city.programmes.reviewing.met(app.id, clerk, 3, on=date(2026, 11, 30))
+        assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
+        assert (await city.budget("charity_fund"))[1] == 0
+        assert await city.sound()
+
+    async def test_late_milestone_moves_all_that_follow(self, city: City) -> None:
+        charity, app = await granted(city)
+        await city.at(date(2026, 7, 1))
+        assert [t.due_on for t in (await city.programmes.file(app.id)).tranches] == [
+            date(2026, 7, 1), date(2026, 10, 1), date(2026, 12, 31),
+        ]  # fmt: skip
+        clerk = await city.reviewer("civil_affairs", 5)
+        await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 7, 1))
+        assert await city.balance(charity) == 90_000 * CREDIT
+
+    async def test_more_than_twelve_months_late_ends_what_is_left(self, city: City) -> None:
+        _, app = await granted(city)
+        clerk = await city.reviewer("civil_affairs", 5)
+        await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 3, 2))
+        await city.at(date(2027, 9, 1))
+        assert (await city.programmes.file(app.id)).tranches[1].state is TrancheState.COMMITTED
+        await city.at(date(2027, 9, 2))
+        file = await city.programmes.file(app.id)
+        assert [t.state for t in file.tranches] == [
+            TrancheState.RELEASED,
+            TrancheState.CANCELLED,
+            TrancheState.CANCELLED,
+        ]
+        assert file.application.state is State.COMPLETED
+        assert (await city.budget("charity_fund"))[1] == 0
+        assert await city.sound()
+
+    async def test_lifetime_cap_counts_what_was_promised_before(self, city: City) -> None:
+        charity, _ = await granted(city)
+        answers: dict[str, Any] = {"project": "第二个", "requested_fen": 30_000_000, "plan": PLAN}
+        second = await city.approve(await city.apply("public_good", charity, answers, ref="b"), {"body": "charity"})
+        assert second.state is State.ACTIVE
+        assert (await city.budget("charity_fund"))[1] == 500_000 * CREDIT
+        third = await city.apply("public_good", charity, answers | {"project": "第三个"}, ref="c")
+        third = await city.approve(third, {"body": "charity"})
+        assert third.state is State.REFUSED
+        reason = (await city.programmes.file(third.id)).decisions[-1].reasons[0]
+        assert "终身额度" in reason["zh"]
