@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.promises import Promises
 
 from shanhe.console import model as m
 from shanhe.console.ports import Desk, SignedIn
@@ -24,7 +25,22 @@ from shanhe.kernel.money import MICRO
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 ORG, PERSON = UUID(int=7), UUID(int=8)
-EVERYTHING = frozenset({"keys", "usage", "topup", "chat", "accounts", "models", "engines", "ledger", "rules", "audit"})
+EVERYTHING = frozenset(
+    {
+        "keys",
+        "usage",
+        "topup",
+        "chat",
+        "accounts",
+        "models",
+        "engines",
+        "ledger",
+        "rules",
+        "audit",
+        "apply",
+        "programmes",
+    }
+)
 MODEL = "qwen2.5-coder-0.5b-instruct"
 COOKIE = "double_session"
 TRACE = {
@@ -771,7 +787,7 @@ class Proofs:
 
 def desk() -> Desk:
     member = Member()
-    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), Proofs(), version="0.1.0")
+    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), Proofs(), Promises(), version="0.1.0")
 
 
 def app(of: Desk) -> Any:

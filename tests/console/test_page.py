@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from tests.console import double
+from tests.console import double, promises
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
@@ -24,6 +24,13 @@ PAGES = (
     "/topup",
     "/topup/quote?yuan=1000",
     f"/topup/{ident(3)}",
+    "/programmes",
+    "/programmes/software_copyright",
+    f"/applications/{promises.ONE}",
+    f"/applications/{promises.TWO}",
+    "/review",
+    f"/review/{promises.ONE}",
+    "/city/programmes",
     "/notices",
     "/settings",
     "/settings/second-factor",
@@ -47,7 +54,7 @@ PAGES = (
     "/search?q=P1",
 )
 PUBLIC = ("/sign-in", "/sign-in/code", "/rules", "/rules/P1", "/models", "/status", "/policy")
-OPERATORS_ONLY = ("/city/accounts", "/city/engines", "/city/ledger", "/city/audit")
+OPERATORS_ONLY = ("/city/accounts", "/city/engines", "/city/ledger", "/city/audit", "/city/programmes")
 
 
 class TestPage:

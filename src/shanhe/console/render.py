@@ -93,8 +93,11 @@ class View:
         def t(key: str, **given: Any) -> str:
             return self.words.text(key, lang, given)
 
-        def both(text: Bilingual) -> str:
-            return text[0] if lang.startswith("zh") else text[1]
+        def both(text: Bilingual | Mapping[str, str]) -> str:
+            chinese = lang.startswith("zh")
+            if isinstance(text, Mapping):
+                return text["zh" if chinese else "en"]
+            return text[0] if chinese else text[1]
 
         theme = request.cookies.get(THEME_COOKIE, THEMES[0])
         flash = request.query_params.get("done", "")

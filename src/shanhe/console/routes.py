@@ -17,6 +17,7 @@ from shanhe.console.pages.entrance import Entrance
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.play import PlayRoom
+from shanhe.console.pages.promises import PromisesRoom
 from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
 from shanhe.console.pages.settings import SettingsRoom
@@ -25,7 +26,19 @@ from shanhe.console.ports import Desk
 from shanhe.console.render import View
 from shanhe.kernel.errors import ShanheError
 
-ROOMS = (Entrance, MemberRoom, KeysRoom, TillRoom, PlayRoom, ProofRoom, SettingsRoom, PublicRoom, CityRoom, BooksRoom)
+ROOMS = (
+    Entrance,
+    MemberRoom,
+    KeysRoom,
+    TillRoom,
+    PlayRoom,
+    ProofRoom,
+    PromisesRoom,
+    SettingsRoom,
+    PublicRoom,
+    CityRoom,
+    BooksRoom,
+)
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 
 

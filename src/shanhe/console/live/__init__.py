@@ -8,6 +8,7 @@ from shanhe.console.live.city import LiveCity
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
+from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rules import LiveRules
 from shanhe.console.live.talk import LiveTalk
@@ -28,6 +29,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),
         proofs=LiveProofs(modules),
+        promises=LivePromises(modules.programmes),
         secure=modules.identity.options.secure,
         version=version,
     )

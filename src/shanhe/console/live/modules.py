@@ -15,6 +15,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
+from shanhe.programmes.api import Programmes
 from shanhe.rulebook.api import Rulebook
 
 NAMES_KEPT = 2_000
@@ -39,6 +40,8 @@ class Modules(Protocol):
     def credits(self) -> Credits: ...
     @property
     def gateway(self) -> Gateway: ...
+    @property
+    def programmes(self) -> Programmes: ...
     @property
     def notifier(self) -> Notifier: ...
 

@@ -1,0 +1,198 @@
+"""What the city promises, over programmes: entitlements, applications, review, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import actor_of
+from shanhe.kernel.errors import NotFound
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_credits, format_fen, parse_credits, parse_yuan
+from shanhe.programmes.api import (
+    Application,
+    Ask,
+    Programmes,
+    Verdict,
+    application_view,
+    budget_view,
+    entitlement_view,
+    file_view,
+    outcome_view,
+    programme_view,
+)
+
+ANSWER, PAPER, DIGEST = "a_", "e_", "s_"
+"""How a form names answers, documents and their digests."""
+PLAN_PARTS = 3
+PERCENT_BPS = 100
+
+
+class LivePromises:
+    """See `ports.Promises`."""
+
+    def __init__(self, programmes: Programmes) -> None:
+        self._programmes = programmes
+
+    # -- applicants ---------------------------------------------------------------------------------------------------
+
+    async def entitlements(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        known = self._programmes.catalogue
+        found = await self._programmes.applying.entitlements(who.org_id)
+        return [entitlement_view(known.programmes[item.programme], item, known) for item in found]
+
+    async def programme(self, programme_id: str) -> Mapping[str, Any]:
+        return programme_view(self._programmes.programme(programme_id), self._programmes.catalogue)
+
+    async def apply(self, who: m.Who, programme_id: str, fields: Mapping[str, str]) -> UUID:
+        programme = self._programmes.programme(programme_id)
+        asks = {name: ask for name, ask in programme.asks.items() if ask.by == "applicant"}
+        made = await self._programmes.applying.apply(
+            programme_id, who.org_id, answers=answers_of(asks, fields), evidence=papers_of(fields),
+            client_ref=fields.get("client_ref") or str(new_id()), actor=actor_of(who).ref,
+        )  # fmt: skip
+        return made.id
+
+    async def applications(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [self._row(item) for item in await self._programmes.applications(org_id=who.org_id, limit=50)]
+
+    async def file(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
+        """For its applicant; reviewers and operators see it too."""
+        file = await self._programmes.file(application)
+        mine = who.may("apply") and file.application.org_id == who.org_id
+        if not (mine or who.may("programmes") or await self._programmes.reviewing.may_see(application, who.person_id)):
+            raise NotFound("unknown_application", "There is no such application.", message_zh="没有该申请。")
+        programme = self._programmes.programme(file.application.programme)
+        view = file_view(file, programme, self._programmes.catalogue)
+        view["papers"] = programme_view(programme, self._programmes.catalogue)["evidence"]
+        view["shown"] = _shown(programme.asks, view["answers"])
+        return {**view, "mine": mine, "can": view["can"] if mine else []}
+
+    async def withdraw(self, who: m.Who, application: UUID) -> None:
+        await self._programmes.applying.withdraw(application, who.org_id, actor=actor_of(who).ref)
+
+    async def appeal(self, who: m.Who, application: UUID, why: str) -> None:
+        await self._programmes.applying.appeal(application, who.org_id, why=why, actor=actor_of(who).ref)
+
+    async def supplement(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
+        app = await self._programmes.applying.own(application, who.org_id)
+        asks = {n: a for n, a in self._programmes.programme(app.programme).asks.items() if a.by == "applicant"}
+        await self._programmes.applying.supplement(
+            application, who.org_id, answers=answers_of(asks, fields, partly=True), evidence=papers_of(fields),
+            actor=actor_of(who).ref,
+        )  # fmt: skip
+
+    # -- reviewers ----------------------------------------------------------------------------------------------------
+
+    async def reviews(self, who: m.Who) -> bool:
+        return bool(await self._programmes.reviewing.departments(who.person_id))
+
+    async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [self._row(item) for item in await self._programmes.reviewing.queue(who.person_id)]
+
+    async def case(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
+        """An application with what the rules say of it now and what a reviewer fills in."""
+        view = dict(await self.file(who, application))
+        programme = self._programmes.programme(view["programme"])
+        outcome = await self._programmes.reviewing.preview(application)
+        asks = {
+            name: ask
+            for name, ask in programme_view(programme, self._programmes.catalogue)["asks"].items()
+            if ask["by"] == "reviewer"
+        }
+        party = await self._programmes.party(view["org_id"])
+        return {**view, "outcome": outcome_view(programme, outcome), "asks": asks, "applicant": party.name}
+
+    async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
+        app = (await self._programmes.file(application)).application
+        asks = {n: a for n, a in self._programmes.programme(app.programme).asks.items() if a.by == "reviewer"}
+        last = app.step + 1 == len(self._programmes.programme(app.programme).path(app.round))
+        assessed = answers_of(asks, fields, partly=not last)
+        await self._programmes.reviewing.decide(
+            application, who.person_id, Verdict(verdict), reason=reason, assessed=assessed
+        )
+
+    # -- operators ----------------------------------------------------------------------------------------------------
+
+    async def budgets(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [budget_view(item, self._programmes.catalogue) for item in await self._programmes.budgets.list()]
+
+    async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
+        asset = self._programmes.catalogue.budgets[name].asset if name in self._programmes.catalogue.budgets else ""
+        units = (
+            parse_credits(amount)
+            if asset == "credit"
+            else parse_yuan(amount)
+            if asset in ("cny", "voucher")
+            else int(amount)
+        )
+        await self._programmes.budgets.fund(name, units, reason=reason, actor=actor_of(who).ref, funding_id=funding_id)
+
+    async def everything(self, who: m.Who, state: str) -> Sequence[Mapping[str, Any]]:
+        return [self._row(item) for item in await self._programmes.applications(state=state or None, limit=50)]
+
+    def _row(self, item: Application) -> Mapping[str, Any]:
+        return application_view(item, self._programmes.programme(item.programme), self._programmes.catalogue)
+
+
+def answers_of(asks: Mapping[str, Ask], fields: Mapping[str, str], *, partly: bool = False) -> dict[str, Any]:
+    """A form's texts as answers; what can't be read stays a text, for the engine to say what is wrong with it."""
+    found: dict[str, Any] = {}
+    for name, ask in asks.items():
+        text = fields.get(ANSWER + name, "")
+        if ask.type == "flag":
+            if text or not partly:
+                found[name] = text == "on"
+        elif text:
+            found[name] = _read(ask, text)
+    return found
+
+
+def _read(ask: Ask, text: str) -> Any:
+    try:
+        if ask.type == "plan":
+            return [_milestone(line) for line in text.splitlines() if line.strip()]
+        if ask.type != "number":
+            return text
+        return parse_yuan(text) if ask.unit == "fen" else parse_credits(text) if ask.unit == "micro" else int(text)
+    except ValueError:
+        return text
+
+
+def _milestone(line: str) -> dict[str, Any]:
+    """`title | 2026-06-01 | 30 | 1000`: name, day, percent, credits to be used (or nothing: a document)."""
+    parts = [part.strip() for part in line.replace("｜", "|").split("|")]
+    if len(parts) not in (PLAN_PARTS, PLAN_PARTS + 1):
+        raise ValueError("a milestone has three or four parts")
+    made: dict[str, Any] = {"title": parts[0], "due_on": parts[1], "share_bps": int(parts[2].rstrip("%")) * PERCENT_BPS}
+    if len(parts) > PLAN_PARTS and parts[PLAN_PARTS]:
+        made["target_micro"] = parse_credits(parts[PLAN_PARTS])
+    return made
+
+
+def papers_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Documents that a form names."""
+    return {
+        name.removeprefix(PAPER): {"reference": text, "sha256": fields.get(DIGEST + name.removeprefix(PAPER), "")}
+        for name, text in fields.items()
+        if name.startswith(PAPER) and text
+    }
+
+
+def _shown(asks: Mapping[str, Ask], answers: Mapping[str, Any]) -> list[tuple[Mapping[str, str], Any]]:
+    """Answers with their titles, as people read them."""
+    return [({"zh": ask.zh, "en": ask.en}, _plain(ask, answers[name])) for name, ask in asks.items() if name in answers]
+
+
+def _plain(ask: Ask, value: Any) -> Any:
+    if ask.type == "choice" and value in ask.options:
+        return {"zh": ask.options[value].zh, "en": ask.options[value].en}
+    if ask.type == "number" and ask.unit == "fen":
+        return f"¥ {format_fen(value)}"
+    if ask.type == "number" and ask.unit == "micro":
+        return format_credits(value)
+    if ask.type == "plan":
+        return [f"{item['title']} · {item['due_on']} · {item['share_bps'] // PERCENT_BPS} %" for item in value]
+    return value

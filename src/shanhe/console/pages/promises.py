@@ -1,0 +1,145 @@
+"""What the city promises: what I am entitled to and why, applying, following; reviewing; budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console.pages.base import Room
+from shanhe.console.render import go
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+
+STATES = (
+    "in_review",
+    "returned",
+    "waiting_budget",
+    "active",
+    "suspended",
+    "completed",
+    "refused",
+    "stopped",
+    "withdrawn",
+)
+
+
+class PromisesRoom(Room):
+    """`/programmes`, `/applications/{id}`, `/review`, `/city/programmes`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/programmes", self.entitlements, methods=["GET"])
+        add("/programmes/{programme_id}", self.programme, methods=["GET"])
+        add("/programmes/{programme_id}", self.apply, methods=["POST"])
+        add("/applications/{application}", self.application, methods=["GET"])
+        add("/applications/{application}/withdraw", self.withdraw, methods=["POST"])
+        add("/applications/{application}/appeal", self.appeal, methods=["POST"])
+        add("/applications/{application}/supplement", self.supplement, methods=["POST"])
+        add("/review", self.queue, methods=["GET"])
+        add("/review/{application}", self.case, methods=["GET"])
+        add("/review/{application}", self.decide, methods=["POST"])
+        add("/city/programmes", self.city, methods=["GET"])
+        add("/city/programmes/fund", self.fund, methods=["POST"])
+        return routes
+
+    async def entitlements(self, request: Request) -> Response:
+        who = await self.allowed(request, "apply")
+        desk = self.desk.promises
+        rows, applications = await desk.entitlements(who), await desk.applications(who)
+        reviews = await desk.reviews(who)
+        return self.show(request, "programmes.html", who, rows=rows, applications=applications, reviews=reviews)
+
+    async def programme(self, request: Request, programme_id: str) -> Response:
+        who = await self.allowed(request, "apply")
+        return self.show(request, "programme.html", who, **await self._form(programme_id, {}))
+
+    async def _form(self, programme_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        programme = await self.desk.promises.programme(programme_id)
+        return {"programme": programme, "fields": fields, "client_ref": fields.get("client_ref") or str(new_id())}
+
+    async def apply(self, request: Request, programme_id: str) -> Response:
+        who, fields = await self.posted(request, "apply")
+        try:
+            made = await self.desk.promises.apply(who, programme_id, fields)
+        except ShanheError as error:
+            return self.again(request, "programme.html", who, error, **await self._form(programme_id, fields))
+        return go(f"/applications/{made}", "applied")
+
+    async def application(self, request: Request, application: UUID) -> Response:
+        who = await self.who(request)
+        return self.show(request, "application.html", who, **await self._file(who, application))
+
+    async def _file(self, who: Any, application: UUID) -> dict[str, Any]:
+        file = await self.desk.promises.file(who, application)
+        programme = await self.desk.promises.programme(file["programme"]) if file["mine"] else None
+        return {"file": file, "programme": programme, "fields": {}}
+
+    async def withdraw(self, request: Request, application: UUID) -> Response:
+        who, _ = await self.posted(request, "apply")
+        await self.desk.promises.withdraw(who, application)
+        return go(f"/applications/{application}", "withdrawn")
+
+    async def appeal(self, request: Request, application: UUID) -> Response:
+        who, fields = await self.posted(request, "apply")
+        try:
+            await self.desk.promises.appeal(who, application, fields.get("why", ""))
+        except ShanheError as error:
+            return self.again(request, "application.html", who, error, **await self._file(who, application))
+        return go(f"/applications/{application}", "appealed")
+
+    async def supplement(self, request: Request, application: UUID) -> Response:
+        who, fields = await self.posted(request, "apply")
+        try:
+            await self.desk.promises.supplement(who, application, fields)
+        except ShanheError as error:
+            shown = await self._file(who, application) | {"fields": fields}
+            return self.again(request, "application.html", who, error, **shown)
+        return go(f"/applications/{application}", "supplemented")
+
+    async def queue(self, request: Request) -> Response:
+        who = await self.who(request)
+        return self.show(request, "review.html", who, rows=await self.desk.promises.queue(who))
+
+    async def case(self, request: Request, application: UUID) -> Response:
+        who = await self.who(request)
+        return self.show(request, "case.html", who, case=await self.desk.promises.case(who, application), fields={})
+
+    async def decide(self, request: Request, application: UUID) -> Response:
+        who, fields = await self.posted(request)
+        verdict, reason = fields.get("verdict", ""), fields.get("reason", "")
+        try:
+            await self.desk.promises.decide(who, application, verdict, reason, fields)
+        except (ShanheError, ValueError) as error:
+            case = await self.desk.promises.case(who, application)
+            return self.again(request, "case.html", who, error, case=case, fields=fields)
+        return go("/review", "decided")
+
+    async def city(self, request: Request) -> Response:
+        who = await self.allowed(request, "programmes")
+        return self.show(request, "city_programmes.html", who, **await self._city(request, who))
+
+    async def _city(self, request: Request, who: Any) -> dict[str, Any]:
+        asked = request.query_params.get("state", "")
+        state = asked if asked in STATES else ""
+        desk = self.desk.promises
+        return {"budgets": await desk.budgets(who), "rows": await desk.everything(who, state), "state": state,
+                "states": STATES, "funding_id": str(new_id()), "fields": {}}  # fmt: skip
+
+    async def fund(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "programmes")
+        try:
+            await self.desk.promises.fund(
+                who,
+                fields.get("budget", ""),
+                fields.get("amount", ""),
+                fields.get("reason", ""),
+                UUID(fields.get("id", "")),
+            )
+        except (ShanheError, ValueError) as error:
+            shown = await self._city(request, who) | {"fields": fields}
+            return self.again(request, "city_programmes.html", who, error, **shown)
+        return go("/city/programmes", "funded")

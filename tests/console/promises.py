@@ -1,0 +1,133 @@
+"""Programmes of the double: one to apply for, one application in review, one refused, one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.kernel.errors import NotFound
+
+AT = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
+ONE, TWO = UUID(int=501), UUID(int=502)
+
+
+def words(zh: str, en: str) -> dict[str, str]:
+    return {"zh": zh, "en": en}
+
+
+TITLE = words("软件著作权奖励", "Software copyright award")
+OFFICE = words("市知识产权局", "IP office")
+PAYMENT = {"text": words("500 积分", "500 credits")}
+REASON = {**words("登记号与权利人不符", "the number belongs to somebody else"),
+          "nearest": [words("若登记号更正", "with the right number")]}  # fmt: skip
+PROGRAMME: dict[str, Any] = {
+    "id": "software_copyright", "title": TITLE, "summary": words("每件奖励一次", "Once for each"), "department": OFFICE,
+    "for": ("person", "company"), "rules": ("T15_ip_award",), "schedule": "once",
+    "clawback": words("撤销收回", "Annulled"),
+    "review": [{**words("核验登记", "Check"), "by": OFFICE, "days": 5, "eyes": 2}],
+    "asks": {
+        "number": {**words("登记号", "Number"), "type": "text", "by": "applicant", "unit": "", "must": False},
+        "cost": {**words("费用", "Cost"), "type": "number", "by": "applicant", "unit": "fen", "must": False},
+        "plan": {**words("里程碑", "Milestones"), "type": "plan", "by": "applicant", "unit": "", "must": False},
+        "firm": {**words("企业", "Company"), "type": "party", "by": "applicant", "unit": "", "must": False},
+        "yes": {**words("承诺", "Promise"), "type": "flag", "by": "applicant", "unit": "", "must": True},
+        "tier": {**words("级别", "Tier"), "type": "choice", "by": "reviewer", "unit": "", "must": False,
+                 "options": {"top": words("顶级", "Top")}},
+    },
+    "evidence": {"certificate": words("证书", "Certificate")},
+}  # fmt: skip
+
+
+def row(identifier: UUID, state: str) -> dict[str, Any]:
+    waits = state == "in_review"
+    return {
+        "id": identifier, "programme": "software_copyright", "title": TITLE, "org_id": UUID(int=7), "state": state,
+        "round": 2,
+        "step": 1 if waits else None, "steps": 1, "step_title": words("核验", "Check") if waits else None,
+        "with": OFFICE if waits else None, "due": AT if waits else None, "overdue": waits,
+        "applied_on": date(2026, 11, 19),
+    }  # fmt: skip
+
+
+class Promises:
+    """See `ports.Promises`."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+        self.programmes: list[Mapping[str, Any]] = [
+            {"programme": "software_copyright", "title": TITLE, "summary": PROGRAMME["summary"], "standing": standing,
+             "payments": [PAYMENT], "instalments": 3, "reasons": [REASON], "missing": [words("岗位", "Role")],
+             "traces": {},
+             "application": ONE if standing == "applied" else None}
+            for standing in ("entitled", "not_yet", "applied")
+        ]  # fmt: skip
+
+    async def entitlements(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return self.programmes
+
+    async def programme(self, programme_id: str) -> Mapping[str, Any]:
+        if programme_id != "software_copyright":
+            raise NotFound("unknown_programme", "There is no such programme.", message_zh="没有该计划。")
+        return PROGRAMME
+
+    async def apply(self, who: m.Who, programme_id: str, fields: Mapping[str, str]) -> UUID:
+        self.done.append(("apply", programme_id, dict(fields)))
+        return ONE
+
+    async def applications(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [row(ONE, "in_review"), row(TWO, "refused")] if self.programmes else []
+
+    async def file(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
+        waits = application == ONE
+        return {
+            **row(application, "in_review" if waits else "returned"), "mine": True,
+            "can": ["withdraw"] if waits else ["supplement", "appeal"], "papers": PROGRAMME["evidence"],
+            "shown": [(words("登记号", "Number"), "2026SR1"), (words("承诺", "Promise"), True),
+                      (words("级别", "Tier"), words("顶级", "Top")),
+                      (words("里程碑", "Milestones"), ["上线 · 2026-12-01 · 100 %"])],
+            "evidence": {"certificate": {"reference": "软著登字第 1 号", "sha256": "ab" * 32}},
+            "tranches": [{"n": 1, "due_on": date(2026, 12, 1), "state": "released", "payments": [PAYMENT]},
+                         {"n": 2, "due_on": date(2027, 12, 1), "state": "planned", "payments": []}],
+            "decisions": [{"kind": "refusal", "at": AT, "note": "", "reasons": [REASON], "traces": {}}],
+            "history": [{"at": AT, "event": "in_review"}],
+        }  # fmt: skip
+
+    async def withdraw(self, who: m.Who, application: UUID) -> None:
+        self.done.append(("withdraw", application))
+
+    async def appeal(self, who: m.Who, application: UUID, why: str) -> None:
+        self.done.append(("appeal", why))
+
+    async def supplement(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
+        self.done.append(("supplement", application))
+
+    async def reviews(self, who: m.Who) -> bool:
+        return True
+
+    async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [row(ONE, "in_review")]
+
+    async def case(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
+        outcome = {"payments": [PAYMENT], "reasons": [REASON], "missing": [words("级别", "Tier")], "traces": {}}
+        asks = {name: ask for name, ask in PROGRAMME["asks"].items() if ask["by"] == "reviewer"}
+        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "applicant": "青山机器人"}
+
+    async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
+        self.done.append(("decide", verdict, reason))
+
+    async def budgets(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        amount = words("1,000 积分", "1,000 credits")
+        texts = {"free_text": amount, "committed_text": amount, "spent_text": amount}
+        return [
+            {"name": name, "title": TITLE, "department": OFFICE, "public": unlimited, "unlimited": unlimited, **texts}
+            for name, unlimited in (("ip_credit", False), ("points", True))
+        ]
+
+    async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
+        self.done.append(("fund", name, amount))
+
+    async def everything(self, who: m.Who, state: str) -> Sequence[Mapping[str, Any]]:
+        return [row(ONE, "in_review"), row(TWO, "refused")]
