@@ -54,3 +54,14 @@ def rulebook_bench(as_json: Json = False) -> None:
     from shanhe.rulebook import bench
 
     show(as_json, bench.bench_rulebook())
+
+
+@app.command("rules")
+def rules_bench(
+    population: Annotated[int, typer.Option("--population", min=1_000, help="Residents and companies.")] = 1_000_000,
+    as_json: Json = False,
+) -> None:
+    """Every amount rule over a population, against the evaluator that explains itself, and equal to it."""
+    from shanhe.rulebook import bench
+
+    show(as_json, bench.bench_rules(population))

@@ -55,7 +55,6 @@ def refund(
     """Take back what is left of a purchase and return its money (rule R3)."""
     from shanhe.credits.api import refund_view
 
-
     async def work(services: Services) -> dict[str, Any]:
         owner = await find_org(services, org)
         if offer:
@@ -95,9 +94,7 @@ def refund_payout(
     """Say that a refund's money went back by hand."""
     from shanhe.credits.api import refund_view
 
-    done = asked(
-        data, lambda services: services.credits.refunds.pay_by_hand(UUID(refund_id), reference, method=method)
-    )
+    done = asked(data, lambda services: services.credits.refunds.pay_by_hand(UUID(refund_id), reference, method=method))
     show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
 
 
@@ -186,7 +183,6 @@ def export(
     """Make a batch's codes and write them to a file, once."""
     from shanhe.credits.api import code_sheet
     from shanhe.kernel.documents import render
-
 
     async def work(services: Services) -> None:
         made = await services.credits.codes.export(UUID(batch))

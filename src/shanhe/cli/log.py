@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 ALARMED = 4
 
 app = typer.Typer(no_args_is_help=True)
-Keys = Annotated[
-    list[str], typer.Option("--key", help="Public key of the log, or a file of such lines; repeatable.")
-]
+Keys = Annotated[list[str], typer.Option("--key", help="Public key of the log, or a file of such lines; repeatable.")]
 
 
 @app.command()

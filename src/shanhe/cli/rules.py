@@ -118,9 +118,7 @@ def mutate(
         show(True, report.to_dict())
     else:
         killed, share = report.mutants - len(report.survivors), f"{report.killed_ppm / 10_000:g} %"
-        out.print(
-            f"{report.mutants} mutants, {killed} noticed ({share}) · {report.mutants} 个变异，{killed} 个被发现"
-        )
+        out.print(f"{report.mutants} mutants, {killed} noticed ({share}) · {report.mutants} 个变异，{killed} 个被发现")
         for mutant in report.survivors:
             out.print(f"  ✗ {mutant.rule.id} {mutant.change}")
     if report.survivors:

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from shanhe.rulebook.population import bench_rules
 from shanhe.rulebook.service import Rulebook
+
+__all__ = ["bench_rulebook", "bench_rules", "main"]
 
 ROWS = 1_000_000
 TRACED_ROUNDS = 300

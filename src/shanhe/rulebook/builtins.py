@@ -226,26 +226,32 @@ def _grown_rows(function: Callable[..., int], factor: Callable[[Fraction, int], 
     """principal × factor(rate, periods) in extended precision; where that is too near a tie, exactly."""
 
     def rows(principals: Any, numerators: Any, denominators: Any, periods: Any) -> Any:
-        results = np.empty(len(principals), dtype=np.int64)
-        exact = np.zeros(len(principals), dtype=bool)
         if numerators.size and (np.ptp(numerators) or np.ptp(denominators)):
             return _by_row(function)(principals, numerators, denominators, periods)
-        for count in np.unique(periods):
-            chosen = periods == count
-            times = factor(Fraction(int(numerators[0]), int(denominators[0])), int(count))
-            whole, rest = divmod(int(times * (1 << 64)), 1 << 32)
-            scale = (np.longdouble(whole) + np.longdouble(rest) / (1 << 32)) / np.longdouble(1 << 32)
-            values = principals[chosen].astype(np.longdouble) * scale
-            results[chosen] = np.floor(values + np.longdouble(0.5))
-            doubt = np.abs(values) * np.finfo(np.longdouble).eps * 4 + np.longdouble(2) ** -40
-            exact[chosen] = np.abs(values - np.floor(values) - np.longdouble(0.5)) <= doubt
-        for index in np.flatnonzero(exact):
+        if len(principals) == 0:
+            return np.empty(0, dtype=np.int64)
+        first, last = int(periods.min()), int(periods.max())
+        scales = _scales(factor, Fraction(int(numerators[0]), int(denominators[0])), first, last)
+        values = principals * scales[periods - first]
+        results = np.rint(values).astype(np.int64)
+        doubt = float(abs(values).max()) * float(np.finfo(np.longdouble).eps) * 4 + 2.0**-40
+        for index in np.flatnonzero(np.abs(np.abs(values - results) - 0.5) <= doubt):
             results[index] = function(
                 int(principals[index]), int(numerators[index]), int(denominators[index]), int(periods[index])
             )
         return results
 
     return rows
+
+
+@lru_cache(maxsize=64)
+def _scales(factor: Callable[[Fraction, int], Fraction], rate: Fraction, first: int, last: int) -> Any:
+    """factor(rate, n) for n = first … last in extended precision, each rounded from 64 fractional bits."""
+    scales = np.empty(last - first + 1, dtype=np.longdouble)
+    for index in range(len(scales)):
+        whole, rest = divmod(int(factor(rate, first + index) * (1 << 64)), 1 << 32)
+        scales[index] = (np.longdouble(whole) + np.longdouble(rest) / (1 << 32)) / np.longdouble(1 << 32)
+    return scales
 
 
 def _annuity_factor(rate: Fraction, periods: int) -> Fraction:

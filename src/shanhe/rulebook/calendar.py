@@ -15,6 +15,7 @@ import numpy as np
 FIRST_DAY = date.min.toordinal()
 LAST_DAY = date.max.toordinal()
 EPOCH = date(1970, 1, 1).toordinal()
+_FIRST_MONTH, _LAST_MONTH = (1 - 1970) * 12, (9999 - 1970) * 12 + 11  # months since 1970-01
 _ERA_SHIFT = EPOCH - 719_468  # ordinal of 0000-03-01, where era 0 begins
 
 
@@ -68,26 +69,16 @@ def _civil(ordinals: Any) -> tuple[Any, Any, Any]:
     return yoe + era * 400 + (months <= 2), months, doy - (153 * shifted + 2) // 5 + 1
 
 
-def _ordinal(years: Any, months: Any, days: Any) -> Any:
-    years = years - (months <= 2)
-    era = years // 400
-    yoe = years - era * 400
-    doy = (153 * np.where(months > 2, months - 3, months + 9) + 2) // 5 + days - 1
-    return era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + doy + _ERA_SHIFT
-
-
-_MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int64)
-
-
 def add_months_array(ordinals: Any, months: Any) -> Any:
-    years, month_numbers, days = _civil(ordinals)
-    index = years * 12 + month_numbers - 1 + months
-    target_years = index // 12
-    target_months = index - target_years * 12
-    leap = (target_years % 4 == 0) & ((target_years % 100 != 0) | (target_years % 400 == 0))
-    last = _MONTH_DAYS[target_months] + (leap & (target_months == 1))
-    result = _ordinal(target_years, target_months + 1, np.minimum(days, last))
-    return np.where(target_years < 1, FIRST_DAY, np.where(target_years > 9999, LAST_DAY, result))
+    dates = (np.clip(ordinals, FIRST_DAY, LAST_DAY) - EPOCH).astype("datetime64[D]")
+    of_month = dates.astype("datetime64[M]")
+    target = np.clip(of_month.astype(np.int64) + months, _FIRST_MONTH - 1, _LAST_MONTH + 1)
+    month = target.astype("datetime64[M]")
+    first = month.astype("datetime64[D]").astype(np.int64)
+    last = (month + 1).astype("datetime64[D]").astype(np.int64) - 1
+    day = dates.astype(np.int64) - of_month.astype("datetime64[D]").astype(np.int64)
+    result = np.minimum(first + day, last) + EPOCH
+    return np.where(target < _FIRST_MONTH, FIRST_DAY, np.where(target > _LAST_MONTH, LAST_DAY, result))
 
 
 def months_between_array(start: Any, end: Any) -> Any:
