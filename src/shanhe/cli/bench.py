@@ -48,6 +48,14 @@ def exchange_bench(as_json: Json = False) -> None:
     show(as_json, measure())
 
 
+@app.command("log")
+def log_bench(as_json: Json = False) -> None:
+    """Sealing against pgbench's TPC-B on the same server in the same run; verification time."""
+    from shanhe.bench.log import main as measure
+
+    show(as_json, measure())
+
+
 @app.command("rulebook")
 def rulebook_bench(as_json: Json = False) -> None:
     """A traced answer, and a million rows of P1."""

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from shanhe.log.tiles import is_tile_path
 
 CHECKPOINT: Final = "checkpoint"
 LOCK: Final = ".lock"
+WRITERS: Final = 8
 
 
 class Folder:
@@ -41,24 +43,31 @@ class Folder:
         return self.read(name)
 
     def write_all(self, files: Iterable[tuple[str, bytes]]) -> None:
-        """Put every file in place and make all of it durable."""
-        touched: set[Path] = set()
-        for name, data in files:
-            path = self.path / name
-            self._make(path.parent, touched)
-            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            draft.replace(path)
-            touched.add(path.parent)
+        """Put every file in place and make all of it durable; several wait for the disk at once."""
+        listed, touched = list(files), set[Path]()
+        for name, _ in listed:
+            self._make((self.path / name).parent, touched)
+        touched |= {(self.path / name).parent for name, _ in listed}
+        if len(listed) == 1:
+            self._put(*listed[0])
+        else:
+            with ThreadPoolExecutor(WRITERS) as pool:
+                list(pool.map(lambda one: self._put(*one), listed))
         for folder in touched:
             _sync(folder)
+
+    def _put(self, name: str, data: bytes) -> None:
+        path = self.path / name
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.replace(path)
 
     def write(self, name: str, data: bytes) -> None:
         self.write_all([(name, data)])

@@ -25,8 +25,12 @@ PRIVATE_BYTES_MAX: Final = 256 * 1024
 RESERVED: Final = frozenset({"v", "kind", "day", "commit"})
 POSTING: Final = "posting"
 TOTALS: Final = "totals"
+RECOVERED: Final = "recovered"
+OWN_KINDS: Final = frozenset({POSTING, TOTALS, RECOVERED})
+"""Kinds that the log itself writes."""
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
+_plain: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder()
 
 
@@ -103,53 +107,75 @@ class Draft(msgspec.Struct, frozen=True):
     type: str = ""
 
 
-def private_of(posting: PostingLike) -> tuple[bytes, dict[str, Any]]:
+class _Private(msgspec.Struct, frozen=True, gc=False):
+    """A posting's private part. Fields in the order of their names, which makes it canonical."""
+
+    actor: str
+    at: str
+    day: date
+    evidence: Any
+    id: UUID
+    kind: str
+    lots: Sequence[tuple[UUID, int]]
+    memo: str
+    reverses: UUID | None
+    transfers: list[tuple[UUID, UUID, UUID, int, str, str, str]]
+    v: int
+
+
+class _Public(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """A posting's public part; likewise."""
+
+    assets: list[str]
+    commit: str
+    day: date
+    flows: list[tuple[str, str, str, int]] = []
+    kind: str
+    rules: list[str] = []
+    type: str
+    v: int
+
+
+def private_of(posting: PostingLike) -> tuple[bytes, dict[str, str]]:
     """A posting's private part, and its evidence's rules (id → version). The same bytes whenever it is read again."""
     evidence, rules = _evidence(posting.evidence)
-    value = {
-        "v": VERSION,
-        "id": posting.id,
-        "kind": posting.kind,
-        "at": posting.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "day": posting.day,
-        "actor": posting.actor,
-        "memo": posting.memo,
-        "reverses": posting.reverses,
-        "evidence": evidence,
-        "lots": posting.lots,
-        "transfers": [
-            (leg.id, leg.debit, leg.credit, leg.amount, leg.asset, leg.from_kind, leg.to_kind) for leg in posting.legs
-        ],
-    }
-    return canonical(value), rules
+    transfers = [
+        (leg.id, leg.debit, leg.credit, leg.amount, leg.asset, leg.from_kind, leg.to_kind) for leg in posting.legs
+    ]
+    at = posting.at.astimezone(UTC).isoformat(timespec="microseconds")
+    value = _Private(
+        posting.actor, at, posting.day, evidence, posting.id, posting.kind, posting.lots, posting.memo,
+        posting.reverses, transfers, VERSION,
+    )  # fmt: skip
+    return _encoder.encode(value), rules
 
 
 def draft_posting(posting: PostingLike, salt: bytes) -> Draft:
     """Public: type, day, assets, rule versions; amounts only where nobody but the city is concerned."""
     private, rules = private_of(posting)
     sums: dict[Flow, int] = {}
+    city = True
     for leg in posting.legs:
         flow = (leg.asset, leg.from_kind, leg.to_kind)
         sums[flow] = sums.get(flow, 0) + leg.amount
-    flows = tuple(sorted(sums.items()))
-    public: dict[str, Any] = {
-        "v": VERSION,
-        "kind": POSTING,
-        "type": posting.kind,
-        "day": posting.day,
-        "assets": sorted({flow[0] for flow in sums}),
-        "commit": b64(commitment(salt, private)),
-    }
-    if rules:
-        public["rules"] = sorted(f"{name}@{version}" for name, version in rules.items())
-    if all(leg.city for leg in posting.legs):
-        public["flows"] = [[*flow, amount] for flow, amount in flows]
-    return Draft(posting.id, POSTING, canonical(public), salt, None, flows, posting.kind)
+        city = city and leg.city
+    flows = tuple(sums.items()) if len(sums) == 1 else tuple(sorted(sums.items()))
+    public = _Public(
+        assets=sorted({flow[0] for flow in sums}),
+        commit=b64(commitment(salt, private)),
+        day=posting.day,
+        flows=[(*flow, amount) for flow, amount in flows] if city else [],
+        kind=POSTING,
+        rules=[f"{name}@{version}" for name, version in sorted(rules.items())] if rules else [],
+        type=posting.kind,
+        v=VERSION,
+    )
+    return Draft(posting.id, POSTING, _plain.encode(public), salt, None, flows, posting.kind)
 
 
 def public_bytes(kind: str, day: date, public: Mapping[str, Any]) -> bytes:
     """The public part of a recorded entry, without its commitment; BadEntry when it can't be one."""
-    if RESERVED & set(public) or not kind or kind in (POSTING, TOTALS):
+    if RESERVED & set(public) or not kind or kind in OWN_KINDS:
         raise BadEntry(f"its kind is {kind!r} or it uses a reserved name ({', '.join(sorted(RESERVED))})")
     try:
         found = canonical({**public, "v": VERSION, "kind": kind, "day": day})

@@ -14,7 +14,7 @@ import msgspec
 from shanhe.kernel.ids import new_id
 from shanhe.log.errors import LogRewound, NotLeader, ProofRefused
 from shanhe.log.files import CHECKPOINT
-from shanhe.log.leaf import VERSION, Draft, canonical
+from shanhe.log.leaf import RECOVERED, VERSION, Draft, canonical
 from shanhe.log.merkle import HASH_BYTES, leaf_hash, root
 from shanhe.log.model import Recovered
 from shanhe.log.note import Checkpoint, Note, open_checkpoint
@@ -22,7 +22,6 @@ from shanhe.log.sealing import FAR, SIGNED, WITNESSED, Sealer
 from shanhe.log.store import PAGE_MAX
 from shanhe.log.tiles import WIDTH, Fetch, TileReader
 
-RECOVERED: Final = "recovered"
 NOBODY: Final = UUID(int=0)
 
 

@@ -56,6 +56,7 @@ class Sealer:
         self._holder = f"{holder}-{secrets.token_hex(4)}"
         self.epoch = 0
         self._edge: Edge | None = None
+        self._ahead: tuple[tuple[int, UUID], asyncio.Task[Sequence[PostingLike]]] | None = None
 
     async def seal(self) -> int:
         """Give indices to what is waiting and sign the log; how many entries were added. 0 when another process seals.
@@ -119,7 +120,9 @@ class Sealer:
             raise FeedRewound
         today = self._clock.today()
         records = await self.store.intake(horizon, BATCH)
-        postings = await self.feed.page(head.feed_born, head.feed_id, horizon, BATCH)
+        postings = await self._page(head.feed_born, head.feed_id, horizon)
+        if len(postings) == BATCH:
+            self._read_ahead(postings[-1].born, postings[-1].id, horizon)
         drafts = await self._drafts(postings)
         drafts += [
             draft_record(row["id"], row["kind"], row["public"], row["private"], secrets.token_bytes(SALT_BYTES))
@@ -139,6 +142,22 @@ class Sealer:
             self.epoch, head.size, drafts, [row["id"] for row in records], born, last, totals.plain()
         )
         return len(drafts)
+
+    def _read_ahead(self, born: int, last: UUID, until: int) -> None:
+        """Far behind, the database reads the next page while this one is hashed."""
+        self._ahead = (born, last), asyncio.create_task(self._of(born, last, until))
+
+    async def _of(self, born: int, last: UUID, until: int) -> Sequence[PostingLike]:
+        return await self.feed.page(born, last, until, BATCH)
+
+    async def _page(self, born: int, last: UUID, until: int) -> Sequence[PostingLike]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            place, task = ahead
+            found = await task
+            if place == (born, last) and found:
+                return found
+        return await self._of(born, last, until)
 
     async def _drafts(self, postings: Sequence[PostingLike]) -> list[Draft]:
         """Entries of postings that have none: after a recovery the feed is read again from its start."""
