@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shanhe.approvals.api import NewLicence, Scope
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
@@ -30,6 +30,10 @@ LICENCE_AUTHORITY: Final = "（示例）山河市金融管理办公室 Sample Fi
 LICENCE_DAYS: Final = 365
 DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe Demo Developers")
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
+APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）Qingshan Robotics Sample")
+APPLICATION: Final = {"registration_number": "示例2026SR0000001", "registered_on": "2026-01-05"}
+APPLICATION_REF: Final = "demo-first-application"
+BUDGETS: Final = {"credit": 1_000_000 * 1_000_000, "cny": 100_000_000, "voucher": 10_000_000, "ticket": 10}
 NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
 
@@ -56,7 +60,29 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await services.credits.top_up(
         developer.id, CREDITS_MICRO, "demo city", ACTOR, method="cash_desk", client_ref=CREDITS_REF
     )
+    await _programmes(services)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
+
+
+async def _programmes(services: Services) -> None:
+    """Budgets that hold something, the administrator as every department's reviewer, and one application that waits."""
+    programmes = services.programmes
+    admin = await services.identity.people.by_name(ADMIN_LOGIN)
+    if admin is not None:
+        for department in programmes.catalogue.departments:
+            await programmes.reviewing.assign(admin, department, actor=ACTOR)
+    for view in await programmes.budgets.list():
+        if not (view.free or view.committed or view.spent or programmes.catalogue.budgets[view.name].unlimited):
+            await programmes.budgets.fund(
+                view.name, BUDGETS[view.asset], reason="demo city", actor=ACTOR,
+                funding_id=uuid5(NAMESPACE_OID, f"demo:{view.name}"),
+            )  # fmt: skip
+    applicant = await _organisation(services, APPLICANT)
+    if not await programmes.applications(org_id=applicant.id, limit=1):
+        await programmes.applying.apply(
+            "software_copyright", applicant.id, answers=APPLICATION, client_ref=APPLICATION_REF, actor=ACTOR,
+            evidence={"certificate": "（示例）软著登字第 0001 号"},
+        )  # fmt: skip
 
 
 async def contributor(services: Services) -> UUID:

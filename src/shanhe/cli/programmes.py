@@ -243,6 +243,32 @@ def clawback(
     _show_file(as_json, run(work()))
 
 
+@app.command("import")
+def import_(
+    programme: Annotated[str, typer.Argument(help="Programme, as in the list.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV (UTF-8 or GBK) or XLSX; one column is `party`.", exists=True, dir_okay=False)
+    ],
+    batch: Annotated[str, typer.Option(help="Name of the batch: the same one again records nothing twice.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Apply for many from a table: all rows or none, with a report row by row."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.programmes.api import import_view
+
+        async with city(data) as services:
+            report = await services.programmes.importing.run(programme, file.read_bytes(), batch=batch, actor=ACTOR)
+            return import_view(report)
+
+    done = run(work())
+    lines = [(x["row"], x["party"], _outcome(x, recorded=done["recorded"])) for x in done["rows"]]
+    show(as_json, done, lambda: rows(("行 row", "主体 party", "结果 result"), lines))
+    if not done["recorded"]:
+        raise typer.Exit(1)
+
+
 @app.command()
 def breach(
     application: Application,
@@ -353,6 +379,12 @@ async def _file(services: Services, application: UUID) -> dict[str, Any]:
 
     known, file = services.programmes.catalogue, await services.programmes.file(application)
     return file_view(file, known.programmes[file.application.programme], known)
+
+
+def _outcome(row: dict[str, Any], *, recorded: bool) -> str:
+    if row["problem"]:
+        return f"✗ {row['problem']['zh']}"
+    return "已有 known" if row["known"] else str(row["application"]) if recorded else "可导入 good"
 
 
 def _show_rows(as_json: bool, found: list[dict[str, Any]]) -> None:

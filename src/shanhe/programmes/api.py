@@ -22,6 +22,7 @@ from shanhe.programmes.errors import (
     AlreadyClaimed,
     AlreadyJudged,
     ApplicationConflict,
+    AskAgain,
     BadAnswers,
     CatalogueInvalid,
     ImportRefused,
@@ -35,6 +36,8 @@ from shanhe.programmes.errors import (
     UnknownProgramme,
     WrongState,
 )
+from shanhe.programmes.forms import from_text as answer_from_text
+from shanhe.programmes.importing import ImportReport, RowReport
 from shanhe.programmes.jobs import tick
 from shanhe.programmes.judging import Measure
 from shanhe.programmes.loading import load_catalogue
@@ -47,6 +50,7 @@ from shanhe.programmes.views import (
     budget_view,
     entitlement_view,
     file_view,
+    import_view,
     outcome_view,
     programme_view,
 )
@@ -58,6 +62,7 @@ __all__ = [
     "Application",
     "ApplicationConflict",
     "Ask",
+    "AskAgain",
     "BadAnswers",
     "BudgetView",
     "Catalogue",
@@ -66,6 +71,7 @@ __all__ = [
     "Evidence",
     "File",
     "ImportRefused",
+    "ImportReport",
     "JudgesItself",
     "Measure",
     "NeedsReason",
@@ -78,6 +84,7 @@ __all__ = [
     "Programme",
     "Programmes",
     "Reason",
+    "RowReport",
     "State",
     "Text",
     "Tranche",
@@ -88,12 +95,14 @@ __all__ = [
     "Verdict",
     "WrongState",
     "amount_text",
+    "answer_from_text",
     "application_view",
     "budget_view",
     "docs_page",
     "docs_rows",
     "entitlement_view",
     "file_view",
+    "import_view",
     "load_catalogue",
     "outcome_view",
     "programme_view",

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.kernel.money import parse_credits, parse_yuan
 from shanhe.programmes.cases import Evidence
 from shanhe.programmes.errors import BadAnswers
 from shanhe.programmes.model import Ask, Programme
@@ -18,6 +19,9 @@ REFERENCE_MAX_CHARS: Final = 200
 NUMBER_MAX: Final = 10**15
 MILESTONES_MAX: Final = 24
 WHOLE_BPS: Final = 10_000
+PERCENT_BPS: Final = 100
+PLAN_PARTS: Final = 3
+FLAGS: Final = {"on": True, "是": True, "true": True, "yes": True, "否": False, "false": False, "no": False}
 SHA256 = re.compile(r"^[0-9a-f]{64}$")
 MISSING = ("未填写", "is missing")
 Problem = tuple[str, str, str]
@@ -44,6 +48,45 @@ def answers_of(programme: Programme, given: Mapping[str, Any], *, by: str) -> di
     if problems:
         raise BadAnswers(problems)
     return clean
+
+
+def from_text(ask: Ask, text: str) -> Any:
+    """An answer out of a form's or table's text; what can't be read stays a text, and `checked` says what is wrong."""
+    try:
+        match ask.type:
+            case "number":
+                return _number_of(ask, text)
+            case "flag":
+                return FLAGS.get(text.strip().lower(), text)
+            case "choice":
+                named = {
+                    word: key for key, option in ask.options.items() for word in (key, option.zh, option.en.lower())
+                }
+                return named.get(text.strip().lower(), text)
+            case "plan":
+                return [_milestone(line) for line in text.splitlines() if line.strip()]
+            case _:
+                return text
+    except ValueError:
+        return text
+
+
+def _number_of(ask: Ask, text: str) -> int:
+    """Money as people write it, in yuan or credits; anything else as a whole number."""
+    if ask.unit == "fen":
+        return parse_yuan(text)
+    return parse_credits(text) if ask.unit == "micro" else int(text.replace(",", ""))
+
+
+def _milestone(line: str) -> dict[str, Any]:
+    """`title | 2026-06-01 | 30 | 1000`: name, day, percent, credits to be used (or nothing: a document)."""
+    parts = [part.strip() for part in line.replace("｜", "|").split("|")]
+    if len(parts) not in (PLAN_PARTS, PLAN_PARTS + 1):
+        raise ValueError("a milestone has three or four parts")
+    made: dict[str, Any] = {"title": parts[0], "due_on": parts[1], "share_bps": int(parts[2].rstrip("%")) * PERCENT_BPS}
+    if len(parts) > PLAN_PARTS and parts[PLAN_PARTS]:
+        made["target_micro"] = parse_credits(parts[PLAN_PARTS])
+    return made
 
 
 def checked(ask: Ask, value: Any) -> tuple[Any, tuple[str, str] | None]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -207,6 +207,14 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         known = programmes.catalogue
         rows = [views.application_view(app, known.programmes[app.programme], known) for app in page]
         return _json({"data": rows, "next": str(page[-1].id) if len(page) == limit else None})
+
+    @routes.post("/import/{programme}")
+    async def imported(
+        programme: str, request: Request, who: Operator, batch: Annotated[str, Query(min_length=1, max_length=64)]
+    ) -> Response:
+        """Applications from a CSV (UTF-8 or GBK) or XLSX body, all or none; the report tells what is wrong by row."""
+        report = await programmes.importing.run(programme, await request.body(), batch=batch, actor=who.ref)
+        return _json(views.import_view(report), 201 if report.recorded else 422)
 
     @routes.get("/reviewers")
     async def reviewers(_: Operator) -> Response:

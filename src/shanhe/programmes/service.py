@@ -20,6 +20,7 @@ from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.cases import Application, File
 from shanhe.programmes.errors import UnknownApplication
 from shanhe.programmes.ground import Announce, Ground
+from shanhe.programmes.importing import Importing
 from shanhe.programmes.judging import Judge, Measure
 from shanhe.programmes.loading import load_catalogue
 from shanhe.programmes.model import Catalogue
@@ -50,6 +51,7 @@ class Programmes:
         self.applying = Applying(ground, judge, self.awards)
         self.reviewing = Reviewing(ground, judge, self.applying, self.awards)
         self.budgets = Budgets(ground, books)
+        self.importing = Importing(ground, self.applying)
         self.find = ground.find
         self.programme = ground.programme
         self.party = ground.party

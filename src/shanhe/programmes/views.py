@@ -9,6 +9,7 @@ import msgspec
 
 from shanhe.facts.api import names
 from shanhe.programmes.cases import Application, BudgetView, DecisionRow, Entitlement, File, Outcome, Payment, Tranche
+from shanhe.programmes.importing import ImportReport
 from shanhe.programmes.messages import amount_text
 from shanhe.programmes.model import Catalogue, Programme, Text
 
@@ -134,3 +135,14 @@ def budget_view(view: BudgetView, catalogue: Catalogue) -> dict[str, Any]:
         **asdict(view), "title": {"zh": budget.zh, "en": budget.en}, "unlimited": budget.unlimited,
         "public": budget.public, "department": text(catalogue.departments[budget.department]), **texts,
     }  # fmt: skip
+
+
+def import_view(report: ImportReport) -> dict[str, Any]:
+    """An import, row by row."""
+    rows = [
+        {"row": row.row, "party": row.party, "application": row.application, "known": row.known,
+         "problem": dict(zip(("zh", "en"), row.problem, strict=True)) if row.problem else None}
+        for row in report.rows
+    ]  # fmt: skip
+    bad = sum(1 for row in report.rows if row.problem)
+    return {"recorded": report.recorded, "rows": rows, "good": len(rows) - bad, "bad": bad}

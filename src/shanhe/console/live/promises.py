@@ -16,6 +16,7 @@ from shanhe.programmes.api import (
     Ask,
     Programmes,
     Verdict,
+    answer_from_text,
     application_view,
     budget_view,
     entitlement_view,
@@ -26,7 +27,6 @@ from shanhe.programmes.api import (
 
 ANSWER, PAPER, DIGEST = "a_", "e_", "s_"
 """How a form names answers, documents and their digests."""
-PLAN_PARTS = 3
 PERCENT_BPS = 100
 
 
@@ -138,7 +138,7 @@ class LivePromises:
 
 
 def answers_of(asks: Mapping[str, Ask], fields: Mapping[str, str], *, partly: bool = False) -> dict[str, Any]:
-    """A form's texts as answers; what can't be read stays a text, for the engine to say what is wrong with it."""
+    """A form's texts as answers; an unticked box is a no."""
     found: dict[str, Any] = {}
     for name, ask in asks.items():
         text = fields.get(ANSWER + name, "")
@@ -146,30 +146,8 @@ def answers_of(asks: Mapping[str, Ask], fields: Mapping[str, str], *, partly: bo
             if text or not partly:
                 found[name] = text == "on"
         elif text:
-            found[name] = _read(ask, text)
+            found[name] = answer_from_text(ask, text)
     return found
-
-
-def _read(ask: Ask, text: str) -> Any:
-    try:
-        if ask.type == "plan":
-            return [_milestone(line) for line in text.splitlines() if line.strip()]
-        if ask.type != "number":
-            return text
-        return parse_yuan(text) if ask.unit == "fen" else parse_credits(text) if ask.unit == "micro" else int(text)
-    except ValueError:
-        return text
-
-
-def _milestone(line: str) -> dict[str, Any]:
-    """`title | 2026-06-01 | 30 | 1000`: name, day, percent, credits to be used (or nothing: a document)."""
-    parts = [part.strip() for part in line.replace("｜", "|").split("|")]
-    if len(parts) not in (PLAN_PARTS, PLAN_PARTS + 1):
-        raise ValueError("a milestone has three or four parts")
-    made: dict[str, Any] = {"title": parts[0], "due_on": parts[1], "share_bps": int(parts[2].rstrip("%")) * PERCENT_BPS}
-    if len(parts) > PLAN_PARTS and parts[PLAN_PARTS]:
-        made["target_micro"] = parse_credits(parts[PLAN_PARTS])
-    return made
 
 
 def papers_of(fields: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Tables as offices keep them: CSV in UTF-8 or GBK, workbooks with merged cells. Read whole, bounded, or refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+from shanhe.programmes.errors import ImportRefused
+
+FILE_MAX_BYTES: Final = 5_000_000
+UNPACKED_MAX_BYTES: Final = 50_000_000
+ROWS_MAX: Final = 2_000
+COLUMNS_MAX: Final = 64
+CELL_MAX_CHARS: Final = 2_000
+WORKBOOK_MAGIC: Final = b"PK\x03\x04"
+ENCODINGS: Final = ("utf-8-sig", "gb18030")
+
+
+def read_table(data: bytes) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Header and rows with their numbers as the office sees them; empty rows are left out. ImportRefused with why."""
+    if len(data) > FILE_MAX_BYTES:
+        raise ImportRefused(f"超过 {FILE_MAX_BYTES:,} 字节", f"it is larger than {FILE_MAX_BYTES:,} bytes")
+    lines = _workbook(data) if data.startswith(WORKBOOK_MAGIC) else _csv(data)
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if any(line)]
+    if len(numbered) < 2:
+        raise ImportRefused("没有表头或没有数据行", "it has no header or no rows")
+    if len(numbered) > ROWS_MAX + 1:
+        raise ImportRefused(f"超过 {ROWS_MAX} 行", f"it has more than {ROWS_MAX} rows")
+    header = numbered[0][1]
+    named = [name for name in header if name]
+    if len(set(named)) != len(named):
+        raise ImportRefused("表头有重复的列名", "two columns have the same name")
+    rows = [
+        (number, {name: cell for name, cell in zip(header, line, strict=False) if name})
+        for number, line in numbered[1:]
+    ]
+    return named, rows
+
+
+def _csv(data: bytes) -> list[list[str]]:
+    for encoding in ENCODINGS:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        try:
+            reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+            return [_cells(line) for line, _ in zip(reader, range(ROWS_MAX + 2), strict=False)]
+        except csv.Error as error:
+            raise ImportRefused("CSV 格式有误", f"it is no CSV: {error}") from error
+    raise ImportRefused("编码既不是 UTF-8 也不是 GBK", "it is neither UTF-8 nor GBK")
+
+
+def _workbook(data: bytes) -> list[list[str]]:
+    from openpyxl import load_workbook  # only imports need it
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            if sum(item.file_size for item in packed.infolist()) > UNPACKED_MAX_BYTES:
+                raise ImportRefused("解压后过大", "it unpacks to too much")
+        sheet = load_workbook(io.BytesIO(data), data_only=True).worksheets[0]
+    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, IndexError) as error:
+        raise ImportRefused("不是可读的 XLSX 文件", "it is no workbook that can be read") from error
+    if sheet.max_row > ROWS_MAX + 1 or sheet.max_column > COLUMNS_MAX:
+        raise ImportRefused(
+            f"超过 {ROWS_MAX} 行或 {COLUMNS_MAX} 列", f"it has more than {ROWS_MAX} rows or {COLUMNS_MAX} columns"
+        )
+    merged = {
+        (row, column): (area.min_row, area.min_col)
+        for area in sheet.merged_cells.ranges
+        for row in range(area.min_row, area.max_row + 1)
+        for column in range(area.min_col, area.max_col + 1)
+    }
+    return [
+        _cells([_value(sheet, *merged.get((row, column), (row, column))) for column in range(1, sheet.max_column + 1)])
+        for row in range(1, sheet.max_row + 1)
+    ]
+
+
+def _value(sheet: Any, row: int, column: int) -> str:
+    value = sheet.cell(row, column).value
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+def _cells(line: Sequence[str]) -> list[str]:
+    if len(line) > COLUMNS_MAX:
+        raise ImportRefused(f"超过 {COLUMNS_MAX} 列", f"it has more than {COLUMNS_MAX} columns")
+    cells = [cell.strip() for cell in line]
+    if any(len(cell) > CELL_MAX_CHARS for cell in cells):
+        raise ImportRefused(f"有单元格超过 {CELL_MAX_CHARS} 字", f"a cell has more than {CELL_MAX_CHARS} characters")
+    return cells

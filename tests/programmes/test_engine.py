@@ -1,0 +1,200 @@
+"""What holds for every programme: budgets, claims, crashes, states, people's data, entitlements."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from shanhe.identity.api import OrgKind
+from shanhe.kernel.errors import ShanheError
+from shanhe.programmes.api import AlreadyClaimed, Application, AskAgain, State, Verdict
+
+from .conftest import CREDIT, City
+
+
+def form(number: object) -> dict[str, str]:
+    return {"registration_number": f"2026SR{number}", "registered_on": "2026-02-10"}
+
+
+async def applied(city: City, count: int) -> list[tuple[UUID, Application]]:
+    found = []
+    for number in range(count):
+        firm = await city.company(f"企业{number}")
+        found.append((firm, await city.apply("software_copyright", firm, form(number))))
+    return found
+
+
+class TestBudget:
+    async def test_is_never_promised_twice_by_reviewers_at_once(self, city: City) -> None:
+        await city.fund("ip_credit", 3 * 500 * CREDIT + 499 * CREDIT)
+        apps = await applied(city, 6)
+        clerk = await city.reviewer("ip_office")
+        decide = city.programmes.reviewing.decide
+        done = await asyncio.gather(*(decide(app.id, clerk, Verdict.PASS) for _, app in apps))
+        assert sorted(app.state for app in done) == [State.COMPLETED] * 3 + [State.WAITING_BUDGET] * 3
+        assert await city.budget("ip_credit") == (499 * CREDIT, 0)
+        assert sum([await city.balance(firm) for firm, _ in apps]) == 3 * 500 * CREDIT
+        await city.fund("ip_credit", CREDIT)
+        await city.later(hours=7)
+        assert await city.budget("ip_credit") == (0, 0)
+        assert await city.sound()
+
+    @pytest.mark.prove
+    async def test_holds_under_two_hundred_applicants_and_reviewers(self, city: City) -> None:
+        await city.fund("ip_credit", 50 * 500 * CREDIT)
+        apps = await applied(city, 100)
+        clerks = [await city.reviewer("ip_office", index) for index in range(100)]
+
+        async def judge(clerk: UUID, app: Application) -> None:
+            for _ in range(3):
+                try:
+                    await city.programmes.reviewing.decide(app.id, clerk, Verdict.PASS)
+                except ShanheError:
+                    continue
+
+        await asyncio.gather(
+            *(judge(clerks[(n * 7 + k) % 100], app) for n, (_, app) in enumerate(apps) for k in (0, 1))
+        )
+        states = [(await city.programmes.file(app.id)).application.state for _, app in apps]
+        assert (states.count(State.COMPLETED), states.count(State.WAITING_BUDGET)) == (50, 50)
+        assert sum([await city.balance(firm) for firm, _ in apps]) == 50 * 500 * CREDIT
+        assert await city.budget("ip_credit") == (0, 0)
+        assert await city.sound()
+
+
+class TestDecision:
+    async def test_by_two_reviewers_at_once_counts_once(self, city: City) -> None:
+        await city.fund("ip_credit")
+        ((firm, app),) = await applied(city, 1)
+        clerks = [await city.reviewer("ip_office"), await city.reviewer("ip_office", 1)]
+        decide = city.programmes.reviewing.decide
+        done = await asyncio.gather(*(decide(app.id, one, Verdict.PASS) for one in clerks), return_exceptions=True)
+        assert sum(isinstance(item, Application) for item in done) == 1
+        assert await city.balance(firm) == 500 * CREDIT
+
+    async def test_that_counts_earlier_awards_does_not_overlook_one_made_at_the_same_time(self, city: City) -> None:
+        await city.fund("charity_fund")
+        charity = await city.company("慈善会", OrgKind.INSTITUTION)
+        plan = [{"title": "上线", "due_on": "2026-09-01", "share_bps": 10_000}]
+        apps = []
+        for name in ("一", "二"):
+            answers: dict[str, Any] = {"project": name, "requested_fen": 30_000_000, "plan": plan}
+            app = await city.apply("public_good", charity, answers, ref=name)
+            decide = city.programmes.reviewing.decide
+            await decide(app.id, await city.reviewer("civil_affairs"), Verdict.PASS)
+            await decide(app.id, await city.reviewer("civil_affairs", 1), Verdict.PASS, assessed={"body": "charity"})
+            apps.append(app)
+        last = await city.reviewer("civil_affairs", 2)
+
+        async def insist(app: Application) -> Application:
+            for _ in range(5):
+                try:
+                    return await decide(app.id, last, Verdict.PASS)
+                except AskAgain:
+                    continue
+            raise AssertionError("never decided")
+
+        await asyncio.gather(*(insist(app) for app in apps))
+        assert (await city.budget("charity_fund"))[1] == 500_000 * CREDIT
+
+    async def test_returned_for_more_goes_on_where_it_stopped(self, city: City) -> None:
+        await city.fund("ip_credit")
+        ((firm, app),) = await applied(city, 1)
+        clerk = await city.reviewer("ip_office")
+        app = await city.programmes.reviewing.decide(app.id, clerk, Verdict.RETURN, reason="证书页码不全")
+        assert app.state is State.RETURNED
+        await city.programmes.applying.supplement(
+            app.id, firm, answers={"registration_number": "2026SR77"}, evidence={"certificate": "全本"}, actor="test"
+        )
+        app = await city.programmes.reviewing.decide(app.id, clerk, Verdict.PASS)
+        assert app.state is State.COMPLETED
+        other = await city.company("别家")
+        await city.apply("software_copyright", other, form(0))  # the number first given is free again
+        with pytest.raises(AlreadyClaimed):
+            await city.apply("software_copyright", other, form(77), ref="b")
+
+
+class TestClaim:
+    async def test_of_one_number_by_two_at_once_is_given_to_one(self, city: City) -> None:
+        firms = [await city.company(f"企业{number}") for number in range(4)]
+        done = await asyncio.gather(
+            *(city.apply("software_copyright", firm, form(1)) for firm in firms), return_exceptions=True
+        )
+        assert sum(isinstance(item, Application) for item in done) == 1
+        assert sum(isinstance(item, AlreadyClaimed) for item in done) == 3
+
+
+class TestAward:
+    @pytest.mark.parametrize("step", ["commit", "release"])
+    async def test_interrupted_by_a_crash_is_finished_once(
+        self, city: City, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
+        await city.fund("ip_credit", 500 * CREDIT)
+        ((firm, app),) = await applied(city, 1)
+        books = city.programmes.budgets._books
+        real = getattr(books, step)
+
+        async def dies(*given: Any, **named: Any) -> None:
+            await real(*given, **named)
+            raise RuntimeError("the process died after the posting")
+
+        monkeypatch.setattr(books, step, dies)
+        with pytest.raises(RuntimeError):
+            await city.approve(app)
+        monkeypatch.undo()
+        await city.later(hours=7)
+        assert await city.balance(firm) == 500 * CREDIT
+        assert await city.budget("ip_credit") == (0, 0)
+        assert (await city.programmes.file(app.id)).application.state is State.COMPLETED
+        assert await city.sound()
+
+    async def test_moves_only_by_steps_the_database_knows(self, city: City) -> None:
+        ((_, app),) = await applied(city, 1)
+        for state in ("completed", "active", "gold"):
+            with pytest.raises(asyncpg.PostgresError, match="cannot go"):
+                await city.db.execute(
+                    "UPDATE programmes.application SET state = $2, step_due = NULL WHERE id = $1", app.id, state
+                )
+        with pytest.raises(asyncpg.PostgresError, match="append-only"):
+            await city.db.execute("DELETE FROM programmes.history")
+
+
+class TestPerson:
+    async def test_erased_leaves_nothing_readable_and_the_sums_still_balance(self, city: City) -> None:
+        await city.fund("ip_credit")
+        person = await city.person()
+        app = await city.approve(await city.apply("software_copyright", person, form("SECRET9")))
+        subject = await city.subject(person)
+        rows = []
+        for table in ("application", "decision", "history"):
+            rows += await city.db.fetch(f"SELECT t::text AS text FROM programmes.{table} t")
+        assert not any("SECRET9" in row["text"] for row in rows)
+        assert (await city.programmes.file(app.id)).application.answers["registration_number"] == "2026SRSECRET9"
+        await city.identity.people.erase(subject, by="test")
+        file = await city.programmes.file(app.id)
+        assert file.application.answers == {}
+        assert all(row.reasons == () and row.traces == {} for row in file.decisions)
+        assert await city.balance(person) == 500 * CREDIT
+        assert await city.sound()
+
+
+class TestEntitlement:
+    async def test_tells_what_one_gets_what_is_missing_and_what_would_change_it(self, city: City) -> None:
+        person = await city.person()
+        await city.know(person, "role", "data_analyst")
+        found = {item.programme: item for item in await city.programmes.applying.entitlements(person)}
+        assert "usage_bonus" not in found  # for companies
+        role = found["role_grant"]
+        assert (role.standing, role.outcome.payments[0].amount) == ("entitled", 800 * CREDIT)
+        assert found["software_copyright"].standing == "needs_answers"
+        nomad = found["nomad_credits"]
+        assert nomad.standing == "not_yet"
+        assert nomad.outcome.reasons[0].nearest
+        await city.fund("talent_credit")
+        await city.apply("role_grant", person)
+        again = {item.programme: item for item in await city.programmes.applying.entitlements(person)}
+        assert again["role_grant"].standing == "applied"
