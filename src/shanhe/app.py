@@ -58,6 +58,7 @@ Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""
 PRICING_RULE: Final = "P11"
 REFERENCE_COST_RULE: Final = "P11_reference_cost"
+NODE_AUDIT_RULE: Final = "P10_node_audit"
 CLI_POOL: Final = 2
 LEAK_TRACE: Final = timedelta(days=30)
 EVERY_2_S: Final = "* * * * * */2"
@@ -174,14 +175,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         registry=metrics.registry,
     )
     pool = Pool(
-        db,
-        clock,
-        compute=compute,
-        data=settings.data,
-        city=settings.city_name,
-        worker=metrics.worker,
-        registry=metrics.registry,
-    )
+        db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,
+        registry=metrics.registry, parameter=lambda name, on: rulebook.parameter(NODE_AUDIT_RULE, name, on),
+        withhold_rule=lambda facts, on: _ruled(rulebook, NODE_AUDIT_RULE, facts, on),
+    )  # fmt: skip
     books.gateway, books.notifier = gateway, notifier
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
     credits = Credits(
@@ -292,6 +289,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
+    jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("usage.rebuild", NIGHTLY, lambda: _rebuild_usage(services))

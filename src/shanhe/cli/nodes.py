@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
 from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.kernel.money import format_credits
 
 ACTOR = "cli"
+DAYS_MAX = 92
+PROOFS = 50
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the node.")]
 Reason = Annotated[str, typer.Option(help="Why; its owner reads it.")]
@@ -74,9 +78,33 @@ def show_node(name: Name, data: Data = None, as_json: Json = False) -> None:
     }))  # fmt: skip
 
 
+@app.command()
+def earnings(name: Name, days: int = 30, data: Data = None, as_json: Json = False) -> None:
+    """What a node earned by day; each call's receipt is its proof."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            node = await services.pool.node(name)
+            since = services.clock.now() - timedelta(days=min(days, DAYS_MAX))
+            return {
+                "days": await services.pool.earnings.days(node, since),
+                "proofs": await services.pool.earnings.proofs(node, PROOFS),
+                "withheld": await services.pool.withheld(node),
+            }
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("day", "calls", "tokens", "credits"), [
+        (one.day, one.calls, one.tokens, format_credits(one.amount_micro)) for one in found["days"]
+    ], right=("calls", "tokens", "credits")))  # fmt: skip
+
+
 def _change(step: str, name: str, reason: str, data: Any, as_json: bool) -> None:
     async def work() -> Any:
         async with city(data) as services:
+            if step == "quarantine":
+                await services.pool.quarantine(name, actor=ACTOR, reason=reason)
+                await services.pool.sweep()
+                return {"name": name, "state": "quarantined"}
             change = getattr(services.pool, step)
             node = await (change(name, actor=ACTOR) if step == "remove" else change(name, actor=ACTOR, reason=reason))
             return {"name": node.name, "state": node.state}
@@ -98,9 +126,22 @@ def quarantine(name: Name, reason: Reason, data: Data = None, as_json: Json = Fa
 
 
 @app.command()
-def release(name: Name, reason: Reason = "", data: Data = None, as_json: Json = False) -> None:
+def release(
+    name: Name,
+    reason: Reason = "",
+    restore: Annotated[bool, typer.Option("--restore", help="Give back the income that was withheld.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Back to work after a drain or a quarantine: measured again first."""
-    _change("release", name, reason, data, as_json)
+
+    async def work() -> Any:
+        async with city(data) as services:
+            node = await services.pool.release(name, actor=ACTOR, reason=reason, restore=restore)
+            return {"name": node.name, "state": node.state}
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
 
 
 @app.command()

@@ -63,6 +63,19 @@ class EngineClient:
         text = _answer_text(answer) if chat else f"{len(_first(answer.get('data')).get('embedding', ()))} numbers"
         return _report(target, status, began, text, usage, _problems(status, answer, chat, usage))
 
+    async def greedy(self, target: Target, messages: Sequence[Mapping[str, Any]], max_tokens: int) -> str:
+        """The greedy answer to a conversation; EngineFailed where there is none."""
+        asked = {
+            "model": target.upstream_model, "messages": list(messages), "max_tokens": max_tokens, "temperature": 0,
+        }  # fmt: skip
+        status, answer = await self._json(
+            "POST", target, f"{target.path_prefix}/chat/completions", asked, TEST_TIMEOUT_S
+        )
+        message = _first(answer.get("choices")).get("message")
+        if status != 200 or not isinstance(message, dict):
+            raise EngineFailed(target.engine_name, f"status {status} without an answer")
+        return str(message.get("content") or "")
+
     async def tokenize(self, target: Target, text: str) -> int:
         """Tokens of a text, without a template; NoTokenizer where the engine has none."""
         if target.kind != EngineKind.LLAMA and "tokenize" not in target.features:

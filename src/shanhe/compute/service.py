@@ -38,6 +38,7 @@ from shanhe.compute.model import (
 from shanhe.compute.nodes import NodeDesk, drop_node
 from shanhe.compute.price_desk import Announce, PriceDesk
 from shanhe.compute.pulls import Pulls
+from shanhe.compute.references import References
 from shanhe.compute.registration import checked, local_engine
 from shanhe.compute.routing import NOBODY, NOTHING, RoutingTable
 from shanhe.compute.status import info_of, is_due, public_status, status_of
@@ -97,14 +98,14 @@ class Compute:
         self._workers = workers
         self._pulls = Pulls(data / "models", cache or fetch.default_cache(), sources)
         self._client = EngineClient()
+        self.references = References(lambda: self._table, self._client)
         self._table = RoutingTable((), {})
         self._book = pricing.PriceBook(())
         self._engines: tuple[Engine, ...] = ()
         self._states: dict[UUID, EngineState] = {}
         self._made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._stale = asyncio.Event()
-        self._reading = asyncio.Lock()
+        self._stale, self._reading = asyncio.Event(), asyncio.Lock()
         self.price_revision = 0
         """Grows whenever published prices were read anew and differ."""
 
@@ -318,19 +319,19 @@ class Compute:
         return self.engine(engine.name)
 
     async def put_node(self, node: NodeEngine, *, actor: str) -> Engine:
-        """Register a node of the pool as an engine, or follow what it offers now; enabled while it offers anything."""
+        """Register a node as an engine, or follow what it offers now; enabled while it offers anything."""
         async with self._db.transaction() as conn:
             await NodeDesk(self._desk, self._clock).put(conn, node, actor)
         await self.reload()
         return self.engine(node.name)
 
     async def drop_node(self, name: str) -> None:
-        """Take a node's engine out of service, where there is one; calls in flight are finished."""
+        """Take a node's engine out of service, if there is one; calls in flight are finished."""
         await drop_node(self._db, name)
         await self.reload()
 
     def learn_speed(self, engine: str, model: str, speed: Speed) -> None:
-        """How fast an engine serves a model, for routing in this process."""
+        """See `RoutingTable.learn_speed`."""
         self._table.learn_speed(engine, model, speed)
 
     async def ensure_local(self, model: str, *, contributor: UUID | None = None, actor: str = SYSTEM) -> Engine:

@@ -290,6 +290,7 @@ CHART: Final = (
     ChartEntry("play_fund", "equity", "模拟生态基金", "Play ecosystem fund"),
     ChartEntry("suspense", "liability", "待处理款项", "Suspense"),
     ChartEntry("payable", "liability", "应付税费", "Taxes payable"),
+    ChartEntry("withheld", "liability", "暂扣收益", "Withheld income"),
     ChartEntry("receivable", "asset", "应收", "Receivable"),
     ChartEntry("revenue", "income", "平台收入", "Revenue"),
     ChartEntry("platform", "income", "平台", "Platform"),

@@ -73,7 +73,7 @@ class Session:
         self._observe = observe
         self._heard = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._path: Path | None = None
+        self.path: Path | None = None
         self._inode = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,14 +87,14 @@ class Session:
         os.chmod(part, 0o600)
         self._inode = part.stat().st_ino
         part.replace(path)
-        self._path = path
+        self.path = path
 
     async def close(self, reason: str) -> None:
         """End every call; remove the socket unless a newer session has put its own there."""
-        if self._path is not None:
+        if self.path is not None:
             with contextlib.suppress(FileNotFoundError):
-                if self._path.stat().st_ino == self._inode:
-                    self._path.unlink()
+                if self.path.stat().st_ino == self._inode:
+                    self.path.unlink()
         if self._server is not None:
             self._server.close()
         self.mux.fail(reason)

@@ -16,11 +16,14 @@ from shanhe.identity.api import Actor, PermissionMissing, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.pool.errors import BadReport
+from shanhe.pool.figures import figures
 from shanhe.pool.model import Node, Report
 from shanhe.pool.service import TOKEN_HOURS_MAX, Pool
 
 HOURS_MAX = 24 * 92
+DAYS_MAX = 92
 NAME_MAX = 40
+FIGURES_HOURS = 24
 TEXT_MAX = 200
 
 
@@ -45,6 +48,10 @@ class JoinBody(Body):
 
 class ReasonBody(Body):
     reason: str = Field("", max_length=TEXT_MAX)
+
+
+class ReleaseBody(ReasonBody):
+    restore: bool = False
 
 
 Operator = Annotated[Actor, Depends(require("engines"))]
@@ -106,6 +113,13 @@ def _reading(routes: APIRouter, pool: Pool) -> None:
         found = await pool.node(name, owner_of(actor))
         return _json(await node_page(pool, found))
 
+    @routes.get("/nodes/{name}/earnings")
+    async def earnings(name: str, actor: Asking, days: Annotated[int, Query(ge=1, le=DAYS_MAX)] = 30) -> Response:
+        """What it earned by day, and the receipts of its latest calls."""
+        found = await pool.node(name, owner_of(actor))
+        since = pool.now() - timedelta(days=days)
+        return _json({"days": await pool.earnings.days(found, since), "proofs": await pool.earnings.proofs(found, 50)})
+
     @routes.get("/nodes/{name}/hours")
     async def hours(name: str, actor: Asking, last: Annotated[int, Query(ge=1, le=HOURS_MAX)] = 48) -> Response:
         """What it did by hour and model."""
@@ -126,9 +140,10 @@ def _states(routes: APIRouter, pool: Pool) -> None:
         return _json(node_view(await pool.quarantine(name, actor=actor.ref, reason=body.reason)))
 
     @routes.post("/nodes/{name}/release")
-    async def release(name: str, body: ReasonBody, actor: Operator) -> Response:
-        """Back to work: measured again."""
-        return _json(node_view(await pool.release(name, actor=actor.ref, reason=body.reason)))
+    async def release(name: str, body: ReleaseBody, actor: Operator) -> Response:
+        """Back to work: measured again; `restore` gives back the income that was withheld."""
+        node = await pool.release(name, actor=actor.ref, reason=body.reason, restore=body.restore)
+        return _json(node_view(node))
 
     @routes.delete("/nodes/{name}")
     async def remove(name: str, actor: Operator) -> Response:
@@ -171,8 +186,16 @@ async def node_page(pool: Pool, node: Node) -> dict[str, Any]:
     """A node with everything."""
     speeds = await pool.speeds()
     measured = {model: speed for (node_id, model), speed in speeds.items() if node_id == node.id}
-    events = await pool.events(node)
-    return node_view(node) | {"report": node.report, "measured": measured, "events": events}
+    hours = await pool.hours(pool.now() - timedelta(hours=FIGURES_HOURS), node)
+    return node_view(node) | {
+        "report": node.report,
+        "measured": measured,
+        "figures": figures(node, hours),
+        "checks": {kind: {"checks": n, "failures": f, "evidence": s}
+                   for kind, (n, f, s) in (await pool.suspicions(node)).items()},
+        "withheld": await pool.withheld(node),
+        "events": await pool.events(node),
+    }  # fmt: skip
 
 
 def _json(value: Any, status: int = 200) -> Response:

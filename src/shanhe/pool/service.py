@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -21,13 +23,17 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Ledger
 from shanhe.pool import store
 from shanhe.pool.answers import Seen
+from shanhe.pool.earnings import Earnings, WithholdRule
 from shanhe.pool.errors import BadReport, BadToken, NodeExists, UnknownNode, WrongState
 from shanhe.pool.hub import Session
+from shanhe.pool.inspector import Inspector
 from shanhe.pool.measure import measure
 from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token
 from shanhe.pool.passport import KEY_BYTES
+from shanhe.pool.suspicion import AuditTerms, terms_of
 from shanhe.pool.tally import Tally
 from shanhe.pool.tunnel import Tunnels
 
@@ -37,6 +43,8 @@ TOKEN_PREFIX: Final = "shn-"
 TOKEN_HOURS_MAX: Final = 24 * 30
 QUEUE_PER_SLOT: Final = 8
 SYSTEM: Final = "pool"
+SWEEP_FOR: Final = timedelta(hours=1)
+"""Longer than any call runs: what a node had begun before its quarantine has been settled by then."""
 ALLOWED: Final = {
     NodeState.DRAINING: {NodeState.JOINING, NodeState.ACTIVE},
     NodeState.QUARANTINED: {NodeState.JOINING, NodeState.ACTIVE, NodeState.DRAINING},
@@ -59,6 +67,9 @@ class Pool:
         clock: Clock,
         *,
         compute: Compute,
+        ledger: Ledger,
+        parameter: Callable[[str, date], Any],
+        withhold_rule: WithholdRule,
         data: Path,
         city: str,
         worker: str,
@@ -70,6 +81,10 @@ class Pool:
         self._folder = run_folder(data)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = Tally(clock, registry)
+        self._parameter = parameter
+        self._known_terms: tuple[date, AuditTerms] | None = None
+        self.earnings = Earnings(db, clock, ledger, withhold_rule)
+        self.inspector = Inspector(compute, self._terms, self._condemned)
         self.tunnels = Tunnels(
             db, clock, folder=self._folder, city=city, worker=worker, observe=self._observe, changed=self._changed
         )
@@ -81,6 +96,14 @@ class Pool:
         private_folder(self._folder)
         self._db.listen(store.CHANNEL, self._notified)
         self._spawn(self._refresh())
+        self.inspector.start()
+
+    def _terms(self) -> AuditTerms:
+        """The rulebook's say on audits, read once a day."""
+        today = self._clock.today()
+        if self._known_terms is None or self._known_terms[0] != today:
+            self._known_terms = (today, terms_of(lambda name: self._parameter(name, today)))
+        return self._known_terms[1]
 
     def now(self) -> datetime:
         """The pool's clock."""
@@ -94,6 +117,7 @@ class Pool:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.inspector.stop()
         await self._flush()
 
     def _spawn(self, work: Any) -> None:
@@ -111,6 +135,8 @@ class Pool:
             await asyncio.sleep(REFRESH_S)
 
     async def _flush(self) -> None:
+        for node_id, figures in self.inspector.figures().items():
+            await store.put_suspicion(self._db, node_id, figures)
         sums = self._tally.take_hours()
         if sums:
             try:
@@ -221,9 +247,14 @@ class Pool:
         """Nothing new for a node, and its recent income is withheld."""
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
 
-    async def release(self, name: str, *, actor: str, reason: str = "") -> Node:
-        """Back to work after a drain or a quarantine: measured again, its suspicion forgotten."""
+    async def release(self, name: str, *, actor: str, reason: str = "", restore: bool = False) -> Node:
+        """Back to work after a drain or a quarantine: measured again, its suspicion forgotten.
+
+        `restore` gives back the income that was withheld.
+        """
         node = await self._enter(name, NodeState.JOINING, actor, reason)
+        if restore:
+            await self.earnings.restore(node, actor)
         async with self._db.transaction() as conn:
             await store.clear_suspicion(conn, node.id)
             await store.set_flag(conn, node.id, "")
@@ -234,7 +265,36 @@ class Pool:
         """The node is gone for good; receipts and income stay."""
         return await self._enter(name, NodeState.GONE, actor, "")
 
-    async def _enter(self, name: str, state: NodeState, actor: str, reason: str) -> Node:
+    async def _condemned(self, node: Node, cause: str, detail: Mapping[str, Any]) -> None:
+        """The inspector's verdict: out of service at once; its income follows, now and for calls that still run."""
+        try:
+            await self._enter(node.name, NodeState.QUARANTINED, SYSTEM, cause, detail)
+        except WrongState:
+            return
+        await self._flush()
+        await self.sweep()
+
+    async def sweep(self) -> int:
+        """Withhold income of nodes that were quarantined lately, calls that ended since included; how much, µ."""
+        taken = 0
+        since = self._clock.now() - SWEEP_FOR
+        for node in await store.quarantined_since(self._db, since):
+            taken += await self.earnings.withhold(node, self._terms().withhold_calls)
+        return taken
+
+    async def suspicions(self, node: Node) -> dict[str, tuple[int, int, float]]:
+        """Checks, failures and evidence of each test against a node."""
+        with contextlib.suppress(*LOST):
+            await self._flush()
+        return await store.suspicion(self._db, node.id)
+
+    async def withheld(self, node: Node) -> list[dict[str, Any]]:
+        """Receipts whose income was withheld, and the postings that did and undid it."""
+        return await store.withheld(self._db, node.id)
+
+    async def _enter(
+        self, name: str, state: NodeState, actor: str, reason: str, detail: Mapping[str, Any] | None = None
+    ) -> Node:
         node = await self.node(name)
         async with self._db.transaction() as conn:
             now_is = await store.locked(conn, node.id)
@@ -244,7 +304,7 @@ class Pool:
             if now_is.state not in ALLOWED[state]:
                 raise WrongState(name, now_is.state, state)
             await store.set_state(conn, node.id, state, reason)
-            await store.add_event(conn, node.id, state.value, actor, self._clock.now(), reason)
+            await store.add_event(conn, node.id, state.value, actor, self._clock.now(), reason, detail)
         if state is not NodeState.JOINING:
             await self._compute.drop_node(node.engine)
         return await self.node(name)
@@ -273,9 +333,12 @@ class Pool:
             await self.tunnels.tell(node.id, {"type": "state", "state": node.state.value, "cause": node.cause})
         was, session.node = session.node.state, node
         if node.state is NodeState.JOINING and was is not NodeState.JOINING:
+            self.inspector.know(node.id, {})
             await self._begin(session)
 
     async def _changed(self, session: Session, what: str) -> None:
+        if what == "welcome":
+            self.inspector.know(session.node.id, await store.suspicion(self._db, session.node.id))
         if what == "welcome" or (what == "report" and session.node.state is NodeState.JOINING):
             self._spawn(self._begin(session))
         elif what == "report":
@@ -341,7 +404,9 @@ class Pool:
         await self._compute.check_health()
 
     def _observe(self, session: Session, seen: Seen) -> None:
-        self._tally.count(session.node, seen, session.running)
+        answer = self._tally.count(session.node, seen, session.running)
+        if not seen.probe:
+            self.inspector.saw(session, seen, answer)
 
 
 def _hash(secret: str) -> bytes:

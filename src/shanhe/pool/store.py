@@ -243,16 +243,29 @@ async def suspicion(db: Connection | Database, node_id: UUID) -> dict[str, tuple
     return {row["kind"]: (row["checks"], row["failures"], row["score"]) for row in rows}
 
 
-async def put_suspicion(conn: Connection, node_id: UUID, found: Mapping[str, tuple[int, int, float]]) -> None:
-    await conn.executemany(
-        """INSERT INTO pool.suspicion VALUES ($1, $2, $3, $4, $5) ON CONFLICT (node_id, kind) DO UPDATE
-           SET checks = excluded.checks, failures = excluded.failures, score = excluded.score""",
-        [(node_id, kind, *values) for kind, values in found.items()],
-    )
+async def put_suspicion(db: Database, node_id: UUID, found: Mapping[str, tuple[int, int, float]]) -> None:
+    async with db.transaction() as conn:
+        await conn.executemany(
+            """INSERT INTO pool.suspicion VALUES ($1, $2, $3, $4, $5) ON CONFLICT (node_id, kind) DO UPDATE
+               SET checks = excluded.checks, failures = excluded.failures, score = excluded.score""",
+            [(node_id, kind, *values) for kind, values in found.items()],
+        )
 
 
 async def clear_suspicion(conn: Connection, node_id: UUID) -> None:
     await conn.execute("DELETE FROM pool.suspicion WHERE node_id = $1", node_id)
+
+
+async def quarantined_since(db: Database, since: datetime) -> list[Node]:
+    """Nodes in quarantine that entered it after an instant."""
+    rows = await db.fetch(
+        """SELECT n.* FROM pool.node n WHERE n.state = 'quarantined' AND EXISTS (
+             SELECT FROM pool.event e WHERE e.node_id = n.id AND e.event = 'quarantined' AND e.at >= $1)
+           ORDER BY n.name LIMIT $2""",
+        since,
+        NODES_MAX,
+    )
+    return [_node(row) for row in rows]
 
 
 async def add_withheld(

@@ -1,0 +1,187 @@
+"""Income of nodes: what a day brought, with the receipts that prove it; and taking back what a cheat earned.
+
+The ledger is the truth: each call's posting says which engine served it and what its contributor got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Final, Protocol
+from uuid import UUID, uuid5
+
+import msgspec
+import structlog
+
+from shanhe.kernel.clock import Clock, city_date
+from shanhe.kernel.db import Database
+from shanhe.ledger.api import (
+    Asset,
+    InsufficientCredit,
+    Ledger,
+    LotDelta,
+    Posting,
+    PostingView,
+    Transfer,
+)
+from shanhe.pool import store
+from shanhe.pool.model import Node
+
+CALL: Final = "call"
+WITHHELD: Final = "node_withheld"
+ACCOUNT: Final = "withheld"
+PAGE: Final = 200
+PAGES_MAX: Final = 50
+SPACE: Final = UUID("0190a3f2-6c1e-7b3a-9a51-5f0e6d3c2b1a")
+"""Names of withholding postings are made of receipts in this space: a receipt's income is withheld once."""
+
+
+class Decision(Protocol):
+    """What the rule says."""
+
+    @property
+    def outputs(self) -> Mapping[str, Any]: ...
+    @property
+    def trace(self) -> Mapping[str, Any]: ...
+    @property
+    def version(self) -> str: ...
+
+
+WithholdRule = Callable[[Mapping[str, object], date], Decision]
+log = structlog.get_logger(__name__)
+
+
+class _Evidence(msgspec.Struct):
+    engine: str = ""
+    model: str = ""
+    buckets: dict[str, int] = {}
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """One served call: its receipt, and what the contributor got."""
+
+    receipt_id: UUID
+    at: datetime
+    model: str
+    tokens: int
+    amount_micro: int
+
+
+class Day(msgspec.Struct, frozen=True):
+    """Earnings of a day of the city."""
+
+    day: date
+    calls: int
+    tokens: int
+    amount_micro: int
+
+
+_evidence = msgspec.json.Decoder(_Evidence)
+
+
+class Earnings:
+    """Reads and withholds."""
+
+    def __init__(self, db: Database, clock: Clock, ledger: Ledger, rule: WithholdRule) -> None:
+        self._db = db
+        self._clock = clock
+        self._ledger = ledger
+        self._rule = rule
+
+    async def proofs(self, node: Node, limit: int = PAGE, since: datetime | None = None) -> list[Proof]:
+        """Calls that a node served, newest first, as the ledger has them."""
+        return [proof for _, proof in await self._served(node, limit, since)]
+
+    async def days(self, node: Node, since: datetime) -> list[Day]:
+        """Earnings by day, newest first; at most what PAGES_MAX pages hold."""
+        sums: dict[date, list[int]] = {}
+        for proof in await self.proofs(node, PAGE * PAGES_MAX, since):
+            day = sums.setdefault(city_date(proof.at), [0, 0, 0])
+            for at, value in enumerate((1, proof.tokens, proof.amount_micro)):
+                day[at] += value
+        return [Day(day, *values) for day, values in sorted(sums.items(), reverse=True)]
+
+    async def _served(self, node: Node, limit: int, since: datetime | None) -> list[tuple[PostingView, Proof]]:
+        if node.contributor is None:
+            return []
+        account = await self._ledger.ensure_account(node.contributor, Asset.CREDIT, "income")
+        found: list[tuple[PostingView, Proof]] = []
+        cursor: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await self._ledger.postings(account=account.id, kind=CALL, since=since, cursor=cursor, limit=PAGE)
+            for posting in page.items:
+                proof = _proof(posting, node, account.id)
+                if proof is not None:
+                    found.append((posting, proof))
+                if len(found) >= limit:
+                    return found
+            cursor = page.next
+            if cursor is None:
+                break
+        return found
+
+    async def withhold(self, node: Node, calls: int) -> int:
+        """Take back what a node's latest calls brought, where it was not yet; the amount taken now, µ.
+
+        Idempotent by receipt. What was spent already can't be taken and is told in the node's history.
+        """
+        if node.contributor is None:
+            return 0
+        account = await self._ledger.ensure_account(node.contributor, Asset.CREDIT, "income")
+        held = await self._ledger.system_account(ACCOUNT, Asset.CREDIT, node.engine)
+        known = {row["receipt_id"] for row in await store.withheld(self._db, node.id)}
+        taken = 0
+        for back, (posting, proof) in enumerate(await self._served(node, calls, None), 1):
+            if posting.id in known or proof.amount_micro == 0:
+                continue
+            facts = {"contributor_micro": proof.amount_micro, "calls_back": back}
+            decision = self._rule(facts, city_date(self._clock.now()))
+            amount = int(decision.outputs["withheld_micro"])
+            if amount:
+                taken += await self._take(node, posting, account.id, held.id, amount, decision)
+        return taken
+
+    async def _take(
+        self, node: Node, call: PostingView, income: UUID, held: UUID, amount: int, decision: Decision
+    ) -> int:
+        lots = await self._lots(call, income)
+        posting_id = uuid5(SPACE, str(call.id))
+        evidence = {"receipt": call.id, "node": node.name, "cause": node.cause, "rule": decision.version,
+                    "trace": dict(decision.trace)}  # fmt: skip
+        transfer = Transfer(uuid5(SPACE, f"{call.id} transfer"), income, held, amount)
+        posting = Posting(
+            id=posting_id, kind=WITHHELD, transfers=(transfer,),
+            deltas=lots, evidence=msgspec.json.encode(evidence, enc_hook=str), actor="pool",
+            memo=f"Withheld from {node.name} · 暂扣",
+        )  # fmt: skip
+        try:
+            await self._ledger.post(posting)
+        except InsufficientCredit:
+            now = self._clock.now()
+            await store.add_event(self._db, node.id, "spent", "pool", now, f"income of receipt {call.id} was spent")
+            log.warning("income of a quarantined node was spent already", node=node.name, receipt=str(call.id))
+            return 0
+        await store.add_withheld(self._db, call.id, node.id, posting_id, amount, self._clock.now())
+        return amount
+
+    async def _lots(self, call: PostingView, income: UUID) -> tuple[LotDelta, ...]:
+        """The parts of the contributor's lots that a call minted."""
+        theirs = {lot.id for lot in await self._ledger.lots(income, spent=True, limit=1_000)}
+        return tuple(LotDelta(d.lot, -d.amount) for d in call.lots if d.amount > 0 and d.lot in theirs)
+
+    async def restore(self, node: Node, actor: str) -> int:
+        """Give back what was withheld, by reversing it; the amount, µ."""
+        given = 0
+        for row in await store.withheld(self._db, node.id, open_only=True):
+            done = await self._ledger.reverse(row["posting_id"], actor=actor, reason=f"{node.name} was cleared")
+            await store.mark_restored(self._db, row["receipt_id"], done.id)
+            given += row["amount_micro"]
+        return given
+
+
+def _proof(posting: PostingView, node: Node, income: UUID) -> Proof | None:
+    seen = _evidence.decode(posting.evidence or b"{}")
+    if seen.engine != node.engine:
+        return None
+    amount = sum(transfer.amount for transfer in posting.transfers if transfer.credit == income)
+    return Proof(posting.id, posting.at, seen.model, sum(seen.buckets.values()), amount)

@@ -1,0 +1,110 @@
+"""Nodes that cheat, each through the whole path: calls, checks, quarantine, income. And one that does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from shanhe.compute.api import NewEngine, Rates
+from shanhe.pool.model import NodeState
+from shanhe.pool.synthetic import Character, Engine
+
+from .conftest import MODEL, Town, ask, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+CALLS_MAX = 200
+AT_ONCE = 4
+DEAR = Rates.of({"input": 400_000, "output": 900_000})
+HARD = "请逐步推算并说明每一步的依据，最后把结论翻译成英文：" + "水库在汛期的调度需要兼顾上下游的安全与发电。" * 5
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def judged(town: Town) -> AsyncIterator[Town]:
+    """The city with an engine that it trusts, dearer than any node so that calls go to nodes."""
+    trusted = Engine(Character(slots=64))
+    url = await trusted.start()
+    features = frozenset({"tools", "tokenize"})
+    new = NewEngine("trusted", url, {MODEL: MODEL}, DEAR, local=True, features=features, price_class="small")
+    await town.services.compute.add_engine(new, actor="tests")
+    yield town
+    await town.services.compute.remove_engine("trusted", actor="tests")
+    await trusted.stop()
+
+
+async def used(town: Town, name: str, client: Any, most: int) -> int:
+    """Call until the node is quarantined or `most` calls were made; how many were."""
+    made = 0
+    while made < most and (await town.services.pool.node(name)).state is NodeState.ACTIVE:
+        bodies = [
+            ask(f"{HARD if at % 2 else '问题'} {at}", temperature=0 if at % 4 < 2 else 0.7, max_tokens=24)
+            for at in range(made, made + AT_ONCE)
+        ]
+        answers = await asyncio.gather(*(client.post("/v1/chat/completions", json=body) for body in bodies))
+        assert {answer.status_code for answer in answers} == {200}
+        made += AT_ONCE
+    return made
+
+
+class TestCheat:
+    @pytest.mark.parametrize(
+        ("cheat", "check"), [("inflate", "count"), ("smaller", "answer"), ("replay", "replay"), ("refuse", "refusal")]
+    )
+    async def test_is_quarantined_within_200_calls_and_paid_nothing_for_them(
+        self, judged: Town, cheat: str, check: str
+    ) -> None:
+        name = f"bad-{cheat}"
+        machine = await judged.machine(name, Character(cheat=cheat))
+        _, client = await judged.tenant(name)
+        made = await used(judged, name, client, CALLS_MAX)
+        await judged.services.pool.inspector.settle()
+        node = await judged.services.pool.node(name)
+        assert node.state is NodeState.QUARANTINED, await judged.services.pool.suspicions(node)
+        assert made <= CALLS_MAX
+        assert node.cause.startswith(check) or cheat in ("replay", "refuse")
+        event = next(e for e in await judged.services.pool.events(node) if e.event == "quarantined")
+        assert event.detail is not None
+        assert event.detail["calls"] <= CALLS_MAX
+        await judged.services.pool.sweep()
+        proofs = await judged.services.pool.earnings.proofs(node)
+        assert sum(proof.amount_micro for proof in proofs) > 0
+        assert await judged.income(machine.owner) == 0
+        assert (await judged.services.ledger.verify()).clean
+
+    async def test_gets_nothing_more_and_its_customers_are_served_by_others(self, judged: Town) -> None:
+        await judged.machine("caught")
+        _, client = await judged.tenant("caught")
+        await judged.services.pool.quarantine("caught", actor="tests", reason="seen cheating")
+        answer = await client.post("/v1/chat/completions", json=ask())
+        assert answer.status_code == 200
+        assert await judged.services.pool.earnings.proofs(await judged.services.pool.node("caught")) == []
+
+    async def test_that_was_blamed_wrongly_gets_back_what_was_withheld(self, judged: Town) -> None:
+        machine = await judged.machine("wronged")
+        _, client = await judged.tenant("wronged")
+        for at in range(6):
+            await client.post("/v1/chat/completions", json=ask(f"question {at}"))
+        earned = await judged.income(machine.owner)
+        assert earned > 0
+        pool = judged.services.pool
+        await pool.quarantine("wronged", actor="tests", reason="a mistake")
+        await pool.sweep()
+        assert await judged.income(machine.owner) == 0
+        await pool.release("wronged", actor="tests", reason="cleared", restore=True)
+        assert await judged.income(machine.owner) == earned
+        await until(lambda: judged.serves("wronged"))
+        assert await pool.sweep() == 0
+
+
+class TestHonestNode:
+    async def test_that_rounds_differently_now_and_then_keeps_serving(self, judged: Town) -> None:
+        machine = await judged.machine("honest", Character(drift_bps=300))
+        _, client = await judged.tenant("honest")
+        assert await used(judged, "honest", client, 60) == 60
+        await judged.services.pool.inspector.settle()
+        figures = await judged.services.pool.suspicions(await judged.services.pool.node("honest"))
+        assert figures["answer"][0] > 3
+        assert await judged.income(machine.owner) > 0

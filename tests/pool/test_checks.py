@@ -1,0 +1,113 @@
+"""The test that decides when a node cheats: sound for the honest, quick for cheats."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shanhe.pool.checks import Memory, canary, disagrees, miscounted, refuses
+from shanhe.pool.suspicion import AuditTerms, Check, Suspicion, Tolerance, beside_peers
+
+TERMS = AuditTerms(
+    100, 10_000, 8, 1_000, 250, 4, 500,
+    {Check.COUNT: Tolerance(100, 5_000), Check.ANSWER: Tolerance(1_000, 7_000), Check.REPLAY: Tolerance(100, 3_000),
+     Check.REFUSAL: Tolerance(200, 4_000)},
+)  # fmt: skip
+HONEST_NODES = 12
+
+
+def run(tolerance: Tolerance, share: float, checks: int, seed: int) -> int | None:
+    """The check at which a node with this share of failures is blamed, None if never."""
+    coins, test = random.Random(seed), Suspicion()
+    for number in range(1, checks + 1):
+        test.add(coins.random() < share, tolerance, TERMS.epoch_checks)
+        if test.score >= TERMS.threshold:
+            return number
+    return None
+
+
+class TestHonestNode:
+    @pytest.mark.parametrize("check", list(Check))
+    def test_is_not_quarantined_over_ten_thousand_checks_at_the_worst_that_is_honest(self, check: Check) -> None:
+        # Each of these nodes is blamed with a chance of at most 1 in 10,000: none in 12, but for one run in 800.
+        tolerance = TERMS.tolerances[check]
+        blamed = [run(tolerance, tolerance.honest_bps / 10_000, 10_000, seed) for seed in range(HONEST_NODES)]
+        assert blamed == [None] * HONEST_NODES
+
+    @given(st.sampled_from(list(Check)), st.integers(0, 10_000), st.integers(1, 200))
+    def test_gains_no_evidence_on_average(self, check: Check, spent: int, checks: int) -> None:
+        """The heart of the proof: under honesty one more check multiplies the expected evidence by one."""
+        tolerance = TERMS.tolerances[check]
+        share = tolerance.honest_bps / 10_000
+        before = Suspicion(checks, 0, spent / 7)
+        failed, passed = (Suspicion(before.checks, 0, before.score) for _ in range(2))
+        failed.add(True, tolerance, TERMS.epoch_checks)
+        passed.add(False, tolerance, TERMS.epoch_checks)
+        expected = share * failed.score + (1 - share) * passed.score
+        assert expected == pytest.approx(before.score + 1 / TERMS.epoch_checks)
+
+    def test_is_judged_beside_its_peers(self) -> None:
+        usual = TERMS.tolerances[Check.REFUSAL]
+        assert beside_peers(usual, 0, 0) == usual
+        assert beside_peers(usual, 0, 1_000) == usual
+        assert beside_peers(usual, 200, 1_000).honest_bps == 3_000
+        assert beside_peers(usual, 900, 1_000).honest_bps == 3_333
+
+
+class TestCheat:
+    @pytest.mark.parametrize(("check", "most"), [("count", 5), ("answer", 10), ("replay", 6), ("refusal", 7)])
+    def test_that_always_cheats_is_caught_within_few_checks(self, check: str, most: int) -> None:
+        assert (run(TERMS.tolerances[Check(check)], 1.0, 100, 1) or 99) <= most
+
+    @pytest.mark.parametrize("check", list(Check))
+    def test_that_cheats_in_half_of_its_calls_is_caught_too(self, check: Check) -> None:
+        tolerance = TERMS.tolerances[check]
+        caught = [run(tolerance, 0.6, 200, seed) for seed in range(50)]
+        assert all(caught)
+
+    def test_that_begins_after_a_long_honest_life_is_caught_as_quickly(self) -> None:
+        tolerance, test = TERMS.tolerances[Check.ANSWER], Suspicion()
+        for _ in range(5_000):
+            test.add(False, tolerance, TERMS.epoch_checks)
+        for number in range(1, 20):
+            test.add(True, tolerance, TERMS.epoch_checks)
+            if test.score >= TERMS.threshold:
+                assert number <= 10
+                return
+        pytest.fail("it was not caught")
+
+
+class TestCheck:
+    def test_of_a_count_has_slack_for_markers(self) -> None:
+        assert not miscounted(104, 100, TERMS)
+        assert not miscounted(109, 100, TERMS)
+        assert miscounted(110, 100, TERMS)
+        assert not miscounted(50, 100, TERMS)
+
+    def test_of_an_answer_forgives_a_late_parting_only(self) -> None:
+        reference = "一二三四五六七八九十"
+        assert not disagrees("一二三四五六七八 九十", reference)
+        assert not disagrees("一二三四五 here it parts", reference)
+        assert disagrees("一二三 here it parts", reference)
+        assert disagrees("", reference)
+
+    def test_of_a_refusal_looks_at_length_not_at_words(self) -> None:
+        assert refuses("抱歉。", "很长的回答" * 10)
+        assert refuses("", "a long answer, spoken at length")
+        assert not refuses("another long answer", "a long answer, spoken at length")
+
+    def test_for_replays_knows_another_question_with_the_same_answer(self) -> None:
+        memory, answer = Memory(), "the same answer again and again, long enough to count"
+        assert memory.repeats(b"q1", answer) is False
+        assert memory.repeats(b"q1", answer) is False
+        assert memory.repeats(b"q2", answer) is True
+        assert memory.repeats(b"q3", "short") is None
+
+    def test_draws_canaries_that_differ_and_of_which_half_are_hard(self) -> None:
+        coins = random.Random(1)
+        texts = [canary(coins)[0]["content"] for _ in range(400)]
+        assert len(set(texts)) > 390
+        assert 140 < sum(len(text.encode()) > 200 for text in texts) < 260
