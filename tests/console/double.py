@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from tests.console.promises import Promises
 
+from shanhe.console import chart
 from shanhe.console import model as m
+from shanhe.console import model_exchange as x
 from shanhe.console.ports import Desk, SignedIn
 from shanhe.console.routes import pages
 from shanhe.kernel import http
@@ -785,9 +787,67 @@ class Proofs:
         return "c2sp.org/tlog-proof@v1\n"
 
 
+class Exchange:
+    """A market with a few orders on both sides."""
+
+    def __init__(self) -> None:
+        self.mode = "sample"
+
+    async def market(self) -> x.MarketPage:
+        rows = [x.DepthRow(6_500 - 20 * n, (120 - 9 * n) * MICRO, 3 + n, 10_000 - 700 * n) for n in range(8)]
+        sells = [x.DepthRow(6_540 + 20 * n, (80 + 11 * n) * MICRO, 2 + n, 6_000 + 400 * n) for n in range(8)]
+        hours = [(NOW - timedelta(hours=40 - n), 6_300 + 9 * n, 6_420 + 9 * n, 6_250 + 8 * n, 6_350 + 8 * n)
+                 for n in range(40)]  # fmt: skip
+        return x.MarketPage(
+            self.mode, "示例机关 示例〔2026〕1 号", False, False, "", 3_000, 10_000, 6_512, 6_520, 240 * MICRO,
+            NOW + timedelta(minutes=27), rows, sells, [x.TapeRow(NOW, 6_512, 31 * MICRO)],
+            [x.AuctionRow(NOW, 6_512, 310 * MICRO, 12)], chart.candles(hours, 3_000, 10_000),
+        )  # fmt: skip
+
+    async def fund(self) -> x.FundPage:
+        row = x.FundRow(ident(9), NOW, "山河一中", 500_000, "人工智能大赛奖金", "paid", "")
+        acted = x.InterventionRow(NOW, "buy", 5_400, 40 * MICRO)
+        return x.FundPage(self.mode, "示例机关", 1_204_350, 1_704_350, 500_000, 1_402, [row], [acted])
+
+    async def mine(self, who: m.Who) -> x.MyMarket:
+        orders = [
+            x.MyOrder(ident(n), NOW, "buy" if n % 2 else "sell", 6_500, 100 * MICRO, 40 * MICRO, 2_600, 260 * (n % 2),
+                      "gtc", "open" if n < 23 else "filled")
+            for n in range(20, 26)
+        ]  # fmt: skip
+        paid = x.WithdrawalRow(ident(8), NOW, "启明", 10_000, "山河银行 6222", "paid", "流水 8821")
+        return x.MyMarket(8_200 * MICRO, 250_000, 184_000, orders, [paid])
+
+    async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
+        if fields.get("price") != "0.65":
+            raise Invalid("outside_corridor", "Outside the corridor.", message_zh="报价不在价格通道内。")
+
+    async def cancel(self, who: m.Who, order_id: UUID) -> None: ...
+    async def dispute(self, who: m.Who, order_id: UUID, dispute_id: UUID, text: str) -> None: ...
+    async def play(self, who: m.Who) -> None: ...
+    async def deposit(self, who: m.Who, yuan: str, ref: str) -> str:
+        return "/pay/sandbox/x"
+
+    async def withdraw(self, who: m.Who, withdrawal_id: UUID, yuan: str, payee: str) -> None: ...
+    async def operations(self, who: m.Who) -> x.Operations:
+        row = x.FundRow(ident(9), NOW, "山河一中", 500_000, "人工智能大赛奖金", "open", "person:1")
+        out = x.WithdrawalRow(ident(8), NOW, "启明", 10_000, "山河银行 6222", "open", "")
+        return x.Operations([row], [out], [x.DisputeRow(ident(7), NOW, "启明", ident(21), "成交价格与显示不一致")])
+
+    async def switch(self, who: m.Who, paused: bool, reason: str) -> None:
+        if not reason:
+            raise Invalid("bad_text", "A reason is needed.", message_zh="须说明原因。")
+
+    async def auction(self, who: m.Who) -> None: ...
+    async def pay_out(self, who: m.Who, org: str, yuan: str, reason: str) -> None: ...
+    async def decide_payment(self, who: m.Who, payment_id: UUID, yes: bool, reason: str) -> None: ...
+    async def decide_withdrawal(self, who: m.Who, withdrawal_id: UUID, yes: bool, reason: str) -> None: ...
+    async def decide_dispute(self, who: m.Who, dispute_id: UUID, yes: bool, reason: str) -> None: ...
+
+
 def desk() -> Desk:
     member = Member()
-    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), Proofs(), Promises(), version="0.1.0")
+    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), version="0.1.0")
 
 
 def app(of: Desk) -> Any:

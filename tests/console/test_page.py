@@ -51,10 +51,24 @@ PAGES = (
     "/city/ledger/verify",
     f"/city/ledger/postings/{ident(4)}",
     "/city/audit",
+    "/city/exchange",
+    "/exchange",
+    "/exchange/trade",
+    "/exchange/fund",
     "/search?q=P1",
 )
-PUBLIC = ("/sign-in", "/sign-in/code", "/rules", "/rules/P1", "/models", "/status", "/policy")
-OPERATORS_ONLY = ("/city/accounts", "/city/engines", "/city/ledger", "/city/audit", "/city/programmes")
+PUBLIC = (
+    "/exchange",
+    "/exchange/fund",
+    "/sign-in",
+    "/sign-in/code",
+    "/rules",
+    "/rules/P1",
+    "/models",
+    "/status",
+    "/policy",
+)
+OPERATORS_ONLY = ("/city/accounts", "/city/engines", "/city/ledger", "/city/audit", "/city/programmes", "/city/exchange")
 
 
 class TestPage:
@@ -238,3 +252,31 @@ class TestStatic:
             "/static/vendor",
         ):
             assert (await visitor.get(path)).status_code == 404
+
+
+class TestExchange:
+    @pytest.mark.parametrize("path", ["/exchange", "/exchange/trade", "/exchange/fund", "/city/exchange"])
+    @pytest.mark.parametrize(
+        ("mode", "words"), [("play", "模拟资金，无任何价值"), ("sample", "示例批文"), ("real", "依据批文运行")]
+    )
+    async def test_says_on_every_page_by_whose_leave_it_runs(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, mode: str, words: str
+    ) -> None:
+        desk.exchange.mode = mode  # type: ignore[attr-defined]
+        assert words in (await member.get(path)).text
+
+    async def test_keeps_what_was_typed_and_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        form = {
+            "order_id": str(ident(1)),
+            "side": "sell",
+            "price": "7.77",
+            "quantity": "12",
+            "validity": "day",
+            **TOKEN,
+        }
+        answer = await member.post("/exchange/trade", data=form)
+        assert answer.status_code == 422
+        assert "报价不在价格通道内" in answer.text
+        assert 'value="7.77"' in answer.text
+        placed = await member.post("/exchange/trade", data={**form, "price": "0.65"})
+        assert placed.headers["location"] == "/exchange/trade?done=order_placed"

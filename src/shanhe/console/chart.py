@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shanhe.console.model import DaySpend
+from shanhe.console.model_exchange import CandleChart, CandleMark
+from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.money import MICRO
 
 PROVENANCE_ORDER = ("subsidy", "reward", "exchange", "purchased")
@@ -107,3 +110,31 @@ def strip(amounts: Mapping[str, int], order: Sequence[str] = PROVENANCE_ORDER) -
         parts.append(Part(name, start, end - start, value))
         start = end
     return parts
+
+
+CANDLE_WIDTH, CANDLE_HEIGHT, CANDLE_LEFT = 760, 220, 52
+CANDLES_SHOWN = 60
+
+
+def candles(found: Sequence[tuple[datetime, int, int, int, int]], floor: int, ceiling: int) -> CandleChart:
+    """(start, open, high, low, close) in ticks as candles, the newest at the right."""
+    shown = list(found)[-CANDLES_SHOWN:]
+    low = min((row[3] for row in shown), default=floor)
+    high = max((row[2] for row in shown), default=ceiling)
+    margin = max((high - low) // 10, 20)
+    low, high = max(low - margin, 0), high + margin
+
+    def y(ticks: int) -> float:
+        return 10 + (high - ticks) * (CANDLE_HEIGHT - 24) / (high - low)
+
+    step = (CANDLE_WIDTH - CANDLE_LEFT) / max(len(shown), 12)
+    marks = []
+    for number, (start, first, top, bottom, last) in enumerate(shown):
+        up = last >= first
+        head, foot = y(max(first, last)), y(min(first, last))
+        label = f"{start.astimezone(CITY_TZ):%m-%d %H:%M} · {first / 10_000:.4f} → {last / 10_000:.4f}"
+        marks.append(
+            CandleMark(CANDLE_LEFT + step * (number + 0.5), y(top), y(bottom), head, max(foot - head, 1.5), up, label)
+        )
+    grid = [low + (high - low) * part // TICKS for part in range(TICKS + 1)]
+    return CandleChart(CANDLE_WIDTH, CANDLE_HEIGHT, CANDLE_LEFT, marks, [(y(t), f"{t / 10_000:.4f}") for t in grid])

@@ -59,6 +59,7 @@ class View:
             credits=credits,
             credits_plain=format_credits,
             yuan=format_fen,
+            price=price,
             when=when,
             minute=minute,
             day=day,
@@ -200,6 +201,11 @@ def credits(micro: int) -> Markup:
     """Credits to the micro-credit, the last four places set back: 1,234.56`7890`."""
     text = format_credits(micro).replace("-", "\N{MINUS SIGN}")
     return Markup('<span class="num">{}<small>{}</small></span>').format(text[:-4], text[-4:])
+
+
+def price(ticks: int | None) -> str:
+    """Ticks of CNY 0.0001 as yuan; a dash for none."""
+    return "—" if ticks is None else f"{ticks // 10_000}.{ticks % 10_000:04d}"
 
 
 def when(at: datetime | None) -> Markup:

@@ -14,6 +14,7 @@ from shanhe.console.pages.base import SignInFirst
 from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.entrance import Entrance
+from shanhe.console.pages.exchange import ExchangeRoom
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.play import PlayRoom
@@ -38,6 +39,7 @@ ROOMS = (
     PublicRoom,
     CityRoom,
     BooksRoom,
+    ExchangeRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

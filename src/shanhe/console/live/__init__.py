@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from shanhe.console.live.city import LiveCity
+from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
@@ -30,6 +31,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         city=LiveCity(modules, names, ready),
         proofs=LiveProofs(modules),
         promises=LivePromises(modules.programmes),
+        exchange=LiveExchange(modules.exchange, modules.identity, names),
         secure=modules.identity.options.secure,
         version=version,
     )

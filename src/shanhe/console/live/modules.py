@@ -9,6 +9,7 @@ from uuid import UUID
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
 from shanhe.credits.api import Credits
+from shanhe.exchange.api import Exchange
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Actor, Identity, Unknown
 from shanhe.kernel.clock import Clock
@@ -38,6 +39,8 @@ class Modules(Protocol):
     def compute(self) -> Compute: ...
     @property
     def credits(self) -> Credits: ...
+    @property
+    def exchange(self) -> Exchange: ...
     @property
     def gateway(self) -> Gateway: ...
     @property

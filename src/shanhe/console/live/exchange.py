@@ -1,0 +1,189 @@
+"""The exchange's pages from the exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from shanhe.console import chart
+from shanhe.console import model as m
+from shanhe.console import model_exchange as x
+from shanhe.console.live.modules import Names, actor_of
+from shanhe.exchange.api import SIDES, Exchange, Level, NewOrder, Status, Validity, parse_price
+from shanhe.identity.api import Identity
+from shanhe.kernel.errors import NotFound
+from shanhe.kernel.money import parse_credits, parse_yuan
+
+DEPTH = 12
+TAPE_ROWS = 20
+AUCTION_ROWS = 8
+ORDER_ROWS = 50
+WHOLE = 10_000
+
+
+class LiveExchange:
+    """See `ports.ExchangeDesk`."""
+
+    def __init__(self, exchange: Exchange, identity: Identity, names: Names) -> None:
+        self._exchange = exchange
+        self._identity = identity
+        self._names = names
+
+    async def market(self) -> x.MarketPage:
+        exchange = self._exchange
+        book = await exchange.book(DEPTH)
+        status = book.status
+        most = max((level.quantity for level in (*book.buys, *book.sells)), default=1)
+        return x.MarketPage(
+            mode=_mode(status),
+            licence=status.licence,
+            continuous=status.continuous,
+            paused=status.paused,
+            pause_reason=status.pause_reason,
+            floor=status.floor_ticks,
+            ceiling=status.ceiling_ticks,
+            last=status.last_ticks,
+            indicative=book.indicative_ticks,
+            indicative_micro=book.indicative_micro,
+            next_at=status.next_auction_at,
+            buys=_depth(book.buys, most),
+            sells=_depth(book.sells, most),
+            tape=[x.TapeRow(t.at, t.ticks, t.quantity_micro) for t in await exchange.trades(limit=TAPE_ROWS)],
+            auctions=[
+                x.AuctionRow(a.slot, a.ticks, a.quantity_micro, a.trades) for a in await exchange.auctions(AUCTION_ROWS)
+            ],
+            candles=chart.candles(
+                [(c.start, c.open, c.high, c.low, c.close) for c in await exchange.candles()],
+                status.floor_ticks,
+                status.ceiling_ticks,
+            ),
+        )
+
+    async def mine(self, who: m.Who) -> x.MyMarket:
+        exchange = self._exchange
+        purse = await exchange.cash.purse(who.org_id, await exchange.market())
+        orders = await exchange.orders(who.org_id, limit=ORDER_ROWS)
+        return x.MyMarket(
+            purse.tradeable_micro,
+            purse.cash_fen,
+            purse.cash_available_fen,
+            [
+                x.MyOrder(
+                    o.id, o.placed_at, SIDES[o.side], o.ticks, o.quantity_micro, o.filled_micro, o.cash_fen, o.fee_fen,
+                    str(o.validity), o.state,
+                )
+                for o in orders
+            ],
+            await self._withdrawals(who.org_id, open_only=False),
+        )  # fmt: skip
+
+    async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
+        side = SIDES.index(fields.get("side", ""))
+        ticks, micro = parse_price(fields.get("price", "")), parse_credits(fields.get("quantity", ""))
+        new = NewOrder(order_id, who.org_id, side, ticks, micro, Validity(fields.get("validity", "gtc")))
+        await self._exchange.place(new, actor=actor_of(who).ref)
+
+    async def cancel(self, who: m.Who, order_id: UUID) -> None:
+        await self._exchange.cancel(order_id, org_id=who.org_id, actor=actor_of(who).ref)
+
+    async def dispute(self, who: m.Who, order_id: UUID, dispute_id: UUID, text: str) -> None:
+        await self._exchange.dispute(order_id, who.org_id, text, dispute_id=dispute_id, actor=actor_of(who).ref)
+
+    async def play(self, who: m.Who) -> None:
+        exchange = self._exchange
+        await exchange.cash.grant_play(who.org_id, await exchange.market(), exchange.day(), actor=actor_of(who).ref)
+
+    async def deposit(self, who: m.Who, yuan: str, ref: str) -> str:
+        made = await self._exchange.cash.deposit(
+            who.org_id, await self._exchange.market(), parse_yuan(yuan), client_ref=ref, method="sandbox",
+            actor=actor_of(who).ref,
+        )  # fmt: skip
+        return made.redirect_url or ""
+
+    async def withdraw(self, who: m.Who, withdrawal_id: UUID, yuan: str, payee: str) -> None:
+        await self._exchange.cash.withdraw(
+            who.org_id, parse_yuan(yuan), withdrawal_id=withdrawal_id, payee=payee, actor=actor_of(who).ref
+        )
+
+    async def fund(self) -> x.FundPage:
+        exchange = self._exchange
+        status, view = await exchange.status(), await exchange.fund.view(await exchange.market())
+        return x.FundPage(
+            _mode(status),
+            status.licence,
+            view.balance_fen,
+            view.fees_fen,
+            view.paid_fen,
+            view.trades,
+            [
+                x.FundRow(p.id, p.asked_at, await self._names.owner(p.org_id), p.amount_fen, p.reason, p.state, "")
+                for p in view.payments
+            ],
+            [
+                x.InterventionRow(i.at, SIDES[i.side], i.ticks, i.quantity)
+                for i in await exchange.stability.interventions()
+            ],
+        )
+
+    async def operations(self, who: m.Who) -> x.Operations:
+        exchange = self._exchange
+        view = await exchange.fund.view(await exchange.market())
+        return x.Operations(
+            [
+                x.FundRow(
+                    p.id, p.asked_at, await self._names.owner(p.org_id), p.amount_fen, p.reason, p.state, p.asked_by
+                )
+                for p in view.payments
+                if p.state == "open"
+            ],
+            await self._withdrawals(None, open_only=True),
+            [
+                x.DisputeRow(d.id, d.created_at, await self._names.owner(d.org_id), d.order_id, d.text)
+                for d in await exchange.disputes.list(None, open_only=True)
+            ],
+        )
+
+    async def switch(self, who: m.Who, paused: bool, reason: str) -> None:
+        turn = self._exchange.pause if paused else self._exchange.resume
+        await turn(reason, actor=actor_of(who).ref)
+
+    async def auction(self, who: m.Who) -> None:
+        await self._exchange.run_auction(forced_by=actor_of(who).ref)
+
+    async def pay_out(self, who: m.Who, org: str, yuan: str, reason: str) -> None:
+        found = [one for one in await self._identity.orgs.list(find=org) if one.name == org] if org else []
+        if len(found) != 1:
+            raise NotFound(
+                "unknown_organisation", f"No single organisation is called {org!r}.",
+                message_zh=f"没有唯一名为“{org}”的机构。", hint="Type its full name.", hint_zh="请输入机构全称。",
+            )  # fmt: skip
+        await self._exchange.fund.request(found[0].id, parse_yuan(yuan), reason, by=actor_of(who).ref)
+
+    async def decide_payment(self, who: m.Who, payment_id: UUID, yes: bool, reason: str) -> None:
+        fund, by = self._exchange.fund, actor_of(who).ref
+        await (fund.approve(payment_id, by=by) if yes else fund.reject(payment_id, by=by, reason=reason))
+
+    async def decide_withdrawal(self, who: m.Who, withdrawal_id: UUID, yes: bool, reason: str) -> None:
+        await self._exchange.cash.decide_withdrawal(withdrawal_id, paid=yes, reference=reason, actor=actor_of(who).ref)
+
+    async def decide_dispute(self, who: m.Who, dispute_id: UUID, yes: bool, reason: str) -> None:
+        await self._exchange.disputes.decide(dispute_id, upheld=yes, answer=reason, actor=actor_of(who).ref)
+
+    async def _withdrawals(self, org_id: UUID | None, *, open_only: bool) -> Sequence[x.WithdrawalRow]:
+        return [
+            x.WithdrawalRow(
+                w.id, w.created_at, await self._names.owner(w.org_id), w.amount_fen, w.payee, w.state, w.reference
+            )
+            for w in await self._exchange.cash.withdrawals(org_id, open_only=open_only)
+        ]
+
+
+def _mode(status: Status) -> str:
+    return "play" if status.market == "play" else "sample" if status.sample else "real"
+
+
+def _depth(levels: Sequence[Level], most: int) -> list[x.DepthRow]:
+    return [
+        x.DepthRow(level.ticks, level.quantity, level.orders, max(1, level.quantity * WHOLE // most))
+        for level in levels
+    ]
