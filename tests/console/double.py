@@ -847,7 +847,8 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    return Desk(Gate(), member, Till(member), Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), version="0.1.0")
+    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange())
+    return Desk(Gate(), member, Till(member), *rest, version="0.1.0")
 
 
 def app(of: Desk) -> Any:

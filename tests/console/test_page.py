@@ -68,7 +68,14 @@ PUBLIC = (
     "/status",
     "/policy",
 )
-OPERATORS_ONLY = ("/city/accounts", "/city/engines", "/city/ledger", "/city/audit", "/city/programmes", "/city/exchange")
+OPERATORS_ONLY = (
+    "/city/accounts",
+    "/city/engines",
+    "/city/ledger",
+    "/city/audit",
+    "/city/programmes",
+    "/city/exchange",
+)
 
 
 class TestPage:
