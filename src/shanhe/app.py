@@ -195,7 +195,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         kind=books.org_kind,
         city_name=settings.city_name,
     )
-    approvals = Approvals(db, clock, samples=settings.demo)
+    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record)
     exchange = Exchange(
         db,
         clock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -28,14 +28,21 @@ NUMBER_LIMIT_CHARS: Final = 100
 SWEEP_ROWS: Final = 500
 PAGE_ROWS: Final = 50
 
+Entry = Callable[[Any, str, Mapping[str, Any], Mapping[str, Any] | None], Awaitable[Any]]
+"""(connection, kind, public, private): hands an entry to the transparency log in the caller's transaction."""
+
 
 class Approvals:
-    """`samples`: whether this is a demo city, the only kind in which a sample approval counts."""
+    """`samples`: whether this is a demo city, the only kind in which a sample approval counts.
 
-    def __init__(self, db: Database, clock: Clock, *, samples: bool = False) -> None:
+    `entry` takes every approval, revocation and decision into the transparency log.
+    """
+
+    def __init__(self, db: Database, clock: Clock, *, samples: bool = False, entry: Entry | None = None) -> None:
         self._db = db
         self._clock = clock
         self._samples = samples
+        self._entry = entry
 
     # -- approvals of authorities -------------------------------------------------------------------------------------
 
@@ -47,18 +54,26 @@ class Approvals:
             raise BadApproval("its last day is before its first.", "截止日早于起始日。")
         if new.sample and not self._samples:
             raise SampleRefused()
-        licence = await store.insert_licence(self._db, new_id(), new, by, self._clock.now())
-        same = (licence.valid_from, licence.valid_to, licence.sample) == (new.valid_from, new.valid_to, new.sample)
-        if not same or licence.revoked_at is not None:
-            raise LicenceConflict(new.number)
+        wanted = new_id()
+        async with self._db.transaction() as conn:
+            licence = await store.insert_licence(conn, wanted, new, by, self._clock.now())
+            same = (licence.valid_from, licence.valid_to, licence.sample) == (new.valid_from, new.valid_to, new.sample)
+            if not same or licence.revoked_at is not None:
+                raise LicenceConflict(new.number)
+            if licence.id == wanted:
+                await self._log(conn, "approval.recorded", _public(licence), {"by": by})
         return licence
 
     async def revoke(self, licence_id: UUID, *, reason: str, by: str) -> Licence:
         """End an approval now; whatever it opened runs in the sandbox from this moment."""
         _check_text("reason", reason, TEXT_LIMIT_CHARS)
-        found = await store.revoke_licence(self._db, licence_id, by, reason, self._clock.now())
-        if found is None:
-            raise UnknownLicence()
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            found = await store.revoke_licence(conn, licence_id, by, reason, now)
+            if found is None:
+                raise UnknownLicence()
+            if found.revoked_at == now:
+                await self._log(conn, "approval.revoked", {**_public(found), "reason": found.reason}, {"by": by})
         return found
 
     async def licences(self, scope: Scope | None = None) -> Sequence[Licence]:
@@ -146,7 +161,22 @@ class Approvals:
         decided = await store.request(conn, request_id)
         if decided is None:
             raise UnknownRequest()
+        private = {"id": str(decided.id), "subject": decided.subject, "payload": dict(decided.payload),
+                   "asked_by": decided.requested_by, "decided_by": by, "reason": decided.reason}  # fmt: skip
+        await self._log(conn, "request.decided", {"request": decided.kind, "decision": str(to)}, private)
         return decided
+
+    async def _log(self, conn: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any]) -> None:
+        if self._entry is not None:
+            await self._entry(conn, kind, public, private)
+
+
+def _public(licence: Licence) -> dict[str, Any]:
+    """What everybody may know of an authority's approval."""
+    return {
+        "scope": str(licence.scope), "authority": licence.authority, "number": licence.number,
+        "from": str(licence.valid_from), "to": str(licence.valid_to), "sample": licence.sample,
+    }  # fmt: skip
 
 
 def _check_text(name: str, text: str, limit_chars: int) -> None:

@@ -21,7 +21,7 @@ def _request(row: Any) -> Request:
     return Request(**{**dict(row), "state": RequestState(row["state"])})
 
 
-async def insert_licence(db: Database, licence_id: UUID, new: NewLicence, by: str, now: datetime) -> Licence:
+async def insert_licence(db: Any, licence_id: UUID, new: NewLicence, by: str, now: datetime) -> Licence:
     """The licence with this scope, authority and number, recorded now or before."""
     await db.execute(
         """INSERT INTO approvals.licence (id, scope, authority, number, valid_from, valid_to, sample, recorded_by,
@@ -36,7 +36,7 @@ async def insert_licence(db: Database, licence_id: UUID, new: NewLicence, by: st
     return _licence(row)
 
 
-async def revoke_licence(db: Database, licence_id: UUID, by: str, reason: str, now: datetime) -> Licence | None:
+async def revoke_licence(db: Any, licence_id: UUID, by: str, reason: str, now: datetime) -> Licence | None:
     """The licence, revoked now or before; None when there is none."""
     await db.execute(
         """UPDATE approvals.licence SET revoked_by = $2, revoked_at = $3, reason = $4

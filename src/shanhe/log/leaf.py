@@ -189,7 +189,10 @@ def public_bytes(kind: str, day: date, public: Mapping[str, Any]) -> bytes:
 def private_bytes(private: Mapping[str, Any] | None) -> bytes | None:
     if private is None:
         return None
-    found = canonical(private)
+    try:
+        found = canonical(private)
+    except TypeError as error:
+        raise BadEntry("its private part is not plain data") from error
     if len(found) > PRIVATE_BYTES_MAX:
         raise BadEntry(f"its private part takes more than {PRIVATE_BYTES_MAX} bytes")
     return found

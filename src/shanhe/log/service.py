@@ -252,16 +252,23 @@ class Log:
         found: list[bytes] = TileReader(self.folder.read, size).entries(number)
         return found[offset : offset + count]
 
+    async def state(self) -> str:
+        """`up`, `behind` or `refused`; makes no key."""
+        head, signed = await self.store.head(), await self.store.latest()
+        if self.problem is not None or self.sealer.rewound(head) is not None:
+            return "refused"
+        waiting = head.size > (signed.size if signed is not None else 0)
+        late = signed is not None and self._clock.now() - signed.at > BEHIND_AFTER
+        return "behind" if waiting and late else "up"
+
     async def status(self) -> Status:
         head, signed = await self.store.head(), await self.store.latest()
         ring = self.ring()
         size = signed.size if signed else 0
         waiting = head.size - size + await self.store.waiting()
-        late = waiting > 0 and (signed is None or self._clock.now() - signed.at > BEHIND_AFTER)
         problem = self.problem or self.sealer.rewound(head)
-        state = "refused" if problem is not None else "behind" if late else "up"
         return Status(
-            state=state,
+            state=await self.state(),
             origin=ring.origin,
             key=ring.keys[0].vkey,
             assigned=head.size,
