@@ -15,7 +15,6 @@ from shanhe.exchange.api import Exchange, Market, NewOrder, Trader, Validity
 from shanhe.kernel.clock import CITY_TZ, FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
-from shanhe.kernel.outbox import Outbox
 from shanhe.ledger.api import (
     Asset,
     Charge,
@@ -79,20 +78,23 @@ def rulebook() -> Rulebook:
 
 
 class RealCity:
-    def __init__(self, db: Database, clock: FixedClock, names: list[str]) -> None:
+    def __init__(self, db: Database, clock: FixedClock, names: list[str], *, workers: int = 1) -> None:
         self.db = db
         self.clock = clock
         self.rulebook = rulebook()
         self.owners = {name: ident(name) for name in names}
         self.names = {owner: name for name, owner in self.owners.items()}
         self.lives = 0
+        self.workers = workers
+        self.recorded: Counter[str] = Counter()
 
     async def begin(self) -> None:
         """Start every module, as a new process does."""
         self.lives += 1
         self.ledger = Ledger(
-            self.db, self.clock, worker=f"life {self.lives}", workers=DIRECT, terms=self._terms(self.clock.today())
-        )
+            self.db, self.clock, worker=f"life {self.lives}", workers=self.workers,
+            terms=self._terms(self.clock.today()),
+        )  # fmt: skip
         await self.ledger.start()
         self.wallets = {
             name: await self.ledger.ensure_account(owner, Asset.CREDIT, "wallet") for name, owner in self.owners.items()
@@ -131,10 +133,13 @@ class RealCity:
         async def no_discount(org_id: UUID, day: date) -> int:
             return 0
 
+        async def record(conn: Any, kind: str, public: Mapping[str, Any], **_: Any) -> UUID:
+            self.recorded[kind] += 1
+            return ident(kind)
+
         self.exchange = Exchange(
             self.db, self.clock, ledger=self.ledger, rulebook=self.rulebook, approvals=self.approvals,
-            payments=self.payments, outbox=Outbox(self.db, self.clock), secret=SECRET, trader=trader,
-            fee_discount=no_discount,
+            payments=self.payments, secret=SECRET, trader=trader, fee_discount=no_discount, record=record,
         )  # fmt: skip
 
     async def open_exchange(self) -> None:
@@ -200,6 +205,14 @@ class RealCity:
         await self.deliver()
         return await self.credits.get(self.owners[owner], purchase.id)
 
+    async def refund(self, name: str, owner: str, purchase: UUID) -> int:
+        """Money back, told by the institution some time later; fen."""
+        refund = await self.credits.refunds.refund(
+            self.owners[owner], purchase, client_ref=f"refund {name}", reason="not needed", actor=ACTOR
+        )
+        await self.deliver()
+        return refund.refund_fen
+
     async def deliver(self) -> None:
         """Notifications arrive, as often and in the order the institution's mood says."""
 
@@ -263,7 +276,7 @@ class RealCity:
     async def sums(self) -> tuple[int, int, int]:
         """Breakage and spent credits (micro), the fund of the exchange's fees (fen)."""
         breakage = await self.ledger.system_account("breakage", Asset.CREDIT)
-        fund = await self.exchange._settlements[Market.REAL].fund()
+        fund = await self.exchange.fund.account(Market.REAL)
         return (
             (await self.ledger.balance(breakage.id)).balance,
             (await self.ledger.balance(self.platform.id)).balance,

@@ -57,6 +57,7 @@ class Lot:
     expires_at: datetime | None = None
     unlock_at: datetime | None = None
     held: int = 0
+    lapsed: int = 0
 
     @property
     def free(self) -> int:
@@ -107,7 +108,6 @@ class Purchase:
     benefit_fen: int
     year: int
     lots: list[Lot]
-    open: bool = True
 
     @property
     def paid_fen(self) -> int:
@@ -187,6 +187,7 @@ class City:
             for lot in lots:
                 if lot.expires_at is not None and lot.expires_at <= now:
                     self.breakage += lot.free
+                    lot.lapsed += lot.free
                     lot.remaining = lot.held
 
     # -- purchases ----------------------------------------------------------------------------------------------------
@@ -203,6 +204,24 @@ class City:
                 lots.append(self._mint(owner, provenance, fen * MICRO_PER_FEN_AT_LIST, now, *terms))
         self.purchases[name] = Purchase(owner, value_fen, benefit, year, lots)
         return self.purchases[name]
+
+    def refund(self, name: str) -> int:
+        """R3: what was paid less what was used at list price; what is left goes, and the cap of its subsidy returns."""
+        purchase = self.purchases[name]
+        if any(lot.held for lot in purchase.lots):
+            raise Refused("held")
+        used = sum(lot.issued - lot.remaining - lot.lapsed for lot in purchase.lots)
+        refund = purchase.paid_fen - -(-used // MICRO_PER_FEN_AT_LIST)
+        if refund <= 0:
+            raise Refused("nothing left")
+        subsidy = [lot for lot in purchase.lots if lot.provenance == "subsidy"]
+        left = sum(lot.remaining for lot in subsidy)
+        if left:
+            restored = purchase.benefit_fen * left // sum(lot.issued for lot in subsidy)
+            self.benefit[purchase.owner, purchase.year] -= restored
+        for lot in purchase.lots:
+            lot.remaining = 0
+        return refund
 
     # -- the exchange -------------------------------------------------------------------------------------------------
 

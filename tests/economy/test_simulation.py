@@ -6,9 +6,11 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from shanhe.credits.api import LotsHeld, NothingToRefund
 from shanhe.exchange.api import (
     NotEnoughCash,
     NothingToSell,
@@ -23,14 +25,14 @@ from shanhe.kernel.db import Database
 from shanhe.ledger.api import HoldClosed, InsufficientCredit
 from shanhe.payments.api import Faults
 
-from .city import RealCity
+from .city import DIRECT, RealCity
 from .oracle import City, Refused
 
 FIRST = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 NAMES = ["amber", "birch", "cedar", "dove"]
 REFUSALS = (
     NotEnoughCash, NothingToSell, OrderEnded, OrderTooSmall, OutsideCorridor, SelfTrade, UnknownOrder,
-    InsufficientCredit, HoldClosed,
+    InsufficientCredit, HoldClosed, LotsHeld, NothingToRefund,
 )  # fmt: skip
 CREDIT = 1_000_000
 SEEDS_QUICK, STEPS_QUICK = 20, 100
@@ -45,15 +47,16 @@ class Life:
     def __init__(self, db: Database, seed: int) -> None:
         self.rng = random.Random(seed)
         self.clock = FixedClock(FIRST)
-        self.real = RealCity(db, self.clock, NAMES)
+        self.real = RealCity(db, self.clock, NAMES, workers=DIRECT)
         self.oracle = City(NAMES)
         self.steps = 0
         self.done: list[tuple[Callable[..., Awaitable[Any]], tuple[Any, ...]]] = []
         self.taken: dict[str, int] = {}
+        self.purchases: dict[str, UUID] = {}
         self.draws = [
             (self.buy, 5), (self.grant, 8), (self.call, 9), (self.hold, 5), (self.finish_hold, 5), (self.deposit, 5),
-            (self.place, 22), (self.cancel, 4), (self.auction, 8), (self.sweep, 4), (self.wait, 5), (self.leap, 2),
-            (self.clock_back, 1), (self.repeat, 5), (self.crash, 1),
+            (self.refund, 4), (self.place, 22), (self.cancel, 4), (self.auction, 8), (self.sweep, 4), (self.wait, 5),
+            (self.leap, 2), (self.clock_back, 1), (self.repeat, 5), (self.crash, 1),
         ]  # fmt: skip
 
     async def run(self, steps: int) -> None:
@@ -129,7 +132,25 @@ class Life:
         bought = await self.real.buy(self._name(), owner, value_fen)
         assert (bought.priced.paid_fen, bought.priced.benefit_fen) == (expected.paid_fen, expected.benefit_fen)
         assert bought.state == "posted"
+        self.purchases[self._name()] = bought.id
         self._remember(self.real.buy, self._name(), owner, value_fen)
+
+    async def refund(self) -> None:
+        if not self.purchases:
+            return
+        name = self.rng.choice(list(self.purchases)[-6:])
+        wanted = (self._name(), self.oracle.purchases[name].owner, self.purchases[name])
+        given = dict[str, int]()
+
+        async def real() -> None:
+            given["real"] = await self.real.refund(*wanted)
+
+        def expected() -> None:
+            given["oracle"] = self.oracle.refund(name)
+
+        if await self.both(real(), expected):
+            assert given["real"] == given["oracle"]
+            self._remember(self.real.refund, *wanted)
 
     async def grant(self) -> None:
         owner, provenance, amount = self._owner(), self.rng.choice(("subsidy", "reward")), self._amount()
