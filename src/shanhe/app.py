@@ -146,6 +146,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         announce=outbox.emit,
         workers=settings.workers,
         sources=settings.sources,
+        routing=settings.routing,
     )
     sandbox = Sandbox(db, clock, vault.secret("payments-sandbox")) if settings.sandbox_payments else None
     methods = open_methods(_method_settings(settings), clock)
@@ -289,6 +290,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
+    jobs.every("pool.place", HOURLY, services.pool.planner.apply)
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)

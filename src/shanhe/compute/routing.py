@@ -13,19 +13,38 @@ from shanhe.compute.breaker import Circuit
 from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, UnknownModel
 from shanhe.compute.model import GENERAL, ModelInfo, Speed
 from shanhe.compute.target import Target
+from shanhe.kernel.errors import Invalid
 
 LOAD_STEPS: Final = 4
 """Loads are compared in quarters of an engine's slots, so that small differences don't override the price."""
+EXPECTED: Final = "expected"
+POLICIES: Final = (EXPECTED, "round_robin", "least_connections")
+"""How calls choose among engines whose speed is measured; the last two are there to be compared with."""
 TTFT_STEP: Final = math.log(1.15)
 """Expected times to the first token within 15 % count as equal, and the price decides."""
 NOTHING: Final[frozenset[str]] = frozenset()
 NOBODY: Final[frozenset[UUID]] = frozenset()
 
 
+def checked_policy(word: str) -> str:
+    """One of POLICIES; Invalid otherwise."""
+    if word not in POLICIES:
+        raise Invalid(
+            "bad_routing", f"{word!r} is no way to route; there are {', '.join(POLICIES)}.",
+            message_zh=f"路由方式 {word!r} 不存在，可用：{', '.join(POLICIES)}。",
+            hint="Set SHANHE_ROUTING to one of them.", hint_zh="请修改 SHANHE_ROUTING。",
+        )  # fmt: skip
+    return word
+
+
 class RoutingTable:
     """Targets by model, as of one reading of the registry. Never changed; a new reading makes a new table."""
 
-    def __init__(self, models: Sequence[ModelInfo], targets: Mapping[str, tuple[Target, ...]]) -> None:
+    def __init__(
+        self, models: Sequence[ModelInfo], targets: Mapping[str, tuple[Target, ...]], policy: str = EXPECTED
+    ) -> None:
+        self._policy = policy
+        self._turn = 0
         self.models = tuple(models)
         self.by_id = {model.id: model for model in models}
         self.targets = dict(targets)
@@ -77,9 +96,18 @@ class RoutingTable:
             raise NoEngine(model)
         expected = [target.expected_ttft_ms(prompt_tokens) for target in usable]
         known = [(wait_ms, target) for wait_ms, target in zip(expected, usable, strict=True) if wait_ms is not None]
+        if len(known) == len(usable) > 1 and self._policy != EXPECTED:
+            return self._simple(usable)
         if len(known) == len(usable) > 1:
             return min(known, key=lambda pair: _quickest(pair[1], pair[0], moment))[1]
         return min(usable, key=lambda target: _order(target, sticky, moment))
+
+    def _simple(self, usable: list[Target]) -> Target:
+        """In turn, or where the fewest calls are."""
+        if self._policy == "least_connections":
+            return min(usable, key=lambda target: target.state.in_flight + target.state.waiting)
+        self._turn += 1
+        return usable[self._turn % len(usable)]
 
 
 def _fitting(model: str, targets: tuple[Target, ...], data_class: str, needs: frozenset[str]) -> list[Target]:

@@ -40,9 +40,9 @@ from shanhe.compute.price_desk import Announce, PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
 from shanhe.compute.registration import checked, local_engine
-from shanhe.compute.routing import NOBODY, NOTHING, RoutingTable
+from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
-from shanhe.compute.target import EngineState, Target
+from shanhe.compute.target import EngineState, Target, auth_header
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -73,7 +73,7 @@ class Compute:
     `data`: the city's data folder, where local engines have their sockets. `price_rule`: the pricing rule. `cost_rule`:
     the reference cost of a chip, for contributed nodes and local engines; without it cards and registrations tell.
     `upstream_key`: reads an engine's key from the environment. `announce`: writes price notices (the outbox's `emit`).
-    `workers`: processes that share the engines' slots.
+    `workers`: processes that share the engines' slots. `routing`: one of `routing.POLICIES`.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Compute:
         workers: int = 1,
         cache: Path | None = None,
         sources: Sequence[str] = fetch.DEFAULT_SOURCES,
+        routing: str = EXPECTED,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -96,6 +97,7 @@ class Compute:
         self._desk = PriceDesk(clock, price_rule, cost_rule, announce)
         self._key = upstream_key
         self._workers = workers
+        self._routing = checked_policy(routing)
         self._pulls = Pulls(data / "models", cache or fetch.default_cache(), sources)
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
@@ -164,7 +166,7 @@ class Compute:
             if not engine.enabled:
                 continue
             state = self._state(engine)
-            key = self._auth(engine, state)
+            key = auth_header(engine, state, self._key)
             for served in engine.models:
                 known = self._made.get((engine.id, served.model))
                 same = known is not None and known[0] == engine and known[1] == key
@@ -175,7 +177,7 @@ class Compute:
         alive = {engine.id for engine in engines}
         self._states = {key: value for key, value in self._states.items() if key in alive}
         models = [info_of(described[model], found) for model, found in sorted(targets.items())]
-        return RoutingTable(models, {model: tuple(found) for model, found in targets.items()})
+        return RoutingTable(models, {model: tuple(found) for model, found in targets.items()}, self._routing)
 
     def _state(self, engine: Engine) -> EngineState:
         slots = max(1, -(-engine.slots // self._workers))
@@ -185,24 +187,6 @@ class Compute:
             state = self._states[engine.id] = EngineState(engine.name, slots, queue)
         state.slots, state.queue = slots, queue
         return state
-
-    def _auth(self, engine: Engine, state: EngineState) -> bytes | None:
-        """The authorization header's value; notes on the state when the key is missing."""
-        state.key_missing = ""
-        if not engine.key_env:
-            return None
-        try:
-            key = self._key(engine.key_env)
-        except Invalid as error:
-            state.key_missing = error.message
-            return None
-        if not key:
-            state.key_missing = f"the variable {engine.key_env} is not set"
-            return None
-        if not key.isascii() or not key.isprintable():
-            state.key_missing = f"the variable {engine.key_env} holds signs that a header may not hold"
-            return None
-        return b"Bearer " + key.encode("ascii")
 
     def _target(self, engine: Engine, served: EngineModel, state: EngineState, key: bytes | None) -> Target:
         wake = self._wake if engine.kind is EngineKind.LLAMA else None
@@ -397,7 +381,7 @@ class Compute:
         if not served:
             raise UnknownModel(model or "")
         state = EngineState(engine.name, 1, 0)
-        key = self._auth(engine, state)
+        key = auth_header(engine, state, self._key)
         if state.key_missing:
             return [TestReport(engine.name, one.model, False, 0, 0.0, "", None, (state.key_missing,)) for one in served]
         reports = []

@@ -18,6 +18,7 @@ from shanhe.compute.address import Address
 from shanhe.compute.breaker import Breaker, Circuit
 from shanhe.compute.errors import EngineBusy
 from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates, Speed
+from shanhe.kernel.errors import Invalid
 
 QUEUE_WAIT_S: Final = 60.0
 """Longest wait for a slot."""
@@ -177,6 +178,25 @@ class EngineState:
     def _retry_after_s(self) -> int:
         per_request_s = (self.ttft_ms or 1000.0) / 1000
         return min(60, _seconds(per_request_s * (1 + len(self._waiters)) / self.slots))
+
+
+def auth_header(engine: Engine, state: EngineState, key_of: Callable[[str], str | None]) -> bytes | None:
+    """The authorization header's value; notes on the state when the key is missing."""
+    state.key_missing = ""
+    if not engine.key_env:
+        return None
+    try:
+        key = key_of(engine.key_env)
+    except Invalid as error:
+        state.key_missing = error.message
+        return None
+    if not key:
+        state.key_missing = f"the variable {engine.key_env} is not set"
+        return None
+    if not key.isascii() or not key.isprintable():
+        state.key_missing = f"the variable {engine.key_env} holds signs that a header may not hold"
+        return None
+    return b"Bearer " + key.encode("ascii")
 
 
 class Target:

@@ -86,3 +86,16 @@ class WrongState(Conflict):
             hint="`shanhe nodes show` tells what may be done.",
             hint_zh="用 `shanhe nodes show` 查看可执行的操作。",
         )
+
+
+class NotMovable(Conflict):
+    """The node does not offer the model, or its agent can't load and unload it."""
+
+    def __init__(self, name: str, model: str) -> None:
+        super().__init__(
+            "not_movable",
+            f"{name} can't load or unload {model}.",
+            message_zh=f"节点 {name} 不能装载或卸载 {model}。",
+            hint="`shanhe nodes show` lists what a node offers and what it can move.",
+            hint_zh="用 `shanhe nodes show` 查看节点可装卸的模型。",
+        )

@@ -50,6 +50,10 @@ class ReasonBody(Body):
     reason: str = Field("", max_length=TEXT_MAX)
 
 
+class ModelBody(Body):
+    model: str = Field(min_length=1, max_length=120)
+
+
 class ReleaseBody(ReasonBody):
     restore: bool = False
 
@@ -144,6 +148,28 @@ def _states(routes: APIRouter, pool: Pool) -> None:
         """Back to work: measured again; `restore` gives back the income that was withheld."""
         node = await pool.release(name, actor=actor.ref, reason=body.reason, restore=body.restore)
         return _json(node_view(node))
+
+    @routes.post("/nodes/{name}/load")
+    async def load(name: str, body: ModelBody, actor: Operator) -> Response:
+        """Tell a node to load a model; it reports when that is done."""
+        await pool.planner.move(await pool.node(name), body.model, load=True, actor=actor.ref)
+        return _json({"name": name, "model": body.model, "asked": "load"}, 202)
+
+    @routes.post("/nodes/{name}/unload")
+    async def unload(name: str, body: ModelBody, actor: Operator) -> Response:
+        """Tell a node to unload a model."""
+        await pool.planner.move(await pool.node(name), body.model, load=False, actor=actor.ref)
+        return _json({"name": name, "model": body.model, "asked": "unload"}, 202)
+
+    @routes.get("/plan")
+    async def plan(actor: Operator) -> Response:
+        """Where models should be in the coming hour, the moves that lead there, and the demand behind it."""
+        return _json({"plan": await pool.planner.plan(), "demand": await pool.planner.demand()})
+
+    @routes.post("/plan")
+    async def apply(actor: Operator) -> Response:
+        """Make the moves of the plan."""
+        return _json({"moves": await pool.planner.apply()}, 202)
 
     @routes.delete("/nodes/{name}")
     async def remove(name: str, actor: Operator) -> Response:

@@ -33,6 +33,7 @@ from shanhe.pool.inspector import Inspector
 from shanhe.pool.measure import measure
 from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token
 from shanhe.pool.passport import KEY_BYTES
+from shanhe.pool.planner import Planner, node_of
 from shanhe.pool.suspicion import AuditTerms, terms_of
 from shanhe.pool.tally import Tally
 from shanhe.pool.tunnel import Tunnels
@@ -84,6 +85,7 @@ class Pool:
         self._parameter = parameter
         self._known_terms: tuple[date, AuditTerms] | None = None
         self.earnings = Earnings(db, clock, ledger, withhold_rule)
+        self.planner = Planner(db, clock, compute, lambda: int(parameter("warm_replicas", clock.today())))
         self.inspector = Inspector(compute, self._terms, self._condemned)
         self.tunnels = Tunnels(
             db, clock, folder=self._folder, city=city, worker=worker, observe=self._observe, changed=self._changed
@@ -95,6 +97,7 @@ class Pool:
         """Serve tunnels: for gateway processes."""
         private_folder(self._folder)
         self._db.listen(store.CHANNEL, self._notified)
+        self._db.listen(store.COMMANDS, self._commanded)
         self._spawn(self._refresh())
         self.inspector.start()
 
@@ -319,6 +322,12 @@ class Pool:
         session = self.tunnels.sessions.get(node_id)
         if session is not None:
             self._spawn(self._follow(session))
+
+    def _commanded(self, payload: str) -> None:
+        found = node_of(payload)
+        if found is not None:
+            node_id, model, load = found
+            self._spawn(self.tunnels.tell(node_id, {"type": "load" if load else "unload", "model": model}))
 
     async def _follow(self, session: Session) -> None:
         """A node's row changed: tell the node and bring its engine in line."""

@@ -18,6 +18,8 @@ CHANNEL: Final = "pool_changed"
 """Payload: id of a node whose row changed."""
 EVENTS_MAX: Final = 200
 NODES_MAX: Final = 1_000
+COMMANDS: Final = "pool_command"
+"""Payload: node, load or unload, model."""
 Connection = Any
 
 
@@ -122,6 +124,11 @@ async def end_session(db: Database, node_id: UUID, session: UUID) -> None:
 
 async def changed(conn: Connection, node_id: UUID) -> None:
     await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, str(node_id))
+
+
+async def command(conn: Connection, node_id: UUID, model: str, *, load: bool) -> None:
+    """Tell the process that holds a node's tunnel to pass a command on, once this transaction commits."""
+    await conn.execute("SELECT pg_notify($1, $2)", COMMANDS, f"{node_id} {'load' if load else 'unload'} {model}")
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
