@@ -220,7 +220,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         identity=identity,
         notifier=notifier,
         announce=outbox.emit,
-        measures=Measures(clock, identity, ledger, gateway).all(),
+        measures=Measures(clock, ledger, gateway).all(),
     )
     return Services(
         settings=settings,

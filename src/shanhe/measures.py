@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from shanhe.gateway.api import Gateway
-from shanhe.identity.api import Identity
 from shanhe.kernel.clock import Clock
 from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.programmes.api import Measure, Party
@@ -17,24 +16,17 @@ TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 class Measures:
     """Reads only; a party without an account has used nothing."""
 
-    def __init__(self, clock: Clock, identity: Identity, ledger: Ledger, gateway: Gateway) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, gateway: Gateway) -> None:
         self._clock = clock
-        self._identity = identity
         self._ledger = ledger
         self._gateway = gateway
 
     def all(self) -> Mapping[str, Measure]:
         """By the name that programme files use."""
         return {
-            "registered_here": self.registered_here,
             "captured_since_micro": self.captured_since_micro,
             "untied_last_month_micro": self.untied_last_month_micro,
         }
-
-    async def registered_here(self, party: Party, day: date) -> bool:
-        """Registered in the city, and checked: the virtual zone covers all of it (I9)."""
-        org = await self._identity.orgs.get(party.org_id)
-        return org.locally_registered and org.local_verified
 
     async def captured_since_micro(self, party: Party, day: date) -> int:
         """Credits captured by calls from a day on until now."""

@@ -220,3 +220,17 @@ class TestAdmission:
         balance = await books.ledger.balance(payer.id)
         assert (balance.held, balance.leased) == (1000, 0)
         assert await books.clean()
+
+
+class TestBurned:
+    async def test_tells_by_provenance_what_calls_burned_in_a_period(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(100, provenance=Provenance.SUBSIDY)
+        await books.fund(payer, 500)
+        receipt = new_id()
+        reservation = await ledger.admit(payer.id, 400, receipt_id=receipt)
+        await ledger.settle(reservation, books.charge(300))
+        today = clock.today()
+        burned = await ledger.burned(payer.id, today.replace(day=1), today)
+        assert sum(burned.values()) == 300
+        assert burned[Provenance.SUBSIDY] + burned.get(Provenance.PURCHASED, 0) == 300
+        assert await ledger.burned(payer.id, today.replace(year=2020), today.replace(year=2021)) == {}

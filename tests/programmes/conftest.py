@@ -144,6 +144,9 @@ class _Measures(dict[str, Any]):
         super().__init__()
         self._city = city
 
+    def __contains__(self, name: object) -> bool:
+        return True
+
     def __missing__(self, name: str) -> Any:
         async def measure(party: Party, day: date) -> Any:
             return self._city.measured.get((name, party.org_id))

@@ -16,6 +16,8 @@ from shanhe.programmes.model import ABSENT, Amount, Budget, Catalogue, Condition
 from shanhe.rulebook.api import Rulebook, read_yaml
 
 PROVENANCE_ASSET: Final = "credit"
+USED: Final = "captured_since_micro"
+"""The measure by which milestones see what an applicant has used since its award."""
 CLAIM_WORDS: Final = frozenset({"applicant", "year", "month"})
 T = TypeVar("T")
 
@@ -45,6 +47,17 @@ def _convert(file: Traversable, kind: type[T]) -> T:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise CatalogueInvalid(file.name, str(error)) from error
+
+
+def measured(catalogue: Catalogue) -> set[str]:
+    """The names of what the city has to measure for these programmes."""
+    found = set()
+    for programme in catalogue.programmes.values():
+        parts: tuple[Amount | Condition, ...] = (programme.amount, *programme.conditions)
+        found |= {source.measured for part in parts for source in part.facts.values() if source.measured}
+        if programme.schedule.kind == "milestones":
+            found.add(USED)
+    return found
 
 
 def problems(programme: Programme, catalogue: Catalogue, rulebook: Rulebook) -> Iterator[str]:

@@ -12,12 +12,11 @@ from shanhe.programmes import store
 from shanhe.programmes.cases import Application, Outcome, Payment, State, TrancheState
 from shanhe.programmes.errors import WrongState
 from shanhe.programmes.forms import WHOLE_BPS
+from shanhe.programmes.loading import USED
 from shanhe.programmes.model import Programme
 from shanhe.programmes.paying import SYSTEM, Paying
 
 OPEN: Final = (TrancheState.PLANNED, TrancheState.COMMITTED)
-USED: Final = "captured_since_micro"
-"""The measure that tells what an applicant has used since a day."""
 Planned = tuple[int, date, tuple[Payment, ...]]
 
 

@@ -18,11 +18,11 @@ from shanhe.programmes.awards import Awards
 from shanhe.programmes.booking import Books
 from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.cases import Application, File
-from shanhe.programmes.errors import UnknownApplication
+from shanhe.programmes.errors import CatalogueInvalid, UnknownApplication
 from shanhe.programmes.ground import Announce, Ground
 from shanhe.programmes.importing import Importing
 from shanhe.programmes.judging import Judge, Measure
-from shanhe.programmes.loading import load_catalogue
+from shanhe.programmes.loading import load_catalogue, measured
 from shanhe.programmes.model import Catalogue
 from shanhe.programmes.paying import Paying
 from shanhe.programmes.reviewing import Reviewing
@@ -40,6 +40,9 @@ class Programmes:
         catalogue: Catalogue | None = None,
     ) -> None:  # fmt: skip
         found = catalogue if catalogue is not None else load_catalogue(rulebook)
+        for name in measured(found):
+            if name not in measures:
+                raise CatalogueInvalid("programmes", f"nobody measures {name!r}")
         ground = Ground(db, clock, vault, ledger, rulebook, facts, identity, notifier, found, announce)
         books = Books(ledger, rulebook, found)
         judge = Judge(
