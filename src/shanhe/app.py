@@ -7,9 +7,8 @@ import base64
 import binascii
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -36,23 +35,15 @@ from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.measures import Measures
-from shanhe.payments.api import (
-    BankAccount,
-    BankDesk,
-    BankTransfer,
-    MethodSettings,
-    Payments,
-    Payouts,
-    Sandbox,
-    SandboxPayouts,
-    open_methods,
-)
+from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
 from shanhe.pool.api import Pool
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
+from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.rulebook.api import Rulebook, load_amended
 from shanhe.settings import Settings
+from shanhe.treasury import open_treasury
 
 Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""
@@ -65,7 +56,6 @@ EVERY_2_S: Final = "* * * * * */2"
 EVERY_5_S: Final = "* * * * * */5"
 EVERY_MINUTE: Final = "* * * * *"
 HOURLY: Final = "7 * * * *"
-SAMPLE_ACCOUNT: Final = BankAccount("山河市（示例，勿转账）", "6200 0000 0000 0000 000", "示例银行 Sample bank")
 NIGHTLY: Final = "20 19 * * *"
 """03:20 in the city, in UTC as the queue counts."""
 
@@ -94,6 +84,8 @@ class Services:
     sandbox: Sandbox | None
     bank: BankDesk
     payouts: Payouts
+    bills: Bills
+    reconciliation: Reconciliation
     credits: Credits
     exchange: Exchange
     gateway: Gateway
@@ -148,24 +140,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         sources=settings.sources,
         routing=settings.routing,
     )
-    sandbox = Sandbox(db, clock, vault.secret("payments-sandbox")) if settings.sandbox_payments else None
-    methods = open_methods(_method_settings(settings), clock)
-    if account := _bank_account(settings):
-        days = partial(_whole, rulebook, "P1_bank_transfer", "order_days", clock)
-        transfer = BankTransfer(db, clock, account, days)
-        methods[transfer.name] = transfer
-    payments = Payments(db, clock, methods | ({sandbox.name: sandbox} if sandbox is not None else {}))
-    bank = BankDesk(db, clock, ledger=ledger, payments=payments)
-    payouts = Payouts(
-        db,
-        clock,
-        ledger=ledger,
-        rulebook=rulebook,
-        vault=vault,
-        related=books.related,
-        channels={channel.name: channel for channel in (SandboxPayouts(db, clock),) if settings.sandbox_payments},
-    )
-    bank.on_sent("payout", payouts.on_statement)
+    till = open_treasury(settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=books.related)
+    payments = till.payments
     gateway = Gateway(
         db=db,
         clock=clock,
@@ -209,7 +185,9 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         fee_discount=books.fee_discount,
         record=log.record,
     )
-    facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
+    facts = books.facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
+    checks = Checks(gateway=gateway, compute=compute, ledger=ledger, payments=payments, bills=till.bills)
+    reconciliation = Reconciliation(db, clock, ledger=ledger, rulebook=rulebook, checks=checks)
     programmes = Programmes(
         db,
         clock,
@@ -240,9 +218,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         approvals=approvals,
         compute=compute,
         payments=payments,
-        sandbox=sandbox,
-        bank=bank,
-        payouts=payouts,
+        sandbox=till.sandbox,
+        bank=till.bank,
+        payouts=till.payouts,
+        bills=till.bills,
+        reconciliation=reconciliation,
         credits=credits,
         exchange=exchange,
         gateway=gateway,
@@ -294,7 +274,8 @@ def register_jobs(services: Services) -> None:
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
-    jobs.every("usage.rebuild", NIGHTLY, lambda: _rebuild_usage(services))
+    jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)
+    jobs.every("reconcile.nightly", NIGHTLY, lambda: _reconcile(services))
 
     async def prices_changed(event: Event) -> None:
         payload = event.payload
@@ -314,6 +295,13 @@ async def _sweep(services: Services) -> int:
     return done.holds + done.leases + done.lots
 
 
+async def _reconcile(services: Services) -> int:
+    """Compare first: rebuilding the meter's sums from the ledger would hide that they had differed."""
+    run = await services.reconciliation.run()
+    await _rebuild_usage(services)
+    return run.differences
+
+
 async def _rebuild_usage(services: Services) -> int:
     return await services.gateway.rebuild_usage(services.clock.today() - timedelta(days=1))
 
@@ -323,6 +311,7 @@ class _Books:
 
     gateway: Gateway
     notifier: Notifier
+    facts: Facts
 
     def __init__(self, identity: Identity, clock: Clock, webhook_url: str) -> None:
         self._identity = identity
@@ -350,8 +339,10 @@ class _Books:
         return sum(row.amount_micro for row in rows)
 
     async def related(self, one: UUID, other: UUID) -> bool:
-        """Whether two organisations are related parties as far as is known here: the same, one cap, one person."""
+        """Whether two organisations are related parties (R0): by recorded facts, one cap, or a person in both."""
         if one == other:
+            return True
+        if await self.facts.related(one, other) is not None:
             return True
         facts = [await self._identity.orgs.payer_facts(org_id, self._clock.today()) for org_id in (one, other)]
         if facts[0].beneficiary == facts[1].beneficiary:
@@ -443,23 +434,6 @@ def _relation_terms(rulebook: Rulebook, today: date) -> RelationTerms:
 
 def _ruled(rulebook: Rulebook, rule: str, facts: Any, on: date) -> Decision:
     return rulebook.evaluate(rule, facts, on=on)
-
-
-def _whole(rulebook: Rulebook, rule: str, name: str, clock: Clock) -> int:
-    """A whole number of the rulebook, as it counts today."""
-    return int(rulebook.parameter(rule, name, clock.today()))
-
-
-def _bank_account(settings: Settings) -> BankAccount | None:
-    """The account that people transfer to; a demo city shows one that nobody has."""
-    if settings.bank_account:
-        return BankAccount(settings.bank_holder, settings.bank_account, settings.bank_name)
-    return SAMPLE_ACCOUNT if settings.demo else None
-
-
-def _method_settings(settings: Settings) -> MethodSettings:
-    """What payments must know: every setting that both name alike."""
-    return MethodSettings(**{item.name: getattr(settings, item.name) for item in fields(MethodSettings)})
 
 
 def log_origin(settings: Settings) -> str:

@@ -28,6 +28,7 @@ from shanhe.log import routes as log_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.pool import routes as pool_routes
 from shanhe.programmes import routes as programmes_routes
+from shanhe.reconcile import routes as reconcile_routes
 from shanhe.rulebook import routes as rulebook_routes
 
 if TYPE_CHECKING:
@@ -138,3 +139,4 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(payments_routes.bank_router(services.bank))
     app.include_router(payments_routes.payout_router(services.payouts))
     app.include_router(pool_routes.router(services.pool, services.settings.city_name))
+    app.include_router(reconcile_routes.router(services.reconciliation, services.bills))

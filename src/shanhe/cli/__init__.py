@@ -27,6 +27,7 @@ from shanhe.cli import (
     people,
     prices,
     programmes,
+    reconcile,
     rules,
 )
 from shanhe.cli.common import guarded
@@ -49,6 +50,7 @@ app.add_typer(people.app, name="people", help="People who sign in to the console
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
 app.add_typer(payouts.app, name="payouts", help="Makers' income on its way to their bank accounts.")
+app.add_typer(reconcile.app, name="reconcile", help="Counts that should agree, and those that did not.")
 app.add_typer(bank.app, name="bank", help="Statements of the city's bank account, and money in suspense.")
 app.add_typer(exchange.app, name="exchange", help="The credit exchange: orders, auctions, the fund.")
 app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.compute.address import private_folder, run_folder, socket_path
 from shanhe.compute.cards import card, cards
+from shanhe.compute.counting import EngineCount
 from shanhe.compute.errors import (
     BadEngine,
     ChildFailed,
@@ -58,6 +59,7 @@ __all__ = [
     "DownloadFailed",
     "Engine",
     "EngineBusy",
+    "EngineCount",
     "EngineExists",
     "EngineFailed",
     "EngineKind",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 
+from shanhe.compute import counting
 from shanhe.compute.errors import EngineFailed, NoTokenizer
 from shanhe.compute.model import EngineKind, Kind, TestReport
 from shanhe.compute.target import Target
@@ -105,6 +106,15 @@ class EngineClient:
         if status != 200:
             raise EngineFailed(target.engine_name, f"status {status}")
         return answer
+
+    async def counters(self, target: Target) -> tuple[int, int] | None:
+        """(prompt, completion) tokens since the engine started, as it counts them; None where it publishes none."""
+        root = "" if target.kind == EngineKind.LLAMA else target.path_prefix.removesuffix("/v1")
+        try:
+            status, body = await self._request("GET", target, f"{root}/metrics", None, PROBE_TIMEOUT_S)
+        except (httpx.HTTPError, EngineFailed):
+            return None
+        return counting.parse(body.decode(errors="replace")) if status == 200 else None
 
     async def _control(self, target: Target, path: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         try:

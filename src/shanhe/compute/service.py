@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from shanhe.compute import fetch, pricing, store
+from shanhe.compute import counting, fetch, pricing, store
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
@@ -102,6 +102,7 @@ class Compute:
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
         self._table = RoutingTable((), {})
+        self.counts = counting.EngineCounts(db, clock, self._client.counters, self._serving)
         self._book = pricing.PriceBook(())
         self._engines: tuple[Engine, ...] = ()
         self._states: dict[UUID, EngineState] = {}
@@ -412,6 +413,9 @@ class Compute:
         state.probed(ok, reason)
         if ok == was_down:
             log.info("engine changed", engine=state.name, up=ok, reason=reason)
+
+    def _serving(self) -> list[Target]:
+        return [target for _, _, target in self._made.values()]
 
     async def _watch_health(self) -> None:
         while True:

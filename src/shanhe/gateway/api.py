@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.asgi import GatewayApp
 from shanhe.gateway.client import Pool
+from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
 from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.express import Express
 from shanhe.gateway.metrics import Metrics
@@ -20,7 +21,7 @@ from shanhe.gateway.pipeline import Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
-from shanhe.gateway.store import UsageRow, UsageStore
+from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.usage import UsageBook
 from shanhe.kernel.clock import CITY_TZ
@@ -30,19 +31,23 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Identity
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
-    from shanhe.ledger.api import Ledger
+    from shanhe.ledger.api import Ledger, PostingView
     from shanhe.rulebook.api import Rulebook
 
 __all__ = [
     "CALL_KIND",
     "CallPage",
+    "EngineTokens",
     "Evidence",
     "Gateway",
     "GatewayApp",
+    "LedgerDay",
     "Receipt",
     "ReceiptLine",
     "ReceiptRule",
     "ReceiptSummary",
+    "Sums",
+    "UsageKey",
     "UsageRow",
     "protocol_for",
 ]
@@ -115,22 +120,30 @@ class Gateway:
         """Sums between two dates, both included, by any of day, model, key, org; None = every organisation."""
         return await self._usage.read(org_id, first, last, group, key_id, model)
 
+    async def ledger_day(self, day: date) -> LedgerDay:
+        """A day's calls as the ledger has them: sums by organisation, key and model, tokens by engine, and calls whose
+        receipt says another amount than their transfers."""
+        return await read_day(day, self._call_postings(day))
+
+    async def _call_postings(self, day: date) -> AsyncIterator[PostingView]:
+        since = datetime.combine(day, time.min, CITY_TZ)
+        cursor: str | None = None
+        while True:
+            page = await self._ledger.postings(
+                kind=CALL_KIND, since=since, until=since + timedelta(days=1), cursor=cursor, limit=REBUILD_PAGE
+            )
+            for posting in page.items:
+                yield posting
+            cursor = page.next
+            if cursor is None:
+                return
+
     async def rebuild_usage(self, day: date) -> int:
         """Recompute the sums of a finished day from the ledger; returns its number of calls."""
 
-        since = datetime.combine(day, time.min, CITY_TZ)
-
         async def evidence() -> AsyncIterator[bytes]:
-            cursor: str | None = None
-            while True:
-                page = await self._ledger.postings(
-                    kind=CALL_KIND, since=since, until=since + timedelta(days=1), cursor=cursor, limit=REBUILD_PAGE
-                )
-                for posting in page.items:
-                    if posting.evidence is not None:
-                        yield posting.evidence
-                cursor = page.next
-                if cursor is None:
-                    return
+            async for posting in self._call_postings(day):
+                if posting.evidence is not None:
+                    yield posting.evidence
 
         return await self._usage.rebuild(day, evidence())

@@ -15,6 +15,7 @@ from shanhe.payments.bank_model import (
     SuspenseKind,
     SuspenseState,
 )
+from shanhe.payments.bills import BillLine, BillReport, Bills
 from shanhe.payments.errors import (
     AmountMismatch,
     AmountOutOfBounds,
@@ -74,6 +75,7 @@ from shanhe.payments.payout_model import (
     Payout,
     PayoutChannel,
     PayoutState,
+    RelatedTo,
 )
 from shanhe.payments.payouts import BANK_FILE, Payouts
 from shanhe.payments.refunds import RefundHandler
@@ -95,6 +97,9 @@ __all__ = [
     "BankFile",
     "BankLine",
     "BankTransfer",
+    "BillLine",
+    "BillReport",
+    "Bills",
     "CheckResult",
     "Created",
     "Earnings",
@@ -139,6 +144,7 @@ __all__ = [
     "Refund",
     "RefundHandler",
     "RefundState",
+    "RelatedTo",
     "Reply",
     "Report",
     "Sandbox",

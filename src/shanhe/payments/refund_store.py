@@ -131,3 +131,14 @@ async def add_refunded(conn: Connection, order_id: UUID, amount_fen: int) -> Ord
         amount_fen,
     )
     return order_of(row)
+
+
+async def succeeded_between(db: Database, since: datetime, until: datetime, limit: int) -> list[Refund]:
+    rows = await db.fetch(
+        f"""SELECT {REFUND_COLUMNS} FROM payments.refund
+            WHERE state = 'succeeded' AND decided_at >= $1 AND decided_at < $2 ORDER BY id LIMIT $3""",
+        since,
+        until,
+        limit,
+    )
+    return [_refund(row) for row in rows]

@@ -67,6 +67,9 @@ class Refunds:
     async def of(self, order_id: UUID) -> list[Refund]:
         return await refund_store.refunds_of(self._db, order_id)
 
+    async def succeeded(self, since: datetime, until: datetime, limit: int) -> list[Refund]:
+        return await refund_store.succeeded_between(self._db, since, until, limit)
+
     async def outstanding(self, purpose: str, after: UUID | None, limit: int) -> list[Refund]:
         return await refund_store.unsettled(self._db, purpose, after=after, limit=limit)
 

@@ -134,11 +134,12 @@ class Sandbox:
         async with self._db.transaction() as conn:
             fresh = await conn.fetchval(
                 """INSERT INTO payments.sandbox_refund
-                   SELECT $1, ref, $3 FROM payments.sandbox_payment WHERE order_id = $2 AND state = 'paid'
+                   SELECT $1, ref, $3, $4 FROM payments.sandbox_payment WHERE order_id = $2 AND state = 'paid'
                    ON CONFLICT DO NOTHING RETURNING ref""",
                 refund.id,
                 order.id,
                 refund.amount_fen,
+                self._clock.now(),
             )
             if fresh is not None:
                 await self._announce(conn, [(Event.REFUND_SUCCEEDED, refund.id, fresh, refund.amount_fen)])

@@ -49,6 +49,7 @@ BODY_LIMIT_BYTES = 65_536
 TEXT_LIMIT_CHARS = 200
 REFERENCE_LIMIT_CHARS = 128
 PAGE_ROWS = 100
+DAY_ROWS = 100_000
 
 Handler = Callable[[Order], Awaitable[None]]
 
@@ -124,6 +125,14 @@ class Payments:
     async def orders(self, org_id: UUID, *, before: UUID | None = None, limit: int = PAGE_ROWS) -> list[Order]:
         """An organisation's orders, newest first, a page at a time."""
         return await store.orders_of(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+
+    async def paid_between(self, since: datetime, until: datetime) -> list[Order]:
+        """Orders that were paid in [since, until), refunded ones too; at most DAY_ROWS."""
+        return await store.paid_between(self._db, since, until, DAY_ROWS)
+
+    async def refunded_between(self, since: datetime, until: datetime) -> list[Refund]:
+        """Refunds that succeeded in [since, until); at most DAY_ROWS."""
+        return await self._refunds.succeeded(since, until, DAY_ROWS)
 
     async def history(self, order_id: UUID) -> list[dict[str, Any]]:
         """Every change of state with its cause and time."""

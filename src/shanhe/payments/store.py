@@ -303,3 +303,13 @@ async def strays(db: Database, since: datetime, until: datetime, limit: int) -> 
         limit,
     )
     return [Stray(**dict(row)) for row in rows]
+
+
+async def paid_between(db: Database, since: datetime, until: datetime, limit: int) -> list[Order]:
+    rows = await db.fetch(
+        f"SELECT {ORDER_COLUMNS} FROM payments.pay_order WHERE paid_at >= $1 AND paid_at < $2 ORDER BY id LIMIT $3",
+        since,
+        until,
+        limit,
+    )
+    return [order_of(row) for row in rows]
