@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.double_treasury import Treasury
 from tests.console.promises import Promises
 
 from shanhe.console import chart
@@ -456,7 +457,10 @@ class Till:
             NOW,
         )
 
-    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str) -> m.PurchaseRow:
+    def methods(self) -> Sequence[str]:
+        return ["wechat", "alipay", "sandbox", "bank_transfer"]
+
+    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> m.PurchaseRow:
         row = m.PurchaseRow(ident(200), NOW, "payer", "sandbox", 7_000, 3_000, 100 * MICRO, "posted", None)
         self.bought.append(row)
         self.member.more_micro += 100 * MICRO
@@ -848,6 +852,7 @@ class Exchange:
 def desk() -> Desk:
     member = Member()
     rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange())
+    rest = Talk(), Rules(), City(), Proofs(), Promises(), Treasury()
     return Desk(Gate(), member, Till(member), *rest, version="0.1.0")
 
 

@@ -75,6 +75,15 @@ OPERATORS_ONLY = (
     "/city/audit",
     "/city/programmes",
     "/city/exchange",
+    "/income",
+    "/city/bank",
+    "/city/bank?file=a",
+    "/city/payouts",
+    "/city/reconcile",
+    "/city/reconcile?all=1",
+PUBLIC = ("/sign-in", "/sign-in/code", "/rules", "/rules/P1", "/models", "/status", "/policy")
+    *("/city/accounts", "/city/engines", "/city/ledger", "/city/audit", "/city/programmes"),
+    *("/city/bank", "/city/payouts", "/city/reconcile"),
 )
 
 
@@ -287,3 +296,46 @@ class TestExchange:
         assert 'value="7.77"' in answer.text
         placed = await member.post("/exchange/trade", data={**form, "price": "0.65"})
         assert placed.headers["location"] == "/exchange/trade?done=order_placed"
+class TestTreasury:
+    """Forms about money in and out reach the desk, and say what was wrong."""
+
+    async def test_reads_a_statement_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        files = {"file": ("6月.csv", "日期,金额".encode(), "text/csv")}
+        answer = await member.post("/city/bank", data=TOKEN, files=files)
+        assert (answer.status_code, answer.headers["location"][:16]) == (303, "/city/bank?file=")
+        assert desk.treasury.done == [("6月.csv", "日期,金额".encode())]  # type: ignore[attr-defined]
+        refused = await member.post("/city/bank", data=TOKEN, files={"file": ("e.csv", b"", "text/csv")})
+        assert refused.status_code == 422
+        assert "文件为空" in refused.text
+        stale = await member.post("/city/bank", data={"csrf": "x"}, files=files)
+        assert stale.status_code == 403
+
+        ("path", "fields", "done"),
+        [
+            ("/income", {"amount": "120.5", "subsidy": "1"}, ("ask", (120_500_000, True))),
+            ("/income/payee", {"kind": "person", "bank": "b"}, ("payee", "b")),
+            (f"/income/{ident(1)}/cancel", {}, ("cancel", ident(1))),
+            (f"/city/bank/{ident(1)}/return", {"note": "n"}, ("return", ident(1))),
+            (f"/city/payouts/{ident(1)}/approve", {"channel": "bank_file"}, ("approve", ident(1))),
+            (f"/city/payouts/payees/{ident(1)}", {"passed": "0", "reference": "r"}, ("check", False)),
+            ("/city/reconcile", {"day": ""}, ("run", None)),
+            (f"/city/reconcile/{ident(1)}/resolve", {"outcome": "released", "note": "n"}, ("resolve", "released")),
+        ],
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303
+        assert desk.treasury.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        for amount in ("1501", "much"):
+            answer = await member.post("/income", data=TOKEN | {"amount": amount})
+            assert answer.status_code == 422
+            assert 'role="alert"' in answer.text
+        assert (await member.post(f"/city/payouts/{ident(1)}/nonsense", data=TOKEN)).status_code == 404
+        assert (await member.post("/city/reconcile", data=TOKEN | {"day": "soon"})).status_code == 422
+
+    async def test_offers_every_way_to_pay(self, member: httpx.AsyncClient) -> None:
+        page = await member.get("/topup/quote?yuan=1000")
+        for method in ("wechat", "alipay", "bank_transfer"):
+            assert f'name="method" value="{method}"' in page.text

@@ -23,6 +23,7 @@ from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
 from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.till import TillRoom
+from shanhe.console.pages.treasury import TreasuryRoom
 from shanhe.console.ports import Desk
 from shanhe.console.render import View
 from shanhe.kernel.errors import ShanheError
@@ -40,6 +41,8 @@ ROOMS = (
     CityRoom,
     BooksRoom,
     ExchangeRoom,
+    *(Entrance, MemberRoom, KeysRoom, TillRoom, PlayRoom, ProofRoom, SettingsRoom, PublicRoom),
+    *(CityRoom, BooksRoom, TreasuryRoom),
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

@@ -14,6 +14,7 @@ from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rules import LiveRules
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
+from shanhe.console.live.treasury import LiveTreasury
 from shanhe.console.ports import Desk
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
@@ -25,13 +26,14 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
     return Desk(
         gate=LiveGate(modules.identity, modules.notifier),
         member=LiveMember(modules, names),
-        till=LiveTill(modules.credits),
+        till=LiveTill(modules.credits, modules.payments),
         talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),
         proofs=LiveProofs(modules),
         promises=LivePromises(modules.programmes),
         exchange=LiveExchange(modules.exchange, modules.identity, names),
+        treasury=LiveTreasury(modules, names),
         secure=modules.identity.options.secure,
         version=version,
     )

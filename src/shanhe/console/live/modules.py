@@ -16,7 +16,9 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
+from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
 from shanhe.programmes.api import Programmes
+from shanhe.reconcile.api import Reconciliation
 from shanhe.rulebook.api import Rulebook
 
 NAMES_KEPT = 2_000
@@ -31,6 +33,16 @@ class Modules(Protocol):
     def ledger(self) -> Ledger: ...
     @property
     def log(self) -> Log: ...
+    @property
+    def payments(self) -> Payments: ...
+    @property
+    def bank(self) -> BankDesk: ...
+    @property
+    def payouts(self) -> Payouts: ...
+    @property
+    def bills(self) -> Bills: ...
+    @property
+    def reconciliation(self) -> Reconciliation: ...
     @property
     def rulebook(self) -> Rulebook: ...
     @property

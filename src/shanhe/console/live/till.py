@@ -8,13 +8,22 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.credits.api import AutoTopUp, Credits, NoAutoTopUp, Purchase
+from shanhe.payments.api import Payments
+
+USUAL = ("wechat", "alipay", "sandbox", "bank_transfer")
+"""Ways to pay in the order in which they are offered."""
 
 
 class LiveTill:
     """See `ports.Till`."""
 
-    def __init__(self, credits: Credits) -> None:
+    def __init__(self, credits: Credits, payments: Payments) -> None:
         self._credits = credits
+        self._payments = payments
+
+    def methods(self) -> Sequence[str]:
+        known = self._payments.methods()
+        return [*(name for name in USUAL if name in known), *(name for name in known if name not in USUAL)]
 
     async def quote(self, who: m.Who, value_fen: int) -> m.QuoteView:
         quote = await self._credits.quote(who.org_id, value_fen)
@@ -32,11 +41,12 @@ class LiveTill:
             expires_at=quote.expires_at,
         )
 
-    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str) -> m.PurchaseRow:
+    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> m.PurchaseRow:
         bought = await self._credits.purchase(
             who.org_id,
             client_ref=client_ref,
             quote_id=quote_id,
+            method=method or self.methods()[0],
             actor=actor_of(who).ref,
             return_path=f"/topup?paid={client_ref}",
         )

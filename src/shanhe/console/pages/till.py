@@ -53,6 +53,7 @@ class TillRoom(Room):
             "presets": PRESETS_YUAN,
             "yuan": PURCHASE_CHOSEN,
             "quote": None,
+            "methods": self.desk.till.methods(),
             "client_ref": str(new_id()),
             **values,
         }
@@ -62,7 +63,7 @@ class TillRoom(Room):
         """The price of a purchase with the rule's trace; a fragment for htmx, the whole page otherwise."""
         who = await self.allowed(request, "topup")
         yuan = request.query_params.get("yuan", "")[:16]
-        values: dict[str, Any] = {"yuan": yuan, "quote": None}
+        values: dict[str, Any] = {"yuan": yuan, "quote": None, "methods": self.desk.till.methods()}
         try:
             values["quote"] = await self.desk.till.quote(who, parse_yuan(yuan))
         except (ShanheError, ValueError) as error:
@@ -75,7 +76,8 @@ class TillRoom(Room):
         who, fields = await self.posted(request, "topup")
         try:
             quote_id = UUID(fields.get("quote", ""))
-            purchase = await self.desk.till.purchase(who, quote_id, fields.get("client_ref", "") or str(quote_id))
+            reference, method = fields.get("client_ref", "") or str(quote_id), fields.get("method", "")
+            purchase = await self.desk.till.purchase(who, quote_id, reference, method)
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
             return await self._page(request, who, mistake=self.view.mistake(request, error), status=status)

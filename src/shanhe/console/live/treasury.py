@@ -1,0 +1,194 @@
+"""Bank statements, payouts and reconciliation from payments and reconcile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console import model_treasury as mt
+from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.vault import PersonErased
+from shanhe.payments.api import Payee, PayeeKind, PayeeState, Payout, Report
+from shanhe.reconcile.api import Difference, Outcome
+
+BILLED = ("wechat", "alipay")
+
+
+class LiveTreasury:
+    """See `ports.Treasury`."""
+
+    def __init__(self, modules: Modules, names: Names) -> None:
+        self._bank = modules.bank
+        self._bills = modules.bills
+        self._names = names
+        self._payouts = modules.payouts
+        self._reconciliation = modules.reconciliation
+
+    # -- bank ---------------------------------------------------------------------------------------------------------
+
+    async def bank(self, who: m.Who, file_hash: str) -> mt.BankView:
+        files, waiting, outgoing = await self._bank.files(), await self._bank.suspense(), await self._bank.outgoing()
+        report = await self._bank.report(file_hash) if file_hash else None
+        return mt.BankView(
+            [mt.StatementRow(file.hash, file.name, file.lines, file.uploaded_at) for file in files],
+            [
+                mt.SuspenseRow(
+                    item.id, str(item.kind), item.amount_fen, item.outgoing, item.owner, item.order_id, item.posting_id,
+                    item.created_at,
+                )
+                for item in waiting
+            ],
+            [mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at) for item in outgoing],
+            _lines(report) if report else (),
+            report.file.name if report else "",
+        )  # fmt: skip
+
+    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
+        report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
+        return report.file.hash
+
+    async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
+        by, note = actor_of(who).ref, fields.get("note", "")
+        if action == "assign":
+            await self._bank.assign(item, fields.get("owner", ""))
+        elif action == "apply":
+            await self._bank.apply(item, _uuid(fields.get("order", "")), actor=by, note=note)
+        elif action == "return":
+            await self._bank.give_back(item, actor=by, note=note)
+        else:
+            await self._bank.explain(item, actor=by, note=note)
+
+    # -- payouts ------------------------------------------------------------------------------------------------------
+
+    async def income(self, who: m.Who) -> mt.IncomeView:
+        earned, payee = await self._payouts.earnings(who.org_id), await self._payouts.payee(who.org_id)
+        payouts = await self._payouts.list(org_id=who.org_id)
+        return mt.IncomeView(
+            earned.available_micro,
+            earned.subsidy_micro,
+            earned.pending_micro,
+            earned.related_micro,
+            _payee(payee) if payee else None,
+            [_payout(one, who.org_name) for one in payouts],
+        )
+
+    async def payee_set(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        kind = PayeeKind.PERSON if fields.get("kind") == "person" else PayeeKind.ORGANISATION
+        await self._payouts.set_payee(
+            who.org_id,
+            person_id=who.person_id,
+            kind=kind,
+            holder=fields.get("holder", ""),
+            account=fields.get("account", ""),
+            bank=fields.get("bank", ""),
+        )
+
+    async def payout_ask(self, who: m.Who, micro: int, client_ref: str, *, with_subsidy: bool) -> None:
+        by = actor_of(who).ref
+        await self._payouts.request(who.org_id, micro, client_ref=client_ref, actor=by, with_subsidy=with_subsidy)
+
+    async def payout_cancel(self, who: m.Who, payout: UUID) -> None:
+        await self._payouts.cancel(who.org_id, payout)
+
+    async def payouts(self, who: m.Who) -> Sequence[mt.PayoutRow]:
+        found = []
+        for one in await self._payouts.list():
+            payee = await self._payouts.payee(one.org_id)
+            shown = await self._open(payee) if payee is not None and payee.id == one.payee_id else None
+            found.append(_payout(one, await self._names.owner(one.org_id), shown))
+        return found
+
+    async def _open(self, payee: Payee) -> mt.PayeeRow:
+        """With name and number while somebody has to compare them."""
+        if payee.state is not PayeeState.UNCHECKED:
+            return _payee(payee)
+        try:
+            plain = await self._payouts.open_payee(payee.id)
+        except PersonErased:
+            return _payee(payee)
+        return mt.PayeeRow(payee.id, payee.last4, payee.bank, str(payee.state), plain.holder, plain.account)
+
+    async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> None:
+        by, note = actor_of(who).ref, fields.get("note", "")
+        if action == "review":
+            await self._payouts.review(payout, by=by, note=note)
+        elif action == "approve":
+            await self._payouts.approve(payout, by=by, channel=fields.get("channel", ""))
+        elif action == "confirm":
+            await self._payouts.confirm(payout)
+        elif action == "fail":
+            await self._payouts.fail(payout, reason=note)
+        else:
+            await self._payouts.refuse(payout, by=by, reason=note)
+
+    async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
+        await self._payouts.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
+
+    async def payout_file(self, who: m.Who) -> tuple[str, str]:
+        batch, text, _payouts = await self._payouts.export()
+        return f"payouts-{batch}.csv", text
+
+    # -- reconciliation -----------------------------------------------------------------------------------------------
+
+    async def reconcile(self, who: m.Who, *, everything: bool) -> mt.ReconcileView:
+        found = await self._reconciliation.differences(everything=everything)
+        runs = [
+            mt.RunRow(
+                run.day, run.by, run.ended_at, run.differences,
+                [mt.CheckRow(name, one["compared"], one["differences"], ", ".join(one["skipped"]))
+                 for name, one in run.checks.items()],
+            )
+            for run in await self._reconciliation.runs()
+        ]  # fmt: skip
+        return mt.ReconcileView([_difference(one) for one in found], runs, BILLED)
+
+    async def reconcile_run(self, who: m.Who, day: date | None) -> None:
+        await self._reconciliation.run(day, by=actor_of(who).ref)
+
+    async def bill_upload(self, who: m.Who, provider: str, name: str, data: bytes) -> None:
+        await self._bills.upload(provider, data, name=name or "bill.csv", actor=actor_of(who).ref)
+
+    async def difference_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
+        if action == "assign":
+            await self._reconciliation.assign(item, fields.get("owner", ""))
+            return
+        outcome = fields.get("outcome", "")
+        if outcome not in tuple(Outcome):
+            raise Invalid("bad_outcome", "Choose how it ended.", message_zh="请选择处理方式。")
+        by = actor_of(who).ref
+        await self._reconciliation.resolve(item, Outcome(outcome), by=by, note=fields.get("note", ""))
+
+
+def _lines(report: Report) -> list[mt.BankLineRow]:
+    return [
+        mt.BankLineRow(line.row, line.direction or "", line.amount_fen or 0, str(line.state), line.why, line.remark)
+        for line in report.lines
+    ]
+
+
+def _payee(payee: Payee) -> mt.PayeeRow:
+    return mt.PayeeRow(payee.id, payee.last4, payee.bank, str(payee.state))
+
+
+def _payout(one: Payout, org: str, payee: mt.PayeeRow | None = None) -> mt.PayoutRow:
+    return mt.PayoutRow(
+        one.id, org, one.amount_micro, one.subsidy_micro, one.gross_fen, one.withheld_fen, one.net_fen, str(one.state),
+        one.reference or "", one.channel or "", one.reason, one.created_at, payee,
+    )  # fmt: skip
+
+
+def _difference(one: Difference) -> mt.DifferenceRow:
+    return mt.DifferenceRow(
+        one.id, one.day, str(one.check), one.subject, one.kind, one.unit, one.left_name, one.left, one.right_name,
+        one.right, one.owner, str(one.state), str(one.outcome or ""), one.note, one.money_fen, one.posting_id,
+    )  # fmt: skip
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Invalid("bad_order", "This is no order's id.", message_zh="订单编号不正确。") from error

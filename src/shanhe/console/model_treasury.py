@@ -1,0 +1,138 @@
+"""What the pages about money in and out show. Frozen, pure; amounts in the asset's minor unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class StatementRow:
+    hash: str
+    name: str
+    lines: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class BankLineRow:
+    row: int
+    side: str
+    amount_fen: int
+    state: str
+    why: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class SuspenseRow:
+    id: UUID
+    kind: str
+    amount_fen: int
+    outgoing: bool
+    owner: str
+    order_id: UUID | None
+    posting_id: UUID
+    at: datetime
+
+
+@dataclass(frozen=True)
+class OutgoingRow:
+    reference: str
+    kind: str
+    amount_fen: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class BankView:
+    statements: Sequence[StatementRow]
+    suspense: Sequence[SuspenseRow]
+    outgoing: Sequence[OutgoingRow]
+    report: Sequence[BankLineRow] = ()
+    report_name: str = ""
+
+
+@dataclass(frozen=True)
+class PayeeRow:
+    """`holder` and `account` are open only to operators, and only while the account waits for its check."""
+
+    id: UUID
+    last4: str
+    bank: str
+    state: str
+    holder: str = ""
+    account: str = ""
+
+
+@dataclass(frozen=True)
+class PayoutRow:
+    id: UUID
+    org: str
+    amount_micro: int
+    subsidy_micro: int
+    gross_fen: int | None
+    withheld_fen: int | None
+    net_fen: int | None
+    state: str
+    reference: str
+    channel: str
+    reason: str
+    at: datetime
+    payee: PayeeRow | None = None
+
+
+@dataclass(frozen=True)
+class IncomeView:
+    available_micro: int
+    subsidy_micro: int
+    pending_micro: int
+    related_micro: int
+    payee: PayeeRow | None
+    payouts: Sequence[PayoutRow]
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    name: str
+    compared: int
+    differences: int
+    skipped: str
+
+
+@dataclass(frozen=True)
+class RunRow:
+    day: date
+    by: str
+    at: datetime
+    differences: int
+    checks: Sequence[CheckRow]
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    id: UUID
+    day: date
+    check: str
+    subject: str
+    kind: str
+    unit: str
+    left_name: str
+    left: int
+    right_name: str
+    right: int
+    owner: str
+    state: str
+    outcome: str
+    note: str
+    money_fen: int
+    posting_id: UUID | None
+
+
+@dataclass(frozen=True)
+class ReconcileView:
+    differences: Sequence[DifferenceRow]
+    runs: Sequence[RunRow]
+    methods: Sequence[str] = field(default_factory=tuple)

@@ -1,0 +1,180 @@
+"""Money in and out: a maker's income, bank statements, payouts, reconciliation."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.pages.till import parse_amount
+from shanhe.console.render import form_with_file, go
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+
+HASH_CHARS = 64
+SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain")
+PAYOUT_ACTIONS = ("review", "approve", "refuse", "confirm", "fail")
+
+
+class TreasuryRoom(Room):
+    """`/income` for members; `/city/bank`, `/city/payouts` and `/city/reconcile` for operators."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/income", self.income, methods=["GET"])
+        add("/income", self.ask, methods=["POST"])
+        add("/income/payee", self.payee, methods=["POST"])
+        add("/income/{payout_id}/cancel", self.cancel, methods=["POST"])
+        add("/city/bank", self.bank, methods=["GET"])
+        add("/city/bank", self.upload, methods=["POST"])
+        add("/city/bank/{item}/{action}", self.suspense, methods=["POST"])
+        add("/city/payouts", self.payouts, methods=["GET"])
+        add("/city/payouts/file", self.file, methods=["POST"])
+        add("/city/payouts/payees/{payee}", self.check, methods=["POST"])
+        add("/city/payouts/{payout_id}/{action}", self.decide, methods=["POST"])
+        add("/city/reconcile", self.reconcile, methods=["GET"])
+        add("/city/reconcile", self.run, methods=["POST"])
+        add("/city/reconcile/bill", self.bill, methods=["POST"])
+        add("/city/reconcile/{item}/{action}", self.difference, methods=["POST"])
+        return routes
+
+    # -- a maker's income ---------------------------------------------------------------------------------------------
+
+    async def income(self, request: Request) -> Response:
+        return await self._income(request, await self.allowed(request, "topup"))
+
+    async def _income(self, request: Request, who: m.Who, **values: Any) -> Response:
+        view = await self.desk.treasury.income(who)
+        return self.show(request, "income.html", who, income=view, client_ref=str(new_id()), **values)
+
+    async def ask(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "topup")
+        try:
+            micro = parse_amount(fields.get("amount", ""))
+            reference = fields.get("client_ref", "") or str(new_id())
+            subsidy = fields.get("subsidy") == "1"
+            await self.desk.treasury.payout_ask(who, micro, reference, with_subsidy=subsidy)
+        except ShanheError as error:
+            return await self._income(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/income", "payout_asked")
+
+    async def payee(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "topup")
+        try:
+            await self.desk.treasury.payee_set(who, fields)
+        except ShanheError as error:
+            return await self._income(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/income", "payee_saved")
+
+    async def cancel(self, request: Request, payout_id: UUID) -> Response:
+        who, _ = await self.posted(request, "topup")
+        await self.desk.treasury.payout_cancel(who, payout_id)
+        return go("/income", "payout_cancelled")
+
+    # -- bank statements ----------------------------------------------------------------------------------------------
+
+    async def bank(self, request: Request) -> Response:
+        return await self._bank(request, await self.allowed(request, "accounts"))
+
+    async def _bank(self, request: Request, who: m.Who, **values: Any) -> Response:
+        view = await self.desk.treasury.bank(who, request.query_params.get("file", "")[:HASH_CHARS])
+        return self.show(request, "bank.html", who, bank=view, **values)
+
+    async def upload(self, request: Request) -> Response:
+        who = await self.allowed(request, "accounts")
+        _, name, data = await form_with_file(request, who)
+        try:
+            found = await self.desk.treasury.statement_upload(who, name, data)
+        except ShanheError as error:
+            return await self._bank(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go(f"/city/bank?file={found}", "statement_read")
+
+    async def suspense(self, request: Request, item: UUID, action: str) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        try:
+            await self.desk.treasury.suspense_decide(who, item, _one_of(action, SUSPENSE_ACTIONS), fields)
+        except ShanheError as error:
+            return await self._bank(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/bank", "decided")
+
+    # -- payouts ------------------------------------------------------------------------------------------------------
+
+    async def payouts(self, request: Request) -> Response:
+        return await self._payouts(request, await self.allowed(request, "accounts"))
+
+    async def _payouts(self, request: Request, who: m.Who, **values: Any) -> Response:
+        return self.show(request, "payouts.html", who, rows=await self.desk.treasury.payouts(who), **values)
+
+    async def decide(self, request: Request, payout_id: UUID, action: str) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        try:
+            await self.desk.treasury.payout_decide(who, payout_id, _one_of(action, PAYOUT_ACTIONS), fields)
+        except ShanheError as error:
+            return await self._payouts(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/payouts", "decided")
+
+    async def check(self, request: Request, payee: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        passed, reference = fields.get("passed") == "1", fields.get("reference", "")
+        try:
+            await self.desk.treasury.payee_check(who, payee, passed=passed, reference=reference)
+        except ShanheError as error:
+            return await self._payouts(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/payouts", "decided")
+
+    async def file(self, request: Request) -> Response:
+        """The bank's batch file; never cached."""
+        who, _ = await self.posted(request, "accounts")
+        name, text = await self.desk.treasury.payout_file(who)
+        headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    # -- reconciliation -----------------------------------------------------------------------------------------------
+
+    async def reconcile(self, request: Request) -> Response:
+        return await self._reconcile(request, await self.allowed(request, "accounts"))
+
+    async def _reconcile(self, request: Request, who: m.Who, **values: Any) -> Response:
+        everything = request.query_params.get("all") == "1"
+        view = await self.desk.treasury.reconcile(who, everything=everything)
+        return self.show(request, "reconcile.html", who, view=view, everything=everything, **values)
+
+    async def run(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        try:
+            day = fields.get("day", "")
+            await self.desk.treasury.reconcile_run(who, date.fromisoformat(day) if day else None)
+        except (ShanheError, ValueError) as error:
+            return await self._reconcile(request, who, mistake=self.view.mistake(request, error), status=422)
+        return go("/city/reconcile", "reconciled")
+
+    async def bill(self, request: Request) -> Response:
+        who = await self.allowed(request, "accounts")
+        fields, name, data = await form_with_file(request, who)
+        try:
+            await self.desk.treasury.bill_upload(who, fields.get("provider", ""), name, data)
+        except ShanheError as error:
+            return await self._reconcile(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/reconcile", "statement_read")
+
+    async def difference(self, request: Request, item: UUID, action: str) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        try:
+            action = _one_of(action, ("assign", "resolve"))
+            await self.desk.treasury.difference_decide(who, item, action, fields)
+        except ShanheError as error:
+            return await self._reconcile(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/reconcile", "decided")
+
+
+def _one_of(action: str, known: tuple[str, ...]) -> str:
+    from shanhe.kernel.errors import NotFound
+
+    if action not in known:
+        raise NotFound("unknown_action", "There is no such action.", message_zh="没有该操作。")
+    return action

@@ -1,0 +1,103 @@
+"""The part of the desk's double that is about money in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console import model_treasury as mt
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import MICRO
+
+NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
+PAYEE = mt.PayeeRow(UUID(int=90), "2222", "山河银行滨江支行", "unchecked", "青山机器人有限公司", "6200000011112222")
+
+
+def payout(number: int, state: str) -> mt.PayoutRow:
+    booked = state in ("approved", "sent", "confirmed", "failed")
+    return mt.PayoutRow(
+        UUID(int=100 + number), "青山机器人", 4_000 * MICRO, 200 * MICRO if state == "review" else 0,
+        400_000 if booked else None, 64_000 if booked else None, 336_000 if booked else None, state,
+        "SP7K2M9PQ4" if booked else "", "bank_file" if booked else "", "退票" if state == "failed" else "", NOW, PAYEE,
+    )  # fmt: skip
+
+
+class Treasury:
+    """Remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, object]] = []
+
+    async def bank(self, who: m.Who, file_hash: str) -> mt.BankView:
+        lines = [
+            mt.BankLineRow(2, "in", 500_000, "matched", "", "充值 SH7K2M9PQ4"),
+            mt.BankLineRow(3, "", 0, "refused", "there is no amount · 没有金额", "手续费"),
+        ]
+        waiting = [
+            mt.SuspenseRow(UUID(int=80), "unknown_reference", 88_00, False, "treasury", None, UUID(int=4), NOW),
+            mt.SuspenseRow(UUID(int=81), "outgoing", 12_00, True, "国库科 王", None, UUID(int=4), NOW),
+        ]
+        return mt.BankView(
+            [mt.StatementRow("a" * 64, "6月.csv", 120, NOW)], waiting,
+            [mt.OutgoingRow("SR7K2M9PQ4", "refund", 100_000, NOW)], lines if file_hash else (), "6月.csv",
+        )  # fmt: skip
+
+    async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
+        if not data:
+            raise Invalid("statement_unreadable", "Empty.", message_zh="文件为空。")
+        self.done.append((name, data))
+        return "a" * 64
+
+    async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
+        self.done.append((action, item))
+
+    async def income(self, who: m.Who) -> mt.IncomeView:
+        rows = [payout(n, state) for n, state in enumerate(("requested", "confirmed", "failed"))]
+        return mt.IncomeView(1_200 * MICRO, 300 * MICRO, 80 * MICRO, 5 * MICRO, PAYEE, rows)
+
+    async def payee_set(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        self.done.append(("payee", fields["bank"]))
+
+    async def payout_ask(self, who: m.Who, micro: int, client_ref: str, *, with_subsidy: bool) -> None:
+        if micro > 1_500 * MICRO:
+            raise Invalid("payout_out_of_bounds", "Too much.", message_zh="超出可提金额。")
+        self.done.append(("ask", (micro, with_subsidy)))
+
+    async def payout_cancel(self, who: m.Who, payout: UUID) -> None:
+        self.done.append(("cancel", payout))
+
+    async def payouts(self, who: m.Who) -> Sequence[mt.PayoutRow]:
+        states = ("review", "requested", "first", "approved", "sent", "confirmed", "failed", "refused")
+        return [payout(n, state) for n, state in enumerate(states)]
+
+    async def payout_decide(self, who: m.Who, payout: UUID, action: str, fields: Mapping[str, str]) -> None:
+        self.done.append((action, payout))
+
+    async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
+        self.done.append(("check", passed))
+
+    async def payout_file(self, who: m.Who) -> tuple[str, str]:
+        return "payouts.csv", "序号\n"
+
+    async def reconcile(self, who: m.Who, *, everything: bool) -> mt.ReconcileView:
+        money = mt.DifferenceRow(
+            UUID(int=70), date(2026, 11, 19), "statement_payments", "wechat payment 1", "missing_here", "fen",
+            "statement", 7_000, "payments", 0, "treasury", "open", "", "", 7_000, UUID(int=4),
+        )  # fmt: skip
+        meter = mt.DifferenceRow(
+            UUID(int=71), date(2026, 11, 19), "meter_ledger", "a/b/m", "amount_micro", "micro", "meter", 1_000,
+            "ledger", 2_000, "platform operations", "resolved", "explained", "重启", 0, None,
+        )  # fmt: skip
+        runs = [mt.RunRow(date(2026, 11, 19), "nightly", NOW, 2, [mt.CheckRow("engine_ledger", 3, 0, "upstream-a")])]
+        return mt.ReconcileView([money, meter] if everything else [money], runs, ("wechat", "alipay"))
+
+    async def reconcile_run(self, who: m.Who, day: date | None) -> None:
+        self.done.append(("run", day))
+
+    async def bill_upload(self, who: m.Who, provider: str, name: str, data: bytes) -> None:
+        self.done.append((provider, data))
+
+    async def difference_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
+        self.done.append((action, fields.get("outcome")))
