@@ -51,6 +51,12 @@ PAGES = (
     "/city/ledger/verify",
     f"/city/ledger/postings/{ident(4)}",
     "/city/audit",
+    "/income",
+    "/city/bank",
+    "/city/bank?file=a",
+    "/city/payouts",
+    "/city/reconcile",
+    "/city/reconcile?all=1",
     "/city/exchange",
     "/exchange",
     "/exchange/trade",
@@ -75,15 +81,9 @@ OPERATORS_ONLY = (
     "/city/audit",
     "/city/programmes",
     "/city/exchange",
-    "/income",
     "/city/bank",
-    "/city/bank?file=a",
     "/city/payouts",
     "/city/reconcile",
-    "/city/reconcile?all=1",
-PUBLIC = ("/sign-in", "/sign-in/code", "/rules", "/rules/P1", "/models", "/status", "/policy")
-    *("/city/accounts", "/city/engines", "/city/ledger", "/city/audit", "/city/programmes"),
-    *("/city/bank", "/city/payouts", "/city/reconcile"),
 )
 
 
@@ -296,6 +296,8 @@ class TestExchange:
         assert 'value="7.77"' in answer.text
         placed = await member.post("/exchange/trade", data={**form, "price": "0.65"})
         assert placed.headers["location"] == "/exchange/trade?done=order_placed"
+
+
 class TestTreasury:
     """Forms about money in and out reach the desk, and say what was wrong."""
 
@@ -310,6 +312,7 @@ class TestTreasury:
         stale = await member.post("/city/bank", data={"csrf": "x"}, files=files)
         assert stale.status_code == 403
 
+    @pytest.mark.parametrize(
         ("path", "fields", "done"),
         [
             ("/income", {"amount": "120.5", "subsidy": "1"}, ("ask", (120_500_000, True))),
@@ -321,8 +324,10 @@ class TestTreasury:
             ("/city/reconcile", {"day": ""}, ("run", None)),
             (f"/city/reconcile/{ident(1)}/resolve", {"outcome": "released", "note": "n"}, ("resolve", "released")),
         ],
+    )
     async def test_asks_the_desk(
         self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
         answer = await member.post(path, data=TOKEN | fields)
         assert answer.status_code == 303
         assert desk.treasury.done == [done]  # type: ignore[attr-defined]
