@@ -851,8 +851,7 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange())
-    rest = Talk(), Rules(), City(), Proofs(), Promises(), Treasury()
+    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury())
     return Desk(Gate(), member, Till(member), *rest, version="0.1.0")
 
 
