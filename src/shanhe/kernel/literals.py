@@ -22,6 +22,11 @@ def integers(values: Iterable[int | None]) -> str:
     return "{" + ",".join([str(value) if value is not None else "NULL" for value in values]) + "}"
 
 
+def plain(values: Iterable[str]) -> str:
+    """Elements that are written already and need no quotes."""
+    return "{" + ",".join(values) + "}"
+
+
 def instants(values: Iterable[datetime | None]) -> str:
     return "{" + ",".join([f'"{value.isoformat()}"' if value is not None else "NULL" for value in values]) + "}"
 

@@ -14,13 +14,13 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
-from shanhe.kernel.clock import CITY_TZ, Clock
-from shanhe.kernel.literals import call, instants, integers, texts, uuids
+from shanhe.kernel.clock import CITY_TZ, Clock, city_date
+from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
 from shanhe.ledger.model import Account, Leg, LotTerms, Provenance
-from shanhe.ledger.reservation import Landing, Piece, Reservation, Row, State
+from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State
 
 SETTLE: Final = call(
     "ledger.settle",
@@ -30,6 +30,7 @@ SETTLE: Final = call(
 )
 CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
 BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
+NAMES_MAX: Final = 100_000
 NO_HOLDS: Final = ("{}",) * 4
 NO_INCOME: Final = ("{}",) * 8
 INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
@@ -64,31 +65,44 @@ class IncomeLot:
         self.amount = 0
 
 
+class Names(dict[UUID, str]):
+    """How PostgreSQL is told the accounts of every batch: each is written once."""
+
+    def __missing__(self, account: UUID) -> str:
+        if len(self) >= NAMES_MAX:
+            self.clear()
+        name = self[account] = f"{account.int:032x}"
+        return name
+
+
 class Batch:
     """The arguments of `ledger.settle`, accumulated row by row."""
 
-    def __init__(self, worker: str, accounts: Mapping[UUID, Account], terms: LotTerms, now: datetime, day: date):
+    def __init__(
+        self, worker: str, accounts: Mapping[UUID, Account], names: Names, terms: LotTerms, now: datetime, day: date
+    ) -> None:
         self._worker = worker
         self._accounts = accounts
+        self._names = names
         self._terms = terms
         self._now = now
         self._day = day
-        self.ids: list[UUID] = []
+        self.ids: list[str] = []
         self.kinds: list[str] = []
         self.actors: list[str] = []
         self.evidence: list[bytes | None] = []
         self.ends: list[int] = []
         self.lots: list[UUID] = []
         self.deltas: list[int] = []
-        self.t_id: list[UUID] = []
-        self.t_posting: list[UUID] = []
-        self.t_debit: list[UUID] = []
-        self.t_credit: list[UUID] = []
+        self.t_id: list[str] = []
+        self.t_posting: list[str] = []
+        self.t_debit: list[str] = []
+        self.t_credit: list[str] = []
         self.t_amount: list[int] = []
         self.balances: dict[UUID, int] = {}
         self.helds: dict[UUID, int] = {}
         self.stripes: dict[UUID, int] = {}
-        self.leased: dict[tuple[int, UUID], int] = {}
+        self.taken: dict[Lease, dict[UUID, int]] = {}  # from each lease, by lot
         self.burned: dict[UUID, int] = {}
         self.unheld: dict[UUID, int] = {}
         self.holds: list[tuple[UUID, str, int, UUID | None]] = []
@@ -102,47 +116,44 @@ class Batch:
         receipt, payer, total = reservation.receipt_id, row.payer, charge.total_micro
         pieces = reservation.pieces
         assert pieces is not None
-        self.ids.append(receipt)
+        self.ids.append(f"{receipt.int:032x}")
         self.kinds.append(row.kind)
         self.actors.append(row.actor)
         self.evidence.append(charge.evidence)
-        burned, lots, deltas = self.burned, self.lots, self.deltas
+        if reservation.held is None:
+            assert reservation.lease is not None  # whose lots are an account's that is not striped
+            taken = self.taken.get(reservation.lease)
+            if taken is None:
+                taken = self.taken[reservation.lease] = {}
+        else:
+            taken = self.burned
+            if self._accounts[payer].striped:
+                self.stripes[payer] = self.stripes.get(payer, 0) - total
+            else:
+                self.balances[payer] = self.balances.get(payer, 0) - total
+            self._release_hold(reservation, "captured", total, receipt)
         for piece in pieces:
             lot, amount = piece.lot, piece.amount
-            lots.append(lot)
-            deltas.append(-amount)
-            burned[lot] = burned.get(lot, 0) + amount
-        account = self._accounts[payer]
-        if account.striped:
-            self.stripes[payer] = self.stripes.get(payer, 0) - total
-        else:
-            self.balances[payer] = self.balances.get(payer, 0) - total
-        if reservation.held is not None:
-            self._release_hold(reservation, "captured", total, receipt)
-        else:
-            assert reservation.lease is not None
-            epoch = reservation.lease.epoch
-            self.helds[payer] = self.helds.get(payer, 0) + total
-            for piece in pieces:
-                lot, amount = piece.lot, piece.amount
-                self.leased[epoch, lot] = self.leased.get((epoch, lot), 0) + amount
-                self.unheld[lot] = self.unheld.get(lot, 0) + amount
-        self._legs(row, receipt, payer, charge.legs, pieces)
-        self.ends.append(len(lots))
+            self.lots.append(lot)
+            self.deltas.append(-amount)
+            taken[lot] = taken.get(lot, 0) + amount
+        self._legs(receipt, payer, charge.legs, pieces)
+        self.ends.append(len(self.lots))
 
-    def _legs(self, row: Row, receipt: UUID, payer: UUID, legs: tuple[Leg, ...], pieces: list[Piece]) -> None:
+    def _legs(self, receipt: UUID, payer: UUID, legs: tuple[Leg, ...], pieces: list[Piece]) -> None:
         number = 0
         earners: list[Leg] | None = None
+        posting, debit = self.ids[-1], self._names[payer]
         for leg in legs:
             amount, account = leg.amount_micro, leg.account
             if not amount:
                 continue
             # The first leg carries the posting's own id: a receipt with one leg needs no other index.
-            self.t_id.append(UUID(int=receipt.int ^ number) if number else receipt)
+            self.t_id.append(f"{receipt.int ^ number:032x}" if number else posting)
             number += 1
-            self.t_posting.append(receipt)
-            self.t_debit.append(payer)
-            self.t_credit.append(account)
+            self.t_posting.append(posting)
+            self.t_debit.append(debit)
+            self.t_credit.append(self._names[account])
             self.t_amount.append(amount)
             known = self._accounts[account]
             if known.striped:
@@ -200,23 +211,35 @@ class Batch:
         for piece in held.pieces:
             self.unheld[piece.lot] = self.unheld.get(piece.lot, 0) + piece.amount
 
+    def _fold_leases(self) -> None:
+        """What came from leases leaves the account, its lots, and what both set aside."""
+        for lease, lots in self.taken.items():
+            total = sum(lots.values())
+            self.balances[lease.account] = self.balances.get(lease.account, 0) - total
+            self.helds[lease.account] = self.helds.get(lease.account, 0) + total
+            for lot, amount in lots.items():
+                self.burned[lot] = self.burned.get(lot, 0) + amount
+                self.unheld[lot] = self.unheld.get(lot, 0) + amount
+
     def arguments(self) -> tuple[Any, ...]:
         """In the order of `ledger.settle`."""
+        self._fold_leases()
         accounts = sorted(self.balances.keys() | self.helds.keys())
         balances, helds, unheld, burned = self.balances, self.helds, self.unheld, self.burned
         stripes = sorted(self.stripes)
         touched = sorted(burned.keys() | unheld.keys())
         return (
             self._now, self._day, self._worker,
-            uuids(self.ids), texts(self.kinds), texts(self.actors), self.evidence, integers(self.ends),
+            plain(self.ids), texts(self.kinds), texts(self.actors), self.evidence, integers(self.ends),
             uuids(self.lots), integers(self.deltas),
-            uuids(self.t_id), uuids(self.t_posting), uuids(self.t_debit), uuids(self.t_credit),
+            plain(self.t_id), plain(self.t_posting), plain(self.t_debit), plain(self.t_credit),
             integers(self.t_amount),
             uuids(accounts), integers([balances.get(a, 0) for a in accounts]),
             integers([-helds.get(a, 0) for a in accounts]),
             uuids(stripes), integers([self.stripes[a] for a in stripes]),
-            integers([key[0] for key in self.leased]), uuids([key[1] for key in self.leased]),
-            integers(self.leased.values()),
+            integers([lease.epoch for lease, lots in self.taken.items() for _ in lots]),
+            uuids([lot for lots in self.taken.values() for lot in lots]),
+            integers([amount for lots in self.taken.values() for amount in lots.values()]),
             uuids(touched), integers([burned.get(lot, 0) for lot in touched]),
             integers([unheld.get(lot, 0) for lot in touched]),
             *self._hold_columns(), *self._income_columns(),
@@ -256,6 +279,7 @@ class Settler:
         self._terms = terms
         self._accounts = accounts
         self._counters = counters
+        self._names = Names()
 
     async def flush(self, rows: list[Row]) -> None:
         """Book a batch. Optimistic: one call; only when that is refused are the rows asked about one by one."""
@@ -278,7 +302,8 @@ class Settler:
                 return
 
     def _batch(self, rows: list[Row]) -> Batch:
-        batch = Batch(self._worker, self._accounts, self._terms, self._clock.now(), self._clock.today())
+        now = self._clock.now()
+        batch = Batch(self._worker, self._accounts, self._names, self._terms, now, city_date(now))
         for row in rows:
             batch.add(row)
         return batch

@@ -44,10 +44,11 @@ class Message(msgspec.Struct):
     @property
     def delivered_bytes(self) -> int:
         """UTF-8 bytes of everything a client can read in it."""
-        size = 0
-        for text in (self.content, self.reasoning_content, self.refusal):
+        text = self.content
+        size = (len(text) if text.isascii() else len(text.encode())) if text else 0
+        for text in (self.reasoning_content, self.refusal):
             if text:
-                size += len(text) if text.isascii() else len(text.encode())
+                size += len(text.encode())
         for call in self.tool_calls or ():
             if call.function is not None:
                 size += len((call.function.name or "").encode()) + len((call.function.arguments or "").encode())
@@ -64,7 +65,8 @@ class Choice(msgspec.Struct):
     @property
     def delivered_bytes(self) -> int:
         part = self.message or self.delta
-        return (part.delivered_bytes if part is not None else 0) + len((self.text or "").encode())
+        size = part.delivered_bytes if part is not None else 0
+        return size + len(self.text.encode()) if self.text else size
 
 
 class Completion(msgspec.Struct):
@@ -82,7 +84,8 @@ class Completion(msgspec.Struct):
 
     @property
     def delivered_bytes(self) -> int:
-        return sum(choice.delivered_bytes for choice in self.choices)
+        choices = self.choices
+        return choices[0].delivered_bytes if len(choices) == 1 else sum(one.delivered_bytes for one in choices)
 
     @property
     def text(self) -> str:
