@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from shanhe.kernel.process import die_with_parent
 from shanhe.settings import Settings
 
 NAME = "jobs"
+NICENESS = 10
+"""What repeats yields to calls: where CPUs are short it gets a tenth of one, and catches up when they are not."""
 
 
 async def work(settings: Settings) -> None:
@@ -36,6 +39,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()
     die_with_parent(given.parent)
+    os.nice(NICENESS)
     settings = replace(Settings.from_environment(), worker=NAME)
     logs.configure(settings.log_level, as_json=settings.log_json, worker=NAME)
     uvloop.run(work(settings))

@@ -10,9 +10,10 @@ import msgspec
 import structlog
 
 from shanhe.gateway.admission import actuals, database_away
+from shanhe.gateway.evidence import EvidenceWriter
 from shanhe.gateway.meter import Metered
-from shanhe.gateway.model import Evidence, Terms, Timings
-from shanhe.gateway.tariff import Charged, charge
+from shanhe.gateway.model import Terms, Timings
+from shanhe.gateway.tariff import charge
 from shanhe.kernel.errors import ShanheError
 from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg
 
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from shanhe.gateway.terms import TermsBook
     from shanhe.gateway.usage import UsageBook
 
-EVIDENCE_VERSION: Final = 1
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
 Landed = Callable[[Exception | None], None]
 log = structlog.get_logger(__name__)
-_encode = msgspec.json.Encoder().encode
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -46,6 +45,7 @@ class Settler:
         self._ledger = ledger
         self._terms = terms
         self._usage = usage
+        self._evidence = EvidenceWriter()
         self._open: set[asyncio.Task[None]] = set()
 
     async def prepare(self, exchange: Exchange) -> None:
@@ -94,10 +94,10 @@ class Settler:
         buckets = outcome.metered.buckets
         prices, platform = call.admission.prices, self._terms.platform
         charged = charge(prices, buckets, terms.parties, platform, call.receipt_id)
-        evidence = _evidence(call, exchange, outcome, charged, terms.rules)
+        evidence = self._evidence.write(call, exchange, outcome, charged, terms)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
         used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
-        return Charge(charged.total_micro, legs, _encode(evidence), used)
+        return Charge(charged.total_micro, legs, evidence, used)
 
     def _later(self, reservation: Any, charge: Charge) -> None:
         """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up."""
@@ -116,32 +116,3 @@ class Settler:
                 log.warning("a capture lapsed", receipt=str(reservation.receipt_id), error=error.code)
             return
         log.error("a capture was given up", receipt=str(reservation.receipt_id))
-
-
-def _evidence(call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, rules: dict[str, str]) -> Evidence:
-    prices, metered, target = call.admission.prices, outcome.metered, exchange.target
-    return Evidence(
-        v=EVIDENCE_VERSION,
-        face=call.face.name,
-        model=call.parsed.model,
-        org_id=call.caller.org_id,
-        key_id=call.caller.key_id,
-        key_name=call.caller.key_name,
-        engine=target.engine_name,
-        engine_kind=target.kind,
-        upstream_model=target.upstream_model,
-        stream=call.parsed.stream,
-        status=outcome.status,
-        finish_reason=outcome.finish_reason,
-        buckets=metered.buckets,
-        usage_source=metered.source,
-        usage_clamped=metered.clamped,
-        prices=prices,
-        held_micro=call.admission.held_micro,
-        total_micro=charged.total_micro,
-        uncovered_micro=charged.uncovered_micro,
-        shares=charged.shares,
-        rules=rules,
-        timings=outcome.timings,
-        attempts=exchange.attempt,
-    )

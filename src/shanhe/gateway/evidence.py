@@ -1,0 +1,104 @@
+"""Evidence as stored: what all calls of one key, engine and price list share is written once, the rest each time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.gateway.meter import Buckets
+from shanhe.gateway.model import Terms, Timings
+from shanhe.gateway.tariff import Charged, Prices, Share
+
+if TYPE_CHECKING:
+    from shanhe.gateway.dispatch import Exchange
+    from shanhe.gateway.pipeline import Call
+    from shanhe.gateway.settlement import Outcome
+
+EVIDENCE_VERSION: Final = 1
+PREPARED_MAX: Final = 512
+_encode = msgspec.json.Encoder().encode
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """The part of `model.Evidence` that is the same for many calls."""
+
+    v: int
+    face: str
+    model: str
+    org_id: UUID
+    key_id: UUID
+    key_name: str
+    engine: str
+    engine_kind: str
+    upstream_model: str
+    stream: bool
+    prices: Prices
+    rules: dict[str, str]
+
+
+class Course(msgspec.Struct, frozen=True):
+    """The part of `model.Evidence` that each call has of its own."""
+
+    status: str
+    finish_reason: str | None
+    buckets: Buckets
+    usage_source: str
+    usage_clamped: bool
+    held_micro: int
+    total_micro: int
+    uncovered_micro: int
+    shares: tuple[Share, ...]
+    timings: Timings
+    attempts: int
+
+
+class EvidenceWriter:
+    """Writes the evidence of calls. Together the two parts are one object, read as `model.Evidence`."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[tuple[Any, ...], tuple[tuple[Any, ...], bytes]] = {}
+
+    def write(self, call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, terms: Terms) -> bytes:
+        metered = outcome.metered
+        course = Course(
+            outcome.status,
+            outcome.finish_reason,
+            metered.buckets,
+            metered.source,
+            metered.clamped,
+            call.admission.held_micro,
+            charged.total_micro,
+            charged.uncovered_micro,
+            charged.shares,
+            outcome.timings,
+            exchange.attempt,
+        )
+        return self._setting(call, exchange, terms) + _encode(course)[1:]
+
+    def _setting(self, call: Call, exchange: Exchange, terms: Terms) -> bytes:
+        caller, target, prices, parsed = call.caller, exchange.target, call.admission.prices, call.parsed
+        key = (id(caller), id(target), id(prices), id(terms), call.face.name, parsed.model, parsed.stream)
+        known = self._prepared.get(key)
+        if known is not None:
+            return known[1]
+        setting = Setting(
+            v=EVIDENCE_VERSION,
+            face=call.face.name,
+            model=parsed.model,
+            org_id=caller.org_id,
+            key_id=caller.key_id,
+            key_name=caller.key_name,
+            engine=target.engine_name,
+            engine_kind=target.kind,
+            upstream_model=target.upstream_model,
+            stream=parsed.stream,
+            prices=prices,
+            rules=terms.rules,
+        )
+        if len(self._prepared) >= PREPARED_MAX:
+            self._prepared.clear()
+        written = _encode(setting)[:-1] + b","
+        self._prepared[key] = (caller, target, prices, terms), written  # kept alive, so that their ids stay theirs
+        return written
