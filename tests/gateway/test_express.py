@@ -26,11 +26,14 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    def send(self, **changes: Any) -> None:
+    def request(self, **changes: Any) -> bytes:
         fields = {"model": "syn", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}
         body = json.dumps({**fields, **changes}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
-        self.writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+    def send(self, **changes: Any) -> None:
+        self.writer.write(self.request(**changes))
 
     async def receive(self) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON body of the next answer."""
@@ -115,6 +118,20 @@ class TestCall:
             assert b"you " in seen
             await desk.idle()
         assert before - await desk.balance() == STREAM_COST
+
+
+class TestConnection:
+    async def test_never_takes_another_request_for_the_known_one(self, desk: Desk) -> None:
+        other = b"POST /other HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+        line = Line(*await asyncio.open_connection("127.0.0.1", desk.port))
+        try:
+            line.writer.write(other + line.request())
+            assert [(await line.receive())[0] for _ in range(2)] == [404, 200]
+            line.writer.write(other)
+            assert (await line.receive())[0] == 404
+            assert (await line.ask())[0] == 200
+        finally:
+            line.writer.transport.abort()
 
 
 class TestEngine:

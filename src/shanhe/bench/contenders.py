@@ -29,7 +29,7 @@ INCLUDES = {
     "shanhe": (
         "one gateway process: hashed API key, tariff, lease admission with a day's budget, routing with a circuit "
         "breaker, disjoint usage buckets, one balanced posting per call durable in PostgreSQL (fsync on) before the "
-        "answer leaves, receipt"
+        "answer leaves, receipt; its jobs process seals every posting into the transparency log meanwhile"
     ),
     "portkey": "Portkey gateway on Node: provider and custom host from headers, no keys, no metering, no database",
     "litellm": "LiteLLM proxy: one worker, model list from a file, no master key, no database, no spend log",

@@ -225,7 +225,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._default: tuple[Any, bytes] = (None, b"")
         self._idle_since = 0.0
         self._between = True  # the parser is at the beginning of a message
-        self._begins: bytes | None = None  # what a message that is just being parsed begins with
+        self._fresh: bytes | None = None  # what arrived and begins a message, until the parser says so
+        self._begins: bytes | None = None  # what the message that is being parsed begins with
         self._known: Known | None = None
         self._known_path = self._known_token = ""
         self._lingering = False
@@ -258,7 +259,7 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._known is not None and (body := self._known.body_in(data)) is not None and self._idle():
                 self._again(self._known, body)
                 return
-            self._begins = data
+            self._fresh = data
         super().data_received(data)
         if self._head_open:
             self._head_bytes += len(data)
@@ -291,6 +292,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._between = False
+        self._begins, self._fresh = self._fresh, None  # a second message in the same data does not begin it
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
