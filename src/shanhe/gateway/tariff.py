@@ -90,7 +90,7 @@ def charge(prices: Prices, buckets: Buckets, parties: Sequence[Party], platform:
     """
     numerator = prices.numerator(buckets)
     total = round_half_even(numerator, PER_TOKENS)
-    if not parties or total == 0:
+    if not parties:
         return Charged(total, (Share("platform", platform, total),) if total else ())
     left = total * SCALE
     scaled: list[int] = []
