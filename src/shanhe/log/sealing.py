@@ -26,8 +26,9 @@ from shanhe.log.store import PAGE_MAX, Store
 from shanhe.log.tiles import HEIGHT, LEVELS_MAX, WIDTH, Edge, TileReader, tile_path
 from shanhe.log.totals import Totals
 
-BATCH: Final = 4000
-BATCHES_MAX: Final = 25
+BATCH: Final = 8000
+BATCHES_MAX: Final = 12
+"""What one `seal` keeps in memory between giving indices and writing tiles: some 100,000 entries."""
 LEASE_S: Final = 20
 SIGNED: Final = "signed"
 WITNESSED: Final = "witnessed"
@@ -56,6 +57,7 @@ class Sealer:
         self._holder = f"{holder}-{secrets.token_hex(4)}"
         self.epoch = 0
         self._edge: Edge | None = None
+        self._fresh: list[bytes] = []  # leaves appended by this `seal`, up to the head: not read back for the tiles
         self._ahead: tuple[tuple[int, UUID], asyncio.Task[Sequence[PostingLike]]] | None = None
 
     async def seal(self) -> int:
@@ -68,7 +70,7 @@ class Sealer:
             return 0
         ring = self.ring()
         await self._check(head)
-        added = 0
+        added, self._fresh = 0, []
         for _ in range(BATCHES_MAX):
             found = await self._batch(head)
             if found is None:
@@ -105,7 +107,7 @@ class Sealer:
         """Give indices to everything born before `until`, known postings excepted; how many were added."""
         added = 0
         while (found := await self._batch(await self.store.head(), until)) is not None:
-            added += found
+            added, self._fresh = added + found, []
         return added
 
     async def adopt(self, drafts: Sequence[Draft]) -> None:
@@ -141,6 +143,7 @@ class Sealer:
         await self.store.append(
             self.epoch, head.size, drafts, [row["id"] for row in records], born, last, totals.plain()
         )
+        self._fresh += [draft.leaf for draft in drafts]
         return len(drafts)
 
     def _read_ahead(self, born: int, last: UUID, until: int) -> None:
@@ -259,8 +262,11 @@ class Sealer:
             raise NotLeader
         start = edge.size
         self._edge = None  # an interruption below leaves it half grown: load it again then
+        fresh, self._fresh = self._fresh, []
         while edge.size < head.size:
-            for leaf in await self.store.leaves(edge.size, head.size):
+            begin = head.size - len(fresh)
+            found = fresh[edge.size - begin :][:PAGE_MAX] if begin <= edge.size else ()
+            for leaf in found or await self.store.leaves(edge.size, min(head.size, max(begin, edge.size + 1))):
                 edge.append(leaf)
             await asyncio.sleep(0)
         if edge.size > start or self.keys.folder.read(SIGNED) is None:
