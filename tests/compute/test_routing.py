@@ -4,9 +4,10 @@ import pytest
 
 from shanhe.compute.breaker import IN_A_ROW_MAX
 from shanhe.compute.errors import DataClassRefused, FeatureUnsupported, NoEngine, UnknownModel
-from shanhe.compute.model import EngineModel, Kind, Rates
-from shanhe.compute.routing import RoutingTable
+from shanhe.compute.model import EngineModel, Kind, Rates, Speed
+from shanhe.compute.routing import RoutingTable, checked_policy
 from shanhe.compute.target import EngineState, Target
+from shanhe.kernel.errors import Invalid
 
 from .test_target import make_target
 
@@ -100,3 +101,40 @@ def test_costs_that_are_not_named_follow_their_neighbours() -> None:
         EngineModel("m", "m", Kind.CHAT, 1, Rates(5, 0, 2, 2, 5), "small"),
     ]
     assert served[0].cost.most(served[1].cost) == Rates(5, 1, 9, 9, 5)
+
+
+def measured(name: str, prefill_tps: float, cost: int = 10, *, in_flight: int = 0) -> Target:
+    """An engine with one slot whose speed is known."""
+    target = make_target(EngineState(name, 1, 10))
+    target.cost_basis = Rates.of({"input": cost, "output": cost})
+    target.state.speeds["m"] = Speed(prefill_tps, 100, 10, 1_000)
+    target.state.in_flight = in_flight
+    target.model = "m"
+    return target
+
+
+class TestMeasuredEngines:
+    def test_serve_where_the_first_token_comes_soonest(self) -> None:
+        fast, slow = measured("fast", 10_000, cost=20), measured("slow", 1_000, cost=10)
+        assert table(slow, fast).choose("m", prompt_tokens=4_000) is fast
+
+    def test_count_the_wait_for_a_slot(self) -> None:
+        busy, idle = measured("busy", 10_000, in_flight=3), measured("idle", 2_000)
+        assert table(busy, idle).choose("m", prompt_tokens=500) is idle
+
+    def test_are_compared_by_price_where_times_are_nearly_equal(self) -> None:
+        dear, cheap = measured("dear", 10_100, cost=20), measured("cheap", 10_000, cost=10)
+        assert table(dear, cheap).choose("m", prompt_tokens=2_000) is cheap
+
+    def test_are_passed_over_while_one_of_them_is_unknown(self) -> None:
+        fast, unknown = measured("fast", 10_000, cost=20), engine(5)
+        assert table(fast, unknown).choose("m", prompt_tokens=4_000) is unknown  # the cheapest, as ever
+
+    def test_take_turns_or_share_by_connections_when_told_to(self) -> None:
+        fast, slow = measured("fast", 10_000), measured("slow", 100, in_flight=1)
+        turns = RoutingTable((), {"m": (fast, slow)}, "round_robin")
+        assert {turns.choose("m", prompt_tokens=4_000) for _ in range(2)} == {fast, slow}
+        fewest = RoutingTable((), {"m": (fast, slow)}, "least_connections")
+        assert [fewest.choose("m") for _ in range(3)] == [fast] * 3
+        with pytest.raises(Invalid):
+            checked_policy("by_colour")
