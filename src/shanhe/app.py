@@ -173,6 +173,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         city_name=settings.city_name,
     )
     approvals = Approvals(db, clock, samples=settings.demo, entry=log.record)
+    books.credits = credits
     exchange = Exchange(
         db,
         clock,
@@ -312,6 +313,7 @@ class _Books:
     gateway: Gateway
     notifier: Notifier
     facts: Facts
+    credits: Credits
 
     def __init__(self, identity: Identity, clock: Clock, webhook_url: str) -> None:
         self._identity = identity
@@ -329,8 +331,8 @@ class _Books:
         return Trader(org_id, facts.beneficiary, facts.frozen)
 
     async def fee_discount(self, org_id: UUID, on: date) -> int:
-        """What loyalty takes off the trade fee, in basis points; the rule's own rate until a tier is reached."""
-        return 0
+        """What loyalty (C10) takes off the trade fee, in basis points."""
+        return (await self.credits.loyalty.standing(org_id, on)).reduction_bps
 
     async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
         """Micro-credits spent in [start, end); windows are whole days of the city."""

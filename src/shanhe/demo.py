@@ -6,6 +6,7 @@ password, the key) is kept in demo.env and handed back in here; when that file i
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shanhe.approvals.api import NewLicence, Scope
+from shanhe.exchange.api import BUY, SELL, Market, NewOrder
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.money import MICRO
+from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -28,6 +32,18 @@ CREDITS_MICRO: Final = 10_000 * 1_000_000
 CREDITS_REF: Final = "demo-first-credits"
 LICENCE_AUTHORITY: Final = "（示例）山河市金融管理办公室 Sample Finance Office"
 LICENCE_DAYS: Final = 365
+DEMO_SPACE: Final = UUID("d3300000-0000-5000-8000-000000000001")
+TRADERS: Final = (
+    NewOrganisation(OrgKind.COMPANY, "清源智算（演示） Qingyuan Compute (demo)"),
+    NewOrganisation(OrgKind.COMPANY, "云麓软件（演示） Yunlu Software (demo)"),
+)
+TRADE_MICRO: Final = 2_000 * MICRO
+TRADE_CASH_FEN: Final = 100_000
+TRADE_ORDERS: Final = (
+    (SELL, 7_200, 200), (SELL, 6_900, 150), (SELL, 6_600, 120), (SELL, 6_300, 60),
+    (BUY, 6_450, 80), (BUY, 6_100, 140), (BUY, 5_800, 200), (BUY, 5_400, 150),
+)  # fmt: skip
+"""(side, price in ticks, credits): one pair crosses, the rest gathers."""
 DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe Demo Developers")
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
 APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）Qingshan Robotics Sample")
@@ -55,12 +71,13 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     for name in DEPARTMENTS:
         if name not in there:
             await services.identity.orgs.add_department(bureau.id, name, by=ACTOR)
-    await _licence(services)
     password = await _admin(services, developer.id, known.get("SHANHE_ADMIN_PASSWORD", ""))
     await services.credits.top_up(
         developer.id, CREDITS_MICRO, "demo city", ACTOR, method="cash_desk", client_ref=CREDITS_REF
     )
     await _programmes(services)
+    await _licence(services)
+    await _market(services, developer.id)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
 
 
@@ -90,10 +107,31 @@ async def contributor(services: Services) -> UUID:
     return (await _organisation(services, NODE)).id
 
 
+async def _market(services: Services, developer: UUID) -> None:
+    """Two traders with taken-over balances and a few orders, so that the next auction has something to clear."""
+    exchange = services.exchange
+    if (await exchange.market()) is not Market.REAL:
+        return
+    seller, buyer = [await _organisation(services, trader) for trader in TRADERS]
+    for org in (seller.id, developer):
+        wallet = await services.ledger.ensure_account(org, Asset.CREDIT, "wallet")
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=TRADE_MICRO, unit_cost_fen=100)
+        entry = OpeningBalance(account=wallet.id, amount=TRADE_MICRO, lots=(lot,))
+        await services.ledger.open_books([entry], posting_id=uuid5(DEMO_SPACE, f"lots {org}"), actor=ACTOR)
+    for org in (buyer.id, developer):
+        await exchange.cash.receive(org, TRADE_CASH_FEN, reference="demo opening", actor=ACTOR)
+    for number, (side, ticks, credits) in enumerate(TRADE_ORDERS):
+        org = buyer.id if side == BUY else seller.id
+        order = NewOrder(uuid5(DEMO_SPACE, f"order {number}"), org, side, ticks, credits * MICRO)
+        with contextlib.suppress(ShanheError):  # an operator may have paused the market or changed its rules
+            await exchange.place(order, actor=ACTOR)
+
+
 async def _licence(services: Services) -> None:
     """A sample approval, marked as such, so that the demo's exchange shows real settlement with sandbox payments."""
-    if not (await services.approvals.gate(Scope.EXCHANGE)).real:
-        first = services.clock.today()
+    first = services.clock.today()
+    known = await services.approvals.licences(Scope.EXCHANGE)
+    if not any(licence.valid_to >= first for licence in known):  # one that was revoked stays revoked
         last = first + timedelta(days=LICENCE_DAYS)
         number = f"示例〔{first.year}〕{first:%m%d} 号"
         await services.approvals.record(

@@ -13,7 +13,7 @@ from shanhe.kernel.process import BACKLOG
 
 KEEP_ALIVE_S = 65
 TUNNEL_MESSAGE_MAX_BYTES = 1024 * 1024
-"""Largest message of a node's tunnel, the only WebSocket there is."""
+"""Largest message of a node's tunnel; the market's stream, the other WebSocket, reads nothing."""
 GRACE_S = 15
 
 

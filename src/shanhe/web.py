@@ -18,6 +18,7 @@ from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.exchange import routes as exchange_routes
+from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
 from shanhe.gateway import routes as gateway_routes
 from shanhe.identity import routes as identity_routes
@@ -132,7 +133,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))
     app.include_router(credits_routes.router(services.credits))
-    app.include_router(exchange_routes.router(services.exchange))
+    app.include_router(exchange_routes.router(services.exchange, Feed(services.exchange, services.db)))
     app.include_router(payments_routes.router(services.payments, services.sandbox))
     app.include_router(programmes_routes.router(services.programmes))
     app.include_router(facts_routes.router(services.facts, require, subject_of))

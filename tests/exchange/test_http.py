@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from shanhe.exchange.api import Feed
 from shanhe.exchange.routes import router
 from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
 from shanhe.kernel import http
@@ -24,7 +25,7 @@ class Site:
         self.app = FastAPI()
         http.install(self.app)
         self.app.state.identity = self.identity
-        self.app.include_router(router(world.exchange))
+        self.app.include_router(router(world.exchange, Feed(world.exchange, world.db)))
         self.anybody = self.caller()
 
     def caller(self, token: str = "") -> httpx.AsyncClient:

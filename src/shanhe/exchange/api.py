@@ -31,6 +31,7 @@ from shanhe.exchange.errors import (
     UnknownOrder,
     yuan_of,
 )
+from shanhe.exchange.feed import Feed
 from shanhe.exchange.fund import FundPayment, FundView
 from shanhe.exchange.jobs import tick
 from shanhe.exchange.model import (
@@ -77,6 +78,7 @@ __all__ = [
     "Exchange",
     "ExchangeBusy",
     "ExchangeUnavailable",
+    "Feed",
     "FundPayment",
     "FundView",
     "Intervention",

@@ -5,6 +5,7 @@ Prices are ticks of CNY 0.0001 (or a decimal string), quantities micro-credits, 
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from dataclasses import asdict
@@ -12,12 +13,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.exchange.cash import CASH_MAX_FEN
-from shanhe.exchange.errors import BadPrice, UnknownItem, yuan_of
+from shanhe.exchange.errors import BadPrice, ExchangeBusy, UnknownItem, yuan_of
+from shanhe.exchange.feed import Feed
 from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Status, TradeView, Validity
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
@@ -32,6 +34,9 @@ DISPUTE_LIMIT_CHARS = 1000
 PAGE_MAX = 500
 DEPTH_MAX = 100
 STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
+TOO_SLOW, TRY_LATER = 4008, 1013
+"""Close codes: the reader fell behind; too many listen."""
+ALIVE_EVERY_S = 20.0
 CSV_HEAD = ("time", "trade", "price_cny", "quantity_credits", "cash_cny")
 
 Amount = Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX, strict=True)]
@@ -119,10 +124,11 @@ Operator = Annotated[Actor, Depends(require("accounts"))]
 Reader = Annotated[Actor, Depends(require("ledger"))]
 
 
-def router(exchange: Exchange) -> APIRouter:
+def router(exchange: Exchange, feed: Feed) -> APIRouter:
     """Everything under /api/exchange."""
     routes = APIRouter(prefix="/api/exchange", tags=["exchange"])
     _market(routes, exchange)
+    _stream(routes, feed)
     _orders(routes, exchange)
     _money(routes, exchange)
     _operators(routes, exchange)
@@ -172,6 +178,31 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
     async def auctions(limit: Page = 100) -> Response:
         """Auctions held, newest first; public."""
         return _json({"data": [asdict(auction) for auction in await exchange.auctions(limit)]})
+
+
+def _stream(routes: APIRouter, feed: Feed) -> None:
+    @routes.websocket("/stream")
+    async def stream(socket: WebSocket) -> None:
+        """The market as a WebSocket: a snapshot, then differences; public. What a client sends is ignored."""
+        await socket.accept()
+        try:
+            async with feed.subscribe() as queue:
+                while (message := await _next(queue)) is not None:
+                    await socket.send_text(msgspec.json.encode(message).decode())
+                await socket.close(TOO_SLOW)
+        except ExchangeBusy:
+            await socket.close(TRY_LATER)
+        except (WebSocketDisconnect, RuntimeError):
+            return
+
+
+async def _next(queue: asyncio.Queue[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The next message; a sign of life when there is none for a while, which also finds readers that are gone."""
+    try:
+        async with asyncio.timeout(ALIVE_EVERY_S):
+            return await queue.get()
+    except TimeoutError:
+        return {"type": "alive"}
 
 
 def _orders(routes: APIRouter, exchange: Exchange) -> None:
