@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.double_counter import Counter
 from tests.console.double_treasury import Treasury
 from tests.console.promises import Promises
 
@@ -852,7 +853,7 @@ class Exchange:
 def desk() -> Desk:
     member = Member()
     rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury())
-    return Desk(Gate(), member, Till(member), *rest, version="0.1.0")
+    return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 
 def app(of: Desk) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from shanhe.console.live.city import LiveCity
+from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.member import LiveMember
@@ -27,6 +28,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         gate=LiveGate(modules.identity, modules.notifier),
         member=LiveMember(modules, names),
         till=LiveTill(modules.credits, modules.payments),
+        counter=LiveCounter(modules.credits, names, modules.clock),
         talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),

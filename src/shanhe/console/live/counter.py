@@ -1,0 +1,307 @@
+"""Statements, refunds, codes, invoices, disputes and agreements from credits, for members and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console import model_credits as c
+from shanhe.console.live.modules import Names, actor_of
+from shanhe.credits.api import (
+    Agreement,
+    Credits,
+    Dispute,
+    Invoice,
+    LapseDay,
+    Refund,
+    code_sheet,
+    end_of,
+    invoice_paper,
+    month_of,
+    statement_document,
+)
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.documents import MEDIA, Document, Format, render, save_headers
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import parse_credits
+
+MONTHS_SHOWN = 24
+DAYS_AHEAD = 366
+Col = c.Col
+REFUNDS = (Col("refunds.at", "minute"), Col("refunds.amount", "yuan"), Col("refunds.taken", "credits"),
+           Col("refunds.cancelled", "credits"), Col("refunds.state", "state:refund_state"))  # fmt: skip
+INVOICES = (Col("invoices.at", "day"), Col("invoices.title"), Col("invoices.kind", "word:invoice_kind"),
+            Col("invoices.amount", "yuan"), Col("invoices.state", "state:invoice_state"),
+            Col("invoices.number"))  # fmt: skip
+DISPUTES = (Col("disputes.at", "minute"), Col("disputes.receipt", "short"), Col("disputes.reason"),
+            Col("disputes.state", "state:dispute_state"), Col("disputes.answer"))  # fmt: skip
+INSTALMENTS = (Col("agreements.year"), Col("agreements.number"), Col("agreements.due", "day"),
+               Col("agreements.amount", "yuan"), Col("agreements.state", "state:instalment_state"))  # fmt: skip
+LAPSES = (Col("lapses.day", "day"), Col("lapses.amount", "credits"), Col("lapses.held", "credits"))
+
+
+class LiveCounter:
+    """See `ports.Counter`."""
+
+    def __init__(self, credits: Credits, names: Names, clock: Clock) -> None:
+        self._credits = credits
+        self._names = names
+        self._clock = clock
+
+    # -- statements ---------------------------------------------------------------------------------------------------
+
+    async def statement(self, who: m.Who, month: str) -> c.StatementPage:
+        found = await self._credits.statements.month(who.org_id, month_of(month))
+        standing = await self._credits.loyalty.standing(who.org_id)
+        lots = [
+            c.Row(lot.id, (lot.id, lot.provenance, lot.issued_at, lot.expires_at, lot.opening_micro,
+                           lot.closing_micro - lot.opening_micro, lot.closing_micro, lot.cost_fen, lot.value_fen))
+            for lot in found.lots
+        ]  # fmt: skip
+        columns = (
+            Col("statement.lot", "short"), Col("wallet.provenance", "word:provenance"), Col("statement.issued", "day"),
+            Col("wallet.expires", "day"), Col("statement.opening", "credits"), Col("statement.change", "credits"),
+            Col("statement.closing", "credits"), Col("statement.cost", "yuan"), Col("statement.value", "yuan"),
+        )  # fmt: skip
+        total = ("", "", "", "", found.opening_micro, found.closing_micro - found.opening_micro, found.closing_micro,
+                 found.cost_fen, found.value_fen)  # fmt: skip
+        moves = [c.Row(kind, (kind, amount)) for kind, amount in found.moves.items()]
+        return c.StatementPage(
+            month=found.month,
+            months=_months(self._clock.today()),
+            complete=found.complete,
+            opening_micro=found.opening_micro,
+            closing_micro=found.closing_micro,
+            cost_fen=found.cost_fen,
+            value_fen=found.value_fen,
+            lots=c.Sheet("statement.lots", columns, lots, "statement.none", total),
+            moves=c.Sheet(
+                "statement.moves", (Col("statement.kind", "word:posting_kind"), Col("statement.change", "credits")),
+                moves, "statement.no_moves",
+            ),
+            lapses=_lapses(await self._credits.lapses.of(who.org_id, days=DAYS_AHEAD)),
+            quarters=standing.quarters,
+            fee_bps=standing.fee_bps,
+            queue_weight=standing.queue_weight,
+        )  # fmt: skip
+
+    async def statement_file(self, who: m.Who, month: str, fmt: str, language: str) -> c.File:
+        found = await self._credits.statements.month(who.org_id, month_of(month))
+        name = await self._credits.named(who.org_id)
+        made = statement_document(found, org_name=name, city_name=self._credits.city_name, language=language)
+        return await _file(made, f"{made.title}-{name}-{found.month:%Y-%m}", fmt)
+
+    # -- refunds and codes --------------------------------------------------------------------------------------------
+
+    async def refunds(self, who: m.Who) -> c.Sheet:
+        return _refunds(await self._credits.refunds.list(who.org_id))
+
+    async def refund_offer(self, who: m.Who, purchase_id: UUID) -> c.OfferView:
+        found = await self._credits.refunds.offer(who.org_id, purchase_id)
+        out = found.decision.outputs
+        return c.OfferView(
+            purchase_id, found.purchase.priced.paid_fen, found.refund_fen, out["consumed_micro"], out["taken_micro"],
+            out["cancelled_micro"], out["restored_fen"], dict(found.decision.trace),
+        )  # fmt: skip
+
+    async def refund(self, who: m.Who, purchase_id: UUID, reason: str, client_ref: str) -> None:
+        await self._credits.refunds.refund(
+            who.org_id, purchase_id, client_ref=client_ref, reason=reason, actor=actor_of(who).ref
+        )
+
+    async def redeemed(self, who: m.Who) -> c.Sheet:
+        rows = [
+            c.Row(row["posting_id"], (row["claimed_at"], row["name"], row["value_micro"], row["provenance"]))
+            for row in await self._credits.codes.redeemed(who.org_id)
+        ]
+        columns = (Col("redeem.at", "minute"), Col("redeem.from"), Col("redeem.credits", "credits"),
+                   Col("wallet.provenance", "word:provenance"))  # fmt: skip
+        return c.Sheet("redeem.list", columns, rows, "redeem.none")
+
+    async def redeem(self, who: m.Who, code: str) -> None:
+        await self._credits.codes.redeem(who.org_id, code[:64], actor=actor_of(who).ref)
+
+    # -- invoices, disputes, agreements -------------------------------------------------------------------------------
+
+    async def invoices(self, who: m.Who) -> tuple[int, c.Sheet]:
+        rows = await self._credits.invoices.list(who.org_id)
+        return await self._credits.invoices.invoiceable_fen(who.org_id), _invoices(rows, operator=False)
+
+    async def invoice_request(self, who: m.Who, fields: Mapping[str, str], amount_fen: int) -> None:
+        await self._credits.invoices.request(
+            who.org_id, client_ref=fields.get("client_ref") or str(new_id()), kind=fields.get("kind", "ordinary"),
+            title=fields.get("title", ""), tax_number=fields.get("tax_number", ""), amount_fen=amount_fen,
+            email=fields.get("email", ""), actor=actor_of(who).ref,
+        )  # fmt: skip
+
+    async def invoice_file(self, who: m.Who, invoice_id: UUID, language: str) -> c.File:
+        found = await self._credits.invoices.get(who.org_id, invoice_id)
+        name = await self._credits.named(who.org_id)
+        made = invoice_paper(found, org_name=name, city_name=self._credits.city_name, language=language)
+        return await _file(made, f"{made.title}-{name}", "pdf")
+
+    async def disputes(self, who: m.Who) -> c.Sheet:
+        return _disputes(await self._credits.disputes.list(who.org_id), operator=False)
+
+    async def dispute_open(self, who: m.Who, receipt: str, reason: str, evidence: str) -> None:
+        await self._credits.disputes.open(
+            who.org_id, UUID(receipt.strip()), reason=reason, evidence=evidence, actor=actor_of(who).ref
+        )
+
+    async def dispute_withdraw(self, who: m.Who, dispute_id: UUID) -> None:
+        await self._credits.disputes.withdraw(who.org_id, dispute_id, by=actor_of(who).ref)
+
+    async def agreements(self, who: m.Who) -> c.Sheet:
+        return _agreements(await self._credits.agreements.list(who.org_id), ("pay",))
+
+    async def instalment_pay(self, who: m.Who, agreement_id: UUID, number: int) -> str:
+        made = await self._credits.agreements.pay(
+            who.org_id, agreement_id, number, method="sandbox", actor=actor_of(who).ref
+        )
+        return made.redirect_url or f"/topup/{made.id}"
+
+    # -- operators ----------------------------------------------------------------------------------------------------
+
+    async def batches(self, who: m.Who) -> c.Sheet:
+        acts = {"funded": ("export", "revoke"), "issued": ("revoke",)}
+        rows = [
+            c.Row(b.id, (b.name, b.budget, f"{b.redeemed} / {b.codes}", b.value_micro, b.provenance,
+                         b.expires_at - timedelta(microseconds=1), str(b.state)), acts.get(str(b.state), ()))
+            for b in await self._credits.codes.batches()
+        ]  # fmt: skip
+        columns = (
+            Col("batches.name"), Col("batches.budget"), Col("batches.redeemed"), Col("batches.value", "credits"),
+            Col("wallet.provenance", "word:provenance"), Col("batches.through", "day"),
+            Col("batches.state", "state:batch_state"),
+        )  # fmt: skip
+        return c.Sheet("batches.list", columns, rows, "batches.none")
+
+    async def batch_create(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        await self._credits.codes.create(
+            client_ref=fields.get("client_ref") or str(new_id()), name=fields.get("name", ""),
+            budget=fields.get("budget", ""), codes=int(fields.get("codes", "0")),
+            value_micro=parse_credits(fields.get("value", "")), provenance=fields.get("provenance", "subsidy"),
+            expires_at=end_of(date.fromisoformat(fields.get("through", ""))), actor=actor_of(who).ref,
+        )  # fmt: skip
+
+    async def budget_fund(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        await self._credits.codes.fund(
+            fields.get("budget", ""), parse_credits(fields.get("amount", "")),
+            posting_id=UUID(fields.get("client_ref", "")), reason=fields.get("reason", ""), actor=actor_of(who).ref,
+        )  # fmt: skip
+
+    async def batch_export(self, who: m.Who, batch_id: UUID) -> c.File:
+        batch, codes = await self._credits.codes.export(batch_id)
+        return await _file(code_sheet(batch, codes), f"codes-{batch.name}", "csv")
+
+    async def batch_revoke(self, who: m.Who, batch_id: UUID, reason: str) -> None:
+        await self._credits.codes.revoke(batch_id, reason=reason)
+
+    async def calendar(self, who: m.Who) -> c.Sheet:
+        days = await self._credits.lapses.calendar(days=DAYS_AHEAD)
+        rows = [c.Row(str(day.on), (day.on, day.amount_micro, day.held_micro, day.owners, day.lots)) for day in days]
+        columns = (*LAPSES, Col("lapses.owners"), Col("lapses.lots"))
+        return c.Sheet("lapses.calendar", columns, rows, "lapses.none")
+
+    async def all_agreements(self, who: m.Who) -> c.Sheet:
+        sheet = _agreements(await self._credits.agreements.list(), ("book",), named=True)
+        rows = []
+        for row in sheet.rows:
+            rows.append(c.Row(row.id, (await self._names.owner(row.cells[0]), *row.cells[1:]), row.acts))
+        return c.Sheet(sheet.key, sheet.columns, rows, sheet.empty)
+
+    async def agreement_sign(self, who: m.Who, org: str, year: int, reference: str) -> None:
+        await self._credits.agreements.sign(UUID(org), year, reference=reference, actor=actor_of(who).ref)
+
+    async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:
+        owner = (await self._credits.agreements.get(None, agreement_id)).org_id
+        await self._credits.agreements.book(
+            owner, agreement_id, number, reference=reference, actor=actor_of(who).ref
+        )
+
+    async def all_invoices(self, who: m.Who) -> c.Sheet:
+        return _invoices(await self._credits.invoices.list(), operator=True)
+
+    async def invoice_decide(self, who: m.Who, invoice_id: UUID, number: str, reason: str) -> None:
+        by = actor_of(who).ref
+        if number:
+            await self._credits.invoices.issue(invoice_id, number=number, by=by)
+        else:
+            await self._credits.invoices.reject(invoice_id, reason=reason, by=by)
+
+    async def all_disputes(self, who: m.Who) -> c.Sheet:
+        return _disputes(await self._credits.disputes.list(), operator=True)
+
+    async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> None:
+        decide = self._credits.disputes.grant if granted else self._credits.disputes.refuse
+        await decide(dispute_id, answer=answer, by=actor_of(who).ref)
+
+    async def all_refunds(self, who: m.Who) -> c.Sheet:
+        return _refunds(await self._credits.refunds.list(None))
+
+    async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
+        await self._credits.refunds.retry(refund_id)
+
+    async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> None:
+        await self._credits.refunds.pay_by_hand(refund_id, reference)
+
+
+def _months(today: date) -> list[date]:
+    found = [today.replace(day=1)]
+    while len(found) < MONTHS_SHOWN:
+        found.append((found[-1] - timedelta(days=1)).replace(day=1))
+    return found
+
+
+def _lapses(days: Sequence[LapseDay]) -> c.Sheet:
+    rows = [c.Row(str(day.on), (day.on, day.amount_micro, day.held_micro)) for day in days]
+    return c.Sheet("lapses.mine", LAPSES, rows, "lapses.none")
+
+
+def _refunds(refunds: Sequence[Refund]) -> c.Sheet:
+    acts = {"failed": ("retry", "payout"), "posted": ("payout",)}
+    rows = [
+        c.Row(r.id, (r.created_at, r.refund_fen, r.taken_micro, r.cancelled_micro, str(r.state)),
+              acts.get(str(r.state), ()))
+        for r in refunds
+    ]  # fmt: skip
+    return c.Sheet("refunds.list", REFUNDS, rows, "refunds.none")
+
+
+def _invoices(invoices: Sequence[Invoice], *, operator: bool) -> c.Sheet:
+    rows = [
+        c.Row(i.id, (i.created_at, i.title, i.kind, i.amount_fen, i.state, i.number or i.reason),
+              (("decide",) if i.state == "requested" else ()) if operator else ("paper",))
+        for i in invoices
+    ]  # fmt: skip
+    return c.Sheet("invoices.list", INVOICES, rows, "invoices.none")
+
+
+def _disputes(disputes: Sequence[Dispute], *, operator: bool) -> c.Sheet:
+    act = "decide" if operator else "withdraw"
+    rows = [
+        c.Row(d.id, (d.created_at, d.receipt_id, d.reason, d.state, d.answer), (act,) if d.state == "open" else ())
+        for d in disputes
+    ]
+    return c.Sheet("disputes.list", DISPUTES, rows, "disputes.none")
+
+
+def _agreements(agreements: Sequence[Agreement], acts: tuple[str, ...], *, named: bool = False) -> c.Sheet:
+    rows = [
+        c.Row(
+            f"{a.id}/{i.number}",
+            (*((a.org_id,) if named else ()), a.year, i.number, i.due_on, i.amount_fen, i.state),
+            acts if i.state != "paid" else (),
+        )
+        for a in agreements
+        for i in a.instalments
+    ]  # fmt: skip
+    columns = (*((Col("agreements.org"),) if named else ()), *INSTALMENTS)
+    return c.Sheet("agreements.list", columns, rows, "agreements.none")
+
+
+async def _file(document: Document, stem: str, fmt: str) -> c.File:
+    shape = Format(fmt)
+    return c.File(await render(document, shape), MEDIA[shape], save_headers(stem, shape))

@@ -1,0 +1,80 @@
+"""What the pages of credits show: tables as data, so that one macro sets them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Col:
+    """`key` titles the column; `kind` says how a cell is set: text, credits, yuan, day, minute, short, or a word family
+    (`word:provenance`, `state:refund_state`)."""
+
+    key: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: its cells, what it is, and which actions it offers."""
+
+    id: UUID | str
+    cells: tuple[Any, ...]
+    acts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table. `key` titles it; `empty` is shown when there is no row."""
+
+    key: str
+    columns: tuple[Col, ...]
+    rows: Sequence[Row]
+    empty: str
+    total: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True)
+class StatementPage:
+    """A month by lot, what moved it, and what will lapse."""
+
+    month: date
+    months: Sequence[date]
+    complete: bool
+    opening_micro: int
+    closing_micro: int
+    cost_fen: int
+    value_fen: int
+    lots: Sheet
+    moves: Sheet
+    lapses: Sheet
+    quarters: int
+    fee_bps: int
+    queue_weight: int
+
+
+@dataclass(frozen=True)
+class File:
+    """A download."""
+
+    content: bytes
+    media: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class OfferView:
+    """What a refund would give and take."""
+
+    purchase_id: UUID
+    paid_fen: int
+    refund_fen: int
+    consumed_micro: int
+    taken_micro: int
+    cancelled_micro: int
+    restored_fen: int
+    trace: dict[str, Any] = field(default_factory=dict)
