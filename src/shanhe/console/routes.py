@@ -44,8 +44,7 @@ ROOMS = (
     CityRoom,
     BooksRoom,
     ExchangeRoom,
-    *(Entrance, MemberRoom, KeysRoom, TillRoom, PlayRoom, ProofRoom, SettingsRoom, PublicRoom),
-    *(CityRoom, BooksRoom, TreasuryRoom),
+    TreasuryRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 
