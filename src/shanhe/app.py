@@ -41,7 +41,7 @@ from shanhe.pool.api import Pool
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
 from shanhe.reconcile.api import Checks, Reconciliation
-from shanhe.rulebook.api import Rulebook, load_amended
+from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
 from shanhe.treasury import open_treasury
 
@@ -74,6 +74,7 @@ class Services:
     outbox: Outbox
     notifier: Notifier
     rulebook: Rulebook
+    amendments: Amendments
     ledger: Ledger
     log: Log
     identity: Identity
@@ -212,6 +213,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         outbox=outbox,
         notifier=notifier,
         rulebook=rulebook,
+        amendments=Amendments(db, clock, rulebook, approvals),
         ledger=ledger,
         log=log,
         identity=identity,
@@ -252,6 +254,7 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     if services.role == "jobs":
         stack.push_async_callback(services.log.close)
     if services.role != "cli":
+        services.amendments.follow()
         copying = asyncio.create_task(services.metrics.run(services.db, services.clock))
         stack.push_async_callback(_cancelled, copying)
 

@@ -129,6 +129,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(ledger_routes.router(services.ledger, require))
     app.include_router(approvals_routes.router(services.approvals, require))
     app.include_router(log_routes.router(services.log, require, own_receipt))
+    app.include_router(rulebook_routes.amendment_router(services.amendments, require))
     app.include_router(rulebook_routes.router(services.rulebook, services.clock))
     app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
     app.include_router(compute_routes.router(services.compute))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from typing import Any
 
 import asyncpg
 import pytest
 
+from shanhe.approvals.api import Approvals, RequestState, SamePerson
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
-from shanhe.rulebook.api import RuleAmendment, Rulebook, RuleFileInvalid, load_amended, record
+from shanhe.rulebook.api import Amendments, RuleAmendment, Rulebook, RuleFileInvalid, load_amended, record
 
 LATER = date(2027, 1, 1)
 
@@ -63,3 +65,98 @@ class TestAmendmentRows:
         await record(database, clock, Rulebook.load(), amendment(discount()))
         with pytest.raises(asyncpg.RaiseError, match="never changed"):
             await database.execute(statement)
+
+
+class TestProposal:
+    async def test_is_in_force_once_a_second_person_agrees(self, database: Database, clock: FixedClock) -> None:
+        book = Rulebook.load()
+        amendments = Amendments(database, clock, book, Approvals(database, clock))
+        asked = await amendments.propose("P1", discount(), amendment_id=new_id(), by="person:a", note="budget")
+        again = await amendments.propose("P1", discount(), amendment_id=asked.id, by="person:a", note="budget")
+        assert (again.id, again.state) == (asked.id, RequestState.OPEN)
+        assert book.parameter("P1", "discount", LATER) == 3000
+        with pytest.raises(SamePerson):
+            await amendments.approve(asked.id, by="person:a")
+        assert book.parameter("P1", "discount", LATER) == 3000
+        await amendments.approve(asked.id, by="person:b")
+        await amendments.approve(asked.id, by="person:b")
+        assert book.parameter("P1", "discount", LATER) == 2500
+        assert book.parameter("P1", "discount", date(2026, 12, 31)) == 3000
+        assert [one.decided_by for one in await amendments.recorded()] == ["person:a, person:b"]
+
+    async def test_that_fails_a_proof_asks_nobody(self, database: Database, clock: FixedClock) -> None:
+        amendments = Amendments(database, clock, Rulebook.load(), Approvals(database, clock))
+        wrong = {"name": "wrong", "on": "2027-02-01", "facts": {"value_fen": 100, "category": "resident"}}
+        with pytest.raises(Invalid):
+            await amendments.propose(
+                "P1",
+                discount(examples=[wrong | {"outputs": {"benefit_fen": 30}}]),
+                amendment_id=new_id(),
+                by="person:a",
+            )
+        assert await amendments.proposals() == []
+
+    async def test_of_a_shared_value_is_checked_with_those_who_share_it(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        amendments = Amendments(database, clock, Rulebook.load(), Approvals(database, clock))
+        price = {"from": "2025-06-01", "announced": "2025-05-01", "value": 200, "given": True}
+        with pytest.raises(Invalid, match="example"):  # the examples of 2026 say what a credit costs
+            await amendments.propose(
+                "P1", {"parameters": {"list_price_fen": [price]}}, amendment_id=new_id(), by="person:a"
+            )
+        with pytest.raises(RuleFileInvalid, match="amend it there"):
+            await amendments.propose(
+                "I4", {"parameters": {"list_price_fen": [price]}}, amendment_id=new_id(), by="person:a"
+            )
+
+    async def test_two_that_contradict_are_not_both_recorded(self, database: Database, clock: FixedClock) -> None:
+        amendments = Amendments(database, clock, Rulebook.load(), Approvals(database, clock))
+        one = await amendments.propose("P1", discount(2500), amendment_id=new_id(), by="person:a")
+        two = await amendments.propose("P1", discount(2000), amendment_id=new_id(), by="person:a")
+        await amendments.approve(one.id, by="person:b")
+        with pytest.raises(RuleFileInvalid, match="two versions"):
+            await amendments.approve(two.id, by="person:b")
+        assert [row.id for row in await amendments.recorded()] == [str(one.id)]
+        assert (await load_amended(database)).parameter("P1", "discount", LATER) == 2500
+
+    async def test_reaches_another_process_without_a_restart(self, database: Database, clock: FixedClock) -> None:
+        here, there = (Amendments(database, clock, Rulebook.load(), Approvals(database, clock)) for _ in range(2))
+        book = there._rulebook
+        there.follow()
+        asked = await here.propose("P1", discount(), amendment_id=new_id(), by="person:a")
+        for _ in range(300):  # the listener connects in its own time; what it missed it reads when told next
+            await database.execute("SELECT pg_notify('rulebook_amended', '')")
+            if not await here.recorded():
+                await here.approve(asked.id, by="person:b")
+            if book.parameter("P1", "discount", LATER) == 2500:
+                break
+            await asyncio.sleep(0.05)
+        assert book.parameter("P1", "discount", LATER) == 2500
+
+
+class TestDifferences:
+    async def test_say_what_changed_in_words_and_when_it_was_announced(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        book = await record(database, clock, Rulebook.load(), amendment(discount()))
+        assert book.differences("P1", date(2026, 1, 1), date(2026, 12, 31)) == []
+        (change,) = book.differences("P1", date(2026, 12, 31), LATER)
+        assert change.words.zh == "优惠率由 30 % 变为 25 %，减少 5 %"
+        assert change.words.en == "Discount goes from 30 % to 25 %, down 5 %"
+        assert (change.start, change.announced, change.before, change.after) == (LATER, date(2026, 11, 20), 3000, 2500)
+
+    def test_reach_bands_tables_and_formulas(self) -> None:
+        book = Rulebook.load()
+        (change,) = book.differences("F1", date(2024, 12, 31), date(2025, 1, 1))
+        assert change.words.en == "Share of the government goes from 50 % to 40 %, down 10 %"
+        bands = [{"from": 0, "to": 60000, "value": 2000}, {"from": 60000, "to": None, "value": 1000}]
+        tiers = {"from": "2027-01-01", "announced": "2026-12-01", "given": True, "value": bands}
+        later = book.amended([RuleAmendment(str(new_id()), "B1_course_fee", {"parameters": {"fees": [tiers]}}, "x")])
+        (change,) = later.differences("B1", date(2026, 1, 1), LATER)
+        assert "0–60,000: 20 %, 60,000–∞: 10 %" in change.words.en
+        formula = {"from": "2027-01-01", "announced": "2026-12-01",
+                   "outputs": {"points": {"zh": "点", "en": "p", "expr": "reuses * points_each * 2"}}}  # fmt: skip
+        later = book.amended([RuleAmendment(str(new_id()), "T11_open_science", {"formula": [formula]}, "x")])
+        (change,) = later.differences("T11", date(2026, 1, 1), LATER)
+        assert change.after == {"points": "reuses * points_each * 2"}

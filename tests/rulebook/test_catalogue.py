@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from shanhe.rulebook.api import Rulebook
+from shanhe.rulebook.api import Rulebook, rules_page
 
 CATALOGUE = yaml.safe_load((Path(__file__).parent / "data" / "catalogue.yaml").read_text(encoding="utf-8"))
 RULES = Rulebook.load()
@@ -40,3 +40,9 @@ class TestRuleFile:
             for parameter in RULES.rule(rule_id).parameters:
                 for value in parameter.values:
                     assert value.origin == "given" or (value.reason and value.reason.zh and value.reason.en), rule_id
+
+
+class TestTable:
+    def test_in_the_documentation_is_what_the_files_say(self) -> None:
+        page = Path(__file__).parents[2] / "docs" / "rules.md"
+        assert page.read_text(encoding="utf-8") == rules_page(RULES), "write it again: shanhe rules table"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
+from httpx import ASGITransport, AsyncClient
 
+from shanhe.approvals.api import Approvals
 from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
-from shanhe.rulebook.api import Rulebook
-from shanhe.rulebook.routes import router
+from shanhe.kernel.ids import new_id
+from shanhe.rulebook.api import Amendments, Rulebook
+from shanhe.rulebook.routes import amendment_router, router
 
 FACTS = {"category": "resident", "value_fen": 10_000, "benefit_used_fen": 0}
 
@@ -67,3 +72,41 @@ class TestRoutes:
         assert client.get("/api/rules/P1/schema").json()["properties"]["value_fen"]["type"] == "integer"
         assert client.post("/api/rules/check").json()["ok"] is True
         assert client.post("/api/rules/P1/check").json()["ok"] is True
+
+    def test_show_what_changed_between_two_days(self, client: TestClient) -> None:
+        found = client.get("/api/rules/F1/diff", params={"from": "2024-12-31", "to": "2025-01-01"}).json()
+        assert found["rule"] == "F1_fund"
+        assert [(one["name"], one["before"], one["after"]) for one in found["changes"]] == [
+            ("government_share", 5000, 4000)
+        ]
+        assert found["changes"][0]["announced"] == "2024-12-01"
+        before = client.get("/api/rules/F1/diff", params={"from": "2020-01-01", "to": "2025-01-01"})
+        assert before.status_code == 404
+
+
+class TestAmendmentRoutes:
+    async def test_take_two_people(self, database: Database, clock: FixedClock) -> None:
+        book = Rulebook.load()
+        acting = SimpleNamespace(person_id=new_id(), key_id=None)
+        app = FastAPI()
+
+        @app.exception_handler(ShanheError)
+        async def refused(request: Request, error: ShanheError) -> JSONResponse:
+            return JSONResponse(error.to_dict(), status_code=error.status)
+
+        amendments = Amendments(database, clock, book, Approvals(database, clock))
+        app.include_router(amendment_router(amendments, lambda permission: lambda: acting))
+        row = {"from": "2027-01-01", "announced": "2026-11-20", "value": 2500, "given": True}
+        body = {"id": str(new_id()), "rule": "P1", "content": {"parameters": {"discount": [row]}}, "note": "budget"}
+        async with AsyncClient(transport=ASGITransport(app=app), base_url="http://city") as http:
+            made = await http.post("/api/rules/amendments", json=body)
+            assert (made.status_code, made.json()["state"]) == (201, "open")
+            alone = await http.post(f"/api/rules/amendments/{body['id']}/approve", json={})
+            assert alone.status_code >= 400
+            acting.person_id = new_id()
+            done = await http.post(f"/api/rules/amendments/{body['id']}/approve", json={"reason": "council"})
+            assert done.status_code == 200
+            listed = (await http.get("/api/rules/amendments")).json()
+        assert [one["id"] for one in listed["recorded"]] == [body["id"]]
+        assert listed["proposals"][0]["state"] == "approved"
+        assert book.parameter("P1", "discount", date(2027, 1, 1)) == 2500

@@ -6,10 +6,11 @@ import json
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import REFUSED, Json, day_of, out, pairs, rows, show
+from shanhe.cli.common import REFUSED, Data, Json, city, day_of, out, pairs, rows, run, show
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid
 
@@ -103,6 +104,86 @@ def _facts(text: str) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise Invalid("bad_facts", "The facts must be a JSON object.", message_zh="事实必须是 JSON 对象。")
     return facts
+
+
+@app.command()
+def diff(
+    identifier: Identifier,
+    first: Annotated[str, typer.Option("--from", help="The earlier day.")],
+    second: Annotated[str, typer.Option("--to", help="The later day.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What changed in a rule between two days, in words and numbers, with the day it was announced."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with city(data) as services:
+            return [one.to_dict() for one in services.rulebook.differences(identifier, day_of(first), day_of(second))]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("from", "announced", "变更", "change"), [
+        (one["from"], one["announced"], one["words"]["zh"], one["words"]["en"]) for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def propose(
+    identifier: Identifier,
+    content: Annotated[str, typer.Option("--content", help="Dated rows as a JSON object, or @FILE.")],
+    by: Annotated[str, typer.Option(help="Who proposes, for the books.")],
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    request: Annotated[str, typer.Option("--id", help="Id of the amendment; repeat it to repeat the proposal.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Prove an amendment of a rule and ask for a second person; `approve` decides."""
+    from shanhe.kernel.ids import new_id
+
+    number = UUID(request) if request else new_id()
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.amendments.propose(identifier, _facts(content), amendment_id=number, by=by, note=note)
+
+    made = run(work())
+    show(
+        as_json,
+        {"id": str(made.id), "rule": made.subject, "state": made.state},
+        lambda: f"✓ {made.subject} · {made.id}",
+    )
+
+
+@app.command()
+def approve(
+    amendment: UUID,
+    by: Annotated[str, typer.Option(help="Who decides; never the one who proposed.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Agree to an amendment as the second person: it is recorded, and every running process goes over to it."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.amendments.approve(amendment, by=by, reason=reason)
+
+    made = run(work())
+    show(
+        as_json,
+        {"id": made.id, "rule": made.rule_id, "decided_by": made.decided_by},
+        lambda: f"✓ {made.rule_id} · {made.id}",
+    )
+
+
+@app.command("table")
+def rules_table(
+    docs: Annotated[Path, typer.Option("--docs", help="File to write.")] = Path("docs/rules.md"),
+) -> None:
+    """Write the table of all rules: id, title, article, owner, given and assumed values."""
+    from shanhe.rulebook.api import rules_page
+
+    docs.write_text(rules_page(_rulebook()), encoding="utf-8")
+    out.print(f"✓ {docs}")
 
 
 @app.command()

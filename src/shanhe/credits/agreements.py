@@ -224,6 +224,4 @@ class Agreements:
 
 def _instalment(row: Any) -> Instalment:
     state = {PurchaseState.POSTED: "paid", PurchaseState.OPEN: "ordered"}.get(row["purchase_state"], "due")
-    return Instalment(
-        row["number"], row["due_on"], row["amount_fen"], row["attempt"], row["purchase_id"], state
-    )
+    return Instalment(row["number"], row["due_on"], row["amount_fen"], row["attempt"], row["purchase_id"], state)

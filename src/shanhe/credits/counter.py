@@ -154,4 +154,3 @@ def _batches(routes: APIRouter, credits: Credits) -> None:
     async def revoke(batch_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         """End a batch; what nobody redeemed returns to its budget."""
         return json(batch_view(await credits.codes.revoke(batch_id, reason=body.reason)))
-

@@ -111,9 +111,7 @@ class Refunds:
         decision = self._rulebook.evaluate(RULE, facts, on=self._clock.today())
         return RefundOffer(purchase, {lot.id: lot.remaining for lot in lots if lot.remaining}, decision)
 
-    async def refund(
-        self, org_id: UUID, purchase_id: UUID, *, client_ref: str, reason: str, actor: str
-    ) -> Refund:
+    async def refund(self, org_id: UUID, purchase_id: UUID, *, client_ref: str, reason: str, actor: str) -> Refund:
         """Take back what is left of a purchase and return its money. Idempotent by (organisation, client_ref).
 
         Raises NothingToRefund, LotsHeld, CreditsMoved, RefundConflict; a provider that is away is asked again later.

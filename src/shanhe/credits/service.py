@@ -53,9 +53,7 @@ class Credits(Purchases):
         self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, notifier=notifier, purchases=self)
         self.city_name = city_name
         self.named = named or _unnamed
-        self.refunds = Refunds(
-            db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier
-        )
+        self.refunds = Refunds(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier)
         self.codes = Codes(db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier)
         payments.subscribe_refunds(PURPOSE, self.refunds.settle)
         self.agreements = Agreements(

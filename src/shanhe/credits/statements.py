@@ -186,9 +186,7 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
         word("合计", "Total"), "", "", "", micro(statement.opening_micro), micro(gained), micro(spent),
         micro(statement.closing_micro), "", yuan(statement.cost_fen), yuan(statement.value_fen),
     )  # fmt: skip
-    moves = tuple(
-        (KINDS_ZH.get(kind, kind) if zh else kind, micro(amount)) for kind, amount in statement.moves.items()
-    )
+    moves = tuple((KINDS_ZH.get(kind, kind) if zh else kind, micro(amount)) for kind, amount in statement.moves.items())
     price = yuan(statement.list_price_fen)
     return Document(
         title=word("AI 积分对账单", "Statement of AI Credits"),

@@ -1,13 +1,45 @@
-"""Recording an amendment: it must load, type and pass every example and proof before it is written."""
+"""Amending: proved before it is written, decided by two people, and seen by every running process.
+
+An amendment must load, type and pass every example and proof of its rule and of the rules that share its parameters.
+Four eyes are handed in (`Eyes`), for approvals are a peer of the rulebook.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import structlog
+
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.rulebook import store
 from shanhe.rulebook.model import RuleAmendment
 from shanhe.rulebook.service import Rulebook
+
+KIND: Final = "rule.amendment"
+CHANNEL: Final = "rulebook_amended"
+OPEN_DAYS: Final = 30
+LOCK: Final = 0x72756C65626F6F6B
+PAGE_ROWS: Final = 50
+
+log = structlog.get_logger(__name__)
+
+
+class Eyes(Protocol):
+    """Four eyes, as approvals offer them: who asks never decides."""
+
+    async def request(
+        self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, expires_at: datetime,
+        request_id: UUID | None = None,
+    ) -> Any: ...  # fmt: skip
+    async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Any: ...
+    async def get(self, request_id: UUID) -> Any: ...
+    async def requests(self, *, kind: str | None = None, limit: int = PAGE_ROWS) -> Sequence[Any]: ...
 
 
 async def load_amended(db: Database) -> Rulebook:
@@ -15,26 +47,35 @@ async def load_amended(db: Database) -> Rulebook:
     return Rulebook.load(await store.amendments(db))
 
 
-async def record(db: Database, clock: Clock, rulebook: Rulebook, amendment: RuleAmendment) -> Rulebook:
+def proved(rulebook: Rulebook, amendment: RuleAmendment) -> Rulebook:
+    """The amended rulebook; Invalid when a proof or an example of the rule, or of one that shares with it, fails."""
+    amended = rulebook.amended([amendment])
+    for rule_id in (amendment.rule_id, *amended.sharing(amendment.rule_id)):
+        report = amended.check(rule_id)
+        if not report.ok:
+            first = report.failed()[0]
+            raise Invalid(
+                "rule_amendment_unproved",
+                f"The amendment of {amendment.rule_id} fails {first.check}: {first.message}",
+                message_zh=f"对 {amendment.rule_id} 的修订未通过 {first.check}：{first.message_zh}",
+                hint="Correct the amendment or its examples; nothing was recorded.",
+                hint_zh="请改正修订内容或示例；尚未记录任何内容。",
+                details=report.to_dict(),
+            )
+    return amended
+
+
+async def record(
+    db: Database, clock: Clock, rulebook: Rulebook, amendment: RuleAmendment, conn: Any = None
+) -> Rulebook:
     """Prove an amendment on top of `rulebook`, record it, and return the amended rulebook.
 
-    Idempotent by id; Conflict for the same id with other content; Invalid when a proof or an example fails.
+    Idempotent by id; Conflict for the same id with other content; Invalid when a proof or an example fails. With `conn`
+    it is recorded in the caller's transaction.
     """
-    amended = rulebook.amended([amendment])
-    report = amended.check(amendment.rule_id)
-    for rule_id in amended.sharing(amendment.rule_id) if report.ok else ():
-        report = report if not report.ok else amended.check(rule_id)
-    if not report.ok:
-        first = report.failed()[0]
-        raise Invalid(
-            "rule_amendment_unproved",
-            f"The amendment of {amendment.rule_id} fails {first.check}: {first.message}",
-            message_zh=f"对 {amendment.rule_id} 的修订未通过 {first.check}：{first.message_zh}",
-            hint="Correct the amendment or its examples; nothing was recorded.",
-            hint_zh="请改正修订内容或示例；尚未记录任何内容。",
-            details=report.to_dict(),
-        )
-    if not await store.add(db, amendment, clock.now()) and not await store.same(db, amendment):
+    amended = proved(rulebook, amendment)
+    place = conn or db
+    if not await store.add(place, amendment, clock.now()) and not await store.same(place, amendment):
         raise Conflict(
             "rule_amendment_differs",
             f"Amendment {amendment.id} is already recorded with other content.",
@@ -43,3 +84,77 @@ async def record(db: Database, clock: Clock, rulebook: Rulebook, amendment: Rule
             hint_zh="新的修订请使用新的编号。",
         )
     return amended
+
+
+class Amendments:
+    """Proposing, deciding and following amendments of the rulebook of a running city."""
+
+    def __init__(self, db: Database, clock: Clock, rulebook: Rulebook, eyes: Eyes) -> None:
+        self._db = db
+        self._clock = clock
+        self._rulebook = rulebook
+        self._eyes = eyes
+        self._reading = asyncio.Lock()
+
+    async def propose(
+        self, rule_id: str, content: Mapping[str, Any], *, amendment_id: UUID, by: str, note: str = ""
+    ) -> Any:
+        """Prove an amendment and ask for a second person. Idempotent by `amendment_id`; returns the request."""
+        rule = self._rulebook.rule(rule_id)
+        proved(self._rulebook, RuleAmendment(str(amendment_id), rule.id, content, by, note))
+        payload = {"rule_id": rule.id, "content": dict(content), "note": note}
+        expires = self._clock.now() + timedelta(days=OPEN_DAYS)
+        return await self._eyes.request(KIND, rule.id, payload, by=by, expires_at=expires, request_id=amendment_id)
+
+    async def approve(self, amendment_id: UUID, *, by: str, reason: str = "") -> RuleAmendment:
+        """A second person agrees: proved again on today's rules, recorded, and in force in this process at once."""
+        asked = await self._eyes.get(amendment_id)
+        if asked.kind != KIND:
+            raise Invalid(
+                "not_an_amendment",
+                f"Request {amendment_id} is no amendment of a rule.",
+                message_zh=f"申请 {amendment_id} 不是规则修订。",
+                hint="List the proposals: GET /api/rules/amendments.",
+                hint_zh="请先查看修订列表：GET /api/rules/amendments。",
+            )
+        payload = asked.payload
+        amendment = RuleAmendment(
+            str(amendment_id), payload["rule_id"], payload["content"], f"{asked.requested_by}, {by}", payload["note"]
+        )
+        known = {one.id for one in await store.amendments(self._db)}
+        if amendment.id not in known:
+            async with self._db.transaction() as conn:
+                # One at a time, each proved on top of what is recorded: two that are sound alone may not be together.
+                await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+                current = await asyncio.to_thread(Rulebook.load, await store.amendments(conn))
+                await self._eyes.approve(amendment_id, by=by, reason=reason, conn=conn)
+                await record(self._db, self._clock, current, amendment, conn)
+        await self.refresh()
+        return amendment
+
+    async def proposals(self) -> Sequence[Any]:
+        """Requests for amendments, newest first; a bounded page."""
+        return await self._eyes.requests(kind=KIND, limit=PAGE_ROWS)
+
+    async def recorded(self) -> Sequence[RuleAmendment]:
+        return await store.amendments(self._db)
+
+    async def refresh(self) -> None:
+        """Read the recorded amendments and go over to them; what cannot be read leaves the rules as they are."""
+        async with self._reading:
+            try:
+                rows = await store.amendments(self._db)
+                self._rulebook.adopt(await asyncio.to_thread(Rulebook.load, rows))
+            except ShanheError as error:
+                log.error("rulebook.amendment_unreadable", error=error.message)
+
+    def follow(self) -> None:
+        """From now on, take over what other processes record."""
+        tasks: set[asyncio.Task[None]] = set()
+
+        def heard(_: str = "") -> None:
+            task = asyncio.get_running_loop().create_task(self.refresh())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        self._db.listen(CHANNEL, heard, on_reconnect=heard)

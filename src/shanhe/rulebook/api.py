@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shanhe.rulebook.amendments import load_amended, record
+from shanhe.rulebook.amendments import Amendments, load_amended, record
+from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.documents import read_yaml
 from shanhe.rulebook.errors import (
     FactProblem,
@@ -16,13 +17,17 @@ from shanhe.rulebook.errors import (
 from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.service import Rulebook
+from shanhe.rulebook.table import CHAPTERS, rules_page
 from shanhe.rulebook.trace import recompute
 from shanhe.rulebook.vector import VectorKernel
 
 __all__ = [
+    "CHAPTERS",
+    "Amendments",
     "CheckFinding",
     "CheckReport",
     "Decision",
+    "Difference",
     "FactProblem",
     "FormulaInvalid",
     "MutationReport",
@@ -35,9 +40,11 @@ __all__ = [
     "RuleNotInForce",
     "Rulebook",
     "VectorKernel",
+    "differences",
     "load_amended",
     "mutate_rules",
     "read_yaml",
     "recompute",
     "record",
+    "rules_page",
 ]

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shanhe.kernel.clock import Clock, SystemClock
+from shanhe.rulebook.amendments import Amendments
 from shanhe.rulebook.loader import canonical
 from shanhe.rulebook.model import Decision, Formula, Parameter, Rule
 from shanhe.rulebook.service import Rulebook
 
 FACTS_MAX = 200
+
+
+class Proposal(BaseModel):
+    """Dated rows to add to a rule; the client's id makes it idempotent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID
+    rule: str = Field(max_length=80)
+    content: dict[str, Any] = Field(max_length=8)
+    note: str = Field("", max_length=2_000)
+
+
+class Approval(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field("", max_length=200)
 
 
 class Question(BaseModel):
@@ -46,6 +66,14 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
     def show_rule(rule_id: str) -> dict[str, Any]:
         return rule_to_dict(source().rule(rule_id))
 
+    @routes.get("/{rule_id}/diff")
+    def diff(
+        rule_id: str, first: Annotated[date, Query(alias="from")], second: Annotated[date, Query(alias="to")]
+    ) -> dict[str, Any]:
+        found = source().differences(rule_id, first, second)
+        return {"rule": source().rule(rule_id).id, "from": first.isoformat(), "to": second.isoformat(),
+                "changes": [one.to_dict() for one in found]}  # fmt: skip
+
     @routes.get("/{rule_id}/schema")
     def schema(rule_id: str, on: date | None = None) -> dict[str, Any]:
         return source().schema(rule_id, on or today())
@@ -60,6 +88,37 @@ def router(rulebook: Rulebook | Callable[[], Rulebook], clock: Clock | None = No
         return source().check(rule_id).to_dict()
 
     return routes
+
+
+def amendment_router(amendments: Amendments, require: Callable[[str], Any]) -> APIRouter:
+    """Proposing and deciding amendments, for operators; a truth knows no guard: `require(permission)` is handed in."""
+    routes = APIRouter(prefix="/api/rules/amendments", tags=["rules"])
+    read, write = Depends(require("ledger")), Depends(require("accounts"))
+
+    @routes.get("", dependencies=[read])
+    async def proposals() -> dict[str, Any]:
+        """Proposals, newest first, with who asked and who decided; and what is recorded."""
+        recorded = [asdict(one) for one in await amendments.recorded()]
+        return {"proposals": [asdict(one) for one in await amendments.proposals()], "recorded": recorded}
+
+    @routes.post("", status_code=201)
+    async def propose(body: Proposal, actor: Any = write) -> dict[str, Any]:
+        """Prove an amendment, then wait for a second operator."""
+        by = actor_name(actor)
+        made = await amendments.propose(body.rule, body.content, amendment_id=body.id, by=by, note=body.note)
+        return asdict(made)
+
+    @routes.post("/{amendment_id}/approve")
+    async def approve(amendment_id: UUID, body: Approval, actor: Any = write) -> dict[str, Any]:
+        """The second operator agrees: recorded, announced, and in force from its dates."""
+        return asdict(await amendments.approve(amendment_id, by=actor_name(actor), reason=body.reason))
+
+    return routes
+
+
+def actor_name(actor: Any) -> str:
+    """Who acts, as it stands in the books."""
+    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
 
 
 def _summary(rule: Rule) -> dict[str, Any]:

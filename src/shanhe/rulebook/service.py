@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from shanhe.rulebook.check import check_rules
 from shanhe.rulebook.compiled import ScalarFunction, compile_exact, compile_scalar
+from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.errors import ParameterNotFound, RuleNotFound
 from shanhe.rulebook.facts import json_schema, validated
 from shanhe.rulebook.loader import amend, load_rules
@@ -25,14 +26,39 @@ Made = TypeVar("Made")
 Known = datetime | date | None
 
 
-class Rulebook:
-    """Every rule of the city. Immutable: `amended` gives a new one, so that a reader never sees half a change."""
+class _Edition:
+    """The rules at one moment and what was resolved from them; never changed, only succeeded."""
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
-        self._rules = dict(rules)
-        self._short = {key.split("_", 1)[0]: key for key, rule in self._rules.items() if not rule.part_of}
-        self._resolved: OrderedDict[tuple[str, date, date | None], InForce] = OrderedDict()
+        self.rules = dict(rules)
+        self.short = {key.split("_", 1)[0]: key for key, rule in self.rules.items() if not rule.part_of}
+        self.resolved: OrderedDict[tuple[str, date, date | None], InForce] = OrderedDict()
+
+    def rule(self, rule_id: str) -> Rule:
+        found = self.rules.get(rule_id) or self.rules.get(self.short.get(rule_id, ""))
+        if found is None:
+            raise RuleNotFound(str(rule_id)[:80])
+        return found
+
+
+class Rulebook:
+    """Every rule of the city. `amended` gives a new one; `adopt` lets a running process go over to it in one step.
+
+    Whatever is asked reads one edition from beginning to end, so that a reader never sees half a change. What was
+    compiled is kept by content and stays true in every edition.
+    """
+
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        self._edition = _Edition(rules)
         self._made: OrderedDict[tuple[str, str], Any] = OrderedDict()
+
+    @property
+    def _rules(self) -> Mapping[str, Rule]:
+        return self._edition.rules
+
+    def adopt(self, other: Rulebook) -> None:
+        """Go over to the rules of another rulebook: from the next question on, all at once."""
+        self._edition = _Edition(other._edition.rules)
 
     @classmethod
     def load(cls, extra: Sequence[RuleAmendment] = ()) -> Rulebook:
@@ -59,10 +85,11 @@ class Rulebook:
 
     def rule(self, rule_id: str) -> Rule:
         """By full id or its short form (`P1`); a rule that is part of another has no short form."""
-        found = self._rules.get(rule_id) or self._rules.get(self._short.get(rule_id, ""))
-        if found is None:
-            raise RuleNotFound(str(rule_id)[:80])
-        return found
+        return self._edition.rule(rule_id)
+
+    def differences(self, rule_id: str, first: date, second: date) -> list[Difference]:
+        """What of a rule is another on the second day than on the first."""
+        return differences(self.rule(rule_id), first, second)
 
     def sharing(self, rule_id: str) -> list[str]:
         """The rules that share a parameter of this one."""
@@ -90,14 +117,15 @@ class Rulebook:
 
     def in_force(self, rule_id: str, on: date, known: Known = None) -> InForce:
         """What of the rule holds on `on` as announced by `known`; RuleNotInForce where nothing does."""
-        rule = self.rule(rule_id)
+        edition = self._edition
+        rule = edition.rule(rule_id)
         key = (rule.id, on, known_day(known))
-        found = self._resolved.get(key)
+        found = edition.resolved.get(key)
         if found is None:
             found = resolve(rule, on, key[2])
-            self._resolved[key] = found
-            if len(self._resolved) > RESOLUTIONS_KEPT:
-                self._resolved.popitem(last=False)
+            edition.resolved[key] = found
+            if len(edition.resolved) > RESOLUTIONS_KEPT:
+                edition.resolved.popitem(last=False)
         return found
 
     def version(self, rule_id: str, on: date, known: Known = None) -> str:

@@ -1,4 +1,4 @@
-"""Amendments as rows. They travel as JSON in the form of the rule files, so dates are ISO texts there."""
+"""Amendments as rows, over a database or one connection of it; they travel as JSON, so dates are ISO texts there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from importlib import resources
 from typing import Any
 from uuid import UUID
 
-from shanhe.kernel.db import Database
 from shanhe.rulebook.loader import content_hash
 from shanhe.rulebook.model import RuleAmendment
 
@@ -16,12 +15,12 @@ def _sql(name: str) -> str:
     return (resources.files("shanhe.rulebook") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-async def amendments(db: Database) -> list[RuleAmendment]:
+async def amendments(db: Any) -> list[RuleAmendment]:
     """Every amendment in the order in which they were recorded."""
     return [_amendment(row) for row in await db.fetch(_sql("amendments"))]
 
 
-async def add(db: Database, amendment: RuleAmendment, now: datetime) -> bool:
+async def add(db: Any, amendment: RuleAmendment, now: datetime) -> bool:
     """Record an amendment; False when one of this id (and whatever content) is there already."""
     row = await db.fetchval(
         _sql("add_amendment"),
@@ -36,7 +35,7 @@ async def add(db: Database, amendment: RuleAmendment, now: datetime) -> bool:
     return row is not None
 
 
-async def same(db: Database, amendment: RuleAmendment) -> bool:
+async def same(db: Any, amendment: RuleAmendment) -> bool:
     """Whether the recorded amendment of this id has the same content."""
     sha256 = await db.fetchval(_sql("amendment_hash"), UUID(amendment.id))
     return bool(sha256 == content_hash(amendment.content))
