@@ -589,7 +589,21 @@ class Rules:
             )
         ]
         return m.RulePage(
-            row, ("", ""), ("购买时", "At purchase"), "sha256:9f2ac1d07b3e44d1aa", parameters, facts, formula, []
+            row,
+            ("", ""),
+            ("购买时", "At purchase"),
+            "sha256:9f2ac1d07b3e44d1aa",
+            parameters,
+            facts,
+            formula,
+            [("CNY 1,000", {"value_fen": 100_000}, {"benefit_fen": 30_000})],
+            [
+                m.RuleChange(
+                    ("优惠比例由 25 % 变为 30 %", "Discount goes from 25 % to 30 %"),
+                    date(2026, 1, 1),
+                    date(2025, 11, 1),
+                )
+            ],
         )
 
     async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView:

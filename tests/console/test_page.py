@@ -344,3 +344,18 @@ class TestTreasury:
         page = await member.get("/topup/quote?yuan=1000")
         for method in ("wechat", "alipay", "bank_transfer"):
             assert f'name="method" value="{method}"' in page.text
+
+
+class TestRules:
+    async def test_are_grouped_by_chapter_and_found_by_a_word(self, visitor: httpx.AsyncClient) -> None:
+        everything = (await visitor.get("/rules")).text
+        assert everything.index("P · 平台与定价") < everything.index("C · 积分")
+        found = (await visitor.get("/rules?q=定价")).text
+        assert "/rules/P11" in found
+        assert '/rules/P1"' not in found
+        assert "没有符合的规则" in (await visitor.get("/rules?q=nothing-like-it")).text
+
+    async def test_show_examples_and_what_changed(self, visitor: httpx.AsyncClient) -> None:
+        page = (await visitor.get("/rules/P1")).text
+        assert "value_fen = 100000 → benefit_fen = 30000" in page
+        assert "优惠比例由 25 % 变为 30 %" in page

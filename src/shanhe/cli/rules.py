@@ -178,12 +178,14 @@ def approve(
 @app.command("table")
 def rules_table(
     docs: Annotated[Path, typer.Option("--docs", help="File to write.")] = Path("docs/rules.md"),
+    as_json: Json = False,
 ) -> None:
     """Write the table of all rules: id, title, article, owner, given and assumed values."""
     from shanhe.rulebook.api import rules_page
 
-    docs.write_text(rules_page(_rulebook()), encoding="utf-8")
-    out.print(f"✓ {docs}")
+    book = _rulebook()
+    docs.write_text(rules_page(book), encoding="utf-8")
+    show(as_json, {"file": str(docs), "rules": len(book.ids())}, lambda: f"✓ {docs}")
 
 
 @app.command()

@@ -425,6 +425,15 @@ class FormulaLine:
 
 
 @dataclass(frozen=True)
+class RuleChange:
+    """One value succeeded by another: in words, from when, and since when it was known."""
+
+    words: Bilingual
+    since: date
+    announced: date
+
+
+@dataclass(frozen=True)
 class RulePage:
     row: RuleRow
     note: Bilingual
@@ -434,6 +443,7 @@ class RulePage:
     facts: Sequence[FactField]
     formula: Sequence[FormulaLine]
     examples: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]
+    changes: Sequence[RuleChange] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -65,7 +65,8 @@ class LiveRules:
                 for fact in rule.facts
             ],
             formula=lines,
-            examples=[(example.name, example.facts, example.outputs) for example in rule.examples],
+            examples=[(example.name, example.facts, example.outputs) for example in rule.examples if example.outputs],
+            changes=_changes(self._rulebook, rule),
         )
 
     async def evaluate(self, rule_id: str, facts: Mapping[str, str], on: date) -> m.DecisionView:
@@ -74,6 +75,19 @@ class LiveRules:
         shown = next((o for o in decision.trace["outputs"] if o["name"] == decision.trace["amount"]), None)
         amount = str(shown["display"]) if shown is not None else value_text(decision.amount, decision.unit)
         return m.DecisionView(amount, "", decision.version, decision.article, decision.trace)
+
+
+def _changes(rulebook: Rulebook, rule: Rule) -> Sequence[m.RuleChange]:
+    """Whatever succeeded something else, the latest first."""
+    days = sorted({value.start for p in rule.parameters for value in p.values} | {f.start for f in rule.formulas})
+    found = []
+    for day in days[1:]:
+        try:
+            changes = rulebook.differences(rule.id, day - timedelta(days=1), day)
+        except RuleNotInForce:  # a part of the rule began that day: nothing was succeeded
+            continue
+        found += [m.RuleChange((c.words.zh, c.words.en), c.start, c.announced) for c in changes]
+    return found[::-1]
 
 
 def _row(rule: Rule) -> m.RuleRow:

@@ -8,6 +8,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from shanhe.console.model import RuleRow
 from shanhe.console.pages.base import Room
 from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock
@@ -16,6 +17,9 @@ from shanhe.kernel.http import language
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
 FACT_CHARS_MAX = 200
+FIND_CHARS_MAX = 80
+CHAPTERS = "RPCNITFBHS"
+"""The chapters of the catalogue in its order; their titles are words of the pages."""
 
 
 class PublicRoom(Room):
@@ -33,7 +37,13 @@ class PublicRoom(Room):
 
     async def rules(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)
-        return self.show(request, "rules.html", who, rules=await self.desk.rules.list())
+        find = request.query_params.get("q", "").strip()[:FIND_CHARS_MAX]
+        chapters: dict[str, list[RuleRow]] = {letter: [] for letter in CHAPTERS}
+        for row in await self.desk.rules.list():
+            texts = (row.id, *row.title, row.article, *row.department)
+            if all(any(word in text.casefold() for text in texts) for word in find.casefold().split()):
+                chapters.setdefault(row.id[0], []).append(row)
+        return self.show(request, "rules.html", who, chapters=chapters, find=find)
 
     async def rule(self, request: Request, rule_id: str) -> Response:
         """A rule with all its dated values; with `?on=…&fact_…=…` also what it would decide."""
