@@ -32,6 +32,7 @@ class TestMigration:
         first |= {"reconcile": 139, "facts": 210, "programmes": 220}
         later = {"ledger": (111, 112, *range(120, 130)), "payments": range(130, 140), "credits": range(140, 150)}
         later["compute"] = (134,)
+        later |= {"rulebook": range(200, 205)}
         for migration in discover():
             start = (first | {"pool": 300})[migration.module] // 10 * 10
             own = {*range(start, start + 10), *later.get(migration.module, ()), *POOL.get(migration.module, ())}
