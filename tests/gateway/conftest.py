@@ -160,10 +160,10 @@ class Desk:
         }
         return Caller(**{**fields, **changes})
 
-    async def fund(self, micro: int) -> None:
+    async def fund(self, micro: int, **lot_terms: Any) -> None:
         wallet = await self.ledger.ensure_account(self.org, Asset.CREDIT, "wallet")
         issuance = await self.ledger.system_account("issuance", Asset.CREDIT)
-        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=micro)
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=micro, **lot_terms)
         await self.ledger.post(
             Posting(
                 id=new_id(), kind="test", transfers=(Transfer(new_id(), issuance.id, wallet.id, micro),), lots=(lot,)

@@ -12,11 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shanhe.gateway.meter import BUCKETS
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import earmark
 
 from .conftest import CONTEXT, RATES, TOKEN, Desk, target_for
 from .engine import DONE, chunk, raw, stream, usage_chunk, whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+HEALTH = uuid.UUID(int=7)
 WORDS = ("Hello ", "there, ", "how ", "are ", "you ", "today?")
 STREAM = (*(chunk(word) for word in WORDS), chunk(finish="stop"), usage_chunk(9, 6), DONE)
 STREAM_COST = (9 * RATES.input + 6 * RATES.output) // 1_000_000
@@ -210,6 +213,35 @@ class TestEngineFault:
         before = await desk.balance()
         assert (await desk.chat()).status_code in {502, 503}
         assert await desk.balance() == before
+
+
+class TestEarmark:
+    """A lot that may pay only for some calls pays for them first, and never for another."""
+
+    @pytest.mark.parametrize(
+        ("allowed", "pays"),
+        [
+            ({"models": ("syn", "other")}, True),
+            ({"models": ("other", "more")}, False),
+            ({"fiscal_year": 2026}, True),
+            ({"fiscal_year": 2025}, False),
+            ({"department": HEALTH}, True),
+            ({"department": uuid.UUID(int=9)}, False),
+            ({"programme": "T15"}, True),
+            ({"department": HEALTH, "models": ("syn",), "fiscal_year": 2026, "programme": "N5"}, True),
+        ],
+    )
+    async def test_is_obeyed_by_admission(self, desk: Desk, allowed: dict[str, Any], pays: bool) -> None:
+        desk.org = new_id()
+        desk.keys.known[TOKEN] = desk.caller(department_id=HEALTH)
+        await desk.fund(100_000_000, earmark=earmark(**allowed))
+        answer = await desk.chat()
+        if pays:
+            assert answer.status_code == 200
+            assert await desk.balance() == 100_000_000 - WHOLE_COST
+        else:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (402, "insufficient_quota")
+            assert await desk.balance() == 100_000_000
 
 
 class TestRefusal:

@@ -15,7 +15,7 @@ from shanhe.gateway.estimate import output_default, prompt_bound
 from shanhe.gateway.http import Client
 from shanhe.gateway.model import Admission
 from shanhe.kernel.clock import CITY_TZ, Clock
-from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded
+from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded, LotHistory, call_facts
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute, ModelInfo
@@ -58,10 +58,13 @@ def database_away() -> Iterator[None]:
 class Admitter:
     """Authenticates, prices and reserves."""
 
-    def __init__(self, identity: Identity, compute: Compute, ledger: Ledger, prices: PriceList, clock: Clock) -> None:
+    def __init__(
+        self, identity: Identity, compute: Compute, ledger: Ledger, lots: LotHistory, prices: PriceList, clock: Clock
+    ) -> None:
         self._identity = identity
         self._compute = compute
         self._ledger = ledger
+        self._lots = lots
         self._prices = prices
         self._clock = clock
         self._wallets: dict[UUID, UUID] = {}
@@ -133,6 +136,17 @@ class Admitter:
         return account.id
 
     async def _reserve(self, payer: UUID, admission: Admission, call: Call, limits: tuple[Limit, ...]) -> Any:
+        """Ask the database, with what earmarked lots want to know of the call: model, department, year, programme."""
+        with database_away():
+            marks = await self._lots.earmarks(payer)
+        department = call.caller.department_id
+        facts = call_facts(
+            model=admission.model,
+            department=None if department is None else str(department),
+            programmes=[str(mark["programme"]) for mark in marks if "programme" in mark],
+            fiscal_year=self._clock.today().year,
+            earmarks=marks,
+        )
         try:
             return await self._ledger.admit(
                 payer,
@@ -140,7 +154,7 @@ class Admitter:
                 receipt_id=call.receipt_id,
                 limits=limits,
                 ttl_s=CALL_TTL.total_seconds(),
-                earmark={"model": admission.model},
+                earmark=facts,
             )
         except InsufficientCredit as error:
             raise CallError(402, "insufficient_quota", error.message) from error

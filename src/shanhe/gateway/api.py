@@ -25,6 +25,7 @@ from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.usage import UsageBook
 from shanhe.kernel.clock import CITY_TZ
+from shanhe.ledger.api import LotHistory
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
@@ -75,7 +76,7 @@ class Gateway:
         self._terms = TermsBook(ledger, rulebook, clock)
         self._usage = UsageBook(UsageStore(db), Today(clock))
         dispatcher = Dispatcher(compute, self._pool)
-        admitter = Admitter(identity, compute, ledger, PriceList(compute, clock), clock)
+        admitter = Admitter(identity, compute, ledger, LotHistory(db), PriceList(compute, clock), clock)
         settler, metrics = Settler(ledger, self._terms, self._usage), Metrics(registry)
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)

@@ -107,6 +107,7 @@ class Caller(msgspec.Struct, frozen=True):
     expires_at: datetime | None
     data_class: str
     limit_scope: UUID
+    department_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

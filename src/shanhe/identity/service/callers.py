@@ -223,4 +223,5 @@ def _caller(row: Any) -> Caller:
         expires_at=row["expires_at"],
         data_class=str(max(classes, key=DATA_CLASS_ORDER.index)),  # the stricter of key's and organisation's
         limit_scope=row["limit_scope"],
+        department_id=row["department_id"],
     )

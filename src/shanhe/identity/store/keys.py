@@ -17,7 +17,8 @@ COLUMNS = (
 )
 _CHECKED = (
     "k.token_sha256, k.id, k.org_id, k.name, k.models, k.budget_day_micro, k.budget_month_micro, k.rpm, k.tpm,"
-    " k.data_class, k.limit_scope, k.expires_at, k.revoked_at, o.state AS org_state, o.data_class AS org_data_class"
+    " k.data_class, k.limit_scope, k.department_id, k.expires_at, k.revoked_at, o.state AS org_state,"
+    " o.data_class AS org_data_class"
 )
 
 
