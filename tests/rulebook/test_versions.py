@@ -122,7 +122,7 @@ class TestPackagedNumbers:
             ("C11", "subsidy_months", 12),
             ("C11", "reward_months", 24),
             ("C12", "keys", ["expires_at", "provenance", "issued_at"]),
-            ("C12", "order", ["subsidy", "reward", "purchased", "exchange"]),
+            ("C12", "order", ["subsidy", "reward", "purchased"]),
         ],
     )
     def test_are_those_of_the_source(self, rule: str, name: str, value: object) -> None:
