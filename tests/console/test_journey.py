@@ -45,6 +45,24 @@ PATHS = {
     "verify": "/city/ledger/verify",
     "audit": "/city/audit",
     "search": "/search?q=P1",
+    "statement": "/credits",
+    "refunds": "/credits/refunds",
+    "redeem": "/credits/redeem",
+    "invoices": "/credits/invoices",
+    "disputes": "/credits/disputes",
+    "agreements": "/credits/agreements",
+    "credit-desk": "/city/credits",
+    "income": "/income",
+    "payouts": "/city/payouts",
+    "bank": "/city/bank",
+    "reconcile": "/city/reconcile",
+    "exchange": "/exchange",
+    "trade": "/exchange/trade",
+    "fund": "/exchange/fund",
+    "exchange-desk": "/city/exchange",
+    "programmes": "/programmes",
+    "review": "/review",
+    "programme-desk": "/city/programmes",
     "not-found": "/nowhere",
 }
 QUIET = (
@@ -59,8 +77,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 LOOKS = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
-PROVED_ELSEWHERE = LOOKS[2:]
-"""Two looks cover both widths and both themes; the other two go to `make prove`."""
+LIGHT_PAGES, DARK_PAGES, ALL_PAGES = slice(0, None, 2), slice(1, None, 2), slice(None)
+"""By default each page gets one of two looks (both widths and both themes between them); `make prove` gives it all four."""
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +229,46 @@ class TestJourney:
         expect(result.get_by_text("有效：", exact=False)).to_be_visible()
         visitor.close()
 
+    def test_places_and_cancels_an_order_sees_an_auction_clear_and_downloads_a_statement(
+        self, city: Stage, browser: Browser, signed_in: str
+    ) -> None:
+        context = opened(browser, signed_in)
+        page = context.new_page()
+
+        def order(side: str, price: str, quantity: str) -> None:
+            page.goto(f"{city.url}/exchange/trade")
+            page.locator("#side").select_option(side)
+            page.locator("#price").fill(price)
+            page.locator("#quantity").fill(quantity)
+            page.locator("#place").click()
+
+        # Below every seller: it rests until it is cancelled.
+        order("buy", "0.3", "50")
+        mine = page.locator("#orders tbody tr").first
+        expect(mine.get_by_text("未成交")).to_be_visible()
+        mine.locator("form[action$=cancel] button").click()
+        expect(page.locator("#orders tbody tr").first.get_by_text("已撤单")).to_be_visible()
+
+        # Outside the corridor: refused in words, nothing placed.
+        order("buy", "1.2", "50")
+        expect(page.get_by_role("alert").first).to_be_visible()
+
+        # At the ceiling it meets a seller; the operator's auction clears it and the fee's fund is public.
+        order("buy", "1", "40")
+        page.goto(f"{city.url}/city/exchange")
+        page.locator("#auction").click()
+        page.goto(f"{city.url}/exchange/trade")
+        expect(page.locator("#orders tbody tr").first.get_by_text("已成交").first).to_be_visible()
+        page.goto(f"{city.url}/exchange/fund")
+        expect(page.locator(".stats")).not_to_contain_text("¥ 0.00 ¥ 0.00")
+
+        page.goto(f"{city.url}/credits")
+        for kind in ("csv", "xlsx", "pdf"):
+            with page.expect_download() as waiting:
+                page.get_by_role("link", name=re.compile(kind.upper())).first.click()
+            assert Path(waiting.value.path()).stat().st_size > 200
+        context.close()
+
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)
         page = context.new_page()
@@ -240,11 +298,15 @@ class TestJourney:
 
 class TestLook:
     @pytest.mark.parametrize(
-        ("width", "scheme"),
-        [pytest.param(*look, marks=[pytest.mark.prove] if look in PROVED_ELSEWHERE else []) for look in LOOKS],
+        ("width", "scheme", "pages"),
+        [
+            (*LOOKS[0], LIGHT_PAGES),
+            (*LOOKS[1], DARK_PAGES),
+            *[pytest.param(*look, ALL_PAGES, marks=pytest.mark.prove) for look in LOOKS],
+        ],
     )
     def test_is_accessible_and_fits_the_screen(
-        self, city: Stage, browser: Browser, signed_in: str, width: int, scheme: str
+        self, city: Stage, browser: Browser, signed_in: str, width: int, scheme: str, pages: slice
     ) -> None:
         """axe finds nothing serious or critical, and no page is wider than the screen."""
         axe, problems = Axe(), []
@@ -252,9 +314,8 @@ class TestLook:
         page = context.new_page()
         page.goto(f"{city.url}/")
         receipt = page.get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
-        for name, path in [*PATHS.items(), ("receipt", receipt)]:
+        for name, path in [("receipt", receipt), *PATHS.items()][pages]:
             page.goto(f"{city.url}{path}")
-            page.wait_for_load_state("networkidle")
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 problems.append(f"{name}: wider than {width} px")
             for found in axe.run(page).response["violations"]:
@@ -267,7 +328,7 @@ class TestLook:
         assert problems == []
 
     def test_lets_visitors_in(self, city: Stage, browser: Browser) -> None:
-        for width, scheme in LOOKS:
+        for width, scheme in LOOKS[:2]:
             context = browser.new_context(
                 locale="zh-CN",
                 viewport={"width": width, "height": 844},

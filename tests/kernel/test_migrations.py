@@ -8,6 +8,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
 from shanhe.kernel.migrations import discover, migrate
 
+
 class TestMigration:
     async def test_runs_once(self, empty_dsn: str) -> None:
         db = await Database.open(empty_dsn)
