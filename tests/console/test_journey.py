@@ -78,7 +78,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 LOOKS = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
 LIGHT_PAGES, DARK_PAGES, ALL_PAGES = slice(0, None, 2), slice(1, None, 2), slice(None)
-"""By default each page gets one of two looks (both widths and both themes between them); `make prove` gives it all four."""
+"""By default each page gets one of two looks, of both widths and both themes; `make prove` gives it all four."""
 
 
 @pytest.fixture(scope="module")
