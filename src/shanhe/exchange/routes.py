@@ -185,24 +185,36 @@ def _stream(routes: APIRouter, feed: Feed) -> None:
     async def stream(socket: WebSocket) -> None:
         """The market as a WebSocket: a snapshot, then differences; public. What a client sends is ignored."""
         await socket.accept()
+        leaving = asyncio.create_task(_left(socket))
         try:
             async with feed.subscribe() as queue:
-                while (message := await _next(queue)) is not None:
+                while (message := await _next(queue, leaving)) is not None:
                     await socket.send_text(msgspec.json.encode(message).decode())
                 await socket.close(TOO_SLOW)
         except ExchangeBusy:
             await socket.close(TRY_LATER)
         except (WebSocketDisconnect, RuntimeError):
             return
+        finally:
+            leaving.cancel()
 
 
-async def _next(queue: asyncio.Queue[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The next message; a sign of life when there is none for a while, which also finds readers that are gone."""
-    try:
-        async with asyncio.timeout(ALIVE_EVERY_S):
-            return await queue.get()
-    except TimeoutError:
-        return {"type": "alive"}
+async def _left(socket: WebSocket) -> None:
+    """Ends when the client has left."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _next(queue: asyncio.Queue[dict[str, Any] | None], leaving: asyncio.Task[None]) -> dict[str, Any] | None:
+    """The next message; a sign of life when there is none for a while. WebSocketDisconnect once the client has left."""
+    reading = asyncio.create_task(queue.get())
+    done, _ = await asyncio.wait({reading, leaving}, timeout=ALIVE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+    if reading in done:
+        return reading.result()
+    reading.cancel()
+    if leaving in done:
+        raise WebSocketDisconnect
+    return {"type": "alive"}
 
 
 def _orders(routes: APIRouter, exchange: Exchange) -> None:

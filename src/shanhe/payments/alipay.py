@@ -16,7 +16,6 @@ from uuid import UUID
 
 import httpx
 import msgspec
-from alipay import AliPay
 
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.errors import ShanheError
@@ -88,6 +87,8 @@ class Alipay:
         self._account = account
         self._clock = clock
         self._wire = Wire(NAME, transport=transport)
+        from alipay import AliPay  # brings an HTTP client along: only for cities that use it
+
         try:
             self._sdk = AliPay(
                 appid=account.app_id,

@@ -13,11 +13,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Alignment, Font
-from openpyxl.utils import get_column_letter
-
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.documents.model import Cell, Document, Kind, Table
 
@@ -63,6 +58,8 @@ def _csv_cell(cell: Cell) -> str:
 
 def xlsx_bytes(document: Document) -> bytes:
     """One sheet a table, after a first sheet with the facts and notes."""
+    from openpyxl import Workbook  # a third of a second of every start, for the few processes that write a sheet
+
     book = Workbook(write_only=True)
     book.properties.creator = "Shanhe 山河智汇"
     book.properties.title = document.title
@@ -91,6 +88,8 @@ def _cover(book: Any, document: Document) -> None:
 
 
 def _sheet(book: Any, name: str, table: Table) -> None:
+    from openpyxl.utils import get_column_letter
+
     sheet = book.create_sheet(name)
     sheet.freeze_panes = "A2"
     for index, column in enumerate(table.columns, 1):
@@ -105,6 +104,9 @@ def _sheet(book: Any, name: str, table: Table) -> None:
 
 
 def _xlsx_cell(sheet: Any, cell: Cell, *, bold: bool = False, right: bool = False) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Alignment, Font
+
     made = WriteOnlyCell(sheet)
     if isinstance(cell, str):
         made.value = _CONTROL.sub("", cell)[:CELL_CHARS_MAX]
