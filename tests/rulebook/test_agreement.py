@@ -57,7 +57,7 @@ class TestPackagedRules:
         check()
 
     def test_split_a_purchase_without_losing_a_unit(self) -> None:
-        @settings(relaxed, max_examples=200)
+        @settings(relaxed, max_examples=100)
         @given(facts_of(RULES.rule("P1")))
         def check(facts: dict[str, Any]) -> None:
             out = RULES.compiled("P1", ON)(**facts)
@@ -135,7 +135,7 @@ def random_rule(expression: str, rounding: str) -> dict[str, Any]:
 
 
 class TestRandomFormulas:
-    @settings(relaxed, max_examples=250)
+    @settings(relaxed, max_examples=120)
     @given(EXPRESSIONS, st.sampled_from(["half_even", "half_up", "floor", "ceiling", "truncate"]), st.data())
     def test_agree(self, expression: str, rounding: str, data: st.DataObject) -> None:
         rule = made(**random_rule(expression, rounding))
@@ -155,7 +155,7 @@ class TestRandomFormulas:
             assert {name: plain(column[index]) for name, column in vector.items()} == decision.outputs
             assert program.outputs[0].rounded.lo <= decision.outputs["y"] <= program.outputs[0].rounded.hi
 
-    @settings(relaxed, max_examples=100)
+    @settings(relaxed, max_examples=60)
     @given(EXPRESSIONS, st.data())
     def test_can_be_worked_out_again_from_the_trace(self, expression: str, data: st.DataObject) -> None:
         rule = made(**random_rule(expression, "half_even"))
