@@ -49,6 +49,7 @@ class TestProof:
         assert refused.returncode == 1
         assert json.loads(refused.stderr)["error"]["code"] == "proof_refused"
 
+    @pytest.mark.prove
     def test_of_what_was_shredded_is_refused(self, call: Call, tmp_path: Path) -> None:
         owner = call("orgs", "create", "Qingshan Robotics")["id"]
         call("credits", "top-up", owner, "10")
@@ -60,6 +61,7 @@ class TestProof:
 
 
 class TestKeys:
+    @pytest.mark.prove
     def test_verify_before_and_after_a_rotation(self, call: Call, tmp_path: Path) -> None:
         owner = call("orgs", "create", "Qingshan Robotics")["id"]
         call("credits", "top-up", owner, "10")
@@ -107,6 +109,7 @@ class TestWitness:
         assert result.exit_code == 4
         assert list(state.glob("alarm-rollback-*.json"))
 
+    @pytest.mark.prove
     def test_recovery_of_a_sound_log_changes_nothing(self, call: Call) -> None:
         owner = call("orgs", "create", "Qingshan Robotics")["id"]
         call("credits", "top-up", owner, "10")

@@ -131,6 +131,7 @@ class TestRestart:
         assert seen[0] == seen[1]
         assert seen[0][2] > 0
 
+    @pytest.mark.prove
     def test_leaves_nothing_behind_when_the_supervisor_is_killed(self, folder: Path) -> None:
         city = launch(folder / "killed", environment={"SHANHE_FSYNC": "false"})
         city.wait_until_ready()

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class TestPlan:
+    @pytest.mark.prove
     async def test_keeps_a_model_where_it_is_and_moves_it_when_told(self, town: Town) -> None:
         await town.machine("ban")
         _, client = await town.tenant("planner")

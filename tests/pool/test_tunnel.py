@@ -52,6 +52,7 @@ class TestNode:
         assert 0 < speed.decode_tps < 400  # a busy machine makes it slower, nothing makes it faster
         assert speed.prefill_tps > 0
 
+    @pytest.mark.prove
     async def test_takes_a_large_body_in_both_directions(self, town: Town) -> None:
         await town.machine("da")
         _, client = await town.tenant("large", credits=100_000_000_000)
@@ -73,6 +74,7 @@ class TestNode:
         _, client = await town.tenant()
         assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
 
+    @pytest.mark.prove
     async def test_finishes_what_runs_when_it_leaves(self, town: Town) -> None:
         machine = await town.machine("man", Character(decode_tps=20))
         _, client = await town.tenant()
@@ -112,6 +114,7 @@ class TestIdentity:
         assert (await town.services.pool.events(node))[0].event == "flagged"
         assert await town.serves("shuang")
 
+    @pytest.mark.prove
     async def test_is_free_again_once_its_machine_is_gone(self, town: Town) -> None:
         machine = await town.machine("zou")
         machine.cut()
