@@ -41,6 +41,7 @@ async def killed_under_load(town: Town, client: httpx.AsyncClient, pid: int) -> 
 
 
 class TestKilledNode:
+    @pytest.mark.prove
     async def test_fails_no_call_before_its_first_token_and_charges_what_was_delivered(self, town: Town) -> None:
         steady = await town.machine("steady", Character(decode_tps=60), slots=64)
         engine = Engine(Character(decode_tps=60, slots=64))

@@ -40,6 +40,7 @@ class TestPlan:
                 await town.services.pool.node("wu"), "another", load=True, actor="tests"
             )
 
+    @pytest.mark.prove
     async def test_reads_hours_without_calls_as_zeros(self, town: Town) -> None:
         now = town.services.clock.now().replace(minute=0, second=0, microsecond=0)
         node = (await town.machine("ling")).owner
