@@ -39,7 +39,7 @@ def configure(level: str = "info", *, as_json: bool = False, worker: str = "") -
     structlog.configure(
         processors=formatting,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=to_stderr,
         cache_logger_on_first_use=False,
     )
     if worker:
@@ -53,6 +53,11 @@ def configure(level: str = "info", *, as_json: bool = False, worker: str = "") -
     logging.basicConfig(level=number, handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def to_stderr(*_: Any) -> structlog.PrintLogger:
+    """Write to what stderr is now: it may have been replaced, even closed, since the process was configured."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def scrub(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
