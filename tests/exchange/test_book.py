@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shanhe.exchange.book import Book, Order, cash_of, uniform_price
+from shanhe.exchange.book import Book, Order, cash_of, fill, uniform_price
 from shanhe.exchange.journal import decode, encode, trade_id
 from shanhe.exchange.model import (
     BUY,
@@ -49,6 +49,58 @@ class TestUniformPrice:
         assert volume == most
         assert volumes[price] == most
         assert abs(price - reference) == min(abs(p - reference) for p in best)
+
+
+def one_by_one(buys, sells, price, volume):
+    """What `fill` does, in the plainest way: state after, and the trades."""
+    buys, sells, trades = [list(o) for o in buys], [list(o) for o in sells], []
+    for n, buy in enumerate(buys):
+        for m, sell in enumerate(sells):
+            part = min(buy[0], sell[0], volume)
+            if part:
+                cash = cash_of(buy[1] + part * price) - buy[2]
+                for order in (buy, sell):
+                    order[0] -= part
+                    order[1] += part * price
+                    order[2] += cash
+                volume -= part
+                trades.append((n, m, part, price, cash))
+    return buys, sells, trades
+
+
+def until(side, volume):
+    """The orders that the first `volume` falls on."""
+    for n, order in enumerate(side):
+        volume -= order.left
+        if volume <= 0:
+            return side[: n + 1]
+    return side
+
+
+HUGE = st.one_of(st.integers(1, 60), st.integers(1, 10**9), st.integers(1, 2**60))
+
+
+class TestFill:
+    @given(st.data(), st.integers(1, 10_000))
+    def test_gives_each_order_its_share_and_each_buyer_the_cash_of_all_it_bought(self, data, price):
+        """Earlier fills, quantities that 64 bits can't multiply, and a volume that ends within orders included."""
+        sides = []
+        for _ in range(2):
+            lefts = data.draw(st.lists(HUGE, min_size=1, max_size=8))
+            values = data.draw(st.lists(st.integers(0, 10**12), min_size=len(lefts), max_size=len(lefts)))
+            sides.append([(left, value, cash_of(value)) for left, value in zip(lefts, values, strict=True)])
+        volume = data.draw(st.integers(1, min(sum(one[0] for one in side) for side in sides)))
+        orders = [
+            [Order(UUID(int=n + 1), UUID(int=1), number, price, left, left, n, None, value, cash)
+             for n, (left, value, cash) in enumerate(side)]
+            for number, side in enumerate(sides)
+        ]  # fmt: skip
+        trades = fill(*(until(side, volume) for side in orders), price, volume)
+        *states, expected = one_by_one(*sides, price, volume)
+        place = {id(order): n for side in orders for n, order in enumerate(side)}
+        assert [(place[id(t.buy)], place[id(t.sell)], t.quantity, t.ticks, t.cash_fen) for t in trades] == expected
+        assert [[[o.left, o.value, o.cash] for o in side] for side in orders] == states
+        assert all(type(t.quantity) is int and type(t.cash_fen) is int for t in trades)
 
 
 class Model:
@@ -141,6 +193,13 @@ def fold(steps, continuous):
             model.auction(rest[0])
         kept = {order.id.int: order.left for order in book.orders.values()}
         assert kept == {o["id"]: o["left"] for o in model.open}
+        for side in (BUY, SELL):
+            shown = {level.ticks: (level.quantity, level.orders) for level in book.levels(side, 100)}
+            assert shown == {
+                ticks: (sum(lefts), len(lefts))
+                for ticks in range(LOW, HIGH + 1)
+                if (lefts := [o["left"] for o in model.open if o["side"] == side and o["ticks"] == ticks])
+            }
     return book, events
 
 
@@ -150,7 +209,8 @@ def check(effects, parties):
         assert trade.sell.ticks <= trade.ticks <= trade.buy.ticks
         assert LOW <= trade.ticks <= HIGH
         assert parties[trade.buy.id] != parties[trade.sell.id]
-    for order, reason in effects.ended:
+    for gone in effects.ended:
+        order, reason = gone.order, gone.reason
         assert (order.left == 0) == (reason is Reason.FILLED)
 
 
@@ -189,7 +249,8 @@ class TestBook:
         )
         assert taken.snapshot() == book.snapshot()
         following = Auction(seq=book.seq + 1, at_us=10**6, slot_us=1, reference=20)
-        assert [t[2:] for t in taken.apply(following).trades] == [t[2:] for t in book.apply(following).trades]
+        one, other = ([(t.quantity, t.ticks, t.cash_fen) for t in b.apply(following).trades] for b in (taken, book))
+        assert one == other
         assert taken.snapshot() == book.snapshot()
 
     def test_leaves_orders_outside_a_moved_corridor_at_rest_and_takes_them_up_again(self):
@@ -229,7 +290,8 @@ class TestBook:
                          until_us=9))  # fmt: skip
         book.apply(Amend(seq=3, at_us=5, order=UUID(int=1), ticks=20, quantity=4))
         assert book.apply(Expire(seq=4, at_us=8)).ended == []
-        ((order, reason),) = book.apply(Expire(seq=5, at_us=9)).ended
+        (gone,) = book.apply(Expire(seq=5, at_us=9)).ended
+        order, reason = gone.order, gone.reason
         assert (order.left, reason) == (4, Reason.EXPIRED)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
+import msgspec
 import typer
 
 from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
@@ -38,7 +39,8 @@ def _in_city(data: Any, work: Callable[[Services], Awaitable[Any]]) -> Any:
 def _order(view: OrderView) -> dict[str, Any]:
     from shanhe.exchange.api import SIDES, yuan_of
 
-    return {**asdict(view), "side": SIDES[view.side], "price": yuan_of(view.ticks), "left_micro": view.left_micro}
+    plain = msgspec.structs.asdict(view)
+    return {**plain, "side": SIDES[view.side], "price": yuan_of(view.ticks), "left_micro": view.left_micro}
 
 
 def _orders(found: list[dict[str, Any]]) -> Any:

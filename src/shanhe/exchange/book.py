@@ -16,10 +16,12 @@ import heapq
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final
+from itertools import repeat
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import numpy as np
 
 from shanhe.exchange.model import (
     BUY,
@@ -42,9 +44,12 @@ from shanhe.exchange.model import (
 VALUE_PER_FEN: Final = 10**8
 """Ticks × micro-credits in a fen."""
 HALF_FEN: Final = VALUE_PER_FEN // 2
+TIDIED_AT_ONCE: Final = 16
+"""Parties looked through with one event."""
 LEVEL_SLACK: Final = 64
 """Dead entries a level may keep before it is compacted."""
 NEVER_US: Final = 2**62
+INT64_MAX: Final = 2**63 - 1
 
 
 def cash_of(value: int) -> int:
@@ -79,22 +84,20 @@ class Order:
 
 
 class _Level:
-    """Orders of one price, oldest first; dead ones are skipped and compacted."""
+    """Orders of one price, oldest first; dead ones are skipped and compacted. `total`: what the living have left."""
 
-    __slots__ = ("alive", "queue")
+    __slots__ = ("alive", "queue", "total")
 
     def __init__(self) -> None:
         self.queue: deque[Order] = deque()
         self.alive = 0
+        self.total = 0
 
     def head(self) -> Order:
         queue = self.queue
         while not queue[0].left:
             queue.popleft()
         return queue[0]
-
-    def total(self) -> int:
-        return sum(order.left for order in self.queue)
 
 
 class _Side:
@@ -114,11 +117,13 @@ class _Side:
             insort(self.ticks, order.ticks)
         level.queue.append(order)
         level.alive += 1
+        level.total += order.left
 
-    def gone(self, ticks: int) -> None:
-        """An order of this price has died."""
+    def gone(self, ticks: int, left: int) -> None:
+        """An order of this price has died, with so much left."""
         level = self.levels[ticks]
         level.alive -= 1
+        level.total -= left
         if not level.alive:
             del self.levels[ticks]
             del self.ticks[bisect_left(self.ticks, ticks)]
@@ -129,6 +134,38 @@ class _Side:
         """Prices inside the corridor, best first."""
         low, high = bisect_left(self.ticks, floor), bisect_left(self.ticks, ceiling + 1)
         return iter(self.ticks[low:high][::-1] if self.buy else self.ticks[low:high])
+
+    def depth(self, floor: int, ceiling: int) -> list[tuple[int, int]]:
+        """(price, quantity) inside these bounds, best first."""
+        return [(ticks, self.levels[ticks].total) for ticks in self.best_first(floor, ceiling)]
+
+    def first(self, volume: int, floor: int, ceiling: int) -> list[Order]:
+        """The orders that the first `volume` falls on, by price, then time."""
+        found: list[Order] = []
+        for ticks in self.best_first(floor, ceiling):
+            level = self.levels[ticks]
+            if level.total <= volume:
+                found += [order for order in level.queue if order.left]
+                volume -= level.total
+                continue
+            for order in level.queue:
+                if volume <= 0:
+                    break
+                if order.left:
+                    found.append(order)
+                    volume -= order.left
+            break
+        return found
+
+    def bury(self, reached: list[Order]) -> None:
+        """Forget those of the first orders that have nothing left: all, or all but the last."""
+        for ticks in dict.fromkeys([order.ticks for order in reached]):
+            level = self.levels[ticks]
+            level.queue = deque([order for order in level.queue if order.left])
+            level.alive, level.total = len(level.queue), sum([order.left for order in level.queue])
+            if not level.alive:
+                del self.levels[ticks]
+        self.ticks = [ticks for ticks in self.ticks if ticks in self.levels]
 
     def best(self, floor: int, ceiling: int) -> int | None:
         if self.buy:
@@ -149,6 +186,11 @@ class _Party:
         self.max_buy = 0
         self.min_sell = NEVER_US
 
+    def bury(self) -> None:
+        """Forget orders that have nothing left."""
+        self.buys = {key: order for key, order in self.buys.items() if order.left}
+        self.sells = {key: order for key, order in self.sells.items() if order.left}
+
     def add(self, order: Order) -> None:
         if order.side == BUY:
             self.buys[order.key] = order
@@ -164,13 +206,13 @@ class _Party:
         if side == BUY:
             if ticks < self.min_sell:
                 return False
-            found = [order.ticks for order in self.sells.values() if order.key != besides]
+            found = [order.ticks for order in self.sells.values() if order.left and order.key != besides]
             if besides is None:
                 self.min_sell = min(found, default=NEVER_US)
             return min(found, default=NEVER_US) <= ticks
         if ticks > self.max_buy:
             return False
-        found = [order.ticks for order in self.buys.values() if order.key != besides]
+        found = [order.ticks for order in self.buys.values() if order.left and order.key != besides]
         if besides is None:
             self.max_buy = max(found, default=0)
         return max(found, default=0) >= ticks
@@ -200,6 +242,7 @@ class Book:
         self.orders: dict[int, Order] = {}
         self._sides = (_Side(True), _Side(False))
         self._parties: dict[int, _Party] = {}
+        self._untidy: list[int] = []  # parties that may keep filled orders
         self._ends: list[tuple[int, int, int]] = []
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -232,7 +275,7 @@ class Book:
             if len(found) == limit:
                 break
             level = self._sides[side].levels[ticks]
-            found.append(Level(ticks, level.total(), level.alive))
+            found.append(Level(ticks, level.total, level.alive))
         return found
 
     # -- events -------------------------------------------------------------------------------------------------------
@@ -243,6 +286,8 @@ class Book:
             raise ValueError(f"event {event.seq} comes after {self.seq}")
         effects = Effects()
         self.seq = event.seq
+        if self._untidy:
+            self._tidy()
         if self._ends and self._ends[0][0] <= event.at_us:
             self._expire(event.at_us, effects)
         match event:
@@ -301,6 +346,7 @@ class Book:
             order.until_us = event.until_us
             heapq.heappush(self._ends, (event.until_us, order.rank, order.key))
         if event.ticks == order.ticks and event.quantity <= order.quantity:
+            self._sides[order.side].levels[order.ticks].total += left - order.left
             order.quantity, order.left = event.quantity, left  # less of the same keeps its place
             effects.amended.append((order, True))
             return
@@ -348,13 +394,29 @@ class Book:
 
     def _leave(self, order: Order) -> None:
         """Take an order out of the book; it stays dead in its level until that is compacted."""
-        order.left = 0
+        left, order.left = order.left, 0
         del self.orders[order.key]
-        self._sides[order.side].gone(order.ticks)
+        self._sides[order.side].gone(order.ticks, left)
         party = self._parties[order.party.int]
         del (party.buys if order.side == BUY else party.sells)[order.key]
         if not party.buys and not party.sells:
             del self._parties[order.party.int]
+
+    def _bury(self, *reached: list[Order]) -> None:
+        """Forget what an auction has filled; what parties keep of it is forgotten a few at a time."""
+        self.orders = {key: order for key, order in self.orders.items() if order.left}
+        for side, orders in zip(self._sides, reached, strict=True):
+            side.bury(orders)
+        self._untidy = list(self._parties)
+
+    def _tidy(self) -> None:
+        for key in self._untidy[-TIDIED_AT_ONCE:]:
+            party = self._parties.get(key)
+            if party is not None:
+                party.bury()
+                if not party.buys and not party.sells:
+                    del self._parties[key]
+        del self._untidy[-TIDIED_AT_ONCE:]
 
     def _end(self, order: Order, reason: Reason, effects: Effects) -> None:
         left = order.left
@@ -375,7 +437,9 @@ class Book:
                 break
             resting = opposite.levels[best].head()
             buy, sell = (order, resting) if buying else (resting, order)
-            self._trade(buy, sell, min(order.left, resting.left), best, effects)
+            quantity = min(order.left, resting.left)
+            self._trade(buy, sell, quantity, best, effects)
+            opposite.levels[best].total -= quantity
             if not resting.left:
                 self._leave(resting)
                 effects.ended.append(Ended(resting, Reason.FILLED))
@@ -389,61 +453,22 @@ class Book:
         if self.continuous and not self.paused:
             self._clear(self.last_ticks or (self.floor + self.ceiling) // 2, effects)
 
-    def clearing(self, reference: int) -> tuple[int, int] | None:
-        """Price and volume that an auction would give now; None when nothing crosses."""
-        buys, sells = (
-            [(ticks, side.levels[ticks].total()) for ticks in side.best_first(self.floor, self.ceiling)]
-            for side in self._sides
-        )
-        return uniform_price(buys, sells, reference)
-
     def _clear(self, reference: int, effects: Effects) -> None:
         """Call auction: the largest volume at one price, filled by price, then time."""
         best_buy = self._sides[0].best(self.floor, self.ceiling)
         best_sell = self._sides[1].best(self.floor, self.ceiling)
         if best_buy is None or best_sell is None or best_buy < best_sell:
             return
-        found = self.clearing(reference)
+        low, high = max(self.floor, best_sell), min(self.ceiling, best_buy)
+        want, have = (side.depth(low, high) for side in self._sides)
+        found = uniform_price(want, have, reference)
         if found is None:
             return
-        price, volume = found
-        self.last_ticks = price
-        buys, sells = self._queue(0), self._queue(1)
-        buy, sell = next(buys), next(sells)
-        trades = effects.trades
-        filled: list[Order] = []
-        while True:
-            quantity = min(buy.left, sell.left, volume)
-            buy.value += quantity * price
-            cash = cash_of(buy.value) - buy.cash
-            buy.cash += cash
-            sell.value += quantity * price
-            sell.cash += cash
-            buy.left -= quantity
-            sell.left -= quantity
-            volume -= quantity
-            trades.append(Trade(buy, sell, quantity, price, cash))
-            if not buy.left:
-                filled.append(buy)
-            if not sell.left:
-                filled.append(sell)
-            if not volume:
-                break
-            if not buy.left:
-                buy = next(buys)
-            if not sell.left:
-                sell = next(sells)
-        for order in filled:
-            self._leave(order)
-            effects.ended.append(Ended(order, Reason.FILLED))
-
-    def _queue(self, number: int) -> Iterator[Order]:
-        """Living orders inside the corridor by price, then time."""
-        side = self._sides[number]
-        for ticks in side.best_first(self.floor, self.ceiling):
-            for order in side.levels[ticks].queue:
-                if order.left:
-                    yield order
+        self.last_ticks, volume = found
+        buys, sells = (side.first(volume, low, high) for side in self._sides)
+        effects.trades = fill(buys, sells, self.last_ticks, volume)
+        effects.ended += [Ended(order, Reason.FILLED) for order in buys + sells if not order.left]
+        self._bury(buys, sells)
 
     def _trade(self, buy: Order, sell: Order, quantity: int, ticks: int, effects: Effects) -> None:
         """The buyer's cash is rounded on what the order has cost so far, so that many small fills cost no less."""
@@ -484,6 +509,55 @@ def uniform_price(buys: list[tuple[int, int]], sells: list[tuple[int, int]], ref
     if not volume:
         return None
     return min(max(reference, low), high), volume
+
+
+def fill(buys: list[Order], sells: list[Order], price: int, volume: int) -> list[Trade]:
+    """Share `volume` out over both sides in their order, which it reaches to the last.
+
+    Laid end to end, each side's orders cut [0, volume] into pieces. A trade is a piece that neither side cuts further:
+    the two lists of cuts, merged. What an order has cost so far is what is rounded, as in `Book._trade`.
+    """
+    most = price * volume + max([order.value for order in buys + sells])
+    kind: Any = np.int64 if most <= INT64_MAX else object  # exact either way
+    bought, sold = (_cuts(side, volume, kind) for side in (buys, sells))
+    ends = np.union1d(bought, sold)
+    sizes = np.diff(ends, prepend=0)
+    buyer, seller = np.searchsorted(bought, ends), np.searchsorted(sold, ends)
+
+    values = np.array([order.value for order in buys], kind) + price * np.diff(bought, prepend=0)
+    costs = cash_of_all(values[buyer] - price * (bought[buyer] - ends))
+    cash = np.diff(costs, prepend=0)
+    opening = np.diff(buyer, prepend=-1) > 0  # a buyer's first trade: what it paid before is not of this auction
+    cash[opening] = (costs - np.array([order.cash for order in buys], kind)[buyer])[opening]
+    trades = list(
+        map(Trade, [buys[n] for n in buyer.tolist()], [sells[n] for n in seller.tolist()], sizes.tolist(),
+            repeat(price), cash.tolist())
+    )  # fmt: skip
+    _book(buys, bought, price, cash, np.flatnonzero(opening))
+    _book(sells, sold, price, cash, np.flatnonzero(np.diff(seller, prepend=-1) > 0))
+    return trades
+
+
+def _cuts(orders: list[Order], volume: int, kind: Any) -> Any:
+    """Where each order ends when they are laid end to end; the last one at `volume`."""
+    ends = np.cumsum(np.array([order.left for order in orders], kind))
+    ends[-1] = volume
+    return ends
+
+
+def _book(orders: list[Order], ends: Any, price: int, cash: Any, starts: Any) -> None:
+    """Write down what each order has traded. `starts`: the first of its trades, of which `cash` has all."""
+    parts = np.diff(ends, prepend=0).tolist()
+    for order, part, paid in zip(orders, parts, np.add.reduceat(cash, starts).tolist(), strict=True):
+        order.left -= part
+        order.value += part * price
+        order.cash += paid
+
+
+def cash_of_all(values: Any) -> Any:
+    """`cash_of` for an array."""
+    fen, rest = values // VALUE_PER_FEN, values % VALUE_PER_FEN
+    return fen + ((rest > HALF_FEN) | ((rest == HALF_FEN) & (fen % 2 == 1)))
 
 
 def _dead(order: Order) -> Order:

@@ -107,9 +107,9 @@ class Engine:
             for order, _ in effects.amended:
                 touched[order.id] = order
                 amended.add(order.id)
-            for order, reason in effects.ended:
-                touched[order.id] = order
-                ended[order.id] = (order, reason, event.at_us)
+            for gone in effects.ended:
+                touched[gone.order.id] = gone.order
+                ended[gone.order.id] = (gone.order, gone.reason, event.at_us)
             if effects.trades or isinstance(event, Auction):
                 made.append((event, effects))
         fees = await self._record_trades(conn, made)

@@ -110,7 +110,7 @@ class Expire(Event, frozen=True, kw_only=True, tag="expire"):
 AnyEvent = Place | Cancel | Amend | Auction | Corridor | Mode | Pause | Resume | Expire
 
 
-class Trade(NamedTuple):
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """The buyer pays `cash_fen`; the seller receives it less the fee."""
 
     buy: Any  # a book.Order
@@ -120,7 +120,7 @@ class Trade(NamedTuple):
     cash_fen: int
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     order: Any  # a book.Order, as it was when it ended
     reason: Reason
 
@@ -156,8 +156,7 @@ class NewOrder:
     validity: Validity = Validity.GTC
 
 
-@dataclass(frozen=True)
-class OrderView:
+class OrderView(msgspec.Struct, frozen=True):
     """An order as it stands. `cash_fen`: paid by a buyer, brought in by a seller (before the fee)."""
 
     id: UUID

@@ -431,7 +431,7 @@ def book_view(book: BookView) -> dict[str, Any]:
 
 def order_view(order: OrderView) -> dict[str, Any]:
     """An order as JSON."""
-    view = asdict(order)
+    view = msgspec.structs.asdict(order)
     view |= {"side": SIDES[order.side], "price": yuan_of(order.ticks), "left_micro": order.left_micro}
     del view["org_id"]
     return view
