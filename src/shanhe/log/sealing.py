@@ -10,8 +10,10 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
+
+import msgspec
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.ids import new_id
@@ -26,8 +28,8 @@ from shanhe.log.store import PAGE_MAX, Store
 from shanhe.log.tiles import HEIGHT, LEVELS_MAX, WIDTH, Edge, TileReader, tile_path
 from shanhe.log.totals import Totals
 
-BATCH: Final = 8000
-BATCHES_MAX: Final = 12
+BATCH: Final = 4000
+BATCHES_MAX: Final = 24
 """What one `seal` keeps in memory between giving indices and writing tiles: some 100,000 entries."""
 LEASE_S: Final = 20
 SIGNED: Final = "signed"
@@ -43,6 +45,23 @@ class PostingFeed(Protocol):
     async def horizon(self) -> int: ...
     async def page(self, born: int, last: UUID, until: int, limit: int) -> Sequence[PostingLike]: ...
     async def one(self, posting: UUID) -> PostingLike | None: ...
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Entries to append, the records among them, and where that leaves the ledger's cursor and the totals."""
+
+    drafts: list[Draft]
+    records: list[UUID]
+    feed_born: int
+    feed_id: UUID
+    pending: dict[str, Any]
+
+    def after(self, head: Head) -> Head:
+        """The head once this is appended."""
+        size = head.size + len(self.drafts)
+        return msgspec.structs.replace(
+            head, size=size, feed_born=self.feed_born, feed_id=self.feed_id, pending=self.pending
+        )
 
 
 class Sealer:
@@ -70,15 +89,20 @@ class Sealer:
             return 0
         ring = self.ring()
         await self._check(head)
-        added, self._fresh = 0, []
-        for _ in range(BATCHES_MAX):
-            found = await self._batch(head)
-            if found is None:
-                break
-            added += found
-            head = await self.store.head()
+        first, self._fresh = head.size, []
+        writing: asyncio.Task[None] | None = None
+        try:
+            for _ in range(BATCHES_MAX):
+                batch = await self._gather(head, await self.feed.horizon(), writing)
+                if batch is None:
+                    break
+                writing = asyncio.create_task(self._append(head, batch))  # while the next one is read and hashed
+                head = batch.after(head)
+        finally:
+            if writing is not None:
+                await writing
         await self._publish(ring)
-        return added
+        return head.size - first
 
     async def release(self) -> None:
         """Let another process seal at once."""
@@ -105,27 +129,33 @@ class Sealer:
 
     async def append_all(self, until: int) -> int:
         """Give indices to everything born before `until`, known postings excepted; how many were added."""
-        added = 0
-        while (found := await self._batch(await self.store.head(), until)) is not None:
-            added, self._fresh = added + found, []
-        return added
+        head = await self.store.head()
+        first = head.size
+        while (batch := await self._gather(head, until)) is not None:
+            await self._append(head, batch)
+            head, self._fresh = batch.after(head), []
+        return head.size - first
 
     async def adopt(self, drafts: Sequence[Draft]) -> None:
         """Append entries that were signed before, and leave everything else as it is."""
         head = await self.store.head()
         await self.store.append(self.epoch, head.size, drafts, [], head.feed_born, head.feed_id, head.pending)
 
-    async def _batch(self, head: Head, until: int | None = None) -> int | None:
-        """One transaction's worth of entries; how many, or None when nothing is left to read."""
-        horizon = await self.feed.horizon() if until is None else until
+    async def _gather(self, head: Head, horizon: int, before: asyncio.Task[None] | None = None) -> Batch | None:
+        """The next transaction's worth of entries, or None when nothing is left to read.
+
+        `before`: the batch that is being appended; records are read once it is there, because it takes away its own.
+        """
         if horizon < head.feed_born:
             raise FeedRewound
         today = self._clock.today()
-        records = await self.store.intake(horizon, BATCH)
         postings = await self._page(head.feed_born, head.feed_id, horizon)
         if len(postings) == BATCH:
             self._read_ahead(postings[-1].born, postings[-1].id, horizon)
         drafts = await self._drafts(postings)
+        if before is not None:
+            await before
+        records = await self.store.intake(horizon, BATCH)
         drafts += [
             draft_record(row["id"], row["kind"], row["public"], row["private"], secrets.token_bytes(SALT_BYTES))
             for row in records
@@ -140,11 +170,14 @@ class Sealer:
         if not drafts and not postings:
             return None
         born, last = (postings[-1].born, postings[-1].id) if postings else (head.feed_born, head.feed_id)
+        return Batch(drafts, [row["id"] for row in records], born, last, totals.plain())
+
+    async def _append(self, head: Head, batch: Batch) -> None:
+        """One transaction: a batch's entries get the indices from the head's size on."""
         await self.store.append(
-            self.epoch, head.size, drafts, [row["id"] for row in records], born, last, totals.plain()
+            self.epoch, head.size, batch.drafts, batch.records, batch.feed_born, batch.feed_id, batch.pending
         )
-        self._fresh += [draft.leaf for draft in drafts]
-        return len(drafts)
+        self._fresh += [draft.leaf for draft in batch.drafts]
 
     def _read_ahead(self, born: int, last: UUID, until: int) -> None:
         """Far behind, the database reads the next page while this one is hashed."""
