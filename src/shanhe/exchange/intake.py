@@ -124,6 +124,7 @@ class Intake:
         self._active = active
         self._queue: list[Wanted] = []
         self._task: asyncio.Task[None] | None = None
+        self._untold: list[tuple[Wanted, Any]] = []
 
     async def submit(self, make: Callable[[asyncio.Future[Any]], Wanted]) -> Any:
         """Durable on return. `ExchangeBusy` when too many wait, `ExchangeUnavailable` when the outcome is unknown."""
@@ -150,16 +151,28 @@ class Intake:
     async def _run(self) -> None:
         while self._queue:
             batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+            answers: list[tuple[Wanted, Any]] = []
             try:
-                await self._flush(batch)
+                answers = await self._flush(batch)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("orders could not be accepted", market=self._market, error=str(error)[:200])
             finally:
-                for wanted in batch:
-                    if not wanted.future.done():
-                        wanted.future.set_exception(ExchangeUnavailable())
+                self._tell()
+                answered = {id(one) for one, _ in answers}
+                self._untold = answers + [(one, ExchangeUnavailable()) for one in batch if id(one) not in answered]
+                if not (answers and self._queue):
+                    self._tell()
 
-    async def _flush(self, wanted: list[Wanted]) -> None:
+    def _tell(self) -> None:
+        """Answer those whose batch is durable. With more to do that waits until the database is at work on the next
+        batch: what they do with their answers is then done in its time."""
+        untold, self._untold = self._untold, []
+        for one, answer in untold:
+            if not one.future.done():
+                (one.future.set_exception if isinstance(answer, Exception) else one.future.set_result)(answer)
+
+    async def _flush(self, wanted: list[Wanted]) -> list[tuple[Wanted, Any]]:
+        """Book a batch; whom to answer what, now that it is durable."""
         first: dict[UUID, Wanted] = {}
         again = [one for one in wanted if one.new is not None and first.setdefault(one.order_id, one) is not one]
         wanted = [one for one in wanted if one not in again] if again else wanted
@@ -174,11 +187,7 @@ class Intake:
             for one in changes:
                 await self._change(conn, batch, one, known.get(one.order_id), outcome)
             await self.finish(conn, batch)
-        for one, answer in outcome:
-            if not one.future.done():
-                (one.future.set_exception if isinstance(answer, Exception) else one.future.set_result)(answer)
-        if again:
-            await self._flush(again)
+        return outcome + (await self._flush(again) if again else [])
 
     # -- a batch ------------------------------------------------------------------------------------------------------
 
@@ -251,6 +260,7 @@ class Intake:
         outcome += [(one, SelfTrade()) for n, one in enumerate(fitting) if n in meeting]
         fitting = [one for n, one in enumerate(fitting) if n not in meeting]
         requests = [EscrowRequest(one.order_id, _pays_from(one), one.need) for one in fitting]
+        asyncio.get_running_loop().call_soon(self._tell)  # once the next line has handed its work to the database
         for one, verdict in zip(fitting, await self._ledger.escrow.hold(conn, requests), strict=True):
             if verdict.verdict in ("conflict", "known"):
                 outcome.append((one, OrderConflict()))

@@ -123,11 +123,14 @@ class Exchange:
     async def gate(self) -> Gate:
         """The approval's word, a moment old at most; however many ask at once, one look answers them."""
         kept, today = self._gate, self._clock.today()
-        if kept is None or time.monotonic() - kept[0] > GATE_KEPT_S or not _covers(kept[1], today):
-            if self._asking is None or self._asking.done():
-                self._asking = asyncio.create_task(self._ask(today))
-            return await asyncio.shield(self._asking)
-        return kept[1]
+        age_s = GATE_KEPT_S if kept is None else time.monotonic() - kept[0]
+        if age_s > GATE_KEPT_S / 2 and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask(today))  # ahead of time, so that seldom anybody waits
+        if kept is not None and age_s <= GATE_KEPT_S and _covers(kept[1], today):
+            return kept[1]
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(today))
+        return await asyncio.shield(self._asking)
 
     async def _ask(self, today: date) -> Gate:
         asked_s = time.monotonic()

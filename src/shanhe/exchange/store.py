@@ -77,11 +77,12 @@ async def meeting_own(conn: Connection, market: Market, rows: Sequence[tuple[int
         return set()
     numbers, parties, sides, ticks = zip(*rows, strict=True)
     found = await conn.fetch(
-        """SELECT DISTINCT q.n FROM unnest($2::text::int[], $3::text::uuid[], $4::text::int[], $5::text::int[])
-                                    q(n, party, side, ticks)
-           WHERE EXISTS (SELECT FROM exchange.orders o
-             WHERE o.party = q.party AND o.side = 1 - q.side AND o.state = 'open' AND o.market = $1
-               AND CASE WHEN q.side = 0 THEN o.ticks <= q.ticks ELSE o.ticks >= q.ticks END)""",
+        """SELECT q.n FROM unnest($2::text::int[], $3::text::uuid[], $4::text::int[], $5::text::int[])
+                           q(n, party, side, ticks)
+           WHERE q.side = 0 AND EXISTS (SELECT FROM exchange.orders o WHERE o.party = q.party AND o.side = 1
+                                          AND o.state = 'open' AND o.market = $1 AND o.ticks <= q.ticks)
+              OR q.side = 1 AND EXISTS (SELECT FROM exchange.orders o WHERE o.party = q.party AND o.side = 0
+                                          AND o.state = 'open' AND o.market = $1 AND o.ticks >= q.ticks)""",
         market, integers(numbers), uuids(parties), integers(sides), integers(ticks),
     )  # fmt: skip
     return {row["n"] for row in found}

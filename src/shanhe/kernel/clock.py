@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 CITY_TZ = ZoneInfo("Asia/Shanghai")
+DAY = timedelta(days=1)
 
 
 class Clock(Protocol):
@@ -27,11 +28,22 @@ def city_date(instant: datetime) -> date:
 class SystemClock:
     """The machine's clock."""
 
+    def __init__(self) -> None:
+        self._day = date.min
+        self._begins = self._ends = datetime.min.replace(tzinfo=UTC)
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def today(self) -> date:
-        return city_date(self.now())
+        """Worked out once a day, because everything asks."""
+        now = self.now()
+        if not self._begins <= now < self._ends:
+            self._day = city_date(now)
+            self._begins, self._ends = (
+                datetime.combine(day, time(), CITY_TZ).astimezone(UTC) for day in (self._day, self._day + DAY)
+            )
+        return self._day
 
 
 class FixedClock:
