@@ -47,6 +47,35 @@ class TestCall:
         assert (await ledger.balance(books.revenue.id)).balance == 1400
         assert await books.clean()
 
+    async def test_beside_a_free_one_keeps_all_its_legs(self, books: Books) -> None:
+        """In one batch with as many transfers as postings, of which one has two and the other none."""
+        payer, receipts = await books.wallet(1_000_000), [new_id(), new_id()]
+        amounts = (900, 0)
+        held = [
+            await books.ledger.admit(payer.id, most, receipt_id=one)
+            for most, one in zip(amounts, receipts, strict=True)
+        ]
+        charges = [books.charge(700, cost=200), Charge(0, ())]
+        await asyncio.gather(*(books.ledger.settle(one, what) for one, what in zip(held, charges, strict=True)))
+        assert sorted(t.amount for t in (await books.ledger.posting(receipts[0])).transfers) == [200, 500]
+        assert await books.clean()
+
+    async def test_pays_at_most_so_much_from_subsidy(self, books: Books, clock: FixedClock) -> None:
+        payer, day = await books.wallet(), timedelta(days=1)
+        subsidy = await books.fund(payer, 1000, Provenance.SUBSIDY, clock.now() + 20 * day)
+        purchased = await books.fund(payer, 1000)
+        receipt = new_id()
+        held = await books.ledger.admit(payer.id, 900, receipt_id=receipt, subsidy_max_micro=600)
+        assert held.burning(500, 300) == {Provenance.SUBSIDY: 300, Provenance.PURCHASED: 200}
+        with pytest.raises(NotBalanced):  # the hold has 300 that are no subsidy
+            await books.ledger.settle(held, Charge(900, (Leg(books.revenue.id, 900),), subsidy_max_micro=500))
+        await books.ledger.settle(held, Charge(500, (Leg(books.revenue.id, 500),), subsidy_max_micro=300))
+        burned = (await books.ledger.posting(receipt)).burned
+        assert [(d.lot, d.amount) for d in burned] == [(subsidy, -300), (purchased, -200)]
+        with pytest.raises(InsufficientCredit):
+            await books.ledger.admit(payer.id, 1400, receipt_id=new_id(), subsidy_max_micro=500)
+        assert await books.clean()
+
     async def test_burns_earliest_expiry_then_subsidy_reward_purchased(self, books: Books, clock: FixedClock) -> None:
         payer, day = await books.wallet(), timedelta(days=1)
         purchased = await books.fund(payer, 1000)

@@ -23,7 +23,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
 from shanhe.ledger.counters import CounterBook
-from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit
+from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit, LedgerUnavailable
 from shanhe.ledger.model import Limit, LotTerms, Provenance
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
 
@@ -35,6 +35,7 @@ HOLD: Final = (
     call("(h).* FROM ledger.hold", "timestamptz text[] uuid[] uuid[] bigint[] text[] timestamptz[] jsonb[]") + " h"
 )
 STANDS: Final = "SELECT id FROM ledger.hold WHERE id = ANY($1) AND state = 'open'"
+HOLD_BOUNDED: Final = "SELECT (h).* FROM ledger.hold_bounded($1, $2, $3, $4, $5, $6, $7, $8, $9) h"
 CHANNEL: Final = "ledger_recall"
 LEASE_TTL: Final = timedelta(seconds=30)
 SOON: Final = timedelta(minutes=10)
@@ -103,6 +104,32 @@ class Holder:
                     raise InsufficientCredit(payer, max(0, short.available), amount) from None
                 await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the last wait is None")
+
+    async def hold_bounded(
+        self, identifier: UUID, payer: UUID, amount: int, expires_at: datetime, facts: str | None, subsidy_max: int
+    ) -> HeldLots:
+        """A call's hold with at most so much subsidy in it; as `hold` otherwise, but not in a group."""
+        deadline = asyncio.get_running_loop().time() + LOST_LIMIT_S
+        waits = [*RECALL_WAITS_S, None]
+        while True:
+            try:
+                (answer,) = await self._line.fetch(
+                    HOLD_BOUNDED, self._clock.now(), self._order, identifier, payer, amount, "call", expires_at, facts,
+                    subsidy_max,
+                )  # fmt: skip
+            except ConnectionLost:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise LedgerUnavailable("It did not answer in time.") from None
+                await asyncio.sleep(RETRY_WAIT_S)
+                continue
+            if answer["verdict"] == "conflict":
+                raise IdempotencyConflict(identifier)
+            if answer["verdict"] != "short":
+                return HeldLots(identifier, amount, _pieces(answer))
+            wait_s = waits.pop(0)
+            if wait_s is None or not answer["leased"]:
+                raise InsufficientCredit(payer, max(0, answer["available"] or 0), amount)
+            await asyncio.sleep(wait_s)
 
     async def _flush(self, rows: list[HoldRow]) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
@@ -210,6 +237,22 @@ class LeaseBook:
             text = msgspec.json.encode(facts).decode() if facts else None
             expires_at = self._clock.now() + ttl
             held = await self._holder.hold(receipt_id, payer, amount, "call", expires_at, text)
+            return Reservation(receipt_id, payer, amount, limits, self._clock.now(), expires_at, held=held)
+        except BaseException:
+            self._counters.give_back(limits)
+            raise
+
+    async def admit_bounded(
+        self, payer: UUID, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], facts: Mapping[str, Any] | None,
+        ttl: timedelta, subsidy_max: int,
+    ) -> Reservation:  # fmt: skip
+        """A hold at once, with at most so much subsidy in it. Raises as `admit`."""
+        if limits:
+            await self._counters.take(limits)
+        try:
+            text = msgspec.json.encode(facts).decode() if facts else None
+            expires_at = self._clock.now() + ttl
+            held = await self._holder.hold_bounded(receipt_id, payer, amount, expires_at, text, subsidy_max)
             return Reservation(receipt_id, payer, amount, limits, self._clock.now(), expires_at, held=held)
         except BaseException:
             self._counters.give_back(limits)

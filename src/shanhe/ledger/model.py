@@ -183,12 +183,16 @@ class Leg(msgspec.Struct, frozen=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """What a reservation turns into: Σ legs = total ≤ reserved. `limit_actuals` follow the reservation's limits."""
+    """What a reservation turns into: Σ legs = total ≤ reserved. `limit_actuals` follow the reservation's limits.
+
+    `subsidy_max_micro`: the most of it that subsidy lots pay (R1), for reservations made with such a bound; None = any.
+    """
 
     total_micro: int
     legs: tuple[Leg, ...]
     evidence: bytes | None = None
     limit_actuals: tuple[int, ...] = ()
+    subsidy_max_micro: int | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):

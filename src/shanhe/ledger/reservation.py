@@ -102,6 +102,20 @@ class Lease:
                 self.pieces.insert(0, piece)
 
 
+def pick(pieces: list[Piece], total: int, subsidy_max: int | None) -> list[Piece]:
+    """Which of a hold's pieces pay `total`: in burn order, of subsidy at most `subsidy_max`."""
+    picked: list[Piece] = []
+    for piece in pieces:
+        part = min(total, piece.amount)
+        if subsidy_max is not None and piece.provenance is Provenance.SUBSIDY:
+            part = min(part, subsidy_max)
+            subsidy_max -= part
+        if part > 0:
+            picked.append(Piece(piece.lot, part, piece.provenance, piece.expires_at))
+            total -= part
+    return picked
+
+
 class Reservation:
     """A call's largest price set aside. Settle or release it exactly once."""
 
@@ -127,6 +141,14 @@ class Reservation:
         self.moved: asyncio.Future[None] | None = None
         self.sent = False
         self.charge: Charge | None = None
+
+    def burning(self, total: int, subsidy_max: int | None = None) -> dict[Provenance, int]:
+        """What a charge of `total` would burn, µ by provenance; of a database hold only: a lease decides later."""
+        assert self.held is not None
+        sums: dict[Provenance, int] = {}
+        for piece in pick(self.held.pieces, total, subsidy_max):
+            sums[piece.provenance] = sums.get(piece.provenance, 0) + piece.amount
+        return sums
 
     def settled(self, *, known: bool) -> Settled:
         """What it turned into."""
@@ -194,3 +216,7 @@ def check_charge(reservation: Reservation, charge: Charge) -> None:
         raise NotBalanced(f"The legs sum to {total}, the total is {charge.total_micro}.", "分账合计与总额不一致。")
     if total > reservation.amount_micro:
         raise NotBalanced(f"{total} is more than the {reservation.amount_micro} reserved.", "扣款金额超过预留金额。")
+    if charge.subsidy_max_micro is not None and (
+        reservation.held is None or sum(reservation.burning(total, charge.subsidy_max_micro).values()) != total
+    ):
+        raise NotBalanced("The lots held can't pay this without more subsidy.", "所冻结的批次不足以在补贴上限内支付。")

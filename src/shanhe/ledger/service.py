@@ -272,11 +272,13 @@ class Ledger:
 
     async def admit(
         self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
-        earmark: Mapping[str, Any] | None = None, ttl_s: float = 600,
+        earmark: Mapping[str, Any] | None = None, ttl_s: float = 600, subsidy_max_micro: int | None = None,
     ) -> Reservation:  # fmt: skip
         """Reserve a call's largest price: from a lease, else by a database hold.
 
-        `earmark` = the call's facts; a lot with an earmark pays when the facts contain it. Raises `InsufficientCredit`,
+        `earmark` = the call's facts; a lot with an earmark pays when the facts contain it. With `subsidy_max_micro` it
+        is always a hold, whose lots are known at once and of which subsidy lots are at most that much (R1). Raises
+        `InsufficientCredit`,
         `LimitExceeded`, `IdempotencyConflict` (receipt id in use), `UnknownAccount`, `LedgerUnavailable`.
         """
         if payer not in self._accounts:
@@ -286,6 +288,10 @@ class Ledger:
             if amount_micro < 0:
                 raise NotBalanced("A reservation is not negative.", "预留金额不能为负。")
             return await self._admit_nothing(payer, receipt_id, limits, ttl)
+        if subsidy_max_micro is not None and self._accounts[payer].lots:
+            return await self._book.admit_bounded(
+                payer, amount_micro, receipt_id, limits, earmark, ttl, subsidy_max_micro
+            )
         reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, self._clock.now())
         return reservation or await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
 

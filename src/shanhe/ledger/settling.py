@@ -19,8 +19,8 @@ from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
-from shanhe.ledger.model import Account, Leg, LotTerms, Provenance
-from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State
+from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance
+from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State, pick
 
 SETTLE: Final = call(
     "ledger.settle",
@@ -285,7 +285,7 @@ class Settler:
         """Book a batch. Optimistic: one call; only when that is refused are the rows asked about one by one."""
         for row in rows:
             if row.charge is not None and row.reservation.pieces is None:
-                _allocate(row.reservation, row.charge.total_micro)
+                _allocate(row.reservation, row.charge)
         while rows:
             try:
                 await self._line.fetch(SETTLE, *self._batch(rows).arguments())
@@ -416,18 +416,10 @@ class Settler:
             row.future.set_exception(failure)
 
 
-def _allocate(reservation: Reservation, total: int) -> None:
+def _allocate(reservation: Reservation, charge: Charge) -> None:
     """Fix which lots pay, in burn order."""
-    held = reservation.held
-    if held is None:
+    if reservation.held is None:
         assert reservation.lease is not None
-        reservation.pieces = reservation.lease.take(total)
-        return
-    pieces: list[Piece] = []
-    for piece in held.pieces:
-        if total <= 0:
-            break
-        part = min(total, piece.amount)
-        pieces.append(Piece(piece.lot, part, piece.provenance, piece.expires_at))
-        total -= part
-    reservation.pieces = pieces
+        reservation.pieces = reservation.lease.take(charge.total_micro)
+    else:
+        reservation.pieces = pick(reservation.held.pieces, charge.total_micro, charge.subsidy_max_micro)
