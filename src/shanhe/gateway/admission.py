@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -13,12 +13,14 @@ import asyncpg
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
 from shanhe.gateway.http import Client
-from shanhe.gateway.model import Admission
+from shanhe.gateway.model import Admission, with_commission
+from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded, LotHistory, call_facts
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute, ModelInfo
+    from shanhe.gateway.charges import ChargeBook
     from shanhe.gateway.faces.base import Parsed
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.terms import PriceList
@@ -59,15 +61,19 @@ class Admitter:
     """Authenticates, prices and reserves."""
 
     def __init__(
-        self, identity: Identity, compute: Compute, ledger: Ledger, lots: LotHistory, prices: PriceList, clock: Clock
-    ) -> None:
+        self, identity: Identity, compute: Compute, ledger: Ledger, lots: LotHistory, prices: PriceList, clock: Clock,
+        charges: ChargeBook,
+    ) -> None:  # fmt: skip
         self._identity = identity
         self._compute = compute
         self._ledger = ledger
         self._lots = lots
         self._prices = prices
         self._clock = clock
+        self._today = Today(clock)
+        self._charges = charges
         self._wallets: dict[UUID, UUID] = {}
+        self._brought: dict[UUID, tuple[date, bool]] = {}  # whether an organisation's referrer may be paid, by day
         self._minute_from = self._minute_until = clock.now()
         self._window_names = "", "", ""
 
@@ -82,12 +88,40 @@ class Admitter:
 
     async def admit(self, call: Call, body: bytes) -> None:
         """Fill in a known caller's call and reserve its largest price; CallError or ShanheError if it can't run."""
-        if self.admit_now(call, body):
+        if not call.through and self.admit_now(call, body):
             return
         org_id = call.caller.org_id
+        if call.through:
+            call.parsed = understood(call, body)
+            call.admission = self._admission(call.parsed, self._known_model(call.parsed.model), self._clock.now())
+        if call.through or await self._is_brought(org_id):
+            with database_away():
+                commission = await self._charges.commission(org_id, call.through, call.weights, call.fees)
+            call.admission = with_commission(call.admission, commission)
+        await self.reserve(call)
+
+    async def reserve(self, call: Call) -> None:
+        """Ask the database for what a priced call may cost at most; CallError 402 where that is not there."""
+        org_id = call.caller.org_id
         payer = self._wallets.get(org_id) or await self._wallet(org_id)
+        if call.most_micro is not None and call.admission.held_micro > call.most_micro:
+            may, left = call.admission.held_micro, call.most_micro
+            raise CallError(402, "run_budget_exceeded", f"This step may cost {may} µ; {left} µ are left of the budget.")
         limits = self._limits(call.caller, call.admission, self._clock.now())
         call.reservation = await self._reserve(payer, call.admission, call, limits)
+
+    async def _is_brought(self, org_id: UUID) -> bool:
+        """Whether somebody may be paid for having brought this payer (B2); asked once a day."""
+        today = self._clock.today()
+        known = self._brought.get(org_id)
+        if known is None or known[0] != today:
+            with database_away():
+                known = self._brought[org_id] = today, await self._charges.refers(org_id)
+        return known[1]
+
+    def _may_be_brought(self, org_id: UUID, now: datetime) -> bool:
+        known = self._brought.get(org_id)
+        return known is None or known[1] or known[0] != self._today(now)
 
     def admit_now(self, call: Call, body: bytes) -> bool:
         """`admit` as far as memory goes; False when the database has to be asked for the reservation."""
@@ -96,7 +130,7 @@ class Admitter:
         now = self._clock.now()
         admission = call.admission = self._admission(parsed, self.model(caller, parsed.model), now)
         payer = self._wallets.get(caller.org_id)
-        if payer is None:
+        if payer is None or self._may_be_brought(caller.org_id, now):
             return False
         limits = self._limits(caller, admission, now)
         call.reservation = self._ledger.try_admit(
@@ -106,8 +140,11 @@ class Admitter:
 
     def model(self, caller: Caller, name: str) -> ModelInfo:
         """A model that this key may use; CallError 404 whether it does not exist or is not allowed."""
-        model = self._compute.model(name) if 0 < len(name) <= MODEL_NAME_MAX else None
-        if model is None or (caller.models is not None and name not in caller.models):
+        return self._known_model(name, allowed=caller.models is None or name in caller.models)
+
+    def _known_model(self, name: str, *, allowed: bool = True) -> ModelInfo:
+        model = self._compute.model(name) if allowed and 0 < len(name) <= MODEL_NAME_MAX else None
+        if model is None:
             shown = "".join(sign for sign in name[:MODEL_NAME_MAX] if sign.isprintable())
             text = f"The model `{shown}` does not exist or this key may not use it. GET /v1/models lists what it may."
             raise CallError(404, "model_not_found", text, param="model")
@@ -155,9 +192,11 @@ class Admitter:
                 limits=limits,
                 ttl_s=CALL_TTL.total_seconds(),
                 earmark=facts,
+                subsidy_max_micro=admission.subsidy_max_micro,
             )
         except InsufficientCredit as error:
-            raise CallError(402, "insufficient_quota", error.message) from error
+            bounded = " Subsidy credits pay only a part of a markup." if admission.commission is not None else ""
+            raise CallError(402, "insufficient_quota", error.message + bounded) from error
         except LimitExceeded as error:
             raise self._limit_error(error) from error
 

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.asgi import GatewayApp
+from shanhe.gateway.charges import ChargeBook, Referrer, Related, ResourceTerms, nobody, unrelated
 from shanhe.gateway.client import Pool
 from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
 from shanhe.gateway.dispatch import Dispatcher
+from shanhe.gateway.errors import CallError
 from shanhe.gateway.express import Express
+from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.http import Client
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
-from shanhe.gateway.pipeline import Pipeline
+from shanhe.gateway.parted_store import Earned, ResourceUse
+from shanhe.gateway.pipeline import Call, Delegate, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 from shanhe.gateway.terms import PriceList, TermsBook, Today
+from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
 from shanhe.kernel.clock import CITY_TZ
-from shanhe.ledger.api import LotHistory
+from shanhe.ledger.api import Asset, LotHistory
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
-    from shanhe.identity.api import Identity
+    from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
     from shanhe.ledger.api import Ledger, PostingView
@@ -37,7 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_KIND",
+    "Asked",
+    "Call",
+    "CallError",
     "CallPage",
+    "ChargeBook",
+    "Client",
+    "Earned",
     "EngineTokens",
     "Evidence",
     "Gateway",
@@ -47,7 +61,10 @@ __all__ = [
     "ReceiptLine",
     "ReceiptRule",
     "ReceiptSummary",
+    "ResourceTerms",
+    "ResourceUse",
     "Sums",
+    "Toll",
     "UsageKey",
     "UsageRow",
     "protocol_for",
@@ -55,6 +72,15 @@ __all__ = [
 
 
 REBUILD_PAGE = 1_000
+CHAT: Final = Chat()
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A call the city made on somebody's behalf: the answer, its receipt, and what it cost."""
+
+    answer: Mapping[str, Any]
+    receipt_id: UUID
+    paid_micro: int
 
 
 class Gateway:
@@ -70,14 +96,20 @@ class Gateway:
         identity: Identity,
         compute: Compute,
         registry: CollectorRegistry,
+        related: Related = unrelated,
+        referrer: Referrer = nobody,
     ) -> None:
         self._pool = Pool()
         self._ledger = ledger
         self._terms = TermsBook(ledger, rulebook, clock)
         self._usage = UsageBook(UsageStore(db), Today(clock))
         dispatcher = Dispatcher(compute, self._pool)
-        admitter = Admitter(identity, compute, ledger, LotHistory(db), PriceList(compute, clock), clock)
-        settler, metrics = Settler(ledger, self._terms, self._usage), Metrics(registry)
+        self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
+        prices = PriceList(compute, clock)
+        admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges)
+        settler = Settler(ledger, self._terms, self._usage, self.charges.divide)
+        metrics = Metrics(registry)
+        self._tolls = Tolls(admitter, self.charges, settler)
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
         self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight)
@@ -93,6 +125,32 @@ class Gateway:
         await self._express.stop()
         await self._usage.stop()
         self._pool.close()
+
+    async def ask(
+        self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (), most_micro: int | None = None,
+        weights: Mapping[str, Sequence[int]] | None = None, fees: Collection[str] | None = None,
+    ) -> Asked:  # fmt: skip
+        """One whole chat call on behalf of a caller, from inside the city: metered, split and settled like any other.
+
+        `through` names the listings it comes through, `weights` of one of them its makers' parts in the answer,
+        `fees` those whose fee is due now (None = all), `most_micro` what is left of a budget. CallError or ShanheError
+        when it is refused; then nothing is charged.
+        """
+        call = Call(CHAT)
+        call.caller, call.through, call.weights, call.most_micro = caller, through, weights, most_micro
+        call.fees = fees
+        answer = await self._pipeline.ask(call, msgspec.json.encode(fields))
+        return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
+
+    def toll(
+        self, caller: Caller, resource: str, label: str, most_micro: int | None = None
+    ) -> contextlib.AbstractAsyncContextManager[Toll]:
+        """See `Tolls.open`."""
+        return self._tolls.open(caller, resource, label, most_micro)
+
+    def delegate(self, delegate: Delegate) -> None:
+        """Hand calls that name no model to whoever answers them: see `Pipeline.delegate`."""
+        self._pipeline.delegate = delegate
 
     @property
     def in_flight(self) -> int:
@@ -120,6 +178,17 @@ class Gateway:
     ) -> list[UsageRow]:
         """Sums between two dates, both included, by any of day, model, key, org; None = every organisation."""
         return await self._usage.read(org_id, first, last, group, key_id, model)
+
+    async def through(
+        self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None = None
+    ) -> list[ResourceUse]:
+        """What came through listings between two dates, both included; of one payer when `org_id` is given."""
+        return await self._usage.resources(names, first, last, org_id)
+
+    async def earned(self, owner: UUID, first: date, last: date) -> list[Earned]:
+        """What an owner earned from calls by day, role and listing, between two dates, both included."""
+        account = await self._ledger.ensure_account(owner, Asset.CREDIT, "income")
+        return await self._usage.earned(account.id, first, last)
 
     async def ledger_day(self, day: date) -> LedgerDay:
         """A day's calls as the ledger has them: sums by organisation, key and model, tokens by engine, and calls whose

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.gateway.commission import Through
 from shanhe.gateway.meter import Buckets
-from shanhe.gateway.model import Terms, Timings
+from shanhe.gateway.model import Evidence, Terms, Timings
 from shanhe.gateway.tariff import Charged, Prices, Share
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_VERSION: Final = 1
 PREPARED_MAX: Final = 512
+TOOL_FACE: Final = "tool"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,7 +40,7 @@ class Setting(msgspec.Struct, frozen=True):
     rules: dict[str, str]
 
 
-class Course(msgspec.Struct, frozen=True):
+class Course(msgspec.Struct, frozen=True, omit_defaults=True):
     """The part of `model.Evidence` that each call has of its own."""
 
     status: str
@@ -52,6 +54,7 @@ class Course(msgspec.Struct, frozen=True):
     shares: tuple[Share, ...]
     timings: Timings
     attempts: int
+    through: Through | None = None
 
 
 class EvidenceWriter:
@@ -60,7 +63,10 @@ class EvidenceWriter:
     def __init__(self) -> None:
         self._prepared: dict[tuple[Any, ...], tuple[tuple[Any, ...], bytes]] = {}
 
-    def write(self, call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, terms: Terms) -> bytes:
+    def write(
+        self, call: Call, exchange: Exchange, outcome: Outcome, charged: Charged, terms: Terms,
+        through: Through | None = None,
+    ) -> bytes:  # fmt: skip
         metered = outcome.metered
         course = Course(
             outcome.status,
@@ -74,14 +80,16 @@ class EvidenceWriter:
             charged.shares,
             outcome.timings,
             exchange.attempt,
+            through,
         )
         return self._setting(call, exchange, terms) + _encode(course)[1:]
 
     def _setting(self, call: Call, exchange: Exchange, terms: Terms) -> bytes:
         caller, target, prices, parsed = call.caller, exchange.target, call.admission.prices, call.parsed
         key = (id(caller), id(target), id(prices), id(terms), call.face.name, parsed.model, parsed.stream)
+        commission = call.admission.commission
         known = self._prepared.get(key)
-        if known is not None:
+        if known is not None and commission is None:
             return known[1]
         setting = Setting(
             v=EVIDENCE_VERSION,
@@ -95,10 +103,29 @@ class EvidenceWriter:
             upstream_model=target.upstream_model,
             stream=parsed.stream,
             prices=prices,
-            rules=terms.rules,
+            rules=terms.rules if commission is None else terms.rules | commission.rules,
         )
+        if commission is not None:
+            return _encode(setting)[:-1] + b","
         if len(self._prepared) >= PREPARED_MAX:
             self._prepared.clear()
         written = _encode(setting)[:-1] + b","
         self._prepared[key] = (caller, target, prices, terms), written  # kept alive, so that their ids stay theirs
         return written
+
+
+def fee_evidence(
+    call: Call, outcome: Outcome, charged: Charged, through: Through, rules: dict[str, str]
+) -> bytes:
+    """The evidence of a fee: no engine, no tokens; what was paid for is its `model`."""
+    caller, parsed = call.caller, call.parsed
+    return _encode(
+        Evidence(
+            v=EVIDENCE_VERSION, face=TOOL_FACE, model=parsed.model, org_id=caller.org_id, key_id=caller.key_id,
+            key_name=caller.key_name, engine=TOOL_FACE, engine_kind=TOOL_FACE, upstream_model="", stream=False,
+            status=outcome.status, finish_reason=None, buckets=outcome.metered.buckets,
+            usage_source=outcome.metered.source, usage_clamped=False, prices=call.admission.prices,
+            held_micro=call.admission.held_micro, total_micro=charged.total_micro, uncovered_micro=0,
+            shares=charged.shares, rules=rules, timings=outcome.timings, attempts=1, through=through,
+        )
+    )  # fmt: skip

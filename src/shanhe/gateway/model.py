@@ -6,12 +6,13 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.gateway.commission import Commission, Through
 from shanhe.gateway.meter import Bounds, Buckets
 from shanhe.gateway.tariff import Party, Prices, Share
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """What a call may use at most and what that costs, µ."""
+    """What a call may use at most and what that costs, µ; `commission`: who else is paid from it."""
 
     model: str
     prompt_tokens_max: int
@@ -19,9 +20,17 @@ class Admission(msgspec.Struct, frozen=True):
     max_tokens: int | None
     held_micro: int
     prices: Prices
+    commission: Commission | None = None
+    subsidy_max_micro: int | None = None
 
     def bounds(self, delivered_bytes: int | None) -> Bounds:
         return Bounds(self.prompt_tokens_max, self.completion_tokens_max, delivered_bytes)
+
+
+def with_commission(admission: Admission, commission: Commission) -> Admission:
+    """The same with more people to pay: what is held and how much of it may be subsidy."""
+    held, subsidy_max = commission.held(admission.held_micro)
+    return msgspec.structs.replace(admission, held_micro=held, commission=commission, subsidy_max_micro=subsidy_max)
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -35,7 +44,8 @@ class Timings(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True):
     """Why a call cost what it cost; stored on its posting, versioned, never with prompt or answer.
 
-    Amounts in µ, prices in µ per million tokens, `usage_source` one of engine, tokenizer, estimate.
+    Amounts in µ, prices in µ per million tokens, `usage_source` one of engine, tokenizer, estimate, fee. `through`: the
+    listings a call came through, None for a plain one.
     """
 
     v: int
@@ -61,6 +71,7 @@ class Evidence(msgspec.Struct, frozen=True):
     rules: dict[str, str]
     timings: Timings
     attempts: int
+    through: Through | None = None
 
 
 class Terms(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ capture is durable; whoever disconnects pays for what was generated, since the e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +17,7 @@ import structlog
 
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.client import Connection, UpstreamError
+from shanhe.gateway.commission import Parted
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
@@ -52,11 +53,42 @@ SHAPE_FAULTS: Final = (AttributeError, TypeError, KeyError, IndexError, ValueErr
 """What an answer of the wrong shape does to the code that reads it."""
 
 
+Delegate = Callable[["Call", Client, bytes], Awaitable[None] | None]
+
+
+class Collected:
+    """The client of a call that the city makes itself: keeps the answer."""
+
+    method, path, started, gone = "POST", "/v1/chat/completions", False, False
+
+    def __init__(self) -> None:
+        self.answered = b""
+
+    def header(self, name: bytes) -> bytes | None:
+        return None
+
+    async def body(self) -> bytes:
+        return b""
+
+    async def answer(self, status: int, body: bytes, headers: Headers) -> None:
+        self.answered = body
+
+    async def start(self, headers: Headers) -> None:
+        """Whole answers only."""
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Whole answers only."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
 class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = (
-        "admission", "admitted_at", "caller", "face", "parsed", "receipt", "receipt_id", "reservation", "started_at",
+        "admission", "admitted_at", "caller", "face", "fees", "most_micro", "paid_micro", "parsed", "parted", "receipt",
+        "receipt_id", "reservation", "started_at", "through", "weights",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -72,6 +104,12 @@ class Call:
         self.admission: Admission
         self.reservation: Any = None
         self.admitted_at = started_at
+        self.through: Sequence[str] = ()  # listings the call comes through
+        self.weights: Mapping[str, Sequence[int]] | None = None
+        self.fees: Collection[str] | None = None  # those of them whose fee is due with this call; None = all
+        self.most_micro: int | None = None  # what is left of a budget
+        self.paid_micro = 0
+        self.parted: Parted | None = None
 
 
 class Pipeline:
@@ -83,6 +121,8 @@ class Pipeline:
         self._settler = settler
         self._metrics = metrics
         self.in_flight: set[UUID] = set()
+        self.delegate: Delegate | None = None
+        """Whoever answers calls that name no model but an agent; None from it = an ordinary call."""
 
     async def run(self, face: Face, client: Client) -> None:
         """Serve one request; every failure becomes the face's own typed error."""
@@ -94,7 +134,11 @@ class Pipeline:
 
         async def steps() -> None:
             call.caller = await self._admitter.authenticate(client)
-            await self._admitter.admit(call, await client.body())
+            body = await client.body()
+            if self.delegate is not None and (work := self.delegate(call, client, body)) is not None:
+                await work
+                return
+            await self._admitter.admit(call, body)
             call.admitted_at = perf_counter()
             await self._dispatch(call, client, self._dispatcher.attempts(call))
 
@@ -104,6 +148,22 @@ class Pipeline:
     async def go_on(self, call: Call, client: Client, attempts: Attempts) -> None:
         """Finish an admitted call that the express path has begun; see `express`."""
         await self._guarded(call, client, self._dispatch(call, client, attempts))
+
+    async def ask(self, call: Call, body: bytes) -> bytes:
+        """One whole call from inside the city: the same path, its answer returned, its failures raised."""
+        if len(self.in_flight) >= IN_FLIGHT_MAX:
+            raise CallError(429, "too_many_calls", "Too many calls at once; try again shortly.", retry_after_s=1)
+        self.in_flight.add(call.receipt_id)
+        collected = Collected()
+        try:
+            await self._admitter.admit(call, body)
+            call.admitted_at = perf_counter()
+            await self._whole(call, collected, self._dispatcher.attempts(call))
+        finally:
+            self.in_flight.discard(call.receipt_id)
+            if call.reservation is not None:
+                await self._admitter.release(call.reservation)
+        return collected.answered
 
     async def fail(self, call: Call, client: Client, error: Exception) -> None:
         """Answer a call of the express path whose capture failed."""

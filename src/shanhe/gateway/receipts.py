@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -55,6 +56,8 @@ class Receipt(msgspec.Struct, frozen=True):
     transfers: tuple[dict[str, Any], ...]
     lots: tuple[dict[str, Any], ...]
     trace: dict[str, Any] | None
+    decisions: tuple[dict[str, Any], ...] = ()
+    """Traces of the rules that paid others than the engine and the platform."""
 
 
 class ReceiptSummary(msgspec.Struct, frozen=True):
@@ -152,7 +155,24 @@ class Receipts:
             transfers=tuple(msgspec.to_builtins(transfer) for transfer in posting.transfers),
             lots=tuple(msgspec.to_builtins(lot) for lot in posting.lots),
             trace=self._trace(posting, seen),
+            decisions=self._decisions(posting, seen),
         )
+
+    def _decisions(self, posting: PostingView, seen: Evidence) -> tuple[dict[str, Any], ...]:
+        """What each maker and right is due, by its rule as it was known then; whole micro-credits, for display."""
+        through = seen.through
+        if through is None:
+            return ()
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("P6", {"model_cost_micro": through.model_micro, "markup_bps": one.rate_bps}) for one in through.markups
+        ]
+        asked += [("T16", {"price_micro": seen.total_micro, "rate": one.rate_ppm}) for one in through.royalties]
+        found = []
+        for rule, facts in asked:
+            with contextlib.suppress(ShanheError):  # a rule that can't be read any more explains nothing
+                decision = self._rulebook.evaluate(rule, facts, on=city_date(posting.at), known=posting.at)
+                found.append(decision.trace)
+        return tuple(found)
 
     def _rule(self, name: str, version: str) -> ReceiptRule:
         rule = self._rulebook.rule(name)

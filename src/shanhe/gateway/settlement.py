@@ -10,7 +10,8 @@ import msgspec
 import structlog
 
 from shanhe.gateway.admission import actuals, database_away
-from shanhe.gateway.evidence import EvidenceWriter
+from shanhe.gateway.commission import Divide, part
+from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Metered
 from shanhe.gateway.model import Terms, Timings
 from shanhe.gateway.tariff import charge
@@ -18,6 +19,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg
 
 if TYPE_CHECKING:
+    from shanhe.gateway.commission import Commission
     from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.terms import TermsBook
@@ -41,8 +43,9 @@ class Outcome(msgspec.Struct, frozen=True):
 class Settler:
     """Prices what was used, splits it and captures it."""
 
-    def __init__(self, ledger: Ledger, terms: TermsBook, usage: UsageBook) -> None:
+    def __init__(self, ledger: Ledger, terms: TermsBook, usage: UsageBook, divide: Divide) -> None:
         self._ledger = ledger
+        self._divide = divide
         self._terms = terms
         self._usage = usage
         self._evidence = EvidenceWriter()
@@ -64,7 +67,10 @@ class Settler:
         except LedgerUnavailable:
             self._later(reservation, settled)
             raise
+        call.paid_micro = settled.total_micro
         self._usage.count(call, outcome, settled.total_micro)
+        if call.parted is not None:
+            self._usage.count_parted(call, outcome.metered.buckets.total, call.parted.charged, call.parted.through)
 
     def settle_soon(self, call: Call, exchange: Exchange, outcome: Outcome, landed: Landed) -> bool:
         """`settle` without a wait: `landed` is called with None when the posting is durable, else with the error.
@@ -72,7 +78,7 @@ class Settler:
         False, and nothing done, when something has to be looked up or waited for first.
         """
         terms = self._terms.of(exchange.target)
-        if terms is None:
+        if terms is None or call.admission.commission is not None:
             return False
         reservation = call.reservation
         settled = self._charge(call, exchange, outcome, terms)
@@ -92,12 +98,53 @@ class Settler:
     def _charge(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms) -> Charge:
         """What a call costs, who gets it, and the evidence for both."""
         buckets = outcome.metered.buckets
+        if call.admission.commission is not None:
+            return self._parted(call, exchange, outcome, terms, call.admission.commission)
         prices, platform = call.admission.prices, self._terms.platform
         charged = charge(prices, buckets, terms.parties, platform, call.receipt_id)
         evidence = self._evidence.write(call, exchange, outcome, charged, terms)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
         used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
         return Charge(charged.total_micro, legs, evidence, used)
+
+    def _parted(
+        self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms, commission: Commission
+    ) -> Charge:
+        """The same for a call that others are paid from, too: one posting, whatever the number of parties."""
+        buckets, reservation = outcome.metered.buckets, call.reservation
+        parted = part(
+            call.admission.prices, buckets, terms.parties, commission, self._terms.platform, call.receipt_id,
+            reservation.burning, self._divide,
+        )  # fmt: skip
+        call.parted, charged = parted, parted.charged
+        evidence = self._evidence.write(call, exchange, outcome, charged, terms, parted.through)
+        legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
+        used = actuals(reservation.limits, buckets.total, charged.total_micro)
+        return Charge(charged.total_micro, legs, evidence, used,
+                      parted.through.subsidy_max_micro if commission.bounded else None)  # fmt: skip
+
+    async def settle_fee(self, call: Call, outcome: Outcome) -> None:
+        """Capture a fee that no engine has a part in; returns when the posting is durable."""
+        commission, reservation = call.admission.commission, call.reservation
+        assert commission is not None
+        parted = part(
+            call.admission.prices, outcome.metered.buckets, (), commission, self._terms.platform, call.receipt_id,
+            reservation.burning, self._divide,
+        )  # fmt: skip
+        charged = parted.charged
+        evidence = fee_evidence(call, outcome, charged, parted.through, commission.rules)
+        legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
+        used = actuals(reservation.limits, 0, charged.total_micro)
+        charge = Charge(charged.total_micro, legs, evidence, used, parted.through.subsidy_max_micro)
+        call.reservation = None
+        try:
+            await self._ledger.settle(reservation, charge)
+        except LedgerUnavailable:
+            self._later(reservation, charge)
+            raise
+        call.paid_micro = charged.total_micro
+        self._usage.count(call, outcome, charged.total_micro)
+        self._usage.count_parted(call, 0, charged, parted.through)
 
     def _later(self, reservation: Any, charge: Charge) -> None:
         """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from importlib import resources
 from typing import Any, Final
@@ -9,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.gateway import parted_store
+from shanhe.gateway.parted_store import Earned, PartedSums, ResourceUse
 from shanhe.kernel.db import Database
 
 ROWS_MAX: Final = 10_000
@@ -68,6 +71,24 @@ class UsageStore:
             await connection.execute("DELETE FROM gateway.usage_day WHERE day = $1", day)
             rows = [(key.day, key.org_id, key.key_id, key.model, *values) for key, values in sums.items()]
             await connection.copy_records_to_table("usage_day", schema_name="gateway", records=rows)
+
+    async def add_parted(self, sums: PartedSums) -> None:
+        """Add sums by listing and by party."""
+        await parted_store.add(self._db, sums)
+
+    async def replace_parted(self, day: date, sums: PartedSums) -> None:
+        """Put recomputed sums in the place of a finished day's."""
+        await parted_store.replace_day(self._db, day, sums)
+
+    async def resources(
+        self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None
+    ) -> list[ResourceUse]:
+        """See `parted_store.resources`."""
+        return await parted_store.resources(self._db, names, first, last, org_id)
+
+    async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
+        """See `parted_store.earned`."""
+        return await parted_store.earned(self._db, account, first, last)
 
     async def read(
         self,

@@ -56,12 +56,13 @@ class Party(msgspec.Struct, frozen=True):
     cost: Prices | None = None
 
 
-class Share(msgspec.Struct, frozen=True):
-    """What one party of a call receives, µ."""
+class Share(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one party of a call receives, µ; `resource` names the listing it is for."""
 
     role: str
     account: UUID
     amount_micro: int
+    resource: str = ""
 
 
 class Charged(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ recomputed from them once by `rebuild`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
@@ -16,17 +16,21 @@ import msgspec
 import structlog
 
 from shanhe.gateway.model import Evidence
+from shanhe.gateway.parted_store import Earned, PartedSums, ResourceUse
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from shanhe.gateway.commission import Through
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
+    from shanhe.gateway.tariff import Charged, Share
     from shanhe.gateway.terms import Today
     from shanhe.identity.api import Caller
 
 FLUSH_S: Final = 1.0
+CITY_ROLES: Final = frozenset({"platform", "upstream_cost"})
 log = structlog.get_logger(__name__)
 _evidence = msgspec.json.Decoder(Evidence)
 
@@ -39,6 +43,7 @@ class UsageBook:
         self._today = today
         self._sums: dict[UsageKey, list[int]] = {}
         self._last: tuple[Caller, str, date, list[int]] | None = None  # the group counted last, one of the sums
+        self._parted = PartedSums()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -60,8 +65,14 @@ class UsageBook:
             last = self._last = caller, model, on, self._sums.setdefault(key, [0] * 7)
         _sum(last[3], outcome.metered.buckets.as_tuple(), total_micro)
 
+    def count_parted(self, call: Call, tokens: int, charged: Charged, through: Through) -> None:
+        """Add one settled call that came through listings, or that a referrer is paid from."""
+        payer = call.caller.org_id
+        add_parted(self._parted, self._today(), payer, tokens, charged.total_micro, charged.shares, through)
+
     async def flush(self) -> None:
         """Write the sums; what can't be written now is kept for the next time."""
+        await self._flush_parted()
         if not self._sums:
             return
         sums, self._sums, self._last = self._sums, {}, None
@@ -73,6 +84,28 @@ class UsageBook:
                 known = self._sums.setdefault(key, [0] * 7)
                 for at, value in enumerate(values):
                     known[at] += value
+
+    async def _flush_parted(self) -> None:
+        sums, self._parted = self._parted, PartedSums()
+        if not sums.shares and not sums.resources:
+            return
+        try:
+            await self._store.add_parted(sums)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            log.warning("sums by listing not written", error=str(error)[:200])
+            self._parted.add(sums)
+
+    async def resources(
+        self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None
+    ) -> list[ResourceUse]:
+        """What came through listings between two dates, both included."""
+        await self.flush()
+        return await self._store.resources(names, first, last, org_id)
+
+    async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
+        """What an account earned from calls between two dates, both included."""
+        await self.flush()
+        return await self._store.earned(account, first, last)
 
     async def read(
         self,
@@ -90,13 +123,17 @@ class UsageBook:
     async def rebuild(self, day: date, evidence: AsyncIterator[bytes]) -> int:
         """Recompute a finished day from the evidence of its call postings; returns how many calls it had."""
         sums: dict[UsageKey, list[int]] = {}
+        parted = PartedSums()
         calls = 0
         async for raw in evidence:
             seen = _evidence.decode(raw)
             key = UsageKey(day, seen.org_id, seen.key_id, seen.model)
             _sum(sums.setdefault(key, [0] * 7), seen.buckets.as_tuple(), seen.total_micro)
+            if seen.through is not None:
+                add_parted(parted, day, seen.org_id, seen.buckets.total, seen.total_micro, seen.shares, seen.through)
             calls += 1
         await self._store.replace_day(day, sums)
+        await self._store.replace_parted(day, parted)
         return calls
 
     async def _run(self) -> None:
@@ -114,3 +151,18 @@ def _sum(known: list[int], buckets: tuple[int, int, int, int, int], total_micro:
     known[4] += buckets[3]
     known[5] += buckets[4]
     known[6] += total_micro
+
+
+def add_parted(
+    sums: PartedSums, day: date, org_id: UUID, tokens: int, total_micro: int, shares: Sequence[Share], through: Through
+) -> None:
+    """Add one call to the sums by listing and by party; the city's own parts are not a party's."""
+    for markup in through.markups:
+        known = sums.resources.setdefault((day, markup.resource, org_id), [0, 0, 0])
+        for at, value in enumerate((1, tokens, total_micro)):
+            known[at] += value
+    for share in shares:
+        if share.role not in CITY_ROLES:
+            mine = sums.shares.setdefault((day, share.account, share.role, share.resource), [0, 0])
+            mine[0] += 1
+            mine[1] += share.amount_micro

@@ -1,0 +1,202 @@
+"""What a call that comes through listings is split by: features publish it, the rulebook bounds it (R0 too)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.gateway import charge_store as store
+from shanhe.gateway.commission import Commission, Maker, Markup, Referral, Royalty
+from shanhe.gateway.errors import CallError
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
+from shanhe.ledger.api import Asset, Ledger
+
+if TYPE_CHECKING:
+    from shanhe.rulebook.api import Rulebook
+
+DEVELOPER_RULE: Final = "P6"
+ROYALTY_RULE: Final = "T16"
+SHARES_RULE: Final = "T17"
+REFERRAL_RULE: Final = "B2"
+SUBSIDY_RULE: Final = "R1"
+RELATED_RULE: Final = "R0"
+PARTIES_MAX: Final = 32
+RESOURCES_MAX: Final = 8
+"""Listings one call may come through."""
+RELATIONS_MAX: Final = 4096
+RELATION_TTL_S: Final = 60.0
+"""How long an answer about two parties is remembered."""
+WHOLE_PPM: Final = 1_000_000
+Related = Callable[[UUID, UUID], Awaitable[bool]]
+Referrer = Callable[[UUID], Awaitable[tuple[UUID, date] | None]]
+"""Who brought an organisation, and when it signed up."""
+
+
+class ResourceTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a feature publishes: who is paid how much when a call comes through the resource.
+
+    `makers`: (owner, share in millionths, a million in all); `holders`: (owner, rate in millionths of the price).
+    """
+
+    name: str
+    role: str
+    markup_bps: int
+    fee_micro: int = 0
+    makers: tuple[tuple[UUID, int], ...]
+    holders: tuple[tuple[UUID, int], ...] = ()
+
+
+async def nobody(org_id: UUID) -> tuple[UUID, date] | None:
+    """Nobody brought anybody."""
+    return None
+
+
+async def unrelated(one: UUID, other: UUID) -> bool:
+    """Only one and the same party is related."""
+    return one == other
+
+
+class ChargeBook:
+    """Terms of resources, and what they come to for one payer today."""
+
+    def __init__(
+        self, db: Database, clock: Clock, ledger: Ledger, rulebook: Rulebook, related: Related, referrer: Referrer
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._related = related
+        self._referrer = referrer
+        self._relations: dict[tuple[UUID, UUID], tuple[float, bool]] = {}
+
+    async def publish(self, terms: ResourceTerms, *, actor: str, conn: Any = None) -> None:
+        """Set the terms of a resource, in the caller's transaction if there is one; later calls are split by them."""
+        if sum(share for _, share in terms.makers) != WHOLE_PPM or len(terms.makers) > PARTIES_MAX:
+            raise Invalid(
+                "shares_not_whole",
+                f"The makers' shares must sum to {WHOLE_PPM} millionths, with at most {PARTIES_MAX} makers.",
+                message_zh=f"制作方份额合计须为百万分之 {WHOLE_PPM}，且不超过 {PARTIES_MAX} 方。",
+            )
+        if len(terms.holders) > PARTIES_MAX:
+            raise Invalid("too_many_holders", f"At most {PARTIES_MAX} rights a listing.",
+                          message_zh=f"每个上架项最多登记 {PARTIES_MAX} 项权利。")  # fmt: skip
+        if conn is None:
+            async with self._db.transaction() as own:
+                return await self.publish(terms, actor=actor, conn=own)
+        now = self._clock.now()
+        return await store.publish(
+            conn, terms.name, terms.role, terms.markup_bps, terms.fee_micro, terms.makers, terms.holders, now, actor
+        )
+
+    async def close(self, name: str, *, actor: str, conn: Any) -> None:
+        """Sell nothing more through a resource; calls that are running end as they were admitted."""
+        await store.close(conn, name, self._clock.now(), actor)
+
+    async def refers(self, payer: UUID) -> bool:
+        """Whether somebody may be paid for having brought this payer."""
+        return await self._referrer(payer) is not None
+
+    async def commission(
+        self, payer: UUID, names: Sequence[str], weights: Mapping[str, Sequence[int]] | None = None,
+        fees: Collection[str] | None = None,
+    ) -> Commission:  # fmt: skip
+        """Who is paid when `payer` calls through these resources; CallError 404 for one that is not for sale.
+
+        `weights` of a resource take the place of its recorded shares: tokens of each maker in the final answer (T3).
+        `fees` names those whose fee is due with this call, None all: a run of several calls pays a fee once.
+        """
+        names = list(dict.fromkeys(names))
+        if len(names) > RESOURCES_MAX:
+            raise CallError(400, "too_many_listings", f"One call may come through at most {RESOURCES_MAX} listings.")
+        found = {row["name"]: row for row in await store.resources(self._db, names)} if names else {}
+        if missing := [name for name in names if name not in found]:
+            raise CallError(404, "listing_withdrawn", f"{missing[0]} is not offered (any more).", param="model")
+        today = self._clock.today()
+        people = await store.parties(self._db, names) if names else []
+        rules = dict[str, str]()
+        markups, royalties = [], list[Royalty]()
+        for name in names:
+            mine = [row for row in people if row["resource"] == name]
+            makers = [row for row in mine if row["role"] == "maker"]
+            chosen = (weights or {}).get(name) or [row["share_ppm"] for row in makers]
+            fee_micro = found[name]["fee_micro"] if fees is None or name in fees else 0
+            markups.append(await self._markup(found[name], fee_micro, makers, chosen, payer, today))
+            for row in mine:
+                if row["role"] == "ip_holder" and not await self._are_related(payer, row["party"]):
+                    royalties.append(await self._royalty(name, row["party"], row["rate_ppm"], today))
+        referral = await self._referral(payer, today)
+        used = [SUBSIDY_RULE, RELATED_RULE] if names else []
+        used += [DEVELOPER_RULE] if markups else []
+        used += [SHARES_RULE] if any(len(markup.makers) > 1 for markup in markups) else []
+        used += [ROYALTY_RULE] if royalties else []
+        used += [REFERRAL_RULE] if referral else []
+        rules = {rule: self._rulebook.version(rule, today) for rule in used}
+        return Commission(
+            tuple(markup for markup in markups if markup.makers),
+            tuple(royalties),
+            referral,
+            self._number(DEVELOPER_RULE, "developer_share", today),
+            self._number(SUBSIDY_RULE, "markup_share", today),
+            rules,
+        )
+
+    async def _markup(
+        self, row: Any, fee_micro: int, makers: Sequence[Any], weights: Sequence[int], payer: UUID, today: date
+    ) -> Markup:
+        """A resource's markup. Whoever uses what is all their own, or their relatives', pays no markup (R0)."""
+        found = []
+        for maker, weight in zip(makers, weights, strict=True):
+            account = await self._ledger.ensure_account(maker["party"], Asset.CREDIT, "income")
+            found.append(Maker(account.id, weight, await self._are_related(payer, maker["party"])))
+        if all(maker.related for maker in found):
+            return Markup(row["role"], row["name"], 0, 0, ())
+        rate_bps = max(row["markup_bps"], self._number(DEVELOPER_RULE, "lowest_markup", today))
+        return Markup(row["role"], row["name"], rate_bps, fee_micro, tuple(found))
+
+    async def _royalty(self, name: str, party: UUID, rate_ppm: int, today: date) -> Royalty:
+        account = await self._ledger.ensure_account(party, Asset.CREDIT, "income")
+        lowest, highest = (self._number(ROYALTY_RULE, bound, today) for bound in ("lowest", "highest"))
+        return Royalty(name, account.id, min(max(rate_ppm, lowest), highest))
+
+    async def _referral(self, payer: UUID, today: date) -> Referral | None:
+        """B2 pays for a time from the sign-up on; the rule itself says whether today still is."""
+        known = await self._referrer(payer)
+        if known is None:
+            return None
+        party, signed_up_on = known
+        facts = {"paid_micro": WHOLE_PPM, "signed_up_on": signed_up_on, "paid_on": today}
+        if not self._rulebook.evaluate(REFERRAL_RULE, facts, on=today).outputs["creator_micro"]:
+            return None
+        account = await self._ledger.ensure_account(party, Asset.CREDIT, "income")
+        return Referral(account.id, self._number(REFERRAL_RULE, "rate", today))
+
+    async def _are_related(self, one: UUID, other: UUID) -> bool:
+        if one == other:
+            return True
+        key, now = (one, other), time.monotonic()
+        known = self._relations.get(key)
+        if known is not None and now - known[0] < RELATION_TTL_S:
+            return known[1]
+        if len(self._relations) >= RELATIONS_MAX:
+            self._relations.clear()
+        answer = await self._related(one, other)
+        self._relations[key] = now, answer
+        return answer
+
+    def divide(self, amount: int, weights: Sequence[int]) -> Sequence[int]:
+        """T17: an amount by weights, exactly, largest remainder first."""
+        parts: Sequence[int] = self._rulebook.compiled(SHARES_RULE, self._clock.today())(
+            income_micro=amount, shares=list(weights)
+        )["parts_micro"]
+        return parts
+
+    def _number(self, rule: str, name: str, on: date) -> int:
+        return int(self._rulebook.parameter(rule, name, on))
