@@ -28,7 +28,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.migrations import migrate
 
-pytest_plugins = ["stage.fixtures"]
+pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools"]
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy machine is no reason to fail
 

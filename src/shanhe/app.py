@@ -12,7 +12,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from shanhe.agents.api import Agents
 from shanhe.approvals.api import Approvals
+from shanhe.bazaar import open_bazaar
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import daily as credits_daily
@@ -25,7 +27,7 @@ from shanhe.identity.api import Identity, LeakReport, OidcSettings, Options, Sec
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, SystemClock, city_date
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
@@ -34,6 +36,7 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
+from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.measures import Measures
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
@@ -43,6 +46,7 @@ from shanhe.programmes.api import tick as programmes_tick
 from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
+from shanhe.store.api import Store
 from shanhe.treasury import open_treasury
 
 Role = Literal["gateway", "jobs", "cli"]
@@ -92,6 +96,10 @@ class Services:
     gateway: Gateway
     programmes: Programmes
     pool: Pool
+    store: Store
+    agents: Agents
+    tools: ToolGateway
+    mcp: McpFace
 
 
 @contextlib.asynccontextmanager
@@ -151,6 +159,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         identity=identity,
         compute=compute,
         registry=metrics.registry,
+        related=books.related,
+        referrer=books.referrer,
     )
     pool = Pool(
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,
@@ -202,6 +212,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         announce=outbox.emit,
         measures=Measures(clock, ledger, gateway).all(),
     )
+    bazaar = open_bazaar(
+        settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
+        identity=identity, programmes=programmes, named=books.org_name, related=books.related,
+    )  # fmt: skip
     return Services(
         settings=settings,
         role=role,
@@ -231,6 +245,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         gateway=gateway,
         programmes=programmes,
         pool=pool,
+        store=bazaar.store,
+        agents=bazaar.agents,
+        tools=bazaar.tools,
+        mcp=bazaar.mcp,
     )
 
 
@@ -244,11 +262,13 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     await services.identity.start()
     stack.push_async_callback(services.identity.stop)
     stack.push_async_callback(services.exchange.stop)
+    stack.push_async_callback(services.tools.stop)
     await services.compute.start(probe=services.role != "cli")
     stack.push_async_callback(services.compute.stop)
     if services.role == "gateway":
         await services.gateway.start()
         stack.push_async_callback(services.gateway.stop)
+        stack.push_async_callback(services.mcp.stop)
         await services.pool.start()
         stack.push_async_callback(services.pool.stop)
     if services.role == "jobs":
@@ -272,6 +292,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
+    jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
@@ -354,6 +375,25 @@ class _Books:
             return True
         people = [{m.person_id for m in await self._identity.orgs.members(org_id)} for org_id in (one, other)]
         return bool(people[0] & people[1])
+
+    async def referrer(self, org_id: UUID) -> tuple[UUID, date] | None:
+        """Which organisation brought this one, and when it signed up: only what somebody else answers for (B2)."""
+        org = await self._identity.orgs.get(org_id)
+        for subject in (org_id, org.person_id):
+            if subject is None:
+                continue
+            for fact in await self.facts.of(subject, wanted=["referred_by"], sound=True):
+                if fact.value and (party := await self._earner(UUID(fact.key))) is not None:
+                    return party, fact.valid_from
+        return None
+
+    async def _earner(self, party: UUID) -> UUID | None:
+        """The organisation whose account a party's income goes to: itself, or the one of the person."""
+        try:
+            return (await self._identity.orgs.get(party)).id
+        except NotFound:
+            mine = [org.id for org, _ in await self._identity.orgs.of_person(party) if org.person_id == party]
+            return mine[0] if mine else None
 
     async def affected(self, model: str) -> Sequence[Affected]:
         """Organisations with a live key that may call a model, and those keys' names."""

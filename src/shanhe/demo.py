@@ -20,6 +20,7 @@ from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
+from shanhe.store.api import Kind, NewListing, Terms
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -45,6 +46,9 @@ TRADE_ORDERS: Final = (
 )  # fmt: skip
 """(side, price in ticks, credits): one pair crosses, the rest gathers."""
 DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe Demo Developers")
+AGENT_SLUG: Final = "letters"
+AGENT_INSTRUCTIONS: Final = "你是公文助手。把用户给出的要点写成简洁、得体的中文信函，不编造事实。"
+AGENT_MARKUP_BPS: Final = 2_000
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
 APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）Qingshan Robotics Sample")
 APPLICATION: Final = {"registration_number": "示例2026SR0000001", "registered_on": "2026-01-05"}
@@ -78,6 +82,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _programmes(services)
     await _licence(services)
     await _market(services, developer.id)
+    await _shop(services)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
 
 
@@ -125,6 +130,24 @@ async def _market(services: Services, developer: UUID) -> None:
         order = NewOrder(uuid5(DEMO_SPACE, f"order {number}"), org, side, ticks, credits * MICRO)
         with contextlib.suppress(ShanheError):  # an operator may have paused the market or changed its rules
             await exchange.place(order, actor=ACTOR)
+
+
+async def _shop(services: Services) -> None:
+    """An agent of one of the makers, reviewed and offered, as soon as the model it runs on is there."""
+    store, maker = services.store, await _organisation(services, TRADERS[1])
+    name = f"agent/{AGENT_SLUG}"
+    content = {"model": services.settings.model, "instructions": AGENT_INSTRUCTIONS, "budget_micro": MICRO}
+    new = NewListing(
+        uuid5(DEMO_SPACE, name), Kind.AGENT, AGENT_SLUG, "公文助手（演示）", "Letter writer (demo)",
+        "把要点写成得体的公文与信函。", "Turns notes into polite letters.", "government",
+    )  # fmt: skip
+    with contextlib.suppress(ShanheError):  # without a local model there is nothing it could run on
+        await store.open(new, owner=maker.id, actor=ACTOR)
+        if any(version.state != "draft" for _, versions in await store.mine(maker.id) for version in versions):
+            return
+        await store.draft(name, content, Terms(AGENT_MARKUP_BPS), owner=maker.id, actor=ACTOR)
+        version = await store.submit(name, owner=maker.id)
+        await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
 
 
 async def _licence(services: Services) -> None:

@@ -75,6 +75,9 @@ class Settings:
     oidc_client_secret: str = _setting(
         "SHANHE_OIDC_CLIENT_SECRET", "Client secret at the OpenID Connect issuer.", "", secret=True
     )
+    private_tools: bool = _setting(
+        "SHANHE_PRIVATE_TOOLS", "Whether publishers' MCP servers may lie in private networks, over plain http.", False
+    )
     # messages
     smtp_url: str = _setting(
         "SHANHE_SMTP_URL",

@@ -12,7 +12,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from shanhe import __version__
+from shanhe.agents import routes as agents_routes
+from shanhe.agents.api import Published
 from shanhe.approvals import routes as approvals_routes
+from shanhe.bazaar import published
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
@@ -26,11 +29,13 @@ from shanhe.identity.api import actor, require
 from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
+from shanhe.mcp import routes as mcp_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.pool import routes as pool_routes
 from shanhe.programmes import routes as programmes_routes
 from shanhe.reconcile import routes as reconcile_routes
 from shanhe.rulebook import routes as rulebook_routes
+from shanhe.store import routes as store_routes
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -39,19 +44,23 @@ if TYPE_CHECKING:
 
 READY_LIMIT_S: Final = 2.0
 GATEWAY_PREFIX: Final = "/v1/"
+TOOLS_PATH: Final = "/mcp"
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Dispatcher:
     """Sends each request to the application it belongs to."""
 
-    def __init__(self, gateway: Asgi, site: Asgi) -> None:
+    def __init__(self, gateway: Asgi, tools: Asgi, site: Asgi) -> None:
         self._gateway = gateway
+        self._tools = tools
         self._site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(GATEWAY_PREFIX):
             await self._gateway(scope, receive, send)
+        elif scope["type"] == "http" and (scope["path"] == TOOLS_PATH or scope["path"].startswith(TOOLS_PATH + "/")):
+            await self._tools(scope, receive, send)
         else:
             await self._site(scope, receive, send)
 
@@ -71,7 +80,7 @@ def create_app(services: Services) -> Asgi:
     _routes(app, services)
     app.include_router(pages)
     polite = http.Manners(app, secure=services.settings.secure_cookies)
-    return Dispatcher(services.gateway.app, polite)
+    return Dispatcher(services.gateway.app, services.mcp, polite)
 
 
 def _health(app: FastAPI, services: Services) -> None:
@@ -142,3 +151,30 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(payments_routes.payout_router(services.payouts))
     app.include_router(pool_routes.router(services.pool, services.settings.city_name))
     app.include_router(reconcile_routes.router(services.reconciliation, services.bills))
+    app.include_router(store_routes.router(services.store, services.clock))
+    app.include_router(mcp_routes.router(services.tools))
+    _agents(app, services)
+
+
+def _agents(app: FastAPI, services: Services) -> None:
+    """Agents' routes, with what they ask of the store and of identity."""
+
+    async def directory() -> list[tuple[str, str, str]]:
+        cards = await services.store.cards("agent")
+        return [
+            (one.name, one.title_en, one.summary_en or one.summary_zh) for one in (card.listing for card in cards)
+        ]
+
+    async def draft(name: str, owner: UUID) -> Published:
+        return published(await services.store.draft_of(name, owner))
+
+    async def named(org_id: UUID) -> str:
+        return (await services.identity.orgs.get(org_id)).name
+
+    settings = services.settings
+    app.include_router(
+        agents_routes.router(
+            services.agents, services.identity, url=settings.url, city=settings.city_name, version=__version__,
+            directory=directory, draft=draft, named=named,
+        )
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from shanhe.cli import (
+    agents,
     approvals,
     audit,
     bank,
@@ -29,6 +30,8 @@ from shanhe.cli import (
     programmes,
     reconcile,
     rules,
+    store,
+    tools,
 )
 from shanhe.cli.common import guarded
 
@@ -58,6 +61,9 @@ app.add_typer(log.app, name="log", help="The transparency log: status, proofs, k
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
 app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
 app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
+app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
+app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
+app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")
 app.command("audit")(audit.audit)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 

@@ -59,8 +59,10 @@ class Role(StrEnum):
 
 ORG_ROLES = frozenset({Role.OWNER, Role.MEMBER})
 CITY_ROLES = frozenset({Role.OPERATOR, Role.AUDITOR, Role.ADMIN})
-MEMBER_PERMISSIONS = frozenset({"keys", "usage", "topup", "chat", "receipts", "apply"})
-OPERATOR_PERMISSIONS = frozenset({"accounts", "models", "engines", "ledger", "rules", "receipts", "programmes"})
+MEMBER_PERMISSIONS = frozenset({"keys", "usage", "topup", "chat", "receipts", "apply", "publish"})
+OPERATOR_PERMISSIONS = frozenset(
+    {"accounts", "models", "engines", "ledger", "rules", "receipts", "programmes", "store"}
+)
 ROLE_PERMISSIONS: Mapping[Role, frozenset[str]] = {
     Role.MEMBER: MEMBER_PERMISSIONS,
     Role.OWNER: MEMBER_PERMISSIONS | {"members"},

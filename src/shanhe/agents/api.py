@@ -1,0 +1,30 @@
+"""The door of agents for other modules."""
+
+from __future__ import annotations
+
+from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
+from shanhe.agents.face import OpenAiFace
+from shanhe.agents.model import Definition, Outcome, Published, Run, RunState, Step, ToolAnswer, ToolSpec
+from shanhe.agents.service import Agents, Find, Toolbox, definition_of
+
+__all__ = [
+    "Agents",
+    "BadRequest",
+    "Definition",
+    "Find",
+    "NoAnswer",
+    "OpenAiFace",
+    "OutOfTime",
+    "Outcome",
+    "Published",
+    "Run",
+    "RunState",
+    "Step",
+    "ToolAnswer",
+    "ToolSpec",
+    "Toolbox",
+    "ToolsLeaveTheCity",
+    "UnknownAgent",
+    "UnknownRun",
+    "definition_of",
+]

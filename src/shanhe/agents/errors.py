@@ -1,0 +1,75 @@
+"""What can go wrong with a run, said so that one can act on it."""
+
+from __future__ import annotations
+
+from shanhe.kernel.errors import Forbidden, Invalid, NotFound, ShanheError, TooMany
+
+
+class UnknownAgent(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "unknown_agent",
+            f"There is no agent {name[:80]!r} that you may call.",
+            message_zh=f"没有名为“{name[:80]}”的智能体，或您无权调用。",
+            hint="GET /api/store/listings?kind=agent lists them.",
+            hint_zh="GET /api/store/listings?kind=agent 列出全部智能体。",
+        )
+
+
+class UnknownRun(NotFound):
+    def __init__(self) -> None:
+        super().__init__("unknown_run", "There is no such run of yours.", message_zh="没有该次运行，或不属于您。")
+
+
+class BadRequest(Invalid):
+    """What was sent to the agent can't be used."""
+
+    default_status = 400
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__("bad_agent_request", f"{en}.", message_zh=f"{zh}。")
+
+
+class ToolsLeaveTheCity(Forbidden):
+    def __init__(self, tool: str, data_class: str) -> None:
+        super().__init__(
+            "tools_leave_the_city",
+            f"{tool} runs outside of the city, and {data_class} data may not leave it.",
+            message_zh=f"工具 {tool} 在市外运行，{data_class} 类数据不得出域。",
+            hint="Call the agent with a key for general data, or use an agent whose tools are local.",
+            hint_zh="请改用通用数据类别的密钥，或使用工具在本地的智能体。",
+        )
+
+
+class OutOfTime(ShanheError):
+    default_status = 504
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(
+            "run_too_long",
+            f"The run took longer than {limit_s:.0f} s and was ended; the steps it made are charged.",
+            message_zh=f"运行超过 {limit_s:.0f} 秒，已终止；已完成的步骤照常计费。",
+        )
+
+
+class NoAnswer(ShanheError):
+    default_status = 502
+
+    def __init__(self, why: str, why_zh: str) -> None:
+        super().__init__(
+            "agent_no_answer",
+            f"The agent came to no answer: {why}. The steps it made are charged.",
+            message_zh=f"智能体未能给出回答：{why_zh}。已完成的步骤照常计费。",
+            hint="Ask in other words, or tell the agent's maker; the run's trace shows each step.",
+            hint_zh="请换一种问法，或联系制作方；运行记录可查看每一步。",
+        )
+
+
+class TooManyRuns(TooMany):
+    def __init__(self) -> None:
+        super().__init__(
+            "too_many_runs",
+            "Too many agents run at once; try again shortly.",
+            message_zh="同时运行的智能体过多，请稍后再试。",
+            retry_after_s=2,
+        )

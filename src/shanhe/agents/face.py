@@ -1,0 +1,109 @@
+"""`model="agent/<name>"` on `/v1/chat/completions`: the gateway hands such calls over here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+import msgspec
+
+from shanhe.agents.model import Outcome
+from shanhe.agents.service import FACE_OPENAI, Agents
+from shanhe.gateway.api import Call, CallError, Client
+
+PREFIX: Final = "agent/"
+MARK: Final = b'"agent/'
+FACE: Final = "openai.chat"
+JSON_TYPE: Final = (b"content-type", b"application/json")
+_encode = msgspec.json.Encoder().encode
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class AgentRequest(msgspec.Struct):
+    """The fields of a chat request that an agent acts on; the rest is the agent's own business."""
+
+    model: str
+    messages: list[dict[str, Any]] = []
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+_request = msgspec.json.Decoder(AgentRequest)
+
+
+class OpenAiFace:
+    """Answers chat completions that name an agent."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+
+    def delegate(self, call: Call, client: Client, body: bytes) -> Awaitable[None] | None:
+        """The work of a call that names an agent; None for every other."""
+        if MARK not in body or call.face.name != FACE:
+            return None
+        try:
+            request = _request.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None  # the gateway says what is wrong with it
+        return self._serve(call, client, request) if request.model.startswith(PREFIX) else None
+
+    async def _serve(self, call: Call, client: Client, request: AgentRequest) -> None:
+        caller = call.caller
+        agent = await self._agents.published(request.model)
+        if caller.models is not None and request.model not in caller.models:
+            raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
+        outcome = await self._agents.run(agent, caller, request.messages, face=FACE_OPENAI)
+        created = int(call.receipt_id.int >> 80) // 1000
+        run = [(b"x-shanhe-run", str(outcome.run_id).encode()), (b"x-request-id", call.receipt.encode())]
+        if outcome.receipt_id is not None:
+            run.append((b"x-shanhe-receipt", str(outcome.receipt_id).encode()))
+        if not request.stream:
+            await client.answer(200, _encode(whole(request.model, outcome, created)), [JSON_TYPE, *run])
+            return
+        wants_usage = bool(request.stream_options and request.stream_options.include_usage)
+        await client.start(run)
+        await client.write(events(request.model, outcome, created, wants_usage=wants_usage), last=True)
+
+
+def whole(model: str, outcome: Outcome, created: int) -> dict[str, Any]:
+    """A chat completion; `shanhe` names the run and what each of its steps cost."""
+    message = {"role": "assistant", "content": outcome.text, "refusal": None}
+    return {
+        "id": f"chatcmpl-{outcome.run_id.hex}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": usage_of(outcome),
+        "shanhe": {
+            "run_id": outcome.run_id,
+            "paid_micro": outcome.paid_micro,
+            "steps": [
+                {"n": step.n, "kind": step.kind, "name": step.name, "state": step.state, "paid_micro": step.paid_micro,
+                 "receipt_id": step.receipt_id} for step in outcome.steps
+            ],
+        },
+    }  # fmt: skip
+
+
+def events(model: str, outcome: Outcome, created: int, *, wants_usage: bool) -> bytes:
+    """The same as a stream: an answer exists only when the run is over, so it comes in one piece."""
+    head = {"id": f"chatcmpl-{outcome.run_id.hex}", "object": "chat.completion.chunk", "created": created,
+            "model": model}  # fmt: skip
+    first = {"index": 0, "delta": {"role": "assistant", "content": outcome.text}, "finish_reason": None}
+    chunks: list[dict[str, Any]] = [
+        {**head, "choices": [first]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    ]
+    if wants_usage:
+        chunks.append({**head, "choices": [], "usage": usage_of(outcome)})
+    return b"".join(b"data: " + _encode(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def usage_of(outcome: Outcome) -> dict[str, int]:
+    """Tokens of all steps together."""
+    prompt, completion = outcome.prompt_tokens, outcome.completion_tokens
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

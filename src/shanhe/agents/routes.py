@@ -1,0 +1,156 @@
+"""HTTP of agents: runs and their steps, trying a draft, and the A2A face. The OpenAI face is the gateway's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.agents.a2a import A2aFace, card, city_card
+from shanhe.agents.api import Agents, Published
+from shanhe.agents.service import FACE_TRY
+from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, require
+from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.errors import Invalid, Unauthorized
+from shanhe.kernel.http import bearer
+
+BODY_MAX_BYTES = 1024 * 1024
+MESSAGES_MAX = 100
+CARD_CACHE = "public, max-age=60"
+Asking = Annotated[Actor, Depends(actor_of)]
+Maker = Annotated[Actor, Depends(require("publish"))]
+Directory = Callable[[], Awaitable[list[tuple[str, str, str]]]]
+"""(name, title, what it does) of every agent that is offered."""
+DraftOf = Callable[[str, UUID], Awaitable[Published]]
+Named = Callable[[UUID], Awaitable[str]]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TryBody(Body):
+    messages: list[dict[str, Any]] = Field(min_length=1, max_length=MESSAGES_MAX)
+
+
+class CheckBody(Body):
+    definition: dict[str, Any]
+
+
+def router(
+    agents: Agents, identity: Identity, *, url: str, city: str, version: str, directory: Directory, draft: DraftOf,
+    named: Named,
+) -> APIRouter:  # fmt: skip
+    """Everything under /api/agents, /a2a and the well-known card."""
+    routes = APIRouter(tags=["agents"])
+    _runs(routes, agents)
+    _drafts(routes, agents, identity, draft)
+    _cards(routes, agents, url, city, version, directory, named)
+    _rpc(routes, A2aFace(agents), identity)
+    return routes
+
+
+def _runs(routes: APIRouter, agents: Agents) -> None:
+    @routes.get("/api/agents/runs")
+    async def runs(actor: Asking, before: UUID | None = None) -> Response:
+        """Your organisation's runs, newest first."""
+        return _json({"data": [asdict(run) for run in await agents.runs(_org(actor), before)]})
+
+    @routes.get("/api/agents/runs/{run_id}")
+    async def run(run_id: UUID, actor: Asking) -> Response:
+        """A run with each step, what it cost, and the receipts; no texts are kept."""
+        found, steps = await agents.trace(run_id, None if "ledger" in actor.permissions else _org(actor))
+        return _json({**asdict(found), "steps": [asdict(step) for step in steps]})
+
+
+def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:
+    @routes.post("/api/agents/check")
+    async def check(body: CheckBody, _: Maker) -> Response:
+        """What is wrong with a definition, before it is saved."""
+        found = await agents.check(body.definition)
+        return _json({"data": [{"name": n, "passed": ok, "zh": zh, "en": en} for n, ok, zh, en in found]})
+
+    @routes.post("/api/agents/{slug}/try")
+    async def attempt(slug: str, body: TryBody, request: Request, actor: Maker) -> Response:
+        """Run your own draft with your API key: the models are paid at list price, your markup is not due."""
+        caller = await _caller(request, identity)
+        if caller.org_id != _org(actor):
+            raise PermissionMissing("publish")
+        agent = await draft(f"agent/{slug}", caller.org_id)
+        done = await agents.run(agent, caller, body.messages, face=FACE_TRY, charged=False)
+        return _json({**asdict(done), "steps": [asdict(step) for step in done.steps]})
+
+
+def _cards(
+    routes: APIRouter, agents: Agents, url: str, city: str, version: str, directory: Directory, named: Named
+) -> None:
+    @routes.get("/.well-known/agent-card.json")
+    async def root_card() -> Response:
+        """The city's A2A card."""
+        return _json(city_card(await directory(), url, city, version), cache=CARD_CACHE)
+
+    @routes.get("/a2a/{slug}/.well-known/agent-card.json")
+    async def agent_card(slug: str) -> Response:
+        """One agent's A2A card."""
+        agent = await agents.published(f"agent/{slug}")
+        return _json(card(agent, await named(agent.owner), url, city), cache=CARD_CACHE)
+
+
+def _rpc(routes: APIRouter, face: A2aFace, identity: Identity) -> None:
+    async def serve(request: Request, slug: str | None) -> Response:
+        caller = await _caller(request, identity)
+        try:
+            asked = msgspec.json.decode(await _body(request))
+        except (msgspec.DecodeError, RecursionError):
+            error = {"code": -32700, "message": "The body is no JSON."}
+            return _json({"jsonrpc": "2.0", "id": None, "error": error})
+        return _json(await face.answer(asked, caller, slug, request.headers.get("a2a-version", "")))
+
+    @routes.post("/a2a")
+    async def any_agent(request: Request) -> Response:
+        """A2A JSON-RPC; the message's metadata names the agent."""
+        return await serve(request, None)
+
+    @routes.post("/a2a/{slug}")
+    async def one_agent(slug: str, request: Request) -> Response:
+        """A2A JSON-RPC to one agent."""
+        return await serve(request, slug)
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > BODY_MAX_BYTES:
+            raise Invalid("body_too_large", f"The body is larger than {BODY_MAX_BYTES} bytes.",
+                          message_zh=f"请求体超过 {BODY_MAX_BYTES} 字节。", status=413)  # fmt: skip
+        parts.append(piece)
+    return b"".join(parts)
+
+
+async def _caller(request: Request, identity: Identity) -> Caller:
+    """The caller behind the request's API key: runs are paid by a key's organisation."""
+    token = bearer(request)
+    if token is None:
+        raise Unauthorized(
+            "key_missing", "Runs are paid by an API key: send it as `Authorization: Bearer sk-sh-…`.",
+            message_zh="运行由 API 密钥付费：请以 `Authorization: Bearer sk-sh-…` 提供。",
+        )  # fmt: skip
+    return identity.caller_cached(token) or await identity.caller(token)
+
+
+def _org(actor: Actor) -> UUID:
+    if actor.org_id is None:
+        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
+    return actor.org_id
+
+
+def _json(value: Any, *, cache: str = "") -> Response:
+    headers = {"cache-control": cache} if cache else None
+    return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)

@@ -1,0 +1,77 @@
+"""SQL of runs and steps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.agents.model import Run, RunState, Step
+from shanhe.kernel.db import Database
+
+PAGE_ROWS = 100
+_RUN = "id, agent, version, org_id, key_id, face, state, budget_micro, paid_micro, started_at, ended_at, error"
+_STEP = "n, kind, name, state, paid_micro, receipt_id, tokens, sent_bytes, got_bytes, took_ms, error"
+
+
+def _run(row: Any) -> Run:
+    return Run(**dict(row) | {"state": RunState(row["state"])})
+
+
+async def begin(db: Database, run: Run) -> None:
+    await db.execute(
+        """INSERT INTO agents.run (id, agent, version, org_id, key_id, face, state, budget_micro, started_at)
+           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8)""",
+        run.id, run.agent, run.version, run.org_id, run.key_id, run.face, run.budget_micro, run.started_at,
+    )  # fmt: skip
+
+
+async def add_step(db: Database, run_id: UUID, step: Step) -> None:
+    """Write a step and add what it cost to its run, in one statement."""
+    await db.execute(
+        """WITH step AS (
+             INSERT INTO agents.step (run, n, kind, name, state, paid_micro, receipt_id, tokens, sent_bytes, got_bytes,
+                                      took_ms, error)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING run, paid_micro)
+           UPDATE agents.run r SET paid_micro = r.paid_micro + step.paid_micro FROM step WHERE r.id = step.run""",
+        run_id, step.n, step.kind, step.name, step.state, step.paid_micro, step.receipt_id, step.tokens,
+        step.sent_bytes, step.got_bytes, step.took_ms, step.error,
+    )  # fmt: skip
+
+
+async def end(db: Database, run_id: UUID, state: RunState, error: str, now: datetime) -> None:
+    await db.execute(
+        "UPDATE agents.run SET state = $2, error = $3, ended_at = $4 WHERE id = $1 AND state = 'running'",
+        run_id, state, error, now,
+    )  # fmt: skip
+
+
+async def end_stale(db: Database, before: datetime, now: datetime) -> int:
+    """Runs whose process died; a bounded number."""
+    rows = await db.fetch(
+        """UPDATE agents.run SET state = 'failed', error = 'process_ended', ended_at = $2
+            WHERE id IN (SELECT id FROM agents.run WHERE state = 'running' AND started_at < $1 LIMIT $3)
+           RETURNING id""",
+        before, now, PAGE_ROWS,
+    )  # fmt: skip
+    return len(rows)
+
+
+async def run(db: Database, run_id: UUID) -> Run | None:
+    row = await db.fetchrow(f"SELECT {_RUN} FROM agents.run WHERE id = $1", run_id)
+    return None if row is None else _run(row)
+
+
+async def runs(db: Database, org_id: UUID, before: UUID | None) -> list[Run]:
+    """Newest first, a page; `before` continues."""
+    rows = await db.fetch(
+        f"""SELECT {_RUN} FROM agents.run WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2)
+             ORDER BY id DESC LIMIT $3""",
+        org_id, before, PAGE_ROWS,
+    )  # fmt: skip
+    return [_run(row) for row in rows]
+
+
+async def steps(db: Database, run_id: UUID) -> list[Step]:
+    rows = await db.fetch(f"SELECT {_STEP} FROM agents.step WHERE run = $1 ORDER BY n", run_id)
+    return [Step(**dict(row)) for row in rows]

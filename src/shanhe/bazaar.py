@@ -1,0 +1,195 @@
+"""Store, agents and tools put together: each is handed what it asks of the others, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from shanhe import __version__
+from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError
+from shanhe.ledger.api import Asset, Ledger
+from shanhe.mcp.api import CityTool, CityTools, McpFace, Offered, Tool, ToolGateway, schema, server_of, text_of
+from shanhe.programmes.api import entitlement_view
+from shanhe.store.api import Check, Offer, Store
+
+if TYPE_CHECKING:
+    from shanhe.compute.api import Compute
+    from shanhe.gateway.api import Gateway
+    from shanhe.identity.api import Caller, Identity
+    from shanhe.kernel.clock import Clock
+    from shanhe.kernel.db import Database
+    from shanhe.kernel.vault import Vault
+    from shanhe.programmes.api import Programmes
+    from shanhe.rulebook.api import Rulebook
+    from shanhe.settings import Settings
+
+SEPARATOR = "/"
+Named = Callable[[UUID], Awaitable[str]]
+
+
+@dataclass
+class Bazaar:
+    """What makers offer, and what runs it."""
+
+    store: Store
+    agents: Agents
+    tools: ToolGateway
+    mcp: McpFace
+
+
+def open_bazaar(
+    settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
+    rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
+    related: Callable[[UUID, UUID], Awaitable[bool]],
+) -> Bazaar:  # fmt: skip
+    """Make the three and introduce them to each other."""
+    shelf = _Shelf(private=settings.private_tools)
+    tools = ToolGateway(
+        db, clock, vault, gateway=gateway, find=shelf.server, everything=shelf.servers, private=settings.private_tools
+    )
+    agents = Agents(db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent)
+
+    async def agent_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
+        return [Check(*one) for one in await agents.check(content)]
+
+    async def server_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
+        return [Check(*one) for one in await tools.check(owner, content)]
+
+    store = shelf.store = Store(
+        db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
+        checks={"agent": agent_checks, "mcp": server_checks},
+    )  # fmt: skip
+    gateway.delegate(OpenAiFace(agents).delegate)
+    city = city_tools(clock, ledger, rulebook, programmes, store)
+    return Bazaar(store, agents, tools, McpFace(tools, city, identity, settings.city_name, __version__))
+
+
+class _Shelf:
+    """The store, as agents and tools look things up in it."""
+
+    store: Store
+
+    def __init__(self, *, private: bool) -> None:
+        self._private = private
+
+    async def agent(self, name: str) -> Published | None:
+        try:
+            return published(await self.store.offer(name))
+        except NotFound:
+            return None
+
+    async def server(self, slug: str) -> Offered | None:
+        try:
+            return self._offered(await self.store.offer(f"mcp/{slug}"))
+        except NotFound:
+            return None
+
+    async def servers(self) -> Sequence[Offered]:
+        return [self._offered(offer) for offer in await self.store.offers("mcp")]
+
+    def _offered(self, offer: Offer) -> Offered:
+        listing, version = offer.listing, offer.version
+        server = server_of(version.content, private=self._private)
+        return Offered(listing.slug, version.n, listing.owner, listing.title_zh, server, version.terms.fee_micro)
+
+
+def published(offer: Offer) -> Published:
+    """An offer of the store as an agent to run."""
+    listing, version = offer.listing, offer.version
+    return Published(
+        listing.name, version.n, listing.owner, listing.title_zh, listing.title_en, listing.summary_zh,
+        listing.summary_en, definition_of(version.content),
+    )  # fmt: skip
+
+
+class _Toolbox:
+    """Tools as agents use them: `server/tool`."""
+
+    def __init__(self, tools: ToolGateway) -> None:
+        self._tools = tools
+
+    async def specs(self, names: Sequence[str]) -> list[ToolSpec]:
+        """Those that are offered; a server that can't be reached counts as not offered."""
+        found: list[ToolSpec] = []
+        for slug in dict.fromkeys(name.partition(SEPARATOR)[0] for name in names):
+            try:
+                local = (await self._tools.offered(slug)).server.local
+                known = {f"{slug}{SEPARATOR}{tool.name}": tool for tool in await self._tools.tools(slug)}
+            except ShanheError:
+                continue
+            found += [
+                ToolSpec(name, tool.description, tool.schema, local)
+                for name in names
+                if (tool := known.get(name)) is not None
+            ]
+        return found
+
+    async def call(self, caller: Caller, name: str, arguments: Mapping[str, Any], most_micro: int) -> ToolAnswer:
+        slug, _, tool = name.partition(SEPARATOR)
+        result, paid_micro, receipt = await self._tools.call(caller, slug, tool, arguments, most_micro=most_micro)
+        return ToolAnswer(text_of(result), bool(result.is_error), paid_micro, receipt)
+
+
+def city_tools(
+    clock: Clock, ledger: Ledger, rulebook: Rulebook, programmes: Programmes, store: Store
+) -> CityTools:  # fmt: skip
+    """What the city answers over MCP: the caller's balance, rules, programmes, the store."""
+
+    async def balance(caller: Caller, asked: Mapping[str, Any]) -> Any:
+        account = await ledger.ensure_account(caller.org_id, Asset.CREDIT, "wallet")
+        found = await ledger.balance(account.id)
+        return {"available_micro": found.available, "balance_micro": found.balance, "held_micro": found.held,
+                "by_provenance": {str(key): value for key, value in found.by_provenance.items()}}  # fmt: skip
+
+    async def rules(caller: Caller, asked: Mapping[str, Any]) -> Any:
+        find = str(asked.get("find", "")).lower()
+        listed = [rulebook.rule(key) for key in rulebook.ids()]
+        return [
+            {"id": rule.id, "zh": rule.title.zh, "en": rule.title.en, "article": rule.article}
+            for rule in listed
+            if not find or find in f"{rule.id} {rule.title.zh} {rule.title.en}".lower()
+        ]
+
+    async def evaluate(caller: Caller, asked: Mapping[str, Any]) -> Any:
+        facts = asked.get("facts", {})
+        if not isinstance(facts, dict):
+            raise Invalid("bad_facts", "facts must be an object.", message_zh="facts 须为对象。")
+        decision = rulebook.evaluate(str(asked.get("rule", "")), facts, on=_day(asked.get("on"), clock.today()))
+        return {"outputs": decision.outputs, "trace": decision.trace}
+
+    async def opportunities(caller: Caller, asked: Mapping[str, Any]) -> Any:
+        known = programmes.catalogue
+        found = await programmes.applying.entitlements(caller.org_id)
+        return [entitlement_view(known.programmes[item.programme], item, known) for item in found]
+
+    async def listings(caller: Caller, asked: Mapping[str, Any]) -> Any:
+        cards = await store.cards(asked.get("kind"), None, asked.get("find"))
+        return [{**asdict(card.listing), "name": card.listing.name, "score": card.score} for card in cards]
+
+    text = {"type": "object", "description": "What the rule wants to know; see its schema in the rulebook."}
+    tools = (
+        (Tool("shanhe_balance", "AI Credits of your organisation, in micro-credits. 查询本组织积分。", schema()),
+         balance),
+        (Tool("shanhe_rules", "The city's rules by id and title. 查询规则列表。",
+              schema(find="Part of a title 标题关键词")), rules),
+        (Tool("shanhe_evaluate", "Ask a rule: outputs and why. 按规则计算并给出理由。",
+              schema(("rule", "facts"), rule="Like P6", on="Day, like 2026-11-26", facts=text)), evaluate),
+        (Tool("shanhe_programmes", "What the city offers, and whether you qualify. 查询政策与资格。", schema()),
+         opportunities),
+        (Tool("shanhe_store", "Agents, tools, models, data, prompts. 查询商店。",
+              schema(kind="agent, mcp, model, data or prompt", find="Part of a title 标题关键词")), listings),
+    )  # fmt: skip
+    return CityTools({tool.name: CityTool(tool, answer) for tool, answer in tools})
+
+
+def _day(text: Any, today: date) -> date:
+    if text is None:
+        return today
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError as error:
+        raise Invalid("bad_date", "Write a day like 2026-11-26.", message_zh="日期格式如 2026-11-26。") from error

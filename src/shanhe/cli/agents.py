@@ -1,0 +1,74 @@
+"""`shanhe agents`: check definitions, look at runs and their steps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+
+from shanhe.cli.common import REFUSED, Data, Json, city, find_org, rows, run, show
+from shanhe.kernel.money import format_credits
+
+app = typer.Typer(no_args_is_help=True)
+Org = Annotated[str, typer.Option("--org", help="Who paid for the runs: id or name of an organisation.")]
+
+
+@app.command()
+def check(
+    definition: Annotated[Path, typer.Argument(help="JSON file with a definition.", exists=True, dir_okay=False)],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What is wrong with a definition before it is submitted."""
+
+    async def work() -> Any:
+        content = msgspec.json.decode(definition.read_bytes(), type=dict[str, Any])
+        async with city(data) as services:
+            return [
+                {"name": name, "passed": ok, "zh": zh, "en": en}
+                for name, ok, zh, en in await services.agents.check(content)
+            ]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("check", "", "found"), [
+        (one["name"], "✓" if one["passed"] else "✗", one["en"]) for one in found
+    ]))  # fmt: skip
+    if not all(one["passed"] for one in found):
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
+    """An organisation's runs, newest first."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return [asdict(one) for one in await services.agents.runs((await find_org(services, org)).id)]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("run", "agent", "started", "state", "credits", "error"), [
+        (one["id"], f"{one['agent']} {one['version']}", f"{one['started_at']:%m-%d %H:%M}", one["state"],
+         format_credits(one["paid_micro"]), one["error"]) for one in found
+    ], right=("credits",)))  # fmt: skip
+
+
+@app.command()
+def trace(
+    run_id: Annotated[UUID, typer.Argument(help="Id of a run.")], data: Data = None, as_json: Json = False
+) -> None:
+    """Every step of a run, what it cost, and its receipt."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            found, steps = await services.agents.trace(run_id, None)
+            return {**asdict(found), "steps": [asdict(step) for step in steps]}
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("n", "kind", "name", "state", "ms", "tokens", "credits", "receipt"), [
+        (step["n"], step["kind"], step["name"], f"{step['state']} {step['error']}".strip(), step["took_ms"],
+         step["tokens"], format_credits(step["paid_micro"]), step["receipt_id"] or "") for step in found["steps"]
+    ], right=("ms", "tokens", "credits")))  # fmt: skip

@@ -1,0 +1,236 @@
+"""`shanhe store`: listings, their versions and reviews, ratings, income."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from shanhe.cli.common import Data, Json, city, day_of, find_org, pairs, rows, run, show
+from shanhe.kernel.money import format_credits
+
+ACTOR = "cli"
+INCOME_DAYS = 30
+app = typer.Typer(no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="What is listed, like agent/translator or mcp/weather.")]
+Owner = Annotated[str, typer.Option("--org", help="The maker: id or name of an organisation.")]
+Note = Annotated[str, typer.Option("--note", help="Why; the maker reads it.")]
+
+
+@app.command("list")
+def list_listings(
+    kind: Annotated[str | None, typer.Option(help="agent, mcp, model, data or prompt.")] = None,
+    find: Annotated[str | None, typer.Option(help="Part of a title or summary.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What is offered, best ranked first."""
+    from shanhe.store.routes import card_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return [card_view(card) for card in await services.store.cards(kind, None, find)]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("name", "maker", "score", "calls", "stars", "markup", "fee"), [
+        (one["name"], one["maker"], f"{one['score'] / 100:.1f}", one["calls"],
+         f"{one['stars_sum'] / one['ratings']:.1f} ({one['ratings']})" if one["ratings"] else "–",
+         f"{one['markup_bps'] / 100:g} %", format_credits(one["fee_micro"])) for one in found
+    ], right=("score", "calls", "fee")))  # fmt: skip
+
+
+@app.command("show")
+def show_listing(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """One listing: terms, rank, what users said."""
+    from shanhe.store.routes import card_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            said = [{"stars": one.stars, "text": one.text} for one in await services.store.ratings(name)]
+            return {**card_view(await services.store.card(name)), "said": said}
+
+    found = run(work())
+    show(as_json, found, lambda: pairs({name: value for name, value in found.items() if name != "said"}))
+
+
+@app.command("open")
+def open_listing(
+    name: Name,
+    org: Owner,
+    title: Annotated[str, typer.Option(help="Title, Chinese.")],
+    title_en: Annotated[str, typer.Option(help="Title, English.")],
+    summary: Annotated[str, typer.Option(help="What it does, Chinese.")] = "",
+    summary_en: Annotated[str, typer.Option(help="What it does, English.")] = "",
+    category: Annotated[str, typer.Option(help="See the store's categories.")] = "general",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """A new listing, not offered yet."""
+    from shanhe.kernel.ids import new_id
+    from shanhe.store.api import Kind, NewListing, UnknownListing
+    from shanhe.store.routes import listing_view
+
+    kind, _, slug = name.partition("/")
+    if kind not in list(Kind):
+        raise UnknownListing(name)
+
+    async def work() -> Any:
+        async with city(data) as services:
+            owner = await find_org(services, org)
+            new = NewListing(new_id(), Kind(kind), slug, title, title_en, summary, summary_en, category)
+            return listing_view(await services.store.open(new, owner=owner.id, actor=ACTOR))
+
+    made = run(work())
+    show(as_json, made, lambda: f"✓ {made['name']}: {made['state']}")
+
+
+@app.command()
+def draft(
+    name: Name,
+    org: Owner,
+    content: Annotated[Path, typer.Argument(help="JSON file: what is offered.", exists=True, dir_okay=False)],
+    markup: Annotated[int, typer.Option(help="Markup on the model cost, basis points.")],
+    fee: Annotated[int, typer.Option(help="Fee a call, micro-credits.")] = 0,
+    notes: Annotated[str, typer.Option(help="What is new.")] = "",
+    submit: Annotated[bool, typer.Option("--submit", help="Check it and hand it in for review.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Change the draft or begin the next version."""
+    from shanhe.store.api import Terms
+    from shanhe.store.routes import version_view
+
+    async def work() -> Any:
+        offered = msgspec.json.decode(content.read_bytes(), type=dict[str, Any])
+        async with city(data) as services:
+            owner = (await find_org(services, org)).id
+            made = await services.store.draft(
+                name, offered, Terms(markup, fee), owner=owner, actor=ACTOR, notes=notes
+            )  # fmt: skip
+            if submit:
+                made = await services.store.submit(name, owner=owner)
+            return version_view(made)
+
+    made = run(work())
+    show(as_json, made, lambda: f"✓ {name} version {made['n']}: {made['state']}")
+
+
+@app.command()
+def queue(data: Data = None, as_json: Json = False) -> None:
+    """What waits for a review, oldest first."""
+    from shanhe.store.routes import listing_view, version_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            found = await services.store.queue()
+            return [{**listing_view(one), "version": version_view(version)} for one, version in found]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("name", "version", "submitted", "checks"), [
+        (one["name"], one["version"]["n"], f"{one['version']['submitted_at']:%m-%d %H:%M}",
+         ", ".join(check.name for check in one["version"]["checks"])) for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def review(
+    name: Name,
+    version: Annotated[int, typer.Argument(help="Number of the version.")],
+    note: Note,
+    reject: Annotated[bool, typer.Option("--reject", help="Reject instead of approving.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Approve a submitted version: from then on it is what callers get and pay by."""
+    from shanhe.store.routes import version_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            done = await services.store.review(
+                name, version, approve=not reject, note=note, reviewer=ACTOR, reviewer_org=None
+            )
+            return version_view(done)
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {name} version {done['n']}: {done['state']}")
+
+
+@app.command()
+def withdraw(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """Take a listing out of the store; calls that are running end as they were admitted."""
+    from shanhe.store.routes import listing_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return listing_view(await services.store.withdraw(name, owner=None, actor=ACTOR))
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def rate(
+    name: Name,
+    org: Owner,
+    stars: Annotated[int, typer.Argument(help="1 to 5.")],
+    text: Annotated[str, typer.Option(help="A word on it.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Rate what an organisation has paid for."""
+    from shanhe.store.routes import card_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            rater = (await find_org(services, org)).id
+            await services.store.rate(name, org_id=rater, stars=stars, text=text, actor=ACTOR)
+            return card_view(await services.store.card(name))
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {name}: {done['ratings']} ratings, score {done['score'] / 100:.1f}")
+
+
+@app.command()
+def judge(
+    name: Name,
+    points: Annotated[int, typer.Argument(help="0 to 100 for innovation.")],
+    note: Note,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """A juror's points for innovation (P7)."""
+    from shanhe.store.routes import card_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            await services.store.judge(name, score_bps=points * 100, note=note, juror=ACTOR, juror_org=None)
+            return card_view(await services.store.card(name))
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {name}: score {done['score'] / 100:.1f}")
+
+
+@app.command()
+def income(
+    org: Owner,
+    first: Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")] = None,
+    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a maker earned by day and listing, with what refunds took back."""
+    from dataclasses import asdict
+
+    async def work() -> Any:
+        async with city(data) as services:
+            end = day_of(last) if last else services.clock.today()
+            begin = day_of(first) if first else end - timedelta(days=INCOME_DAYS - 1)
+            return [asdict(one) for one in await services.store.income((await find_org(services, org)).id, begin, end)]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("day", "listing", "role", "calls", "credits"), [
+        (one["day"], one["resource"], one["role"], one["calls"], format_credits(one["amount_micro"])) for one in found
+    ], right=("calls", "credits")))  # fmt: skip

@@ -1,0 +1,100 @@
+"""`shanhe tools`: publishers' MCP servers: their tools, secrets, and what was called."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from shanhe.cli.common import REFUSED, Data, Json, city, find_org, rows, run, show
+from shanhe.kernel.money import format_credits
+
+ACTOR = "cli"
+app = typer.Typer(no_args_is_help=True)
+Server = Annotated[str, typer.Argument(help="Name of a server, like weather for mcp/weather.")]
+Owner = Annotated[str, typer.Option("--org", help="The publisher: id or name of an organisation.")]
+
+
+@app.command()
+def check(
+    server: Annotated[Path, typer.Argument(help="JSON file that describes a server.", exists=True, dir_okay=False)],
+    org: Owner,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Reach a server and look at its tools, as submitting it would."""
+
+    async def work() -> Any:
+        content = msgspec.json.decode(server.read_bytes(), type=dict[str, Any])
+        async with city(data) as services:
+            owner = (await find_org(services, org)).id
+            return [
+                {"name": name, "passed": ok, "zh": zh, "en": en}
+                for name, ok, zh, en in await services.tools.check(owner, content)
+            ]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("check", "", "found"), [
+        (one["name"], "✓" if one["passed"] else "✗", one["en"]) for one in found
+    ]))  # fmt: skip
+    if not all(one["passed"] for one in found):
+        raise typer.Exit(REFUSED)
+
+
+@app.command("list")
+def list_tools(server: Server, data: Data = None, as_json: Json = False) -> None:
+    """The allowed tools of a server, as they were reviewed."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return [msgspec.to_builtins(tool) for tool in await services.tools.tools(server)]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("tool", "description"), [(one["name"], one["description"]) for one in found]))
+
+
+@app.command()
+def calls(
+    org: Annotated[str | None, typer.Option("--org", help="Who called: id or name.")] = None,
+    server: Annotated[str | None, typer.Option(help="Only calls of this server.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What was called, newest first."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            payer = (await find_org(services, org)).id if org else None
+            return [asdict(one) for one in await services.tools.calls(org_id=payer, server=server)]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("at", "tool", "state", "ms", "bytes", "credits"), [
+        (f"{one['at']:%m-%d %H:%M:%S}", f"{one['server']}/{one['tool']}", f"{one['state']} {one['error']}".strip(),
+         one["took_ms"], one["got_bytes"], format_credits(one["paid_micro"])) for one in found
+    ], right=("ms", "bytes", "credits")))  # fmt: skip
+
+
+@app.command()
+def secret(
+    name: Annotated[str, typer.Argument(help="What the secret is called in the server's description.")],
+    org: Owner,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget it.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a secret (read from standard input) for a server's header, or forget it."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            owner = (await find_org(services, org)).id
+            if drop:
+                return {"name": name, "dropped": await services.tools.drop_secret(owner, name)}
+            await services.tools.put_secret(owner, name, sys.stdin.readline().rstrip("\n"), actor=ACTOR)
+            return {"name": name}
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}")

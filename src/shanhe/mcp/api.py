@@ -1,0 +1,40 @@
+"""The door of the tool gateway for other modules."""
+
+from __future__ import annotations
+
+from shanhe.mcp.city import CityTool, CityTools, schema
+from shanhe.mcp.errors import (
+    AnswerTooLarge,
+    BadSecret,
+    BadServer,
+    OverQuota,
+    ServerFailed,
+    ServerLate,
+    UnknownServer,
+    UnknownTool,
+)
+from shanhe.mcp.face import McpFace
+from shanhe.mcp.model import CallRecord, Offered, Server, Tool
+from shanhe.mcp.service import ToolGateway, server_of, text_of
+
+__all__ = [
+    "AnswerTooLarge",
+    "BadSecret",
+    "BadServer",
+    "CallRecord",
+    "CityTool",
+    "CityTools",
+    "McpFace",
+    "Offered",
+    "OverQuota",
+    "Server",
+    "ServerFailed",
+    "ServerLate",
+    "Tool",
+    "ToolGateway",
+    "UnknownServer",
+    "UnknownTool",
+    "schema",
+    "server_of",
+    "text_of",
+]

@@ -1,0 +1,79 @@
+"""Nouns of the tool gateway: a server as its publisher describes it, tools, calls. Frozen and pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+TOOL: Final = re.compile(r"^[A-Za-z0-9_.-]{1,64}$")
+SECRET: Final = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+HEADER: Final = re.compile(r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
+FORBIDDEN_HEADERS: Final = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "mcp-protocol-version",
+     "mcp-session-id", "accept"}
+)  # fmt: skip
+TOOLS_MAX: Final = 100
+TIMEOUT_MAX_MS: Final = 60_000
+CALLS_MAX: Final = 6_000
+DESCRIPTION_MAX_CHARS: Final = 2_000
+SCHEMA_MAX_BYTES: Final = 32 * 1024
+SEPARATOR: Final = "__"
+"""Between a server's name and its tool's, where tools of several servers stand in one list."""
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A publisher's MCP server. `tools`: the only ones that are offered. `secrets`: header → name of a stored secret.
+
+    `calls_per_minute` bounds one payer. `local`: on the city's own machines (an operator says so when reviewing).
+    """
+
+    url: str
+    tools: tuple[str, ...]
+    secrets: dict[str, str] = {}
+    timeout_ms: int = 20_000
+    calls_per_minute: int = 120
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A server as it is for sale: name without its kind, version, owner, fee of a call in µ."""
+
+    slug: str
+    version: int
+    owner: UUID
+    title: str
+    server: Server
+    fee_micro: int
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool as it was when its server's version was first looked at: a change needs a new version and its review."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call, for the audit: sizes and outcome, no contents."""
+
+    id: UUID
+    at: datetime
+    org_id: UUID
+    key_id: UUID
+    server: str
+    tool: str
+    state: str
+    error: str
+    sent_bytes: int
+    got_bytes: int
+    took_ms: int
+    paid_micro: int
+    receipt_id: UUID | None

@@ -1,0 +1,88 @@
+"""HTTP beside the protocol: a publisher's secrets, the audit of calls. The protocol itself is `face`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.identity.api import Actor, require
+from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.errors import Invalid
+from shanhe.mcp.api import ToolGateway, UnknownServer
+
+VALUE_MAX = 4_096
+NAME_MAX = 64
+Asking = Annotated[Actor, Depends(actor_of)]
+Maker = Annotated[Actor, Depends(require("publish"))]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SecretBody(Body):
+    value: str = Field(min_length=1, max_length=VALUE_MAX)
+
+
+def router(gateway: ToolGateway) -> APIRouter:
+    """Everything under /api/mcp."""
+    routes = APIRouter(prefix="/api/mcp", tags=["mcp"])
+
+    @routes.get("/secrets")
+    async def secrets(actor: Maker) -> Response:
+        """What your organisation's secrets are called; values are never shown."""
+        return _json({"data": await gateway.secret_names(_org(actor))})
+
+    @routes.put("/secrets/{name}")
+    async def put_secret(name: str, body: SecretBody, actor: Maker) -> Response:
+        """Keep a secret that your server's header needs; it is sealed and never shown again."""
+        await gateway.put_secret(_org(actor), name, body.value, actor=actor.ref)
+        return _json({"name": name})
+
+    @routes.delete("/secrets/{name}")
+    async def drop_secret(name: str, actor: Maker) -> Response:
+        """Forget a secret."""
+        return _json({"name": name, "dropped": await gateway.drop_secret(_org(actor), name)})
+
+    @routes.get("/calls")
+    async def calls(
+        actor: Asking,
+        server: Annotated[str | None, Query(max_length=NAME_MAX)] = None,
+        before: UUID | None = None,
+    ) -> Response:
+        """Calls of tools that your organisation made; with `server`, those that your server answered."""
+        if "ledger" in actor.permissions:
+            found = await gateway.calls(server=server, before=before)
+        elif server is None:
+            found = await gateway.calls(org_id=_org(actor), before=before)
+        else:
+            if (await gateway.offered(server)).owner != actor.org_id:
+                raise UnknownServer(server)
+            found = await gateway.calls(server=server, before=before)
+        own = actor.org_id
+        shown = [asdict(one) if one.org_id == own or "ledger" in actor.permissions else _stranger(asdict(one))
+                 for one in found]  # fmt: skip
+        return _json({"data": shown})
+
+    return routes
+
+
+def _stranger(call: dict[str, Any]) -> dict[str, Any]:
+    """A publisher sees how its tools do, not who calls them."""
+    return {name: value for name, value in call.items() if name not in ("org_id", "key_id", "receipt_id")}
+
+
+def _org(actor: Actor) -> UUID:
+    if actor.org_id is None:
+        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
+    return actor.org_id
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

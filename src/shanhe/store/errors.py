@@ -1,0 +1,94 @@
+"""What can go wrong with listings, said so that one can act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.store.model import Check
+
+
+class UnknownListing(NotFound):
+    def __init__(self, name: str = "") -> None:
+        super().__init__(
+            "unknown_listing",
+            f"There is no listing {name[:80]!r} that you may see.",
+            message_zh=f"没有名为“{name[:80]}”的上架项，或您无权查看。",
+            hint="GET /api/store/listings shows what is offered.",
+            hint_zh="GET /api/store/listings 列出在售项目。",
+        )
+
+
+class NameTaken(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "listing_name_taken",
+            f"{name} is taken.",
+            message_zh=f"名称 {name} 已被占用。",
+            hint="Choose another short name.",
+            hint_zh="请换一个短名称。",
+        )
+
+
+class BadListing(Invalid):
+    def __init__(self, field: str, en: str, zh: str) -> None:
+        super().__init__(
+            "bad_listing",
+            f"{field}: {en}.",
+            message_zh=f"{field}：{zh}。",
+            hint="Correct the field; nothing was saved.",
+            hint_zh="请改正该项；本次未保存。",
+            details={"field": field},
+        )
+
+
+class ChecksFailed(Invalid):
+    """A version can't be submitted as it is."""
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        failed = [check for check in checks if not check.passed]
+        super().__init__(
+            "checks_failed",
+            "Not submitted: " + "; ".join(f"{check.name}: {check.en}" for check in failed) + ".",
+            message_zh="未提交：" + "；".join(f"{check.name}：{check.zh}" for check in failed) + "。",
+            hint="Correct the draft and submit it again.",
+            hint_zh="请修改草稿后重新提交。",
+            details={"checks": [{"name": c.name, "zh": c.zh, "en": c.en} for c in failed]},
+        )
+
+
+class WrongState(Conflict):
+    def __init__(self, what: str, state: str, wanted: str, wanted_zh: str) -> None:
+        super().__init__(
+            "listing_state",
+            f"{what} is {state}; it can't be {wanted} now.",
+            message_zh=f"{what} 当前状态为 {state}，不能{wanted_zh}。",
+            hint="Look at the listing again; somebody may have been quicker.",
+            hint_zh="请刷新上架项查看最新状态。",
+        )
+
+
+class OwnListing(Forbidden):
+    """R0: nobody reviews or judges what is theirs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "own_listing",
+            "You belong to the maker of this listing, so somebody else decides about it.",
+            message_zh="您与该上架项的制作方有关联，须由他人审核。",
+            hint="Ask another reviewer.",
+            hint_zh="请由其他审核人处理。",
+        )
+
+
+class NotAUser(Forbidden):
+    """Only who has paid for a call rates."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "not_a_user",
+            f"Only who has paid for a call of {name} can rate it; related parties can't (R0).",
+            message_zh=f"只有付费调用过 {name} 的用户才能评分；关联方不能评分（R0）。",
+            hint="Call it first; the rating opens with the first paid call.",
+            hint_zh="请先调用；首次付费调用后即可评分。",
+        )

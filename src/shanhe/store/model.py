@@ -1,0 +1,166 @@
+"""Nouns of the store: listings, their versions, checks, ratings. Frozen and pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+SLUG: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,62}$")
+TITLE_MAX_CHARS: Final = 60
+SUMMARY_MAX_CHARS: Final = 1_000
+NOTE_MAX_CHARS: Final = 500
+CONTENT_MAX_BYTES: Final = 64 * 1024
+
+
+class Kind(StrEnum):
+    AGENT = "agent"
+    MCP = "mcp"
+    MODEL = "model"
+    DATA = "data"
+    PROMPT = "prompt"
+
+
+class ListingState(StrEnum):
+    DRAFT = "draft"
+    """Never offered yet."""
+    LISTED = "listed"
+    DEPRECATED = "deprecated"
+    """Still answers those who know it; no longer shown."""
+    WITHDRAWN = "withdrawn"
+
+
+class VersionState(StrEnum):
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    RETIRED = "retired"
+    """Followed by a later approved version."""
+
+
+ROLES: Final[Mapping[Kind, str]] = {
+    Kind.AGENT: "agent_developer", Kind.MCP: "mcp_developer", Kind.MODEL: "maker", Kind.DATA: "maker",
+    Kind.PROMPT: "maker",
+}  # fmt: skip
+"""What the maker of a listing is called on a receipt."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One automatic check of a submitted version and what it found."""
+
+    name: str
+    passed: bool
+    zh: str
+    en: str
+
+
+class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a maker asks for. Shares and rates in millionths; `makers` empty = the owner alone."""
+
+    markup_bps: int
+    fee_micro: int = 0
+    makers: tuple[tuple[UUID, int], ...] = ()
+    holders: tuple[tuple[UUID, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewListing:
+    """To open; idempotent by `id`."""
+
+    id: UUID
+    kind: Kind
+    slug: str
+    title_zh: str
+    title_en: str
+    summary_zh: str = ""
+    summary_en: str = ""
+    category: str = "general"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    id: UUID
+    kind: Kind
+    slug: str
+    owner: UUID
+    title_zh: str
+    title_en: str
+    summary_zh: str
+    summary_en: str
+    category: str
+    state: ListingState
+    created_at: datetime
+
+    @property
+    def name(self) -> str:
+        """What callers and receipts call it: `agent/translator`."""
+        return f"{self.kind}/{self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    id: UUID
+    listing: UUID
+    n: int
+    content: Mapping[str, Any]
+    terms: Terms
+    notes: str
+    state: VersionState
+    checks: tuple[Check, ...]
+    created_at: datetime
+    submitted_at: datetime | None
+    decided_at: datetime | None
+    decided_by: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is for sale under a name now."""
+
+    listing: Listing
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    listing: UUID
+    org_id: UUID
+    stars: int
+    text: str
+    rated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A listing in the shop window: who makes it, what it asks, how it stands (score: 10,000 = 100 points)."""
+
+    listing: Listing
+    maker: str
+    version: int
+    markup_bps: int
+    fee_micro: int
+    calls: int
+    stars_sum: int
+    ratings: int
+    score: int
+    usage_bps: int
+    jury_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncomeDay:
+    """What came in on a day through one listing in one role, µ; reversals are a line of their own, negative."""
+
+    day: date
+    role: str
+    resource: str
+    calls: int
+    amount_micro: int

@@ -1,0 +1,237 @@
+"""`/api/store`: the shop window for everybody, a maker's own listings, the reviewers' queue."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from shanhe.identity.api import Actor, require
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version
+
+SLUG_MAX = 63
+TEXT_MAX = 1_000
+NOTE_MAX = 500
+FIND_MAX = 80
+PARTIES_MAX = 32
+INCOME_DAYS = 30
+
+Maker = Annotated[Actor, Depends(require("publish"))]
+User = Annotated[Actor, Depends(require("chat"))]
+Reviewer = Annotated[Actor, Depends(require("store"))]
+Slug = Annotated[str, Field(min_length=2, max_length=SLUG_MAX)]
+Note = Annotated[str, Field(max_length=NOTE_MAX)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class WordsBody(Body):
+    title_zh: str = Field(min_length=1, max_length=60)
+    title_en: str = Field(min_length=1, max_length=60)
+    summary_zh: str = Field("", max_length=TEXT_MAX)
+    summary_en: str = Field("", max_length=TEXT_MAX)
+    category: str = Field("general", max_length=32)
+
+
+class ListingBody(WordsBody):
+    id: UUID | None = None
+    kind: Kind
+    slug: Slug
+
+
+class PartyBody(Body):
+    party: UUID
+    ppm: int = Field(ge=0, le=1_000_000)
+
+
+class DraftBody(Body):
+    id: UUID | None = None
+    content: dict[str, Any]
+    markup_bps: int = Field(ge=0, le=1_000_000)
+    fee_micro: int = Field(0, ge=0, le=1_000_000_000_000)
+    makers: list[PartyBody] = Field(default_factory=list, max_length=PARTIES_MAX)
+    holders: list[PartyBody] = Field(default_factory=list, max_length=PARTIES_MAX)
+    notes: Note = ""
+
+
+class ReviewBody(Body):
+    approve: bool
+    note: str = Field(min_length=1, max_length=NOTE_MAX)
+
+
+class RatingBody(Body):
+    stars: int = Field(ge=1, le=100)
+    text: Note = ""
+
+
+class JuryBody(Body):
+    points: int = Field(ge=0, le=100)
+    note: str = Field(min_length=1, max_length=NOTE_MAX)
+
+
+def router(store: Store, clock: Clock) -> APIRouter:
+    """Everything under /api/store."""
+    routes = APIRouter(prefix="/api/store", tags=["store"])
+    _window(routes, store)
+    _making(routes, store, clock)
+    _deciding(routes, store)
+    return routes
+
+
+def _window(routes: APIRouter, store: Store) -> None:
+    @routes.get("/listings")
+    async def listings(
+        kind: Kind | None = None,
+        category: Annotated[str | None, Query(max_length=32)] = None,
+        find: Annotated[str | None, Query(max_length=FIND_MAX)] = None,
+    ) -> Response:
+        """What is offered, best ranked first (P7); public."""
+        return _json({"data": [card_view(card) for card in await store.cards(kind, category, find)]})
+
+    @routes.get("/listings/{kind}/{slug}")
+    async def listing(kind: Kind, slug: str) -> Response:
+        """One listing with its terms, its rank and what users said; public."""
+        name = f"{kind}/{slug}"
+        offer = await store.offer(name)
+        said = [{"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await store.ratings(name)]
+        return _json({**card_view(await store.card(name)), "terms": offer.version.terms, "ratings": said})
+
+    @routes.put("/listings/{kind}/{slug}/rating")
+    async def rate(kind: Kind, slug: str, body: RatingBody, actor: User) -> Response:
+        """Your organisation's voice: only after a paid call, one voice each."""
+        await store.rate(f"{kind}/{slug}", org_id=_org(actor), stars=body.stars, text=body.text, actor=actor.ref)
+        return _json(card_view(await store.card(f"{kind}/{slug}")))
+
+
+def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
+    @routes.get("/mine")
+    async def mine(actor: Maker) -> Response:
+        """Your organisation's listings with their versions."""
+        found = await store.mine(_org(actor))
+        return _json(
+            {"data": [{**listing_view(one), "versions": [version_view(v) for v in made]} for one, made in found]}
+        )
+
+    @routes.post("/listings", status_code=201)
+    async def open_listing(body: ListingBody, actor: Maker) -> Response:
+        """A new listing, not offered yet. Send an `id` of your own to be able to repeat the request."""
+        values = body.model_dump()
+        new = NewListing(**values | {"id": body.id or new_id()})
+        return _json(listing_view(await store.open(new, owner=_org(actor), actor=actor.ref)), 201)
+
+    @routes.patch("/listings/{kind}/{slug}")
+    async def describe(kind: Kind, slug: str, body: WordsBody, actor: Maker) -> Response:
+        """Titles, summaries and category."""
+        return _json(listing_view(await store.describe(f"{kind}/{slug}", owner=_org(actor), **body.model_dump())))
+
+    @routes.put("/listings/{kind}/{slug}/draft")
+    async def draft(kind: Kind, slug: str, body: DraftBody, actor: Maker) -> Response:
+        """Change the draft, or begin the next version."""
+        terms = Terms(
+            body.markup_bps, body.fee_micro, tuple((one.party, one.ppm) for one in body.makers),
+            tuple((one.party, one.ppm) for one in body.holders),
+        )  # fmt: skip
+        made = await store.draft(
+            f"{kind}/{slug}", body.content, terms, owner=_org(actor), actor=actor.ref, notes=body.notes,
+            version_id=body.id,
+        )  # fmt: skip
+        return _json(version_view(made))
+
+    @routes.post("/listings/{kind}/{slug}/submit")
+    async def submit(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Run the automatic checks and hand the draft in for review."""
+        return _json(version_view(await store.submit(f"{kind}/{slug}", owner=_org(actor))))
+
+    @routes.post("/listings/{kind}/{slug}/recall")
+    async def recall(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Take a submitted version back."""
+        return _json(version_view(await store.recall(f"{kind}/{slug}", owner=_org(actor))))
+
+    @routes.post("/listings/{kind}/{slug}/deprecate")
+    async def deprecate(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Show it no more; whoever knows it may go on calling it."""
+        return _json(listing_view(await store.deprecate(f"{kind}/{slug}", owner=_org(actor))))
+
+    @routes.post("/listings/{kind}/{slug}/withdraw")
+    async def withdraw(kind: Kind, slug: str, actor: Maker) -> Response:
+        """Sell it no more."""
+        done = await store.withdraw(f"{kind}/{slug}", owner=_org(actor), actor=actor.ref)
+        return _json(listing_view(done))
+
+    @routes.get("/income")
+    async def income(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
+        """What your organisation earned by day, listing and role, with what refunds took back."""
+        end = last or clock.today()
+        days = await store.income(_org(actor), first or end - timedelta(days=INCOME_DAYS - 1), end)
+        return _json({"data": [asdict(day) for day in days], "total_micro": sum(day.amount_micro for day in days)})
+
+
+def _deciding(routes: APIRouter, store: Store) -> None:
+    @routes.get("/queue")
+    async def queue(_: Reviewer) -> Response:
+        """Versions that wait for a review, oldest first, with what the checks found."""
+        found = await store.queue()
+        return _json({"data": [{**listing_view(one), "version": version_view(v)} for one, v in found]})
+
+    @routes.post("/listings/{kind}/{slug}/versions/{n}/review")
+    async def review(kind: Kind, slug: str, n: int, body: ReviewBody, actor: Reviewer) -> Response:
+        """Approve or reject; nobody decides about what is their own organisation's."""
+        done = await store.review(
+            f"{kind}/{slug}", n, approve=body.approve, note=body.note, reviewer=actor.ref, reviewer_org=actor.org_id
+        )
+        return _json(version_view(done))
+
+    @routes.put("/listings/{kind}/{slug}/jury")
+    async def judge(kind: Kind, slug: str, body: JuryBody, actor: Reviewer) -> Response:
+        """A juror's points for innovation (P7)."""
+        name = f"{kind}/{slug}"
+        await store.judge(
+            name, score_bps=body.points * 100, note=body.note, juror=actor.ref, juror_org=actor.org_id
+        )  # fmt: skip
+        return _json(card_view(await store.card(name)))
+
+    @routes.post("/listings/{kind}/{slug}/remove")
+    async def remove(kind: Kind, slug: str, actor: Reviewer) -> Response:
+        """An operator takes a listing out of the store."""
+        return _json(listing_view(await store.withdraw(f"{kind}/{slug}", owner=None, actor=actor.ref)))
+
+
+def _org(actor: Actor) -> UUID:
+    if actor.org_id is None:
+        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
+    return actor.org_id
+
+
+def listing_view(one: Listing) -> dict[str, Any]:
+    """A listing as JSON."""
+    return {"name": one.name, **asdict(one)}
+
+
+def version_view(one: Version) -> dict[str, Any]:
+    """A version as JSON."""
+    return {name: getattr(one, name) for name in one.__slots__}
+
+
+def card_view(card: Card) -> dict[str, Any]:
+    """A listing in the window as JSON; who owns it is a name, not an id."""
+    shown = {name: getattr(card, name) for name in card.__slots__ if name != "listing"}
+    one = card.listing
+    return {
+        "name": one.name, "kind": one.kind, "title_zh": one.title_zh, "title_en": one.title_en,
+        "summary_zh": one.summary_zh, "summary_en": one.summary_en, "category": one.category, **shown,
+    }  # fmt: skip
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

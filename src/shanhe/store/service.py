@@ -1,0 +1,416 @@
+"""The store's decisions: who may offer what, what is checked, what a decision publishes, who may rate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from shanhe.gateway.api import ChargeBook, Gateway, ResourceTerms
+from shanhe.kernel.clock import Clock, city_date
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Ledger
+from shanhe.store import store
+from shanhe.store.errors import BadListing, ChecksFailed, NameTaken, NotAUser, OwnListing, UnknownListing, WrongState
+from shanhe.store.model import (
+    CONTENT_MAX_BYTES,
+    NOTE_MAX_CHARS,
+    ROLES,
+    SLUG,
+    SUMMARY_MAX_CHARS,
+    TITLE_MAX_CHARS,
+    Card,
+    Check,
+    IncomeDay,
+    Listing,
+    ListingState,
+    NewListing,
+    Offer,
+    Rating,
+    Terms,
+    Version,
+    VersionState,
+)
+from shanhe.store.ranking import percentiles
+
+if TYPE_CHECKING:
+    from shanhe.rulebook.api import Rulebook
+
+RANK_RULE: Final = "P7"
+DEVELOPER_RULE: Final = "P6"
+ROYALTY_RULE: Final = "T16"
+WHOLE_PPM: Final = 1_000_000
+PARTIES_MAX: Final = 32
+MARKUP_MAX_BPS: Final = 1_000_000
+FEE_MAX_MICRO: Final = 1_000_000_000_000
+INCOME_DAYS_MAX: Final = 366
+LINES_MAX: Final = 100_000
+"""Lines of a statement that one income page reads."""
+CATEGORIES: Final = (
+    "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
+)  # fmt: skip
+FIRST_DAY: Final = date(2020, 1, 1)
+REVERSAL: Final = "reversal"
+
+Checker = Callable[[UUID, Mapping[str, Any]], Awaitable[Sequence[Check]]]
+"""(owner, content): what the kind's own module finds in a version; may ask the network."""
+Named = Callable[[UUID], Awaitable[str]]
+Belongs = Callable[[UUID, UUID], Awaitable[bool]]
+"""(organisation that decides, owner): whether they are related."""
+
+
+class Store:
+    """Listings of one city. `checks` by kind; `named` says what an organisation is called."""
+
+    def __init__(
+        self, db: Database, clock: Clock, *, gateway: Gateway, ledger: Ledger, rulebook: Rulebook,
+        checks: Mapping[str, Checker], named: Named, related: Belongs,
+    ) -> None:  # fmt: skip
+        self._db = db
+        self._clock = clock
+        self._gateway = gateway
+        self._charges: ChargeBook = gateway.charges
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._checks = checks
+        self._named = named
+        self._related = related
+
+    # -- making -------------------------------------------------------------------------------------------------------
+
+    async def open(self, new: NewListing, *, owner: UUID, actor: str) -> Listing:
+        """A new listing, not offered yet; the standing one for an id that is known. NameTaken, BadListing."""
+        if not SLUG.fullmatch(new.slug):
+            raise BadListing("slug", "2 to 63 of a–z, 0–9 and -, not beginning with -", "2–63 位小写字母、数字或连字符")
+        _check_words(new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category)
+        try:
+            async with self._db.transaction() as conn:
+                await store.insert(conn, new, owner, self._clock.now(), actor)
+        except asyncpg.UniqueViolationError as error:
+            raise NameTaken(f"{new.kind}/{new.slug}") from error
+        found = await self._own(f"{new.kind}/{new.slug}", owner)
+        if found.id != new.id:
+            raise NameTaken(found.name)
+        return found
+
+    async def describe(
+        self, name: str, *, owner: UUID, title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str
+    ) -> Listing:
+        """Other words for the same thing."""
+        _check_words(title_zh, title_en, summary_zh, summary_en, category)
+        found = await self._own(name, owner)
+        await store.describe(self._db, found.id, (title_zh, title_en, summary_zh, summary_en, category))
+        return await self._own(name, owner)
+
+    async def draft(
+        self, name: str, content: Mapping[str, Any], terms: Terms, *, owner: UUID, actor: str, notes: str = "",
+        version_id: UUID | None = None,
+    ) -> Version:  # fmt: skip
+        """Change the open draft, or begin the next version. WrongState while one waits for its review."""
+        if len(msgspec.json.encode(content, enc_hook=str)) > CONTENT_MAX_BYTES:
+            raise BadListing("content", f"at most {CONTENT_MAX_BYTES} bytes", f"不超过 {CONTENT_MAX_BYTES} 字节")
+        if len(notes) > NOTE_MAX_CHARS:
+            raise BadListing("notes", f"at most {NOTE_MAX_CHARS} characters", f"不超过 {NOTE_MAX_CHARS} 字")
+        self._check_terms(terms)
+        async with self._db.transaction() as conn:
+            found = await self._own(name, owner, conn=conn)
+            if await store.version(conn, found.id, VersionState.SUBMITTED) is not None:
+                raise WrongState(found.name, "in review", "changed", "修改")
+            number = version_id or new_id()
+            await store.save_draft(conn, number, found.id, content, terms, notes, self._clock.now(), actor)
+            made = await store.version(conn, found.id, VersionState.DRAFT)
+        if made is None:  # the id belongs to a version that has gone on
+            raise WrongState(found.name, "further on", "changed", "修改")
+        return made
+
+    async def submit(self, name: str, *, owner: UUID) -> Version:
+        """Run the automatic checks, outside of any transaction, and put the draft into the queue; ChecksFailed."""
+        found = await self._own(name, owner)
+        draft = await store.version(self._db, found.id, VersionState.DRAFT)
+        if draft is None:
+            raise WrongState(found.name, "without a draft", "submitted", "提交")
+        checks = await self._checked(found, draft)
+        if not all(check.passed for check in checks):
+            raise ChecksFailed(checks)
+        async with self._db.transaction() as conn:
+            await self._own(name, owner, conn=conn)
+            now = await store.version(conn, found.id, VersionState.DRAFT)
+            if now is None or (now.content, now.terms) != (draft.content, draft.terms):
+                raise WrongState(found.name, "changed meanwhile", "submitted", "提交")
+            await store.submit(conn, draft.id, checks, self._clock.now())
+        submitted = await store.version(self._db, found.id, VersionState.SUBMITTED)
+        assert submitted is not None
+        return submitted
+
+    async def recall(self, name: str, *, owner: UUID) -> Version:
+        """Take a version back from the queue, to change it."""
+        async with self._db.transaction() as conn:
+            found = await self._own(name, owner, conn=conn)
+            waiting = await store.version(conn, found.id, VersionState.SUBMITTED)
+            if waiting is None:
+                raise WrongState(found.name, "not in review", "taken back", "撤回")
+            await store.recall(conn, waiting.id)
+        draft = await store.version(self._db, found.id, VersionState.DRAFT)
+        assert draft is not None
+        return draft
+
+    async def _checked(self, listing: Listing, draft: Version) -> list[Check]:
+        text = bool(listing.summary_zh.strip())
+        checks = [Check("summary", text, "有中文简介" if text else "缺少中文简介", "there is a summary" if text
+                        else "the Chinese summary is missing")]  # fmt: skip
+        checker = self._checks.get(listing.kind)
+        return checks + list(await checker(listing.owner, draft.content) if checker else ())
+
+    def _check_terms(self, terms: Terms) -> None:
+        today = self._clock.today()
+        lowest = int(self._rulebook.parameter(DEVELOPER_RULE, "lowest_markup", today))
+        if not lowest <= terms.markup_bps <= MARKUP_MAX_BPS:
+            raise BadListing(
+                "markup_bps",
+                f"{lowest} to {MARKUP_MAX_BPS} (P6: every token pays)",
+                f"应为 {lowest}–{MARKUP_MAX_BPS}（P6）",
+            )
+        if not 0 <= terms.fee_micro <= FEE_MAX_MICRO:
+            raise BadListing("fee_micro", f"0 to {FEE_MAX_MICRO}", f"应为 0–{FEE_MAX_MICRO}")
+        if terms.makers and (
+            sum(share for _, share in terms.makers) != WHOLE_PPM
+            or min(share for _, share in terms.makers) <= 0
+            or len({maker for maker, _ in terms.makers}) < len(terms.makers)
+        ):
+            raise BadListing("makers", "shares above 0 that sum to 1,000,000 (T17)", "份额须为正且合计一百万（T17）")
+        lowest, highest = (int(self._rulebook.parameter(ROYALTY_RULE, one, today)) for one in ("lowest", "highest"))
+        if any(not lowest <= rate <= highest for _, rate in terms.holders):
+            raise BadListing(
+                "holders",
+                f"rates of {lowest} to {highest} millionths (T16)",
+                f"费率应为百万分之 {lowest}–{highest}（T16）",
+            )
+        if max(len(terms.makers), len(terms.holders)) > PARTIES_MAX:
+            raise BadListing("makers", f"at most {PARTIES_MAX} parties", f"不超过 {PARTIES_MAX} 方")
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    async def queue(self) -> list[tuple[Listing, Version]]:
+        """What waits for a review, oldest first."""
+        return await store.queue(self._db)
+
+    async def review(
+        self, name: str, n: int, *, approve: bool, note: str, reviewer: str, reviewer_org: UUID | None
+    ) -> Version:
+        """Approve or reject a submitted version. Approving makes it what callers get, and its terms what they pay by.
+
+        Idempotent for the same verdict. WrongState, OwnListing (R0).
+        """
+        if not 1 <= len(note) <= NOTE_MAX_CHARS:
+            raise BadListing(
+                "note", f"1 to {NOTE_MAX_CHARS} characters that say why", f"须写明理由，1–{NOTE_MAX_CHARS} 字"
+            )
+        found = await self._any(name)
+        await self._not_own(found, reviewer_org)
+        verdict = VersionState.APPROVED if approve else VersionState.REJECTED
+        async with self._db.transaction() as conn:
+            found = await self._any(name, conn=conn)
+            version = next((one for one in await store.versions(conn, found.id) if one.n == n), None)
+            if version is None:
+                raise UnknownListing(f"{name} version {n}")
+            if version.state is verdict:
+                return version
+            if version.state is not VersionState.SUBMITTED:
+                raise WrongState(f"{name} version {n}", version.state, verdict, "作出该决定")
+            if approve:
+                await store.retire(conn, found.id)
+                await store.set_state(conn, found.id, ListingState.LISTED)
+                await self._charges.publish(resource_terms(found, version), actor=reviewer, conn=conn)
+            await store.decide(conn, version.id, verdict, reviewer, note, self._clock.now())
+        return next(one for one in await store.versions(self._db, found.id) if one.n == n)
+
+    async def deprecate(self, name: str, *, owner: UUID | None) -> Listing:
+        """Show it no more; whoever knows it may go on calling it. `owner` None: an operator."""
+        return await self._move(name, owner, ListingState.DEPRECATED, {ListingState.LISTED}, "")
+
+    async def withdraw(self, name: str, *, owner: UUID | None, actor: str) -> Listing:
+        """Sell it no more; calls that are running end as they were admitted."""
+        return await self._move(
+            name, owner, ListingState.WITHDRAWN, {ListingState.LISTED, ListingState.DEPRECATED}, actor
+        )
+
+    async def _move(
+        self, name: str, owner: UUID | None, to: ListingState, allowed: set[ListingState], actor: str
+    ) -> Listing:
+        async with self._db.transaction() as conn:
+            found = await (self._any(name, conn=conn) if owner is None else self._own(name, owner, conn=conn))
+            if found.state is not to:
+                if found.state not in allowed:
+                    raise WrongState(name, found.state, to, "执行该操作")
+                await store.set_state(conn, found.id, to)
+                if to is ListingState.WITHDRAWN:
+                    await store.retire(conn, found.id)
+                    await self._charges.close(found.name, actor=actor, conn=conn)
+        return await self._any(name)
+
+    async def judge(self, name: str, *, score_bps: int, note: str, juror: str, juror_org: UUID | None) -> None:
+        """A juror's word on how new it is (P7), 10,000 = 100 points; the latest word of each counts."""
+        if not 0 <= score_bps <= 10_000 or not 1 <= len(note) <= NOTE_MAX_CHARS:
+            raise BadListing("score", "0 to 100 points with a reason", "0–100 分并说明理由")
+        found = await self._any(name)
+        await self._not_own(found, juror_org)
+        await store.judge(self._db, found.id, juror, score_bps, note, self._clock.now())
+
+    async def _not_own(self, listing: Listing, org: UUID | None) -> None:
+        if org is not None and (org == listing.owner or await self._related(org, listing.owner)):
+            raise OwnListing()
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    async def offer(self, name: str) -> Offer:
+        """What callers of a name get now; UnknownListing when nothing is offered under it."""
+        kind, _, slug = name.partition("/")
+        found = await store.offered(self._db, kind, None, None, [slug])
+        if not found:
+            raise UnknownListing(name)
+        return found[0]
+
+    async def offers(self, kind: str) -> list[Offer]:
+        """Everything that is shown of a kind, in the order it was opened; a bounded list."""
+        return await store.offered(self._db, kind, None, None)
+
+    async def draft_of(self, name: str, owner: UUID) -> Offer:
+        """A maker's own draft, to be tried; the approved version when there is no draft."""
+        found = await self._own(name, owner)
+        for state in (VersionState.DRAFT, VersionState.SUBMITTED, VersionState.APPROVED):
+            version = await store.version(self._db, found.id, state)
+            if version is not None:
+                return Offer(found, version)
+        raise UnknownListing(name)
+
+    async def mine(self, owner: UUID) -> list[tuple[Listing, list[Version]]]:
+        """An organisation's listings with their versions, newest first."""
+        return [(one, await store.versions(self._db, one.id)) for one in await store.of_owner(self._db, owner)]
+
+    async def cards(self, kind: str | None = None, category: str | None = None, find: str | None = None) -> list[Card]:
+        """The shop window, best ranked first (P7). Ranks are among what is offered of one kind."""
+        offers = await store.offered(self._db, kind, None, None)
+        ranked = await self._ranked(offers)
+        wanted = (
+            offers if category is None and not find else await store.offered(self._db, kind, category, find or None)
+        )
+        shown = {offer.listing.id for offer in wanted}
+        cards = [await self._card(offer, ranked[offer.listing.id]) for offer in offers if offer.listing.id in shown]
+        return sorted(cards, key=lambda card: (-card.score, card.listing.name))
+
+    async def card(self, name: str) -> Card:
+        """One listing as the window shows it."""
+        offer = await self.offer(name)
+        ranked = await self._ranked([*await store.offered(self._db, offer.listing.kind, None, None), offer])
+        return await self._card(offer, ranked[offer.listing.id])
+
+    async def ratings(self, name: str) -> list[Rating]:
+        """What users said, newest first."""
+        return await store.ratings(self._db, (await self.offer(name)).listing.id)
+
+    async def _card(self, offer: Offer, rank: tuple[int, int, int, int, int, int]) -> Card:
+        listing, terms = offer.listing, offer.version.terms
+        return Card(
+            listing, await self._named(listing.owner), offer.version.n, terms.markup_bps, terms.fee_micro, *rank
+        )
+
+    async def _ranked(self, offers: Sequence[Offer]) -> dict[UUID, tuple[int, int, int, int, int, int]]:
+        """(calls, sum of stars, ratings, score, usage, jury) of each: P7, over the days its parameter says."""
+        today = self._clock.today()
+        days = int(self._rulebook.parameter(RANK_RULE, "usage_days", today))
+        uses = {use.resource: use for use in await self._gateway.through(None, today - timedelta(days=days - 1), today)}
+        stars, juries = await store.rating_sums(self._db), await store.jury_means(self._db)
+        decide = self._rulebook.compiled(RANK_RULE, today)
+        found = {}
+        for kind in {offer.listing.kind for offer in offers}:
+            alike = {offer.listing.id: offer.listing for offer in offers if offer.listing.kind == kind}
+            spent = {key: uses[one.name].amount_micro if one.name in uses else 0 for key, one in alike.items()}
+            for key, usage_bps in percentiles(spent).items():
+                total, count = stars.get(key, (0, 0))
+                facts = {
+                    "usage_rank": usage_bps,
+                    "rating_sum": total,
+                    "rating_count": count,
+                    "jury": juries.get(key, 0),
+                }
+                calls = uses[alike[key].name].calls if alike[key].name in uses else 0
+                score = int(decide(**facts)["score"])
+                found[key] = (calls, total, count, score, usage_bps, facts["jury"])
+        return found
+
+    # -- users and income ---------------------------------------------------------------------------------------------
+
+    async def rate(self, name: str, *, org_id: UUID, stars: int, text: str, actor: str) -> None:
+        """One organisation's voice; it may change its mind. NotAUser unless it paid for a call and is unrelated."""
+        most = int(self._rulebook.parameter(RANK_RULE, "stars_max", self._clock.today()))
+        if not 1 <= stars <= most or len(text) > NOTE_MAX_CHARS:
+            raise BadListing(
+                "stars",
+                f"1 to {most} stars, at most {NOTE_MAX_CHARS} characters",
+                f"1–{most} 星，评语不超过 {NOTE_MAX_CHARS} 字",
+            )
+        offer = await self.offer(name)
+        used = await self._gateway.through([name], FIRST_DAY, self._clock.today(), org_id)
+        if not used or not used[0].amount_micro or await self._related(org_id, offer.listing.owner):
+            raise NotAUser(name)
+        await store.rate(self._db, offer.listing.id, org_id, stars, text, self._clock.now(), actor)
+
+    async def income(self, owner: UUID, first: date, last: date) -> list[IncomeDay]:
+        """What an organisation earned by day and listing, newest first, with what refunds took back."""
+        if not first <= last <= first + timedelta(days=INCOME_DAYS_MAX):
+            raise BadListing("period", f"at most {INCOME_DAYS_MAX} days", f"不超过 {INCOME_DAYS_MAX} 天")
+        earned = await self._gateway.earned(owner, first, last)
+        days = [IncomeDay(one.day, one.role, one.resource, one.calls, one.amount_micro) for one in earned]
+        back: dict[date, list[int]] = {}
+        account = await self._ledger.ensure_account(owner, Asset.CREDIT, "income")
+        read = 0
+        async for line in self._ledger.stream_statement(account.id, first, last):
+            read += 1
+            if read > LINES_MAX:
+                break
+            if line.kind == REVERSAL:
+                sums = back.setdefault(city_date(line.at), [0, 0])
+                sums[0] += 1
+                sums[1] += line.amount
+        days += [IncomeDay(day, REVERSAL, "", calls, amount) for day, (calls, amount) in back.items()]
+        return sorted(days, key=lambda one: (-one.day.toordinal(), one.resource, one.role))
+
+    # -- who ----------------------------------------------------------------------------------------------------------
+
+    async def _any(self, name: str, *, conn: Any = None) -> Listing:
+        kind, _, slug = name.partition("/")
+        found = await store.listing(conn or self._db, kind, slug, lock=conn is not None)
+        if found is None:
+            raise UnknownListing(name)
+        return found
+
+    async def _own(self, name: str, owner: UUID, *, conn: Any = None) -> Listing:
+        found = await self._any(name, conn=conn)
+        if found.owner != owner:
+            raise UnknownListing(name)
+        return found
+
+
+def resource_terms(listing: Listing, version: Version) -> ResourceTerms:
+    """What the gateway splits calls by once this version is approved."""
+    terms = version.terms
+    return ResourceTerms(
+        name=listing.name, role=ROLES[listing.kind], markup_bps=terms.markup_bps, fee_micro=terms.fee_micro,
+        makers=terms.makers or ((listing.owner, WHOLE_PPM),), holders=terms.holders,
+    )  # fmt: skip
+
+
+def _check_words(title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str) -> None:
+    for field, text, most in (("title_zh", title_zh, TITLE_MAX_CHARS), ("title_en", title_en, TITLE_MAX_CHARS)):
+        if not 1 <= len(text.strip()) <= most or not text.isprintable():
+            raise BadListing(field, f"1 to {most} printable characters", f"1–{most} 个可见字符")
+    for field, text in (("summary_zh", summary_zh), ("summary_en", summary_en)):
+        if len(text) > SUMMARY_MAX_CHARS:
+            raise BadListing(field, f"at most {SUMMARY_MAX_CHARS} characters", f"不超过 {SUMMARY_MAX_CHARS} 字")
+    if category not in CATEGORIES:
+        raise BadListing("category", "one of " + ", ".join(CATEGORIES), "须为：" + "、".join(CATEGORIES))

@@ -1,0 +1,233 @@
+"""SQL of listings, versions, ratings and juries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from shanhe.kernel.db import Database
+from shanhe.store.model import (
+    Check,
+    Kind,
+    Listing,
+    ListingState,
+    NewListing,
+    Offer,
+    Rating,
+    Terms,
+    Version,
+    VersionState,
+)
+
+Connection = Any
+PAGE_ROWS = 200
+RANKED_ROWS = 2_000
+_LISTING = "id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category, state, created_at"
+_VERSION = (
+    "id, listing, n, content, terms, notes, state, checks, created_at, submitted_at, decided_at, decided_by, decision"
+)
+
+
+def _listing(row: Any, prefix: str = "") -> Listing:
+    values = {name: row[prefix + name] for name in _LISTING.split(", ")}
+    return Listing(**values | {"kind": Kind(values["kind"]), "state": ListingState(values["state"])})
+
+
+def _version(row: Any) -> Version:
+    values = {name: row[name] for name in _VERSION.split(", ")}
+    return Version(
+        **values
+        | {
+            "state": VersionState(values["state"]),
+            "terms": msgspec.convert(values["terms"], Terms),
+            "checks": tuple(msgspec.convert(values["checks"], list[Check])),
+        }
+    )
+
+
+async def insert(conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> None:
+    await conn.execute(
+        """INSERT INTO store.listing (id, kind, slug, owner, title_zh, title_en, summary_zh, summary_en, category,
+                                      state, created_at, created_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'draft', $10, $11) ON CONFLICT (id) DO NOTHING""",
+        new.id, new.kind, new.slug, owner, new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category,
+        now, actor,
+    )  # fmt: skip
+
+
+async def describe(conn: Connection, listing: UUID, words: Sequence[str]) -> None:
+    """Titles, summaries and category; what is offered does not change by it."""
+    await conn.execute(
+        """UPDATE store.listing SET title_zh = $2, title_en = $3, summary_zh = $4, summary_en = $5, category = $6
+            WHERE id = $1""",
+        listing, *words,
+    )  # fmt: skip
+
+
+async def listing(conn: Connection | Database, kind: str, slug: str, *, lock: bool = False) -> Listing | None:
+    row = await conn.fetchrow(
+        f"SELECT {_LISTING} FROM store.listing WHERE (kind, slug) = ($1, $2){' FOR UPDATE' if lock else ''}", kind, slug
+    )
+    return None if row is None else _listing(row)
+
+
+async def of_owner(db: Database, owner: UUID) -> list[Listing]:
+    rows = await db.fetch(
+        f"SELECT {_LISTING} FROM store.listing WHERE owner = $1 ORDER BY id DESC LIMIT $2", owner, PAGE_ROWS
+    )
+    return [_listing(row) for row in rows]
+
+
+async def set_state(conn: Connection, listing_id: UUID, state: ListingState) -> None:
+    await conn.execute("UPDATE store.listing SET state = $2 WHERE id = $1", listing_id, state)
+
+
+# -- versions ---------------------------------------------------------------------------------------------------------
+
+
+async def versions(conn: Connection | Database, listing_id: UUID) -> list[Version]:
+    """Newest first, a bounded page."""
+    rows = await conn.fetch(
+        f"SELECT {_VERSION} FROM store.version WHERE listing = $1 ORDER BY n DESC LIMIT $2", listing_id, PAGE_ROWS
+    )
+    return [_version(row) for row in rows]
+
+
+async def version(conn: Connection | Database, listing_id: UUID, state: VersionState) -> Version | None:
+    """The listing's one draft, submitted or approved version."""
+    row = await conn.fetchrow(
+        f"SELECT {_VERSION} FROM store.version WHERE listing = $1 AND state = $2 ORDER BY n DESC LIMIT 1",
+        listing_id,
+        state,
+    )
+    return None if row is None else _version(row)
+
+
+async def save_draft(
+    conn: Connection, version_id: UUID, listing_id: UUID, content: Mapping[str, Any], terms: Terms, notes: str,
+    now: datetime, actor: str,
+) -> None:  # fmt: skip
+    """Change the draft there is, or begin the next version."""
+    asked = msgspec.to_builtins(terms)
+    known = await conn.fetchval(
+        """UPDATE store.version SET content = $2, terms = $3, notes = $4 WHERE listing = $1 AND state = 'draft'
+           RETURNING id""",
+        listing_id, dict(content), asked, notes,
+    )  # fmt: skip
+    if known is None:
+        await conn.execute(
+            """INSERT INTO store.version (id, listing, n, content, terms, notes, state, created_at, created_by)
+               SELECT $1, $2, coalesce(max(v.n), 0) + 1, $3, $4, $5, 'draft', $6, $7 FROM store.version v
+                WHERE v.listing = $2 ON CONFLICT (id) DO NOTHING""",
+            version_id, listing_id, dict(content), asked, notes, now, actor,
+        )  # fmt: skip
+
+
+async def submit(conn: Connection, version_id: UUID, checks: Sequence[Check], now: datetime) -> None:
+    await conn.execute(
+        "UPDATE store.version SET state = 'submitted', checks = $2, submitted_at = $3 WHERE id = $1",
+        version_id, msgspec.to_builtins(list(checks)), now,
+    )  # fmt: skip
+
+
+async def recall(conn: Connection, version_id: UUID) -> None:
+    """Back from the queue, to be changed."""
+    await conn.execute("UPDATE store.version SET state = 'draft', submitted_at = NULL WHERE id = $1", version_id)
+
+
+async def decide(
+    conn: Connection, version_id: UUID, state: VersionState, by: str, why: str, now: datetime
+) -> None:  # fmt: skip
+    await conn.execute(
+        """UPDATE store.version SET state = $2, decided_by = $3, decision = $4, decided_at = coalesce(decided_at, $5)
+            WHERE id = $1""",
+        version_id, state, by, why, now,
+    )  # fmt: skip
+
+
+async def retire(conn: Connection, listing_id: UUID) -> None:
+    """What was offered until now."""
+    await conn.execute(
+        "UPDATE store.version SET state = 'retired' WHERE listing = $1 AND state = 'approved'", listing_id
+    )
+
+
+async def queue(db: Database) -> list[tuple[Listing, Version]]:
+    """Submitted versions, oldest first."""
+    rows = await db.fetch(
+        f"""SELECT {_VERSION}, {", ".join(f"l_{name}" for name in _LISTING.split(", "))}
+              FROM store.version v JOIN LATERAL (
+                SELECT {", ".join(f"l.{name} AS l_{name}" for name in _LISTING.split(", "))}
+                  FROM store.listing l WHERE l.id = v.listing) t ON true
+             WHERE v.state = 'submitted' ORDER BY v.submitted_at LIMIT $1""",
+        PAGE_ROWS,
+    )
+    return [(_listing(row, "l_"), _version(row)) for row in rows]
+
+
+async def offered(
+    db: Database, kind: str | None, category: str | None, find: str | None, slugs: Sequence[str] | None = None
+) -> list[Offer]:
+    """What is shown: listed with an approved version; with `slugs` those, deprecated ones too."""
+    rows = await db.fetch(
+        f"""SELECT {_VERSION}, {", ".join(f"l_{name}" for name in _LISTING.split(", "))}
+              FROM (SELECT {", ".join(f"l.{name} AS l_{name}" for name in _LISTING.split(", "))} FROM store.listing l
+                     WHERE ($1::text IS NULL OR l.kind = $1) AND ($2::text IS NULL OR l.category = $2)
+                       AND ($3::text IS NULL OR position(lower($3) IN lower(
+                            concat_ws(' ', l.slug, l.title_zh, l.title_en, l.summary_zh, l.summary_en))) > 0)
+                       AND CASE WHEN $4::text[] IS NULL THEN l.state = 'listed'
+                                ELSE l.slug = ANY($4) AND l.state IN ('listed', 'deprecated') END) t
+              JOIN store.version v ON v.listing = t.l_id AND v.state = 'approved'
+             ORDER BY t.l_id LIMIT $5""",
+        kind, category, find, None if slugs is None else list(slugs), RANKED_ROWS,
+    )  # fmt: skip
+    return [Offer(_listing(row, "l_"), _version(row)) for row in rows]
+
+
+# -- ratings and juries -----------------------------------------------------------------------------------------------
+
+
+async def rate(
+    conn: Connection | Database, listing_id: UUID, org_id: UUID, stars: int, text: str, now: datetime, actor: str
+) -> None:
+    await conn.execute(
+        """INSERT INTO store.rating (listing, org_id, stars, text, rated_at, rated_by) VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (listing, org_id) DO UPDATE SET stars = $3, text = $4, rated_at = $5, rated_by = $6""",
+        listing_id, org_id, stars, text, now, actor,
+    )  # fmt: skip
+
+
+async def ratings(db: Database, listing_id: UUID) -> list[Rating]:
+    """Newest first, a bounded page."""
+    rows = await db.fetch(
+        """SELECT listing, org_id, stars, text, rated_at FROM store.rating WHERE listing = $1
+            ORDER BY rated_at DESC LIMIT $2""",
+        listing_id, PAGE_ROWS,
+    )  # fmt: skip
+    return [Rating(**dict(row)) for row in rows]
+
+
+async def rating_sums(db: Database) -> dict[UUID, tuple[int, int]]:
+    """(sum of stars, voices) by listing."""
+    rows = await db.fetch("SELECT listing, sum(stars)::bigint AS s, count(*) AS n FROM store.rating GROUP BY listing")
+    return {row["listing"]: (row["s"], row["n"]) for row in rows}
+
+
+async def judge(
+    conn: Connection | Database, listing_id: UUID, juror: str, score_bps: int, note: str, now: datetime
+) -> None:
+    await conn.execute(
+        """INSERT INTO store.jury (listing, juror, score_bps, note, judged_at) VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT (listing, juror) DO UPDATE SET score_bps = $3, note = $4, judged_at = $5""",
+        listing_id, juror, score_bps, note, now,
+    )  # fmt: skip
+
+
+async def jury_means(db: Database) -> dict[UUID, int]:
+    """What juries said on average, in basis points, by listing."""
+    rows = await db.fetch("SELECT listing, (sum(score_bps) / count(*))::int AS mean FROM store.jury GROUP BY listing")
+    return {row["listing"]: row["mean"] for row in rows}

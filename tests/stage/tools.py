@@ -1,0 +1,85 @@
+"""A publisher's MCP server on a real socket, made with the official SDK: what tests of tools and agents call."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest_asyncio
+
+HIDDEN = "harmless\u200b really"
+BIG = 2 * 1024 * 1024
+
+
+@dataclass
+class Workshop:
+    """The server's address, and what it was asked and shown."""
+
+    url: str
+    seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    says: str = "晴，21 度"
+
+
+def make(workshop: Workshop) -> Any:
+    """Tools that behave, and tools that do not."""
+    import mcp_types as types
+    from mcp.server.lowlevel.server import Server
+
+    text = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    names = ("forecast", "echo", "fails", "breaks", "sleeps", "floods", "secret")
+
+    async def listed(ctx: Any, params: Any) -> Any:
+        tools = [types.Tool(name=name, description=f"Tool {name}", input_schema=text) for name in names]
+        tools.append(types.Tool(name="hidden", description=HIDDEN, input_schema=text))
+        return types.ListToolsResult(tools=tools)
+
+    async def called(ctx: Any, params: Any) -> Any:
+        arguments = dict(params.arguments or {})
+        workshop.seen.append((params.name, arguments))
+        workshop.headers.append(dict(ctx.request.headers))
+        if params.name == "breaks":
+            raise RuntimeError("it broke")
+        if params.name == "sleeps":
+            await asyncio.sleep(30)
+        said = {"echo": str(arguments), "floods": "x" * BIG}.get(params.name, workshop.says)
+        return types.CallToolResult(
+            content=[types.TextContent(type="text", text=said)], is_error=params.name == "fails"
+        )
+
+    return Server("workshop", version="1", on_list_tools=listed, on_call_tool=called)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def workshop() -> AsyncIterator[Workshop]:
+    """A running server that the tests of a module share."""
+    import uvicorn
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        made = Workshop(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp")
+        manager = StreamableHTTPSessionManager(make(made), json_response=True, stateless=True)
+        ready, stop = asyncio.Event(), asyncio.Event()
+
+        async def keep() -> None:
+            async with manager.run():
+                ready.set()
+                await stop.wait()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await manager.handle_request(scope, receive, send)
+
+        keeper = asyncio.create_task(keep())
+        await ready.wait()
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield made
+        server.should_exit = True
+        await serving
+        stop.set()
+        await keeper
