@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from tests.console.double_counter import Counter
+from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
 from tests.console.promises import Promises
 
@@ -42,6 +43,8 @@ EVERYTHING = frozenset(
         "rules",
         "audit",
         "apply",
+        "publish",
+        "store",
         "programmes",
     }
 )
@@ -866,7 +869,7 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury())
+    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury(), Shop())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -53,6 +54,10 @@ PATHS = {
     "agreements": "/credits/agreements",
     "credit-desk": "/city/credits",
     "income": "/income",
+    "store": "/store",
+    "makers": "/makers",
+    "makers-income": "/makers/income",
+    "store-desk": "/city/store",
     "payouts": "/city/payouts",
     "bank": "/city/bank",
     "reconcile": "/city/reconcile",
@@ -131,6 +136,21 @@ def opened(browser: Browser, state: str, *, width: int = 1440, scheme: str = "li
         viewport={"width": width, "height": 900 if width > 600 else 844},
         color_scheme="dark" if scheme == "dark" else "light",
     )
+
+
+def hire(city: Stage, login: str) -> str:
+    """A person of an organisation of their own; the password."""
+    from shanhe.identity.api import NewOrganisation, NewPerson, OrgKind, Role
+
+    password = new_id().hex
+
+    async def work(services: Any) -> str:
+        org = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, f"{login} 工作室"), by="tests")
+        person = await services.identity.people.create(NewPerson(login, login, password=password), by="tests")
+        await services.identity.orgs.set_member(org.id, person.id, Role.OWNER, by="tests")
+        return password
+
+    return city.run(work)
 
 
 def balance_micro(page: Page) -> int:
@@ -268,6 +288,56 @@ class TestJourney:
                 page.get_by_role("link", name=re.compile(kind.upper())).first.click()
             assert Path(waiting.value.path()).stat().st_size > 200
         context.close()
+
+    def test_publishes_an_agent_that_somebody_else_uses_pays_and_rates(
+        self, city: Stage, browser: Browser, signed_in: str
+    ) -> None:
+        login, slug = f"maker-{new_id().hex[-6:]}", f"helper-{new_id().hex[-6:]}"
+        makers = browser.new_context(locale="zh-CN")
+        maker = makers.new_page()
+        maker.goto(f"{city.url}/sign-in?next=/makers")
+        maker.get_by_label("邮箱或用户名").fill(login)
+        maker.get_by_label("密码").fill(hire(city, login))
+        maker.get_by_role("button", name="登录").click()
+
+        # The maker opens a listing, writes an agent, and hands it in.
+        maker.locator("#new #kind").select_option("agent")
+        for field, text in {"slug": slug, "title_zh": "市民助手", "title_en": "Helper", "summary_zh": "答疑"}.items():
+            maker.locator(f"#new #{field}").fill(text)
+        maker.get_by_role("button", name="新建", exact=True).click()
+        for field, text in {"model": MODEL, "instructions": "回答市民的问题。", "markup": "50"}.items():
+            maker.locator(f"#{field}").fill(text)
+        maker.get_by_role("button", name="提交审核").click()
+        expect(maker.get_by_text("已提交审核").first).to_be_visible()
+
+        # A reviewer of the city approves it; then it is in the window.
+        users = opened(browser, signed_in)
+        user = users.new_page()
+        user.goto(f"{city.url}/city/store")
+        waiting = user.locator("section.card", has_text=f"agent/{slug}")
+        waiting.get_by_label("理由").fill("内容完整，可以上架")
+        waiting.get_by_role("button", name="通过").click()
+        expect(user.get_by_text("审核结果已记录")).to_be_visible()
+
+        # Somebody of another organisation tries it, and sees what each step cost.
+        user.goto(f"{city.url}/store/agent/{slug}")
+        before = user.locator("#score").inner_text()
+        user.get_by_label("问题").fill("哪里办理居住证？")
+        user.get_by_role("button", name="发送").click()
+        expect(user.locator("#answer")).not_to_be_empty()
+        expect(user.locator("#try tbody tr")).to_have_count(1)
+        user.locator("#stars").select_option("5")
+        user.locator("#text").fill("很有帮助")
+        user.get_by_role("button", name="评分").click()
+        expect(user.get_by_text("很有帮助")).to_be_visible()
+        assert float(user.locator("#score").inner_text()) > float(before)
+
+        # The income has arrived at the maker's.
+        maker.goto(f"{city.url}/makers/income")
+        expect(maker.locator("#income tbody tr")).to_have_count(1)
+        expect(maker.locator("#income tbody tr")).to_contain_text(f"agent/{slug}")
+        users.close()
+        makers.close()
 
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)

@@ -52,6 +52,15 @@ PAGES = (
     f"/city/ledger/postings/{ident(4)}",
     "/city/audit",
     "/income",
+    "/store",
+    "/store?kind=agent&find=a",
+    "/store/agent/letters",
+    "/makers",
+    "/makers/agent/letters",
+    "/makers/mcp/weather",
+    "/makers/data/rows",
+    "/makers/income",
+    "/city/store",
     "/city/bank",
     "/city/bank?file=a",
     "/city/payouts",
@@ -64,6 +73,8 @@ PAGES = (
     "/search?q=P1",
 )
 PUBLIC = (
+    "/store",
+    "/store/agent/letters",
     "/exchange",
     "/exchange/fund",
     "/sign-in",
@@ -75,6 +86,7 @@ PUBLIC = (
     "/policy",
 )
 OPERATORS_ONLY = (
+    "/city/store",
     "/city/accounts",
     "/city/engines",
     "/city/ledger",
@@ -359,3 +371,62 @@ class TestRules:
         page = (await visitor.get("/rules/P1")).text
         assert "value_fen = 100000 → benefit_fen = 30000" in page
         assert "优惠比例由 25 % 变为 30 %" in page
+
+
+class TestShop:
+    """Forms of the store reach the desk; what was typed is still there when something is wrong."""
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/store/agent/letters/rate", {"stars": "5", "text": "好"}, [("rate", "agent/letters", 5, "好")]),
+            ("/makers", {"kind": "agent", "slug": "letters"}, [("open", "agent", "letters")]),
+            ("/makers/agent/letters", {"markup": "20", "then": "save"}, [("save", "agent/letters", "20")]),
+            (
+                "/makers/agent/letters",
+                {"markup": "20", "then": "submit"},
+                [("save", "agent/letters", "20"), ("submit", "agent/letters")],
+            ),
+            ("/makers/data/rows/recall", {}, [("recall", "data/rows")]),
+            ("/makers/agent/letters/withdraw", {}, [("withdraw", "agent/letters")]),
+            (
+                "/city/store/agent/letters/2",
+                {"verdict": "approve", "note": "好"},
+                [("review", "agent/letters", 2, True, "好")],
+            ),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303, answer.text
+        assert desk.shop.done == done  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "words"),
+        [
+            ("/store/agent/letters/rate", {"stars": "1"}, "请先付费调用"),
+            ("/makers", {"kind": "agent", "slug": "taken"}, "名称已被占用"),
+            ("/makers/agent/letters", {"markup": "0", "instructions": "写信"}, "加价率至少"),
+            ("/city/store/agent/letters/2", {"verdict": "reject"}, "须写明理由"),
+            ("/store/agent/letters/try", {"question": " "}, "请填写问题"),
+        ],
+    )
+    async def test_says_what_was_wrong(
+        self, member: httpx.AsyncClient, path: str, fields: dict[str, str], words: str
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 422
+        assert words in answer.text
+        typed = fields.get("instructions") or fields.get("slug") or ""
+        assert typed in answer.text
+
+    async def test_tries_an_agent(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "什么是复式记账？"})
+        assert answer.status_code == 200
+        assert "都同时记下" in answer.text
+
+    async def test_says_when_nothing_is_offered(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
+        desk.shop.offered = []  # type: ignore[attr-defined]
+        assert "还没有上架项" in (await visitor.get("/store")).text

@@ -23,6 +23,7 @@ from shanhe.console.pages.promises import PromisesRoom
 from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
 from shanhe.console.pages.settings import SettingsRoom
+from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
 from shanhe.console.ports import Desk
@@ -45,6 +46,7 @@ ROOMS = (
     BooksRoom,
     ExchangeRoom,
     TreasuryRoom,
+    ShopRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

@@ -13,6 +13,7 @@ from shanhe.console.live.modules import Modules, Names
 from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rules import LiveRules
+from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
 from shanhe.console.live.treasury import LiveTreasury
@@ -36,6 +37,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         promises=LivePromises(modules.programmes),
         exchange=LiveExchange(modules.exchange, modules.identity, names),
         treasury=LiveTreasury(modules, names),
+        shop=LiveShop(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -20,6 +20,7 @@ from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.rulebook.api import Rulebook
+from shanhe.store.api import Store
 
 NAMES_KEPT = 2_000
 
@@ -27,6 +28,8 @@ NAMES_KEPT = 2_000
 class Modules(Protocol):
     """The modules' apis, as `app.Services` carries them."""
 
+    @property
+    def store(self) -> Store: ...
     @property
     def clock(self) -> Clock: ...
     @property

@@ -1,0 +1,226 @@
+"""The store's pages over its module: listings as plain data, forms as what their kinds define."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import Modules, actor_of
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_credits, parse_credits
+from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, UnknownListing, Version
+
+BPS_PERCENT: Final = 100
+PPM_PERCENT: Final = 10_000
+MARKUP_DEFAULT: Final = "20"
+
+
+class LiveShop:
+    """See `ports.Shop`."""
+
+    def __init__(self, modules: Modules) -> None:
+        self._store: Store = modules.store
+        self._clock = modules.clock
+
+    # -- the window ---------------------------------------------------------------------------------------------------
+
+    async def window(self, kind: str, find: str) -> Sequence[Mapping[str, Any]]:
+        return [_card(card) for card in await self._store.cards(kind or None, None, find or None)]
+
+    async def listing(self, name: str) -> Mapping[str, Any]:
+        ratings = [
+            {"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await self._store.ratings(name)
+        ]
+        return {**_card(await self._store.card(name)), "ratings_said": [one for one in ratings if one["text"]]}
+
+    async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
+        await self._store.rate(name, org_id=who.org_id, stars=stars, text=text.strip(), actor=actor_of(who).ref)
+
+    # -- makers -------------------------------------------------------------------------------------------------------
+
+    async def mine(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [
+            {**_listing(one), "version": versions[0].n if versions else 0,
+             "version_state": versions[0].state if versions else "draft"}
+            for one, versions in await self._store.mine(who.org_id)
+        ]  # fmt: skip
+
+    async def edit(self, who: m.Who, name: str) -> Mapping[str, Any]:
+        for one, versions in await self._store.mine(who.org_id):
+            if one.name == name:
+                newest = versions[0] if versions else None
+                return {
+                    **_listing(one), "versions": [_version(version) for version in versions],
+                    "open": newest is None or newest.state != "submitted", "form": _form(one.kind, newest),
+                }  # fmt: skip
+        raise UnknownListing(name)
+
+    async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
+        kind = fields.get("kind", "")
+        if kind not in list(Kind):
+            raise Invalid("bad_kind", "Choose a kind.", message_zh="请选择类别。")
+        new = NewListing(
+            new_id(), Kind(kind), fields.get("slug", "").strip(), fields.get("title_zh", "").strip(),
+            fields.get("title_en", "").strip(), fields.get("summary_zh", "").strip(),
+            fields.get("summary_en", "").strip(), fields.get("category", "general"),
+        )  # fmt: skip
+        return (await self._store.open(new, owner=who.org_id, actor=actor_of(who).ref)).name
+
+    async def save(self, who: m.Who, name: str, fields: Mapping[str, str]) -> None:
+        content = content_of(name.partition("/")[0], fields)
+        await self._store.draft(
+            name, content, terms_of(fields), owner=who.org_id, actor=actor_of(who).ref,
+            notes=fields.get("notes", "").strip(),
+        )  # fmt: skip
+
+    async def submit(self, who: m.Who, name: str) -> None:
+        await self._store.submit(name, owner=who.org_id)
+
+    async def recall(self, who: m.Who, name: str) -> None:
+        await self._store.recall(name, owner=who.org_id)
+
+    async def withdraw(self, who: m.Who, name: str) -> None:
+        await self._store.withdraw(name, owner=who.org_id, actor=actor_of(who).ref)
+
+    async def income(self, who: m.Who, days: int) -> Mapping[str, Any]:
+        last = self._clock.today()
+        first = last - timedelta(days=days - 1)
+        rows = await self._store.income(who.org_id, first, last)
+        sums = {first + timedelta(days=n): [0, 0] for n in range(days)}
+        for row in rows:
+            if row.day in sums and row.amount_micro > 0:
+                sums[row.day][0] += row.amount_micro
+                sums[row.day][1] += row.calls
+        chart = [m.DaySpend(day, micro, calls) for day, (micro, calls) in sums.items()]
+        return {"rows": [asdict(row) for row in rows], "days": chart, "total_micro": sum(r.amount_micro for r in rows)}
+
+    # -- reviewers ----------------------------------------------------------------------------------------------------
+
+    async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [
+            {**_listing(one), **_version(version), "content": _pretty(version.content)}
+            for one, version in await self._store.queue()
+        ]
+
+    async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None:
+        await self._store.review(
+            name, n, approve=approve, note=note.strip(), reviewer=actor_of(who).ref, reviewer_org=who.org_id
+        )
+
+
+def _listing(one: Listing) -> dict[str, Any]:
+    return {
+        "name": one.name, "kind": one.kind, "slug": one.slug, "state": one.state, "category": one.category,
+        "title": {"zh": one.title_zh, "en": one.title_en},
+        "summary": {"zh": one.summary_zh, "en": one.summary_en or one.summary_zh},
+    }  # fmt: skip
+
+
+def _card(card: Card) -> dict[str, Any]:
+    mean = f"{card.stars_sum / card.ratings:.1f}" if card.ratings else ""
+    shown = {name: getattr(card, name) for name in card.__slots__ if name != "listing"}
+    return {**_listing(card.listing), **shown, "mean": mean, "points": f"{card.score / BPS_PERCENT:.1f}",
+            "markup": f"{card.markup_bps / BPS_PERCENT:g}"}  # fmt: skip
+
+
+def _version(version: Version) -> dict[str, Any]:
+    checks = [{"name": one.name, "passed": one.passed, "zh": one.zh, "en": one.en} for one in version.checks]
+    return {
+        "n": version.n, "version_state": version.state, "notes": version.notes, "decision": version.decision,
+        "submitted_at": version.submitted_at, "decided_at": version.decided_at, "checks": checks,
+        "markup": f"{version.terms.markup_bps / BPS_PERCENT:g}", "fee_micro": version.terms.fee_micro,
+    }  # fmt: skip
+
+
+def _pretty(content: Mapping[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def _form(kind: str, version: Version | None) -> dict[str, str]:
+    """The fields of a listing's form, filled with its newest version."""
+    if version is None:
+        return {"markup": MARKUP_DEFAULT, "fee": "0", "budget": "1", "steps_max": "6", "json": "{}"}
+    content, terms = version.content, version.terms
+    makers = "\n".join(f"{party} {share / PPM_PERCENT:g}" for party, share in terms.makers)
+    secrets = "\n".join(f"{header}={name}" for header, name in content.get("secrets", {}).items())
+    return {
+        "markup": f"{terms.markup_bps / BPS_PERCENT:g}", "fee": format_credits(terms.fee_micro).replace(",", ""),
+        "makers": makers, "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
+        "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
+        "budget": format_credits(int(content.get("budget_micro", 0))).replace(",", ""),
+        "steps_max": str(content.get("steps_max", "")), "url": str(content.get("url", "")), "secrets": secrets,
+    }  # fmt: skip
+
+
+def content_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """What is offered, out of a form: agents and servers have fields of their own, the rest is JSON."""
+    lines = [line.strip() for line in fields.get("tools", "").splitlines() if line.strip()]
+    if kind == Kind.AGENT:
+        return {
+            "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
+            "tools": lines, "budget_micro": _credits(fields.get("budget", "")),
+            "steps_max": _whole(fields.get("steps_max", "")),
+        }  # fmt: skip
+    if kind == Kind.MCP:
+        pairs = [line.partition("=") for line in fields.get("secrets", "").splitlines() if line.strip()]
+        secrets = {header.strip(): name.strip() for header, _, name in pairs}
+        return {"url": fields.get("url", "").strip(), "tools": lines, "secrets": secrets}
+    try:
+        found = msgspec.json.decode(fields.get("json", "") or "{}")
+    except msgspec.DecodeError as error:
+        raise Invalid("bad_json", f"The content is no JSON: {error}.", message_zh="内容不是有效的 JSON。") from error
+    if not isinstance(found, dict):
+        raise Invalid("bad_json", "The content must be a JSON object.", message_zh="内容须为 JSON 对象。")
+    return found
+
+
+def terms_of(fields: Mapping[str, str]) -> Terms:
+    """Markup, fee and makers, out of a form."""
+    makers = []
+    for line in fields.get("makers", "").splitlines():
+        if line.strip():
+            party, _, percent = line.strip().partition(" ")
+            try:
+                makers.append((UUID(party), _scaled(percent, PPM_PERCENT)))
+            except ValueError as error:
+                raise Invalid("bad_maker", f"{party[:40]!r} is no organisation's id.",
+                              message_zh=f"“{party[:40]}”不是组织编号。") from error  # fmt: skip
+    markup_bps = _scaled(fields.get("markup", ""), BPS_PERCENT)
+    return Terms(markup_bps, _credits(fields.get("fee", "") or "0"), tuple(makers))
+
+
+def _scaled(text: str, scale: int) -> int:
+    """A percentage in whole steps of 1/scale of a percent."""
+    try:
+        value = Decimal(text.strip().removesuffix("%") or "0") * scale
+    except InvalidOperation as error:
+        raise _bad_number(text) from error
+    if not value.is_finite() or value != value.to_integral_value() or not 0 <= value < 2**31:
+        raise _bad_number(text)
+    return int(value)
+
+
+def _credits(text: str) -> int:
+    try:
+        return parse_credits(text)
+    except ValueError as error:
+        raise _bad_number(text) from error
+
+
+def _whole(text: str) -> int:
+    if not text.strip().isdigit() or len(text) > 6:
+        raise _bad_number(text)
+    return int(text)
+
+
+def _bad_number(text: str) -> Invalid:
+    return Invalid("bad_number", f"{text[:40]!r} is not a number that fits here.",
+                   message_zh=f"“{text[:40]}”不是有效的数值。")  # fmt: skip

@@ -1,0 +1,170 @@
+"""The store: the window, trying and rating, a maker's listings and income, the reviewers' queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import chart
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.render import go
+from shanhe.kernel.errors import Invalid, ShanheError
+
+KINDS: Final = ("agent", "mcp", "model", "data", "prompt")
+CATEGORIES: Final = (
+    "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
+)  # fmt: skip
+STARS: Final = (5, 4, 3, 2, 1)
+QUESTION_MAX_CHARS: Final = 4_000
+INCOME_DAYS: Final = 30
+OK: Final = 200
+
+
+class ShopRoom(Room):
+    """`/store` for everybody; `/makers` for makers; `/city/store` for reviewers."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/store", self.window, methods=["GET"])
+        add("/store/{kind}/{slug}", self.listing, methods=["GET"])
+        add("/store/{kind}/{slug}/try", self.attempt, methods=["POST"])
+        add("/store/{kind}/{slug}/rate", self.rate, methods=["POST"])
+        add("/makers", self.mine, methods=["GET"])
+        add("/makers", self.open, methods=["POST"])
+        add("/makers/income", self.income, methods=["GET"])
+        add("/makers/{kind}/{slug}", self.edit, methods=["GET"])
+        add("/makers/{kind}/{slug}", self.save, methods=["POST"])
+        add("/makers/{kind}/{slug}/withdraw", self.withdraw, methods=["POST"])
+        add("/makers/{kind}/{slug}/recall", self.recall, methods=["POST"])
+        add("/city/store", self.queue, methods=["GET"])
+        add("/city/store/{kind}/{slug}/{n}", self.review, methods=["POST"])
+        return routes
+
+    # -- the window ---------------------------------------------------------------------------------------------------
+
+    async def window(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        kind, find = request.query_params.get("kind", ""), request.query_params.get("find", "")[:80]
+        kind = kind if kind in KINDS else ""
+        rows = await self.desk.shop.window(kind, find)
+        return self.show(request, "store.html", who, rows=rows, kinds=KINDS, kind=kind, find=find)
+
+    async def listing(self, request: Request, kind: str, slug: str) -> Response:
+        who = await self.desk.gate.who(request)
+        return self.show(request, "store_listing.html", who, **await self._listing(kind, slug))
+
+    async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
+        return {"one": await self.desk.shop.listing(f"{kind}/{slug}"), "stars": STARS, "question": "", "said": None}
+
+    async def attempt(self, request: Request, kind: str, slug: str) -> Response:
+        """One question to an agent, paid by the person's organisation."""
+        who, fields = await self.posted(request, "chat")
+        values = await self._listing(kind, slug)
+        values["question"] = question = fields.get("question", "").strip()[:QUESTION_MAX_CHARS]
+        try:
+            if not question:
+                raise Invalid("question_missing", "Ask something.", message_zh="请填写问题。")
+            values["said"] = await self._ask(who, f"{kind}/{slug}", question)
+        except ShanheError as error:
+            return self.again(request, "store_listing.html", who, error, **values)
+        return self.show(request, "store_listing.html", who, **values)
+
+    async def _ask(self, who: m.Who, name: str, question: str) -> Mapping[str, Any]:
+        asked = {"model": name, "messages": [{"role": "user", "content": question}], "stream": False}
+        body = msgspec.json.encode(asked)
+        status, parts = 0, []
+        async for code, _, piece in self.desk.talk.stream(who, body):
+            status = code or status
+            parts.append(piece)
+        answer = msgspec.json.decode(b"".join(parts))
+        if status != OK:
+            text = str(answer.get("error", {}).get("message", ""))
+            raise Invalid(
+                "no_answer", text or "There was no answer.", message_zh=text or "没有得到回答。", status=status or 502
+            )
+        return {"text": answer["choices"][0]["message"]["content"], **answer.get("shanhe", {"steps": []})}
+
+    async def rate(self, request: Request, kind: str, slug: str) -> Response:
+        who, fields = await self.posted(request, "chat")
+        try:
+            stars = int(fields.get("stars", "0") or "0")
+            await self.desk.shop.rate(who, f"{kind}/{slug}", stars, fields.get("text", ""))
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "store_listing.html", who, error, **await self._listing(kind, slug))
+        return go(f"/store/{kind}/{slug}", "rated")
+
+    # -- makers -------------------------------------------------------------------------------------------------------
+
+    async def mine(self, request: Request) -> Response:
+        return await self._mine(request, await self.allowed(request, "publish"), {})
+
+    async def _mine(self, request: Request, who: m.Who, fields: Mapping[str, str], **values: Any) -> Response:
+        rows = await self.desk.shop.mine(who)
+        return self.show(
+            request, "makers.html", who, rows=rows, kinds=KINDS, categories=CATEGORIES, fields=fields, **values
+        )
+
+    async def open(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "publish")
+        try:
+            name = await self.desk.shop.open(who, fields)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._mine(request, who, fields, mistake=mistake, status=error.status)
+        return go(f"/makers/{name}", "listing_opened")
+
+    async def edit(self, request: Request, kind: str, slug: str) -> Response:
+        who = await self.allowed(request, "publish")
+        found = await self.desk.shop.edit(who, f"{kind}/{slug}")
+        return self.show(request, "maker.html", who, one=found, fields=found["form"])
+
+    async def save(self, request: Request, kind: str, slug: str) -> Response:
+        """Keep the draft; with the other button hand it in as well."""
+        who, fields = await self.posted(request, "publish")
+        name, done = f"{kind}/{slug}", "listing_saved"
+        try:
+            await self.desk.shop.save(who, name, fields)
+            if fields.get("then") == "submit":
+                await self.desk.shop.submit(who, name)
+                done = "listing_submitted"
+        except (ShanheError, ValueError) as error:
+            found = await self.desk.shop.edit(who, name)
+            return self.again(request, "maker.html", who, error, one=found, fields=fields)
+        return go(f"/makers/{name}", done)
+
+    async def withdraw(self, request: Request, kind: str, slug: str) -> Response:
+        who, _ = await self.posted(request, "publish")
+        await self.desk.shop.withdraw(who, f"{kind}/{slug}")
+        return go(f"/makers/{kind}/{slug}", "listing_withdrawn")
+
+    async def recall(self, request: Request, kind: str, slug: str) -> Response:
+        who, _ = await self.posted(request, "publish")
+        await self.desk.shop.recall(who, f"{kind}/{slug}")
+        return go(f"/makers/{kind}/{slug}", "listing_recalled")
+
+    async def income(self, request: Request) -> Response:
+        who = await self.allowed(request, "publish")
+        found = await self.desk.shop.income(who, INCOME_DAYS)
+        broad = chart.columns(found["days"], width=720, height=200, every=5)
+        narrow = chart.columns(found["days"][-14:], width=330, height=180, every=4)
+        return self.show(request, "makers_income.html", who, income=found, broad=broad, narrow=narrow)
+
+    # -- reviewers ----------------------------------------------------------------------------------------------------
+
+    async def queue(self, request: Request) -> Response:
+        who = await self.allowed(request, "store")
+        return self.show(request, "city_store.html", who, rows=await self.desk.shop.queue(who))
+
+    async def review(self, request: Request, kind: str, slug: str, n: int) -> Response:
+        who, fields = await self.posted(request, "store")
+        try:
+            approve = fields.get("verdict") == "approve"
+            await self.desk.shop.review(who, f"{kind}/{slug}", n, approve, fields.get("note", ""))
+        except ShanheError as error:
+            return self.again(request, "city_store.html", who, error, rows=await self.desk.shop.queue(who))
+        return go("/city/store", "listing_decided")
