@@ -11,7 +11,7 @@ from dataclasses import replace
 import uvloop
 
 from shanhe.kernel import logs
-from shanhe.kernel.process import die_with_parent
+from shanhe.kernel.process import collect_seldom, die_with_parent
 from shanhe.settings import Settings
 
 NAME = "jobs"
@@ -29,6 +29,7 @@ async def work(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with open_services(settings, "jobs") as services:
         register_jobs(services)
+        collect_seldom()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(services.jobs.run(stop))
             tasks.create_task(services.outbox.run(stop))

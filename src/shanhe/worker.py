@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import signal
 import socket
 from dataclasses import replace
@@ -12,11 +11,8 @@ from dataclasses import replace
 import uvloop
 
 from shanhe.kernel import logs
-from shanhe.kernel.process import die_with_parent
+from shanhe.kernel.process import collect_seldom, die_with_parent
 from shanhe.settings import Settings
-
-GC_THRESHOLDS = (50_000, 50, 100)
-"""Fewer collections: the hot path makes almost no cycles, and a full pass costs milliseconds of everybody's latency."""
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
@@ -34,9 +30,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop)
         loop.add_signal_handler(signal.SIGINT, stop)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        collect_seldom()
         await server.serve(sockets=[listener])
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
 import tempfile
 import time
@@ -29,6 +28,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.migrations import migrate
 from shanhe.kernel.postgres import EmbeddedPostgres
+from shanhe.kernel.process import collect_seldom
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Feed, Ledger, NewLot, Posting, Provenance, Transfer
 from shanhe.ledger.bench import pgbench
@@ -69,8 +69,7 @@ async def bench_exchange(dsn: str, pg_bin: Path, folder: Path, *, orders: int, s
         await migrate(db)
         before = await asyncio.to_thread(pgbench, dsn, pg_bin, seconds)
         bench = await _Bench.open(db, orders, folder)
-        gc.collect()
-        gc.freeze()
+        collect_seldom()
         accepted = await bench.accept()
         auction = await bench.auction()
         same = (await bench.exchange.replay()).same

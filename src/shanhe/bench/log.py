@@ -21,6 +21,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.migrations import migrate
 from shanhe.kernel.postgres import EmbeddedPostgres
+from shanhe.kernel.process import collect_seldom
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Feed, Ledger, Posting, Transfer
 from shanhe.ledger.bench import pgbench
@@ -61,6 +62,7 @@ async def bench_log(dsn: str, pg_bin: Path, folder: Path, entries: int, seconds:
         baseline = await asyncio.to_thread(pgbench, dsn, pg_bin, seconds)
         clock = SystemClock()
         log = Log(db, clock, Vault(folder / "keys"), data=folder, origin=lambda: "bench/log", feed=Feed(db))
+        collect_seldom()
         begin = time.perf_counter()
         while await log.seal():
             pass

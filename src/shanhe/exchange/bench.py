@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shanhe.exchange.book import Book
 from shanhe.exchange.model import Auction, Corridor, Mode, Place
+from shanhe.kernel.process import collect_seldom
 
 FLOOR, CEILING = 3_000, 10_000
 MICRO = 1_000_000
@@ -25,7 +26,7 @@ def bench_book(orders: int, traders: int, low: int, high: int, seed: int) -> dic
         )
         for number in range(orders)
     ]  # fmt: skip
-    gc.collect()
+    collect_seldom()
     call, entering_s = _fold(events, continuous=False)
     begin = time.perf_counter()
     effects = call.apply(Auction(seq=orders + 3, at_us=orders, slot_us=0, reference=(low + high) // 2))
