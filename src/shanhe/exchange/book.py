@@ -157,14 +157,17 @@ class _Side:
             break
         return found
 
-    def bury(self, reached: list[Order]) -> None:
-        """Forget those of the first orders that have nothing left: all, or all but the last."""
-        for ticks in dict.fromkeys([order.ticks for order in reached]):
-            level = self.levels[ticks]
-            level.queue = deque([order for order in level.queue if order.left])
-            level.alive, level.total = len(level.queue), sum([order.left for order in level.queue])
-            if not level.alive:
-                del self.levels[ticks]
+    def bury(self, last: Order, floor: int, ceiling: int) -> None:
+        """Forget the dead after `first` has reached up to this order: every level before its own, and part of that."""
+        for ticks in self.best_first(floor, ceiling):
+            if ticks == last.ticks:
+                break
+            del self.levels[ticks]
+        level = self.levels[last.ticks]
+        level.queue = deque([order for order in level.queue if order.left])
+        level.alive, level.total = len(level.queue), sum([order.left for order in level.queue])
+        if not level.alive:
+            del self.levels[last.ticks]
         self.ticks = [ticks for ticks in self.ticks if ticks in self.levels]
 
     def best(self, floor: int, ceiling: int) -> int | None:
@@ -402,13 +405,6 @@ class Book:
         if not party.buys and not party.sells:
             del self._parties[order.party.int]
 
-    def _bury(self, *reached: list[Order]) -> None:
-        """Forget what an auction has filled; what parties keep of it is forgotten a few at a time."""
-        self.orders = {key: order for key, order in self.orders.items() if order.left}
-        for side, orders in zip(self._sides, reached, strict=True):
-            side.bury(orders)
-        self._untidy = list(self._parties)
-
     def _tidy(self) -> None:
         for key in self._untidy[-TIDIED_AT_ONCE:]:
             party = self._parties.get(key)
@@ -468,7 +464,10 @@ class Book:
         buys, sells = (side.first(volume, low, high) for side in self._sides)
         effects.trades = fill(buys, sells, self.last_ticks, volume)
         effects.ended += [Ended(order, Reason.FILLED) for order in buys + sells if not order.left]
-        self._bury(buys, sells)
+        for side, last in zip(self._sides, (buys[-1], sells[-1]), strict=True):
+            side.bury(last, low, high)
+        self.orders = {key: order for key, order in self.orders.items() if order.left}
+        self._untidy = list(self._parties)  # what they keep of it is forgotten a few at a time
 
     def _trade(self, buy: Order, sell: Order, quantity: int, ticks: int, effects: Effects) -> None:
         """The buyer's cash is rounded on what the order has cost so far, so that many small fills cost no less."""
@@ -517,18 +516,19 @@ def fill(buys: list[Order], sells: list[Order], price: int, volume: int) -> list
     Laid end to end, each side's orders cut [0, volume] into pieces. A trade is a piece that neither side cuts further:
     the two lists of cuts, merged. What an order has cost so far is what is rounded, as in `Book._trade`.
     """
-    most = price * volume + max([order.value for order in buys + sells])
-    kind: Any = np.int64 if most <= INT64_MAX else object  # exact either way
+    had = [order.value for order in buys]
+    kind: Any = np.int64 if price * volume + max(had) <= INT64_MAX else object  # exact either way
     bought, sold = (_cuts(side, volume, kind) for side in (buys, sells))
     ends = np.union1d(bought, sold)
     sizes = np.diff(ends, prepend=0)
     buyer, seller = np.searchsorted(bought, ends), np.searchsorted(sold, ends)
 
-    values = np.array([order.value for order in buys], kind) + price * np.diff(bought, prepend=0)
+    before = np.array(had, kind)
+    values = before + price * np.diff(bought, prepend=0)
     costs = cash_of_all(values[buyer] - price * (bought[buyer] - ends))
     cash = np.diff(costs, prepend=0)
-    opening = np.diff(buyer, prepend=-1) > 0  # a buyer's first trade: what it paid before is not of this auction
-    cash[opening] = (costs - np.array([order.cash for order in buys], kind)[buyer])[opening]
+    opening = np.diff(buyer, prepend=-1) > 0  # a buyer's first trade: what was paid before is not of this auction
+    cash[opening] = costs[opening] - cash_of_all(before)
     trades = list(
         map(Trade, [buys[n] for n in buyer.tolist()], [sells[n] for n in seller.tolist()], sizes.tolist(),
             repeat(price), cash.tolist())
