@@ -296,6 +296,8 @@ class Member:
             4_310.9,
             1,
             "p11-2026-11-01-3f2a",
+            markups=[m.MarkupLine("agent/letters", "20", 5_000, "9181.6")],
+            decisions=[TRACE | {"rule": "P6_developer_share"}],
         )
 
     async def keys(self, who: m.Who) -> Sequence[m.KeyRow]:

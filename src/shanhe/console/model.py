@@ -261,6 +261,16 @@ class TransferLine:
 
 
 @dataclass(frozen=True)
+class MarkupLine:
+    """What a listing added to a call: a part of the model cost and a fee; `exact` in µ as a decimal."""
+
+    resource: str
+    percent: str
+    fee_micro: int
+    exact: str
+
+
+@dataclass(frozen=True)
 class Receipt:
     id: UUID
     at: datetime
@@ -289,6 +299,9 @@ class Receipt:
     price_version: str
     org_id: UUID | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)
+    markups: Sequence[MarkupLine] = ()
+    decisions: Sequence[Mapping[str, Any]] = ()
+    """Traces of the rules that paid makers and rights."""
 
     @property
     def tokens(self) -> int:

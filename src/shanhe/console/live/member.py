@@ -17,6 +17,8 @@ from shanhe.ledger.api import Asset
 if TYPE_CHECKING:
     from shanhe.ledger.api import Lot
 
+MARKUP_SCALE = 1_000_000 * 10_000
+"""Prices are per million tokens, markups in basis points."""
 PLAY_KEY = "~playground"
 """Name of the keys that the playground makes for itself; they are not listed."""
 ROTATE_GRACE_S = 86_400
@@ -108,6 +110,8 @@ class LiveMember:
             price_version=seen.prices.version,
             org_id=seen.org_id,
             trace=found.trace or {},
+            markups=_markups(found),
+            decisions=found.decisions,
         )
 
     async def _transfer(self, line: dict[str, object]) -> m.TransferLine:
@@ -232,3 +236,19 @@ def _usage(row: UsageRow, by: str, names: dict[UUID, str]) -> m.UsageRow:
     if row.key_id is not None:
         labels["key"] = names.get(row.key_id, f"…{str(row.key_id)[-8:]}")
     return m.UsageRow(labels[by], row.calls, {name: getattr(row, name) for name in BUCKETS}, row.amount_micro)
+
+
+def _markups(found: Receipt) -> list[m.MarkupLine]:
+    """What each listing added to the model's cost; exact, like the buckets."""
+    through = found.evidence.through
+    if through is None:
+        return []
+    seen = found.evidence
+    cost = sum(getattr(seen.buckets, name) * getattr(seen.prices, name) for name in BUCKETS)
+    lines = []
+    for markup in through.markups:
+        added = cost * markup.rate_bps + markup.fee_micro * MARKUP_SCALE
+        whole, rest = divmod(added, MARKUP_SCALE)
+        exact = f"{whole}.{rest:010d}".rstrip("0").rstrip(".")
+        lines.append(m.MarkupLine(markup.resource, f"{markup.rate_bps / 100:g}", markup.fee_micro, exact))
+    return lines
