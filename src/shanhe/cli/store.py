@@ -172,6 +172,32 @@ def withdraw(name: Name, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def deprecate(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """Show a listing no more; whoever knows it may go on calling it."""
+    from shanhe.store.routes import listing_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return listing_view(await services.store.deprecate(name, owner=None))
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
+
+
+@app.command()
+def recall(name: Name, org: Owner, data: Data = None, as_json: Json = False) -> None:
+    """Take a submitted version back, to change it."""
+    from shanhe.store.routes import version_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return version_view(await services.store.recall(name, owner=(await find_org(services, org)).id))
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {name} version {done['n']}: {done['state']}")
+
+
+@app.command()
 def rate(
     name: Name,
     org: Owner,
