@@ -297,6 +297,8 @@ def register_jobs(services: Services) -> None:
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
+    jobs.every("agents.purge", NIGHTLY, services.agents.purge)
+    jobs.every("tools.purge", NIGHTLY, services.tools.purge)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)

@@ -261,3 +261,20 @@ class TestTrace:
         run = answer.headers["x-shanhe-run"]
         assert (await trace(market, run, payer))["state"] == "done"
         assert (await other.http.get(f"/api/agents/runs/{run}")).status_code == 404
+
+    async def test_is_forgotten_after_a_year_and_its_receipt_is_not(self, market: Market) -> None:
+        from datetime import timedelta
+
+        services = market.services
+        maker, payer = await market.party("old maker"), await market.party("old payer")
+        await market.listed(maker.org, "agent/old", LETTERS)
+        body = {"model": "agent/old", "messages": [{"role": "user", "content": "Hi"}]}
+        answer = await payer.http.post("/v1/chat/completions", json=body)
+        run = UUID(answer.headers["x-shanhe-run"])
+        await services.db.execute(
+            "UPDATE agents.run SET started_at = started_at - $2::interval WHERE id = $1", run, timedelta(days=367)
+        )
+        assert await services.agents.purge() == 1
+        assert (await payer.http.get(f"/api/agents/runs/{run}")).status_code == 404
+        receipt = answer.headers["x-shanhe-receipt"]
+        assert (await payer.http.get(f"/api/receipts/{receipt}")).status_code == 200

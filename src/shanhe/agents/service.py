@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller
 
 RUN_MAX_S: Final = 600.0
+KEEP: Final = timedelta(days=366)
+"""How long runs are kept: a year of questions about them."""
 RUNS_MAX: Final = 256
 """Runs one process works on at once."""
 MESSAGES_MAX: Final = 100
@@ -164,6 +166,10 @@ class Agents:
         """End the records of runs whose process died."""
         now = self._clock.now()
         return await store.end_stale(self._db, now - timedelta(seconds=2 * RUN_MAX_S), now)
+
+    async def purge(self) -> int:
+        """Forget runs that nobody needs any more; receipts stay on the ledger."""
+        return await store.purge(self._db, self._clock.now() - KEEP)
 
     async def runs(self, org_id: UUID, before: UUID | None = None) -> list[Run]:
         """An organisation's runs, newest first, a page."""

@@ -10,6 +10,7 @@ from shanhe.agents.model import Run, RunState, Step
 from shanhe.kernel.db import Database
 
 PAGE_ROWS = 100
+PURGE_ROWS = 10_000
 _RUN = "id, agent, version, org_id, key_id, face, state, budget_micro, paid_micro, started_at, ended_at, error"
 _STEP = "n, kind, name, state, paid_micro, receipt_id, tokens, sent_bytes, got_bytes, took_ms, error"
 
@@ -55,6 +56,18 @@ async def end_stale(db: Database, before: datetime, now: datetime) -> int:
         before, now, PAGE_ROWS,
     )  # fmt: skip
     return len(rows)
+
+
+async def purge(db: Database, before: datetime) -> int:
+    """Forget old runs and their steps, a bounded number; how many."""
+    async with db.transaction() as conn:
+        rows = await conn.fetch(
+            "SELECT id FROM agents.run WHERE started_at < $1 AND state <> 'running' LIMIT $2", before, PURGE_ROWS
+        )
+        ids = [row["id"] for row in rows]
+        await conn.execute("DELETE FROM agents.step WHERE run = ANY($1)", ids)
+        await conn.execute("DELETE FROM agents.run WHERE id = ANY($1)", ids)
+    return len(ids)
 
 
 async def run(db: Database, run_id: UUID) -> Run | None:

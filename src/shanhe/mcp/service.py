@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller
 
 MINUTE: Final = timedelta(minutes=1)
+KEEP: Final = timedelta(days=366)
+"""How long records of calls are kept: a year of questions about them."""
 ARGUMENTS_MAX_BYTES: Final = 64 * 1024
 RESULT_MAX_BYTES: Final = 256 * 1024
 OFFERED_TTL_S: Final = 5.0
@@ -79,6 +81,10 @@ class ToolGateway:
     async def stop(self) -> None:
         """Close the connections to publishers' servers."""
         await self._links.stop()
+
+    async def purge(self) -> int:
+        """Forget records of calls that nobody needs any more; receipts stay on the ledger."""
+        return await store.purge(self._db, self._clock.now() - KEEP)
 
     # -- publishing ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from shanhe.kernel.db import Database
 from shanhe.mcp.model import CallRecord, Tool
 
 PAGE_ROWS = 100
+PURGE_ROWS = 50_000
 SECRETS_MAX = 50
 _CALL = "id, at, org_id, key_id, server, tool, state, error, sent_bytes, got_bytes, took_ms, paid_micro, receipt_id"
 
@@ -84,6 +85,16 @@ async def record(db: Database, call: CallRecord) -> None:
     await db.execute(
         f"INSERT INTO mcp.call ({_CALL}) VALUES ({marks})", *(getattr(call, name) for name in _CALL.split(", "))
     )
+
+
+async def purge(db: Database, before: datetime) -> int:
+    """Forget old calls, a bounded number; how many."""
+    rows = await db.fetch(
+        "DELETE FROM mcp.call WHERE id IN (SELECT id FROM mcp.call WHERE at < $1 LIMIT $2) RETURNING id",
+        before,
+        PURGE_ROWS,
+    )
+    return len(rows)
 
 
 async def calls(db: Database, org_id: UUID | None, server: str | None, before: UUID | None) -> list[CallRecord]:
