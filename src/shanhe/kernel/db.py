@@ -75,19 +75,19 @@ class Database:
         return await self.pool.execute(query, *args)
 
     def listen(
-        self, channel: str, callback: Callable[[str], None], *, on_reconnect: Callable[[], None] | None = None
+        self, channel: str, callback: Callable[[str], None], *, on_connect: Callable[[], None] | None = None
     ) -> None:
         """Call `callback(payload)` for every NOTIFY on `channel`, until closed.
 
-        The listener has a connection of its own and reconnects; notices sent while it was away are lost, so
-        `on_reconnect` lets the caller drop what it cached.
+        The listener has a connection of its own, which takes its time and reconnects. Notices sent while it is not
+        there are lost, so `on_connect` is called whenever it begins to hear, the first time included: what the caller
+        has read before may be old.
         """
-        self._listeners.append(asyncio.create_task(self._listen(channel, callback, on_reconnect)))
+        self._listeners.append(asyncio.create_task(self._listen(channel, callback, on_connect)))
 
     async def _listen(
-        self, channel: str, callback: Callable[[str], None], on_reconnect: Callable[[], None] | None
+        self, channel: str, callback: Callable[[str], None], on_connect: Callable[[], None] | None
     ) -> None:
-        first = True
         while True:
             try:
                 connection = await asyncpg.connect(self.dsn)
@@ -98,9 +98,8 @@ class Database:
             connection.add_termination_listener(lambda _: lost.set())  # noqa: B023 - bound per connection on purpose
             try:
                 await connection.add_listener(channel, lambda *row: callback(str(row[3])))
-                if not first and on_reconnect is not None:
-                    on_reconnect()
-                first = False
+                if on_connect is not None:
+                    on_connect()
                 await lost.wait()
                 log.warning("listener lost its connection", channel=channel)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -157,4 +157,4 @@ class Amendments:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        self._db.listen(CHANNEL, heard, on_reconnect=heard)
+        self._db.listen(CHANNEL, heard, on_connect=heard)

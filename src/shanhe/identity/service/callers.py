@@ -65,7 +65,7 @@ class Callers:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._ground.db.listen(CHANNEL, self._changed, on_reconnect=self._forget_all)
+        self._ground.db.listen(CHANNEL, self._changed, on_connect=self._forget_all)
         self._task = asyncio.create_task(self._refresh_forever())
 
     async def stop(self) -> None:
