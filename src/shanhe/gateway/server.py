@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 HEAD_WAIT_S: Final = 10.0
 """Longest time the head of a request may take to arrive."""
+LAST_LOOK_S: Final = 1.0
+"""How long after that the head is looked for once more: when this process stood still, it has come and waits unread."""
 HEAD_MAX_BYTES: Final = 64 * 1024
 LINGER_S: Final = 5.0
 """How long a refused body is read and thrown away."""
@@ -395,6 +397,9 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _head_late(self) -> None:
+        self._head_timer = self.loop.call_later(LAST_LOOK_S, self._head_missing)
+
+    def _head_missing(self) -> None:
         self._head_timer = None
         if self._head_open and not self.transport.is_closing():
             self._refuse_head(408) if self._head_bytes else self.transport.close()
