@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,9 +56,12 @@ def free_port() -> int:
 
 
 def spawn(name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Child:
-    """Start `command`, its output going to `folder/name.log`; `env` is added through env(1)."""
+    """Start `command`, its output going to `folder/name.log`; `env` is added through env(1).
+
+    It ends with the thread that started it, so that a killed run leaves no city behind (where setpriv(1) is there)."""
     log = folder / f"{name}.log"
-    prefix = ["/usr/bin/env", *(f"{key}={value}" for key, value in env.items())] if env else []
+    prefix = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+    prefix += ["/usr/bin/env", *(f"{key}={value}" for key, value in env.items())] if env else []
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [*prefix, *command], stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder,

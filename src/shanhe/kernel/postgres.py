@@ -346,6 +346,7 @@ class EmbeddedPostgres:
         pid = self.pid
         if pid is None:
             self._reap()
+            self._leave_socket_dir()
             return
         for kind, limit_s in ((signal.SIGINT, STOP_LIMIT_S), (signal.SIGQUIT, STOP_LIMIT_S)):
             with contextlib.suppress(ProcessLookupError):
@@ -353,6 +354,13 @@ class EmbeddedPostgres:
             if self._wait_gone(pid, limit_s):
                 break
         self._reap()
+        self._leave_socket_dir()
+
+    def _leave_socket_dir(self) -> None:
+        """A folder outside the data folder would stay for ever; it goes unless a server is still in it."""
+        if self.socket_dir.parent != self.data_dir:
+            with contextlib.suppress(OSError):
+                self.socket_dir.rmdir()
 
     def _wait_gone(self, pid: int, limit_s: float) -> bool:
         deadline = time.monotonic() + limit_s
