@@ -36,6 +36,7 @@ async def work(settings: Settings) -> None:
 
 
 def main() -> None:
+    collect_seldom()
     parser = argparse.ArgumentParser(prog="shanhe.background")
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()

@@ -78,7 +78,7 @@ def create_app(services: Services) -> Asgi:
     http.install(app, error_page=error_page)
     _health(app, services)
     _routes(app, services)
-    app.include_router(pages)
+    http.take(app, pages)
     polite = http.Manners(app, secure=services.settings.secure_cookies)
     return Dispatcher(services.gateway.app, services.mcp, polite)
 
@@ -134,25 +134,28 @@ def _routes(app: FastAPI, services: Services) -> None:
         return await services.gateway.receipt(receipt_id, None if "ledger" in asking.permissions else asking.org_id)
 
     app.state.identity = services.identity
-    app.include_router(identity_routes.router(services.identity))
-    app.include_router(ledger_routes.router(services.ledger, require))
-    app.include_router(approvals_routes.router(services.approvals, require))
-    app.include_router(log_routes.router(services.log, require, own_receipt))
-    app.include_router(rulebook_routes.amendment_router(services.amendments, require))
-    app.include_router(rulebook_routes.router(services.rulebook, services.clock))
-    app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
-    app.include_router(compute_routes.router(services.compute))
-    app.include_router(credits_routes.router(services.credits))
-    app.include_router(exchange_routes.router(services.exchange, Feed(services.exchange, services.db)))
-    app.include_router(payments_routes.router(services.payments, services.sandbox))
-    app.include_router(programmes_routes.router(services.programmes))
-    app.include_router(facts_routes.router(services.facts, require, subject_of))
-    app.include_router(payments_routes.bank_router(services.bank))
-    app.include_router(payments_routes.payout_router(services.payouts))
-    app.include_router(pool_routes.router(services.pool, services.settings.city_name))
-    app.include_router(reconcile_routes.router(services.reconciliation, services.bills))
-    app.include_router(store_routes.router(services.store, services.clock))
-    app.include_router(mcp_routes.router(services.tools))
+    http.take(
+        app,
+        identity_routes.router(services.identity),
+        ledger_routes.router(services.ledger, require),
+        approvals_routes.router(services.approvals, require),
+        log_routes.router(services.log, require, own_receipt),
+        rulebook_routes.amendment_router(services.amendments, require),
+        rulebook_routes.router(services.rulebook, services.clock),
+        gateway_routes.router(services.gateway, actor, services.clock),
+        compute_routes.router(services.compute),
+        credits_routes.router(services.credits),
+        exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
+        payments_routes.router(services.payments, services.sandbox),
+        programmes_routes.router(services.programmes),
+        facts_routes.router(services.facts, require, subject_of),
+        payments_routes.bank_router(services.bank),
+        payments_routes.payout_router(services.payouts),
+        pool_routes.router(services.pool, services.settings.city_name),
+        reconcile_routes.router(services.reconciliation, services.bills),
+        store_routes.router(services.store, services.clock),
+        mcp_routes.router(services.tools),
+    )
     _agents(app, services)
 
 
@@ -172,9 +175,10 @@ def _agents(app: FastAPI, services: Services) -> None:
         return (await services.identity.orgs.get(org_id)).name
 
     settings = services.settings
-    app.include_router(
+    http.take(
+        app,
         agents_routes.router(
             services.agents, services.identity, url=settings.url, city=settings.city_name, version=__version__,
             directory=directory, draft=draft, named=named,
-        )
+        ),
     )  # fmt: skip

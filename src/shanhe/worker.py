@@ -35,6 +35,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def main() -> None:
+    collect_seldom()
     parser = argparse.ArgumentParser(prog="shanhe.worker")
     parser.add_argument("name")
     parser.add_argument("--fd", type=int, required=True)

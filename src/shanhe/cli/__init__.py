@@ -34,6 +34,7 @@ from shanhe.cli import (
     tools,
 )
 from shanhe.cli.common import guarded
+from shanhe.kernel.process import collect_seldom
 
 app = typer.Typer(
     name="shanhe",
@@ -70,4 +71,5 @@ app.add_typer(bench.app, name="bench", help="Measure this machine.")
 
 def main() -> None:
     """Entry point of the command `shanhe`."""
+    collect_seldom()
     guarded(app)

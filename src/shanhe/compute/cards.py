@@ -6,10 +6,11 @@ import functools
 from importlib import resources
 from typing import Any
 
-import yaml
+from yaml import YAMLError
 
 from shanhe.compute.errors import UnknownModel
 from shanhe.compute.model import Kind, ModelCard, Rates, Source
+from shanhe.kernel import yaml
 
 SOURCE_KINDS = ("modelscope", "huggingface", "pypi")
 
@@ -33,7 +34,7 @@ def card(model: str) -> ModelCard:
 def read_card(name: str, text: str) -> ModelCard:
     """Read one card strictly: unknown and missing keys are errors (ValueError)."""
     try:
-        data: dict[str, Any] = yaml.safe_load(text)
+        data: dict[str, Any] = yaml.read(text)
         sources = tuple(_source(item) for item in data.pop("sources"))
         return ModelCard(
             **{
@@ -44,7 +45,7 @@ def read_card(name: str, text: str) -> ModelCard:
                 "sources": sources,
             }
         )
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+    except (YAMLError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"model card {name} can't be read: {error}") from error
 
 

@@ -31,6 +31,7 @@ from shanhe.compute.model import (
 )
 from shanhe.compute.service import Compute
 from shanhe.identity.api import Actor, require
+from shanhe.kernel import http
 
 EVENTS_POLL_S: Final = 0.5
 EVENTS_LIMIT_S: Final = 3600.0
@@ -115,9 +116,7 @@ Pricer = Annotated[Actor, Depends(require("models"))]
 def router(compute: Compute) -> APIRouter:
     """Everything under /api/compute, and the public /api/status."""
     routes = APIRouter()
-    routes.include_router(_models(compute), prefix="/api/compute", tags=["compute"])
-    routes.include_router(_engines(compute), prefix="/api/compute", tags=["compute"])
-    routes.include_router(_prices(compute), prefix="/api/compute", tags=["compute"])
+    http.take(routes, _models(compute), _engines(compute), _prices(compute))
 
     @routes.get("/api/status", tags=["status"])
     async def status() -> dict[str, Any]:
@@ -128,7 +127,7 @@ def router(compute: Compute) -> APIRouter:
 
 
 def _models(compute: Compute) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/api/compute", tags=["compute"])
 
     @routes.get("/models")
     async def models(actor: Pricer) -> dict[str, Any]:
@@ -171,7 +170,7 @@ async def _progress(compute: Compute, model: str) -> AsyncIterator[bytes]:
 
 
 def _engines(compute: Compute) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/api/compute", tags=["compute"])
 
     @routes.get("/engines")
     async def engines(actor: Engineer) -> list[dict[str, Any]]:
@@ -221,7 +220,7 @@ def _engines(compute: Compute) -> APIRouter:
 
 
 def _prices(compute: Compute) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/api/compute", tags=["compute"])
 
     @routes.get("/prices")
     async def history(model: str, actor: Pricer) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
 from shanhe.console.ports import Desk
 from shanhe.console.render import View
+from shanhe.kernel import http
 from shanhe.kernel.errors import ShanheError
 
 ROOMS = (
@@ -55,8 +56,7 @@ def pages(desk: Desk) -> tuple[APIRouter, ErrorPage]:
     """A router with every page, and what turns an error into one (for `kernel.http.install`)."""
     view = View(desk)
     router = APIRouter()
-    for room in ROOMS:
-        router.include_router(room(desk, view).routes())
+    http.take(router, *(room(desk, view).routes() for room in ROOMS))
 
     async def show_error(request: Request, error: ShanheError) -> Response:
         if isinstance(error, SignInFirst):

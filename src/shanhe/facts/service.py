@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import yaml
 
 from shanhe.facts import related, store
 from shanhe.facts.errors import BadFact, FactConflict, UnknownName
 from shanhe.facts.model import Fact, Kind, NewFact, Relation, RelationTerms, Standing, Value
+from shanhe.kernel import yaml
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import PersonErased, Vault
@@ -32,7 +32,7 @@ TYPES: Mapping[str, type] = {"number": int, "bool": bool, "text": str, "date": s
 def names() -> Mapping[str, Kind]:
     """Every fact there is, by name."""
     text = (resources.files("shanhe.facts") / "names.yaml").read_text(encoding="utf-8")
-    return msgspec.convert(yaml.safe_load(text), dict[str, Kind])
+    return msgspec.convert(yaml.read(text), dict[str, Kind])
 
 
 class Facts:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
-import yaml
+from shanhe.kernel import yaml
 
 LANGUAGES: Final = ("zh-CN", "en")
 SEPARATOR: Final = " | "
@@ -46,7 +46,7 @@ class Catalogue:
         entries: dict[str, Entry] = {}
         for file in sorted(folder.iterdir(), key=lambda item: item.name):
             if file.name.endswith(".yaml"):
-                for key, text in _leaves(yaml.safe_load(file.read_text(encoding="utf-8")) or {}):
+                for key, text in _leaves(yaml.read(file.read_text(encoding="utf-8")) or {}):
                     if key in entries:
                         raise CatalogueError(f"{file.name}: {key} is there twice")
                     entries[key] = _entry(f"{file.name}: {key}", text)

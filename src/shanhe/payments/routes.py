@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.background import BackgroundTask
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from shanhe.kernel import http
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import format_fen
@@ -62,8 +63,8 @@ def router(payments: Payments, sandbox: Sandbox | None) -> APIRouter:
         return Response(answer.body, status_code=answer.status, media_type=answer.media_type)
 
     if sandbox is not None:
-        routes.include_router(_pages(payments, sandbox))
-    routes.include_router(_cashier(payments))
+        http.take(routes, _pages(payments, sandbox))
+    http.take(routes, _cashier(payments))
     return routes
 
 

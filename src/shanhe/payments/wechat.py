@@ -17,7 +17,6 @@ from uuid import UUID
 import httpx
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from wechatpayv3.utils import aes_decrypt, load_certificate, load_private_key, load_public_key, rsa_sign, rsa_verify
 
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.errors import ShanheError
@@ -106,9 +105,12 @@ class WeChat:
         self._base = account.base_url.rstrip("/")
         if len(account.apiv3_key.encode()) != APIV3_KEY_BYTES:
             raise ProviderMisconfigured(NAME, f"the APIv3 key needs {APIV3_KEY_BYTES} bytes")
+        from wechatpayv3 import utils  # with the certificates it reads a cost that only cities with this method bear
+
+        self._utils = utils
         try:
-            self._private = load_private_key(account.private_key)
-            self._keys = _platform_keys(account)
+            self._private = utils.load_private_key(account.private_key)
+            self._keys = _platform_keys(account, utils)
         except Exception as error:  # the library raises bare Exception
             raise ProviderMisconfigured(NAME, "a key file cannot be read") from error
         if self._private is None or not self._keys:
@@ -206,7 +208,7 @@ class WeChat:
             sealed = read["resource"]
             if sealed["algorithm"] != "AEAD_AES_256_GCM":
                 raise NotificationMalformed(f"its algorithm is {sealed['algorithm']!r}")
-            text = aes_decrypt(
+            text = self._utils.aes_decrypt(
                 sealed["nonce"], sealed["ciphertext"], sealed.get("associated_data") or "", self._account.apiv3_key
             )
             if text is None:
@@ -260,7 +262,7 @@ class WeChat:
         timestamp = str(int(self._clock.now().timestamp()))
         place = urlsplit(f"{self._base}{path}")
         target = place.path + (f"?{place.query}" if place.query else "")
-        signature = rsa_sign(self._private, f"{method}\n{target}\n{timestamp}\n{nonce}\n{content}\n")
+        signature = self._utils.rsa_sign(self._private, f"{method}\n{target}\n{timestamp}\n{nonce}\n{content}\n")
         parts = {
             "mchid": account.mchid,
             "nonce_str": nonce,
@@ -291,7 +293,7 @@ class WeChat:
             text = body.decode()
         except UnicodeDecodeError as error:
             raise NotificationForged("it is no text") from error
-        if not rsa_verify(timestamp, nonce, text, plain.get("wechatpay-signature", ""), key):
+        if not self._utils.rsa_verify(timestamp, nonce, text, plain.get("wechatpay-signature", ""), key):
             raise NotificationForged("the signature does not match")
         age_s = now.timestamp() - int(timestamp)
         if abs(age_s) > WINDOW_S:
@@ -299,13 +301,13 @@ class WeChat:
         return nonce
 
 
-def _platform_keys(account: WeChatAccount) -> dict[str, RSAPublicKey]:
+def _platform_keys(account: WeChatAccount, utils: Any) -> dict[str, RSAPublicKey]:
     """The institution's keys by the name it signs with: a certificate's serial number, or a public key's id."""
     if "BEGIN CERTIFICATE" not in account.platform_key:
         if not account.platform_key_id:
             raise ProviderMisconfigured(NAME, "the institution's public key needs its id")
-        return {account.platform_key_id.upper(): load_public_key(account.platform_key)}
-    certificate = load_certificate(account.platform_key)
+        return {account.platform_key_id.upper(): utils.load_public_key(account.platform_key)}
+    certificate = utils.load_certificate(account.platform_key)
     return {f"{certificate.serial_number:X}".lstrip("0"): certificate.public_key()}
 
 

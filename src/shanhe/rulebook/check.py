@@ -16,8 +16,8 @@ import numpy as np
 from shanhe.kernel.errors import ShanheError
 from shanhe.rulebook.facts import validated
 from shanhe.rulebook.ir import NUM
-from shanhe.rulebook.loader import band_problem, canonical, supposed
-from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule
+from shanhe.rulebook.loader import band_problem, supposed
+from shanhe.rulebook.model import CheckFinding, CheckReport, Example, Fact, Rule, canonical
 from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.trace import recompute
 

@@ -8,8 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from shanhe.rulebook.errors import RuleNotInForce
-from shanhe.rulebook.loader import canonical
-from shanhe.rulebook.model import Band, DatedValue, Formula, Parameter, Rule, Text
+from shanhe.rulebook.model import Band, DatedValue, Formula, Parameter, Rule, Text, canonical
 from shanhe.rulebook.resolve import in_force
 
 

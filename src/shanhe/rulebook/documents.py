@@ -58,9 +58,13 @@ def _strict_loader() -> Any:
     """YAML 1.1 turns `on` and `no` into booleans; here only true and false are."""
 
     class Loader(_Base):  # type: ignore[misc]
+        def __init__(self, text: str) -> None:
+            super().__init__(text)
+            self.anchored = "&" in text  # without one there is no anchor, nor an alias
+
         def get_single_node(self) -> Any:
             root = super().get_single_node()
-            if root is not None:
+            if root is not None and self.anchored:
                 _refuse_aliases(root)
             return root
 

@@ -1,19 +1,16 @@
-"""From a rule's document to the frozen model, and back to a canonical form whose hash names the content."""
+"""From a rule's document to the frozen model."""
 
 from __future__ import annotations
 
-import hashlib
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast
-
-import msgspec
 
 from shanhe.rulebook.documents import Reader, each, read_yaml
 from shanhe.rulebook.errors import RuleFileInvalid, RuleNotFound
@@ -69,7 +66,7 @@ def linked(rules: Mapping[str, Rule]) -> dict[str, Rule]:
 
 
 def _linked(rule: Rule, rules: Mapping[str, Rule]) -> Rule:
-    return sealed(replace(rule, parameters=tuple(_owned(rule, p, rules) if p.of else p for p in rule.parameters)))
+    return replace(rule, parameters=tuple(_owned(rule, p, rules) if p.of else p for p in rule.parameters))
 
 
 def _owned(rule: Rule, parameter: Parameter, rules: Mapping[str, Rule]) -> Parameter:
@@ -113,7 +110,7 @@ def parse_rule(text: str, where: str) -> Rule:
     )
     event.done()
     reader.done()
-    return sealed(_sound(rule, where))
+    return _sound(rule, where)
 
 
 def _name(name: str, where: str) -> str:
@@ -345,7 +342,7 @@ def supposed(rule: Rule, example: Example) -> Rule:
         else p
         for p in rule.parameters
     )
-    return sealed(replace(rule, parameters=parameters))
+    return replace(rule, parameters=parameters)
 
 
 def _sound(rule: Rule, where: str) -> Rule:
@@ -378,7 +375,7 @@ def amend(rules: Mapping[str, Rule], amendments: Sequence[RuleAmendment]) -> dic
         rule = amended.get(amendment.rule_id)
         if rule is None:
             raise RuleNotFound(amendment.rule_id)
-        amended[rule.id] = sealed(_amended(rule, amendment))
+        amended[rule.id] = _amended(rule, amendment)
     return linked(amended)
 
 
@@ -414,28 +411,3 @@ def _amended(rule: Rule, amendment: RuleAmendment) -> Rule:
     )
     reader.done()
     return _sound(result, where)
-
-
-def content_hash(content: Any) -> str:
-    """SHA-256 of the canonical JSON (sorted keys, no spaces, dates ISO, fractions n/d)."""
-    return hashlib.sha256(msgspec.json.encode(canonical(content), order="sorted")).hexdigest()
-
-
-def canonical(content: Any) -> Any:
-    """The same as JSON values: dates ISO, fractions `n/d`, bands as {from, to, value}."""
-    if isinstance(content, Band):
-        return {"from": content.lower, "to": content.upper, "value": content.value}
-    if isinstance(content, Mapping):
-        return {str(key): canonical(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [canonical(item) for item in content]
-    if isinstance(content, Fraction):
-        return f"{content.numerator}/{content.denominator}"
-    if isinstance(content, date):
-        return content.isoformat()
-    return content
-
-
-def sealed(rule: Rule) -> Rule:
-    """The rule with the hash of all its content."""
-    return replace(rule, content_hash=content_hash(asdict(replace(rule, content_hash=""))))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal
+
+import msgspec
 
 Kind = Literal["amount", "condition", "order", "reference"]
 Rounding = Literal["half_even", "half_up", "floor", "ceiling", "truncate"]
@@ -129,7 +133,7 @@ class Example:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """A whole rule with every version of everything in it."""
 
@@ -147,7 +151,11 @@ class Rule:
     examples: tuple[Example, ...]
     note: Text | None = None
     part_of: str = ""
-    content_hash: str = ""
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The hash of all its content, worked out when it is first asked for."""
+        return content_hash(asdict(self) | {"content_hash": ""})
 
     @property
     def title_zh(self) -> str:
@@ -233,3 +241,23 @@ class CheckReport:
             "failed": [finding.to_dict() for finding in self.failed()],
             "findings": [finding.to_dict() for finding in self.findings],
         }
+
+
+def content_hash(content: Any) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no spaces, dates ISO, fractions n/d)."""
+    return hashlib.sha256(msgspec.json.encode(canonical(content), order="sorted")).hexdigest()
+
+
+def canonical(content: Any) -> Any:
+    """The same as JSON values: dates ISO, fractions `n/d`, bands as {from, to, value}."""
+    if isinstance(content, Band):
+        return {"from": content.lower, "to": content.upper, "value": content.value}
+    if isinstance(content, Mapping):
+        return {str(key): canonical(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [canonical(item) for item in content]
+    if isinstance(content, Fraction):
+        return f"{content.numerator}/{content.denominator}"
+    if isinstance(content, date):
+        return content.isoformat()
+    return content

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from shanhe.kernel.errors import ShanheError
 from shanhe.rulebook.facts import validated
-from shanhe.rulebook.loader import band_problem, canonical, supposed
-from shanhe.rulebook.model import Band, DatedValue, Example, Formula, Parameter, Rule
+from shanhe.rulebook.loader import band_problem, supposed
+from shanhe.rulebook.model import Band, DatedValue, Example, Formula, Parameter, Rule, canonical
 
 if TYPE_CHECKING:
     from shanhe.rulebook.service import Rulebook

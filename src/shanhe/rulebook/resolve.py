@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from shanhe.kernel.clock import city_date
 from shanhe.rulebook.errors import RuleNotInForce
-from shanhe.rulebook.loader import content_hash
-from shanhe.rulebook.model import DatedValue, Formula, Parameter, Rule
+from shanhe.rulebook.model import DatedValue, Formula, Parameter, Rule, content_hash
 
 Dated = TypeVar("Dated", DatedValue, Formula)
 

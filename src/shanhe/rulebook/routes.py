@@ -13,8 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.rulebook.amendments import Amendments
-from shanhe.rulebook.loader import canonical
-from shanhe.rulebook.model import Decision, Formula, Parameter, Rule
+from shanhe.rulebook.model import Decision, Formula, Parameter, Rule, canonical
 from shanhe.rulebook.service import Rulebook
 
 FACTS_MAX = 200

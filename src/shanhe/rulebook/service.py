@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from shanhe.rulebook.check import check_rules
@@ -48,9 +49,9 @@ class Rulebook:
     compiled is kept by content and stays true in every edition.
     """
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
+    def __init__(self, rules: Mapping[str, Rule], made: Mapping[tuple[str, str], Any] | None = None) -> None:
         self._edition = _Edition(rules)
-        self._made: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], Any] = OrderedDict(made or {})
 
     @property
     def _rules(self) -> Mapping[str, Rule]:
@@ -66,16 +67,23 @@ class Rulebook:
 
         Every version of every formula is typed here, so that nothing in force later can fail to compile.
         """
-        rulebook = cls(load_rules(extra))
+        packaged = _packaged()
+        if not extra:
+            return cls(packaged._rules, packaged._made)
+        rulebook = cls(load_rules(extra), packaged._made)
         for rule in rulebook._rules.values():
-            for formula in rule.formulas:
-                on = max([formula.start, *(min(v.start for v in p.values) for p in rule.parameters)])
-                rulebook.program(rule.id, on)
+            if rule.content_hash != packaged._rules[rule.id].content_hash:
+                rulebook._type(rule)
         return rulebook
+
+    def _type(self, rule: Rule) -> None:
+        for formula in rule.formulas:
+            on = max([formula.start, *(min(v.start for v in p.values) for p in rule.parameters)])
+            self.program(rule.id, on)
 
     def amended(self, extra: Sequence[RuleAmendment]) -> Rulebook:
         """A rulebook with more amendments on top of this one."""
-        return Rulebook(amend(self._rules, extra))
+        return Rulebook(amend(self._rules, extra), self._made)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -174,6 +182,15 @@ class Rulebook:
                 self._made.popitem(last=False)
         made: Made = self._made[key]
         return made
+
+
+@cache
+def _packaged() -> Rulebook:
+    """The rules as they are packaged, typed once in a process; others begin with a copy of what it made."""
+    rulebook = Rulebook(load_rules())
+    for rule in rulebook._rules.values():
+        rulebook._type(rule)
+    return rulebook
 
 
 def _natural(rule_id: str) -> tuple[str, int, str]:

@@ -7,8 +7,7 @@ from importlib import resources
 from typing import Any
 from uuid import UUID
 
-from shanhe.rulebook.loader import content_hash
-from shanhe.rulebook.model import RuleAmendment
+from shanhe.rulebook.model import RuleAmendment, content_hash
 
 
 def _sql(name: str) -> str:

@@ -12,8 +12,7 @@ from shanhe.rulebook.compiled import compile_scalar
 from shanhe.rulebook.evaluate import Evaluation
 from shanhe.rulebook.functions import FUNCTIONS
 from shanhe.rulebook.ir import DATE, NUM, Call, Const, FactRef, Lookup, Node, Pick, StepRef
-from shanhe.rulebook.loader import canonical
-from shanhe.rulebook.model import Decision, Fact, Text
+from shanhe.rulebook.model import Decision, Fact, Text, canonical
 from shanhe.rulebook.nearest import Change, Search, active
 from shanhe.rulebook.program import BuiltOutput, Program
 from shanhe.rulebook.wording import ROUNDING_TEXT, Writer, base_display, display, exact, outermost, unit_of

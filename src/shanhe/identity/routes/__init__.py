@@ -6,11 +6,11 @@ from fastapi import APIRouter
 
 from shanhe.identity.api import Identity
 from shanhe.identity.routes import account, entry, keys, orgs, people
+from shanhe.kernel import http
 
 
 def router(identity: Identity) -> APIRouter:
     """Every route of identity. The application must carry the same `identity` on `app.state.identity`."""
     routes = APIRouter()
-    for part in (entry, account, keys, orgs, people):
-        routes.include_router(part.router(identity))
+    http.take(routes, *(part.router(identity) for part in (entry, account, keys, orgs, people)))
     return routes

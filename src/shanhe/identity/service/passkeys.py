@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
-
-import webauthn
-from webauthn.helpers import generate_challenge
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.options_to_json_dict import options_to_json_dict
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    AuthenticatorTransport,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from shanhe.identity.errors import SignInFailed, TooManyOfThem, Unknown
 from shanhe.identity.model import Ceremony, Passkey, PersonState
@@ -34,8 +21,6 @@ from shanhe.kernel.ids import new_id
 CHALLENGE_S = 300
 PASSKEYS_MAX = 20
 CREDENTIAL_ID_MAX_BYTES = 1_023
-TRANSPORTS = frozenset(transport.value for transport in AuthenticatorTransport)
-MALFORMED = (WebAuthnException, ValueError, KeyError, TypeError, binascii.Error)
 
 
 class Passkeys:
@@ -50,6 +35,8 @@ class Passkeys:
 
     async def begin_registration(self, person_id: UUID) -> Ceremony:
         """Options for `navigator.credentials.create`."""
+        from shanhe.identity.service import relying
+
         known = await store.passkeys(self._ground.db, person_id)
         if len(known) >= PASSKEYS_MAX:
             raise TooManyOfThem("passkeys", PASSKEYS_MAX)
@@ -57,18 +44,21 @@ class Passkeys:
         opened = {
             name: self._ground.open(person_id, name, row[f"{name}_sealed"]) for name in ("login", "email", "name")
         }
-        challenge = generate_challenge()
-        options = webauthn.generate_registration_options(
+        challenge = relying.generate_challenge()
+        options = relying.generate_registration_options(
             rp_id=self._rp_id,
             rp_name=self._ground.options.city_name,
             user_id=person_id.bytes,
             user_name=opened["login"] or opened["email"] or str(person_id),
             user_display_name=opened["name"] or "",
             challenge=challenge,
-            authenticator_selection=AuthenticatorSelectionCriteria(
-                resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
+            authenticator_selection=relying.AuthenticatorSelectionCriteria(
+                resident_key=relying.ResidentKeyRequirement.REQUIRED,
+                user_verification=relying.UserVerificationRequirement.REQUIRED,
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(id=bytes(key["credential_id"])) for key in known],
+            exclude_credentials=[
+                relying.PublicKeyCredentialDescriptor(id=bytes(key["credential_id"])) for key in known
+            ],
         )
         return await self._ceremony("register", person_id, challenge, options)
 
@@ -76,25 +66,27 @@ class Passkeys:
         self, person_id: UUID, ceremony_id: UUID, answer: Mapping[str, Any], *, name: str, by: By
     ) -> Passkey:
         """Store the credential that the browser made; Invalid when its answer does not hold."""
+        from shanhe.identity.service import relying
+
         name = clean("name", name, NAME_MAX)
         challenge = await store.take_challenge(self._ground.db, ceremony_id, "register", self._ground.now())
         if challenge is None or challenge["person_id"] != person_id:
             raise _refused()
         try:
-            made = webauthn.verify_registration_response(
+            made = relying.verify_registration_response(
                 credential=dict(answer),
                 expected_challenge=bytes(challenge["challenge"]),
                 expected_rp_id=self._rp_id,
                 expected_origin=self._origin,
                 require_user_verification=True,
             )
-        except MALFORMED as error:
+        except relying.MALFORMED as error:
             raise _refused() from error
         if len(made.credential_id) > CREDENTIAL_ID_MAX_BYTES:
             raise _refused()
         response = answer.get("response")
         told = response.get("transports") if isinstance(response, Mapping) else None
-        transports = [text for text in told if text in TRANSPORTS] if isinstance(told, list) else []
+        transports = [text for text in told if text in relying.TRANSPORTS] if isinstance(told, list) else []
         now, passkey_id = self._ground.now(), new_id()
         row = (passkey_id, person_id, made.credential_id, made.credential_public_key, made.sign_count, transports)
         async with self._ground.db.transaction() as conn:
@@ -105,34 +97,38 @@ class Passkeys:
 
     async def begin_authentication(self, person_id: UUID | None = None) -> Ceremony:
         """Options for `navigator.credentials.get`: of one person, or whichever passkey the browser offers."""
+        from shanhe.identity.service import relying
+
         known = await store.passkeys(self._ground.db, person_id) if person_id is not None else []
-        challenge = generate_challenge()
-        options = webauthn.generate_authentication_options(
+        challenge = relying.generate_challenge()
+        options = relying.generate_authentication_options(
             rp_id=self._rp_id,
             challenge=challenge,
             allow_credentials=[
-                PublicKeyCredentialDescriptor(
+                relying.PublicKeyCredentialDescriptor(
                     id=bytes(key["credential_id"]),
-                    transports=[AuthenticatorTransport(name) for name in key["transports"]] or None,
+                    transports=[relying.AuthenticatorTransport(name) for name in key["transports"]] or None,
                 )
                 for key in known
             ],
-            user_verification=UserVerificationRequirement.REQUIRED,
+            user_verification=relying.UserVerificationRequirement.REQUIRED,
         )
         return await self._ceremony("authenticate", person_id, challenge, options)
 
     async def authenticate(self, ceremony_id: UUID, answer: Mapping[str, Any]) -> UUID:
         """The person whose passkey answered; SignInFailed otherwise. A challenge is good once."""
+        from shanhe.identity.service import relying
+
         now = self._ground.now()
         challenge = await store.take_challenge(self._ground.db, ceremony_id, "authenticate", now)
         if challenge is None:
             raise SignInFailed()
         try:
-            credential_id = webauthn.base64url_to_bytes(str(answer["rawId"]))
+            credential_id = relying.base64url_to_bytes(str(answer["rawId"]))
             key = await store.passkey(self._ground.db, credential_id)
             if key is None or challenge["person_id"] not in (None, key["person_id"]):
                 raise SignInFailed()
-            verified = webauthn.verify_authentication_response(
+            verified = relying.verify_authentication_response(
                 credential=dict(answer),
                 expected_challenge=bytes(challenge["challenge"]),
                 expected_rp_id=self._rp_id,
@@ -141,7 +137,7 @@ class Passkeys:
                 credential_current_sign_count=key["sign_count"],
                 require_user_verification=True,
             )
-        except MALFORMED as error:
+        except relying.MALFORMED as error:
             raise SignInFailed() from error
         person_id: UUID = key["person_id"]
         handle = _handle(answer)
@@ -172,16 +168,20 @@ class Passkeys:
             await audit.add(conn, ref(by), "passkey.remove", f"person:{person_id}", {}, self._ground.now())
 
     async def _ceremony(self, purpose: str, person_id: UUID | None, challenge: bytes, options: Any) -> Ceremony:
+        from shanhe.identity.service import relying
+
         ceremony_id = new_id()
         expires_at = self._ground.now() + timedelta(seconds=CHALLENGE_S)
         await store.add_challenge(self._ground.db, ceremony_id, purpose, person_id, challenge, expires_at)
-        return Ceremony(ceremony_id, options_to_json_dict(options))
+        return Ceremony(ceremony_id, relying.options_to_json_dict(options))
 
 
 def _handle(answer: Mapping[str, Any]) -> bytes | None:
+    from shanhe.identity.service import relying
+
     response = answer.get("response")
     handle = response.get("userHandle") if isinstance(response, Mapping) else None
-    return webauthn.base64url_to_bytes(handle) if isinstance(handle, str) else None
+    return relying.base64url_to_bytes(handle) if isinstance(handle, str) else None
 
 
 def _refused() -> Invalid:
