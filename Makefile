@@ -20,6 +20,7 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench prove mutate docs clean lock chromium
 SHELL := /bin/bash
+unexport PYTHONDONTWRITEBYTECODE  # containers often set it: every process would compile the whole program again
 
 help: ## Show this list
 	@echo "Shanhe: the software a small city runs to become an AI city."; echo
@@ -30,10 +31,11 @@ run: $(RUN_STAMP) ## Install what is needed and start the city on PORT with its 
 	@exec $(BIN)/python -m shanhe up --port $(PORT) --data $(DATA) --workers $(WORKERS)
 
 test: $(DEV_STAMP) chromium ## Check style, types and layers, then run the tests
-	@status=0; \
-	$(MAKE) --no-print-directory lint || status=1; \
+	@status=0; said=$$(mktemp); \
+	$(MAKE) --no-print-directory lint > $$said 2>&1 & linting=$$!; \
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not prove" || status=1; \
-	exit $$status
+	wait $$linting || status=1; \
+	cat $$said; rm -f $$said; exit $$status
 
 lint: $(DEV_STAMP) ## Check style (ruff), types (mypy) and layers (import-linter)
 	@status=0; \

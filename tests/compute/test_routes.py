@@ -28,7 +28,7 @@ async def client(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setattr(guard, "actor", actor)
     app = FastAPI()
     http.install(app)
-    app.include_router(router(bureau.compute))
+    http.take(app, router(bureau.compute))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
         yield made

@@ -879,7 +879,7 @@ def app(of: Desk) -> Any:
     """The console as an ASGI application with the house's manners around it."""
     inner = FastAPI()
     router, error_page = pages(of)
-    inner.include_router(router)
+    http.take(inner, router)
     http.install(inner, error_page=error_page)
 
     @inner.get("/boom")

@@ -55,8 +55,8 @@ async def site(city: City, tmp_path: Path) -> Site:
     app = FastAPI()
     http.install(app)
     app.state.identity = identity
-    app.include_router(credits_router(city.credits))
-    app.include_router(payments_router(city.payments, city.sandbox))
+    http.take(app, credits_router(city.credits))
+    http.take(app, payments_router(city.payments, city.sandbox))
     return Site(city, identity, app)
 
 

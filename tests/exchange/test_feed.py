@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from shanhe.exchange import feed as feeding
 from shanhe.exchange.api import ExchangeBusy, Feed
 from shanhe.exchange.routes import router
+from shanhe.kernel import http
 
 from .conftest import CREDIT
 
@@ -67,7 +68,7 @@ class TestSocket:
         seller = await world.seller(100)
         await world.sell(seller, 50, 6000)
         app = FastAPI()
-        app.include_router(router(world.exchange, Feed(world.exchange, world.db)))
+        http.take(app, router(world.exchange, Feed(world.exchange, world.db)))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()

@@ -25,7 +25,7 @@ class Site:
         self.app = FastAPI()
         http.install(self.app)
         self.app.state.identity = self.identity
-        self.app.include_router(router(world.exchange, Feed(world.exchange, world.db)))
+        http.take(self.app, router(world.exchange, Feed(world.exchange, world.db)))
         self.anybody = self.caller()
 
     def caller(self, token: str = "") -> httpx.AsyncClient:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from shanhe.identity.api import (
     cookie_name,
 )
 from shanhe.identity.routes import router
+from shanhe.identity.service import passwords
 from shanhe.kernel import http
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
@@ -40,6 +41,7 @@ class City:
     clock: FixedClock
     vault: Vault
     identity: Identity
+    _apps: dict[int, FastAPI] = field(default_factory=dict)
 
     async def person(self, login: str = "zhang.wei", *roles: Role, email: str | None = None) -> Person:
         new = NewPerson(name="张伟", login=login, email=email, phone="138 0013 8000", password=PASSWORD)
@@ -59,11 +61,13 @@ class City:
         return await self.identity.sign_in(login, PASSWORD)
 
     def app(self) -> FastAPI:
-        app = FastAPI()
-        app.state.identity = self.identity
-        http.install(app)
-        app.include_router(router(self.identity))
-        return app
+        """The application over the identity there is now; made once, for routes take their time."""
+        if id(self.identity) not in self._apps:
+            app = self._apps[id(self.identity)] = FastAPI()
+            app.state.identity = self.identity
+            http.install(app)
+            http.take(app, router(self.identity))
+        return self._apps[id(self.identity)]
 
     def browser(self, issued: Issued | None = None) -> httpx.AsyncClient:
         """A client with a session's cookie and CSRF token."""
@@ -72,6 +76,13 @@ class City:
             client.cookies.set(cookie_name(self.identity), issued.token, domain="localhost.local", path="/")
             client.headers["x-csrf-token"] = issued.csrf
         return client
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real algorithm with the least of its cost, which a test of its own holds."""
+    monkeypatch.setattr(passwords, "MEMORY_KIB", 8)
+    monkeypatch.setattr(passwords, "PASSES", 1)
 
 
 @pytest.fixture

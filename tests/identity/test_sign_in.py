@@ -45,6 +45,16 @@ class TestPassword:
         stored = await city.db.fetchval("SELECT hash FROM identity.password")
         assert stored.startswith("$argon2id$")
 
+    async def test_is_hashed_at_the_cost_that_rfc_9106_asks_of_small_machines(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.undo()
+        city.identity = Identity(city.db, city.clock, city.vault, Options())
+        await city.person()
+        stored = await city.db.fetchval("SELECT hash FROM identity.password")
+        assert stored.startswith("$argon2id$v=19$m=19456,t=3,p=1$")
+        assert await city.sign_in()
+
     @pytest.mark.parametrize(
         ("login", "password"),
         [

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -24,12 +23,27 @@ CALLERS = 20
 KILLS = 2
 
 
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedPostgres:
+    """A durable server with our tables; each test has a payer of its own."""
+    opened = EmbeddedPostgres(tmp_path_factory.mktemp("outage") / "pg")
+    opened.start()
+    asyncio.run(migrated(opened.dsn))
+    opened.stop()
+    return opened
+
+
+async def migrated(dsn: str) -> None:
+    database = await Database.open(dsn, size=1)
+    await migrate(database)
+    await database.close()
+
+
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    opened = EmbeddedPostgres(tmp_path / "pg")
-    await asyncio.to_thread(opened.start)
-    yield opened
-    await asyncio.to_thread(opened.stop)
+def server(common: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
+    common.start()
+    yield common
+    common.stop()
 
 
 class TestOutage:
@@ -37,7 +51,6 @@ class TestOutage:
         self, server: EmbeddedPostgres, clock: FixedClock
     ) -> None:
         database = await Database.open(server.dsn, size=2)
-        await migrate(database)
         ledger = Ledger(database, clock, worker="one", workers=1)
         await ledger.start()
         books = await open_books(ledger)
@@ -106,7 +119,6 @@ class TestOutage:
     ) -> None:
         monkeypatch.setattr("shanhe.ledger.service.LOST_LIMIT_S", 0.5)
         database = await Database.open(server.dsn, size=2)
-        await migrate(database)
         ledger = Ledger(database, clock, worker="one", workers=1)
         books = await open_books(ledger)
         payer = await books.wallet(10**9)

@@ -30,7 +30,7 @@ async def client(books: Books, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(guard, "actor", actor)
     app = FastAPI()
     http.install(app)
-    app.include_router(router(books.ledger, require))
+    http.take(app, router(books.ledger, require))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
         yield made

@@ -44,7 +44,7 @@ def application(log: Log) -> FastAPI:
 
     app = FastAPI()
     http.install(app)
-    app.include_router(router(log, require, own))
+    http.take(app, router(log, require, own))
     return app
 
 

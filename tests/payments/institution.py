@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
@@ -28,9 +29,10 @@ APIV3_KEY = "k" * 32
 PLATFORM_ID = "PUB_KEY_ID_0119000000012024"
 MISSING = b'{"code":"RESOURCE_NOT_EXISTS"}'
 AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
-MERCHANT = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PLATFORM = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+@cache
+def key_of(who: str) -> rsa.RSAPrivateKey:
+    """The merchant's, the platform's or a stranger's key, made when it is first used."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def private_pem(key: rsa.RSAPrivateKey) -> str:
@@ -54,9 +56,9 @@ def wechat_account(**changes: Any) -> WeChatAccount:
         "mchid": MCHID,
         "appid": APPID,
         "cert_serial": SERIAL,
-        "private_key": private_pem(MERCHANT),
+        "private_key": private_pem(key_of("merchant")),
         "apiv3_key": APIV3_KEY,
-        "platform_key": public_pem(PLATFORM),
+        "platform_key": public_pem(key_of("platform")),
         "platform_key_id": PLATFORM_ID,
         "notify_url": "https://city.example/api/payments/notify/wechat",
         "base_url": "http://wechat.test",
@@ -67,8 +69,8 @@ def wechat_account(**changes: Any) -> WeChatAccount:
 def alipay_account() -> AlipayAccount:
     return AlipayAccount(
         app_id="2021000000000001",
-        private_key=private_pem(MERCHANT),
-        alipay_key=public_pem(PLATFORM),
+        private_key=private_pem(key_of("merchant")),
+        alipay_key=public_pem(key_of("platform")),
         notify_url="https://city.example/api/payments/notify/alipay",
         return_url="https://city.example",
         gateway_url="http://alipay.test/gateway.do",
@@ -84,7 +86,7 @@ class Books:
         self.refunds: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
         self.broken: list[int] = []
-        self.signer = PLATFORM
+        self.signer = key_of("platform")
         self.serial = PLATFORM_ID
 
     def pay(self, number: str) -> None:
@@ -117,7 +119,7 @@ class WeChatSide(Books):
         if scheme != "WECHATPAY2-SHA256-RSA2048" or (given["mchid"], given["serial_no"]) != (MCHID, SERIAL):
             return False
         head = f"{method}\n{path}\n{given['timestamp']}"  # rsa_verify joins with newlines what it is given
-        return bool(rsa_verify(head, given["nonce_str"], body, given["signature"], MERCHANT.public_key()))
+        return bool(rsa_verify(head, given["nonce_str"], body, given["signature"], key_of("merchant").public_key()))
 
     def signed(self, body: bytes) -> dict[str, str]:
         timestamp, nonce = str(int(self.clock.now().timestamp())), secrets.token_hex(16)
@@ -192,11 +194,11 @@ class WeChatSide(Books):
 class AlipaySide(Books):
     def __init__(self, clock: FixedClock) -> None:
         super().__init__(clock)
-        self.keys(PLATFORM)
+        self.keys(key_of("platform"))
 
     def keys(self, signer: rsa.RSAPrivateKey) -> None:
         """The real library with the keys the other way round: it signs as Alipay and verifies the merchant."""
-        self.sdk = AliPay("2021000000000001", None, private_pem(signer), public_pem(MERCHANT), "RSA2")
+        self.sdk = AliPay("2021000000000001", None, private_pem(signer), public_pem(key_of("merchant")), "RSA2")
 
     @property
     def transport(self) -> httpx.MockTransport:

@@ -38,15 +38,13 @@ from .conftest import NOON
 from .institution import (
     APIV3_KEY,
     MCHID,
-    MERCHANT,
-    PLATFORM,
     PLATFORM_ID,
     SERIAL,
-    STRANGER,
     AlipaySide,
     WeChatSide,
     alipay_account,
     certificate,
+    key_of,
     private_pem,
     public_pem,
     wechat_account,
@@ -153,9 +151,9 @@ class TestOrder:
     async def test_believes_no_answer_that_a_stranger_signed(self, desk: Desk) -> None:
         order = await desk.ordered()
         desk.side.pay(order.id.hex)
-        desk.side.signer = STRANGER
+        desk.side.signer = key_of("stranger")
         if desk.method == "alipay":
-            desk.side.keys(STRANGER)
+            desk.side.keys(key_of("stranger"))
         with pytest.raises(ProviderUnavailable):
             await desk.provider.query(order)
 
@@ -214,9 +212,9 @@ class TestNotification:
         await desk.refused(NotificationForged, (headers, body[:-30] + bytes([body[-30] ^ 1]) + body[-29:]))
         await desk.refused(NotificationForged, (headers, body + b"x"))
         await desk.refused(NotificationForged, ({}, b""))
-        desk.side.signer = STRANGER
+        desk.side.signer = key_of("stranger")
         if desk.method == "alipay":
-            desk.side.keys(STRANGER)
+            desk.side.keys(key_of("stranger"))
         await desk.refused(NotificationForged, desk.side.paid_notice(order.id.hex))
 
     async def test_replayed_changes_nothing(self, desk: Desk) -> None:
@@ -257,7 +255,7 @@ class TestNotification:
         order = await desk.ordered()
         app = FastAPI()
         http.install(app)
-        app.include_router(routes.router(desk.payments, None))
+        http.take(app, routes.router(desk.payments, None))
         good = {"wechat": b'{"code":"SUCCESS"}', "alipay": b"success"}[desk.method]
         bad = {"wechat": b"FAIL", "alipay": b"fail"}[desk.method]
         headers, body = desk.side.paid_notice(order.id.hex)
@@ -280,8 +278,8 @@ class TestLibrary:
     """The scripted institution is as strict and speaks as the libraries do."""
 
     def core(self) -> Core:
-        keys = {"public_key": public_pem(PLATFORM), "public_key_id": PLATFORM_ID}
-        return Core(MCHID, SERIAL, private_pem(MERCHANT), APIV3_KEY, **keys)
+        keys = {"public_key": public_pem(key_of("platform")), "public_key_id": PLATFORM_ID}
+        return Core(MCHID, SERIAL, private_pem(key_of("merchant")), APIV3_KEY, **keys)
 
     async def test_of_wechat_reads_the_same_notification(self, wechat: Desk) -> None:
         order = await wechat.ordered()
@@ -292,14 +290,14 @@ class TestLibrary:
 
     def test_of_wechat_signs_what_the_institution_accepts(self, clock: FixedClock) -> None:
         side = WeChatSide(clock)
-        made = build_authorization("/v3/x?a=1", "GET", MCHID, SERIAL, MERCHANT)
+        made = build_authorization("/v3/x?a=1", "GET", MCHID, SERIAL, key_of("merchant"))
         assert side.authentic("GET", "/v3/x?a=1", made, "")
         assert not side.authentic("GET", "/v3/x?a=2", made, "")
 
     async def test_key_may_be_a_platform_certificate(self, wechat: Desk) -> None:
         from cryptography.hazmat.primitives.serialization import Encoding
 
-        made = certificate(PLATFORM, wechat.clock)
+        made = certificate(key_of("platform"), wechat.clock)
         wechat.side.serial = f"{made.serial_number:040X}"
         account = wechat_account(platform_key=made.public_bytes(Encoding.PEM).decode(), platform_key_id="")
         provider = WeChat(account, wechat.clock, transport=wechat.side.transport)

@@ -19,7 +19,7 @@ from .test_notification import message, signed
 async def client(counter: Counter) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     http.install(app)
-    app.include_router(router(counter.payments, counter.sandbox))
+    http.take(app, router(counter.payments, counter.sandbox))
     transport = httpx.ASGITransport(app=http.Manners(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://city.test") as opened:
         yield opened

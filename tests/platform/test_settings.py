@@ -16,7 +16,10 @@ READS = {"environ", "getenv", "environb"}
 
 def reads_environment(path: Path) -> bool:
     """Whether a file looks something up there; handing the whole of it to a child process does not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if not any(word in text for word in READS):
+        return False
+    tree = ast.parse(text)
     handed_on = {id(value) for node in ast.walk(tree) if isinstance(node, ast.Dict)
                  for key, value in zip(node.keys, node.values, strict=True) if key is None}  # fmt: skip
     handed_on |= {id(value) for node in ast.walk(tree) if isinstance(node, ast.Call) for value in node.args}

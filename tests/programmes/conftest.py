@@ -19,12 +19,13 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Lot, Posting, Transfer
-from shanhe.programmes.api import Application, Party, Programmes, Verdict
+from shanhe.programmes.api import Application, Party, Programmes, Verdict, load_catalogue
 from shanhe.rulebook.api import Rulebook
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 CREDIT = 1_000_000
 RULEBOOK = Rulebook.load()
+CATALOGUE = load_catalogue(RULEBOOK)
 
 
 class City:
@@ -40,6 +41,7 @@ class City:
         self.programmes = Programmes(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=self.facts, identity=self.identity,
             notifier=self.notifier, announce=self.outbox.emit, measures=_Measures(self),
+            catalogue=CATALOGUE,
         )  # fmt: skip
         self._reviewers: dict[str, list[UUID]] = {}
 

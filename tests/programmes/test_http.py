@@ -30,12 +30,12 @@ class Site:
         app = FastAPI()
         http.install(app)
         app.state.identity = city.identity
-        app.include_router(programmes_router(city.programmes))
+        http.take(app, programmes_router(city.programmes))
 
         async def subject_of(org_id: UUID) -> UUID:
             return (await city.programmes.party(org_id)).subject
 
-        app.include_router(facts_router(city.facts, require, subject_of))
+        http.take(app, facts_router(city.facts, require, subject_of))
         self.transport = httpx.ASGITransport(app=http.Manners(app))
 
     async def key(self, org: UUID, *permissions: str) -> httpx.AsyncClient:

@@ -95,9 +95,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def collect_seldom() -> None:
-    """What every process of a city does first, and again once it is open: what it holds now is not looked at again, and
-    fewer passes follow. Its work makes almost no cycles, a full pass costs milliseconds of everybody's latency, and half
-    of a start would go into looking for garbage where there is none."""
+    """What every process of a city does first, and again once it is open: what it holds now is not looked at again,
+    and fewer passes follow. Its work makes almost no cycles, a full pass costs milliseconds of everybody's latency, and
+    half of a start would go into looking for garbage where there is none."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
