@@ -21,7 +21,9 @@ from tests.console.promises import Promises
 
 from shanhe.console import chart
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
+from shanhe.console.live.exchange import DISPUTES, REVERSALS
 from shanhe.console.ports import Desk, SignedIn
 from shanhe.console.routes import pages
 from shanhe.kernel import http
@@ -443,6 +445,7 @@ class Member:
 class Till:
     def __init__(self, member: Member) -> None:
         self.member = member
+        self.ways: Sequence[str] = ("wechat", "alipay", "sandbox", "bank_transfer")
         self.bought: list[m.PurchaseRow] = []
 
     async def quote(self, who: m.Who, value_fen: int) -> m.QuoteView:
@@ -464,7 +467,7 @@ class Till:
         )
 
     def methods(self) -> Sequence[str]:
-        return ["wechat", "alipay", "sandbox", "bank_transfer"]
+        return self.ways
 
     async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> m.PurchaseRow:
         row = m.PurchaseRow(ident(200), NOW, "payer", "sandbox", 7_000, 3_000, 100 * MICRO, "posted", None)
@@ -840,23 +843,34 @@ class Exchange:
             for n in range(20, 26)
         ]  # fmt: skip
         paid = x.WithdrawalRow(ident(8), NOW, "启明", 10_000, "山河银行 6222", "paid", "流水 8821")
-        return x.MyMarket(8_200 * MICRO, 250_000, 184_000, orders, [paid])
+        contested = c.Row(
+            ident(7), (NOW, ident(21), "成交价格与显示不一致", "upheld", "属实", 40 * MICRO, 2_340, "credits")
+        )
+        disputes = c.Sheet("exchange.my_disputes", DISPUTES, [contested], "exchange.no_disputes")
+        return x.MyMarket(8_200 * MICRO, 250_000, 184_000, orders, [paid], disputes)
 
     async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
         if fields.get("price") != "0.65":
             raise Invalid("outside_corridor", "Outside the corridor.", message_zh="报价不在价格通道内。")
 
     async def cancel(self, who: m.Who, order_id: UUID) -> None: ...
+    async def amend(self, who: m.Who, order_id: UUID, price: str, quantity: str) -> None:
+        if price != "0.65":
+            raise Invalid("outside_corridor", "Outside the corridor.", message_zh="报价不在价格通道内。")
+
     async def dispute(self, who: m.Who, order_id: UUID, dispute_id: UUID, text: str) -> None: ...
     async def play(self, who: m.Who) -> None: ...
-    async def deposit(self, who: m.Who, yuan: str, ref: str) -> str:
-        return "/pay/sandbox/x"
+    async def deposit(self, who: m.Who, yuan: str, ref: str, method: str) -> str:
+        return f"/pay/{method}/x"
 
     async def withdraw(self, who: m.Who, withdrawal_id: UUID, yuan: str, payee: str) -> None: ...
     async def operations(self, who: m.Who) -> x.Operations:
         row = x.FundRow(ident(9), NOW, "山河一中", 500_000, "人工智能大赛奖金", "open", "person:1")
         out = x.WithdrawalRow(ident(8), NOW, "启明", 10_000, "山河银行 6222", "open", "")
-        return x.Operations([row], [out], [x.DisputeRow(ident(7), NOW, "启明", ident(21), "成交价格与显示不一致")])
+        disputed = x.DisputeRow(ident(7), NOW, "启明", ident(21), "成交价格与显示不一致")
+        asked = c.Row(ident(6), (NOW, "启明", ident(22), "报价显示有误", 2, "person:1"))
+        reversals = c.Sheet("exchange.waiting_reversals", REVERSALS, [asked], "exchange.nothing_waits")
+        return x.Operations([row], [out], [disputed], [disputed], reversals)
 
     async def switch(self, who: m.Who, paused: bool, reason: str) -> None:
         if not reason:
@@ -867,6 +881,8 @@ class Exchange:
     async def decide_payment(self, who: m.Who, payment_id: UUID, yes: bool, reason: str) -> None: ...
     async def decide_withdrawal(self, who: m.Who, withdrawal_id: UUID, yes: bool, reason: str) -> None: ...
     async def decide_dispute(self, who: m.Who, dispute_id: UUID, yes: bool, reason: str) -> None: ...
+    async def ask_reversal(self, who: m.Who, dispute_id: UUID, reason: str) -> None: ...
+    async def decide_reversal(self, who: m.Who, reversal_id: UUID, yes: bool, reason: str) -> None: ...
 
 
 def desk() -> Desk:

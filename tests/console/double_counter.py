@@ -98,8 +98,8 @@ class Counter:
         row = c.Row(f"{ident(8)}/1", (2026, 1, date(2026, 1, 1), 125_000_000, "due"), ("pay",))
         return self._sheet("agreements.list", live.INSTALMENTS, "agreements.none", row)
 
-    async def instalment_pay(self, who: m.Who, agreement_id: UUID, number: int) -> str:
-        return "/pay/sandbox/x"
+    async def instalment_pay(self, who: m.Who, agreement_id: UUID, number: int, method: str) -> str:
+        return f"/pay/{method}/x"
 
     async def batches(self, who: m.Who) -> c.Sheet:
         columns = (Col("batches.name"), Col("batches.value", "credits"), Col("batches.state", "state:batch_state"))
@@ -145,6 +145,16 @@ class Counter:
 
     async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> None:
         self.sent.append(("dispute_decide", (granted, answer)))
+
+    async def estates(self, who: m.Who) -> c.Sheet:
+        cells = (AT, "清算公司", "dissolution", "承继公司", "注销通知 1；清算报告 1", "open", 75 * MICRO, 30 * MICRO)
+        return self._sheet("estates.list", live.ESTATES, "estates.none", c.Row(ident(10), cells, ("decide",)))
+
+    async def estate_ask(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        self.sent.append(("estate", (UUID(fields["org"]), UUID(fields["successor"]))))
+
+    async def estate_decide(self, who: m.Who, estate_id: UUID, yes: bool, reason: str) -> None:
+        self.sent.append(("estate_decide", yes))
 
     async def all_refunds(self, who: m.Who) -> c.Sheet:
         return await self.refunds(who)

@@ -12,7 +12,7 @@ from shanhe.console.ports import Desk
 
 TOKEN = {"csrf": "csrf-of-session"}
 MINE = ("", "/refunds", f"/refunds/{ident(3)}", "/redeem", "/invoices", "/disputes", "/agreements")
-CITY = ("", "/batches", "/agreements", "/invoices", "/disputes", "/refunds")
+CITY = ("", "/batches", "/agreements", "/invoices", "/disputes", "/refunds", "/estates")
 
 WORK: tuple[tuple[str, dict[str, str], str], ...] = (
     (f"/credits/refunds/{ident(3)}", {"reason": "x"}, "refund"),
@@ -27,6 +27,8 @@ WORK: tuple[tuple[str, dict[str, str], str], ...] = (
     (f"/city/credits/agreements/{ident(8)}/1/book", {"reference": "B"}, "book"),
     (f"/city/credits/invoices/{ident(5)}/decide", {"number": "2533"}, "invoice_decide"),
     (f"/city/credits/disputes/{ident(6)}/decide", {"decision": "grant", "answer": "ok"}, "dispute_decide"),
+    ("/city/credits/estates", {"org": str(ident(1)), "successor": str(ident(2)), "kind": "inheritance"}, "estate"),
+    (f"/city/credits/estates/{ident(10)}/decide", {"decision": "approve"}, "estate_decide"),
     (f"/city/credits/refunds/{ident(3)}/retry", {}, "retry"),
     (f"/city/credits/refunds/{ident(3)}/payout", {"reference": "B"}, "payout"),
 )
@@ -36,6 +38,7 @@ WRONG = (
     ("/credits/disputes", {"receipt": "none", "reason": "x"}, "value=\"none\""),
     ("/city/credits/batches", {"codes": "many"}, "note bad"),
     ("/city/credits/agreements", {"org": "?", "year": "2026", "reference": "7"}, "note bad"),
+    ("/city/credits/estates", {"org": "?", "successor": "?", "end": "证明 1"}, "证明 1"),
 )
 
 

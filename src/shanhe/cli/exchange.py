@@ -323,3 +323,39 @@ def interventions(data: Data = None, as_json: Json = False) -> None:
         ("at", "side", "price", "credits"),
         [(x.at, SIDES[x.side], yuan_of(x.ticks), format_credits(x.quantity)) for x in found],
     ))  # fmt: skip
+
+
+@app.command()
+def reverse(
+    dispute: UUID,
+    reason: Annotated[str, typer.Option(help="Why; it is kept on the postings.")],
+    by: Annotated[str, typer.Option(help="Who asks; somebody else approves.")],
+    trade: Annotated[list[UUID] | None, typer.Option(help="Only this trade; repeatable. Default: all.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Ask to undo the trades of an upheld dispute; `shanhe approvals approve` is the second person's word."""
+    made = _in_city(data, lambda services: services.exchange.remedies.ask(
+        dispute, reason, by=by, trades=trade or ()))  # fmt: skip
+    show(as_json, asdict(made), lambda: f"✓ {made.id} · waits for a second person 等待第二人审批")
+
+
+@app.command()
+def reversals(
+    everything: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Reversals that wait for a second person, or all with what each gave back."""
+
+    async def work(services: Services) -> Any:
+        await services.exchange.remedies.run()
+        return await services.exchange.remedies.list(open_only=not everything)
+
+    found = _in_city(data, work)
+    head = ("id", "state", "trades", "credits back", "CNY back", "bound by")
+    lines = [
+        (x.id, x.state, len(x.trades), format_credits(sum(r.quantity_micro for r in x.reversals)),
+         format_fen(sum(r.cash_fen for r in x.reversals)), " ".join(sorted({r.bound for r in x.reversals} - {""})))
+        for x in found
+    ]  # fmt: skip
+    show(as_json, [asdict(one) for one in found], lambda: rows(head, lines, right=head[2:5]))

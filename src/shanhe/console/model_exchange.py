@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from shanhe.console.model_credits import Sheet
+
 
 @dataclass(frozen=True)
 class DepthRow:
@@ -111,6 +113,7 @@ class MyMarket:
     cash_available_fen: int
     orders: Sequence[MyOrder]
     withdrawals: Sequence[WithdrawalRow]
+    disputes: Sheet
 
 
 @dataclass(frozen=True)
@@ -160,3 +163,5 @@ class Operations:
     payments: Sequence[FundRow]
     withdrawals: Sequence[WithdrawalRow]
     disputes: Sequence[DisputeRow]
+    upheld: Sequence[DisputeRow]
+    reversals: Sheet

@@ -16,7 +16,9 @@ from shanhe.exchange.errors import (
     MarketChanged,
     MarketPaused,
     NotEnoughCash,
+    NothingToReverse,
     NothingToSell,
+    NotUpheld,
     OrderConflict,
     OrderEnded,
     OrderTooSmall,
@@ -54,6 +56,7 @@ from shanhe.exchange.model import (
     TradeView,
     Validity,
 )
+from shanhe.exchange.remedy import Remedy, Reversal
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.stability import FUND, Intervention
 from shanhe.exchange.units import parse_price
@@ -89,6 +92,8 @@ __all__ = [
     "MarketPaused",
     "NewOrder",
     "NotEnoughCash",
+    "NotUpheld",
+    "NothingToReverse",
     "NothingToSell",
     "OrderConflict",
     "OrderEnded",
@@ -101,7 +106,9 @@ __all__ = [
     "RealOnly",
     "Reason",
     "Record",
+    "Remedy",
     "Replay",
+    "Reversal",
     "SecondPersonNeeded",
     "SelfTrade",
     "Status",

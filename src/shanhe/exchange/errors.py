@@ -265,3 +265,25 @@ class BadText(Invalid):
             f"{name} must be 1 to {most_chars} printable characters.",
             message_zh=f"{name} 须为 1 至 {most_chars} 字。",
         )
+
+
+class NotUpheld(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "dispute_not_upheld",
+            f"Only an upheld dispute leads to a reversal; this one is {state}.",
+            message_zh=f"只有得到支持的申诉才能冲正，该申诉为 {state}。",
+            hint="Decide the dispute first.",
+            hint_zh="请先对申诉作出决定。",
+        )
+
+
+class NothingToReverse(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing_to_reverse",
+            "The disputed order has no settled trade (of those named) that was not undone before.",
+            message_zh="该委托没有（所指定的）已结算且尚未冲正的成交。",
+            hint="Look at the order's trades.",
+            hint_zh="请查看该委托的成交记录。",
+        )

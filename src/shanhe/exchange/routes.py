@@ -17,20 +17,20 @@ from fastapi import APIRouter, Depends, Query, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from shanhe.exchange import dispute_routes
 from shanhe.exchange.cash import CASH_MAX_FEN
+from shanhe.exchange.dispute_routes import json, name_of, org_of
 from shanhe.exchange.errors import BadPrice, ExchangeBusy, UnknownItem, yuan_of
 from shanhe.exchange.feed import Feed
 from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Status, TradeView, Validity
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
 from shanhe.identity.api import Actor, require
-from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen
 
 INT64_MAX = 2**63 - 1
 TEXT_LIMIT_CHARS = 200
-DISPUTE_LIMIT_CHARS = 1000
 PAGE_MAX = 500
 DEPTH_MAX = 100
 STEPS_S = {"minute": 60, "hour": 3600, "day": 86400}
@@ -97,16 +97,6 @@ class DecideBody(Body):
     reference: str = Field(min_length=1, max_length=TEXT_LIMIT_CHARS)
 
 
-class DisputeBody(Body):
-    id: UUID
-    text: str = Field(min_length=1, max_length=DISPUTE_LIMIT_CHARS)
-
-
-class AnswerBody(Body):
-    upheld: bool
-    answer: str = Field(min_length=1, max_length=DISPUTE_LIMIT_CHARS)
-
-
 class PaymentBody(Body):
     id: UUID | None = None
     org_id: UUID
@@ -133,6 +123,7 @@ def router(exchange: Exchange, feed: Feed) -> APIRouter:
     _money(routes, exchange)
     _operators(routes, exchange)
     _fund(routes, exchange)
+    dispute_routes.add(routes, exchange)
     return routes
 
 
@@ -140,19 +131,19 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("")
     async def status() -> Response:
         """The market now: mode, approval, corridor, next auction; public."""
-        return _json(status_view(await exchange.status()))
+        return json(status_view(await exchange.status()))
 
     @routes.get("/book")
     async def book(depth: Annotated[int, Query(ge=1, le=DEPTH_MAX)] = 20) -> Response:
         """Depth inside the corridor and the indicative price; public."""
-        return _json(book_view(await exchange.book(depth)))
+        return json(book_view(await exchange.book(depth)))
 
     @routes.get("/trades")
     async def trades(before: UUID | None = None, limit: Page = 100) -> Response:
         """Trades, newest first, without names; public."""
         page = await exchange.trades(before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return _json({"data": [public_trade(trade) for trade in page], "next": following})
+        return json({"data": [public_trade(trade) for trade in page], "next": following})
 
     @routes.get("/trades.csv")
     async def trades_csv(before: UUID | None = None, limit: Page = PAGE_MAX) -> Response:
@@ -172,12 +163,12 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
     ) -> Response:
         """Open, high, low, close by step, oldest first; public."""
         found = await exchange.candles(step_s=STEPS_S[step], days=days)
-        return _json({"data": [asdict(candle) for candle in found]})
+        return json({"data": [asdict(candle) for candle in found]})
 
     @routes.get("/auctions")
     async def auctions(limit: Page = 100) -> Response:
         """Auctions held, newest first; public."""
-        return _json({"data": [asdict(auction) for auction in await exchange.auctions(limit)]})
+        return json({"data": [asdict(auction) for auction in await exchange.auctions(limit)]})
 
 
 def _stream(routes: APIRouter, feed: Feed) -> None:
@@ -222,192 +213,175 @@ def _orders(routes: APIRouter, exchange: Exchange) -> None:
     async def place(body: OrderBody, actor: Member) -> Response:
         """Place a limit order; credits or cash are set aside for it at once."""
         new = NewOrder(
-            body.id or new_id(), _org(actor), SIDES.index(body.side), body.ticks(), body.quantity_micro, body.validity
+            body.id or new_id(), org_of(actor), SIDES.index(body.side), body.ticks(), body.quantity_micro, body.validity
         )
-        return _json(order_view(await exchange.place(new, actor=_name(actor))), 201)
+        return json(order_view(await exchange.place(new, actor=name_of(actor))), 201)
 
     @routes.get("/orders")
     async def orders(actor: Member, open: bool = False, before: UUID | None = None, limit: Page = 100) -> Response:
         """The organisation's orders, newest first."""
-        page = await exchange.orders(_org(actor), open_only=open, before=before, limit=limit)
+        page = await exchange.orders(org_of(actor), open_only=open, before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return _json({"data": [order_view(order) for order in page], "next": following})
+        return json({"data": [order_view(order) for order in page], "next": following})
 
     @routes.get("/orders/{order_id}")
     async def order(order_id: UUID, actor: Member) -> Response:
-        return _json(order_view(await exchange.order(order_id, org_id=_org(actor))))
+        return json(order_view(await exchange.order(order_id, org_id=org_of(actor))))
 
     @routes.post("/orders/{order_id}/cancel")
     async def cancel(order_id: UUID, actor: Member) -> Response:
         """End an order; what was filled stays."""
-        return _json(order_view(await exchange.cancel(order_id, org_id=_org(actor), actor=_name(actor))))
+        return json(order_view(await exchange.cancel(order_id, org_id=org_of(actor), actor=name_of(actor))))
 
     @routes.post("/orders/{order_id}/amend")
     async def amend(order_id: UUID, body: AmendBody, actor: Member) -> Response:
         """New price and new total quantity, the filled part included."""
         changed = await exchange.amend(
-            order_id, org_id=_org(actor), ticks=body.ticks(), quantity_micro=body.quantity_micro, amend_id=body.id,
-            actor=_name(actor),
+            order_id, org_id=org_of(actor), ticks=body.ticks(), quantity_micro=body.quantity_micro, amend_id=body.id,
+            actor=name_of(actor),
         )  # fmt: skip
-        return _json(order_view(changed))
+        return json(order_view(changed))
 
     @routes.get("/my/trades")
     async def my_trades(actor: Member, before: UUID | None = None, limit: Page = 100) -> Response:
         """The organisation's trades with what it paid or received, newest first."""
-        org = _org(actor)
+        org = org_of(actor)
         page = await exchange.trades(org_id=org, before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return _json({"data": [own_trade(trade, org) for trade in page], "next": following})
+        return json({"data": [own_trade(trade, org) for trade in page], "next": following})
 
     @routes.get("/my/trades/{trade_id}")
     async def my_trade(trade_id: UUID, actor: Member) -> Response:
         """One's own trade with the decision behind its fee."""
-        trade, org = await exchange.trade(trade_id), _org(actor)
+        trade, org = await exchange.trade(trade_id), org_of(actor)
         if trade is None or org not in (trade.buyer, trade.seller):
             raise UnknownItem("trade", "成交")
-        return _json({**own_trade(trade, org), "fee": await exchange.why_fee(trade)})
-
-    @routes.post("/orders/{order_id}/disputes", status_code=201)
-    async def dispute(order_id: UUID, body: DisputeBody, actor: Member) -> Response:
-        """Say what is wrong with an order."""
-        made = await exchange.dispute(order_id, _org(actor), body.text, dispute_id=body.id, actor=_name(actor))
-        return _json(asdict(made), 201)
-
-    @routes.get("/disputes")
-    async def disputes(actor: Member) -> Response:
-        return _json({"data": [asdict(one) for one in await exchange.disputes.list(_org(actor))]})
+        undone = await exchange.remedies.of_trade(trade_id)
+        reversal = None if undone is None else asdict(undone)
+        return json({**own_trade(trade, org), "fee": await exchange.why_fee(trade), "reversal": reversal})
 
 
 def _money(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("/purse")
     async def purse(actor: Member) -> Response:
         """The organisation's credits and cash in the open market."""
-        return _json(asdict(await exchange.cash.purse(_org(actor), await exchange.market())))
+        return json(asdict(await exchange.cash.purse(org_of(actor), await exchange.market())))
 
     @routes.post("/play-money", status_code=201)
     async def play_money(actor: Member) -> Response:
         """Play credits and play cash, once; in the sandbox only."""
         market = await exchange.market()
-        granted = await exchange.cash.grant_play(_org(actor), market, exchange.day(), actor=_name(actor))
-        return _json(asdict(granted), 201)
+        granted = await exchange.cash.grant_play(org_of(actor), market, exchange.day(), actor=name_of(actor))
+        return json(asdict(granted), 201)
 
     @routes.post("/deposits", status_code=201)
     async def deposit(body: DepositBody, actor: Member) -> Response:
         """Pay cash into the exchange account; send the payer to `redirect_url`."""
         made = await exchange.cash.deposit(
-            _org(actor), await exchange.market(), body.amount_fen, client_ref=body.client_ref, method=body.method,
-            actor=_name(actor), return_path=body.return_path,
+            org_of(actor), await exchange.market(), body.amount_fen, client_ref=body.client_ref, method=body.method,
+            actor=name_of(actor), return_path=body.return_path,
         )  # fmt: skip
-        return _json(asdict(made), 201)
+        return json(asdict(made), 201)
 
     @routes.post("/withdrawals", status_code=201)
     async def withdraw(body: WithdrawBody, actor: Member) -> Response:
         """Ask for cash back; an operator pays it by bank transfer."""
         made = await exchange.cash.withdraw(
-            _org(actor), body.amount_fen, withdrawal_id=body.id, payee=body.payee, actor=_name(actor)
+            org_of(actor), body.amount_fen, withdrawal_id=body.id, payee=body.payee, actor=name_of(actor)
         )
-        return _json(asdict(made), 201)
+        return json(asdict(made), 201)
 
     @routes.get("/withdrawals")
     async def withdrawals(actor: Member) -> Response:
-        return _json({"data": [asdict(one) for one in await exchange.cash.withdrawals(_org(actor))]})
+        return json({"data": [asdict(one) for one in await exchange.cash.withdrawals(org_of(actor))]})
 
 
 def _operators(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/pause")
     async def pause(body: ReasonBody, actor: Operator) -> Response:
         """Stop trading; orders can still be cancelled."""
-        return _json(status_view(await exchange.pause(body.reason, actor=_name(actor))))
+        return json(status_view(await exchange.pause(body.reason, actor=name_of(actor))))
 
     @routes.post("/resume")
     async def resume(body: ReasonBody, actor: Operator) -> Response:
-        return _json(status_view(await exchange.resume(body.reason, actor=_name(actor))))
+        return json(status_view(await exchange.resume(body.reason, actor=name_of(actor))))
 
     @routes.post("/auction")
     async def auction(actor: Operator) -> Response:
         """Hold a call auction now, besides the regular ones."""
-        return _json(asdict(await exchange.run_auction(forced_by=_name(actor))))
+        return json(asdict(await exchange.run_auction(forced_by=name_of(actor))))
 
     @routes.get("/replay")
     async def replay(_: Reader) -> Response:
         """Fold the whole journal again and compare."""
         found = await exchange.replay()
-        return _json({**asdict(found), "same": found.same})
+        return json({**asdict(found), "same": found.same})
 
     @routes.get("/all-orders")
     async def all_orders(_: Reader, open: bool = True, before: UUID | None = None, limit: Page = 100) -> Response:
         """Orders of every organisation, newest first."""
         page = await exchange.orders(None, open_only=open, before=before, limit=limit)
-        return _json({"data": [{**order_view(order), "org_id": order.org_id} for order in page]})
+        return json({"data": [{**order_view(order), "org_id": order.org_id} for order in page]})
 
     @routes.post("/all-orders/{order_id}/cancel")
     async def cancel(order_id: UUID, actor: Operator) -> Response:
         """End any order; for operators."""
-        return _json(order_view(await exchange.cancel(order_id, org_id=None, actor=_name(actor))))
+        return json(order_view(await exchange.cancel(order_id, org_id=None, actor=name_of(actor))))
 
     @routes.post("/receipts", status_code=201)
     async def receive(body: ReceiveBody, actor: Operator) -> Response:
         """Book cash that came by bank transfer for an organisation's exchange account."""
         posting = await exchange.cash.receive(
-            body.org_id, body.amount_fen, reference=body.reference, actor=_name(actor)
+            body.org_id, body.amount_fen, reference=body.reference, actor=name_of(actor)
         )
-        return _json({"posting_id": posting}, 201)
+        return json({"posting_id": posting}, 201)
 
     @routes.get("/all-withdrawals")
     async def all_withdrawals(_: Reader, open: bool = True) -> Response:
-        return _json({"data": [asdict(one) for one in await exchange.cash.withdrawals(None, open_only=open)]})
+        return json({"data": [asdict(one) for one in await exchange.cash.withdrawals(None, open_only=open)]})
 
     @routes.post("/withdrawals/{withdrawal_id}/decide")
     async def decide(withdrawal_id: UUID, body: DecideBody, actor: Operator) -> Response:
         """Say that it was paid (the bank's reference) or is refused (why)."""
         done = await exchange.cash.decide_withdrawal(
-            withdrawal_id, paid=body.paid, reference=body.reference, actor=_name(actor)
+            withdrawal_id, paid=body.paid, reference=body.reference, actor=name_of(actor)
         )
-        return _json(asdict(done))
-
-    @routes.get("/all-disputes")
-    async def all_disputes(_: Reader, open: bool = True) -> Response:
-        return _json({"data": [asdict(one) for one in await exchange.disputes.list(None, open_only=open)]})
-
-    @routes.post("/disputes/{dispute_id}/decide")
-    async def answer(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
-        done = await exchange.disputes.decide(dispute_id, upheld=body.upheld, answer=body.answer, actor=_name(actor))
-        return _json(asdict(done))
+        return json(asdict(done))
 
 
 def _fund(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("/fund")
     async def fund() -> Response:
         """The ecosystem fund: fees in, payments out; public."""
-        return _json(asdict(await exchange.fund.view(await exchange.market())))
+        return json(asdict(await exchange.fund.view(await exchange.market())))
 
     @routes.post("/fund/payments", status_code=201)
     async def request(body: PaymentBody, actor: Operator) -> Response:
         """Ask to pay an organisation out of the fund; a second person decides."""
         made = await exchange.fund.request(
-            body.org_id, body.amount_fen, body.reason, by=_name(actor), request_id=body.id
+            body.org_id, body.amount_fen, body.reason, by=name_of(actor), request_id=body.id
         )
-        return _json(asdict(made), 201)
+        return json(asdict(made), 201)
 
     @routes.post("/fund/payments/{payment_id}/approve")
     async def approve(payment_id: UUID, actor: Operator) -> Response:
         """The second person's word."""
-        return _json(asdict(await exchange.fund.approve(payment_id, by=_name(actor))))
+        return json(asdict(await exchange.fund.approve(payment_id, by=name_of(actor))))
 
     @routes.post("/fund/payments/{payment_id}/reject")
     async def reject(payment_id: UUID, body: ReasonBody, actor: Operator) -> Response:
-        return _json(asdict(await exchange.fund.reject(payment_id, by=_name(actor), reason=body.reason)))
+        return json(asdict(await exchange.fund.reject(payment_id, by=name_of(actor), reason=body.reason)))
 
     @routes.post("/stability", status_code=201)
     async def endow(body: EndowBody, actor: Operator) -> Response:
         """Move cash of the ecosystem fund to the stability fund."""
-        await exchange.endow_stability(body.amount_fen, posting_id=body.id, actor=_name(actor))
-        return _json({"posting_id": body.id}, 201)
+        await exchange.endow_stability(body.amount_fen, posting_id=body.id, actor=name_of(actor))
+        return json({"posting_id": body.id}, 201)
 
     @routes.get("/stability")
     async def interventions() -> Response:
         """What the stability fund did, and why; public."""
-        return _json({"data": [asdict(one) for one in await exchange.stability.interventions()]})
+        return json({"data": [asdict(one) for one in await exchange.stability.interventions()]})
 
 
 # -- views ------------------------------------------------------------------------------------------------------------
@@ -453,21 +427,3 @@ def own_trade(trade: TradeView, org: UUID) -> dict[str, Any]:
         "fee_fen": 0 if bought else trade.fee_fen,
         "net_fen": -trade.cash_fen if bought else trade.cash_fen - trade.fee_fen,
     }  # fmt: skip
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
-
-
-def _org(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid(
-            "no_organisation",
-            "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
-        )
-    return actor.org_id
-
-
-def _name(actor: Actor) -> str:
-    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"

@@ -52,6 +52,7 @@ from shanhe.exchange.model import (
     TradeView,
 )
 from shanhe.exchange.policy import Day, Policy
+from shanhe.exchange.remedy import Remedies
 from shanhe.exchange.settlement import Settlement
 from shanhe.exchange.stability import ACTOR as STABILITY_ACTOR
 from shanhe.exchange.stability import FUND, Stability
@@ -100,6 +101,7 @@ class Exchange:
         self.fund = Fund(db, clock, ledger, approvals, self.cash)
         self.stability = Stability(db, clock, ledger, self.cash, self.policy)
         self.disputes = Disputes(db, clock)
+        self.remedies = Remedies(db, clock, ledger, approvals, self.fund, record)
         self._gate: tuple[float, Gate] | None = None
         self._asking: asyncio.Task[Gate] | None = None
         self._intakes = {
@@ -300,6 +302,7 @@ class Exchange:
         """The jobs worker's round: sweep, let the stability fund act, then the auction if one is due."""
         swept = await self.sweep()
         await self.fund.run()
+        await self.remedies.run()
         await self.stabilise()
         ran = await self.run_auction()
         return Ran(ran.auction, swept.trades + ran.trades, swept.settled + ran.settled, swept.ended + ran.ended)

@@ -13,9 +13,11 @@ from shanhe.credits.api import (
     Agreement,
     Credits,
     Dispute,
+    EstateDocument,
     Invoice,
     LapseDay,
     Refund,
+    Successor,
     code_sheet,
     end_of,
     invoice_paper,
@@ -39,6 +41,9 @@ DISPUTES = (Col("disputes.at", "minute"), Col("disputes.receipt", "short"), Col(
             Col("disputes.state", "state:dispute_state"), Col("disputes.answer"))  # fmt: skip
 INSTALMENTS = (Col("agreements.year"), Col("agreements.number"), Col("agreements.due", "day"),
                Col("agreements.amount", "yuan"), Col("agreements.state", "state:instalment_state"))  # fmt: skip
+ESTATES = (Col("estates.at", "minute"), Col("estates.org"), Col("estates.kind", "word:estate_kind"),
+           Col("estates.successors"), Col("estates.documents"), Col("estates.state", "state:estate_state"),
+           Col("estates.passes", "credits"), Col("estates.lapses", "credits"))  # fmt: skip
 LAPSES = (Col("lapses.day", "day"), Col("lapses.amount", "credits"), Col("lapses.held", "credits"))
 
 
@@ -156,9 +161,9 @@ class LiveCounter:
     async def agreements(self, who: m.Who) -> c.Sheet:
         return _agreements(await self._credits.agreements.list(who.org_id), ("pay",))
 
-    async def instalment_pay(self, who: m.Who, agreement_id: UUID, number: int) -> str:
+    async def instalment_pay(self, who: m.Who, agreement_id: UUID, number: int, method: str) -> str:
         made = await self._credits.agreements.pay(
-            who.org_id, agreement_id, number, method="sandbox", actor=actor_of(who).ref
+            who.org_id, agreement_id, number, method=method, actor=actor_of(who).ref
         )
         return made.redirect_url or f"/topup/{made.id}"
 
@@ -217,9 +222,7 @@ class LiveCounter:
 
     async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:
         owner = (await self._credits.agreements.get(None, agreement_id)).org_id
-        await self._credits.agreements.book(
-            owner, agreement_id, number, reference=reference, actor=actor_of(who).ref
-        )
+        await self._credits.agreements.book(owner, agreement_id, number, reference=reference, actor=actor_of(who).ref)
 
     async def all_invoices(self, who: m.Who) -> c.Sheet:
         return _invoices(await self._credits.invoices.list(), operator=True)
@@ -246,6 +249,38 @@ class LiveCounter:
 
     async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> None:
         await self._credits.refunds.pay_by_hand(refund_id, reference)
+
+    async def estates(self, who: m.Who) -> c.Sheet:
+        rows = []
+        for one in await self._credits.estates.list():
+            successors = "、".join([await self._names.owner(heir.org_id) for heir in one.successors])
+            lines = one.lines
+            if one.state == "open":
+                lines = await self._credits.estates.offer(one.org_id)
+            sums = [
+                sum(getattr(line, name) for line in lines if line.asset == "credit") for name in ("passes", "lapses")
+            ]
+            papers = "；".join(document.reference for document in one.documents)
+            cells = (one.asked_at, await self._names.owner(one.org_id), one.kind, successors, papers, one.state, *sums)
+            rows.append(c.Row(one.id, cells, ("decide",) if one.state == "open" else ()))
+        return c.Sheet("estates.list", ESTATES, rows, "estates.none")
+
+    async def estate_ask(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        await self._credits.estates.ask(
+            UUID(fields.get("org", "")),
+            kind=fields.get("kind", ""),
+            successors=[Successor(UUID(fields.get("successor", "")))],
+            documents=[
+                EstateDocument("end", fields.get("end", "")),
+                EstateDocument("right", fields.get("right", "")),
+            ],
+            reason=fields.get("reason", ""),
+            by=actor_of(who).ref,
+        )
+
+    async def estate_decide(self, who: m.Who, estate_id: UUID, yes: bool, reason: str) -> None:
+        estates, by = self._credits.estates, actor_of(who).ref
+        await (estates.approve(estate_id, by=by) if yes else estates.reject(estate_id, by=by, reason=reason))
 
 
 def _months(today: date) -> list[date]:

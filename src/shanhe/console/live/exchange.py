@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from shanhe.console import chart
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console.live.modules import Names, actor_of
-from shanhe.exchange.api import SIDES, Exchange, Level, NewOrder, Status, Validity, parse_price
+from shanhe.exchange.api import SIDES, Dispute, Exchange, Level, NewOrder, Remedy, Status, Validity, parse_price
 from shanhe.identity.api import Identity
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.money import parse_credits, parse_yuan
@@ -19,6 +21,12 @@ TAPE_ROWS = 20
 AUCTION_ROWS = 8
 ORDER_ROWS = 50
 WHOLE = 10_000
+Col = c.Col
+DISPUTES = (Col("calls.at", "minute"), Col("exchange.order", "short"), Col("exchange.dispute_text"),
+            Col("calls.status", "state:order_dispute"), Col("exchange.answer"), Col("exchange.back_micro", "credits"),
+            Col("exchange.back_fen", "yuan"), Col("exchange.bound", "word:reversal_bound"))  # fmt: skip
+REVERSALS = (Col("calls.at", "minute"), Col("exchange.member"), Col("exchange.order", "short"), Col("exchange.reason"),
+             Col("exchange.trades"), Col("exchange.asked_by"))  # fmt: skip
 
 
 class LiveExchange:
@@ -75,6 +83,7 @@ class LiveExchange:
                 for o in orders
             ],
             await self._withdrawals(who.org_id, open_only=False),
+            _disputes(await exchange.disputes.list(who.org_id), await exchange.remedies.list(who.org_id)),
         )  # fmt: skip
 
     async def place(self, who: m.Who, order_id: UUID, fields: Mapping[str, str]) -> None:
@@ -86,6 +95,12 @@ class LiveExchange:
     async def cancel(self, who: m.Who, order_id: UUID) -> None:
         await self._exchange.cancel(order_id, org_id=who.org_id, actor=actor_of(who).ref)
 
+    async def amend(self, who: m.Who, order_id: UUID, price: str, quantity: str) -> None:
+        ticks, micro = parse_price(price), parse_credits(quantity)
+        await self._exchange.amend(
+            order_id, org_id=who.org_id, ticks=ticks, quantity_micro=micro, actor=actor_of(who).ref
+        )
+
     async def dispute(self, who: m.Who, order_id: UUID, dispute_id: UUID, text: str) -> None:
         await self._exchange.dispute(order_id, who.org_id, text, dispute_id=dispute_id, actor=actor_of(who).ref)
 
@@ -93,9 +108,9 @@ class LiveExchange:
         exchange = self._exchange
         await exchange.cash.grant_play(who.org_id, await exchange.market(), exchange.day(), actor=actor_of(who).ref)
 
-    async def deposit(self, who: m.Who, yuan: str, ref: str) -> str:
+    async def deposit(self, who: m.Who, yuan: str, ref: str, method: str) -> str:
         made = await self._exchange.cash.deposit(
-            who.org_id, await self._exchange.market(), parse_yuan(yuan), client_ref=ref, method="sandbox",
+            who.org_id, await self._exchange.market(), parse_yuan(yuan), client_ref=ref, method=method,
             actor=actor_of(who).ref,
         )  # fmt: skip
         return made.redirect_url or ""
@@ -137,11 +152,21 @@ class LiveExchange:
                 if p.state == "open"
             ],
             await self._withdrawals(None, open_only=True),
-            [
-                x.DisputeRow(d.id, d.created_at, await self._names.owner(d.org_id), d.order_id, d.text)
-                for d in await exchange.disputes.list(None, open_only=True)
-            ],
+            await self._dispute_rows(await exchange.disputes.list(None, open_only=True)),
+            await self._dispute_rows(await exchange.remedies.due()),
+            await self._reversals(),
         )
+
+    async def _dispute_rows(self, found: Sequence[Dispute]) -> Sequence[x.DisputeRow]:
+        return [x.DisputeRow(d.id, d.created_at, await self._names.owner(d.org_id), d.order_id, d.text) for d in found]
+
+    async def _reversals(self) -> c.Sheet:
+        rows = [
+            c.Row(r.id, (r.asked_at, await self._names.owner(r.org_id), r.order_id, r.reason, len(r.trades),
+                         r.asked_by))
+            for r in await self._exchange.remedies.list(open_only=True)
+        ]  # fmt: skip
+        return c.Sheet("exchange.waiting_reversals", REVERSALS, rows, "exchange.nothing_waits")
 
     async def switch(self, who: m.Who, paused: bool, reason: str) -> None:
         turn = self._exchange.pause if paused else self._exchange.resume
@@ -169,6 +194,13 @@ class LiveExchange:
     async def decide_dispute(self, who: m.Who, dispute_id: UUID, yes: bool, reason: str) -> None:
         await self._exchange.disputes.decide(dispute_id, upheld=yes, answer=reason, actor=actor_of(who).ref)
 
+    async def ask_reversal(self, who: m.Who, dispute_id: UUID, reason: str) -> None:
+        await self._exchange.remedies.ask(dispute_id, reason, by=actor_of(who).ref)
+
+    async def decide_reversal(self, who: m.Who, reversal_id: UUID, yes: bool, reason: str) -> None:
+        remedies, by = self._exchange.remedies, actor_of(who).ref
+        await (remedies.approve(reversal_id, by=by) if yes else remedies.reject(reversal_id, by=by, reason=reason))
+
     async def _withdrawals(self, org_id: UUID | None, *, open_only: bool) -> Sequence[x.WithdrawalRow]:
         return [
             x.WithdrawalRow(
@@ -176,6 +208,21 @@ class LiveExchange:
             )
             for w in await self._exchange.cash.withdrawals(org_id, open_only=open_only)
         ]
+
+
+def _disputes(disputes: Sequence[Dispute], remedies: Sequence[Remedy]) -> c.Sheet:
+    """An organisation's disputes with what their reversals gave back, and what bounded those."""
+    back: dict[UUID, list[Any]] = {}
+    for remedy in remedies:
+        back.setdefault(remedy.dispute_id, []).extend(remedy.reversals)
+    rows = []
+    for d in disputes:
+        undone = back.get(d.id, [])
+        bounds = {one.bound for one in undone if one.bound}
+        bound = "several" if len(bounds) > 1 else "".join(bounds)
+        sums = (sum(one.quantity_micro for one in undone), sum(one.cash_fen for one in undone)) if undone else ("", "")
+        rows.append(c.Row(d.id, (d.created_at, d.order_id, d.text, d.state, d.answer, *sums, bound)))
+    return c.Sheet("exchange.my_disputes", DISPUTES, rows, "exchange.no_disputes")
 
 
 def _mode(status: Status) -> str:

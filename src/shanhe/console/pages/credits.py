@@ -145,11 +145,20 @@ class CreditsRoom(Room):
 
     async def agreements(self, request: Request) -> Response:
         who = await self.allowed(request, "topup")
-        return self.show(request, "credits_agreements.html", who, table=await self.desk.counter.agreements(who))
+        return await self._agreements(request, who)
+
+    async def _agreements(self, request: Request, who: m.Who, **values: Any) -> Response:
+        methods, table = self.desk.till.methods(), await self.desk.counter.agreements(who)
+        return self.show(request, "credits_agreements.html", who, table=table, methods=methods, **values)
 
     async def instalment_pay(self, request: Request, agreement_id: UUID, number: int) -> Response:
-        who, _ = await self.posted(request, "topup")
-        return go(local_path(await self.desk.counter.instalment_pay(who, agreement_id, number)))
+        who, fields = await self.posted(request, "topup")
+        try:
+            method = fields.get("method", "") or self.desk.till.methods()[0]
+            return go(local_path(await self.desk.counter.instalment_pay(who, agreement_id, number, method)))
+        except (ShanheError, IndexError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            return await self._agreements(request, who, mistake=self.view.mistake(request, error), status=status)
 
 
 class CreditsDesk(Room):
@@ -170,6 +179,9 @@ class CreditsDesk(Room):
         add("/city/credits/invoices/{invoice_id}/decide", self.invoice_decide, methods=["POST"])
         add("/city/credits/disputes", self.disputes, methods=["GET"])
         add("/city/credits/disputes/{dispute_id}/decide", self.dispute_decide, methods=["POST"])
+        add("/city/credits/estates", self.estates, methods=["GET"])
+        add("/city/credits/estates", self.estate_ask, methods=["POST"])
+        add("/city/credits/estates/{estate_id}/decide", self.estate_decide, methods=["POST"])
         add("/city/credits/refunds", self.refunds, methods=["GET"])
         add("/city/credits/refunds/{refund_id}/retry", self.refund_retry, methods=["POST"])
         add("/city/credits/refunds/{refund_id}/payout", self.refund_payout, methods=["POST"])
@@ -184,8 +196,9 @@ class CreditsDesk(Room):
             "invoices": counter.all_invoices,
             "disputes": counter.all_disputes,
             "refunds": counter.all_refunds,
+            "estates": counter.estates,
         }
-        shown = {"tab": tab, "table": await sheets[tab](who), "client_ref": str(new_id()), **values}
+        shown = {"tab": tab, "table": await sheets[tab](who), "client_ref": str(new_id()), "fields": {}, **values}
         return self.show(request, "city_credits.html", who, **shown)
 
     async def calendar(self, request: Request) -> Response:
@@ -205,6 +218,19 @@ class CreditsDesk(Room):
 
     async def refunds(self, request: Request) -> Response:
         return await self._tab(request, await self.allowed(request, "accounts"), "refunds")
+
+    async def estates(self, request: Request) -> Response:
+        who = await self.allowed(request, "accounts")
+        return await self._tab(request, who, "estates", fields={"org": request.query_params.get("org", "")[:36]})
+
+    async def estate_ask(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        return await self._done(request, who, "estates", self.desk.counter.estate_ask(who, fields), fields=fields)
+
+    async def estate_decide(self, request: Request, estate_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        yes, reason = fields.get("decision") == "approve", fields.get("reason", "")
+        return await self._done(request, who, "estates", self.desk.counter.estate_decide(who, estate_id, yes, reason))
 
     async def batch_create(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
@@ -254,12 +280,12 @@ class CreditsDesk(Room):
         work = self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
         return await self._done(request, who, "refunds", work)
 
-    async def _done(self, request: Request, who: m.Who, tab: str, work: Any) -> Response:
+    async def _done(self, request: Request, who: m.Who, tab: str, work: Any, **values: Any) -> Response:
         try:
             await work
         except (ShanheError, ValueError) as error:
             return await self._tab(
-                request, who, tab, mistake=self.view.mistake(request, error), status=status_of(error)
+                request, who, tab, mistake=self.view.mistake(request, error), status=status_of(error), **values
             )
         return go(f"/city/credits/{tab}", "done")
 

@@ -27,6 +27,7 @@ class ExchangeRoom(Room):
         add("/exchange/trade", self.trade, methods=["GET"])
         add("/exchange/trade", self.place, methods=["POST"])
         add("/exchange/orders/{order_id}/cancel", self.cancel, methods=["POST"])
+        add("/exchange/orders/{order_id}/amend", self.amend, methods=["POST"])
         add("/exchange/orders/{order_id}/dispute", self.dispute, methods=["POST"])
         add("/exchange/play", self.play, methods=["POST"])
         add("/exchange/deposit", self.deposit, methods=["POST"])
@@ -38,6 +39,8 @@ class ExchangeRoom(Room):
         add("/city/exchange/pay-out/{payment_id}", self.decide_payment, methods=["POST"])
         add("/city/exchange/withdrawals/{withdrawal_id}", self.decide_withdrawal, methods=["POST"])
         add("/city/exchange/disputes/{dispute_id}", self.decide_dispute, methods=["POST"])
+        add("/city/exchange/disputes/{dispute_id}/reversal", self.ask_reversal, methods=["POST"])
+        add("/city/exchange/reversals/{reversal_id}", self.decide_reversal, methods=["POST"])
         return routes
 
     async def market(self, request: Request) -> Response:
@@ -64,6 +67,8 @@ class ExchangeRoom(Room):
             "mine": await self.desk.exchange.mine(who),
             "typed": {"side": "buy", "price": "", "quantity": "", "validity": "gtc"},
             "order_id": str(new_id()),
+            "methods": self.desk.till.methods(),
+            "order_mistake": "",
             "mistake": "",
             "cash_mistake": "",
             **values,
@@ -86,6 +91,15 @@ class ExchangeRoom(Room):
         await self.desk.exchange.cancel(who, order_id)
         return go("/exchange/trade", "order_cancelled")
 
+    async def amend(self, request: Request, order_id: UUID) -> Response:
+        who, fields = await self.posted(request, "topup")
+        try:
+            await self.desk.exchange.amend(who, order_id, fields.get("price", ""), fields.get("quantity", ""))
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            return await self._trade(request, who, order_mistake=self.view.mistake(request, error), status=status)
+        return go("/exchange/trade", "order_amended")
+
     async def dispute(self, request: Request, order_id: UUID) -> Response:
         who, fields = await self.posted(request, "topup")
         await self.desk.exchange.dispute(who, order_id, new_id(), fields.get("text", ""))
@@ -99,8 +113,10 @@ class ExchangeRoom(Room):
     async def deposit(self, request: Request) -> Response:
         who, fields = await self.posted(request, "topup")
         try:
-            url = await self.desk.exchange.deposit(who, fields.get("yuan", ""), fields.get("ref", "") or str(new_id()))
-        except (ShanheError, ValueError) as error:
+            method = fields.get("method", "") or self.desk.till.methods()[0]
+            reference = fields.get("ref", "") or str(new_id())
+            url = await self.desk.exchange.deposit(who, fields.get("yuan", ""), reference, method)
+        except (ShanheError, ValueError, IndexError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
             return await self._trade(request, who, cash_mistake=self.view.mistake(request, error), status=status)
         return go(local_path(url) if url else "/exchange/trade")
@@ -164,9 +180,20 @@ class ExchangeRoom(Room):
         return await self._decided(request, who, self.desk.exchange.decide_dispute(
             who, dispute_id, fields.get("to") == "yes", fields.get("reason", "")))  # fmt: skip
 
-    async def _decided(self, request: Request, who: m.Who, work: Any) -> Response:
+    async def ask_reversal(self, request: Request, dispute_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        return await self._decided(
+            request, who, self.desk.exchange.ask_reversal(who, dispute_id, fields.get("reason", "")), "reversal_asked"
+        )
+
+    async def decide_reversal(self, request: Request, reversal_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        return await self._decided(request, who, self.desk.exchange.decide_reversal(
+            who, reversal_id, fields.get("to") == "yes", fields.get("reason", "")))  # fmt: skip
+
+    async def _decided(self, request: Request, who: m.Who, work: Any, done: str = "decided") -> Response:
         try:
             await work
         except ShanheError as error:
             return await self._city(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go("/city/exchange", "decided")
+        return go("/city/exchange", done)
