@@ -38,12 +38,19 @@ class City:
         self.measured: dict[tuple[str, UUID], Any] = {}
         self.outbox = Outbox(db, clock)
         self.notifier = Notifier(db, clock)
+        self.entries: list[tuple[str, Mapping[str, Any], Mapping[str, Any], UUID, Any]] = []
         self.programmes = Programmes(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=self.facts, identity=self.identity,
             notifier=self.notifier, announce=self.outbox.emit, measures=_Measures(self),
             catalogue=CATALOGUE,
+            entry=self._entry,
         )  # fmt: skip
         self._reviewers: dict[str, list[UUID]] = {}
+
+    async def _entry(
+        self, conn: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any], *, id: UUID, about: Any
+    ) -> None:
+        self.entries.append((kind, public, private, id, about))
 
     # -- people -------------------------------------------------------------------------------------------------------
 

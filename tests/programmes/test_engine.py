@@ -67,6 +67,19 @@ class TestBudget:
 
 
 class TestDecision:
+    async def test_is_shown_in_the_log_without_who_and_how_much(self, city: City) -> None:
+        await city.fund("ip_credit")
+        firm = await city.company("名字不公开")
+        app = await city.approve(await city.apply("software_copyright", firm, form(1)))
+        kind, public, private, decision, about = city.entries[-1]
+        assert (kind, public["programme"], public["decision"]) == ("programme.decided", "software_copyright", "grant")
+        assert public["rules"]
+        assert set(public) == {"programme", "decision", "rules"}
+        assert (private["application"], private["id"], about) == (str(app.id), str(decision), [firm])
+        refused = await city.apply("software_copyright", firm, form(2) | {"registered_on": "2020-02-10"}, ref="b")
+        assert refused.state is State.REFUSED
+        assert city.entries[-1][1]["decision"] == "refusal"
+
     async def test_by_two_reviewers_at_once_counts_once(self, city: City) -> None:
         await city.fund("ip_credit")
         ((firm, app),) = await applied(city, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
@@ -133,6 +133,50 @@ class TestProposal:
                 break
             await asyncio.sleep(0.05)
         assert book.parameter("P1", "discount", LATER) == 2500
+
+
+class TestLog:
+    async def test_shows_an_amendment_when_it_is_recorded_and_when_it_is_in_force(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        entries: list[tuple[Any, ...]] = []
+
+        async def entry(conn: Any, kind: str, public: Any, private: Any, *, id: Any = None) -> None:
+            entries.append((kind, public, private, id))
+
+        book = Rulebook.load()
+        amendments = Amendments(database, clock, book, Approvals(database, clock), entry=entry)
+        assert await amendments.show() == len(entries) > 100
+        assert await amendments.show() == 0
+        entries.clear()
+        asked = await amendments.propose("P1", discount(), amendment_id=new_id(), by="person:a", note="budget")
+        await amendments.approve(asked.id, by="person:b")
+        await amendments.approve(asked.id, by="person:b")
+        ((kind, public, private, number),) = entries
+        assert (kind, public["rule"], public["note"], number) == (
+            "rule.amended", "P1_resident_discount", "budget", asked.id,
+        )  # fmt: skip
+        assert "person" not in str(public)
+        assert private["decided_by"] == "person:a, person:b"
+        assert await amendments.show() == 0  # its day is still to come
+        before = book.version("P1", clock.today())
+        clock.set(datetime(2027, 1, 1, 2, 0, tzinfo=UTC))
+        assert await amendments.show() == 1
+        assert entries[-1][:2] == (
+            "rule.in_force",
+            {"rule": "P1_resident_discount", "version": book.version("P1", LATER), "before": before},
+        )
+
+    async def test_shows_nothing_of_what_was_rolled_back(self, database: Database, clock: FixedClock) -> None:
+        async def entry(*_: Any, **__: Any) -> None:
+            raise RuntimeError
+
+        amendments = Amendments(database, clock, Rulebook.load(), Approvals(database, clock), entry=entry)
+        asked = await amendments.propose("P1", discount(), amendment_id=new_id(), by="person:a")
+        with pytest.raises(RuntimeError):
+            await amendments.approve(asked.id, by="person:b")
+        assert await amendments.recorded() == []
+        assert (await Approvals(database, clock).get(asked.id)).state is RequestState.OPEN
 
 
 class TestDifferences:

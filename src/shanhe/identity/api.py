@@ -74,10 +74,12 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import clean, safe_path
 from shanhe.identity.service import Identity
+from shanhe.identity.service.people import ERASED_TOPIC
 
 __all__ = [
     "ALL_PERMISSIONS",
     "CITY_ROLES",
+    "ERASED_TOPIC",
     "ORG_ROLES",
     "ROLE_PERMISSIONS",
     "Actor",

@@ -11,7 +11,7 @@ from shanhe.log.errors import (
     UnknownEntry,
     UnknownWitness,
 )
-from shanhe.log.jobs import LogGauges, tick
+from shanhe.log.jobs import LogGauges, forget, tick
 from shanhe.log.keys import KeyState, LogKey, Ring, listed_keys
 from shanhe.log.model import Recovered, SignedHead, Status
 from shanhe.log.note import VerifierKey
@@ -46,6 +46,7 @@ __all__ = [
     "VerifierKey",
     "Witness",
     "describe",
+    "forget",
     "listed_keys",
     "open_signer",
     "open_source",

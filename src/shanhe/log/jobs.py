@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
 from prometheus_client import CollectorRegistry, Gauge
 
 from shanhe.log.errors import NotLeader
@@ -33,3 +37,9 @@ async def tick(log: Log, gauges: LogGauges) -> int:
         gauges.waiting.set(status.waiting)
         gauges.signed_at.set(status.signed_at.timestamp() if status.signed_at else 0)
         gauges.refused.set(status.state == "refused")
+
+
+async def forget(log: Log, person: str, payload: Mapping[str, Any]) -> None:
+    """A person was erased: forget them, and their organisation of one. Raises, to be told again, while it can't."""
+    own = payload["org_id"]
+    await log.forget([UUID(person), *([UUID(own)] if own else [])])

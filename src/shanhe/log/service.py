@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -42,6 +43,7 @@ BEHIND_AFTER: Final = timedelta(minutes=5)
 SHRED_MAX: Final = 10_000
 WITNESSES_MAX: Final = 16
 COSIGN_TRIES: Final = 3
+NOBODY: Final = UUID(int=0)
 
 
 class Log:
@@ -77,15 +79,17 @@ class Log:
         private: Mapping[str, Any] | None = None,
         *,
         id: UUID | None = None,
+        about: Sequence[UUID] = (),
     ) -> UUID:
         """Hand in an entry inside the caller's transaction; its id, under which it can be proved once it is sealed.
 
         `public` is readable by everybody for ever; `private` is committed to, shown to holders of a proof, and can be
-        shredded. The same `id` again records nothing twice. BadEntry for what cannot be an entry.
+        shredded. `about` names the people or organisations whose erasure shreds it. The same `id` again records nothing
+        twice. BadEntry for what cannot be an entry.
         """
         subject = id or new_id()
         content = public_bytes(kind, self._clock.today(), public)
-        await self.store.record(connection, subject, kind, content, private_bytes(private))
+        await self.store.record(connection, subject, kind, content, private_bytes(private), about)
         return subject
 
     async def seal(self) -> int:
@@ -209,6 +213,24 @@ class Log:
     async def shred(self, subjects: Sequence[UUID]) -> int:
         """Destroy the salts of entries: what they hid can't be shown or guessed any more; roots and proofs stand."""
         return await self.store.shred(subjects[:SHRED_MAX])
+
+    async def forget(self, parties: Sequence[UUID]) -> int:
+        """Shred what is hidden about parties: their organisations' postings, and recorded entries about them.
+
+        How many salts are gone now. NotSealedYet while something about them waits to be sealed: ask again then.
+        """
+        readers: tuple[Callable[[UUID, UUID, int], Awaitable[Sequence[UUID]]], ...]
+        readers = (self._feed.posting_ids, self.store.about)
+        done, waiting = 0, None
+        for party, read in product(parties, readers):
+            after = NOBODY
+            while page := await read(party, after, SHRED_MAX):
+                done += await self.shred(page)
+                waiting = waiting or next(iter(set(page) - await self.store.known(page)), None)
+                after = page[-1]
+        if waiting is not None:
+            raise NotSealedYet(waiting)
+        return done
 
     async def purge(self) -> int:
         """Forget old checkpoints that nobody cosigned; witnesses and holders keep theirs."""

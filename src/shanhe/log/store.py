@@ -84,7 +84,14 @@ class Store:
 
     # ── recording, opening, forgetting ───────────────────────────────────────────────────────────────────────────
 
-    async def record(self, connection: Any, subject: UUID, kind: str, public: bytes, private: bytes | None) -> None:
+    async def record(
+        self, connection: Any, subject: UUID, kind: str, public: bytes, private: bytes | None, about: Sequence[UUID]
+    ) -> None:
+        if about:
+            await connection.execute(
+                "INSERT INTO log.about SELECT party, $2 FROM unnest($1::uuid[]) party ON CONFLICT DO NOTHING",
+                list(about), subject,
+            )  # fmt: skip
         await connection.execute(
             "INSERT INTO log.intake (id, kind, public, private) SELECT $1, $2, $3, $4 "
             "WHERE NOT EXISTS (SELECT FROM log.entry WHERE subject = $1) ON CONFLICT (id) DO NOTHING",
@@ -101,6 +108,14 @@ class Store:
     async def opening(self, index: int) -> Opening | None:
         row = await self._db.fetchrow("SELECT salt, private FROM log.opening WHERE idx = $1", index)
         return Opening(row["salt"], row["private"]) if row else None
+
+    async def about(self, party: UUID, after: UUID, limit: int) -> list[UUID]:
+        """Recorded entries about a party, in order of id."""
+        rows = await self._db.fetch(
+            "SELECT subject FROM log.about WHERE party = $1 AND subject > $2 ORDER BY subject LIMIT $3",
+            party, after, limit,
+        )  # fmt: skip
+        return [row["subject"] for row in rows]
 
     async def shred(self, subjects: Sequence[UUID]) -> int:
         done = await self._db.execute(

@@ -226,8 +226,7 @@ class Applying:
             "traces": outcome.traces,
             "note": note,
         }
-        stored = seal(self._ground.vault, app.person_id, content)
-        await store.insert_decision(conn, app.id, kind, self._ground.now(), actor, outcome.versions, stored)
+        await self._ground.write_decision(conn, app, kind, outcome, content, actor=actor)
 
     # -- afterwards ---------------------------------------------------------------------------------------------------
 

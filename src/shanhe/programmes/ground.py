@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from shanhe.facts.api import Facts
 from shanhe.identity.api import Identity, OrgKind, OrgState, Unknown
@@ -15,13 +18,18 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
-from shanhe.programmes.cases import Party
+from shanhe.programmes import store
+from shanhe.programmes.cases import Application, Outcome, Party
 from shanhe.programmes.errors import UnknownProgramme
 from shanhe.programmes.model import Catalogue, Programme
+from shanhe.programmes.sealing import seal
 from shanhe.rulebook.api import Rulebook
 
 Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
 """Writes an event on the caller's connection: connection, topic, key, payload."""
+Entry = Callable[..., Awaitable[Any]]
+"""(connection, kind, public, private, id, about): hands an entry to the log in the caller's transaction."""
+ENTRY_KIND = "programme.decided"
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Ground:
     notifier: Notifier
     catalogue: Catalogue
     announce: Announce
+    entry: Entry | None = None
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -49,6 +58,24 @@ class Ground:
         if found is None:
             raise UnknownProgramme(name)
         return found
+
+    async def write_decision(
+        self, conn: Any, app: Application, kind: str, outcome: Outcome, content: Mapping[str, Any], *, actor: str
+    ) -> None:
+        """A decision with its reasons and traces, sealed for people; the log shows that it was made and by which rules.
+
+        What the log hides names the application and the content's hash only, and goes when its applicant is erased.
+        """
+        stored = seal(self.vault, app.person_id, content)
+        decision = await store.insert_decision(conn, app.id, kind, self.now(), actor, outcome.versions, stored)
+        if self.entry is None:
+            return
+        public = {"programme": app.programme, "decision": kind,
+                  "rules": [f"{rule}@{version}" for rule, version in sorted(outcome.versions.items())]}  # fmt: skip
+        plain = msgspec.json.encode(content, order="sorted")
+        private = {"id": str(decision), "application": str(app.id), "by": actor,
+                   "content_sha256": hashlib.sha256(plain).hexdigest()}  # fmt: skip
+        await self.entry(conn, ENTRY_KIND, public, private, id=decision, about=sorted({app.org_id, app.subject}))
 
     async def party(self, org_id: UUID) -> Party:
         """An organisation, or the person behind an organisation of one."""

@@ -17,7 +17,6 @@ from shanhe.programmes.forms import claims_of
 from shanhe.programmes.ground import Ground
 from shanhe.programmes.judging import Judge, Question
 from shanhe.programmes.model import Programme
-from shanhe.programmes.sealing import seal
 
 RELEASED_TOPIC: Final = "programmes.released"
 CLAIM_INDEX: Final = "programmes-claim"
@@ -222,8 +221,7 @@ class Paying:
         """A decision with its reasons and traces, sealed for people."""
         content = {"reasons": [reason.to_dict() for reason in outcome.reasons], "traces": outcome.traces, "note": note,
                    "tranche": n}  # fmt: skip
-        stored = seal(self.ground.vault, app.person_id, content)
-        await store.insert_decision(conn, app.id, kind, self.ground.now(), actor, outcome.versions, stored)
+        await self.ground.write_decision(conn, app, kind, outcome, content, actor=actor)
 
 
 def _matching(item: Payment, now: Sequence[Payment]) -> int:

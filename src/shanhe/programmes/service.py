@@ -19,7 +19,7 @@ from shanhe.programmes.booking import Books
 from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.cases import Application, File
 from shanhe.programmes.errors import CatalogueInvalid, UnknownApplication
-from shanhe.programmes.ground import Announce, Ground
+from shanhe.programmes.ground import Announce, Entry, Ground
 from shanhe.programmes.importing import Importing
 from shanhe.programmes.judging import Judge, Measure
 from shanhe.programmes.loading import load_catalogue, measured
@@ -32,18 +32,21 @@ LIST_ROWS_MAX = 100
 
 
 class Programmes:
-    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets` the operators'; `awards` pays."""
+    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets` the operators'; `awards` pays.
+
+    `entry` takes every decision into the transparency log.
+    """
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
         identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure],
-        catalogue: Catalogue | None = None,
+        catalogue: Catalogue | None = None, entry: Entry | None = None,
     ) -> None:  # fmt: skip
         found = catalogue if catalogue is not None else load_catalogue(rulebook)
         for name in measured(found):
             if name not in measures:
                 raise CatalogueInvalid("programmes", f"nobody measures {name!r}")
-        ground = Ground(db, clock, vault, ledger, rulebook, facts, identity, notifier, found, announce)
+        ground = Ground(db, clock, vault, ledger, rulebook, facts, identity, notifier, found, announce, entry)
         books = Books(ledger, rulebook, found)
         judge = Judge(
             db, rulebook=rulebook, facts=facts, catalogue=found, party=ground.party, free=books.free, measures=measures

@@ -7,7 +7,8 @@ Four eyes are handed in (`Eyes`), for approvals are a peer of the rulebook.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -18,10 +19,15 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.rulebook import store
+from shanhe.rulebook.errors import RuleNotInForce
+from shanhe.rulebook.loader import content_hash
 from shanhe.rulebook.model import RuleAmendment
 from shanhe.rulebook.service import Rulebook
 
 KIND: Final = "rule.amendment"
+AMENDED: Final = "rule.amended"
+IN_FORCE: Final = "rule.in_force"
+NOTE_CHARS: Final = 200
 CHANNEL: Final = "rulebook_amended"
 OPEN_DAYS: Final = 30
 LOCK: Final = 0x72756C65626F6F6B
@@ -40,6 +46,10 @@ class Eyes(Protocol):
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Any: ...
     async def get(self, request_id: UUID) -> Any: ...
     async def requests(self, *, kind: str | None = None, limit: int = PAGE_ROWS) -> Sequence[Any]: ...
+
+
+Entry = Callable[..., Awaitable[Any]]
+"""(connection, kind, public, private, id): hands an entry to the transparency log in the caller's transaction."""
 
 
 async def load_amended(db: Database) -> Rulebook:
@@ -87,13 +97,19 @@ async def record(
 
 
 class Amendments:
-    """Proposing, deciding and following amendments of the rulebook of a running city."""
+    """Proposing, deciding and following amendments of the rulebook of a running city.
 
-    def __init__(self, db: Database, clock: Clock, rulebook: Rulebook, eyes: Eyes) -> None:
+    `entry` takes recorded amendments, and every change of what is in force, into the transparency log.
+    """
+
+    def __init__(
+        self, db: Database, clock: Clock, rulebook: Rulebook, eyes: Eyes, *, entry: Entry | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
         self._rulebook = rulebook
         self._eyes = eyes
+        self._entry = entry
         self._reading = asyncio.Lock()
 
     async def propose(
@@ -129,6 +145,11 @@ class Amendments:
                 current = await asyncio.to_thread(Rulebook.load, await store.amendments(conn))
                 await self._eyes.approve(amendment_id, by=by, reason=reason, conn=conn)
                 await record(self._db, self._clock, current, amendment, conn)
+                if self._entry is not None:
+                    public = {"rule": amendment.rule_id, "amendment": amendment.id, "note": amendment.note[:NOTE_CHARS],
+                              "content_sha256": content_hash(amendment.content)}  # fmt: skip
+                    private = {"id": amendment.id, "decided_by": amendment.decided_by, "reason": reason}
+                    await self._entry(conn, AMENDED, public, private, id=amendment_id)
         await self.refresh()
         return amendment
 
@@ -138,6 +159,31 @@ class Amendments:
 
     async def recorded(self) -> Sequence[RuleAmendment]:
         return await store.amendments(self._db)
+
+    async def show(self) -> int:
+        """Take what is in force today, where it is not what the log showed last, into the log; how many rules.
+
+        An amendment comes into force on its day, and a release of the program changes rules as well: whatever the
+        cause, a change that nobody announced is seen here.
+        """
+        if self._entry is None:
+            return 0
+        async with self._db.transaction() as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            before = await store.shown(conn)
+            changed = {rule: version for rule, version in self._in_force().items() if before.get(rule) != version}
+            for rule_id, version in changed.items():
+                public = {"rule": rule_id, "version": version, "before": before.get(rule_id, "")}
+                await self._entry(conn, IN_FORCE, public, None)
+            await store.show(conn, changed, self._clock.now())
+        return len(changed)
+
+    def _in_force(self) -> dict[str, str]:
+        today, found = self._clock.today(), {}
+        for rule_id in self._rulebook.ids():
+            with contextlib.suppress(RuleNotInForce):  # its first day is still to come
+                found[rule_id] = self._rulebook.version(rule_id, today)
+        return found
 
     async def refresh(self) -> None:
         """Read the recorded amendments and go over to them; what cannot be read leaves the rules as they are."""

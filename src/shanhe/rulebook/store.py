@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from importlib import resources
 from typing import Any
@@ -38,6 +39,15 @@ async def same(db: Any, amendment: RuleAmendment) -> bool:
     """Whether the recorded amendment of this id has the same content."""
     sha256 = await db.fetchval(_sql("amendment_hash"), UUID(amendment.id))
     return bool(sha256 == content_hash(amendment.content))
+
+
+async def shown(db: Any) -> dict[str, str]:
+    """The version of each rule that the log showed last."""
+    return {row["rule_id"]: row["version"] for row in await db.fetch(_sql("shown"))}
+
+
+async def show(db: Any, versions: Mapping[str, str], now: datetime) -> None:
+    await db.execute(_sql("show"), list(versions), list(versions.values()), now)
 
 
 def _amendment(row: Any) -> RuleAmendment:

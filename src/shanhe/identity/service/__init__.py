@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from shanhe.identity.model import AuditRow, Caller, Client, Issued, Key, LeakReport, NewKey, Options, Organisation
-from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.base import Announce, By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.keys import Keys
@@ -34,7 +34,9 @@ OBJECT_MAX = 200
 
 class Identity:
     """Who is who in one city. `people`, `orgs`, `keys`, `sessions`, `signin`, `factors`, `passkeys`, `passwords` and
-    `oidc` (None when no provider is set) are its parts; what everybody needs is on `Identity` itself."""
+    `oidc` (None when no provider is set) are its parts; what everybody needs is on `Identity` itself.
+
+    `announce` writes an event: that a person was erased, so that other modules forget too."""
 
     def __init__(
         self,
@@ -44,9 +46,10 @@ class Identity:
         options: Options | None = None,
         *,
         oidc_transport: httpx.AsyncBaseTransport | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self.options = options or Options()
-        ground = Ground(db, clock, vault, self.options)
+        ground = Ground(db, clock, vault, self.options, announce)
         self._ground = ground
         self._callers = Callers(ground)
         self.passwords = Passwords(ground)

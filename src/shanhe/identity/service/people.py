@@ -33,6 +33,8 @@ BASES = frozenset({"consent", "contract", "legal_duty", "emergency", "public_int
 EDITABLE = frozenset({"name", "login", "email", "phone", "language"})
 LEFT_MAX = 100
 OWN_ROWS_MAX = 1_000
+ERASED_TOPIC = "identity.person_erased"
+"""Key: the person; payload: `org_id`, the person's own organisation of one, if there is one."""
 KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
 
 
@@ -247,6 +249,10 @@ class People:
                 await self._not_the_last_admin(conn, person_id, Role.ADMIN)
                 await store.erase(conn, person_id, now)
                 await audit.add(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
+                if self._ground.announce is not None:
+                    own = await orgs.of_person(conn, person_id)
+                    payload = {"org_id": str(own.id) if own is not None else None}
+                    await self._ground.announce(conn, ERASED_TOPIC, str(person_id), payload)
         await self._destroy_key(person_id)
 
     async def finish_erasures(self) -> int:

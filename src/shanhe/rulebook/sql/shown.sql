@@ -1,0 +1,1 @@
+SELECT rule_id, version FROM rulebook.shown
