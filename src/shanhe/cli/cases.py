@@ -1,4 +1,4 @@
-"""`shanhe credits …`: expiry, loyalty, framework agreements, invoices and disputes."""
+"""`shanhe credits …`: expiry, loyalty, framework agreements, invoices, disputes, inheritance and dissolution."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ ACTOR = "cli"
 agreements = typer.Typer(no_args_is_help=True)
 invoices = typer.Typer(no_args_is_help=True)
 disputes = typer.Typer(no_args_is_help=True)
+estates = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 Id = Annotated[str, typer.Argument(help="Its id.")]
 
@@ -30,6 +31,7 @@ def register(credits: typer.Typer) -> None:
     credits.add_typer(agreements, name="agreements", help="Framework purchases of government bodies (rule P2).")
     credits.add_typer(invoices, name="invoices", help="Invoice requests: list, issue, reject.")
     credits.add_typer(disputes, name="disputes", help="Disputed receipts: list, grant, refuse.")
+    credits.add_typer(estates, name="estates", help="Inheritance and dissolution: what passes to successors.")
 
 
 def expiry(
@@ -157,3 +159,57 @@ def refuse(
     """Say why a charge is right."""
     done = asked(data, lambda services: services.credits.disputes.refuse(UUID(dispute), answer=answer, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state}")
+
+
+def _estate_lines(lines: Any) -> Any:
+    columns = ("资产 asset", "账户 account", "来源 what", "移转 passes", "失效 lapses", "原因 why")
+    return rows(columns, [(x.asset, x.account, x.what, x.passes, x.lapses, x.why) for x in lines], right=columns[3:5])
+
+
+@estates.command()
+def offer(org: Org, data: Data = None, as_json: Json = False) -> None:
+    """What would pass to successors and what would lapse, in the asset's smallest unit, and why (rule R1_estate)."""
+
+    async def work(services: Services) -> Any:
+        return await services.credits.estates.offer((await find_org(services, org)).id)
+
+    found = asked(data, work)
+    show(as_json, [asdict(line) for line in found], lambda: _estate_lines(found))
+
+
+@estates.command("list")
+def list_estates(data: Data = None, as_json: Json = False) -> None:
+    """Handovers, newest first."""
+    found = asked(data, lambda services: services.credits.estates.list())
+    lines = [(e.id, e.org_id, e.kind, e.state, len(e.successors), e.posting_id or "") for e in found]
+    columns = ("编号 id", "机构 organisation", "类型 kind", "状态 state", "承继方 successors", "入账 posting")
+    show(as_json, [asdict(one) for one in found], lambda: rows(columns, lines))
+
+
+@estates.command("ask")
+def ask_estate(
+    org: Org,
+    kind: Annotated[str, typer.Option(help="inheritance or dissolution.")],
+    to: Annotated[list[str], typer.Option(help="Successor, `ORG` or `ORG=SHARE_BPS`; repeatable.")],
+    end: Annotated[str, typer.Option(help="Number of the document that proves its end.")],
+    right: Annotated[str, typer.Option(help="Number of the document that proves the successor's right.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    by: Annotated[str, typer.Option(help="Who asks; somebody else approves.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Ask to hand a frozen organisation's credits and cash over; `shanhe approvals approve` is the second word."""
+    from shanhe.credits.api import WHOLE_BPS, EstateDocument, Successor
+
+    async def work(services: Services) -> Any:
+        owner, successors = await find_org(services, org), []
+        for one in to:
+            name, _, share = one.partition("=")
+            successors.append(Successor((await find_org(services, name)).id, int(share) if share else WHOLE_BPS))
+        documents = [EstateDocument("end", end), EstateDocument("right", right)]
+        return await services.credits.estates.ask(
+            owner.id, kind=kind, successors=successors, documents=documents, reason=reason, by=by
+        )
+
+    made = asked(data, work)
+    show(as_json, asdict(made), lambda: f"✓ {made.id} · waits for a second person 等待第二人审批")

@@ -7,6 +7,7 @@ from shanhe.credits.codes import sheet as code_sheet
 from shanhe.credits.disputes import Dispute
 from shanhe.credits.errors import (
     AgreementConflict,
+    BadEstate,
     BadMonth,
     BatchClosed,
     BatchConflict,
@@ -15,11 +16,15 @@ from shanhe.credits.errors import (
     CreditsMoved,
     DisputeClosed,
     DisputeConflict,
+    EstateConflict,
+    EstateHeld,
+    EstatePledged,
     InstalmentPaid,
     InvoiceConflict,
     InvoiceDecided,
     LotsHeld,
     NoAutoTopUp,
+    NotFrozen,
     NotGovernment,
     NothingToRefund,
     NotYourReceipt,
@@ -37,12 +42,14 @@ from shanhe.credits.errors import (
     UnknownBatch,
     UnknownCode,
     UnknownDispute,
+    UnknownEstate,
     UnknownInvoice,
     UnknownPurchase,
     UnknownQuote,
     UnknownRefund,
     ValueOutOfBounds,
 )
+from shanhe.credits.estate_model import WHOLE_BPS, Estate, EstateDocument, EstateLine, Successor
 from shanhe.credits.invoices import Invoice
 from shanhe.credits.invoices import paper as invoice_paper
 from shanhe.credits.jobs import daily, tick
@@ -80,12 +87,14 @@ from shanhe.credits.statements import view as statement_view
 from shanhe.credits.views import batch_view, end_of, month_of, refund_view
 
 __all__ = [
+    "WHOLE_BPS",
     "Affected",
     "AffectedBy",
     "Agreement",
     "AgreementConflict",
     "Alert",
     "AutoTopUp",
+    "BadEstate",
     "BadMonth",
     "BatchClosed",
     "BatchConflict",
@@ -98,6 +107,12 @@ __all__ = [
     "Dispute",
     "DisputeClosed",
     "DisputeConflict",
+    "Estate",
+    "EstateConflict",
+    "EstateDocument",
+    "EstateHeld",
+    "EstateLine",
+    "EstatePledged",
     "Instalment",
     "InstalmentPaid",
     "Invoice",
@@ -110,6 +125,7 @@ __all__ = [
     "LotsHeld",
     "NameOf",
     "NoAutoTopUp",
+    "NotFrozen",
     "NotGovernment",
     "NotYourReceipt",
     "NothingToRefund",
@@ -133,6 +149,7 @@ __all__ = [
     "SpentBy",
     "Standing",
     "StatementLot",
+    "Successor",
     "TooManyAlerts",
     "TooManyTries",
     "TooMuchInvoiced",
@@ -141,6 +158,7 @@ __all__ = [
     "UnknownBatch",
     "UnknownCode",
     "UnknownDispute",
+    "UnknownEstate",
     "UnknownInvoice",
     "UnknownPurchase",
     "UnknownQuote",

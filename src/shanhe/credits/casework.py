@@ -1,4 +1,4 @@
-"""HTTP of expiry, loyalty, framework agreements, invoices and disputes."""
+"""HTTP of expiry, loyalty, framework agreements, invoices, disputes, inheritance and dissolution."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.credits import invoices
+from shanhe.credits.estate_model import DOCUMENTS_MAX, SUCCESSORS_MAX, WHOLE_BPS, EstateDocument, Successor
 from shanhe.credits.paper import file, json, name_of, org_of
 from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, require
@@ -68,6 +69,26 @@ class AnswerBody(Body):
     answer: Text
 
 
+class SuccessorBody(Body):
+    org_id: UUID
+    share_bps: int = Field(WHOLE_BPS, ge=1, le=WHOLE_BPS, strict=True)
+
+
+class DocumentBody(Body):
+    proves: Literal["end", "right", "other"]
+    reference: Short
+    sha256: str = Field("", max_length=64)
+
+
+class EstateBody(Body):
+    id: UUID | None = None
+    org_id: UUID
+    kind: Literal["inheritance", "dissolution"]
+    successors: list[SuccessorBody] = Field(min_length=1, max_length=SUCCESSORS_MAX)
+    documents: list[DocumentBody] = Field(min_length=2, max_length=DOCUMENTS_MAX)
+    reason: Text
+
+
 def add(routes: APIRouter, credits: Credits) -> None:
     """Add them to the router of credits."""
     _time(routes, credits)
@@ -75,6 +96,7 @@ def add(routes: APIRouter, credits: Credits) -> None:
     _invoices(routes, credits)
     _invoices_by_operators(routes, credits)
     _disputes(routes, credits)
+    _estates(routes, credits)
 
 
 def _time(routes: APIRouter, credits: Credits) -> None:
@@ -199,3 +221,40 @@ def _disputes(routes: APIRouter, credits: Credits) -> None:
     async def refuse(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
         """Say why the charge is right."""
         return json(await credits.disputes.refuse(dispute_id, answer=body.answer, by=name_of(actor)))
+
+
+def _estates(routes: APIRouter, credits: Credits) -> None:
+    estates = credits.estates
+
+    @routes.get("/estates")
+    async def every(actor: Operator, open: bool = False) -> Response:
+        """Handovers of what an organisation left behind, newest first; for operators."""
+        return json({"data": await estates.list(open_only=open)})
+
+    @routes.get("/estates/offer")
+    async def offer(org_id: UUID, actor: Operator) -> Response:
+        """What would pass to successors, what would lapse, and why (rule R1_estate)."""
+        return json({"data": await estates.offer(org_id)})
+
+    @routes.post("/estates", status_code=201)
+    async def ask(body: EstateBody, actor: Operator) -> Response:
+        """Ask to hand a frozen organisation's credits and cash to its successors; a second person decides."""
+        made = await estates.ask(
+            body.org_id,
+            kind=body.kind,
+            successors=[Successor(one.org_id, one.share_bps) for one in body.successors],
+            documents=[EstateDocument(one.proves, one.reference, one.sha256) for one in body.documents],
+            reason=body.reason,
+            by=name_of(actor),
+            estate_id=body.id,
+        )
+        return json(made, 201)
+
+    @routes.post("/estates/{estate_id}/approve")
+    async def approve(estate_id: UUID, actor: Operator) -> Response:
+        """The second person's word; the handover is booked."""
+        return json(await estates.approve(estate_id, by=name_of(actor)))
+
+    @routes.post("/estates/{estate_id}/reject")
+    async def reject(estate_id: UUID, body: RejectBody, actor: Operator) -> Response:
+        return json(await estates.reject(estate_id, by=name_of(actor), reason=body.reason))

@@ -15,6 +15,7 @@ async def tick(credits: Credits) -> dict[str, int]:
         "refunds": await credits.refunds.run(),
         "codes": await credits.codes.run(),
         "disputes": await credits.disputes.run(),
+        "estates": await credits.estates.run(),
         "alerts": await credits.alerts.run(),
         "auto_top_ups": await credits.auto.run(),
     }

@@ -270,3 +270,19 @@ def dispute_decided(org_id: UUID, dispute_id: UUID, granted: bool, answer: str) 
         link="/credits/disputes",
         dedupe=f"credits/dispute-decided/{dispute_id}",
     )
+
+
+def estate_booked(org_id: UUID, estate_id: UUID) -> Notice:
+    """A successor received what passes to it."""
+    return Notice(
+        "estate",
+        Text("继承或清算的财产已到账", "What passes to you has arrived"),
+        Text(
+            "积分保留原来源、到期日与锁定期，资金转入交易账户。明细见本月对账单。",
+            "Credits keep their provenance, expiry and lock; cash is in the exchange account."
+            " See this month's statement.",
+        ),
+        org_id=org_id,
+        link="/credits",
+        dedupe=f"credits/estate/{estate_id}/{org_id}",
+    )

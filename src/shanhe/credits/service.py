@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from shanhe.approvals.api import Approvals
 from shanhe.credits import booking
 from shanhe.credits.agreements import Agreements
 from shanhe.credits.alerts import Alerts
 from shanhe.credits.auto import AutoTopUps
 from shanhe.credits.codes import Codes
 from shanhe.credits.disputes import Disputes
+from shanhe.credits.estates import EndOrders, Estates
 from shanhe.credits.invoices import Invoices
 from shanhe.credits.lapses import Lapses
 from shanhe.credits.loyalty import Loyalty
@@ -48,6 +50,8 @@ class Credits(Purchases):
         named: NameOf | None = None,
         kind: KindOf | None = None,
         city_name: str = "Shanhe",
+        approvals: Approvals | None = None,
+        end_orders: EndOrders | None = None,
     ) -> None:
         super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, payer=payer)
         self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, notifier=notifier, purchases=self)
@@ -63,6 +67,10 @@ class Credits(Purchases):
         self.loyalty = Loyalty(clock, rulebook=rulebook, spent=spent)
         self.invoices = Invoices(db, clock, notifier=notifier)
         self.disputes = Disputes(db, clock, ledger=ledger, notifier=notifier)
+        self.estates = Estates(
+            db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier,
+            approvals=approvals or Approvals(db, clock), payer=payer, end_orders=end_orders,
+        )  # fmt: skip
         self.statements = Statements(db, clock, rulebook)
         self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected)
 

@@ -1,0 +1,60 @@
+"""SQL of estates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.credits.estate_model import Estate, EstateDocument, EstateLine, Successor
+from shanhe.kernel.db import Database
+
+Connection = Any
+
+
+def _estate(row: Any) -> Estate:
+    values = dict(row)
+    values["successors"] = [Successor(UUID(one["org_id"]), one["share_bps"]) for one in values["successors"]]
+    values["documents"] = [EstateDocument(**one) for one in values["documents"]]
+    values["lines"] = [EstateLine(**one) for one in values["lines"]]
+    return Estate(**values)
+
+
+async def insert(conn: Connection, estate: Estate) -> Estate | None:
+    """The estate of this id, whoever wrote it first; None when another of the organisation is open."""
+    await conn.execute(
+        """INSERT INTO credits.estate (id, org_id, kind, successors, documents, reason, asked_by, asked_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING""",
+        estate.id, estate.org_id, estate.kind,
+        [{"org_id": str(one.org_id), "share_bps": one.share_bps} for one in estate.successors],
+        [asdict(one) for one in estate.documents], estate.reason, estate.asked_by, estate.asked_at,
+    )  # fmt: skip
+    return await get(conn, estate.id)
+
+
+async def get(conn: Connection | Database, estate_id: UUID) -> Estate | None:
+    row = await conn.fetchrow("SELECT * FROM credits.estate WHERE id = $1", estate_id)
+    return None if row is None else _estate(row)
+
+
+async def page(db: Database, org_id: UUID | None, open_only: bool, limit: int) -> list[Estate]:
+    rows = await db.fetch(
+        """SELECT * FROM credits.estate WHERE ($1::uuid IS NULL OR org_id = $1) AND (NOT $2 OR state = 'open')
+           ORDER BY id DESC LIMIT $3""",
+        org_id, open_only, limit,
+    )  # fmt: skip
+    return [_estate(row) for row in rows]
+
+
+async def end(
+    conn: Connection, estate_id: UUID, state: str, by: str | None, now: datetime, *,
+    posting_id: UUID | None = None, lines: list[EstateLine] | None = None, rule_version: str = "",
+) -> bool:  # fmt: skip
+    """False when it had ended before."""
+    row = await conn.fetchrow(
+        """UPDATE credits.estate SET state = $2, decided_by = $3, decided_at = $4, posting_id = $5, lines = $6,
+                  rule_version = $7 WHERE id = $1 AND state = 'open' RETURNING id""",
+        estate_id, state, by, now, posting_id, [asdict(line) for line in lines or []], rule_version,
+    )  # fmt: skip
+    return row is not None
