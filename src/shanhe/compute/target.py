@@ -9,8 +9,7 @@ import asyncio
 import math
 import os
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from shanhe.compute.address import Address
 from shanhe.compute.breaker import Breaker, Circuit
 from shanhe.compute.errors import EngineBusy
 from shanhe.compute.model import Engine, EngineKind, EngineModel, Health, Rates, Speed
+from shanhe.compute.turns import Turns
 from shanhe.kernel.errors import Invalid
 
 QUEUE_WAIT_S: Final = 60.0
@@ -31,6 +31,13 @@ BUSY: Final = 429
 
 Wake = Callable[["Target"], Awaitable[None]]
 """Asks for a sleeping local engine and returns when it serves."""
+Turn = Callable[[], tuple[Hashable, int]]
+"""Says who waits and with which weight; asked only when there is something to wait for."""
+
+
+def anybody() -> tuple[Hashable, int]:
+    """A turn of nobody in particular."""
+    return None, 1
 
 
 class EngineState:
@@ -73,7 +80,7 @@ class EngineState:
         self.failures = 0
         self.ttft_ms: float | None = None
         self.speeds: dict[str, Speed] = {}
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: Turns[asyncio.Future[None]] = Turns()
 
     @property
     def waiting(self) -> int:
@@ -97,8 +104,8 @@ class EngineState:
             return Health.UP
         return Health.UNKNOWN
 
-    async def acquire(self) -> None:
-        """Take a slot, waiting in a bounded queue; EngineBusy when the circuit is open or the queue is full."""
+    async def acquire(self, turn: Turn = anybody) -> None:
+        """Take a slot, waiting in fair turns of a bounded queue; EngineBusy when the circuit is open or it is full."""
         now = self.now()
         if not self.breaker.begin(now):
             raise EngineBusy(self.name, retry_after_s=_seconds(self.breaker.wait_s(now)), reason="its circuit is open")
@@ -106,7 +113,7 @@ class EngineState:
             self.in_flight += 1
             return
         try:
-            await self._wait()
+            await self._wait(turn)
         except BaseException:
             self.breaker.abandon()
             raise
@@ -118,11 +125,11 @@ class EngineState:
         self.in_flight += 1
         return True
 
-    async def _wait(self) -> None:
+    async def _wait(self, turn: Turn) -> None:
         if len(self._waiters) >= self.queue:
             raise EngineBusy(self.name, retry_after_s=self._retry_after_s())
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters.add(waiter, *turn())
         try:
             async with asyncio.timeout(QUEUE_WAIT_S):
                 await waiter
@@ -135,15 +142,12 @@ class EngineState:
             raise
 
     def _drop(self, waiter: asyncio.Future[None]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-        elif waiter.done() and not waiter.cancelled():
+        if not self._waiters.drop(waiter) and waiter.done() and not waiter.cancelled():
             self._hand_on()  # the slot was given to a waiter that left in the same moment
 
     def _hand_on(self) -> None:
-        """Give the freed slot to the one who waits longest, or keep it free."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        """Give the freed slot to the next in turn, or keep it free."""
+        while (waiter := self._waiters.pop()) is not None:
             if not waiter.done():
                 waiter.set_result(None)
                 return
@@ -292,14 +296,14 @@ class Target:
         wait_ms = before * speed.call_ms / state.slots if before > 0 else 0.0
         return wait_ms + speed.base_ms + 1000 * prompt_tokens / max(speed.prefill_tps, 0.001)
 
-    async def acquire(self) -> None:
+    async def acquire(self, turn: Turn = anybody) -> None:
         """Take a slot of the engine; EngineBusy (429 with `retry_after_s`) when there is none to be had.
 
         Every acquire needs exactly one `release`. A local engine that does not run is woken first.
         """
         if self._wake is not None and not self.serves:
             await self._wake(self)
-        await self.state.acquire()
+        await self.state.acquire(turn)
 
     def try_acquire(self) -> bool:
         """`acquire` where nothing has to be waited for; False, and nothing taken, otherwise."""

@@ -32,6 +32,7 @@ from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
+from shanhe.gateway.weights import WeightOf, Weights
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.ledger.api import Asset, LotHistory
 
@@ -84,7 +85,10 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Gateway:
-    """Calls, receipts and usage of one process. `app` is its ASGI application for `/v1/`."""
+    """Calls, receipts and usage of one process. `app` is its ASGI application for `/v1/`.
+
+    `weight(org_id)` is what loyalty (C10) gives an organisation's calls where they have to wait for an engine.
+    """
 
     def __init__(
         self,
@@ -98,12 +102,14 @@ class Gateway:
         registry: CollectorRegistry,
         related: Related = unrelated,
         referrer: Referrer = nobody,
+        weight: WeightOf | None = None,
     ) -> None:
         self._pool = Pool()
         self._ledger = ledger
         self._terms = TermsBook(ledger, rulebook, clock)
         self._usage = UsageBook(UsageStore(db), Today(clock))
-        dispatcher = Dispatcher(compute, self._pool)
+        self._weights = Weights(weight)
+        dispatcher = Dispatcher(compute, self._pool, self._weights)
         self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
         prices = PriceList(compute, clock)
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges)
@@ -123,6 +129,7 @@ class Gateway:
     async def stop(self) -> None:
         """Write what is left; the server has drained its calls by now."""
         await self._express.stop()
+        await self._weights.stop()
         await self._usage.stop()
         self._pool.close()
 

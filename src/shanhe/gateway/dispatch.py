@@ -12,6 +12,7 @@ import structlog
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import Parsed
+from shanhe.gateway.weights import Weights
 from shanhe.kernel.errors import ShanheError, TooMany
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ class Exchange:
 class Dispatcher:
     """Sends calls to engines."""
 
-    def __init__(self, compute: Compute, pool: Pool) -> None:
+    def __init__(self, compute: Compute, pool: Pool, weights: Weights | None = None) -> None:
         self.compute = compute
+        self.weights = weights or Weights()
         self._pool = pool
         self._heads: dict[tuple[Target, str], tuple[Endpoint, bytes]] = {}
 
@@ -205,7 +207,7 @@ class Attempts:
                 self._count += 1
                 self._excluded.add(target.engine_id)
                 try:
-                    await target.acquire()
+                    await target.acquire(self._turn)
                 except TooMany as error:
                     self._last = CallError(429, "engine_busy", error.message, retry_after_s=error.retry_after_s)
                     continue
@@ -214,6 +216,10 @@ class Attempts:
         raise self._last or CallError(
             503, "no_engine", f"No engine can serve {call.parsed.model} now; try again shortly.", retry_after_s=5
         )
+
+    def _turn(self) -> tuple[UUID, int]:
+        org_id: UUID = self._call.caller.org_id
+        return org_id, self._dispatcher.weights.of(org_id)
 
     def _route(self) -> Target | None:
         call = self._call
