@@ -23,18 +23,18 @@ from shanhe.exchange.api import Exchange, Trader
 from shanhe.exchange.api import tick as exchange_tick
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
-from shanhe.identity.api import Identity, LeakReport, OidcSettings, Options, SecondFactor
+from shanhe.identity.api import ERASED_TOPIC, Identity, LeakReport, OidcSettings, Options, SecondFactor
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, SystemClock, city_date
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.errors import Invalid
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
-from shanhe.log.api import Log, LogGauges
+from shanhe.log.api import Log, LogGauges, forget
 from shanhe.log.api import tick as log_tick
 from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.measures import Measures
@@ -44,6 +44,7 @@ from shanhe.pool.api import Pool
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
 from shanhe.reconcile.api import Checks, Reconciliation
+from shanhe.relatives import Relatives
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
 from shanhe.store.api import Store
@@ -134,8 +135,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         feed=Feed(db),
         worker=metrics.worker,
     )
-    identity = Identity(db, clock, vault, _identity_options(settings))
-    books = _Books(identity, clock, settings.webhook_url)
+    identity = Identity(db, clock, vault, _identity_options(settings), announce=outbox.emit)
+    facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
+    relatives = Relatives(identity, facts, clock)
+    books = _Books(identity, relatives, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
     compute = Compute(
         db,
@@ -149,7 +152,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         sources=settings.sources,
         routing=settings.routing,
     )
-    till = open_treasury(settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=books.related)
+    till = open_treasury(settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=relatives.related)
     payments = till.payments
     gateway = Gateway(
         db=db,
@@ -159,8 +162,9 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         identity=identity,
         compute=compute,
         registry=metrics.registry,
-        related=books.related,
-        referrer=books.referrer,
+        related=relatives.related,
+        referrer=relatives.referrer,
+        weight=books.queue_weight,
     )
     pool = Pool(
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,
@@ -169,6 +173,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )  # fmt: skip
     books.gateway, books.notifier = gateway, notifier
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
+    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record)
     credits = Credits(
         db,
         clock,
@@ -182,10 +187,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         named=books.org_name,
         kind=books.org_kind,
         city_name=settings.city_name,
+        approvals=approvals,
+        end_orders=books.end_orders,
     )
-    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record)
     books.credits = credits
-    exchange = Exchange(
+    exchange = books.exchange = Exchange(
         db,
         clock,
         ledger=ledger,
@@ -197,7 +203,6 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         fee_discount=books.fee_discount,
         record=log.record,
     )
-    facts = books.facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
     checks = Checks(gateway=gateway, compute=compute, ledger=ledger, payments=payments, bills=till.bills)
     reconciliation = Reconciliation(db, clock, ledger=ledger, rulebook=rulebook, checks=checks)
     programmes = Programmes(
@@ -211,10 +216,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         notifier=notifier,
         announce=outbox.emit,
         measures=Measures(clock, ledger, gateway).all(),
+        entry=log.record,
     )
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
-        identity=identity, programmes=programmes, named=books.org_name, related=books.related,
+        identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
     )  # fmt: skip
     return Services(
         settings=settings,
@@ -227,7 +233,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         outbox=outbox,
         notifier=notifier,
         rulebook=rulebook,
-        amendments=Amendments(db, clock, rulebook, approvals),
+        amendments=Amendments(db, clock, rulebook, approvals, entry=log.record),
         ledger=ledger,
         log=log,
         identity=identity,
@@ -293,6 +299,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
+    jobs.every("rulebook.show", HOURLY, services.amendments.show)
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
@@ -311,6 +318,7 @@ def register_jobs(services: Services) -> None:
         )
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
+    outbox.subscribe(ERASED_TOPIC, "log.forget", lambda event: forget(services.log, event.key, event.payload))
 
 
 async def _payments_tick(services: Services) -> int:
@@ -338,11 +346,12 @@ class _Books:
 
     gateway: Gateway
     notifier: Notifier
-    facts: Facts
     credits: Credits
+    exchange: Exchange
 
-    def __init__(self, identity: Identity, clock: Clock, webhook_url: str) -> None:
+    def __init__(self, identity: Identity, relatives: Relatives, clock: Clock, webhook_url: str) -> None:
         self._identity = identity
+        self.relatives = relatives
         self._clock = clock
         self._webhook_url = webhook_url
 
@@ -352,50 +361,28 @@ class _Books:
         return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
 
     async def trader(self, org_id: UUID) -> Trader:
-        """Who stands behind an organisation that trades: one beneficiary is one party (R0)."""
+        """Who stands behind an organisation that trades, and whom it may not meet (R0)."""
         facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
-        return Trader(org_id, facts.beneficiary, facts.frozen)
+        return Trader(org_id, facts.beneficiary, facts.frozen, await self.relatives.parties(org_id))
 
     async def fee_discount(self, org_id: UUID, on: date) -> int:
         """What loyalty (C10) takes off the trade fee, in basis points."""
         return (await self.credits.loyalty.standing(org_id, on)).reduction_bps
+
+    async def queue_weight(self, org_id: UUID) -> int:
+        """What loyalty (C10) makes an organisation's calls weigh at a full engine."""
+        return (await self.credits.loyalty.standing(org_id)).queue_weight
+
+    async def end_orders(self, org_id: UUID) -> None:
+        """End an organisation's open orders; their escrow is free again."""
+        for order in await self.exchange.orders(org_id, open_only=True):
+            await self.exchange.cancel(order.id, org_id=None, actor="estate")
 
     async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
         """Micro-credits spent in [start, end); windows are whole days of the city."""
         last = city_date(end - timedelta(microseconds=1))
         rows = await self.gateway.usage(org_id, city_date(start), last, ("org",), key_id)
         return sum(row.amount_micro for row in rows)
-
-    async def related(self, one: UUID, other: UUID) -> bool:
-        """Whether two organisations are related parties (R0): by recorded facts, one cap, or a person in both."""
-        if one == other:
-            return True
-        if await self.facts.related(one, other) is not None:
-            return True
-        facts = [await self._identity.orgs.payer_facts(org_id, self._clock.today()) for org_id in (one, other)]
-        if facts[0].beneficiary == facts[1].beneficiary:
-            return True
-        people = [{m.person_id for m in await self._identity.orgs.members(org_id)} for org_id in (one, other)]
-        return bool(people[0] & people[1])
-
-    async def referrer(self, org_id: UUID) -> tuple[UUID, date] | None:
-        """Which organisation brought this one, and when it signed up: only what somebody else answers for (B2)."""
-        org = await self._identity.orgs.get(org_id)
-        for subject in (org_id, org.person_id):
-            if subject is None:
-                continue
-            for fact in await self.facts.of(subject, wanted=["referred_by"], sound=True):
-                if fact.value and (party := await self._earner(UUID(fact.key))) is not None:
-                    return party, fact.valid_from
-        return None
-
-    async def _earner(self, party: UUID) -> UUID | None:
-        """The organisation whose account a party's income goes to: itself, or the one of the person."""
-        try:
-            return (await self._identity.orgs.get(party)).id
-        except NotFound:
-            mine = [org.id for org, _ in await self._identity.orgs.of_person(party) if org.person_id == party]
-            return mine[0] if mine else None
 
     async def affected(self, model: str) -> Sequence[Affected]:
         """Organisations with a live key that may call a model, and those keys' names."""

@@ -155,3 +155,24 @@ class TestRelation:
         referrer, referred = uuid4(), uuid4()
         await say(facts, referred, "referred_by", True, key=referrer)
         assert await self.ground(facts, referrer, referred, day) == expected
+
+
+class TestRelatives:
+    async def test_are_all_whom_a_look_at_each_pair_finds(self, facts: Facts) -> None:
+        """A small world of homes, owners, employers and referrers: one question agrees with every pair asked alone."""
+        world = [UUID(int=n) for n in range(1, 15)]
+        (ann, bob, cas, dan, eve, fay, *firms) = world
+        for person, home in ((ann, "h1"), (bob, "h1"), (cas, "h2"), (dan, "h2")):
+            await say(facts, person, "household", True, key=home)
+        holdings = ((0, ann, 3000), (1, ann, 2600), (2, ann, 2400), (3, eve, 2500), (4, firms[0], 2500), (1, eve, 1000))
+        for firm, owner, bps in holdings:
+            await say(facts, firms[firm], "owned_by", bps, key=owner)
+        await say(facts, cas, "employer", True, key=firms[5])
+        await say(facts, firms[6], "referred_by", True, key=fay)
+        await say(facts, firms[7], "referred_by", True, key=fay, on=date(2020, 1, 1))
+        for one in world:
+            single = [other for other in world if other != one and await facts.related(one, other, on=DAY)]
+            assert await facts.relatives(one, on=DAY) == single, one
+
+    async def test_of_somebody_unknown_are_none(self, facts: Facts) -> None:
+        assert await facts.relatives(uuid4(), on=DAY) == []

@@ -25,6 +25,8 @@ NOTE_MAX_CHARS = 200
 NUMBER_MAX = 10**15
 CHAIN_MAX = 32
 """A chain longer than this counts as leading anywhere: nobody needs one."""
+RELATIONS = ("owned_by", "employer", "referred_by")
+RELATIVES_MAX = 200
 TYPES: Mapping[str, type] = {"number": int, "bool": bool, "text": str, "date": str}
 
 
@@ -117,6 +119,26 @@ class Facts:
             members = {row["subject"] for row in await store.keyed(self._db, "household", sorted(homes), day, now)}
             facts |= await self._standing(sorted(members - {a, b}), day, now)
         return related.relation(a, b, facts, self._terms, day)
+
+    async def relatives(self, subject: UUID, *, on: date | None = None) -> list[UUID]:
+        """Whoever counts as one with a subject under R0 on a day, a bounded list. Households are looked through."""
+        day, now = on or self._clock.today(), self._clock.now()
+        near = await self._with_homes({subject}, day, now)
+        named = {fact.key for facts in near.values() for fact in facts if fact.name in RELATIONS and fact.value}
+        others = {UUID(key) for key in named}
+        for name in RELATIONS:  # who names us or somebody of our home; for owners also who else is owned by them
+            keys = sorted({*map(str, near), *(named if name == "owned_by" else ())})
+            others |= {row["subject"] for row in await store.keyed(self._db, name, keys, day, now)}
+        facts = near | await self._with_homes(others - set(near), day, now)
+        found = (other for other in sorted(facts) if other != subject)
+        return [other for other in found if related.relation(subject, other, facts, self._terms, day)][:RELATIVES_MAX]
+
+    async def _with_homes(self, subjects: Collection[UUID], day: date, now: datetime) -> dict[UUID, list[Fact]]:
+        """What holds of subjects and of whoever shares a household with one of them."""
+        facts = await self._standing(sorted(subjects)[:RELATIVES_MAX], day, now)
+        homes = {home for one in facts for home in related.homes_of(one, facts)}
+        members = {row["subject"] for row in await store.keyed(self._db, "household", sorted(homes), day, now)}
+        return facts | await self._standing(sorted(members - set(facts))[:RELATIVES_MAX], day, now)
 
     async def _standing(self, subjects: Sequence[UUID], on: date, known: datetime) -> dict[UUID, list[Fact]]:
         found: dict[UUID, list[Fact]] = {subject: [] for subject in subjects}

@@ -1,0 +1,202 @@
+"""Bank statements, payouts and reconciliation over HTTP, in one whole city: who may do what, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import msgspec
+import pytest
+
+from shanhe.app import Services, open_services
+from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, OrgKind, Role, cookie_name
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import MICRO
+from shanhe.ledger.api import Asset, Charge, Leg, NewLot, Posting, Provenance, Transfer
+from shanhe.settings import Settings
+from shanhe.web import create_app
+
+URL = "http://city.test"
+PASSWORD = "a long enough pass phrase"
+HEADER = "交易日期,交易时间,借方发生额,贷方发生额,对方户名,对方账号,摘要,附言,流水号"
+
+
+class City:
+    """A city's whole application in this process, and clients that act for different people."""
+
+    def __init__(self, services: Services, stack: AsyncExitStack) -> None:
+        self.services, self._stack = services, stack
+        self._app = create_app(services)
+
+    async def client(self, **headers: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=self._app)
+        return await self._stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url=URL, headers=headers)
+        )
+
+    async def key(self, *permissions: str, org: UUID | None = None) -> httpx.AsyncClient:
+        org = org or await self.organisation()
+        new = NewKey("k", permissions=frozenset(permissions))
+        _, token = await self.services.identity.keys.create(org, new, by="test")
+        return await self.client(authorization=f"Bearer {token}")
+
+    async def organisation(self) -> UUID:
+        new = NewOrganisation(OrgKind.COMPANY, f"机构 {uuid4().hex[:6]}")
+        return (await self.services.identity.orgs.create(new, by="test")).id
+
+    async def person(self, org: UUID) -> httpx.AsyncClient:
+        """An owner of the organisation, signed in."""
+        identity, login = self.services.identity, f"u{uuid4().hex[:10]}"
+        made = await identity.people.create(NewPerson("赵六", login=login, password=PASSWORD), by="test")
+        await identity.orgs.set_member(org, made.id, Role.OWNER, by="test")
+        issued = await identity.sign_in(login, PASSWORD)
+        client = await self.client(**{"x-csrf-token": issued.csrf})
+        client.cookies.set(cookie_name(identity), issued.token, domain="city.test", path="/")
+        return client
+
+    async def earn(self, org: UUID, credits: int) -> None:
+        """Calls of a stranger have paid the organisation, and the time that income waits is over."""
+        ledger, payer = self.services.ledger, uuid4()
+        wallet = await ledger.ensure_account(payer, Asset.CREDIT, "wallet")
+        income = await ledger.ensure_account(org, Asset.CREDIT, "income")
+        issuance = await ledger.system_account("issuance", Asset.CREDIT)
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=credits * MICRO)
+        transfer = Transfer(new_id(), issuance.id, wallet.id, credits * MICRO)
+        await ledger.post(Posting(id=new_id(), kind="grant", transfers=(transfer,), lots=(lot,)))
+        reservation = await ledger.admit(wallet.id, credits * MICRO, receipt_id=new_id())
+        evidence = msgspec.json.encode({"org_id": payer})
+        await ledger.settle(reservation, Charge(credits * MICRO, (Leg(income.id, credits * MICRO),), evidence))
+
+
+@pytest.fixture
+async def city(dsn: str, tmp_path: Path, clock: FixedClock) -> AsyncIterator[City]:
+    settings = Settings(
+        database_url=dsn, data=tmp_path, with_model=False, public_url=URL, second_factor="optional",
+        bank_holder="山河市财政局", bank_account="6200 1234 5678", bank_name="山河银行",
+    )  # fmt: skip
+    async with open_services(settings, "cli", clock) as services, AsyncExitStack() as stack:
+        yield City(services, stack)
+
+
+def row(remark: str, credit: str, serial: str) -> str:
+    return f'2026-11-20,10:30:00,"","{credit}",市教育局,62001111222233334444,转账,{remark},{serial}'
+
+
+def data(answer: httpx.Response, status: int = 200) -> Any:
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+class TestTreasury:
+    async def test_over_http(self, city: City, clock: FixedClock) -> None:
+        """One city for all of it: a start takes longer than the questions."""
+        operator, second = await city.key("accounts", "ledger"), await city.key("accounts", "ledger")
+        await _statements(city, operator)
+        await _payouts(city, operator, second, clock)
+        await _reconciles(city, operator, clock)
+        assert (await city.services.ledger.verify()).clean
+
+
+async def _statements(city: City, operator: httpx.AsyncClient) -> None:
+    """An order by bank transfer is paid by a statement's row; what nobody ordered waits with an owner."""
+    org = await city.organisation()
+    member = await city.key("topup", org=org)
+    bought = data(await member.post("/api/credits/purchases", json={
+        "client_ref": "bank", "value_fen": 500_000, "method": "bank_transfer"}), 201)  # fmt: skip
+    order = await city.services.payments.order(
+        (await city.services.credits.get(org, UUID(bought["id"]))).order_id  # type: ignore[arg-type]
+    )
+    text = "\n".join([HEADER, row(str(order.provider_ref), "5,000.00", "L1"), row("不明来款", "77.00", "L2")])
+    for refused in (await city.client(), member):
+        assert (await refused.post("/api/bank/statements", content=text)).status_code in (401, 403)
+    report = data(await operator.post("/api/bank/statements", params={"name": "11月.csv"}, content=text.encode()), 201)
+    assert (report["known"], len(report["lines"])) == (False, 2)
+    assert data(await operator.post("/api/bank/statements", content=text.encode()))["known"] is True
+    assert (await operator.post("/api/bank/statements", content=b"\x00\x01 no table")).status_code == 422
+    (file,) = data(await operator.get("/api/bank/statements"))["data"]
+    assert data(await operator.get(f"/api/bank/statements/{file['hash']}"))["counts"] == report["counts"]
+    await city.services.credits.reconcile()
+    assert (await city.services.credits.wallet(org)).balance_micro == 5_000 * MICRO
+    (item,) = data(await operator.get("/api/bank/suspense"))["data"]
+    assert item["amount"] == "77.00"
+    path = f"/api/bank/suspense/{item['id']}"
+    assert data(await operator.post(f"{path}/assign", json={"owner": "结算处 张"}))["owner"] == "结算处 张"
+    assert (await operator.post(f"{path}/explain", json={"note": ""})).status_code == 422
+    done = data(await operator.post(f"{path}/return", json={"note": "已退回来款账户"}))
+    assert done["release_id"]
+    assert (await operator.post(f"{path}/explain", json={"note": "again"})).status_code == 409
+    assert data(await operator.get("/api/bank/suspense"))["data"] == []
+    assert (await operator.get(f"/api/bank/suspense/{uuid4()}/assign")).status_code == 405
+
+
+async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient, clock: FixedClock) -> None:
+    """Income leaves by a person's account, two operators and one posting; a key can't say where it goes."""
+    org = await city.organisation()
+    await city.earn(org, 500)
+    clock.advance(days=8)
+    owner, key = await city.person(org), await city.key("topup", org=org)
+    account = {"kind": "organisation", "holder": "青山机器人", "account": "6200 0000 1111 2222", "bank": "山河银行"}
+    assert (await key.put("/api/payouts/payee", json=account)).json()["error"]["code"] == "person_needed"
+    payee = data(await owner.put("/api/payouts/payee", json=account))
+    assert "6200 0000 1111 2222" not in msgspec.json.encode(payee).decode()
+    wanted = {"client_ref": "p1", "amount_micro": 300 * MICRO}
+    assert (await key.post("/api/payouts", json=wanted)).status_code == 409  # name and account were not checked yet
+    checked = {"passed": True, "reference": "证件核对 0421"}
+    assert (await owner.post(f"/api/payouts/payees/{payee['id']}/check", json=checked)).status_code == 403
+    data(await operator.post(f"/api/payouts/payees/{payee['id']}/check", json=checked))
+    earnings = data(await key.get("/api/payouts/earnings"))
+    assert earnings["available_micro"] == 500 * MICRO
+    asked = data(await key.post("/api/payouts", json=wanted), 201)
+    assert data(await key.post("/api/payouts", json=wanted), 201)["id"] == asked["id"]
+    path = f"/api/payouts/all/{asked['id']}"
+    data(await operator.post(f"{path}/approve", json={"channel": "bank_file"}))
+    assert (await operator.post(f"{path}/approve", json={"channel": "bank_file"})).status_code == 409  # the same person
+    approved = data(await second.post(f"{path}/approve", json={"channel": "bank_file"}))
+    assert approved["net_fen"] > 0
+    batch = await operator.post("/api/payouts/batches")
+    assert batch.status_code == 201
+    assert "6200000011112222" in batch.text.replace(" ", "")
+    again = await operator.post("/api/payouts/batches", params={"batch": batch.headers["x-batch"]})
+    assert again.text == batch.text
+    assert data(await operator.post(f"{path}/confirm"))["state"] == "confirmed"
+    assert data(await operator.get(path))["trace"]
+    (mine,) = data(await key.get("/api/payouts"))["data"]
+    assert mine["state"] == "confirmed"
+    other = await city.key("topup")
+    assert data(await other.get("/api/payouts"))["data"] == []
+    assert (await other.post(f"/api/payouts/{asked['id']}/cancel")).status_code == 404
+    assert (await other.get("/api/payouts/all")).status_code == 403
+
+
+async def _reconciles(city: City, operator: httpx.AsyncClient, clock: FixedClock) -> None:
+    """A day that is over is compared; what differs has an owner and an end that an operator decides."""
+    day = clock.today()
+    auditor = await city.key("ledger")
+    assert (await operator.post("/api/reconcile/runs", json={"day": str(day)})).status_code == 422  # it is not over
+    org, key = await city.organisation(), uuid4()
+    await city.services.db.execute(
+        """INSERT INTO gateway.usage_day VALUES ($1, $2, $3, 'm', 3, 60, 0, 40, 0, 0, 900)""", day, org, key
+    )
+    clock.advance(days=1)
+    run = data(await operator.post("/api/reconcile/runs", json={"day": str(day)}), 201)
+    assert run["differences"] >= 1
+    assert (await auditor.post("/api/reconcile/runs", json={})).status_code == 403
+    assert data(await auditor.get("/api/reconcile/runs"))["data"][0]["differences"] == run["differences"]
+    found = data(await auditor.get("/api/reconcile/differences", params={"day": str(day)}))["data"]
+    item = found[0]
+    path = f"/api/reconcile/differences/{item['id']}"
+    assert data(await operator.post(f"{path}/assign", json={"owner": "计量组"}))["owner"] == "计量组"
+    done = data(await operator.post(f"{path}/resolve", json={"outcome": "explained", "note": "测试数据"}))
+    assert (done["state"], done["outcome"]) == ("resolved", "explained")
+    assert data(await auditor.get(path))["note"] == "测试数据"
+    again = await operator.post(f"{path}/resolve", json={"outcome": "written_off", "note": "x"})
+    assert again.status_code == 409
+    assert (await operator.get(f"/api/reconcile/differences/{uuid4()}")).status_code == 404
+    assert (await operator.post("/api/reconcile/bills/nobody", content=b"x")).status_code in (404, 422)
+    assert clock.today() - day == timedelta(days=1)
