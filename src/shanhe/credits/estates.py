@@ -50,6 +50,7 @@ REQUEST: Final = "credits.estate"
 KIND: Final = "estate"
 SPACE: Final = UUID("2b6d3f0c-6e59-5e0a-8b1d-5b9f0f3f7c41")
 DECIDE_WITHIN: Final = timedelta(days=30)
+Rows = list
 ACCOUNTS_MAX: Final = 100
 LOTS_MAX: Final = 500
 PAGE_ROWS: Final = 100
@@ -197,7 +198,7 @@ class Estates:
 
     # -- booking ------------------------------------------------------------------------------------------------------
 
-    async def _book(self, estate: Estate, actor: str) -> tuple[UUID | None, list[EstateLine], str] | None:
+    async def _book(self, estate: Estate, actor: str) -> tuple[UUID | None, Rows[EstateLine], str] | None:
         """The posting, once however often it is tried; None when something moved at every try."""
         number = uuid5(SPACE, str(estate.id))
         for _ in range(TRIES):
@@ -223,7 +224,7 @@ class Estates:
             return number, plan.lines, version
         return None
 
-    async def _accounts(self, org_id: UUID) -> list[AccountView]:
+    async def _accounts(self, org_id: UUID) -> Rows[AccountView]:
         """The organisation's accounts that hold something of value, with nothing lent to workers any more."""
         for account in await self._history.accounts(org_id):
             await self._history.recall(account)
@@ -281,7 +282,7 @@ class Estates:
     def _passes(self, what: str) -> bool:
         return bool(self._rulebook.evaluate(RULE, {"what": what}, on=self._clock.today()).outputs["passes"])
 
-    async def _known(self, number: UUID) -> tuple[list[EstateLine], str] | None:
+    async def _known(self, number: UUID) -> tuple[Rows[EstateLine], str] | None:
         """What an earlier try booked before it could be recorded."""
         try:
             found = await self._ledger.posting(number)
