@@ -248,7 +248,8 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
         """A CSV for the bank of everything approved for it; with `batch` that one again."""
         batch_id, text, _payouts = await payouts.export(batch)
         headers = {"content-disposition": f'attachment; filename="payouts-{batch_id}.csv"', "x-batch": str(batch_id)}
-        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        status = 200 if batch is not None else 201
+        return Response(("\ufeff" + text).encode(), status, headers, media_type="text/csv; charset=utf-8")
 
 
 def payout_view(item: Payout, *, trace: bool = False) -> dict[str, Any]:
