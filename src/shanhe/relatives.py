@@ -1,4 +1,4 @@
-"""Who counts as one with an organisation (R0): by recorded facts, by one cap, or by a person in both; who brought it."""
+"""Who counts as one with an organisation (R0): by recorded facts, one cap, or a person in both; and who brought it."""
 
 from __future__ import annotations
 

@@ -309,6 +309,40 @@ class TestExchange:
         placed = await member.post("/exchange/trade", data={**form, "price": "0.65"})
         assert placed.headers["location"] == "/exchange/trade?done=order_placed"
 
+    async def test_amends_an_order_and_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/exchange/trade")).text
+        path = f"/exchange/orders/{ident(20)}/amend"
+        assert f'action="{path}"' in page
+        assert f'action="/exchange/orders/{ident(25)}/amend"' not in page  # it is filled
+        wrong = await member.post(path, data={"price": "7.77", "quantity": "12", **TOKEN})
+        assert wrong.status_code == 422
+        assert "报价不在价格通道内" in wrong.text
+        done = await member.post(path, data={"price": "0.65", "quantity": "12", **TOKEN})
+        assert done.headers["location"] == "/exchange/trade?done=order_amended"
+
+    async def test_takes_cash_by_every_configured_way(
+        self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(desk.till, "ways", ("wechat", "bank_transfer"))
+        page = (await member.get("/exchange/trade")).text
+        assert page.count('name="method"') == 2
+        assert 'value="sandbox"' not in page
+        form = {"yuan": "10", "ref": "r", **TOKEN}
+        for method, where in (("bank_transfer", "bank_transfer"), ("", "wechat")):
+            paid = await member.post("/exchange/deposit", data={**form, "method": method})
+            assert paid.headers["location"] == f"/pay/{where}/x"
+        monkeypatch.setattr(desk.till, "ways", ())
+        assert (await member.post("/exchange/deposit", data=form)).status_code == 422
+
+    async def test_shows_what_a_dispute_led_to_and_lets_operators_undo_trades(self, member: httpx.AsyncClient) -> None:
+        mine = (await member.get("/exchange/trade")).text
+        assert "积分已使用或转出" in mine
+        desk = (await member.get("/city/exchange")).text
+        for path in (f"/city/exchange/disputes/{ident(7)}/reversal", f"/city/exchange/reversals/{ident(6)}"):
+            assert f'action="{path}"' in desk
+            assert (await member.post(path, data={"reason": "x", "to": "yes"})).status_code == 403
+            assert (await member.post(path, data={"reason": "x", "to": "yes", **TOKEN})).status_code == 303
+
 
 class TestTreasury:
     """Forms about money in and out reach the desk, and say what was wrong."""
@@ -371,40 +405,6 @@ class TestRules:
         page = (await visitor.get("/rules/P1")).text
         assert "value_fen = 100000 → benefit_fen = 30000" in page
         assert "优惠比例由 25 % 变为 30 %" in page
-
-    async def test_amends_an_order_and_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
-        page = (await member.get("/exchange/trade")).text
-        path = f"/exchange/orders/{ident(20)}/amend"
-        assert f'action="{path}"' in page
-        assert f'action="/exchange/orders/{ident(25)}/amend"' not in page  # it is filled
-        wrong = await member.post(path, data={"price": "7.77", "quantity": "12", **TOKEN})
-        assert wrong.status_code == 422
-        assert "报价不在价格通道内" in wrong.text
-        done = await member.post(path, data={"price": "0.65", "quantity": "12", **TOKEN})
-        assert done.headers["location"] == "/exchange/trade?done=order_amended"
-
-    async def test_takes_cash_by_every_configured_way(
-        self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(desk.till, "ways", ("wechat", "bank_transfer"))
-        page = (await member.get("/exchange/trade")).text
-        assert page.count('name="method"') == 2
-        assert 'value="sandbox"' not in page
-        form = {"yuan": "10", "ref": "r", **TOKEN}
-        for method, where in (("bank_transfer", "bank_transfer"), ("", "wechat")):
-            paid = await member.post("/exchange/deposit", data={**form, "method": method})
-            assert paid.headers["location"] == f"/pay/{where}/x"
-        monkeypatch.setattr(desk.till, "ways", ())
-        assert (await member.post("/exchange/deposit", data=form)).status_code == 422
-
-    async def test_shows_what_a_dispute_led_to_and_lets_operators_undo_trades(self, member: httpx.AsyncClient) -> None:
-        mine = (await member.get("/exchange/trade")).text
-        assert "积分已使用或转出" in mine
-        desk = (await member.get("/city/exchange")).text
-        for path in (f"/city/exchange/disputes/{ident(7)}/reversal", f"/city/exchange/reversals/{ident(6)}"):
-            assert f'action="{path}"' in desk
-            assert (await member.post(path, data={"reason": "x", "to": "yes"})).status_code == 403
-            assert (await member.post(path, data={"reason": "x", "to": "yes", **TOKEN})).status_code == 303
 
 
 class TestReceipt:

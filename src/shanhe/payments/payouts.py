@@ -218,10 +218,9 @@ class Payouts:
 
     async def cancel(self, org_id: UUID, payout_id: UUID) -> Payout:
         """Its maker takes a request back before the second approval."""
+        await self.get(payout_id, org_id=org_id)  # before its state says anything to strangers
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
-            if held.org_id != org_id:
-                raise UnknownPayout
             return await payout_store.move(conn, held.id, PayoutState.CANCELLED, ended_at=self._clock.now())
 
     # -- deciding -----------------------------------------------------------------------------------------------------
