@@ -20,8 +20,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.rulebook import store
 from shanhe.rulebook.errors import RuleNotInForce
-from shanhe.rulebook.loader import content_hash
-from shanhe.rulebook.model import RuleAmendment
+from shanhe.rulebook.model import RuleAmendment, content_hash
 from shanhe.rulebook.service import Rulebook
 
 KIND: Final = "rule.amendment"
