@@ -49,6 +49,7 @@ from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
 from shanhe.store.api import Store
 from shanhe.treasury import open_treasury
+from shanhe.workshop import Workshop, open_workshop
 
 Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""
@@ -101,6 +102,7 @@ class Services:
     agents: Agents
     tools: ToolGateway
     mcp: McpFace
+    workshop: Workshop
 
 
 @contextlib.asynccontextmanager
@@ -170,6 +172,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,
         registry=metrics.registry, parameter=lambda name, on: rulebook.parameter(NODE_AUDIT_RULE, name, on),
         withhold_rule=lambda facts, on: _ruled(rulebook, NODE_AUDIT_RULE, facts, on),
+    )  # fmt: skip
+    workshop = open_workshop(
+        settings, db, clock, worker=metrics.worker, gateway=gateway, compute=compute, ledger=ledger,
+        identity=identity, rulebook=rulebook,
     )  # fmt: skip
     books.gateway, books.notifier = gateway, notifier
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
@@ -255,6 +261,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         agents=bazaar.agents,
         tools=bazaar.tools,
         mcp=bazaar.mcp,
+        workshop=workshop,
     )
 
 
@@ -277,6 +284,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(services.mcp.stop)
         await services.pool.start()
         stack.push_async_callback(services.pool.stop)
+        await services.workshop.runner.start()
+        stack.push_async_callback(services.workshop.runner.stop)
     if services.role == "jobs":
         stack.push_async_callback(services.log.close)
     if services.role != "cli":
@@ -306,6 +315,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
+    jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)

@@ -12,6 +12,7 @@ from shanhe.cli import (
     approvals,
     audit,
     bank,
+    batches,
     bench,
     city,
     credits,
@@ -49,6 +50,7 @@ app.add_typer(prices.app, name="prices", help="What models cost: look, ask the p
 app.add_typer(engines.app, name="engines", help="Servers that answer: the local ones and OpenAI-compatible upstreams.")
 app.add_typer(nodes.app, name="nodes", help="Machines that others lend to this city.")
 app.add_typer(node.app, name="node", help="Lend this machine to a city.")
+app.add_typer(batches.app, name="batches", help="Work that may wait, at the price for that.")
 app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")

@@ -20,6 +20,7 @@ LOAD_STEPS: Final = 4
 EXPECTED: Final = "expected"
 POLICIES: Final = (EXPECTED, "round_robin", "least_connections")
 """How calls choose among engines whose speed is measured; the last two are there to be compared with."""
+WHOLE_BPS: Final = 10_000
 TTFT_STEP: Final = math.log(1.15)
 """Expected times to the first token within 15 % count as equal, and the price decides."""
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -101,6 +102,21 @@ class RoutingTable:
         if len(known) == len(usable) > 1:
             return min(known, key=lambda pair: _quickest(pair[1], pair[0], moment))[1]
         return min(usable, key=lambda target: _order(target, sticky, moment))
+
+    def spare(self, model: str, kept_bps: int) -> int:
+        """Slots that work may take which can wait: what is free beyond the share kept for people.
+
+        An engine whose slots are all kept takes one such call while it has nothing else to do.
+        """
+        now, free = time.monotonic(), 0
+        for target in self.targets.get(model, ()):
+            state = target.state
+            if not state.usable(now) or now < state.busy_until:
+                continue
+            busy = state.in_flight + state.waiting
+            kept = -(-state.slots * kept_bps // WHOLE_BPS)
+            free += max(0, state.slots - kept - busy) or (1 if busy == 0 else 0)
+        return free
 
     def _simple(self, usable: list[Target]) -> Target:
         """In turn, or where the fewest calls are."""

@@ -225,6 +225,10 @@ class Compute:
             model, data_class=data_class, exclude=exclude, sticky=sticky, needs=needs, prompt_tokens=prompt_tokens
         )
 
+    def spare(self, model: str, kept_bps: int) -> int:
+        """See `RoutingTable.spare`."""
+        return self._table.spare(model, kept_bps)
+
     def prices(self, model: str, on: date) -> Prices:
         """List prices in force on a date; NoPrice without any."""
         return self._book.in_force(model, on)

@@ -62,13 +62,14 @@ class Admitter:
 
     def __init__(
         self, identity: Identity, compute: Compute, ledger: Ledger, lots: LotHistory, prices: PriceList, clock: Clock,
-        charges: ChargeBook,
+        charges: ChargeBook, waiting_prices: PriceList,
     ) -> None:  # fmt: skip
         self._identity = identity
         self._compute = compute
         self._ledger = ledger
         self._lots = lots
         self._prices = prices
+        self._waiting_prices = waiting_prices
         self._clock = clock
         self._today = Today(clock)
         self._charges = charges
@@ -128,7 +129,8 @@ class Admitter:
         caller = call.caller
         parsed = call.parsed = understood(call, body)
         now = self._clock.now()
-        admission = call.admission = self._admission(parsed, self.model(caller, parsed.model), now)
+        prices = self._prices if call.errand is None else self._waiting_prices
+        admission = call.admission = self._admission(parsed, self.model(caller, parsed.model), prices, now)
         payer = self._wallets.get(caller.org_id)
         if payer is None or self._may_be_brought(caller.org_id, now):
             return False
@@ -150,14 +152,14 @@ class Admitter:
             raise CallError(404, "model_not_found", text, param="model")
         return model
 
-    def _admission(self, parsed: Parsed, model: ModelInfo, now: datetime) -> Admission:
+    def _admission(self, parsed: Parsed, model: ModelInfo, price_list: PriceList, now: datetime) -> Admission:
         if model.kind != parsed.kind:
             raise invalid(f"{model.id} is a model for {model.kind}, not for {parsed.kind}.", "model", "wrong_endpoint")
         context = model.context_tokens
         if parsed.max_tokens is not None and parsed.max_tokens > context:
             text = f"{parsed.max_tokens_field} is {parsed.max_tokens}, the context of {model.id} is {context} tokens."
             raise invalid(text, parsed.max_tokens_field, "context_length_exceeded")
-        prices = self._prices.of(model.id, now)
+        prices = price_list.of(model.id, now)
         max_tokens = None
         if parsed.max_tokens_field is not None:
             max_tokens = parsed.max_tokens if parsed.max_tokens is not None else output_default(context)

@@ -17,10 +17,11 @@ from shanhe.gateway.charges import ChargeBook, Referrer, Related, ResourceTerms,
 from shanhe.gateway.client import Pool
 from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
 from shanhe.gateway.dispatch import Dispatcher
-from shanhe.gateway.errors import CallError
+from shanhe.gateway.errand import Answered, Errand, Inbox
+from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
 from shanhe.gateway.faces.openai import Chat
-from shanhe.gateway.http import Client
+from shanhe.gateway.http import JSON_TYPE, Client
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceUse
@@ -29,7 +30,7 @@ from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, R
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
-from shanhe.gateway.terms import PriceList, TermsBook, Today
+from shanhe.gateway.terms import PriceList, TermsBook, Today, waiting_price
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
 from shanhe.gateway.weights import WeightOf, Weights
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_KIND",
+    "JSON_TYPE",
+    "Answered",
     "Asked",
     "Call",
     "CallError",
@@ -54,6 +57,7 @@ __all__ = [
     "Client",
     "Earned",
     "EngineTokens",
+    "Errand",
     "Evidence",
     "Gateway",
     "GatewayApp",
@@ -68,7 +72,9 @@ __all__ = [
     "Toll",
     "UsageKey",
     "UsageRow",
+    "invalid",
     "protocol_for",
+    "waiting_price",
 ]
 
 
@@ -111,8 +117,8 @@ class Gateway:
         self._weights = Weights(weight)
         dispatcher = Dispatcher(compute, self._pool, self._weights)
         self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
-        prices = PriceList(compute, clock)
-        admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges)
+        prices, waiting = PriceList(compute, clock), PriceList(compute, clock, rulebook)
+        admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
         settler = Settler(ledger, self._terms, self._usage, self.charges.divide)
         metrics = Metrics(registry)
         self._tolls = Tolls(admitter, self.charges, settler)
@@ -163,6 +169,16 @@ class Gateway:
     def in_flight(self) -> int:
         """Calls this process works on now."""
         return len(self._pipeline.in_flight)
+
+    async def run(self, path: str, body: bytes, errand: Errand) -> Answered:
+        """Make a call that may wait: priced as such, beyond its key's rates but within its budgets, never streamed."""
+        face = self.app.face(path)
+        if face is None:
+            raise invalid(f"{path} calls no model.", "url")
+        caller = msgspec.structs.replace(errand.caller, rpm=None, tpm=None)
+        inbox = Inbox(path, body)
+        await self._pipeline.run_errand(face, inbox, msgspec.structs.replace(errand, caller=caller))
+        return inbox.answered or Answered(500, b"")
 
     async def receipt(self, receipt_id: UUID, org_id: UUID | None) -> Receipt:
         """See `Receipts.one`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Dispatcher
     from shanhe.gateway.express import Express, WholeClient
     from shanhe.gateway.pipeline import Pipeline
+    from shanhe.identity.api import Caller
 
+Desk = Callable[[Client, "Caller"], Awaitable[None]]
+"""Answers a request of a known caller, or raises CallError or ShanheError."""
 COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
 MODELS_PATH: Final = "/v1/models"
 _encode = msgspec.json.Encoder().encode
@@ -48,6 +52,15 @@ class GatewayApp:
             "/v1/responses": Responses(),
             "/v1/messages": Messages(),
         }
+        self._desks: dict[str, Desk] = {}
+
+    def mount(self, word: str, desk: Desk) -> None:
+        """Hand `/v1/WORD` and what is below it to `desk`."""
+        self._desks[word] = desk
+
+    def face(self, path: str) -> Face | None:
+        """The protocol spoken at a path that calls a model."""
+        return self._faces.get(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(AsgiClient(scope, receive, send))
@@ -65,7 +78,11 @@ class GatewayApp:
             return
         speaks: Face = self._count if client.path.startswith("/v1/messages") else self._openai
         receipt_id = new_id()
+        desk = self._desks.get(client.path.split("/", 3)[2])
         try:
+            if desk is not None:
+                await desk(client, await self._admitter.authenticate(client))
+                return
             answer = await self._look_up(client, known=face is not None or client.path == COUNT_TOKENS_PATH)
         except ClientGone:
             return

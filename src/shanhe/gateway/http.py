@@ -37,6 +37,7 @@ class Client(Protocol):
 
     method: str
     path: str
+    query: str
     started: bool
     """The head of an answer has left."""
 
@@ -76,6 +77,7 @@ class AsgiClient:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: str = scope["query_string"].decode("latin-1")
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._send = send

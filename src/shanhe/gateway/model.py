@@ -75,7 +75,11 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What an engine's share in a model's calls is: parties paid before the platform, and the rules that say so."""
+    """What an engine's share in a model's calls is: parties paid before the platform, and the rules that say so.
+
+    `deferred`: the same for calls that may wait, whose price has one more rule.
+    """
 
     parties: tuple[Party, ...]
     rules: dict[str, str]
+    deferred: Terms | None = None

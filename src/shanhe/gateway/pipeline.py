@@ -19,6 +19,7 @@ from shanhe.gateway.admission import Admitter
 from shanhe.gateway.client import Connection, UpstreamError
 from shanhe.gateway.commission import Parted
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
+from shanhe.gateway.errand import Errand
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
@@ -59,7 +60,7 @@ Delegate = Callable[["Call", Client, bytes], Awaitable[None] | None]
 class Collected:
     """The client of a call that the city makes itself: keeps the answer."""
 
-    method, path, started, gone = "POST", "/v1/chat/completions", False, False
+    method, path, query, started, gone = "POST", "/v1/chat/completions", "", False, False
 
     def __init__(self) -> None:
         self.answered = b""
@@ -87,8 +88,8 @@ class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = (
-        "admission", "admitted_at", "caller", "face", "fees", "most_micro", "paid_micro", "parsed", "parted", "receipt",
-        "receipt_id", "reservation", "started_at", "through", "weights",
+        "admission", "admitted_at", "caller", "errand", "face", "fees", "most_micro", "paid_micro", "parsed", "parted",
+        "receipt", "receipt_id", "reservation", "started_at", "through", "weights",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -100,6 +101,7 @@ class Call:
         self.receipt_id, self.receipt = new_id_and_text()
         self.started_at = started_at = perf_counter()
         self.caller: Any = None
+        self.errand: Errand | None = None
         self.parsed: Parsed
         self.admission: Admission
         self.reservation: Any = None
@@ -144,6 +146,22 @@ class Pipeline:
 
         await self._guarded(call, client, steps())
         return None
+
+    async def run_errand(self, face: Face, client: Client, errand: Errand) -> None:
+        """Serve a call that nobody waits for, under the receipt that it brings along."""
+        call = Call(face)
+        call.errand, call.caller = errand, errand.caller
+        call.receipt_id, call.receipt = errand.receipt_id, str(errand.receipt_id)
+        self.in_flight.add(call.receipt_id)
+
+        async def steps() -> None:
+            await self._admitter.admit(call, await client.body())
+            if call.parsed.stream:
+                raise CallError(400, "stream_not_allowed", "A call that waits can't be streamed.", param="stream")
+            call.admitted_at = perf_counter()
+            await self._dispatch(call, client, self._dispatcher.attempts(call))
+
+        await self._guarded(call, client, steps())
 
     async def go_on(self, call: Call, client: Client, attempts: Attempts) -> None:
         """Finish an admitted call that the express path has begun; see `express`."""
@@ -232,6 +250,8 @@ class Pipeline:
                     continue
                 exchange.succeeded(done_at - call.admitted_at)
                 outcome = completed(call, completion, metered, done_at)
+                if call.errand is not None:
+                    await call.errand.keep(answer)
                 await self._settler.settle(call, exchange, outcome)
                 await client.answer(200, answer, receipt_headers(call, JSON_TYPE))
                 self._metrics.answered(call, outcome)

@@ -61,6 +61,7 @@ class WireClient:
         "method",
         "more_body",
         "path",
+        "query",
         "response_complete",
         "started",
     )
@@ -74,6 +75,7 @@ class WireClient:
         self._waiter: asyncio.Future[None] | None = None
         self.method = method
         self.path = path
+        self.query = ""
         self.keep_alive = keep_alive
         self.body_parts: bytearray | bytes = bytearray()
         self.more_body = True
@@ -310,7 +312,8 @@ class GatewayProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         modern = self.parser.get_http_version() == "1.1"
-        path = self.url.partition(b"?")[0].decode("latin-1")
+        target, _, query = self.url.partition(b"?")
+        path = target.decode("latin-1")
         existing = cast(Any, self.cycle)
         client = WireClient(
             self,
@@ -319,6 +322,7 @@ class GatewayProtocol(HttpToolsProtocol):
             keep_alive=modern and self.parser.should_keep_alive(),
             chunked=modern,
         )
+        client.query = query.decode("latin-1")
         self._learn(client)
         self.cycle = cast(RequestResponseCycle, client)
         if existing is None or existing.response_complete:

@@ -97,6 +97,8 @@ class Settler:
 
     def _charge(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms) -> Charge:
         """What a call costs, who gets it, and the evidence for both."""
+        if call.errand is not None and terms.deferred is not None:
+            terms = terms.deferred
         buckets = outcome.metered.buckets
         if call.admission.commission is not None:
             return self._parted(call, exchange, outcome, terms, call.admission.commission)

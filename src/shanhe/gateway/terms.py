@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.model import Terms
 from shanhe.gateway.tariff import Party, Prices
 from shanhe.kernel.clock import CITY_TZ, Clock, city_date
@@ -21,6 +22,7 @@ CONTRIBUTION_RULE: Final = "P10"
 PRICING_RULE: Final = "P11"
 CHARGE_RULE: Final = "P11_call_charge"
 BURN_RULE: Final = "C12"
+BATCH_RULE: Final = "P11_batch"
 
 
 class Today:
@@ -42,10 +44,14 @@ class Today:
 
 
 class PriceList:
-    """List prices by model and day, remembered until compute says that they changed."""
+    """List prices by model and day, remembered until compute says that they changed.
 
-    def __init__(self, compute: Compute, clock: Clock) -> None:
+    With `deferred`, prices of calls that may wait: the rulebook takes something off each bucket.
+    """
+
+    def __init__(self, compute: Compute, clock: Clock, deferred: Rulebook | None = None) -> None:
         self._compute = compute
+        self._deferred = deferred
         self._today = Today(clock)
         self._known: dict[str, tuple[date, int, Prices]] = {}
 
@@ -57,18 +63,19 @@ class PriceList:
         if known is not None and known[0] == on and known[1] == revision:
             return known[2]
         found: Any = self._compute.prices(model, on)
-        prices = Prices(
-            found.input,
-            found.cached_input,
-            found.output,
-            found.reasoning,
-            found.tool,
-            found.version,
-            found.thin,
-            found.loss,
-        )
+        amounts = [getattr(found, bucket) for bucket in BUCKETS]
+        if self._deferred is not None:
+            costs = [found.facts[bucket]["cost"] for bucket in BUCKETS]
+            amounts = [waiting_price(self._deferred, *pair, on) for pair in zip(amounts, costs, strict=True)]
+        prices = Prices(*amounts, found.version, found.thin, found.loss)
         self._known[model] = (on, revision, prices)
         return prices
+
+
+def waiting_price(rulebook: Rulebook, list_price: int, cost: int, on: date) -> int:
+    """What a token costs, µ per million, in a call that may wait."""
+    decision = rulebook.evaluate(BATCH_RULE, {"list_price": list_price, "cost": cost}, on=on)
+    return int(decision.outputs["price"])
 
 
 class TermsBook:
@@ -105,7 +112,8 @@ class TermsBook:
             cost = target.cost
             at_cost = Prices(cost.input, cost.cached_input, cost.output, cost.reasoning, cost.tool, "cost")
             parties.append(Party("upstream_cost", account.id, cost=at_cost))
-        terms = Terms(tuple(parties), rules)
+        waiting = rules | {BATCH_RULE: self._rulebook.version(BATCH_RULE, today)}
+        terms = Terms(tuple(parties), rules, Terms(tuple(parties), waiting))
         if len(self._known) >= TARGETS_MAX:
             self._known.clear()
         self._known[target] = (today, terms)

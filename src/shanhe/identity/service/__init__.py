@@ -94,6 +94,10 @@ class Identity:
         """Who calls; InvalidKey, KeyRevoked, KeyExpired, OrgFrozen, or Unavailable."""
         return await self._callers.get(token)
 
+    async def caller_of(self, key_id: UUID) -> Caller:
+        """Who a key is, for work that it asked for earlier; InvalidKey, KeyRevoked, KeyExpired, OrgFrozen."""
+        return await self._callers.of_key(key_id)
+
     async def report_leak(
         self, token_or_prefix: str, reporter: str, *, freeze: bool = False, note: str = "", org_id: UUID | None = None
     ) -> LeakReport | None:

@@ -116,6 +116,14 @@ class Callers:
             return entry.caller
         raise self._refused.get(digest, (InvalidKey, 0.0))[0]()
 
+    async def of_key(self, key_id: UUID) -> Caller:
+        """The caller that a key stands for, without its token: for work it has asked for before. Read every time."""
+        row = await store.caller_of(self._ground.db, key_id)
+        refusal = _refusal(row, self._ground.now())
+        if refusal is not None:
+            raise refusal()
+        return _caller(row)
+
     # -- memory ------------------------------------------------------------------------------------------------------
 
     async def _read(self, digests: Sequence[bytes]) -> None:

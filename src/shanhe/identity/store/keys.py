@@ -138,6 +138,15 @@ async def callers(conn: Connection, digests: Sequence[bytes]) -> list[Any]:
     return rows
 
 
+async def caller_of(conn: Connection, key_id: UUID) -> Any:
+    """As `callers`, for one key by its id."""
+    return await conn.fetchrow(
+        f"""SELECT {_CHECKED} FROM identity.api_key k JOIN identity.organisation o ON o.id = k.org_id
+            WHERE k.id = $1""",
+        key_id,
+    )
+
+
 async def orgs_with_model(conn: Connection, model: str, now: datetime) -> list[UUID]:
     """Organisations with an active key that may call the model."""
     rows = await conn.fetch(

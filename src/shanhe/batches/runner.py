@@ -1,0 +1,198 @@
+"""Running lines in the valleys: a process takes as many as its engines have slots to spare, and finishes each once.
+
+A line's life: taken under a fresh receipt id → its answer is made durable → it is charged under that id → it is done.
+Whoever finds a line that its worker left behind asks the ledger: with a posting the kept answer is final, without one
+nothing was charged and the line is run again under another id. A worker's lines are looked at when a process of that
+name starts (the old one has ended), or once their reservation has lapsed, when no capture can come any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from shanhe.batches import store
+from shanhe.batches.errors import NotThisTime
+from shanhe.batches.model import Taken
+from shanhe.batches.service import Batches
+from shanhe.gateway.api import Answered, Errand
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import NotFound, ShanheError
+
+AT_ONCE_MAX: Final = 16
+"""Most lines one process works on."""
+BUSY_POLL_S: Final = 0.5
+IDLE_POLL_S: Final = 30.0
+LAPSED_AFTER: Final = timedelta(seconds=2_520)
+"""By then a call's reservation (2,400 s) has lapsed, so a capture that is not booked can't be."""
+LOOK_EVERY_S: Final = 60.0
+LOOKED_AT_AFTER: Final = timedelta(seconds=60)
+TRIES_MAX: Final = 5
+WAIT_FIRST_S, WAIT_MAX_S = 2.0, 600.0
+PATIENT: Final = frozenset({"no_engine", "engine_busy", "ledger_unavailable", "too_many_calls", "identity_unavailable"})
+"""Codes that say nothing about the line; it waits as long as its batch does."""
+
+Run = Callable[[str, bytes, Errand], Awaitable[Answered]]
+CallerOf = Callable[[UUID], Awaitable[Any]]
+Charged = Callable[[UUID], Awaitable[object]]
+"""The posting of a receipt; NotFound without one."""
+Spare = Callable[[str, int], int]
+log = structlog.get_logger(__name__)
+
+
+class _Code(msgspec.Struct):
+    code: str | None = None
+
+
+class _Failure(msgspec.Struct):
+    error: _Code
+
+
+class Runner:
+    """Works on lines in one gateway process."""
+
+    def __init__(
+        self, db: Database, clock: Clock, batches: Batches, *, worker: str, run: Run, caller_of: CallerOf,
+        charged: Charged, spare: Spare, parameter: Callable[[str, date], Any],
+    ) -> None:  # fmt: skip
+        self._db = db
+        self._clock = clock
+        self._batches = batches
+        self._worker = worker
+        self._run = run
+        self._caller_of = caller_of
+        self._charged = charged
+        self._spare = spare
+        self._parameter = parameter
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up what a process of this name left behind, then work."""
+        await self.recover(self._worker)
+        self._db.listen(store.CHANNEL, lambda _: self._wake.set(), on_reconnect=self._wake.set)
+        self._loop = asyncio.create_task(self._forever(), name="batches")
+
+    async def stop(self) -> None:
+        """Leave what runs where it is: nothing is charged that was not answered, the next start takes it up."""
+        tasks = [*self._running, *([self._loop] if self._loop is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_EVERY_S
+        while True:
+            self._wake.clear()
+            wait_s = BUSY_POLL_S
+            try:
+                if not await self.fill() and not self._running:
+                    wait_s = BUSY_POLL_S if await store.any_open(self._db) else IDLE_POLL_S
+                if loop.time() >= look_at:
+                    look_at = loop.time() + LOOK_EVERY_S
+                    await self.recover(None)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("batches wait for the database", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def fill(self) -> int:
+        """Take and begin as many lines as there is room for; how many."""
+        room = AT_ONCE_MAX - len(self._running)
+        if room <= 0:
+            return 0
+        kept_bps = int(self._parameter("kept_share", self._clock.today()))
+        begun = 0
+        for model in await store.waiting_models(self._db, self._clock.now()):
+            most = min(room - begun, self._spare(model, kept_bps))
+            if most > 0:
+                for taken in await store.take(self._db, model, most, self._worker, self._clock.now()):
+                    begun += 1
+                    task = asyncio.create_task(self.work(taken))
+                    self._running.add(task)
+                    task.add_done_callback(self._ended)
+        return begun
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a line was left", error=repr(error)[:300])
+
+    async def work(self, taken: Taken) -> None:
+        """Run one line to its end, or put it back."""
+        line, kept = taken.line, asyncio.Event()
+        try:
+            body = await asyncio.to_thread(self._batches.blobs.read, taken.input_file, line.body_start, line.body_bytes)
+            caller = await self._caller_of(taken.key_id)
+            answered = await self._run(
+                taken.endpoint, body, Errand(caller, taken.receipt_id, self._keeper(taken, kept))
+            )
+        except ShanheError as error:
+            answered = Answered(error.status, msgspec.json.encode(error.to_dict(), enc_hook=str))
+        if answered.status == 200 or not kept.is_set():
+            await self._close(taken, answered)
+        # else: whether it was charged is not known yet; `recover` finds out
+
+    def _keeper(self, taken: Taken, kept: asyncio.Event) -> Callable[[bytes], Awaitable[None]]:
+        async def keep(answer: bytes) -> None:
+            await asyncio.to_thread(self._batches.blobs.put, taken.receipt_id, (answer,))
+            if not await store.answered(self._db, taken):
+                raise NotThisTime()
+            kept.set()
+
+        return keep
+
+    async def _close(self, taken: Taken, answered: Answered) -> None:
+        if answered.status == 200:
+            await store.done(self._db, taken, 200)
+            return
+        code = code_of(answered.body)
+        again = answered.status in (408, 429) or answered.status >= 500
+        if again and (code in PATIENT or taken.line.tries < TRIES_MAX):
+            wait_s = min(WAIT_MAX_S, max(WAIT_FIRST_S * 2 ** min(taken.line.tries, 16), answered.retry_after_s or 0))
+            await self._again(taken, wait_s)
+            return
+        await asyncio.to_thread(self._batches.blobs.put, taken.receipt_id, (answered.body,))
+        await store.done(self._db, taken, answered.status)
+
+    async def _again(self, taken: Taken, wait_s: float) -> None:
+        if await store.put_back(self._db, taken, self._clock.now() + timedelta(seconds=wait_s)):
+            await asyncio.to_thread(self._batches.blobs.delete, taken.receipt_id)
+
+    async def recover(self, worker: str | None) -> int:
+        """Settle the fate of lines that an ended process of this name left, or (None) that took long; how many."""
+        now = self._clock.now()
+        found = await store.left_behind(self._db, worker, now if worker is not None else now - LOOKED_AT_AFTER)
+        settled = 0
+        for taken, taken_at in found:
+            try:
+                await self._charged(taken.receipt_id)
+            except NotFound:
+                if worker is None and taken_at > now - LAPSED_AFTER:
+                    continue
+                await self._again(taken, 0.0)
+            else:
+                await store.done(self._db, taken, 200)
+            settled += 1
+        return settled
+
+
+def code_of(body: bytes) -> str:
+    """The code of an error's body; empty where there is none."""
+    try:
+        return msgspec.json.decode(body, type=_Failure).error.code or ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,259 @@
+"""Files and batches of organisations: keeping, ordering, cancelling, and writing results."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from shanhe.batches import store
+from shanhe.batches.errors import (
+    BadBatch,
+    BadUpload,
+    BatchEnded,
+    FileInUse,
+    TooManyBatches,
+    TooManyFiles,
+    UnknownBatch,
+    UnknownFile,
+)
+from shanhe.batches.model import (
+    ENDPOINTS,
+    PURPOSES,
+    WINDOW,
+    Batch,
+    File,
+    Line,
+    answer_line,
+    dropped_line,
+    read_requests,
+)
+from shanhe.kernel.blobs import Blobs, Stored
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+
+FILES_MAX: Final = 500
+KEPT_MAX_BYTES: Final = 1024 * 1024 * 1024
+FILE_MAX_BYTES: Final = 15 * 1024 * 1024
+OPEN_MAX: Final = 20
+"""Most open batches of one organisation."""
+PAGE_MAX: Final = 100
+METADATA_MAX: Final = 16
+KEY_MAX, VALUE_MAX = 64, 512
+EXPIRY_MIN: Final = timedelta(hours=1)
+REQUEST_KEY_MAX: Final = 255
+
+Parameter = Callable[[str, date], Any]
+"""A number of the rule for batches, by name and day."""
+
+
+class Batches:
+    """Files and batches. The contents lie in `folder`, rows in the database."""
+
+    def __init__(self, db: Database, clock: Clock, *, folder: Path, parameter: Parameter) -> None:
+        self._db = db
+        self._clock = clock
+        self._parameter = parameter
+        self.blobs = Blobs(folder)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    async def keep(
+        self, org_id: UUID, name: str, purpose: str, data: bytes, *, by: str, lasts: timedelta | None = None,
+        request_key: str | None = None,
+    ) -> File:  # fmt: skip
+        """Keep a file of an organisation, once for each `request_key`; BadUpload, TooManyFiles."""
+        if purpose not in PURPOSES:
+            raise BadUpload(f"its purpose is none of {', '.join(PURPOSES)}", f"purpose 须为 {'、'.join(PURPOSES)}")
+        if not data:
+            raise BadUpload("it is empty", "内容为空")
+        if len(data) > FILE_MAX_BYTES:
+            raise BadUpload(f"it is larger than {FILE_MAX_BYTES} bytes", f"超过 {FILE_MAX_BYTES} 字节")
+        now, most = self._clock.now(), timedelta(days=int(self._parameter("file_days", self._clock.today())))
+        if lasts is not None and not EXPIRY_MIN <= lasts <= most:
+            days = most.days
+            raise BadUpload(f"it can be kept from one hour to {days} days", f"保存时间须在 1 小时至 {days} 天之间")
+        shown = "".join(sign for sign in name[:200] if sign.isprintable()) or "file"
+        file_id = new_id() if request_key is None else uuid5(org_id, f"file {request_key}")
+        digest = hashlib.sha256(data).digest()
+        found = File(file_id, org_id, purpose, shown, len(data), digest, by, now, now + (lasts or most))
+        async with self._db.transaction() as conn:
+            await store.lock_org(conn, org_id)
+            if request_key is not None and (known := await store.file(conn, file_id, org_id)) is not None:
+                return known
+            files, kept = await store.kept(conn, org_id)
+            if files >= FILES_MAX or kept + len(data) > KEPT_MAX_BYTES:
+                raise TooManyFiles(f"{FILES_MAX}, {KEPT_MAX_BYTES} bytes")
+            await asyncio.to_thread(self.blobs.put, found.id, (data,))
+            await store.insert_file(conn, found)
+        return found
+
+    async def file(self, file_id: UUID, org_id: UUID | None) -> File:
+        found = await store.file(self._db, file_id, org_id)
+        if found is None or found.expires_at <= self._clock.now():
+            raise UnknownFile(f"file-{file_id.hex}")
+        return found
+
+    async def files(
+        self, org_id: UUID, *, purpose: str | None = None, after: UUID | None = None, limit: int = 100,
+        newest: bool = True,
+    ) -> tuple[list[File], bool]:  # fmt: skip
+        """A page of files and whether there are more."""
+        limit = max(1, min(limit, PAGE_MAX))
+        found = await store.files(self._db, org_id, purpose, after, limit + 1, newest=newest)
+        return found[:limit], len(found) > limit
+
+    async def content(self, file_id: UUID, org_id: UUID | None) -> bytes:
+        found = await self.file(file_id, org_id)
+        return await asyncio.to_thread(self.blobs.read, found.id)
+
+    async def delete_file(self, file_id: UUID, org_id: UUID | None) -> File:
+        """The bytes are gone on return; FileInUse while an open batch reads them."""
+        found = await self.file(file_id, org_id)
+        async with self._db.transaction() as conn:
+            await store.lock_org(conn, found.org_id)
+            if await store.in_use(conn, file_id):
+                raise FileInUse()
+            await store.forget_file(conn, file_id, self._clock.now())
+        await asyncio.to_thread(self.blobs.delete, file_id)
+        return found
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, org_id: UUID, key_id: UUID, *, input_file: UUID, endpoint: str, window: str,
+        allowed: Callable[[str], bool], metadata: dict[str, str] | None = None, request_key: str | None = None,
+    ) -> Batch:  # fmt: skip
+        """Order a batch; the same `request_key` again gives the same batch. A file with mistakes makes a batch that has
+        failed and says which; BadBatch, UnknownFile, TooManyBatches for orders that make none."""
+        checked(endpoint, window, metadata, request_key)
+        found = await self.file(input_file, org_id)
+        if found.purpose != "batch":
+            raise BadBatch("invalid_file_purpose", "the file's purpose is not batch", "文件用途不是 batch")
+        data = await asyncio.to_thread(self.blobs.read, found.id)
+        wanted, wrong = await asyncio.to_thread(read_requests, data, endpoint, allowed)
+        now = self._clock.now()
+        hours = int(self._parameter("window_hours", self._clock.today()))
+        batch = Batch(
+            id=new_id(), org_id=org_id, key_id=key_id, endpoint=endpoint, input_file=found.id, output_file=None,
+            error_file=None, state="failed" if wrong else "in_progress", metadata=metadata,
+            errors=msgspec.to_builtins(wrong) if wrong else None, total=0 if wrong else len(wanted), made_at=now,
+            expires_at=now + timedelta(hours=hours), finalizing_at=None, cancelling_at=None,
+            ended_at=now if wrong else None,
+        )  # fmt: skip
+        async with self._db.transaction() as conn:
+            await store.lock_org(conn, org_id)
+            if request_key is not None and (known := await store.batch_by_key(conn, org_id, request_key)) is not None:
+                return known
+            if await store.open_count(conn, org_id) >= OPEN_MAX:
+                raise TooManyBatches(OPEN_MAX)
+            if await store.file(conn, found.id, org_id) is None:
+                raise UnknownFile(found.public)
+            await store.insert_batch(conn, batch, request_key, [] if wrong else wanted)
+        return batch
+
+    async def batch(self, batch_id: UUID, org_id: UUID | None) -> Batch:
+        found = await store.batch(self._db, batch_id, org_id)
+        if found is None:
+            raise UnknownBatch(f"batch_{batch_id.hex}")
+        return found
+
+    async def batches(
+        self, org_id: UUID | None, *, after: UUID | None = None, limit: int = 20
+    ) -> tuple[list[Batch], bool]:
+        """A page, the newest first, and whether there are more; None = of every organisation."""
+        limit = max(1, min(limit, PAGE_MAX))
+        found = await store.batches(self._db, org_id, after, limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def cancel(self, batch_id: UUID, org_id: UUID | None) -> Batch:
+        """Run nothing more; what runs is finished, charged and delivered. Again = the same; BatchEnded."""
+        found = await self.batch(batch_id, org_id)
+        if found.state not in ("in_progress", "cancelling"):
+            raise BatchEnded(found.state)
+        async with self._db.transaction() as conn:
+            await store.cancel(conn, batch_id, self._clock.now())
+        return await self.batch(batch_id, org_id)
+
+    # -- what repeats -------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> int:
+        """Drop what came too late, write the results of batches that are through, forget old files."""
+        now = self._clock.now()
+        await store.expire(self._db, now)
+        finished = await store.finished(self._db)
+        for batch in finished:
+            await self._finish(batch, now)
+        expired = await store.expired_files(self._db, now)
+        for file_id in expired:
+            async with self._db.transaction() as conn:
+                await store.forget_file(conn, file_id, now)
+            await asyncio.to_thread(self.blobs.delete, file_id)
+        return len(finished) + len(expired)
+
+    async def _finish(self, batch: Batch, now: datetime) -> None:
+        """Write output and errors under ids that the batch determines, so that a crash in between does no harm."""
+        await store.finalizing(self._db, batch.id, now)
+        lines: list[Line] = []
+        while page := await store.lines(self._db, batch.id, lines[-1].at if lines else -1):
+            lines += page
+        good = [line for line in lines if line.state == "done"]
+        dropped = any(line.state == "dropped" for line in lines)
+        state = "cancelled" if batch.cancelling_at is not None else "expired" if dropped else "completed"
+        bad = [line for line in lines if line.state in ("failed", "dropped")]
+        output = await self._result(batch, "output", self._answers(good, state), now) if good else None
+        errors = await self._result(batch, "error", self._answers(bad, state), now) if bad else None
+        async with self._db.transaction() as conn:
+            for one in (output, errors):
+                if one is not None:
+                    await store.insert_file(conn, one)
+            await store.end(conn, batch.id, state, output and output.id, errors and errors.id, now)
+        await asyncio.to_thread(self._forget_answers, lines)
+
+    def _answers(self, lines: list[Line], state: str) -> Iterator[bytes]:
+        for line in lines:
+            if line.receipt_id is None or line.state == "dropped":
+                yield dropped_line(line, state)
+            else:
+                yield answer_line(line, self.blobs.read(line.receipt_id))
+
+    async def _result(self, batch: Batch, kind: str, pieces: Iterator[bytes], now: datetime) -> File:
+        file_id = uuid5(batch.id, kind)
+        stored: Stored = await asyncio.to_thread(self.blobs.put, file_id, pieces)
+        lasts = timedelta(days=int(self._parameter("file_days", self._clock.today())))
+        name = f"{batch.public}_{kind}.jsonl"
+        return File(
+            file_id, batch.org_id, "batch_output", name, stored.size_bytes, stored.sha256, "system", now, now + lasts
+        )
+
+    def _forget_answers(self, lines: list[Line]) -> None:
+        for line in lines:
+            if line.receipt_id is not None:
+                self.blobs.delete(line.receipt_id)
+
+
+def checked(endpoint: str, window: str, metadata: dict[str, str] | None, request_key: str | None) -> None:
+    """BadBatch for an order that no file could make good."""
+    if endpoint not in ENDPOINTS:
+        names = ", ".join(ENDPOINTS)
+        raise BadBatch("invalid_endpoint", f"the endpoint is none of {names}", f"endpoint 须为 {names}")
+    if window != WINDOW:
+        raise BadBatch("invalid_window", f"completion_window is {WINDOW}", f"completion_window 须为 {WINDOW}")
+    given = metadata or {}
+    if len(given) > METADATA_MAX or any(len(key) > KEY_MAX or len(value) > VALUE_MAX for key, value in given.items()):
+        raise BadBatch(
+            "invalid_metadata", f"metadata has at most {METADATA_MAX} pairs of {KEY_MAX} and {VALUE_MAX} signs",
+            f"metadata 最多 {METADATA_MAX} 项，键不超过 {KEY_MAX} 字、值不超过 {VALUE_MAX} 字",
+        )  # fmt: skip
+    if request_key is not None and not 1 <= len(request_key) <= REQUEST_KEY_MAX:
+        raise BadBatch(
+            "invalid_idempotency_key", f"an idempotency key has 1 to {REQUEST_KEY_MAX} signs",
+            f"幂等键长度须为 1 至 {REQUEST_KEY_MAX}",
+        )  # fmt: skip
