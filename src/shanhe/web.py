@@ -21,6 +21,7 @@ from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
 from shanhe.credits import routes as credits_routes
+from shanhe.datasets import routes as datasets_routes
 from shanhe.exchange import routes as exchange_routes
 from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 READY_LIMIT_S: Final = 2.0
 GATEWAY_PREFIX: Final = "/v1/"
 TOOLS_PATH: Final = "/mcp"
+UPLOADS: Final = dict.fromkeys(("/api/datasets", "/studio/data"), 16 * 1024 * 1024)
+"""Where files arrive that may be larger than what is sent elsewhere, and how large."""
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -81,6 +84,8 @@ def create_app(services: Services) -> Asgi:
     _routes(app, services)
     http.take(app, pages)
     polite = http.Manners(app, secure=services.settings.secure_cookies)
+    app.include_router(pages)
+    polite = http.Manners(app, secure=services.settings.secure_cookies, larger=UPLOADS)
     return Dispatcher(services.gateway.app, services.mcp, polite)
 
 
@@ -173,6 +178,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(payments_routes.bank_router(services.bank))
     app.include_router(payments_routes.payout_router(services.payouts))
     app.include_router(batches_routes.router(services.workshop.batches))
+    app.include_router(datasets_routes.router(services.workshop.datasets))
     app.include_router(pool_routes.router(services.pool, services.settings.city_name))
     app.include_router(reconcile_routes.router(services.reconciliation, services.bills))
     app.include_router(store_routes.router(services.store, services.clock))

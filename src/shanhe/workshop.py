@@ -1,4 +1,4 @@
-"""Wiring of what makes models and of work that may wait: batches."""
+"""Wiring of what makes models and of work that may wait: batches, data sets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from shanhe.batches.api import Batches, Runner, Wire
 from shanhe.compute.api import Compute
+from shanhe.datasets.api import Datasets
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
 from shanhe.kernel.clock import Clock
@@ -25,6 +26,7 @@ class Workshop:
 
     batches: Batches
     runner: Runner
+    datasets: Datasets
 
 
 def open_workshop(
@@ -49,4 +51,5 @@ def open_workshop(
     wire = Wire(batches, lambda model: compute.model(model) is not None)
     gateway.app.mount("files", wire.files)
     gateway.app.mount("batches", wire.batches)
-    return Workshop(batches, runner)
+    datasets = Datasets(db, clock, folder=settings.data / "datasets")
+    return Workshop(batches, runner, datasets)

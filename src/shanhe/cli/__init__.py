@@ -16,6 +16,7 @@ from shanhe.cli import (
     bench,
     city,
     credits,
+    datasets,
     engines,
     exchange,
     keys,
@@ -51,6 +52,7 @@ app.add_typer(engines.app, name="engines", help="Servers that answer: the local 
 app.add_typer(nodes.app, name="nodes", help="Machines that others lend to this city.")
 app.add_typer(node.app, name="node", help="Lend this machine to a city.")
 app.add_typer(batches.app, name="batches", help="Work that may wait, at the price for that.")
+app.add_typer(datasets.app, name="datasets", help="Data to learn from: import, clean, follow, delete.")
 app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")

@@ -94,7 +94,9 @@ class Admitter:
         org_id = call.caller.org_id
         if call.through:
             call.parsed = understood(call, body)
-            call.admission = self._admission(call.parsed, self._known_model(call.parsed.model), self._clock.now())
+            call.admission = self._admission(
+                call.parsed, self._known_model(call.parsed.model), self._prices, self._clock.now()
+            )
         if call.through or await self._is_brought(org_id):
             with database_away():
                 commission = await self._charges.commission(org_id, call.through, call.weights, call.fees)

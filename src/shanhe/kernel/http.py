@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,6 +30,7 @@ BODY_MAX_BYTES = 1024 * 1024
 BODY_CHUNK_LIMIT_S = 15.0
 BODY_TOTAL_LIMIT_S = 60.0
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 LANGUAGES = ("zh-CN", "en")
 LANGUAGE_COOKIE = "shanhe_lang"
 SECURITY_HEADERS = {
@@ -156,9 +158,18 @@ def _translated(error: HTTPException) -> ShanheError:
 class Manners:
     """ASGI middleware: request id, log context, body size and time, security headers."""
 
-    def __init__(self, app: ASGIApp, *, body_max_bytes: int = BODY_MAX_BYTES, secure: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        body_max_bytes: int = BODY_MAX_BYTES,
+        secure: bool = False,
+        larger: Mapping[str, int] = NOWHERE,
+    ) -> None:
+        """`larger`: paths where a body may have another size."""
         self._app = app
         self._body_max_bytes = body_max_bytes
+        self._larger = larger
         self._headers = dict(SECURITY_HEADERS)
         if secure:
             self._headers["strict-transport-security"] = "max-age=31536000"
@@ -182,7 +193,8 @@ class Manners:
             await send(message)
 
         try:
-            await self._app(scope, _Bounded(receive, self._body_max_bytes), polite)
+            most = self._larger.get(scope["path"], self._body_max_bytes)
+            await self._app(scope, _Bounded(receive, most), polite)
         except (BodyTooLarge, BodyTooSlow) as error:
             if started:
                 raise

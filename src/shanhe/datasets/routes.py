@@ -1,0 +1,129 @@
+"""`/api/datasets`: import, look, clean, download, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from shanhe.datasets.model import Cleaning, Dataset, Version
+from shanhe.datasets.service import PREVIEW_MAX, Datasets, NewDataset
+from shanhe.identity.api import Actor, PermissionMissing
+from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.errors import Invalid
+
+Asking = Annotated[Actor, Depends(actor_of)]
+Text = Annotated[str, Query(max_length=500)]
+
+
+def router(datasets: Datasets) -> APIRouter:
+    """Everything under /api/datasets."""
+    routes = APIRouter(prefix="/api/datasets", tags=["datasets"])
+    _reading(routes, datasets)
+    _changing(routes, datasets)
+    return routes
+
+
+def _reading(routes: APIRouter, datasets: Datasets) -> None:
+    @routes.get("")
+    async def every(actor: Asking) -> Response:
+        """Data sets of one's organisation; operators see all."""
+        return _json([dataset_view(one) for one in await datasets.datasets(reader(actor))])
+
+    @routes.get("/versions/{version_id}")
+    async def version(
+        version_id: UUID, actor: Asking, first: Annotated[int, Query(ge=0)] = 0,
+        rows: Annotated[int, Query(ge=0, le=PREVIEW_MAX)] = 20,
+    ) -> Response:  # fmt: skip
+        """A version: recipe, report, and some of its rows."""
+        dataset, found = await datasets.version(version_id, reader(actor))
+        preview = [] if found.forgotten_at else await datasets.preview(found, first, rows)
+        return _json(version_view(found) | {"dataset": dataset_view(dataset), "preview": preview})
+
+    @routes.get("/versions/{version_id}/rows")
+    async def body(version_id: UUID, actor: Asking) -> Response:
+        """All rows as JSONL."""
+        _, found = await datasets.version(version_id, reader(actor))
+        return Response(await datasets.body(found), media_type="application/jsonl")
+
+    @routes.get("/{name}")
+    async def one(name: str, actor: Asking) -> Response:
+        """A data set with its versions and what was made of it."""
+        return _json(await page(datasets, await datasets.dataset(name, reader(actor))))
+
+
+def _changing(routes: APIRouter, datasets: Datasets) -> None:
+    @routes.post("", status_code=201)
+    async def bring(
+        request: Request, actor: Asking, name: Text, form: Text, licence: Text, consent: Text, file: Text,
+        note: Text = "",
+    ) -> Response:  # fmt: skip
+        """Import the body (JSONL, CSV, XLSX, DOCX, text), called `file`: a new data set, or its next version."""
+        org_id = owner(actor)
+        new = NewDataset(name, form, licence, consent, note)
+        found = await datasets.bring(org_id, new, file, await request.body(), by=actor.ref)
+        return _json(version_view(found), 201)
+
+    @routes.post("/versions/{version_id}/clean", status_code=201)
+    async def clean(version_id: UUID, request: Request, actor: Asking) -> Response:
+        """A cleaner version; the body says how, see the page on data sets."""
+        owner(actor)
+        try:
+            wishes = msgspec.json.decode(await request.body() or b"{}", type=Cleaning)
+        except msgspec.DecodeError as error:
+            raise Invalid(
+                "bad_cleaning", f"The wishes can't be read: {error}.", message_zh="清洗条件无法读取。"
+            ) from error
+        return _json(version_view(await datasets.clean(version_id, reader(actor), wishes, by=actor.ref)), 201)
+
+    @routes.delete("/versions/{version_id}")
+    async def forget(version_id: UUID, actor: Asking) -> Response:
+        """Delete a version's rows; what was made of them stays known."""
+        owner(actor)
+        return _json(version_view(await datasets.forget(version_id, reader(actor))))
+
+    @routes.delete("/{name}")
+    async def archive(name: str, actor: Asking) -> Response:
+        """Delete a data set's rows and take it off the list."""
+        owner(actor)
+        found = await datasets.dataset(name, reader(actor))
+        await datasets.archive(found)
+        return _json(dataset_view(found) | {"archived": True})
+
+
+def reader(actor: Actor) -> UUID | None:
+    """None for operators, who see everything; PermissionMissing for who may see nothing."""
+    if "models" in actor.permissions:
+        return None
+    if actor.org_id is None or "usage" not in actor.permissions:
+        raise PermissionMissing("usage")
+    return actor.org_id
+
+
+def owner(actor: Actor) -> UUID:
+    """The organisation for which somebody may change data; PermissionMissing."""
+    if actor.org_id is None or not {"keys", "models"} & actor.permissions:
+        raise PermissionMissing("keys")
+    return actor.org_id
+
+
+def dataset_view(one: Dataset) -> dict[str, Any]:
+    return msgspec.to_builtins(one) | {"id": str(one.id)}
+
+
+def version_view(one: Version) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(one)
+    return fields | {"sha256": one.sha256.hex()}
+
+
+async def page(datasets: Datasets, one: Dataset) -> dict[str, Any]:
+    """A data set with everything."""
+    versions = [version_view(found) for found in await datasets.versions(one)]
+    uses: list[Any] = msgspec.to_builtins(await datasets.uses(one))
+    return dataset_view(one) | {"versions": versions, "uses": uses}
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value, enc_hook=str), status, media_type="application/json")
