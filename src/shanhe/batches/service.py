@@ -214,7 +214,8 @@ class Batches:
             for one in (output, errors):
                 if one is not None:
                     await store.insert_file(conn, one)
-            await store.end(conn, batch.id, state, output and output.id, errors and errors.id, now)
+            ids = [None if one is None else one.id for one in (output, errors)]
+            await store.end(conn, batch.id, state, *ids, now)
         await asyncio.to_thread(self._forget_answers, lines)
 
     def _answers(self, lines: list[Line], state: str) -> Iterator[bytes]:

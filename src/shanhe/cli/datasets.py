@@ -94,7 +94,7 @@ def preview(version: VersionId, most: int = 10, data: Data = None, as_json: Json
 def clean(
     version: VersionId,
     personal: Annotated[str, typer.Option(help="Personal data: mask, drop or keep.")] = "mask",
-    similar_bps: Annotated[int, typer.Option(help="Rows at least so alike count as one; 0 = keep all.")] = 8_500,
+    similar_bps: Annotated[int, typer.Option(help="Rows at least so alike count as one; 0 = keep all.")] = 8_000,
     chars_min: int = 4,
     chars_max: int = 8_000,
     language: Annotated[

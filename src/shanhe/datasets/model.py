@@ -80,7 +80,7 @@ class Cleaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lengths in characters of a whole row; `languages` empty = any."""
 
     personal: str = "mask"
-    similar_bps: int = 8_500
+    similar_bps: int = 8_000
     chars_min: int = 4
     chars_max: int = 8_000
     languages: tuple[str, ...] = ()

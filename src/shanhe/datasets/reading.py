@@ -113,7 +113,7 @@ def flat(row: dict[str, Any]) -> dict[str, str]:
     """A row of texts. A conversation (`messages`) becomes its first question and first answer."""
     messages = row.get("messages")
     if isinstance(messages, list):
-        said = {}
+        said: dict[Any, str] = {}
         for one in messages:
             if isinstance(one, dict) and isinstance(one.get("content"), str):
                 said.setdefault(one.get("role"), one["content"])
