@@ -214,8 +214,7 @@ class Batches:
             for one in (output, errors):
                 if one is not None:
                     await store.insert_file(conn, one)
-            ids = [None if one is None else one.id for one in (output, errors)]
-            await store.end(conn, batch.id, state, *ids, now)
+            await store.end(conn, batch.id, state, output.id if output else None, errors.id if errors else None, now)
         await asyncio.to_thread(self._forget_answers, lines)
 
     def _answers(self, lines: list[Line], state: str) -> Iterator[bytes]:

@@ -110,7 +110,8 @@ def owner(actor: Actor) -> UUID:
 
 
 def dataset_view(one: Dataset) -> dict[str, Any]:
-    return msgspec.to_builtins(one) | {"id": str(one.id)}
+    fields: dict[str, Any] = msgspec.to_builtins(one)
+    return fields
 
 
 def version_view(one: Version) -> dict[str, Any]:
