@@ -67,7 +67,8 @@ class PriceList:
         if self._deferred is not None:
             costs = [found.facts[bucket]["cost"] for bucket in BUCKETS]
             amounts = [waiting_price(self._deferred, *pair, on) for pair in zip(amounts, costs, strict=True)]
-        prices = Prices(*amounts, version=found.version, thin=found.thin, loss=found.loss)
+        given, cached, output, reasoning, tool = amounts
+        prices = Prices(given, cached, output, reasoning, tool, found.version, found.thin, found.loss)
         self._known[model] = (on, revision, prices)
         return prices
 
