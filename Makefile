@@ -18,13 +18,13 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group 
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --universal --python-version 3.11 --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench prove mutate docs clean lock chromium
+.PHONY: help run test lint bench prove mutate docs clean lock chromium demo-studio
 SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE  # containers often set it: every process would compile the whole program again
 
 help: ## Show this list
 	@echo "Shanhe: the software a small city runs to become an AI city."; echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  PORT=$(PORT)  DATA=$(DATA)  WORKERS=$(WORKERS)  (set them like: make run PORT=9000)"
 
 run: $(RUN_STAMP) ## Install what is needed and start the city on PORT with its data in DATA
@@ -56,6 +56,11 @@ mutate: $(DEV_STAMP) ## Change every constant of every rule and see whether an e
 docs: $(DEV_STAMP) ## Build the documentation site into site/
 	@$(BIN)/python -m shanhe.settings > docs/settings.md
 	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
+demo-studio: $(RUN_STAMP) ## Turn an error book into a deployed model: train, drop layers, quantize, measure
+	@echo "Installing what trains (torch, transformers, peft, gguf) …"
+	@$(PIP) --quiet --no-build-isolation -e '.[studio]'
+	@$(BIN)/python -m shanhe bench studio
 
 clean: ## Remove what can be built again (keeps DATA and the virtual environment)
 	@rm -rf site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

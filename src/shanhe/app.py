@@ -316,6 +316,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
+    jobs.every("studio.settle", EVERY_MINUTE, services.workshop.studio.settle)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)

@@ -33,6 +33,7 @@ async def work(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(services.jobs.run(stop))
             tasks.create_task(services.outbox.run(stop))
+            tasks.create_task(services.workshop.foreman.run(stop))
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from shanhe.programmes import routes as programmes_routes
 from shanhe.reconcile import routes as reconcile_routes
 from shanhe.rulebook import routes as rulebook_routes
 from shanhe.store import routes as store_routes
+from shanhe.studio import routes as studio_routes
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -179,6 +180,7 @@ def _routes(app: FastAPI, services: Services) -> None:
     app.include_router(payments_routes.payout_router(services.payouts))
     app.include_router(batches_routes.router(services.workshop.batches))
     app.include_router(datasets_routes.router(services.workshop.datasets))
+    app.include_router(studio_routes.router(services.workshop.studio))
     app.include_router(pool_routes.router(services.pool, services.settings.city_name))
     app.include_router(reconcile_routes.router(services.reconciliation, services.bills))
     app.include_router(store_routes.router(services.store, services.clock))

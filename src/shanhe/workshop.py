@@ -1,10 +1,13 @@
-"""Wiring of what makes models and of work that may wait: batches, data sets."""
+"""Wiring of what makes models and of work that may wait: batches, data sets, the studio."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 from shanhe.batches.api import Batches, Runner, Wire
 from shanhe.compute.api import Compute
@@ -16,8 +19,10 @@ from shanhe.kernel.db import Database
 from shanhe.ledger.api import Ledger
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
+from shanhe.studio.api import Foreman, Rules, Studio
 
 BATCH_RULE: Final = "P11_batch"
+STUDIO_RULE: Final = "P11_studio"
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Workshop:
     batches: Batches
     runner: Runner
     datasets: Datasets
+    studio: Studio
+    foreman: Foreman
 
 
 def open_workshop(
@@ -52,4 +59,29 @@ def open_workshop(
     gateway.app.mount("files", wire.files)
     gateway.app.mount("batches", wire.batches)
     datasets = Datasets(db, clock, folder=settings.data / "datasets")
-    return Workshop(batches, runner, datasets)
+    studio = _studio(settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets)
+    return Workshop(batches, runner, datasets, studio, Foreman(studio, compute, worker=worker))
+
+
+def _studio(
+    settings: Settings,
+    db: Database,
+    clock: Clock,
+    *,
+    compute: Compute,
+    ledger: Ledger,
+    rulebook: Rulebook,
+    datasets: Datasets,
+) -> Studio:
+    async def lessons(version_id: UUID, org_id: UUID | None) -> tuple[Sequence[Any], Sequence[Any], UUID]:
+        dataset, _ = await datasets.version(version_id, org_id)
+        return *await datasets.lessons(version_id, org_id), dataset.id
+
+    def charge(facts: Mapping[str, object], on: date) -> int:
+        return int(rulebook.evaluate(STUDIO_RULE, facts, on=on).outputs["charge_micro"])
+
+    rules = Rules(charge, partial(rulebook.parameter, STUDIO_RULE))
+    return Studio(
+        db, clock, folder=settings.data / "studio", compute=compute, ledger=ledger, rules=rules, lessons=lessons,
+        used=datasets.used,
+    )  # fmt: skip

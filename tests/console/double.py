@@ -17,6 +17,7 @@ from starlette.responses import Response
 from tests.console.double_counter import Counter
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
+from tests.console.double_workshop import Workshop
 from tests.console.promises import Promises
 
 from shanhe.console import chart
@@ -887,7 +888,7 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury(), Shop())
+    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury(), Shop(), Workshop())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

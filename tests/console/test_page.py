@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from tests.console import double, promises
+from tests.console import double, double_workshop, promises
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
@@ -71,6 +71,9 @@ PAGES = (
     "/exchange/trade",
     "/exchange/fund",
     "/search?q=P1",
+    "/studio",
+    f"/studio/data/{double_workshop.VERSION}",
+    f"/studio/jobs/{double_workshop.JOB}",
 )
 PUBLIC = (
     "/store",

@@ -91,3 +91,17 @@ def pool_bench(
          ", ".join(f"{engine} {calls}" for engine, calls in one["served"].items()))
         for name, one in found["policies"].items()
     ]))  # fmt: skip
+
+
+@app.command("studio")
+def studio_bench(
+    epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 3,
+    drop_layers: Annotated[int, typer.Option(help="Layers taken out, then healed.")] = 2,
+    quantum: Annotated[str, typer.Option(help="How weights are packed in the end.")] = "Q4_K",
+    items: Annotated[int, typer.Option(help="Entries of the error book.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """An error book into a deployed model: accuracy before and after, time, memory. Needs the extra `studio`."""
+    from shanhe.bench.studio import main as measure
+
+    show(as_json, measure(epochs, drop_layers, quantum, items))

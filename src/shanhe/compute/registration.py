@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -107,6 +108,14 @@ def _engine(new: NewEngine, cost: Rates, now: datetime) -> Engine:
 
 def _bad(field: str, reason: str, reason_zh: str) -> BadEngine:
     return BadEngine(field, reason, reason_zh)
+
+
+def made_engine(card: ModelCard, public: str, cost: Rates, now: datetime) -> Engine:
+    """The engine of a model that was made here: its child has the card's name, callers know the public one."""
+    if not MODEL_ID.match(public) or public == card.id:
+        raise _bad("models", f"{public!r} can't be a model's public name.", f"{public!r} 不能作为模型名。")
+    served = EngineModel(public, card.id, card.kind, card.context_tokens, cost, card.price_class)
+    return replace(local_engine(card, cost, None, now), models=(served,), lazy=True, enabled=False)
 
 
 def local_engine(known: ModelCard, cost: Rates, contributor: UUID | None, now: datetime) -> Engine:

@@ -23,8 +23,9 @@ from shanhe.compute.address import private_folder, run_folder, socket_path
 from shanhe.compute.cards import card, cards
 from shanhe.compute.errors import ChildFailed
 from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find, pull
+from shanhe.compute.made import read_made
 from shanhe.compute.model import ModelCard
-from shanhe.compute.store import WANTED_CHANNEL
+from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 
@@ -39,6 +40,7 @@ PROBE_TIMEOUT_S: Final = 10.0
 SILENT_PROBES_MAX: Final = 3
 """A child that misses this many health probes in a row is ended and started again."""
 STOP_LIMIT_S: Final = 10.0
+LEAVE_AFTER_S: Final = 60.0
 LOG_MAX_BYTES: Final = 5 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 2_000
 
@@ -244,10 +246,15 @@ class LlamaSupervisor:
         self._runners: dict[str, ModelRunner] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._starting: set[asyncio.Task[None]] = set()
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+
+    def card(self, model: str) -> ModelCard:
+        """The card of a model that was made here or comes with this software; UnknownModel."""
+        return read_made(self._data, model) or card(model)
 
     def file_of(self, model: str) -> Path | None:
         """The verified file of a model, in the city's own folder or in the shared cache; None when not fetched."""
-        return find(card(model), (self._data / "models", self._cache))
+        return find(self.card(model), (self._data / "models", self._cache))
 
     async def fetch(self, model: str) -> Path:
         """The model's file, downloaded if need be; DownloadFailed or NoSpace."""
@@ -263,7 +270,7 @@ class LlamaSupervisor:
             if runner is None:
                 path = await self.fetch(model)
                 runner = ModelRunner(
-                    card(model), path, self._data, threads=self._threads, environment=self._environment
+                    self.card(model), path, self._data, threads=self._threads, environment=self._environment
                 )
                 await runner.start()
                 self._runners[model] = runner
@@ -271,9 +278,11 @@ class LlamaSupervisor:
 
     async def stop(self, model: str | None = None) -> None:
         """Stop one model, or all of them (the last started first)."""
-        for task in tuple(self._starting):
-            task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        if model is None:
+            tasks = (*self._starting, *self._leaving.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for name in [model] if model is not None else list(reversed(self._runners)):
             runner = self._runners.pop(name, None)
             if runner is not None:
@@ -292,11 +301,26 @@ class LlamaSupervisor:
         return run_folder(self._data)
 
     def _wanted(self, model: str) -> None:
-        if model in self._runners or not any(known.id == model for known in cards()):
+        if model.startswith(UNWANTED):
+            model = model.removeprefix(UNWANTED)
+            if model in self._runners and model not in self._leaving:
+                self._leaving[model] = asyncio.create_task(self._leave(model))
+            return
+        leaving = self._leaving.pop(model, None)
+        if leaving is not None:
+            leaving.cancel()
+        known = any(one.id == model for one in cards()) or read_made(self._data, model) is not None
+        if model in self._runners or not known:
             return
         task = asyncio.create_task(self._start_quietly(model))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
+
+    async def _leave(self, model: str) -> None:
+        """End a model that nobody routes to any more, once the calls that it has are answered."""
+        await asyncio.sleep(LEAVE_AFTER_S)
+        del self._leaving[model]
+        await self.stop(model)
 
     async def _start_quietly(self, model: str) -> None:
         try:

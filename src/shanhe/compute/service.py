@@ -20,6 +20,7 @@ from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_a
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
 from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, UnknownEngine, UnknownModel
+from shanhe.compute.made import keep_made
 from shanhe.compute.model import (
     GENERAL,
     Engine,
@@ -39,7 +40,7 @@ from shanhe.compute.nodes import NodeDesk, drop_node
 from shanhe.compute.price_desk import Announce, PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
-from shanhe.compute.registration import checked, local_engine
+from shanhe.compute.registration import checked, local_engine, made_engine
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
@@ -255,7 +256,7 @@ class Compute:
 
     async def _wake(self, target: Target) -> None:
         """Ask the supervisor for a local engine that does not run and wait until it serves; EngineBusy if too long."""
-        await self._db.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, target.model)
+        await self._db.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, target.upstream_model)
         deadline = time.monotonic() + (WAKE_LIMIT_S if target.lazy else START_LIMIT_S)
         while time.monotonic() < deadline:
             if target.serves:
@@ -349,6 +350,44 @@ class Compute:
                 await store.changed(conn)
         await self.reload()
         return self.engine(engine.name)
+
+    async def serve_made(self, card: ModelCard, file: Path, *, public: str, actor: str) -> Engine:
+        """Serve a model that was made here under a public name, in the place of what was made before under it.
+
+        The card's id names this making and its child, `public` stays the same over all of them. BadEngine when the name
+        is another model's.
+        """
+        await asyncio.to_thread(keep_made, self._data, card, file)
+        now = self._clock.now()
+        cost = self._desk.reference_cost(LOCAL_CHIP, card.price_class) or card.cost
+        engine = made_engine(card, public, cost, now)
+        async with self._db.transaction() as conn:
+            await store.add_model(
+                conn, public, kind=card.kind, title_zh=card.title_zh, title_en=card.title_en, licence=card.licence,
+                made_by=card.made_by, price_class=card.price_class, now=now,
+            )  # fmt: skip
+            if not await store.engine_named(conn, engine.name):
+                await self._insert(conn, engine, actor, now)
+        return await self.switch_made(public, engine.name, actor=actor)
+
+    async def switch_made(self, public: str, name: str, *, actor: str) -> Engine:
+        """Let one of the engines made under a public name answer, and no other; calls in flight are finished."""
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            for other, model, enabled in await store.made_engines(conn, public):
+                if (other == name) != enabled:
+                    await store.set_enabled(conn, other, other == name)
+                    event = "enabled" if other == name else "disabled"
+                    await store.add_event(conn, other, event, f"{public} is {name}", actor, now)
+                payload = model if other == name else store.UNWANTED + model
+                await conn.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, payload)
+            await store.changed(conn)
+        await self.reload()
+        return self.engine(name)
+
+    async def model_file(self, model: str) -> Path:
+        """The file of a model that comes with this software, fetched if need be; UnknownModel, DownloadFailed."""
+        return await self._pulls.pull(model)
 
     async def _insert(self, conn: Any, engine: Engine, actor: str, now: datetime) -> None:
         if not await store.insert_engine(conn, engine, actor):

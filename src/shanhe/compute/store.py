@@ -22,6 +22,8 @@ from shanhe.kernel.ids import new_id
 CHANNEL = "compute_changed"
 """Notified on every change of the registry or of prices."""
 WANTED_CHANNEL = "compute_wanted"
+UNWANTED = "-"
+"""Before a model's name: its child may end."""
 """Payload: id of a local model whose engine sleeps and has a request."""
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for reads
@@ -146,6 +148,20 @@ async def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
     """False when there is no such engine."""
     done = await conn.fetchval("UPDATE compute.engine SET enabled = $2 WHERE name = $1 RETURNING true", name, enabled)
     return bool(done)
+
+
+async def engine_named(conn: Connection, name: str) -> bool:
+    return bool(await conn.fetchval("SELECT true FROM compute.engine WHERE name = $1", name))
+
+
+async def made_engines(conn: Connection, public: str) -> list[tuple[str, str, bool]]:
+    """(engine, the model of its child, enabled) of all that was made under a public name."""
+    rows = await conn.fetch(
+        """SELECT e.name, m.upstream, e.enabled FROM compute.engine e JOIN compute.engine_model m ON m.engine_id = e.id
+            WHERE m.model = $1 AND e.kind = 'llama' AND m.upstream <> m.model ORDER BY e.name FOR UPDATE OF e""",
+        public,
+    )
+    return [(row["name"], row["upstream"], row["enabled"]) for row in rows]
 
 
 async def set_limits(conn: Connection, engine_id: UUID, slots: int, context_tokens: int) -> None:

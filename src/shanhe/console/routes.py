@@ -26,6 +26,7 @@ from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
+from shanhe.console.pages.workshop import WorkshopRoom
 from shanhe.console.ports import Desk
 from shanhe.console.render import View
 from shanhe.kernel import http
@@ -48,6 +49,7 @@ ROOMS = (
     ExchangeRoom,
     TreasuryRoom,
     ShopRoom,
+    WorkshopRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

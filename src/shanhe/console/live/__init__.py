@@ -17,6 +17,7 @@ from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
 from shanhe.console.live.treasury import LiveTreasury
+from shanhe.console.live.workshop import LiveWorkshop
 from shanhe.console.ports import Desk
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
@@ -38,6 +39,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         exchange=LiveExchange(modules.exchange, modules.identity, names),
         treasury=LiveTreasury(modules, names),
         shop=LiveShop(modules),
+        workshop=LiveWorkshop(modules.workshop, modules.compute),
         secure=modules.identity.options.secure,
         version=version,
     )

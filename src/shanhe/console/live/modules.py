@@ -6,9 +6,11 @@ from collections import OrderedDict
 from typing import Protocol
 from uuid import UUID
 
+from shanhe.batches.api import Batches
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
 from shanhe.credits.api import Credits
+from shanhe.datasets.api import Datasets
 from shanhe.exchange.api import Exchange
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Actor, Identity, Unknown
@@ -21,6 +23,7 @@ from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.rulebook.api import Rulebook
 from shanhe.store.api import Store
+from shanhe.studio.api import Studio
 
 NAMES_KEPT = 2_000
 
@@ -62,6 +65,19 @@ class Modules(Protocol):
     def programmes(self) -> Programmes: ...
     @property
     def notifier(self) -> Notifier: ...
+    @property
+    def workshop(self) -> Workshop: ...
+
+
+class Workshop(Protocol):
+    """What works behind interactive calls."""
+
+    @property
+    def datasets(self) -> Datasets: ...
+    @property
+    def studio(self) -> Studio: ...
+    @property
+    def batches(self) -> Batches: ...
 
 
 def actor_of(who: Who) -> Actor:

@@ -1,0 +1,100 @@
+"""Data sets, studio jobs and models over the modules, as plain data: what their own HTTP views say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from shanhe.batches.api import batch_view
+from shanhe.compute.api import Compute
+from shanhe.console import model as m
+from shanhe.console.live.modules import Workshop, actor_of
+from shanhe.datasets.api import Cleaning, NewDataset
+from shanhe.datasets.routes import dataset_view, page, version_view
+from shanhe.identity.api import PermissionMissing
+from shanhe.studio.routes import job_page, job_view, made_view, recipe_of
+
+PREVIEW_ROWS = 10
+BATCHES_SHOWN = 20
+
+
+class LiveWorkshop:
+    def __init__(self, workshop: Workshop, compute: Compute) -> None:
+        self._datasets = workshop.datasets
+        self._studio = workshop.studio
+        self._batches = workshop.batches
+        self._bases = [card.id for card in compute.cards() if card.kind == "chat"]
+
+    async def overview(self, who: m.Who) -> Mapping[str, Any]:
+        org = seen_by(who)
+        batches, _ = await self._batches.batches(org, limit=BATCHES_SHOWN)
+        return {
+            "datasets": [
+                dataset_view(one) | {"newest": newest(await page(self._datasets, one))}
+                for one in await self._datasets.datasets(org)
+            ],
+            "jobs": [job_view(one) for one in await self._studio.jobs(org)],
+            "models": [made_view(one) for one in await self._studio.models(org)],
+            "batches": [batch_view(one) for one in batches],
+        }
+
+    async def bring(self, who: m.Who, fields: Mapping[str, str], name: str, data: bytes) -> UUID:
+        wanted = {field: fields.get(field, "") for field in ("name", "form", "licence", "consent", "note")}
+        return (await self._datasets.bring(paying(who), NewDataset(**wanted), name, data, by=by(who))).id
+
+    async def version(self, who: m.Who, version_id: UUID) -> Mapping[str, Any]:
+        dataset, found = await self._datasets.version(version_id, seen_by(who))
+        rows = [] if found.forgotten_at else await self._datasets.preview(found, most=PREVIEW_ROWS)
+        return version_view(found) | {
+            "dataset": await page(self._datasets, dataset), "preview": rows, "bases": self._bases
+        }  # fmt: skip
+
+    async def clean(self, who: m.Who, version_id: UUID, fields: Mapping[str, str]) -> UUID:
+        wishes = Cleaning(personal=fields.get("personal", "mask"))
+        if fields.get("similar") != "1":
+            wishes = Cleaning(wishes.personal, 0)
+        return (await self._datasets.clean(version_id, seen_by(who), wishes, by=by(who))).id
+
+    async def forget(self, who: m.Who, version_id: UUID) -> None:
+        await self._datasets.forget(version_id, seen_by(who))
+
+    async def order(self, who: m.Who, version_id: UUID, fields: Mapping[str, str]) -> UUID:
+        numbers = {name: int(fields[name]) for name in ("epochs", "drop_layers") if fields.get(name)}
+        recipe = recipe_of({"base": fields.get("base", ""), "quantum": fields.get("quantum", ""), **numbers})
+        job = await self._studio.order(
+            paying(who), fields.get("name", ""), version_id, recipe, by=by(who),
+            request_key=fields.get("client_ref") or None,
+        )  # fmt: skip
+        return job.id
+
+    async def job(self, who: m.Who, job_id: UUID) -> Mapping[str, Any]:
+        return await job_page(self._studio, await self._studio.job(job_id, seen_by(who)))
+
+    async def cancel(self, who: m.Who, job_id: UUID) -> None:
+        await self._studio.cancel(job_id, seen_by(who))
+
+    async def deploy(self, who: m.Who, name: str, number: int) -> None:
+        await self._studio.deploy(name, seen_by(who), number, by=by(who))
+
+    async def roll_back(self, who: m.Who, name: str) -> None:
+        await self._studio.roll_back(name, seen_by(who), by=by(who))
+
+
+def newest(one: Mapping[str, Any]) -> Any:
+    return one["versions"][-1] if one["versions"] else None
+
+
+def seen_by(who: m.Who) -> UUID | None:
+    """None for operators, who see everything."""
+    return None if who.may("models") else who.org_id
+
+
+def paying(who: m.Who) -> UUID:
+    if not who.has_org:
+        raise PermissionMissing("keys")
+    return who.org_id
+
+
+def by(who: m.Who) -> str:
+    return actor_of(who).ref

@@ -1,0 +1,218 @@
+"""Running jobs, one at a time on a machine: steps in their own processes, results on the shelf, costs by the clock.
+
+A job whose foreman ended is taken up again by the next one: finished steps are on the shelf, the one that ran goes on
+from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from shanhe.compute.api import Compute, ModelCard
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.studio import store
+from shanhe.studio.errors import StepFailed
+from shanhe.studio.model import Job, Made, Point, Recipe, StepPlan, plan, step_hash
+from shanhe.studio.service import Studio, card_of
+from shanhe.studio.steps import COMMAND, Result, run_step
+
+POLL_S: Final = 15.0
+LOOK_EVERY_S: Final = 2.0
+"""How often a running job is looked at for having been cancelled or having used up its budget."""
+log = structlog.get_logger(__name__)
+
+
+class Halt(Exception):
+    """The job ends here: `state` and why."""
+
+    def __init__(self, state: str, error: dict[str, Any] | None = None) -> None:
+        super().__init__(state)
+        self.state = state
+        self.error = error
+
+
+class Foreman:
+    """Works on the studio's queue in the jobs process."""
+
+    def __init__(self, studio: Studio, compute: Compute, *, worker: str, command: Sequence[str] = COMMAND) -> None:
+        self._studio = studio
+        self._compute = compute
+        self._worker = worker
+        self._command = command
+        self._wake = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; a running step is ended then, and goes on at the next start."""
+        self._studio.db.listen(store.CHANNEL, lambda _: self._wake.set(), on_reconnect=self._wake.set)
+        working = asyncio.create_task(self._forever())
+        await stop.wait()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                if await self.work_once():
+                    continue
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("the studio waits for the database", error=type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
+
+    async def work_once(self) -> bool:
+        """Take one job to its end; False when there is none."""
+        studio = self._studio
+        job = await store.take(studio.db, self._worker, studio.clock.now())
+        if job is None:
+            return False
+        state, error = "done", None
+        try:
+            await self._job(job)
+        except Halt as halt:
+            state, error = halt.state, halt.error
+        except ShanheError as failure:
+            state, error = "failed", failure.to_dict("en")["error"] | {"message_zh": failure.message_zh}
+        await store.end(studio.db, job.id, state, error, studio.clock.now())
+        await studio.settle()
+        return True
+
+    async def _job(self, job: Job) -> None:
+        studio, recipe = self._studio, msgspec.convert(job.recipe, Recipe)
+        train, questions, _ = await studio.checked_lessons(job.version_id, job.org_id)
+        base = await self._compute.model_file(recipe.base)
+        card = next(one for one in self._compute.cards() if one.id == recipe.base)
+        files = {
+            "base": (card.sha256, base),
+            "train": _written(studio.shelf.folder(job.id.bytes) / "train.jsonl", train),
+            "questions": _written(studio.shelf.folder(job.id.bytes) / "questions.jsonl", questions),
+        }
+        meter = Meter(studio, job)
+        results: list[tuple[bytes, Result]] = []
+        for at, step in enumerate(plan(recipe, len(train), len(questions))):
+            inputs = {name: _source(source, files, results, studio) for name, source in step.inputs.items()}
+            digest = step_hash(step, {name: sha256 for name, (sha256, _) in inputs.items()})
+            paths = {name: str(path) for name, (_, path) in inputs.items()}
+            results.append((digest, await self._step(job, at, step, digest, paths, meter)))
+        await self._finished(job, recipe, card, results)
+
+    async def _step(
+        self, job: Job, at: int, step: StepPlan, digest: bytes, inputs: dict[str, str], meter: Meter
+    ) -> Result:
+        studio = self._studio
+        known = await asyncio.to_thread(studio.shelf.find, digest)
+        await store.begin_step(studio.db, job.id, at, digest, studio.clock.now())
+        if known is not None:
+            await store.end_step(studio.db, job.id, at, "cached", 0, known.metrics, studio.clock.now())
+            return known
+        body = {"kind": step.kind, "parameters": step.parameters, "inputs": inputs}
+        folder = await asyncio.to_thread(studio.shelf.prepare, digest, body)
+        try:
+            whole = await run_step(folder, lambda told: meter.said(at, told), command=self._command)
+        except StepFailed:
+            await store.end_step(studio.db, job.id, at, "failed", 0, {}, studio.clock.now())
+            meter.forget()
+            raise
+        if not whole:
+            await store.end_step(studio.db, job.id, at, "failed", meter.step_ms, {}, studio.clock.now())
+            await meter.keep()
+            raise meter.halt or Halt("cancelled")
+        result = await asyncio.to_thread(studio.shelf.find, digest)
+        if result is None:
+            raise StepFailed("step_without_result", "its files are not there")
+        await meter.keep(result.core_ms)
+        await store.end_step(studio.db, job.id, at, "done", result.core_ms, result.metrics, studio.clock.now())
+        return result
+
+    async def _finished(self, job: Job, recipe: Recipe, base: ModelCard, results: list[tuple[bytes, Result]]) -> None:
+        """Write down the model that came out, with what it was measured at before and after."""
+        studio = self._studio
+        before, after = results[0][1].metrics, results[-1][1].metrics
+        digest, packed = results[-2]
+        size = (await asyncio.to_thread(studio.shelf.file(digest, "model.gguf").stat)).st_size
+        sha256 = packed.files["model.gguf"]
+        newest = await store.made(studio.db, job.name, None, None)
+        number = 1 if newest is None else newest.number + (newest.job_id != job.id)
+        made = Made(
+            id=new_id(), org_id=job.org_id, name=job.name, number=number, job_id=job.id, version_id=job.version_id,
+            base=recipe.base, step_hash=digest, sha256=bytes.fromhex(sha256), size_bytes=size,
+            score_bps=after["right"] * 10_000 // after["asked"], base_bps=before["right"] * 10_000 // before["asked"],
+            card=card_of(job, number, base, sha256, size, recipe.quantum), engine=None, state="ready",
+            made_at=studio.clock.now(), deployed_at=None,
+        )  # fmt: skip
+        async with studio.db.transaction() as conn:
+            await store.insert_made(conn, made)
+        await studio.used(job.version_id, "train", str(job.id), job.name)
+        await studio.used(job.version_id, "evaluate", str(job.id), job.name)
+
+
+class Meter:
+    """What a job has used, what that costs, and whether it may go on."""
+
+    def __init__(self, studio: Studio, job: Job) -> None:
+        self._studio = studio
+        self._job = job
+        self._core_ms = job.core_ms
+        self._looked_at = 0.0
+        self.step_ms = 0
+        self.halt: Halt | None = None
+
+    async def said(self, at: int, told: Mapping[str, Any]) -> bool:
+        """Take a step's line; False when the job has to end."""
+        self.step_ms = max(self.step_ms, int(told.get("core_ms", 0)))
+        if "loss" in told:
+            point = Point(at, int(told["n"]), int(told["of"]), float(told["loss"]))
+            await store.add_point(self._studio.db, self._job.id, point)
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < LOOK_EVERY_S:
+            return True
+        self._looked_at = now
+        if await store.cancel_asked(self._studio.db, self._job.id):
+            self.halt = Halt("cancelled")
+        elif self._price(self._core_ms + self.step_ms) >= self._job.budget_micro:
+            text, text_zh = "The budget was used up.", "预算已用完。"
+            self.halt = Halt("failed", {"code": "budget_used_up", "message": text, "message_zh": text_zh})
+        return self.halt is None
+
+    async def keep(self, step_ms: int | None = None) -> None:
+        """Write down what a step used."""
+        self._core_ms += self.step_ms if step_ms is None else step_ms
+        self.step_ms = 0
+        await store.used(self._studio.db, self._job.id, self._core_ms, self._price(self._core_ms))
+
+    def forget(self) -> None:
+        """A step that failed costs nothing."""
+        self.step_ms = 0
+
+    def _price(self, core_ms: int) -> int:
+        return self._studio.rules.price(core_ms, self._job.budget_micro, self._studio.clock.today())
+
+
+def _written(path: Path, pairs: Sequence[Any]) -> tuple[str, Path]:
+    """(hash, path) of pairs as a file."""
+    body = b"".join(msgspec.json.encode(pair) + b"\n" for pair in pairs)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_bytes(body)
+    return hashlib.sha256(body).hexdigest(), path
+
+
+def _source(
+    source: str, files: Mapping[str, tuple[str, Path]], results: list[tuple[bytes, Result]], studio: Studio
+) -> tuple[str, Path]:
+    """(hash, path) of a step's input."""
+    if source in files:
+        return files[source]
+    number, _, name = source.partition(".")
+    digest, result = results[int(number)]
+    return result.files[name], studio.shelf.file(digest, name)

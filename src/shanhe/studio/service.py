@@ -1,0 +1,266 @@
+"""Ordering jobs, following them, and putting what came out into service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from shanhe.compute.api import Compute, ModelCard
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Charge, HoldClosed, HoldState, Ledger, Leg
+from shanhe.studio import store
+from shanhe.studio.errors import (
+    BadRecipe,
+    JobEnded,
+    NameOfAnother,
+    NotDeployable,
+    TooFewLessons,
+    TooManyJobs,
+    UnknownJob,
+    UnknownMade,
+)
+from shanhe.studio.gguf_check import check
+from shanhe.studio.model import Job, Made, Point, Recipe, Step, checked, estimate_core_ms, plan
+from shanhe.studio.steps import Shelf, tail
+
+JOBS_MAX: Final = 5
+"""Most jobs of one organisation that wait or run."""
+LESSONS_MIN: Final = 8
+LESSONS_MAX: Final = 20_000
+QUESTIONS_MAX: Final = 1_000
+PAGE_MAX: Final = 200
+PURPOSE: Final = "studio"
+MADE_SLOTS: Final = 2
+MADE_CONTEXT: Final = 2_048
+
+Lessons = Callable[[UUID, UUID | None], Awaitable[tuple[Sequence[Any], Sequence[Any], UUID]]]
+"""(pairs to train on, questions to evaluate with, the data set) of a version that an organisation may use."""
+Used = Callable[[UUID, str, str, str], Awaitable[None]]
+"""Notes what became of a version: (version, purpose, ref, name)."""
+
+
+class Rules:
+    """What the rulebook says of the studio."""
+
+    def __init__(
+        self, charge: Callable[[Mapping[str, object], date], int], parameter: Callable[[str, date], Any]
+    ) -> None:
+        self.charge = charge
+        self.parameter = parameter
+
+    def price(self, core_ms: int, budget_micro: int, on: date) -> int:
+        return self.charge({"core_ms": core_ms, "budget_micro": budget_micro}, on)
+
+
+class Studio:
+    """Jobs and models. What runs them is the foreman."""
+
+    def __init__(
+        self, db: Database, clock: Clock, *, folder: Path, compute: Compute, ledger: Ledger, rules: Rules,
+        lessons: Lessons, used: Used,
+    ) -> None:  # fmt: skip
+        self.db = db
+        self.clock = clock
+        self.rules = rules
+        self.lessons = lessons
+        self.used = used
+        self.shelf = Shelf(folder / "steps")
+        self._compute = compute
+        self._ledger = ledger
+
+    # -- ordering -----------------------------------------------------------------------------------------------------
+
+    async def estimate(self, org_id: UUID | None, version_id: UUID, recipe: Recipe) -> dict[str, Any]:
+        """Steps, processor time and price of a recipe, and the budget that would be held."""
+        train, questions, _ = await self.checked_lessons(version_id, org_id)
+        steps = plan(recipe, len(train), len(questions))
+        core_ms, today = estimate_core_ms(steps), self.clock.today()
+        price = self.rules.price(core_ms, 2**53, today)
+        reserve = int(self.rules.parameter("reserve", today))
+        return {
+            "steps": [{"kind": step.kind, "title": step.title, "core_s": round(step.core_s)} for step in steps],
+            "core_ms": core_ms, "price_micro": price, "budget_micro": max(1, price * reserve // 10_000),
+            "lessons": len(train), "questions": len(questions),
+        }  # fmt: skip
+
+    async def checked_lessons(self, version_id: UUID, org_id: UUID | None) -> tuple[Sequence[Any], Sequence[Any], UUID]:
+        """What a version teaches and asks; TooFewLessons, and whatever the data set's own rules refuse."""
+        train, questions, dataset_id = await self.lessons(version_id, org_id)
+        if len(train) < LESSONS_MIN or not questions:
+            raise TooFewLessons(LESSONS_MIN)
+        return train[:LESSONS_MAX], questions[:QUESTIONS_MAX], dataset_id
+
+    async def order(
+        self, org_id: UUID, name: str, version_id: UUID, recipe: Recipe, *, by: str, budget_micro: int | None = None,
+        request_key: str | None = None,
+    ) -> Job:  # fmt: skip
+        """Queue a job and hold its budget; the same `request_key` again gives the same job.
+
+        BadRecipe, NameOfAnother, TooFewLessons, TooManyJobs, InsufficientCredit; PersonalDataInside of the data set.
+        """
+        if request_key is not None and (known := await store.job_by_key(self.db, org_id, request_key)) is not None:
+            return known
+        checked(recipe, name)
+        if not any(card.id == recipe.base and card.kind == "chat" for card in self._compute.cards()):
+            raise BadRecipe(f"{recipe.base!r} is no model that can be tuned here", f"{recipe.base!r} 不能在此微调")
+        await self._name_free(org_id, name)
+        wanted = await self.estimate(org_id, version_id, recipe)
+        _, _, dataset_id = await self.checked_lessons(version_id, org_id)
+        now = self.clock.now()
+        job_id = new_id() if request_key is None else uuid5(org_id, f"studio {request_key}")
+        job = Job(
+            id=job_id, org_id=org_id, name=name, dataset_id=dataset_id, version_id=version_id,
+            recipe=msgspec.to_builtins(recipe), state="waiting", steps=len(wanted["steps"]),
+            budget_micro=budget_micro or wanted["budget_micro"], spent_micro=0, core_ms=0,
+            hold_id=uuid5(job_id, "hold"), worker=None, cancel_asked=False, error=None, made_by=by, made_at=now,
+            started_at=None, ended_at=None, settled_at=None,
+        )  # fmt: skip
+        if job.budget_micro <= 0:
+            raise BadRecipe("the budget is not positive", "预算须为正数")
+        wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
+        until = now + timedelta(days=int(self.rules.parameter("hold_days", self.clock.today())))
+        hold = await self._ledger.hold(
+            wallet.id, job.budget_micro, hold_id=job.hold_id, purpose=PURPOSE, expires_at=until
+        )
+        try:
+            await self._insert(job, request_key, recipe, len(wanted["steps"]))
+        except BaseException:
+            await self._ledger.void(hold)
+            raise
+        return job
+
+    async def _insert(self, job: Job, request_key: str | None, recipe: Recipe, steps: int) -> None:
+        train, questions, _ = await self.checked_lessons(job.version_id, job.org_id)
+        async with self.db.transaction() as conn:
+            await store.lock_org(conn, job.org_id)
+            if await store.open_count(conn, job.org_id) >= JOBS_MAX:
+                raise TooManyJobs(JOBS_MAX)
+            await store.insert_job(conn, job, request_key, plan(recipe, len(train), len(questions))[:steps])
+
+    async def _name_free(self, org_id: UUID, name: str) -> None:
+        owner = await store.owner_of_name(self.db, name)
+        if owner not in (None, org_id) or (owner is None and self._compute.model(name) is not None):
+            raise NameOfAnother(name)
+
+    # -- following ----------------------------------------------------------------------------------------------------
+
+    async def job(self, job_id: UUID, org_id: UUID | None) -> Job:
+        found = await store.job(self.db, job_id, org_id)
+        if found is None:
+            raise UnknownJob(str(job_id))
+        return found
+
+    async def jobs(self, org_id: UUID | None, limit: int = 50) -> list[Job]:
+        """The newest first; None = of every organisation."""
+        return await store.jobs(self.db, org_id, min(limit, PAGE_MAX))
+
+    async def steps(self, job: Job) -> list[Step]:
+        return await store.steps(self.db, job.id)
+
+    async def points(self, job: Job) -> list[Point]:
+        """The loss curves of all steps."""
+        return await store.points(self.db, job.id)
+
+    async def log(self, job: Job) -> str:
+        """The last words of the step that runs or ran last."""
+        begun = [step for step in await self.steps(job) if step.hash is not None]
+        return await asyncio.to_thread(tail, self.shelf.folder(begun[-1].hash)) if begun and begun[-1].hash else ""
+
+    async def cancel(self, job_id: UUID, org_id: UUID | None) -> Job:
+        """End a job; what it used until then is charged. JobEnded."""
+        job = await self.job(job_id, org_id)
+        if job.ended_at is not None:
+            raise JobEnded(job.state)
+        async with self.db.transaction() as conn:
+            await store.ask_cancel(conn, job_id)
+            await store.changed(conn)
+        return await self.job(job_id, org_id)
+
+    # -- paying -------------------------------------------------------------------------------------------------------
+
+    async def settle(self) -> int:
+        """Capture what ended jobs used and give the rest back; how many."""
+        found = await store.unsettled(self.db)
+        for job in found:
+            await self._settle(job)
+            await store.settled(self.db, job.id, self.clock.now())
+        return len(found)
+
+    async def _settle(self, job: Job) -> None:
+        hold = await self._ledger.find_hold(job.hold_id)
+        if hold.state is not HoldState.OPEN:
+            return  # captured before a crash, or lapsed with the days it was held for
+        try:
+            if not job.spent_micro:
+                await self._ledger.void(job.hold_id)
+                return
+            revenue = await self._ledger.system_account("revenue", Asset.CREDIT)
+            steps = await self.steps(job)
+            evidence = {
+                "job": str(job.id), "name": job.name, "core_ms": job.core_ms, "budget_micro": job.budget_micro,
+                "rule": "P11_studio",
+                "steps": [{"kind": one.kind, "state": one.state, "core_ms": one.core_ms} for one in steps],
+            }  # fmt: skip
+            charge = Charge(job.spent_micro, (Leg(revenue.id, job.spent_micro),), msgspec.json.encode(evidence))
+            await self._ledger.capture(job.hold_id, charge, kind=PURPOSE, actor=job.made_by)
+        except HoldClosed:
+            return
+
+    # -- models -------------------------------------------------------------------------------------------------------
+
+    async def models(self, org_id: UUID | None) -> list[Made]:
+        return await store.every_made(self.db, org_id)
+
+    async def made(self, name: str, org_id: UUID | None, number: int | None = None) -> Made:
+        """By name and number; without a number the newest. UnknownMade."""
+        found = await store.made(self.db, name, number, org_id)
+        if found is None:
+            raise UnknownMade(name if number is None else f"{name} {number}")
+        return found
+
+    async def deploy(self, name: str, org_id: UUID | None, number: int | None = None, *, by: str) -> Made:
+        """Let a model answer under its name, in the place of the one before; idempotent."""
+        one = await self.made(name, org_id, number)
+        if one.state == "deployed":
+            return one
+        file = self.shelf.file(one.step_hash, "model.gguf")
+        if not await asyncio.to_thread(file.is_file):
+            raise NotDeployable("its file is gone", "文件已不存在")
+        await asyncio.to_thread(check, file)
+        card = msgspec.convert(one.card, ModelCard)
+        engine = await self._compute.serve_made(card, file, public=one.name, actor=by)
+        async with self.db.transaction() as conn:
+            await store.set_deployed(conn, one, engine.name, self.clock.now())
+        await self.used(one.version_id, "train", f"{one.name} {one.number}", one.name)
+        return await self.made(name, org_id, one.number)
+
+    async def roll_back(self, name: str, org_id: UUID | None, *, by: str) -> Made:
+        """Let the model answer that was deployed before; NotDeployable when there was none."""
+        await self.made(name, org_id)
+        before = await store.deployed_before(self.db, name)
+        if before is None or before.engine is None:
+            raise NotDeployable("nothing was deployed before it", "此前没有部署过的版本")
+        await self._compute.switch_made(name, before.engine, actor=by)
+        async with self.db.transaction() as conn:
+            await store.set_deployed(conn, before, before.engine, self.clock.now())
+        return await self.made(name, org_id, before.number)
+
+
+def card_of(job: Job, number: int, base: ModelCard, sha256: str, size_bytes: int, quantum: str) -> dict[str, Any]:
+    """The card under which a job's model is served: like its base, with a name and a file of its own."""
+    name = f"{job.name}.{number}"
+    fields: dict[str, Any] = msgspec.to_builtins(base)
+    return fields | {
+        "id": name, "file": f"{name}-{sha256[:16]}.gguf", "sha256": sha256, "size_bytes": size_bytes,
+        "title_zh": f"{job.name}（{base.title_zh} 微调）", "title_en": f"{job.name} (tuned {base.title_en})",
+        "about_zh": "在本市模型工坊微调。", "about_en": "Tuned in this city's studio.", "quantisation": quantum,
+        "made_by": "studio", "sources": [], "slots": MADE_SLOTS, "context_tokens": MADE_CONTEXT, "lazy": True,
+    }  # fmt: skip

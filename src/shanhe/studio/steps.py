@@ -1,0 +1,132 @@
+"""Results of steps on disk: one folder a hash, complete when its `result.json` is there; and a step's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shanhe.studio.errors import StepFailed
+
+STOP_LIMIT_S: Final = 20.0
+LINE_MAX_BYTES: Final = 64 * 1024
+LOG_MAX_BYTES: Final = 2 * 1024 * 1024
+TAIL_CHARS: Final = 300
+LINES_LEAST_S: Final = 3_600.0
+"""A step that says nothing for so long is ended."""
+FILE: Final = re.compile(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")
+COMMAND: Final = (sys.executable, "-m", "shanhe.studio.work.main")
+HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
+Said = Callable[[Mapping[str, Any]], Awaitable[bool]]
+"""Takes what a step says; False ends it."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a step left: the hashes of its files, what it measured, the processor time it took."""
+
+    files: dict[str, str]
+    metrics: dict[str, Any]
+    core_ms: int
+
+
+class Shelf:
+    """All results, by hash."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def folder(self, digest: bytes) -> Path:
+        return self._folder / digest.hex()
+
+    def find(self, digest: bytes) -> Result | None:
+        """The result of a step that was done before, if its files are still there."""
+        folder = self.folder(digest)
+        try:
+            result = msgspec.json.decode((folder / "result.json").read_bytes(), type=Result)
+        except (OSError, msgspec.DecodeError):
+            return None
+        good = all(FILE.match(name) and ".." not in name and (folder / name).is_file() for name in result.files)
+        return result if good else None
+
+    def prepare(self, digest: bytes, step: Mapping[str, Any]) -> Path:
+        """The folder in which a step is to be done; what an interrupted one left is still there."""
+        folder = self.folder(digest)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "step.json").write_bytes(msgspec.json.encode(step))
+        return folder
+
+    def file(self, digest: bytes, name: str) -> Path:
+        return self.folder(digest) / name
+
+
+async def run_step(folder: Path, said: Said, *, command: Sequence[str] = COMMAND) -> bool:
+    """Do the step in a folder in a process of its own; False when `said` ended it, StepFailed when it failed."""
+    environment = {name: os.environ[name] for name in HARMLESS if name in os.environ}
+    with (folder / "log.txt").open("ab") as log:
+        if log.tell() > LOG_MAX_BYTES:
+            log.truncate(0)
+        process = await asyncio.create_subprocess_exec(
+            *command, str(folder), "--parent", str(os.getpid()), env=environment, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=log, limit=LINE_MAX_BYTES, start_new_session=True,
+        )  # fmt: skip
+        error: dict[str, Any] | None = None
+        try:
+            assert process.stdout is not None
+            async for told in _lines(process.stdout):
+                if "error" in told:
+                    error = told["error"]
+                elif not await said(told):
+                    return False
+            code = await process.wait()
+        finally:
+            await _stop(process)
+    if code != 0 or not (folder / "result.json").exists():
+        error = error or {"code": "step_died", "reason": f"it ended with {code}: {tail(folder)}"}
+        raise StepFailed(str(error.get("code", "step_failed")), str(error.get("reason", ""))[:TAIL_CHARS])
+    return True
+
+
+async def _lines(stream: asyncio.StreamReader) -> Any:
+    while True:
+        try:
+            async with asyncio.timeout(LINES_LEAST_S):
+                line = await stream.readline()
+        except (TimeoutError, ValueError) as error:
+            raise StepFailed("step_silent", "it said nothing for too long, or too much at once") from error
+        if not line:
+            return
+        with contextlib.suppress(msgspec.DecodeError):
+            told = msgspec.json.decode(line)
+            if isinstance(told, dict):
+                yield told
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def tail(folder: Path) -> str:
+    """The last words of a step's log."""
+    try:
+        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return "no log"
+    return lines[-1][-TAIL_CHARS:] if lines else "it said nothing"

@@ -1,0 +1,96 @@
+"""One step: `python -m shanhe.studio.work.main FOLDER --parent PID`. Reads FOLDER/step.json, leaves FOLDER/result.json.
+
+Says how it goes on stdout, a JSON object a line: `say` a sentence, `n`, `of` and `loss` a point of the curve, `core_ms`
+the processor time so far, `error` why it ended. Ends with the foreman that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.process import die_with_parent
+
+NICENESS: Final = 10
+MISSING: Final = "pip install 'shanhe[studio]'"
+Tell = Callable[..., None]
+Do = Callable[[dict[str, Path], Path, dict[str, Any], Tell], tuple[dict[str, Path], dict[str, Any]]]
+"""(inputs, folder, parameters, tell) → (files, metrics)."""
+
+
+def tell(**said: Any) -> None:
+    """One line for the foreman."""
+    sys.stdout.write(json.dumps(said | {"core_ms": core_ms()}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def core_ms() -> int:
+    """Processor time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return int(sum(one.ru_utime + one.ru_stime for one in used) * 1000)
+
+
+def kinds() -> dict[str, Do]:
+    from shanhe.studio.work import measure, surgery, tuning
+
+    return {
+        "tune": tuning.tune,
+        "merge": surgery.merge,
+        "drop": tuning.drop,
+        "quantize": surgery.quantize,
+        "evaluate": measure.evaluate,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="shanhe.studio.work.main")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--parent", type=int, required=True)
+    given = parser.parse_args()
+    die_with_parent(given.parent)
+    os.nice(NICENESS)
+    os.umask(0o077)
+    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    step = json.loads((given.folder / "step.json").read_text(encoding="utf-8"))
+    try:
+        inputs = {name: Path(path) for name, path in step["inputs"].items()}
+        files, metrics = kinds()[step["kind"]](inputs, given.folder, step["parameters"], tell)
+    except ModuleNotFoundError as error:
+        tell(error={"code": "studio_not_installed", "reason": f"{error.name} is not installed: {MISSING}"})
+        return 1
+    except ShanheError as error:
+        tell(error={"code": error.code, "reason": error.message})
+        return 1
+    except OSError as error:
+        tell(error={"code": "studio_io", "reason": f"{error.strerror}: {error.filename}"})
+        return 1
+    except MemoryError:
+        tell(error={"code": "out_of_memory", "reason": "the machine has too little memory for this model"})
+        return 1
+    peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    result = {
+        "files": {name: sha256_of(path) for name, path in files.items()},
+        "metrics": metrics | {"peak_mb": peak_kb // 1024},
+        "core_ms": core_ms(),
+    }
+    coming = given.folder / ".result.json"
+    coming.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+    coming.replace(given.folder / "result.json")
+    return 0
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

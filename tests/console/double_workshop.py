@@ -1,0 +1,107 @@
+"""The part of the desk's double that is about data sets, the studio and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import MICRO
+
+VERSION, JOB = UUID(int=200), UUID(int=201)
+ROW = {"question": "焊接前坡口怎么处理", "wrong": "直接施焊", "right": "清除油污和铁锈", "reason": "防止气孔"}
+REPORT = {
+    "rows": 60, "columns": ["question", "wrong", "right", "reason"], "empty": {}, "languages": {"zh": 60},
+    "chars": {"least": 20, "median": 36, "most": 61, "sum": 2_200}, "duplicates": {"rows": 2, "pairs": [[9, 4]]},
+    "personal": {"phone": {"found": 1, "rows": [17]}}, "personal_count": 1,
+}  # fmt: skip
+ONE = {
+    "id": str(VERSION), "number": 1, "rows": 60, "personal": 1, "sha256": "ab" * 32, "recipe": {"step": "import"},
+    "report": REPORT, "forgotten_at": None,
+}  # fmt: skip
+DATASET = {"id": str(UUID(int=202)), "name": "错题集", "form": "errors", "licence": "CC-BY-4.0", "consent": "own"}
+STEPS = [
+    ("before", "done", {"right": 12, "asked": 180, "tokens_s": 61.2}),
+    ("tune", "running", {}),
+    ("merge", "waiting", {}),
+    ("drop", "waiting", {"dropped": [9, 14]}),
+    ("quantize", "waiting", {"bytes": 398_000_000}),
+]
+
+
+def job(*, ended: bool = False) -> dict[str, Any]:
+    steps = [
+        {"at": at, "title": title, "state": state, "core_ms": 61_000, "metrics": metrics}
+        for at, (title, state, metrics) in enumerate(STEPS)
+    ]
+    error = {"message": "The budget was used up.", "message_zh": "预算已用完。"} if ended else None
+    return {
+        "id": str(JOB), "name": "shop-floor", "version_id": str(VERSION), "recipe": {"base": "qwen"}, "steps": steps,
+        "state": "failed" if ended else "running", "error": error, "spent_micro": 31_000, "budget_micro": 2 * MICRO,
+        "ended_at": "2026-11-20" if ended else None, "eta_s": None if ended else 184, "log": "12 of 90 rounds",
+        "curves": {1: [[5, 90, 4.1], [10, 90, 2.2], [15, 90, 1.3]]},
+    }  # fmt: skip
+
+
+def made(number: int, state: str) -> dict[str, Any]:
+    return {
+        "name": "shop-floor", "number": number, "state": state, "job_id": str(JOB), "base_bps": 667, "score_bps": 9_111,
+        "size_bytes": 398_000_000,
+    }  # fmt: skip
+
+
+class Workshop:
+    """Remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, object]] = []
+        self.ended = False
+
+    async def overview(self, who: m.Who) -> Mapping[str, Any]:
+        batch = {
+            "id": "batch_0123456789abcdef",
+            "status": "in_progress",
+            "request_counts": {"completed": 7, "total": 90},
+        }
+        return {
+            "datasets": [DATASET | {"newest": ONE}], "jobs": [job(), job(ended=True)],
+            "models": [made(2, "deployed"), made(1, "retired")], "batches": [batch],
+        }  # fmt: skip
+
+    async def bring(self, who: m.Who, fields: Mapping[str, str], name: str, data: bytes) -> UUID:
+        if not data:
+            raise Invalid("unreadable_file", "Empty.", message_zh="文件为空。")
+        self.done.append(("bring", (fields["name"], name, data)))
+        return VERSION
+
+    async def version(self, who: m.Who, version_id: UUID) -> Mapping[str, Any]:
+        use = {"version_id": str(VERSION), "purpose": "train", "name": "shop-floor"}
+        dataset = DATASET | {"versions": [ONE], "uses": [use]}
+        return ONE | {"dataset": dataset, "preview": [ROW], "bases": ["qwen2.5-coder-0.5b-instruct"]}
+
+    async def clean(self, who: m.Who, version_id: UUID, fields: Mapping[str, str]) -> UUID:
+        self.done.append(("clean", fields["personal"]))
+        return VERSION
+
+    async def forget(self, who: m.Who, version_id: UUID) -> None:
+        self.done.append(("forget", version_id))
+
+    async def order(self, who: m.Who, version_id: UUID, fields: Mapping[str, str]) -> UUID:
+        if fields["name"] == "taken":
+            raise Invalid("model_name_taken", "Taken.", message_zh="名称已被使用。")
+        self.done.append(("order", (fields["name"], int(fields["epochs"]))))
+        return JOB
+
+    async def job(self, who: m.Who, job_id: UUID) -> Mapping[str, Any]:
+        return job(ended=self.ended)
+
+    async def cancel(self, who: m.Who, job_id: UUID) -> None:
+        self.done.append(("cancel", job_id))
+
+    async def deploy(self, who: m.Who, name: str, number: int) -> None:
+        self.done.append(("deploy", (name, number)))
+
+    async def roll_back(self, who: m.Who, name: str) -> None:
+        self.done.append(("rollback", name))

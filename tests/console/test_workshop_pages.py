@@ -1,0 +1,60 @@
+"""Pages of data sets, the studio and lent machines, over a desk without modules."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from tests.console import double_workshop
+from tests.console.double import ident
+
+from shanhe.console.ports import Desk
+
+TOKEN = {"csrf": "csrf-of-session"}
+
+
+class TestWorkshop:
+    """Forms about data sets and the studio reach the desk, and say what was wrong."""
+
+    async def test_reads_a_data_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        files = {"file": ("a.csv", "题目".encode(), "text/csv")}
+        fields = {"name": "错题集", "form": "errors", "licence": "CC0-1.0", "consent": "own"}
+        answer = await member.post("/studio/data", data=TOKEN | fields, files=files)
+        assert answer.headers["location"] == f"/studio/data/{double_workshop.VERSION}?done=dataset_imported"
+        assert desk.workshop.done == [("bring", ("错题集", "a.csv", "题目".encode()))]  # type: ignore[attr-defined]
+        refused = await member.post("/studio/data", data=TOKEN | fields, files={"file": ("e.csv", b"", "text/csv")})
+        assert refused.status_code == 422
+        assert "文件为空" in refused.text
+        assert 'value="错题集"' in refused.text
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            (f"/studio/data/{ident(1)}/clean", {"personal": "drop"}, ("clean", "drop")),
+            (f"/studio/data/{ident(1)}/forget", {}, ("forget", ident(1))),
+            (f"/studio/data/{ident(1)}/train", {"name": "helper", "epochs": "2"}, ("order", ("helper", 2))),
+            (f"/studio/jobs/{ident(1)}/cancel", {}, ("cancel", ident(1))),
+            ("/studio/models/helper/2/deploy", {}, ("deploy", ("helper", 2))),
+            ("/studio/models/helper/rollback", {}, ("rollback", "helper")),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303
+        assert desk.workshop.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        for fields in ({"name": "taken", "epochs": "2"}, {"name": "ok", "epochs": "many"}):
+            answer = await member.post(f"/studio/data/{ident(1)}/train", data=TOKEN | fields)
+            assert answer.status_code == 422
+            assert 'role="alert"' in answer.text
+
+    async def test_draws_the_curve_until_the_job_has_ended(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        running = await member.get(f"/studio/jobs/{ident(1)}/now")
+        assert running.status_code == 200
+        assert 'd="M' in running.text
+        desk.workshop.ended = True  # type: ignore[attr-defined]
+        ended = await member.get(f"/studio/jobs/{ident(1)}/now")
+        assert ended.status_code == 286  # htmx asks no more
+        assert "预算已用完" in ended.text

@@ -1,0 +1,252 @@
+"""Jobs over a real database and ledger, their steps in real processes that only pretend to train."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shanhe.compute.api import cards
+from shanhe.datasets.api import Datasets, NewDataset
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, NewLot, Posting, Provenance, Transfer
+from shanhe.rulebook.api import Rulebook
+from shanhe.studio.errors import BadRecipe, JobEnded, NameOfAnother, TooManyJobs
+from shanhe.studio.foreman import Foreman
+from shanhe.studio.model import Job, Recipe
+from shanhe.studio.service import JOBS_MAX, Rules, Studio
+
+WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
+BASE = "qwen2.5-coder-0.5b-instruct"
+RECIPE = Recipe(BASE, epochs=1, drop_layers=2)
+STEPS = 8
+STEP_MS = 5_000
+FUNDS = 10_000_000
+
+
+class Models:
+    """Stands for compute: the packaged cards, a base file, and who answers under which name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "base.gguf"
+        self.file.write_bytes(b"base")
+        self.answering: dict[str, str] = {}
+
+    def cards(self) -> Any:
+        return cards()
+
+    def model(self, name: str) -> Any:
+        return object() if name in ("taken", *self.answering) else None
+
+    async def model_file(self, model: str) -> Path:
+        return self.file
+
+    async def serve_made(self, card: Any, file: Path, *, public: str, actor: str) -> Any:
+        self.answering[public] = f"local-{card.id}"
+        return type("Engine", (), {"name": f"local-{card.id}"})()
+
+    async def switch_made(self, public: str, name: str, *, actor: str) -> Any:
+        self.answering[public] = name
+
+
+class House:
+    """A studio with a data set, credits, and a foreman whose steps are scripts."""
+
+    def __init__(self, database: Database, clock: FixedClock, folder: Path, ledger: Ledger) -> None:
+        rulebook = Rulebook.load()
+        self.folder, self.ledger, self.org = folder, ledger, new_id()
+        self.datasets = Datasets(database, clock, folder=folder / "datasets")
+        self.models = Models(folder)
+
+        async def lessons(version: UUID, org: UUID | None) -> Any:
+            dataset, _ = await self.datasets.version(version, org)
+            return *await self.datasets.lessons(version, org), dataset.id
+
+        def charge(facts: Mapping[str, object], on: date) -> int:
+            return int(rulebook.evaluate("P11_studio", facts, on=on).outputs["charge_micro"])
+
+        self.price = lambda core_ms: charge({"core_ms": core_ms, "budget_micro": 2**50}, clock.today())
+        self.studio = Studio(
+            database, clock, folder=folder / "studio", compute=self.models, ledger=ledger,  # type: ignore[arg-type]
+            rules=Rules(charge, lambda name, on: rulebook.parameter("P11_studio", name, on)), lessons=lessons,
+            used=self.datasets.used,
+        )  # fmt: skip
+
+    def foreman(self) -> Foreman:
+        return Foreman(self.studio, self.models, worker="jobs", command=WORKER)  # type: ignore[arg-type]
+
+    async def open(self) -> None:
+        rows = [f"第{n}道工序几度,不预热,预热到{n}十度,防裂" for n in range(1, 5)]
+        table = "\n".join(["题目,错误做法,正确做法,原因", *rows]).encode()
+        new = NewDataset("错题集", "errors", "CC0-1.0", "own")
+        self.version = (await self.datasets.bring(self.org, new, "a.csv", table, by="t")).id
+        wallet = await self.ledger.ensure_account(self.org, Asset.CREDIT, "wallet")
+        issuance = await self.ledger.system_account("issuance", Asset.CREDIT)
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=FUNDS)
+        transfer = Transfer(new_id(), issuance.id, wallet.id, FUNDS)
+        await self.ledger.post(Posting(id=new_id(), kind="test", transfers=(transfer,), lots=(lot,)))
+        self.wallet = wallet.id
+
+    async def order(self, name: str = "helper", recipe: Recipe = RECIPE, **more: Any) -> Job:
+        return await self.studio.order(self.org, name, self.version, recipe, by="t", **more)
+
+    async def money(self) -> tuple[int, int]:
+        """(balance, free)."""
+        found = await self.ledger.balance(self.wallet)
+        return found.balance, found.available
+
+    def tell(self, **orders: Any) -> None:
+        (self.folder / "studio").mkdir(exist_ok=True)
+        (self.folder / "studio" / "ORDERS").write_text(json.dumps(orders))
+
+
+@pytest.fixture
+async def house(database: Database, clock: FixedClock, tmp_path: Path) -> AsyncIterator[House]:
+    ledger = Ledger(database, clock)
+    await ledger.start()
+    made = House(database, clock, tmp_path, ledger)
+    await made.open()
+    yield made
+    await ledger.stop()
+
+
+class TestJob:
+    async def test_holds_its_budget_and_pays_for_what_it_used(self, house: House) -> None:
+        job = await house.order()
+        assert await house.money() == (FUNDS, FUNDS - job.budget_micro)
+        assert await house.foreman().work_once()
+        done = await house.studio.job(job.id, house.org)
+        assert (done.state, done.error, done.core_ms) == ("done", None, STEPS * STEP_MS)
+        assert done.spent_micro == house.price(STEPS * STEP_MS) > 0
+        assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
+        assert (await house.ledger.posting(done.hold_id)).kind == "studio"
+        assert (await house.ledger.verify()).clean
+
+    async def test_draws_its_loss_curve_and_notes_its_lineage(self, house: House) -> None:
+        job = await house.order()
+        await house.foreman().work_once()
+        curve = [point for point in await house.studio.points(job) if point.at == 1]
+        assert [(point.n, point.loss) for point in curve] == [(n, 6.0 / n) for n in range(1, 6)]
+        dataset = await house.datasets.dataset("错题集", house.org)
+        assert {use.purpose for use in await house.datasets.uses(dataset)} == {"train", "evaluate"}
+
+    async def test_does_nothing_twice(self, house: House) -> None:
+        await house.order()
+        await house.foreman().work_once()
+        again = await house.order("other", Recipe(BASE, epochs=1, drop_layers=2, quantum="Q8_0"))
+        await house.foreman().work_once()
+        steps = await house.studio.steps(again)
+        assert [step.state for step in steps] == ["cached"] * 6 + ["done"] * 2
+        assert (await house.studio.job(again.id, None)).core_ms == 2 * STEP_MS
+
+    async def test_is_ordered_once_for_each_key_of_the_client(self, house: House) -> None:
+        first = await house.order(request_key="k")
+        assert (await house.order(request_key="k")).id == first.id
+        assert len(await house.studio.jobs(house.org)) == 1
+
+    async def test_goes_on_from_its_checkpoint_after_a_crash(self, house: House) -> None:
+        house.tell(hang=3)
+        job = await house.order()
+        first = asyncio.create_task(house.foreman().work_once())
+        async with asyncio.timeout(20):
+            while len(await house.studio.points(job)) < 3:  # noqa: ASYNC110 - another task writes them
+                await asyncio.sleep(0.05)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert (await house.studio.job(job.id, None)).state == "running"
+        await house.foreman().work_once()
+        done = await house.studio.job(job.id, None)
+        assert done.state == "done"
+        assert [point.n for point in await house.studio.points(job) if point.at == 1] == [1, 2, 3, 4, 5]
+        assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
+
+    async def test_that_is_cancelled_pays_for_what_it_used(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shanhe.studio.foreman.LOOK_EVERY_S", 0.0)
+        job = await house.order()
+        await house.studio.cancel(job.id, house.org)
+        await house.foreman().work_once()
+        done = await house.studio.job(job.id, None)
+        assert done.state == "cancelled"
+        assert done.core_ms < STEPS * STEP_MS
+        assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
+        with pytest.raises(JobEnded):
+            await house.studio.cancel(job.id, house.org)
+
+    async def test_whose_step_fails_says_why_and_pays_for_the_others(self, house: House) -> None:
+        house.tell(fail=True)
+        job = await house.order()
+        await house.foreman().work_once()
+        done = await house.studio.job(job.id, None)
+        assert (done.state, done.core_ms) == ("failed", STEP_MS)
+        assert done.error is not None
+        assert (done.error["code"], done.spent_micro) == ("training_diverged", house.price(STEP_MS))
+        assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
+
+    async def test_ends_when_its_budget_is_used_up(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shanhe.studio.foreman.LOOK_EVERY_S", 0.0)
+        job = await house.order(budget_micro=house.price(STEP_MS) + 1)
+        await house.foreman().work_once()
+        done = await house.studio.job(job.id, None)
+        assert done.error is not None
+        assert (done.state, done.error["code"]) == ("failed", "budget_used_up")
+        assert done.spent_micro <= job.budget_micro
+        assert (await house.money())[0] == FUNDS - done.spent_micro
+
+    async def test_needs_credits_before_it_waits(self, house: House) -> None:
+        with pytest.raises(InsufficientCredit):
+            await house.order(budget_micro=FUNDS + 1)
+        assert await house.studio.jobs(None) == []
+        assert await house.money() == (FUNDS, FUNDS)
+
+    async def test_that_can_not_wait_gives_its_hold_back(self, house: House) -> None:
+        for number in range(JOBS_MAX):
+            await house.order(f"helper-{number}", budget_micro=1)
+        with pytest.raises(TooManyJobs):
+            await house.order("one-more", budget_micro=1)
+        assert await house.money() == (FUNDS, FUNDS - JOBS_MAX)
+
+    @pytest.mark.parametrize(
+        ("name", "changes", "error"),
+        [
+            ("taken", {}, NameOfAnother),
+            ("No", {}, BadRecipe),
+            ("ok", {"epochs": 0}, BadRecipe),
+            ("ok", {"quantum": "Q1"}, BadRecipe),
+            ("ok", {"base": "multilingual-e5-small"}, BadRecipe),
+        ],
+    )
+    async def test_of_a_bad_recipe_is_refused(
+        self, house: House, name: str, changes: dict[str, Any], error: type[ShanheError]
+    ) -> None:
+        with pytest.raises(error):
+            await house.order(name, Recipe(**{"base": BASE} | changes))
+
+
+class TestModel:
+    async def test_is_deployed_and_rolled_back(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shanhe.studio.service.check", lambda file: None)
+        for quantum in ("Q4_K", "Q8_0"):
+            await house.order("helper", Recipe(BASE, epochs=1, quantum=quantum))
+            await house.foreman().work_once()
+            made = await house.studio.deploy("helper", house.org, by="t")
+            assert (made.state, made.score_bps, made.base_bps) == ("deployed", 10_000, 5_000)
+        assert house.models.answering == {"helper": "local-helper.2"}
+        back = await house.studio.roll_back("helper", house.org, by="t")
+        assert (back.number, house.models.answering) == (1, {"helper": "local-helper.1"})
+        assert {one.number: one.state for one in await house.studio.models(house.org)} == {1: "deployed", 2: "retired"}
+        assert (await house.studio.roll_back("helper", house.org, by="t")).number == 2
+
+    async def test_has_a_name_that_no_other_organisation_takes(self, house: House) -> None:
+        await house.order()
+        with pytest.raises(NameOfAnother):
+            await house.studio.order(new_id(), "helper", house.version, RECIPE, by="t")
