@@ -317,6 +317,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
     jobs.every("studio.settle", EVERY_MINUTE, services.workshop.studio.settle)
+    jobs.every("studio.tidy", NIGHTLY, services.workshop.studio.tidy)
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from tests.console.double_counter import Counter
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
-from tests.console.double_workshop import Workshop
+from tests.console.double_workshop import Pool, Workshop
 from tests.console.promises import Promises
 
 from shanhe.console import chart
@@ -888,7 +888,7 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury(), Shop(), Workshop())
+    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury(), Shop(), Workshop(), Pool())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

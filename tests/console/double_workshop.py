@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
 
+NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 VERSION, JOB = UUID(int=200), UUID(int=201)
 ROW = {"question": "焊接前坡口怎么处理", "wrong": "直接施焊", "right": "清除油污和铁锈", "reason": "防止气孔"}
 REPORT = {
@@ -50,6 +52,42 @@ def made(number: int, state: str) -> dict[str, Any]:
         "name": "shop-floor", "number": number, "state": state, "job_id": str(JOB), "base_bps": 667, "score_bps": 9_111,
         "size_bytes": 398_000_000,
     }  # fmt: skip
+
+
+NODE = {
+    "name": "lab-1", "state": "active", "cause": "", "flag": "", "connected": True, "location": "青山",
+    "models": ["qwen"],
+    "chips": [{"kind": "nvidia", "name": "RTX 4090", "count": 2}],
+}  # fmt: skip
+
+
+class Pool:
+    """Two machines; remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, str]] = []
+
+    async def nodes(self, who: m.Who) -> Mapping[str, Any]:
+        held = NODE | {"name": "lab-2", "state": "quarantined", "cause": "counts", "connected": False}
+        plan = {"placed": {"lab-1": ["qwen"]}, "moves": [], "unmet": []}
+        return {"nodes": [NODE, held], "plan": plan if who.may("engines") else None}
+
+    async def token(self, who: m.Who, name: str) -> str:
+        if name == "lab-1":
+            raise Invalid("node_exists", "Taken.", message_zh="名称已被使用。")
+        return "shn-secret"
+
+    async def node(self, who: m.Who, name: str) -> Mapping[str, Any]:
+        day = {"day": "2026-11-20", "calls": 12, "tokens": 3_400, "amount_micro": 9_000}
+        proof = {"receipt_id": JOB, "at": NOW, "model": "qwen", "tokens": 310, "amount_micro": 700}
+        return NODE | {
+            "measured": {"qwen": {"prefill_tps": 900.0, "decode_tps": 60.0}}, "days": [day], "proofs": [proof],
+            "figures": {"calls": 12, "utilisation_bps": 130, "ttft_ms": 212.0}, "withheld": [],
+            "checks": {"count": {"checks": 40, "failures": 1}},
+        }  # fmt: skip
+
+    async def change(self, who: m.Who, name: str, step: str, reason: str) -> None:
+        self.done.append((name, step, reason))
 
 
 class Workshop:

@@ -74,6 +74,8 @@ PAGES = (
     "/studio",
     f"/studio/data/{double_workshop.VERSION}",
     f"/studio/jobs/{double_workshop.JOB}",
+    "/nodes",
+    "/nodes/lab-1",
 )
 PUBLIC = (
     "/store",

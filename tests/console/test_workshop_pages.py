@@ -58,3 +58,19 @@ class TestWorkshop:
         ended = await member.get(f"/studio/jobs/{ident(1)}/now")
         assert ended.status_code == 286  # htmx asks no more
         assert "预算已用完" in ended.text
+
+
+class TestPool:
+    """Machines are lent and changed through the desk."""
+
+    async def test_shows_a_token_once(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/nodes", data=TOKEN | {"name": "lab-9"})
+        assert answer.status_code == 200
+        assert "--token shn-secret" in answer.text
+        assert (await member.post("/nodes", data=TOKEN | {"name": "lab-1"})).status_code == 422
+
+    async def test_changes_a_machine(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        answer = await member.post("/nodes/lab-1/drain", data=TOKEN)
+        assert answer.headers["location"] == "/nodes/lab-1?done=node_changed"
+        assert desk.pool.done == [("lab-1", "drain", "")]  # type: ignore[attr-defined]
+        assert (await member.post("/nodes/lab-1/nonsense", data=TOKEN)).status_code == 404

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -230,6 +230,15 @@ class TestJob:
     ) -> None:
         with pytest.raises(error):
             await house.order(name, Recipe(**{"base": BASE} | changes))
+
+    async def test_leaves_nothing_that_nobody_needs(self, house: House, clock: FixedClock) -> None:
+        await house.order()
+        await house.foreman().work_once()
+        assert await house.studio.tidy() == 0
+        clock.set(datetime.now(UTC) + timedelta(days=15))
+        assert await house.studio.tidy() == STEPS  # the job's own texts, and all steps but the one that is a model
+        (made,) = await house.studio.models(house.org)
+        assert house.studio.shelf.file(made.step_hash, "model.gguf").exists()
 
 
 class TestModel:

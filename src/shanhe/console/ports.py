@@ -305,6 +305,15 @@ class ExchangeDesk(Protocol):
     async def decide_reversal(self, who: m.Who, reversal_id: UUID, yes: bool, reason: str) -> None: ...
 
 
+class PoolDesk(Protocol):
+    """Lent machines, as the plain data of the pool's HTTP views."""
+
+    async def nodes(self, who: m.Who) -> Mapping[str, Any]: ...
+    async def token(self, who: m.Who, name: str) -> str: ...
+    async def node(self, who: m.Who, name: str) -> Mapping[str, Any]: ...
+    async def change(self, who: m.Who, name: str, step: str, reason: str) -> None: ...
+
+
 class WorkshopDesk(Protocol):
     """Data sets, studio jobs, models and batches, as the plain data of their HTTP views."""
 
@@ -343,5 +352,6 @@ class Desk:
     treasury: Treasury
     shop: Shop
     workshop: WorkshopDesk
+    pool: PoolDesk
     secure: bool = False
     version: str = ""

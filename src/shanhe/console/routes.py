@@ -19,6 +19,7 @@ from shanhe.console.pages.exchange import ExchangeRoom
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.play import PlayRoom
+from shanhe.console.pages.pool import PoolRoom
 from shanhe.console.pages.promises import PromisesRoom
 from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
@@ -50,6 +51,7 @@ ROOMS = (
     TreasuryRoom,
     ShopRoom,
     WorkshopRoom,
+    PoolRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

@@ -37,6 +37,8 @@ LESSONS_MIN: Final = 8
 LESSONS_MAX: Final = 20_000
 QUESTIONS_MAX: Final = 1_000
 PAGE_MAX: Final = 200
+KEPT: Final = timedelta(days=14)
+"""How long results of steps wait for somebody who needs them again."""
 PURPOSE: Final = "studio"
 MADE_SLOTS: Final = 2
 MADE_CONTEXT: Final = 2_048
@@ -183,6 +185,12 @@ class Studio:
             await store.ask_cancel(conn, job_id)
             await store.changed(conn)
         return await self.job(job_id, org_id)
+
+    async def tidy(self) -> int:
+        """Throw away results that nobody asked for lately and no model is made of; how many."""
+        keep = await store.kept_hashes(self.db)
+        before = (self.clock.now() - KEPT).timestamp()
+        return await asyncio.to_thread(self.shelf.tidy, keep, before)
 
     # -- paying -------------------------------------------------------------------------------------------------------
 

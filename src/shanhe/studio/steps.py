@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,8 +24,13 @@ TAIL_CHARS: Final = 300
 LINES_LEAST_S: Final = 3_600.0
 """A step that says nothing for so long is ended."""
 FILE: Final = re.compile(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")
+FOLDER: Final = re.compile(r"^[0-9a-f]{32,64}$")
 COMMAND: Final = (sys.executable, "-m", "shanhe.studio.work.main")
 HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
+QUIET: Final = {
+    "OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30)
+}  # fmt: skip
+"""Threads that wait sleep instead of spinning on cores that others use too, and memory is kept for the next round."""
 Said = Callable[[Mapping[str, Any]], Awaitable[bool]]
 """Takes what a step says; False ends it."""
 
@@ -66,10 +72,21 @@ class Shelf:
     def file(self, digest: bytes, name: str) -> Path:
         return self.folder(digest) / name
 
+    def tidy(self, keep: frozenset[bytes], before: float) -> int:
+        """Throw away what was last touched before an instant (seconds since 1970) and is not to be kept; how many."""
+        gone = 0
+        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
+            if FOLDER.match(folder.name) and bytes.fromhex(folder.name) not in keep:
+                touched = max(one.stat().st_mtime for one in (folder, *folder.iterdir()))
+                if touched < before:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    gone += 1
+        return gone
+
 
 async def run_step(folder: Path, said: Said, *, command: Sequence[str] = COMMAND) -> bool:
     """Do the step in a folder in a process of its own; False when `said` ended it, StepFailed when it failed."""
-    environment = {name: os.environ[name] for name in HARMLESS if name in os.environ}
+    environment = {name: os.environ[name] for name in HARMLESS if name in os.environ} | QUIET
     with (folder / "log.txt").open("ab") as log:
         if log.tell() > LOG_MAX_BYTES:
             log.truncate(0)

@@ -267,6 +267,16 @@ async def every_made(db: Database, org_id: UUID | None) -> list[Made]:
     return [_made(row) for row in rows]
 
 
+async def kept_hashes(db: Database) -> frozenset[bytes]:
+    """Steps whose files a model or an open job needs."""
+    rows = await db.fetch(
+        """SELECT step_hash AS hash FROM studio.model UNION
+           SELECT s.hash FROM studio.step s JOIN studio.job j ON j.id = s.job_id
+            WHERE j.ended_at IS NULL AND s.hash IS NOT NULL"""
+    )
+    return frozenset(bytes(row["hash"]) for row in rows)
+
+
 async def set_deployed(conn: Connection, one: Made, engine: str, now: datetime) -> None:
     await conn.execute("UPDATE studio.model SET state = 'retired' WHERE name = $1 AND state = 'deployed'", one.name)
     await conn.execute(

@@ -10,6 +10,7 @@ from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
+from shanhe.console.live.pool import LivePool
 from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rules import LiveRules
@@ -40,6 +41,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         treasury=LiveTreasury(modules, names),
         shop=LiveShop(modules),
         workshop=LiveWorkshop(modules.workshop, modules.compute),
+        pool=LivePool(modules.pool),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -19,6 +19,7 @@ from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
+from shanhe.pool.api import Pool
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.rulebook.api import Rulebook
@@ -67,6 +68,8 @@ class Modules(Protocol):
     def notifier(self) -> Notifier: ...
     @property
     def workshop(self) -> Workshop: ...
+    @property
+    def pool(self) -> Pool: ...
 
 
 class Workshop(Protocol):

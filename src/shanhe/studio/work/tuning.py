@@ -126,7 +126,7 @@ def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(weights.values()), CLIP)
         optimiser.step()
-        recent.append(float(loss))
+        recent.append(float(loss.detach()))
         first = first or recent[0]
         diverged(recent[-1], first, n, rounds)
         if (n + 1) % TELL_EVERY == 0 or n + 1 == rounds:

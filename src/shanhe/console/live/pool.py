@@ -1,0 +1,59 @@
+"""Lent machines over the pool, as plain data: what its own HTTP views say, and what they earned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import actor_of
+from shanhe.identity.api import PermissionMissing
+from shanhe.pool.api import Pool
+from shanhe.pool.routes import node_page, node_view, owner_of
+
+DAYS, PROOFS = 30, 20
+
+
+class LivePool:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def nodes(self, who: m.Who) -> Mapping[str, Any]:
+        nodes = [node_view(node) for node in await self._pool.nodes(owner_of(actor_of(who)))]
+        plan = None
+        if who.may("engines"):
+            found = await self._pool.planner.plan()
+            plan = {"placed": found.placed, "moves": [plain(one) for one in found.moves], "unmet": plain(found.unmet)}
+        return {"nodes": nodes, "plan": plan}
+
+    async def token(self, who: m.Who, name: str) -> str:
+        """Leave for one machine of one's own organisation; shown once."""
+        if not who.has_org or not who.may("keys"):
+            raise PermissionMissing("keys")
+        secret, _ = await self._pool.make_token(name, who.org_id, actor=actor_of(who).ref)
+        return secret
+
+    async def node(self, who: m.Who, name: str) -> Mapping[str, Any]:
+        node = await self._pool.node(name, owner_of(actor_of(who)))
+        since = self._pool.now() - timedelta(days=DAYS)
+        return await node_page(self._pool, node) | {
+            "days": await self._pool.earnings.days(node, since),
+            "proofs": await self._pool.earnings.proofs(node, PROOFS),
+        }
+
+    async def change(self, who: m.Who, name: str, step: str, reason: str) -> None:
+        node = await self._pool.node(name, owner_of(actor_of(who)))
+        actor = actor_of(who).ref
+        if step != "drain" and not who.may("engines"):
+            raise PermissionMissing("engines")
+        if step == "remove":
+            await self._pool.remove(node.name, actor=actor)
+        else:
+            await getattr(self._pool, step)(node.name, actor=actor, reason=reason)
+
+
+def plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)
