@@ -135,10 +135,10 @@ def rewrite(
         changed = value + add[name] if add and name in add else value
         writer.add_key_value(name, changed, kind, sub_type=inner)
     for tensor in reader.tensors:
-        name = renamed(tensor.name)
-        if name is not None:
+        wanted = renamed(tensor.name)
+        if wanted is not None:
             data, kind = each(tensor)
-            writer.add_tensor(name, np.ascontiguousarray(data), raw_dtype=kind)
+            writer.add_tensor(wanted, np.ascontiguousarray(data), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
