@@ -75,7 +75,7 @@ class House:
         def charge(facts: Mapping[str, object], on: date) -> int:
             return int(rulebook.evaluate("P11_studio", facts, on=on).outputs["charge_micro"])
 
-        self.price = lambda core_ms: charge({"core_ms": core_ms, "budget_micro": 2**50}, clock.today())
+        self.price = lambda core_ms: charge({"core_ms": core_ms, "budget_micro": 10**15}, clock.today())
         self.studio = Studio(
             database, clock, folder=folder / "studio", compute=self.models, ledger=ledger,  # type: ignore[arg-type]
             rules=Rules(charge, lambda name, on: rulebook.parameter("P11_studio", name, on)), lessons=lessons,

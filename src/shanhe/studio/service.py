@@ -39,6 +39,7 @@ QUESTIONS_MAX: Final = 1_000
 PAGE_MAX: Final = 200
 KEPT: Final = timedelta(days=14)
 """How long results of steps wait for somebody who needs them again."""
+BUDGET_MAX_MICRO: Final = 10**15
 PURPOSE: Final = "studio"
 MADE_SLOTS: Final = 2
 MADE_CONTEXT: Final = 2_048
@@ -85,7 +86,7 @@ class Studio:
         train, questions, _ = await self.checked_lessons(version_id, org_id)
         steps = plan(recipe, len(train), len(questions))
         core_ms, today = estimate_core_ms(steps), self.clock.today()
-        price = self.rules.price(core_ms, 2**53, today)
+        price = self.rules.price(core_ms, BUDGET_MAX_MICRO, today)
         reserve = int(self.rules.parameter("reserve", today))
         return {
             "steps": [{"kind": step.kind, "title": step.title, "core_s": round(step.core_s)} for step in steps],
@@ -125,8 +126,8 @@ class Studio:
             hold_id=uuid5(job_id, "hold"), worker=None, cancel_asked=False, error=None, made_by=by, made_at=now,
             started_at=None, ended_at=None, settled_at=None,
         )  # fmt: skip
-        if job.budget_micro <= 0:
-            raise BadRecipe("the budget is not positive", "预算须为正数")
+        if not 0 < job.budget_micro <= BUDGET_MAX_MICRO:
+            raise BadRecipe("the budget is not positive, or far too large", "预算须为正数且不得过大")
         wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
         until = now + timedelta(days=int(self.rules.parameter("hold_days", self.clock.today())))
         hold = await self._ledger.hold(
