@@ -68,7 +68,7 @@ class WorkshopRoom(Room):
     async def _version(self, request: Request, who: m.Who, version: UUID, **values: Any) -> Response:
         found = await self.desk.workshop.version(who, version)
         values = {"typed": {}, "client_ref": str(new_id())} | values
-        return self.show(request, "studio_data.html", who, version=found, **values)
+        return self.show(request, "studio_data.html", who, data=found, **values)
 
     async def clean(self, request: Request, version: UUID) -> Response:
         who, fields = await self.posted(request)
