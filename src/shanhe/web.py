@@ -15,8 +15,8 @@ from shanhe import __version__
 from shanhe.agents import routes as agents_routes
 from shanhe.agents.api import Published
 from shanhe.approvals import routes as approvals_routes
-from shanhe.bazaar import published
 from shanhe.batches import routes as batches_routes
+from shanhe.bazaar import published
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes

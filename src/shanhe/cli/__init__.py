@@ -33,8 +33,8 @@ from shanhe.cli import (
     reconcile,
     rules,
     store,
-    tools,
     studio,
+    tools,
 )
 from shanhe.cli.common import guarded
 from shanhe.kernel.process import collect_seldom
