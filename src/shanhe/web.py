@@ -84,8 +84,6 @@ def create_app(services: Services) -> Asgi:
     _health(app, services)
     _routes(app, services)
     http.take(app, pages)
-    polite = http.Manners(app, secure=services.settings.secure_cookies)
-    app.include_router(pages)
     polite = http.Manners(app, secure=services.settings.secure_cookies, larger=UPLOADS)
     return Dispatcher(services.gateway.app, services.mcp, polite)
 
@@ -159,32 +157,13 @@ def _routes(app: FastAPI, services: Services) -> None:
         payments_routes.bank_router(services.bank),
         payments_routes.payout_router(services.payouts),
         pool_routes.router(services.pool, services.settings.city_name),
+        batches_routes.router(services.workshop.batches),
+        datasets_routes.router(services.workshop.datasets),
+        studio_routes.router(services.workshop.studio),
         reconcile_routes.router(services.reconciliation, services.bills),
         store_routes.router(services.store, services.clock),
         mcp_routes.router(services.tools),
     )
-    app.include_router(identity_routes.router(services.identity))
-    app.include_router(ledger_routes.router(services.ledger, require))
-    app.include_router(approvals_routes.router(services.approvals, require))
-    app.include_router(log_routes.router(services.log, require, own_receipt))
-    app.include_router(rulebook_routes.amendment_router(services.amendments, require))
-    app.include_router(rulebook_routes.router(services.rulebook, services.clock))
-    app.include_router(gateway_routes.router(services.gateway, actor, services.clock))
-    app.include_router(compute_routes.router(services.compute))
-    app.include_router(credits_routes.router(services.credits))
-    app.include_router(exchange_routes.router(services.exchange, Feed(services.exchange, services.db)))
-    app.include_router(payments_routes.router(services.payments, services.sandbox))
-    app.include_router(programmes_routes.router(services.programmes))
-    app.include_router(facts_routes.router(services.facts, require, subject_of))
-    app.include_router(payments_routes.bank_router(services.bank))
-    app.include_router(payments_routes.payout_router(services.payouts))
-    app.include_router(batches_routes.router(services.workshop.batches))
-    app.include_router(datasets_routes.router(services.workshop.datasets))
-    app.include_router(studio_routes.router(services.workshop.studio))
-    app.include_router(pool_routes.router(services.pool, services.settings.city_name))
-    app.include_router(reconcile_routes.router(services.reconciliation, services.bills))
-    app.include_router(store_routes.router(services.store, services.clock))
-    app.include_router(mcp_routes.router(services.tools))
     _agents(app, services)
 
 
