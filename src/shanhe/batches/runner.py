@@ -80,7 +80,7 @@ class Runner:
     async def start(self) -> None:
         """Take up what a process of this name left behind, then work."""
         await self.recover(self._worker)
-        self._db.listen(store.CHANNEL, lambda _: self._wake.set(), on_reconnect=self._wake.set)
+        self._db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
         self._loop = asyncio.create_task(self._forever(), name="batches")
 
     async def stop(self) -> None:

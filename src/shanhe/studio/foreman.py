@@ -53,7 +53,7 @@ class Foreman:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; a running step is ended then, and goes on at the next start."""
-        self._studio.db.listen(store.CHANNEL, lambda _: self._wake.set(), on_reconnect=self._wake.set)
+        self._studio.db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
         working = asyncio.create_task(self._forever())
         await stop.wait()
         working.cancel()
