@@ -60,7 +60,8 @@ def open_workshop(
     gateway.app.mount("batches", wire.batches)
     datasets = Datasets(db, clock, folder=settings.data / "datasets")
     studio = _studio(settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets)
-    return Workshop(batches, runner, datasets, studio, Foreman(studio, compute, worker=worker))
+    foreman = Foreman(studio, compute, worker=worker, environment=settings.child_environment())
+    return Workshop(batches, runner, datasets, studio, foreman)
 
 
 def _studio(

@@ -83,7 +83,7 @@ class House:
         )  # fmt: skip
 
     def foreman(self) -> Foreman:
-        return Foreman(self.studio, self.models, worker="jobs", command=WORKER)  # type: ignore[arg-type]
+        return Foreman(self.studio, self.models, worker="jobs", environment={}, command=WORKER)  # type: ignore[arg-type]
 
     async def open(self) -> None:
         rows = [f"第{n}道工序几度,不预热,预热到{n}十度,防裂" for n in range(1, 5)]

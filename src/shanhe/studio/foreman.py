@@ -44,10 +44,14 @@ class Halt(Exception):
 class Foreman:
     """Works on the studio's queue in the jobs process."""
 
-    def __init__(self, studio: Studio, compute: Compute, *, worker: str, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, studio: Studio, compute: Compute, *, worker: str, environment: Mapping[str, str],
+        command: Sequence[str] = COMMAND,
+    ) -> None:  # fmt: skip
         self._studio = studio
         self._compute = compute
         self._worker = worker
+        self._environment = environment
         self._command = command
         self._wake = asyncio.Event()
 
@@ -119,7 +123,9 @@ class Foreman:
         body = {"kind": step.kind, "parameters": step.parameters, "inputs": inputs}
         folder = await asyncio.to_thread(studio.shelf.prepare, digest, body)
         try:
-            whole = await run_step(folder, lambda told: meter.said(at, told), command=self._command)
+            whole = await run_step(
+                folder, lambda told: meter.said(at, told), environment=self._environment, command=self._command
+            )
         except StepFailed:
             await store.end_step(studio.db, job.id, at, "failed", 0, {}, studio.clock.now())
             meter.forget()

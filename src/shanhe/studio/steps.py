@@ -28,7 +28,7 @@ FOLDER: Final = re.compile(r"^[0-9a-f]{32,64}$")
 COMMAND: Final = (sys.executable, "-m", "shanhe.studio.work.main")
 HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
 QUIET: Final = {
-    "OMP_WAIT_POLICY": "PASSIVE", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30)
+    "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30)
 }  # fmt: skip
 """Threads that wait sleep instead of spinning on cores that others use too, and memory is kept for the next round."""
 Said = Callable[[Mapping[str, Any]], Awaitable[bool]]
@@ -84,14 +84,16 @@ class Shelf:
         return gone
 
 
-async def run_step(folder: Path, said: Said, *, command: Sequence[str] = COMMAND) -> bool:
+async def run_step(
+    folder: Path, said: Said, *, environment: Mapping[str, str], command: Sequence[str] = COMMAND
+) -> bool:
     """Do the step in a folder in a process of its own; False when `said` ended it, StepFailed when it failed."""
-    environment = {name: os.environ[name] for name in HARMLESS if name in os.environ} | QUIET
+    needed = {name: environment[name] for name in HARMLESS if name in environment} | QUIET
     with (folder / "log.txt").open("ab") as log:
         if log.tell() > LOG_MAX_BYTES:
             log.truncate(0)
         process = await asyncio.create_subprocess_exec(
-            *command, str(folder), "--parent", str(os.getpid()), env=environment, stdin=asyncio.subprocess.DEVNULL,
+            *command, str(folder), "--parent", str(os.getpid()), env=needed, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=log, limit=LINE_MAX_BYTES, start_new_session=True,
         )  # fmt: skip
         error: dict[str, Any] | None = None

@@ -58,7 +58,6 @@ def main() -> int:
     die_with_parent(given.parent)
     os.nice(NICENESS)
     os.umask(0o077)
-    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
     step = json.loads((given.folder / "step.json").read_text(encoding="utf-8"))
     try:
         inputs = {name: Path(path) for name, path in step["inputs"].items()}
