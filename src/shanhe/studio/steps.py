@@ -28,7 +28,8 @@ FOLDER: Final = re.compile(r"^[0-9a-f]{32,64}$")
 COMMAND: Final = (sys.executable, "-m", "shanhe.studio.work.main")
 HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
 QUIET: Final = {
-    "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30)
+    "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30),
 }  # fmt: skip
 """Threads that wait sleep instead of spinning on cores that others use too, and memory is kept for the next round."""
 Said = Callable[[Mapping[str, Any]], Awaitable[bool]]
