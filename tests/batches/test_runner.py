@@ -126,7 +126,7 @@ class TestBatch:
         assert [(row["custom_id"], row["response"]["body"]["about"]) for row in good] == [
             ("c0", "one"), ("c1", "two"), ("c2", "three"),
         ]  # fmt: skip
-        assert [UUID(row["response"]["request_id"]) for row in good] == list(house.charged)
+        assert {UUID(row["response"]["request_id"]) for row in good} == set(house.charged)
         left = [path for path in house.batches.blobs._folder.rglob("*") if path.is_file()]
         assert len(left) == 2  # the input and the output: answers are not kept twice
 
