@@ -1,7 +1,7 @@
 """Fixtures shared by every test: a real PostgreSQL, a migrated database for each test, a clock that stands still.
 
 A server starts once for each pytest process (fsync off; `--fsync` turns it on). Migrations run once into a template
-database, and every test that asks for `dsn` or `database` gets its own copy of it, dropped afterwards.
+database, and every test that asks for `dsn` or `database` gets a copy of it that is put back as it was afterwards.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.migrations import migrate
 from shanhe.kernel.process import GC_THRESHOLDS
+from stage.recycling import Recycled
 
 pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
@@ -184,12 +185,27 @@ def template(postgres_server: PostgresServer) -> PostgresServer:
     return postgres_server
 
 
+@pytest.fixture(scope="session")
+def recycled(template: PostgresServer) -> Iterator[list[Recycled]]:
+    """The database that is put back as it was after each test; none before the first."""
+    kept: list[Recycled] = []
+    yield kept
+    for database in kept:
+        template.call(database.close())
+
+
 @pytest.fixture
-def dsn(template: PostgresServer) -> Iterator[str]:
-    """The DSN of a fresh, migrated database that this test owns."""
-    name = template.clone()
-    yield template.dsn(name)
-    template.drop(name)
+def dsn(template: PostgresServer, recycled: list[Recycled]) -> Iterator[str]:
+    """The DSN of a migrated database as it is when new, which this test owns."""
+    if not recycled:
+        name = template.clone()
+        recycled.append(template.call(Recycled.open(name, template.dsn(name))))
+    (database,) = recycled
+    yield template.dsn(database.name)
+    if not template.call(database.restore()):
+        recycled.clear()
+        template.call(database.close())
+        template.drop(database.name)
 
 
 @pytest.fixture
