@@ -42,6 +42,10 @@ SELECT a.owner, l.provenance, l.expires_at, l.unlock_at, sum(l.remaining)::bigin
        sum(l.held)::bigint AS held
 FROM ledger.lot l JOIN ledger.account a ON a.id = l.account WHERE a.kind = 'wallet' AND l.open GROUP BY 1, 2, 3, 4
 """
+BALANCES = """
+SELECT a.id, a.balance + coalesce((SELECT sum(s.balance) FROM ledger.stripe s WHERE s.account = a.id), 0) AS balance
+FROM ledger.account a WHERE a.id = ANY($1)
+"""
 TRUTHS = """
 WITH total AS (
   SELECT a.asset, a.lots, a.id,
@@ -87,6 +91,7 @@ class RealCity:
         self.lives = 0
         self.workers = workers
         self.recorded: Counter[str] = Counter()
+        self._summed: list[UUID] = []
 
     async def begin(self) -> None:
         """Start every module, as a new process does."""
@@ -275,13 +280,12 @@ class RealCity:
 
     async def sums(self) -> tuple[int, int, int]:
         """Breakage and spent credits (micro), the fund of the exchange's fees (fen)."""
-        breakage = await self.ledger.system_account("breakage", Asset.CREDIT)
-        fund = await self.exchange.fund.account(Market.REAL)
-        return (
-            (await self.ledger.balance(breakage.id)).balance,
-            (await self.ledger.balance(self.platform.id)).balance,
-            (await self.ledger.balance(fund)).balance,
-        )
+        if not self._summed:
+            breakage = await self.ledger.system_account("breakage", Asset.CREDIT)
+            self._summed = [breakage.id, self.platform.id, await self.exchange.fund.account(Market.REAL)]
+        found = {row["id"]: int(row["balance"]) for row in await self.db.fetch(BALANCES, self._summed)}
+        breakage_micro, spent_micro, fund_fen = (found[account] for account in self._summed)
+        return breakage_micro, spent_micro, fund_fen
 
     async def broken(self) -> dict[str, int]:
         """Invariants that do not hold, with how often."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 WAIT_S = 30.0
+MODEL = "qwen2.5-coder-0.5b-instruct"
 
 
 @pytest.fixture(scope="module")
@@ -166,19 +167,64 @@ def end(city: City) -> None:
     until(lambda: not any(alive(pid) for pid in pids), "the end of every process")
 
 
+@pytest.fixture(scope="module")
+def before(city: City) -> tuple[dict[str, str], str, int]:
+    """What the common city holds when it is stopped, which leaves nothing behind."""
+    seen = found(city)
+    end(city)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def again(city: City, before: object) -> Iterator[City]:
+    """The same folder, started once more, now with the model."""
+    second = launch(city.data, with_model=True, environment={"SHANHE_FSYNC": "false"})
+    try:
+        yield second
+    finally:
+        second.child.stop()
+
+
+def healthy(city: City) -> bool:
+    try:
+        return httpx.get(f"{city.url}/healthz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 class TestRestart:
-    def test_finds_everything_again_and_leaves_no_process_behind(self, city: City) -> None:
-        """The last that the common city lives through: stopped, and started once more on its folder."""
-        seen = [found(city)]
-        end(city)
-        again = launch(city.data, environment={"SHANHE_FSYNC": "false"})
-        try:
-            again.wait_until_ready()
-            seen.append(found(again))
-        finally:
-            end(again)
-        assert seen[0] == seen[1]
-        assert seen[0][2] > 0
+    """The last acts of the common city."""
+
+    def test_finds_everything_again(self, before: tuple[dict[str, str], str, int], again: City) -> None:
+        until(lambda: healthy(again), "the second start")
+        until(lambda: found(again) == before, "the same keys and balance")
+        assert before[2] > 0
+
+    @pytest.mark.model
+    def test_answers_the_first_call_with_the_real_model_and_is_paid_by_its_usage(self, again: City) -> None:
+        """As the README has it: the openai package, the embedded model, and a receipt that is the charge."""
+        from openai import OpenAI
+
+        again.wait_until_ready()
+        demo = again.demo()
+        client = OpenAI(base_url=f"{again.url}/v1", api_key=demo["SHANHE_API_KEY"], timeout=90)
+        raw = client.chat.completions.with_raw_response.create(
+            model=MODEL, max_tokens=12, stream=True, stream_options={"include_usage": True},
+            messages=[{"role": "user", "content": "用一句话介绍人工智能"}],
+        )  # fmt: skip
+        chunks = list(raw.parse())
+        headers = {"authorization": f"Bearer {demo['SHANHE_API_KEY']}"}
+        url = f"{again.url}/api/receipts/{raw.headers['x-shanhe-receipt']}"
+        receipt = httpx.get(url, headers=headers, trust_env=False).json()
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        usage = chunks[-1].usage
+        assert usage is not None
+        assert receipt["evidence"]["usage_source"] == "engine"
+        assert sum(receipt["evidence"]["buckets"].values()) == usage.total_tokens
+        assert sum(transfer["amount"] for transfer in receipt["transfers"]) == receipt["amount_micro"] > 0
+
+    def test_leaves_no_process_behind(self, again: City) -> None:
+        end(again)
 
     @pytest.mark.prove
     def test_leaves_nothing_behind_when_the_supervisor_is_killed(self, folder: Path) -> None:

@@ -18,7 +18,6 @@ LONGEST_FIRST = (
     "tests/gateway_e2e/",
     "tests/chaos/",
     "tests/platform/test_city.py",
-    "tests/clients/",
     "tests/compute/test_real_model.py",
     "tests/economy/",
     "tests/rulebook/",
