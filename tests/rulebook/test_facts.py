@@ -62,8 +62,8 @@ class TestSchema:
         jsonschema.Draft202012Validator.check_schema(schema)
         validator = jsonschema.Draft202012Validator(schema)
 
-        @settings(deadline=None, max_examples=4)
-        @given(st.lists(facts_of(RULES.rule(rule_id)), min_size=5, max_size=5))
+        @settings(deadline=None, max_examples=2)
+        @given(st.lists(facts_of(RULES.rule(rule_id)), min_size=10, max_size=10))
         def check(rows: list[dict[str, Any]]) -> None:
             assert all(validator.is_valid(canonical(facts)) for facts in rows)
 
