@@ -57,9 +57,10 @@ async def load_amended(db: Database) -> Rulebook:
 
 
 def proved(rulebook: Rulebook, amendment: RuleAmendment) -> Rulebook:
-    """The amended rulebook; Invalid when a proof or an example of the rule, or of one that shares with it, fails."""
+    """The amended rulebook; Invalid when a proof or example of the rule, or of one that shares what changes, fails."""
     amended = rulebook.amended([amendment])
-    for rule_id in (amendment.rule_id, *amended.sharing(amendment.rule_id)):
+    changed = amendment.content.get("parameters", {})
+    for rule_id in (amendment.rule_id, *amended.sharing(amendment.rule_id, changed)):
         report = amended.check(rule_id)
         if not report.ok:
             first = report.failed()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -99,10 +99,15 @@ class Rulebook:
         """What of a rule is another on the second day than on the first."""
         return differences(self.rule(rule_id), first, second)
 
-    def sharing(self, rule_id: str) -> list[str]:
-        """The rules that share a parameter of this one."""
+    def sharing(self, rule_id: str, names: Collection[str] | None = None) -> list[str]:
+        """The rules that share a parameter of this one (one of these names, if given)."""
         owner = self.rule(rule_id).id
-        return [key for key in self.ids() if any(p.of == owner for p in self._rules[key].parameters)]
+
+        def shared(key: str) -> bool:
+            found = [p.name for p in self._rules[key].parameters if p.of == owner]
+            return bool(found) if names is None else not set(names).isdisjoint(found)
+
+        return [key for key in self.ids() if shared(key)]
 
     def schema(self, rule_id: str, on: date | None = None) -> dict[str, Any]:
         """JSON Schema of the facts. Facts are not dated; `on` checks that the rule is in force that day."""
