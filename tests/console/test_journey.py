@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,8 @@ def hire(city: Stage, login: str) -> str:
         await services.identity.orgs.set_member(org.id, person.id, Role.OWNER, by="tests")
         return password
 
-    return city.run(work)
+    with ThreadPoolExecutor(1) as threads:  # the browser has a loop of its own in this one
+        return threads.submit(city.run, work).result()
 
 
 def barriers(page: Page, *, whole: bool) -> list[str]:
