@@ -39,6 +39,8 @@ class TestWeakModel:
             server = {"url": workshop.url, "tools": ["forecast"]}
             await asyncio.to_thread(publish, city, tmp_path, "mcp/weather", server)
             await asyncio.to_thread(publish, city, tmp_path, "agent/weather", AGENT)
+            shown = await asyncio.to_thread(city.command, "store", "list")
+            assert {"agent/letters", "agent/weather", "mcp/weather"} <= {one["name"] for one in shown}
             demo = city.demo()
             async with httpx.AsyncClient(
                 base_url=demo["SHANHE_URL"], headers={"authorization": f"Bearer {demo['SHANHE_API_KEY']}"}, timeout=180,

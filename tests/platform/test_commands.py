@@ -76,3 +76,32 @@ class TestCommands:
         assert published["list_micro"] == preview["list_micro"]
         assert published["version"] in [one["version"] for one in call("prices", "list", "small-model")]
         assert call("prices", "trace", published["version"])
+
+
+class TestStore:
+    def test_takes_a_listing_from_its_draft_to_the_window_and_out_of_it(self, call: Call, tmp_path: Path) -> None:
+        call("orgs", "create", "Yunlu Software")
+        name, org = "prompt/letters", ("--org", "Yunlu Software")
+        words = ("--title", "公文", "--title-en", "Letters", "--summary", "写公文")
+        assert call("store", "open", name, *org, *words)["state"] == "draft"
+        file = tmp_path / "letters.json"
+        file.write_text('{"text": "Dear {name}"}', encoding="utf-8")
+        made = call("store", "draft", name, file, *org, "--markup", 2000, "--fee", 1000, "--submit")
+        assert (made["n"], made["state"]) == (1, "submitted")
+        assert call("store", "recall", name, *org)["state"] == "draft"
+        call("store", "draft", name, file, *org, "--markup", 3000, "--submit")
+        assert [one["name"] for one in call("store", "queue")] == [name]
+        assert call("store", "review", name, 1, "--note", "fine")["state"] == "approved"
+        assert [one["markup_bps"] for one in call("store", "list")] == [3000]
+        assert call("store", "judge", name, 80, "--note", "new")["jury_bps"] == 8000
+        assert call("store", "show", name)["said"] == []
+        assert call("store", "income", *org) == []
+        assert call("store", "deprecate", name)["state"] == "deprecated"
+        assert call("store", "withdraw", name)["state"] == "withdrawn"
+        assert call("store", "list") == []
+
+    def test_shows_no_runs_and_no_calls_of_tools_before_there_are_any(self, call: Call, tmp_path: Path) -> None:
+        call("orgs", "create", "Qingshan Robotics")
+        assert call("agents", "runs", "--org", "Qingshan Robotics") == []
+        assert call("tools", "calls") == []
+        assert call("tools", "secret", "token", "--org", "Qingshan Robotics", "--drop")["dropped"] is False
