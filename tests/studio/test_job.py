@@ -192,6 +192,20 @@ class TestJob:
         assert (done.error["code"], done.spent_micro) == ("training_diverged", house.price(STEP_MS))
         assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
 
+    async def test_that_meets_a_mistake_of_ours_ends_and_stops_nobody(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(model: str) -> Path:
+            raise RuntimeError("ours")
+
+        monkeypatch.setattr(house.models, "model_file", broken)
+        job = await house.order()
+        assert await house.foreman().work_once()
+        done = await house.studio.job(job.id, None)
+        assert done.error is not None
+        assert (done.state, done.error["code"], done.spent_micro) == ("failed", "internal_error", 0)
+        assert await house.money() == (FUNDS, FUNDS)
+
     async def test_ends_when_its_budget_is_used_up(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shanhe.studio.foreman.LOOK_EVERY_S", 0.0)
         job = await house.order(budget_micro=house.price(STEP_MS) + 1)

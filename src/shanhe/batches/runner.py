@@ -104,6 +104,8 @@ class Runner:
                     await self.recover(None)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("batches wait for the database", error=type(error).__name__)
+            except Exception:
+                log.exception("batches could not go on; trying again")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()

@@ -29,6 +29,10 @@ from shanhe.studio.steps import COMMAND, Result, run_step
 POLL_S: Final = 15.0
 LOOK_EVERY_S: Final = 2.0
 """How often a running job is looked at for having been cancelled or having used up its budget."""
+INTERNAL: Final = {
+    "code": "internal_error", "message": "Something went wrong on our side; the step that ran is not charged.",
+    "message_zh": "系统内部出错，未完成的步骤不计费。",
+}  # fmt: skip
 log = structlog.get_logger(__name__)
 
 
@@ -88,6 +92,11 @@ class Foreman:
             state, error = halt.state, halt.error
         except ShanheError as failure:
             state, error = "failed", failure.to_dict("en")["error"] | {"message_zh": failure.message_zh}
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            raise  # the database is away: the job is taken up again
+        except Exception:
+            log.exception("a studio job failed", job=str(job.id))
+            state, error = "failed", dict(INTERNAL)
         await store.end(studio.db, job.id, state, error, studio.clock.now())
         await studio.settle()
         return True
