@@ -8,21 +8,27 @@ import msgspec
 import pytest
 
 from shanhe.identity.api import (
+    AUTOMATED,
     BadText,
     Category,
     CategoryName,
     Client,
+    ConsentNeedsMore,
     InvalidKey,
     LastOfItsKind,
     NewKey,
     NewPerson,
     OrgKind,
     PersonState,
+    Purpose,
+    PurposeNotice,
+    PurposeRefused,
     Role,
     SessionMissing,
     SignInFailed,
     Taken,
     Unknown,
+    UnknownPurpose,
 )
 from shanhe.kernel.errors import Conflict
 
@@ -175,7 +181,7 @@ class TestErasure:
         org = await city.identity.orgs.create_personal(person.id, by="test")
         issued = await city.sign_in()
         sealed = await city.db.fetchval("SELECT name_sealed FROM identity.person WHERE id = $1", person.id)
-        await city.identity.people.give_consent(person.id, "newsletter", article="PIPL 13(1)")
+        await city.identity.consents.give(person.id, "newsletter", notice_version="1")
         await city.identity.people.erase(person.id, by="test")
         await city.identity.people.erase(person.id, by="test")  # again changes nothing
         left = await city.identity.people.get(person.id)
@@ -190,7 +196,7 @@ class TestErasure:
             await city.identity.sessions.actor(issued.token)
         with pytest.raises(Conflict):
             await city.identity.people.edit(person.id, {"name": "back"}, by="test")
-        assert (await city.identity.people.consents(person.id))[0].withdrawn_at is not None
+        assert (await city.identity.consents.of(person.id))[0].withdrawn_at is not None
         # the login is free again, for somebody else
         assert (await city.person()).id != person.id
 
@@ -208,22 +214,73 @@ class TestErasure:
 class TestConsent:
     async def test_is_a_ledger_that_is_closed_never_changed(self, city: City) -> None:
         person = await city.person()
-        people = city.identity.people
-        first = await people.give_consent(person.id, "newsletter", article="PIPL 13(1)")
-        assert await people.give_consent(person.id, "newsletter") == first
+        consents = city.identity.consents
+        first = await consents.give(person.id, "newsletter", notice_version="1")
+        assert await consents.give(person.id, "newsletter", notice_version="1") == first
         city.clock.advance(days=1)
-        assert (await people.withdraw_consent(person.id, "newsletter")).withdrawn_at == city.clock.now()
-        assert not await people.has_consent(person.id, "newsletter")
+        assert (await consents.withdraw(person.id, "newsletter")).withdrawn_at == city.clock.now()
+        assert not await consents.has(person.id, "newsletter")
         with pytest.raises(Unknown):
-            await people.withdraw_consent(person.id, "newsletter")
-        second = await people.give_consent(person.id, "newsletter")
-        assert [row.id for row in await people.consents(person.id)] == [first.id, second.id]
+            await consents.withdraw(person.id, "newsletter")
+        second = await consents.give(person.id, "newsletter", notice_version="1")
+        assert [row.id for row in await consents.of(person.id)] == [first.id, second.id]
+
+    async def test_is_to_the_notice_in_force_and_apart_for_what_is_sensitive(self, city: City) -> None:
+        person, consents = await city.person(), city.identity.consents
+        for name, version, apart in (
+            ("newsletter", "0", False),  # another notice
+            ("nomad_presence", "1", False),  # sensitive, not apart
+            ("programmes", "1", True),  # rests on the law
+        ):
+            with pytest.raises(ConsentNeedsMore):
+                await consents.give(person.id, name, notice_version=version, apart=apart)
+        with pytest.raises(UnknownPurpose):
+            await consents.give(person.id, "anything", notice_version="1")
+        given = await consents.give(person.id, "nomad_presence", notice_version="1", apart=True)
+        assert (given.apart, given.basis, given.article) == (True, "consent", "PIPL 13(1), 29")
+
+    async def test_carries_a_use_until_it_is_withdrawn(self, city: City) -> None:
+        person, consents = await city.person(), city.identity.consents
+        with pytest.raises(PurposeRefused):
+            await consents.lawful(person.id, "nomad_presence", ["nomad_id"])
+        given = await consents.give(person.id, "nomad_presence", notice_version="1", apart=True)
+        assert (await consents.lawful(person.id, "nomad_presence", ["nomad_id"])).consent == given.id
+        with pytest.raises(PurposeRefused, match="not for reading residence"):
+            await consents.lawful(person.id, "nomad_presence", ["residence"])
+        await consents.withdraw(person.id, "nomad_presence")
+        with pytest.raises(PurposeRefused):
+            await consents.lawful(person.id, "nomad_presence", ["nomad_id"])
+        assert (await consents.lawful(person.id, "programmes", ["residence"])).consent is None
+
+    def test_counts_until_a_later_notice_asks_again(self) -> None:
+        first = {"version": "1", "from_": date(2026, 1, 1), "zh": "甲", "en": "a", "notice_zh": "甲", "notice_en": "a"}
+        mild, hard = first | {"version": "2", "from_": date(2026, 6, 1)}, first | {"version": "3", "again": True}
+        versions = tuple(PurposeNotice(**one) for one in (first, mild, hard | {"from_": date(2026, 9, 1)}))
+        purpose = Purpose(basis="consent", article="", versions=versions)
+        assert [purpose.notice(date(2026, month, 1)).version for month in (1, 5, 6, 9)] == ["1", "1", "2", "3"]
+        assert purpose.counts("1", date(2026, 8, 31))
+        assert not purpose.counts("1", date(2026, 9, 1))
+        assert purpose.counts("3", date(2027, 1, 1))
+
+    async def test_may_be_an_objection_where_the_law_needs_no_consent(self, city: City) -> None:
+        person, consents = await city.person(), city.identity.consents
+        assert not await consents.refused(person.id, AUTOMATED)
+        await consents.refuse(person.id, AUTOMATED)
+        await consents.refuse(person.id, AUTOMATED)
+        assert await consents.refused(person.id, AUTOMATED)
+        with pytest.raises(PurposeRefused):
+            await consents.lawful(person.id, AUTOMATED)
+        await consents.accept(person.id, AUTOMATED)
+        assert not await consents.refused(person.id, AUTOMATED)
+        assert len(await consents.objections(person.id)) == 1
+        with pytest.raises(ConsentNeedsMore):
+            await consents.refuse(person.id, "programmes")
 
 
 class TestExport:
     async def test_tells_a_person_everything_in_plain_text(self, city: City) -> None:
         person, _ = await city.member()
-        await city.identity.people.give_consent(person.id, "newsletter", article="PIPL 13(1)")
+        await city.identity.consents.give(person.id, "newsletter", notice_version="1")
         text = msgspec.json.encode(await city.identity.people.export(person.id)).decode()
         for part in ("张伟", "zhang.wei", "138 0013 8000", "newsletter", "PIPL 13(1)", "owner"):
             assert part in text

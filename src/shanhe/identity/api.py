@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.identity.errors import (
     BadText,
+    ConsentNeedsMore,
     CrossSite,
     CsrfFailed,
     InvalidKey,
@@ -13,6 +14,7 @@ from shanhe.identity.errors import (
     OidcFailed,
     OrgFrozen,
     PermissionMissing,
+    PurposeRefused,
     SecondFactorNeeded,
     SessionMissing,
     SignInFailed,
@@ -20,6 +22,7 @@ from shanhe.identity.errors import (
     Taken,
     TooManyOfThem,
     Unknown,
+    UnknownPurpose,
 )
 from shanhe.identity.guard import (
     actor,
@@ -51,6 +54,7 @@ from shanhe.identity.model import (
     Department,
     Issued,
     Key,
+    Lawful,
     LeakReport,
     Member,
     NewKey,
@@ -65,6 +69,8 @@ from shanhe.identity.model import (
     PayerFacts,
     Person,
     PersonState,
+    Purpose,
+    PurposeNotice,
     Role,
     SecondFactor,
     Session,
@@ -74,10 +80,12 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import clean, safe_path
 from shanhe.identity.service import Identity
+from shanhe.identity.service.consents import AUTOMATED, purposes
 from shanhe.identity.service.people import ERASED_TOPIC
 
 __all__ = [
     "ALL_PERMISSIONS",
+    "AUTOMATED",
     "CITY_ROLES",
     "ERASED_TOPIC",
     "ORG_ROLES",
@@ -91,6 +99,7 @@ __all__ = [
     "Ceremony",
     "Client",
     "Consent",
+    "ConsentNeedsMore",
     "CrossSite",
     "CsrfFailed",
     "DataClass",
@@ -102,6 +111,7 @@ __all__ = [
     "KeyExpired",
     "KeyRevoked",
     "LastOfItsKind",
+    "Lawful",
     "LeakReport",
     "Member",
     "NewKey",
@@ -119,6 +129,9 @@ __all__ = [
     "PermissionMissing",
     "Person",
     "PersonState",
+    "Purpose",
+    "PurposeNotice",
+    "PurposeRefused",
     "Role",
     "SecondFactor",
     "SecondFactorNeeded",
@@ -131,6 +144,7 @@ __all__ = [
     "TooManyOfThem",
     "TotpEnrolment",
     "Unknown",
+    "UnknownPurpose",
     "actor",
     "clean",
     "client_of",
@@ -139,6 +153,7 @@ __all__ = [
     "own_site",
     "permissions_of",
     "person_actor",
+    "purposes",
     "require",
     "safe_path",
     "seat",

@@ -181,3 +181,41 @@ class OidcFailed(Unauthorized):
             hint_zh="请从登录页重新开始。",
             status=status,
         )
+
+
+class UnknownPurpose(NotFound):
+    def __init__(self, purpose: str) -> None:
+        super().__init__(
+            "unknown_purpose",
+            f"Personal data is not used for {purpose[:80]!r} here.",
+            message_zh=f"本市没有“{purpose[:80]}”这一处理目的。",
+            hint="GET /api/privacy/purposes lists every purpose with its notice.",
+            hint_zh="GET /api/privacy/purposes 列出全部处理目的与告知内容。",
+        )
+
+
+class PurposeRefused(Forbidden):
+    """Personal data was asked for without consent or another ground, or for something the purpose is not for."""
+
+    def __init__(self, purpose: str, why: str, why_zh: str) -> None:
+        super().__init__(
+            "purpose_refused",
+            f"This person's data can't be read for {purpose}: {why}.",
+            message_zh=f"不能为“{purpose}”读取此人的信息：{why_zh}。",
+            hint="Ask the person for consent on the page “My data”, or do without.",
+            hint_zh="请由本人在“我的数据”页面同意，或改用不需要该信息的方式。",
+            details={"purpose": purpose},
+        )
+
+
+class ConsentNeedsMore(Invalid):
+    """A consent that would not count: another notice is in force, or sensitive data needs one of its own."""
+
+    def __init__(self, why: str, why_zh: str) -> None:
+        super().__init__(
+            "consent_needs_more",
+            f"This would be no valid consent: {why}.",
+            message_zh=f"该同意不符合要求：{why_zh}。",
+            hint="Read the notice in force and consent to exactly that.",
+            hint_zh="请阅读当前告知内容后，对该内容单独表示同意。",
+        )

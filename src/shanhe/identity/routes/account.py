@@ -15,7 +15,6 @@ from shanhe.identity.api import (
     Identity,
     SecondFactorNeeded,
     SessionMissing,
-    SignInFailed,
     Stage,
     client_of,
     person_actor,
@@ -99,7 +98,7 @@ def _data(routes: APIRouter, identity: Identity) -> None:
     async def password(body: forms.PasswordChange, actor: Me) -> Response:
         """Change the password; every other session ends."""
         assert actor.person_id is not None
-        await _confirmed(identity, actor.person_id, body.current)
+        await identity.signin.confirm(actor.person_id, body.current)
         await identity.passwords.set(actor.person_id, body.new, by=actor, keep_session=actor.session_id)
         return as_json({"changed": True})
 
@@ -175,7 +174,7 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
     async def remove_totp(body: forms.Confirmation, actor: Me) -> Response:
         """Take the authenticator application off, with the password once more."""
         assert actor.person_id is not None
-        await _confirmed(identity, actor.person_id, body.password)
+        await identity.signin.confirm(actor.person_id, body.password)
         await identity.factors.remove_totp(actor.person_id, by=actor)
         return as_json({"removed": True})
 
@@ -183,7 +182,7 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
     async def recovery_codes(body: forms.Confirmation, actor: Me) -> Response:
         """Ten new recovery codes in place of the old ones, with the password once more."""
         assert actor.person_id is not None
-        await _confirmed(identity, actor.person_id, body.password)
+        await identity.signin.confirm(actor.person_id, body.password)
         return as_json({"recovery_codes": await identity.factors.renew_recovery_codes(actor.person_id, by=actor)})
 
 
@@ -191,17 +190,18 @@ def _rights(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/consents")
     async def consents(actor: Me) -> Response:
         assert actor.person_id is not None
-        return as_json({"data": await identity.people.consents(actor.person_id)})
+        return as_json({"data": await identity.consents.of(actor.person_id)})
 
     @routes.post("/consents")
     async def give(body: forms.ConsentBody, actor: Me) -> Response:
         assert actor.person_id is not None
-        return as_json(await identity.people.give_consent(actor.person_id, **body.model_dump()), 201)
+        given = body.model_dump()
+        return as_json(await identity.consents.give(actor.person_id, given.pop("purpose"), **given), 201)
 
     @routes.delete("/consents/{purpose}")
     async def withdraw(purpose: str, actor: Me) -> Response:
         assert actor.person_id is not None
-        return as_json(await identity.people.withdraw_consent(actor.person_id, purpose))
+        return as_json(await identity.consents.withdraw(actor.person_id, purpose))
 
     @routes.get("/export")
     async def export(actor: Me) -> Response:
@@ -215,19 +215,8 @@ def _rights(routes: APIRouter, identity: Identity) -> None:
     async def erase(body: forms.Confirmation, actor: Me) -> Response:
         """Erase my data for good, with the password once more where there is one."""
         assert actor.person_id is not None
-        await _confirmed(identity, actor.person_id, body.password)
+        await identity.signin.confirm(actor.person_id, body.password)
         await identity.people.erase(actor.person_id, by=actor)
         answer = as_json({"erased": True})
         unseat(answer, identity)
         return answer
-
-
-async def _confirmed(identity: Identity, person_id: UUID, password: str) -> None:
-    """The password once more, guessed no more often than at sign-in; people without one pass."""
-    if not await identity.passwords.has(person_id):
-        return
-    bucket = [identity.attempts.bucket("login", str(person_id))]
-    await identity.attempts.begin(bucket)
-    if not await identity.passwords.verify(person_id, password):
-        raise SignInFailed()
-    await identity.attempts.succeeded(bucket)

@@ -70,10 +70,11 @@ class OrgChoice(Body):
 
 
 class ConsentBody(Body):
+    """Consent to a purpose as the notice in force describes it; `apart` for sensitive data."""
+
     purpose: Text
-    basis: Text = "consent"
-    article: Text = ""
-    notice_version: Text = "1"
+    notice_version: Text
+    apart: bool = False
 
 
 class KeyBody(Body):

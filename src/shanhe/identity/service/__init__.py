@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from shanhe.identity.errors import Unknown
 from shanhe.identity.model import AuditRow, Caller, Client, Issued, Key, LeakReport, NewKey, Options, Organisation
 from shanhe.identity.service.base import Announce, By, Ground, ref
 from shanhe.identity.service.callers import Callers
+from shanhe.identity.service.consents import Consents
 from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.keys import Keys
 from shanhe.identity.service.orgs import Organisations
@@ -21,6 +23,7 @@ from shanhe.identity.service.signin import NOWHERE, SignIn
 from shanhe.identity.store import audit, sessions
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ OBJECT_MAX = 200
 
 
 class Identity:
-    """Who is who in one city. `people`, `orgs`, `keys`, `sessions`, `signin`, `factors`, `passkeys`, `passwords` and
-    `oidc` (None when no provider is set) are its parts; what everybody needs is on `Identity` itself.
+    """Who is who in one city. `people`, `consents`, `orgs`, `keys`, `sessions`, `signin`, `factors`, `passkeys`,
+    `passwords` and `oidc` (None when no provider is set) are its parts; what everybody needs is on `Identity`.
 
     `announce` writes an event: that a person was erased, so that other modules forget too."""
 
@@ -55,8 +58,10 @@ class Identity:
         self.passwords = Passwords(ground)
         self.attempts = Attempts(ground)
         self.people = People(ground, self.passwords)
+        self.consents = Consents(ground)
         self.orgs = Organisations(ground)
-        self.keys = Keys(ground)
+        self.seals = Seals(vault, self._person_of)
+        self.keys = Keys(ground, self.seals)
         self.sessions = Sessions(ground)
         self.factors = Factors(ground)
         self.passkeys = Passkeys(ground, self.factors)
@@ -68,6 +73,13 @@ class Identity:
             from shanhe.identity.service.oidc import Oidc  # libraries that a city without a provider never needs
 
             self.oidc = Oidc(ground, self.options.oidc, self.people, self.orgs, self.signin, transport=oidc_transport)
+
+    async def _person_of(self, org_id: UUID) -> UUID | None:
+        """The person that an organisation of one is."""
+        try:
+            return (await self.orgs.get(org_id)).person_id
+        except Unknown:
+            return None
 
     async def start(self) -> None:
         """Listen for changed keys, keep callers fresh, and finish erasures that a crash interrupted."""

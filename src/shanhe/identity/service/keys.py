@@ -34,6 +34,7 @@ from shanhe.identity.store import audit, orgs
 from shanhe.identity.store import keys as store
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 
 TOKEN_PREFIX = "sk-sh-"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -47,6 +48,8 @@ BUDGET_MAX_MICRO = 10**15
 RATE_MAX = 10**9
 TRACE_MAX = 200
 TRACE_LIMIT_S = 10.0
+
+NAME_FIELD = "key.name"
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +67,9 @@ def new_token() -> str:
 class Keys:
     """Every method that takes `org_id` answers Unknown (404) for keys of another organisation."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, seals: Seals) -> None:
         self._ground = ground
+        self._seals = seals
         self._trace: TraceUse | None = None
         self._tell: TellLeak | None = None
 
@@ -84,7 +88,7 @@ class Keys:
                 raise Unknown("organisation", "机构")
             await self._room(conn, org, checked.department_id)
             key = _key(org_id, checked, token, by, self._ground.now())
-            await store.insert(conn, key, _digest(token))
+            await store.insert(conn, await self._sealed(key), _digest(token))
             await self._note(
                 conn, by, "key.create", key, {"prefix": key.prefix, "permissions": sorted(key.permissions)}
             )
@@ -92,10 +96,11 @@ class Keys:
 
     async def list(self, org_id: UUID, *, before: UUID | None = None, limit: int = 200) -> Sequence[Key]:
         """Keys of an organisation, newest first."""
-        return await store.of_org(self._ground.db, org_id, before=before, limit=min(max(limit, 1), KEYS_MAX))
+        found = await store.of_org(self._ground.db, org_id, before=before, limit=min(max(limit, 1), KEYS_MAX))
+        return [await self._opened(key) for key in found]
 
     async def get(self, key_id: UUID, org_id: UUID | None = None) -> Key:
-        return _found(await store.get(self._ground.db, key_id, org_id))
+        return await self._opened(_found(await store.get(self._ground.db, key_id, org_id)))
 
     async def edit(self, key_id: UUID, org_id: UUID | None, changes: Mapping[str, Any], *, by: By) -> Key:
         """Change fields of NewKey; what `changes` doesn't name stays."""
@@ -103,14 +108,14 @@ class Keys:
         if unknown:
             raise Invalid("unknown_field", f"A key has no {', '.join(sorted(unknown))}.", message_zh="密钥没有该字段。")
         async with self._ground.db.transaction() as conn:
-            key = _live(_found(await store.get(conn, key_id, org_id, lock=True)))
+            key = await self._opened(_live(_found(await store.get(conn, key_id, org_id, lock=True))))
             wanted = {name: getattr(key, name) for name in NewKey.__dataclass_fields__} | dict(changes)
             new = _checked(NewKey(**wanted), self._ground.now() if "expires_at" in changes else None)
             self._allowed(new.permissions - key.permissions, by)
             if new.department_id is not None and await orgs.department(conn, key.org_id, new.department_id) is None:
                 raise Unknown("department", "部门")
             key = replace(key, **{name: getattr(new, name) for name in NewKey.__dataclass_fields__})
-            await store.update(conn, key)
+            await store.update(conn, await self._sealed(key))
             await self._note(conn, by, "key.edit", key, {"fields": sorted(changes)})
         return key
 
@@ -135,7 +140,7 @@ class Keys:
                 ended = replace(ended, revoked_at=now, revoked_reason="rotated")
             await store.update(conn, ended)
             await self._note(conn, by, "key.rotate", old, {"successor": str(new.id), "grace_s": grace_s})
-        return new, token
+        return await self._opened(new), token
 
     async def revoke(self, key_id: UUID, org_id: UUID | None, *, reason: str = "revoked", by: By) -> Key:
         """End a key for good; revoking twice changes nothing."""
@@ -146,7 +151,7 @@ class Keys:
                 key = replace(key, revoked_at=self._ground.now(), revoked_reason=reason)
                 await store.update(conn, key)
                 await self._note(conn, by, "key.revoke", key, {"reason": reason})
-        return key
+        return await self._opened(key)
 
     async def affected_by(self, model: str) -> Sequence[UUID]:
         """Organisations with a live key that may call a model: whom a price change concerns."""
@@ -178,7 +183,8 @@ class Keys:
                 reason = f"leaked key {key.prefix}…{key.last4}"
                 await orgs.update(conn, replace(org, state=OrgState.FROZEN, frozen_reason=reason, frozen_at=now))
             await self._note(conn, reporter, "key.leak", key, {"frozen": freeze, "prefix": key.prefix})
-        report = LeakReport(new_id(), key.id, key.org_id, key.name, reporter, now, freeze, await self._traced(key.id))
+        name = (await self._opened(key)).name
+        report = LeakReport(new_id(), key.id, key.org_id, name, reporter, now, freeze, await self._traced(key.id))
         await store.add_leak(self._ground.db, report, note)
         if self._tell is not None:
             await self._tell(report)
@@ -218,6 +224,13 @@ class Keys:
         if isinstance(by, Actor):
             for permission in sorted(permissions - by.permissions):
                 raise PermissionMissing(permission)
+
+    async def _sealed(self, key: Key) -> Key:
+        """As it is stored: the name of a person's own key is sealed."""
+        return replace(key, name=await self._seals.seal(key.org_id, NAME_FIELD, key.name))
+
+    async def _opened(self, key: Key) -> Key:
+        return replace(key, name=await self._seals.open(key.org_id, NAME_FIELD, key.name))
 
     async def _note(self, conn: Any, by: By, action: str, key: Key, details: Mapping[str, Any]) -> None:
         await audit.add(conn, ref(by), action, f"key:{key.id}", details, self._ground.now(), org_id=key.org_id)

@@ -13,7 +13,6 @@ from shanhe.identity.errors import BadText, LastOfItsKind, Taken, Unknown
 from shanhe.identity.model import (
     CITY_ROLES,
     Category,
-    Consent,
     NewPerson,
     Person,
     PersonState,
@@ -29,7 +28,6 @@ from shanhe.kernel.ids import new_id
 
 PAGE_MAX = 200
 LANGUAGES = ("zh-CN", "en")
-BASES = frozenset({"consent", "contract", "legal_duty", "emergency", "public_interest", "published"})
 EDITABLE = frozenset({"name", "login", "email", "phone", "language"})
 LEFT_MAX = 100
 OWN_ROWS_MAX = 1_000
@@ -103,6 +101,10 @@ class People:
             for found in await store.by_index(self._ground.db, field, index):
                 return found
         return None
+
+    async def which(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these ids are people, erased ones too."""
+        return await store.people_of(self._ground.db, ids)
 
     async def list(self, *, before: UUID | None = None, limit: int = 50) -> Sequence[Person]:
         """Newest first, without categories and roles."""
@@ -187,36 +189,6 @@ class People:
                 raise Unknown("person", "人员")
             await audit.add(conn, ref(by), "person.resume", f"person:{person_id}", {}, self._ground.now())
 
-    # -- consent (a ledger: rows are added and closed, never changed) ------------------------------------------------
-
-    async def give_consent(
-        self, person_id: UUID, purpose: str, *, basis: str = "consent", article: str = "", notice_version: str = "1"
-    ) -> Consent:
-        """Record consent, or another basis of PIPL 13, for a purpose; the standing row when there is one."""
-        if basis not in BASES:
-            raise Invalid(
-                "bad_basis", f"The basis is one of {', '.join(sorted(BASES))}.", message_zh="处理依据不合法。"
-            )
-        purpose, article = clean("purpose", purpose, 200), clean("article", article, 100, least=0)
-        version, now = clean("notice_version", notice_version, 100), self._ground.now()
-        async with self._ground.db.transaction() as conn:
-            await self._standing(conn, person_id)
-            made = await audit.add_consent(conn, person_id, purpose, basis, article, version, now)
-            standing = await audit.consents(conn, person_id)
-        return made or next(row for row in standing if row.purpose == purpose and row.withdrawn_at is None)
-
-    async def withdraw_consent(self, person_id: UUID, purpose: str) -> Consent:
-        found = await audit.withdraw_consent(self._ground.db, person_id, purpose, self._ground.now())
-        if found is None:
-            raise Unknown("consent", "同意记录")
-        return found
-
-    async def consents(self, person_id: UUID) -> Sequence[Consent]:
-        return await audit.consents(self._ground.db, person_id)
-
-    async def has_consent(self, person_id: UUID, purpose: str) -> bool:
-        return any(row.purpose == purpose and row.withdrawn_at is None for row in await self.consents(person_id))
-
     # -- export and erasure ------------------------------------------------------------------------------------------
 
     async def export(self, person_id: UUID) -> dict[str, Any]:
@@ -231,6 +203,7 @@ class People:
             "person": asdict(person) | {"city_roles": sorted(person.city_roles)},
             "memberships": [asdict(member) for member in await orgs.memberships(db, person_id)],
             "consents": [asdict(consent) for consent in await audit.consents(db, person_id)],
+            "objections": [dict(row) for row in await audit.objections(db, person_id, None)],
             "passkeys": [{"name": row["name"], "created_at": row["created_at"]} for row in passkeys],
             "actions": [asdict(row) for row in rows],
         }

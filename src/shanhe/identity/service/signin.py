@@ -56,6 +56,16 @@ class SignIn:
         await self._attempts.succeeded(buckets)
         return await self.proved(person_id, "password", client)
 
+    async def confirm(self, person_id: UUID, password: str) -> None:
+        """The password once more, guessed no more often than at sign-in; people without one pass. SignInFailed."""
+        if not await self._passwords.has(person_id):
+            return
+        bucket = [self._attempts.bucket("login", str(person_id))]
+        await self._attempts.begin(bucket)
+        if not await self._passwords.verify(person_id, password):
+            raise SignInFailed()
+        await self._attempts.succeeded(bucket)
+
     async def proved(self, person_id: UUID, method: str, client: Client, *, strong: bool = False) -> Issued:
         """A session after a first proof: full, or waiting for a second factor, or for setting one up.
 

@@ -12,7 +12,7 @@ from shanhe.kernel.ids import new_id
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
-CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at"
+CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at, apart, given_by"
 
 
 async def add(
@@ -67,22 +67,17 @@ async def of_actor(conn: Connection, actor: str, limit: int) -> list[AuditRow]:
 
 
 async def add_consent(
-    conn: Connection, person_id: UUID, purpose: str, basis: str, article: str, notice_version: str, now: datetime
-) -> Consent | None:
-    """The new row, or None while one for the purpose stands."""
+    conn: Connection, person_id: UUID, purpose: str, basis: str, article: str, notice_version: str, now: datetime,
+    apart: bool, given_by: UUID | None,
+) -> Consent:  # fmt: skip
+    """A new row; the caller holds the person's lock and has seen that none stands for the purpose."""
     row = await conn.fetchrow(
-        f"""INSERT INTO identity.consent (id, person_id, purpose, basis, article, notice_version, given_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
-            ON CONFLICT (person_id, purpose) WHERE withdrawn_at IS NULL DO NOTHING RETURNING {CONSENT_COLUMNS}""",
-        new_id(),
-        person_id,
-        purpose,
-        basis,
-        article,
-        notice_version,
-        now,
-    )
-    return Consent(**dict(row)) if row else None
+        f"""INSERT INTO identity.consent (id, person_id, purpose, basis, article, notice_version, given_at, apart,
+                                          given_by)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {CONSENT_COLUMNS}""",
+        new_id(), person_id, purpose, basis, article, notice_version, now, apart, given_by,
+    )  # fmt: skip
+    return Consent(**dict(row))
 
 
 async def withdraw_consent(conn: Connection, person_id: UUID, purpose: str, now: datetime) -> Consent | None:
@@ -101,3 +96,27 @@ async def consents(conn: Connection, person_id: UUID) -> list[Consent]:
         f"SELECT {CONSENT_COLUMNS} FROM identity.consent WHERE person_id = $1 ORDER BY id", person_id
     )
     return [Consent(**dict(row)) for row in found]
+
+
+async def add_objection(conn: Connection, person_id: UUID, purpose: str, now: datetime) -> None:
+    await conn.execute(
+        """INSERT INTO identity.objection (id, person_id, purpose, made_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (person_id, purpose) WHERE ended_at IS NULL DO NOTHING""",
+        new_id(), person_id, purpose, now,
+    )  # fmt: skip
+
+
+async def end_objection(conn: Connection, person_id: UUID, purpose: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE identity.objection SET ended_at = $3 WHERE person_id = $1 AND purpose = $2 AND ended_at IS NULL",
+        person_id, purpose, now,
+    )  # fmt: skip
+
+
+async def objections(conn: Connection, person_id: UUID, purpose: str | None) -> list[Any]:
+    rows: list[Any] = await conn.fetch(
+        """SELECT purpose, made_at, ended_at FROM identity.objection
+           WHERE person_id = $1 AND ($2::text IS NULL OR purpose = $2) ORDER BY id LIMIT 200""",
+        person_id, purpose,
+    )  # fmt: skip
+    return rows

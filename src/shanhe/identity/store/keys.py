@@ -16,7 +16,8 @@ COLUMNS = (
     " tpm, data_class, limit_scope, successor_id, created_by, created_at, expires_at, revoked_at, revoked_reason"
 )
 _CHECKED = (
-    "k.token_sha256, k.id, k.org_id, k.name, k.models, k.budget_day_micro, k.budget_month_micro, k.rpm, k.tpm,"
+    "k.token_sha256, k.id, k.org_id, CASE WHEN o.person_id IS NULL THEN k.name ELSE '…' || k.last4 END AS name,"
+    " k.models, k.budget_day_micro, k.budget_month_micro, k.rpm, k.tpm,"
     " k.data_class, k.limit_scope, k.department_id, k.expires_at, k.revoked_at, o.state AS org_state,"
     " o.data_class AS org_data_class"
 )

@@ -183,6 +183,9 @@ async def erase(conn: Connection, person_id: UUID, now: datetime) -> None:
         now,
     )
     await conn.execute(
+        "UPDATE identity.objection SET ended_at = $2 WHERE person_id = $1 AND ended_at IS NULL", person_id, now
+    )
+    await conn.execute(
         """UPDATE identity.person SET state = 'erased', erased_at = $2, name_sealed = NULL, login_sealed = NULL,
                   email_sealed = NULL, phone_sealed = NULL, login_index = NULL, email_index = NULL,
                   phone_index = NULL, email_verified = false, cap_group = NULL
@@ -190,6 +193,12 @@ async def erase(conn: Connection, person_id: UUID, now: datetime) -> None:
         person_id,
         now,
     )
+
+
+async def people_of(conn: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these ids are people, erased ones too."""
+    rows = await conn.fetch("SELECT id FROM identity.person WHERE id = ANY($1)", list(ids))
+    return {row["id"] for row in rows}
 
 
 async def key_destroyed(conn: Connection, person_id: UUID, now: datetime) -> None:
