@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from shanhe.facts.api import Facts
+from shanhe.facts.api import Facts, Use
 from shanhe.identity.api import Identity, OrgKind, Unknown
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import NotFound
@@ -63,7 +63,9 @@ class Relatives:
         for subject in (org_id, org.person_id):
             if subject is None:
                 continue
-            for fact in await self._facts.of(subject, wanted=["referred_by"], sound=True):
+            async with self._facts.reading(Use("related_parties", "gateway")) as reader:
+                found = await reader.of(subject, wanted=["referred_by"], sound=True)
+            for fact in found:
                 if fact.value and (party := await self._earner(UUID(fact.key))) is not None:
                     return party, fact.valid_from
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,7 +10,17 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from shanhe.facts.api import BadFact, FactConflict, Facts, NewFact, RelationTerms, Standing, UnknownName
+from shanhe.facts.api import (
+    BadFact,
+    FactConflict,
+    Facts,
+    NewFact,
+    Reader,
+    RelationTerms,
+    Standing,
+    UnknownName,
+    Use,
+)
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -29,6 +40,12 @@ def facts(database: Database, clock: FixedClock, vault: Vault) -> Facts:
     return Facts(database, clock, vault, TERMS)
 
 
+@pytest.fixture
+async def reader(facts: Facts) -> AsyncIterator[Reader]:
+    async with facts.reading(Use("oversight", "test")) as reader:
+        yield reader
+
+
 async def say(facts: Facts, subject: UUID, name: str, value: object, *, on: date = DAY, to: date | None = None,
               key: object = "", standing: Standing = Standing.CHECKED) -> None:  # fmt: skip
     new = NewFact(new_id(), subject, name, value, on, to, str(key), standing, "register")  # type: ignore[arg-type]
@@ -36,51 +53,51 @@ async def say(facts: Facts, subject: UUID, name: str, value: object, *, on: date
 
 
 class TestFact:
-    async def test_is_read_as_of_a_day(self, facts: Facts) -> None:
+    async def test_is_read_as_of_a_day(self, facts: Facts, reader: Reader) -> None:
         org = uuid4()
         await say(facts, org, "paid_in_capital_fen", 100, on=date(2026, 1, 1))
         await say(facts, org, "paid_in_capital_fen", 300, on=date(2026, 6, 1))
         for day, value in ((date(2025, 12, 31), None), (date(2026, 5, 31), 100), (date(2026, 6, 1), 300)):
-            assert await facts.value(org, "paid_in_capital_fen", on=day) == value
+            assert await reader.value(org, "paid_in_capital_fen", on=day) == value
 
     async def test_is_corrected_by_a_later_one_and_the_old_answer_can_still_be_asked(
-        self, facts: Facts, clock: FixedClock
+        self, facts: Facts, reader: Reader, clock: FixedClock
     ) -> None:
         org, before = uuid4(), clock.now()
         await say(facts, org, "insured_jobs", 12)
         clock.advance(days=1)
         await say(facts, org, "insured_jobs", 9)
-        assert await facts.value(org, "insured_jobs", on=DAY) == 9
-        assert await facts.value(org, "insured_jobs", on=DAY, known=before) == 12
-        assert [fact.value for fact in await facts.history(org)] == [12, 9]
+        assert await reader.value(org, "insured_jobs", on=DAY) == 9
+        assert await reader.value(org, "insured_jobs", on=DAY, known=before) == 12
+        assert [fact.value for fact in await reader.history(org)] == [12, 9]
 
-    async def test_ends_on_its_last_day(self, facts: Facts, clock: FixedClock) -> None:
+    async def test_ends_on_its_last_day(self, facts: Facts, reader: Reader, clock: FixedClock) -> None:
         person, firm = uuid4(), uuid4()
         await say(facts, person, "employer", True, key=firm)
         clock.advance(seconds=1)
         await say(facts, person, "employer", True, key=firm, to=date(2026, 3, 31))
-        assert await facts.subjects_with("employer", firm, on=date(2026, 3, 31)) == [person]
-        assert await facts.subjects_with("employer", firm, on=date(2026, 4, 1)) == []
+        assert await reader.subjects_with("employer", firm, on=date(2026, 3, 31)) == [person]
+        assert await reader.subjects_with("employer", firm, on=date(2026, 4, 1)) == []
 
-    async def test_that_is_only_declared_is_not_sound(self, facts: Facts) -> None:
+    async def test_that_is_only_declared_is_not_sound(self, facts: Facts, reader: Reader) -> None:
         org = uuid4()
         await say(facts, org, "charity", True, standing=Standing.DECLARED)
-        assert await facts.value(org, "charity", on=DAY) is True
-        assert await facts.value(org, "charity", on=DAY, sound=True) is None
+        assert await reader.value(org, "charity", on=DAY) is True
+        assert await reader.value(org, "charity", on=DAY, sound=True) is None
 
     async def test_that_is_personal_is_unreadable_in_the_table_and_after_erasure(
-        self, facts: Facts, database: Database, vault: Vault
+        self, facts: Facts, reader: Reader, database: Database, vault: Vault
     ) -> None:
         person = uuid4()
         vault.create(person)
         await say(facts, person, "residence", "青川县某路 7 号")
-        assert await facts.value(person, "residence", on=DAY) == "青川县某路 7 号"
+        assert await reader.value(person, "residence", on=DAY) == "青川县某路 7 号"
         row = await database.fetchrow("SELECT value, sealed FROM facts.fact WHERE subject = $1", person)
         assert row["value"] is None
         assert "青川".encode() not in row["sealed"]
         vault.destroy(person)
-        assert await facts.value(person, "residence", on=DAY) is None
-        assert await facts.history(person) == []
+        assert await reader.value(person, "residence", on=DAY) is None
+        assert await reader.history(person) == []
 
     async def test_is_published_once_by_its_id(self, facts: Facts) -> None:
         new = NewFact(new_id(), uuid4(), "insured_jobs", 3, DAY, source="register")

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from shanhe.facts.errors import BadFact, FactConflict, UnknownName
-from shanhe.facts.model import Fact, Kind, NewFact, Relation, RelationTerms, Standing, Value
+from shanhe.facts.model import (
+    Fact,
+    Guard,
+    Kind,
+    NewFact,
+    Reading,
+    Relation,
+    RelationTerms,
+    Standing,
+    Unguarded,
+    Use,
+    Value,
+)
+from shanhe.facts.reading import Reader, names
 from shanhe.facts.related import add_months
-from shanhe.facts.service import Facts, names
+from shanhe.facts.service import Facts
 
 __all__ = [
     "BadFact",
     "Fact",
     "FactConflict",
     "Facts",
+    "Guard",
     "Kind",
     "NewFact",
+    "Reader",
+    "Reading",
     "Relation",
     "RelationTerms",
     "Standing",
+    "Unguarded",
     "UnknownName",
+    "Use",
     "Value",
     "add_months",
     "names",

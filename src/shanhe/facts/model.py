@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -70,6 +72,54 @@ class Fact:
 
     def holds(self, on: date) -> bool:
         return self.valid_from <= on and (self.valid_to is None or on <= self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What facts are read for: a purpose that people were told of, who reads, and perhaps which case it is about."""
+
+    purpose: str
+    by: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """That names of a person's facts were read, on what ground; for the person to see."""
+
+    person: UUID
+    use: Use
+    names: frozenset[str]
+    ground: str
+
+
+class Guard(Protocol):
+    """Says whether facts of people may be read, and keeps that they were. Facts of organisations are not its matter."""
+
+    async def people(self, subjects: Sequence[UUID]) -> set[UUID]:
+        """Which of the subjects are people."""
+        ...
+
+    async def allow(self, person: UUID, use: Use, names: Collection[str]) -> str:
+        """The ground on which these names may be read; raises when there is none."""
+        ...
+
+    async def keep(self, readings: Sequence[Reading]) -> None:
+        """Write down what was read, before anything of it leaves."""
+        ...
+
+
+class Unguarded:
+    """A guard that minds nothing: for trying out facts alone."""
+
+    async def people(self, subjects: Sequence[UUID]) -> set[UUID]:
+        return set()
+
+    async def allow(self, person: UUID, use: Use, names: Collection[str]) -> str:
+        return ""
+
+    async def keep(self, readings: Sequence[Reading]) -> None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.facts.model import Fact, NewFact, Standing
-from shanhe.facts.service import Facts, names
+from shanhe.facts.model import Fact, NewFact, Standing, Use
+from shanhe.facts.reading import names
+from shanhe.facts.service import Facts
 from shanhe.kernel.ids import new_id
 
 TEXT_MAX_CHARS = 500
@@ -48,7 +49,9 @@ def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UU
     async def own(on: date | None = None, actor: Any = member) -> Response:
         """What is known of the caller's organisation or person today, or on a day."""
         subject = await subject_of(actor.org_id)
-        return _json({"data": [fact_view(fact) for fact in await facts.of(subject, on=on)]})
+        async with facts.reading(Use("own_access", actor.ref)) as reader:
+            found = await reader.of(subject, on=on)
+        return _json({"data": [fact_view(fact) for fact in found]})
 
     @routes.post("", status_code=201)
     async def declare(body: FactBody, actor: Any = member) -> Response:
@@ -56,10 +59,12 @@ def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UU
         subject = await subject_of(actor.org_id)
         return _json(fact_view(await facts.publish(_new(body, subject, Standing.DECLARED), actor=actor.ref)), 201)
 
-    @routes.get("/{org_id}", dependencies=[operator])
-    async def of(org_id: UUID) -> Response:
-        """Everything ever said of a party, corrections included; for operators."""
-        return _json({"data": [fact_view(fact) for fact in await facts.history(await subject_of(org_id))]})
+    @routes.get("/{org_id}")
+    async def of(org_id: UUID, actor: Any = operator) -> Response:
+        """Everything ever said of a party, corrections included; for operators. Of people, it is kept who looked."""
+        async with facts.reading(Use("oversight", actor.ref)) as reader:
+            found = await reader.history(await subject_of(org_id))
+        return _json({"data": [fact_view(fact) for fact in found]})
 
     @routes.post("/{org_id}", status_code=201)
     async def record(org_id: UUID, body: FactBody, actor: Any = operator) -> Response:

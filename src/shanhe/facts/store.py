@@ -65,3 +65,18 @@ async def history(conn: Connection, subject: UUID, name: str | None) -> Sequence
         subject, name,
     )  # fmt: skip
     return found
+
+
+async def tally(conn: Connection, name: str, on: date, known: datetime) -> tuple[int, int]:
+    """How many subjects have this unsealed fact on a day, and the sum where it is a number."""
+    row = await conn.fetchrow(
+        """SELECT count(*) AS n, coalesce(sum(CASE WHEN jsonb_typeof(value) = 'number' THEN value::numeric END), 0) AS s
+           FROM (SELECT DISTINCT ON (subject, key) value FROM (
+                   SELECT DISTINCT ON (subject, key, valid_from) * FROM facts.fact
+                   WHERE name = $1 AND known_at <= $3 AND valid_from <= $2
+                   ORDER BY subject, key, valid_from, known_at DESC, id DESC) latest
+                 WHERE valid_to IS NULL OR valid_to >= $2 ORDER BY subject, key, valid_from DESC) held
+           WHERE value IS NOT NULL AND value <> 'false'::jsonb""",
+        name, on, known,
+    )  # fmt: skip
+    return int(row["n"]), int(row["s"])

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from shanhe.facts.api import Facts
+from shanhe.facts.api import Facts, Reader, Use
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
 from shanhe.programmes import store
@@ -19,6 +19,7 @@ from shanhe.programmes.nearest import Helps, search
 from shanhe.rulebook.api import Decision, Rulebook
 
 NEAREST_MAX = 3
+PURPOSE = "programmes"
 NOTHING = Text(zh="按规则计算金额为零", en="by the rule there is nothing to give")
 PRICE_RULE, PRICE_PARAMETER = "P1", "list_price_fen"
 
@@ -67,11 +68,12 @@ class Judge:
     async def outcome(self, question: Question) -> Outcome:
         """Every condition and the amount; all reasons against are named at once."""
         found = _Findings()
-        for condition in question.programme.conditions:
-            decision = await self._decide(condition, question, found)
-            if decision is not None and not decision.outputs[condition.when]:
-                found.reasons.append(self._reason(condition, decision, question.on))
-        decision = await self._decide(question.programme.amount, question, found)
+        async with self._facts.reading(_use(question)) as reader:
+            for condition in question.programme.conditions:
+                decision = await self._decide(condition, question, found, reader)
+                if decision is not None and not decision.outputs[condition.when]:
+                    found.reasons.append(self._reason(condition, decision, question.on))
+            decision = await self._decide(question.programme.amount, question, found, reader)
         payments = await self._payments(question, decision) if decision is not None else ()
         schedule, publishes = question.programme.schedule, question.programme.publishes
         outputs = decision.outputs if decision is not None else {}
@@ -96,12 +98,14 @@ class Judge:
             return int(self._rulebook.parameter(rule, name, question.on))
         return int(outputs.get(named, 1)) if named else 1
 
-    async def _decide(self, part: Amount | Condition, question: Question, found: _Findings) -> Decision | None:
+    async def _decide(
+        self, part: Amount | Condition, question: Question, found: _Findings, reader: Reader
+    ) -> Decision | None:
         """The rule's decision; None, with what is missing noted, when its facts are not complete."""
         values: dict[str, Any] = {}
         complete = True
         for name, source in part.facts.items():
-            value = await self._value(source, question)
+            value = await self._value(source, question, reader)
             if known(value):
                 values[name] = value
             elif source.otherwise is not ABSENT:
@@ -118,7 +122,7 @@ class Judge:
         found.traces[decision.rule_id] = decision.trace
         return decision
 
-    async def _value(self, source: Source, question: Question) -> Any:
+    async def _value(self, source: Source, question: Question, reader: Reader) -> Any:
         if source.is_ is not ABSENT:
             return source.is_
         if source.asked:
@@ -137,38 +141,26 @@ class Judge:
             party = await self._party(UUID(named))
         day = today_of(question.answers, source, question.as_of)
         if source.relation:
-            return await self._relation(source.relation, question.party.subject, party.subject, day)
+            return await _relation(reader, source.relation, question.party.subject, party.subject, day)
         if source.award:
             return await self._awarded(question.answers.get(source.award), source.programme, party)
         if source.past:
             return await self._past(source.past, question, party)
         if source.fell:
-            return await self._fell(party.subject, source.fell, question.on, day)
+            return await _fell(reader, party.subject, source.fell, question.on, day)
         if source.measured:
             return await self._measures[source.measured](party, day)
-        value = await self._facts.value(party.subject, source.fact, on=day, sound=not source.declared)
+        value = await reader.value(party.subject, source.fact, on=day, sound=not source.declared)
         return value is not None if source.whether else value
 
     async def truth(self, source: Source, question: Question) -> bool:
         """Whether a single source is true; False while nothing is known."""
-        return bool(await self._value(source, question))
+        async with self._facts.reading(_use(question)) as reader:
+            return bool(await self._value(source, question, reader))
 
     async def measured(self, name: str, party: Party, day: date) -> Any:
         """What the city measures about a party as of a day."""
         return await self._measures[name](party, day)
-
-    async def _fell(self, subject: UUID, name: str, since: date, day: date) -> bool | None:
-        """Whether a fact was lower at any time after `since` than on that day."""
-        before = await self._facts.value(subject, name, on=since, sound=True)
-        later = [fact.value for fact in await self._facts.history(subject, name) if since < fact.valid_from <= day]
-        return any(type(value) is int and value < before for value in later) if type(before) is int else None
-
-    async def _relation(self, kind: str, own: UUID, other: UUID, day: date) -> bool:
-        if kind == "same":
-            return own == other
-        if kind == "cycle":
-            return await self._facts.leads_to(own, "referred_by", other, on=day)
-        return await self._facts.related(own, other, on=day) is not None
 
     async def _awarded(self, application: Any, programme: str, party: Party) -> int | None:
         """What another application of a programme was paid, in minor units of its asset; 0 if it is somebody else's."""
@@ -215,6 +207,26 @@ class Judge:
         changes = [*decision.trace.get("nearest", ()), *decision.trace.get("alternatives", ())]
         found = [change["text"] for change in changes if helps(change.get("outputs", {}))]
         return tuple(found or search(self._rulebook, decision, on, helps))[:NEAREST_MAX]
+
+
+def _use(question: Question) -> Use:
+    """For what the facts of a question are read."""
+    return Use(PURPOSE, f"programme:{question.programme.id}", str(question.application or ""))
+
+
+async def _fell(reader: Reader, subject: UUID, name: str, since: date, day: date) -> bool | None:
+    """Whether a fact was lower at any time after `since` than on that day."""
+    before = await reader.value(subject, name, on=since, sound=True)
+    later = [fact.value for fact in await reader.history(subject, name) if since < fact.valid_from <= day]
+    return any(type(value) is int and value < before for value in later) if type(before) is int else None
+
+
+async def _relation(reader: Reader, kind: str, own: UUID, other: UUID, day: date) -> bool:
+    if kind == "same":
+        return own == other
+    if kind == "cycle":
+        return await reader.leads_to(own, "referred_by", other, on=day)
+    return await reader.related(own, other, on=day) is not None
 
 
 def _above(outputs: Mapping[str, Any], name: str) -> bool:
