@@ -19,6 +19,7 @@ from shanhe.payments.api import (
     Payments,
     PayoutChannel,
     Payouts,
+    Personal,
     RelatedTo,
     Sandbox,
     SandboxPayouts,
@@ -50,8 +51,9 @@ def open_treasury(
     ledger: Ledger,
     rulebook: Rulebook,
     related: RelatedTo,
+    personal: Personal,
 ) -> Treasury:
-    """Connect it; nothing runs yet. `related` tells related parties (R0)."""
+    """Connect it; nothing runs yet. `related` tells related parties (R0), `personal` whether one is one person."""
     providers = open_methods(_method_settings(settings), clock)
     if account := _bank_account(settings):
         transfer = BankTransfer(db, clock, account, partial(_order_days, rulebook, clock))
@@ -63,7 +65,7 @@ def open_treasury(
         paying = SandboxPayouts(db, clock)
         providers[sandbox.name], channels[paying.name] = sandbox, paying
     payments = Payments(db, clock, providers)
-    bank = BankDesk(db, clock, ledger=ledger, payments=payments)
+    bank = BankDesk(db, clock, ledger=ledger, payments=payments, personal=personal)
     payouts = Payouts(db, clock, ledger=ledger, rulebook=rulebook, vault=vault, related=related, channels=channels)
     bank.on_sent("payout", payouts.on_statement)
     return Treasury(payments, sandbox, bank, payouts, Bills(db, clock))

@@ -17,18 +17,24 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 
 ALERTS_LIMIT = 50
 ALERTS_PER_TICK = 200
 CHECK_AGE_S = 30
 AMOUNT_LIMIT_MICRO = 10**15
 NAME_LIMIT_CHARS = 80
+NAME_FIELD = "alert.name"
 
 
 class Alerts:
     """Alert rules of organisations, and notices of price changes."""
 
-    def __init__(self, db: Database, clock: Clock, *, notifier: Notifier, spent: SpentBy, affected: AffectedBy) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, notifier: Notifier, spent: SpentBy, affected: AffectedBy,
+        seals: Seals | None = None,
+    ) -> None:  # fmt: skip
+        self._seals = seals or Seals()
         self._db = db
         self._notifier = notifier
         self._clock = clock
@@ -49,13 +55,20 @@ class Alerts:
         """Tell once per day or month when spending reaches `percent` of `amount_micro`; of one key if `key_id`."""
         alert = Alert(new_id(), org_id, name, _window(window), amount_micro, percent, key_id, True, self._clock.now())
         _check(alert)
+        stored = await self._sealed(alert)
         async with self._db.transaction() as conn:
-            if not await rule_store.insert_alert(conn, alert, actor, ALERTS_LIMIT):
+            if not await rule_store.insert_alert(conn, stored, actor, ALERTS_LIMIT):
                 raise TooManyAlerts(ALERTS_LIMIT)
         return alert
 
     async def of(self, org_id: UUID) -> list[Alert]:
-        return await rule_store.alerts_of(self._db, org_id)
+        return [await self._opened(alert) for alert in await rule_store.alerts_of(self._db, org_id)]
+
+    async def _sealed(self, alert: Alert) -> Alert:
+        return replace(alert, name=await self._seals.seal(alert.org_id, NAME_FIELD, alert.name))
+
+    async def _opened(self, alert: Alert) -> Alert:
+        return replace(alert, name=await self._seals.open(alert.org_id, NAME_FIELD, alert.name))
 
     async def change(self, org_id: UUID, alert_id: UUID, **changes: object) -> Alert:
         """Change name, window, amount_micro, percent, key_id or enabled. It still fires at most once a window."""
@@ -64,9 +77,9 @@ class Alerts:
             raise UnknownAlert
         if "window" in changes:
             changes["window"] = _window(changes["window"])
-        alert = replace(alert, **changes)  # type: ignore[arg-type]
+        alert = replace(await self._opened(alert), **changes)  # type: ignore[arg-type]
         _check(alert)
-        await rule_store.update_alert(self._db, alert)
+        await rule_store.update_alert(self._db, await self._sealed(alert))
         return alert
 
     async def delete(self, org_id: UUID, alert_id: UUID) -> None:

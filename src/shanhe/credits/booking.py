@@ -14,6 +14,7 @@ import msgspec
 
 from shanhe.credits.model import LotView, Purchase, Source, Wallet
 from shanhe.credits.policy import LotTerms
+from shanhe.kernel.sealing import sealed
 from shanhe.ledger.api import Asset, Ledger, Lot, NewLot, Posting, Provenance, Transfer, UnknownPosting
 
 KIND_PURCHASE = "purchase"
@@ -80,8 +81,13 @@ def _transfer(purchase: Purchase, leg: int, debit: UUID, credit: UUID, amount: i
 def _memo(purchase: Purchase) -> str:
     if purchase.source is Source.OPERATOR:
         method = MANUAL_TEXT.get(purchase.method, purchase.method)
-        return f"Operator top-up, paid by {method}, booked by hand: {purchase.reason}"
+        return f"Operator top-up, paid by {method}, booked by hand{_said(purchase, ': ')}"
     return f"Purchase of credits, paid through {purchase.method}"
+
+
+def _said(purchase: Purchase, before: str = "") -> str:
+    """The reason, which the ledger never forgets: only where it is no person's, who may ask to be erased."""
+    return "" if sealed(purchase.reason) else before + purchase.reason
 
 
 def _evidence(purchase: Purchase, terms: LotTerms, paid_at: datetime) -> bytes:
@@ -92,7 +98,7 @@ def _evidence(purchase: Purchase, terms: LotTerms, paid_at: datetime) -> bytes:
             "purchase_id": purchase.id,
             "source": purchase.source,
             "method": purchase.method,
-            "reason": purchase.reason,
+            "reason": _said(purchase),
             "order_id": purchase.order_id,
             "paid_at": paid_at,
             "value_fen": priced.value_fen,

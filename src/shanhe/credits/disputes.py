@@ -20,6 +20,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import AlreadyReversed, Ledger, LotHistory, UnknownPosting
 
 DISPUTABLE = ("call",)
@@ -50,12 +51,15 @@ class Dispute:
 class Disputes:
     """Disputes of members, decisions of operators."""
 
-    def __init__(self, db: Database, clock: Clock, *, ledger: Ledger, notifier: Notifier) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, ledger: Ledger, notifier: Notifier, seals: Seals | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ledger = ledger
         self._history = LotHistory(db)
         self._notifier = notifier
+        self._seals = seals or Seals()
 
     async def open(self, org_id: UUID, receipt_id: UUID, *, reason: str, evidence: str = "", actor: str) -> Dispute:
         """Dispute a receipt of one's own organisation; the same again is the same dispute."""
@@ -73,16 +77,20 @@ class Disputes:
                 """INSERT INTO credits.dispute (id, org_id, receipt_id, reason, evidence, state, actor, created_at)
                    VALUES ($1, $2, $3, $4, $5, 'open', $6, $7)
                    ON CONFLICT (receipt_id) WHERE state <> 'withdrawn' DO NOTHING RETURNING *""",
-                new_id(), org_id, receipt_id, reason, evidence, actor, self._clock.now(),
+                new_id(), org_id, receipt_id, await self._seals.seal(org_id, "dispute.reason", reason),
+                await self._seals.seal(org_id, "dispute.evidence", evidence), actor, self._clock.now(),
             )  # fmt: skip
             if row is not None:
-                await self._notifier.notify(messages.dispute_opened(row["id"], reason), conn)
+                await self._notifier.notify(messages.dispute_opened(row["id"]), conn)
         row = row or await self._db.fetchrow(
             "SELECT * FROM credits.dispute WHERE receipt_id = $1 AND state <> 'withdrawn'", receipt_id
         )
-        if row is None or (row["reason"], row["org_id"]) != (reason, org_id):
+        if row is None or row["org_id"] != org_id:
             raise DisputeConflict
-        return _dispute(row)
+        dispute = await self._dispute(row)
+        if dispute.reason != reason:
+            raise DisputeConflict
+        return dispute
 
     async def withdraw(self, org_id: UUID, dispute_id: UUID, *, by: str) -> Dispute:
         """Take a dispute back before it is decided."""
@@ -108,16 +116,16 @@ class Disputes:
             if row["state"] != "open":
                 done = {"granting": ("granting", "granted")}.get(to, (to,))
                 if row["state"] in done:
-                    return _dispute(row)
+                    return await self._dispute(row)
                 raise DisputeClosed(row["state"])
             row = await conn.fetchrow(
                 """UPDATE credits.dispute SET state = $2, answer = $3, decided_by = $4, decided_at = $5
                    WHERE id = $1 RETURNING *""",
-                dispute_id, to, answer, by, self._clock.now(),
+                dispute_id, to, await self._seals.seal(row["org_id"], "dispute.answer", answer), by, self._clock.now(),
             )  # fmt: skip
-            dispute = _dispute(row)
+            dispute = await self._dispute(row)
             if to == "refused":
-                await self._notifier.notify(messages.dispute_decided(dispute.org_id, dispute.id, False, answer), conn)
+                await self._notifier.notify(messages.dispute_decided(dispute.org_id, dispute.id, False), conn)
         return dispute
 
     async def _reverse(self, dispute: Dispute) -> Dispute:
@@ -125,7 +133,7 @@ class Disputes:
         if reversal is None:
             try:
                 done = await self._ledger.reverse(
-                    dispute.receipt_id, actor=dispute.decided_by, reason=f"dispute {dispute.id}: {dispute.answer}"
+                    dispute.receipt_id, actor=dispute.decided_by, reason=f"dispute {dispute.id}"
                 )
                 reversal = done.id
             except AlreadyReversed:
@@ -136,16 +144,16 @@ class Disputes:
                 dispute.id,
                 reversal,
             )
-            notice = messages.dispute_decided(dispute.org_id, dispute.id, True, dispute.answer)
+            notice = messages.dispute_decided(dispute.org_id, dispute.id, True)
             await self._notifier.notify(notice, conn)
-        return _dispute(row)
+        return await self._dispute(row)
 
     async def get(self, org_id: UUID | None, dispute_id: UUID) -> Dispute:
         """UnknownDispute when absent or, for an organisation, another's."""
         row = await self._db.fetchrow("SELECT * FROM credits.dispute WHERE id = $1", dispute_id)
         if row is None or (org_id is not None and row["org_id"] != org_id):
             raise UnknownDispute
-        return _dispute(row)
+        return await self._dispute(row)
 
     async def list(self, org_id: UUID | None = None, *, before: UUID | None = None, limit: int = 50) -> list[Dispute]:
         """Newest first, of one organisation or of all."""
@@ -156,14 +164,17 @@ class Disputes:
             before,
             min(max(limit, 1), PAGE_ROWS),
         )
-        return [_dispute(row) for row in rows]
+        return [await self._dispute(row) for row in rows]
+
+    async def _dispute(self, row: Any) -> Dispute:
+        return Dispute(**await self._seals.opened(row["org_id"], "dispute", row, "reason", "evidence", "answer"))
 
     async def run(self) -> int:
         """Reverse what a crash left granted but not reversed; how many moved."""
         rows = await self._db.fetch("SELECT * FROM credits.dispute WHERE state = 'granting' LIMIT $1", PAGE_ROWS)
         moved = 0
         for row in rows:
-            moved += await self._tried(_dispute(row))
+            moved += await self._tried(await self._dispute(row))
         return moved
 
     async def _tried(self, dispute: Dispute) -> int:
@@ -173,10 +184,6 @@ class Disputes:
             log.warning("a dispute does not move", dispute=str(dispute.id), error=error.code)
             return 0
         return 1
-
-
-def _dispute(row: Any) -> Dispute:
-    return Dispute(**dict(row))
 
 
 def _answer(text: str) -> str:

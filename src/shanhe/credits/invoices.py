@@ -22,6 +22,7 @@ from shanhe.kernel.documents import Document
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 
 KINDS = {"ordinary": ("增值税普通发票", "Ordinary VAT invoice"), "special": ("增值税专用发票", "Special VAT invoice")}
 STATES = {"requested": ("已申请", "Requested"), "issued": ("已开具", "Issued"), "rejected": ("已退回", "Rejected")}
@@ -54,10 +55,11 @@ class Invoice:
 class Invoices:
     """Requests of members, decisions of operators."""
 
-    def __init__(self, db: Database, clock: Clock, *, notifier: Notifier) -> None:
+    def __init__(self, db: Database, clock: Clock, *, notifier: Notifier, seals: Seals | None = None) -> None:
         self._db = db
         self._clock = clock
         self._notifier = notifier
+        self._seals = seals or Seals()
 
     async def invoiceable_fen(self, org_id: UUID) -> int:
         """Paid and neither refunded, invoiced, nor asked for."""
@@ -90,15 +92,18 @@ class Invoices:
                 left_fen = await self._left(conn, org_id)
                 if amount_fen > left_fen:
                     raise TooMuchInvoiced(left_fen)
+                seal, invoice_id = self._seals.seal, new_id()
                 row = await conn.fetchrow(
                     """INSERT INTO credits.invoice (id, org_id, client_ref, kind, title, tax_number, amount_fen, email,
                                                     state, actor, created_at)
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'requested', $9, $10) RETURNING *""",
-                    new_id(), org_id, client_ref, kind, title, tax_number, amount_fen, email, actor, self._clock.now(),
+                    invoice_id, org_id, client_ref, kind, await seal(org_id, "invoice.title", title),
+                    await seal(org_id, "invoice.tax_number", tax_number), amount_fen,
+                    await seal(org_id, "invoice.email", email), actor, self._clock.now(),
                 )  # fmt: skip
-                notice = messages.invoice_requested(_invoice(row).id, title, amount_fen)
+                notice = messages.invoice_requested(invoice_id, amount_fen)
                 await self._notifier.notify(notice, conn)
-        invoice = _invoice(row)
+        invoice = await self._invoice(row)
         wanted = (kind, title, tax_number, amount_fen)
         if wanted != (invoice.kind, invoice.title, invoice.tax_number, invoice.amount_fen):
             raise InvoiceConflict(client_ref)
@@ -122,18 +127,20 @@ class Invoices:
             if row is None:
                 raise UnknownInvoice
             if row["state"] != "requested":
-                if (row["state"], row["number"], row["reason"]) == (to, number, reason):
-                    return _invoice(row)
+                known = await self._invoice(row)
+                if (known.state, known.number, known.reason) == (to, number, reason):
+                    return known
                 raise InvoiceDecided(row["state"])
             if number and await conn.fetchval("SELECT EXISTS (SELECT FROM credits.invoice WHERE number = $1)", number):
                 raise InvoiceConflict(number)
             row = await conn.fetchrow(
                 """UPDATE credits.invoice SET state = $2, number = $3, reason = $4, decided_by = $5, decided_at = $6
                    WHERE id = $1 RETURNING *""",
-                invoice_id, to, number, reason, by, self._clock.now(),
+                invoice_id, to, number, await self._seals.seal(row["org_id"], "invoice.reason", reason), by,
+                self._clock.now(),
             )  # fmt: skip
-            invoice = _invoice(row)
-            notice = messages.invoice_decided(invoice.org_id, invoice.id, to, number or reason)
+            invoice = await self._invoice(row)
+            notice = messages.invoice_decided(invoice.org_id, invoice.id, to, number)
             await self._notifier.notify(notice, conn)
         return invoice
 
@@ -142,7 +149,7 @@ class Invoices:
         row = await self._db.fetchrow("SELECT * FROM credits.invoice WHERE id = $1", invoice_id)
         if row is None or (org_id is not None and row["org_id"] != org_id):
             raise UnknownInvoice
-        return _invoice(row)
+        return await self._invoice(row)
 
     async def list(self, org_id: UUID | None = None, *, before: UUID | None = None, limit: int = 50) -> list[Invoice]:
         """Newest first, of one organisation or of all."""
@@ -153,7 +160,11 @@ class Invoices:
             before,
             min(max(limit, 1), PAGE_ROWS),
         )
-        return [_invoice(row) for row in rows]
+        return [await self._invoice(row) for row in rows]
+
+    async def _invoice(self, row: Any) -> Invoice:
+        opened = await self._seals.opened(row["org_id"], "invoice", row, "title", "tax_number", "email", "reason")
+        return Invoice(**opened)
 
 
 def paper(invoice: Invoice, *, org_name: str, city_name: str, language: str = "zh") -> Document:
@@ -187,10 +198,6 @@ def paper(invoice: Invoice, *, org_name: str, city_name: str, language: str = "z
         notes=(word("本单不是发票，发票以税务机关开具的为准。", "This is not the invoice; the tax bureau's counts."),),
         footer=f"{city_name} · {invoice.id}",
     )
-
-
-def _invoice(row: Any) -> Invoice:
-    return Invoice(**dict(row))
 
 
 def _check(client_ref: str, kind: str, title: str, tax_number: str, amount_fen: int, email: str) -> None:

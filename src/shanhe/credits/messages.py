@@ -18,6 +18,7 @@ from shanhe.credits.model import (
 )
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.notify import Notice, Severity, Text
+from shanhe.kernel.sealing import sealed
 
 KEYS_SHOWN = 10
 _BUCKETS_ZH = {"input": "输入", "cached_input": "缓存输入", "output": "输出", "reasoning": "推理", "tool": "工具"}
@@ -46,11 +47,12 @@ def spend_reached(alert: Alert, spent_micro: int, window_start: date) -> Notice:
     """A spend alert's threshold was reached."""
     spent, amount = format_credits(spent_micro), format_credits(alert.amount_micro)
     window_zh, window_en = ("今日", "today") if alert.window is Window.DAY else ("本月", "this month")
+    named_zh, named_en = ("提醒额度", "your alert") if sealed(alert.name) else (f"“{alert.name}”", f"“{alert.name}”")
     return Notice(
         "spend_alert",
         Text(
-            f"{window_zh}消费已达“{alert.name}”的 {alert.percent}%",
-            f"Spending {window_en} reached {alert.percent}% of “{alert.name}”",
+            f"{window_zh}消费已达{named_zh}的 {alert.percent}%",
+            f"Spending {window_en} reached {alert.percent}% of {named_en}",
         ),
         Text(
             f"{window_zh}已消费 {spent} 积分，提醒额度为 {amount} 的 {alert.percent}%。可调整密钥预算或充值。",
@@ -220,44 +222,47 @@ def instalment_due(org_id: UUID, agreement_id: UUID, number: int, amount_fen: in
     )
 
 
-def invoice_requested(invoice_id: UUID, title: str, amount_fen: int) -> Notice:
+def invoice_requested(invoice_id: UUID, amount_fen: int) -> Notice:
     """Operators: somebody asks for an invoice."""
     amount = format_fen(amount_fen)
     return Notice(
         "invoice_requested",
         Text(f"新的开票申请 {amount} 元", f"An invoice over CNY {amount} is asked for"),
-        Text(f"抬头：{title}。", f"Title: {title}."),
+        Text("抬头与税号见积分业务页。", "Title and tax number are on the credit desk."),
         link="/city/credits",
         dedupe=f"credits/invoice/{invoice_id}",
     )
 
 
-def invoice_decided(org_id: UUID, invoice_id: UUID, state: str, text: str) -> Notice:
+def invoice_decided(org_id: UUID, invoice_id: UUID, state: str, number: str) -> Notice:
     """The invoice was issued, or not."""
     issued = state == "issued"
     return Notice(
         "invoice_decided",
         Text("发票已开具" if issued else "开票申请被退回", "Invoice issued" if issued else "Invoice request returned"),
-        Text(f"{'发票号码' if issued else '原因'}：{text}。", f"{'Number' if issued else 'Reason'}: {text}."),
+        Text(
+            f"发票号码：{number}。" if issued else "原因见发票页。",
+            f"Number: {number}." if issued else "The reason is on the page of invoices.",
+        ),
         org_id=org_id,
         link="/credits/invoices",
         dedupe=f"credits/invoice-decided/{invoice_id}",
     )
 
 
-def dispute_opened(dispute_id: UUID, reason: str) -> Notice:
+def dispute_opened(dispute_id: UUID) -> Notice:
     """Operators: a receipt is disputed."""
     return Notice(
         "dispute_opened",
         Text("有凭据被提出争议", "A receipt is disputed"),
-        Text(f"原因：{reason}", f"Reason: {reason}"),
+        Text("原因与证据见积分业务页。", "Reason and evidence are on the credit desk."),
         severity=Severity.WARNING,
         link="/city/credits",
         dedupe=f"credits/dispute/{dispute_id}",
     )
 
 
-def dispute_decided(org_id: UUID, dispute_id: UUID, granted: bool, answer: str) -> Notice:
+def dispute_decided(org_id: UUID, dispute_id: UUID, granted: bool) -> Notice:
     """How a dispute ended."""
     return Notice(
         "dispute_decided",
@@ -265,7 +270,7 @@ def dispute_decided(org_id: UUID, dispute_id: UUID, granted: bool, answer: str) 
             "争议成立，费用已退回" if granted else "争议不成立",
             "The charge was given back" if granted else "The charge stands",
         ),
-        Text(f"处理意见：{answer}", f"Answer: {answer}"),
+        Text("处理意见见争议页。", "The answer is on the page of disputes."),
         org_id=org_id,
         link="/credits/disputes",
         dedupe=f"credits/dispute-decided/{dispute_id}",

@@ -24,6 +24,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import ORDER_LIFE_S, Order, OrderRequest, Payments, State, UnknownPayment
 from shanhe.rulebook.api import Rulebook
@@ -38,6 +39,7 @@ PAGE_ROWS = 100
 BATCH_ROWS = 100
 BATCHES_LIMIT = 10
 TEXT_LIMIT_CHARS = 200
+REASON_FIELD = "purchase.reason"
 MANUAL_METHODS = frozenset({"bank_transfer", "cash_desk"})
 
 log = structlog.get_logger(__name__)
@@ -56,7 +58,9 @@ class Purchases:
         payments: Payments,
         notifier: Notifier,
         payer: PayerOf,
+        seals: Seals | None = None,
     ) -> None:
+        self._seals = seals or Seals()
         self._db = db
         self._clock = clock
         self._ledger = ledger
@@ -381,7 +385,8 @@ class Purchases:
         purchase = await store.purchase_by_ref(self._db, org_id, reference)
         if purchase is None:
             purchase = await self._manual(org_id, amount_micro, reason, actor, method, reference)
-        same = (purchase.source, purchase.method, purchase.priced.quantity_micro, purchase.reason)
+        known = (await self._opened(purchase)).reason
+        same = (purchase.source, purchase.method, purchase.priced.quantity_micro, known)
         if same != (Source.OPERATOR, method, amount_micro, reason):
             raise PurchaseConflict(reference)
         if purchase.state is PurchaseState.CLOSED:
@@ -404,7 +409,7 @@ class Purchases:
             source=Source.OPERATOR,
             method=method,
             actor=actor,
-            reason=reason,
+            reason=await self._seals.seal(org_id, REASON_FIELD, reason),
             beneficiary=org_id,
             year=today.year,
             priced=policy.at_list(self._rulebook, amount_micro, on=today),
@@ -432,7 +437,10 @@ class Purchases:
         purchase = await store.purchase(self._db, purchase_id)
         if purchase is None or purchase.org_id != org_id:
             raise UnknownPurchase
-        return await self._with_order(purchase)
+        return await self._with_order(await self._opened(purchase))
+
+    async def _opened(self, purchase: Purchase) -> Purchase:
+        return replace(purchase, reason=await self._seals.open(purchase.org_id, REASON_FIELD, purchase.reason))
 
     async def wallet(self, org_id: UUID) -> Wallet:
         """Balance and lots."""
@@ -440,7 +448,8 @@ class Purchases:
 
     async def purchases(self, org_id: UUID, *, before: UUID | None = None, limit: int = PAGE_ROWS) -> list[Purchase]:
         """Newest first, a page at a time."""
-        return await store.purchases_of(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+        found = await store.purchases_of(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+        return [await self._opened(purchase) for purchase in found]
 
     async def _with_order(self, purchase: Purchase) -> Purchase:
         if purchase.order_id is None:

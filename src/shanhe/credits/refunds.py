@@ -7,7 +7,7 @@ posting on the purchase's own lots; the provider is asked after it. A crash anyw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -30,6 +30,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import (
     Asset,
     InsufficientCredit,
@@ -54,6 +55,7 @@ REPAIR_AGE_S = 5
 BATCH_ROWS = 100
 PAGE_ROWS = 100
 TEXT_LIMIT_CHARS = 200
+REASON_FIELD = "refund.reason"
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +77,10 @@ class Refunds:
     """Refunds of purchases, whoever asks: the payer, an operator, a dissolution."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, payments: Payments, notifier: Notifier
-    ) -> None:
+        self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, payments: Payments, notifier: Notifier,
+        seals: Seals | None = None,
+    ) -> None:  # fmt: skip
+        self._seals = seals or Seals()
         self._db = db
         self._clock = clock
         self._ledger = ledger
@@ -123,7 +127,7 @@ class Refunds:
             refund = await self._decide(org_id, purchase_id, client_ref, reason, actor)
         if refund.purchase_id != purchase_id:
             raise RefundConflict(client_ref)
-        return await self._advance(refund)
+        return await self._opened(await self._advance(refund))
 
     async def _decide(self, org_id: UUID, purchase_id: UUID, client_ref: str, reason: str, actor: str) -> Refund:
         for attempt in range(TRIES):
@@ -156,7 +160,7 @@ class Refunds:
             payout_posting_id=new_id(),
             attempt=1,
             payout_ref="",
-            reason=reason,
+            reason=await self._seals.seal(org_id, REASON_FIELD, reason),
             actor=actor,
             created_at=self._clock.now(),
             decided_at=None,
@@ -198,11 +202,11 @@ class Refunds:
             deltas=tuple(LotDelta(lot, -amount) for lot, amount in refund.lots.items()),
             evidence=msgspec.json.encode(
                 {"version": 1, "refund_id": refund.id, "purchase_id": purchase.id, "rule": RULE,
-                 "rule_version": refund.rule_version, "trace": refund.trace, "reason": refund.reason},
+                 "rule_version": refund.rule_version, "trace": refund.trace},
                 order="sorted",
             ),
             actor=refund.actor,
-            memo=f"Refund of purchase {purchase.id}: {refund.reason}",
+            memo=f"Refund of purchase {purchase.id}",
         )  # fmt: skip
         for attempt in range(TRIES):
             try:
@@ -233,7 +237,7 @@ class Refunds:
                 purchase.order_id,
                 refund.refund_fen,
                 client_ref=_reference(refund),
-                reason=refund.reason,
+                reason=f"refund {refund.id}",
                 actor=refund.actor,
             )
         except Unavailable as error:
@@ -339,7 +343,10 @@ class Refunds:
         refund = await refund_store.get(self._db, refund_id)
         if refund is None:
             raise UnknownRefund
-        return refund
+        return await self._opened(refund)
+
+    async def _opened(self, refund: Refund) -> Refund:
+        return replace(refund, reason=await self._seals.open(refund.org_id, REASON_FIELD, refund.reason))
 
     async def of_purchase(self, purchase_id: UUID) -> Refund | None:
         """The refund that counts for a purchase, if there is one."""
@@ -347,7 +354,8 @@ class Refunds:
 
     async def list(self, org_id: UUID | None, *, before: UUID | None = None, limit: int = PAGE_ROWS) -> list[Refund]:
         """Newest first, of one organisation or of all."""
-        return await refund_store.of_org(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+        found = await refund_store.of_org(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+        return [await self._opened(refund) for refund in found]
 
     async def run(self) -> int:
         """Continue what a crash or an absent provider left; how many moved."""

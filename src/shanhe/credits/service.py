@@ -23,6 +23,7 @@ from shanhe.credits.statements import Statements
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import Order, Payments, State
 from shanhe.rulebook.api import Rulebook
@@ -52,12 +53,17 @@ class Credits(Purchases):
         city_name: str = "Shanhe",
         approvals: Approvals | None = None,
         end_orders: EndOrders | None = None,
+        seals: Seals | None = None,
     ) -> None:
-        super().__init__(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, payer=payer)
+        super().__init__(
+            db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, payer=payer, seals=seals
+        )
         self.auto = AutoTopUps(db, clock, rulebook=rulebook, payments=payments, notifier=notifier, purchases=self)
         self.city_name = city_name
         self.named = named or _unnamed
-        self.refunds = Refunds(db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier)
+        self.refunds = Refunds(
+            db, clock, ledger=ledger, rulebook=rulebook, payments=payments, notifier=notifier, seals=seals
+        )
         self.codes = Codes(db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier)
         payments.subscribe_refunds(PURPOSE, self.refunds.settle)
         self.agreements = Agreements(
@@ -65,14 +71,14 @@ class Credits(Purchases):
         )
         self.lapses = Lapses(db, clock, rulebook=rulebook, notifier=notifier)
         self.loyalty = Loyalty(clock, rulebook=rulebook, spent=spent)
-        self.invoices = Invoices(db, clock, notifier=notifier)
-        self.disputes = Disputes(db, clock, ledger=ledger, notifier=notifier)
+        self.invoices = Invoices(db, clock, notifier=notifier, seals=seals)
+        self.disputes = Disputes(db, clock, ledger=ledger, notifier=notifier, seals=seals)
         self.estates = Estates(
             db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier,
             approvals=approvals or Approvals(db, clock), payer=payer, end_orders=end_orders,
         )  # fmt: skip
         self.statements = Statements(db, clock, rulebook)
-        self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected)
+        self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected, seals=seals)
 
     async def settle(self, order: Order) -> None:
         """Paid and expired orders as `Purchases` does; one whose money all went back is done when R3 sent it."""

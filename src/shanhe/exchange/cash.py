@@ -24,6 +24,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import (
     Account,
     Asset,
@@ -43,6 +44,7 @@ PURPOSE: Final = "exchange_deposit"
 SPACE: Final = UUID("5f0c5d4e-8a57-5a35-9d8e-3c1a7f2b9e10")
 CASH_MAX_FEN: Final = 10**12
 TEXT_LIMIT_CHARS: Final = 200
+PLACE: Final = "exchange.withdrawal"
 CREDIT_KIND: Final = {Market.REAL: "wallet", Market.PLAY: "play_wallet"}
 CASH_KIND: Final = {Market.REAL: "exchange_cash", Market.PLAY: "play_cash"}
 PLAY: Final = "play_issuance"
@@ -90,7 +92,10 @@ class Withdrawal:
 class Cash:
     """Accounts and the money that comes in and goes out; every move is a posting."""
 
-    def __init__(self, db: Database, clock: Clock, ledger: Ledger, payments: Payments) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, ledger: Ledger, payments: Payments, seals: Seals | None = None
+    ) -> None:
+        self._seals = seals or Seals()
         self._db = db
         self._clock = clock
         self._ledger = ledger
@@ -205,11 +210,13 @@ class Cash:
             except InsufficientCredit as short:
                 raise NotEnoughCash(short.available_micro, amount_fen, play=False) from short
             known = await store.insert_withdrawal(
-                self._db, withdrawal_id, org_id, amount_fen, payee, actor, self._clock.now()
-            )
-        if (known["org_id"], known["amount_fen"], known["payee"]) != (org_id, amount_fen, payee):
+                self._db, withdrawal_id, org_id, amount_fen,
+                await self._seals.seal(org_id, f"{PLACE}.payee", payee), actor, self._clock.now(),
+            )  # fmt: skip
+        made = await self._withdrawal(known)
+        if (made.org_id, made.amount_fen, made.payee) != (org_id, amount_fen, payee):
             raise OrderConflict()
-        return Withdrawal(**dict(known))
+        return made
 
     async def decide_withdrawal(self, withdrawal_id: UUID, *, paid: bool, reference: str, actor: str) -> Withdrawal:
         """An operator has paid it (the bank's reference) or refuses it (why). Never who asked for it."""
@@ -222,7 +229,7 @@ class Cash:
         state = "paid" if paid else "refused"
         if found["state"] != "open":
             if found["state"] == state:
-                return Withdrawal(**dict(found))
+                return await self._withdrawal(found)
             raise ItemClosed(found["state"])
         hold = await self._ledger.find_hold(withdrawal_id)
         if hold.state == "open":
@@ -232,11 +239,15 @@ class Cash:
                 await self._ledger.capture(withdrawal_id, charge, kind="exchange_withdrawal", actor=actor)
             else:
                 await self._ledger.void(withdrawal_id)
-        decided = await store.decide_withdrawal(self._db, withdrawal_id, state, reference, actor, self._clock.now())
-        return Withdrawal(**dict(decided))
+        said = await self._seals.seal(found["org_id"], f"{PLACE}.reference", reference)
+        decided = await store.decide_withdrawal(self._db, withdrawal_id, state, said, actor, self._clock.now())
+        return await self._withdrawal(decided)
 
     async def withdrawals(self, org_id: UUID | None, *, open_only: bool = False, limit: int = 100) -> list[Withdrawal]:
-        return [Withdrawal(**dict(row)) for row in await store.withdrawals(self._db, org_id, open_only, limit)]
+        return [await self._withdrawal(row) for row in await store.withdrawals(self._db, org_id, open_only, limit)]
+
+    async def _withdrawal(self, row: Any) -> Withdrawal:
+        return Withdrawal(**await self._seals.opened(row["org_id"], PLACE, row, "payee", "reference"))
 
 
 def plain(item: Any) -> dict[str, Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.exchange import fund_store as store
 from shanhe.exchange.errors import BadText, ItemClosed, OrderConflict, SecondPersonNeeded, UnknownItem
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import Seals
 
 TEXT_LIMIT_CHARS: Final = 1000
 PAGE_ROWS: Final = 100
+PLACE: Final = "exchange.dispute"
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,20 @@ class Dispute:
 
 
 class Disputes:
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, seals: Seals | None = None) -> None:
         self._db = db
         self._clock = clock
+        self._seals = seals or Seals()
 
     async def open(self, order_id: UUID, org_id: UUID, text: str, *, dispute_id: UUID, actor: str) -> Dispute:
         """Idempotent by id. The order must be the organisation's: the caller has looked."""
         _check(text)
-        row = await store.insert_dispute(self._db, dispute_id, order_id, org_id, text, actor, self._clock.now())
-        if (row["order_id"], row["org_id"], row["text"]) != (order_id, org_id, text):
+        sealed = await self._seals.seal(org_id, f"{PLACE}.text", text)
+        row = await store.insert_dispute(self._db, dispute_id, order_id, org_id, sealed, actor, self._clock.now())
+        made = await self.opened(row)
+        if (made.order_id, made.org_id, made.text) != (order_id, org_id, text):
             raise OrderConflict()
-        return Dispute(**dict(row))
+        return made
 
     async def decide(self, dispute_id: UUID, *, upheld: bool, answer: str, actor: str) -> Dispute:
         """An operator's answer. Never by who complained."""
@@ -55,12 +60,17 @@ class Disputes:
         state = "upheld" if upheld else "dismissed"
         if row["state"] != "open" and (row["state"], row["decided_by"]) != (state, actor):
             raise ItemClosed(row["state"])
-        await store.decide_dispute(self._db, dispute_id, state, answer, actor, self._clock.now())
-        return Dispute(**dict(await store.dispute(self._db, dispute_id)))
+        sealed = await self._seals.seal(row["org_id"], f"{PLACE}.answer", answer)
+        await store.decide_dispute(self._db, dispute_id, state, sealed, actor, self._clock.now())
+        return await self.opened(await store.dispute(self._db, dispute_id))
 
     async def list(self, org_id: UUID | None, *, open_only: bool = False) -> Sequence[Dispute]:
         """Newest first, a bounded page."""
-        return [Dispute(**dict(row)) for row in await store.disputes(self._db, org_id, open_only, PAGE_ROWS)]
+        return [await self.opened(row) for row in await store.disputes(self._db, org_id, open_only, PAGE_ROWS)]
+
+    async def opened(self, row: Any) -> Dispute:
+        """A row in plain text."""
+        return Dispute(**await self._seals.opened(row["org_id"], PLACE, row, "text", "answer"))
 
 
 def _check(text: str) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from shanhe.approvals.api import Approvals, Request, RequestState
 from shanhe.exchange import fund_store
 from shanhe.exchange import remedy_store as store
-from shanhe.exchange.disputes import Dispute
+from shanhe.exchange.disputes import Dispute, Disputes
 from shanhe.exchange.errors import BadText, NothingToReverse, NotUpheld, SecondPersonNeeded, UnknownItem
 from shanhe.exchange.fund import Fund
 from shanhe.exchange.model import Market, Record
@@ -111,8 +111,10 @@ class Remedy:
 
 class Remedies:
     def __init__(
-        self, db: Database, clock: Clock, ledger: Ledger, approvals: Approvals, fund: Fund, record: Record
-    ) -> None:
+        self, db: Database, clock: Clock, ledger: Ledger, approvals: Approvals, fund: Fund, record: Record,
+        disputes: Disputes,
+    ) -> None:  # fmt: skip
+        self._disputes = disputes
         self._db = db
         self._clock = clock
         self._ledger = ledger
@@ -204,7 +206,7 @@ class Remedies:
 
     async def due(self) -> Sequence[Dispute]:
         """Upheld disputes that nobody has asked to reverse yet, a bounded page."""
-        return [Dispute(**dict(row)) for row in await store.due(self._db, PAGE_ROWS)]
+        return [await self._disputes.opened(row) for row in await store.due(self._db, PAGE_ROWS)]
 
     async def of_trade(self, trade_id: UUID) -> Reversal | None:
         """What became of a trade that was undone."""

@@ -60,6 +60,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import Payments
 from shanhe.rulebook.api import Rulebook
@@ -88,6 +89,7 @@ class Exchange:
     def __init__(
         self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, approvals: Approvals,
         payments: Payments, secret: bytes, trader: TraderOf, fee_discount: FeeDiscount, record: Record,
+        seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -97,11 +99,11 @@ class Exchange:
         self._fee_discount = fee_discount
         self._record = record
         self.policy = Policy(rulebook)
-        self.cash = Cash(db, clock, ledger, payments)
+        self.cash = Cash(db, clock, ledger, payments, seals)
         self.fund = Fund(db, clock, ledger, approvals, self.cash)
         self.stability = Stability(db, clock, ledger, self.cash, self.policy)
-        self.disputes = Disputes(db, clock)
-        self.remedies = Remedies(db, clock, ledger, approvals, self.fund, record)
+        self.disputes = Disputes(db, clock, seals)
+        self.remedies = Remedies(db, clock, ledger, approvals, self.fund, record, self.disputes)
         self._gate: tuple[float, Gate] | None = None
         self._asking: asyncio.Task[Gate] | None = None
         self._intakes = {

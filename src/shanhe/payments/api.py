@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.payments.alipay import Alipay, AlipayAccount
-from shanhe.payments.bank import BankDesk, BankTransfer
+from shanhe.payments.bank import BankDesk, BankTransfer, Personal
 from shanhe.payments.bank_model import (
     BankAccount,
     BankFile,
@@ -136,6 +136,7 @@ __all__ = [
     "PayoutState",
     "PayoutStateError",
     "Payouts",
+    "Personal",
     "Provider",
     "ProviderMisconfigured",
     "ProviderPayment",

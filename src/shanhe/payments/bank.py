@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.clock import Clock
@@ -72,7 +72,11 @@ TEXT_LIMIT_CHARS: Final = 200
 KIND: Final = "bank_suspense"
 WAITING: Final = (State.CREATED, State.PENDING, State.FAILED)
 DAY_S: Final = 86_400
+PARTY_AT, REMARK_AT = 6, 8
+"""Where a line's row has the name of whoever paid, and the remark."""
 
+Personal = Callable[[UUID], Awaitable[bool]]
+"""Whether an organisation is one person."""
 Sent = Callable[[str, UUID, int, datetime], Awaitable[bool]]
 """(kind, subject, amount, when) of an outgoing line that carries one of our references; False when it does not fit."""
 
@@ -152,11 +156,14 @@ class BankTransfer:
 class BankDesk:
     """The operator's side: statements in, matches and suspense out."""
 
-    def __init__(self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments, personal: Personal | None = None
+    ) -> None:
         self._db = db
         self._clock = clock
         self._ledger = ledger
         self._payments = payments
+        self._personal = personal or _nobody
         self._sent: dict[str, Sent] = {"refund": self._refund_sent}
 
     def on_sent(self, kind: str, handler: Sent) -> None:
@@ -181,10 +188,22 @@ class BankDesk:
             made = BankFile(file_hash, name[:TEXT_LIMIT_CHARS], encoding, len(parsed), actor, self._clock.now())
             async with self._db.transaction() as conn:
                 if await bank_store.insert_file(conn, made):
-                    await bank_store.insert_lines(conn, _lines(file_hash, parsed))
+                    rows = [await self._less(conn, row) for row in _lines(file_hash, parsed)]
+                    await bank_store.insert_lines(conn, rows)
         await self.settle()
         report = await self.report(file_hash)
         return Report(report.file, known is not None, report.lines)
+
+    async def _less(self, conn: object, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A line without what it says of people where our own reference tells who it is: the bank keeps the rest."""
+        for reference in (found := references(row[REMARK_AT])):
+            order_id = await bank_store.order_of(conn, reference)
+            order = await store.order(conn, order_id) if order_id is not None else None
+            ours = order is None and await bank_store.outgoing(conn, reference=reference) is not None
+            if ours or (order is not None and await self._personal(order.org_id)):
+                kept = " ".join(found)
+                return (*row[:PARTY_AT], "", "", kept, *row[REMARK_AT + 1 :])
+        return row
 
     async def report(self, file_hash: str) -> Report:
         """What a statement did, row by row; UnknownPayment when there was none."""
@@ -393,6 +412,10 @@ class BankDesk:
         if found is None:
             raise UnknownSuspense
         return found
+
+
+async def _nobody(_: UUID) -> bool:
+    return False
 
 
 def _rest(kind: SuspenseKind) -> SuspenseKind:
