@@ -1,0 +1,173 @@
+"""What each module has of a person, for that person's own copy: the one list of places where anything may lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from shanhe.credits.api import Credits
+from shanhe.exchange.api import Exchange
+from shanhe.facts.api import Facts, Use, add_months
+from shanhe.facts.routes import fact_view
+from shanhe.governance.api import Governance
+from shanhe.identity.api import Identity
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
+from shanhe.kernel.vault import PersonErased
+from shanhe.ledger.api import Ledger, LotHistory
+from shanhe.payments.api import Payouts
+from shanhe.privacy.api import Drawer
+from shanhe.programmes.api import Programmes, file_view
+
+ROWS_MAX: Final = 100
+CHILD_PURPOSE: Final = "child_protection"
+MONTHS_A_YEAR: Final = 12
+
+
+class House(Protocol):
+    """The modules that have anything of people, as `app.Services` carries them."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def identity(self) -> Identity: ...
+    @property
+    def facts(self) -> Facts: ...
+    @property
+    def programmes(self) -> Programmes: ...
+    @property
+    def credits(self) -> Credits: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def payouts(self) -> Payouts: ...
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def governance(self) -> Governance: ...
+    @property
+    def notifier(self) -> Notifier: ...
+
+
+class Guardians:
+    """Who is too young to consent, and who consents for them (PIPL 31), as far as registers say."""
+
+    def __init__(self, clock: Clock, facts: Facts, parameter: Callable[[str, date], Any]) -> None:
+        self._clock = clock
+        self._facts = facts
+        self._parameter = parameter
+
+    async def is_child(self, person: UUID) -> bool:
+        """Whether a person is too young to consent, as far as a date of birth is on record."""
+        today = self._clock.today()
+        async with self._facts.reading(Use(CHILD_PURPOSE, "system")) as reader:
+            born = await reader.value(person, "born_on")
+        if not isinstance(born, str):
+            return False
+        years = int(self._parameter("child_years", today))
+        return add_months(date.fromisoformat(born), years * MONTHS_A_YEAR) > today
+
+    async def is_guardian(self, guardian: UUID, child: UUID) -> bool:
+        """Whether a register names somebody as a child's guardian."""
+        async with self._facts.reading(Use(CHILD_PURPOSE, f"person:{guardian}")) as reader:
+            found = await reader.of(child, wanted=["guardian"], sound=True)
+        return any(fact.key == str(guardian) and fact.value for fact in found)
+
+
+def drawers_of(services: House) -> Mapping[str, Drawer]:
+    """By the name that the copy uses. `orgs` is the organisation of one that the person is."""
+    found = _Drawers(services)
+    return {
+        "facts": found.facts, "programmes": found.programmes, "credits": found.credits, "ledger": found.ledger,
+        "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
+        "governance": found.governance,
+    }  # fmt: skip
+
+
+class _Drawers:
+    """Reads only; each list is a bounded page, newest first."""
+
+    def __init__(self, services: House) -> None:
+        self._s = services
+
+    async def facts(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Everything ever said of the person, corrections included."""
+        async with self._s.facts.reading(Use("own_access", f"person:{person}")) as reader:
+            return [fact_view(fact) for fact in await reader.history(person)]
+
+    async def programmes(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Applications with answers, evidence, decisions, payments and history."""
+        found = []
+        for org in orgs:
+            for app in await self._s.programmes.applications(org_id=org, limit=ROWS_MAX):
+                file = await self._s.programmes.file(app.id)
+                programme = self._s.programmes.programme(app.programme)
+                found.append(file_view(file, programme, self._s.programmes.catalogue))
+        return found
+
+    async def credits(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Purchases, refunds, invoices, disputes, alerts."""
+        credits = self._s.credits
+        return [
+            {
+                "purchases": [asdict(one) for one in await credits.purchases(org)],
+                "refunds": [asdict(one) for one in await credits.refunds.list(org)],
+                "invoices": [asdict(one) for one in await credits.invoices.list(org)],
+                "disputes": [asdict(one) for one in await credits.disputes.list(org)],
+                "alerts": [asdict(one) for one in await credits.alerts.of(org)],
+            }
+            for org in orgs
+        ]
+
+    async def ledger(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Balances of the person's accounts."""
+        found = []
+        for org in orgs:
+            for identifier in await LotHistory(self._s.db).accounts(org):
+                account = await self._s.ledger.account(identifier)
+                balance = await self._s.ledger.balance(identifier)
+                found.append({"account": identifier, "asset": account.asset, "kind": account.kind,
+                              "balance": balance.balance})  # fmt: skip
+        return found
+
+    async def payments(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Where the person is paid, and payouts."""
+        found = []
+        for org in orgs:
+            payee = await self._s.payouts.payee(org)
+            opened = None
+            if payee is not None:
+                try:
+                    opened = asdict(await self._s.payouts.open_payee(payee.id))
+                except PersonErased:
+                    opened = None
+            payouts = [asdict(one) for one in await self._s.payouts.list(org_id=org)]
+            found.append({"payee": opened, "payouts": payouts[:ROWS_MAX]})
+        return found
+
+    async def exchange(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Orders, disputes and withdrawals on the exchange."""
+        exchange = self._s.exchange
+        return [
+            {
+                "withdrawals": [asdict(one) for one in await exchange.cash.withdrawals(org, limit=ROWS_MAX)],
+                "disputes": [asdict(one) for one in await exchange.disputes.list(org)],
+            }
+            for org in orgs
+        ]
+
+    async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """API keys, without their tokens, which nobody has but their holder."""
+        return [asdict(key) for org in orgs for key in await self._s.identity.keys.list(org)]
+
+    async def governance(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the person said on proposals."""
+        return await self._s.governance.deciding.said_by(person)
+
+    async def notices(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the city told the person."""
+        return [asdict(notice) for notice in await self._s.notifier.inbox(person, list(orgs), limit=ROWS_MAX)]

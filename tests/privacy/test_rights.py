@@ -1,0 +1,203 @@
+"""People's rights over HTTP and in pages: see, copy, correct, refuse, ask; and what the desk owes them."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, Role
+from shanhe.kernel.ids import new_id
+from shanhe.privacy.api import Conclusion, NewAssessment, RequestClosed, RequestKind, RequestState
+
+from .conftest import House
+
+ANSWERS = {"registration_number": "2026SR1", "registered_on": "2026-02-10"}
+
+
+async def assess(house: House, purpose: str = "nomad_presence") -> None:
+    new = NewAssessment(new_id(), purpose, ("sensitive",), "needed", "small", "sealed", Conclusion.WITH_MEASURES)
+    await house.services.privacy.assess(new, by="person:1")
+
+
+class TestCopy:
+    async def test_holds_everything_from_everywhere_in_plain_text(self, house: House) -> None:
+        person = await house.person(phone="138 0013 8000")
+        org = await house.own(person)
+        await house.know(person, "residence", "青川县某路 7 号")
+        await house.services.programmes.applying.apply(
+            "software_copyright", org, answers=ANSWERS, evidence={"certificate": "软著登字第 1 号"}, client_ref="a",
+            actor=f"person:{person}",
+        )  # fmt: skip
+        async with await house.browser(person) as browser:
+            answer = await browser.get("/api/privacy/me/copy.json")
+            paper = await browser.get("/api/privacy/me/copy.pdf")
+        found = json.loads(answer.text)
+        drawers = {"identity", "facts", "programmes", "credits", "ledger", "payments", "exchange", "keys"}
+        assert set(found) == drawers | {"governance", "notices", "requests", "readings"}
+        for part in ("林晓", "138 0013 8000", "青川县某路 7 号", "2026SR1", "软著登字第 1 号"):
+            assert part in answer.text, part
+        assert paper.content.startswith(b"%PDF")
+
+    async def test_is_ones_own(self, house: House) -> None:
+        mine, other = await house.person("mine"), await house.person("other", name="别人")
+        await house.know(other, "residence", "别处")
+        async with await house.browser(mine) as browser:
+            text = (await browser.get("/api/privacy/me/copy.json")).text
+        assert "别人" not in text
+        assert "别处" not in text
+
+
+class TestRequest:
+    async def test_is_asked_once_answered_in_time_and_told(self, house: House) -> None:
+        person, clerk = await house.person(), await house.person("clerk", Role.OPERATOR)
+        body = {"id": str(uuid4()), "kind": "correction", "text": "我已搬到青川"}
+        async with await house.browser(person) as mine, await house.browser(clerk) as desk:
+            for _ in range(2):
+                assert (await mine.post("/api/privacy/me/requests", json=body)).status_code == 201
+            other = await mine.post("/api/privacy/me/requests", json=body | {"text": "别的"})
+            assert other.status_code == 409
+            (asked,) = (await desk.get("/api/privacy/requests")).json()["data"]
+            assert asked["asked"] == "我已搬到青川"
+            path = f"/api/privacy/requests/{asked['id']}/answer"
+            assert (await mine.post(path, json={"done": True, "answer": "x"})).status_code == 403
+            for _ in range(2):
+                assert (await desk.post(path, json={"done": True, "answer": "已更正"})).status_code == 200
+            assert (await desk.post(path, json={"done": False, "answer": "不"})).status_code == 409
+            standing = (await mine.get("/api/privacy/me")).json()
+        assert [(one["state"], one["answer"]) for one in standing["requests"]] == [("done", "已更正")]
+        notices = await house.services.notifier.inbox(person, [])
+        assert [notice.kind for notice in notices] == ["privacy.answered"]
+        assert "更正" not in notices[0].body.zh  # what was answered stays sealed
+
+    async def test_that_nobody_answers_is_told_to_the_operators_once(self, house: House) -> None:
+        person, privacy = await house.person(), house.services.privacy
+        made = await privacy.ask(person, RequestKind.EXPLANATION, "why?", request_id=uuid4())
+        assert made.due_at - made.asked_at == timedelta(days=15)
+        assert await privacy.escalate() == 0
+        house.clock.advance(days=15, seconds=1)
+        assert (await privacy.escalate(), await privacy.escalate()) == (1, 0)
+        decided = await privacy.decide(made.id, done=False, answer="it is the law", by="person:1")
+        assert decided.state is RequestState.REFUSED
+        with pytest.raises(RequestClosed):
+            await privacy.decide(made.id, done=True, answer="well", by="person:1")
+
+
+class TestAssessment:
+    async def test_is_due_for_what_is_sensitive_and_kept_three_years(self, house: House) -> None:
+        privacy = house.services.privacy
+        assert await privacy.unassessed() == [AUTOMATED, "nomad_presence"]
+        await assess(house)
+        assert await privacy.unassessed() == [AUTOMATED]
+        (made,) = await privacy.assessments()
+        assert str(made.keep_until) == "2029-03-02"
+        house.clock.advance(days=3 * 365)
+        await privacy.retain()
+        assert len(await privacy.assessments()) == 1
+        house.clock.advance(days=2)
+        await privacy.retain()
+        assert await privacy.assessments() == []
+
+
+class TestChild:
+    async def test_consents_through_its_guardian_only(self, house: House) -> None:
+        child, guardian = await house.person("child"), await house.person("mother")
+        stranger = await house.person("stranger")
+        await house.know(child, "born_on", "2015-06-01")
+        await house.know(child, "guardian", True, key=guardian)
+        with pytest.raises(ConsentNeedsMore, match="guardian"):
+            await house.services.identity.consents.give(child, "newsletter", notice_version="1")
+        body = {"purpose": "newsletter", "notice_version": "1"}
+        for person, status in ((stranger, 403), (guardian, 201)):
+            async with await house.browser(person) as browser:
+                answer = await browser.post(f"/api/privacy/children/{child}/consents", json=body)
+                assert answer.status_code == status, answer.text
+        (given,) = await house.services.identity.consents.of(child)
+        assert given.given_by == guardian
+        house.clock.advance(days=4 * 365)  # fourteen by then
+        await house.services.identity.consents.give(child, "policy_research", notice_version="1")
+
+
+class TestRefusal:
+    async def test_takes_decisions_from_rules_to_people_and_back(self, house: House) -> None:
+        person = await house.person()
+        await house.own(person)
+        await house.know(person, "role", "data_analyst")
+        await house.services.programmes.budgets.fund(
+            "talent_credit", 10**13, reason="yearly", actor="test", funding_id=new_id()
+        )
+        async with await house.browser(person) as browser:
+            assert (await browser.put(f"/api/privacy/me/refusals/{AUTOMATED}")).status_code == 200
+            assert (await browser.put("/api/privacy/me/refusals/programmes")).status_code == 422
+            body = {"programme": "role_grant", "client_ref": "a", "answers": {}, "evidence": {}}
+            made = (await browser.post("/api/programmes/applications", json=body)).json()
+            assert made["state"] == "in_review"
+            programme = house.services.programmes.programme("role_grant")
+            clerk = await house.person("clerk")
+            await house.services.programmes.reviewing.assign(clerk, programme.appeal[0].by, actor="test")
+            async with await house.browser(clerk) as desk:
+                queue = (await desk.get("/api/programmes/queue")).json()["data"]
+                assert [row["id"] for row in queue] == [made["id"]]
+                verdict = {"verdict": "pass", "assessed": {}}
+                path = f"/api/programmes/applications/{made['id']}/verdicts"
+                done = (await desk.post(path, json=verdict)).json()
+            assert done["state"] == "active"
+            await browser.delete(f"/api/privacy/me/refusals/{AUTOMATED}")
+            assert not await house.services.identity.consents.refused(person, AUTOMATED)
+
+    async def test_keeps_a_refusal_by_rules_alone_from_standing(self, house: House) -> None:
+        person = await house.person()
+        org = await house.own(person)
+        await house.services.identity.consents.refuse(person, AUTOMATED)
+        app = await house.services.programmes.applying.apply(
+            "role_grant", org, answers={}, evidence={}, client_ref="a", actor=f"person:{person}"
+        )
+        assert app.state == "in_review"  # nothing is known of a role: rules alone would have said no, or nothing
+
+
+class TestPage:
+    async def test_leads_through_every_right(self, house: House) -> None:
+        person = await house.person()
+        await house.own(person)
+        async with await house.browser(person) as browser:
+            page = await browser.get("/my-data", headers={"accept": "text/html"})
+            assert page.status_code == 200
+            token = {"csrf": browser.headers["x-csrf-token"]}
+            agree = token | {"do": "consent", "version": "1", "apart": "on"}
+            kept = await browser.post("/my-data/purposes/nomad_presence", data=agree)
+            assert kept.headers["location"] == "/my-data?done=choice_kept"
+            assert await house.services.identity.consents.has(person, "nomad_presence")
+            await browser.post("/my-data/purposes/nomad_presence", data=token | {"do": "withdraw"})
+            assert not await house.services.identity.consents.has(person, "nomad_presence")
+            await browser.post(f"/my-data/purposes/{AUTOMATED}", data=token | {"do": "refuse"})
+            assert await house.services.identity.consents.refused(person, AUTOMATED)
+            fields = {"name": "林小晓", "email": "lin@example.cn", "phone": ""}
+            assert (await browser.post("/my-data/correct", data=token | fields)).status_code == 303
+            assert (await house.services.identity.people.get(person)).name == "林小晓"
+            ask = {"kind": "explanation", "text": "为什么", "id": str(uuid4())}
+            assert (await browser.post("/my-data/ask", data=token | ask)).status_code == 303
+            page = (await browser.get("/my-data", headers={"accept": "text/html"})).text
+            assert "为什么" in page
+            assert "own_access" in page  # looking at one's facts is a reading, too
+            wrong = await browser.post("/my-data/erase", data=token | {"password": "no"})
+            assert wrong.status_code == 401
+            gone = await browser.post("/my-data/erase", data=token | {"password": "correct horse 电池"})
+            assert gone.headers["location"] == "/sign-in?done=erased"
+        assert not house.services.vault.exists(person)
+
+    async def test_of_the_desk_answers_and_assesses(self, house: House) -> None:
+        person, clerk = await house.person(), await house.person("clerk", Role.OPERATOR)
+        asked = await house.services.privacy.ask(person, RequestKind.CORRECTION, "地址有误", request_id=uuid4())
+        async with await house.browser(clerk) as browser:
+            page = (await browser.get("/city/privacy", headers={"accept": "text/html"})).text
+            assert "地址有误" in page
+            token = {"csrf": browser.headers["x-csrf-token"]}
+            path = f"/city/privacy/requests/{asked.id}"
+            assert (await browser.post(path, data=token | {"do": "done", "answer": "已改"})).status_code == 303
+            fields = {"purpose": "nomad_presence", "ground_sensitive": "on", "necessity": "a", "impact": "b",
+                      "safeguards": "c", "conclusion": "acceptable"}  # fmt: skip
+            assert (await browser.post("/city/privacy/assessments", data=token | fields)).status_code == 303
+        assert (await house.services.privacy.requests(person_id=person))[0].answer == "已改"
+        assert (await house.services.privacy.assessments())[0].purpose == "nomad_presence"
