@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from shanhe.approvals.api import Approvals
 from shanhe.facts.api import Facts, NewFact, RelationTerms, Standing
 from shanhe.identity.api import Identity, NewOrganisation, NewPerson, Options, OrgKind
 from shanhe.kernel.clock import CITY_TZ, FixedClock
@@ -44,6 +45,7 @@ class City:
             notifier=self.notifier, announce=self.outbox.emit, measures=_Measures(self),
             catalogue=CATALOGUE,
             entry=self._entry,
+            eyes=Approvals(db, clock),
         )  # fmt: skip
         self._reviewers: dict[str, list[UUID]] = {}
 

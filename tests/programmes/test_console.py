@@ -52,9 +52,14 @@ class TestPages:
         number = re.search(r'name="id" value="([0-9a-f-]+)"', funding)
         assert number is not None
         money = {"id": number[1], "budget": "ip_credit", "amount": "600", "reason": "x"}
-        for _ in range(2):  # sent twice, booked once
+        for _ in range(2):  # sent twice, asked once
             done = await post(applicant, "/city/programmes/fund", **money)
-            assert done.headers["location"] == "/city/programmes?done=funded"
+            assert done.headers["location"] == "/city/programmes?done=payment_asked"
+        assert "由您提出" in (await applicant.get("/city/programmes")).text
+        agree = f"/city/programmes/requests/{number[1]}"
+        assert (await post(applicant, agree, do="approve")).status_code == 403
+        done = await post(reviewer, agree, do="approve")
+        assert done.headers["location"] == "/city/programmes?done=decided"
         assert await city.budget("ip_credit") == (600 * CREDIT, 0)
         assert "软件著作权奖励" in (await applicant.get("/programmes")).text
         wrong = await post(

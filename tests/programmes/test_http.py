@@ -61,11 +61,17 @@ class TestProgramme:
     async def test_runs_from_entitlement_to_money_over_http(self, site: Site, city: City) -> None:
         firm, office = await city.company(), await city.company("数字办")
         member, operator = await site.key(firm, "apply"), await site.key(office, "programmes")
-        funded = await operator.post(
-            "/api/programmes/budgets/ip_credit/fund",
-            json={"id": str(uuid4()), "amount": 900 * CREDIT, "reason": "2026 年预算"},
-        )
-        assert funded.status_code == 201
+        body = {"id": str(uuid4()), "amount": 900 * CREDIT, "reason": "2026 年预算"}
+        for _ in range(2):
+            asked = await operator.post("/api/programmes/budgets/ip_credit/fund", json=body)
+            assert (asked.status_code, asked.json()["state"]) == (202, "open")
+        path = f"/api/programmes/requests/{body['id']}/approve"
+        assert (await operator.post(path)).status_code == 403  # not by who asked
+        assert await city.budget("ip_credit") == (0, 0)
+        second = await site.key(office, "programmes")
+        for _ in range(2):
+            assert (await second.post(path)).json()["state"] == "approved"
+        assert await city.budget("ip_credit") == (900 * CREDIT, 0)
         rows = (await member.get("/api/programmes/entitlements")).json()["data"]
         mine = next(row for row in rows if row["programme"] == "software_copyright")
         assert (mine["standing"], mine["payments"][0]["text"]["en"]) == ("needs_answers", "500.000000 credits")

@@ -30,6 +30,7 @@ from shanhe.programmes.errors import (
     NeedsReason,
     NotDecidable,
     NotForYou,
+    NothingToConvert,
     NotYourDesk,
     UnknownApplication,
     UnknownBudget,
@@ -53,6 +54,7 @@ from shanhe.programmes.views import (
     import_view,
     outcome_view,
     programme_view,
+    request_view,
 )
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "NotDecidable",
     "NotForYou",
     "NotYourDesk",
+    "NothingToConvert",
     "Outcome",
     "Party",
     "Payment",
@@ -106,5 +109,6 @@ __all__ = [
     "load_catalogue",
     "outcome_view",
     "programme_view",
+    "request_view",
     "tick",
 ]

@@ -129,12 +129,14 @@ class Applying:
         mark = await store.mark(ground.db, programme.id) if programme.remembers else 0
         question = Question(programme, party, clean, today, today)
         outcome = await self._judge.outcome(question)
-        refused = bool(outcome.reasons)
-        if not refused and outcome.missing and not programme.review:
+        by_people = await ground.by_people(party)
+        refused = bool(outcome.reasons) and not by_people
+        reviewed = bool(programme.review) or by_people
+        if not refused and outcome.missing and not reviewed:
             raise NotDecidable(outcome.missing)
-        state = State.REFUSED if refused else State.IN_REVIEW if programme.review else State.APPROVED
+        state = State.REFUSED if refused else State.IN_REVIEW if reviewed else State.APPROVED
         now = ground.now()
-        due = now + timedelta(days=programme.review[0].days) if state is State.IN_REVIEW else None
+        due = now + timedelta(days=programme.path(1)[0].days) if state is State.IN_REVIEW else None
         application = Application(
             new_id(), programme.id, org_id, party.subject, party.person_id, client_ref, state, 1, 0, due, None, today,
             clean, papers, 0, actor, now, now,

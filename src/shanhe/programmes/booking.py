@@ -118,7 +118,7 @@ class Books:
                 wallet = await self.wallet(item.to_org, item.asset)
                 transfers.append(Transfer(_leg(posting_id, len(transfers) + 1), committed.id, wallet.id, item.released))
                 if wallet.lots:
-                    lots.append(self._lot(item, wallet, on))
+                    lots.append(self.lot(item, wallet, on))
             if item.amount > item.released:
                 budget, rest = await self.budget(item.budget), item.amount - item.released
                 transfers.append(Transfer(_leg(posting_id, len(transfers) + 1), committed.id, budget.id, rest))
@@ -150,7 +150,7 @@ class Books:
                         memo=f"Award {award}, tranche {tranche.n} cancelled")
             )  # fmt: skip
 
-    def _lot(self, item: Payment, wallet: Account, on: date) -> NewLot:
+    def lot(self, item: Payment, wallet: Account, on: date) -> NewLot:
         """The lot of released credits: R2's class, C11's expiry counted from release, C6's lock, C3's cost."""
         provenance = str(item.provenance)
         expires = self._rulebook.evaluate(EXPIRY, {"provenance": provenance, "issued_on": on}, on=on).outputs[

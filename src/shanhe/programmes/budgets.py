@@ -35,13 +35,7 @@ class Budgets:
 
     async def fund(self, name: str, amount: int, *, reason: str, actor: str, funding_id: UUID) -> BudgetView:
         """Put money into a budget, once for each `funding_id`; in the asset's minor unit."""
-        if name not in self._ground.catalogue.budgets:
-            raise UnknownBudget(name)
-        if not 0 < amount <= AMOUNT_MAX or not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
-            raise Invalid(
-                "bad_funding", f"Give a positive amount and a reason of at most {REASON_MAX_CHARS} characters.",
-                message_zh=f"请给出正数金额与不超过 {REASON_MAX_CHARS} 字的事由。",
-            )  # fmt: skip
+        self.check(name, amount, reason)
         row = await store.insert_funding(
             self._ground.db, funding_id, name, amount, reason.strip(), actor, self._ground.now()
         )
@@ -49,3 +43,13 @@ class Budgets:
             raise ApplicationConflict(str(funding_id))
         await self._books.fund(name, amount, posting_id=funding_id, reason=row["reason"], actor=row["actor"])
         return next(view for view in await self.list() if view.name == name)
+
+    def check(self, name: str, amount: int, reason: str) -> None:
+        """UnknownBudget, or Invalid for an amount or a reason that is not in order."""
+        if name not in self._ground.catalogue.budgets:
+            raise UnknownBudget(name)
+        if not 0 < amount <= AMOUNT_MAX or not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
+            raise Invalid(
+                "bad_funding", f"Give a positive amount and a reason of at most {REASON_MAX_CHARS} characters.",
+                message_zh=f"请给出正数金额与不超过 {REASON_MAX_CHARS} 字的事由。",
+            )  # fmt: skip

@@ -8,6 +8,15 @@ from typing import Any
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError
 
 
+class NothingToConvert(Conflict):
+    def __init__(self, points: int) -> None:
+        super().__init__(
+            "nothing_to_convert", f"{points} points are less than a block that converts (T5).",
+            message_zh=f"{points} 点不足一份，暂不能转换（T5）。", hint="Earn more points first.",
+            hint_zh="请积累更多贡献积分后再转换。",
+        )  # fmt: skip
+
+
 class CatalogueInvalid(ShanheError):
     default_status = 500
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.facts.api import Facts
-from shanhe.identity.api import Identity, OrgKind, OrgState, Unknown
+from shanhe.identity.api import AUTOMATED, Identity, OrgKind, OrgState, Unknown
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -96,6 +96,10 @@ class Ground:
         if person is None:
             raise Unknown("party", "主体")
         return (await self.identity.orgs.create_personal(person, by="system")).id
+
+    async def by_people(self, party: Party) -> bool:
+        """Whether a person refuses to be judged by rules alone (PIPL 24); then somebody of the department decides."""
+        return party.person_id is not None and await self.identity.consents.refused(party.person_id, AUTOMATED)
 
     async def conflict(self, person_id: UUID, party: Party, on: date) -> tuple[str, str] | None:
         """Why a person may not decide about a party (R0), in both languages; None when nothing stands against it."""

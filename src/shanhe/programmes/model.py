@@ -185,8 +185,9 @@ class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return self.once_with or self.id
 
     def path(self, round_: int) -> tuple[Step, ...]:
-        """The steps of the first review, or of an appeal."""
-        return self.review if round_ == 1 else self.appeal
+        """The steps of the first review, or of an appeal. What rules alone decide, people decide by the way of appeals
+        for those who refuse to be judged by rules alone (PIPL 24)."""
+        return (self.review or self.appeal) if round_ == 1 else self.appeal
 
     @property
     def remembers(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -45,6 +46,10 @@ class SupplementBody(Body):
     evidence: Answers
 
 
+class ConvertBody(Body):
+    id: UUID
+
+
 class AppealBody(Body):
     why: str = Field(min_length=1, max_length=TEXT_MAX_CHARS)
 
@@ -61,6 +66,14 @@ class MetBody(Body):
 
 class NoteBody(Body):
     note: str = Field(min_length=1, max_length=TEXT_MAX_CHARS)
+
+
+class ClawbackBody(NoteBody):
+    id: UUID
+
+
+class RejectBody(Body):
+    reason: str = Field(min_length=1, max_length=200)
 
 
 class FundBody(Body):
@@ -108,6 +121,17 @@ def _members(routes: APIRouter, programmes: Programmes) -> None:
         return _json(
             {"data": [views.entitlement_view(known.programmes[item.programme], item, known) for item in found]}
         )
+
+    @routes.get("/points")
+    async def points(who: Member) -> Response:
+        """The caller's contribution points: level (T5), reputation with its half-life (T6), what converts, and why."""
+        return _json(asdict(await programmes.points.standing(_org(who))))
+
+    @routes.post("/points/convert", status_code=201)
+    async def convert(body: ConvertBody, who: Member) -> Response:
+        """Turn whole blocks of points into credits; idempotent by `id`."""
+        given = await programmes.points.convert(_org(who), conversion_id=body.id, actor=who.ref)
+        return _json({"id": body.id, "credit_micro": given}, 201)
 
     @routes.post("/applications", status_code=201)
     async def apply(body: ApplyBody, who: Member) -> Response:
@@ -191,11 +215,26 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         found = await programmes.budgets.list()
         return _json({"data": [views.budget_view(item, programmes.catalogue) for item in found]})
 
-    @routes.post("/budgets/{name}/fund", status_code=201)
+    @routes.post("/budgets/{name}/fund", status_code=202)
     async def fund(name: str, body: FundBody, who: Operator) -> Response:
-        """Put money into a budget, once for each id; in the asset's minor unit."""
-        done = await programmes.budgets.fund(name, body.amount, reason=body.reason, actor=who.ref, funding_id=body.id)
-        return _json(views.budget_view(done, programmes.catalogue), 201)
+        """Ask for money into a budget, in minor units; a second operator has to agree. Idempotent by `id`."""
+        asked = await programmes.second.fund(name, body.amount, reason=body.reason, by=who.ref, request_id=body.id)
+        return _json(views.request_view(asked), 202)
+
+    @routes.get("/requests")
+    async def requests(_: Operator) -> Response:
+        """Money moves that operators asked for, newest first."""
+        return _json({"data": [views.request_view(one) for one in await programmes.second.requests()]})
+
+    @routes.post("/requests/{request_id}/approve")
+    async def approve(request_id: UUID, who: Operator) -> Response:
+        """Agree as the second operator: it is done at once."""
+        return _json(views.request_view(await programmes.second.approve(request_id, by=who.ref)))
+
+    @routes.post("/requests/{request_id}/reject")
+    async def reject(request_id: UUID, body: RejectBody, who: Operator) -> Response:
+        """Refuse as the second operator, and say why."""
+        return _json(views.request_view(await programmes.second.reject(request_id, by=who.ref, reason=body.reason)))
 
     @routes.get("/all")
     async def everything(
@@ -237,11 +276,11 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         app = await programmes.awards.breach(application, note=body.note, actor=who.ref)
         return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
-    @routes.post("/applications/{application}/clawback")
-    async def clawback(application: UUID, body: NoteBody, who: Operator) -> Response:
-        """End an award and bring back what was paid: unspent lots are reversed, the rest is owed."""
-        app = await programmes.awards.claw_back(application, "error", note=body.note, actor=who.ref)
-        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
+    @routes.post("/applications/{application}/clawback", status_code=202)
+    async def clawback(application: UUID, body: ClawbackBody, who: Operator) -> Response:
+        """Ask for an award to end and to come back; a second operator has to agree. Idempotent by `id`."""
+        asked = await programmes.second.claw_back(application, note=body.note, by=who.ref, request_id=body.id)
+        return _json(views.request_view(asked), 202)
 
 
 async def _may_see(programmes: Programmes, app: Application, who: Actor) -> None:

@@ -25,21 +25,24 @@ from shanhe.programmes.judging import Judge, Measure
 from shanhe.programmes.loading import load_catalogue, measured
 from shanhe.programmes.model import Catalogue
 from shanhe.programmes.paying import Paying
+from shanhe.programmes.points import Points
 from shanhe.programmes.reviewing import Reviewing
+from shanhe.programmes.second import Eyes, Second
 from shanhe.rulebook.api import Rulebook
 
 LIST_ROWS_MAX = 100
 
 
 class Programmes:
-    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets` the operators'; `awards` pays.
+    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets` and `second` the operators'; `awards`
+    and `points` give.
 
     `entry` takes every decision into the transparency log.
     """
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
-        identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure],
+        identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure], eyes: Eyes,
         catalogue: Catalogue | None = None, entry: Entry | None = None,
     ) -> None:  # fmt: skip
         found = catalogue if catalogue is not None else load_catalogue(rulebook)
@@ -57,6 +60,8 @@ class Programmes:
         self.applying = Applying(ground, judge, self.awards)
         self.reviewing = Reviewing(ground, judge, self.applying, self.awards)
         self.budgets = Budgets(ground, books)
+        self.points = Points(ground, books)
+        self.second = Second(ground, eyes, self.budgets, self.awards)
         self.importing = Importing(ground, self.applying)
         self.find = ground.find
         self.programme = ground.programme

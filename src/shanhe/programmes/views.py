@@ -146,3 +146,13 @@ def import_view(report: ImportReport) -> dict[str, Any]:
     ]  # fmt: skip
     bad = sum(1 for row in report.rows if row.problem)
     return {"recorded": report.recorded, "rows": rows, "good": len(rows) - bad, "bad": bad}
+
+
+def request_view(request: Any) -> dict[str, Any]:
+    """A money move that waits for a second person, or was decided. Notes about people stay where they are sealed."""
+    return {
+        "id": request.id, "kind": request.kind, "subject": request.subject, "state": request.state,
+        "amount": request.payload.get("amount"), "reason": request.payload.get("reason", ""),
+        "asked_by": request.requested_by, "asked_at": request.requested_at, "expires_at": request.expires_at,
+        "decided_by": request.decided_by, "decided_at": request.decided_at,
+    }  # fmt: skip
