@@ -96,6 +96,10 @@ async def record(
     return amended
 
 
+Needed = Callable[[UUID], Awaitable[None]]
+"""What has to be decided before an amendment is recorded; raises when it is not."""
+
+
 class Amendments:
     """Proposing, deciding and following amendments of the rulebook of a running city.
 
@@ -111,6 +115,11 @@ class Amendments:
         self._eyes = eyes
         self._entry = entry
         self._reading = asyncio.Lock()
+        self._needed: Needed | None = None
+
+    def need(self, needed: Needed) -> None:
+        """Ask `needed` before any amendment is recorded: whose decision it takes beyond two people (governance)."""
+        self._needed = needed
 
     async def propose(
         self, rule_id: str, content: Mapping[str, Any], *, amendment_id: UUID, by: str, note: str = ""
@@ -139,6 +148,8 @@ class Amendments:
         )
         known = {one.id for one in await store.amendments(self._db)}
         if amendment.id not in known:
+            if self._needed is not None:
+                await self._needed(amendment_id)
             async with self._db.transaction() as conn:
                 # One at a time, each proved on top of what is recorded: two that are sound alone may not be together.
                 await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.rulebook.amendments import Amendments, load_amended, record
+from shanhe.rulebook.amendments import Amendments, load_amended, proved, record
 from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.documents import read_yaml
 from shanhe.rulebook.errors import (
@@ -43,6 +43,7 @@ __all__ = [
     "differences",
     "load_amended",
     "mutate_rules",
+    "proved",
     "read_yaml",
     "recompute",
     "record",

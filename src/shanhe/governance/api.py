@@ -1,0 +1,51 @@
+"""The door of governance."""
+
+from __future__ import annotations
+
+from shanhe.governance.errors import (
+    AlreadyVoted,
+    BadProposal,
+    NotDecided,
+    NotForYou,
+    NotSeated,
+    ProposalConflict,
+    TooSoon,
+    UnknownProposal,
+    UnknownThing,
+    WrongState,
+)
+from shanhe.governance.jobs import tick
+from shanhe.governance.model import Duty, File, NewProposal, Project, Proposal, Score, State, Vote, duties
+from shanhe.governance.service import Governance
+from shanhe.governance.views import duty_view, file_view, project_view, proposal_view, score_view
+from shanhe.governance.watching import Measure
+
+__all__ = [
+    "AlreadyVoted",
+    "BadProposal",
+    "Duty",
+    "File",
+    "Governance",
+    "Measure",
+    "NewProposal",
+    "NotDecided",
+    "NotForYou",
+    "NotSeated",
+    "Project",
+    "Proposal",
+    "ProposalConflict",
+    "Score",
+    "State",
+    "TooSoon",
+    "UnknownProposal",
+    "UnknownThing",
+    "Vote",
+    "WrongState",
+    "duties",
+    "duty_view",
+    "file_view",
+    "project_view",
+    "proposal_view",
+    "score_view",
+    "tick",
+]

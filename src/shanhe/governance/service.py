@@ -1,0 +1,30 @@
+"""Governance of one city, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shanhe.governance.deciding import Deciding, Record
+from shanhe.governance.watching import Measure, Watching, Work
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
+from shanhe.kernel.vault import Vault
+from shanhe.rulebook.api import Amendments, Rulebook
+
+
+class Governance:
+    """`deciding` is the way of proposals, `watching` what the city wants to see come true."""
+
+    def __init__(
+        self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, amendments: Amendments,
+        notifier: Notifier, record: Record, measures: Mapping[str, Measure], work: Mapping[str, Work],
+    ) -> None:  # fmt: skip
+        self.watching = Watching(db, clock, rulebook=rulebook, measures=measures, work=work)
+        checks = {
+            "profit_share": self.watching.check_profit_share,
+            "infeasibility": self.watching.check_infeasibility,
+        }
+        self.deciding = Deciding(
+            db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=record, checks=checks
+        )

@@ -1,0 +1,147 @@
+"""The scorecard, the profit lock (P3), internal first (P5), paybacks (S3), reviews (P9) and overdue work."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from uuid import uuid4
+
+import pytest
+
+from shanhe.governance.api import BadProposal, State
+from shanhe.kernel.errors import Conflict
+
+from .conftest import Hall, change
+
+YUAN = 100
+
+
+class TestScorecard:
+    async def test_shows_targets_counts_and_time_side_by_side(self, hall: Hall) -> None:
+        hall.counted["nomads"] = 1_000
+        await hall.governance.watching.record(
+            "exposure", 60_000_000, on=date(2026, 3, 1), evidence="审计报告 7", figure_id=uuid4(), by="person:1"
+        )
+        found = {score.name: score for score in await hall.governance.watching.scorecard()}
+        assert (found["nomads"].target, found["nomads"].actual, found["nomads"].reached_bps) == (10_000, 1_000, 1_000)
+        assert (found["exposure"].actual, found["exposure"].source) == (60_000_000, "审计报告 7")
+        assert found["apps"].actual is None
+        assert found["nomads"].elapsed_bps == 60 * 10_000 // (date(2029, 1, 1) - date(2026, 1, 1)).days
+        assert not found["nomads"].behind
+        hall.later(days=365)
+        assert {s.name: s for s in await hall.governance.watching.scorecard()}["nomads"].behind
+
+    async def test_takes_no_figure_for_what_is_measured_or_unknown(self, hall: Hall) -> None:
+        for name in ("nomads", "luck", "city_start"):
+            with pytest.raises(BadProposal):
+                await hall.governance.watching.record(
+                    name, 1, on=date(2026, 3, 1), evidence="x", figure_id=uuid4(), by="person:1"
+                )
+        number = uuid4()
+        for value, error in ((5, None), (5, None), (6, Conflict)):
+            recorded = hall.governance.watching.record(
+                "apps", value, on=date(2026, 3, 1), evidence="名单", figure_id=number, by="person:1"
+            )
+            if error is None:
+                await recorded
+            else:
+                with pytest.raises(error):
+                    await recorded
+
+
+class TestProfitLock:
+    async def open(self, hall: Hall, profit_fen: int, availability_bps: int = 9950) -> None:
+        for name, value in (("cumulative_profit_fen", profit_fen), ("availability_bps", availability_bps)):
+            await hall.governance.watching.record(
+                name, value, on=hall.clock.today(), evidence="审计", figure_id=uuid4(), by="person:1"
+            )
+        hall.counted |= {"active_orgs": 200, "served_credit_micro": 5_000_000_000_000}
+
+    async def test_names_what_is_missing(self, hall: Hall) -> None:
+        decision, missing = await hall.governance.watching.profit_lock()
+        assert decision is None
+        assert missing == ["cumulative_profit_fen", "availability_bps"]
+
+    async def test_opens_no_further_than_the_profit(self, hall: Hall) -> None:
+        person = await hall.person("data_group")
+        deciding = hall.governance.deciding
+        await self.open(hall, 0)
+        for amount in (1, 0, None):
+            with pytest.raises(BadProposal):
+                await deciding.propose(
+                    change({"amount_fen": amount}, matter="profit_share", rule_id=None), person_id=person
+                )
+        await self.open(hall, 1_000)
+        with pytest.raises(BadProposal):
+            await deciding.propose(change({"amount_fen": 1_001}, matter="profit_share", rule_id=None), person_id=person)
+        made = await deciding.propose(
+            change({"amount_fen": 1_000}, matter="profit_share", rule_id=None), person_id=person
+        )
+        voters = [await hall.person("data_group"), await hall.person("finance")]
+        await self.open(hall, 999)  # the profit fell before it took effect
+        assert (await hall.adopt(made, voters)).state is State.FAILED
+
+
+class TestInternalFirst:
+    async def test_lets_a_body_go_elsewhere_by_a_report_that_both_offices_approved(self, hall: Hall) -> None:
+        org, watching, deciding = uuid4(), hall.governance.watching, hall.governance.deciding
+        assert not (await watching.may_use_other("government", org)).outputs["may_use_other"]
+        assert (await watching.may_use_other("other", org)).outputs["may_use_other"]
+        proposer, own = await hall.person("education"), await hall.person("education")
+        office = await hall.person("digital")
+        report = {"org_id": str(org), "platform": "外部平台", "reason": "本地没有语音评测模型"}
+        with pytest.raises(BadProposal):
+            await deciding.propose(
+                change(report | {"reason": ""}, matter="infeasibility", rule_id=None), person_id=proposer
+            )
+        made = await deciding.propose(change(report, matter="infeasibility", rule_id=None), person_id=proposer)
+        assert not made.veto
+        assert (await hall.adopt(made, [own, office])).state is State.ADOPTED
+        day = hall.clock.today()
+        found = await watching.may_use_other("government", org)
+        assert found.outputs["may_use_other"]
+        lapses = found.outputs["lapses_on"]
+        assert (lapses.year, lapses.month) == (day.year + 1, day.month)
+        assert not (await watching.may_use_other("government", org, lapses)).outputs["may_use_other"]
+        assert not (await watching.may_use_other("government", uuid4())).outputs["may_use_other"]
+
+
+class TestProject:
+    async def test_that_does_not_repay_in_time_goes_to_the_watch_list(self, hall: Hall) -> None:
+        watching, number = hall.governance.watching, uuid4()
+        await watching.add_project(
+            number, name_zh="智慧路灯", name_en="Lamps", department="industry", started_on=date(2026, 3, 2),
+            by="person:1",
+        )  # fmt: skip
+        flow = uuid4()
+        for _ in range(2):
+            made = await watching.flow(
+                number, "invested", 1_000 * YUAN, on=date(2026, 3, 2), evidence="合同 1", flow_id=flow, by="person:1"
+            )
+        assert (made.invested_fen, made.watched, made.deadline) == (100_000, False, date(2027, 9, 2))
+        hall.later(days=(date(2027, 9, 3) - date(2026, 3, 2)).days)
+        assert (await watching.project(number)).watched
+        done = await watching.flow(
+            number, "returned", 100_000, on=date(2027, 9, 3), evidence="凭证 9", flow_id=uuid4(), by="person:1"
+        )
+        assert (done.watched, done.missing_fen) == (False, 0)
+
+
+class TestDuties:
+    async def test_list_votes_and_reviews_with_their_days(self, hall: Hall) -> None:
+        proposer = await hall.person("finance")
+        made = await hall.governance.deciding.propose(change(), person_id=proposer)
+        await hall.until(made.discuss_until + timedelta(days=1))
+        found = await hall.governance.watching.duties()
+        assert [duty.kind for duty in found] == ["vote"]
+        assert found[0].department["zh"] == "市数字办"
+        assert await hall.governance.watching.duties(overdue_only=True) == []
+        await hall.until(date(2026, 4, 2))  # three months after the city's first day every rule wants a review
+        overdue = await hall.governance.watching.duties(overdue_only=True)
+        rules = [duty for duty in overdue if duty.kind == "review"]
+        assert len(rules) == len(hall.rulebook.ids())
+        await hall.governance.watching.review(
+            "P1", on=date(2026, 4, 2), finding="优惠有效", review_id=uuid4(), by="person:1"
+        )
+        left = [duty for duty in await hall.governance.watching.duties(overdue_only=True) if duty.kind == "review"]
+        assert len(left) == len(rules) - 1
+        assert [row["finding"] for row in await hall.governance.watching.reviews("P1")] == ["优惠有效"]
