@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -19,10 +20,13 @@ from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
+from shanhe.drawers import Guardians, drawers_of
 from shanhe.exchange.api import Exchange, Trader
 from shanhe.exchange.api import tick as exchange_tick
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
+from shanhe.governance.api import Governance
+from shanhe.governance.api import tick as governance_tick
 from shanhe.identity.api import ERASED_TOPIC, Identity, LeakReport, OidcSettings, Options, SecondFactor
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, SystemClock, city_date
@@ -38,9 +42,12 @@ from shanhe.log.api import Log, LogGauges, forget
 from shanhe.log.api import tick as log_tick
 from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.measures import Measures
+from shanhe.oversight import Counts, Deadlines
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
 from shanhe.pool.api import Pool
+from shanhe.privacy.api import Privacy
+from shanhe.privacy.api import daily as privacy_daily
 from shanhe.programmes.api import Programmes
 from shanhe.programmes.api import tick as programmes_tick
 from shanhe.reconcile.api import Checks, Reconciliation
@@ -56,6 +63,7 @@ Role = Literal["gateway", "jobs", "cli"]
 PRICING_RULE: Final = "P11"
 REFERENCE_COST_RULE: Final = "P11_reference_cost"
 NODE_AUDIT_RULE: Final = "P10_node_audit"
+RETENTION_RULE: Final = "P9_retention"
 CLI_POOL: Final = 2
 LEAK_TRACE: Final = timedelta(days=30)
 EVERY_2_S: Final = "* * * * * */2"
@@ -85,6 +93,7 @@ class Services:
     log: Log
     identity: Identity
     facts: Facts
+    privacy: Privacy
     approvals: Approvals
     compute: Compute
     payments: Payments
@@ -97,6 +106,7 @@ class Services:
     exchange: Exchange
     gateway: Gateway
     programmes: Programmes
+    governance: Governance
     pool: Pool
     store: Store
     agents: Agents
@@ -138,7 +148,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         worker=metrics.worker,
     )
     identity = Identity(db, clock, vault, _identity_options(settings), announce=outbox.emit)
-    facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()))
+    retention = partial(rulebook.parameter, RETENTION_RULE)
+    privacy = Privacy(db, clock, vault, identity=identity, parameter=retention)
+    facts = Facts(db, clock, vault, _relation_terms(rulebook, clock.today()), privacy)
+    guardians = Guardians(clock, facts, retention)
+    identity.consents.minors(guardians.is_child)
     relatives = Relatives(identity, facts, clock)
     books = _Books(identity, relatives, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
@@ -154,7 +168,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         sources=settings.sources,
         routing=settings.routing,
     )
-    till = open_treasury(settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=relatives.related)
+    till = open_treasury(
+        settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=relatives.related,
+        personal=identity.seals.personal,
+    )  # fmt: skip
     payments = till.payments
     gateway = Gateway(
         db=db,
@@ -195,6 +212,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         city_name=settings.city_name,
         approvals=approvals,
         end_orders=books.end_orders,
+        seals=identity.seals,
     )
     books.credits = credits
     exchange = books.exchange = Exchange(
@@ -208,6 +226,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         trader=books.trader,
         fee_discount=books.fee_discount,
         record=log.record,
+        seals=identity.seals,
     )
     checks = Checks(gateway=gateway, compute=compute, ledger=ledger, payments=payments, bills=till.bills)
     reconciliation = Reconciliation(db, clock, ledger=ledger, rulebook=rulebook, checks=checks)
@@ -223,12 +242,20 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         announce=outbox.emit,
         measures=Measures(clock, ledger, gateway).all(),
         entry=log.record,
+        eyes=approvals,
     )
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
     )  # fmt: skip
-    return Services(
+    amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
+    deadlines = Deadlines(clock, programmes, privacy)
+    governance = Governance(
+        db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=log.record,
+        measures=Counts(facts, gateway).all(),
+        work={"applications": deadlines.applications, "privacy": deadlines.requests},
+    )  # fmt: skip
+    services = Services(
         settings=settings,
         role=role,
         db=db,
@@ -239,11 +266,12 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         outbox=outbox,
         notifier=notifier,
         rulebook=rulebook,
-        amendments=Amendments(db, clock, rulebook, approvals, entry=log.record),
+        amendments=amendments,
         ledger=ledger,
         log=log,
         identity=identity,
         facts=facts,
+        privacy=privacy,
         approvals=approvals,
         compute=compute,
         payments=payments,
@@ -256,6 +284,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         exchange=exchange,
         gateway=gateway,
         programmes=programmes,
+        governance=governance,
         pool=pool,
         store=bazaar.store,
         agents=bazaar.agents,
@@ -263,6 +292,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         mcp=bazaar.mcp,
         workshop=workshop,
     )
+    privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
+    return services
 
 
 async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
@@ -306,11 +337,13 @@ def register_jobs(services: Services) -> None:
     jobs.every("log.purge", NIGHTLY, services.log.purge)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
+    jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
+    jobs.every("privacy.daily", HOURLY, lambda: privacy_daily(services.privacy))
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
@@ -402,9 +435,10 @@ class _Books:
         now = self._clock.now()
         for org_id in await self._identity.keys.affected_by(model):
             keys = await self._identity.keys.list(org_id)
-            names = [
-                key.name for key in keys if key.state(now) == "active" and (key.models is None or model in key.models)
-            ]
+            live = [k for k in keys if k.state(now) == "active" and (k.models is None or model in k.models)]
+            # A notice outlives an erasure: what a person called a key stays out of it.
+            own = (await self._identity.orgs.get(org_id)).person_id is not None
+            names = [f"…{key.last4}" if own else key.name for key in live]
             found.append(Affected(org_id, tuple(names)))
         return found
 
@@ -441,10 +475,13 @@ class _Books:
     async def tell_leak(self, report: LeakReport) -> None:
         """Tell the owners of a leaked key that it was revoked."""
         frozen = Text("，机构已冻结", " and the organisation is frozen") if report.frozen else Text("", "")
+        own = (await self._identity.orgs.get(report.org_id)).person_id is not None
+        named = (f"密钥“{report.key_name}”", f"The key {report.key_name!r}")
+        zh, en = ("您的一个密钥", "One of your keys") if own else named
         await self.notifier.notify(
             Notice(
                 "key.leaked",
-                Text(f"密钥“{report.key_name}”已泄露并被吊销", f"The key {report.key_name!r} leaked and was revoked"),
+                Text(f"{zh}已泄露并被吊销", f"{en} leaked and was revoked"),
                 Text(
                     f"该密钥已立即失效{frozen.zh}。请在密钥页面新建密钥，并核对近期调用。",
                     f"It stopped working at once{frozen.en}. Make a new one on the keys page and check recent calls.",

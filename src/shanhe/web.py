@@ -26,6 +26,7 @@ from shanhe.exchange import routes as exchange_routes
 from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
 from shanhe.gateway import routes as gateway_routes
+from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
 from shanhe.kernel import http
@@ -34,6 +35,7 @@ from shanhe.log import routes as log_routes
 from shanhe.mcp import routes as mcp_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.pool import routes as pool_routes
+from shanhe.privacy import routes as privacy_routes
 from shanhe.programmes import routes as programmes_routes
 from shanhe.reconcile import routes as reconcile_routes
 from shanhe.rulebook import routes as rulebook_routes
@@ -153,6 +155,8 @@ def _routes(app: FastAPI, services: Services) -> None:
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         payments_routes.router(services.payments, services.sandbox),
         programmes_routes.router(services.programmes),
+        governance_routes.router(services.governance),
+        privacy_routes.router(services.privacy, services.identity, services.settings.city_name),
         facts_routes.router(services.facts, require, subject_of),
         payments_routes.bank_router(services.bank),
         payments_routes.payout_router(services.payouts),

@@ -18,7 +18,9 @@ from tests.console.double_counter import Counter
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
 from tests.console.double_workshop import Pool, Workshop
+from tests.console.governance import Governance
 from tests.console.promises import Promises
+from tests.console.rights import Rights
 
 from shanhe.console import chart
 from shanhe.console import model as m
@@ -49,6 +51,7 @@ EVERYTHING = frozenset(
         "publish",
         "store",
         "programmes",
+        "people",
     }
 )
 MODEL = "qwen2.5-coder-0.5b-instruct"
@@ -888,7 +891,8 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    rest = (Talk(), Rules(), City(), Proofs(), Promises(), Exchange(), Treasury(), Shop(), Workshop(), Pool())
+    rights = (Rights(), Governance())
+    rest = (Talk(), Rules(), City(), Proofs(), Promises(), *rights, Exchange(), Treasury(), Shop(), Workshop(), Pool())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -129,5 +129,13 @@ class Promises:
     async def fund(self, who: m.Who, name: str, amount: str, reason: str, funding_id: UUID) -> None:
         self.done.append(("fund", name, amount))
 
+    async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        move = {"id": ONE, "kind": "programmes.funding", "subject": "ip_credit", "amount_text": "900.000000",
+                "reason": "2026", "mine": False}  # fmt: skip
+        return [move, move | {"id": TWO, "kind": "programmes.clawback", "amount_text": "", "reason": "", "mine": True}]
+
+    async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
+        self.done.append(("agree", request_id, yes))
+
     async def everything(self, who: m.Who, state: str) -> Sequence[Mapping[str, Any]]:
         return [row(ONE, "in_review"), row(TWO, "refused")]

@@ -70,6 +70,11 @@ PATHS = {
     "programmes": "/programmes",
     "review": "/review",
     "programme-desk": "/city/programmes",
+    "my-data": "/my-data",
+    "privacy-desk": "/city/privacy",
+    "governance": "/governance",
+    "proposal-new": "/governance/new",
+    "governance-board": "/governance/board",
     "not-found": "/nowhere",
 }
 QUIET = (

@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from tests.console import double, double_workshop, promises
+from tests.console import double, double_workshop, governance, promises
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
@@ -31,6 +31,13 @@ PAGES = (
     "/review",
     f"/review/{promises.ONE}",
     "/city/programmes",
+    "/my-data",
+    "/city/privacy",
+    "/governance",
+    "/governance/new",
+    "/governance/board",
+    f"/governance/{governance.VOTING}",
+    f"/governance/{governance.ADOPTED}",
     "/notices",
     "/settings",
     "/settings/second-factor",
@@ -80,6 +87,9 @@ PAGES = (
 PUBLIC = (
     "/store",
     "/store/agent/letters",
+    "/governance",
+    "/governance/board",
+    f"/governance/{governance.VOTING}",
     "/exchange",
     "/exchange/fund",
     "/sign-in",
@@ -97,6 +107,7 @@ OPERATORS_ONLY = (
     "/city/ledger",
     "/city/audit",
     "/city/programmes",
+    "/city/privacy",
     "/city/exchange",
     "/city/bank",
     "/city/payouts",
@@ -395,6 +406,53 @@ class TestTreasury:
         page = await member.get("/topup/quote?yuan=1000")
         for method in ("wechat", "alipay", "bank_transfer"):
             assert f'name="method" value="{method}"' in page.text
+
+
+class TestGovernance:
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/governance/new", {"title": "t", "why": "w"}, ("propose", "t")),
+            (f"/governance/{governance.VOTING}/comment", {"text": "x", "id": str(ident(1))}, ("comment", "x")),
+            (f"/governance/{governance.VOTING}/vote", {"vote": "veto", "reason": "r"}, ("vote", "veto", "r")),
+            (f"/governance/{governance.VOTING}/withdraw", {}, ("withdraw", governance.VOTING)),
+            ("/governance/board/figure", {"evidence": "e"}, ("figure", "e")),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        assert (await member.post(path, data=TOKEN | fields)).status_code == 303
+        assert desk.governance.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/governance/new", data=TOKEN | {"title": "", "why": "因为如此"})
+        assert answer.status_code == 422
+        assert "因为如此" in answer.text
+        vote = await member.post(f"/governance/{governance.VOTING}/vote", data=TOKEN | {"vote": "maybe"})
+        assert vote.status_code == 422
+
+
+class TestRights:
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/my-data/correct", {"name": "n"}, ("correct", "n")),
+            ("/my-data/purposes/x", {"do": "consent", "version": "1"}, ("consent", ("x", "1", False))),
+            ("/my-data/purposes/x", {"do": "withdraw"}, ("withdraw", "x")),
+            ("/my-data/purposes/x", {"do": "refuse"}, ("refuse", ("x", True))),
+            ("/my-data/purposes/x", {"do": "accept"}, ("refuse", ("x", False))),
+            ("/my-data/ask", {"kind": "other", "text": "t", "id": str(ident(1))}, ("ask", ("other", "t"))),
+            ("/my-data/erase", {"password": "p"}, ("erase", "p")),
+            (f"/city/privacy/requests/{ident(1)}", {"do": "done", "answer": "a"}, ("answer", (ident(1), True, "a"))),
+            ("/city/privacy/assessments", {"purpose": "p"}, ("assess", "p")),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        assert (await member.post(path, data=TOKEN | fields)).status_code == 303
+        assert desk.rights.calls == [done]  # type: ignore[attr-defined]
 
 
 class TestRules:

@@ -19,6 +19,7 @@ from shanhe.cli import (
     datasets,
     engines,
     exchange,
+    governance,
     keys,
     ledger,
     log,
@@ -29,6 +30,7 @@ from shanhe.cli import (
     payouts,
     people,
     prices,
+    privacy,
     programmes,
     reconcile,
     rules,
@@ -57,6 +59,7 @@ app.add_typer(datasets.app, name="datasets", help="Data to learn from: import, c
 app.add_typer(studio.app, name="studio", help="From a data set to a model that answers.")
 app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")
+app.add_typer(privacy.app, name="privacy", help="People's rights: purposes, copies, refusals, requests, erasure.")
 app.add_typer(keys.app, name="keys", help="API keys of organisations.")
 app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
 app.add_typer(payouts.app, name="payouts", help="Makers' income on its way to their bank accounts.")
@@ -71,6 +74,7 @@ app.add_typer(programmes.app, name="programmes", help="What the city promises: a
 app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
 app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")
+app.add_typer(governance.app, name="governance", help="How rules change: proposals, votes, vetoes; targets, duties.")
 app.command("audit")(audit.audit)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 

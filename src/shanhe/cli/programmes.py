@@ -185,22 +185,60 @@ def fund(
     amount: Annotated[int, typer.Argument(help="In the smallest unit: µ-credits, fen, points.")],
     reason: Annotated[str, typer.Option(help="Why, for the books.")],
     ref: Annotated[UUID | None, typer.Option(help="Id: the same one again books nothing twice.")] = None,
+    by: Annotated[str, typer.Option(help="Who asks, for the books.")] = ACTOR,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Put money into a budget by a real posting."""
+    """Ask for money into a budget; `shanhe programmes approve` by somebody else books it."""
 
     async def work() -> dict[str, Any]:
-        from shanhe.programmes.api import budget_view
+        from shanhe.programmes.api import request_view
 
         async with city(data) as services:
-            done = await services.programmes.budgets.fund(
-                budget, amount, reason=reason, actor=ACTOR, funding_id=ref or new_id()
+            return request_view(
+                await services.programmes.second.fund(budget, amount, reason=reason, by=by, request_id=ref or new_id())
             )
-            return budget_view(done, services.programmes.catalogue)
+
+    asked = run(work())
+    show(as_json, asked, lambda: pairs({"申请 request": asked["id"], "状态 state": asked["state"]}))
+
+
+@app.command()
+def requests(data: Data = None, as_json: Json = False) -> None:
+    """Money moves that operators asked for, newest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.programmes.api import request_view
+
+        async with city(data) as services:
+            return [request_view(one) for one in await services.programmes.second.requests()]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("id", "kind", "subject", "amount", "state", "asked by"), [
+        (x["id"], x["kind"], x["subject"], x["amount"] or "", x["state"], x["asked_by"]) for x in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def approve(
+    request: Annotated[UUID, typer.Argument(help="Id of the request.")],
+    by: Annotated[str, typer.Option(help="Who agrees; never the one who asked.")],
+    reject: Annotated[str, typer.Option("--reject", help="Refuse instead, for this reason.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Agree to a money move as the second person: it is booked at once."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.programmes.api import request_view
+
+        async with city(data) as services:
+            second = services.programmes.second
+            done = second.reject(request, by=by, reason=reject) if reject else second.approve(request, by=by)
+            return request_view(await done)
 
     done = run(work())
-    show(as_json, done, lambda: pairs({"预算 budget": done["name"], "可用 free": done["free_text"]["zh"]}))
+    show(as_json, done, lambda: pairs({"申请 request": done["id"], "状态 state": done["state"]}))
 
 
 @app.command()
@@ -230,17 +268,44 @@ def reviewer(
 def clawback(
     application: Application,
     note: Annotated[str, typer.Option(help="Why, for the file.")],
+    ref: Annotated[UUID | None, typer.Option(help="Id: the same one again asks once.")] = None,
+    by: Annotated[str, typer.Option(help="Who asks, for the books.")] = ACTOR,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """End an award: unspent lots come back, the rest is owed."""
+    """Ask for an award to end: once somebody else agrees, unspent lots come back and the rest is owed."""
 
     async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            await services.programmes.awards.claw_back(application, "error", note=note, actor=ACTOR)
-            return await _file(services, application)
+        from shanhe.programmes.api import request_view
 
-    _show_file(as_json, run(work()))
+        async with city(data) as services:
+            second = services.programmes.second
+            return request_view(await second.claw_back(application, note=note, by=by, request_id=ref or new_id()))
+
+    asked = run(work())
+    show(as_json, asked, lambda: pairs({"申请 request": asked["id"], "状态 state": asked["state"]}))
+
+
+@app.command()
+def points(
+    org: Annotated[str, typer.Argument(help="Organisation: id or name.")],
+    convert: Annotated[bool, typer.Option("--convert", help="Turn whole blocks into credits.")] = False,
+    ref: Annotated[UUID | None, typer.Option(help="Id of the conversion: the same one again converts once.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Contribution points: level (T5), reputation with its half-life (T6), and turning them into credits."""
+
+    async def work() -> dict[str, Any]:
+        from dataclasses import asdict
+
+        async with city(data) as services:
+            owner, desk = await find_org(services, org), services.programmes.points
+            given = await desk.convert(owner.id, conversion_id=ref or new_id(), actor=ACTOR) if convert else 0
+            return asdict(await desk.standing(owner.id)) | {"converted_micro": given}
+
+    found = run(work())
+    show(as_json, found, lambda: pairs({name: value for name, value in found.items() if name != "traces"}))
 
 
 @app.command("import")

@@ -16,6 +16,7 @@ from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.credits import CreditsDesk, CreditsRoom
 from shanhe.console.pages.entrance import Entrance
 from shanhe.console.pages.exchange import ExchangeRoom
+from shanhe.console.pages.governance import GovernanceRoom
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.play import PlayRoom
@@ -23,6 +24,7 @@ from shanhe.console.pages.pool import PoolRoom
 from shanhe.console.pages.promises import PromisesRoom
 from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
+from shanhe.console.pages.rights import RightsRoom
 from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
@@ -43,6 +45,8 @@ ROOMS = (
     PlayRoom,
     ProofRoom,
     PromisesRoom,
+    RightsRoom,
+    GovernanceRoom,
     SettingsRoom,
     PublicRoom,
     CityRoom,

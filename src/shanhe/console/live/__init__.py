@@ -8,11 +8,13 @@ from shanhe.console.live.city import LiveCity
 from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
+from shanhe.console.live.governance import LiveGovernance
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
 from shanhe.console.live.pool import LivePool
 from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
+from shanhe.console.live.rights import LiveRights
 from shanhe.console.live.rules import LiveRules
 from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
@@ -37,6 +39,8 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         city=LiveCity(modules, names, ready),
         proofs=LiveProofs(modules),
         promises=LivePromises(modules.programmes),
+        rights=LiveRights(modules),
+        governance=LiveGovernance(modules),
         exchange=LiveExchange(modules.exchange, modules.identity, names),
         treasury=LiveTreasury(modules, names),
         shop=LiveShop(modules),

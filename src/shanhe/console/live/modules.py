@@ -12,7 +12,9 @@ from shanhe.console.model import Who
 from shanhe.credits.api import Credits
 from shanhe.datasets.api import Datasets
 from shanhe.exchange.api import Exchange
+from shanhe.facts.api import Facts
 from shanhe.gateway.api import Gateway
+from shanhe.governance.api import Governance
 from shanhe.identity.api import Actor, Identity, Unknown
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
@@ -20,6 +22,7 @@ from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
 from shanhe.pool.api import Pool
+from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.rulebook.api import Rulebook
@@ -64,6 +67,12 @@ class Modules(Protocol):
     def gateway(self) -> Gateway: ...
     @property
     def programmes(self) -> Programmes: ...
+    @property
+    def facts(self) -> Facts: ...
+    @property
+    def privacy(self) -> Privacy: ...
+    @property
+    def governance(self) -> Governance: ...
     @property
     def notifier(self) -> Notifier: ...
     @property

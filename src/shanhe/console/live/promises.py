@@ -23,6 +23,7 @@ from shanhe.programmes.api import (
     file_view,
     outcome_view,
     programme_view,
+    request_view,
 )
 
 ANSWER, PAPER, DIGEST = "a_", "e_", "s_"
@@ -128,7 +129,27 @@ class LivePromises:
             if asset in ("cny", "voucher")
             else int(amount)
         )
-        await self._programmes.budgets.fund(name, units, reason=reason, actor=actor_of(who).ref, funding_id=funding_id)
+        await self._programmes.second.fund(name, units, reason=reason, by=actor_of(who).ref, request_id=funding_id)
+
+    async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        """Money moves that wait for a second operator; `mine` are those this one asked for."""
+        own = actor_of(who).ref
+        asked = [request_view(one) for one in await self._programmes.second.requests() if one.state == "open"]
+        return [{**one, "mine": one["asked_by"] == own, "amount_text": self._amount(one)} for one in asked]
+
+    def _amount(self, request: Mapping[str, Any]) -> str:
+        budget = self._programmes.catalogue.budgets.get(request["subject"])
+        if budget is None or request["amount"] is None:
+            return ""
+        if budget.asset == "credit":
+            return format_credits(request["amount"])
+        return format_fen(request["amount"]) if budget.asset in ("cny", "voucher") else str(request["amount"])
+
+    async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
+        if yes:
+            await self._programmes.second.approve(request_id, by=actor_of(who).ref)
+        else:
+            await self._programmes.second.reject(request_id, by=actor_of(who).ref, reason=reason)
 
     async def everything(self, who: m.Who, state: str) -> Sequence[Mapping[str, Any]]:
         return [self._row(item) for item in await self._programmes.applications(state=state or None, limit=50)]

@@ -44,6 +44,7 @@ class PromisesRoom(Room):
         add("/review/{application}", self.decide, methods=["POST"])
         add("/city/programmes", self.city, methods=["GET"])
         add("/city/programmes/fund", self.fund, methods=["POST"])
+        add("/city/programmes/requests/{request_id}", self.agree, methods=["POST"])
         return routes
 
     async def entitlements(self, request: Request) -> Response:
@@ -126,8 +127,10 @@ class PromisesRoom(Room):
         asked = request.query_params.get("state", "")
         state = asked if asked in STATES else ""
         desk = self.desk.promises
-        return {"budgets": await desk.budgets(who), "rows": await desk.everything(who, state), "state": state,
-                "states": STATES, "funding_id": str(new_id()), "fields": {}}  # fmt: skip
+        budgets, waiting = await desk.budgets(who), await desk.waiting(who)
+        return {"budgets": budgets, "waiting": waiting, "rows": await desk.everything(who, state), "state": state,
+                "states": STATES,
+                "funding_id": str(new_id()), "fields": {}}  # fmt: skip
 
     async def fund(self, request: Request) -> Response:
         who, fields = await self.posted(request, "programmes")
@@ -142,4 +145,13 @@ class PromisesRoom(Room):
         except (ShanheError, ValueError) as error:
             shown = await self._city(request, who) | {"fields": fields}
             return self.again(request, "city_programmes.html", who, error, **shown)
-        return go("/city/programmes", "funded")
+        return go("/city/programmes", "payment_asked")
+
+    async def agree(self, request: Request, request_id: UUID) -> Response:
+        who, fields = await self.posted(request, "programmes")
+        try:
+            yes = fields.get("do") == "approve"
+            await self.desk.promises.agree(who, request_id, yes=yes, reason=fields.get("reason", ""))
+        except ShanheError as error:
+            return self.again(request, "city_programmes.html", who, error, **await self._city(request, who))
+        return go("/city/programmes", "decided")

@@ -1,0 +1,337 @@
+"""`shanhe governance`: proposals and votes, seats, the scorecard, projects, reviews, overdue work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from shanhe.cli.common import Data, Json, city, day_of, pairs, rows, run, show
+from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+ACTOR = "cli"
+
+app = typer.Typer(no_args_is_help=True)
+Person = Annotated[str, typer.Option("--as", help="Login of the person with the seat.")]
+Number = Annotated[str, typer.Option("--id", help="Id; repeat it to repeat the command.")]
+Proposal = Annotated[UUID, typer.Argument(help="Id of the proposal.")]
+
+
+async def _person(services: Services, login: str) -> UUID:
+    found = await services.identity.people.by_name(login)
+    if found is None:
+        raise NotFound(
+            "unknown_person", f"Nobody signs in as {login!r}.", message_zh=f"没有登录名为 {login!r} 的人员。"
+        )
+    return found
+
+
+def _content(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text or "{}")
+    except (OSError, ValueError) as error:
+        raise Invalid(
+            "bad_content", f"The content cannot be read: {error}.", message_zh="无法读取提案内容。"
+        ) from error
+    if not isinstance(found, dict):
+        raise Invalid("bad_content", "The content must be a JSON object.", message_zh="提案内容须为 JSON 对象。")
+    return found
+
+
+@app.command()
+def propose(
+    title: Annotated[str, typer.Argument(help="What it is called.")],
+    login: Person,
+    why: Annotated[str, typer.Option(help="Why.")],
+    announced: Annotated[str, typer.Option("--announced", help="Day of the announcement.")],
+    matter: Annotated[str, typer.Option(help="Kind of matter, see `matters`.")] = "rulebook_change",
+    rule: Annotated[str, typer.Option(help="Rule that changes.")] = "",
+    content: Annotated[str, typer.Option(help="Dated rows or facts as JSON, or @FILE.")] = "",
+    department: Annotated[str, typer.Option(help="Whose matter it is.")] = "",
+    number: Number = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Propose a change of a rule, or another matter."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.governance.api import NewProposal, file_view
+
+        async with city(data) as services:
+            new = NewProposal(
+                UUID(number) if number else new_id(), matter, title, why, day_of(announced), _content(content),
+                rule or None, department,
+            )  # fmt: skip
+            deciding = services.governance.deciding
+            made = await deciding.propose(new, person_id=await _person(services, login))
+            return file_view(await deciding.file(made.id))
+
+    _show(as_json, run(work()))
+
+
+@app.command("list")
+def list_(everything: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Proposals, newest first."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.governance.api import proposal_view
+
+        async with city(data) as services:
+            page = await services.governance.deciding.proposals(open_only=not everything)
+            return [proposal_view(one) for one in page]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("id", "matter", "title", "state", "announced", "in force"), [
+        (x["id"], x["matter"], x["title"], x["state"], x["announced_on"], x["effective_on"]) for x in found
+    ]))  # fmt: skip
+
+
+@app.command("show")
+def show_(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
+    """A proposal: what it changes in words and numbers, votes, comments, history."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.governance.api import file_view
+
+        async with city(data) as services:
+            return file_view(await services.governance.deciding.file(proposal))
+
+    _show(as_json, run(work()))
+
+
+@app.command()
+def comment(proposal: Proposal, text: Annotated[str, typer.Argument(help="What to say.")], login: Person,
+            number: Number = "", data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Say something while a proposal is discussed."""
+    made = UUID(number) if number else new_id()
+
+    async def work() -> None:
+        async with city(data) as services:
+            person = await _person(services, login)
+            await services.governance.deciding.comment(proposal, person, text, comment_id=made)
+
+    run(work())
+    show(as_json, {"id": str(made)}, lambda: "✓")
+
+
+@app.command()
+def vote(proposal: Proposal, word: Annotated[str, typer.Argument(help="for, against or veto.")], login: Person,
+         reason: Annotated[str, typer.Option(help="Why; needed against.")] = "",
+         data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Vote for or against, or veto as the big-data group."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.governance.api import Vote, file_view
+
+        async with city(data) as services:
+            deciding = services.governance.deciding
+            await deciding.vote(proposal, await _person(services, login), Vote(word), reason=reason)
+            return file_view(await deciding.file(proposal))
+
+    _show(as_json, run(work()))
+
+
+@app.command()
+def withdraw(proposal: Proposal, login: Person, data: Data = None, as_json: Json = False) -> None:
+    """Take one's own proposal back before it is announced."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.governance.api import file_view
+
+        async with city(data) as services:
+            deciding = services.governance.deciding
+            await deciding.withdraw(proposal, await _person(services, login))
+            return file_view(await deciding.file(proposal))
+
+    _show(as_json, run(work()))
+
+
+@app.command()
+def matters(as_json: Json = False) -> None:
+    """The duty matrix: departments, and how each matter is decided."""
+    import msgspec
+
+    from shanhe.governance.api import duties
+
+    known = duties()
+    show(as_json, msgspec.to_builtins(known), lambda: rows(("matter", "事项", "matter", "path"), [
+        (name, one.zh, one.en, " → ".join(f"{step.by} ×{step.eyes}" for step in one.path))
+        for name, one in known.matters.items()
+    ]))  # fmt: skip
+
+
+@app.command()
+def seat(login: Annotated[str, typer.Argument(help="Login of the person.")],
+         department: Annotated[str, typer.Argument(help="Department, see `matters`.")],
+         remove: Annotated[bool, typer.Option("--remove", help="Take the seat away.")] = False,
+         data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Give a person a seat in a department, or take it away."""
+
+    async def work() -> list[str]:
+        async with city(data) as services:
+            person, deciding = await _person(services, login), services.governance.deciding
+            if remove:
+                await deciding.unseat(person, department)
+            else:
+                await deciding.seat(person, department, by=ACTOR)
+            return sorted(await deciding.seats_of(person))
+
+    found = run(work())
+    show(as_json, {"login": login, "seats": found}, lambda: ", ".join(found) or "—")
+
+
+@app.command()
+def scorecard(data: Data = None, as_json: Json = False) -> None:
+    """Targets of the strategy beside what is reached, and how much of the time has passed."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.governance.api import score_view
+
+        async with city(data) as services:
+            return [score_view(one) for one in await services.governance.watching.scorecard()]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("指标", "target", "reached", "%", "time %", "source"), [
+        (x["title"]["zh"], x["target"], "—" if x["actual"] is None else x["actual"],
+         "—" if x["reached_bps"] is None else f"{x['reached_bps'] / 100:g}", f"{x['elapsed_bps'] / 100:g}", x["source"])
+        for x in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def figure(name: Annotated[str, typer.Argument(help="Target, or cumulative_profit_fen, availability_bps.")],
+           value: int, on: Annotated[str, typer.Option(help="Day it holds for.")],
+           evidence: Annotated[str, typer.Option(help="Where it comes from.")], number: Number = "",
+           by: Annotated[str, typer.Option(help="Who records it.")] = ACTOR,
+           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Record a figure that nobody measures, with its evidence."""
+    made = UUID(number) if number else new_id()
+
+    async def work() -> None:
+        async with city(data) as services:
+            await services.governance.watching.record(
+                name, value, on=day_of(on), evidence=evidence, figure_id=made, by=by
+            )
+
+    run(work())
+    show(as_json, {"id": str(made), "name": name, "value": value}, lambda: "✓")
+
+
+@app.command("profit-lock")
+def profit_lock(data: Data = None, as_json: Json = False) -> None:
+    """Whether the operator may share profit today (P3)."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            decision, missing = await services.governance.watching.profit_lock()
+            return {"may_share": False, "missing": missing} if decision is None else dict(decision.outputs)
+
+    found = run(work())
+    show(as_json, found, lambda: pairs(found))
+
+
+@app.command()
+def projects(data: Data = None, as_json: Json = False) -> None:
+    """Projects with what they cost and returned, and the watch list (S3)."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.governance.api import project_view
+
+        async with city(data) as services:
+            return [project_view(one) for one in await services.governance.watching.projects()]
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("id", "项目", "invested fen", "returned fen", "by", "watch"), [
+        (x["id"], x["name"]["zh"], x["invested_fen"], x["returned_fen"], x["deadline"], "!" if x["watched"] else "")
+        for x in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def project(name_zh: str, name_en: str, department: Annotated[str, typer.Option(help="Whose it is.")],
+            started: Annotated[str, typer.Option(help="First day.")], number: Number = "",
+            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Add a project that has to repay."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.governance.api import project_view
+
+        async with city(data) as services:
+            made = await services.governance.watching.add_project(
+                UUID(number) if number else new_id(), name_zh=name_zh, name_en=name_en, department=department,
+                started_on=day_of(started), by=ACTOR,
+            )  # fmt: skip
+            return project_view(made)
+
+    made = run(work())
+    show(as_json, made, lambda: f"✓ {made['id']} → {made['deadline']}")
+
+
+@app.command()
+def flow(project: UUID, kind: Annotated[str, typer.Argument(help="invested or returned.")],
+         amount_fen: Annotated[int, typer.Argument(help="In fen.")], on: Annotated[str, typer.Option(help="Day.")],
+         evidence: Annotated[str, typer.Option(help="Posting or document.")], number: Number = "",
+         data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Record money into or back out of a project."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.governance.api import project_view
+
+        async with city(data) as services:
+            made = await services.governance.watching.flow(
+                project, kind, amount_fen, on=day_of(on), evidence=evidence,
+                flow_id=UUID(number) if number else new_id(), by=ACTOR,
+            )  # fmt: skip
+            return project_view(made)
+
+    made = run(work())
+    show(as_json, made, lambda: f"✓ {made['invested_fen']} / {made['returned_fen']}")
+
+
+@app.command()
+def review(rule: Annotated[str, typer.Argument(help="Rule, like P1.")], finding: str,
+           on: Annotated[str, typer.Option(help="Day of the review.")], number: Number = "",
+           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Record that a rule was reviewed, and what was found (P9)."""
+    made = UUID(number) if number else new_id()
+
+    async def work() -> None:
+        async with city(data) as services:
+            await services.governance.watching.review(rule, on=day_of(on), finding=finding, review_id=made, by=ACTOR)
+
+    run(work())
+    show(as_json, {"id": str(made), "rule": rule}, lambda: "✓")
+
+
+@app.command()
+def work(overdue: Annotated[bool, typer.Option("--overdue", help="Only what is late.")] = False,
+         data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Work of every department with its day, the most urgent first."""
+
+    async def read() -> list[dict[str, Any]]:
+        from shanhe.governance.api import duty_view
+
+        async with city(data) as services:
+            return [duty_view(one) for one in await services.governance.watching.duties(overdue_only=overdue)]
+
+    found = run(read())
+    show(as_json, found, lambda: rows(("due", "部门", "kind", "what", "late"), [
+        (x["due_on"], x["department"]["zh"], x["kind"], x["title"]["zh"], "!" if x["overdue"] else "") for x in found
+    ]))  # fmt: skip
+
+
+def _show(as_json: bool, file: dict[str, Any]) -> None:
+    show(as_json, file, lambda: pairs({
+        "id": file["id"], "title": file["title"], "state": file["state"], "rule": file["rule"] or "—",
+        "announced": file["announced_on"], "in force": file["effective_on"],
+        "变更 changes": "\n".join(f"{c['words']['zh']}\n{c['words']['en']}" for c in file["changes"]) or "—",
+        "with": file["with"]["en"] if file["with"] else "—", "reason": file["reason"] or "—",
+    }))  # fmt: skip

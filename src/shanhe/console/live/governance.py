@@ -1,0 +1,143 @@
+"""See `ports.Governance`: over governance and the rulebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import Modules, actor_of
+from shanhe.governance.api import (
+    NewProposal,
+    Vote,
+    duties,
+    duty_view,
+    file_view,
+    project_view,
+    proposal_view,
+    score_view,
+)
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.ids import new_id
+
+RULE_CHANGE = "rulebook_change"
+
+
+class LiveGovernance:
+    """Proposals for everybody, votes for seats, figures and projects for operators."""
+
+    def __init__(self, modules: Modules) -> None:
+        self._deciding = modules.governance.deciding
+        self._watching = modules.governance.watching
+        self._rulebook = modules.rulebook
+        self._clock = modules.clock
+
+    async def proposals(self, who: m.Who | None) -> Sequence[Mapping[str, Any]]:
+        return [proposal_view(one) for one in await self._deciding.proposals()]
+
+    async def proposal(self, who: m.Who | None, proposal: UUID) -> Mapping[str, Any]:
+        """With what this person can do: `comment`, `vote`, `veto`, `withdraw`."""
+        file = await self._deciding.file(proposal)
+        one, can = file.proposal, list[str]()
+        if who is not None:
+            seats = await self._deciding.seats_of(who.person_id)
+            mine = one.proposed_by == who.person_id
+            if one.state == "discussion":
+                can.append("comment")
+            if one.state == "voting" and one.at(one.step) in seats and not mine:
+                can.append("vote")
+            if one.veto and one.state in ("voting", "approved", "announced") and "data_group" in seats and not mine:
+                can.append("veto")
+            if mine and one.state in ("discussion", "voting", "approved"):
+                can.append("withdraw")
+        return {**file_view(file), "can": can}
+
+    async def may_propose(self, who: m.Who | None) -> bool:
+        return who is not None and bool(await self._deciding.seats_of(who.person_id))
+
+    async def form(self) -> Mapping[str, Any]:
+        known = duties()
+        return {
+            "matters": [{"id": name, "title": {"zh": one.zh, "en": one.en}} for name, one in known.matters.items()],
+            "departments": [{"id": name, "title": {"zh": one.zh, "en": one.en}}
+                            for name, one in known.departments.items()],
+            "rules": [(rule_id, self._rulebook.rule(rule_id).title.to_dict()) for rule_id in self._rulebook.ids()],
+        }  # fmt: skip
+
+    async def propose(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
+        matter = fields.get("matter", "")
+        announced = date.fromisoformat(fields.get("announced_on", ""))
+        content = self._content(fields, announced) if matter == RULE_CHANGE else _facts(fields.get("content", ""))
+        new = NewProposal(
+            UUID(fields["id"]) if fields.get("id") else new_id(), matter, fields.get("title", ""),
+            fields.get("why", ""), announced, content, fields.get("rule") or None, fields.get("department", ""),
+        )  # fmt: skip
+        return (await self._deciding.propose(new, person_id=who.person_id)).id
+
+    def _content(self, fields: Mapping[str, str], announced: date) -> dict[str, Any]:
+        """One value of one parameter, from a day on; more than that is proposed over HTTP or the command line."""
+        rule = self._rulebook.rule(fields.get("rule", ""))
+        name = fields.get("parameter", "").strip()
+        if name not in {parameter.name for parameter in rule.parameters}:
+            names = ", ".join(parameter.name for parameter in rule.parameters)
+            raise Invalid(
+                "unknown_parameter", f"{rule.id} has no parameter {name!r}; it has {names}.",
+                message_zh=f"{rule.id} 没有参数 {name!r}；可选：{names}。",
+            )  # fmt: skip
+        row = {"from": date.fromisoformat(fields.get("from", "")).isoformat(), "announced": announced.isoformat(),
+               "value": _value(fields.get("value", "")), "given": True}  # fmt: skip
+        return {"parameters": {name: [row]}}
+
+    async def comment(self, who: m.Who, proposal: UUID, text: str, comment_id: UUID) -> None:
+        await self._deciding.comment(proposal, who.person_id, text, comment_id=comment_id)
+
+    async def vote(self, who: m.Who, proposal: UUID, word: str, reason: str) -> None:
+        await self._deciding.vote(proposal, who.person_id, Vote(word), reason=reason)
+
+    async def withdraw(self, who: m.Who, proposal: UUID) -> None:
+        await self._deciding.withdraw(proposal, who.person_id)
+
+    async def board(self, who: m.Who | None) -> Mapping[str, Any]:
+        decision, missing = await self._watching.profit_lock()
+        return {
+            "scores": [score_view(one) for one in await self._watching.scorecard()],
+            "projects": [project_view(one) for one in await self._watching.projects()],
+            "duties": [duty_view(one) for one in await self._watching.duties()][:100],
+            "lock": dict(decision.outputs) if decision is not None else None, "missing": missing,
+        }  # fmt: skip
+
+    async def record(self, who: m.Who, what: str, fields: Mapping[str, str]) -> None:
+        by, number = actor_of(who).ref, UUID(fields["id"]) if fields.get("id") else new_id()
+        on = date.fromisoformat(fields.get("on", ""))
+        if what == "figure":
+            await self._watching.record(
+                fields.get("name", ""), int(fields.get("value", "")), on=on, evidence=fields.get("evidence", ""),
+                figure_id=number, by=by,
+            )  # fmt: skip
+        elif what == "review":
+            await self._watching.review(
+                fields.get("rule", ""), on=on, finding=fields.get("finding", ""), review_id=number, by=by
+            )
+        else:
+            raise Invalid("unknown_record", "Nothing is recorded like that.", message_zh="无法记录该类内容。")
+
+
+def _value(text: str) -> Any:
+    """A number, a list or a table as JSON; any other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip()
+
+
+def _facts(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Invalid("bad_content", "The facts must be a JSON object.", message_zh="事项要素须为 JSON 对象。")
+    return found

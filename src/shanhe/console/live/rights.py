@@ -1,0 +1,95 @@
+"""See `ports.Rights`: over identity, facts and privacy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.model_credits import File
+from shanhe.facts.api import Use, names
+from shanhe.identity.api import AUTOMATED
+from shanhe.kernel.documents import MEDIA, Format, render, save_headers
+from shanhe.kernel.ids import new_id
+from shanhe.privacy.api import GROUNDS, Conclusion, NewAssessment, RequestKind, copy_json, copy_paper
+
+READINGS_SHOWN = 30
+EDITABLE = ("name", "email", "phone")
+
+
+class LiveRights:
+    """What a person sees and does about their data, and what the privacy desk does."""
+
+    def __init__(self, modules: Modules) -> None:
+        self._modules = modules
+        self._privacy = modules.privacy
+        self._consents = modules.identity.consents
+
+    async def mine(self, who: m.Who) -> Mapping[str, Any]:
+        person = await self._modules.identity.people.get(who.person_id)
+        async with self._modules.facts.reading(Use("own_access", actor_of(who).ref)) as reader:
+            facts = await reader.of(who.person_id)
+        return {
+            "person": person,
+            "purposes": [asdict(one) | {"by_consent": one.by_consent} for one in
+                         await self._privacy.standings(who.person_id)],
+            "by_people": await self._consents.refused(who.person_id, AUTOMATED),
+            "facts": [{"title": {"zh": names()[fact.name].zh, "en": names()[fact.name].en}, "value": fact.value,
+                       "standing": str(fact.standing), "since": fact.valid_from, "source": fact.source}
+                      for fact in facts],
+            "readings": [asdict(one) for one in await self._privacy.readings(who.person_id, limit=READINGS_SHOWN)],
+            "requests": [asdict(one) for one in await self._privacy.requests(person_id=who.person_id)],
+        }  # fmt: skip
+
+    async def correct(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        changes = {name: fields[name].strip() or None for name in EDITABLE if name in fields}
+        await self._modules.identity.people.edit(who.person_id, changes, by=actor_of(who))
+
+    async def consent(self, who: m.Who, purpose: str, version: str, *, apart: bool) -> None:
+        await self._consents.give(who.person_id, purpose, notice_version=version, apart=apart)
+
+    async def withdraw(self, who: m.Who, purpose: str) -> None:
+        await self._consents.withdraw(who.person_id, purpose)
+
+    async def refuse(self, who: m.Who, purpose: str, *, refused: bool) -> None:
+        await (self._consents.refuse if refused else self._consents.accept)(who.person_id, purpose)
+
+    async def ask(self, who: m.Who, kind: str, text: str, request_id: UUID) -> None:
+        await self._privacy.ask(who.person_id, RequestKind(kind), text, request_id=request_id)
+
+    async def copy(self, who: m.Who, fmt: str, language: str) -> File:
+        made = await self._privacy.copy(who.person_id)
+        if fmt == "json":
+            headers = {"content-disposition": 'attachment; filename="my-data.json"', "cache-control": "no-store"}
+            return File(copy_json(made), "application/json", headers)
+        city = self._modules.identity.options.city_name
+        paper = copy_paper(made, city_name=city, language=language)
+        return File(await render(paper, Format.PDF), MEDIA[Format.PDF], save_headers("my-data", Format.PDF))
+
+    async def erase(self, who: m.Who, password: str) -> None:
+        await self._modules.identity.signin.confirm(who.person_id, password)
+        await self._modules.identity.people.erase(who.person_id, by=actor_of(who))
+
+    async def desk(self, who: m.Who) -> Mapping[str, Any]:
+        now = self._modules.clock.now()
+        return {
+            "requests": [asdict(one) | {"overdue": one.overdue(now)} for one in await self._privacy.requests()],
+            "assessments": [asdict(one) for one in await self._privacy.assessments()],
+            "missing": await self._privacy.unassessed(),
+            "purposes": [asdict(one) for one in await self._privacy.standings(None)],
+            "grounds": GROUNDS,
+        }
+
+    async def answer(self, who: m.Who, request_id: UUID, *, done: bool, answer: str) -> None:
+        await self._privacy.decide(request_id, done=done, answer=answer, by=actor_of(who).ref)
+
+    async def assess(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        new = NewAssessment(
+            UUID(fields["id"]) if fields.get("id") else new_id(), fields.get("purpose", ""),
+            tuple(ground for ground in GROUNDS if fields.get(f"ground_{ground}")), fields.get("necessity", ""),
+            fields.get("impact", ""), fields.get("safeguards", ""), Conclusion(fields.get("conclusion", "")),
+        )  # fmt: skip
+        await self._privacy.assess(new, by=actor_of(who).ref)

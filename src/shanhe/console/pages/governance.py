@@ -1,0 +1,104 @@
+"""Governance: proposals with what they change, votes, the board of targets, projects and overdue work."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console.pages.base import Room
+from shanhe.console.render import go
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+
+VOTES = ("for", "against", "veto")
+
+
+class GovernanceRoom(Room):
+    """`/governance`, `/governance/new`, `/governance/board`, `/governance/{id}`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/governance", self.list, methods=["GET"])
+        add("/governance/board", self.board, methods=["GET"])
+        add("/governance/board/{what}", self.record, methods=["POST"])
+        add("/governance/new", self.new, methods=["GET"])
+        add("/governance/new", self.propose, methods=["POST"])
+        add("/governance/{proposal}", self.proposal, methods=["GET"])
+        add("/governance/{proposal}/comment", self.comment, methods=["POST"])
+        add("/governance/{proposal}/vote", self.vote, methods=["POST"])
+        add("/governance/{proposal}/withdraw", self.withdraw, methods=["POST"])
+        return routes
+
+    async def list(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        desk = self.desk.governance
+        rows, may = await desk.proposals(who), await desk.may_propose(who)
+        return self.show(request, "governance.html", who, rows=rows, may_propose=may)
+
+    async def new(self, request: Request) -> Response:
+        who = await self.who(request)
+        return self.show(request, "governance_new.html", who, **await self._form({}))
+
+    async def _form(self, fields: dict[str, str]) -> dict[str, Any]:
+        form = await self.desk.governance.form()
+        return {"form": form, "fields": fields, "proposal_id": fields.get("id") or str(new_id())}
+
+    async def propose(self, request: Request) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            made = await self.desk.governance.propose(who, fields)
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "governance_new.html", who, error, **await self._form(fields))
+        return go(f"/governance/{made}", "proposed")
+
+    async def proposal(self, request: Request, proposal: UUID) -> Response:
+        who = await self.desk.gate.who(request)
+        return self.show(request, "governance_proposal.html", who, **await self._proposal(who, proposal))
+
+    async def _proposal(self, who: Any, proposal: UUID) -> dict[str, Any]:
+        return {"one": await self.desk.governance.proposal(who, proposal), "comment_id": str(new_id()), "fields": {}}
+
+    async def comment(self, request: Request, proposal: UUID) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            await self.desk.governance.comment(who, proposal, fields.get("text", ""), UUID(fields.get("id", "")))
+        except (ShanheError, ValueError) as error:
+            shown = await self._proposal(who, proposal) | {"fields": fields}
+            return self.again(request, "governance_proposal.html", who, error, **shown)
+        return go(f"/governance/{proposal}", "said")
+
+    async def vote(self, request: Request, proposal: UUID) -> Response:
+        who, fields = await self.posted(request)
+        word = fields.get("vote", "")
+        try:
+            if word not in VOTES:
+                raise ValueError(word)
+            await self.desk.governance.vote(who, proposal, word, fields.get("reason", ""))
+        except (ShanheError, ValueError) as error:
+            shown = await self._proposal(who, proposal) | {"fields": fields}
+            return self.again(request, "governance_proposal.html", who, error, **shown)
+        return go(f"/governance/{proposal}", "decided")
+
+    async def withdraw(self, request: Request, proposal: UUID) -> Response:
+        who, _ = await self.posted(request)
+        await self.desk.governance.withdraw(who, proposal)
+        return go(f"/governance/{proposal}", "withdrawn")
+
+    async def board(self, request: Request) -> Response:
+        who = await self.desk.gate.who(request)
+        return self.show(request, "governance_board.html", who, **await self._board(who))
+
+    async def _board(self, who: Any) -> dict[str, Any]:
+        board = await self.desk.governance.board(who)
+        return {"board": board, "numbers": [str(new_id()), str(new_id())], "fields": {}}
+
+    async def record(self, request: Request, what: str) -> Response:
+        who, fields = await self.posted(request, "rules")
+        try:
+            await self.desk.governance.record(who, what, fields)
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "governance_board.html", who, error, **await self._board(who))
+        return go("/governance/board", "done")
