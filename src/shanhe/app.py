@@ -17,6 +17,7 @@ from shanhe.agents.api import Agents
 from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
+from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Affected, Credits, Payer, PriceChange
 from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
@@ -42,13 +43,15 @@ from shanhe.log.api import Log, LogGauges, forget
 from shanhe.log.api import tick as log_tick
 from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.measures import Measures
+from shanhe.nomads.api import ISSUED_TOPIC, Nomads
+from shanhe.nomads.api import tick as nomads_tick
 from shanhe.oversight import Counts, Deadlines
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
 from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
 from shanhe.privacy.api import daily as privacy_daily
-from shanhe.programmes.api import Programmes
+from shanhe.programmes.api import AlreadyClaimed, Programmes
 from shanhe.programmes.api import tick as programmes_tick
 from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.relatives import Relatives
@@ -64,6 +67,7 @@ PRICING_RULE: Final = "P11"
 REFERENCE_COST_RULE: Final = "P11_reference_cost"
 NODE_AUDIT_RULE: Final = "P10_node_audit"
 RETENTION_RULE: Final = "P9_retention"
+NOMAD_CREDITS: Final = "nomad_credits"
 CLI_POOL: Final = 2
 LEAK_TRACE: Final = timedelta(days=30)
 EVERY_2_S: Final = "* * * * * */2"
@@ -95,6 +99,7 @@ class Services:
     facts: Facts
     privacy: Privacy
     approvals: Approvals
+    credentials: Credentials
     compute: Compute
     payments: Payments
     sandbox: Sandbox | None
@@ -107,6 +112,7 @@ class Services:
     gateway: Gateway
     programmes: Programmes
     governance: Governance
+    nomads: Nomads
     pool: Pool
     store: Store
     agents: Agents
@@ -248,6 +254,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
     )  # fmt: skip
+    credentials = Credentials(db, clock, vault, url=settings.url)
+    nomads = Nomads(
+        db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,
+        notifier=notifier, announce=outbox.emit, record=log.record, url=settings.url, city=settings.city_name,
+    )  # fmt: skip
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
     deadlines = Deadlines(clock, programmes, privacy)
     governance = Governance(
@@ -273,6 +284,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         facts=facts,
         privacy=privacy,
         approvals=approvals,
+        credentials=credentials,
         compute=compute,
         payments=payments,
         sandbox=till.sandbox,
@@ -285,6 +297,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         gateway=gateway,
         programmes=programmes,
         governance=governance,
+        nomads=nomads,
         pool=pool,
         store=bazaar.store,
         agents=bazaar.agents,
@@ -338,6 +351,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
+    jobs.every("nomads.tick", EVERY_MINUTE, lambda: nomads_tick(services.nomads))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)
@@ -364,6 +378,19 @@ def register_jobs(services: Services) -> None:
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
     outbox.subscribe(ERASED_TOPIC, "log.forget", lambda event: forget(services.log, event.key, event.payload))
+    outbox.subscribe(ISSUED_TOPIC, "programmes.nomad_credits", lambda event: nomad_credits(services, event))
+
+
+async def nomad_credits(services: Services, event: Event) -> None:
+    """Who gets the ID has the yearly credits (N5) coming, without another form; the award renews by itself."""
+    if event.payload["kind"] != "issue":
+        return
+    person_id, card = UUID(event.payload["person_id"]), event.payload["card"]
+    org = await services.identity.orgs.create_personal(person_id, by="nomads")
+    with contextlib.suppress(AlreadyClaimed):  # applied for by hand, or this year's are paid
+        await services.programmes.applying.apply(
+            NOMAD_CREDITS, org.id, answers={}, evidence={}, client_ref=f"nomad:{card}", actor="nomads"
+        )
 
 
 async def _payments_tick(services: Services) -> int:

@@ -20,6 +20,7 @@ from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
+from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.store.api import Kind, NewListing, Terms
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）
 APPLICATION: Final = {"registration_number": "示例2026SR0000001", "registered_on": "2026-01-05"}
 APPLICATION_REF: Final = "demo-first-application"
 BUDGETS: Final = {"credit": 1_000_000 * 1_000_000, "cny": 100_000_000, "voucher": 10_000_000, "ticket": 10}
+VENUES: Final = (
+    ("湖畔共享空间（示例）Lakeside Space Sample", VenueKind.SPACE),
+    ("云台山（示例）Yuntai Hill Sample", VenueKind.ATTRACTION),
+    ("老街茶馆（示例）Old Street Tea Sample", VenueKind.MERCHANT),
+)
 NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
 
@@ -83,6 +89,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _licence(services)
     await _market(services, developer.id)
     await _shop(services)
+    await _venues(services, developer.id)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
 
 
@@ -148,6 +155,13 @@ async def _shop(services: Services) -> None:
         await store.draft(name, content, Terms(AGENT_MARKUP_BPS), owner=maker.id, actor=ACTOR)
         version = await store.submit(name, owner=maker.id)
         await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
+
+
+async def _venues(services: Services, org_id: UUID) -> None:
+    """Sample venues for digital nomads: a screen to check in at, gates for tickets and vouchers."""
+    for name, kind in VENUES:
+        new = NewVenue(name, kind, org_id)
+        await services.nomads.venues.add(new, actor=ACTOR, identifier=uuid5(DEMO_SPACE, f"venue {kind}"))
 
 
 async def _licence(services: Services) -> None:

@@ -20,6 +20,7 @@ from shanhe.bazaar import published
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
+from shanhe.credentials import routes as credentials_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.datasets import routes as datasets_routes
 from shanhe.exchange import routes as exchange_routes
@@ -33,6 +34,7 @@ from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
 from shanhe.mcp import routes as mcp_routes
+from shanhe.nomads import routes as nomads_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.pool import routes as pool_routes
 from shanhe.privacy import routes as privacy_routes
@@ -157,6 +159,8 @@ def _routes(app: FastAPI, services: Services) -> None:
         programmes_routes.router(services.programmes),
         governance_routes.router(services.governance),
         privacy_routes.router(services.privacy, services.identity, services.settings.city_name),
+        credentials_routes.router(services.credentials, require),
+        nomads_routes.router(services.nomads),
         facts_routes.router(services.facts, require, subject_of),
         payments_routes.bank_router(services.bank),
         payments_routes.payout_router(services.payouts),

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from tests.console.double_counter import Counter
+from tests.console.double_nomads import NomadDesk
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
 from tests.console.double_workshop import Pool, Workshop
@@ -891,8 +892,9 @@ class Exchange:
 
 def desk() -> Desk:
     member = Member()
-    rights = (Rights(), Governance())
-    rest = (Talk(), Rules(), City(), Proofs(), Promises(), *rights, Exchange(), Treasury(), Shop(), Workshop(), Pool())
+    rights = (Rights(), Governance(), NomadDesk())
+    public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
+    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

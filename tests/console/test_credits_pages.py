@@ -35,7 +35,7 @@ WORK: tuple[tuple[str, dict[str, str], str], ...] = (
 WRONG = (
     ("/credits/redeem", {"code": "used"}, "该兑换码已被他人使用"),
     ("/credits/invoices", {"title": "抬头", "amount": "12,x"}, "金额填写有误"),
-    ("/credits/disputes", {"receipt": "none", "reason": "x"}, "value=\"none\""),
+    ("/credits/disputes", {"receipt": "none", "reason": "x"}, 'value="none"'),
     ("/city/credits/batches", {"codes": "many"}, "note bad"),
     ("/city/credits/agreements", {"org": "?", "year": "2026", "reference": "7"}, "note bad"),
     ("/city/credits/estates", {"org": "?", "successor": "?", "end": "证明 1"}, "证明 1"),

@@ -75,6 +75,12 @@ PATHS = {
     "governance": "/governance",
     "proposal-new": "/governance/new",
     "governance-board": "/governance/board",
+    "nomad": "/nomad",
+    "check-in": "/nomad/check-in",
+    "nomad-card": "/nomad/card",
+    "nomad-tickets": "/nomad/tickets",
+    "venues": "/venues",
+    "nomad-desk": "/city/nomads",
     "not-found": "/nowhere",
 }
 QUIET = (

@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from tests.console import double, double_workshop, governance, promises
+from tests.console import double, double_nomads, double_workshop, governance, promises
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
@@ -38,6 +38,14 @@ PAGES = (
     "/governance/board",
     f"/governance/{governance.VOTING}",
     f"/governance/{governance.ADOPTED}",
+    "/nomad",
+    "/nomad/check-in?c=SH1.dg.cw",
+    "/nomad/card",
+    "/nomad/tickets",
+    "/venues",
+    f"/venues/{double_nomads.VENUE_ID}/screen",
+    f"/venues/{double_nomads.VENUE_ID}/gate",
+    "/city/nomads",
     "/notices",
     "/settings",
     "/settings/second-factor",
@@ -108,6 +116,7 @@ OPERATORS_ONLY = (
     "/city/audit",
     "/city/programmes",
     "/city/privacy",
+    "/city/nomads",
     "/city/exchange",
     "/city/bank",
     "/city/payouts",

@@ -224,9 +224,7 @@ class TestStatementOverHttp:
 class TestRefundOverHttp:
     async def test_offers_refunds_and_shows_it(self, site: Site) -> None:
         async with await site.client("topup") as member, await site.client("accounts", name="运营") as operator:
-            bought = (
-                await member.post("/api/credits/purchases", json={"client_ref": "a", "value_fen": 10_000})
-            ).json()
+            bought = (await member.post("/api/credits/purchases", json={"client_ref": "a", "value_fen": 10_000})).json()
             await site.city.sandbox.pay(bought["redirect_url"].rsplit("/", 1)[-1])
             await site.city.deliver()
             path = f"/api/credits/purchases/{bought['id']}/refund"

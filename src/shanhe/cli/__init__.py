@@ -14,6 +14,7 @@ from shanhe.cli import (
     bank,
     batches,
     bench,
+    card,
     city,
     credits,
     datasets,
@@ -26,6 +27,7 @@ from shanhe.cli import (
     models,
     node,
     nodes,
+    nomads,
     orgs,
     payouts,
     people,
@@ -75,6 +77,8 @@ app.add_typer(store.app, name="store", help="What makers offer: listings, review
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
 app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")
 app.add_typer(governance.app, name="governance", help="How rules change: proposals, votes, vetoes; targets, duties.")
+app.add_typer(nomads.app, name="nomads", help="Digital nomads: venues, presence, the ID, tickets.")
+app.add_typer(card.app, name="card", help="Credentials: verify one offline, keys of the issuer.")
 app.command("audit")(audit.audit)
 app.add_typer(bench.app, name="bench", help="Measure this machine.")
 

@@ -19,6 +19,7 @@ from shanhe.console.pages.exchange import ExchangeRoom
 from shanhe.console.pages.governance import GovernanceRoom
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.member import MemberRoom
+from shanhe.console.pages.nomads import NomadDeskRoom, NomadRoom, VenueRoom
 from shanhe.console.pages.play import PlayRoom
 from shanhe.console.pages.pool import PoolRoom
 from shanhe.console.pages.promises import PromisesRoom
@@ -47,6 +48,9 @@ ROOMS = (
     PromisesRoom,
     RightsRoom,
     GovernanceRoom,
+    NomadRoom,
+    VenueRoom,
+    NomadDeskRoom,
     SettingsRoom,
     PublicRoom,
     CityRoom,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from shanhe.kernel.documents.tables import ImportRefused as ImportRefused
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError
 
 
@@ -155,13 +155,4 @@ class NotDecidable(Conflict):
             message_zh=f"规则尚无法判断，缺少：{names}。",
             hint="Fill in what reviewers assess, or have the facts checked.",
             hint_zh="请补充审核填写的项目，或先核实相关事实。", details={"missing": list(missing)},
-        )  # fmt: skip
-
-
-class ImportRefused(Invalid):
-    def __init__(self, zh: str, en: str, **details: Any) -> None:
-        super().__init__(
-            "import_refused", f"The file was not imported: {en}.", message_zh=f"文件未导入：{zh}。",
-            hint="Correct the file and import it again; nothing was recorded.",
-            hint_zh="请改正文件后重新导入；本次未写入任何内容。", details=details,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from shanhe.kernel.documents.tables import read_table
 from shanhe.kernel.errors import ShanheError
 from shanhe.programmes import store
 from shanhe.programmes.applying import Applying, Prepared
@@ -14,7 +15,6 @@ from shanhe.programmes.errors import AlreadyClaimed, ImportRefused
 from shanhe.programmes.forms import from_text
 from shanhe.programmes.ground import Ground
 from shanhe.programmes.model import Programme
-from shanhe.programmes.tables import read_table
 
 PARTY: Final = ("party", "主体", "申请人", "applicant")
 BATCH_MAX_CHARS: Final = 64

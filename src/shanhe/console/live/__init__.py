@@ -11,6 +11,7 @@ from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.governance import LiveGovernance
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
+from shanhe.console.live.nomads import LiveNomads
 from shanhe.console.live.pool import LivePool
 from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
@@ -41,6 +42,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         promises=LivePromises(modules.programmes),
         rights=LiveRights(modules),
         governance=LiveGovernance(modules),
+        nomads=LiveNomads(modules.nomads, modules.identity),
         exchange=LiveExchange(modules.exchange, modules.identity, names),
         treasury=LiveTreasury(modules, names),
         shop=LiveShop(modules),

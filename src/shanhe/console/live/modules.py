@@ -20,6 +20,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
+from shanhe.nomads.api import Nomads
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
 from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
@@ -73,6 +74,8 @@ class Modules(Protocol):
     def privacy(self) -> Privacy: ...
     @property
     def governance(self) -> Governance: ...
+    @property
+    def nomads(self) -> Nomads: ...
     @property
     def notifier(self) -> Notifier: ...
     @property

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from shanhe.console.model import Who
 from shanhe.console.pages.base import ENROL_PATH, Room
 from shanhe.console.ports import SignedIn
+from shanhe.console.qr import qr_path
 from shanhe.console.render import THEME_COOKIE, THEMES, check_token, form, go, local_path
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES
@@ -150,13 +151,3 @@ class Entrance(Room):
         if done is not None:
             self.desk.gate.seat(response, done, secure=self.desk.secure)
         return response
-
-
-def qr_path(address: str) -> tuple[int, str]:
-    """A QR code as (modules a side with margin, SVG path of the dark modules)."""
-    import segno
-
-    code = segno.make(address, error="m", micro=False)
-    rows = [bytes(row) for row in code.matrix]
-    parts = [f"M{x + 2} {y + 2}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
-    return len(rows) + 4, "".join(parts)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
-from shanhe.programmes.errors import ImportRefused
+from shanhe.kernel.errors import Invalid
 
 FILE_MAX_BYTES: Final = 5_000_000
 UNPACKED_MAX_BYTES: Final = 50_000_000
@@ -18,6 +18,15 @@ COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 2_000
 WORKBOOK_MAGIC: Final = b"PK\x03\x04"
 ENCODINGS: Final = ("utf-8-sig", "gb18030")
+
+
+class ImportRefused(Invalid):
+    def __init__(self, zh: str, en: str, **details: Any) -> None:
+        super().__init__(
+            "import_refused", f"The file was not imported: {en}.", message_zh=f"文件未导入：{zh}。",
+            hint="Correct the file and import it again; nothing was recorded.",
+            hint_zh="请改正文件后重新导入；本次未写入任何内容。", details=details,
+        )  # fmt: skip
 
 
 def read_table(data: bytes) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

@@ -1,0 +1,192 @@
+"""Nomads, their venues and the city's desk for them, over nomads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import actor_of
+from shanhe.credentials.api import present
+from shanhe.identity.api import Identity, Unknown
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.money import format_fen, parse_yuan
+from shanhe.nomads.api import (
+    NewVenue,
+    Nomads,
+    VenueKind,
+    card_view,
+    check_in_view,
+    feed_view,
+    outlook_view,
+    purse_view,
+    venue_view,
+)
+
+SHOWN: Final = ("days_at_least", "within_days")
+TALLY_DAYS: Final = 14
+KEY_BYTES: Final = 32
+Words = Mapping[str, str]
+
+
+class LiveNomads:
+    """See `ports.NomadDesk`."""
+
+    def __init__(self, nomads: Nomads, identity: Identity) -> None:
+        self._nomads = nomads
+        self._identity = identity
+
+    # -- nomads -------------------------------------------------------------------------------------------------------
+
+    async def mine(self, who: m.Who) -> Mapping[str, Any]:
+        nomads, person = self._nomads, who.person_id
+        seen = await nomads.cards.outlook(person, actor=actor_of(who).ref)
+        opens = nomads.cards.renewal_opens(seen.card) if seen.card is not None else None
+        return {
+            **outlook_view(seen), "number": (await nomads.presence.nomad(person)).number, "renewal_opens": opens,
+            "consent": await nomads.presence.consented(person), "can_renew": opens is None or not _early(seen.reasons),
+        }  # fmt: skip
+
+    async def consent(self, who: m.Who, given: bool) -> None:
+        await self._nomads.presence.consent(who.person_id, given=given)
+
+    async def declare(self, who: m.Who, city: str) -> None:
+        await self._nomads.cards.declare(who.person_id, city, actor=actor_of(who).ref)
+
+    async def check_in(self, who: m.Who, code: str) -> Mapping[str, Any]:
+        return check_in_view(await self._nomads.presence.check_in(who.person_id, code))
+
+    async def membership(self, who: m.Who, proof: str) -> None:
+        await self._nomads.membership.hand_in(who.person_id, proof, actor=actor_of(who).ref)
+
+    async def apply(self, who: m.Who, client_ref: str) -> bool:
+        verdict = await self._nomads.apply(who.person_id, client_ref=client_ref, actor=actor_of(who).ref)
+        return verdict.granted
+
+    async def card(self, who: m.Who) -> Mapping[str, Any]:
+        """The latest card, what a verifier sees of it, and the pass for today's gate."""
+        found, standing = await self._nomads.cards.current(who.person_id)
+        nomad = await self._nomads.presence.nomad(who.person_id)
+        shown = {"number": nomad.number, "pass_code": self._nomads.presence.pass_code(nomad), "card": None}
+        if found is None:
+            return shown
+        token = await self._nomads.cards.token(found)
+        return {**shown, "card": card_view(found, str(standing)), "shown": present(token, SHOWN), "token": token}
+
+    async def purse(self, who: m.Who) -> Mapping[str, Any]:
+        return purse_view(await self._nomads.benefits.purse(who.person_id))
+
+    # -- venues -------------------------------------------------------------------------------------------------------
+
+    async def venues(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [venue_view(item) for item in await self._nomads.venues.of(actor_of(who))]
+
+    async def venue(self, who: m.Who, venue_id: UUID) -> Mapping[str, Any]:
+        venue = await self._nomads.venues.mine(venue_id, actor_of(who))
+        return {**venue_view(venue), "tallies": await self._nomads.tallies(venue.id, TALLY_DAYS)}
+
+    async def screen(self, who: m.Who, venue_id: UUID) -> Mapping[str, Any]:
+        venue = await self._nomads.venues.mine(venue_id, actor_of(who))
+        code = self._nomads.venues.code(venue)
+        return {**venue_view(venue), "code": code, "link": self._nomads.venues.link(code)}
+
+    async def gate(self, who: m.Who, venue_id: UUID, fields: Mapping[str, str]) -> Words:
+        venue = await self._nomads.venues.mine(venue_id, actor_of(who))
+        code, benefits = fields.get("code", ""), self._nomads.benefits
+        match fields.get("action", ""):
+            case "admit":
+                seen = await self._nomads.presence.admit(venue, code)
+                if seen.counted:
+                    return _words("已签到，今日计入", "Checked in; today counts")
+                return _words("今日此前已计入", "Today counted before")
+            case "redeem":
+                used = await benefits.redeem(venue, code, companions=_whole(fields, "companions"),
+                                             holder_present=fields.get("present") == "on")  # fmt: skip
+                return _words(f"已核销第 {used.number} 张，入园 {used.admitted} 人",
+                              f"Ticket {used.number} used, {used.admitted} admitted")  # fmt: skip
+            case "pay":
+                paid = await benefits.pay(venue, code, parse_yuan(fields.get("amount", "")))
+                return _words(
+                    f"已收消费券 ¥ {format_fen(paid.fen)}", f"CNY {format_fen(paid.fen)} of vouchers received"
+                )
+            case "course":
+                taken = await benefits.course(venue, code, parse_yuan(fields.get("amount", "")))
+                return _words(
+                    f"补贴 ¥ {format_fen(taken.subsidy_fen)}，学员实付 ¥ {format_fen(taken.pays_fen)}",
+                    f"Subsidy CNY {format_fen(taken.subsidy_fen)}, the learner pays {format_fen(taken.pays_fen)}",
+                )
+            case "stay":
+                stay = await benefits.stay(venue, code, _whole(fields, "nights"))
+                return _words(f"已登记，本年还余 {stay.left} 晚", f"Noted; {stay.left} nights are left this year")
+        raise Invalid("bad_action", "A gate does not do that.", message_zh="不支持该操作。")
+
+    async def feed(self, who: m.Who, venue_id: UUID, data: bytes) -> Mapping[str, Any]:
+        venue = await self._nomads.venues.mine(venue_id, actor_of(who))
+        return feed_view(await self._nomads.feeds.run(venue, data))
+
+    # -- operators ----------------------------------------------------------------------------------------------------
+
+    async def operations(self, who: m.Who) -> Mapping[str, Any]:
+        venues, organisations = await self._nomads.venues.list(), await self._nomads.membership.list()
+        return {
+            "figures": await self._nomads.figures(),
+            "venues": [{**venue_view(item), "org": await self._name(item.org_id)} for item in venues],
+            "organisations": [{**dict(row), "name": await self._name(row["org_id"])} for row in organisations],
+        }  # fmt: skip
+
+    async def venue_add(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        org = await self._org(fields.get("org", ""))
+        key = fields.get("public_key", "")
+        new = NewVenue(fields.get("name", ""), VenueKind(fields.get("kind", "")), org, fields.get("address", ""),
+                       _key(key) if key else None, fields.get("certified") == "on")  # fmt: skip
+        identifier = UUID(fields["id"]) if fields.get("id") else None
+        await self._nomads.venues.add(new, actor=actor_of(who).ref, identifier=identifier)
+
+    async def venue_close(self, who: m.Who, venue_id: UUID) -> None:
+        await self._nomads.venues.close(venue_id, actor=actor_of(who).ref)
+
+    async def recognise(self, who: m.Who, org: str, public_key: str) -> None:
+        await self._nomads.membership.recognise(await self._org(org), _key(public_key), actor=actor_of(who).ref)
+
+    async def _name(self, org_id: UUID) -> str:
+        return (await self._identity.orgs.get(org_id)).name
+
+    async def _org(self, word: str) -> UUID:
+        """An organisation by id, registration number or exact name."""
+        try:
+            return (await self._identity.orgs.get(UUID(word))).id
+        except ValueError:
+            pass
+        found = await self._identity.orgs.by_registration(word) if word else None
+        named = [org for org in await self._identity.orgs.list(find=word) if org.name == word] if word else []
+        if found is not None:
+            return found.id
+        if len(named) == 1:
+            return named[0].id
+        raise Unknown("organisation", "机构")
+
+
+def _early(reasons: Sequence[Any]) -> bool:
+    return any(item.code == "early" for item in reasons)
+
+
+def _words(zh: str, en: str) -> Words:
+    return {"zh": f"{zh}。", "en": f"{en}."}
+
+
+def _whole(fields: Mapping[str, str], name: str) -> int:
+    text = fields.get(name, "").strip() or "0"
+    if not text.isdecimal() or int(text) > 1_000:
+        raise Invalid("bad_number", "Write a whole number.", message_zh="请填写整数。")
+    return int(text)
+
+
+def _key(text: str) -> bytes:
+    try:
+        found = bytes.fromhex(text.strip())
+    except ValueError:
+        found = b""
+    if len(found) != KEY_BYTES:
+        raise Invalid("bad_key", "A key has 64 hex digits.", message_zh="公钥为 64 位十六进制。")
+    return found

@@ -1,0 +1,71 @@
+"""What every part of nomads stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shanhe.credentials.api import Credentials
+from shanhe.facts.api import Facts
+from shanhe.identity.api import Actor, Identity, OrgKind
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Ledger
+from shanhe.nomads.errors import NotAPerson
+from shanhe.rulebook.api import Rulebook
+
+CITY_KEY: Final = "nomad-codes"
+Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
+Record = Callable[..., Awaitable[UUID]]
+"""`log.record`: connection, kind, public part, private part."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    db: Database
+    clock: Clock
+    vault: Vault
+    ledger: Ledger
+    rulebook: Rulebook
+    facts: Facts
+    identity: Identity
+    credentials: Credentials
+    notifier: Notifier
+    announce: Announce
+    record: Record
+    url: str
+    city: str
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def today(self) -> date:
+        return self.clock.today()
+
+    def city_key(self) -> Ed25519PrivateKey:
+        """Signs passes and tickets."""
+        return Ed25519PrivateKey.from_private_bytes(self.vault.secret(CITY_KEY))
+
+    def city_public(self) -> bytes:
+        return self.city_key().public_key().public_bytes_raw()
+
+    async def person_of(self, actor: Actor) -> UUID:
+        """The person who acts: signed in, or by a key of their own organisation of one."""
+        if actor.person_id is not None:
+            return actor.person_id
+        if actor.org_id is not None:
+            org = await self.identity.orgs.get(actor.org_id)
+            if org.kind is OrgKind.PERSON and org.person_id is not None:
+                return org.person_id
+        raise NotAPerson
+
+    async def purse(self, person_id: UUID) -> UUID:
+        """The organisation of one that holds what a person has."""
+        return (await self.identity.orgs.create_personal(person_id, by="nomads")).id

@@ -1,0 +1,80 @@
+"""Nomads of one city, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from shanhe.credentials.api import Credentials, Jwk
+from shanhe.facts.api import Facts
+from shanhe.identity.api import Identity
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notifier
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Ledger
+from shanhe.nomads import store
+from shanhe.nomads.benefits import Benefits
+from shanhe.nomads.cards import Cards
+from shanhe.nomads.feeds import Feeds
+from shanhe.nomads.ground import Announce, Ground, Record
+from shanhe.nomads.membership import Membership
+from shanhe.nomads.model import Card, Verdict
+from shanhe.nomads.offline import Offline
+from shanhe.nomads.presence import Presence
+from shanhe.nomads.venues import Venues
+from shanhe.rulebook.api import Rulebook
+
+
+class Nomads:
+    """`presence` counts days, `cards` decides, `benefits` and `offline` serve gates, `venues` and `feeds` venues."""
+
+    def __init__(
+        self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
+        identity: Identity, credentials: Credentials, notifier: Notifier, announce: Announce, record: Record, url: str,
+        city: str,
+    ) -> None:  # fmt: skip
+        ground = Ground(
+            db, clock, vault, ledger, rulebook, facts, identity, credentials, notifier, announce, record, url, city
+        )
+        self._ground = ground
+        self.venues = Venues(ground)
+        self.presence = Presence(ground, self.venues)
+        self.membership = Membership(ground, self.presence)
+        self.cards = Cards(ground, self.presence, self.membership)
+        self.benefits = Benefits(ground, self.cards, self.presence)
+        self.offline = Offline(ground, self.benefits)
+        self.feeds = Feeds(ground, self.presence)
+        self.person_of = ground.person_of
+        self.credentials = credentials
+
+    async def apply(self, person_id: UUID, *, client_ref: str, actor: str, holder: Jwk | None = None) -> Verdict:
+        """Ask for the ID or its renewal; when it is granted, what it opens is on the ledger when this returns."""
+        verdict = await self.cards.apply(person_id, client_ref=client_ref, actor=actor, holder=holder)
+        if verdict.card is not None:
+            card = await self.cards.get(verdict.card)
+            if not card.settled:
+                await self.benefits.open(card)
+        return verdict
+
+    async def revoke(self, card_id: UUID, reason: str, *, actor: str) -> Card:
+        """End a card and what it opened."""
+        card = await self.cards.revoke(card_id, reason, actor=actor)
+        if not card.ended:
+            await self.benefits.end(card)
+        return await self.cards.get(card_id)
+
+    async def figures(self) -> Mapping[str, int]:
+        """How many people, valid cards, refusals and used tickets: sums only."""
+        return await store.figures(self._ground.db, self._ground.today())
+
+    async def tallies(self, venue_id: UUID, days: int) -> list[dict[str, Any]]:
+        """What a venue served by day: how many, never whom."""
+        since = self._ground.today() - timedelta(days=days)
+        return [dict(row) for row in await store.tallies(self._ground.db, venue_id, since)]
+
+    async def tick(self) -> dict[str, int]:
+        """What repeats: what a crash left, what is over, what is to be forgotten."""
+        return {"repaired": await self.benefits.repair(), "forgotten": await self.presence.forget()}

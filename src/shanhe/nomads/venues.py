@@ -1,0 +1,131 @@
+"""Venues: registering them with a key each, and the code on their screen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shanhe.identity.api import Actor
+from shanhe.kernel.ids import new_id
+from shanhe.nomads import codes, store
+from shanhe.nomads.errors import BadCode, BadField, UnknownVenue, VenueTaken
+from shanhe.nomads.ground import Ground
+from shanhe.nomads.model import NewVenue, Venue
+
+NAME_MAX_CHARS: Final = 100
+ADDRESS_MAX_CHARS: Final = 200
+OPERATE: Final = "programmes"
+
+
+class Venues:
+    """Operators register venues; members of a venue's organisation run its screen and its gate."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def add(self, new: NewVenue, *, actor: str, identifier: UUID | None = None) -> Venue:
+        """Register a venue; idempotent by id. VenueTaken when the place or the key is there already."""
+        name, address = _text("name", new.name, NAME_MAX_CHARS), _text("address", new.address, ADDRESS_MAX_CHARS, 0)
+        await self._ground.identity.orgs.get(new.org_id)
+        venue_id = identifier or new_id()
+        known = await store.venue(self._ground.db, venue_id)
+        if known is not None:
+            if (known.name, known.address, known.org_id, known.kind) != (name, address, new.org_id, new.kind):
+                raise VenueTaken("the id belongs to another one", "编号已用于其他场所")
+            return known
+        public = new.public or self._private(venue_id).public_key().public_bytes_raw()
+        venue = Venue(
+            venue_id, new.org_id, name, new.kind, address, public, new.public is not None, new.certified, None
+        )
+        try:
+            await store.insert_venue(self._ground.db, venue, fingerprint(name, address), self._ground.now(), actor)
+        except asyncpg.UniqueViolationError as error:
+            if "public" in str(error.constraint_name):
+                raise VenueTaken("another venue has this key", "密钥已用于其他场所") from error
+            raise VenueTaken("a venue of this name and address is there", "同名同址场所已存在") from error
+        return venue
+
+    async def close(self, venue_id: UUID, *, actor: str) -> Venue:
+        """From now on nothing it signs counts."""
+        await self.get(venue_id)
+        await store.close_venue(self._ground.db, venue_id, self._ground.now())
+        return await self.get(venue_id)
+
+    async def get(self, venue_id: UUID) -> Venue:
+        found = await store.venue(self._ground.db, venue_id)
+        if found is None:
+            raise UnknownVenue
+        return found
+
+    async def list(self) -> Sequence[Venue]:
+        return await store.venues(self._ground.db)
+
+    async def of(self, actor: Actor) -> Sequence[Venue]:
+        """The venues that somebody may run: those of the organisations they belong to."""
+        return await store.venues(self._ground.db, sorted(await self._orgs(actor)))
+
+    async def mine(self, venue_id: UUID, actor: Actor) -> Venue:
+        """A venue that this actor may run; UnknownVenue for anybody else's."""
+        venue = await self.get(venue_id)
+        if OPERATE not in actor.permissions and venue.org_id not in await self._orgs(actor):
+            raise UnknownVenue
+        if venue.closed_at is not None:
+            raise BadCode("closed", "the venue is closed", "场所已停用")
+        return venue
+
+    async def _orgs(self, actor: Actor) -> set[UUID]:
+        found = {actor.org_id} if actor.org_id is not None else set()
+        if actor.person_id is not None:
+            found |= {org.id for org, _ in await self._ground.identity.orgs.of_person(actor.person_id)}
+        return found
+
+    # -- codes --------------------------------------------------------------------------------------------------------
+
+    def code(self, venue: Venue) -> str:
+        """A fresh code for the venue's screen. A venue with a key of its own makes its codes itself."""
+        if venue.own_key:
+            raise BadField("venue", "it has its own key and makes its own codes", "该场所自持密钥，须自行生成动态码")
+        return codes.make(codes.VENUE, venue.id, self._ground.now(), self._private(venue.id))
+
+    def link(self, code: str) -> str:
+        """What the screen's QR holds: any phone's camera opens it."""
+        return f"{self._ground.url}/nomad/check-in?c={code}"
+
+    async def of_code(self, text: str) -> tuple[Venue, codes.Code]:
+        """The venue that really made a code; BadCode otherwise. Whether it is fresh is for the rule to say."""
+        code = codes.read(text, codes.VENUE)
+        venue = await store.venue(self._ground.db, code.id)
+        if venue is None:
+            raise BadCode("unknown", "no venue here has this code", "没有对应的场所")
+        if not code.by(venue.public):
+            raise BadCode("forged", "its signature does not hold", "签名无效")
+        if venue.closed_at is not None:
+            raise BadCode("closed", "the venue is closed", "场所已停用")
+        return venue, code
+
+    def _private(self, venue_id: UUID) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self._ground.vault.secret(f"venue-{venue_id}"))
+
+
+def age_s(at: datetime, now: datetime) -> int:
+    """Whole seconds since a code was signed; negative when its clock is ahead."""
+    return int((now - at).total_seconds() // 1)
+
+
+def fingerprint(name: str, address: str) -> str:
+    """The same place written with other case, width, spaces or dashes is the same place."""
+    return "|".join(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold()) for text in (name, address))
+
+
+def _text(field: str, text: str, most: int, least: int = 1) -> str:
+    clean = unicodedata.normalize("NFC", text).strip()
+    if not least <= len(clean) <= most or not all(char.isprintable() for char in clean):
+        raise BadField(field, f"it has {least} to {most} printable characters", f"须为 {least}–{most} 个可见字符")
+    return clean

@@ -1,0 +1,220 @@
+"""N1–N3: the ID is issued by days, renewed by days, and verified by anybody, with software that is none of ours."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwcrypto.jwk import JWK
+from sd_jwt.verifier import SDJWTVerifier
+from typer.testing import CliRunner
+
+from shanhe.app import nomad_credits
+from shanhe.cli import app as shanhe
+from shanhe.credentials.api import CredentialRefused, bind, present, public_jwk, revoked, verify
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.outbox import Event
+from shanhe.nomads.api import Standing
+
+from .conftest import Town, days
+
+
+def third_party(presentation: str, jwks: dict[str, Any]) -> dict[str, Any]:
+    """A verifier that knows the issuer's keys and nothing of this city's code."""
+
+    def key_of(issuer: str, header: dict[str, Any]) -> JWK:
+        return next(JWK(**key) for key in jwks["keys"] if key["kid"] == header["kid"])
+
+    payload: dict[str, Any] = SDJWTVerifier(presentation, key_of).get_verified_payload()
+    return payload
+
+
+class TestCard:
+    async def test_is_refused_at_89_days_and_issued_at_90(self, town: Town) -> None:
+        person = await town.nomad()
+        await town.here(person, 89)
+        refused = await town.ask(person)
+        assert (refused.granted, [(r.zh, r.en) for r in refused.reasons]) == (False, [("还差 1 天", "1 more day")])
+        town.clock.advance(days=1)
+        await town.here(person, 1)
+        granted = await town.nomads.apply(person, client_ref="one", actor="test")
+        assert granted.granted
+        assert granted.traces["N1_qualify"]["rule"] == "N1_qualify"
+        assert (await town.nomads.apply(person, client_ref="one", actor="test")).id == granted.id
+        card, standing = await town.nomads.cards.current(person)
+        assert card is not None
+        assert (standing, card.valid_from, card.valid_until) == (Standing.VALID, town.today(), date(2027, 5, 29))
+        assert await town.fact(person, "nomad_id") is True
+        assert await town.fact(person, "nomad_days") == 90
+        who = await town.identity.people.get(person)
+        assert [(c.category, c.verified) for c in who.categories] == [("nomad", True)]
+
+    async def test_discloses_enough_days_and_never_where(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        token = await town.nomads.cards.token(card)
+        shown = present(token, ["days_at_least", "within_days"])
+        said = third_party(shown, await town.credentials.jwks())
+        assert (said["days_at_least"], said["within_days"]) == (90, 365)
+        assert set(said) == {"iss", "vct", "iat", "nbf", "exp", "status", "days_at_least", "within_days"}
+        assert third_party(token, await town.credentials.jwks())["name"] == "林晓"
+        unseen = base64.b64decode(shown.split(".")[1] + "==", altchars=b"-_").decode() + shown
+        assert "湖畔" not in unseen
+        assert "林晓" not in unseen
+        forged = shown.replace(shown.split(".")[1][:40], shown.split(".")[1][:39] + "A", 1)
+        with pytest.raises(Exception, match=r"."):
+            third_party(forged, await town.credentials.jwks())
+
+    async def test_is_verified_by_the_command_without_a_city(self, town: Town, tmp_path: Path) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        file, keys, status = tmp_path / "card", tmp_path / "keys.json", tmp_path / "status"
+        file.write_text(present(await town.nomads.cards.token(card), ["days_at_least"]))
+        keys.write_text(json.dumps(await town.credentials.jwks()))
+
+        def run(*more: str, at: str = town.clock.now().isoformat()) -> tuple[int, str]:
+            words = ["card", "verify", str(file), "--key", str(keys), "--at", at, *more, "--json"]
+            result = CliRunner().invoke(shanhe, words)
+            return result.exit_code, getattr(result.exception, "code", "") or result.stdout
+
+        code, text = run()
+        assert (code, json.loads(text)["claims"]["days_at_least"]) == (0, 90)
+        status.write_text(await town.credentials.status_list(1))
+        assert json.loads(run("--status", str(status))[1])["status_checked"] is True
+        assert run(at="2028-01-01T00:00:00+08:00") == (1, "credential_expired")
+        await town.nomads.revoke(card.id, "冒名取得", actor="test")
+        status.write_text(await town.credentials.status_list(1))
+        assert run("--status", str(status)) == (1, "credential_revoked")
+        file.write_text(file.read_text().replace(".", ".A", 1))
+        assert run()[0] == 1
+
+    async def test_renews_within_its_window_and_is_refused_at_89_days(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        town.day(card.valid_until - days(61))
+        assert [r.code for r in (await town.ask(person)).reasons] == ["early", "days"]
+        town.day(card.valid_until - days(87))
+        await town.here(person, 89)  # up to the first day of the grace: the first year's days are out of the window
+        assert (await town.nomads.cards.current(person))[1] is Standing.GRACE
+        refused = await town.ask(person)
+        assert (refused.kind, [(r.zh, r.en) for r in refused.reasons]) == ("renewal", [("还差 1 天", "1 more day")])
+        town.clock.advance(days=1)
+        await town.here(person, 1)
+        assert (await town.ask(person)).granted
+        renewed, standing = await town.nomads.cards.current(person)
+        assert renewed is not None
+        assert (renewed.year, standing) == (2, Standing.VALID)
+        assert (renewed.valid_from, renewed.valid_until) == (card.valid_until + days(1), date(2028, 5, 29))
+        assert await town.fact(person, "nomad_id") is True
+
+    async def test_asks_where_one_is_insured_and_believes_the_register_first(self, town: Town) -> None:
+        person = await town.nomad(insured="")
+        await town.here(person, 90)
+        assert [r.code for r in (await town.ask(person)).reasons] == ["undeclared"]
+        await town.nomads.cards.declare(person, "杭州", actor="test")
+        await town.know(await town.nomads._ground.purse(person), "social_insurance_city", "山河市")
+        assert [r.code for r in (await town.ask(person)).reasons] == ["insured"]
+        home = await town.nomad("本地人")
+        await town.know(await town.nomads._ground.purse(home), "residence", "Shanhe")
+        assert "resident" in [r.code for r in (await town.ask(home)).reasons]
+
+    async def test_stays_away_after_it_was_revoked(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        await town.nomads.revoke(card.id, "冒名取得", actor="test")
+        assert await town.fact(person, "nomad_id") is None
+        assert (await town.nomads.benefits.purse(person)).left == {"attraction": 0, "night": 0, "course": 0}
+        assert "revoked" in [r.code for r in (await town.ask(person)).reasons]
+        with pytest.raises(ShanheError, match="Say why"):
+            await town.nomads.revoke(card.id, " ", actor="test")
+        assert await town.sound()
+
+    async def test_brings_the_yearly_credits_by_itself(self, town: Town) -> None:
+        await town.fund("nomad_credit")
+        person = await town.carded()
+
+        class Services:
+            identity, programmes = town.identity, town.programmes
+
+        rows = await town.db.fetch("SELECT * FROM kernel.event WHERE topic = 'nomads.card_issued'")
+        for _ in range(2):  # an event may come twice
+            for row in rows:
+                event = Event(row["id"], row["topic"], row["key"], row["payload"], row["created_at"])
+                await nomad_credits(Services, event)  # type: ignore[arg-type]
+        purse = await town.nomads._ground.purse(person)
+        assert await town.balance(purse) == 1_000 * 1_000_000
+
+
+class TestCredential:
+    async def test_of_an_old_key_stays_verifiable(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        token = await town.nomads.cards.token(card)
+        before = await town.credentials.jwks()
+        kid = await town.credentials.rotate()
+        after = await town.credentials.jwks()
+        assert [key["kid"] for key in after["keys"]] == [kid, before["keys"][0]["kid"]]
+        assert verify(token, after["keys"], at=town.clock.now()).claims["number"].startswith("N")
+        with pytest.raises(CredentialRefused, match="none of the keys"):
+            verify(token, after["keys"][:1], at=town.clock.now())
+        second = await town.carded()
+        other, _ = await town.nomads.cards.current(second)
+        assert other is not None
+        assert verify(await town.nomads.cards.token(other), after["keys"], at=town.clock.now()).kid == kid
+
+    async def test_bound_to_a_holder_is_shown_by_nobody_else(self, town: Town) -> None:
+        person, key = await town.nomad(), Ed25519PrivateKey.generate()
+        await town.here(person, 90)
+        holder = public_jwk(key.public_key().public_bytes_raw(), "mine")
+        verdict = await town.nomads.apply(person, client_ref="bound", actor="test", holder=holder)
+        assert verdict.card is not None
+        token = await town.nomads.cards.token(await town.nomads.cards.get(verdict.card))
+        keys, now = (await town.credentials.jwks())["keys"], town.clock.now()
+        shown = present(token, ["days_at_least"])
+        good = bind(shown, key, nonce="n1", audience="bank", at=now)
+        assert verify(good, keys, at=now, audience="bank", nonce="n1").bound
+        stolen = bind(shown, Ed25519PrivateKey.generate(), nonce="n1", audience="bank", at=now)
+        for text, audience, nonce, at in (
+            (shown, "bank", "n1", now), (stolen, "bank", "n1", now), (good, "hotel", "n1", now),
+            (good, "bank", "n2", now),
+            (good, "bank", "n1", now + days(1)), (token + good.rpartition("~")[2], "bank", "n1", now),
+        ):  # fmt: skip
+            with pytest.raises(CredentialRefused):
+                verify(text, keys, at=at, audience=audience, nonce=nonce)
+
+    async def test_is_refused_when_it_is_not_what_was_signed(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        token, keys, now = (
+            await town.nomads.cards.token(card),
+            (await town.credentials.jwks())["keys"],
+            town.clock.now(),
+        )
+        jwt, *disclosures, _ = token.split("~")
+        made_up = json.dumps(["c2FsdA", "days_at_least", 9000]).encode()
+        foreign = base64.urlsafe_b64encode(made_up).rstrip(b"=").decode()
+        for text in (
+            jwt, "", "~", f"{jwt}~{foreign}~", f"{jwt}~{disclosures[0]}~{disclosures[0]}~", f"{jwt}~%%~", "a.b.c~",
+            jwt[:-6] + "AAAAAA~", "x" * 70_000 + "~",
+        ):  # fmt: skip
+            with pytest.raises(CredentialRefused):
+                verify(text, keys, at=now)
+        assert card.valid_from == town.today()
+        with pytest.raises(CredentialRefused, match="valid from"):
+            verify(token, keys, at=now - days(2))
+        listed, found = await town.credentials.status_list(1), verify(token, keys, at=now)
+        assert found.status is not None
+        assert revoked(listed, *found.status, keys, at=now) is False
+        with pytest.raises(CredentialRefused, match="too old"):
+            revoked(listed, *found.status, keys, at=now + days(30))

@@ -1,0 +1,219 @@
+"""N4–N8 at venues: tickets with companions, vouchers, courses, nights; each through the ledger, none twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from shanhe.cli import app as shanhe
+from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Posting, Transfer
+from shanhe.nomads import codes
+from shanhe.nomads.api import BadCode, NotEligible, Scan, UsedAlready, VenueKind
+
+from .conftest import Town, days
+
+
+async def tickets(town: Town, person: Any) -> list[str]:
+    return [item.code for item in (await town.nomads.benefits.purse(person)).tickets]
+
+
+class TestTicket:
+    async def test_admits_the_holder_and_three_companions_once(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        good = await tickets(town, person)
+        assert len(good) == 5
+        with pytest.raises(NotEligible, match="present"):
+            await town.nomads.benefits.redeem(gate, good[0], companions=1, holder_present=False)
+        done = await town.nomads.benefits.redeem(gate, good[0], companions=4, holder_present=True)
+        assert (done.admitted, done.left) == (4, 4)
+        with pytest.raises(UsedAlready, match="2026-05-30"):
+            await town.nomads.benefits.redeem(gate, good[0], companions=0, holder_present=True)
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 4
+        assert [(t["what"], t["uses"], t["people"]) for t in await town.nomads.tallies(gate.id, 30)] == [
+            ("ticket", 1, 4)
+        ]
+        for code in good[1:]:
+            await town.nomads.benefits.redeem(gate, code, companions=0, holder_present=True)
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 0
+        assert await town.sound()
+
+    async def test_is_refused_when_made_up_out_of_time_or_of_a_revoked_card(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        one, two, *_ = await tickets(town, person)
+        with pytest.raises(BadCode):
+            await town.nomads.benefits.redeem(gate, one[:-3] + "AAA", companions=0, holder_present=True)
+        with pytest.raises(BadCode, match="not a ticket"):
+            await town.nomads.benefits.redeem(gate, await town.pass_of(person), companions=0, holder_present=True)
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        town.day(card.valid_until + days(1))
+        with pytest.raises(NotEligible, match="not valid"):
+            await town.nomads.benefits.redeem(gate, one, companions=0, holder_present=True)
+        assert await tickets(town, person) == [""] * 5
+        town.day(card.valid_until + days(47))
+        await town.nomads.tick()
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 0
+        town.day(card.valid_until)
+        await town.nomads.revoke(card.id, "x", actor="test")
+        with pytest.raises(NotEligible, match="not valid"):
+            await town.nomads.benefits.redeem(gate, two, companions=0, holder_present=True)
+        assert await town.sound()
+
+    async def test_posting_that_a_crash_left_is_made_up_for(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        post = town.ledger.post
+
+        async def crash(posting: Posting) -> Any:
+            raise ConnectionError
+
+        town.ledger.post = crash  # type: ignore[method-assign]
+        with pytest.raises(ConnectionError):
+            await town.nomads.benefits.redeem(gate, (await tickets(town, person))[0], companions=0, holder_present=True)
+        town.ledger.post = post  # type: ignore[method-assign]
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 5
+        for _ in range(2):
+            await town.nomads.tick()
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 4
+
+
+class TestOffline:
+    async def test_scanners_that_let_one_ticket_in_twice_settle_it_once(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        one, two, *_ = await tickets(town, person)
+        noon = town.clock.now()
+        town.clock.advance(hours=5)
+        north = [Scan(one, noon, "north", 0, 2), Scan(two, noon + timedelta(minutes=5), "north", 1)]
+        south = [Scan(one, noon - timedelta(minutes=1), "south", 0), Scan("SH1.a.b", noon, "south", 1)]
+        assert [item.outcome for item in await town.nomads.offline.sync(gate, north)] == ["settled", "settled"]
+        assert [item.outcome for item in await town.nomads.offline.sync(gate, south)] == ["double", "refused"]
+        again = await town.nomads.offline.sync(gate, [*north, *south])
+        assert [item.outcome for item in again] == ["known"] * 4
+        swapped = await town.nomads.offline.sync(gate, [Scan(two, noon, "north", 0)])
+        assert swapped[0].outcome == "refused"
+        assert (await town.nomads.benefits.purse(person)).left["attraction"] == 3
+        notices = await town.db.fetch("SELECT * FROM kernel.notice WHERE kind = 'nomad.double'")
+        assert len(notices) == 1
+        assert await town.sound()
+
+    async def test_scan_from_tomorrow_or_long_ago_is_refused(self, town: Town) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        one, *_ = await tickets(town, person)
+        ahead = Scan(one, town.clock.now() + days(1), "a", 0)
+        old = Scan(one, town.clock.now() - days(46), "a", 1)
+        assert [i.outcome for i in await town.nomads.offline.sync(gate, [ahead, old])] == ["refused"] * 2
+        with pytest.raises(ShanheError, match="at most"):
+            await town.nomads.offline.sync(gate, [ahead] * 501)
+
+    async def test_any_mix_of_scanners_moves_the_ledger_once_a_ticket(self, town: Town) -> None:
+        """Whatever is reported in whatever order, as many tickets are gone as different ones were let in."""
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        good, dice, used = await tickets(town, person), random.Random(7), set[str]()
+        for batch in range(6):
+            scans = [Scan(dice.choice(good), town.clock.now(), dice.choice("ab"), batch * 10 + n, dice.randrange(4))
+                     for n in range(dice.randrange(1, 5))]  # fmt: skip
+            used |= {scan.code for scan in scans}
+            reports = await asyncio.gather(*(town.nomads.offline.sync(gate, scans) for _ in range(2)))
+            assert {item.outcome for report in reports for item in report} <= {"settled", "double", "known"}
+            assert (await town.nomads.benefits.purse(person)).left["attraction"] == 5 - len(used)
+        assert await town.sound()
+
+    async def test_scanner_checks_alone_and_reports_later(self, town: Town, tmp_path: Path) -> None:
+        person, gate = await town.carded(), await town.venue("云台山", VenueKind.ATTRACTION)
+        kit, queue = tmp_path / "kit.json", tmp_path / "queue"
+        kit.write_text(json.dumps(await town.nomads.offline.kit(gate)))
+        one, *_ = await tickets(town, person)
+
+        def scan(text: str) -> tuple[int, str]:
+            result = CliRunner().invoke(shanhe, ["nomads", "scan", str(kit), str(queue), text, "--json"])
+            return result.exit_code, getattr(result.exception, "code", "") or result.stdout
+
+        ticket = codes.ticket_of(codes.read(one))
+        assert ticket.holder == "林*"
+        now = SystemClock().today()
+        valid = codes.make_ticket(
+            codes.Ticket(ticket.id, 1, now - days(2), now + days(2), 3, "林*"), town.clock.now(),
+            town.nomads._ground.city_key(),
+        )  # fmt: skip
+        assert json.loads(scan(valid)[1])["admitted"] == 1
+        assert scan(valid) == (1, "ticket_used")
+        assert scan(valid[:-4] + "AAAA") == (1, "code_forged")
+        assert len(queue.read_text().splitlines()) == 1
+
+
+class TestVoucher:
+    async def funded(self, town: Town, person: Any, fen: int) -> None:
+        """Vouchers a sponsor paid for, as N7's programme gives them."""
+        await town.fund("nomad_vouchers", fen)
+        budget = await town.programmes.budgets._books.budget("nomad_vouchers")
+        wallet = await town.ledger.ensure_account(await town.nomads._ground.purse(person), Asset.VOUCHER, "wallet")
+        leg = Transfer(new_id(), budget.id, wallet.id, fen)
+        await town.ledger.post(Posting(id=new_id(), kind="test", transfers=(leg,), actor="test", memo="N7"))
+
+    async def test_moves_the_sponsors_money_to_the_shop_once_a_pass(self, town: Town) -> None:
+        person, shop = await town.nomad(), await town.venue("老街茶馆", VenueKind.MERCHANT)
+        await self.funded(town, person, 5_000)
+        code = await town.pass_of(person)
+        for _ in range(2):  # sent twice, paid once
+            done = await town.nomads.benefits.pay(shop, code, 1_999)
+        assert (done.fen, done.left_fen) == (1_999, 3_001)
+        assert await town.money(shop.org_id, "cny") == 1_999
+        with pytest.raises(BadCode, match="something else"):
+            await town.nomads.benefits.pay(shop, code, 1)
+        town.clock.advance(seconds=1)
+        with pytest.raises(NotEligible, match=r"30\.01"):
+            await town.nomads.benefits.pay(shop, await town.pass_of(person), 3_002)
+        town.clock.advance(seconds=1)
+        late = await town.pass_of(person)
+        town.clock.advance(seconds=121)
+        with pytest.raises(BadCode, match="expired"):
+            await town.nomads.benefits.pay(shop, late, 1)
+        with pytest.raises(ShanheError, match=r"0\.01"):
+            await town.nomads.benefits.pay(shop, late, 0)
+        assert await town.sound()
+
+
+class TestCourse:
+    async def test_is_subsidised_five_times_at_a_certified_academy(self, town: Town) -> None:
+        await town.fund("nomad_courses", 1_000_000)
+        person = await town.carded()
+        academy = await town.venue("智汇学院", VenueKind.ACADEMY, certified=True)
+        plain = await town.venue("普通学校", VenueKind.ACADEMY)
+        with pytest.raises(NotEligible, match="not certified"):
+            await town.nomads.benefits.course(plain, await town.pass_of(person), 100_000)
+        for left in (4, 3, 2, 1, 0):
+            town.clock.advance(seconds=1)
+            done = await town.nomads.benefits.course(academy, await town.pass_of(person), 100_000)
+            assert (done.subsidy_fen, done.pays_fen, done.left) == (80_000, 20_000, left)
+        town.clock.advance(seconds=1)
+        with pytest.raises(NotEligible, match="used up"):
+            await town.nomads.benefits.course(academy, await town.pass_of(person), 100_000)
+        assert await town.money(academy.org_id, "cny") == 400_000
+        with pytest.raises(NotEligible, match="no valid"):
+            await town.nomads.benefits.course(academy, await town.pass_of(await town.nomad()), 100_000)
+        assert await town.sound()
+
+
+class TestStay:
+    async def test_takes_nights_from_sixty_a_year_and_cover_takes_none(self, town: Town) -> None:
+        person = await town.carded()
+        inn, clinic = await town.venue("竹溪客栈", VenueKind.LODGING), await town.venue("市一医院", VenueKind.CLINIC)
+        assert (await town.nomads.benefits.stay(inn, await town.pass_of(person), 58)).left == 2
+        town.clock.advance(seconds=1)
+        with pytest.raises(NotEligible, match="only 2 nights"):
+            await town.nomads.benefits.stay(inn, await town.pass_of(person), 3)
+        town.clock.advance(seconds=1)
+        assert (await town.nomads.benefits.stay(inn, await town.pass_of(person), 2)).left == 0
+        town.clock.advance(seconds=1)
+        assert (await town.nomads.benefits.stay(clinic, await town.pass_of(person), 0)).offer == "medical_cover"
+        with pytest.raises(NotEligible, match="no such offer"):
+            await town.nomads.benefits.stay(await town.venue("别处"), await town.pass_of(person), 1)

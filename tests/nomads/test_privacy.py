@@ -1,0 +1,81 @@
+"""Movement is sensitive: sealed, kept a month, read for a purpose, gone with the person's key."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shanhe.nomads.api import NotEligible, Proof, Purpose
+
+from .conftest import Town, days
+
+
+class TestPresence:
+    async def test_stands_in_no_table_in_the_clear(self, town: Town) -> None:
+        person, place = await town.nomad(), await town.venue("隐秘茶舍")
+        await town.nomads.presence.check_in(person, town.nomads.venues.code(place))
+        for table in ("day", "proof", "rate", "reading", "person"):
+            rows = await town.db.fetch(f"SELECT t::text AS text FROM nomads.{table} t")
+            text = "".join(row["text"] for row in rows)
+            assert str(place.id) not in text
+            assert "2026-03-02" not in text.replace("2026-03-02 0", "") or table in ("rate", "reading")
+        assert town.logged == [("presence", {}, {"commitment": town.logged[0][2]["commitment"]})]  # type: ignore[index]
+
+    async def test_loses_its_place_after_a_month_and_keeps_its_day(self, town: Town) -> None:
+        person, place = await town.nomad(), await town.venue()
+        await town.nomads.presence.check_in(person, town.nomads.venues.code(place))
+        nomad = await town.nomads.presence.nomad(person)
+        key = town.nomads.presence._day_key(person, town.today())
+        assert await town.db.fetchval("SELECT count(*) FROM nomads.proof WHERE day_key = $1", key) == 1
+        (forget,) = [row["forget_on"] for row in await town.db.fetch("SELECT forget_on FROM nomads.proof")]
+        assert forget.weekday() == 0
+        town.clock.advance(days=37)
+        await town.nomads.tick()
+        assert await town.db.fetchval("SELECT count(*) FROM nomads.proof") == 0
+        assert not await town.nomads.presence.elsewhere(nomad, town.today(), place)
+        assert len(await town.nomads.presence.days(person, Purpose.OWN, on=town.today(), actor="test")) == 1
+
+    async def test_is_read_for_a_purpose_that_is_written_down(self, town: Town) -> None:
+        person = await town.nomad()
+        await town.here(person, 1)
+        await town.ask(person)
+        await town.nomads.cards.outlook(person, actor="person:me")
+        read = await town.nomads.presence.readings(person)
+        assert sorted((row["purpose"], row["actor"]) for row in read) == [("own", "person:me"), ("qualify", "test")]
+
+    async def test_counts_within_a_rolling_year_only(self, town: Town) -> None:
+        person = await town.nomad()
+        await town.here(person, 2)
+        first = town.today() - days(1)
+        town.day(first + days(364))
+        assert len(await town.nomads.presence.days(person, Purpose.OWN, on=town.today(), actor="t")) == 2
+        town.day(first + days(365))
+        assert len(await town.nomads.presence.days(person, Purpose.OWN, on=town.today(), actor="t")) == 1
+
+    async def test_of_an_erased_person_can_no_longer_be_read(self, town: Town) -> None:
+        person = await town.carded()
+        card, _ = await town.nomads.cards.current(person)
+        assert card is not None
+        town.vault.destroy(person)
+        assert await town.nomads.presence.days(person, Purpose.OWN, on=town.today(), actor="t") == []
+        (verdict,) = await town.nomads.cards.verdicts(person)
+        assert (verdict.granted, verdict.days, verdict.traces) == (True, 0, {})
+        assert await town.sound()
+
+
+class TestLog:
+    async def test_says_how_many_and_never_who(self, town: Town) -> None:
+        person, place = await town.carded(), await town.venue()
+        nomad = await town.nomads.presence.nomad(person)
+        for back in range(91, 94):
+            with pytest.raises(NotEligible, match="too long ago"):
+                await town.nomads.presence.record(nomad, town.today() - days(back), Proof.CODE, place)
+        town.clock.advance(days=2)
+        for back in (0, 1):
+            assert await town.nomads.presence.record(nomad, town.today() - days(back), Proof.CODE, place)
+        kinds = [kind for kind, _, _ in town.logged]
+        assert (kinds.count("presence"), kinds.count("nomad_card")) == (3, 1)
+        public = json.dumps([entry for _, entry, _ in town.logged])
+        assert str(person) not in public
+        assert len({entry["commitment"] for kind, _, entry in town.logged if kind == "presence" and entry}) == 3
