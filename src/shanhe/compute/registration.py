@@ -115,7 +115,7 @@ def made_engine(card: ModelCard, public: str, cost: Rates, now: datetime) -> Eng
     if not MODEL_ID.match(public) or public == card.id:
         raise _bad("models", f"{public!r} can't be a model's public name.", f"{public!r} 不能作为模型名。")
     served = EngineModel(public, card.id, card.kind, card.context_tokens, cost, card.price_class)
-    return replace(local_engine(card, cost, None, now), models=(served,), lazy=True, enabled=False)
+    return replace(local_engine(card, cost, None, now), models=(served,), lazy=True)
 
 
 def local_engine(known: ModelCard, cost: Rates, contributor: UUID | None, now: datetime) -> Engine:
