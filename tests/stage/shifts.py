@@ -15,6 +15,8 @@ LONGEST_FIRST = (
     "tests/clients/test_openai_npm.py",
     "tests/clients/test_anthropic_python.py",
     "tests/clients/test_other_clients.py",
+    "tests/clients/test_openai_batches.py",
+    "tests/privacy/test_erasure.py",
     "tests/gateway_e2e/",
     "tests/chaos/",
     "tests/platform/test_city.py",
@@ -26,7 +28,10 @@ LONGEST_FIRST = (
     "tests/kernel/",
 )
 """What begins with these begins first, in this order; the others follow as they are found."""
-IN_THE_COMMON_CITY = ("tests/clients/test_o", "tests/clients/test_anthropic", "tests/gateway_e2e/", "tests/chaos/")
+IN_THE_COMMON_CITY = (
+    "tests/clients/test_o", "tests/clients/test_anthropic", "tests/privacy/test_erasure.py", "tests/gateway_e2e/",
+    "tests/chaos/",
+)  # fmt: skip
 """The city is started once, by the process that gets all of these; the last of them kills it in parts."""
 
 

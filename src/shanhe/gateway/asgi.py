@@ -78,7 +78,7 @@ class GatewayApp:
             return
         speaks: Face = self._count if client.path.startswith("/v1/messages") else self._openai
         receipt_id = new_id()
-        desk = self._desks.get(client.path.split("/", 3)[2])
+        desk = self._desks.get("".join(client.path.split("/", 3)[2:3]))
         try:
             if desk is not None:
                 await desk(client, await self._admitter.authenticate(client))
