@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections import Counter
 from collections.abc import Mapping
@@ -165,6 +166,10 @@ class RealCity:
         keeper.cancel()
         for line in self.ledger._lines:
             line._drop()
+        for listener in self.db._listeners:  # all of them are the dead process's, which nobody tells anything any more
+            listener.cancel()
+        await asyncio.gather(*self.db._listeners, return_exceptions=True)
+        self.db._listeners.clear()
         await self.begin()
 
     # -- credits ------------------------------------------------------------------------------------------------------
