@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from shanhe.exchange import intake
 from shanhe.exchange.api import (
     BUY,
     SELL,
@@ -28,6 +29,7 @@ from shanhe.exchange.api import (
     UnknownOrder,
     Validity,
 )
+from shanhe.exchange.errors import TooManyOrders
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
 
@@ -250,3 +252,21 @@ class TestPause:
         await world.buy(buyer, 50, 6000)
         assert (await world.auction()).trades == 1
         await world.verify()
+
+
+class TestOpenOrders:
+    async def test_of_one_organisation_are_bounded_whoever_accepts_them(self, world, monkeypatch):
+        """Ended orders make room again, and what another process accepts counts."""
+        monkeypatch.setattr(intake, "OPEN_ORDERS_MAX", 3)
+        seller = await world.seller(1_000)
+        first, *_ = [await world.sell(seller, 20, 6000) for _ in range(3)]
+        with pytest.raises(TooManyOrders):
+            await world.sell(seller, 20, 6000)
+        await world.exchange.cancel(first.id, org_id=seller, actor="test")
+        second = await world.sell(seller, 20, 6000)
+        await world.exchange.cancel(second.id, org_id=seller, actor="test")
+        here = world.exchange
+        other = world.restart()
+        await other.place(NewOrder(new_id(), seller, SELL, 6000, 20 * CREDIT), actor="test")
+        with pytest.raises(TooManyOrders):
+            await here.place(NewOrder(new_id(), seller, SELL, 6000, 20 * CREDIT), actor="test")

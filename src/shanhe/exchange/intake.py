@@ -7,6 +7,7 @@ orders and events. What the book makes of them is the engine's business, later a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,7 +61,9 @@ log = structlog.get_logger(__name__)
 BATCH_MAX: Final = 500
 WAITING_MAX: Final = 20_000
 OPEN_ORDERS_MAX: Final = 1_000
-"""Of one organisation."""
+"""Of one organisation in a market."""
+COUNTED_MAX: Final = 100_000
+"""Organisations whose open orders are kept count of."""
 LEASE_WAITS_S: Final = (0.05, 0.1, 0.15)
 """How long workers get to give back what they borrow of a wallet that is asked for."""
 
@@ -125,6 +128,8 @@ class Intake:
         self._queue: list[Wanted] = []
         self._task: asyncio.Task[None] | None = None
         self._untold: list[tuple[Wanted, Any]] = []
+        self._open: dict[UUID, int] = {}
+        self._left_at = -1  # the sequence number at which what `_open` says holds
 
     async def submit(self, make: Callable[[asyncio.Future[Any]], Wanted]) -> Any:
         """Durable on return. `ExchangeBusy` when too many wait, `ExchangeUnavailable` when the outcome is unknown."""
@@ -194,6 +199,8 @@ class Intake:
     async def begin(self, conn: Any, at: datetime | None = None) -> Batch:
         """Lock the head; the rules of the day become events when they have changed. Time never goes back here."""
         head = dict(await store.head(conn, self._market, lock=True))
+        if head["seq"] != self._left_at or len(self._open) > COUNTED_MAX:
+            self._open = {}  # somebody else has accepted orders, or what we accepted was not committed
         head["at_us"] = max(head["at_us"], micros(at or self._clock.now()))
         now = instant(head["at_us"])
         day = self._day(city_date(now))
@@ -213,6 +220,7 @@ class Intake:
             await store.insert_orders(conn, batch.orders)
         await store.insert_events(conn, ((self._market, event.seq, encode(event)) for event in batch.events))
         await store.move_head(conn, self._market, batch.head)
+        self._left_at = batch.head["seq"]
 
     def _sift(
         self, batch: Batch, wanted: list[Wanted], known: dict[UUID, Any], active: Market,
@@ -241,11 +249,11 @@ class Intake:
     async def _escrow(self, conn: Any, batch: Batch, places: list[Wanted], outcome: list[tuple[Wanted, Any]]) -> None:
         if not places:
             return
-        counts = await store.open_counts(conn, list({one.org_id for one in places if one.org_id is not None}))
+        counts = await self._counts(conn, places)
         fitting = []
         for one in places:
             assert one.org_id is not None
-            counts[one.org_id] = counts.get(one.org_id, 0) + 1
+            counts[one.org_id] += 1
             if counts[one.org_id] > OPEN_ORDERS_MAX:
                 outcome.append((one, TooManyOrders(OPEN_ORDERS_MAX)))
             else:
@@ -269,6 +277,18 @@ class Intake:
             else:
                 one.expiry = verdict.expiry
                 outcome.append((one, self._place(batch, one)))
+
+    async def _counts(self, conn: Any, places: list[Wanted]) -> dict[UUID, int]:
+        """Bounds on how many orders each organisation has open here: what was counted once and placed since.
+
+        Orders that ended meanwhile are only noticed, by a fresh count, where the bound would refuse somebody.
+        """
+        asked = Counter([one.org_id for one in places if one.org_id is not None])
+        counts = self._open
+        unsure = [org for org, more in asked.items() if counts.get(org, OPEN_ORDERS_MAX) + more > OPEN_ORDERS_MAX]
+        if unsure:
+            counts |= dict.fromkeys(unsure, 0) | await store.open_counts(conn, self._market, unsure)
+        return counts
 
     def _place(self, batch: Batch, one: Wanted) -> OrderView:
         new, trader = one.new, one.trader

@@ -62,11 +62,11 @@ async def known_orders(conn: Connection, identifiers: Sequence[UUID]) -> dict[UU
     return {row["id"]: row for row in rows}
 
 
-async def open_counts(conn: Connection, org_ids: Sequence[UUID]) -> dict[UUID, int]:
+async def open_counts(conn: Connection, market: Market, org_ids: Sequence[UUID]) -> dict[UUID, int]:
     rows = await conn.fetch(
         """SELECT o.org_id, count(*) AS n FROM exchange.orders o
-           WHERE o.org_id = ANY($1) AND o.state = 'open' GROUP BY 1""",
-        org_ids,
+           WHERE o.org_id = ANY($1) AND o.state = 'open' AND o.market = $2 GROUP BY 1""",
+        org_ids, market,
     )
     return {row["org_id"]: row["n"] for row in rows}
 

@@ -6,6 +6,7 @@ there for good, so a reader that stops there never passes by a transaction that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, Final
@@ -20,6 +21,8 @@ PAGE_MAX: Final = 10_000
 WINDOW_TRANSACTIONS: Final = 20_000
 """How far one page looks ahead: far behind, a page must not sort all that is left."""
 ACCOUNTS_MAX: Final = 200_000
+REST_ROWS: Final = 100
+"""Read before others in this process get their turn: a page of thousands would keep them waiting."""
 LAST: Final = UUID(int=2**128 - 1)
 
 
@@ -93,7 +96,11 @@ class Feed:
 
     async def _postings(self, rows: Sequence[Any]) -> list[FeedPosting]:
         await self._learn({one for row in rows for one in (*(row["debits"] or ()), *(row["credits"] or ()))})
-        return [self._posting(row) for row in rows]
+        found: list[FeedPosting] = []
+        for start in range(0, len(rows), REST_ROWS):
+            found += [self._posting(row) for row in rows[start : start + REST_ROWS]]
+            await asyncio.sleep(0)
+        return found
 
     async def _learn(self, identifiers: Iterable[UUID]) -> None:
         missing = [one for one in identifiers if one not in self._accounts]

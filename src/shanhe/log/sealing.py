@@ -34,7 +34,8 @@ BATCHES_MAX: Final = 24
 LEASE_S: Final = 20
 SIGNED: Final = "signed"
 WITNESSED: Final = "witnessed"
-REST_BATCH: Final = 256
+REST_BATCH: Final = 64
+"""Entries made before others in this process get their turn."""
 FAR: Final = 2**62
 """Later than every transaction."""
 
