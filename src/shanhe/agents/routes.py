@@ -15,14 +15,14 @@ from starlette.responses import Response
 from shanhe.agents.a2a import A2aFace, card, city_card
 from shanhe.agents.api import Agents, Published
 from shanhe.agents.service import FACE_TRY
-from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, require
+from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid, Unauthorized
-from shanhe.kernel.http import bearer
+from shanhe.kernel.http import as_json, bearer
 
 BODY_MAX_BYTES = 1024 * 1024
 MESSAGES_MAX = 100
-CARD_CACHE = "public, max-age=60"
+CARD_CACHE = {"cache-control": "public, max-age=60"}
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
 Directory = Callable[[], Awaitable[list[tuple[str, str, str]]]]
@@ -60,13 +60,13 @@ def _runs(routes: APIRouter, agents: Agents) -> None:
     @routes.get("/api/agents/runs")
     async def runs(actor: Asking, before: UUID | None = None) -> Response:
         """Your organisation's runs, newest first."""
-        return _json({"data": [asdict(run) for run in await agents.runs(_org(actor), before)]})
+        return as_json({"data": [asdict(run) for run in await agents.runs(org_of(actor), before)]})
 
     @routes.get("/api/agents/runs/{run_id}")
     async def run(run_id: UUID, actor: Asking) -> Response:
         """A run with each step, what it cost, and the receipts; no texts are kept."""
-        found, steps = await agents.trace(run_id, None if "ledger" in actor.permissions else _org(actor))
-        return _json({**asdict(found), "steps": [asdict(step) for step in steps]})
+        found, steps = await agents.trace(run_id, None if "ledger" in actor.permissions else org_of(actor))
+        return as_json({**asdict(found), "steps": [asdict(step) for step in steps]})
 
 
 def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:
@@ -74,17 +74,17 @@ def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftO
     async def check(body: CheckBody, _: Maker) -> Response:
         """What is wrong with a definition, before it is saved."""
         found = await agents.check(body.definition)
-        return _json({"data": [{"name": n, "passed": ok, "zh": zh, "en": en} for n, ok, zh, en in found]})
+        return as_json({"data": [{"name": n, "passed": ok, "zh": zh, "en": en} for n, ok, zh, en in found]})
 
     @routes.post("/api/agents/{slug}/try")
     async def attempt(slug: str, body: TryBody, request: Request, actor: Maker) -> Response:
         """Run your own draft with your API key: the models are paid at list price, your markup is not due."""
         caller = await _caller(request, identity)
-        if caller.org_id != _org(actor):
+        if caller.org_id != org_of(actor):
             raise PermissionMissing("publish")
         agent = await draft(f"agent/{slug}", caller.org_id)
         done = await agents.run(agent, caller, body.messages, face=FACE_TRY, charged=False)
-        return _json({**asdict(done), "steps": [asdict(step) for step in done.steps]})
+        return as_json({**asdict(done), "steps": [asdict(step) for step in done.steps]})
 
 
 def _cards(
@@ -93,13 +93,13 @@ def _cards(
     @routes.get("/.well-known/agent-card.json")
     async def root_card() -> Response:
         """The city's A2A card."""
-        return _json(city_card(await directory(), url, city, version), cache=CARD_CACHE)
+        return as_json(city_card(await directory(), url, city, version), headers=CARD_CACHE)
 
     @routes.get("/a2a/{slug}/.well-known/agent-card.json")
     async def agent_card(slug: str) -> Response:
         """One agent's A2A card."""
         agent = await agents.published(f"agent/{slug}")
-        return _json(card(agent, await named(agent.owner), url, city), cache=CARD_CACHE)
+        return as_json(card(agent, await named(agent.owner), url, city), headers=CARD_CACHE)
 
 
 def _rpc(routes: APIRouter, face: A2aFace, identity: Identity) -> None:
@@ -109,8 +109,8 @@ def _rpc(routes: APIRouter, face: A2aFace, identity: Identity) -> None:
             asked = msgspec.json.decode(await _body(request))
         except (msgspec.DecodeError, RecursionError):
             error = {"code": -32700, "message": "The body is no JSON."}
-            return _json({"jsonrpc": "2.0", "id": None, "error": error})
-        return _json(await face.answer(asked, caller, slug, request.headers.get("a2a-version", "")))
+            return as_json({"jsonrpc": "2.0", "id": None, "error": error})
+        return as_json(await face.answer(asked, caller, slug, request.headers.get("a2a-version", "")))
 
     @routes.post("/a2a")
     async def any_agent(request: Request) -> Response:
@@ -143,14 +143,3 @@ async def _caller(request: Request, identity: Identity) -> Caller:
             message_zh="运行由 API 密钥付费：请以 `Authorization: Bearer sk-sh-…` 提供。",
         )  # fmt: skip
     return identity.caller_cached(token) or await identity.caller(token)
-
-
-def _org(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
-    return actor.org_id
-
-
-def _json(value: Any, *, cache: str = "") -> Response:
-    headers = {"cache-control": cache} if cache else None
-    return Response(msgspec.json.encode(value), media_type="application/json", headers=headers)

@@ -8,13 +8,13 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.approvals.model import Gate, NewLicence, RequestState, Scope
 from shanhe.approvals.service import NUMBER_LIMIT_CHARS, PAGE_ROWS, TEXT_LIMIT_CHARS, Approvals
+from shanhe.kernel.http import as_json
 
 
 class Body(BaseModel):
@@ -51,22 +51,22 @@ def _licences(routes: APIRouter, approvals: Approvals, read: Any, write: Any) ->
     @routes.get("/gate/{scope}")
     async def gate(scope: Scope, on: date | None = None) -> Response:
         """Whether real cash may move in a scope on a day, and by which approval; public."""
-        return _json(gate_view(await approvals.gate(scope, on)))
+        return as_json(gate_view(await approvals.gate(scope, on)))
 
     @routes.get("/licences", dependencies=[read])
     async def licences(scope: Scope | None = None) -> Response:
         """Recorded approvals, newest first."""
-        return _json({"data": [asdict(licence) for licence in await approvals.licences(scope)]})
+        return as_json({"data": [asdict(licence) for licence in await approvals.licences(scope)]})
 
     @routes.post("/licences", status_code=201)
     async def record(body: LicenceBody, actor: Any = write) -> Response:
         """Record an authority's approval."""
-        return _json(asdict(await approvals.record(NewLicence(**body.model_dump()), by=actor_name(actor))), 201)
+        return as_json(asdict(await approvals.record(NewLicence(**body.model_dump()), by=actor.ref)), 201)
 
     @routes.post("/licences/{licence_id}/revoke")
     async def revoke(licence_id: UUID, body: ReasonBody, actor: Any = write) -> Response:
         """End an approval now."""
-        return _json(asdict(await approvals.revoke(licence_id, reason=body.reason, by=actor_name(actor))))
+        return as_json(asdict(await approvals.revoke(licence_id, reason=body.reason, by=actor.ref)))
 
 
 def _requests(routes: APIRouter, approvals: Approvals, read: Any, write: Any) -> None:
@@ -78,26 +78,26 @@ def _requests(routes: APIRouter, approvals: Approvals, read: Any, write: Any) ->
         """Four-eyes requests, newest first."""
         page = await approvals.requests(kind=kind, state=state, before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return _json({"data": [asdict(item) for item in page], "next": following})
+        return as_json({"data": [asdict(item) for item in page], "next": following})
 
     @routes.get("/requests/{request_id}", dependencies=[read])
     async def request(request_id: UUID) -> Response:
-        return _json(asdict(await approvals.get(request_id)))
+        return as_json(asdict(await approvals.get(request_id)))
 
     @routes.post("/requests/{request_id}/approve")
     async def approve(request_id: UUID, body: ApproveBody, actor: Any = write) -> Response:
         """The second person agrees."""
-        return _json(asdict(await approvals.approve(request_id, by=actor_name(actor), reason=body.reason)))
+        return as_json(asdict(await approvals.approve(request_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/requests/{request_id}/reject")
     async def reject(request_id: UUID, body: ReasonBody, actor: Any = write) -> Response:
         """The second person refuses."""
-        return _json(asdict(await approvals.reject(request_id, by=actor_name(actor), reason=body.reason)))
+        return as_json(asdict(await approvals.reject(request_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/requests/{request_id}/withdraw")
     async def withdraw(request_id: UUID, actor: Any = write) -> Response:
         """Who asked takes it back."""
-        return _json(asdict(await approvals.withdraw(request_id, by=actor_name(actor))))
+        return as_json(asdict(await approvals.withdraw(request_id, by=actor.ref)))
 
 
 def gate_view(gate: Gate) -> dict[str, Any]:
@@ -108,12 +108,3 @@ def gate_view(gate: Gate) -> dict[str, Any]:
         "sample": gate.sample,
         "licence": None if gate.licence is None else asdict(gate.licence),
     }
-
-
-def actor_name(actor: Any) -> str:
-    """Who acts, as it stands in the books."""
-    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

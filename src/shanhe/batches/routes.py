@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,10 +10,12 @@ from fastapi import APIRouter, Depends, Query
 
 from shanhe.batches.service import PAGE_MAX, Batches
 from shanhe.batches.wire import batch_view, listed
-from shanhe.identity.api import Actor, PermissionMissing
+from shanhe.identity.api import Actor, PermissionMissing, org_or_all
 from shanhe.identity.api import actor as actor_of
 
 Asking = Annotated[Actor, Depends(actor_of)]
+reader = partial(org_or_all, everything="engines")
+"""None for operators, who see everything; else the organisation."""
 
 
 def router(batches: Batches) -> APIRouter:
@@ -40,12 +43,3 @@ def router(batches: Batches) -> APIRouter:
         return batch_view(await batches.cancel(batch, reader(actor)))
 
     return routes
-
-
-def reader(actor: Actor) -> UUID | None:
-    """None for operators, who see everything; PermissionMissing for who may see nothing."""
-    if "engines" in actor.permissions:
-        return None
-    if actor.org_id is None or "usage" not in actor.permissions:
-        raise PermissionMissing("usage")
-    return actor.org_id

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from shanhe.credentials.service import Credentials
 from shanhe.credentials.status import TTL
+from shanhe.kernel.http import as_json
 
 CACHE = f"public, max-age={int(TTL.total_seconds())}"
 
@@ -22,11 +22,11 @@ def router(credentials: Credentials, require: Callable[[str], Any]) -> APIRouter
     @routes.get("/api/credentials/keys")
     async def keys() -> Response:
         """The issuer's public keys (JWKS): keep them, and cards can be verified without a network."""
-        return _json(await credentials.jwks())
+        return as_json(await credentials.jwks())
 
     @routes.get("/.well-known/jwt-vc-issuer", include_in_schema=False)
     async def metadata() -> Response:
-        return _json(await credentials.metadata())
+        return as_json(await credentials.metadata())
 
     @routes.get("/api/credentials/status/{list_no}")
     async def status(list_no: int) -> Response:
@@ -40,10 +40,6 @@ def router(credentials: Credentials, require: Callable[[str], Any]) -> APIRouter
     @routes.post("/api/credentials/rotate", dependencies=[Depends(require("programmes"))])
     async def rotate() -> Response:
         """Sign with a new key from now on."""
-        return _json({"kid": await credentials.rotate()})
+        return as_json({"kid": await credentials.rotate()})
 
     return routes
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

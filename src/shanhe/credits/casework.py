@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from shanhe.credits import invoices
 from shanhe.credits.estate_model import DOCUMENTS_MAX, SUCCESSORS_MAX, WHOLE_BPS, EstateDocument, Successor
-from shanhe.credits.paper import file, json, name_of, org_of
+from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.http import as_json
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
@@ -103,56 +104,56 @@ def _time(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/expiry")
     async def expiry(actor: Payer, days: Days = 366) -> Response:
         """What the organisation's credits will lose when (rule C11)."""
-        return json({"data": await credits.lapses.of(org_of(actor), days=days)})
+        return as_json({"data": await credits.lapses.of(org_of(actor), days=days)})
 
     @routes.get("/expiry/calendar")
     async def calendar(actor: Operator, days: Days = 90) -> Response:
         """The city's breakage to come, by day; for operators."""
-        return json({"data": await credits.lapses.calendar(days=days)})
+        return as_json({"data": await credits.lapses.calendar(days=days)})
 
     @routes.get("/loyalty")
     async def loyalty(actor: Payer) -> Response:
         """The organisation's consecutive active quarters, its fee and weight (rule C10)."""
-        return json(await credits.loyalty.standing(org_of(actor)))
+        return as_json(await credits.loyalty.standing(org_of(actor)))
 
     @routes.get("/loyalty/{org_id}")
     async def loyalty_of(org_id: UUID, actor: Operator) -> Response:
         """The same of any organisation; for operators."""
-        return json(await credits.loyalty.standing(org_id))
+        return as_json(await credits.loyalty.standing(org_id))
 
 
 def _agreements(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/agreements")
     async def agreements(actor: Payer) -> Response:
         """The organisation's framework agreements with their instalments (rule P2)."""
-        return json({"data": await credits.agreements.list(org_of(actor))})
+        return as_json({"data": await credits.agreements.list(org_of(actor))})
 
     @routes.get("/agreements/all")
     async def everyones(actor: Operator) -> Response:
-        return json({"data": await credits.agreements.list()})
+        return as_json({"data": await credits.agreements.list()})
 
     @routes.post("/agreements", status_code=201)
     async def sign(body: AgreementBody, actor: Operator) -> Response:
         """Record a government body's agreement for a year; for operators."""
-        made = await credits.agreements.sign(body.org_id, body.year, reference=body.reference, actor=name_of(actor))
-        return json(made, 201)
+        made = await credits.agreements.sign(body.org_id, body.year, reference=body.reference, actor=actor.ref)
+        return as_json(made, 201)
 
     @routes.post("/agreements/{agreement_id}/instalments/{number}/pay", status_code=201)
     async def pay(agreement_id: UUID, number: int, body: InstalmentBody, actor: Payer) -> Response:
         """Order an instalment; send the payer to `redirect_url`."""
         made = await credits.agreements.pay(
-            org_of(actor), agreement_id, number, method=body.method, actor=name_of(actor)
+            org_of(actor), agreement_id, number, method=body.method, actor=actor.ref
         )
-        return json({"purchase_id": made.id, "state": made.state, "redirect_url": made.redirect_url}, 201)
+        return as_json({"purchase_id": made.id, "state": made.state, "redirect_url": made.redirect_url}, 201)
 
     @routes.post("/agreements/{agreement_id}/instalments/{number}/book", status_code=201)
     async def book(agreement_id: UUID, number: int, body: BankBody, actor: Operator) -> Response:
         """Post an instalment that was found at the bank; for operators."""
         org_id = (await credits.agreements.get(None, agreement_id)).org_id
         made = await credits.agreements.book(
-            org_id, agreement_id, number, reference=body.reference, actor=name_of(actor)
+            org_id, agreement_id, number, reference=body.reference, actor=actor.ref
         )
-        return json({"purchase_id": made.id, "state": made.state, "posting_id": made.posting_id}, 201)
+        return as_json({"purchase_id": made.id, "state": made.state, "posting_id": made.posting_id}, 201)
 
 
 def _invoices(routes: APIRouter, credits: Credits) -> None:
@@ -161,13 +162,13 @@ def _invoices(routes: APIRouter, credits: Credits) -> None:
         """The organisation's invoice requests, and what can still be invoiced."""
         org_id = org_of(actor)
         page = await credits.invoices.list(org_id, before=before, limit=limit)
-        return json({"invoiceable_fen": await credits.invoices.invoiceable_fen(org_id), "data": page})
+        return as_json({"invoiceable_fen": await credits.invoices.invoiceable_fen(org_id), "data": page})
 
     @routes.post("/invoices", status_code=201)
     async def request(body: InvoiceBody, actor: Payer) -> Response:
         """Ask for an invoice over money that was paid."""
-        made = await credits.invoices.request(org_of(actor), **body.model_dump(), actor=name_of(actor))
-        return json(made, 201)
+        made = await credits.invoices.request(org_of(actor), **body.model_dump(), actor=actor.ref)
+        return as_json(made, 201)
 
     @routes.get("/invoices/{invoice_id}/paper")
     async def paper(invoice_id: UUID, actor: Payer, language: Literal["zh", "en"] = "zh") -> Response:
@@ -181,46 +182,46 @@ def _invoices(routes: APIRouter, credits: Credits) -> None:
 def _invoices_by_operators(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/invoices/all")
     async def everyones(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
-        return json({"data": await credits.invoices.list(before=before, limit=limit)})
+        return as_json({"data": await credits.invoices.list(before=before, limit=limit)})
 
     @routes.post("/invoices/{invoice_id}/issue")
     async def issue(invoice_id: UUID, body: IssueBody, actor: Operator) -> Response:
         """Say that it was issued under the tax bureau's number."""
-        return json(await credits.invoices.issue(invoice_id, number=body.number, by=name_of(actor)))
+        return as_json(await credits.invoices.issue(invoice_id, number=body.number, by=actor.ref))
 
     @routes.post("/invoices/{invoice_id}/reject")
     async def reject(invoice_id: UUID, body: RejectBody, actor: Operator) -> Response:
         """Give the request back with a reason."""
-        return json(await credits.invoices.reject(invoice_id, reason=body.reason, by=name_of(actor)))
+        return as_json(await credits.invoices.reject(invoice_id, reason=body.reason, by=actor.ref))
 
 
 def _disputes(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/disputes")
     async def mine(actor: Payer, before: UUID | None = None, limit: Limit = 50) -> Response:
-        return json({"data": await credits.disputes.list(org_of(actor), before=before, limit=limit)})
+        return as_json({"data": await credits.disputes.list(org_of(actor), before=before, limit=limit)})
 
     @routes.post("/disputes", status_code=201)
     async def dispute(body: DisputeBody, actor: Payer) -> Response:
         """Say why a receipt's charge is wrong."""
-        return json(await credits.disputes.open(org_of(actor), **body.model_dump(), actor=name_of(actor)), 201)
+        return as_json(await credits.disputes.open(org_of(actor), **body.model_dump(), actor=actor.ref), 201)
 
     @routes.post("/disputes/{dispute_id}/withdraw")
     async def withdraw(dispute_id: UUID, actor: Payer) -> Response:
-        return json(await credits.disputes.withdraw(org_of(actor), dispute_id, by=name_of(actor)))
+        return as_json(await credits.disputes.withdraw(org_of(actor), dispute_id, by=actor.ref))
 
     @routes.get("/disputes/all")
     async def everyones(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
-        return json({"data": await credits.disputes.list(before=before, limit=limit)})
+        return as_json({"data": await credits.disputes.list(before=before, limit=limit)})
 
     @routes.post("/disputes/{dispute_id}/grant")
     async def grant(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
         """Give the charge back: the receipt's posting is reversed."""
-        return json(await credits.disputes.grant(dispute_id, answer=body.answer, by=name_of(actor)))
+        return as_json(await credits.disputes.grant(dispute_id, answer=body.answer, by=actor.ref))
 
     @routes.post("/disputes/{dispute_id}/refuse")
     async def refuse(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
         """Say why the charge is right."""
-        return json(await credits.disputes.refuse(dispute_id, answer=body.answer, by=name_of(actor)))
+        return as_json(await credits.disputes.refuse(dispute_id, answer=body.answer, by=actor.ref))
 
 
 def _estates(routes: APIRouter, credits: Credits) -> None:
@@ -229,12 +230,12 @@ def _estates(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/estates")
     async def every(actor: Operator, open: bool = False) -> Response:
         """Handovers of what an organisation left behind, newest first; for operators."""
-        return json({"data": await estates.list(open_only=open)})
+        return as_json({"data": await estates.list(open_only=open)})
 
     @routes.get("/estates/offer")
     async def offer(org_id: UUID, actor: Operator) -> Response:
         """What would pass to successors, what would lapse, and why (rule R1_estate)."""
-        return json({"data": await estates.offer(org_id)})
+        return as_json({"data": await estates.offer(org_id)})
 
     @routes.post("/estates", status_code=201)
     async def ask(body: EstateBody, actor: Operator) -> Response:
@@ -245,16 +246,16 @@ def _estates(routes: APIRouter, credits: Credits) -> None:
             successors=[Successor(one.org_id, one.share_bps) for one in body.successors],
             documents=[EstateDocument(one.proves, one.reference, one.sha256) for one in body.documents],
             reason=body.reason,
-            by=name_of(actor),
+            by=actor.ref,
             estate_id=body.id,
         )
-        return json(made, 201)
+        return as_json(made, 201)
 
     @routes.post("/estates/{estate_id}/approve")
     async def approve(estate_id: UUID, actor: Operator) -> Response:
         """The second person's word; the handover is booked."""
-        return json(await estates.approve(estate_id, by=name_of(actor)))
+        return as_json(await estates.approve(estate_id, by=actor.ref))
 
     @routes.post("/estates/{estate_id}/reject")
     async def reject(estate_id: UUID, body: RejectBody, actor: Operator) -> Response:
-        return json(await estates.reject(estate_id, by=name_of(actor), reason=body.reason))
+        return as_json(await estates.reject(estate_id, by=actor.ref, reason=body.reason))

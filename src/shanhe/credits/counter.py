@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.credits import codes
-from shanhe.credits.paper import file, json, name_of, org_of
+from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
 from shanhe.credits.views import batch_view, end_of, refund_view
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.http import as_json
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
@@ -75,22 +76,23 @@ def _refunds(routes: APIRouter, credits: Credits) -> None:
     async def offer(purchase_id: UUID, actor: Payer) -> Response:
         """What a refund would give and take now (rule R3), with its trace; nothing changes."""
         found = await credits.refunds.offer(org_of(actor), purchase_id)
-        return json({"refund_fen": found.refund_fen, **found.decision.outputs, "rule_version": found.decision.version,
-                     "trace": found.decision.trace})  # fmt: skip
+        decision = found.decision
+        said = {"rule_version": decision.version, "trace": decision.trace}
+        return as_json({"refund_fen": found.refund_fen, **decision.outputs, **said})
 
     @routes.post("/purchases/{purchase_id}/refund", status_code=201)
     async def refund(purchase_id: UUID, body: RefundBody, actor: Payer) -> Response:
         """Take back what is left of the purchase and return its money."""
         made = await credits.refunds.refund(
-            org_of(actor), purchase_id, client_ref=body.client_ref, reason=body.reason, actor=name_of(actor)
+            org_of(actor), purchase_id, client_ref=body.client_ref, reason=body.reason, actor=actor.ref
         )
-        return json(refund_view(made), 201)
+        return as_json(refund_view(made), 201)
 
     @routes.get("/refunds")
     async def refunds(actor: Payer, before: UUID | None = None, limit: Limit = 50) -> Response:
         """The organisation's refunds, newest first."""
         page = await credits.refunds.list(org_of(actor), before=before, limit=limit)
-        return json({"data": [refund_view(one) for one in page]})
+        return as_json({"data": [refund_view(one) for one in page]})
 
 
 def _refunds_by_operators(routes: APIRouter, credits: Credits) -> None:
@@ -98,30 +100,30 @@ def _refunds_by_operators(routes: APIRouter, credits: Credits) -> None:
     async def everyones(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
         """Every organisation's refunds; for operators."""
         page = await credits.refunds.list(None, before=before, limit=limit)
-        return json({"data": [refund_view(one) for one in page]})
+        return as_json({"data": [refund_view(one) for one in page]})
 
     @routes.post("/refunds/{refund_id}/retry")
     async def retry(refund_id: UUID, actor: Operator) -> Response:
         """Ask the provider once more after it failed."""
-        return json(refund_view(await credits.refunds.retry(refund_id)))
+        return as_json(refund_view(await credits.refunds.retry(refund_id)))
 
     @routes.post("/refunds/{refund_id}/payout")
     async def payout(refund_id: UUID, body: PayoutBody, actor: Operator) -> Response:
         """Say that the money went back by bank transfer or at the cash desk."""
-        return json(refund_view(await credits.refunds.pay_by_hand(refund_id, body.reference, method=body.method)))
+        return as_json(refund_view(await credits.refunds.pay_by_hand(refund_id, body.reference, method=body.method)))
 
 
 def _codes(routes: APIRouter, credits: Credits) -> None:
     @routes.post("/redeem", status_code=201)
     async def redeem(body: CodeBody, actor: Payer) -> Response:
         """Redeem a code for the caller's organisation."""
-        batch = await credits.codes.redeem(org_of(actor), body.code, actor=name_of(actor))
-        return json({"name": batch.name, "value_micro": batch.value_micro, "provenance": batch.provenance}, 201)
+        batch = await credits.codes.redeem(org_of(actor), body.code, actor=actor.ref)
+        return as_json({"name": batch.name, "value_micro": batch.value_micro, "provenance": batch.provenance}, 201)
 
     @routes.get("/redeemed")
     async def redeemed(actor: Payer) -> Response:
         """What the organisation redeemed."""
-        return json({"data": await credits.codes.redeemed(org_of(actor))})
+        return as_json({"data": await credits.codes.redeemed(org_of(actor))})
 
 
 def _batches(routes: APIRouter, credits: Credits) -> None:
@@ -129,20 +131,20 @@ def _batches(routes: APIRouter, credits: Credits) -> None:
     async def fund(name: str, body: FundBody, actor: Operator) -> Response:
         """Issue credits into a named budget."""
         held = await credits.codes.fund(
-            name, body.amount_micro, posting_id=body.posting_id, reason=body.reason, actor=name_of(actor)
+            name, body.amount_micro, posting_id=body.posting_id, reason=body.reason, actor=actor.ref
         )
-        return json({"name": name, "balance_micro": held}, 201)
+        return as_json({"name": name, "balance_micro": held}, 201)
 
     @routes.get("/code-batches")
     async def batches(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
-        return json({"data": [batch_view(one) for one in await credits.codes.batches(before=before, limit=limit)]})
+        return as_json({"data": [batch_view(one) for one in await credits.codes.batches(before=before, limit=limit)]})
 
     @routes.post("/code-batches", status_code=201)
     async def create(body: BatchBody, actor: Operator) -> Response:
         """Set the value of a batch aside; its codes are made by the export."""
         fields = body.model_dump(exclude={"valid_through"})
-        made = await credits.codes.create(**fields, expires_at=end_of(body.valid_through), actor=name_of(actor))
-        return json(batch_view(made), 201)
+        made = await credits.codes.create(**fields, expires_at=end_of(body.valid_through), actor=actor.ref)
+        return as_json(batch_view(made), 201)
 
     @routes.post("/code-batches/{batch_id}/export")
     async def export(batch_id: UUID, actor: Operator) -> Response:
@@ -153,4 +155,4 @@ def _batches(routes: APIRouter, credits: Credits) -> None:
     @routes.post("/code-batches/{batch_id}/revoke")
     async def revoke(batch_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         """End a batch; what nobody redeemed returns to its budget."""
-        return json(batch_view(await credits.codes.revoke(batch_id, reason=body.reason)))
+        return as_json(batch_view(await credits.codes.revoke(batch_id, reason=body.reason)))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from shanhe.credits import statements
 from shanhe.credits.service import Credits
 from shanhe.credits.views import month_of
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.documents import MEDIA, Document, Format, render, save_headers
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Books = Annotated[Actor, Depends(require("ledger"))]
@@ -43,7 +42,7 @@ def add(routes: APIRouter, credits: Credits) -> None:
 async def _statement(credits: Credits, org_id: UUID, month: str | None, shape: Shape, language: str) -> Response:
     found = await credits.statements.month(org_id, month_of(month))
     if shape == "json":
-        return json(statements.view(found))
+        return as_json(statements.view(found))
     name = await credits.named(org_id)
     made = statements.document(found, org_name=name, city_name=credits.city_name, language=language)
     return await file(made, f"{made.title}-{name}-{found.month:%Y-%m}", shape)
@@ -53,22 +52,3 @@ async def file(document: Document, stem: str, shape: str) -> Response:
     """A document as a download."""
     fmt = Format(shape)
     return Response(await render(document, fmt), media_type=MEDIA[fmt], headers=save_headers(stem, fmt))
-
-
-def json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
-
-
-def org_of(actor: Actor) -> UUID:
-    """The organisation that the caller acts for; Invalid when there is none."""
-    if actor.org_id is None:
-        raise Invalid(
-            "no_organisation",
-            "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
-        )
-    return actor.org_id
-
-
-def name_of(actor: Actor) -> str:
-    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"

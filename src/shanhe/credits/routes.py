@@ -13,7 +13,8 @@ from starlette.responses import Response
 from shanhe.credits import casework, counter, paper
 from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
 from shanhe.credits.service import Credits
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 
 AMOUNT_LIMIT = 2**53
@@ -92,41 +93,41 @@ def _purchases(routes: APIRouter, credits: Credits) -> None:
     @routes.post("/quotes", status_code=201)
     async def quote(body: QuoteBody, actor: Payer) -> Response:
         """What credits of a list value cost this organisation now, and why."""
-        return paper.json(quote_view(await credits.quote(paper.org_of(actor), body.value_fen)), 201)
+        return as_json(quote_view(await credits.quote(org_of(actor), body.value_fen)), 201)
 
     @routes.post("/purchases", status_code=201)
     async def purchase(body: PurchaseBody, actor: Payer) -> Response:
         """Order credits; send the payer to `redirect_url`."""
         made = await credits.purchase(
-            paper.org_of(actor),
+            org_of(actor),
             client_ref=body.client_ref,
             quote_id=body.quote_id,
             value_fen=body.value_fen,
             method=body.method,
-            actor=paper.name_of(actor),
+            actor=actor.ref,
             return_path=body.return_path,
         )
-        return paper.json(purchase_view(made), 201)
+        return as_json(purchase_view(made), 201)
 
     @routes.get("/purchases")
     async def purchases(
         actor: Payer, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
     ) -> Response:
         """The organisation's purchases, newest first."""
-        page = await credits.purchases(paper.org_of(actor), before=before, limit=limit)
+        page = await credits.purchases(org_of(actor), before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return paper.json({"data": [purchase_view(item) for item in page], "next": following})
+        return as_json({"data": [purchase_view(item) for item in page], "next": following})
 
     @routes.get("/purchases/{purchase_id}")
     async def receipt(purchase_id: UUID, actor: Payer) -> Response:
         """The document of a top-up: decision with its trace, payment with its history, posting with its lots."""
-        found = await credits.receipt(paper.org_of(actor), purchase_id)
-        return paper.json({**found, "purchase": purchase_view(found["purchase"], trace=True)})
+        found = await credits.receipt(org_of(actor), purchase_id)
+        return as_json({**found, "purchase": purchase_view(found["purchase"], trace=True)})
 
     @routes.post("/purchases/{purchase_id}/cancel")
     async def cancel(purchase_id: UUID, actor: Payer) -> Response:
         """Give up an unpaid purchase."""
-        return paper.json(purchase_view(await credits.cancel(paper.org_of(actor), purchase_id)))
+        return as_json(purchase_view(await credits.cancel(org_of(actor), purchase_id)))
 
     @routes.post("/top-ups", status_code=201)
     async def top_up(body: TopUpBody, actor: Operator) -> Response:
@@ -135,61 +136,61 @@ def _purchases(routes: APIRouter, credits: Credits) -> None:
             body.org_id,
             body.amount_micro,
             body.reason,
-            paper.name_of(actor),
+            actor.ref,
             method=body.method,
             client_ref=body.client_ref,
         )
-        return paper.json(purchase_view(made), 201)
+        return as_json(purchase_view(made), 201)
 
 
 def _wallet(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/balance")
     async def balance(actor: Payer) -> Response:
         """Balance and lots of the caller's organisation."""
-        return paper.json(wallet_view(await credits.wallet(paper.org_of(actor))))
+        return as_json(wallet_view(await credits.wallet(org_of(actor))))
 
     @routes.get("/balance/{org_id}")
     async def balance_of(org_id: UUID, actor: Operator) -> Response:
         """Balance and lots of any organisation; for operators."""
-        return paper.json(wallet_view(await credits.wallet(org_id)))
+        return as_json(wallet_view(await credits.wallet(org_id)))
 
 
 def _alerts(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/alerts")
     async def alerts(actor: Payer) -> Response:
-        return paper.json({"data": [alert_view(alert) for alert in await credits.alerts.of(paper.org_of(actor))]})
+        return as_json({"data": [alert_view(alert) for alert in await credits.alerts.of(org_of(actor))]})
 
     @routes.post("/alerts", status_code=201)
     async def create(body: AlertBody, actor: Payer) -> Response:
         """Tell once per window when spending reaches `percent` of `amount_micro`."""
-        made = await credits.alerts.create(paper.org_of(actor), actor=paper.name_of(actor), **body.model_dump())
-        return paper.json(alert_view(made), 201)
+        made = await credits.alerts.create(org_of(actor), actor=actor.ref, **body.model_dump())
+        return as_json(alert_view(made), 201)
 
     @routes.patch("/alerts/{alert_id}")
     async def change(alert_id: UUID, body: AlertChange, actor: Payer) -> Response:
         changes = {name: value for name, value in body.model_dump().items() if value is not None}
-        return paper.json(alert_view(await credits.alerts.change(paper.org_of(actor), alert_id, **changes)))
+        return as_json(alert_view(await credits.alerts.change(org_of(actor), alert_id, **changes)))
 
     @routes.delete("/alerts/{alert_id}", status_code=204)
     async def delete(alert_id: Annotated[UUID, Path()], actor: Payer) -> Response:
-        await credits.alerts.delete(paper.org_of(actor), alert_id)
+        await credits.alerts.delete(org_of(actor), alert_id)
         return Response(status_code=204)
 
 
 def _auto(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/auto-top-up")
     async def show(actor: Payer) -> Response:
-        return paper.json(auto_view(await credits.auto.get(paper.org_of(actor))))
+        return as_json(auto_view(await credits.auto.get(org_of(actor))))
 
     @routes.put("/auto-top-up")
     async def save(body: AutoBody, actor: Payer) -> Response:
         """Set threshold, amount and monthly cap; sign the mandate at `mandate_url` when it is pending."""
-        rule = await credits.auto.save(paper.org_of(actor), actor=paper.name_of(actor), **body.model_dump())
-        return paper.json(auto_view(rule))
+        rule = await credits.auto.save(org_of(actor), actor=actor.ref, **body.model_dump())
+        return as_json(auto_view(rule))
 
     @routes.delete("/auto-top-up")
     async def disable(actor: Payer) -> Response:
-        return paper.json(auto_view(await credits.auto.disable(paper.org_of(actor))))
+        return as_json(auto_view(await credits.auto.disable(org_of(actor))))
 
 
 # -- views ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,10 +11,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from shanhe.datasets.model import Cleaning, Dataset, Version
 from shanhe.datasets.service import PREVIEW_MAX, Datasets, NewDataset
-from shanhe.identity.api import Actor, PermissionMissing
+from shanhe.identity.api import Actor, org_or_all, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 
+plainly = partial(as_json, enc_hook=str)
+reader = partial(org_or_all, everything="models")
+"""None for operators, who see everything; else the organisation."""
 Asking = Annotated[Actor, Depends(actor_of)]
 Text = Annotated[str, Query(max_length=500)]
 
@@ -30,7 +35,7 @@ def _reading(routes: APIRouter, datasets: Datasets) -> None:
     @routes.get("")
     async def every(actor: Asking) -> Response:
         """Data sets of one's organisation; operators see all."""
-        return _json([dataset_view(one) for one in await datasets.datasets(reader(actor))])
+        return plainly([dataset_view(one) for one in await datasets.datasets(reader(actor))])
 
     @routes.get("/versions/{version_id}")
     async def version(
@@ -40,7 +45,7 @@ def _reading(routes: APIRouter, datasets: Datasets) -> None:
         """A version: recipe, report, and some of its rows."""
         dataset, found = await datasets.version(version_id, reader(actor))
         preview = [] if found.forgotten_at else await datasets.preview(found, first, rows)
-        return _json(version_view(found) | {"dataset": dataset_view(dataset), "preview": preview})
+        return plainly(version_view(found) | {"dataset": dataset_view(dataset), "preview": preview})
 
     @routes.get("/versions/{version_id}/rows")
     async def body(version_id: UUID, actor: Asking) -> Response:
@@ -51,7 +56,7 @@ def _reading(routes: APIRouter, datasets: Datasets) -> None:
     @routes.get("/{name}")
     async def one(name: str, actor: Asking) -> Response:
         """A data set with its versions and what was made of it."""
-        return _json(await page(datasets, await datasets.dataset(name, reader(actor))))
+        return plainly(await page(datasets, await datasets.dataset(name, reader(actor))))
 
 
 def _changing(routes: APIRouter, datasets: Datasets) -> None:
@@ -61,52 +66,36 @@ def _changing(routes: APIRouter, datasets: Datasets) -> None:
         note: Text = "",
     ) -> Response:  # fmt: skip
         """Import the body (JSONL, CSV, XLSX, DOCX, text), called `file`: a new data set, or its next version."""
-        org_id = owner(actor)
+        org_id = org_with(actor, "keys", "models")
         new = NewDataset(name, form, licence, consent, note)
         found = await datasets.bring(org_id, new, file, await request.body(), by=actor.ref)
-        return _json(version_view(found), 201)
+        return plainly(version_view(found), 201)
 
     @routes.post("/versions/{version_id}/clean", status_code=201)
     async def clean(version_id: UUID, request: Request, actor: Asking) -> Response:
         """A cleaner version; the body says how, see the page on data sets."""
-        owner(actor)
+        org_with(actor, "keys", "models")
         try:
             wishes = msgspec.json.decode(await request.body() or b"{}", type=Cleaning)
         except msgspec.DecodeError as error:
             raise Invalid(
                 "bad_cleaning", f"The wishes can't be read: {error}.", message_zh="清洗条件无法读取。"
             ) from error
-        return _json(version_view(await datasets.clean(version_id, reader(actor), wishes, by=actor.ref)), 201)
+        return plainly(version_view(await datasets.clean(version_id, reader(actor), wishes, by=actor.ref)), 201)
 
     @routes.delete("/versions/{version_id}")
     async def forget(version_id: UUID, actor: Asking) -> Response:
         """Delete a version's rows; what was made of them stays known."""
-        owner(actor)
-        return _json(version_view(await datasets.forget(version_id, reader(actor))))
+        org_with(actor, "keys", "models")
+        return plainly(version_view(await datasets.forget(version_id, reader(actor))))
 
     @routes.delete("/{name}")
     async def archive(name: str, actor: Asking) -> Response:
         """Delete a data set's rows and take it off the list."""
-        owner(actor)
+        org_with(actor, "keys", "models")
         found = await datasets.dataset(name, reader(actor))
         await datasets.archive(found)
-        return _json(dataset_view(found) | {"archived": True})
-
-
-def reader(actor: Actor) -> UUID | None:
-    """None for operators, who see everything; PermissionMissing for who may see nothing."""
-    if "models" in actor.permissions:
-        return None
-    if actor.org_id is None or "usage" not in actor.permissions:
-        raise PermissionMissing("usage")
-    return actor.org_id
-
-
-def owner(actor: Actor) -> UUID:
-    """The organisation for which somebody may change data; PermissionMissing."""
-    if actor.org_id is None or not {"keys", "models"} & actor.permissions:
-        raise PermissionMissing("keys")
-    return actor.org_id
+        return plainly(dataset_view(found) | {"archived": True})
 
 
 def dataset_view(one: Dataset) -> dict[str, Any]:
@@ -124,7 +113,3 @@ async def page(datasets: Datasets, one: Dataset) -> dict[str, Any]:
     versions = [version_view(found) for found in await datasets.versions(one)]
     uses: list[Any] = msgspec.to_builtins(await datasets.uses(one))
     return dataset_view(one) | {"versions": versions, "uses": uses}
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value, enc_hook=str), status, media_type="application/json")

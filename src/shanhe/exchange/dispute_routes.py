@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.exchange.remedy import TRADES_MAX
 from shanhe.exchange.service import Exchange
-from shanhe.identity.api import Actor, require
-from shanhe.kernel.errors import Invalid
+from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.http import as_json
 
 TEXT_LIMIT_CHARS = 200
 DISPUTE_LIMIT_CHARS = 1000
@@ -59,22 +58,22 @@ def _disputes(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/orders/{order_id}/disputes", status_code=201)
     async def dispute(order_id: UUID, body: DisputeBody, actor: Member) -> Response:
         """Say what is wrong with an order."""
-        made = await exchange.dispute(order_id, org_of(actor), body.text, dispute_id=body.id, actor=name_of(actor))
-        return json(asdict(made), 201)
+        made = await exchange.dispute(order_id, org_of(actor), body.text, dispute_id=body.id, actor=actor.ref)
+        return as_json(asdict(made), 201)
 
     @routes.get("/disputes")
     async def disputes(actor: Member) -> Response:
         """The organisation's disputes, newest first."""
-        return json({"data": [asdict(one) for one in await exchange.disputes.list(org_of(actor))]})
+        return as_json({"data": [asdict(one) for one in await exchange.disputes.list(org_of(actor))]})
 
     @routes.get("/all-disputes")
     async def all_disputes(_: Reader, open: bool = True) -> Response:
-        return json({"data": [asdict(one) for one in await exchange.disputes.list(None, open_only=open)]})
+        return as_json({"data": [asdict(one) for one in await exchange.disputes.list(None, open_only=open)]})
 
     @routes.post("/disputes/{dispute_id}/decide")
     async def answer(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
-        done = await exchange.disputes.decide(dispute_id, upheld=body.upheld, answer=body.answer, actor=name_of(actor))
-        return json(asdict(done))
+        done = await exchange.disputes.decide(dispute_id, upheld=body.upheld, answer=body.answer, actor=actor.ref)
+        return as_json(asdict(done))
 
 
 def _reversals(routes: APIRouter, exchange: Exchange) -> None:
@@ -83,41 +82,23 @@ def _reversals(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/disputes/{dispute_id}/reversal", status_code=201)
     async def ask(dispute_id: UUID, body: ReversalBody, actor: Operator) -> Response:
         """Ask to undo trades of an upheld dispute's order; a second person decides."""
-        made = await remedies.ask(dispute_id, body.reason, by=name_of(actor), trades=body.trades, remedy_id=body.id)
-        return json(asdict(made), 201)
+        made = await remedies.ask(dispute_id, body.reason, by=actor.ref, trades=body.trades, remedy_id=body.id)
+        return as_json(asdict(made), 201)
 
     @routes.get("/reversals")
     async def mine(actor: Member) -> Response:
         """What the organisation's upheld disputes led to, newest first."""
-        return json({"data": [asdict(one) for one in await remedies.list(org_of(actor))]})
+        return as_json({"data": [asdict(one) for one in await remedies.list(org_of(actor))]})
 
     @routes.get("/all-reversals")
     async def everyones(_: Reader, open: bool = True) -> Response:
-        return json({"data": [asdict(one) for one in await remedies.list(open_only=open)]})
+        return as_json({"data": [asdict(one) for one in await remedies.list(open_only=open)]})
 
     @routes.post("/reversals/{remedy_id}/approve")
     async def approve(remedy_id: UUID, actor: Operator) -> Response:
         """The second person's word; the reversals are booked."""
-        return json(asdict(await remedies.approve(remedy_id, by=name_of(actor))))
+        return as_json(asdict(await remedies.approve(remedy_id, by=actor.ref)))
 
     @routes.post("/reversals/{remedy_id}/reject")
     async def reject(remedy_id: UUID, body: RejectBody, actor: Operator) -> Response:
-        return json(asdict(await remedies.reject(remedy_id, by=name_of(actor), reason=body.reason)))
-
-
-def json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
-
-
-def org_of(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid(
-            "no_organisation",
-            "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
-        )
-    return actor.org_id
-
-
-def name_of(actor: Actor) -> str:
-    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
+        return as_json(asdict(await remedies.reject(remedy_id, by=actor.ref, reason=body.reason)))

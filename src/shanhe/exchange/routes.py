@@ -19,13 +19,13 @@ from starlette.responses import Response
 
 from shanhe.exchange import dispute_routes
 from shanhe.exchange.cash import CASH_MAX_FEN
-from shanhe.exchange.dispute_routes import json, name_of, org_of
 from shanhe.exchange.errors import BadPrice, ExchangeBusy, UnknownItem, yuan_of
 from shanhe.exchange.feed import Feed
 from shanhe.exchange.model import BUY, SIDES, BookView, NewOrder, OrderView, Status, TradeView, Validity
 from shanhe.exchange.service import Exchange
 from shanhe.exchange.units import parse_price
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen
 
@@ -131,19 +131,19 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("")
     async def status() -> Response:
         """The market now: mode, approval, corridor, next auction; public."""
-        return json(status_view(await exchange.status()))
+        return as_json(status_view(await exchange.status()))
 
     @routes.get("/book")
     async def book(depth: Annotated[int, Query(ge=1, le=DEPTH_MAX)] = 20) -> Response:
         """Depth inside the corridor and the indicative price; public."""
-        return json(book_view(await exchange.book(depth)))
+        return as_json(book_view(await exchange.book(depth)))
 
     @routes.get("/trades")
     async def trades(before: UUID | None = None, limit: Page = 100) -> Response:
         """Trades, newest first, without names; public."""
         page = await exchange.trades(before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return json({"data": [public_trade(trade) for trade in page], "next": following})
+        return as_json({"data": [public_trade(trade) for trade in page], "next": following})
 
     @routes.get("/trades.csv")
     async def trades_csv(before: UUID | None = None, limit: Page = PAGE_MAX) -> Response:
@@ -163,12 +163,12 @@ def _market(routes: APIRouter, exchange: Exchange) -> None:
     ) -> Response:
         """Open, high, low, close by step, oldest first; public."""
         found = await exchange.candles(step_s=STEPS_S[step], days=days)
-        return json({"data": [asdict(candle) for candle in found]})
+        return as_json({"data": [asdict(candle) for candle in found]})
 
     @routes.get("/auctions")
     async def auctions(limit: Page = 100) -> Response:
         """Auctions held, newest first; public."""
-        return json({"data": [asdict(auction) for auction in await exchange.auctions(limit)]})
+        return as_json({"data": [asdict(auction) for auction in await exchange.auctions(limit)]})
 
 
 def _stream(routes: APIRouter, feed: Feed) -> None:
@@ -215,32 +215,32 @@ def _orders(routes: APIRouter, exchange: Exchange) -> None:
         new = NewOrder(
             body.id or new_id(), org_of(actor), SIDES.index(body.side), body.ticks(), body.quantity_micro, body.validity
         )
-        return json(order_view(await exchange.place(new, actor=name_of(actor))), 201)
+        return as_json(order_view(await exchange.place(new, actor=actor.ref)), 201)
 
     @routes.get("/orders")
     async def orders(actor: Member, open: bool = False, before: UUID | None = None, limit: Page = 100) -> Response:
         """The organisation's orders, newest first."""
         page = await exchange.orders(org_of(actor), open_only=open, before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return json({"data": [order_view(order) for order in page], "next": following})
+        return as_json({"data": [order_view(order) for order in page], "next": following})
 
     @routes.get("/orders/{order_id}")
     async def order(order_id: UUID, actor: Member) -> Response:
-        return json(order_view(await exchange.order(order_id, org_id=org_of(actor))))
+        return as_json(order_view(await exchange.order(order_id, org_id=org_of(actor))))
 
     @routes.post("/orders/{order_id}/cancel")
     async def cancel(order_id: UUID, actor: Member) -> Response:
         """End an order; what was filled stays."""
-        return json(order_view(await exchange.cancel(order_id, org_id=org_of(actor), actor=name_of(actor))))
+        return as_json(order_view(await exchange.cancel(order_id, org_id=org_of(actor), actor=actor.ref)))
 
     @routes.post("/orders/{order_id}/amend")
     async def amend(order_id: UUID, body: AmendBody, actor: Member) -> Response:
         """New price and new total quantity, the filled part included."""
         changed = await exchange.amend(
             order_id, org_id=org_of(actor), ticks=body.ticks(), quantity_micro=body.quantity_micro, amend_id=body.id,
-            actor=name_of(actor),
+            actor=actor.ref,
         )  # fmt: skip
-        return json(order_view(changed))
+        return as_json(order_view(changed))
 
     @routes.get("/my/trades")
     async def my_trades(actor: Member, before: UUID | None = None, limit: Page = 100) -> Response:
@@ -248,7 +248,7 @@ def _orders(routes: APIRouter, exchange: Exchange) -> None:
         org = org_of(actor)
         page = await exchange.trades(org_id=org, before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return json({"data": [own_trade(trade, org) for trade in page], "next": following})
+        return as_json({"data": [own_trade(trade, org) for trade in page], "next": following})
 
     @routes.get("/my/trades/{trade_id}")
     async def my_trade(trade_id: UUID, actor: Member) -> Response:
@@ -258,130 +258,130 @@ def _orders(routes: APIRouter, exchange: Exchange) -> None:
             raise UnknownItem("trade", "成交")
         undone = await exchange.remedies.of_trade(trade_id)
         reversal = None if undone is None else asdict(undone)
-        return json({**own_trade(trade, org), "fee": await exchange.why_fee(trade), "reversal": reversal})
+        return as_json({**own_trade(trade, org), "fee": await exchange.why_fee(trade), "reversal": reversal})
 
 
 def _money(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("/purse")
     async def purse(actor: Member) -> Response:
         """The organisation's credits and cash in the open market."""
-        return json(asdict(await exchange.cash.purse(org_of(actor), await exchange.market())))
+        return as_json(asdict(await exchange.cash.purse(org_of(actor), await exchange.market())))
 
     @routes.post("/play-money", status_code=201)
     async def play_money(actor: Member) -> Response:
         """Play credits and play cash, once; in the sandbox only."""
         market = await exchange.market()
-        granted = await exchange.cash.grant_play(org_of(actor), market, exchange.day(), actor=name_of(actor))
-        return json(asdict(granted), 201)
+        granted = await exchange.cash.grant_play(org_of(actor), market, exchange.day(), actor=actor.ref)
+        return as_json(asdict(granted), 201)
 
     @routes.post("/deposits", status_code=201)
     async def deposit(body: DepositBody, actor: Member) -> Response:
         """Pay cash into the exchange account; send the payer to `redirect_url`."""
         made = await exchange.cash.deposit(
             org_of(actor), await exchange.market(), body.amount_fen, client_ref=body.client_ref, method=body.method,
-            actor=name_of(actor), return_path=body.return_path,
+            actor=actor.ref, return_path=body.return_path,
         )  # fmt: skip
-        return json(asdict(made), 201)
+        return as_json(asdict(made), 201)
 
     @routes.post("/withdrawals", status_code=201)
     async def withdraw(body: WithdrawBody, actor: Member) -> Response:
         """Ask for cash back; an operator pays it by bank transfer."""
         made = await exchange.cash.withdraw(
-            org_of(actor), body.amount_fen, withdrawal_id=body.id, payee=body.payee, actor=name_of(actor)
+            org_of(actor), body.amount_fen, withdrawal_id=body.id, payee=body.payee, actor=actor.ref
         )
-        return json(asdict(made), 201)
+        return as_json(asdict(made), 201)
 
     @routes.get("/withdrawals")
     async def withdrawals(actor: Member) -> Response:
-        return json({"data": [asdict(one) for one in await exchange.cash.withdrawals(org_of(actor))]})
+        return as_json({"data": [asdict(one) for one in await exchange.cash.withdrawals(org_of(actor))]})
 
 
 def _operators(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/pause")
     async def pause(body: ReasonBody, actor: Operator) -> Response:
         """Stop trading; orders can still be cancelled."""
-        return json(status_view(await exchange.pause(body.reason, actor=name_of(actor))))
+        return as_json(status_view(await exchange.pause(body.reason, actor=actor.ref)))
 
     @routes.post("/resume")
     async def resume(body: ReasonBody, actor: Operator) -> Response:
-        return json(status_view(await exchange.resume(body.reason, actor=name_of(actor))))
+        return as_json(status_view(await exchange.resume(body.reason, actor=actor.ref)))
 
     @routes.post("/auction")
     async def auction(actor: Operator) -> Response:
         """Hold a call auction now, besides the regular ones."""
-        return json(asdict(await exchange.run_auction(forced_by=name_of(actor))))
+        return as_json(asdict(await exchange.run_auction(forced_by=actor.ref)))
 
     @routes.get("/replay")
     async def replay(_: Reader) -> Response:
         """Fold the whole journal again and compare."""
         found = await exchange.replay()
-        return json({**asdict(found), "same": found.same})
+        return as_json({**asdict(found), "same": found.same})
 
     @routes.get("/all-orders")
     async def all_orders(_: Reader, open: bool = True, before: UUID | None = None, limit: Page = 100) -> Response:
         """Orders of every organisation, newest first."""
         page = await exchange.orders(None, open_only=open, before=before, limit=limit)
-        return json({"data": [{**order_view(order), "org_id": order.org_id} for order in page]})
+        return as_json({"data": [{**order_view(order), "org_id": order.org_id} for order in page]})
 
     @routes.post("/all-orders/{order_id}/cancel")
     async def cancel(order_id: UUID, actor: Operator) -> Response:
         """End any order; for operators."""
-        return json(order_view(await exchange.cancel(order_id, org_id=None, actor=name_of(actor))))
+        return as_json(order_view(await exchange.cancel(order_id, org_id=None, actor=actor.ref)))
 
     @routes.post("/receipts", status_code=201)
     async def receive(body: ReceiveBody, actor: Operator) -> Response:
         """Book cash that came by bank transfer for an organisation's exchange account."""
         posting = await exchange.cash.receive(
-            body.org_id, body.amount_fen, reference=body.reference, actor=name_of(actor)
+            body.org_id, body.amount_fen, reference=body.reference, actor=actor.ref
         )
-        return json({"posting_id": posting}, 201)
+        return as_json({"posting_id": posting}, 201)
 
     @routes.get("/all-withdrawals")
     async def all_withdrawals(_: Reader, open: bool = True) -> Response:
-        return json({"data": [asdict(one) for one in await exchange.cash.withdrawals(None, open_only=open)]})
+        return as_json({"data": [asdict(one) for one in await exchange.cash.withdrawals(None, open_only=open)]})
 
     @routes.post("/withdrawals/{withdrawal_id}/decide")
     async def decide(withdrawal_id: UUID, body: DecideBody, actor: Operator) -> Response:
         """Say that it was paid (the bank's reference) or is refused (why)."""
         done = await exchange.cash.decide_withdrawal(
-            withdrawal_id, paid=body.paid, reference=body.reference, actor=name_of(actor)
+            withdrawal_id, paid=body.paid, reference=body.reference, actor=actor.ref
         )
-        return json(asdict(done))
+        return as_json(asdict(done))
 
 
 def _fund(routes: APIRouter, exchange: Exchange) -> None:
     @routes.get("/fund")
     async def fund() -> Response:
         """The ecosystem fund: fees in, payments out; public."""
-        return json(asdict(await exchange.fund.view(await exchange.market())))
+        return as_json(asdict(await exchange.fund.view(await exchange.market())))
 
     @routes.post("/fund/payments", status_code=201)
     async def request(body: PaymentBody, actor: Operator) -> Response:
         """Ask to pay an organisation out of the fund; a second person decides."""
         made = await exchange.fund.request(
-            body.org_id, body.amount_fen, body.reason, by=name_of(actor), request_id=body.id
+            body.org_id, body.amount_fen, body.reason, by=actor.ref, request_id=body.id
         )
-        return json(asdict(made), 201)
+        return as_json(asdict(made), 201)
 
     @routes.post("/fund/payments/{payment_id}/approve")
     async def approve(payment_id: UUID, actor: Operator) -> Response:
         """The second person's word."""
-        return json(asdict(await exchange.fund.approve(payment_id, by=name_of(actor))))
+        return as_json(asdict(await exchange.fund.approve(payment_id, by=actor.ref)))
 
     @routes.post("/fund/payments/{payment_id}/reject")
     async def reject(payment_id: UUID, body: ReasonBody, actor: Operator) -> Response:
-        return json(asdict(await exchange.fund.reject(payment_id, by=name_of(actor), reason=body.reason)))
+        return as_json(asdict(await exchange.fund.reject(payment_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/stability", status_code=201)
     async def endow(body: EndowBody, actor: Operator) -> Response:
         """Move cash of the ecosystem fund to the stability fund."""
-        await exchange.endow_stability(body.amount_fen, posting_id=body.id, actor=name_of(actor))
-        return json({"posting_id": body.id}, 201)
+        await exchange.endow_stability(body.amount_fen, posting_id=body.id, actor=actor.ref)
+        return as_json({"posting_id": body.id}, 201)
 
     @routes.get("/stability")
     async def interventions() -> Response:
         """What the stability fund did, and why; public."""
-        return json({"data": [asdict(one) for one in await exchange.stability.interventions()]})
+        return as_json({"data": [asdict(one) for one in await exchange.stability.interventions()]})
 
 
 # -- views ------------------------------------------------------------------------------------------------------------

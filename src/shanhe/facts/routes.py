@@ -15,6 +15,7 @@ from starlette.responses import Response
 from shanhe.facts.model import Fact, NewFact, Standing, Use
 from shanhe.facts.reading import names
 from shanhe.facts.service import Facts
+from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 
 TEXT_MAX_CHARS = 500
@@ -43,7 +44,7 @@ def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UU
     @routes.get("/names")
     async def vocabulary(_: Request) -> Response:
         """Every fact there is, with its type and whom it is about."""
-        return _json({"data": [{"name": name, **msgspec.to_builtins(kind)} for name, kind in names().items()]})
+        return as_json({"data": [{"name": name, **msgspec.to_builtins(kind)} for name, kind in names().items()]})
 
     @routes.get("")
     async def own(on: date | None = None, actor: Any = member) -> Response:
@@ -51,26 +52,26 @@ def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UU
         subject = await subject_of(actor.org_id)
         async with facts.reading(Use("own_access", actor.ref)) as reader:
             found = await reader.of(subject, on=on)
-        return _json({"data": [fact_view(fact) for fact in found]})
+        return as_json({"data": [fact_view(fact) for fact in found]})
 
     @routes.post("", status_code=201)
     async def declare(body: FactBody, actor: Any = member) -> Response:
         """Declare a fact about oneself. Most programmes count a fact only after it was checked."""
         subject = await subject_of(actor.org_id)
-        return _json(fact_view(await facts.publish(_new(body, subject, Standing.DECLARED), actor=actor.ref)), 201)
+        return as_json(fact_view(await facts.publish(_new(body, subject, Standing.DECLARED), actor=actor.ref)), 201)
 
     @routes.get("/{org_id}")
     async def of(org_id: UUID, actor: Any = operator) -> Response:
         """Everything ever said of a party, corrections included; for operators. Of people, it is kept who looked."""
         async with facts.reading(Use("oversight", actor.ref)) as reader:
             found = await reader.history(await subject_of(org_id))
-        return _json({"data": [fact_view(fact) for fact in found]})
+        return as_json({"data": [fact_view(fact) for fact in found]})
 
     @routes.post("/{org_id}", status_code=201)
     async def record(org_id: UUID, body: FactBody, actor: Any = operator) -> Response:
         """Record what a register or a checked document says of a party."""
         new = _new(body, await subject_of(org_id), Standing.CHECKED)
-        return _json(fact_view(await facts.publish(new, actor=actor.ref)), 201)
+        return as_json(fact_view(await facts.publish(new, actor=actor.ref)), 201)
 
     return routes
 
@@ -91,7 +92,3 @@ def fact_view(fact: Fact) -> dict[str, Any]:
         "unit": kind.unit, "valid_from": fact.valid_from, "valid_to": fact.valid_to, "known_at": fact.known_at,
         "standing": fact.standing, "source": fact.source, "evidence": fact.evidence,
     }  # fmt: skip
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

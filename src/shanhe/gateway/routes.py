@@ -7,12 +7,12 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from shanhe.gateway.api import Gateway, UsageRow
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits
 
 DAYS_MAX = 366
@@ -139,8 +139,3 @@ def usage_csv(rows: list[UsageRow]) -> str:
         values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-1]]
         writer.writerow(["" if value is None else value for value in values] + [format_credits(row.amount_micro)])
     return "\ufeff" + out.getvalue()
-
-
-def as_json(value: Any) -> Response:
-    """msgspec does the encoding; FastAPI's would copy everything once more."""
-    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -15,6 +15,7 @@ from shanhe.governance import views
 from shanhe.governance.model import NewProposal, Vote, duties
 from shanhe.governance.service import Governance
 from shanhe.identity.api import Actor, person_actor, require
+from shanhe.kernel.http import as_json
 
 Me = Annotated[Actor, Depends(person_actor)]
 Operator = Annotated[Actor, Depends(require("rules"))]
@@ -98,7 +99,7 @@ def _public(routes: APIRouter, governance: Governance) -> None:
     @routes.get("/matters")
     async def matters() -> Response:
         """The duty matrix: departments, and how each matter is decided."""
-        return _json(msgspec.to_builtins(duties()))
+        return as_json(msgspec.to_builtins(duties()))
 
     @routes.get("/proposals")
     async def proposals(
@@ -108,35 +109,35 @@ def _public(routes: APIRouter, governance: Governance) -> None:
         """Proposals, newest first."""
         page = await deciding.proposals(open_only=open_only, matter=matter, before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
-        return _json({"data": [views.proposal_view(one) for one in page], "next": following})
+        return as_json({"data": [views.proposal_view(one) for one in page], "next": following})
 
     @routes.get("/proposals/{proposal}")
     async def proposal(proposal: UUID) -> Response:
         """A proposal with what it changes in words and numbers, how it was voted, and what was said."""
-        return _json(views.file_view(await deciding.file(proposal)))
+        return as_json(views.file_view(await deciding.file(proposal)))
 
     @routes.get("/scorecard")
     async def scorecard() -> Response:
         """Targets of the strategy beside what is reached, and how much of the time has passed."""
-        return _json({"data": [views.score_view(one) for one in await watching.scorecard()]})
+        return as_json({"data": [views.score_view(one) for one in await watching.scorecard()]})
 
     @routes.get("/projects")
     async def projects() -> Response:
         """Projects with what they cost and returned, and whether they are on the watch list (S3)."""
-        return _json({"data": [views.project_view(one) for one in await watching.projects()]})
+        return as_json({"data": [views.project_view(one) for one in await watching.projects()]})
 
     @routes.get("/duties")
     async def work(overdue_only: bool = False) -> Response:
         """Work of every department with its day, the most urgent first."""
-        return _json({"data": [views.duty_view(one) for one in await watching.duties(overdue_only=overdue_only)]})
+        return as_json({"data": [views.duty_view(one) for one in await watching.duties(overdue_only=overdue_only)]})
 
     @routes.get("/profit-lock")
     async def profit_lock() -> Response:
         """Whether the operator may share profit today (P3), with the trace."""
         decision, missing = await watching.profit_lock()
         if decision is None:
-            return _json({"may_share": False, "missing": missing, "trace": None})
-        return _json(dict(decision.outputs) | {"missing": [], "trace": decision.trace})
+            return as_json({"may_share": False, "missing": missing, "trace": None})
+        return as_json(dict(decision.outputs) | {"missing": [], "trace": decision.trace})
 
     @routes.get("/other-platforms/{org_id}")
     async def other_platforms(
@@ -144,7 +145,7 @@ def _public(routes: APIRouter, governance: Governance) -> None:
     ) -> Response:
         """Whether a public body may use another platform (P5): by a report that both offices approved."""
         decision = await watching.may_use_other(body, org_id, on)
-        return _json(dict(decision.outputs) | {"trace": decision.trace})
+        return as_json(dict(decision.outputs) | {"trace": decision.trace})
 
 
 def _seats(routes: APIRouter, governance: Governance) -> None:
@@ -155,26 +156,26 @@ def _seats(routes: APIRouter, governance: Governance) -> None:
         """Propose; a rule's change is proved before it is taken. Idempotent by `id`."""
         assert who.person_id is not None  # person_actor sees to it
         made = await deciding.propose(NewProposal(**body.model_dump()), person_id=who.person_id)
-        return _json(views.file_view(await deciding.file(made.id)), 201)
+        return as_json(views.file_view(await deciding.file(made.id)), 201)
 
     @routes.post("/proposals/{proposal}/comments", status_code=201)
     async def comment(proposal: UUID, body: CommentBody, who: Me) -> Response:
         """Say something while it is discussed; everybody who signs in may."""
         assert who.person_id is not None
         await deciding.comment(proposal, who.person_id, body.text, comment_id=body.id)
-        return _json({"id": body.id}, 201)
+        return as_json({"id": body.id}, 201)
 
     @routes.post("/proposals/{proposal}/votes", status_code=201)
     async def vote(proposal: UUID, body: VoteBody, who: Me) -> Response:
         """Vote for, against (with a reason), or veto as the big-data group."""
         assert who.person_id is not None
         found = await deciding.vote(proposal, who.person_id, body.vote, reason=body.reason)
-        return _json(views.proposal_view(found), 201)
+        return as_json(views.proposal_view(found), 201)
 
     @routes.post("/proposals/{proposal}/withdraw")
     async def withdraw(proposal: UUID, who: Me) -> Response:
         assert who.person_id is not None
-        return _json(views.proposal_view(await deciding.withdraw(proposal, who.person_id)))
+        return as_json(views.proposal_view(await deciding.withdraw(proposal, who.person_id)))
 
 
 def _operators(routes: APIRouter, governance: Governance) -> None:
@@ -182,13 +183,13 @@ def _operators(routes: APIRouter, governance: Governance) -> None:
 
     @routes.get("/seats")
     async def seats(_: Operator) -> Response:
-        return _json({"data": await deciding.seats()})
+        return as_json({"data": await deciding.seats()})
 
     @routes.post("/seats", status_code=201)
     async def seat(body: SeatBody, who: Seats) -> Response:
         """Give a person a seat in a department."""
         await deciding.seat(body.person_id, body.department, by=who.ref)
-        return _json(body.model_dump(), 201)
+        return as_json(body.model_dump(), 201)
 
     @routes.delete("/seats/{person_id}/{department}", status_code=204)
     async def unseat(person_id: UUID, department: str, _: Seats) -> Response:
@@ -201,7 +202,7 @@ def _operators(routes: APIRouter, governance: Governance) -> None:
         await watching.record(
             body.name, body.value, on=body.on, evidence=body.evidence, figure_id=body.id, by=who.ref
         )
-        return _json({"id": body.id}, 201)
+        return as_json({"id": body.id}, 201)
 
     @routes.post("/projects", status_code=201)
     async def project(body: ProjectBody, who: Operator) -> Response:
@@ -210,7 +211,7 @@ def _operators(routes: APIRouter, governance: Governance) -> None:
             body.id, name_zh=body.name_zh, name_en=body.name_en, department=body.department,
             started_on=body.started_on, by=who.ref,
         )  # fmt: skip
-        return _json(views.project_view(made), 201)
+        return as_json(views.project_view(made), 201)
 
     @routes.post("/projects/{project_id}/flows", status_code=201)
     async def flow(project_id: UUID, body: FlowBody, who: Operator) -> Response:
@@ -218,14 +219,10 @@ def _operators(routes: APIRouter, governance: Governance) -> None:
         made = await watching.flow(
             project_id, body.kind, body.amount_fen, on=body.on, evidence=body.evidence, flow_id=body.id, by=who.ref
         )
-        return _json(views.project_view(made), 201)
+        return as_json(views.project_view(made), 201)
 
     @routes.post("/reviews", status_code=201)
     async def review(body: ReviewBody, who: Operator) -> Response:
         """Record that a rule was reviewed (P9)."""
         await watching.review(body.rule, on=body.on, finding=body.finding, review_id=body.id, by=who.ref)
-        return _json({"id": body.id}, 201)
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
+        return as_json({"id": body.id}, 201)

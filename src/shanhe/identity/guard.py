@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from shanhe.identity.errors import CrossSite, CsrfFailed, PermissionMissing, SessionMissing
 from shanhe.identity.model import Actor, Client, Issued, Stage
 from shanhe.identity.service import Identity
+from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import bearer
 
 COOKIE = "shanhe_session"
@@ -69,6 +71,33 @@ def require(permission: str) -> Callable[[Request], Awaitable[Actor]]:
         return found
 
     return permitted
+
+
+def org_of(actor: Actor) -> UUID:
+    """The organisation that the caller acts for; Invalid when there is none."""
+    if actor.org_id is None:
+        raise Invalid(
+            "no_organisation",
+            "This needs an organisation, and the caller acts for none.",
+            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
+        )
+    return actor.org_id
+
+
+def org_with(actor: Actor, *permissions: str) -> UUID:
+    """The organisation of a caller who has one of these permissions; PermissionMissing of the first otherwise."""
+    if actor.org_id is None or not actor.permissions.intersection(permissions):
+        raise PermissionMissing(permissions[0])
+    return actor.org_id
+
+
+def org_or_all(actor: Actor, *, everything: str, missing: str = "usage") -> UUID | None:
+    """None for who has the permission to see everything; PermissionMissing for who may not see its own usage."""
+    if everything in actor.permissions:
+        return None
+    if actor.org_id is None or "usage" not in actor.permissions:
+        raise PermissionMissing(missing)
+    return actor.org_id
 
 
 async def person_actor(request: Request) -> Actor:

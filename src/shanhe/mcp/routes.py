@@ -6,14 +6,13 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
 from shanhe.identity.api import actor as actor_of
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.mcp.api import ToolGateway, UnknownServer
 
 VALUE_MAX = 4_096
@@ -37,18 +36,18 @@ def router(gateway: ToolGateway) -> APIRouter:
     @routes.get("/secrets")
     async def secrets(actor: Maker) -> Response:
         """What your organisation's secrets are called; values are never shown."""
-        return _json({"data": await gateway.secret_names(_org(actor))})
+        return as_json({"data": await gateway.secret_names(org_of(actor))})
 
     @routes.put("/secrets/{name}")
     async def put_secret(name: str, body: SecretBody, actor: Maker) -> Response:
         """Keep a secret that your server's header needs; it is sealed and never shown again."""
-        await gateway.put_secret(_org(actor), name, body.value, actor=actor.ref)
-        return _json({"name": name})
+        await gateway.put_secret(org_of(actor), name, body.value, actor=actor.ref)
+        return as_json({"name": name})
 
     @routes.delete("/secrets/{name}")
     async def drop_secret(name: str, actor: Maker) -> Response:
         """Forget a secret."""
-        return _json({"name": name, "dropped": await gateway.drop_secret(_org(actor), name)})
+        return as_json({"name": name, "dropped": await gateway.drop_secret(org_of(actor), name)})
 
     @routes.get("/calls")
     async def calls(
@@ -60,7 +59,7 @@ def router(gateway: ToolGateway) -> APIRouter:
         if "ledger" in actor.permissions:
             found = await gateway.calls(server=server, before=before)
         elif server is None:
-            found = await gateway.calls(org_id=_org(actor), before=before)
+            found = await gateway.calls(org_id=org_of(actor), before=before)
         else:
             if (await gateway.offered(server)).owner != actor.org_id:
                 raise UnknownServer(server)
@@ -68,7 +67,7 @@ def router(gateway: ToolGateway) -> APIRouter:
         own = actor.org_id
         shown = [asdict(one) if one.org_id == own or "ledger" in actor.permissions else _stranger(asdict(one))
                  for one in found]  # fmt: skip
-        return _json({"data": shown})
+        return as_json({"data": shown})
 
     return routes
 
@@ -76,13 +75,3 @@ def router(gateway: ToolGateway) -> APIRouter:
 def _stranger(call: dict[str, Any]) -> dict[str, Any]:
     """A publisher sees how its tools do, not who calls them."""
     return {name: value for name, value in call.items() if name not in ("org_id", "key_id", "receipt_id")}
-
-
-def _org(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
-    return actor.org_id
-
-
-def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

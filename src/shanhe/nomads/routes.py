@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.credentials.api import present
 from shanhe.identity.api import Actor, require
+from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.nomads import views
 from shanhe.nomads.errors import BadField, NotEligible
@@ -117,42 +117,42 @@ def _people(routes: APIRouter, nomads: Nomads) -> None:
         person = await nomads.person_of(who)
         nomad, seen = await nomads.presence.nomad(person), await nomads.cards.outlook(person, actor=who.ref)
         consented = await nomads.presence.consented(person)
-        return _json({**views.outlook_view(seen), "number": nomad.number, "consent": consented})
+        return as_json({**views.outlook_view(seen), "number": nomad.number, "consent": consented})
 
     @routes.put("/me/consent")
     async def consent(body: ConsentBody, who: Member) -> Response:
         """Give or withdraw the separate consent to have presence recorded."""
         person = await nomads.person_of(who)
         await nomads.presence.consent(person, given=body.given)
-        return _json({"consent": await nomads.presence.consented(person)})
+        return as_json({"consent": await nomads.presence.consented(person)})
 
     @routes.put("/me/insurance")
     async def insurance(body: DeclareBody, who: Member) -> Response:
         """Declare where one's social insurance is; `-` for nowhere."""
         await nomads.cards.declare(await nomads.person_of(who), body.city, actor=who.ref)
-        return _json({"city": body.city.strip()})
+        return as_json({"city": body.city.strip()})
 
     @routes.post("/me/check-in")
     async def check_in(body: CodeBody, who: Member) -> Response:
         """Count today by the code on a venue's screen."""
-        return _json(views.check_in_view(await nomads.presence.check_in(await nomads.person_of(who), body.code)))
+        return as_json(views.check_in_view(await nomads.presence.check_in(await nomads.person_of(who), body.code)))
 
     @routes.get("/me/readings")
     async def readings(who: Member) -> Response:
         """Who read my days, when, for what."""
-        return _json({"data": await nomads.presence.readings(await nomads.person_of(who))})
+        return as_json({"data": await nomads.presence.readings(await nomads.person_of(who))})
 
     @routes.get("/me/pass")
     async def pass_code(who: Member) -> Response:
         """A fresh pass to show at a venue."""
         nomad = await nomads.presence.nomad(await nomads.person_of(who))
-        return _json({"code": nomads.presence.pass_code(nomad)})
+        return as_json({"code": nomads.presence.pass_code(nomad)})
 
     @routes.post("/me/memberships")
     async def membership(body: ProofBody, who: Member) -> Response:
         """Hand in a membership proof of a recognised organisation."""
         last = await nomads.membership.hand_in(await nomads.person_of(who), body.proof, actor=who.ref)
-        return _json({"valid_until": last})
+        return as_json({"valid_until": last})
 
 
 def _card(routes: APIRouter, nomads: Nomads) -> None:
@@ -163,7 +163,7 @@ def _card(routes: APIRouter, nomads: Nomads) -> None:
         verdict = await nomads.apply(
             await nomads.person_of(who), client_ref=body.client_ref, actor=who.ref, holder=holder
         )
-        return _json(views.verdict_view(verdict))
+        return as_json(views.verdict_view(verdict))
 
     @routes.get("/me/card")
     async def card(who: Member, disclose: str = "days_at_least,within_days") -> Response:
@@ -173,18 +173,18 @@ def _card(routes: APIRouter, nomads: Nomads) -> None:
             raise NotEligible("no_card", "you have no card yet", "您还没有身份卡")
         token = await nomads.cards.token(found)
         shown = token if disclose == "all" else present(token, disclose.split(","))
-        return _json({**views.card_view(found, str(standing)), "sd_jwt": shown})
+        return as_json({**views.card_view(found, str(standing)), "sd_jwt": shown})
 
     @routes.get("/me/decisions")
     async def decisions(who: Member) -> Response:
         """What was decided about me, with reasons and traces."""
         found = await nomads.cards.verdicts(await nomads.person_of(who))
-        return _json({"data": [views.verdict_view(item) for item in found]})
+        return as_json({"data": [views.verdict_view(item) for item in found]})
 
     @routes.get("/me/purse")
     async def purse(who: Member) -> Response:
         """Tickets with their codes, nights, courses, vouchers."""
-        return _json(views.purse_view(await nomads.benefits.purse(await nomads.person_of(who))))
+        return as_json(views.purse_view(await nomads.benefits.purse(await nomads.person_of(who))))
 
 
 def _operators(routes: APIRouter, nomads: Nomads) -> None:
@@ -193,71 +193,72 @@ def _operators(routes: APIRouter, nomads: Nomads) -> None:
         """Register a venue; give `public_key` when it keeps its own private key."""
         public = bytes.fromhex(body.public_key) if body.public_key else None
         new = NewVenue(body.name, body.kind, body.org_id, body.address, public, body.certified)
-        return _json(views.venue_view(await nomads.venues.add(new, actor=who.ref, identifier=body.id or new_id())), 201)
+        made = await nomads.venues.add(new, actor=who.ref, identifier=body.id or new_id())
+        return as_json(views.venue_view(made), 201)
 
     @routes.post("/venues/{venue_id}/close")
     async def close(venue_id: UUID, who: Operator) -> Response:
         """From now on nothing the venue signs counts."""
-        return _json(views.venue_view(await nomads.venues.close(venue_id, actor=who.ref)))
+        return as_json(views.venue_view(await nomads.venues.close(venue_id, actor=who.ref)))
 
     @routes.get("/figures")
     async def figures(_: Operator) -> Response:
-        return _json(await nomads.figures())
+        return as_json(await nomads.figures())
 
     @routes.get("/organisations")
     async def organisations(_: Operator) -> Response:
         rows = await nomads.membership.list()
-        return _json({"data": [{**dict(row), "public": row["public"].hex()} for row in rows]})
+        return as_json({"data": [{**dict(row), "public": row["public"].hex()} for row in rows]})
 
     @routes.put("/organisations/{org_id}")
     async def recognise(org_id: UUID, body: OrganisationBody, who: Operator) -> Response:
         """Recognise an organisation of nomads by the key it signs membership proofs with."""
         await nomads.membership.recognise(org_id, bytes.fromhex(body.public_key), actor=who.ref)
-        return _json({"org_id": org_id})
+        return as_json({"org_id": org_id})
 
     @routes.delete("/organisations/{org_id}")
     async def strike(org_id: UUID, _: Operator) -> Response:
         await nomads.membership.strike(org_id)
-        return _json({"org_id": org_id})
+        return as_json({"org_id": org_id})
 
     @routes.post("/cards/{card_id}/revoke")
     async def revoke(card_id: UUID, body: RevokeBody, who: Operator) -> Response:
         """End a card: its bit in the status list, its tickets, the facts that rest on it."""
         card = await nomads.revoke(card_id, body.reason, actor=who.ref)
-        return _json(views.card_view(card, "revoked"))
+        return as_json(views.card_view(card, "revoked"))
 
 
 def _venues(routes: APIRouter, nomads: Nomads) -> None:
     @routes.get("/venues")
     async def venues(who: Member) -> Response:
         """The venues the caller may run."""
-        return _json({"data": [views.venue_view(item) for item in await nomads.venues.of(who)]})
+        return as_json({"data": [views.venue_view(item) for item in await nomads.venues.of(who)]})
 
     @routes.get("/venues/all")
     async def every(_: Operator) -> Response:
-        return _json({"data": [views.venue_view(item) for item in await nomads.venues.list()]})
+        return as_json({"data": [views.venue_view(item) for item in await nomads.venues.list()]})
 
     @routes.get("/venues/{venue_id}/code")
     async def code(venue_id: UUID, who: Member) -> Response:
         """A fresh code for the venue's screen, and the address its QR holds."""
         text = nomads.venues.code(await nomads.venues.mine(venue_id, who))
-        return _json({"code": text, "link": nomads.venues.link(text)})
+        return as_json({"code": text, "link": nomads.venues.link(text)})
 
     @routes.get("/venues/{venue_id}/kit")
     async def kit(venue_id: UUID, who: Member) -> Response:
         """What a scanner needs to work without a network."""
-        return _json(await nomads.offline.kit(await nomads.venues.mine(venue_id, who)))
+        return as_json(await nomads.offline.kit(await nomads.venues.mine(venue_id, who)))
 
     @routes.get("/venues/{venue_id}/tallies")
     async def tallies(venue_id: UUID, who: Member) -> Response:
         venue = await nomads.venues.mine(venue_id, who)
-        return _json({"data": await nomads.tallies(venue.id, TALLY_DAYS)})
+        return as_json({"data": await nomads.tallies(venue.id, TALLY_DAYS)})
 
     @routes.post("/venues/{venue_id}/days")
     async def days(venue_id: UUID, request: Request, who: Member) -> Response:
         """A feed of a lodging or co-working space: CSV, XLSX or JSON as the body."""
         venue = await nomads.venues.mine(venue_id, who)
-        return _json(views.feed_view(await nomads.feeds.run(venue, await request.body())))
+        return as_json(views.feed_view(await nomads.feeds.run(venue, await request.body())))
 
 
 def _gates(routes: APIRouter, nomads: Nomads) -> None:
@@ -265,7 +266,7 @@ def _gates(routes: APIRouter, nomads: Nomads) -> None:
     async def admit(venue_id: UUID, body: CodeBody, who: Member) -> Response:
         """Count today for whoever shows a pass."""
         venue = await nomads.venues.mine(venue_id, who)
-        return _json(views.check_in_view(await nomads.presence.admit(venue, body.code)))
+        return as_json(views.check_in_view(await nomads.presence.admit(venue, body.code)))
 
     @routes.post("/venues/{venue_id}/redeem")
     async def redeem(venue_id: UUID, body: RedeemBody, who: Member) -> Response:
@@ -274,26 +275,26 @@ def _gates(routes: APIRouter, nomads: Nomads) -> None:
             await nomads.venues.mine(venue_id, who), body.code, companions=body.companions,
             holder_present=body.holder_present,
         )  # fmt: skip
-        return _json({"ticket": done.ticket, "number": done.number, "admitted": done.admitted, "left": done.left})
+        return as_json({"ticket": done.ticket, "number": done.number, "admitted": done.admitted, "left": done.left})
 
     @routes.post("/venues/{venue_id}/sync")
     async def sync(venue_id: UUID, body: SyncBody, who: Member) -> Response:
         """Report what a scanner without a network let in."""
         scans = [Scan(item.code, _aware(item.at), item.scanner, item.seq, item.companions) for item in body.scans]
         done = await nomads.offline.sync(await nomads.venues.mine(venue_id, who), scans)
-        return _json({"data": [views.settled_view(item) for item in done]})
+        return as_json({"data": [views.settled_view(item) for item in done]})
 
     @routes.post("/venues/{venue_id}/pay")
     async def pay(venue_id: UUID, body: PayBody, who: Member) -> Response:
         """Take vouchers from whoever shows a pass."""
         done = await nomads.benefits.pay(await nomads.venues.mine(venue_id, who), body.code, body.fen)
-        return _json({"posting": done.id, "fen": done.fen, "left_fen": done.left_fen})
+        return as_json({"posting": done.id, "fen": done.fen, "left_fen": done.left_fen})
 
     @routes.post("/venues/{venue_id}/course")
     async def course(venue_id: UUID, body: CourseBody, who: Member) -> Response:
         """Enrol whoever shows a pass in a course: what the city pays and what the learner pays."""
         done = await nomads.benefits.course(await nomads.venues.mine(venue_id, who), body.code, body.price_fen)
-        return _json(
+        return as_json(
             {"posting": done.id, "subsidy_fen": done.subsidy_fen, "pays_fen": done.pays_fen, "left": done.left}
         )
 
@@ -301,7 +302,7 @@ def _gates(routes: APIRouter, nomads: Nomads) -> None:
     async def stay(venue_id: UUID, body: StayBody, who: Member) -> Response:
         """Nights at a lodging, or cover at a clinic."""
         done = await nomads.benefits.stay(await nomads.venues.mine(venue_id, who), body.code, body.nights)
-        return _json({"posting": done.id, "offer": done.offer, "nights": done.nights, "left": done.left})
+        return as_json({"posting": done.id, "offer": done.offer, "nights": done.nights, "left": done.left})
 
 
 def _holder(jwk: dict[str, str]) -> dict[str, str]:
@@ -314,7 +315,3 @@ def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise BadField("at", "it has a time zone", "时间须带时区")
     return at
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
 from shanhe.payments.bank_model import Report, SuspenseState
@@ -57,22 +57,22 @@ def bank_router(bank: BankDesk) -> APIRouter:
                 raise StatementUnreadable(f"it is larger than {FILE_LIMIT_BYTES} bytes", "文件过大")
             chunks.append(chunk)
         report = await bank.upload(b"".join(chunks), name=name, actor=actor.ref)
-        return _json(report_view(report), 200 if report.known else 201)
+        return as_json(report_view(report), 200 if report.known else 201)
 
     @routes.get("/statements")
     async def statements(_: Operator) -> Response:
         """Uploaded statements, newest first."""
-        return _json({"data": [asdict(file) for file in await bank.files()]})
+        return as_json({"data": [asdict(file) for file in await bank.files()]})
 
     @routes.get("/statements/{file_hash}")
     async def statement(file_hash: str, _: Operator) -> Response:
         """What a statement did, row by row."""
-        return _json(report_view(await bank.report(file_hash)))
+        return as_json(report_view(await bank.report(file_hash)))
 
     @routes.get("/outgoing")
     async def outgoing(_: Operator) -> Response:
         """Refunds and payouts that somebody still has to send, with the reference for the remark."""
-        return _json({"data": [asdict(item) for item in await bank.outgoing()]})
+        return as_json({"data": [asdict(item) for item in await bank.outgoing()]})
 
     _suspense(routes, bank)
     return routes
@@ -82,28 +82,28 @@ def _suspense(routes: APIRouter, bank: BankDesk) -> None:
     @routes.get("/suspense")
     async def suspense(_: Operator, state: SuspenseState | None = SuspenseState.OPEN) -> Response:
         """Money that no order accounts for."""
-        return _json({"data": [suspense_view(item) for item in await bank.suspense(state)]})
+        return as_json({"data": [suspense_view(item) for item in await bank.suspense(state)]})
 
     @routes.post("/suspense/{suspense_id}/assign")
     async def assign(suspense_id: UUID, body: AssignBody, _: Operator) -> Response:
         """Name who looks after an item."""
-        return _json(suspense_view(await bank.assign(suspense_id, body.owner)))
+        return as_json(suspense_view(await bank.assign(suspense_id, body.owner)))
 
     @routes.post("/suspense/{suspense_id}/apply")
     async def apply(suspense_id: UUID, body: ApplyBody, actor: Operator) -> Response:
         """Pay a waiting order with it."""
         done = await bank.apply(suspense_id, body.order_id, actor=actor.ref, note=body.note)
-        return _json(suspense_view(done))
+        return as_json(suspense_view(done))
 
     @routes.post("/suspense/{suspense_id}/return")
     async def give_back(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say that it was sent back."""
-        return _json(suspense_view(await bank.give_back(suspense_id, actor=actor.ref, note=body.note)))
+        return as_json(suspense_view(await bank.give_back(suspense_id, actor=actor.ref, note=body.note)))
 
     @routes.post("/suspense/{suspense_id}/explain")
     async def explain(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say where else in the books it is accounted for."""
-        return _json(suspense_view(await bank.explain(suspense_id, actor=actor.ref, note=body.note)))
+        return as_json(suspense_view(await bank.explain(suspense_id, actor=actor.ref, note=body.note)))
 
 
 def report_view(report: Report) -> dict[str, Any]:
@@ -120,10 +120,6 @@ def suspense_view(item: Any) -> dict[str, Any]:
     """An item in suspense as JSON, with its two postings."""
     view = {**asdict(item), "amount": format_fen(item.amount_fen), "posting_id": item.posting_id}
     return {**view, "release_id": item.release_id if item.released_at else None}
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")
 
 
 # -- payouts ----------------------------------------------------------------------------------------------------------
@@ -170,9 +166,9 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/earnings")
     async def earnings(actor: Member) -> Response:
         """What the caller's organisation may turn into cash, and where it is paid."""
-        org_id = _org(actor)
+        org_id = org_of(actor)
         found, payee = await payouts.earnings(org_id), await payouts.payee(org_id)
-        return _json({**asdict(found), "available_micro": found.available_micro, "payee": payee and asdict(payee)})
+        return as_json({**asdict(found), "available_micro": found.available_micro, "payee": payee and asdict(payee)})
 
     @routes.put("/payee")
     async def payee(body: PayeeBody, actor: Member) -> Response:
@@ -181,67 +177,67 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
             raise Invalid(
                 "person_needed", "A person gives the account, not a key.", message_zh="收款账户须由本人登录后填写。"
             )
-        made = await payouts.set_payee(_org(actor), person_id=actor.person_id, **body.model_dump())
-        return _json(asdict(made))
+        made = await payouts.set_payee(org_of(actor), person_id=actor.person_id, **body.model_dump())
+        return as_json(asdict(made))
 
     @routes.post("", status_code=201)
     async def ask(body: PayoutBody, actor: Member) -> Response:
         """Ask for cash."""
-        made = await payouts.request(_org(actor), actor=actor.ref, **body.model_dump())
-        return _json(payout_view(made), 201)
+        made = await payouts.request(org_of(actor), actor=actor.ref, **body.model_dump())
+        return as_json(payout_view(made), 201)
 
     @routes.get("")
     async def own(actor: Member) -> Response:
         """The organisation's payouts, newest first."""
-        return _json({"data": [payout_view(item) for item in await payouts.list(org_id=_org(actor))]})
+        return as_json({"data": [payout_view(item) for item in await payouts.list(org_id=org_of(actor))]})
 
     @routes.post("/{payout_id}/cancel")
     async def cancel(payout_id: UUID, actor: Member) -> Response:
         """Take a request back."""
-        return _json(payout_view(await payouts.cancel(_org(actor), payout_id)))
+        return as_json(payout_view(await payouts.cancel(org_of(actor), payout_id)))
 
 
 def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/all")
     async def everything(_: Operator, state: PayoutState | None = None) -> Response:
         """Payouts of everybody, newest first."""
-        return _json({"data": [payout_view(item) for item in await payouts.list(state=state)]})
+        return as_json({"data": [payout_view(item) for item in await payouts.list(state=state)]})
 
     @routes.get("/all/{payout_id}")
     async def one(payout_id: UUID, _: Operator) -> Response:
         """A payout with its decision's trace."""
-        return _json(payout_view(await payouts.get(payout_id), trace=True))
+        return as_json(payout_view(await payouts.get(payout_id), trace=True))
 
     @routes.post("/payees/{payee_id}/check")
     async def check(payee_id: UUID, body: CheckBody, actor: Operator) -> Response:
         """Record that name and account belong together, or don't."""
         done = await payouts.record_check(payee_id, passed=body.passed, reference=body.reference, by=actor.ref)
-        return _json(asdict(done))
+        return as_json(asdict(done))
 
     @routes.post("/all/{payout_id}/review")
     async def review(payout_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say that its subsidy income is of unrelated payers."""
-        return _json(payout_view(await payouts.review(payout_id, by=actor.ref, note=body.note)))
+        return as_json(payout_view(await payouts.review(payout_id, by=actor.ref, note=body.note)))
 
     @routes.post("/all/{payout_id}/approve")
     async def approve(payout_id: UUID, body: ApproveBody, actor: Operator) -> Response:
         """The first approval, or the second, by another operator, which books it."""
-        return _json(payout_view(await payouts.approve(payout_id, by=actor.ref, channel=body.channel)))
+        return as_json(payout_view(await payouts.approve(payout_id, by=actor.ref, channel=body.channel)))
 
     @routes.post("/all/{payout_id}/refuse")
     async def refuse(payout_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         """Say no before the second approval."""
-        return _json(payout_view(await payouts.refuse(payout_id, by=actor.ref, reason=body.reason)))
+        return as_json(payout_view(await payouts.refuse(payout_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/all/{payout_id}/confirm")
     async def confirm(payout_id: UUID, _: Operator) -> Response:
         """The money arrived."""
-        return _json(payout_view(await payouts.confirm(payout_id)))
+        return as_json(payout_view(await payouts.confirm(payout_id)))
 
     @routes.post("/all/{payout_id}/fail")
     async def fail(payout_id: UUID, body: ReasonBody, _: Operator) -> Response:
         """The money came back: the posting is reversed."""
-        return _json(payout_view(await payouts.fail(payout_id, reason=body.reason)))
+        return as_json(payout_view(await payouts.fail(payout_id, reason=body.reason)))
 
     @routes.post("/batches", status_code=201)
     async def export(_: Operator, batch: UUID | None = None) -> Response:
@@ -258,13 +254,3 @@ def payout_view(item: Payout, *, trace: bool = False) -> dict[str, Any]:
     for name in ("lots", "lot_amounts") if trace else ("lots", "lot_amounts", "trace"):
         del view[name]
     return view
-
-
-def _org(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid(
-            "no_organisation",
-            "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
-        )
-    return actor.org_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,14 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from shanhe.identity.api import Actor, PermissionMissing, require
+from shanhe.identity.api import Actor, PermissionMissing, org_or_all, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.pool.errors import BadReport
 from shanhe.pool.figures import figures
 from shanhe.pool.model import Node, Report
 from shanhe.pool.service import TOKEN_HOURS_MAX, Pool
 
+plainly = partial(as_json, enc_hook=str)
+owner_of = partial(org_or_all, everything="engines", missing="engines")
+"""None for operators, who see everything; else the organisation."""
 HOURS_MAX = 24 * 92
 DAYS_MAX = 92
 NAME_MAX = 40
@@ -92,7 +97,7 @@ def _joining(routes: APIRouter, pool: Pool, city: str) -> None:
             body.name, owner, hours=body.hours, local=body.local, new_models=body.new_models,
             city_owned=body.city_owned, actor=actor.ref,
         )  # fmt: skip
-        return _json({"token": secret, "name": body.name, "expires_at": until}, 201)
+        return plainly({"token": secret, "name": body.name, "expires_at": until}, 201)
 
     @routes.post("/join")
     async def join(body: JoinBody) -> Response:
@@ -102,33 +107,34 @@ def _joining(routes: APIRouter, pool: Pool, city: str) -> None:
         except msgspec.ValidationError as error:
             raise BadReport(str(error)[:TEXT_MAX]) from error
         node = await pool.join(body.token, bytes.fromhex(body.public_key), report)
-        return _json({"node_id": node.id, "name": node.name, "city": city, "state": node.state})
+        return plainly({"node_id": node.id, "name": node.name, "city": city, "state": node.state})
 
 
 def _reading(routes: APIRouter, pool: Pool) -> None:
     @routes.get("/nodes")
     async def nodes(actor: Asking) -> Response:
         """Operators see every node, members those of their organisation."""
-        return _json([node_view(node) for node in await pool.nodes(owner_of(actor))])
+        return plainly([node_view(node) for node in await pool.nodes(owner_of(actor))])
 
     @routes.get("/nodes/{name}")
     async def node(name: str, actor: Asking) -> Response:
         """One node: report, measured speed, the last events."""
         found = await pool.node(name, owner_of(actor))
-        return _json(await node_page(pool, found))
+        return plainly(await node_page(pool, found))
 
     @routes.get("/nodes/{name}/earnings")
     async def earnings(name: str, actor: Asking, days: Annotated[int, Query(ge=1, le=DAYS_MAX)] = 30) -> Response:
         """What it earned by day, and the receipts of its latest calls."""
         found = await pool.node(name, owner_of(actor))
         since = pool.now() - timedelta(days=days)
-        return _json({"days": await pool.earnings.days(found, since), "proofs": await pool.earnings.proofs(found, 50)})
+        days_of, proofs = await pool.earnings.days(found, since), await pool.earnings.proofs(found, 50)
+        return plainly({"days": days_of, "proofs": proofs})
 
     @routes.get("/nodes/{name}/hours")
     async def hours(name: str, actor: Asking, last: Annotated[int, Query(ge=1, le=HOURS_MAX)] = 48) -> Response:
         """What it did by hour and model."""
         found = await pool.node(name, owner_of(actor))
-        return _json(await pool.hours(pool.now() - timedelta(hours=last), found))
+        return plainly(await pool.hours(pool.now() - timedelta(hours=last), found))
 
 
 def _states(routes: APIRouter, pool: Pool) -> None:
@@ -136,54 +142,45 @@ def _states(routes: APIRouter, pool: Pool) -> None:
     async def drain(name: str, body: ReasonBody, actor: Asking) -> Response:
         """Nothing new; what runs is finished. Owners may drain their own."""
         node = await pool.node(name, owner_of(actor))
-        return _json(node_view(await pool.drain(node.name, actor=actor.ref, reason=body.reason)))
+        return plainly(node_view(await pool.drain(node.name, actor=actor.ref, reason=body.reason)))
 
     @routes.post("/nodes/{name}/quarantine")
     async def quarantine(name: str, body: ReasonBody, actor: Operator) -> Response:
         """Nothing new, and its recent income is withheld."""
-        return _json(node_view(await pool.quarantine(name, actor=actor.ref, reason=body.reason)))
+        return plainly(node_view(await pool.quarantine(name, actor=actor.ref, reason=body.reason)))
 
     @routes.post("/nodes/{name}/release")
     async def release(name: str, body: ReleaseBody, actor: Operator) -> Response:
         """Back to work: measured again; `restore` gives back the income that was withheld."""
         node = await pool.release(name, actor=actor.ref, reason=body.reason, restore=body.restore)
-        return _json(node_view(node))
+        return plainly(node_view(node))
 
     @routes.post("/nodes/{name}/load")
     async def load(name: str, body: ModelBody, actor: Operator) -> Response:
         """Tell a node to load a model; it reports when that is done."""
         await pool.planner.move(await pool.node(name), body.model, load=True, actor=actor.ref)
-        return _json({"name": name, "model": body.model, "asked": "load"}, 202)
+        return plainly({"name": name, "model": body.model, "asked": "load"}, 202)
 
     @routes.post("/nodes/{name}/unload")
     async def unload(name: str, body: ModelBody, actor: Operator) -> Response:
         """Tell a node to unload a model."""
         await pool.planner.move(await pool.node(name), body.model, load=False, actor=actor.ref)
-        return _json({"name": name, "model": body.model, "asked": "unload"}, 202)
+        return plainly({"name": name, "model": body.model, "asked": "unload"}, 202)
 
     @routes.get("/plan")
     async def plan(actor: Operator) -> Response:
         """Where models should be in the coming hour, the moves that lead there, and the demand behind it."""
-        return _json({"plan": await pool.planner.plan(), "demand": await pool.planner.demand()})
+        return plainly({"plan": await pool.planner.plan(), "demand": await pool.planner.demand()})
 
     @routes.post("/plan")
     async def apply(actor: Operator) -> Response:
         """Make the moves of the plan."""
-        return _json({"moves": await pool.planner.apply()}, 202)
+        return plainly({"moves": await pool.planner.apply()}, 202)
 
     @routes.delete("/nodes/{name}")
     async def remove(name: str, actor: Operator) -> Response:
         """Gone for good; receipts and income stay."""
-        return _json(node_view(await pool.remove(name, actor=actor.ref)))
-
-
-def owner_of(actor: Actor) -> UUID | None:
-    """None for operators, who see everything; PermissionMissing for who may see nothing."""
-    if "engines" in actor.permissions:
-        return None
-    if actor.org_id is None or "usage" not in actor.permissions:
-        raise PermissionMissing("engines")
-    return actor.org_id
+        return plainly(node_view(await pool.remove(name, actor=actor.ref)))
 
 
 def node_view(node: Node) -> dict[str, Any]:
@@ -222,7 +219,3 @@ async def node_page(pool: Pool, node: Node) -> dict[str, Any]:
         "withheld": await pool.withheld(node),
         "events": await pool.events(node),
     }  # fmt: skip
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value, enc_hook=str), status, media_type="application/json")

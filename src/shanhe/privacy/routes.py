@@ -6,14 +6,13 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import AUTOMATED, Actor, Identity, person_actor, require
 from shanhe.kernel.documents import render, save_headers
-from shanhe.kernel.http import language
+from shanhe.kernel.http import language, private_json
 from shanhe.kernel.ids import new_id
 from shanhe.privacy.model import GROUNDS, Conclusion, NewAssessment, RequestKind
 from shanhe.privacy.model import Request as PersonRequest
@@ -70,7 +69,7 @@ def _public(routes: APIRouter, privacy: Privacy) -> None:
     @routes.get("/purposes")
     async def purposes() -> Response:
         """Everything personal data is used for: notice in force, ground, whether it may be refused; public."""
-        return _json({"data": [asdict(one) for one in await privacy.standings(None)]})
+        return private_json({"data": [asdict(one) for one in await privacy.standings(None)]})
 
 
 def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
@@ -78,7 +77,7 @@ def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
     async def standing(actor: Me) -> Response:
         """How I stand to every purpose, what I asked, and whether a person decides about me."""
         assert actor.person_id is not None
-        return _json(
+        return private_json(
             {
                 "purposes": [asdict(one) for one in await privacy.standings(actor.person_id)],
                 "by_people": await identity.consents.refused(actor.person_id, AUTOMATED),
@@ -93,26 +92,27 @@ def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
         """Who read my facts, for what, on what ground; newest first."""
         assert actor.person_id is not None
         page = await privacy.readings(actor.person_id, before=before, limit=limit)
-        return _json({"data": [asdict(one) for one in page], "next": str(page[-1].id) if len(page) == limit else None})
+        following = str(page[-1].id) if len(page) == limit else None
+        return private_json({"data": [asdict(one) for one in page], "next": following})
 
     @routes.put("/me/refusals/{purpose}")
     async def refuse(purpose: str, actor: Me) -> Response:
         """Refuse what may be refused, like decisions by rules alone: from now on a person decides."""
         assert actor.person_id is not None
         await identity.consents.refuse(actor.person_id, purpose)
-        return _json({"purpose": purpose, "refused": True})
+        return private_json({"purpose": purpose, "refused": True})
 
     @routes.delete("/me/refusals/{purpose}")
     async def accept(purpose: str, actor: Me) -> Response:
         assert actor.person_id is not None
         await identity.consents.accept(actor.person_id, purpose)
-        return _json({"purpose": purpose, "refused": False})
+        return private_json({"purpose": purpose, "refused": False})
 
     @routes.post("/me/requests", status_code=201)
     async def ask(body: AskBody, actor: Me) -> Response:
         """Ask for a correction, an explanation or a restriction; idempotent by `id`."""
         assert actor.person_id is not None
-        return _json(asdict(await privacy.ask(actor.person_id, body.kind, body.text, request_id=body.id)), 201)
+        return private_json(asdict(await privacy.ask(actor.person_id, body.kind, body.text, request_id=body.id)), 201)
 
     @routes.post("/children/{child}/consents", status_code=201)
     async def for_child(child: UUID, body: ChildBody, actor: Me) -> Response:
@@ -121,7 +121,7 @@ def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
         given = await privacy.consent_for_child(
             child, body.purpose, notice_version=body.notice_version, apart=body.apart, guardian=actor.person_id
         )
-        return _json(asdict(given), 201)
+        return private_json(asdict(given), 201)
 
 
 def _copies(routes: APIRouter, privacy: Privacy, city_name: str) -> None:
@@ -148,18 +148,18 @@ def _desk(routes: APIRouter, privacy: Privacy) -> None:
     @routes.get("/requests")
     async def requests(_: Clerk, open_only: bool = True) -> Response:
         """What people asked, the most urgent first; for those whom the city trusts with people."""
-        return _json({"data": [_plain(one) for one in await privacy.requests(open_only=open_only)]})
+        return private_json({"data": [_plain(one) for one in await privacy.requests(open_only=open_only)]})
 
     @routes.post("/requests/{request_id}/answer")
     async def answer(request_id: UUID, body: AnswerBody, actor: Clerk) -> Response:
         """Answer a request; the person is told."""
-        return _json(_plain(await privacy.decide(request_id, done=body.done, answer=body.answer, by=actor.ref)))
+        return private_json(_plain(await privacy.decide(request_id, done=body.done, answer=body.answer, by=actor.ref)))
 
     @routes.get("/assessments")
     async def assessments(_: Clerk) -> Response:
         """Impact assessments, newest first, and the purposes that still lack one."""
         found = await privacy.assessments()
-        return _json({"data": [asdict(one) for one in found], "missing": await privacy.unassessed()})
+        return private_json({"data": [asdict(one) for one in found], "missing": await privacy.unassessed()})
 
     @routes.post("/assessments", status_code=201)
     async def assess(body: AssessmentBody, actor: Clerk) -> Response:
@@ -168,15 +168,8 @@ def _desk(routes: APIRouter, privacy: Privacy) -> None:
             body.id or new_id(), body.purpose, tuple(body.grounds), body.necessity, body.impact, body.safeguards,
             body.conclusion,
         )  # fmt: skip
-        return _json(asdict(await privacy.assess(new, by=actor.ref)), 201)
+        return private_json(asdict(await privacy.assess(new, by=actor.ref)), 201)
 
 
 def _plain(request: PersonRequest) -> dict[str, Any]:
     return asdict(request)
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(value), status_code=status_code, media_type="application/json",
-        headers={"cache-control": "no-store"},
-    )  # fmt: skip

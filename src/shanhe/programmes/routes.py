@@ -7,13 +7,12 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, actor, person_actor, require
-from shanhe.kernel.errors import Invalid
+from shanhe.identity.api import Actor, actor, org_of, person_actor, require
+from shanhe.kernel.http import as_json
 from shanhe.programmes import views
 from shanhe.programmes.cases import Application, State, Verdict
 from shanhe.programmes.errors import UnknownApplication
@@ -102,11 +101,11 @@ def _public(routes: APIRouter, programmes: Programmes) -> None:
     async def catalogue() -> Response:
         """Every programme: what it gives, to whom, by which rule, decided by whom within which time."""
         known = programmes.catalogue
-        return _json({"data": [views.programme_view(item, known) for item in known.programmes.values()]})
+        return as_json({"data": [views.programme_view(item, known) for item in known.programmes.values()]})
 
     @routes.get("/{programme}")
     async def one(programme: str) -> Response:
-        return _json(views.programme_view(programmes.programme(programme), programmes.catalogue))
+        return as_json(views.programme_view(programmes.programme(programme), programmes.catalogue))
 
 
 def _members(routes: APIRouter, programmes: Programmes) -> None:
@@ -116,63 +115,63 @@ def _members(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/entitlements")
     async def entitlements(who: Member) -> Response:
         """What the caller is entitled to today and why; what stands against the rest, and what would change it."""
-        found = await programmes.applying.entitlements(_org(who))
+        found = await programmes.applying.entitlements(org_of(who))
         known = programmes.catalogue
-        return _json(
+        return as_json(
             {"data": [views.entitlement_view(known.programmes[item.programme], item, known) for item in found]}
         )
 
     @routes.get("/points")
     async def points(who: Member) -> Response:
         """The caller's contribution points: level (T5), reputation with its half-life (T6), what converts, and why."""
-        return _json(asdict(await programmes.points.standing(_org(who))))
+        return as_json(asdict(await programmes.points.standing(org_of(who))))
 
     @routes.post("/points/convert", status_code=201)
     async def convert(body: ConvertBody, who: Member) -> Response:
         """Turn whole blocks of points into credits; idempotent by `id`."""
-        given = await programmes.points.convert(_org(who), conversion_id=body.id, actor=who.ref)
-        return _json({"id": body.id, "credit_micro": given}, 201)
+        given = await programmes.points.convert(org_of(who), conversion_id=body.id, actor=who.ref)
+        return as_json({"id": body.id, "credit_micro": given}, 201)
 
     @routes.post("/applications", status_code=201)
     async def apply(body: ApplyBody, who: Member) -> Response:
         """Apply; idempotent by `client_ref`."""
         made = await programmes.applying.apply(
-            body.programme, _org(who), answers=body.answers, evidence=body.evidence, client_ref=body.client_ref,
+            body.programme, org_of(who), answers=body.answers, evidence=body.evidence, client_ref=body.client_ref,
             actor=who.ref,
         )  # fmt: skip
-        return _json(view(made), 201)
+        return as_json(view(made), 201)
 
     @routes.get("/applications")
     async def mine(
         who: Member, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 50
     ) -> Response:
         """The caller's applications, newest first."""
-        page = await programmes.applications(org_id=_org(who), before=before, limit=limit)
-        return _json({"data": [view(app) for app in page], "next": str(page[-1].id) if len(page) == limit else None})
+        page = await programmes.applications(org_id=org_of(who), before=before, limit=limit)
+        return as_json({"data": [view(app) for app in page], "next": str(page[-1].id) if len(page) == limit else None})
 
     @routes.get("/applications/{application}")
     async def one(application: UUID, who: Someone) -> Response:
         """An application with its decisions and traces: for its applicant, its reviewers, operators and auditors."""
         file = await programmes.file(application)
         await _may_see(programmes, file.application, who)
-        return _json(views.file_view(file, programmes.programme(file.application.programme), programmes.catalogue))
+        return as_json(views.file_view(file, programmes.programme(file.application.programme), programmes.catalogue))
 
     @routes.post("/applications/{application}/supplement")
     async def supplement(application: UUID, body: SupplementBody, who: Member) -> Response:
         """Add what a returned application lacked."""
         done = await programmes.applying.supplement(
-            application, _org(who), answers=body.answers, evidence=body.evidence, actor=who.ref
+            application, org_of(who), answers=body.answers, evidence=body.evidence, actor=who.ref
         )
-        return _json(view(done))
+        return as_json(view(done))
 
     @routes.post("/applications/{application}/appeal")
     async def appeal(application: UUID, body: AppealBody, who: Member) -> Response:
         """Have a refusal looked at again by other people; once."""
-        return _json(view(await programmes.applying.appeal(application, _org(who), why=body.why, actor=who.ref)))
+        return as_json(view(await programmes.applying.appeal(application, org_of(who), why=body.why, actor=who.ref)))
 
     @routes.post("/applications/{application}/withdraw")
     async def withdraw(application: UUID, who: Member) -> Response:
-        return _json(view(await programmes.applying.withdraw(application, _org(who), actor=who.ref)))
+        return as_json(view(await programmes.applying.withdraw(application, org_of(who), actor=who.ref)))
 
 
 def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
@@ -181,7 +180,7 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
         """What waits for the caller's departments, the most urgent first."""
         found = await programmes.reviewing.queue(who.person_id)
         known = programmes.catalogue
-        return _json({"data": [views.application_view(app, known.programmes[app.programme], known) for app in found]})
+        return as_json({"data": [views.application_view(app, known.programmes[app.programme], known) for app in found]})
 
     @routes.post("/applications/{application}/preview")
     async def preview(application: UUID, body: SupplementBody, who: Reviewer) -> Response:
@@ -189,7 +188,7 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
         app = (await programmes.file(application)).application
         await _may_see(programmes, app, who)
         outcome = await programmes.reviewing.preview(application, body.answers)
-        return _json(views.outcome_view(programmes.programme(app.programme), outcome))
+        return as_json(views.outcome_view(programmes.programme(app.programme), outcome))
 
     @routes.post("/applications/{application}/verdicts", status_code=201)
     async def decide(application: UUID, body: VerdictBody, who: Reviewer) -> Response:
@@ -198,14 +197,14 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
         app = await programmes.reviewing.decide(
             application, who.person_id, body.verdict, reason=body.reason, assessed=body.assessed
         )
-        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue), 201)
+        return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue), 201)
 
     @routes.post("/applications/{application}/milestones/{n}")
     async def met(application: UUID, n: int, body: MetBody, who: Reviewer) -> Response:
         """Accept the document of a milestone as of a day."""
         assert who.person_id is not None  # person_actor sees to it
         app = await programmes.reviewing.met(application, who.person_id, n, on=body.on)
-        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
+        return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
 
 def _operators(routes: APIRouter, programmes: Programmes) -> None:
@@ -213,28 +212,28 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
     async def budgets(_: Operator) -> Response:
         """Every budget: what it holds, has promised and paid."""
         found = await programmes.budgets.list()
-        return _json({"data": [views.budget_view(item, programmes.catalogue) for item in found]})
+        return as_json({"data": [views.budget_view(item, programmes.catalogue) for item in found]})
 
     @routes.post("/budgets/{name}/fund", status_code=202)
     async def fund(name: str, body: FundBody, who: Operator) -> Response:
         """Ask for money into a budget, in minor units; a second operator has to agree. Idempotent by `id`."""
         asked = await programmes.second.fund(name, body.amount, reason=body.reason, by=who.ref, request_id=body.id)
-        return _json(views.request_view(asked), 202)
+        return as_json(views.request_view(asked), 202)
 
     @routes.get("/requests")
     async def requests(_: Operator) -> Response:
         """Money moves that operators asked for, newest first."""
-        return _json({"data": [views.request_view(one) for one in await programmes.second.requests()]})
+        return as_json({"data": [views.request_view(one) for one in await programmes.second.requests()]})
 
     @routes.post("/requests/{request_id}/approve")
     async def approve(request_id: UUID, who: Operator) -> Response:
         """Agree as the second operator: it is done at once."""
-        return _json(views.request_view(await programmes.second.approve(request_id, by=who.ref)))
+        return as_json(views.request_view(await programmes.second.approve(request_id, by=who.ref)))
 
     @routes.post("/requests/{request_id}/reject")
     async def reject(request_id: UUID, body: RejectBody, who: Operator) -> Response:
         """Refuse as the second operator, and say why."""
-        return _json(views.request_view(await programmes.second.reject(request_id, by=who.ref, reason=body.reason)))
+        return as_json(views.request_view(await programmes.second.reject(request_id, by=who.ref, reason=body.reason)))
 
     @routes.get("/all")
     async def everything(
@@ -245,7 +244,7 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         page = await programmes.applications(programme=programme, state=state, before=before, limit=limit)
         known = programmes.catalogue
         rows = [views.application_view(app, known.programmes[app.programme], known) for app in page]
-        return _json({"data": rows, "next": str(page[-1].id) if len(page) == limit else None})
+        return as_json({"data": rows, "next": str(page[-1].id) if len(page) == limit else None})
 
     @routes.post("/import/{programme}")
     async def imported(
@@ -253,17 +252,17 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
     ) -> Response:
         """Applications from a CSV (UTF-8 or GBK) or XLSX body, all or none; the report tells what is wrong by row."""
         report = await programmes.importing.run(programme, await request.body(), batch=batch, actor=who.ref)
-        return _json(views.import_view(report), 201 if report.recorded else 422)
+        return as_json(views.import_view(report), 201 if report.recorded else 422)
 
     @routes.get("/reviewers")
     async def reviewers(_: Operator) -> Response:
-        return _json({"data": await programmes.reviewing.reviewers()})
+        return as_json({"data": await programmes.reviewing.reviewers()})
 
     @routes.post("/reviewers", status_code=201)
     async def assign(body: ReviewerBody, who: Operator) -> Response:
         """Let a person review for a department."""
         await programmes.reviewing.assign(body.person_id, body.department, actor=who.ref)
-        return _json({"person_id": body.person_id, "department": body.department}, 201)
+        return as_json({"person_id": body.person_id, "department": body.department}, 201)
 
     @routes.delete("/reviewers/{person_id}/{department}", status_code=204)
     async def dismiss(person_id: UUID, department: str, _: Operator) -> Response:
@@ -274,13 +273,13 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
     async def breach(application: UUID, body: NoteBody, who: Operator) -> Response:
         """Record a breach of exclusivity; the rule decides between warning, freeze and clawback."""
         app = await programmes.awards.breach(application, note=body.note, actor=who.ref)
-        return _json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
+        return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
     @routes.post("/applications/{application}/clawback", status_code=202)
     async def clawback(application: UUID, body: ClawbackBody, who: Operator) -> Response:
         """Ask for an award to end and to come back; a second operator has to agree. Idempotent by `id`."""
         asked = await programmes.second.claw_back(application, note=body.note, by=who.ref, request_id=body.id)
-        return _json(views.request_view(asked), 202)
+        return as_json(views.request_view(asked), 202)
 
 
 async def _may_see(programmes: Programmes, app: Application, who: Actor) -> None:
@@ -288,17 +287,3 @@ async def _may_see(programmes: Programmes, app: Application, who: Actor) -> None
         return
     if who.person_id is None or not await programmes.reviewing.may_see(app.id, who.person_id):
         raise UnknownApplication
-
-
-def _org(who: Actor) -> UUID:
-    if who.org_id is None:
-        raise Invalid(
-            "no_organisation",
-            "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
-        )
-    return who.org_id
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

@@ -7,12 +7,12 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, require
+from shanhe.kernel.http import as_json
 from shanhe.payments.api import Bills, StatementUnreadable
 from shanhe.reconcile.api import Outcome, Reconciliation, Run, plain
 
@@ -46,32 +46,32 @@ def router(reconciliation: Reconciliation, bills: Bills) -> APIRouter:
     @routes.post("/runs", status_code=201)
     async def run(body: RunBody, actor: Operator) -> Response:
         """Compare a day that is over; default yesterday."""
-        return _json(run_view(await reconciliation.run(body.day, by=actor.ref)), 201)
+        return as_json(run_view(await reconciliation.run(body.day, by=actor.ref)), 201)
 
     @routes.get("/runs")
     async def runs(_: Reader) -> Response:
-        return _json({"data": [run_view(one) for one in await reconciliation.runs()]})
+        return as_json({"data": [run_view(one) for one in await reconciliation.runs()]})
 
     @routes.get("/differences")
     async def differences(_: Reader, day: date | None = None, everything: bool = False) -> Response:
         """Open differences, newest first."""
         found = await reconciliation.differences(day, everything=everything)
-        return _json({"data": [plain(one) for one in found]})
+        return as_json({"data": [plain(one) for one in found]})
 
     @routes.get("/differences/{difference_id}")
     async def difference(difference_id: UUID, _: Reader) -> Response:
-        return _json(plain(await reconciliation.get(difference_id)))
+        return as_json(plain(await reconciliation.get(difference_id)))
 
     @routes.post("/differences/{difference_id}/assign")
     async def assign(difference_id: UUID, body: AssignBody, _: Operator) -> Response:
         """Name who looks into it."""
-        return _json(plain(await reconciliation.assign(difference_id, body.owner)))
+        return as_json(plain(await reconciliation.assign(difference_id, body.owner)))
 
     @routes.post("/differences/{difference_id}/resolve")
     async def resolve(difference_id: UUID, body: ResolveBody, actor: Operator) -> Response:
         """Close it: released or written off where money is concerned, else explained."""
         done = await reconciliation.resolve(difference_id, body.outcome, by=actor.ref, note=body.note)
-        return _json(plain(done))
+        return as_json(plain(done))
 
     @routes.post("/bills/{provider}", status_code=201)
     async def bill(
@@ -84,7 +84,7 @@ def router(reconciliation: Reconciliation, bills: Bills) -> APIRouter:
             if size > BILL_LIMIT_BYTES:
                 raise StatementUnreadable(f"it is larger than {BILL_LIMIT_BYTES} bytes", "文件过大")
             parts.append(part)
-        return _json(asdict(await bills.upload(provider, b"".join(parts), name=name, actor=actor.ref)), 201)
+        return as_json(asdict(await bills.upload(provider, b"".join(parts), name=name, actor=actor.ref)), 201)
 
     return routes
 
@@ -92,7 +92,3 @@ def router(reconciliation: Reconciliation, bills: Bills) -> APIRouter:
 def run_view(run: Run) -> dict[str, Any]:
     """A run as JSON."""
     return {**asdict(run), "differences": run.differences}
-
-
-def _json(value: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status_code, media_type="application/json")

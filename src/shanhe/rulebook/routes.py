@@ -103,21 +103,16 @@ def amendment_router(amendments: Amendments, require: Callable[[str], Any]) -> A
     @routes.post("", status_code=201)
     async def propose(body: Proposal, actor: Any = write) -> dict[str, Any]:
         """Prove an amendment, then wait for a second operator."""
-        by = actor_name(actor)
+        by = actor.ref
         made = await amendments.propose(body.rule, body.content, amendment_id=body.id, by=by, note=body.note)
         return asdict(made)
 
     @routes.post("/{amendment_id}/approve")
     async def approve(amendment_id: UUID, body: Approval, actor: Any = write) -> dict[str, Any]:
         """The second operator agrees: recorded, announced, and in force from its dates."""
-        return asdict(await amendments.approve(amendment_id, by=actor_name(actor), reason=body.reason))
+        return asdict(await amendments.approve(amendment_id, by=actor.ref, reason=body.reason))
 
     return routes
-
-
-def actor_name(actor: Any) -> str:
-    """Who acts, as it stands in the books."""
-    return f"{'person' if actor.person_id else 'key'}:{actor.person_id or actor.key_id}"
 
 
 def _summary(rule: Rule) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, require
+from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version
 
@@ -97,7 +96,7 @@ def _window(routes: APIRouter, store: Store) -> None:
         find: Annotated[str | None, Query(max_length=FIND_MAX)] = None,
     ) -> Response:
         """What is offered, best ranked first (P7); public."""
-        return _json({"data": [card_view(card) for card in await store.cards(kind, category, find)]})
+        return as_json({"data": [card_view(card) for card in await store.cards(kind, category, find)]})
 
     @routes.get("/listings/{kind}/{slug}")
     async def listing(kind: Kind, slug: str) -> Response:
@@ -105,21 +104,21 @@ def _window(routes: APIRouter, store: Store) -> None:
         name = f"{kind}/{slug}"
         offer = await store.offer(name)
         said = [{"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await store.ratings(name)]
-        return _json({**card_view(await store.card(name)), "terms": offer.version.terms, "ratings": said})
+        return as_json({**card_view(await store.card(name)), "terms": offer.version.terms, "ratings": said})
 
     @routes.put("/listings/{kind}/{slug}/rating")
     async def rate(kind: Kind, slug: str, body: RatingBody, actor: User) -> Response:
         """Your organisation's voice: only after a paid call, one voice each."""
-        await store.rate(f"{kind}/{slug}", org_id=_org(actor), stars=body.stars, text=body.text, actor=actor.ref)
-        return _json(card_view(await store.card(f"{kind}/{slug}")))
+        await store.rate(f"{kind}/{slug}", org_id=org_of(actor), stars=body.stars, text=body.text, actor=actor.ref)
+        return as_json(card_view(await store.card(f"{kind}/{slug}")))
 
 
 def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
     @routes.get("/mine")
     async def mine(actor: Maker) -> Response:
         """Your organisation's listings with their versions."""
-        found = await store.mine(_org(actor))
-        return _json(
+        found = await store.mine(org_of(actor))
+        return as_json(
             {"data": [{**listing_view(one), "versions": [version_view(v) for v in made]} for one, made in found]}
         )
 
@@ -128,12 +127,12 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
         """A new listing, not offered yet. Send an `id` of your own to be able to repeat the request."""
         values = body.model_dump()
         new = NewListing(**values | {"id": body.id or new_id()})
-        return _json(listing_view(await store.open(new, owner=_org(actor), actor=actor.ref)), 201)
+        return as_json(listing_view(await store.open(new, owner=org_of(actor), actor=actor.ref)), 201)
 
     @routes.patch("/listings/{kind}/{slug}")
     async def describe(kind: Kind, slug: str, body: WordsBody, actor: Maker) -> Response:
         """Titles, summaries and category."""
-        return _json(listing_view(await store.describe(f"{kind}/{slug}", owner=_org(actor), **body.model_dump())))
+        return as_json(listing_view(await store.describe(f"{kind}/{slug}", owner=org_of(actor), **body.model_dump())))
 
     @routes.put("/listings/{kind}/{slug}/draft")
     async def draft(kind: Kind, slug: str, body: DraftBody, actor: Maker) -> Response:
@@ -143,38 +142,38 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
             tuple((one.party, one.ppm) for one in body.holders),
         )  # fmt: skip
         made = await store.draft(
-            f"{kind}/{slug}", body.content, terms, owner=_org(actor), actor=actor.ref, notes=body.notes,
+            f"{kind}/{slug}", body.content, terms, owner=org_of(actor), actor=actor.ref, notes=body.notes,
             version_id=body.id,
         )  # fmt: skip
-        return _json(version_view(made))
+        return as_json(version_view(made))
 
     @routes.post("/listings/{kind}/{slug}/submit")
     async def submit(kind: Kind, slug: str, actor: Maker) -> Response:
         """Run the automatic checks and hand the draft in for review."""
-        return _json(version_view(await store.submit(f"{kind}/{slug}", owner=_org(actor))))
+        return as_json(version_view(await store.submit(f"{kind}/{slug}", owner=org_of(actor))))
 
     @routes.post("/listings/{kind}/{slug}/recall")
     async def recall(kind: Kind, slug: str, actor: Maker) -> Response:
         """Take a submitted version back."""
-        return _json(version_view(await store.recall(f"{kind}/{slug}", owner=_org(actor))))
+        return as_json(version_view(await store.recall(f"{kind}/{slug}", owner=org_of(actor))))
 
     @routes.post("/listings/{kind}/{slug}/deprecate")
     async def deprecate(kind: Kind, slug: str, actor: Maker) -> Response:
         """Show it no more; whoever knows it may go on calling it."""
-        return _json(listing_view(await store.deprecate(f"{kind}/{slug}", owner=_org(actor))))
+        return as_json(listing_view(await store.deprecate(f"{kind}/{slug}", owner=org_of(actor))))
 
     @routes.post("/listings/{kind}/{slug}/withdraw")
     async def withdraw(kind: Kind, slug: str, actor: Maker) -> Response:
         """Sell it no more."""
-        done = await store.withdraw(f"{kind}/{slug}", owner=_org(actor), actor=actor.ref)
-        return _json(listing_view(done))
+        done = await store.withdraw(f"{kind}/{slug}", owner=org_of(actor), actor=actor.ref)
+        return as_json(listing_view(done))
 
     @routes.get("/income")
     async def income(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
         """What your organisation earned by day, listing and role, with what refunds took back."""
         end = last or clock.today()
-        days = await store.income(_org(actor), first or end - timedelta(days=INCOME_DAYS - 1), end)
-        return _json({"data": [asdict(day) for day in days], "total_micro": sum(day.amount_micro for day in days)})
+        days = await store.income(org_of(actor), first or end - timedelta(days=INCOME_DAYS - 1), end)
+        return as_json({"data": [asdict(day) for day in days], "total_micro": sum(day.amount_micro for day in days)})
 
 
 def _deciding(routes: APIRouter, store: Store) -> None:
@@ -182,7 +181,7 @@ def _deciding(routes: APIRouter, store: Store) -> None:
     async def queue(_: Reviewer) -> Response:
         """Versions that wait for a review, oldest first, with what the checks found."""
         found = await store.queue()
-        return _json({"data": [{**listing_view(one), "version": version_view(v)} for one, v in found]})
+        return as_json({"data": [{**listing_view(one), "version": version_view(v)} for one, v in found]})
 
     @routes.post("/listings/{kind}/{slug}/versions/{n}/review")
     async def review(kind: Kind, slug: str, n: int, body: ReviewBody, actor: Reviewer) -> Response:
@@ -190,7 +189,7 @@ def _deciding(routes: APIRouter, store: Store) -> None:
         done = await store.review(
             f"{kind}/{slug}", n, approve=body.approve, note=body.note, reviewer=actor.ref, reviewer_org=actor.org_id
         )
-        return _json(version_view(done))
+        return as_json(version_view(done))
 
     @routes.put("/listings/{kind}/{slug}/jury")
     async def judge(kind: Kind, slug: str, body: JuryBody, actor: Reviewer) -> Response:
@@ -199,18 +198,12 @@ def _deciding(routes: APIRouter, store: Store) -> None:
         await store.judge(
             name, score_bps=body.points * 100, note=body.note, juror=actor.ref, juror_org=actor.org_id
         )  # fmt: skip
-        return _json(card_view(await store.card(name)))
+        return as_json(card_view(await store.card(name)))
 
     @routes.post("/listings/{kind}/{slug}/remove")
     async def remove(kind: Kind, slug: str, actor: Reviewer) -> Response:
         """An operator takes a listing out of the store."""
-        return _json(listing_view(await store.withdraw(f"{kind}/{slug}", owner=None, actor=actor.ref)))
-
-
-def _org(actor: Actor) -> UUID:
-    if actor.org_id is None:
-        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
-    return actor.org_id
+        return as_json(listing_view(await store.withdraw(f"{kind}/{slug}", owner=None, actor=actor.ref)))
 
 
 def listing_view(one: Listing) -> dict[str, Any]:
@@ -231,7 +224,3 @@ def card_view(card: Card) -> dict[str, Any]:
         "name": one.name, "kind": one.kind, "title_zh": one.title_zh, "title_en": one.title_en,
         "summary_zh": one.summary_zh, "summary_en": one.summary_en, "category": one.category, **shown,
     }  # fmt: skip
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")

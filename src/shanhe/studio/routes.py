@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -12,12 +13,16 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from shanhe.identity.api import Actor, PermissionMissing
+from shanhe.identity.api import Actor, org_or_all, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.studio.model import Job, Made, Recipe
 from shanhe.studio.service import PAGE_MAX, Studio
 
+plainly = partial(as_json, enc_hook=str)
+reader = partial(org_or_all, everything="models")
+"""None for operators, who see everything; else the organisation."""
 EVENTS_EVERY_S: Final = 1.0
 EVENTS_MOST: Final = 3_600
 """Events of one stream; a client that wants more asks again."""
@@ -55,26 +60,26 @@ def _jobs(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/estimate")
     async def estimate(body: RecipeBody, actor: Asking) -> Response:
         """Steps, processor time, price, and the budget that would be held."""
-        return _json(await studio.estimate(reader(actor), body.version, recipe_of(body.recipe)))
+        return plainly(await studio.estimate(reader(actor), body.version, recipe_of(body.recipe)))
 
     @routes.post("/jobs", status_code=201)
     async def order(body: OrderBody, actor: Asking, once: Once = None) -> Response:
         """Queue a job and hold its budget."""
         job = await studio.order(
-            owner(actor), body.name, body.version, recipe_of(body.recipe), by=actor.ref,
+            org_with(actor, "keys", "models"), body.name, body.version, recipe_of(body.recipe), by=actor.ref,
             budget_micro=body.budget_micro, request_key=once,
         )  # fmt: skip
-        return _json(job_view(job), 201)
+        return plainly(job_view(job), 201)
 
     @routes.get("/jobs")
     async def jobs(actor: Asking, limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50) -> Response:
         """Jobs of one's organisation, the newest first; operators see all."""
-        return _json([job_view(one) for one in await studio.jobs(reader(actor), limit)])
+        return plainly([job_view(one) for one in await studio.jobs(reader(actor), limit)])
 
     @routes.get("/jobs/{job_id}")
     async def job(job_id: UUID, actor: Asking) -> Response:
         """A job with its steps, curves and last words."""
-        return _json(await job_page(studio, await studio.job(job_id, reader(actor))))
+        return plainly(await job_page(studio, await studio.job(job_id, reader(actor))))
 
     @routes.get("/jobs/{job_id}/events")
     async def events(job_id: UUID, actor: Asking) -> StreamingResponse:
@@ -85,27 +90,27 @@ def _jobs(routes: APIRouter, studio: Studio) -> None:
     @routes.post("/jobs/{job_id}/cancel")
     async def cancel(job_id: UUID, actor: Asking) -> Response:
         """End a job; what it used until then is charged."""
-        owner(actor)
-        return _json(job_view(await studio.cancel(job_id, reader(actor))))
+        org_with(actor, "keys", "models")
+        return plainly(job_view(await studio.cancel(job_id, reader(actor))))
 
 
 def _models(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/models")
     async def models(actor: Asking) -> Response:
         """What came out of the studio."""
-        return _json([made_view(one) for one in await studio.models(reader(actor))])
+        return plainly([made_view(one) for one in await studio.models(reader(actor))])
 
     @routes.post("/models/{name}/deploy")
     async def deploy(name: str, body: DeployBody, actor: Asking) -> Response:
         """Let a model answer under its name; without a number the newest."""
-        owner(actor)
-        return _json(made_view(await studio.deploy(name, reader(actor), body.number, by=actor.ref)))
+        org_with(actor, "keys", "models")
+        return plainly(made_view(await studio.deploy(name, reader(actor), body.number, by=actor.ref)))
 
     @routes.post("/models/{name}/rollback")
     async def rollback(name: str, actor: Asking) -> Response:
         """Let the model answer that did before."""
-        owner(actor)
-        return _json(made_view(await studio.roll_back(name, reader(actor), by=actor.ref)))
+        org_with(actor, "keys", "models")
+        return plainly(made_view(await studio.roll_back(name, reader(actor), by=actor.ref)))
 
 
 async def _events(studio: Studio, job: Job) -> AsyncIterator[bytes]:
@@ -126,22 +131,6 @@ def recipe_of(fields: dict[str, Any]) -> Recipe:
         return msgspec.convert(fields, Recipe)
     except msgspec.ValidationError as error:
         raise Invalid("bad_recipe", f"The recipe can't be read: {error}.", message_zh="配方无法读取。") from error
-
-
-def reader(actor: Actor) -> UUID | None:
-    """None for operators, who see everything; PermissionMissing for who may see nothing."""
-    if "models" in actor.permissions:
-        return None
-    if actor.org_id is None or "usage" not in actor.permissions:
-        raise PermissionMissing("usage")
-    return actor.org_id
-
-
-def owner(actor: Actor) -> UUID:
-    """The organisation that pays; PermissionMissing."""
-    if actor.org_id is None or not {"keys", "models"} & actor.permissions:
-        raise PermissionMissing("keys")
-    return actor.org_id
 
 
 def job_view(one: Job) -> dict[str, Any]:
@@ -170,7 +159,3 @@ async def job_page(studio: Studio, one: Job) -> dict[str, Any]:
 def made_view(one: Made) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(one)
     return fields | {"sha256": one.sha256.hex(), "step_hash": one.step_hash.hex()}
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value, enc_hook=str), status, media_type="application/json")

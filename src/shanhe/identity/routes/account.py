@@ -24,7 +24,7 @@ from shanhe.identity.api import (
 from shanhe.identity.guard import CSRF_HEADER, identity_of
 from shanhe.identity.routes import forms
 from shanhe.identity.routes.entry import told
-from shanhe.identity.routes.forms import as_json
+from shanhe.kernel.http import private_json
 
 Me = Annotated[Actor, Depends(person_actor)]
 
@@ -76,7 +76,7 @@ def _data(routes: APIRouter, identity: Identity) -> None:
         assert actor.person_id is not None
         person = await identity.people.get(actor.person_id)
         places = await identity.orgs.of_person(actor.person_id)
-        return as_json(
+        return private_json(
             {
                 "person": asdict(person),
                 "org_id": actor.org_id,
@@ -92,7 +92,7 @@ def _data(routes: APIRouter, identity: Identity) -> None:
     async def edit(body: forms.PersonChange, actor: Me) -> Response:
         """Correct one's own data."""
         assert actor.person_id is not None
-        return as_json(await identity.people.edit(actor.person_id, body.given(), by=actor))
+        return private_json(await identity.people.edit(actor.person_id, body.given(), by=actor))
 
     @routes.post("/password")
     async def password(body: forms.PasswordChange, actor: Me) -> Response:
@@ -100,13 +100,13 @@ def _data(routes: APIRouter, identity: Identity) -> None:
         assert actor.person_id is not None
         await identity.signin.confirm(actor.person_id, body.current)
         await identity.passwords.set(actor.person_id, body.new, by=actor, keep_session=actor.session_id)
-        return as_json({"changed": True})
+        return private_json({"changed": True})
 
     @routes.post("/organisation")
     async def switch(body: forms.OrgChoice, actor: Me) -> Response:
         """Act for another of one's organisations."""
         await identity.sessions.switch(actor, body.org_id)
-        return as_json({"org_id": body.org_id})
+        return private_json({"org_id": body.org_id})
 
 
 def _sessions(routes: APIRouter, identity: Identity) -> None:
@@ -114,20 +114,20 @@ def _sessions(routes: APIRouter, identity: Identity) -> None:
     async def sessions(actor: Me) -> Response:
         assert actor.person_id is not None
         found = await identity.sessions.list(actor.person_id)
-        return as_json({"data": [asdict(row) | {"current": row.id == actor.session_id} for row in found]})
+        return private_json({"data": [asdict(row) | {"current": row.id == actor.session_id} for row in found]})
 
     @routes.delete("/sessions/{session_id}")
     async def end(session_id: UUID, actor: Me) -> Response:
         assert actor.person_id is not None
         await identity.sessions.revoke(actor.person_id, session_id)
-        return as_json({"revoked": True})
+        return private_json({"revoked": True})
 
 
 def _factors(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/totp")
     async def begin_totp(who: Enrolling) -> Response:
         """A secret for an authenticator application, shown once."""
-        return as_json(await identity.factors.begin_totp(who.person_id))
+        return private_json(await identity.factors.begin_totp(who.person_id))
 
     @routes.post("/totp/confirm")
     async def confirm_totp(body: forms.CodeBody, who: Enrolling) -> Response:
@@ -137,17 +137,17 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
         codes = await identity.factors.confirm_totp(who.person_id, body.code, by=who.ref)
         await identity.attempts.succeeded(bucket)
         if who.token is None:
-            return as_json({"recovery_codes": codes})
+            return private_json({"recovery_codes": codes})
         issued = await identity.signin.enrolled(who.token, who.client)
         answer = told(issued, identity)
-        done = as_json({"recovery_codes": codes, "stage": issued.stage, "csrf": issued.csrf})
+        done = private_json({"recovery_codes": codes, "stage": issued.stage, "csrf": issued.csrf})
         done.headers["set-cookie"] = answer.headers["set-cookie"]
         return done
 
     @routes.post("/passkeys/options")
     async def passkey_options(who: Enrolling) -> Response:
         """Options for `navigator.credentials.create`."""
-        return as_json(await identity.passkeys.begin_registration(who.person_id))
+        return private_json(await identity.passkeys.begin_registration(who.person_id))
 
     @routes.post("/passkeys")
     async def add_passkey(body: forms.PasskeyBody, who: Enrolling) -> Response:
@@ -156,19 +156,19 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
             who.person_id, body.ceremony_id, body.credential, name=body.name or "passkey", by=who.ref
         )
         if who.token is None:
-            return as_json(passkey, 201)
+            return private_json(passkey, 201)
         return told(await identity.signin.enrolled(who.token, who.client), identity)
 
     @routes.get("/passkeys")
     async def passkeys(actor: Me) -> Response:
         assert actor.person_id is not None
-        return as_json({"data": await identity.passkeys.list(actor.person_id)})
+        return private_json({"data": await identity.passkeys.list(actor.person_id)})
 
     @routes.delete("/passkeys/{passkey_id}")
     async def remove_passkey(passkey_id: UUID, actor: Me) -> Response:
         assert actor.person_id is not None
         await identity.passkeys.remove(actor.person_id, passkey_id, by=actor)
-        return as_json({"removed": True})
+        return private_json({"removed": True})
 
     @routes.post("/totp/remove")
     async def remove_totp(body: forms.Confirmation, actor: Me) -> Response:
@@ -176,38 +176,38 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
         assert actor.person_id is not None
         await identity.signin.confirm(actor.person_id, body.password)
         await identity.factors.remove_totp(actor.person_id, by=actor)
-        return as_json({"removed": True})
+        return private_json({"removed": True})
 
     @routes.post("/recovery-codes")
     async def recovery_codes(body: forms.Confirmation, actor: Me) -> Response:
         """Ten new recovery codes in place of the old ones, with the password once more."""
         assert actor.person_id is not None
         await identity.signin.confirm(actor.person_id, body.password)
-        return as_json({"recovery_codes": await identity.factors.renew_recovery_codes(actor.person_id, by=actor)})
+        return private_json({"recovery_codes": await identity.factors.renew_recovery_codes(actor.person_id, by=actor)})
 
 
 def _rights(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/consents")
     async def consents(actor: Me) -> Response:
         assert actor.person_id is not None
-        return as_json({"data": await identity.consents.of(actor.person_id)})
+        return private_json({"data": await identity.consents.of(actor.person_id)})
 
     @routes.post("/consents")
     async def give(body: forms.ConsentBody, actor: Me) -> Response:
         assert actor.person_id is not None
         given = body.model_dump()
-        return as_json(await identity.consents.give(actor.person_id, given.pop("purpose"), **given), 201)
+        return private_json(await identity.consents.give(actor.person_id, given.pop("purpose"), **given), 201)
 
     @routes.delete("/consents/{purpose}")
     async def withdraw(purpose: str, actor: Me) -> Response:
         assert actor.person_id is not None
-        return as_json(await identity.consents.withdraw(actor.person_id, purpose))
+        return private_json(await identity.consents.withdraw(actor.person_id, purpose))
 
     @routes.get("/export")
     async def export(actor: Me) -> Response:
         """Everything identity holds about me, as a file."""
         assert actor.person_id is not None
-        answer = as_json(await identity.people.export(actor.person_id))
+        answer = private_json(await identity.people.export(actor.person_id))
         answer.headers["content-disposition"] = 'attachment; filename="my-data.json"'
         return answer
 
@@ -217,6 +217,6 @@ def _rights(routes: APIRouter, identity: Identity) -> None:
         assert actor.person_id is not None
         await identity.signin.confirm(actor.person_id, body.password)
         await identity.people.erase(actor.person_id, by=actor)
-        answer = as_json({"erased": True})
+        answer = private_json({"erased": True})
         unseat(answer, identity)
         return answer

@@ -22,7 +22,8 @@ from shanhe.identity.api import (
     waiting_token,
 )
 from shanhe.identity.guard import CSRF_HEADER, OIDC_COOKIE, OIDC_COOKIE_S
-from shanhe.identity.routes.forms import CodeBody, PasskeyBody, SignInBody, as_json
+from shanhe.identity.routes.forms import CodeBody, PasskeyBody, SignInBody
+from shanhe.kernel.http import private_json
 
 Waiting = Annotated[str, Depends(waiting_token)]
 QUERY_MAX = 8_192
@@ -30,7 +31,7 @@ QUERY_MAX = 8_192
 
 def told(issued: Issued, identity: Identity) -> Response:
     """What the browser may know of a session, with its cookie: the stage, what completes it, the CSRF token."""
-    answer = as_json(
+    answer = private_json(
         {"stage": issued.stage, "methods": issued.methods, "csrf": issued.csrf, "expires_at": issued.expires_at}
     )
     seat(answer, identity, issued)
@@ -53,7 +54,7 @@ def router(identity: Identity) -> APIRouter:
     @routes.post("/sign-in/passkey/options", dependencies=[Depends(own_site)])
     async def passkey_options(request: Request) -> Response:
         """Options for `navigator.credentials.get`; of the waiting person when there is one."""
-        return as_json(await identity.signin.passkey_options(await _waiting(identity, request)))
+        return private_json(await identity.signin.passkey_options(await _waiting(identity, request)))
 
     @routes.post("/sign-in/passkey", dependencies=[Depends(own_site)])
     async def passkey(body: PasskeyBody, request: Request) -> Response:
@@ -69,7 +70,7 @@ def router(identity: Identity) -> APIRouter:
         if token is not None:
             await _same_session(identity, token, request.headers.get(CSRF_HEADER, ""))
             await identity.sessions.sign_out(token)
-        answer = as_json({"signed_out": True})
+        answer = private_json({"signed_out": True})
         unseat(answer, identity)
         return answer
 

@@ -6,8 +6,6 @@ from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
-from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from shanhe.identity.api import CategoryName, DataClass, OrgKind, Role
@@ -17,12 +15,6 @@ Long = Annotated[str, Field(max_length=4_000)]
 Secret = Annotated[str, Field(max_length=1_024)]
 Micro = Annotated[int, Field(ge=0, le=10**15)]
 Rate = Annotated[int, Field(ge=1, le=10**9)]
-NO_STORE = {"cache-control": "no-store"}
-
-
-def as_json(value: Any, status: int = 200) -> Response:
-    """JSON of records; never cached, since most of it is personal or secret."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json", headers=NO_STORE)
 
 
 class Body(BaseModel):

@@ -21,7 +21,8 @@ from shanhe.identity.api import (
     client_of,
     maybe_actor,
 )
-from shanhe.identity.routes.forms import KeyBody, KeyChange, LeakBody, RotateBody, as_json
+from shanhe.identity.routes.forms import KeyBody, KeyChange, LeakBody, RotateBody
+from shanhe.kernel.http import private_json
 
 Acting = Annotated[Actor, Depends(actor)]
 Org = Annotated[UUID | None, Query()]
@@ -64,7 +65,7 @@ def router(identity: Identity) -> APIRouter:
     ) -> Response:
         """Keys of the organisation, newest first; never a token."""
         found = await identity.keys.list(scope(acting, org), before=before, limit=limit)
-        return as_json({"data": [shown(key) for key in found]})
+        return private_json({"data": [shown(key) for key in found]})
 
     @routes.post("")
     async def create(body: KeyBody, acting: Acting, org: Org = None) -> Response:
@@ -73,7 +74,7 @@ def router(identity: Identity) -> APIRouter:
         values["models"] = None if body.models is None else frozenset(body.models)
         values["permissions"] = frozenset(body.permissions)
         key, token = await identity.create_key(scope(acting, org), NewKey(**values), by=acting)
-        return as_json({"key": shown(key), "token": token}, 201)
+        return private_json({"key": shown(key), "token": token}, 201)
 
     @routes.post("/leaks")
     async def leak(body: LeakBody, request: Request) -> Response:
@@ -90,16 +91,16 @@ def router(identity: Identity) -> APIRouter:
             )
             if report is None:
                 raise Unknown("API key", "API 密钥")
-            return as_json(report)
+            return private_json(report)
         await identity.attempts.begin([identity.attempts.bucket("report", client_of(request).address)])
         if len(body.key.strip()) < len("sk-sh-") + 43:
             raise SessionMissing()
         await identity.report_leak(body.key, "public", note=body.note)
-        return as_json({"received": True}, 202)
+        return private_json({"received": True}, 202)
 
     @routes.get("/{key_id}")
     async def get(key_id: UUID, acting: Acting, org: Org = None) -> Response:
-        return as_json(shown(await identity.keys.get(key_id, owner_of(acting, org))))
+        return private_json(shown(await identity.keys.get(key_id, owner_of(acting, org))))
 
     @routes.patch("/{key_id}")
     async def edit(key_id: UUID, body: KeyChange, acting: Acting, org: Org = None) -> Response:
@@ -108,18 +109,18 @@ def router(identity: Identity) -> APIRouter:
         for name in ("models", "permissions"):
             if changes.get(name) is not None:
                 changes[name] = frozenset(changes[name])
-        return as_json(shown(await identity.keys.edit(key_id, owner_of(acting, org), changes, by=acting)))
+        return private_json(shown(await identity.keys.edit(key_id, owner_of(acting, org), changes, by=acting)))
 
     @routes.post("/{key_id}/rotate")
     async def rotate(key_id: UUID, body: RotateBody, acting: Acting, org: Org = None) -> Response:
         """A successor with the same scope and the same budgets; the old key still works for `grace_s` seconds."""
         owner = owner_of(acting, org)
         key, token = await identity.keys.rotate(key_id, owner, grace_s=body.grace_s, by=acting)
-        return as_json({"key": shown(key), "token": token}, 201)
+        return private_json({"key": shown(key), "token": token}, 201)
 
     @routes.delete("/{key_id}")
     async def revoke(key_id: UUID, acting: Acting, org: Org = None) -> Response:
         """End a key for good, in every process within a second."""
-        return as_json(shown(await identity.keys.revoke(key_id, owner_of(acting, org), by=acting)))
+        return private_json(shown(await identity.keys.revoke(key_id, owner_of(acting, org), by=acting)))
 
     return routes

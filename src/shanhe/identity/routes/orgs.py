@@ -18,7 +18,7 @@ from shanhe.identity.api import (
     require,
 )
 from shanhe.identity.routes import forms
-from shanhe.identity.routes.forms import as_json
+from shanhe.kernel.http import private_json
 
 Acting = Annotated[Actor, Depends(actor)]
 Operator = Annotated[Actor, Depends(require("accounts"))]
@@ -52,48 +52,48 @@ def _organisations(routes: APIRouter, identity: Identity) -> None:
         before: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> Response:
-        return as_json({"data": await identity.orgs.list(kind=kind, find=find, before=before, limit=limit)})
+        return private_json({"data": await identity.orgs.list(kind=kind, find=find, before=before, limit=limit)})
 
     @routes.post("")
     async def create(body: forms.OrgBody, acting: Operator) -> Response:
         values = body.model_dump(exclude={"owner"})
-        return as_json(await identity.orgs.create(NewOrganisation(**values), owner=body.owner, by=acting), 201)
+        return private_json(await identity.orgs.create(NewOrganisation(**values), owner=body.owner, by=acting), 201)
 
     @routes.get("/{org_id}")
     async def get(org_id: UUID, acting: Acting) -> Response:
         readable(acting, org_id)
-        return as_json(await identity.orgs.get(org_id))
+        return private_json(await identity.orgs.get(org_id))
 
     @routes.patch("/{org_id}")
     async def edit(org_id: UUID, body: forms.OrgChange, acting: Operator) -> Response:
         """Change what the request names; registration and its verification are the operator's business."""
-        return as_json(await identity.orgs.edit(org_id, body.given(), by=acting))
+        return private_json(await identity.orgs.edit(org_id, body.given(), by=acting))
 
     @routes.post("/{org_id}/freeze")
     async def freeze(org_id: UUID, body: forms.ReasonBody, acting: Operator) -> Response:
         """Stop all its keys within a second."""
-        return as_json(await identity.orgs.freeze(org_id, body.reason, by=acting))
+        return private_json(await identity.orgs.freeze(org_id, body.reason, by=acting))
 
     @routes.post("/{org_id}/unfreeze")
     async def unfreeze(org_id: UUID, acting: Operator) -> Response:
-        return as_json(await identity.orgs.unfreeze(org_id, by=acting))
+        return private_json(await identity.orgs.unfreeze(org_id, by=acting))
 
 
 def _people(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/{org_id}/departments")
     async def departments(org_id: UUID, acting: Acting) -> Response:
         readable(acting, org_id)
-        return as_json({"data": await identity.orgs.departments(org_id)})
+        return private_json({"data": await identity.orgs.departments(org_id)})
 
     @routes.post("/{org_id}/departments")
     async def add_department(org_id: UUID, body: forms.NameBody, acting: Acting) -> Response:
         writable(acting, org_id)
-        return as_json(await identity.orgs.add_department(org_id, body.name, by=acting), 201)
+        return private_json(await identity.orgs.add_department(org_id, body.name, by=acting), 201)
 
     @routes.get("/{org_id}/members")
     async def members(org_id: UUID, acting: Acting) -> Response:
         readable(acting, org_id)
-        return as_json({"data": await identity.orgs.members(org_id)})
+        return private_json({"data": await identity.orgs.members(org_id)})
 
     @routes.put("/{org_id}/members/{person_id}")
     async def set_member(org_id: UUID, person_id: UUID, body: forms.MemberBody, acting: Acting) -> Response:
@@ -102,10 +102,10 @@ def _people(routes: APIRouter, identity: Identity) -> None:
         member = await identity.orgs.set_member(
             org_id, person_id, body.role, department_id=body.department_id, by=acting
         )
-        return as_json(member)
+        return private_json(member)
 
     @routes.delete("/{org_id}/members/{person_id}")
     async def remove_member(org_id: UUID, person_id: UUID, acting: Acting) -> Response:
         writable(acting, org_id)
         await identity.orgs.remove_member(org_id, person_id, by=acting)
-        return as_json({"removed": True})
+        return private_json({"removed": True})

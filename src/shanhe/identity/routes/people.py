@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from shanhe.identity.api import Actor, Category, Identity, NewPerson, PermissionMissing, Role, require
 from shanhe.identity.routes import forms
-from shanhe.identity.routes.forms import as_json
+from shanhe.kernel.http import private_json
 
 Clerk = Annotated[Actor, Depends(require("people"))]
 Admin = Annotated[Actor, Depends(require("roles"))]
@@ -32,29 +32,29 @@ def _people(routes: APIRouter, identity: Identity) -> None:
         """People, newest first. Reading them is written down."""
         found = await identity.people.list(before=before, limit=limit)
         await identity.record(acting, "person.list", "people", {"count": len(found)})
-        return as_json({"data": found})
+        return private_json({"data": found})
 
     @routes.post("/api/people")
     async def create(body: forms.PersonBody, acting: Clerk) -> Response:
-        return as_json(await identity.people.create(NewPerson(**body.model_dump()), by=acting), 201)
+        return private_json(await identity.people.create(NewPerson(**body.model_dump()), by=acting), 201)
 
     @routes.post("/api/people/find")
     async def find(body: forms.FindBody, acting: Clerk) -> Response:
         """By exact login, e-mail address or telephone; in a body, since addresses end up in logs."""
         found = await identity.people.find(**body.model_dump())
         await identity.record(acting, "person.find", "people", {"found": [str(person.id) for person in found]})
-        return as_json({"data": found})
+        return private_json({"data": found})
 
     @routes.get("/api/people/{person_id}")
     async def get(person_id: UUID, acting: Clerk) -> Response:
         person = await identity.people.get(person_id)
         await identity.record(acting, "person.read", f"person:{person_id}")
-        return as_json(person)
+        return private_json(person)
 
     @routes.patch("/api/people/{person_id}")
     async def edit(person_id: UUID, body: forms.PersonChange, acting: Clerk) -> Response:
         await _may_touch(identity, acting, person_id)
-        return as_json(await identity.people.edit(person_id, body.given(), by=acting))
+        return private_json(await identity.people.edit(person_id, body.given(), by=acting))
 
 
 def _decisions(routes: APIRouter, identity: Identity) -> None:
@@ -62,36 +62,36 @@ def _decisions(routes: APIRouter, identity: Identity) -> None:
     async def category(person_id: UUID, body: forms.CategoryBody, acting: Clerk) -> Response:
         """Record or verify a ground for benefits."""
         await identity.people.set_category(person_id, Category(**body.model_dump()), by=acting)
-        return as_json((await identity.people.get(person_id)).categories)
+        return private_json((await identity.people.get(person_id)).categories)
 
     @routes.post("/api/people/{person_id}/suspend")
     async def suspend(person_id: UUID, acting: Clerk) -> Response:
         await _may_touch(identity, acting, person_id)
         await identity.people.suspend(person_id, by=acting)
-        return as_json({"state": "suspended"})
+        return private_json({"state": "suspended"})
 
     @routes.post("/api/people/{person_id}/resume")
     async def resume(person_id: UUID, acting: Clerk) -> Response:
         await identity.people.resume(person_id, by=acting)
-        return as_json({"state": "active"})
+        return private_json({"state": "active"})
 
     @routes.post("/api/people/{person_id}/erase")
     async def erase(person_id: UUID, acting: Clerk) -> Response:
         """Erase at the person's request; cannot be undone."""
         await _may_touch(identity, acting, person_id)
         await identity.people.erase(person_id, by=acting)
-        return as_json({"erased": True})
+        return private_json({"erased": True})
 
     @routes.put("/api/people/{person_id}/roles/{role}")
     async def grant(person_id: UUID, role: Role, acting: Admin) -> Response:
         """Make somebody operator, auditor or admin of the city."""
         await identity.people.grant(person_id, role, by=acting)
-        return as_json({"granted": role})
+        return private_json({"granted": role})
 
     @routes.delete("/api/people/{person_id}/roles/{role}")
     async def withdraw(person_id: UUID, role: Role, acting: Admin) -> Response:
         await identity.people.withdraw(person_id, role, by=acting)
-        return as_json({"withdrawn": role})
+        return private_json({"withdrawn": role})
 
 
 def _audit(routes: APIRouter, identity: Identity) -> None:
@@ -105,7 +105,7 @@ def _audit(routes: APIRouter, identity: Identity) -> None:
     ) -> Response:
         """What was done, by whom, to what; newest first."""
         rows = await identity.audit(object_=object, org_id=org, before=before, limit=limit)
-        return as_json({"data": rows})
+        return private_json({"data": rows})
 
 
 async def _may_touch(identity: Identity, acting: Actor, person_id: UUID) -> None:
