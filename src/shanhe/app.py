@@ -6,9 +6,9 @@ import asyncio
 import base64
 import binascii
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -16,26 +16,26 @@ from uuid import UUID
 from shanhe.agents.api import Agents
 from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar
+from shanhe.books import Books
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credentials.api import Credentials
-from shanhe.credits.api import Affected, Credits, Payer, PriceChange
+from shanhe.credits.api import Credits, PriceChange
 from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
 from shanhe.drawers import Guardians, drawers_of
-from shanhe.exchange.api import Exchange, Trader
+from shanhe.exchange.api import Exchange
 from shanhe.exchange.api import tick as exchange_tick
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.governance.api import tick as governance_tick
-from shanhe.identity.api import ERASED_TOPIC, Identity, LeakReport, OidcSettings, Options, SecondFactor
-from shanhe.identity.api import Role as PersonRole
-from shanhe.kernel.clock import Clock, SystemClock, city_date
+from shanhe.identity.api import ERASED_TOPIC, Identity, OidcSettings, Options, SecondFactor
+from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.metrics import Metrics
-from shanhe.kernel.notify import EmailSender, Notice, Notifier, Sender, Severity, Text, WebhookSender
+from shanhe.kernel.notify import EmailSender, Notifier, Sender, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
@@ -69,7 +69,6 @@ NODE_AUDIT_RULE: Final = "P10_node_audit"
 RETENTION_RULE: Final = "P9_retention"
 NOMAD_CREDITS: Final = "nomad_credits"
 CLI_POOL: Final = 2
-LEAK_TRACE: Final = timedelta(days=30)
 EVERY_2_S: Final = "* * * * * */2"
 EVERY_5_S: Final = "* * * * * */5"
 EVERY_MINUTE: Final = "* * * * *"
@@ -160,7 +159,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     guardians = Guardians(clock, facts, retention)
     identity.consents.minors(guardians.is_child)
     relatives = Relatives(identity, facts, clock)
-    books = _Books(identity, relatives, clock, settings.webhook_url)
+    books = Books(identity, relatives, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
     compute = Compute(
         db,
@@ -411,114 +410,6 @@ async def _reconcile(services: Services) -> int:
 
 async def _rebuild_usage(services: Services) -> int:
     return await services.gateway.rebuild_usage(services.clock.today() - timedelta(days=1))
-
-
-class _Books:
-    """What modules must know of each other without knowing each other: small questions, answered here."""
-
-    gateway: Gateway
-    notifier: Notifier
-    credits: Credits
-    exchange: Exchange
-
-    def __init__(self, identity: Identity, relatives: Relatives, clock: Clock, webhook_url: str) -> None:
-        self._identity = identity
-        self.relatives = relatives
-        self._clock = clock
-        self._webhook_url = webhook_url
-
-    async def payer(self, org_id: UUID) -> Payer:
-        """Facts of an organisation for the purchase rule."""
-        facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
-        return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
-
-    async def trader(self, org_id: UUID) -> Trader:
-        """Who stands behind an organisation that trades, and whom it may not meet (R0)."""
-        facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
-        return Trader(org_id, facts.beneficiary, facts.frozen, await self.relatives.parties(org_id))
-
-    async def fee_discount(self, org_id: UUID, on: date) -> int:
-        """What loyalty (C10) takes off the trade fee, in basis points."""
-        return (await self.credits.loyalty.standing(org_id, on)).reduction_bps
-
-    async def queue_weight(self, org_id: UUID) -> int:
-        """What loyalty (C10) makes an organisation's calls weigh at a full engine."""
-        return (await self.credits.loyalty.standing(org_id)).queue_weight
-
-    async def end_orders(self, org_id: UUID) -> None:
-        """End an organisation's open orders; their escrow is free again."""
-        for order in await self.exchange.orders(org_id, open_only=True):
-            await self.exchange.cancel(order.id, org_id=None, actor="estate")
-
-    async def spent(self, org_id: UUID, key_id: UUID | None, start: datetime, end: datetime) -> int:
-        """Micro-credits spent in [start, end); windows are whole days of the city."""
-        last = city_date(end - timedelta(microseconds=1))
-        rows = await self.gateway.usage(org_id, city_date(start), last, ("org",), key_id)
-        return sum(row.amount_micro for row in rows)
-
-    async def affected(self, model: str) -> Sequence[Affected]:
-        """Organisations with a live key that may call a model, and those keys' names."""
-        found = []
-        now = self._clock.now()
-        for org_id in await self._identity.keys.affected_by(model):
-            keys = await self._identity.keys.list(org_id)
-            live = [k for k in keys if k.state(now) == "active" and (k.models is None or model in k.models)]
-            # A notice outlives an erasure: what a person called a key stays out of it.
-            own = (await self._identity.orgs.get(org_id)).person_id is not None
-            names = [f"…{key.last4}" if own else key.name for key in live]
-            found.append(Affected(org_id, tuple(names)))
-        return found
-
-    async def org_kind(self, org_id: UUID) -> str:
-        """What kind of organisation it is."""
-        return str((await self._identity.orgs.get(org_id)).kind)
-
-    async def org_name(self, org_id: UUID) -> str:
-        """What an organisation is called."""
-        return (await self._identity.orgs.get(org_id)).name
-
-    async def addresses(self, notice: Notice, channel: str) -> Sequence[str]:
-        """Where a notice goes: verified e-mail addresses of its readers; the operators' own webhook."""
-        if channel == WebhookSender.name:
-            return (self._webhook_url,) if notice.org_id is None and notice.person_id is None else ()
-        people = await self._readers(notice)
-        found = [await self._identity.people.get(person_id) for person_id in people]
-        return [person.email for person in found if person.email and person.email_verified]
-
-    async def _readers(self, notice: Notice) -> Sequence[UUID]:
-        if notice.person_id is not None:
-            return (notice.person_id,)
-        if notice.org_id is None:
-            return ()
-        members = await self._identity.orgs.members(notice.org_id)
-        return [member.person_id for member in members if member.role is PersonRole.OWNER]
-
-    async def key_use(self, key_id: UUID) -> Sequence[Mapping[str, Any]]:
-        """What a key did lately, by day and model: what a leak's report shows."""
-        today = self._clock.today()
-        rows = await self.gateway.usage(None, today - LEAK_TRACE, today, ("day", "model"), key_id)
-        return [{"day": str(r.day), "model": r.model, "calls": r.calls, "micro": r.amount_micro} for r in rows]
-
-    async def tell_leak(self, report: LeakReport) -> None:
-        """Tell the owners of a leaked key that it was revoked."""
-        frozen = Text("，机构已冻结", " and the organisation is frozen") if report.frozen else Text("", "")
-        own = (await self._identity.orgs.get(report.org_id)).person_id is not None
-        named = (f"密钥“{report.key_name}”", f"The key {report.key_name!r}")
-        zh, en = ("您的一个密钥", "One of your keys") if own else named
-        await self.notifier.notify(
-            Notice(
-                "key.leaked",
-                Text(f"{zh}已泄露并被吊销", f"{en} leaked and was revoked"),
-                Text(
-                    f"该密钥已立即失效{frozen.zh}。请在密钥页面新建密钥，并核对近期调用。",
-                    f"It stopped working at once{frozen.en}. Make a new one on the keys page and check recent calls.",
-                ),
-                Severity.CRITICAL,
-                org_id=report.org_id,
-                link="/keys",
-                dedupe=f"leak:{report.id}",
-            )
-        )
 
 
 def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
