@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
@@ -127,13 +128,12 @@ class Exchange:
     async def gate(self) -> Gate:
         """The approval's word, a moment old at most; however many ask at once, one look answers them."""
         kept, today = self._gate, self._clock.today()
-        age_s = GATE_KEPT_S if kept is None else time.monotonic() - kept[0]
+        age_s = math.inf if kept is None or not _covers(kept[1], today) else time.monotonic() - kept[0]
         if age_s > GATE_KEPT_S / 2 and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask(today))  # ahead of time, so that seldom anybody waits
-        if kept is not None and age_s <= GATE_KEPT_S and _covers(kept[1], today):
+        if kept is not None and age_s <= GATE_KEPT_S:
             return kept[1]
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(today))
+        assert self._asking is not None
         return await asyncio.shield(self._asking)
 
     async def _ask(self, today: date) -> Gate:

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import as_json
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, read_opening
 
@@ -28,10 +29,6 @@ CSV_HEAD: Final = ("time", "posting", "transfer", "kind", "memo", "counterpart",
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -63,7 +60,7 @@ def router(ledger: Ledger, require: Callable[[str], Any]) -> APIRouter:
 def _accounts(routes: APIRouter, ledger: Ledger) -> None:
     @routes.get("/chart")
     async def chart() -> Response:
-        return _json(CHART)
+        return as_json(CHART)
 
     @routes.get("/accounts")
     async def accounts(
@@ -72,22 +69,22 @@ def _accounts(routes: APIRouter, ledger: Ledger) -> None:
     ) -> Response:  # fmt: skip
         found = await ledger.accounts(owner=owner, asset=asset, kind=kind, after=after, limit=limit)
         following = found[-1].account.id if len(found) == limit else None
-        return _json({"items": found, "next": following})
+        return as_json({"items": found, "next": following})
 
     @routes.get("/accounts/{account_id}")
     async def account(account_id: UUID) -> Response:
         known = await ledger.account(account_id)
         balance, lots = await ledger.balance(account_id), await ledger.lots(account_id)
-        return _json({"account": _account(known), "balance": balance, "lots": lots})
+        return as_json({"account": _account(known), "balance": balance, "lots": lots})
 
     @routes.get("/trial-balance")
     async def trial_balance() -> Response:
-        return _json({"items": await ledger.trial_balance()})
+        return as_json({"items": await ledger.trial_balance()})
 
     @routes.post("/verify")
     async def verify() -> Response:
         report = await ledger.verify()
-        return _json({"clean": report.clean, **msgspec.structs.asdict(report)})
+        return as_json({"clean": report.clean, **msgspec.structs.asdict(report)})
 
 
 def _postings(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
@@ -105,11 +102,11 @@ def _postings(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
             )
         except ValueError as error:
             raise Invalid("cursor_invalid", "This cursor is not one of ours; start again without it.") from error
-        return _json({"items": [view_of(one) for one in page.items], "next": page.next})
+        return as_json({"items": [view_of(one) for one in page.items], "next": page.next})
 
     @routes.get("/postings/{posting_id}")
     async def posting(posting_id: UUID) -> Response:
-        return _json(view_of(await ledger.posting(posting_id)))
+        return as_json(view_of(await ledger.posting(posting_id)))
 
     @routes.post("/postings/{posting_id}/reverse")
     async def reverse(posting_id: UUID, body: dict[str, str], actor: Any = Depends(changer)) -> Response:
@@ -117,7 +114,7 @@ def _postings(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
         if not reason:
             raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲销须写明原因（reason）。")
         done = await ledger.reverse(posting_id, actor=actor.ref, reason=reason[:500])
-        return _json({"id": done.id})
+        return as_json({"id": done.id})
 
 
 def _periods(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
@@ -125,7 +122,7 @@ def _periods(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
     async def opening_balances(through: date | None = None) -> Response:
         """Balances carried over from the last close, or from that of `through`, by account."""
         found = await ledger.opening_balances(through)
-        return _json({"items": [{"account": account, "balance": balance} for account, balance in found.items()]})
+        return as_json({"items": [{"account": account, "balance": balance} for account, balance in found.items()]})
 
     @routes.post("/periods", status_code=201)
     async def close(body: dict[str, date], actor: Any = Depends(changer)) -> Response:
@@ -136,14 +133,14 @@ def _periods(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
                 "through_missing", "Say the last day to close as `through`.", message_zh="须写明关账截止日（through）。"
             )
         await ledger.close_period(through, actor=actor.ref)
-        return _json({"closed_through": through}, status=201)
+        return as_json({"closed_through": through}, status=201)
 
     @routes.post("/opening", status_code=201)
     async def open_books(request: Request, actor: Any = Depends(changer)) -> Response:
         """Take over opening balances in one posting; the same `id` again books nothing twice."""
         posting_id, entries = read_opening(await request.body())
         done = await ledger.open_books(entries, posting_id=posting_id, actor=actor.ref)
-        return _json({"id": done.id}, status=201)
+        return as_json({"id": done.id}, status=201)
 
 
 def _statements(routes: APIRouter, ledger: Ledger) -> None:
@@ -152,7 +149,7 @@ def _statements(routes: APIRouter, ledger: Ledger) -> None:
         account_id: UUID, since: date, until: date, cursor: str | None = None, limit: Page = 200
     ) -> Response:
         _check_days(since, until)
-        return _json(await ledger.statement(account_id, since, until, cursor=cursor, limit=limit))
+        return as_json(await ledger.statement(account_id, since, until, cursor=cursor, limit=limit))
 
     @routes.get("/accounts/{account_id}/statement.csv")
     async def statement_csv(account_id: UUID, since: date, until: date) -> StreamingResponse:
