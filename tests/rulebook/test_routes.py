@@ -87,7 +87,7 @@ class TestRoutes:
 class TestAmendmentRoutes:
     async def test_take_two_people(self, database: Database, clock: FixedClock) -> None:
         book = Rulebook.load()
-        acting = SimpleNamespace(person_id=new_id(), key_id=None)
+        acting = SimpleNamespace(ref=f"person:{new_id()}")
         app = FastAPI()
 
         @app.exception_handler(ShanheError)
@@ -103,7 +103,7 @@ class TestAmendmentRoutes:
             assert (made.status_code, made.json()["state"]) == (201, "open")
             alone = await http.post(f"/api/rules/amendments/{body['id']}/approve", json={})
             assert alone.status_code >= 400
-            acting.person_id = new_id()
+            acting.ref = f"person:{new_id()}"
             done = await http.post(f"/api/rules/amendments/{body['id']}/approve", json={"reason": "council"})
             assert done.status_code == 200
             listed = (await http.get("/api/rules/amendments")).json()
