@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from fractions import Fraction
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from shanhe.exchange import settlement
 from shanhe.exchange.api import BUY, Market, NewOrder
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Provenance
@@ -170,6 +172,30 @@ class TestCrash:
         await world.auction()
         world.restart()
         await world.buy(buyer, 20, 6000)
+        await world.verify()
+
+    @pytest.mark.parametrize("together", [1, 2, 3, 100])
+    async def test_by_two_processes_at_once_books_each_trade_once(self, world, monkeypatch, together):
+        """Batches of any size, with trades that the other has taken and trades that it has not."""
+        monkeypatch.setattr(settlement, "TRADES_MAX", together)
+        seller = await world.seller(1_000)
+        for n in range(7):
+            await world.sell(seller, 20 + n, 6000)
+            await world.buy(await world.buyer(100), 20 + n, 6000)
+        here, there = (exchange._settlements[Market.REAL] for exchange in (world.exchange, world.restart()))
+        settle = here.run
+
+        async def later():
+            return 0
+
+        for one in (here, there):
+            monkeypatch.setattr(one, "run", later)
+        assert (await world.auction()).trades == 7
+        monkeypatch.undo()
+        monkeypatch.setattr(settlement, "TRADES_MAX", together)
+        assert sum(await asyncio.gather(settle(), there.run(), settle())) == 7
+        assert all([trade.settled_at is not None for trade in await world.exchange.trades()])
+        assert await world.credits(seller) == (1_000 - sum(range(20, 27))) * CREDIT
         await world.verify()
 
 

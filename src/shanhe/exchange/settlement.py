@@ -6,6 +6,7 @@ postings by itself. Afterwards the escrow of ended orders is released, and that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +16,7 @@ import msgspec
 from shanhe.exchange import store
 from shanhe.exchange.book import cash_of
 from shanhe.exchange.model import SELL, Market
-from shanhe.exchange.policy import Policy
+from shanhe.exchange.policy import Day, Policy
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
@@ -24,7 +25,21 @@ from shanhe.ledger.api import Delivery, Ledger
 KIND: Final = "trade"
 TRADES_MAX: Final = 2_000
 RELEASE_MAX: Final = 5_000
-TICKS_PER_FEN: Final = 100
+REST_TRADES: Final = 100
+"""Made ready before others in this process get their turn."""
+FIRST: Final = (0, -1)
+
+
+class Overtaken(Exception):
+    """Another process has settled part of a batch."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Trades to book together, the place (seq, n) of the last one, and the rules of the day they were read on."""
+
+    deliveries: list[Delivery]
+    last: tuple[int, int]
+    day: Day
 
 
 class Settlement:
@@ -44,33 +59,57 @@ class Settlement:
     async def run(self) -> int:
         """Settle everything recorded so far and release what is no longer needed; how many trades."""
         settled = 0
-        while count := await self._batch():
-            settled += count
+        batch = await self._read(FIRST)
+        while batch:
+            ahead = asyncio.create_task(self._read(batch.last)) if len(batch.deliveries) == TRADES_MAX else None
+            try:
+                booked = await self._book(batch)
+            except BaseException:
+                if ahead is not None:
+                    ahead.cancel()
+                raise
+            settled += len(batch.deliveries) if booked else 0
+            following = await ahead if ahead is not None else None
+            batch = following if booked and following is not None else await self._read(FIRST)
         while await self._release():
             pass
         while await self._trim():
             pass
         return settled
 
-    async def _batch(self) -> int:
+    async def _read(self, after: tuple[int, int]) -> Batch | None:
+        """The next trades to settle after a place, made ready; in time while the ones before them are booked."""
+        rows = await store.unsettled(self._db, self._market, after, TRADES_MAX)
+        if not rows:
+            return None
+        day = self._policy.day(self._clock.today())
+        deliveries: list[Delivery] = []
+        for start in range(0, len(rows), REST_TRADES):
+            deliveries += [self._delivery(row, day) for row in rows[start : start + REST_TRADES]]
+            await asyncio.sleep(0)
+        return Batch(deliveries, (rows[-1]["seq"], rows[-1]["n"]), day)
+
+    def _delivery(self, row: Any, day: Day) -> Delivery:
+        return Delivery(
+            id=row["id"], source=row["sell"], receiver=row["receiver"], quantity=row["quantity"],
+            payment=row["buy"], payee=row["payee"], price=row["cash_fen"], fee=row["fee_fen"],
+            unit_cost_fen=unit_cost_fen(row["cash_fen"], row["quantity"]),
+            evidence=evidence_of(row, self._market, day.versions),
+        )  # fmt: skip
+
+    async def _book(self, batch: Batch) -> bool:
+        """One transaction; False, and nothing done, when somebody else has settled some of these meanwhile."""
         fund = await self._fund(self._market)
-        async with self._db.transaction() as conn:
-            rows = await store.unsettled(conn, self._market, TRADES_MAX)
-            if not rows:
-                return 0
-            day = self._policy.day(self._clock.today())
-            deliveries = [
-                Delivery(
-                    id=row["id"], source=row["sell"], receiver=row["receiver"], quantity=row["quantity"],
-                    payment=row["buy"], payee=row["payee"], price=row["cash_fen"], fee=row["fee_fen"],
-                    unit_cost_fen=unit_cost_fen(row["cash_fen"], row["quantity"]),
-                    evidence=evidence_of(row, self._market, day.versions),
-                )
-                for row in rows
-            ]  # fmt: skip
-            await self._ledger.escrow.deliver(conn, deliveries, kind=KIND, fund=fund, unlock_at=day.unlock_at)
-            await store.mark_settled(conn, [row["id"] for row in rows], self._clock.now())
-        return len(rows)
+        try:
+            async with self._db.transaction() as conn:
+                ids = [one.id for one in batch.deliveries]
+                if await store.mark_settled(conn, ids, self._clock.now()) < len(ids):
+                    raise Overtaken
+                unlock_at = batch.day.unlock_at
+                await self._ledger.escrow.deliver(conn, batch.deliveries, kind=KIND, fund=fund, unlock_at=unlock_at)
+        except Overtaken:
+            return False
+        return True
 
     async def _release(self) -> int:
         async with self._db.transaction() as conn:

@@ -217,25 +217,26 @@ async def finish_auction(
 # -- settlement -------------------------------------------------------------------------------------------------------
 
 
-async def unsettled(conn: Connection, market: Market, limit: int) -> list[Any]:
-    """The oldest trades without a posting, locked, with the accounts they move."""
-    return list(
-        await conn.fetch(
-            """SELECT t.id, t.seq, t.buy, t.sell, t.quantity, t.ticks, t.cash_fen, t.fee_fen, s.discount_bps,
-                      s.ordered_on,                      b.credit_account AS receiver, s.cash_account AS payee
-               FROM (SELECT * FROM exchange.trade WHERE market = $1 AND settled_at IS NULL ORDER BY seq, n LIMIT $2
-                     FOR UPDATE) t
-               JOIN exchange.orders b ON b.id = t.buy JOIN exchange.orders s ON s.id = t.sell ORDER BY t.seq, t.n""",
-            market, limit,
-        )
+async def unsettled(db: Database, market: Market, after: tuple[int, int], limit: int) -> list[Any]:
+    """The oldest trades without a posting after a place (seq, n), with the accounts they move."""
+    return await db.fetch(
+        """SELECT t.id, t.seq, t.n, t.buy, t.sell, t.quantity, t.ticks, t.cash_fen, t.fee_fen, s.discount_bps,
+                  s.ordered_on, b.credit_account AS receiver, s.cash_account AS payee
+           FROM (SELECT * FROM exchange.trade WHERE market = $1 AND settled_at IS NULL AND (seq, n) > ($3, $4)
+                 ORDER BY seq, n LIMIT $2) t
+           JOIN exchange.orders b ON b.id = t.buy JOIN exchange.orders s ON s.id = t.sell ORDER BY t.seq, t.n""",
+        market, limit, *after,
     )  # fmt: skip
 
 
-async def mark_settled(conn: Connection, identifiers: Sequence[UUID], now: datetime) -> None:
-    await conn.execute(
-        "UPDATE exchange.trade t SET settled_at = $2 FROM unnest($1::text::uuid[]) u(id) WHERE t.id = u.id",
+async def mark_settled(conn: Connection, identifiers: Sequence[UUID], now: datetime) -> int:
+    """Of trades, how many were not settled before and are now; waits for whoever is settling the same ones."""
+    done: str = await conn.execute(
+        "UPDATE exchange.trade t SET settled_at = $2 FROM unnest($1::text::uuid[]) u(id) "
+        "WHERE t.id = u.id AND t.settled_at IS NULL",
         uuids(identifiers), now,
     )  # fmt: skip
+    return int(done.rsplit(" ", 1)[-1])
 
 
 async def to_release(conn: Connection, market: Market, limit: int) -> list[Any]:
