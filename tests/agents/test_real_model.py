@@ -1,46 +1,57 @@
-"""The embedded small model as an agent: tools under a grammar, published and read over the command line."""
+"""The embedded small model as an agent: tools under a grammar, published, called over the wire, and paid."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
 
-from shanhe.bench.city import City, running_city
+from shanhe.bench.city import running_city
+from stage.fixtures import Stage
+from stage.market import Market, TalkingEngine
 from stage.tools import Workshop
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 MODEL = "qwen2.5-coder-0.5b-instruct"
+FEE_MICRO = 1_000
 AGENT = {
     "model": MODEL, "instructions": "你是天气助手。先用工具查询城市的天气，再用一句话回答。", "steps_max": 3,
     "tools": ["weather/forecast"], "temperature": 0, "step_tokens": 96,
 }  # fmt: skip
 
 
-def publish(city: City, folder: Path, name: str, content: dict[str, Any]) -> None:
-    """The whole way from an organisation to an offered listing, with the operator's commands."""
-    org, words = f"maker of {name}", ("--title", "天气", "--title-en", "Weather", "--summary", "查询天气")
-    city.command("orgs", "create", org)
-    city.command("store", "open", name, "--org", org, *words)
-    file = folder / f"{name.replace('/', '-')}.json"
-    file.write_text(json.dumps(content), encoding="utf-8")
-    city.command("store", "draft", name, str(file), "--org", org, "--markup", "2000", "--fee", "1000", "--submit")
-    city.command("store", "review", name, "1", "--note", "fine")
+async def income_of(services: Services, org: UUID) -> int:
+    return await Market(services, "", TalkingEngine()).income(org)
+
+
+async def publish(services: Services, url: str, content: dict[str, dict[str, Any]]) -> dict[str, UUID]:
+    """The whole way from an organisation to an offered listing, for each; who made it, by its name."""
+    from shanhe.identity.api import NewOrganisation, OrgKind
+
+    market, makers = Market(services, url, TalkingEngine()), {}
+    for name, one in content.items():
+        org = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, f"maker of {name}"), by="tests")
+        await market.listed(org.id, name, one, fee_micro=FEE_MICRO)
+        makers[name] = org.id
+    return makers
 
 
 class TestWeakModel:
-    async def test_uses_a_tool_and_answers(self, workshop: Workshop, tmp_path: Path) -> None:
-        environment = {"SHANHE_PRIVATE_TOOLS": "true"}
-        with running_city(tmp_path / "city", with_model=True, environment=environment) as city:
+    async def test_uses_a_tool_and_answers(
+        self, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SHANHE_PRIVATE_TOOLS", "true")
+        with running_city(tmp_path / "city", with_model=True) as city:
             server = {"url": workshop.url, "tools": ["forecast"]}
-            await asyncio.to_thread(publish, city, tmp_path, "mcp/weather", server)
-            await asyncio.to_thread(publish, city, tmp_path, "agent/weather", AGENT)
-            shown = await asyncio.to_thread(city.command, "store", "list")
-            assert {"agent/letters", "agent/weather", "mcp/weather"} <= {one["name"] for one in shown}
+            inside, content = Stage(city, 0).run, {"mcp/weather": server, "agent/weather": AGENT}
+            makers = await asyncio.to_thread(inside, lambda services: publish(services, city.url, content))
             demo = city.demo()
             async with httpx.AsyncClient(
                 base_url=demo["SHANHE_URL"], headers={"authorization": f"Bearer {demo['SHANHE_API_KEY']}"}, timeout=180,
@@ -51,11 +62,11 @@ class TestWeakModel:
                 assert answer.status_code == 200, answer.text
                 told = answer.json()["shanhe"]
                 run = await asyncio.to_thread(city.command, "agents", "trace", told["run_id"])
-                income = await asyncio.to_thread(city.command, "store", "income", "--org", "maker of mcp/weather")
+                income = await asyncio.to_thread(inside, lambda services: income_of(services, makers["mcp/weather"]))
         assert answer.json()["choices"][0]["message"]["content"].strip()
         tools = [step for step in told["steps"] if step["kind"] == "tool"]
         assert [step["state"] for step in tools][:1] == ["done"]
         assert workshop.seen[0][0] == "forecast"
         assert isinstance(workshop.seen[0][1]["city"], str)
         assert sum(step["paid_micro"] for step in run["steps"]) == told["paid_micro"] > 1_000
-        assert income[0]["amount_micro"] >= 800
+        assert income >= FEE_MICRO * 8 // 10

@@ -194,7 +194,7 @@ class TestCrash:
         monkeypatch.undo()
         monkeypatch.setattr(settlement, "TRADES_MAX", together)
         assert sum(await asyncio.gather(settle(), there.run(), settle())) == 7
-        assert all([trade.settled_at is not None for trade in await world.exchange.trades()])
+        assert all(trade.settled_at is not None for trade in await world.exchange.trades())
         assert await world.credits(seller) == (1_000 - sum(range(20, 27))) * CREDIT
         await world.verify()
 

@@ -11,6 +11,7 @@ import pytest
 
 LONGEST_FIRST = (
     "tests/console/test_journey.py",
+    "tests/agents/test_real_model.py",
     "tests/clients/test_openai_python.py",
     "tests/clients/test_openai_npm.py",
     "tests/clients/test_anthropic_python.py",
@@ -22,6 +23,9 @@ LONGEST_FIRST = (
     "tests/platform/test_city.py",
     "tests/compute/test_real_model.py",
     "tests/economy/",
+    "tests/programmes/test_load.py",
+    "tests/nomads/test_journey.py",
+    "tests/mcp_gateway/",
     "tests/rulebook/",
     "tests/pool/",
     "tests/ledger/",

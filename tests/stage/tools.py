@@ -76,7 +76,7 @@ async def workshop() -> AsyncIterator[Workshop]:
 
         keeper = asyncio.create_task(keep())
         await ready.wait()
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         yield made
         server.should_exit = True

@@ -164,6 +164,7 @@ class TestJob:
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         assert (await house.studio.job(job.id, None)).state == "running"
+        house.tell()
         await house.foreman().work_once()
         done = await house.studio.job(job.id, None)
         assert done.state == "done"

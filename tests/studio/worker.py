@@ -23,7 +23,9 @@ def train(folder: Path, orders: dict[str, Any]) -> bool:
     begin = int(kept.read_text()) if kept.exists() else 0
     for n in range(begin + 1, 6):
         say(n=n, of=5, loss=6.0 / n, core_ms=n * 1000)
-        kept.write_text(str(n))
+        written = kept.with_suffix(".new")
+        written.write_text(str(n))
+        written.replace(kept)
         if orders.get("hang") == n and begin == 0:
             time.sleep(60)
         if orders.get("fail"):
