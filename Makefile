@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
+STUDIO_STAMP := $(VENV)/.installed-studio
 COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group build --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --universal --python-version 3.11 --quiet
 
@@ -57,9 +58,7 @@ docs: $(DEV_STAMP) ## Build the documentation site into site/
 	@$(BIN)/python -m shanhe.settings > docs/settings.md
 	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
 
-demo-studio: $(RUN_STAMP) ## Turn an error book into a deployed model: train, drop layers, quantize, measure
-	@echo "Installing what trains (torch, transformers, peft, gguf) …"
-	@$(PIP) --quiet --no-build-isolation -e '.[studio]'
+demo-studio: $(STUDIO_STAMP) ## Turn an error book into a deployed model: train, drop layers, quantize, measure
 	@$(BIN)/python -m shanhe bench studio
 
 clean: ## Remove what can be built again (keeps DATA and the virtual environment)
@@ -69,6 +68,7 @@ clean: ## Remove what can be built again (keeps DATA and the virtual environment
 lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes
 	@$(COMPILE) --upgrade -o requirements.lock
 	@$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) --upgrade --extra studio -c requirements.lock -o requirements-studio.lock
 
 $(VENV)/bin/python:
 	@if [ -z "$(PYTHON)" ]; then echo "Shanhe needs Python 3.11 or newer; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi
@@ -85,6 +85,12 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(VENV)/bin/python
 $(DEV_STAMP): requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what tests need (hashes checked) …"
 	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ $(RUN_STAMP)
+
+$(STUDIO_STAMP): requirements-studio.lock requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what trains: torch, transformers, peft, gguf (hashes checked) …"
+	@$(PIP) --require-hashes -r requirements-studio.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN_STAMP)
 

@@ -12,6 +12,7 @@ SOURCE = ROOT / "src" / "shanhe"
 MODULES = {path.parent.name for path in SOURCE.glob("*/__init__.py")} - {"kernel", "cli", "bench"}
 DOORS = {"api", "errors", "routes"}
 GAUGES = {"bench", "synthetic"}  # how a module is measured; for the bench and its command only
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-studio.lock")
 CLOCKS = re.compile(r"\b(now\(\)|current_timestamp|current_date|clock_timestamp\(\)|statement_timestamp\(\))", re.I)
 INDEX_HOSTS = re.compile(r"pypi\.org|pythonhosted|mirrors?\.[a-z]+\.|--index-url|--extra-index-url|--find-links", re.I)
 
@@ -63,18 +64,17 @@ class TestSql:
 
 class TestLock:
     def test_names_no_place_where_packages_come_from(self) -> None:
-        for name in ("requirements.lock", "requirements-dev.lock", "Makefile", "pyproject.toml"):
+        for name in (*LOCKS, "Makefile", "pyproject.toml"):
             lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
             assert [line for line in lines if INDEX_HOSTS.search(line)] == [], name
 
     def test_pins_every_package_with_a_hash(self) -> None:
-        for name in ("requirements.lock", "requirements-dev.lock"):
+        for name in LOCKS:
             text = (ROOT / name).read_text(encoding="utf-8")
             for entry in re.split(r"\n(?=\S)", text.strip()):
                 assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", entry), entry
                 assert "--hash=sha256:" in entry, entry
 
     def test_of_the_tests_agrees_with_the_one_that_runs(self) -> None:
-        pinned = [set(re.findall(r"^([a-z0-9._-]+==\S+)", (ROOT / name).read_text(), re.M)) for name in
-                  ("requirements.lock", "requirements-dev.lock")]  # fmt: skip
-        assert pinned[0] <= pinned[1]
+        pinned = [set(re.findall(r"^([a-z0-9._-]+==\S+)", (ROOT / name).read_text(), re.M)) for name in LOCKS]
+        assert all(pinned[0] <= other for other in pinned[1:])

@@ -16,14 +16,15 @@ from shanhe.studio.errors import BadRecipe
 NAME: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,39}$")
 QUANTA: Final = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
 """How a model's weights are packed in the end, from the largest to the smallest."""
-STEP_VERSION: Final = 1
+STEP_VERSION: Final = 2
 """Part of every step's hash: raise it when a step's code gives other results."""
 SECONDS_OF: Final = {"tune": 1.4, "merge": 25.0, "drop": 40.0, "quantize": 45.0, "evaluate": 0.8}
 """Core seconds that a step takes, for the estimate: tune for each row of a batch, evaluate for each question."""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to do. `epochs`: how often each pair is seen; `drop_layers`: layers taken out, followed by healing."""
+    """What to do. `epochs`: how often each pair is seen; `drop_layers`: layers taken out, followed by healing;
+    `layers`: so many of the last ones are trained, 0 = all."""
 
     base: str
     epochs: int = 3
@@ -33,6 +34,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens_max: int = 128
     drop_layers: int = 0
     heal_epochs: int = 1
+    layers: int = 0
     quantum: str = "Q4_K"
     seed: int = 7
 
@@ -119,7 +121,7 @@ def checked(recipe: Recipe, name: str) -> None:
     """BadRecipe names what is out of range."""
     ranges = {
         "epochs": (1, 20), "batch": (1, 16), "rank": (2, 64), "rate_ppm": (1, 5_000), "tokens_max": (16, 512),
-        "drop_layers": (0, 16), "heal_epochs": (0, 10), "seed": (0, 2**31),
+        "drop_layers": (0, 16), "heal_epochs": (0, 10), "layers": (0, 200), "seed": (0, 2**31),
     }  # fmt: skip
     for field, (least, most) in ranges.items():
         if not least <= getattr(recipe, field) <= most:
@@ -143,7 +145,7 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         adapter = add(
             "tune", title, lessons * epochs * SECONDS_OF["tune"], {"model": model, "pairs": "train"}, rounds=rounds,
             batch=recipe.batch, rank=recipe.rank, rate_ppm=recipe.rate_ppm, tokens_max=recipe.tokens_max,
-            seed=recipe.seed,
+            seed=recipe.seed, layers=recipe.layers,
         )  # fmt: skip
         merged = add(
             "merge", "merge", SECONDS_OF["merge"], {"model": model, "adapter": f"{adapter}.adapter.safetensors"}

@@ -44,15 +44,15 @@ def gguf_name(module: str) -> str | None:
 
 def unpacked(tensor: Any) -> Any:
     """A tensor of a GGUF as float32."""
-    from gguf.quants import dequantize
+    from shanhe.studio.work.quick import dequantize
 
     return dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
 
 
 def merge(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell: Callable[..., None]) -> Files:
     """W + (alpha / rank) · B·A for each adapted weight, packed as Q8_0; everything else as it was."""
+    import libgguf
     from gguf import GGMLQuantizationType
-    from gguf.quants import quantize as pack
     from safetensors import safe_open
 
     architecture(inputs["model"])
@@ -72,7 +72,7 @@ def merge(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tel
             raise BadModelFile(f"the adapter does not fit {tensor.name}")
         done += 1
         tell(n=done, of=len(adapted))
-        return pack(weight + change, GGMLQuantizationType.Q8_0), GGMLQuantizationType.Q8_0
+        return libgguf.quantize_rows(weight + change, GGMLQuantizationType.Q8_0), GGMLQuantizationType.Q8_0
 
     path = rewrite(inputs["model"], folder / "model.gguf", each)
     return {"model.gguf": path}, {"merged": done, "bytes": path.stat().st_size}
@@ -126,9 +126,11 @@ def rewrite(
 
     What `renamed` answers None for is left out; `add` adds to numbers among the facts.
     """
-    from gguf import GGUFReader, GGUFWriter
+    from gguf import GGUFWriter
 
-    reader, coming = GGUFReader(model), out.with_suffix(".coming")
+    from shanhe.studio.work.quick import Reader
+
+    reader, coming = Reader(model), out.with_suffix(".coming")
     arch = str(reader.get_field("general.architecture").contents())
     writer = GGUFWriter(coming, arch)
     for name, value, kind, inner in _facts(reader):

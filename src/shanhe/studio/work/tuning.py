@@ -35,9 +35,12 @@ def load(path: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from shanhe.studio.work.quick import quickly
+
     folder, name = str(path.parent), path.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    net = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    with quickly(path):
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        net = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
     return tokenizer, net
 
 
@@ -74,16 +77,20 @@ def batch_at(rows: list[Any], n: int, size: int, seed: int) -> list[Any]:
     return chosen
 
 
-def loss_of(net: Any, batch: list[tuple[list[int], list[int]]], pad: int) -> Any:
-    """Mean cross-entropy of the answers' tokens; the vocabulary is multiplied out for those alone."""
+def loss_of(net: Any, batch: list[tuple[Any, list[int]]]) -> Any:
+    """Mean cross-entropy of the answers' tokens; the vocabulary is multiplied out for those alone.
+
+    `batch`: (what enters the layers that are trained, labels) of each row.
+    """
     import torch
     from torch.nn.functional import cross_entropy
+    from torch.nn.utils.rnn import pad_sequence
 
-    width = max(len(tokens) for tokens, _ in batch)
-    tokens = torch.tensor([row + [pad] * (width - len(row)) for row, _ in batch])
+    width = max(len(labels) for _, labels in batch)
+    entering = pad_sequence([row for row, _ in batch], batch_first=True)
     labels = torch.tensor([row + [IGNORED] * (width - len(row)) for _, row in batch])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in batch])
-    hidden = net.model(input_ids=tokens, attention_mask=mask).last_hidden_state
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for _, row in batch])
+    hidden = net.model(inputs_embeds=entering, attention_mask=mask, use_cache=False).last_hidden_state
     wanted = labels[:, 1:] != IGNORED
     logits = net.lm_head(hidden[:, :-1][wanted])
     return cross_entropy(logits, labels[:, 1:][wanted])
@@ -106,13 +113,15 @@ def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
     torch.manual_seed(parameters["seed"])
     tokenizer, net = load(inputs["model"])
     rank, rounds = parameters["rank"], parameters["rounds"]
+    frozen = max(0, len(net.model.layers) - (parameters["layers"] or len(net.model.layers)))
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules=[name.split(".")[1] for name in MODULES], task_type="CAUSAL_LM"
-    )
+        r=rank, lora_alpha=2 * rank, target_modules=[name.split(".")[1] for name in MODULES], task_type="CAUSAL_LM",
+        layers_to_transform=list(range(frozen, len(net.model.layers))),
+    )  # fmt: skip
     adapted = get_peft_model(net, config)
     weights = {name: one for name, one in adapted.named_parameters() if one.requires_grad}
     optimiser = torch.optim.AdamW(list(weights.values()), lr=1e-4, weight_decay=0.0)
-    rows = encoded(tokenizer, read_pairs(inputs["pairs"]), parameters["tokens_max"])
+    rows = below(net, encoded(tokenizer, read_pairs(inputs["pairs"]), parameters["tokens_max"]), frozen, tell)
     keeper = Checkpoint(folder, weights, optimiser)
     begin, first = keeper.load()
     if begin:
@@ -121,7 +130,7 @@ def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
     for n in range(begin, rounds):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(n, rounds, parameters["rate_ppm"] / 1e6)
-        loss = loss_of(net, batch_at(rows, n, parameters["batch"], parameters["seed"]), tokenizer.eos_token_id)
+        loss = loss_of(net, batch_at(rows, n, parameters["batch"], parameters["seed"]))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(weights.values()), CLIP)
@@ -135,7 +144,38 @@ def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
             keeper.keep(n + 1, first)
     files = written(folder, adapted, weights, rank, arch)
     last = recent[-20:] or [first]
-    return files, {"rounds": rounds, "loss_first": first, "loss_last": sum(last) / len(last), "rows": len(rows)}
+    metrics = {"rounds": rounds, "loss_first": first, "loss_last": sum(last) / len(last), "rows": len(rows)}
+    return files, metrics | {"layers": len(net.model.layers) - frozen}
+
+
+def below(net: Any, rows: list[tuple[list[int], list[int]]], frozen: int, tell: Tell) -> list[tuple[Any, list[int]]]:
+    """(what enters the first trained layer, labels) of each row; the layers below are then let go.
+
+    They never change, and attention looks back only: what they make of a row is computed once and kept, instead of in
+    every round.
+    """
+    import torch
+
+    class Pass(torch.nn.Module):  # type: ignore[misc]
+        """Stands where a layer was."""
+
+        def forward(self, hidden: Any, *_: Any, **__: Any) -> Any:
+            return hidden
+
+    layers, norm, found = list(net.model.layers), net.model.norm, []
+    with torch.no_grad():
+        for at in range(frozen, len(layers)):
+            net.model.layers[at] = Pass()
+        net.model.norm = Pass()
+        for number, (tokens, labels) in enumerate(rows, 1):
+            hidden = net.model(input_ids=torch.tensor([tokens]), use_cache=False).last_hidden_state[0]
+            found.append((hidden.clone(), labels))
+            if frozen and number % 10 == 0:
+                tell(n=number, of=len(rows))
+        net.model.norm = norm
+        for at, layer in enumerate(layers):
+            net.model.layers[at] = Pass() if at < frozen else layer
+    return found
 
 
 def diverged(loss: float, first: float, n: int, rounds: int) -> None:

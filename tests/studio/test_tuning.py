@@ -1,0 +1,74 @@
+"""Training on a tiny network: the layers below what is trained are computed once, and nothing changes by that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `studio` is not installed")
+gguf = pytest.importorskip("gguf", reason="the extra `studio` is not installed")
+pytest.importorskip("transformers", reason="the extra `studio` is not installed")
+
+from shanhe.studio.work.quick import Reader, dequantize  # noqa: E402 - after the extra is known to be there
+from shanhe.studio.work.tuning import IGNORED, below, loss_of  # noqa: E402
+
+NOT = IGNORED
+ROWS = [([3, 5, 8, 1, 9], [NOT, NOT, 8, 1, 9]), ([7, 2, 4], [NOT, 2, 4]), ([6, 6, 1, 0], [NOT, NOT, NOT, 0])]
+
+
+def network() -> Any:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(7)
+    shape = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1}
+    return Qwen2ForCausalLM(Qwen2Config(vocab_size=12, num_hidden_layers=4, **shape)).eval()
+
+
+def whole(net: Any) -> Any:
+    """The same loss over the whole network, row by row."""
+    total, count = 0.0, 0
+    for tokens, labels in ROWS:
+        logits = net(input_ids=torch.tensor([tokens])).logits[0, :-1]
+        wanted = torch.tensor(labels[1:])
+        total = total + torch.nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="sum")
+        count += int((wanted != IGNORED).sum())
+    return total / count
+
+
+class TestTuning:
+    @pytest.mark.parametrize("frozen", [0, 3])
+    def test_gives_the_loss_and_the_slopes_of_the_whole_network(self, frozen: int) -> None:
+        slopes = []
+        for one in (network(), network()):
+            last = one.model.layers[-1].mlp.up_proj.weight
+            loss = loss_of(one, below(one, ROWS, frozen, lambda **_: None)) if not slopes else whole(one)
+            loss.backward()
+            slopes.append((loss.item(), last.grad.clone()))
+        assert slopes[0][0] == pytest.approx(slopes[1][0], rel=1e-5)
+        assert torch.allclose(slopes[0][1], slopes[1][1], atol=1e-6)
+
+
+class TestReader:
+    def test_reads_what_the_package_reads(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.gguf"
+        writer = gguf.GGUFWriter(path, "qwen2")
+        writer.add_array("tokenizer.ggml.tokens", ["<a>", "", "工业"])
+        writer.add_array("tokenizer.ggml.token_type", [1, 2, 3])
+        writer.add_float32("qwen2.rope.freq_base", 1e6)
+        weight = np.random.default_rng(7).normal(size=(4, 64)).astype(np.float32)
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor("a", gguf.quants.quantize(weight, kind), raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        slow, fast = gguf.GGUFReader(path), Reader(path)
+        assert {name: (one.contents(), one.types) for name, one in fast.fields.items()} == {
+            name: (one.contents(), one.types) for name, one in slow.fields.items()
+        }
+        packed = fast.tensors[0]
+        assert np.array_equal(packed.data, slow.tensors[0].data)
+        assert np.array_equal(dequantize(packed.data, kind), gguf.quants.dequantize(packed.data, kind))
