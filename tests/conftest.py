@@ -49,6 +49,7 @@ QUIET = {
 }  # fmt: skip
 """A server that is thrown away survives no crash, and does nothing that nobody asked for."""
 START_LIMIT_S = 30.0
+OPENED = datetime(2026, 1, 1, tzinfo=UTC)  # when the city of the tests began
 START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
 
 
@@ -154,7 +155,7 @@ class PostgresServer:
 async def _migrate(dsn: str) -> None:
     database = await Database.open(dsn, size=1)
     try:
-        await migrate(database)
+        await migrate(database, FixedClock(OPENED))
     finally:
         await database.close()
 

@@ -87,7 +87,7 @@ class Governance:
                    "started_on": date(2026, 3, 2)}  # fmt: skip
         duty = {"department": OFFICE, "kind": "vote", "title": words("优惠", "Discount"), "due_on": date(2026, 3, 9),
                 "overdue": True, "link": f"/governance/{VOTING}"}  # fmt: skip
-        return {"scores": [score, apps], "projects": [project], "duties": [duty],
+        return {"scores": [score, apps], "projects": [project], "duties": [[duty]],
                 "lock": {"may_share": True, "shareable_fen": 100}, "missing": []}  # fmt: skip
 
     async def record(self, who: m.Who, what: str, fields: Mapping[str, str]) -> None:

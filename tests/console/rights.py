@@ -50,8 +50,8 @@ class Rights:
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
         fact = {"title": words("人才岗位", "Talent role"), "value": "数据分析", "standing": "checked",
                 "since": date(2026, 1, 1), "source": "register"}  # fmt: skip
-        reading = {"at": AT, "purpose": "programmes", "by": "programme:role_grant", "names": ("role",),
-                   "ground": "legal_duty", "about": ""}  # fmt: skip
+        reading = {"at": AT, "purpose": words("办理政策申请", "Programmes"), "by": "system",
+                   "names": [words("人才岗位", "Role")], "ground": "legal_duty", "about": ""}  # fmt: skip
         return {
             "person": SimpleNamespace(name="张伟", email="wei@example.cn", phone=None), "purposes": PURPOSES,
             "by_people": True, "facts": [fact], "readings": [reading], "requests": [request("open"), request("done")],

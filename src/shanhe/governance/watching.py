@@ -13,6 +13,7 @@ from shanhe.governance.model import Duty, Project, Score, State, duties
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
+from shanhe.kernel.migrations import opened_at
 from shanhe.rulebook.api import Decision, Rulebook
 
 SCORECARD, PROFIT_LOCK, PAYBACK, LOOP, INTERNAL = (
@@ -208,6 +209,7 @@ class Watching:
     async def _rule_reviews(self) -> list[Duty]:
         today, last = self._clock.today(), await store.last_reviews(self._db)
         start = self._rulebook.parameter(SCORECARD, "city_start", today)
+        start = max(start, city_date(await opened_at(self._db)))  # before it opened, a city could review nothing
         found = []
         for rule_id in self._rulebook.ids():
             rule = self._rulebook.rule(rule_id)

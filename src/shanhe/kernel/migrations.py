@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 
 from shanhe.kernel.clock import Clock, SystemClock
@@ -86,6 +87,12 @@ async def migrate(db: Database, clock: Clock | None = None) -> list[Migration]:
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
     return applied
+
+
+async def opened_at(db: Database) -> datetime:
+    """When this city's database was first migrated: nothing in it is older."""
+    found: datetime = await db.fetchval("SELECT min(applied_at) FROM kernel.migration")
+    return found
 
 
 def _same(migration: Migration, sha256: str) -> None:

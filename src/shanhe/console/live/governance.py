@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from shanhe.governance.api import (
 )
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+
+DUTIES_SHOWN = 200
 
 RULE_CHANGE = "rulebook_change"
 
@@ -102,10 +105,11 @@ class LiveGovernance:
 
     async def board(self, who: m.Who | None) -> Mapping[str, Any]:
         decision, missing = await self._watching.profit_lock()
+        duties = [duty_view(one) for one in (await self._watching.duties())[:DUTIES_SHOWN]]
         return {
             "scores": [score_view(one) for one in await self._watching.scorecard()],
             "projects": [project_view(one) for one in await self._watching.projects()],
-            "duties": [duty_view(one) for one in await self._watching.duties()][:100],
+            "duties": [list(of) for _, of in groupby(sorted(duties, key=_department), _department)],
             "lock": dict(decision.outputs) if decision is not None else None, "missing": missing,
         }  # fmt: skip
 
@@ -123,6 +127,10 @@ class LiveGovernance:
             )
         else:
             raise Invalid("unknown_record", "Nothing is recorded like that.", message_zh="无法记录该类内容。")
+
+
+def _department(duty: Mapping[str, Any]) -> str:
+    return str(duty["department"]["zh"])
 
 
 def _value(text: str) -> Any:

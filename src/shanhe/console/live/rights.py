@@ -20,6 +20,13 @@ READINGS_SHOWN = 30
 EDITABLE = ("name", "email", "phone")
 
 
+def _reader(by: str, myself: str) -> str:
+    """self, clerk or system: who read, without the number of a clerk."""
+    if by == myself:
+        return "self"
+    return "clerk" if by.startswith("person:") else "system"
+
+
 class LiveRights:
     """What a person sees and does about their data, and what the privacy desk does."""
 
@@ -30,17 +37,25 @@ class LiveRights:
 
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
         person = await self._modules.identity.people.get(who.person_id)
+        standings = await self._privacy.standings(who.person_id)
+        titles = {one.purpose: one.title for one in standings}
+        myself = actor_of(who).ref
         async with self._modules.facts.reading(Use("own_access", actor_of(who).ref)) as reader:
             facts = await reader.of(who.person_id)
         return {
             "person": person,
             "purposes": [asdict(one) | {"by_consent": one.by_consent} for one in
-                         await self._privacy.standings(who.person_id)],
+                         standings],
             "by_people": await self._consents.refused(who.person_id, AUTOMATED),
             "facts": [{"title": {"zh": names()[fact.name].zh, "en": names()[fact.name].en}, "value": fact.value,
                        "standing": str(fact.standing), "since": fact.valid_from, "source": fact.source}
                       for fact in facts],
-            "readings": [asdict(one) for one in await self._privacy.readings(who.person_id, limit=READINGS_SHOWN)],
+            "readings": [
+                {"at": one.at, "purpose": titles[one.purpose], "by": _reader(one.by, myself),
+                 "names": [{"zh": names()[name].zh, "en": names()[name].en} for name in one.names],
+                 "ground": one.ground.partition(":")[0]}
+                for one in await self._privacy.readings(who.person_id, limit=READINGS_SHOWN)
+            ],
             "requests": [asdict(one) for one in await self._privacy.requests(person_id=who.person_id)],
         }  # fmt: skip
 
