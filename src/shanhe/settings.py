@@ -60,6 +60,13 @@ class Settings:
         "expected",
     )
     model_threads: int = _setting("SHANHE_MODEL_THREADS", "Threads of a local model; 0 = cores − 1.", 0)
+    ray_jobs: str = _setting(
+        "SHANHE_RAY_JOBS",
+        "Dashboard of a Ray cluster on which the studio's steps run, like http://head:8265; empty = this machine. "
+        "DATA has to be the same folder there.",
+        "",
+    )
+    ray_token: str = _setting("RAY_AUTH_TOKEN", "Token of that dashboard.", "", secret=True)
     # people
     vault_key: str = _setting(
         "SHANHE_VAULT_KEY",

@@ -19,7 +19,7 @@ from shanhe.kernel.db import Database
 from shanhe.ledger.api import Ledger
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
-from shanhe.studio.api import Foreman, Rules, Studio
+from shanhe.studio.api import Foreman, RayJobs, Rules, RunStep, Studio, run_step
 
 BATCH_RULE: Final = "P11_batch"
 STUDIO_RULE: Final = "P11_studio"
@@ -60,7 +60,8 @@ def open_workshop(
     gateway.app.mount("batches", wire.batches)
     datasets = Datasets(db, clock, folder=settings.data / "datasets")
     studio = _studio(settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets)
-    foreman = Foreman(studio, compute, worker=worker, environment=settings.child_environment())
+    steps: RunStep = RayJobs(settings.ray_jobs, settings.ray_token) if settings.ray_jobs else run_step
+    foreman = Foreman(studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps)
     return Workshop(batches, runner, datasets, studio, foreman)
 
 

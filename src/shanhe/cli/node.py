@@ -27,6 +27,11 @@ def join(
     token: Annotated[str, typer.Option(envvar="SHANHE_NODE_TOKEN", help="Token to join; only the first time.")] = "",
     model: Annotated[list[str] | None, typer.Option(help="MODEL=URL[#UPSTREAM] of a server that runs here.")] = None,
     local: Annotated[list[str] | None, typer.Option(help="A model to fetch and run here with llama.cpp.")] = None,
+    ray: Annotated[list[str] | None, typer.Option(help="A model to run on a Ray cluster, with Ray Serve.")] = None,
+    ray_dashboard: Annotated[str, typer.Option(help="The cluster's dashboard, like http://head:8265.")] = "",
+    ray_serve: Annotated[str, typer.Option(help="Where Ray Serve answers, like http://head:8000.")] = "",
+    ray_token: Annotated[str, typer.Option(envvar="RAY_AUTH_TOKEN", help="Token of the cluster's dashboard.")] = "",
+    ray_replicas: Annotated[int, typer.Option(min=1, max=1000, help="Replicas of each model on the cluster.")] = 1,
     slots: Annotated[int, typer.Option(help="Calls this machine works on at once.")] = 4,
     context_tokens: Annotated[int, typer.Option(help="Context of the models named with --model.")] = 8_192,
     price_class: Annotated[str, typer.Option("--class", help="tiny, small, medium or large.")] = "small",
@@ -39,13 +44,16 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join a city (the first time) and serve until stopped; SIGTERM finishes what runs. --json logs for programs."""
-    from shanhe.pool.api import Setup, serve
+    from shanhe.pool.api import Cluster, Setup, serve
 
     logs.configure("info", as_json=as_json, worker="node")
+    cluster = None
+    if ray_dashboard and ray_serve:
+        cluster = Cluster(ray_dashboard, ray_serve, replicas=ray_replicas, threads=threads, token=ray_token)
     setup = Setup(
         url=url, folder=state.expanduser().absolute(), token=token, models=tuple(model or ()),
         local=tuple(local or ()), slots=slots, context_tokens=context_tokens, price_class=price_class,
         chip_class=chip_class, power_fen_kwh=power_fen_kwh, power_watts=power_watts, location=location,
-        threads=threads,
+        threads=threads, ray=tuple(ray or ()), cluster=cluster,
     )  # fmt: skip
     asyncio.run(serve(setup))

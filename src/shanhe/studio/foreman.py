@@ -24,7 +24,7 @@ from shanhe.studio import store
 from shanhe.studio.errors import StepFailed
 from shanhe.studio.model import Job, Made, Point, Recipe, StepPlan, plan, step_hash
 from shanhe.studio.service import Studio, card_of
-from shanhe.studio.steps import COMMAND, Result, run_step
+from shanhe.studio.steps import COMMAND, Result, RunStep, run_step
 
 POLL_S: Final = 15.0
 LOOK_EVERY_S: Final = 2.0
@@ -50,8 +50,9 @@ class Foreman:
 
     def __init__(
         self, studio: Studio, compute: Compute, *, worker: str, environment: Mapping[str, str],
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = COMMAND, run_step: RunStep = run_step,
     ) -> None:  # fmt: skip
+        self._run_step = run_step
         self._studio = studio
         self._compute = compute
         self._worker = worker
@@ -132,7 +133,7 @@ class Foreman:
         body = {"kind": step.kind, "parameters": step.parameters, "inputs": inputs}
         folder = await asyncio.to_thread(studio.shelf.prepare, digest, body)
         try:
-            whole = await run_step(
+            whole = await self._run_step(
                 folder, lambda told: meter.said(at, told), environment=self._environment, command=self._command
             )
         except StepFailed:

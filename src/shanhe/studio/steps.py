@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -34,6 +34,14 @@ QUIET: Final = {
 """Threads that wait sleep instead of spinning on cores that others use too, and memory is kept for the next round."""
 Said = Callable[[Mapping[str, Any]], Awaitable[bool]]
 """Takes what a step says; False ends it."""
+
+
+class RunStep(Protocol):
+    """The port through which steps are done: `run_step` here, `RayJobs` on a cluster."""
+
+    async def __call__(
+        self, folder: Path, said: Said, *, environment: Mapping[str, str], command: Sequence[str] = COMMAND
+    ) -> bool: ...
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -109,9 +117,14 @@ async def run_step(
         finally:
             await _stop(process)
     if code != 0 or not (folder / "result.json").exists():
-        error = error or {"code": "step_died", "reason": f"it ended with {code}: {tail(folder)}"}
-        raise StepFailed(str(error.get("code", "step_failed")), str(error.get("reason", ""))[:TAIL_CHARS])
+        raise failed(folder, error, code)
     return True
+
+
+def failed(folder: Path, error: Mapping[str, Any] | None, code: int | None) -> StepFailed:
+    """The failure of a step: what it said itself, else how it ended."""
+    error = error or {"code": "step_died", "reason": f"it ended with {code}: {tail(folder)}"}
+    return StepFailed(str(error.get("code", "step_failed")), str(error.get("reason", ""))[:TAIL_CHARS])
 
 
 async def _lines(stream: asyncio.StreamReader) -> Any:
@@ -123,10 +136,18 @@ async def _lines(stream: asyncio.StreamReader) -> Any:
             raise StepFailed("step_silent", "it said nothing for too long, or too much at once") from error
         if not line:
             return
-        with contextlib.suppress(msgspec.DecodeError):
-            told = msgspec.json.decode(line)
-            if isinstance(told, dict):
-                yield told
+        told = spoken(line)
+        if told is not None:
+            yield told
+
+
+def spoken(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is not a step's."""
+    with contextlib.suppress(msgspec.DecodeError):
+        told = msgspec.json.decode(line)
+        if isinstance(told, dict):
+            return told
+    return None
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -64,6 +64,7 @@ class UrlHost:
         self.offer = await measured(self.offer, self._door)
 
     async def stop(self) -> None:
+        self.offer = replaced(self.offer, loaded=False)
         await self._client.aclose()
 
     async def load(self) -> None:
@@ -104,6 +105,7 @@ class LlamaHost:
         await self.load()
 
     async def stop(self) -> None:
+        self.offer = replaced(self.offer, loaded=False)
         await self._client.aclose()
         await self._llama.stop()
 

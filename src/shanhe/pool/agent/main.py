@@ -20,6 +20,7 @@ from shanhe.pool import passport
 from shanhe.pool.agent import chips
 from shanhe.pool.agent.hosts import Host, LlamaHost, UrlHost
 from shanhe.pool.agent.link import Link, Membership, remember, remembered
+from shanhe.pool.agent.ray_host import Cluster, RayHost
 from shanhe.pool.model import Offer, Report
 
 JOIN_LIMIT_S: Final = 30.0
@@ -37,6 +38,9 @@ class Setup:
     """MODEL=URL or MODEL=URL#UPSTREAM: servers that run already."""
     local: Sequence[str] = ()
     """Models of our own cards, in llama.cpp children of the agent."""
+    ray: Sequence[str] = ()
+    """Models of our own cards, as applications of a Ray cluster."""
+    cluster: Cluster | None = None
     slots: int = 4
     context_tokens: int = 8_192
     price_class: str = "small"
@@ -63,6 +67,7 @@ def hosts_of(setup: Setup) -> list[Host]:
         offer = Offer(model, setup.context_tokens, "chat", setup.price_class, movable=True)
         found.append(UrlHost(offer, url, upstream, setup.keys.get(model, "")))
     found += [LlamaHost(model, setup.folder, threads=setup.threads) for model in setup.local]
+    found += [RayHost(model, _cluster(setup)) for model in setup.ray]
     if not found:
         raise Invalid(
             "no_node_models", "The node would serve nothing.", message_zh="节点没有可提供的模型。",
@@ -70,6 +75,17 @@ def hosts_of(setup: Setup) -> list[Host]:
             hint_zh="用 --model MODEL=URL 指定服务，或用 --local MODEL 在本机运行模型。",
         )  # fmt: skip
     return found
+
+
+def _cluster(setup: Setup) -> Cluster:
+    if setup.cluster is None:
+        raise Invalid(
+            "no_ray_cluster", "A model is to run on Ray, and no cluster was named.",
+            message_zh="要在 Ray 上运行模型，但未指定集群。",
+            hint="Add --ray-dashboard http://head:8265 and --ray-serve http://head:8000.",
+            hint_zh="请加上 --ray-dashboard http://head:8265 与 --ray-serve http://head:8000。",
+        )  # fmt: skip
+    return setup.cluster
 
 
 def report_of(setup: Setup, hosts: Sequence[Host]) -> Report:
