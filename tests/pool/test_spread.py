@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 
 from compute.test_target import make_target
-from shanhe.bench.pool import NODES, POLICIES, recorded, reference_rates
+from shanhe.bench.pool import POLICIES, recorded
+from shanhe.bench.pool_nodes import NODES, reference_rates
 from shanhe.compute.model import Rates, Speed
 from shanhe.compute.routing import RoutingTable
 from shanhe.compute.target import EngineState, Target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from shanhe.bench import sections
 from shanhe.bench.load import BODY
 from shanhe.bench.model import CONNECTIONS_THROUGHPUT, Report
 from shanhe.compute.synthetic import INSTANT_BYTES
@@ -24,7 +25,7 @@ def write(report: Report, docs_dir: Path) -> tuple[Path, Path]:
     """Write `bench.md` and `bench.json`; returns both paths."""
     docs_dir.mkdir(parents=True, exist_ok=True)
     page, data = docs_dir / "bench.md", docs_dir / "bench.json"
-    page.write_text(markdown(report), encoding="utf-8")
+    page.write_text(markdown(report) + sections.kept(page), encoding="utf-8")
     data.write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return page, data
 

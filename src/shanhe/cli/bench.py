@@ -77,20 +77,34 @@ def rules_bench(
 
 @app.command("pool")
 def pool_bench(
-    seconds: Annotated[float, typer.Option(help="How much of the recorded workload to replay.")] = 20.0,
-    real: Annotated[str, typer.Option(help="Also join a node that runs this model with llama.cpp.")] = "",
+    seconds: Annotated[float, typer.Option(help="How much of the recorded workload to replay.")] = 25.0,
+    real: Annotated[
+        str, typer.Option(help="Model of ours for a fourth node, with llama.cpp; `none` leaves it out.")
+    ] = "",
+    docs: Annotated[Path | None, typer.Option("--docs", help="Put the table into bench.md of this folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Three nodes on loopback: routing by expected first token against taking turns and fewest connections."""
-    from shanhe.bench import pool
-    from shanhe.cli.common import rows
+    """Nodes on loopback: ways to route compared on one workload, then `kill -9` of the busiest node under load."""
+    from shanhe.bench import pool, pool_report
 
     found = pool.main(seconds, real)
-    show(as_json, found, lambda: rows(("routing", "p50 ms", "p95 ms", "µ a million tokens", "served"), [
-        (name, one["p50_ttft_ms"], one["p95_ttft_ms"], one["cost_micro_per_mtok"],
-         ", ".join(f"{engine} {calls}" for engine, calls in one["served"].items()))
-        for name, one in found["policies"].items()
-    ]))  # fmt: skip
+    if docs is not None:
+        pool_report.write_routing(found, docs)
+    show(as_json, found, lambda: "\n".join(pool_report.routing(found)))
+
+
+@app.command("cheats")
+def cheats_bench(
+    docs: Annotated[Path | None, typer.Option("--docs", help="Put the table into bench.md of this folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Nodes that cheat, and honest ones: after how many calls each is caught, and what it was paid for them."""
+    from shanhe.bench import cheats, pool_report
+
+    found = cheats.main()
+    if docs is not None:
+        pool_report.write_cheats(found, docs)
+    show(as_json, found, lambda: "\n".join(pool_report.cheating(found)))
 
 
 @app.command("studio")

@@ -31,7 +31,7 @@ IDLE_WAIT_S: Final = 600.0
 KEEP_ALIVE_S: Final = 75.0
 ALIVE_WAIT_S: Final = 3.0
 PROBE_HEADER: Final = b"x-shanhe-probe"
-PATHS: Final = re.compile(r"^/v1/(chat/completions|completions|embeddings)$")
+PATHS: Final = re.compile(r"^/v1/(chat/completions|completions|embeddings|rerank|ocr|forecast|audio/speech)$")
 REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 502: "Bad Gateway"}
 
 Observe = Callable[["Session", Seen], None]
@@ -190,8 +190,8 @@ class Session:
         try:
             return await self.mux.open({"path": seen.path, "length": len(seen.request)})
         except StreamLost:
-            seen.status = 429
-            await _answer(writer, 429, b'{"error":{"message":"the node is busy"}}')
+            seen.status, word = (502, b"gone") if self.mux.lost else (429, b"busy")
+            await _answer(writer, seen.status, b'{"error":{"message":"the node is %b"}}' % word)
             return None
 
     async def _exchange(self, stream: Any, seen: Seen, writer: asyncio.StreamWriter) -> None:

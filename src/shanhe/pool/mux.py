@@ -161,12 +161,16 @@ class Mux:
         self._opened = opened
         self._streams: dict[int, Stream] = {}
         self._next = 0
+        self.lost = ""
+        """Why the tunnel is gone; empty while it stands."""
 
     def __len__(self) -> int:
         return len(self._streams)
 
     async def open(self, head: dict[str, Any]) -> Stream:
-        """A new exchange; StreamLost when too many are open."""
+        """A new exchange; StreamLost when the tunnel is gone or too many are open."""
+        if self.lost:
+            raise StreamLost(self.lost)
         if len(self._streams) >= STREAMS_MAX:
             raise StreamLost(f"{STREAMS_MAX} calls are open on this node")
         self._next = self._next % 0xFFFFFFFF + 1
@@ -190,7 +194,8 @@ class Mux:
         self._streams.pop(number, None)
 
     def fail(self, reason: str) -> None:
-        """The tunnel is gone: every stream is lost."""
+        """The tunnel is gone: every stream is lost, and no new one begins."""
+        self.lost = self.lost or reason
         for stream in tuple(self._streams.values()):
             stream.fail(reason)
         self._streams.clear()

@@ -1,6 +1,7 @@
 """A rate-limited synthetic engine with a will of its own: for tests and the bench of the pool, never for people.
 
-`python -m shanhe.pool.synthetic --port N [--prefill-tps N] [--decode-tps N] [--slots N] [--weights W] [--cheat KIND]`
+`python -m shanhe.pool.synthetic --port N [--prefill-tps N] [--decode-tps N] [--slots N] [--weights W] [--cheat KIND]
+[--drift-bps N]`
 
 A token is a word of ten signs. Answers are a function of weights and prompt alone, as a greedy model's are; two engines
 with the same weights agree, save for the share of answers that `--drift-bps` says (as rounding on other chips does).
@@ -182,7 +183,9 @@ async def _json(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
 
 
 async def _run(given: argparse.Namespace) -> None:
-    character = Character(given.prefill_tps, given.decode_tps, given.slots, given.weights, given.cheat)
+    character = Character(
+        given.prefill_tps, given.decode_tps, given.slots, given.weights, given.cheat, drift_bps=given.drift_bps
+    )
     engine = Engine(character)
     print(await engine.start(port=given.port), flush=True)  # noqa: T201 - whoever started it reads the address
     await asyncio.Event().wait()
@@ -196,6 +199,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--weights", default="w")
     parser.add_argument("--cheat", choices=CHEATS, default="")
+    parser.add_argument("--drift-bps", type=int, default=0)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_run(parser.parse_args()))
 
