@@ -69,6 +69,8 @@ lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes
 	@$(COMPILE) --upgrade -o requirements.lock
 	@$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
 	@$(COMPILE) --upgrade --extra studio -c requirements.lock -o requirements-studio.lock
+	@$(COMPILE) --upgrade --extra ray -c requirements.lock -o requirements-ray.lock
+	@$(COMPILE) --upgrade --extra scenes -c requirements.lock -o requirements-scenes.lock
 
 $(VENV)/bin/python:
 	@if [ -z "$(PYTHON)" ]; then echo "Shanhe needs Python 3.11 or newer; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi

@@ -126,7 +126,7 @@ class Supervisor:
             if settings.with_model:
                 owner = await contributor(services) if settings.demo else None
                 for card in services.compute.cards():
-                    if card.id == settings.model or card.lazy:
+                    if card.id == settings.model or (card.lazy and card.runnable):
                         await services.compute.ensure_local(card.id, contributor=owner)
             return await seed_and_note(services, settings) if settings.demo else None
 

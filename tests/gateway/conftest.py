@@ -69,11 +69,12 @@ class Engines:
     price_revision: int = 1
     prices_now: Prices = field(default_factory=Prices)
     tokens_per_text: int | None = 7
+    kind: str = "chat"
 
     def _table(self) -> RoutingTable:
         info = ModelInfo(
             "syn",
-            "chat",
+            self.kind,
             "测试",
             "Test",
             CONTEXT,
@@ -231,6 +232,7 @@ async def desk(house: Desk) -> AsyncIterator[Desk]:
     await house.engine.start()
     await house.second.start()
     house.engines.targets = (target_for(house.engine, "first", contributor=new_id(), idle_ms=300),)
+    house.engines.kind = "chat"
     house.keys.known[TOKEN] = house.caller()
     await house.fund(1_000_000_000)
     yield house

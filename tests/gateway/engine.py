@@ -86,6 +86,7 @@ class ScriptedEngine:
         self.scripts: list[Script] = []
         self.requests: list[dict[str, Any]] = []
         self.heads: list[bytes] = []
+        self.decode: Callable[[bytes], Any] = json.loads
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -102,7 +103,7 @@ class ScriptedEngine:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                request = json.loads(await reader.readexactly(length))
+                request = self.decode(await reader.readexactly(length))
                 self.heads.append(head)
                 self.requests.append(request)
                 script = self.scripts.pop(0) if self.scripts else self.default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +27,9 @@ Name = Annotated[str, typer.Argument(help="Name of the engine.")]
 def add(
     name: Name,
     url: Annotated[str, typer.Option(help="Base address, like https://host/v1.")],
-    model: Annotated[list[str], typer.Option(help="LOCAL=UPSTREAM; may be repeated.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="LOCAL=UPSTREAM; may be repeated. Without any: all that the server lists.")
+    ] = None,
     key_env: Annotated[str, typer.Option(help="NAME of the variable that holds its key (…_KEY or …_TOKEN).")] = "",
     cost_input: Annotated[str, typer.Option(help="What it costs us: credits per million input tokens.")] = "",
     cost_output: Annotated[str, typer.Option(help="What it costs us: credits per million output tokens.")] = "",
@@ -34,7 +37,7 @@ def add(
         str, typer.Option("--class", help="tiny, small, medium, large or embedding: what its price is compared with.")
     ] = "small",
     local: Annotated[bool, typer.Option("--local", help="On our own premises: may see government data.")] = False,
-    kind: Annotated[str, typer.Option(help="chat or embedding.")] = "chat",
+    kind: Annotated[str, typer.Option(help="chat, embedding, rerank, ocr, forecast, transcription, speech.")] = "chat",
     context_tokens: Annotated[int, typer.Option(help="Context of its models.")] = 32_768,
     data: Data = None,
     as_json: Json = False,
@@ -45,13 +48,45 @@ def add(
     async def work() -> Any:
         async with city(data) as services:
             cost = _cost(services, price_class, cost_input, cost_output)
-            new = NewEngine(name, url, _pairs(model), cost, key_env, local=local, kind=Kind(kind),
+            models = _pairs(model) if model else await _listed(services, url, key_env, kind)
+            new = NewEngine(name, url, models, cost, key_env, local=local, kind=Kind(kind),
                             context_tokens=context_tokens, price_class=price_class)  # fmt: skip
             engine = await services.compute.add_engine(new, actor=ACTOR)
             return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}
 
     made = run(work())
     show(as_json, made, lambda: f"✓ {made['name']}: {', '.join(made['models'])}")
+
+
+async def _listed(services: Services, url: str, key_env: str, kind: str) -> dict[str, str]:
+    """The models of a kind that a server lists, under their own names; Invalid where there is none."""
+    found = await services.compute.discover(url, key_env)
+    names = {one.id: one.id for one in found.models if one.kind == kind}
+    if not names:
+        raise Invalid(
+            "no_models_listed", f"{url} lists no model of the kind {kind}.", message_zh=f"{url} 未列出 {kind} 类模型。",
+            hint="Name them with --model LOCAL=UPSTREAM.", hint_zh="请用 --model LOCAL=UPSTREAM 指定。",
+        )  # fmt: skip
+    return names
+
+
+@app.command("discover")
+def discover_models(
+    url: Annotated[str, typer.Argument(help="Base address, like http://gpu-1:8000/v1.")],
+    key_env: Annotated[str, typer.Option(help="NAME of the variable that holds its key.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a server is (vLLM, SGLang, Ollama, Xinference, llama.cpp) and which models it serves."""
+
+    async def work() -> dict[str, Any]:
+        async with city(data) as services:
+            return asdict(await services.compute.discover(url, key_env))
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("model", "kind", "context"), [
+        (one["id"], str(one["kind"]), one["context_tokens"] or "–") for one in found["models"]
+    ]))  # fmt: skip
 
 
 def _cost(services: Services, price_class: str, given: str, produced: str) -> Rates:

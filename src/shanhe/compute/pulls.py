@@ -11,6 +11,7 @@ import structlog
 
 from shanhe.compute import fetch
 from shanhe.compute.cards import card
+from shanhe.compute.errors import ExtraMissing
 from shanhe.compute.model import PullState
 from shanhe.kernel.errors import ShanheError
 
@@ -29,6 +30,8 @@ class Pulls:
     def state(self, model: str) -> PullState:
         """How far a model's file is, whichever process fetches it; UnknownModel without a card."""
         known = card(model)
+        if not known.file:
+            return PullState(model, "done" if known.runnable else "absent")
         if fetch.find(known, (self._own,)) is not None:
             return PullState(model, "done", done_bytes=known.size_bytes, total_bytes=known.size_bytes)
         return fetch.progress_of(known, self._cache) or PullState(model, "absent", total_bytes=known.size_bytes)
@@ -36,6 +39,10 @@ class Pulls:
     async def pull(self, model: str, progress: fetch.Progress | None = None) -> Path:
         """The file's path, fetched if need be; DownloadFailed or NoSpace."""
         known = card(model)
+        if not known.file:
+            if not known.runnable:
+                raise ExtraMissing(model)
+            return Path()
         found = await asyncio.to_thread(fetch.find, known, (self._own, self._cache))
         if found is not None:
             return found

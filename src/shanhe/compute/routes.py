@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -71,7 +71,7 @@ class EngineBody(Body):
     local: bool = False
     data_classes: set[str] = Field(default_factory=lambda: {GENERAL}, max_length=8)
     features: set[Annotated[str, Field(max_length=32)]] | None = Field(None, max_length=32)
-    kind: Literal["chat", "embedding"] = "chat"
+    kind: Kind = Kind.CHAT
     context_tokens: int = Field(32_768, ge=1, le=100_000_000)
     price_class: str = Field("", max_length=32, pattern=r"^[a-z0-9_-]*$")
     slots: int = Field(256, ge=1, le=100_000)
@@ -88,13 +88,18 @@ class EngineBody(Body):
             contributor=self.contributor,
             local=self.local,
             data_classes=frozenset(self.data_classes),
-            kind=Kind(self.kind),
+            kind=self.kind,
             context_tokens=self.context_tokens,
             price_class=self.price_class,
             slots=self.slots,
             queue=self.queue,
             features=DEFAULT_FEATURES if self.features is None else frozenset(self.features),
         )
+
+
+class DiscoverBody(Body):
+    url: str = Field(max_length=500)
+    key_env: str = Field("", max_length=64)
 
 
 class ReasonBody(Body):
@@ -182,6 +187,11 @@ def _engines(compute: Compute) -> APIRouter:
     async def add(body: EngineBody, actor: Engineer) -> dict[str, Any]:
         """Register an OpenAI-compatible engine."""
         return engine_json(await compute.add_engine(body.registration(), actor=actor.ref), None)
+
+    @routes.post("/engines/discover")
+    async def found(body: DiscoverBody, actor: Engineer) -> dict[str, Any]:
+        """What a server is and serves, before it is registered."""
+        return asdict(await compute.discover(body.url, body.key_env))
 
     @routes.get("/engines/events")
     async def events(actor: Engineer) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from shanhe.compute.cards import card, cards
 from shanhe.compute.errors import ChildFailed
 from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find, pull
 from shanhe.compute.made import read_made
-from shanhe.compute.model import ModelCard
+from shanhe.compute.model import SCENES, ModelCard
 from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -121,12 +121,23 @@ class ModelRunner:
 
     def _command(self) -> list[str]:
         card = self.card
+        if card.kind in SCENES:
+            return self._scene_command()
         command = [sys.executable, "-m", "shanhe.compute.llama_child", "--model", str(self._file)]
         command += ["--socket", str(self.socket), "--alias", card.id, "--context-tokens", str(card.context_tokens)]
         command += ["--slots", str(card.slots), "--threads", str(self._threads), "--parent", str(os.getpid())]
         if card.kind == "embedding":
             command += ["--embedding", "--pooling", card.pooling]
         return command
+
+    def _scene_command(self) -> list[str]:
+        card = self.card
+        command = [sys.executable, "-m", "shanhe.compute.scene_child", "--kind", card.kind.value, "--alias", card.id]
+        command += ["--socket", str(self.socket), "--slots", str(card.slots), "--threads", str(self._threads)]
+        if card.file:
+            layout = ",".join(f"{name}={size}" for name, size in card.layout.items())
+            command += ["--model", str(self._file), "--layout", layout]
+        return [*command, "--parent", str(os.getpid())]
 
     async def _spawn(self) -> None:
         self.socket.unlink(missing_ok=True)
@@ -257,7 +268,9 @@ class LlamaSupervisor:
         return find(self.card(model), (self._data / "models", self._cache))
 
     async def fetch(self, model: str) -> Path:
-        """The model's file, downloaded if need be; DownloadFailed or NoSpace."""
+        """The model's file, downloaded if need be (none where a package holds it); DownloadFailed or NoSpace."""
+        if not self.card(model).file:
+            return Path()
         found = await asyncio.to_thread(self.file_of, model)
         if found is not None:
             return found

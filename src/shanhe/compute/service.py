@@ -19,6 +19,7 @@ from shanhe.compute import counting, fetch, pricing, store
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
+from shanhe.compute.discovery import Discovery, discover
 from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, UnknownEngine, UnknownModel
 from shanhe.compute.made import keep_made
 from shanhe.compute.model import (
@@ -277,6 +278,10 @@ class Compute:
             if engine.name == name:
                 return engine
         raise UnknownEngine(name)
+
+    async def discover(self, url: str, key_env: str = "") -> Discovery:
+        """What a server is and serves, before it is registered; BadEngine, EngineFailed."""
+        return await discover(url, (self._key(key_env) or "") if key_env else "")
 
     async def add_engine(self, new: NewEngine, *, actor: str) -> Engine:
         """Register an OpenAI-compatible upstream or a contributed node; BadEngine, EngineExists.

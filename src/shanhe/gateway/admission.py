@@ -161,11 +161,14 @@ class Admitter:
         if parsed.max_tokens is not None and parsed.max_tokens > context:
             text = f"{parsed.max_tokens_field} is {parsed.max_tokens}, the context of {model.id} is {context} tokens."
             raise invalid(text, parsed.max_tokens_field, "context_length_exceeded")
+        if parsed.fixed_tokens is not None and parsed.fixed_tokens > context:
+            text = f"This reads {parsed.fixed_tokens} tokens; {model.id} reads {context} at once."
+            raise invalid(text, None, "context_length_exceeded")
         prices = price_list.of(model.id, now)
         max_tokens = None
         if parsed.max_tokens_field is not None:
             max_tokens = parsed.max_tokens if parsed.max_tokens is not None else output_default(context)
-        inputs = parsed.messages if parsed.kind == "embedding" or parsed.path == "/completions" else 1
+        inputs = parsed.messages if parsed.kind != "chat" or parsed.path == "/completions" else 1
         prompt = prompt_bound(parsed.text_bytes, parsed.messages, context * inputs)
         completion = (max_tokens or 0) * parsed.answers
         return Admission(parsed.model, prompt, completion, max_tokens, prices.most(prompt, completion), prices)

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from shanhe.compute.api import cards
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.anthropic import CountTokens, Messages
 from shanhe.gateway.faces.base import Face
 from shanhe.gateway.faces.openai import Chat, Embeddings, TextCompletions
+from shanhe.gateway.faces.rerank import Marks, Rerank
 from shanhe.gateway.faces.responses import Responses
+from shanhe.gateway.faces.scenes import Forecast, Ocr, Speech
+from shanhe.gateway.faces.transcription import Transcriptions
 from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Receive, Scope, Send
 from shanhe.gateway.pipeline import from_shanhe
 from shanhe.kernel.errors import ShanheError
@@ -49,6 +53,11 @@ class GatewayApp:
             "/v1/chat/completions": self._openai,
             "/v1/completions": TextCompletions(),
             "/v1/embeddings": Embeddings(),
+            "/v1/rerank": Rerank(marks_of(compute)),
+            "/v1/ocr": Ocr(),
+            "/v1/forecast": Forecast(),
+            "/v1/audio/speech": Speech(),
+            "/v1/audio/transcriptions": Transcriptions(),
             "/v1/responses": Responses(),
             "/v1/messages": Messages(),
         }
@@ -133,6 +142,17 @@ class GatewayApp:
         if count is None:
             raise CallError(503, "no_tokenizer", f"The tokenizer of {model.id} is away; try again.", retry_after_s=5)
         return {"input_tokens": count}
+
+
+def marks_of(compute: Compute) -> Marks:
+    """What `Rerank` asks about a model: of its kind the registry knows, of marks before texts its card."""
+    known = {card.id: (card.query_mark, card.text_mark) for card in cards()}
+
+    def found(name: str) -> tuple[str, str, str] | None:
+        model = compute.model(name)
+        return None if model is None else (model.kind, *known.get(name, ("", "")))
+
+    return found
 
 
 def openai_model(model: ModelInfo) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError
-from shanhe.gateway.faces.base import Parsed
+from shanhe.gateway.faces.base import BOUNDARY, FORMS, Parsed
 from shanhe.gateway.weights import Weights
 from shanhe.kernel.errors import ShanheError, TooMany
 
@@ -30,6 +30,7 @@ CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
+FORM_TYPE: Final = b"multipart/form-data; boundary=" + BOUNDARY.encode()
 TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -125,7 +126,7 @@ class Dispatcher:
         lines = [
             b"POST %b%b HTTP/1.1" % (target.path_prefix.encode(), path.encode()),
             b"host: %b" % target.host_header.encode(),
-            b"content-type: application/json",
+            b"content-type: " + (FORM_TYPE if path in FORMS else b"application/json"),
             b"accept-encoding: identity",
         ]
         if target.auth_header is not None:
@@ -147,6 +148,8 @@ def request_bytes(head: bytes, body: bytes) -> bytes:
 
 def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> bytes:
     """The request for the engine: the caller's fields, with model, bound and usage report set by us."""
+    if parsed.form is not None:
+        return parsed.form(target.upstream_model)
     plain = parsed.plain
     if plain is not None:
         plain.model, plain.max_tokens, plain.stream = target.upstream_model, max_tokens, False

@@ -122,7 +122,7 @@ class Flight:
     def depart(self) -> None:
         """Send the request; the engine's answer calls `_landed`."""
         exchange = None
-        if not self.call.parsed.stream:
+        if not (self.call.parsed.stream or self.call.parsed.media):
             try:
                 exchange = self._attempts.begin()
             except Exception:  # no engine, or none that fits: the pipeline says so

@@ -28,6 +28,8 @@ class Usage(msgspec.Struct):
     total_tokens: int | None = None
     prompt_tokens_details: Details | None = None
     completion_tokens_details: Details | None = None
+    seconds: float | None = None
+    """Of audio, where that is what an engine counts."""
 
 
 class Buckets(msgspec.Struct, frozen=True):

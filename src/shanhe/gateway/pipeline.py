@@ -7,6 +7,7 @@ capture is durable; whoever disconnects pays for what was generated, since the e
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
@@ -38,6 +39,10 @@ TOKENS_SLACK: Final = 64
 """Chunks beyond `max_tokens` after which an engine is cut off."""
 DRAIN_MAX_S: Final = 300.0
 """Longest time an abandoned stream is drained; what came until then is charged."""
+TOKENS_PER_SECOND: Final = 50
+"""Of audio, where an engine counts time: a Whisper encoder makes 1,500 frames of 30 s."""
+SOUND_MAX_S: Final = 1e6
+"""No engine is believed to have heard more."""
 IN_FLIGHT_MAX: Final = 8192
 """Calls one process works on at once."""
 BYTES_PER_TOKEN_GUESS: Final = 4
@@ -240,7 +245,7 @@ class Pipeline:
                 await self._settler.prepare(exchange)
                 try:
                     body = await exchange.connection.body(call.seconds_left(), ANSWER_MAX_BYTES)
-                    completion = decode_answer(body, call.parsed.kind)
+                    completion = Completion() if call.parsed.media else decode_answer(body, call.parsed.kind)
                     done_at = perf_counter()
                     metered = believed(call, exchange, completion.usage, completion.delivered_bytes)
                     metered = metered or await self._count(call, exchange, completion.delivered_bytes, completion)
@@ -253,7 +258,8 @@ class Pipeline:
                 if call.errand is not None:
                     await call.errand.keep(answer)
                 await self._settler.settle(call, exchange, outcome)
-                await client.answer(200, answer, receipt_headers(call, JSON_TYPE))
+                media = (b"content-type", call.parsed.media) if call.parsed.media else JSON_TYPE
+                await client.answer(200, answer, receipt_headers(call, media))
                 self._metrics.answered(call, outcome)
                 return
 
@@ -314,16 +320,22 @@ class Pipeline:
 
 def bounds_of(call: Call, exchange: Exchange, delivered: int) -> Bounds:
     """What the call could have used at most."""
-    hidden = call.parsed.kind == "embedding" or "hidden_reasoning" in exchange.target.features
+    hidden = call.parsed.kind != "chat" or "hidden_reasoning" in exchange.target.features
     return call.admission.bounds(None if hidden else delivered)
 
 
 def believed(call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int) -> Metered | None:
     """Buckets by the engine's usage object; None when there is none, or it can't be read or believed."""
+    if call.parsed.fixed_tokens is not None:
+        return Metered(Buckets(input=call.parsed.fixed_tokens), "request")
     if not present(usage):
         return None
     try:
-        return believe(_usage.decode(usage), bounds_of(call, exchange, delivered))
+        said = _usage.decode(usage)
+        if call.parsed.kind != "chat" and said.prompt_tokens is None:
+            heard = said.seconds is not None and said.seconds < SOUND_MAX_S
+            said.prompt_tokens = math.ceil(said.seconds * TOKENS_PER_SECOND) if heard else said.total_tokens
+        return believe(said, bounds_of(call, exchange, delivered))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

@@ -43,7 +43,7 @@ class Offer(msgspec.Struct, frozen=True):
 
     model: str
     context_tokens: int = 8_192
-    kind: Literal["chat", "embedding"] = "chat"
+    kind: Literal["chat", "embedding", "rerank", "transcription", "speech", "ocr", "forecast"] = "chat"
     price_class: str = "small"
     memory_mb: int = 0
     loaded: bool = True

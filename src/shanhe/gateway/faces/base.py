@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import secrets
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -13,6 +15,10 @@ ANSWERS_MAX = 8
 """Largest `n`."""
 STOPS_MAX = 16
 """Most stop sequences one request may name."""
+BOUNDARY: Final = secrets.token_hex(24)
+"""Between the parts of a form that goes to an engine."""
+FORMS: Final = frozenset({"/audio/transcriptions"})
+"""Where an engine wants a form."""
 ABSENT = msgspec.Raw(b"")
 """A raw field that was not sent."""
 
@@ -152,6 +158,12 @@ class Parsed(msgspec.Struct):
     kind: str = "chat"
     prompt_messages: Any = None
     echo: Any = None
+    fixed_tokens: int | None = None
+    """What the call reads, where the request says it all: charged as it is, whatever the engine claims."""
+    media: bytes = b""
+    """Type of the answer where it is not JSON."""
+    form: Callable[[str], bytes] | None = None
+    """Makes the body for the engine where that is no JSON, of the model's name there."""
 
 
 class StreamWriter(Protocol):

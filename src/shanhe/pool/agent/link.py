@@ -30,7 +30,10 @@ from shanhe.pool.frames import MESSAGE_MAX_BYTES, BadFrame, Kind
 from shanhe.pool.model import Report
 from shanhe.pool.mux import Mux, Stream, StreamLost
 
-PATHS: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+PATHS: Final = frozenset({
+    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank", "/v1/ocr", "/v1/forecast",
+    "/v1/audio/speech",
+})  # fmt: skip
 BODY_MAX_BYTES: Final = 32 * 1024 * 1024
 BODY_WAIT_S: Final = 60.0
 OPEN_WAIT_S: Final = 15.0

@@ -1,0 +1,4 @@
+-- Models that score documents, hear, speak, read pictures and look ahead, beside those that write and make vectors.
+ALTER TABLE compute.model DROP CONSTRAINT model_kind_check;
+ALTER TABLE compute.model ADD CONSTRAINT model_kind_check
+  CHECK (kind IN ('chat', 'embedding', 'rerank', 'transcription', 'speech', 'ocr', 'forecast'));

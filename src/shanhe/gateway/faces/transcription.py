@@ -1,0 +1,160 @@
+"""`POST /v1/audio/transcriptions`: speech to text, as OpenAI speaks it. A form comes in, a form goes to the engine.
+
+Charged by what was heard: 50 tokens a second of sound. How long it is says the engine, within what so many bytes of
+the format can hold; a WAV file says it itself.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any, Final
+
+import msgspec
+
+from shanhe.gateway.errors import invalid
+from shanhe.gateway.faces.base import BOUNDARY, Completion, Parsed
+from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.meter import Metered
+
+TOKENS_PER_SECOND: Final = 50
+LEAST_BYTES_PER_SECOND: Final = 750
+"""Speech at 6 kbit/s, the least that a codec in use makes of a second."""
+CHUNKS_MAX: Final = 64
+PLAIN_CODINGS: Final = (1, 3)
+"""PCM and floats; whatever else a WAV file may hold is compressed."""
+PARTS_MAX: Final = 32
+HEAD_MAX_BYTES: Final = 4 * 1024
+FORMATS: Final = ("json", "verbose_json", "text", "srt", "vtt")
+PASSED: Final = ("language", "prompt", "temperature")
+_encode = msgspec.json.Encoder().encode
+
+
+class Segment(msgspec.Struct):
+    start: float = 0.0
+    end: float = 0.0
+    text: str = ""
+
+
+class Heard(msgspec.Struct):
+    """An engine's `verbose_json`."""
+
+    text: str
+    language: str | None = None
+    duration: float | None = None
+    segments: list[Segment] = []
+
+
+_heard = msgspec.json.Decoder(Heard)
+
+
+class Transcriptions(Chat):
+    """The face."""
+
+    name = "openai.transcriptions"
+
+    def parse(self, body: bytes) -> Parsed:
+        parts = form_parts(body)
+        name, sound = parts.get("file", ("", b""))
+        if not sound:
+            raise invalid("file must hold the sound.", "file", "missing_required_parameter")
+        words = {field: data.decode(errors="replace") for field, (_, data) in parts.items() if field != "file"}
+        shape = words.get("response_format", "json")
+        if shape not in FORMATS:
+            raise invalid(f"response_format is one of {', '.join(FORMATS)}.", "response_format", "invalid_value")
+        fields = {field: words[field] for field in PASSED if field in words} | {"response_format": "verbose_json"}
+        seconds = wav_seconds(sound)
+        most = math.ceil(len(sound) / LEAST_BYTES_PER_SECOND) if seconds is None else seconds
+        media = b"" if shape in ("json", "verbose_json") else b"text/plain; charset=utf-8"
+        return Parsed(
+            model=words.get("model", ""), body={}, path="/audio/transcriptions",
+            text_bytes=math.ceil(most * TOKENS_PER_SECOND), messages=1, max_tokens=None, max_tokens_field=None,
+            answers=0, kind="transcription", echo=shape, media=media,
+            form=lambda model: written({**fields, "model": model}, name or "sound", sound),
+        )  # fmt: skip
+
+    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
+        heard = _heard.decode(body)
+        if parsed.echo == "text":
+            return heard.text.encode() + b"\n"
+        if parsed.echo in ("srt", "vtt"):
+            return subtitles(heard.segments, parsed.echo).encode()
+        usage = {"type": "tokens", "input_tokens": metered.buckets.prompt, "output_tokens": 0,
+                 "total_tokens": metered.buckets.total}  # fmt: skip
+        answer: dict[str, Any] = {"text": heard.text, "usage": usage}
+        if parsed.echo == "verbose_json":
+            rows = [{"id": at, **msgspec.structs.asdict(one)} for at, one in enumerate(heard.segments)]
+            answer |= {"task": "transcribe", "language": heard.language, "duration": heard.duration, "segments": rows}
+        return _encode(answer)
+
+
+def form_parts(body: bytes) -> dict[str, tuple[str, bytes]]:
+    """(file name, data) by field of a multipart form, whose boundary its first line names; bounded."""
+    first = body.split(b"\r\n", 1)[0]
+    if not first.startswith(b"--") or not 3 <= len(first) <= 72:
+        raise invalid("The body is not a multipart form.", None, "invalid_type")
+    found: dict[str, tuple[str, bytes]] = {}
+    for part in body.split(b"\r\n" + first)[: PARTS_MAX + 1]:
+        head, separator, data = part.removeprefix(first).removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        if separator and len(head) <= HEAD_MAX_BYTES:
+            field = _parameter(head, "name")
+            if field:
+                found[field] = _parameter(head, "filename"), data
+    return found
+
+
+def _parameter(head: bytes, name: str) -> str:
+    """A quoted parameter of a part's content-disposition."""
+    text = head.decode(errors="replace")
+    at = text.find(f' {name}="')
+    if at < 0:
+        return ""
+    begin = at + len(name) + 3
+    return text[begin : text.find('"', begin)][:200]
+
+
+def written(fields: dict[str, str], name: str, sound: bytes) -> bytes:
+    """A form for the engine."""
+    plain = "".join(ch for ch in name if ch.isalnum() or ch in "._-")[-100:] or "sound"
+    parts = [
+        f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
+        for field, value in fields.items()
+    ]
+    head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="{plain}"\r\n'
+    return b"".join([*parts, head.encode(), b"content-type: application/octet-stream\r\n\r\n", sound,
+                     f"\r\n--{BOUNDARY}--\r\n".encode()])  # fmt: skip
+
+
+def wav_seconds(sound: bytes) -> float | None:
+    """How long an uncompressed WAV file is at most, by what a decoder reads of its head; None for other formats."""
+    if sound[:4] != b"RIFF" or sound[8:12] != b"WAVE":
+        return None
+    at = 12
+    for _ in range(CHUNKS_MAX):
+        try:
+            name, size = struct.unpack("<4sI", sound[at : at + 8])
+            if name == b"fmt ":
+                coding, channels, rate, _, _, bits = struct.unpack("<HHIIHH", sound[at + 8 : at + 24])
+                per_second = channels * rate * bits // 8
+                return len(sound) / per_second if coding in PLAIN_CODINGS and per_second else None
+        except struct.error:
+            return None
+        at += 8 + size + size % 2
+    return None
+
+
+def subtitles(segments: list[Segment], shape: str) -> str:
+    """SubRip or WebVTT."""
+    dot = "," if shape == "srt" else "."
+    blocks = ["WEBVTT\n"] if shape == "vtt" else []
+    for number, one in enumerate(segments, 1):
+        begin, end = (_clock(moment, dot) for moment in (one.start, one.end))
+        counted = f"{number}\n" if shape == "srt" else ""
+        blocks.append(f"{counted}{begin} --> {end}\n{one.text.strip()}\n")
+    return "\n".join(blocks)
+
+
+def _clock(seconds: float, dot: str) -> str:
+    whole_ms = round(max(0.0, seconds) * 1000)
+    minutes, ms = divmod(whole_ms, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}{dot}{ms % 1000:03d}"
