@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from shanhe.kernel.errors import ShanheError
 from shanhe.pool import passport
+from shanhe.pool.agent import link
 from shanhe.pool.agent.link import Link, Refused, remembered
 from shanhe.pool.agent.main import Setup, joined, report_of
 from shanhe.pool.errors import BadToken
+from shanhe.pool.routes import node_page
 from shanhe.pool.synthetic import Character, tokens_of
 
-from .conftest import MODEL, Town, ask, until
+from .conftest import MODEL, Machine, Town, ask, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,7 +106,59 @@ class TestDrain:
         assert events == ["active", "joining", "draining", "active", "joined"]
 
 
+class TestRestart:
+    async def test_finishes_what_runs_and_then_asks_to_be_started_again(self, town: Town) -> None:
+        machine = await town.machine("jiu", Character(decode_tps=40))
+        _, client = await town.tenant("restarter")
+        running = asyncio.create_task(client.post("/v1/chat/completions", json=ask(max_tokens=16)))
+        await until(lambda: busy(machine))
+        await town.services.pool.restart("jiu", actor="tests")
+        answer = await running
+        assert answer.status_code == 200
+        assert answer.json()["usage"]["completion_tokens"] == 16
+        async with asyncio.timeout(20):
+            await machine.running
+        assert machine.link.again
+
+
+async def busy(machine: Machine) -> bool:
+    its: Any = machine.link
+    return bool(its._calls)
+
+
+class TestFigures:
+    async def test_are_on_the_page_and_among_the_metrics(self, town: Town) -> None:
+        machine = await town.machine("gui")
+        _, client = await town.tenant("counter")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        node = await town.services.pool.node("gui")
+        page = await node_page(town.services.pool, node)
+        cost = page["costs"][MODEL]
+        prompt, completion = page["figures"].prompt_tokens, page["figures"].completion_tokens
+        assert completion == 16
+        assert page["figures"].cost_micro_per_mtok == round(
+            (prompt * cost.input + completion * cost.output) / (prompt + completion)
+        )
+        await until(lambda: told(town))
+        assert machine.owner == node.owner
+
+
+async def told(town: Town) -> bool:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        text = (await client.get(f"{town.url}/metrics")).text
+    wanted = ("waiting{", 'tokens_per_second{model="pool-chat",node="gui",phase="decode"}', "cost_micro_per_mtok{")
+    return all(f"shanhe_node_{word}" in text for word in wanted)
+
+
 class TestIdentity:
+    async def test_with_a_clock_that_is_years_off_joins_and_serves(
+        self, town: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(link, "time", SimpleNamespace(time=lambda: 86_400.0, monotonic=time.monotonic))
+        await town.machine("xin")
+        _, client = await town.tenant("skewed")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+
     async def test_claimed_twice_refuses_the_second_and_flags_the_node(self, town: Town) -> None:
         machine = await town.machine("shuang")
         membership = remembered(machine.folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,4 +58,5 @@ def join(
         chip_class=chip_class, power_fen_kwh=power_fen_kwh, power_watts=power_watts, location=location,
         threads=threads, ray=tuple(ray or ()), cluster=cluster,
     )  # fmt: skip
-    asyncio.run(serve(setup))
+    if asyncio.run(serve(setup)):  # what is installed by now takes over, in this process
+        os.execv(sys.executable, [sys.executable, "-m", "shanhe", *sys.argv[1:]])

@@ -120,6 +120,19 @@ def drain(name: Name, reason: Reason = "", data: Data = None, as_json: Json = Fa
 
 
 @app.command()
+def restart(name: Name, data: Data = None, as_json: Json = False) -> None:
+    """The agent finishes what runs and starts again: with the new version, where one was installed meanwhile."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            node = await services.pool.restart(name, actor=ACTOR)
+            return {"name": node.name, "version": node.report.version}
+
+    done = run(work())
+    show(as_json, done, lambda: f"✓ {done['name']}: {done['version']} → …")
+
+
+@app.command()
 def quarantine(name: Name, reason: Reason, data: Data = None, as_json: Json = False) -> None:
     """Nothing new for a node, and its recent income is withheld."""
     _change("quarantine", name, reason, data, as_json)

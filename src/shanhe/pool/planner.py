@@ -18,6 +18,8 @@ from shanhe.pool.model import Hour, Node, NodeState
 HISTORY: Final = timedelta(days=28)
 PROMPT_GUESS: Final = 200.0
 OUTPUT_GUESS: Final = 100.0
+WORDS: Final = frozenset({"load", "unload", "restart"})
+"""What a node may be told."""
 SYSTEM: Final = "pool"
 
 
@@ -56,7 +58,7 @@ class Planner:
             raise NotMovable(node.name, model)
         async with self._db.transaction() as conn:
             await store.add_event(conn, node.id, "load" if load else "unload", actor, self._clock.now(), model)
-            await store.command(conn, node.id, model, load=load)
+            await store.command(conn, node.id, "load" if load else "unload", model)
 
     async def _needs(self, nodes: list[Node]) -> list[placement.ModelNeed]:
         last = self._clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
@@ -110,10 +112,10 @@ def series(hours: list[Hour], model: str, last: datetime) -> list[float]:
     return [float(calls.get(last - timedelta(hours=size - 1 - at), 0)) for at in range(max(0, size))]
 
 
-def node_of(payload: str) -> tuple[UUID, str, bool] | None:
-    """A command's payload: node, model, load; None for what can't be read."""
+def node_of(payload: str) -> tuple[UUID, str, str] | None:
+    """A command's payload: node, word, model; None for what can't be read."""
     words = payload.split(" ", 2)
     try:
-        return UUID(words[0]), words[2], words[1] == "load"
+        return (UUID(words[0]), words[1], words[2]) if words[1] in WORDS else None
     except (ValueError, IndexError):
         return None

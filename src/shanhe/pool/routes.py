@@ -144,6 +144,12 @@ def _states(routes: APIRouter, pool: Pool) -> None:
         node = await pool.node(name, owner_of(actor))
         return plainly(node_view(await pool.drain(node.name, actor=actor.ref, reason=body.reason)))
 
+    @routes.post("/nodes/{name}/restart", status_code=202)
+    async def restart(name: str, actor: Asking) -> Response:
+        """Finish what runs and start again with the version that is installed there. Owners may restart their own."""
+        node = await pool.node(name, owner_of(actor))
+        return plainly(node_view(await pool.restart(node.name, actor=actor.ref)), 202)
+
     @routes.post("/nodes/{name}/quarantine")
     async def quarantine(name: str, body: ReasonBody, actor: Operator) -> Response:
         """Nothing new, and its recent income is withheld."""
@@ -210,10 +216,13 @@ async def node_page(pool: Pool, node: Node) -> dict[str, Any]:
     speeds = await pool.speeds()
     measured = {model: speed for (node_id, model), speed in speeds.items() if node_id == node.id}
     hours = await pool.hours(pool.now() - timedelta(hours=FIGURES_HOURS), node)
+    found = {offer.model: pool.cost(node, offer.model) for offer in node.report.offers}
+    costs = {model: cost for model, cost in found.items() if cost is not None}
     return node_view(node) | {
         "report": node.report,
         "measured": measured,
-        "figures": figures(node, hours),
+        "figures": figures(node, hours, costs),
+        "costs": costs,
         "checks": {kind: {"checks": n, "failures": f, "evidence": s}
                    for kind, (n, f, s) in (await pool.suspicions(node)).items()},
         "withheld": await pool.withheld(node),

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
-from shanhe.compute.api import Compute, Kind, NodeEngine, NodeModel, Speed, private_folder, run_folder
+from shanhe.compute.api import Compute, Kind, NodeEngine, NodeModel, Rates, Speed, private_folder, run_folder
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -35,7 +35,7 @@ from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, To
 from shanhe.pool.passport import KEY_BYTES
 from shanhe.pool.planner import Planner, node_of
 from shanhe.pool.suspicion import AuditTerms, terms_of
-from shanhe.pool.tally import Tally
+from shanhe.pool.tally import Tally, cost_of
 from shanhe.pool.tunnel import Tunnels
 
 REFRESH_S: Final = 3.0
@@ -161,6 +161,11 @@ class Pool:
         for (node_id, model), speed in (await store.speeds(self._db)).items():
             if node_id in names:
                 self._compute.learn_speed(names[node_id], model, speed)
+        self._tally.tell([session.node for session in self.tunnels.sessions.values()], self._compute)
+
+    def cost(self, node: Node, model: str) -> Rates | None:
+        """Reference cost of a model on a node, µ per million tokens; None where the city does not know it there."""
+        return cost_of(self._compute, node, model)
 
     # -- joining --------------------------------------------------------------------------------------------------
 
@@ -246,6 +251,14 @@ class Pool:
         """Nothing new for a node; what runs is finished."""
         return await self._enter(name, NodeState.DRAINING, actor, reason)
 
+    async def restart(self, name: str, *, actor: str) -> Node:
+        """The agent finishes what runs and starts again, with the version that is installed there by then."""
+        node = await self.node(name)
+        async with self._db.transaction() as conn:
+            await store.add_event(conn, node.id, "restart", actor, self._clock.now(), node.report.version)
+            await store.command(conn, node.id, "restart")
+        return node
+
     async def quarantine(self, name: str, *, actor: str, reason: str) -> Node:
         """Nothing new for a node, and its recent income is withheld."""
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
@@ -326,8 +339,8 @@ class Pool:
     def _commanded(self, payload: str) -> None:
         found = node_of(payload)
         if found is not None:
-            node_id, model, load = found
-            self._spawn(self.tunnels.tell(node_id, {"type": "load" if load else "unload", "model": model}))
+            node_id, word, model = found
+            self._spawn(self.tunnels.tell(node_id, {"type": word, "model": model}))
 
     async def _follow(self, session: Session) -> None:
         """A node's row changed: tell the node and bring its engine in line."""

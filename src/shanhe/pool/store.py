@@ -126,9 +126,9 @@ async def changed(conn: Connection, node_id: UUID) -> None:
     await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, str(node_id))
 
 
-async def command(conn: Connection, node_id: UUID, model: str, *, load: bool) -> None:
+async def command(conn: Connection, node_id: UUID, word: str, model: str = "-") -> None:
     """Tell the process that holds a node's tunnel to pass a command on, once this transaction commits."""
-    await conn.execute("SELECT pg_notify($1, $2)", COMMANDS, f"{node_id} {'load' if load else 'unload'} {model}")
+    await conn.execute("SELECT pg_notify($1, $2)", COMMANDS, f"{node_id} {word} {model}")
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shanhe.compute.api import Speed
+from shanhe.compute.api import Compute, Rates, Speed, UnknownEngine
 from shanhe.kernel.clock import Clock
 from shanhe.pool.answers import Answer, Seen, answer_of, asked_of, guess_tokens
 from shanhe.pool.model import Node
@@ -42,6 +42,14 @@ class Tally:
         )
         self._running = Gauge("shanhe_node_running", "Calls a node works on.", ("node",), registry=registry)
         self._use = Gauge("shanhe_node_utilisation", "Share of a node's slots in use.", ("node",), registry=registry)
+        self._waiting = Gauge("shanhe_node_waiting", "Calls that wait for a node here.", ("node",), registry=registry)
+        self._speed = Gauge(
+            "shanhe_node_tokens_per_second", "Speed as the city measures it.", (*labels, "phase"), registry=registry
+        )
+        self._cost = Gauge(
+            "shanhe_node_cost_micro_per_mtok", "Reference cost of a million tokens.", (*labels, "kind"),
+            registry=registry,
+        )  # fmt: skip
 
     def measured(self, node_id: UUID, model: str, speed: Speed) -> None:
         """A measurement starts the moving average anew."""
@@ -90,6 +98,20 @@ class Tally:
         self._speeds[node.id, model] = Speed(*bounded, known.base_ms, max(1.0, call_ms))
         self._news.add((node.id, model))
 
+    def tell(self, nodes: Sequence[Node], compute: Compute) -> None:
+        """Bring the gauges of connected nodes up to date: what waits, how fast, at which cost."""
+        waiting = {status.name: status.waiting for status in compute.statuses()}
+        for node in nodes:
+            self._waiting.labels(node.name).set(waiting.get(node.engine, 0))
+            for offer in node.report.offers:
+                speed, cost = self._speeds.get((node.id, offer.model)), cost_of(compute, node, offer.model)
+                if speed is not None:
+                    self._speed.labels(node.name, offer.model, "prefill").set(round(speed.prefill_tps, 1))
+                    self._speed.labels(node.name, offer.model, "decode").set(round(speed.decode_tps, 1))
+                if cost is not None:
+                    self._cost.labels(node.name, offer.model, "prompt").set(cost.input)
+                    self._cost.labels(node.name, offer.model, "completion").set(cost.output)
+
     def take_speeds(self) -> Mapping[tuple[UUID, str], Speed]:
         """Speeds that changed since the last time."""
         news, self._news = self._news, set()
@@ -106,3 +128,12 @@ class Tally:
             known = self._hours.setdefault(key, [0] * 6)
             for at, value in enumerate(values):
                 known[at] += value
+
+
+def cost_of(compute: Compute, node: Node, model: str) -> Rates | None:
+    """Reference cost of a model on a node, µ per million tokens; None where the city does not know it there."""
+    try:
+        engine = compute.engine(node.engine)
+    except UnknownEngine:
+        return None
+    return next((one.cost for one in engine.models if one.model == model), None)

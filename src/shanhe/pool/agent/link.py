@@ -10,7 +10,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -79,6 +79,8 @@ class Link:
         self._jobs: set[asyncio.Task[None]] = set()
         self._heard = time.monotonic()
         self._leaving = False
+        self.again = False
+        """Whether the city wants this agent to start again once it has left."""
         self.connected = asyncio.Event()
 
     def report(self) -> Report:
@@ -185,12 +187,19 @@ class Link:
             await self._say({"type": "beat"})
         elif kind == "state":
             log.warning("the city changed this node's state", state=message.get("state"), cause=message.get("cause"))
+        elif kind == "restart":
+            self.again = True
+            log.info("the city asks for a restart", version=self._report.version)
+            self._keep(self.leave())
         elif kind in ("load", "unload"):
             host = self._hosts.get(str(message.get("model")))
             if host is not None:
-                job = asyncio.create_task(self._move(host, load=kind == "load"))
-                self._jobs.add(job)
-                job.add_done_callback(self._jobs.discard)
+                self._keep(self._move(host, load=kind == "load"))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
 
     async def _move(self, host: Host, *, load: bool) -> None:
         try:

@@ -144,8 +144,8 @@ def _refused(answer: httpx.Response) -> ShanheError:
     )
 
 
-async def serve(setup: Setup) -> None:
-    """Join if need be, start the engines, stay connected until SIGTERM."""
+async def serve(setup: Setup) -> bool:
+    """Join if need be, start the engines, stay connected until SIGTERM; True where the city asks for a restart."""
     key = passport.load_key(setup.folder)
     hosts = hosts_of(setup)
     started: list[Host] = []
@@ -157,6 +157,7 @@ async def serve(setup: Setup) -> None:
         membership = await joined(setup, key.public_key().public_bytes_raw(), report)
         link = Link(membership, key, hosts, report)
         await _until_told(link)
+        return link.again
     finally:
         for host in reversed(started):
             await host.stop()
