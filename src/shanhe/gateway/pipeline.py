@@ -333,8 +333,9 @@ def believed(call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int)
     try:
         said = _usage.decode(usage)
         if call.parsed.kind != "chat" and said.prompt_tokens is None:
-            heard = said.seconds is not None and said.seconds < SOUND_MAX_S
-            said.prompt_tokens = math.ceil(said.seconds * TOKENS_PER_SECOND) if heard else said.total_tokens
+            heard_s = said.seconds or 0.0
+            heard = math.ceil(heard_s * TOKENS_PER_SECOND) if 0 < heard_s < SOUND_MAX_S else None
+            said.prompt_tokens = said.total_tokens if heard is None else heard
         return believe(said, bounds_of(call, exchange, delivered))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -60,7 +60,8 @@ class Forecaster:
 def _pattern(values: np.ndarray[Any, Any], season: int, horizon: int) -> np.ndarray[Any, Any]:
     """The average of each place in the season, over the series and the horizon."""
     means = np.array([values[at::season].mean() for at in range(season)])
-    return np.asarray(np.resize(means, len(values) + horizon)) - means.mean()
+    pattern: np.ndarray[Any, Any] = np.resize(means, len(values) + horizon) - means.mean()
+    return pattern
 
 
 def _still(inside: Any, pattern: Any, horizon: int, levels: list[int]) -> dict[str, Any]:

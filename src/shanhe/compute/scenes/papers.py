@@ -45,7 +45,7 @@ class Line:
 def citizen_number(text: str) -> str | None:
     """A citizen's number whose check digit is right."""
     for found in CITIZEN.findall(text.replace(" ", "")):
-        number = found.upper()
+        number = str(found).upper()
         total = sum(int(sign) * weight for sign, weight in zip(number, CITIZEN_WEIGHTS, strict=False))
         if CITIZEN_SIGNS[total % 11] == number[17] and _day(number[6:10], number[10:12], number[12:14]):
             return number
