@@ -111,6 +111,32 @@ class TestReader:
             Reader(1).run({"image": base64.b64encode(b"\x89PNG no").decode()})
 
 
+class TestVoice:
+    @pytest.mark.prove
+    def test_is_understood_by_the_one_that_listens(self, tmp_path: Path) -> None:
+        pytest.importorskip("misaki", reason="needs the extra `scenes`")
+        for name in ("kokoro-82m", "whisper-base"):
+            if not (default_cache() / card(name).file).exists():
+                pytest.skip("needs the models' files")
+        from shanhe.compute.scenes.hearing import Listener
+        from shanhe.compute.scenes.speaking import Speaker
+
+        sound, media = Speaker(opened("kokoro-82m", tmp_path), 1).run({"input": "水库水位持续上涨，请注意安全。"})
+        assert media == "audio/wav"
+        heard = Listener(opened("whisper-base", tmp_path), 1).run({"file": sound, "language": "zh"})
+        assert "持续上涨" in heard["text"]
+        assert "安全" in heard["text"]
+        assert heard["usage"]["seconds"] == pytest.approx(len(sound) / 48_000, abs=0.1)
+
+
+def opened(name: str, folder: Path) -> Path:
+    known = card(name)
+    target = folder / name
+    target.mkdir()
+    layout = ",".join(f"{file}={size}" for file, size in known.layout.items())
+    return unpacked(default_cache() / known.file, layout, target)
+
+
 class TestProcess:
     @pytest.mark.prove
     @pytest.mark.parametrize(

@@ -51,10 +51,14 @@ def loaded(kind: str, model: Path | None, threads: int) -> Algorithm:
         from shanhe.compute.scenes.ocr import Reader
 
         return Reader(threads)
+    if model is None:
+        raise ValueError(f"a model for {kind} needs its file")
+    if kind == "speech":
+        from shanhe.compute.scenes.speaking import Speaker
+
+        return Speaker(model, threads)
     from shanhe.compute.scenes.hearing import Listener
 
-    if model is None:
-        raise ValueError("a model that hears needs its file")
     return Listener(model, threads)
 
 
@@ -121,7 +125,7 @@ def _refused(status: int, message: str) -> Response:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="shanhe.compute.scene_child", description=__doc__)
-    parser.add_argument("--kind", required=True, choices=("forecast", "ocr", "transcription"))
+    parser.add_argument("--kind", required=True, choices=("forecast", "ocr", "transcription", "speech"))
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--alias", required=True)
     parser.add_argument("--model", type=Path, default=None)
