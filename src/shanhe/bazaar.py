@@ -49,8 +49,9 @@ def open_bazaar(
     """Make the three and introduce them to each other."""
     shelf = _Shelf(private=settings.private_tools)
     tools = ToolGateway(
-        db, clock, vault, gateway=gateway, find=shelf.server, everything=shelf.servers, private=settings.private_tools
-    )
+        db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
+        private=settings.private_tools,
+    )  # fmt: skip
     agents = Agents(db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent)
 
     async def agent_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
@@ -65,7 +66,12 @@ def open_bazaar(
     )  # fmt: skip
     gateway.delegate(OpenAiFace(agents).delegate)
     city = city_tools(clock, ledger, rulebook, programmes, store)
-    return Bazaar(store, agents, tools, McpFace(tools, city, identity, settings.city_name, __version__))
+
+    async def known(token: str, at: str) -> Caller | None:
+        return identity.caller_cached(token) or await identity.caller(token)
+
+    face = McpFace(tools, city, vault, known, url=settings.url, name=settings.city_name, version=__version__)
+    return Bazaar(store, agents, tools, face)
 
 
 class _Shelf:
@@ -131,7 +137,7 @@ class _Toolbox:
     async def call(self, caller: Caller, name: str, arguments: Mapping[str, Any], most_micro: int) -> ToolAnswer:
         slug, _, tool = name.partition(SEPARATOR)
         result, paid_micro, receipt = await self._tools.call(caller, slug, tool, arguments, most_micro=most_micro)
-        return ToolAnswer(text_of(result), bool(result.is_error), paid_micro, receipt)
+        return ToolAnswer(text_of(result), bool(result.get("isError")), paid_micro, receipt)
 
 
 def city_tools(

@@ -110,8 +110,13 @@ class Admitter:
         if call.most_micro is not None and call.admission.held_micro > call.most_micro:
             may, left = call.admission.held_micro, call.most_micro
             raise CallError(402, "run_budget_exceeded", f"This step may cost {may} µ; {left} µ are left of the budget.")
-        limits = self._limits(call.caller, call.admission, self._clock.now())
-        call.reservation = await self._reserve(payer, call.admission, call, limits)
+        now, held = self._clock.now(), call.admission.held_micro
+        limits = self._limits(call.caller, call.admission, now)
+        if call.admission.subsidy_max_micro == 0:  # a fee: no earmark and no subsidy can pay it, a lease's lots can
+            call.reservation = self._ledger.try_admit(
+                payer, held, receipt_id=call.receipt_id, limits=limits, ttl=CALL_TTL, now=now, unsubsidised=True
+            )
+        call.reservation = call.reservation or await self._reserve(payer, call.admission, call, limits)
 
     async def _is_brought(self, org_id: UUID) -> bool:
         """Whether somebody may be paid for having brought this payer (B2); asked once a day."""

@@ -14,14 +14,14 @@ from prometheus_client import CollectorRegistry
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.asgi import GatewayApp
 from shanhe.gateway.charges import ChargeBook, Referrer, Related, ResourceTerms, nobody, unrelated
-from shanhe.gateway.client import Pool
+from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
 from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.errand import Answered, Errand, Inbox
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
 from shanhe.gateway.faces.openai import Chat
-from shanhe.gateway.http import JSON_TYPE, Client
+from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceUse
@@ -49,19 +49,24 @@ __all__ = [
     "CALL_KIND",
     "JSON_TYPE",
     "Answered",
+    "AsgiClient",
     "Asked",
     "Call",
     "CallError",
     "CallPage",
     "ChargeBook",
     "Client",
+    "ClientGone",
+    "Connection",
     "Earned",
+    "Endpoint",
     "EngineTokens",
     "Errand",
     "Evidence",
     "Gateway",
     "GatewayApp",
     "LedgerDay",
+    "Pool",
     "Receipt",
     "ReceiptLine",
     "ReceiptRule",
@@ -70,6 +75,7 @@ __all__ = [
     "ResourceUse",
     "Sums",
     "Toll",
+    "UpstreamError",
     "UsageKey",
     "UsageRow",
     "invalid",
@@ -129,6 +135,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the accounts calls are paid into and begin to write usage."""
+        self.charges.start()
         await self._terms.start()
         self._usage.start()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.db import Database
+
+CHANNEL: Final = "gateway_charges"
+"""Says which resource's terms have changed."""
 
 
 async def publish(
@@ -22,6 +25,7 @@ async def publish(
              changed_by = $6""",
         name, role, markup_bps, fee_micro, now, actor,
     )  # fmt: skip
+    await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
     await conn.execute("DELETE FROM gateway.resource_party WHERE resource = $1", name)
     await conn.executemany(
         "INSERT INTO gateway.resource_party (resource, role, party, n, share_ppm) VALUES ($1, 'maker', $2, $3, $4)",
@@ -38,6 +42,7 @@ async def close(conn: Any, name: str, now: datetime, actor: str) -> None:
     await conn.execute(
         "UPDATE gateway.resource SET open = false, changed_at = $2, changed_by = $3 WHERE name = $1", name, now, actor
     )
+    await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
 
 
 async def resources(db: Database, names: Sequence[str]) -> list[Any]:

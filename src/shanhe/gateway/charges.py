@@ -31,6 +31,9 @@ PARTIES_MAX: Final = 32
 RESOURCES_MAX: Final = 8
 """Listings one call may come through."""
 RELATIONS_MAX: Final = 4096
+FEES_MAX: Final = 20_000
+FEE_TTL_S: Final = 1.0
+"""How long a fee's terms are believed without asking; a change is heard of within milliseconds."""
 RELATION_TTL_S: Final = 60.0
 """How long an answer about two parties is remembered."""
 WHOLE_PPM: Final = 1_000_000
@@ -76,6 +79,37 @@ class ChargeBook:
         self._related = related
         self._referrer = referrer
         self._relations: dict[tuple[UUID, UUID], tuple[float, bool]] = {}
+        self._fees: dict[tuple[UUID, str], tuple[float, date, Commission]] = {}
+        self._heed: list[Callable[[], None]] = []
+        self._heard = 0
+
+    def start(self) -> None:
+        """Hear of terms that other processes change."""
+        self._db.listen(store.CHANNEL, lambda _: self._changed(), on_connect=self._changed)
+
+    def heed(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever what is for sale may have changed."""
+        self._heed.append(changed)
+
+    def _changed(self) -> None:
+        self._heard += 1
+        self._fees.clear()
+        for changed in self._heed:
+            changed()
+
+    async def fee(self, payer: UUID, name: str) -> Commission:
+        """`commission` of one resource, from memory where it was asked for within a second and nothing has changed."""
+        key, now, today = (payer, name), time.monotonic(), self._clock.today()
+        known = self._fees.get(key)
+        if known is not None and now - known[0] < FEE_TTL_S and known[1] == today:
+            return known[2]
+        heard = self._heard
+        found = await self.commission(payer, [name])
+        if len(self._fees) >= FEES_MAX:
+            self._fees.clear()
+        if heard == self._heard:  # what changed meanwhile may not be in the answer
+            self._fees[key] = now, today, found
+        return found
 
     async def publish(self, terms: ResourceTerms, *, actor: str, conn: Any = None) -> None:
         """Set the terms of a resource, in the caller's transaction if there is one; later calls are split by them."""
@@ -92,12 +126,14 @@ class ChargeBook:
             async with self._db.transaction() as own:
                 return await self.publish(terms, actor=actor, conn=own)
         now = self._clock.now()
+        self._changed()
         return await store.publish(
             conn, terms.name, terms.role, terms.markup_bps, terms.fee_micro, terms.makers, terms.holders, now, actor
         )
 
     async def close(self, name: str, *, actor: str, conn: Any) -> None:
         """Sell nothing more through a resource; calls that are running end as they were admitted."""
+        self._changed()
         await store.close(conn, name, self._clock.now(), actor)
 
     async def refers(self, payer: UUID) -> bool:

@@ -33,13 +33,18 @@ class UpstreamError(Exception):
 
 
 class Endpoint:
-    """Where an engine listens: a UNIX socket, or host and port, with or without TLS. Hashable."""
+    """Where an engine listens: a UNIX socket, or host and port, with or without TLS. Hashable.
 
-    __slots__ = ("host", "key", "port", "tls", "uds")
+    `name`: whose certificate is asked for where `host` is a number that was looked up before.
+    """
 
-    def __init__(self, *, uds: str | None = None, host: str = "", port: int = 0, tls: bool = False) -> None:
-        self.uds, self.host, self.port, self.tls = uds, host, port, tls
-        self.key = (uds, host, port, tls)
+    __slots__ = ("host", "key", "name", "port", "tls", "uds")
+
+    def __init__(
+        self, *, uds: str | None = None, host: str = "", port: int = 0, tls: bool = False, name: str | None = None
+    ) -> None:
+        self.uds, self.host, self.port, self.tls, self.name = uds, host, port, tls, name
+        self.key = (uds, host, port, tls, name)
 
 
 class Connection(asyncio.Protocol):
@@ -353,7 +358,10 @@ class Pool:
                     _, connection = await loop.create_unix_connection(factory, endpoint.uds)
                 else:
                     context = (self._tls or ssl.create_default_context()) if endpoint.tls else None
-                    _, connection = await loop.create_connection(factory, endpoint.host, endpoint.port, ssl=context)
+                    name = endpoint.name if endpoint.tls else None
+                    _, connection = await loop.create_connection(
+                        factory, endpoint.host, endpoint.port, ssl=context, server_hostname=name
+                    )
         except TimeoutError as error:
             raise UpstreamError(
                 f"the engine did not accept a connection in {CONNECT_TIMEOUT_S:g} s", timed_out=True

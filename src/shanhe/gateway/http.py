@@ -91,6 +91,11 @@ class AsgiClient:
                 return value
         return None
 
+    def headers_with(self, prefix: bytes) -> dict[str, str]:
+        """Headers whose (lower-case) name begins so."""
+        found = [(key, value) for key, value in self._headers if key.startswith(prefix)]
+        return {key.decode("latin-1"): value.decode("latin-1") for key, value in found}
+
     async def body(self) -> bytes:
         declared = self.header(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > BODY_MAX_BYTES:

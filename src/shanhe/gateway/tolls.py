@@ -53,7 +53,7 @@ class Tolls:
         `label` is what receipts and usage call it. CallError 402 when the fee is not there or above `most_micro`.
         """
         with database_away():
-            commission = await self._charges.commission(caller.org_id, [resource])
+            commission = await self._charges.fee(caller.org_id, resource)
         toll = Toll()
         if commission.fee_micro == 0:
             yield toll

@@ -200,6 +200,31 @@ class LeaseBook:
             return None
         return self._from_lease(lease, amount, receipt_id, limits, now, ttl)
 
+    def try_admit_unsubsidised(
+        self, payer: UUID, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta, now: datetime
+    ) -> Reservation | None:
+        """`try_admit` of a call that no subsidy may pay (R1): its lots are set apart at once. None where a lease has
+        subsidy in front, which only a hold can step over."""
+        lease = self._leases.get(payer)
+        if lease is None or lease.free < amount or lease.gone or lease.shrinking or now >= lease.expires_at:
+            return None
+        if limits and not self._counters.try_take(limits):
+            return None
+        found = self._carved(lease, amount, receipt_id, limits, now, ttl)
+        if found is None:
+            self._counters.give_back(limits)
+        return found
+
+    def _carved(
+        self, lease: Lease, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], now: datetime, ttl: timedelta
+    ) -> Reservation | None:
+        pieces = lease.take_unsubsidised(amount)
+        if pieces is None:
+            return None
+        reservation = self._from_lease(lease, amount, receipt_id, limits, now, ttl)
+        reservation.carved = pieces
+        return reservation
+
     def _from_lease(
         self, lease: Lease, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], now: datetime, ttl: timedelta
     ) -> Reservation:
@@ -246,10 +271,12 @@ class LeaseBook:
         self, payer: UUID, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], facts: Mapping[str, Any] | None,
         ttl: timedelta, subsidy_max: int,
     ) -> Reservation:  # fmt: skip
-        """A hold at once, with at most so much subsidy in it. Raises as `admit`."""
+        """A hold at once, with at most so much subsidy in it; from a lease where that is none. Raises as `admit`."""
         if limits:
             await self._counters.take(limits)
         try:
+            if subsidy_max == 0 and (found := await self._unsubsidised(payer, amount, receipt_id, limits, ttl)):
+                return found
             text = msgspec.json.encode(facts).decode() if facts else None
             expires_at = self._clock.now() + ttl
             held = await self._holder.hold_bounded(receipt_id, payer, amount, expires_at, text, subsidy_max)
@@ -257,6 +284,20 @@ class LeaseBook:
         except BaseException:
             self._counters.give_back(limits)
             raise
+
+    async def _unsubsidised(
+        self, payer: UUID, amount: int, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta
+    ) -> Reservation | None:
+        if amount > self._largest.get(payer, 0):
+            self._largest[payer] = amount
+        for _ in range(GRANT_TRIES):
+            lease, now = self._leases.get(payer), self._clock.now()
+            usable = lease is not None and not lease.gone and not lease.shrinking and now < lease.expires_at
+            if lease is not None and usable and lease.free >= amount:
+                return self._carved(lease, amount, receipt_id, limits, now, ttl)
+            if self._direct_until_s.get(payer, 0.0) > time.monotonic() or not await self._grant(payer, amount):
+                return None
+        return None
 
     async def _top_up(self, payer: UUID) -> None:
         await self._grant(payer, self._largest.get(payer, 0))
@@ -341,6 +382,9 @@ class LeaseBook:
         elif reservation.pieces is not None:
             lease.put_back(reservation.pieces)
             reservation.pieces = None
+        elif reservation.carved is not None:
+            lease.put_back(reservation.carved)
+            reservation.carved = None
 
     def recall(self, payload: str) -> None:
         """The database is short on an account: give back what is free, make holds of what is running."""
@@ -374,17 +418,19 @@ class LeaseBook:
         reservation.state = State.MOVING
         reservation.moved = asyncio.get_running_loop().create_future()
         lease.open.discard(reservation)
-        return HeldLots(reservation.receipt_id, reservation.amount_micro, lease.take(reservation.amount_micro))
+        pieces = reservation.carved if reservation.carved is not None else lease.take(reservation.amount_micro)
+        return HeldLots(reservation.receipt_id, reservation.amount_micro, pieces)
 
     def _moved(self, lease: Lease, reservation: Reservation, lots: HeldLots, stands: set[UUID] | None) -> None:
         if stands is None:
             lease.gone = True
             reservation.state = State.LAPSED
         elif lots.id in stands:
-            reservation.held = lots
+            reservation.held, reservation.carved = lots, None
             reservation.state = State.OPEN
         else:  # the move did not happen: the lease still carries it
-            lease.put_back(lots.pieces)
+            if reservation.carved is None:
+                lease.put_back(lots.pieces)
             lease.open.add(reservation)
             reservation.state = State.OPEN
         moved, reservation.moved = reservation.moved, None

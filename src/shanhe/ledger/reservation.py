@@ -94,6 +94,17 @@ class Lease:
             amount -= first.amount
         return taken
 
+    def take_unsubsidised(self, amount: int) -> list[Piece] | None:
+        """`take` where no subsidy is in front; None where there is, and nothing taken."""
+        left = amount
+        for piece in self.pieces:
+            if left <= 0:
+                break
+            if piece.provenance is Provenance.SUBSIDY:
+                return None
+            left -= piece.amount
+        return self.take(amount) if left <= 0 else None
+
     def put_back(self, pieces: list[Piece]) -> None:
         for piece in reversed(pieces):
             if self.pieces and self.pieces[0].lot == piece.lot:
@@ -120,7 +131,7 @@ class Reservation:
     """A call's largest price set aside. Settle or release it exactly once."""
 
     __slots__ = (
-        "amount_micro", "at", "charge", "expires_at", "held", "lease", "limits", "moved", "payer", "pieces",
+        "amount_micro", "at", "carved", "charge", "expires_at", "held", "lease", "limits", "moved", "payer", "pieces",
         "receipt_id", "sent", "state",
     )  # fmt: skip
 
@@ -138,15 +149,17 @@ class Reservation:
         self.held = held
         self.state = State.OPEN
         self.pieces: list[Piece] | None = None
+        self.carved: list[Piece] | None = None  # of a lease, where which lots pay was settled at admission (R1)
         self.moved: asyncio.Future[None] | None = None
         self.sent = False
         self.charge: Charge | None = None
 
     def burning(self, total: int, subsidy_max: int | None = None) -> dict[Provenance, int]:
-        """What a charge of `total` would burn, µ by provenance; of a database hold only: a lease decides later."""
-        assert self.held is not None
+        """What a charge of `total` would burn, µ by provenance; where the lots are known: a lease decides later."""
+        known = self.held.pieces if self.held is not None else self.carved
+        assert known is not None
         sums: dict[Provenance, int] = {}
-        for piece in pick(self.held.pieces, total, subsidy_max):
+        for piece in pick(known, total, subsidy_max):
             sums[piece.provenance] = sums.get(piece.provenance, 0) + piece.amount
         return sums
 
@@ -217,6 +230,7 @@ def check_charge(reservation: Reservation, charge: Charge) -> None:
     if total > reservation.amount_micro:
         raise NotBalanced(f"{total} is more than the {reservation.amount_micro} reserved.", "扣款金额超过预留金额。")
     if charge.subsidy_max_micro is not None and (
-        reservation.held is None or sum(reservation.burning(total, charge.subsidy_max_micro).values()) != total
+        (reservation.held is None and reservation.carved is None)
+        or sum(reservation.burning(total, charge.subsidy_max_micro).values()) != total
     ):
         raise NotBalanced("The lots held can't pay this without more subsidy.", "所冻结的批次不足以在补贴上限内支付。")

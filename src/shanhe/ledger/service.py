@@ -263,11 +263,17 @@ class Ledger:
 
     def try_admit(
         self, payer: UUID, amount_micro: int, *, receipt_id: UUID, limits: tuple[Limit, ...] = NO_LIMITS,
-        ttl: timedelta = CALL_TTL, now: datetime | None = None,
+        ttl: timedelta = CALL_TTL, now: datetime | None = None, unsubsidised: bool = False,
     ) -> Reservation | None:  # fmt: skip
-        """Reserve from this worker's lease and counters, without I/O; None when that takes the database."""
+        """Reserve from this worker's lease and counters, without I/O; None when that takes the database.
+
+        `unsubsidised`: of lots that are no subsidy (R1), as `admit` with `subsidy_max_micro` 0.
+        """
         if amount_micro <= 0:
             return None
+        if unsubsidised:
+            now = now or self._clock.now()
+            return self._book.try_admit_unsubsidised(payer, amount_micro, receipt_id, limits, ttl, now)
         return self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, now or self._clock.now())
 
     async def admit(
@@ -276,9 +282,9 @@ class Ledger:
     ) -> Reservation:  # fmt: skip
         """Reserve a call's largest price: from a lease, else by a database hold.
 
-        `earmark` = the call's facts; a lot with an earmark pays when the facts contain it. With `subsidy_max_micro` it
-        is always a hold, whose lots are known at once and of which subsidy lots are at most that much (R1). Raises
-        `InsufficientCredit`,
+        `earmark` = the call's facts; a lot with an earmark pays when the facts contain it. With `subsidy_max_micro` its
+        lots are known at once, and of them subsidy lots are at most that much (R1): a hold, or for 0 also of a lease.
+        Raises `InsufficientCredit`,
         `LimitExceeded`, `IdempotencyConflict` (receipt id in use), `UnknownAccount`, `LedgerUnavailable`.
         """
         if payer not in self._accounts:
@@ -294,6 +300,10 @@ class Ledger:
             )
         reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, self._clock.now())
         return reservation or await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
+
+    async def count(self, limits: tuple[Limit, ...]) -> None:
+        """Count against limits of something that has no price; `LimitExceeded`, `LedgerUnavailable`."""
+        await self._counters.take(limits)
 
     async def _admit_nothing(
         self, payer: UUID, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta

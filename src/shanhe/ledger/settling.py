@@ -420,6 +420,9 @@ def _allocate(reservation: Reservation, charge: Charge) -> None:
     """Fix which lots pay, in burn order."""
     if reservation.held is None:
         assert reservation.lease is not None
+        if reservation.carved is not None:
+            reservation.lease.put_back(reservation.carved)  # in front, so what is taken next is what was carved
+            reservation.carved = None
         reservation.pieces = reservation.lease.take(charge.total_micro)
     else:
         reservation.pieces = pick(reservation.held.pieces, charge.total_micro, charge.subsidy_max_micro)

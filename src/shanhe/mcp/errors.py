@@ -27,6 +27,19 @@ class UnknownTool(NotFound):
         )
 
 
+class NotOffered(NotFound):
+    """The protocol knows it, this listing doesn't offer it."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            "not_offered",
+            f"{method[:80]!r} is not offered by this server's listing.",
+            message_zh=f"该服务的上架项未提供“{method[:80]}”。",
+            hint="Its publisher names what goes through in `passes`.",
+            hint_zh="发布方在 passes 中声明可转发的功能。",
+        )
+
+
 class BadServer(Invalid):
     def __init__(self, en: str, zh: str) -> None:
         super().__init__("bad_tool_server", f"The server is not usable: {en}.", message_zh=f"该服务不可用：{zh}。")

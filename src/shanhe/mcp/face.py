@@ -1,61 +1,60 @@
-"""`/mcp` and `/mcp/<server>`: the MCP protocol towards clients, streamable HTTP, without sessions of its own.
+"""`/mcp` and `/mcp/<server>`: the MCP protocol towards clients, over streamable HTTP.
 
-`/mcp` lists the city's tools and those of every server, as `server__tool`; `/mcp/<server>` one server's under their own
-names. Whoever calls shows an API key, which pays.
+`/mcp` lists the city's tools and those of every server, as `server__tool`, without sessions; `/mcp/<server>` is one
+server under its own names and in its own sessions (see `relay`). Whoever calls shows an API key or an access token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
 
-from shanhe.gateway.api import CallError
+from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.money import format_credits
+from shanhe.mcp import wire
 from shanhe.mcp.city import CityTools
 from shanhe.mcp.errors import UnknownTool
-from shanhe.mcp.model import SEPARATOR, Offered, Tool
+from shanhe.mcp.model import SEPARATOR
+from shanhe.mcp.relay import CALL, LIST, Relay, refusal
 from shanhe.mcp.service import ToolGateway
 
 if TYPE_CHECKING:
-    from shanhe.identity.api import Caller, Identity
+    from shanhe.identity.api import Caller
+    from shanhe.kernel.vault import Vault
 
 PREFIX: Final = "/mcp"
-CITY_MARK: Final = "shanhe"
-TOOLS_PAGE: Final = 1_000
-UNAUTHORISED: Final = (
-    b'{"error":{"code":"key_missing","message":"Send an API key as `Authorization: Bearer sk-sh-\\u2026`."}}'
-)
+SESSIONS_KEY: Final = "mcp-sessions"
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
+Authenticate = Callable[[str, str], Awaitable["Caller | None"]]
+"""Who shows this key or token at this address of the city; None for nobody."""
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """Who asks, and of which server ("" = everything)."""
-
-    caller: Caller
-    slug: str
-
-
-_visit: ContextVar[Visit] = ContextVar("mcp_visit")
+_visit: ContextVar[Caller] = ContextVar("mcp_visit")
 
 
 class McpFace:
     """An ASGI application for everything under `/mcp`."""
 
-    def __init__(self, gateway: ToolGateway, city: CityTools, identity: Identity, name: str, version: str) -> None:
+    def __init__(
+        self, gateway: ToolGateway, city: CityTools, vault: Vault, authenticate: Authenticate, *, url: str, name: str,
+        version: str,
+    ) -> None:  # fmt: skip
         self._gateway = gateway
         self._city = city
-        self._identity = identity
+        self._authenticate = authenticate
+        self._url = url
+        self._host = urlsplit(url).netloc
         self._name = name
         self._version = version
+        self._relay = Relay(gateway, wire.Sessions(vault.secret(SESSIONS_KEY)))
+        gateway.listing.first = city.tools()
         self._opened: asyncio.Future[Any] | None = None
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -88,7 +87,7 @@ class McpFace:
             self._name, version=self._version, on_list_tools=self._list, on_call_tool=self._call,
             instructions="City tools and publishers' tools. Fees are in the tools' descriptions; receipts in `_meta`.",
         )  # fmt: skip
-        # Requests carry a key in a header that no page of another site can set: host checks add nothing.
+        # Where a request comes from is checked in front of this, for servers' own faces too.
         security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         return StreamableHTTPSessionManager(server, json_response=True, stateless=True, security_settings=security)
 
@@ -99,99 +98,148 @@ class McpFace:
             await asyncio.gather(self._keeper, return_exceptions=True)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        token = _token(scope)
+        client = AsgiClient(scope, receive, send)
+        path: str = scope["path"]
+        if not self._own(client.header(b"origin")):
+            strange = wire.error(None, wire.INVALID_REQUEST, "This origin may not call here.")
+            await client.answer(403, strange, [JSON_TYPE])
+            return
+        token = _token(client)
         caller = None
         if token is not None:
             with contextlib.suppress(ShanheError):
-                caller = self._identity.caller_cached(token) or await self._identity.caller(token)
+                caller = await self._authenticate(token, self._url + path.rstrip("/"))
         if caller is None:
-            await _refuse(send)
+            await self._refuse(client, path, known=token is not None)
             return
-        slug = scope["path"].removeprefix(PREFIX).strip("/")
-        mark = _visit.set(Visit(caller, slug))
+        slug = path.removeprefix(PREFIX).strip("/")
+        if slug:
+            await self._relay.serve(client, caller, slug)
+        else:
+            await self._everything(client, scope, receive, send, caller)
+
+    def _own(self, origin: bytes | None) -> bool:
+        """Whether a page that calls, if a page does, is the city's own or on the caller's own machine."""
+        if origin is None:
+            return True
+        parts = urlsplit(origin.decode("latin-1"))
+        return parts.netloc == self._host or parts.hostname in LOOPBACK
+
+    async def _refuse(self, client: AsgiClient, path: str, *, known: bool) -> None:
+        where = f'resource_metadata="{self._url}{METADATA_PATH}{path.rstrip("/")}"'
+        why = ', error="invalid_token"' if known else ""
+        challenge = f'Bearer realm="shanhe"{why}, scope="tools", {where}'
+        body = {"error": {"code": "key_missing", "message": "Send an API key or an access token as a bearer."}}
+        await client.answer(401, wire.encode(body), [JSON_TYPE, (b"www-authenticate", challenge.encode("latin-1"))])
+
+    async def _everything(self, client: AsgiClient, scope: Any, receive: Any, send: Any, caller: Caller) -> None:
+        """What is asked most is answered here; the rest by the official SDK."""
+        body = b""
+        try:
+            if client.method == "POST":
+                body = await client.body()
+                if await self._quickly(client, caller, body):
+                    return
+        except ClientGone:
+            return
+        except CallError as error:
+            await client.answer(error.status, wire.error(None, wire.INVALID_REQUEST, error.message), [JSON_TYPE])
+            return
+        given = False
+
+        async def again() -> Any:
+            nonlocal given
+            if given or client.method != "POST":
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        mark = _visit.set(caller)
         try:
             manager = await self._manager()
-            await manager.handle_request({**scope, "path": PREFIX, "raw_path": PREFIX.encode()}, receive, send)
+            await manager.handle_request({**scope, "path": PREFIX, "raw_path": PREFIX.encode()}, again, send)
         finally:
             _visit.reset(mark)
 
-    # -- handlers of the protocol -------------------------------------------------------------------------------------
+    async def _quickly(self, client: AsgiClient, caller: Caller, body: bytes) -> bool:
+        """Answer a list or a call that is in order; False when it is the SDK's to judge."""
+        try:
+            message = wire.message_of(body)
+        except ValueError:
+            return False
+        if message.method not in (LIST, CALL) or not message.asks or not _in_order(client, message.method):
+            return False
+        modern = client.header(b"mcp-protocol-version") == wire.MODERN.encode()
+        try:
+            raw = message.params if message.params is not msgspec.UNSET else msgspec.Raw(b"{}")
+            if message.method == LIST:
+                start = _cursor(msgspec.json.decode(raw, type=wire.ListParams))
+                result = await self._gateway.listing.of_all(caller.models, start, modern=modern)
+            else:
+                params = msgspec.json.decode(raw, type=wire.CallParams)
+                if modern and client.header(b"mcp-name") != params.name.encode():
+                    return False
+                given = b"{}" if params.arguments is msgspec.UNSET else params.arguments
+                arguments = msgspec.json.decode(given, type=dict[str, Any])
+                result = wire.encode(await self._called(caller, params.name, arguments, modern=modern))
+        except msgspec.MsgspecError:
+            return False
+        except UnknownTool as error:
+            await client.answer(200, wire.error(message.id, wire.INVALID_PARAMS, error.message), [JSON_TYPE])
+            return True
+        await client.answer(200, wire.answer(message.id, result), [JSON_TYPE])
+        return True
+
+    async def _called(self, caller: Caller, name: str, arguments: dict[str, Any], *, modern: bool) -> dict[str, Any]:
+        """A tool's result, the city's own or a publisher's; UnknownTool."""
+        slug, mark, tool = name.partition(SEPARATOR)
+        try:
+            if mark:
+                result, _, _ = await self._gateway.call(caller, slug, tool, arguments)
+            else:
+                result = _city_result(await self._city.call(caller, name, arguments))
+        except UnknownTool:
+            raise
+        except (ShanheError, CallError) as error:
+            return refusal(error, modern=modern)
+        return {"resultType": "complete", **result} if modern else result
+
+    # -- handlers for the SDK -----------------------------------------------------------------------------------------
 
     async def _list(self, ctx: Any, params: Any) -> Any:
         import mcp_types as types
 
-        visit = _visit.get()
-        if visit.slug:
-            offer = await _told(self._gateway.offered(visit.slug))
-            listed = [_shown(tool, tool.name, offer) for tool in await _told(self._gateway.tools(visit.slug))]
-        else:
-            listed = [_shown(tool, tool.name, None) for tool in self._city.tools()]
-            listed += [
-                _shown(tool, f"{offer.slug}{SEPARATOR}{tool.name}", offer)
-                for offer, tool in await self._gateway.every_tool()
-            ]
         start = _cursor(params)
-        page = listed[start : start + TOOLS_PAGE]
-        following = str(start + TOOLS_PAGE) if start + TOOLS_PAGE < len(listed) else None
-        return types.ListToolsResult(tools=[types.Tool(**one) for one in page], next_cursor=following)
+        found = await self._gateway.listing.of_all(_visit.get().models, start, modern=False)
+        return types.ListToolsResult.model_validate_json(found)
 
     async def _call(self, ctx: Any, params: Any) -> Any:
-        visit, arguments = _visit.get(), dict(params.arguments or {})
-        slug, tool = visit.slug, params.name
-        if not slug and SEPARATOR in tool:
-            slug, _, tool = tool.partition(SEPARATOR)
+        import mcp_types as types
+        from mcp import MCPError
+
         try:
-            if not slug:
-                return _city_result(await self._city.call(visit.caller, tool, arguments))
-            result, paid_micro, receipt = await self._gateway.call(visit.caller, slug, tool, arguments)
+            found = await self._called(_visit.get(), params.name, dict(params.arguments or {}), modern=False)
         except UnknownTool as error:
-            raise _protocol_error(-32602, error.message) from error
-        except (ShanheError, CallError) as error:
-            return _refusal(error)
-        meta = {**(result.meta or {}), "shanhe/paid_micro": paid_micro}
-        if receipt is not None:
-            meta["shanhe/receipt"] = str(receipt)
-        return result.model_copy(update={"meta": meta})
+            raise MCPError(code=wire.INVALID_PARAMS, message=error.message) from error
+        return types.CallToolResult.model_validate(found)
 
 
-def _shown(tool: Tool, name: str, offer: Offered | None) -> dict[str, Any]:
-    """A tool for a list; its fee stands in the description, where people and models read it."""
-    description = tool.description
-    if offer is not None and offer.fee_micro:
-        description = f"{description} ({format_credits(offer.fee_micro)} credits a call)".strip()
-    return {"name": name, "description": description, "inputSchema": tool.schema}
+def _in_order(client: AsgiClient, method: str) -> bool:
+    """Whether a request's headers say what its body says, in a version that is answered here."""
+    accept, kind = client.header(b"accept") or b"", client.header(b"content-type") or b""
+    if b"application/json" not in accept or b"text/event-stream" not in accept or b"application/json" not in kind:
+        return False
+    version = (client.header(b"mcp-protocol-version") or b"").decode("latin-1")
+    if version == wire.MODERN:
+        return client.header(b"mcp-method") == method.encode() and not client.headers_with(b"mcp-param-")
+    return not version or version in wire.LEGACY
 
 
-def _city_result(found: Any) -> Any:
-    import mcp_types as types
-
+def _city_result(found: Any) -> dict[str, Any]:
     text = msgspec.json.encode(found, enc_hook=str).decode()
     plain = msgspec.json.decode(text)
     structured = plain if isinstance(plain, dict) else {"items": plain}
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=structured)
-
-
-def _refusal(error: ShanheError | CallError) -> Any:
-    """A refused or failed call is an answer that says so: a model can read it and do something else."""
-    import mcp_types as types
-
-    hint = getattr(error, "hint", "")
-    text = f"{error.code}: {error.message} {hint}".strip()
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
-
-
-async def _told(work: Any) -> Any:
-    """What a list needs; a refusal in the protocol's own words."""
-    try:
-        return await work
-    except ShanheError as error:
-        raise _protocol_error(-32602, error.message) from error
-
-
-def _protocol_error(code: int, message: str) -> Exception:
-    from mcp import MCPError
-
-    return MCPError(code=code, message=message)
+    return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "isError": False}
 
 
 def _cursor(params: Any) -> int:
@@ -199,15 +247,6 @@ def _cursor(params: Any) -> int:
     return int(cursor) if cursor.isdigit() and len(cursor) < 8 else 0
 
 
-def _token(scope: Mapping[str, Any]) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" and token.strip() else None
-    return None
-
-
-async def _refuse(send: Any) -> None:
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b'Bearer realm="shanhe"')]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": UNAUTHORISED})
+def _token(client: AsgiClient) -> str | None:
+    scheme, _, token = (client.header(b"authorization") or b"").decode("latin-1").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None

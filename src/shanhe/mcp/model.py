@@ -22,6 +22,19 @@ TIMEOUT_MAX_MS: Final = 60_000
 CALLS_MAX: Final = 6_000
 DESCRIPTION_MAX_CHARS: Final = 2_000
 SCHEMA_MAX_BYTES: Final = 32 * 1024
+FEATURES: Final = {
+    "resources/list": "resources", "resources/read": "resources", "resources/templates/list": "resources",
+    "resources/subscribe": "resources", "resources/unsubscribe": "resources", "subscriptions/listen": "resources",
+    "prompts/list": "prompts", "prompts/get": "prompts", "completion/complete": "completions",
+    "logging/setLevel": "logging",
+}  # fmt: skip
+"""What a client may ask of a server besides tools, and the feature a listing has to offer for it."""
+ASKS_OF_CLIENT: Final = {
+    "sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots",
+}  # fmt: skip
+"""What a server may ask of its client, and the feature a listing has to offer for it."""
+PASSES: Final = frozenset(FEATURES.values()) | frozenset(ASKS_OF_CLIENT.values())
+ALWAYS: Final = frozenset({"initialize", "ping", "server/discover"})
 SEPARATOR: Final = "__"
 """Between a server's name and its tool's, where tools of several servers stand in one list."""
 
@@ -29,7 +42,8 @@ SEPARATOR: Final = "__"
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A publisher's MCP server. `tools`: the only ones that are offered. `secrets`: header → name of a stored secret.
 
-    `calls_per_minute` bounds one payer. `local`: on the city's own machines (an operator says so when reviewing).
+    `calls_per_minute` bounds one payer. `passes`: what besides tools goes through (see `PASSES`).
+    `local`: on the city's own machines (an operator says so when reviewing).
     """
 
     url: str
@@ -38,6 +52,7 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_ms: int = 20_000
     calls_per_minute: int = 120
     local: bool = False
+    passes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.gateway.api import CallError, Gateway
+from shanhe.gateway.api import CallError, Gateway, Toll
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Ledger, Limit, LimitExceeded
 from shanhe.mcp import store
 from shanhe.mcp.address import checked_url
-from shanhe.mcp.errors import AnswerTooLarge, BadSecret, BadServer, OverQuota, UnknownServer, UnknownTool
+from shanhe.mcp.errors import BadSecret, BadServer, OverQuota, UnknownServer
+from shanhe.mcp.listing import Listing
+from shanhe.mcp.metering import Metered, size_of
 from shanhe.mcp.model import (
     CALLS_MAX,
     FORBIDDEN_HEADERS,
     HEADER,
+    PASSES,
     SCHEMA_MAX_BYTES,
-    SEPARATOR,
     TIMEOUT_MAX_MS,
     TOOL,
     TOOLS_MAX,
@@ -33,17 +37,16 @@ from shanhe.mcp.model import (
     Server,
     Tool,
 )
+from shanhe.mcp.records import Records
 from shanhe.mcp.secrets import Sealer
 from shanhe.mcp.upstream import Links
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
 
-MINUTE: Final = timedelta(minutes=1)
 KEEP: Final = timedelta(days=366)
 """How long records of calls are kept: a year of questions about them."""
-ARGUMENTS_MAX_BYTES: Final = 64 * 1024
-RESULT_MAX_BYTES: Final = 256 * 1024
+CALLS_LIMIT: Final = "tool_calls_per_minute"
 OFFERED_TTL_S: Final = 5.0
 """How long an offer is remembered; a withdrawn listing is refused by its price at once."""
 OFFERS_MAX: Final = 2_000
@@ -53,34 +56,38 @@ Find = Callable[[str], Awaitable[Offered | None]]
 Finding = tuple[str, bool, str, str]
 
 
-class ToolSaidNo(Exception):
-    """A tool answered that it could not do it: an answer to pass on, but not one to charge."""
-
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self.result = result
-
-
 class ToolGateway:
     """Tools of publishers, for one process. `private`: servers in private networks are allowed (for a city's own)."""
 
     def __init__(
-        self, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, find: Find,
+        self, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger, find: Find,
         everything: Callable[[], Awaitable[Sequence[Offered]]], private: bool,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
         self._gateway = gateway
+        self._ledger = ledger
         self._find = find
         self._everything = everything
         self._private = private
         self._sealer = Sealer(vault)
-        self._links = Links(private=private)
+        self._records = Records(db)
+        self.links = Links(private=private)
+        self.listing = Listing(self._tools_of, self.every_tool)
         self._offers: dict[str, tuple[float, Offered]] = {}
+        self._secrets: dict[tuple[str, int], tuple[float, dict[str, str]]] = {}
+        gateway.charges.heed(self._forget)
 
     async def stop(self) -> None:
-        """Close the connections to publishers' servers."""
-        await self._links.stop()
+        """Write the last records and close the connections to publishers' servers."""
+        await self._records.stop()
+        await self.links.stop()
+
+    def _forget(self) -> None:
+        """What is for sale may have changed."""
+        self._offers.clear()
+        self._secrets.clear()
+        self.listing.forget()
 
     async def purge(self) -> int:
         """Forget records of calls that nobody needs any more; receipts stay on the ledger."""
@@ -97,7 +104,7 @@ class ToolGateway:
         found: list[Finding] = [("server", True, "格式正确", "the form is right")]
         try:
             headers = await self._headers(owner, server)
-            tools = await self._links.tools(("check", 0, new_id()), server.url, headers, server.timeout_ms)
+            tools = await self.links.tools(("check", 0, new_id()), server.url, headers, server.timeout_ms)
         except ShanheError as error:
             return [*found, ("conformance", False, error.message_zh, error.message)]
         found.append(
@@ -118,9 +125,11 @@ class ToolGateway:
         if len(await store.secret_names(self._db, owner)) > store.SECRETS_MAX:
             raise BadSecret(f"at most {store.SECRETS_MAX} an organisation", f"每个组织最多 {store.SECRETS_MAX} 个")
         await store.put_secret(self._db, owner, name, sealed, self._clock.now(), actor)
+        self._secrets.clear()
 
     async def drop_secret(self, owner: UUID, name: str) -> bool:
         """Forget a secret; whether there was one."""
+        self._secrets.clear()
         return await store.drop_secret(self._db, owner, name)
 
     async def secret_names(self, owner: UUID) -> list[str]:
@@ -145,14 +154,17 @@ class ToolGateway:
 
     async def tools(self, slug: str) -> list[Tool]:
         """A server's allowed tools, as they were when this version was first looked at."""
-        offer = await self.offered(slug)
+        return await self._tools_of(await self.offered(slug))
+
+    async def _tools_of(self, offer: Offered) -> list[Tool]:
         known = await store.tools(self._db, offer.slug, offer.version)
         if not known:
-            headers = await self._headers(offer.owner, offer.server)
+            headers = await self.secrets_of(offer)
             key = (offer.slug, offer.version, offer.owner)
-            seen = await self._links.tools(key, offer.server.url, headers, offer.server.timeout_ms)
+            seen = await self.links.tools(key, offer.server.url, headers, offer.server.timeout_ms)
             allowed = [tool for tool in seen if tool.name in offer.server.tools and not suspicious(tool)]
             await store.keep_tools(self._db, offer.slug, offer.version, allowed, self._clock.now())
+            self.listing.forget()
             known = await store.tools(self._db, offer.slug, offer.version)
         return [tool for tool in known if tool.name in offer.server.tools]
 
@@ -168,61 +180,75 @@ class ToolGateway:
         self, *, org_id: UUID | None = None, server: str | None = None, before: UUID | None = None
     ) -> list[CallRecord]:
         """What was called, newest first, a page."""
+        await self._records.flush()
         return await store.calls(self._db, org_id, server, before)
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
     async def call(
         self, caller: Caller, slug: str, tool: str, arguments: Mapping[str, Any], *, most_micro: int | None = None
-    ) -> tuple[Any, int, UUID | None]:
-        """Call a tool: (its `CallToolResult`, what it cost in µ, the receipt).
+    ) -> tuple[dict[str, Any], int, UUID | None]:
+        """Call a tool: (its result as the protocol has it, what it cost in µ, the receipt).
 
         The fee is held before and booked after the server answered; a call that fails costs nothing. Every call is
         recorded, refused ones too.
         """
-        began, number = time.perf_counter(), new_id()
-        sent, got, paid, receipt, state, error = 0, 0, 0, None, "done", ""
+        metered = Metered(self, caller, slug, tool, size_of(arguments), most_micro)
         try:
-            sent = len(msgspec.json.encode(arguments))
-            offer = await self._admit(caller, slug, tool, sent)
-            async with self._gateway.toll(caller, f"mcp/{slug}", f"mcp/{slug}/{tool}", most_micro) as toll:
-                result = await self._reach(offer, caller, tool, arguments)
-                got = len(result.model_dump_json(by_alias=True, exclude_none=True))
-                if got > RESULT_MAX_BYTES:
-                    raise AnswerTooLarge(slug, RESULT_MAX_BYTES)
-                if result.is_error:
-                    raise ToolSaidNo(result)  # the block ends badly: the fee is given back
-            paid, receipt = toll.paid_micro, toll.receipt_id
-            return result, paid, receipt
-        except ToolSaidNo as refusal:
-            state, error = "failed", "tool_said_no"
-            return refusal.result, 0, None
+            offer = await self.admitted(caller, slug)
+            await metered.begin(offer)
+            key = (offer.slug, offer.version, caller.org_id)
+            headers, server = await self.secrets_of(offer), offer.server
+            result = await self.links.call(key, server.url, headers, tool, arguments, server.timeout_ms)
+            result = await metered.finish(result, size_of(result))
+            return result, metered.paid_micro, metered.receipt_id
         except (ShanheError, CallError) as failure:
-            state, error = ("refused" if failure.status < 500 else "failed"), failure.code
+            await metered.fail(failure)
             raise
-        finally:
-            took_ms = int((time.perf_counter() - began) * 1000)
-            record = CallRecord(number, self._clock.now(), caller.org_id, caller.key_id, slug[:64], tool[:64], state,
-                                error, sent, got, took_ms, paid, receipt)  # fmt: skip
-            await store.record(self._db, record)
+        except BaseException:
+            await metered.fail(UnknownServer(slug))
+            raise
 
-    async def _admit(self, caller: Caller, slug: str, tool: str, sent: int) -> Offered:
+    async def admitted(self, caller: Caller, slug: str) -> Offered:
+        """A server that this caller's key may use; UnknownServer."""
         offer = await self.offered(slug)
         if caller.models is not None and f"mcp/{slug}" not in caller.models:
             raise UnknownServer(slug)
-        if tool not in offer.server.tools:
-            raise UnknownTool(f"{slug}{SEPARATOR}{tool}")
-        if sent > ARGUMENTS_MAX_BYTES:
-            raise BadServer(f"arguments above {ARGUMENTS_MAX_BYTES} bytes", f"参数超过 {ARGUMENTS_MAX_BYTES} 字节")
-        since = self._clock.now() - MINUTE
-        if await store.calls_since(self._db, slug, caller.org_id, since) >= offer.server.calls_per_minute:
-            raise OverQuota(slug, offer.server.calls_per_minute)
         return offer
 
-    async def _reach(self, offer: Offered, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> Any:
-        headers = await self._headers(offer.owner, offer.server)
-        key = (offer.slug, offer.version, caller.org_id)
-        return await self._links.call(key, offer.server.url, headers, tool, arguments, offer.server.timeout_ms)
+    async def count(self, caller: Caller, offer: Offered) -> None:
+        """One more request of this payer to this server; OverQuota."""
+        most = offer.server.calls_per_minute
+        minute = self._clock.now().strftime("%Y-%m-%dT%H:%M")
+        try:
+            await self._ledger.count((Limit(uuid5(caller.org_id, offer.slug), CALLS_LIMIT, minute, most, 1),))
+        except LimitExceeded as error:
+            raise OverQuota(offer.slug, most) from error
+
+    def metered(self, caller: Caller, slug: str, tool: str, sent: int) -> Metered:
+        """A call about to be made."""
+        return Metered(self, caller, slug, tool, sent)
+
+    def toll(self, caller: Caller, slug: str, tool: str, most_micro: int | None) -> AbstractAsyncContextManager[Toll]:
+        """The fee of a call: see `Gateway.toll`."""
+        return self._gateway.toll(caller, f"mcp/{slug}", f"mcp/{slug}/{tool}", most_micro)
+
+    def record(self, record: CallRecord) -> None:
+        """Keep what was called, for the audit."""
+        self._records.add(record)
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    async def secrets_of(self, offer: Offered) -> dict[str, str]:
+        """A server's secrets as headers, from memory for a moment."""
+        if not offer.server.secrets:
+            return {}
+        key, now = (offer.slug, offer.version), time.monotonic()
+        known = self._secrets.get(key)
+        if known is None or now - known[0] > OFFERED_TTL_S:
+            known = self._secrets[key] = now, await self._headers(offer.owner, offer.server)
+        return known[1]
 
     async def _headers(self, owner: UUID, server: Server) -> dict[str, str]:
         """The publisher's secrets as headers; BadSecret for one that is not there."""
@@ -252,6 +278,7 @@ def server_of(content: Mapping[str, Any], *, private: bool) -> Server:
             any(not HEADER.fullmatch(name) or name.lower() in FORBIDDEN_HEADERS for name in found.secrets),
             "secrets: a header that the protocol does not set itself",
         ),
+        (not set(found.passes) <= PASSES, f"passes: {', '.join(sorted(PASSES))}"),
         (found.local and not private, "local: only in a city that allows tools in its own networks"),
     ]
     for wrong, what in problems:
@@ -267,11 +294,13 @@ def suspicious(tool: Tool) -> bool:
     return hidden or len(msgspec.json.encode(tool.schema)) > SCHEMA_MAX_BYTES
 
 
-def text_of(result: Any) -> str:
+def text_of(result: Mapping[str, Any]) -> str:
     """A tool's answer as a model reads it: texts as they are, other kinds by name, else the structured content."""
     parts = [
-        getattr(part, "text", None) or f"[{getattr(part, 'type', 'content')}]" for part in result.content or ()
-    ]  # fmt: skip
+        str(part.get("text") or f"[{part.get('type', 'content')}]")
+        for part in result.get("content") or ()
+        if isinstance(part, dict)
+    ]
     if parts:
         return "\n".join(parts)
-    return msgspec.json.encode(result.structured_content or {}).decode()
+    return msgspec.json.encode(result.get("structuredContent") or {}).decode()

@@ -15,6 +15,8 @@ PURGE_ROWS = 50_000
 SECRETS_MAX = 50
 _CALL = "id, at, org_id, key_id, server, tool, state, error, sent_bytes, got_bytes, took_ms, paid_micro, receipt_id"
 
+_CALL_TYPES = "uuid timestamptz uuid uuid text text text text bigint bigint bigint bigint uuid"
+
 
 async def put_secret(db: Database, owner: UUID, name: str, sealed: bytes, now: datetime, actor: str) -> None:
     await db.execute(
@@ -72,18 +74,13 @@ async def keep_tools(db: Database, server: str, version: int, found: Sequence[To
         )
 
 
-async def calls_since(db: Database, server: str, org_id: UUID, since: datetime) -> int:
-    return int(
-        await db.fetchval(
-            "SELECT count(*) FROM mcp.call WHERE server = $1 AND org_id = $2 AND at > $3", server, org_id, since
-        )
-    )
-
-
-async def record(db: Database, call: CallRecord) -> None:
-    marks = ", ".join(f"${n}" for n in range(1, len(_CALL.split(", ")) + 1))
+async def record(db: Database, calls: Sequence[CallRecord]) -> None:
+    """Write down a batch of calls; one that is there already stays as it is."""
+    names = _CALL.split(", ")
+    marks = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(_CALL_TYPES.split(), 1))
     await db.execute(
-        f"INSERT INTO mcp.call ({_CALL}) VALUES ({marks})", *(getattr(call, name) for name in _CALL.split(", "))
+        f"INSERT INTO mcp.call ({_CALL}) SELECT * FROM unnest({marks}) ON CONFLICT DO NOTHING",
+        *([getattr(call, name) for call in calls] for name in names),
     )
 
 

@@ -1,6 +1,7 @@
-"""Connections to publishers' servers: one a server and payer, kept while it is used, bounded in number, time and bytes.
+"""Publishers' servers, reached: kept connections to looked-up numbers, and the protocol without a handshake a call.
 
-A connection is never shared by two payers, since a server may keep what one of them said in its session.
+An MCP session is never shared by two payers, since a server may keep what one of them said in it. A server that speaks
+the version without sessions is asked nothing but the call itself.
 """
 
 from __future__ import annotations
@@ -9,214 +10,269 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
-import structlog
+import msgspec
 
+from shanhe.gateway.api import Connection, Endpoint, Pool, UpstreamError
+from shanhe.mcp import wire
 from shanhe.mcp.address import checked_url, resolve
-from shanhe.mcp.errors import AnswerTooLarge, BadServer, ServerFailed, ServerLate
+from shanhe.mcp.errors import AnswerTooLarge, ServerFailed, ServerLate
 from shanhe.mcp.model import DESCRIPTION_MAX_CHARS, TOOLS_MAX, Tool
 
-if TYPE_CHECKING:
-    from mcp import Client
-
 CONNECT_LIMIT_S: Final = 10.0
-IDLE_S: Final = 300.0
-LINKS_MAX: Final = 256
+RESOLVED_FOR_S: Final = 20.0
+"""How long a looked-up number is connected to before the name is looked up again, and checked again."""
+ERA_FOR_S: Final = 300.0
+"""How long it is believed that a server speaks the version without sessions, or doesn't."""
+SESSIONS_MAX: Final = 1_024
+SESSION_IDLE_S: Final = 300.0
+PLACES_MAX: Final = 4_096
 PAGES_MAX: Final = 20
 ANSWER_MAX_BYTES: Final = 1024 * 1024
-log = structlog.get_logger(__name__)
+GONE: Final = (400, 404)
+ACCEPT: Final = "application/json, text/event-stream"
+CLIENT: Final = {"name": "shanhe", "version": "1"}
+_META: Final = {wire.META_VERSION: wire.MODERN, wire.META_CLIENT: CLIENT, wire.META_CAPABILITIES: {}}
 Key = tuple[str, int, UUID]
 """Server, version, payer."""
 
 
-class TooLong(Exception):
-    """An answer went beyond its bound."""
+@dataclass(slots=True)
+class Session:
+    """A handshake that was made for one payer."""
 
-
-def _http(headers: Mapping[str, str], too_long: Callable[[], None], *, private: bool) -> Any:
-    """An HTTP client that connects to the number it has looked at, and reads no more than it may."""
-    import httpx2
-
-    class Bounded(httpx2.AsyncByteStream):
-        def __init__(self, inner: Any) -> None:
-            self._inner = inner
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            async for piece in self._inner:
-                size += len(piece)
-                if size > ANSWER_MAX_BYTES:
-                    too_long()
-                    raise TooLong()
-                yield piece
-
-        async def aclose(self) -> None:
-            await self._inner.aclose()
-
-    class Pinned(httpx2.AsyncHTTPTransport):
-        async def handle_async_request(self, request: Any) -> Any:
-            host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
-            number = await resolve(host, port, private=private)
-            request.extensions = {**request.extensions, "sni_hostname": host}
-            request.url = request.url.copy_with(host=number)
-            answer = await super().handle_async_request(request)
-            answer.stream = Bounded(answer.stream)
-            return answer
-
-    return httpx2.AsyncClient(
-        transport=Pinned(), headers=dict(headers), timeout=httpx2.Timeout(CONNECT_LIMIT_S, read=None), trust_env=False
-    )
-
-
-class Link:
-    """One open connection. Its task owns it: what was opened in a task is closed there."""
-
-    def __init__(self, name: str, url: str, headers: Mapping[str, str], *, private: bool) -> None:
-        self.used_at = time.monotonic()
-        self.dead = False
-        self.too_long = False
-        self._name = name
-        self._url = url
-        self._headers = headers
-        self._private = private
-        self._closing = asyncio.Event()
-        self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._keep())
-
-    async def _keep(self) -> None:
-        try:
-            http, opening = await asyncio.to_thread(self._make)  # importing takes a while; calls go on meanwhile
-            async with http, opening as client:
-                self._ready.set_result(client)
-                await self._closing.wait()
-        except BaseException as error:
-            if not self._ready.done():
-                self._ready.set_exception(_plain(self._name, error))
-                self._ready.exception()  # whoever waits is told; nobody waiting is no warning
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            log.info("a tool server's connection ended", server=self._name, error=repr(error)[:200])
-        finally:
-            self.dead = True
-
-    def _make(self) -> tuple[Any, Client]:
-        from mcp import Client
-        from mcp.client.streamable_http import streamable_http_client
-
-        http = _http(self._headers, self._overflow, private=self._private)
-        return http, Client(streamable_http_client(self._url, http_client=http), cache=None)
-
-    def _overflow(self) -> None:
-        self.too_long = True
-
-    async def client(self) -> Client:
-        """The open client; ServerFailed, ServerLate, BadServer."""
-        self.used_at = time.monotonic()
-        try:
-            async with asyncio.timeout(CONNECT_LIMIT_S):
-                return await asyncio.shield(self._ready)
-        except TimeoutError as error:
-            await self.close()
-            raise ServerLate(self._name, int(CONNECT_LIMIT_S * 1000)) from error
-
-    async def close(self) -> None:
-        self.dead = True
-        self._closing.set()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    headers: dict[str, str]
+    used_at: float
 
 
 class Links:
-    """The open connections of one process."""
+    """What one process knows of publishers' servers, and its connections to them."""
 
     def __init__(self, *, private: bool) -> None:
         self._private = private
-        self._open: OrderedDict[Key, Link] = OrderedDict()
+        self._pool = Pool()
+        self._places: dict[str, tuple[float, Endpoint, str, str]] = {}
+        self._modern: dict[tuple[str, int], tuple[float, bool]] = {}
+        self._sessions: OrderedDict[Key, Session] = OrderedDict()
+        self._opening: dict[Key, asyncio.Lock] = {}
+
+    async def stop(self) -> None:
+        """Close everything."""
+        self._pool.close()
+
+    # -- what is asked ------------------------------------------------------------------------------------------------
 
     async def tools(self, key: Key, url: str, headers: Mapping[str, str], limit_ms: int) -> list[Tool]:
         """Every tool a server has, a bounded list."""
         found: list[Tool] = []
-        async with self._using(key, url, headers, limit_ms) as client:
-            cursor: str | None = None
-            for _ in range(PAGES_MAX):
-                page = await client.list_tools(cursor=cursor)
-                found += [
-                    Tool(one.name, (one.description or "")[:DESCRIPTION_MAX_CHARS], dict(one.input_schema))
-                    for one in page.tools
-                ]
-                cursor = page.next_cursor
-                if cursor is None or len(found) >= TOOLS_MAX * 10:
-                    break
+        cursor: str | None = None
+        for _ in range(PAGES_MAX):
+            params = {} if cursor is None else {"cursor": cursor}
+            page = await self._ask(key, url, headers, "tools/list", params, limit_ms)
+            try:
+                found += [_tool(one) for one in page["tools"]]
+                cursor = page.get("nextCursor")
+            except (TypeError, KeyError, AttributeError, msgspec.ValidationError) as error:
+                raise ServerFailed(key[0], f"its list of tools is not one: {error}") from error
+            if cursor is None or len(found) >= TOOLS_MAX * 10:
+                break
         return found
 
     async def call(
-        self, key: Key, url: str, headers: Mapping[str, str], tool: str, arguments: Mapping[str, Any], limit_ms: int
-    ) -> Any:
-        """One call's `CallToolResult`; ServerFailed, ServerLate, AnswerTooLarge."""
-        async with self._using(key, url, headers, limit_ms) as client:
-            return await client.call_tool(tool, dict(arguments))
+        self, key: Key, url: str, headers: Mapping[str, str], tool: str, arguments: Any, limit_ms: int
+    ) -> dict[str, Any]:
+        """One call's result; ServerFailed, ServerLate, AnswerTooLarge, BadServer."""
+        result = await self._ask(key, url, headers, "tools/call", {"name": tool, "arguments": arguments}, limit_ms)
+        if not isinstance(result.get("content", []), list) or result.get("resultType", "complete") != "complete":
+            raise ServerFailed(key[0], "its answer is not a tool's result")
+        return result
+
+    async def _ask(
+        self, key: Key, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any], limit_ms: int
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(limit_ms / 1000):
+                if await self._is_modern(key, url, headers):
+                    return await self._rpc(key[0], url, {**headers, **_modern(method, params)}, method,
+                                           {**params, "_meta": _META})  # fmt: skip
+                return await self._in_session(key, url, headers, method, params)
+        except TimeoutError as error:
+            raise ServerLate(key[0], limit_ms) from error
+
+    async def _is_modern(self, key: Key, url: str, headers: Mapping[str, str]) -> bool:
+        """Whether a server speaks the version without sessions; asked once in a while."""
+        known = self._modern.get(key[:2])
+        if known is not None and time.monotonic() - known[0] < ERA_FOR_S:
+            return known[1]
+        try:
+            told = await self._rpc(
+                key[0], url, {**headers, **_modern("server/discover", {})}, "server/discover", {"_meta": _META}
+            )
+            modern = wire.MODERN in told.get("supportedVersions", ())
+        except Refused:
+            modern = False
+        if len(self._modern) >= PLACES_MAX:
+            self._modern.clear()
+        self._modern[key[:2]] = time.monotonic(), modern
+        return modern
+
+    async def _in_session(
+        self, key: Key, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        for last in (False, True):
+            session = await self._session(key, url, headers)
+            session.used_at = time.monotonic()
+            try:
+                return await self._rpc(key[0], url, {**headers, **session.headers}, method, params)
+            except Refused as refused:
+                if refused.upstream_status not in GONE or last:
+                    raise
+                self._sessions.pop(key, None)
+            except ServerFailed:
+                self._sessions.pop(key, None)
+                raise
+        raise AssertionError("unreachable: the second round returns or raises")
+
+    async def _session(self, key: Key, url: str, headers: Mapping[str, str]) -> Session:
+        lock = self._opening.setdefault(key, asyncio.Lock())
+        async with lock:
+            known = self._sessions.get(key)
+            if known is not None and time.monotonic() - known.used_at < SESSION_IDLE_S:
+                self._sessions.move_to_end(key)
+                return known
+            made = await self._handshake(key[0], url, headers)
+            self._sessions[key] = made
+            while len(self._sessions) > SESSIONS_MAX:
+                old, _ = self._sessions.popitem(last=False)
+                self._opening.pop(old, None)
+            return made
+
+    async def _handshake(self, name: str, url: str, headers: Mapping[str, str]) -> Session:
+        asked = {"protocolVersion": wire.LEGACY[0], "capabilities": {}, "clientInfo": CLIENT}
+        body = _request("initialize", asked)
+        async with self.exchange(name, url, "POST", {**headers, **_plain()}, body) as connection:
+            result = await _result(name, connection)
+            session = connection.header(b"mcp-session-id")
+        version = str(result.get("protocolVersion", ""))
+        if version not in wire.LEGACY:
+            raise ServerFailed(name, f"it speaks {version[:40]!r}, which is not known here")
+        own = {**_plain(), "mcp-protocol-version": version}
+        if session is not None:
+            own["mcp-session-id"] = session.decode("latin-1")
+        told = wire.encode({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        async with self.exchange(name, url, "POST", {**headers, **own}, told) as connection:
+            await connection.body(CONNECT_LIMIT_S, ANSWER_MAX_BYTES)
+        return Session(own, time.monotonic())
+
+    async def _rpc(
+        self, name: str, url: str, headers: Mapping[str, str], method: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        async with self.exchange(name, url, "POST", headers, _request(method, params)) as connection:
+            return await _result(name, connection)
+
+    # -- connections --------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _using(self, key: Key, url: str, headers: Mapping[str, str], limit_ms: int) -> AsyncIterator[Client]:
-        link = await self._link(key, url, headers)
+    async def exchange(
+        self, name: str, url: str, method: str, headers: Mapping[str, str], body: bytes = b"",
+        limit_s: float = 3_600.0,
+    ) -> AsyncIterator[Connection]:  # fmt: skip
+        """One HTTP exchange, from its head on; ServerFailed, ServerLate, AnswerTooLarge, BadServer.
+
+        The connection is kept when the answer was read to its end, and closed otherwise.
+        """
+        endpoint, host, target = await self._place(url)
+        request = wire.request_head(method, target, host, headers, len(body)) + body
         try:
-            client = await link.client()
-            async with asyncio.timeout(limit_ms / 1000):
-                yield client
-        except TimeoutError as error:
-            await self._drop(key)
-            raise ServerLate(key[0], limit_ms) from error
-        except (ServerFailed, ServerLate, AnswerTooLarge, BadServer):
-            await self._drop(key)
-            raise
-        except Exception as error:
-            await self._drop(key)
-            if link.too_long:  # the SDK only says that the connection is gone
-                raise AnswerTooLarge(key[0], ANSWER_MAX_BYTES) from error
-            raise _plain(key[0], error) from error
+            connection = await self._pool.exchange(endpoint, request, timeout_s=limit_s)
+            try:
+                yield connection
+            finally:
+                self._pool.give_back(connection)
+        except UpstreamError as error:
+            if error.timed_out:
+                raise ServerLate(name, int(limit_s * 1000)) from error
+            if "larger than" in str(error):
+                raise AnswerTooLarge(name, ANSWER_MAX_BYTES) from error
+            raise ServerFailed(name, str(error).replace("the engine", "it")) from error
+        except wire.TooLong as error:
+            raise AnswerTooLarge(name, ANSWER_MAX_BYTES) from error
 
-    async def _link(self, key: Key, url: str, headers: Mapping[str, str]) -> Link:
-        known = self._open.get(key)
-        if known is not None and not known.dead:
-            self._open.move_to_end(key)
-            return known
-        now = time.monotonic()
-        idle = [one for one, link in self._open.items() if link.dead or now - link.used_at > IDLE_S]
-        if len(self._open) - len(idle) >= LINKS_MAX:
-            idle.append(next(iter(self._open)))
-        for one in idle:
-            await self._drop(one)
-        link = self._open[key] = Link(key[0], checked_url(url, private=self._private), headers, private=self._private)
-        return link
-
-    async def _drop(self, key: Key) -> None:
-        link = self._open.pop(key, None)
-        if link is not None:
-            await link.close()
-
-    async def stop(self) -> None:
-        """Close everything."""
-        for key in list(self._open):
-            await self._drop(key)
+    async def _place(self, url: str) -> tuple[Endpoint, str, str]:
+        known = self._places.get(url)
+        if known is not None and time.monotonic() - known[0] < RESOLVED_FOR_S:
+            return known[1:]
+        parts = urlsplit(checked_url(url, private=self._private))
+        tls, name = parts.scheme == "https", parts.hostname or ""
+        port = parts.port or (443 if tls else 80)
+        number = await resolve(name, port, private=self._private)
+        endpoint = Endpoint(host=number, port=port, tls=tls, name=name if tls else None)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if len(self._places) >= PLACES_MAX:
+            self._places.clear()
+        self._places[url] = time.monotonic(), endpoint, parts.netloc, target
+        return endpoint, parts.netloc, target
 
 
-def _plain(name: str, error: BaseException) -> Exception:
-    """What went wrong, out of whatever groups of exceptions carry it."""
-    found = _innermost(error)
-    if isinstance(found, (BadServer, ServerFailed, ServerLate, AnswerTooLarge)):
-        return found
-    if isinstance(found, TooLong):
-        return AnswerTooLarge(name, ANSWER_MAX_BYTES)
-    return ServerFailed(name, f"{type(found).__name__}: {found}")
+class Refused(ServerFailed):
+    """The server said no: a status that is no success, or the protocol's own error."""
+
+    def __init__(self, server: str, why: str, status: int) -> None:
+        super().__init__(server, why)
+        self.upstream_status = status
 
 
-def _innermost(error: BaseException) -> BaseException:
-    for _ in range(10):
-        inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else None
-        if inner is None:
-            return error
-        error = inner
-    return error
+async def messages(connection: Connection, limit_s: float) -> AsyncIterator[tuple[bytes, bytes]]:
+    """The events of an answer, or its one body as an event without a head; all together bounded."""
+    if (connection.header(b"content-type") or b"").startswith(b"text/event-stream"):
+        events, size = wire.Events(), 0
+        while piece := await connection.chunk(limit_s):
+            size += len(piece)
+            if size > ANSWER_MAX_BYTES:
+                raise wire.TooLong()
+            for one in events.feed(piece):
+                yield one
+        return
+    yield b"", await connection.body(limit_s, ANSWER_MAX_BYTES)
+
+
+async def _result(name: str, connection: Connection) -> dict[str, Any]:
+    """The result of the one request that was asked; Refused."""
+    async for _, data in messages(connection, CONNECT_LIMIT_S * 360):
+        if not data.strip():
+            continue
+        try:
+            found = wire.message_of(data)
+            if not found.answers:
+                continue  # a notification; requests are not asked of who declared nothing
+            if found.error is not msgspec.UNSET:
+                body = msgspec.json.decode(found.error, type=wire.ErrorBody)
+                raise Refused(name, body.message, connection.status)
+            return msgspec.json.decode(found.result, type=dict[str, Any])  # type: ignore[arg-type]
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise Refused(name, f"HTTP {connection.status}, not the protocol: {error}", connection.status) from error
+    raise Refused(name, f"HTTP {connection.status} without an answer", connection.status)
+
+
+def _request(method: str, params: dict[str, Any]) -> bytes:
+    return wire.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+
+
+def _plain() -> dict[str, str]:
+    return {"accept": ACCEPT, "content-type": "application/json"}
+
+
+def _modern(method: str, params: Mapping[str, Any]) -> dict[str, str]:
+    found = {**_plain(), "mcp-protocol-version": wire.MODERN, "mcp-method": method}
+    if "name" in params:
+        found["mcp-name"] = params["name"]
+    return found
+
+
+def _tool(one: Mapping[str, Any]) -> Tool:
+    return Tool(str(one["name"]), str(one.get("description") or "")[:DESCRIPTION_MAX_CHARS], dict(one["inputSchema"]))
