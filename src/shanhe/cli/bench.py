@@ -107,6 +107,27 @@ def cheats_bench(
     show(as_json, found, lambda: "\n".join(pool_report.cheating(found)))
 
 
+@app.command("mcp")
+def mcp_bench(as_json: Json = False) -> None:
+    """What the tool gateway adds to a paid call at 16 connections, and a list of 1,000 tools over the wire."""
+    from shanhe.bench.mcp import main as measure
+
+    show(as_json, measure())
+
+
+@app.command("furnish-mcp", hidden=True)
+def furnish_mcp(port: int, as_json: Json = False) -> None:
+    """What `bench mcp` needs in the city that it has started."""
+    from shanhe.bench.mcp import furnish
+    from shanhe.cli.common import city, run
+
+    async def work() -> dict[str, str]:
+        async with city() as services:
+            return {"token": await furnish(services, port)}
+
+    show(as_json, run(work()))
+
+
 @app.command("studio")
 def studio_bench(
     epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 3,

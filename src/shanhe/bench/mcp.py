@@ -1,0 +1,201 @@
+"""`shanhe bench mcp`: what the tool gateway adds to a call, and how long a list of a thousand tools takes.
+
+A city runs as an operator would run it, ledger and fsync on. A publisher's server answers after the time that a small
+piece of real work takes, so that what is seen is what the gateway adds and not how fast an empty answer can be; the
+instant tool beside it shows where the machine is full. The same client calls the server directly and through the
+gateway, in turns. Every call through the gateway is paid: the fee is in the ledger before its answer leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvloop
+
+from shanhe.bench.city import running_city
+from shanhe.bench.errors import BenchError
+from shanhe.bench.processes import free_port, running, spawn
+
+CONNECTIONS: Final = 16
+WORK_MS: Final = 20
+SERVERS: Final = 10
+TOOLS_EACH: Final = 100
+FEE_MICRO: Final = 5_000
+ROUNDS: Final = 5
+SECONDS: Final = 3.0
+LISTS: Final = 30
+CREDITS: Final = 1_000_000
+ADDED_LIMIT_MS: Final = 3.0
+LIST_LIMIT_MS: Final = 50.0
+CALLS_PER_MINUTE: Final = 6_000
+MODERN: Final = "2026-07-28"
+META: Final = {
+    "io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+}  # fmt: skip
+
+
+def main(seconds: float = SECONDS, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Start a server and a city in a temporary folder, measure, remove both."""
+    with tempfile.TemporaryDirectory(prefix="shanhe-bench-") as name:
+        folder, port = Path(name), free_port()
+        publisher = spawn("publisher", [sys.executable, "-m", "shanhe.bench.mcp", str(port)], folder)
+        settings = {"SHANHE_DEMO": "false", "SHANHE_PRIVATE_TOOLS": "true"}
+        with running([publisher]), running_city(folder / "city", environment=settings) as city:
+            token = city.command("bench", "furnish-mcp", str(port))["token"]
+            return uvloop.run(_measure(port, city.port, token, seconds, rounds))
+
+
+async def furnish(services: Any, port: int) -> str:
+    """A thousand reviewed tools of one maker, and a payer's key; with the city's own modules, beside it."""
+    from shanhe.identity.api import NewKey, NewOrganisation, OrgKind
+    from shanhe.kernel.ids import new_id
+    from shanhe.store.api import Kind, NewListing, Terms
+
+    orgs = services.identity.orgs
+    maker = (await orgs.create(NewOrganisation(OrgKind.COMPANY, "Maker"), by="bench")).id
+    payer = (await orgs.create(NewOrganisation(OrgKind.COMPANY, "Payer"), by="bench")).id
+    await services.credits.top_up(payer, CREDITS * 1_000_000, "for the bench", "bench", method="cash_desk")
+    for number in range(SERVERS):
+        slug, names = f"bench-{number}", [f"tool_{n}" for n in range(TOOLS_EACH)]
+        content = {"url": f"http://127.0.0.1:{port}/mcp", "tools": names, "calls_per_minute": CALLS_PER_MINUTE}
+        listing = NewListing(new_id(), Kind.MCP, slug, f"测试{number}", f"Bench {number}", "用于测量")
+        await services.store.open(listing, owner=maker, actor="bench")
+        name = f"mcp/{slug}"
+        await services.store.draft(name, content, Terms(markup_bps=100, fee_micro=FEE_MICRO), owner=maker,
+                                   actor="bench")  # fmt: skip
+        version = await services.store.submit(name, owner=maker)
+        await services.store.review(name, version.n, approve=True, note="bench", reviewer="bench",
+                                    reviewer_org=None)  # fmt: skip
+        await services.tools.tools(slug)
+    _, token = await services.identity.keys.create(payer, NewKey("bench"), by="bench")
+    return token
+
+
+# -- a publisher's server ---------------------------------------------------------------------------------------------
+
+
+async def publish(port: int) -> None:
+    """Tools that take a moment, and ones that don't, over the version without sessions. Runs until it is ended."""
+    server = await asyncio.start_server(_serve, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            at = head.lower().index(b"content-length:") + 15
+            asked = msgspec.json.decode(await reader.readexactly(int(head[at : head.index(b"\r", at)])))
+            body = msgspec.json.encode({"jsonrpc": "2.0", "id": asked["id"], "result": await _result(asked)})
+            kind = b"content-type: application/json"
+            writer.write(b"HTTP/1.1 200 OK\r\n%b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def _result(asked: dict[str, Any]) -> dict[str, Any]:
+    about = {"resultType": "complete"}
+    if asked["method"] == "server/discover":
+        return {**about, "supportedVersions": [MODERN], "capabilities": {"tools": {}}}
+    if asked["method"] == "tools/list":
+        schema = {"type": "object", "properties": {"city": {"type": "string", "description": "Which city 城市"}}}
+        tools = [{"name": f"tool_{n}", "description": f"Tool {n} of the bench. 测量用工具。", "inputSchema": schema}
+                 for n in range(TOOLS_EACH)]  # fmt: skip
+        return {**about, "tools": tools}
+    await asyncio.sleep(asked["params"]["arguments"]["work_ms"] / 1000)
+    return {**about, "content": [{"type": "text", "text": "晴，21 度"}], "isError": False}
+
+
+# -- the client -------------------------------------------------------------------------------------------------------
+
+
+def _request(path: str, token: str, method: str, params: dict[str, Any]) -> bytes:
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": META}})
+    lines = [f"POST {path} HTTP/1.1", "host: 127.0.0.1", f"authorization: Bearer {token}",
+             "accept: application/json, text/event-stream", "content-type: application/json",
+             f"mcp-protocol-version: {MODERN}", f"mcp-method: {method}", f"content-length: {len(body)}"]  # fmt: skip
+    if "name" in params:
+        lines.append(f"mcp-name: {params['name']}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[float, bytes]:
+    began = time.perf_counter()
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    at = head.index(b"content-length:") + 15
+    body = await reader.readexactly(int(head[at : head.index(b"\r", at)]))
+    return (time.perf_counter() - began) * 1000, body
+
+
+async def _load(port: int, requests: list[bytes], seconds: float, paid: bool) -> list[float]:
+    """Latencies in ms of calls made one after another on each of so many connections."""
+    until, seen = time.perf_counter() + seconds, list[float]()
+    mark = b'"shanhe/receipt"' if paid else b'"result"'
+
+    async def one(request: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < until:
+            took_ms, body = await _ask(reader, writer, request)
+            if mark not in body:
+                raise BenchError(f"A call failed: {body[:300]!r}")
+            seen.append(took_ms)
+        writer.close()
+
+    await asyncio.gather(*(one(request) for request in requests))
+    return seen
+
+
+async def _measure(server: int, city: int, token: str, seconds: float, rounds: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"connections": CONNECTIONS}
+    for label, work_ms in (("working", WORK_MS), ("instant", 0)):
+        direct, through = list[float](), list[float]()
+        params = {"name": "tool_1", "arguments": {"city": "山河市", "work_ms": work_ms}}
+        ours = [_request(f"/mcp/bench-{n % SERVERS}", token, "tools/call", params) for n in range(CONNECTIONS)]
+        plain = [_request("/mcp", "", "tools/call", params)] * CONNECTIONS
+        await _load(city, ours, seconds / 3, True)
+        for _ in range(rounds):
+            direct += await _load(server, plain, seconds / rounds, False)
+            through += await _load(city, ours, seconds / rounds, True)
+        found[label] = {
+            "work_ms": work_ms, "direct": _figures(direct), "through": _figures(through),
+            "added_median_ms": round(statistics.median(through) - statistics.median(direct), 3),
+        }  # fmt: skip
+    found["list"] = await _lists(city, token)
+    found["targets"] = {
+        f"added median ≤ {ADDED_LIMIT_MS} ms": found["working"]["added_median_ms"] <= ADDED_LIMIT_MS,
+        f"1,000 tools ≤ {LIST_LIMIT_MS:.0f} ms": found["list"]["first_ms"] <= LIST_LIMIT_MS,
+    }
+    return found
+
+
+async def _lists(city: int, token: str) -> dict[str, Any]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", city, limit=4 * 1024 * 1024)
+    request = _request("/mcp", token, "tools/list", {})
+    times, body = list[float](), b""
+    for _ in range(LISTS):
+        took_ms, body = await _ask(reader, writer, request)
+        times.append(took_ms)
+    writer.close()
+    tools = json.loads(body)["result"]["tools"]
+    return {"tools": len(tools), "bytes": len(body), "first_ms": round(times[0], 2),
+            "median_ms": round(statistics.median(times), 2)}  # fmt: skip
+
+
+def _figures(times: list[float]) -> dict[str, Any]:
+    ordered = sorted(times)
+    return {"calls": len(times), "p50_ms": round(statistics.median(times), 3),
+            "p99_ms": round(ordered[int(len(ordered) * 0.99) - 1], 3)}  # fmt: skip
+
+
+if __name__ == "__main__":
+    uvloop.run(publish(int(sys.argv[1])))
