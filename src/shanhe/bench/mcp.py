@@ -77,7 +77,7 @@ async def furnish(services: Any, port: int) -> str:
                                     reviewer_org=None)  # fmt: skip
         await services.tools.tools(slug)
     _, token = await services.identity.keys.create(payer, NewKey("bench"), by="bench")
-    return token
+    return str(token)
 
 
 # -- a publisher's server ---------------------------------------------------------------------------------------------
