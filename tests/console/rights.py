@@ -85,7 +85,7 @@ class Rights:
                       "impact": "有限", "safeguards": "加密", "conclusion": "with_measures", "made_by": "x",
                       "made_at": AT, "keep_until": date(2029, 11, 20)}  # fmt: skip
         return {"requests": [request("open"), request("done")], "assessments": [assessment],
-                "missing": ["automated_decisions"], "purposes": PURPOSES,
+                "missing": [words("由规则即时决定", "Decided by rule")], "purposes": PURPOSES,
                 "grounds": ("sensitive", "automated")}  # fmt: skip
 
     async def answer(self, who: m.Who, request_id: UUID, *, done: bool, answer: str) -> None:

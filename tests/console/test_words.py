@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shanhe.kernel.i18n import Catalogue, CatalogueError
+from shanhe.rulebook.api import Rulebook
 
 ROOT = Path(str(files("shanhe.console")))
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -53,6 +54,12 @@ def catalogue() -> Catalogue:
 
 
 class TestCatalogue:
+    def test_names_every_choice_in_the_facts_of_rules(self, catalogue: Catalogue) -> None:
+        rules = Rulebook.load()
+        choices = {value for rule in rules.ids() for fact in rules.rule(rule).facts for value in fact.values}
+        assert len(choices) > 50
+        assert {choice for choice in choices if f"choice.{choice}" not in catalogue.entries} == set()
+
     def test_has_every_text_in_both_languages(self, catalogue: Catalogue) -> None:
         for key, entry in catalogue.entries.items():
             assert entry.zh, key

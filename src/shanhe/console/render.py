@@ -68,6 +68,7 @@ class View:
             size=size,
             pick=pick,
             word=self._word,
+            choices=self._choices,
             account=self._account,
         )
 
@@ -86,6 +87,14 @@ class View:
     def _word(self, context: Context, name: object, family: str) -> str:
         """The text for a word that comes from data, or the word itself."""
         return self.words.get(f"{family}.{name}", context["lang"], str(name))
+
+    @pass_context
+    def _choices(self, context: Context, value: object) -> str:
+        """A rule's value, its choices in the reader's language; numbers and other texts stay as they are."""
+        comma = "、" if context["lang"].startswith("zh") else ", "
+        parts = str(value).split(", ")
+        known = [self.words.get(f"choice.{part}", context["lang"], "") for part in parts]
+        return comma.join(known) if all(known) else str(value)
 
     def fragment(self, request: Request, template: str, who: Who | None, **values: Any) -> str:
         """A template as text, with everything every template may use."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.console.model_credits import File
 from shanhe.facts.api import Use, names
-from shanhe.identity.api import AUTOMATED
+from shanhe.identity.api import AUTOMATED, purposes
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.ids import new_id
 from shanhe.privacy.api import GROUNDS, Conclusion, NewAssessment, RequestKind, copy_json, copy_paper
@@ -25,6 +26,11 @@ def _reader(by: str, myself: str) -> str:
     if by == myself:
         return "self"
     return "clerk" if by.startswith("person:") else "system"
+
+
+def _titled(purpose: str, on: date) -> dict[str, str]:
+    notice = purposes()[purpose].notice(on)
+    return {"zh": notice.zh, "en": notice.en}
 
 
 class LiveRights:
@@ -93,7 +99,7 @@ class LiveRights:
         return {
             "requests": [asdict(one) | {"overdue": one.overdue(now)} for one in await self._privacy.requests()],
             "assessments": [asdict(one) for one in await self._privacy.assessments()],
-            "missing": await self._privacy.unassessed(),
+            "missing": [_titled(name, now.date()) for name in await self._privacy.unassessed()],
             "purposes": [asdict(one) for one in await self._privacy.standings(None)],
             "grounds": GROUNDS,
         }
