@@ -33,6 +33,12 @@ STEPS = [
 ]
 
 
+ANSWER = {
+    "question": "坡口怎么处理？", "answer": "清除油污和铁锈。", "before": "直接施焊", "after": "清除油污和铁锈。",
+    "right_before": False, "right_after": True,
+}  # fmt: skip
+
+
 def job(*, ended: bool = False) -> dict[str, Any]:
     steps = [
         {"at": at, "title": title, "state": state, "core_ms": 61_000, "metrics": metrics}
@@ -44,6 +50,7 @@ def job(*, ended: bool = False) -> dict[str, Any]:
         "state": "failed" if ended else "running", "error": error, "spent_micro": 31_000, "budget_micro": 2 * MICRO,
         "ended_at": "2026-11-20" if ended else None, "eta_s": None if ended else 184, "log": "12 of 90 rounds",
         "curves": {1: [[5, 90, 4.1], [10, 90, 2.2], [15, 90, 1.3]]},
+        "answers": [ANSWER] if ended else [], "made": made(3, "trial") if ended else None,
     }  # fmt: skip
 
 
@@ -96,6 +103,7 @@ class Workshop:
     def __init__(self) -> None:
         self.done: list[tuple[str, object]] = []
         self.ended = False
+        self.ordered: dict[str, str] = {}
 
     async def overview(self, who: m.Who) -> Mapping[str, Any]:
         batch = {
@@ -130,6 +138,14 @@ class Workshop:
         if fields["name"] == "taken":
             raise Invalid("model_name_taken", "Taken.", message_zh="名称已被使用。")
         self.done.append(("order", (fields["name"], int(fields["epochs"]))))
+        self.ordered = dict(fields)
+        return JOB
+
+    async def flow(self, who: m.Who) -> Mapping[str, Any]:
+        return {"versions": [(str(VERSION), "错题集 · 1")], "bases": [("qwen", "qwen")], "quanta": [("Q4_K", "Q4_K")]}
+
+    async def resume(self, who: m.Who, job_id: UUID) -> UUID:
+        self.done.append(("resume", job_id))
         return JOB
 
     async def job(self, who: m.Who, job_id: UUID) -> Mapping[str, Any]:
@@ -138,8 +154,8 @@ class Workshop:
     async def cancel(self, who: m.Who, job_id: UUID) -> None:
         self.done.append(("cancel", job_id))
 
-    async def deploy(self, who: m.Who, name: str, number: int) -> None:
-        self.done.append(("deploy", (name, number)))
+    async def deploy(self, who: m.Who, name: str, number: int, share: int) -> None:
+        self.done.append(("deploy", (name, number, share)))
 
     async def roll_back(self, who: m.Who, name: str) -> None:
         self.done.append(("rollback", name))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from tests.console import flow
 from tests.stage.fixtures import Stage, open_stage
 from tests.stage.later import Later
 
@@ -81,6 +82,8 @@ PATHS = {
     "nomad-tickets": "/nomad/tickets",
     "venues": "/venues",
     "nomad-desk": "/city/nomads",
+    "studio": "/studio",
+    "flow": "/studio/flow",
     "not-found": "/nowhere",
 }
 QUIET = (
@@ -105,7 +108,7 @@ LIGHT_PAGES, DARK_PAGES, ALL_PAGES = slice(0, None, 2), slice(1, None, 2), slice
 @pytest.fixture(scope="module")
 def city() -> Iterator[Stage]:
     """A city of its own with the demo's people, the scripted engine, and one call, so that pages have a receipt."""
-    with open_stage(environment={"SHANHE_DEMO": "true"}) as stage:
+    with open_stage(environment={"SHANHE_DEMO": "true", "PYTHONPATH": str(flow.STANDIN)}) as stage:
         client = openai.OpenAI(base_url=f"{stage.url}/v1", api_key=stage.city.demo()["SHANHE_API_KEY"])
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "你好"}], max_tokens=8)
         yield stage
@@ -364,6 +367,20 @@ class TestJourney:
         expect(maker.locator("#income tbody tr")).to_contain_text(f"agent/{slug}")
         users.close()
         makers.close()
+
+    @pytest.mark.model
+    def test_builds_a_flow_runs_compares_deploys_and_rolls_back(
+        self, city: Stage, browser: Browser, signed_in: str
+    ) -> None:
+        flow.take_time(city.city.data)
+        context = opened(browser, signed_in)
+        page = context.new_page()
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        flow.walk(page, city.url, f"floor-{new_id().hex[-6:]}")
+        assert barriers(page, whole=False) == []
+        assert troubles == []
+        context.close()
 
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)

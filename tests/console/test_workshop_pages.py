@@ -33,7 +33,9 @@ class TestWorkshop:
             (f"/studio/data/{ident(1)}/forget", {}, ("forget", ident(1))),
             (f"/studio/data/{ident(1)}/train", {"name": "helper", "epochs": "2"}, ("order", ("helper", 2))),
             (f"/studio/jobs/{ident(1)}/cancel", {}, ("cancel", ident(1))),
-            ("/studio/models/helper/2/deploy", {}, ("deploy", ("helper", 2))),
+            (f"/studio/jobs/{ident(1)}/resume", {}, ("resume", ident(1))),
+            ("/studio/models/helper/2/deploy", {}, ("deploy", ("helper", 2, 100))),
+            ("/studio/models/helper/2/deploy", {"share": "10"}, ("deploy", ("helper", 2, 10))),
             ("/studio/models/helper/rollback", {}, ("rollback", "helper")),
         ],
     )
@@ -43,6 +45,22 @@ class TestWorkshop:
         answer = await member.post(path, data=TOKEN | fields)
         assert answer.status_code == 303
         assert desk.workshop.done == [done]  # type: ignore[attr-defined]
+
+    async def test_runs_a_flow_without_a_script(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = await member.get("/studio/flow")
+        assert page.status_code == 200
+        assert 'name="with_prune"' in page.text
+        fields = {"version": str(ident(1)), "name": "helper", "epochs": "2", "drop_layers": "4", "quantum": "Q4_K"}
+        await member.post("/studio/flow", data=TOKEN | fields)
+        ordered = desk.workshop.ordered  # type: ignore[attr-defined]
+        assert (ordered["adapter"], ordered["drop_layers"], ordered["deploy"]) == ("1", "0", "")
+        uses = {"with_prune": "1", "with_quantize": "1", "with_deploy": "1"}
+        answer = await member.post("/studio/flow", data=TOKEN | fields | uses)
+        assert answer.headers["location"].startswith(f"/studio/jobs/{double_workshop.JOB}")
+        ordered = desk.workshop.ordered  # type: ignore[attr-defined]
+        assert (ordered.get("adapter"), ordered["drop_layers"], ordered["deploy"]) == (None, "4", "1")
+        wrong = await member.post("/studio/flow", data=TOKEN | fields | {"version": "none"})
+        assert wrong.status_code == 422
 
     async def test_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
         for fields in ({"name": "taken", "epochs": "2"}, {"name": "ok", "epochs": "many"}):

@@ -21,7 +21,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, NewLot, Posting, Provenance, Transfer
 from shanhe.rulebook.api import Rulebook
-from shanhe.studio.errors import BadRecipe, JobEnded, NameOfAnother, TooManyJobs
+from shanhe.studio.errors import BadRecipe, JobEnded, JobNotResumable, NameOfAnother, TooManyJobs
 from shanhe.studio.foreman import Foreman
 from shanhe.studio.model import Job, Recipe
 from shanhe.studio.service import JOBS_MAX, Rules, Studio
@@ -41,6 +41,7 @@ class Models:
         self.file = folder / "base.gguf"
         self.file.write_bytes(b"base")
         self.answering: dict[str, str] = {}
+        self.trials: dict[str, tuple[str, int]] = {}
 
     def cards(self) -> Any:
         return cards()
@@ -51,8 +52,17 @@ class Models:
     async def model_file(self, model: str) -> Path:
         return self.file
 
-    async def serve_made(self, card: Any, file: Path, *, public: str, actor: str) -> Any:
+    async def serve_made(self, card: Any, file: Path, *, public: str, actor: str, share_bps: int) -> Any:
+        if share_bps < 10_000:
+            self.trials[public] = (f"local-{card.id}", share_bps)
+            return type("Engine", (), {"name": f"local-{card.id}"})()
         self.answering[public] = f"local-{card.id}"
+        return type("Engine", (), {"name": f"local-{card.id}"})()
+
+    async def serve_adapter(
+        self, card: Any, file: Path, sha256: str, *, base: str, public: str, actor: str, share_bps: int
+    ) -> Any:
+        self.answering[public] = f"{base} with {card.adapters[0].split('-')[0]}"
         return type("Engine", (), {"name": f"local-{card.id}"})()
 
     async def switch_made(self, public: str, name: str, *, actor: str) -> Any:
@@ -183,6 +193,20 @@ class TestJob:
         with pytest.raises(JobEnded):
             await house.studio.cancel(job.id, house.org)
 
+    async def test_that_was_cancelled_goes_on_when_it_is_asked_to(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.studio.foreman.LOOK_EVERY_S", 0.0)
+        job = await house.order()
+        with pytest.raises(JobNotResumable):
+            await house.studio.resume(job.id, house.org, by="t")
+        await house.studio.cancel(job.id, house.org)
+        await house.foreman().work_once()
+        again = await house.studio.resume(job.id, house.org, by="t")
+        assert (again.recipe, (await house.studio.resume(job.id, house.org, by="t")).id) == (job.recipe, again.id)
+        await house.foreman().work_once()
+        assert (await house.studio.job(again.id, None)).state == "done"
+
     async def test_whose_step_fails_says_why_and_pays_for_the_others(self, house: House) -> None:
         house.tell(fail=True)
         job = await house.order()
@@ -238,6 +262,7 @@ class TestJob:
             ("ok", {"epochs": 0}, BadRecipe),
             ("ok", {"quantum": "Q1"}, BadRecipe),
             ("ok", {"base": "multilingual-e5-small"}, BadRecipe),
+            ("ok", {"adapter": True, "drop_layers": 2}, BadRecipe),
         ],
     )
     async def test_of_a_bad_recipe_is_refused(
@@ -269,6 +294,38 @@ class TestModel:
         assert (back.number, house.models.answering) == (1, {"helper": "local-helper.1"})
         assert {one.number: one.state for one in await house.studio.models(house.org)} == {1: "deployed", 2: "retired"}
         assert (await house.studio.roll_back("helper", house.org, by="t")).number == 2
+
+    async def test_is_tried_on_a_share_of_the_calls(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shanhe.studio.service.check", lambda file: None)
+        for quantum in ("Q4_K", "Q8_0"):
+            await house.order("helper", Recipe(BASE, epochs=1, quantum=quantum, deploy=quantum == "Q4_K"))
+            await house.foreman().work_once()
+        tried = await house.studio.deploy("helper", house.org, by="t", share_bps=1_000)
+        assert (tried.state, tried.share_bps) == ("trial", 1_000)
+        assert house.models.answering == {"helper": "local-helper.1"}
+        assert house.models.trials == {"helper": ("local-helper.2", 1_000)}
+        assert (await house.studio.roll_back("helper", house.org, by="t")).number == 1
+        states = {one.number: one.state for one in await house.studio.models(house.org)}
+        assert states == {1: "deployed", 2: "retired"}
+        whole = await house.studio.deploy("helper", house.org, 2, by="t")
+        assert (whole.state, house.models.answering) == ("deployed", {"helper": "local-helper.2"})
+
+    async def test_is_compared_with_its_base_question_by_question(self, house: House) -> None:
+        job = await house.order("helper", Recipe(BASE, epochs=1))
+        await house.foreman().work_once()
+        found = await house.studio.compare(job.id, house.org)
+        assert [(one["right_before"], one["right_after"]) for one in found] == [(False, True)] * 6 + [(True, True)] * 6
+        assert (found[0]["before"], found[0]["after"]) == ("不知道", found[0]["answer"])
+
+    async def test_may_be_an_adapter_beside_its_base(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shanhe.studio.service.check", lambda file: None)
+        await house.order("helper", Recipe(BASE, epochs=1, adapter=True))
+        await house.foreman().work_once()
+        made = await house.studio.deploy("helper", house.org, by="t")
+        assert house.models.answering == {"helper": f"{BASE} with helper.1"}
+        (job,) = await house.studio.jobs(house.org)
+        assert [step.title for step in await house.studio.steps(job)] == ["before", "tune", "after"]
+        assert (made.score_bps, made.base_bps, made.card["sha256"] == made.sha256.hex()) == (10_000, 5_000, False)
 
     async def test_has_a_name_that_no_other_organisation_takes(self, house: House) -> None:
         await house.order()

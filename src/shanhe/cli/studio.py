@@ -11,6 +11,7 @@ from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
 from shanhe.kernel.money import format_credits
 
 ACTOR = "cli"
+WORDS = {"true": True, "false": False}
 app = typer.Typer(no_args_is_help=True)
 JobId = Annotated[UUID, typer.Argument(help="Id of the job.")]
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -26,7 +27,7 @@ def _recipe(base: str, fields: list[str] | None) -> Any:
     given: dict[str, Any] = {"base": base}
     for field in fields or ():
         name, _, value = field.partition("=")
-        given[name] = int(value) if value.lstrip("-").isdigit() else value
+        given[name] = int(value) if value.lstrip("-").isdigit() else WORDS.get(value, value)
     return recipe_of(given)
 
 
@@ -114,6 +115,33 @@ def cancel(job: JobId, data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def resume(job: JobId, data: Data = None, as_json: Json = False) -> None:
+    """Order a failed or cancelled job again; it goes on where it ended."""
+    from shanhe.studio.routes import job_view
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return job_view(await services.workshop.studio.resume(job, None, by=ACTOR))
+
+    found = run(work())
+    show(as_json, found, lambda: f"✓ {found['id']}: {found['steps']} steps, {found['state']}")
+
+
+@app.command()
+def compare(job: JobId, data: Data = None, as_json: Json = False) -> None:
+    """What the base and the model answered to the same questions."""
+
+    async def work() -> Any:
+        async with city(data) as services:
+            return await services.workshop.studio.compare(job, None)
+
+    found = run(work())
+    show(as_json, found, lambda: rows(("question", "right answer", "before", "after"), [
+        (one["question"], one["answer"], one["before"], one["after"]) for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
 def models(data: Data = None, as_json: Json = False) -> None:
     """What came out of the studio."""
     from shanhe.studio.routes import made_view
@@ -130,9 +158,15 @@ def models(data: Data = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def deploy(name: Name, number: int = 0, data: Data = None, as_json: Json = False) -> None:
+def deploy(
+    name: Name,
+    number: int = 0,
+    share: Annotated[int, typer.Option(help="Percent of the calls, while the one before answers the rest.")] = 100,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Let a model answer under its name; without --number the newest."""
-    _switch(name, data, as_json, number=number or None)
+    _switch(name, data, as_json, number=number or None, share_bps=share * 100)
 
 
 @app.command()
@@ -141,7 +175,9 @@ def rollback(name: Name, data: Data = None, as_json: Json = False) -> None:
     _switch(name, data, as_json, back=True)
 
 
-def _switch(name: str, data: Any, as_json: bool, *, number: int | None = None, back: bool = False) -> None:
+def _switch(
+    name: str, data: Any, as_json: bool, *, number: int | None = None, back: bool = False, share_bps: int = 10_000
+) -> None:
     from shanhe.studio.routes import made_view
 
     async def work() -> Any:
@@ -149,7 +185,7 @@ def _switch(name: str, data: Any, as_json: bool, *, number: int | None = None, b
             studio = services.workshop.studio
             if back:
                 return made_view(await studio.roll_back(name, None, by=ACTOR))
-            return made_view(await studio.deploy(name, None, number, by=ACTOR))
+            return made_view(await studio.deploy(name, None, number, by=ACTOR, share_bps=share_bps))
 
     found = run(work())
     show(as_json, found, lambda: f"✓ {found['name']} {found['number']}: {found['state']}")

@@ -38,6 +38,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="0 = cores - 1")
     parser.add_argument("--embedding", action="store_true", help="serve embeddings instead of chat")
     parser.add_argument("--pooling", choices=sorted(POOLING), default="mean", help="of an embedding model")
+    parser.add_argument("--adapter", type=Path, action="append", default=[], help="LoRA adapter; numbered from 0")
     parser.add_argument("--parent", type=int, default=0, help="process to end with; 0 = nobody")
     return parser.parse_args(argv)
 
@@ -63,6 +64,8 @@ def parameters(args: argparse.Namespace) -> Any:
     params = xlc.CommonParams()
     params.model.path = str(args.model)
     params.model_alias = {args.alias}
+    params.lora_adapters = [adapter_of(path) for path in args.adapter]
+    params.lora_init_without_apply = True  # a request names the one that it wants
     params.hostnames = [str(loading_socket(args.socket))]
     params.n_parallel = args.slots
     params.n_ctx = args.context_tokens * args.slots
@@ -83,6 +86,15 @@ def parameters(args: argparse.Namespace) -> Any:
         # an embedding is computed in one piece: the micro-batch must hold a whole input
         params.n_ubatch = params.n_batch = max(args.context_tokens, 512)
     return params
+
+
+def adapter_of(path: Path) -> Any:
+    """One adapter for llama.cpp."""
+    import xllamacpp as xlc
+
+    found = xlc.CommonAdapterLoraInfo()
+    found.path, found.scale = str(path), 0.0
+    return found
 
 
 def die_with(parent: int) -> None:

@@ -52,9 +52,14 @@ def keep_made(data: Path, card: ModelCard, file: Path) -> Path:
         except OSError:
             shutil.copyfile(file, coming)
         coming.replace(path)
+    write_card(data, card)
+    return path
+
+
+def write_card(data: Path, card: ModelCard) -> None:
+    """Let the supervisor know a model by its card."""
     known = card_path(data, card.id)
     known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = known.with_suffix(".new")
     fresh.write_bytes(msgspec.json.encode(card))
     fresh.replace(known)
-    return path

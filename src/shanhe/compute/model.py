@@ -169,6 +169,9 @@ class ModelCard:
     layout: Mapping[str, int] = field(default_factory=dict)
     """Names and sizes of the files that its one file holds, one after the other."""
 
+    adapters: tuple[str, ...] = ()
+    """Files of LoRA adapters that the child holds beside the model, in the order of their numbers."""
+
     @property
     def runnable(self) -> bool:
         """Whether this installation has what it needs."""
@@ -208,6 +211,8 @@ class EngineModel:
     context_tokens: int
     cost: Rates
     price_class: str
+    adapter: int | None = None
+    """Number of the adapter that answers, of those that the child holds; None = the model as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +303,8 @@ class Engine:
     idle_timeout_ms: int
     created_at: datetime
     models: tuple[EngineModel, ...] = ()
+    share_bps: int = 10_000
+    """Of the calls to its model; less than all of them while it is on trial beside another."""
 
 
 @dataclass(frozen=True, slots=True)

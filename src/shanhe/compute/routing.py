@@ -46,6 +46,7 @@ class RoutingTable:
     ) -> None:
         self._policy = policy
         self._turn = 0
+        self._due: dict[str, int] = {}
         self.models = tuple(models)
         self.by_id = {model.id: model for model in models}
         self.targets = dict(targets)
@@ -72,6 +73,7 @@ class RoutingTable:
         Order: not saturated and not cooling down, circuit closed, cheapest, least loaded (in quarters), `sticky`
         (the same value prefers the same engine, for its prompt cache), fastest to the first token. Where the speed of
         all of them is measured, the least expected time to the first token comes first, and price breaks ties.
+        An engine on trial gets its share of the calls.
         UnknownModel, FeatureUnsupported and DataClassRefused are lasting; NoEngine passes.
         """
         all_targets = self.targets.get(model)
@@ -95,6 +97,8 @@ class RoutingTable:
             if exclude:
                 return None
             raise NoEngine(model)
+        if any(target.share_bps < WHOLE_BPS for target in usable):
+            usable = self._tried(model, usable)
         expected = [target.expected_ttft_ms(prompt_tokens) for target in usable]
         known = [(wait_ms, target) for wait_ms, target in zip(expected, usable, strict=True) if wait_ms is not None]
         if len(known) == len(usable) > 1 and self._policy != EXPECTED:
@@ -102,6 +106,16 @@ class RoutingTable:
         if len(known) == len(usable) > 1:
             return min(known, key=lambda pair: _quickest(pair[1], pair[0], moment))[1]
         return min(usable, key=lambda target: _order(target, sticky, moment))
+
+    def _tried(self, model: str, usable: list[Target]) -> list[Target]:
+        """The engine on trial when its share is due, the others else; whoever is left when there is but one side."""
+        trial = [target for target in usable if target.share_bps < WHOLE_BPS]
+        others = [target for target in usable if target.share_bps == WHOLE_BPS]
+        if not others:
+            return trial
+        due = self._due.get(model, 0) + trial[0].share_bps
+        self._due[model] = due % WHOLE_BPS
+        return trial if due >= WHOLE_BPS else others
 
     def spare(self, model: str, kept_bps: int) -> int:
         """Slots that work may take which can wait: what is free beyond the share kept for people.

@@ -64,6 +64,7 @@ class ModelRunner:
         self.log_file = data / "logs" / f"engine-{card.id}.log"
         self.restarts = 0
         self._file = model_file
+        self._data = data
         self._threads = threads
         self._environment = None if environment is None else _harmless(environment)
         self._process: asyncio.subprocess.Process | None = None
@@ -126,6 +127,8 @@ class ModelRunner:
         command = [sys.executable, "-m", "shanhe.compute.llama_child", "--model", str(self._file)]
         command += ["--socket", str(self.socket), "--alias", card.id, "--context-tokens", str(card.context_tokens)]
         command += ["--slots", str(card.slots), "--threads", str(self._threads), "--parent", str(os.getpid())]
+        for name in card.adapters:
+            command += ["--adapter", str(self._data / "models" / name)]
         if card.kind == "embedding":
             command += ["--embedding", "--pooling", card.pooling]
         return command

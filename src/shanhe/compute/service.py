@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from shanhe.compute import counting, fetch, pricing, store
+from shanhe.compute.adapters import arrange, keep_adapter
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
@@ -42,7 +43,7 @@ from shanhe.compute.price_desk import Announce, PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
 from shanhe.compute.registration import checked, local_engine, made_engine
-from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
+from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, WHOLE_BPS, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
 from shanhe.kernel.clock import Clock
@@ -356,13 +357,29 @@ class Compute:
         await self.reload()
         return self.engine(engine.name)
 
-    async def serve_made(self, card: ModelCard, file: Path, *, public: str, actor: str) -> Engine:
+    async def serve_made(
+        self, card: ModelCard, file: Path, *, public: str, actor: str, share_bps: int = WHOLE_BPS
+    ) -> Engine:
         """Serve a model that was made here under a public name, in the place of what was made before under it.
 
         The card's id names this making and its child, `public` stays the same over all of them. BadEngine when the name
         is another model's.
         """
         await asyncio.to_thread(keep_made, self._data, card, file)
+        return await self._made_here(card, public, None, actor, share_bps)
+
+    async def serve_adapter(
+        self, card: ModelCard, file: Path, sha256: str, *, base: str, public: str, actor: str,
+        share_bps: int = WHOLE_BPS,
+    ) -> Engine:  # fmt: skip
+        """`serve_made` for an adapter on a packaged model: `card` is the base's, with the adapter's file and a name.
+
+        All adapters that answer on a base are held by one child. Invalid when they are too many.
+        """
+        await asyncio.to_thread(keep_adapter, self._data, card.adapters[0], file, sha256)
+        return await self._made_here(card, public, base, actor, share_bps)
+
+    async def _made_here(self, card: ModelCard, public: str, base: str | None, actor: str, share_bps: int) -> Engine:
         now = self._clock.now()
         cost = self._desk.reference_cost(LOCAL_CHIP, card.price_class) or card.cost
         engine = made_engine(card, public, cost, now)
@@ -373,22 +390,41 @@ class Compute:
             )  # fmt: skip
             if not await store.engine_named(conn, engine.name):
                 await self._insert(conn, engine, actor, now)
-        return await self.switch_made(public, engine.name, actor=actor)
+                if base is not None:
+                    await store.add_adapter(conn, engine.name, base, card.adapters[0])
+            await self._switch(conn, public, engine.name, actor, share_bps)
+        await self.reload()
+        return self.engine(engine.name)
 
-    async def switch_made(self, public: str, name: str, *, actor: str) -> Engine:
-        """Let one of the engines made under a public name answer, and no other; calls in flight are finished."""
-        now = self._clock.now()
+    async def switch_made(self, public: str, name: str, *, actor: str, share_bps: int = WHOLE_BPS) -> Engine:
+        """Let one of the engines made under a public name answer, and no other; calls in flight are finished.
+
+        A `share_bps` of less than all: it answers so many of the calls, and whoever answered before answers the rest.
+        """
         async with self._db.transaction() as conn:
-            for other, model, enabled in await store.made_engines(conn, public):
-                if (other == name) != enabled:
-                    await store.set_enabled(conn, other, other == name)
-                    event = "enabled" if other == name else "disabled"
-                    await store.add_event(conn, other, event, f"{public} is {name}", actor, now)
-                payload = model if other == name else store.UNWANTED + model
-                await conn.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, payload)
-            await store.changed(conn)
+            await self._switch(conn, public, name, actor, share_bps)
         await self.reload()
         return self.engine(name)
+
+    async def _switch(self, conn: Any, public: str, name: str, actor: str, share_bps: int) -> None:
+        bases, made = set(), await store.made_engines(conn, public)
+        trial = share_bps < WHOLE_BPS and any(one.enabled and one.whole and one.name != name for one in made)
+        for one in made:
+            enabled = one.name == name or (trial and one.enabled and one.whole)
+            if enabled != one.enabled:
+                await store.set_enabled(conn, one.name, enabled)
+                event = "enabled" if enabled else "disabled"
+                await store.add_event(conn, one.name, event, f"{public} is {name}", actor, self._clock.now())
+            if one.name == name:
+                await store.set_share(conn, name, share_bps if trial else WHOLE_BPS)
+            if one.base is not None:
+                bases.add(one.base)
+                continue
+            payload = one.upstream if enabled else store.UNWANTED + one.upstream
+            await conn.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, payload)
+        for base in sorted(bases):
+            await arrange(conn, self._data, base)
+        await store.changed(conn)
 
     async def model_file(self, model: str) -> Path:
         """The file of a model that comes with this software, fetched if need be; UnknownModel, DownloadFailed."""
@@ -463,7 +499,8 @@ class Compute:
             log.info("engine changed", engine=state.name, up=ok, reason=reason)
 
     def _serving(self) -> list[Target]:
-        return [target for _, _, target in self._made.values()]
+        """Whose own counters are read; a child that several models share can't tell them apart."""
+        return [target for _, _, target in self._made.values() if not target.lora]
 
     async def _watch_health(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from shanhe.compute.model import (
@@ -43,7 +43,7 @@ async def engines(conn: Connection | Database) -> list[Engine]:
     """All engines with their models, by name."""
     rows = await conn.fetch("SELECT * FROM compute.engine ORDER BY name")
     served = await conn.fetch(
-        f"""SELECT m.engine_id, m.model, m.upstream, m.context_tokens, {_COSTS}, d.kind, d.price_class
+        f"""SELECT m.engine_id, m.model, m.upstream, m.context_tokens, m.adapter, {_COSTS}, d.kind, d.price_class
             FROM compute.engine_model m JOIN compute.model d ON d.id = m.model ORDER BY m.model"""
     )
     by_engine: dict[UUID, list[EngineModel]] = {}
@@ -53,9 +53,9 @@ async def engines(conn: Connection | Database) -> list[Engine]:
 
 
 def _served(row: Any) -> EngineModel:
-    cost = Rates(*(row[f"cost_{bucket}"] for bucket in BUCKETS))
+    cost, kind = Rates(*(row[f"cost_{bucket}"] for bucket in BUCKETS)), Kind(row["kind"])
     return EngineModel(
-        row["model"], row["upstream"], Kind(row["kind"]), row["context_tokens"], cost, row["price_class"]
+        row["model"], row["upstream"], kind, row["context_tokens"], cost, row["price_class"], row["adapter"]
     )
 
 
@@ -78,6 +78,7 @@ def _engine(row: Any, models: tuple[EngineModel, ...]) -> Engine:
         idle_timeout_ms=row["idle_timeout_ms"],
         created_at=row["created_at"],
         models=models,
+        share_bps=row["share_bps"],
     )
 
 
@@ -150,18 +151,58 @@ async def set_enabled(conn: Connection, name: str, enabled: bool) -> bool:
     return bool(done)
 
 
+async def set_share(conn: Connection, name: str, share_bps: int) -> None:
+    await conn.execute("UPDATE compute.engine SET share_bps = $2 WHERE name = $1", name, share_bps)
+
+
 async def engine_named(conn: Connection, name: str) -> bool:
     return bool(await conn.fetchval("SELECT true FROM compute.engine WHERE name = $1", name))
 
 
-async def made_engines(conn: Connection, public: str) -> list[tuple[str, str, bool]]:
-    """(engine, the model of its child, enabled) of all that was made under a public name."""
+class MadeEngine(NamedTuple):
+    """One of what was made under a public name. `base`: of an adapter; `whole`: not on trial."""
+
+    name: str
+    upstream: str
+    enabled: bool
+    whole: bool
+    base: str | None
+
+
+async def made_engines(conn: Connection, public: str) -> list[MadeEngine]:
+    """All that was made under a public name, by engine."""
     rows = await conn.fetch(
-        """SELECT e.name, m.upstream, e.enabled FROM compute.engine e JOIN compute.engine_model m ON m.engine_id = e.id
+        """SELECT e.name, m.upstream, e.enabled, e.share_bps = 10000, a.base
+             FROM compute.engine e JOIN compute.engine_model m ON m.engine_id = e.id
+             LEFT JOIN compute.adapter a ON a.engine = e.name
             WHERE m.model = $1 AND e.kind = 'llama' AND m.upstream <> m.model ORDER BY e.name FOR UPDATE OF e""",
         public,
     )
-    return [(row["name"], row["upstream"], row["enabled"]) for row in rows]
+    return [MadeEngine(*row) for row in rows]
+
+
+async def add_adapter(conn: Connection, engine: str, base: str, file: str) -> None:
+    """Say that an engine is an adapter on a base."""
+    await conn.execute("INSERT INTO compute.adapter VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", engine, base, file)
+
+
+async def adapters(conn: Connection, base: str) -> list[Any]:
+    """(engine, file, enabled, upstream, adapter) of everything made on a base, by engine."""
+    found: list[Any] = await conn.fetch(
+        """SELECT a.engine, a.file, e.enabled, m.upstream, m.adapter FROM compute.adapter a
+             JOIN compute.engine e ON e.name = a.engine JOIN compute.engine_model m ON m.engine_id = e.id
+            WHERE a.base = $1 ORDER BY e.created_at, a.engine""",
+        base,
+    )
+    return found
+
+
+async def lead_to(conn: Connection, engine: str, url: str, upstream: str, adapter: int) -> None:
+    """An engine's calls go to a child that holds its adapter under this number."""
+    engine_id = await conn.fetchval("UPDATE compute.engine SET url = $2 WHERE name = $1 RETURNING id", engine, url)
+    await conn.execute(
+        "UPDATE compute.engine_model SET upstream = $2, adapter = $3 WHERE engine_id = $1", engine_id, upstream, adapter
+    )
 
 
 async def set_limits(conn: Connection, engine_id: UUID, slots: int, context_tokens: int) -> None:

@@ -229,11 +229,13 @@ class Target:
         "kind",
         "lazy",
         "local",
+        "lora",
         "model",
         "model_kind",
         "owner_account_kind",
         "path_prefix",
         "port",
+        "share_bps",
         "state",
         "tls",
         "uds_path",
@@ -255,6 +257,9 @@ class Target:
         self.model = served.model
         self.model_kind = served.kind
         self.upstream_model = served.upstream
+        adapter = served.adapter
+        self.lora = b"" if adapter is None else b',"lora":[{"id":%d,"scale":1.0}]}' % adapter
+        """What ends a request instead of its last brace, where an adapter of a shared child is to answer."""
         self.address = address
         self.uds_path = address.uds_path
         self.host = address.host
@@ -265,6 +270,7 @@ class Target:
         self.auth_header = auth_header
         self.context_tokens = served.context_tokens
         self.contributor = engine.contributor
+        self.share_bps = engine.share_bps
         self.lazy = engine.lazy
         self.local = engine.local
         self.data_classes = engine.data_classes

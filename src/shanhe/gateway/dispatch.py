@@ -153,7 +153,7 @@ def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> byt
     plain = parsed.plain
     if plain is not None:
         plain.model, plain.max_tokens, plain.stream = target.upstream_model, max_tokens, False
-        return _encode(plain)
+        return _adapted(_encode(plain), target)
     fields: dict[str, Any] = parsed.body
     fields["model"] = target.upstream_model
     if parsed.max_tokens_field is not None:
@@ -162,7 +162,12 @@ def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> byt
     fields["stream"] = parsed.stream
     if parsed.stream:
         fields["stream_options"] = TRUE_USAGE
-    return _encode(fields)
+    return _adapted(_encode(fields), target)
+
+
+def _adapted(body: bytes, target: Target) -> bytes:
+    """The body, asking for the adapter that is the model."""
+    return body[:-1] + target.lora if target.lora else body
 
 
 class Attempts:

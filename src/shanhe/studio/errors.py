@@ -55,6 +55,15 @@ class TooManyJobs(TooMany):
         )  # fmt: skip
 
 
+class JobNotResumable(Conflict):
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            "job_not_resumable", f"Only a job that failed or was cancelled can go on; it is {state}.",
+            message_zh=f"只有失败或已取消的任务可以继续，该任务状态为 {state}。",
+            hint="Wait for it, or order a new one.", hint_zh="请等待其结束，或新建任务。",
+        )  # fmt: skip
+
+
 class JobEnded(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__("job_ended", f"The job is {state} already.", message_zh=f"任务已结束（{state}）。")

@@ -156,21 +156,27 @@ class Foreman:
         studio = self._studio
         before, after = results[0][1].metrics, results[-1][1].metrics
         digest, packed = results[-2]
-        size = (await asyncio.to_thread(studio.shelf.file(digest, "model.gguf").stat)).st_size
-        sha256 = packed.files["model.gguf"]
+        file = "adapter.gguf" if recipe.adapter else "model.gguf"
+        size = (await asyncio.to_thread(studio.shelf.file(digest, file).stat)).st_size
+        sha256 = packed.files[file]
         newest = await store.made(studio.db, job.name, None, None)
         number = 1 if newest is None else newest.number + (newest.job_id != job.id)
         made = Made(
             id=new_id(), org_id=job.org_id, name=job.name, number=number, job_id=job.id, version_id=job.version_id,
             base=recipe.base, step_hash=digest, sha256=bytes.fromhex(sha256), size_bytes=size,
             score_bps=after["right"] * 10_000 // after["asked"], base_bps=before["right"] * 10_000 // before["asked"],
-            card=card_of(job, number, base, sha256, size, recipe.quantum), engine=None, state="ready",
+            card=card_of(job, number, base, sha256, size, recipe), engine=None, state="ready",
             made_at=studio.clock.now(), deployed_at=None,
         )  # fmt: skip
         async with studio.db.transaction() as conn:
             await store.insert_made(conn, made)
         await studio.used(job.version_id, "train", str(job.id), job.name)
         await studio.used(job.version_id, "evaluate", str(job.id), job.name)
+        if recipe.deploy and made.score_bps > made.base_bps:
+            try:
+                await studio.deploy(job.name, job.org_id, number, by=job.made_by)
+            except ShanheError as error:  # the model is there, and can be deployed by hand
+                log.warning("a model could not be deployed", model=job.name, reason=error.message)
 
 
 class Meter:

@@ -24,7 +24,9 @@ SECONDS_OF: Final = {"tune": 1.4, "merge": 25.0, "drop": 40.0, "quantize": 45.0,
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do. `epochs`: how often each pair is seen; `drop_layers`: layers taken out, followed by healing;
-    `layers`: so many of the last ones are trained, 0 = all."""
+    `layers`: so many of the last ones are trained, 0 = all;
+    `adapter`: the base stays as it is, and what was learnt is served beside it;
+    `deploy`: put into service at once if it answers more of the questions rightly than its base."""
 
     base: str
     epochs: int = 3
@@ -35,6 +37,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop_layers: int = 0
     heal_epochs: int = 1
     layers: int = 0
+    adapter: bool = False
+    deploy: bool = False
     quantum: str = "Q4_K"
     seed: int = 7
 
@@ -115,6 +119,8 @@ class Made(msgspec.Struct, frozen=True):
     state: str
     made_at: datetime
     deployed_at: datetime | None
+    share_bps: int = 10_000
+    """Of the calls to its name, while it is on trial."""
 
 
 def checked(recipe: Recipe, name: str) -> None:
@@ -128,6 +134,8 @@ def checked(recipe: Recipe, name: str) -> None:
             raise BadRecipe(f"{field} is from {least} to {most}", f"{field} 须在 {least} 至 {most} 之间")
     if recipe.quantum not in QUANTA:
         raise BadRecipe(f"quantum is one of {', '.join(QUANTA)}", f"quantum 须为 {'、'.join(QUANTA)}")
+    if recipe.adapter and recipe.drop_layers:
+        raise BadRecipe("an adapter fits its whole base: no layers can be dropped", "适配器须配合完整基座，不能删层")
     if not NAME.match(name):
         raise BadRecipe("a model's name has 2 to 40 of a-z, 0-9 and dash", "模型名须为 2–40 个小写字母、数字或横线")
 
@@ -140,20 +148,27 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         steps.append(StepPlan(kind, title, parameters, inputs, core_s))
         return len(steps) - 1
 
-    def tune(model: str, title: str, epochs: int) -> str:
+    def tune(model: str, title: str, epochs: int) -> int:
         rounds = -(-lessons * epochs // recipe.batch)
-        adapter = add(
+        return add(
             "tune", title, lessons * epochs * SECONDS_OF["tune"], {"model": model, "pairs": "train"}, rounds=rounds,
             batch=recipe.batch, rank=recipe.rank, rate_ppm=recipe.rate_ppm, tokens_max=recipe.tokens_max,
             seed=recipe.seed, layers=recipe.layers,
         )  # fmt: skip
-        merged = add(
-            "merge", "merge", SECONDS_OF["merge"], {"model": model, "adapter": f"{adapter}.adapter.safetensors"}
-        )
-        return f"{merged}.model.gguf"
 
-    add("evaluate", "before", questions * SECONDS_OF["evaluate"], {"model": "base", "questions": "questions"})
-    model = tune("base", "tune", recipe.epochs)
+    def merged(model: str, adapter: int) -> str:
+        inputs = {"model": model, "adapter": f"{adapter}.adapter.safetensors"}
+        return f"{add('merge', 'merge', SECONDS_OF['merge'], inputs)}.model.gguf"
+
+    def evaluate(title: str, **inputs: str) -> None:
+        add("evaluate", title, questions * SECONDS_OF["evaluate"], inputs | {"questions": "questions"})
+
+    evaluate("before", model="base")
+    tuned = tune("base", "tune", recipe.epochs)
+    if recipe.adapter:
+        evaluate("after", model="base", adapter=f"{tuned}.adapter.gguf")
+        return steps
+    model = merged("base", tuned)
     if recipe.drop_layers:
         dropped = add(
             "drop", "drop", SECONDS_OF["drop"], {"model": model, "pairs": "train"}, layers=recipe.drop_layers,
@@ -161,10 +176,9 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         )  # fmt: skip
         model = f"{dropped}.model.gguf"
         if recipe.heal_epochs:
-            model = tune(model, "heal", recipe.heal_epochs)
+            model = merged(model, tune(model, "heal", recipe.heal_epochs))
     packed = add("quantize", "quantize", SECONDS_OF["quantize"], {"model": model}, quantum=recipe.quantum)
-    final = f"{packed}.model.gguf"
-    add("evaluate", "after", questions * SECONDS_OF["evaluate"], {"model": final, "questions": "questions"})
+    evaluate("after", model=f"{packed}.model.gguf")
     return steps
 
 

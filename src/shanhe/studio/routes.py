@@ -18,7 +18,7 @@ from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.studio.model import Job, Made, Recipe
-from shanhe.studio.service import PAGE_MAX, Studio
+from shanhe.studio.service import PAGE_MAX, WHOLE_BPS, Studio
 
 plainly = partial(as_json, enc_hook=str)
 reader = partial(org_or_all, everything="models")
@@ -46,6 +46,7 @@ class OrderBody(RecipeBody):
 
 class DeployBody(Body):
     number: int | None = Field(None, ge=1)
+    share_bps: int = Field(WHOLE_BPS, ge=1, le=WHOLE_BPS)
 
 
 def router(studio: Studio) -> APIRouter:
@@ -93,6 +94,17 @@ def _jobs(routes: APIRouter, studio: Studio) -> None:
         org_with(actor, "keys", "models")
         return plainly(job_view(await studio.cancel(job_id, reader(actor))))
 
+    @routes.post("/jobs/{job_id}/resume", status_code=201)
+    async def resume(job_id: UUID, actor: Asking) -> Response:
+        """Order a failed or cancelled job again; it goes on where it ended."""
+        org_with(actor, "keys", "models")
+        return plainly(job_view(await studio.resume(job_id, reader(actor), by=actor.ref)), 201)
+
+    @routes.get("/jobs/{job_id}/answers")
+    async def answers(job_id: UUID, actor: Asking) -> Response:
+        """What the base and the model answered, side by side."""
+        return plainly(await studio.compare(job_id, reader(actor)))
+
 
 def _models(routes: APIRouter, studio: Studio) -> None:
     @routes.get("/models")
@@ -104,7 +116,9 @@ def _models(routes: APIRouter, studio: Studio) -> None:
     async def deploy(name: str, body: DeployBody, actor: Asking) -> Response:
         """Let a model answer under its name; without a number the newest."""
         org_with(actor, "keys", "models")
-        return plainly(made_view(await studio.deploy(name, reader(actor), body.number, by=actor.ref)))
+        return plainly(
+            made_view(await studio.deploy(name, reader(actor), body.number, by=actor.ref, share_bps=body.share_bps))
+        )
 
     @routes.post("/models/{name}/rollback")
     async def rollback(name: str, actor: Asking) -> Response:

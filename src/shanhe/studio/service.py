@@ -20,6 +20,7 @@ from shanhe.studio import store
 from shanhe.studio.errors import (
     BadRecipe,
     JobEnded,
+    JobNotResumable,
     NameOfAnother,
     NotDeployable,
     TooFewLessons,
@@ -41,6 +42,8 @@ KEPT: Final = timedelta(days=14)
 """How long results of steps wait for somebody who needs them again."""
 BUDGET_MAX_MICRO: Final = 10**15
 PURPOSE: Final = "studio"
+WHOLE_BPS: Final = 10_000
+ANSWERS_MAX: Final = 1_000
 MADE_SLOTS: Final = 2
 MADE_CONTEXT: Final = 2_048
 
@@ -187,6 +190,26 @@ class Studio:
             await store.changed(conn)
         return await self.job(job_id, org_id)
 
+    async def resume(self, job_id: UUID, org_id: UUID | None, *, by: str) -> Job:
+        """Order an ended job again: finished steps are on the shelf, the one that ran goes on from its checkpoint.
+
+        Once for each job. JobNotResumable; whatever ordering refuses.
+        """
+        job = await self.job(job_id, org_id)
+        if job.ended_at is None or job.state == "done":
+            raise JobNotResumable(job.state)
+        recipe = msgspec.convert(job.recipe, Recipe)
+        return await self.order(job.org_id, job.name, job.version_id, recipe, by=by, request_key=f"resume {job.id}")
+
+    async def compare(self, job_id: UUID, org_id: UUID | None) -> list[dict[str, Any]]:
+        """What the base and the model answered to the same questions, those first that one of them got wrong."""
+        job = await self.job(job_id, org_id)
+        tests = [step for step in await self.steps(job) if step.kind == "evaluate" and step.state in ("done", "cached")]
+        if len(tests) < 2 or tests[0].hash is None or tests[-1].hash is None:
+            return []
+        files = [self.shelf.file(step.hash, "answers.jsonl") for step in (tests[0], tests[-1]) if step.hash]
+        return await asyncio.to_thread(side_by_side, *files)
+
     async def tidy(self) -> int:
         """Throw away results that nobody asked for lately and no model is made of; how many."""
         keep = await store.kept_hashes(self.db)
@@ -235,41 +258,81 @@ class Studio:
             raise UnknownMade(name if number is None else f"{name} {number}")
         return found
 
-    async def deploy(self, name: str, org_id: UUID | None, number: int | None = None, *, by: str) -> Made:
-        """Let a model answer under its name, in the place of the one before; idempotent."""
+    async def deploy(
+        self, name: str, org_id: UUID | None, number: int | None = None, *, by: str, share_bps: int = WHOLE_BPS
+    ) -> Made:
+        """Let a model answer under its name, in the place of the one before; idempotent.
+
+        With a share of less than all it is on trial: so many of the calls are its own, the one before answers the rest.
+        """
+        if not 1 <= share_bps <= WHOLE_BPS:
+            raise BadRecipe("a share is from 1 to 10,000 basis points", "灰度比例须在 1 至 10000 基点之间")
         one = await self.made(name, org_id, number)
-        if one.state == "deployed":
+        if one.state == "deployed" or (one.state == "trial" and one.share_bps == share_bps):
             return one
-        file = self.shelf.file(one.step_hash, "model.gguf")
+        card = msgspec.convert(one.card, ModelCard)
+        file = self.shelf.file(one.step_hash, "adapter.gguf" if card.adapters else "model.gguf")
         if not await asyncio.to_thread(file.is_file):
             raise NotDeployable("its file is gone", "文件已不存在")
         await asyncio.to_thread(check, file)
-        card = msgspec.convert(one.card, ModelCard)
-        engine = await self._compute.serve_made(card, file, public=one.name, actor=by)
+        before = await store.deployed(self.db, name)
+        share_bps = WHOLE_BPS if before is None else share_bps
+        served: dict[str, Any] = {"public": one.name, "actor": by, "share_bps": share_bps}
+        if card.adapters:
+            engine = await self._compute.serve_adapter(card, file, one.sha256.hex(), base=one.base, **served)
+        else:
+            engine = await self._compute.serve_made(card, file, **served)
         async with self.db.transaction() as conn:
-            await store.set_deployed(conn, one, engine.name, self.clock.now())
+            if share_bps < WHOLE_BPS:
+                await store.set_trial(conn, one, engine.name, share_bps, self.clock.now())
+            else:
+                await store.set_deployed(conn, one, engine.name, self.clock.now())
         await self.used(one.version_id, "train", f"{one.name} {one.number}", one.name)
         return await self.made(name, org_id, one.number)
 
     async def roll_back(self, name: str, org_id: UUID | None, *, by: str) -> Made:
-        """Let the model answer that was deployed before; NotDeployable when there was none."""
+        """End a trial, or let the model answer that was deployed before; NotDeployable when there was none."""
         await self.made(name, org_id)
-        before = await store.deployed_before(self.db, name)
+        trial, now = await store.on_trial(self.db, name), self.clock.now()
+        before = await (store.deployed_before if trial is None else store.deployed)(self.db, name)
         if before is None or before.engine is None:
             raise NotDeployable("nothing was deployed before it", "此前没有部署过的版本")
         await self._compute.switch_made(name, before.engine, actor=by)
         async with self.db.transaction() as conn:
-            await store.set_deployed(conn, before, before.engine, self.clock.now())
+            await store.set_deployed(conn, before, before.engine, now)
         return await self.made(name, org_id, before.number)
 
 
-def card_of(job: Job, number: int, base: ModelCard, sha256: str, size_bytes: int, quantum: str) -> dict[str, Any]:
-    """The card under which a job's model is served: like its base, with a name and a file of its own."""
+def side_by_side(before: Path, after: Path) -> list[dict[str, Any]]:
+    """Two files of answers to the same questions as one list; empty when they are gone."""
+    try:
+        both = [
+            [msgspec.json.decode(line) for line in path.read_bytes().splitlines()[:ANSWERS_MAX]]
+            for path in (before, after)
+        ]
+    except (OSError, msgspec.DecodeError):
+        return []
+    found = [
+        {
+            "question": one["question"], "answer": one["answer"], "before": one["said"], "after": other["said"],
+            "right_before": one["right"], "right_after": other["right"],
+        }
+        for one, other in zip(*both, strict=False)
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: (one["right_before"] == one["right_after"], one["right_before"]))
+
+
+def card_of(job: Job, number: int, base: ModelCard, sha256: str, size_bytes: int, recipe: Recipe) -> dict[str, Any]:
+    """The card under which a job's model is served: like its base, with a name and a file of its own, or an adapter."""
     name = f"{job.name}.{number}"
+    file = f"{name}-{sha256[:16]}.gguf"
     fields: dict[str, Any] = msgspec.to_builtins(base)
-    return fields | {
-        "id": name, "file": f"{name}-{sha256[:16]}.gguf", "sha256": sha256, "size_bytes": size_bytes,
-        "title_zh": f"{job.name}（{base.title_zh} 微调）", "title_en": f"{job.name} (tuned {base.title_en})",
-        "about_zh": "在本市模型工坊微调。", "about_en": "Tuned in this city's studio.", "quantisation": quantum,
-        "made_by": "studio", "sources": [], "slots": MADE_SLOTS, "context_tokens": MADE_CONTEXT, "lazy": True,
+    own: dict[str, Any] = {"adapters": [file]}
+    if not recipe.adapter:
+        own = {"file": file, "sha256": sha256, "size_bytes": size_bytes, "quantisation": recipe.quantum}
+    return fields | own | {
+        "id": name, "title_zh": f"{job.name}（{base.title_zh} 微调）",
+        "title_en": f"{job.name} (tuned {base.title_en})", "about_zh": "在本市模型工坊微调。",
+        "about_en": "Tuned in this city's studio.", "made_by": "studio", "sources": [],
+        "slots": MADE_SLOTS, "context_tokens": MADE_CONTEXT, "lazy": True,
     }  # fmt: skip

@@ -250,6 +250,15 @@ async def deployed(db: Connection | Database, name: str) -> Made | None:
     return None if row is None else _made(row)
 
 
+async def on_trial(db: Connection | Database, name: str) -> Made | None:
+    row = await db.fetchrow("SELECT * FROM studio.model WHERE name = $1 AND state = 'trial'", name)
+    return None if row is None else _made(row)
+
+
+async def end_trial(conn: Connection, one: Made) -> None:
+    await conn.execute("UPDATE studio.model SET state = 'retired' WHERE id = $1", one.id)
+
+
 async def deployed_before(db: Connection | Database, name: str) -> Made | None:
     """The model that was deployed last before the one that is."""
     row = await db.fetchrow(
@@ -278,7 +287,26 @@ async def kept_hashes(db: Database) -> frozenset[bytes]:
 
 
 async def set_deployed(conn: Connection, one: Made, engine: str, now: datetime) -> None:
-    await conn.execute("UPDATE studio.model SET state = 'retired' WHERE name = $1 AND state = 'deployed'", one.name)
+    """It answers, and nothing else under its name."""
     await conn.execute(
-        "UPDATE studio.model SET state = 'deployed', engine = $2, deployed_at = $3 WHERE id = $1", one.id, engine, now
+        "UPDATE studio.model SET state = 'retired' WHERE name = $1 AND state IN ('deployed', 'trial')", one.name
+    )
+    await conn.execute(
+        """UPDATE studio.model SET state = 'deployed', engine = $2, deployed_at = $3, share_bps = 10000
+            WHERE id = $1""",
+        one.id,
+        engine,
+        now,
+    )
+
+
+async def set_trial(conn: Connection, one: Made, engine: str, share_bps: int, now: datetime) -> None:
+    """It answers a share of the calls beside the one that is deployed; another on trial leaves."""
+    await conn.execute("UPDATE studio.model SET state = 'retired' WHERE name = $1 AND state = 'trial'", one.name)
+    await conn.execute(
+        "UPDATE studio.model SET state = 'trial', engine = $2, deployed_at = $3, share_bps = $4 WHERE id = $1",
+        one.id,
+        engine,
+        now,
+        share_bps,
     )

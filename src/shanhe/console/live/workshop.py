@@ -13,10 +13,13 @@ from shanhe.console.live.modules import Workshop, actor_of
 from shanhe.datasets.api import Cleaning, NewDataset
 from shanhe.datasets.routes import dataset_view, page, version_view
 from shanhe.identity.api import PermissionMissing
+from shanhe.studio.api import QUANTA
 from shanhe.studio.routes import job_page, job_view, made_view, recipe_of
 
 PREVIEW_ROWS = 10
 BATCHES_SHOWN = 20
+ANSWERS_SHOWN = 24
+NUMBERS = ("epochs", "drop_layers", "heal_epochs", "layers", "rate_ppm")
 
 
 class LiveWorkshop:
@@ -60,8 +63,10 @@ class LiveWorkshop:
         await self._datasets.forget(version_id, seen_by(who))
 
     async def order(self, who: m.Who, version_id: UUID, fields: Mapping[str, str]) -> UUID:
-        numbers = {name: int(fields[name]) for name in ("epochs", "drop_layers") if fields.get(name)}
-        recipe = recipe_of({"base": fields.get("base", ""), "quantum": fields.get("quantum", ""), **numbers})
+        numbers = {name: int(fields[name]) for name in NUMBERS if fields.get(name)}
+        choices = {name: True for name in ("adapter", "deploy") if fields.get(name) == "1"}
+        quantum = {"quantum": fields["quantum"]} if fields.get("quantum") else {}
+        recipe = recipe_of({"base": fields.get("base", ""), **quantum, **numbers, **choices})
         job = await self._studio.order(
             paying(who), fields.get("name", ""), version_id, recipe, by=by(who),
             request_key=fields.get("client_ref") or None,
@@ -69,13 +74,33 @@ class LiveWorkshop:
         return job.id
 
     async def job(self, who: m.Who, job_id: UUID) -> Mapping[str, Any]:
-        return await job_page(self._studio, await self._studio.job(job_id, seen_by(who)))
+        job = await self._studio.job(job_id, seen_by(who))
+        found = await job_page(self._studio, job)
+        if job.ended_at is None:
+            return found | {"answers": [], "made": None}
+        made = next((one for one in await self._studio.models(seen_by(who)) if one.job_id == job.id), None)
+        answers = await self._studio.compare(job_id, seen_by(who))
+        return found | {"answers": answers[:ANSWERS_SHOWN], "made": None if made is None else made_view(made)}
+
+    async def flow(self, who: m.Who) -> Mapping[str, Any]:
+        versions = []
+        for one in await self._datasets.datasets(seen_by(who)):
+            if (last := newest(await page(self._datasets, one))) and not last["forgotten_at"]:
+                versions.append((str(last["id"]), f"{one.name} · {last['number']}"))
+        return {
+            "versions": versions, "bases": [(base, base) for base in self._bases],
+            "quanta": [(quantum, quantum) for quantum in QUANTA],
+        }  # fmt: skip
+
+    async def resume(self, who: m.Who, job_id: UUID) -> UUID:
+        paying(who)
+        return (await self._studio.resume(job_id, seen_by(who), by=by(who))).id
 
     async def cancel(self, who: m.Who, job_id: UUID) -> None:
         await self._studio.cancel(job_id, seen_by(who))
 
-    async def deploy(self, who: m.Who, name: str, number: int) -> None:
-        await self._studio.deploy(name, seen_by(who), number, by=by(who))
+    async def deploy(self, who: m.Who, name: str, number: int, share: int) -> None:
+        await self._studio.deploy(name, seen_by(who), number, by=by(who), share_bps=share * 100)
 
     async def roll_back(self, who: m.Who, name: str) -> None:
         await self._studio.roll_back(name, seen_by(who), by=by(who))

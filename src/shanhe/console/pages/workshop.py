@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from starlette.responses import Response
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form_with_file, go
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 
 WIDTH, HEIGHT = 640, 180
 MARGIN: Final = 28
 MAY: Final = "usage"
+WHOLE_PERCENT: Final = 100
 STOP_POLLING: Final = 286
 """The status by which htmx is told to ask no more."""
 
@@ -32,7 +34,10 @@ class WorkshopRoom(Room):
         add("/studio/data/{version}/clean", self.clean, methods=["POST"])
         add("/studio/data/{version}/forget", self.forget, methods=["POST"])
         add("/studio/data/{version}/train", self.train, methods=["POST"])
+        add("/studio/flow", self.flow, methods=["GET"])
+        add("/studio/flow", self.run_flow, methods=["POST"])
         add("/studio/jobs/{job}", self.job, methods=["GET"])
+        add("/studio/jobs/{job}/resume", self.resume, methods=["POST"])
         add("/studio/jobs/{job}/now", self.now, methods=["GET"])
         add("/studio/jobs/{job}/cancel", self.cancel, methods=["POST"])
         add("/studio/models/{name}/{number}/deploy", self.deploy, methods=["POST"])
@@ -96,6 +101,29 @@ class WorkshopRoom(Room):
             return await self._version(request, who, version, typed=fields, mistake=mistake, status=status)
         return go(f"/studio/jobs/{job}", "job_ordered")
 
+    async def flow(self, request: Request) -> Response:
+        """The flow editor: a form whose groups its script puts on a canvas."""
+        who = await self.may(request)
+        return await self._flow(request, who, typed=dict(request.query_params))
+
+    async def _flow(self, request: Request, who: m.Who, **values: Any) -> Response:
+        values.setdefault("client_ref", str(new_id()))
+        return self.show(request, "studio_flow.html", who, flow=await self.desk.workshop.flow(who), **values)
+
+    async def run_flow(self, request: Request) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            job = await self.desk.workshop.order(who, UUID(fields.get("version", "")), flow_recipe(fields))
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            mistake = self.view.mistake(request, error)
+            return await self._flow(request, who, typed=fields, mistake=mistake, status=status)
+        return go(f"/studio/jobs/{job}", "job_ordered")
+
+    async def resume(self, request: Request, job: UUID) -> Response:
+        who, _ = await self.posted(request)
+        return go(f"/studio/jobs/{await self.desk.workshop.resume(who, job)}", "job_ordered")
+
     async def job(self, request: Request, job: UUID) -> Response:
         who = await self.may(request)
         found = await self.desk.workshop.job(who, job)
@@ -116,14 +144,27 @@ class WorkshopRoom(Room):
     # -- models -------------------------------------------------------------------------------------------------------
 
     async def deploy(self, request: Request, name: str, number: int) -> Response:
-        who, _ = await self.posted(request)
-        await self.desk.workshop.deploy(who, name, number)
-        return go("/studio", "model_deployed")
+        who, fields = await self.posted(request)
+        share = fields.get("share", "100")
+        if not share.isdigit() or not 1 <= int(share) <= WHOLE_PERCENT:
+            raise Invalid("bad_share", "A share is from 1 to 100 percent.", message_zh="灰度比例须在 1% 至 100% 之间。")
+        await self.desk.workshop.deploy(who, name, number, int(share))
+        return go("/studio", "model_deployed" if int(share) == WHOLE_PERCENT else "model_on_trial")
 
     async def roll_back(self, request: Request, name: str) -> Response:
         who, _ = await self.posted(request)
         await self.desk.workshop.roll_back(who, name)
         return go("/studio", "model_rolled_back")
+
+
+def flow_recipe(fields: Mapping[str, str]) -> dict[str, str]:
+    """The form's fields, without those of groups that are not used; weights left as they are make an adapter."""
+    found = dict(fields)
+    if fields.get("with_prune") != "1":
+        found["drop_layers"] = "0"
+    if fields.get("with_quantize") != "1":
+        found |= {"adapter": "1", "quantum": ""}
+    return found | {"deploy": "1" if fields.get("with_deploy") == "1" else ""}
 
 
 def curves(job: Any) -> list[dict[str, Any]]:

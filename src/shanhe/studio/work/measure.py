@@ -20,7 +20,7 @@ from shanhe.studio.gguf_check import check
 from shanhe.studio.scoring import is_right
 from shanhe.studio.work.surgery import Files, read_pairs
 
-ANSWER_TOKENS: Final = 64
+ANSWER_TOKENS: Final = 48
 SLOTS: Final = 4
 CONTEXT_TOKENS: Final = 512
 READY_S: Final = 120.0
@@ -34,10 +34,10 @@ def evaluate(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], 
     questions = read_pairs(inputs["questions"])
     with tempfile.TemporaryDirectory(prefix="shanhe-eval-") as short:
         socket = Path(short) / "model.sock"
-        child = serving(inputs["model"], socket, folder / "engine.log")
+        child = serving(inputs["model"], socket, folder / "engine.log", inputs.get("adapter"))
         try:
             began = time.monotonic()
-            answers = asyncio.run(asked(child, socket, questions, tell))
+            answers = asyncio.run(asked(child, socket, questions, tell, adapted="adapter" in inputs))
             took_s = time.monotonic() - began
             peak_mb = peak_of(child.pid)
         finally:
@@ -54,19 +54,25 @@ def evaluate(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], 
         "right": sum(row["right"] for row in rows), "asked": len(rows), "tokens_s": round(tokens / took_s, 1),
         "engine_peak_mb": peak_mb, "bytes": inputs["model"].stat().st_size,
     }  # fmt: skip
+    if "adapter" in inputs:
+        metrics["adapter_bytes"] = inputs["adapter"].stat().st_size
     return {"answers.jsonl": path}, metrics
 
 
-def serving(model: Path, socket: Path, log: Path) -> subprocess.Popen[bytes]:
+def serving(model: Path, socket: Path, log: Path, adapter: Path | None = None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "shanhe.compute.llama_child", "--model", str(model), "--socket", str(socket)]
     command += ["--alias", "subject", "--context-tokens", str(CONTEXT_TOKENS), "--slots", str(SLOTS)]
     command += ["--threads", str(os.cpu_count() or 1), "--parent", str(os.getpid())]
+    command += [] if adapter is None else ["--adapter", str(adapter)]
     with log.open("wb") as said:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
 
 
-async def asked(child: Any, socket: Path, questions: list[dict[str, Any]], tell: Tell) -> list[tuple[str, int]]:
+async def asked(
+    child: Any, socket: Path, questions: list[dict[str, Any]], tell: Tell, *, adapted: bool
+) -> list[tuple[str, int]]:
     """(answer, tokens) of each question, several at a time."""
+    lora = {"lora": [{"id": 0, "scale": 1.0}]} if adapted else {}
     deadline = time.monotonic() + READY_S
     while not await asyncio.to_thread(socket.exists):
         if child.poll() is not None or time.monotonic() > deadline:
@@ -80,7 +86,7 @@ async def asked(child: Any, socket: Path, questions: list[dict[str, Any]], tell:
             nonlocal done
             body = {
                 "model": "subject", "messages": [{"role": "user", "content": question}], "temperature": 0,
-                "max_tokens": ANSWER_TOKENS, "cache_prompt": False,
+                "max_tokens": ANSWER_TOKENS, "cache_prompt": False, **lora,
             }  # fmt: skip
             async with slots:
                 answer = await client.post("/v1/chat/completions", json=body)

@@ -26,6 +26,8 @@ DIVERGED: Final = 3.0
 """A loss this many times the first one, after the warm-up, ends the training."""
 TELL_EVERY: Final = 5
 SCAN_ROWS: Final = 24
+TOGETHER: Final = 16
+"""Rows that pass the frozen layers at the same time."""
 IGNORED: Final = -100
 Tell = Callable[..., None]
 
@@ -162,20 +164,25 @@ def below(net: Any, rows: list[tuple[list[int], list[int]]], frozen: int, tell: 
         def forward(self, hidden: Any, *_: Any, **__: Any) -> Any:
             return hidden
 
-    layers, norm, found = list(net.model.layers), net.model.norm, []
+    layers, norm = list(net.model.layers), net.model.norm
+    found: dict[int, Any] = {}
+    order = sorted(range(len(rows)), key=lambda at: len(rows[at][0]))
     with torch.no_grad():
         for at in range(frozen, len(layers)):
             net.model.layers[at] = Pass()
         net.model.norm = Pass()
-        for number, (tokens, labels) in enumerate(rows, 1):
-            hidden = net.model(input_ids=torch.tensor([tokens]), use_cache=False).last_hidden_state[0]
-            found.append((hidden.clone(), labels))
-            if frozen and number % 10 == 0:
-                tell(n=number, of=len(rows))
+        for begin in range(0, len(order), TOGETHER):
+            some = order[begin : begin + TOGETHER]
+            width = max(len(rows[at][0]) for at in some)
+            tokens = torch.tensor([rows[at][0] + [0] * (width - len(rows[at][0])) for at in some])
+            hidden = net.model(input_ids=tokens, use_cache=False).last_hidden_state
+            found |= {at: one[: len(rows[at][0])].clone() for at, one in zip(some, hidden, strict=True)}
+            if frozen:
+                tell(n=len(found), of=len(rows))
         net.model.norm = norm
         for at, layer in enumerate(layers):
             net.model.layers[at] = Pass() if at < frozen else layer
-    return found
+    return [(found[at], labels) for at, (_, labels) in enumerate(rows)]
 
 
 def diverged(loss: float, first: float, n: int, rounds: int) -> None:

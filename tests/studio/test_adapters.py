@@ -1,0 +1,142 @@
+"""Adapters served beside one base: the texts of the framework that trains them, and little memory each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `studio` is not installed")
+pytest.importorskip("gguf", reason="the extra `studio` is not installed")
+pytest.importorskip("transformers", reason="the extra `studio` is not installed")
+pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+
+from tests.studio import tiny  # noqa: E402 - after the extra is known to be there
+
+from shanhe.compute.api import LlamaSupervisor  # noqa: E402
+from shanhe.studio.work.surgery import MODULES, adapter_gguf, gguf_name  # noqa: E402
+from shanhe.studio.work.tuning import load  # noqa: E402
+
+PROMPTS = [f"{word} {n}?" for n in range(5) for word in ("weld", "bolt", "grind", "paint")]
+ANSWER_TOKENS = 16
+CLONES = 16
+QWEN = "qwen2.5-coder-0.5b-instruct"
+QWEN_SIDES = {
+    "attn_q": (896, 896), "attn_k": (896, 128), "attn_v": (896, 128), "attn_output": (896, 896),
+    "ffn_gate": (896, 4_864), "ffn_up": (896, 4_864), "ffn_down": (4_864, 896),
+}  # fmt: skip
+QWEN_LAYERS = 24
+
+
+@contextmanager
+def served(model: Path, adapters: Sequence[Path], slots: int = 2) -> Iterator[tuple[httpx.Client, int]]:
+    """A child with these adapters: a client of it, its process."""
+    with tempfile.TemporaryDirectory(prefix="shanhe-t-") as short:
+        socket = Path(short) / "m.sock"
+        command = [sys.executable, "-m", "shanhe.compute.llama_child", "--model", str(model), "--socket", str(socket)]
+        command += ["--alias", "m", "--context-tokens", "256", "--slots", str(slots), "--parent", str(os.getpid())]
+        for path in adapters:
+            command += ["--adapter", str(path)]
+        child = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            until = time.monotonic() + 120
+            while not socket.exists():
+                assert child.poll() is None, child.stderr.read().decode() if child.stderr else ""
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            transport = httpx.HTTPTransport(uds=str(socket))
+            with httpx.Client(transport=transport, base_url="http://m", timeout=120) as client:
+                yield client, child.pid
+        finally:
+            child.terminate()
+            child.wait(timeout=20)
+
+
+def said(client: httpx.Client, prompt: str, number: int | None) -> str:
+    body: dict[str, Any] = {
+        "model": "m", "messages": [{"role": "user", "content": prompt}], "temperature": 0, "max_tokens": ANSWER_TOKENS,
+        "logprobs": True, "top_logprobs": 2,
+    }  # fmt: skip
+    if number is not None:
+        body["lora"] = [{"id": number, "scale": 1.0}]
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
+def adapted(model: Path, adapter: Path) -> tuple[Any, Any]:
+    """(tokenizer, network) with the adapter in it, as the framework has it while it trains."""
+    from peft import LoraConfig, get_peft_model
+    from safetensors import safe_open
+
+    tokenizer, net = load(model)
+    modules = [name.split(".")[1] for name in MODULES]
+    net = get_peft_model(net, LoraConfig(r=tiny.RANK, lora_alpha=2 * tiny.RANK, target_modules=modules))
+    with safe_open(adapter, "pt") as file, torch.no_grad():
+        for name, weight in net.named_parameters():
+            if weight.requires_grad:
+                side = "lora_a" if ".lora_A." in name else "lora_b"
+                weight.copy_(file.get_tensor(f"{gguf_name(name.split('.lora_')[0])}.{side}"))
+    return tokenizer, net
+
+
+def greedy(tokenizer: Any, net: Any, prompt: str) -> str:
+    tokens = tokenizer(prompt, return_tensors="pt").input_ids
+    with torch.no_grad():
+        for _ in range(ANSWER_TOKENS):
+            best = net(input_ids=tokens).logits[0, -1].argmax()
+            if int(best) == tokenizer.eos_token_id:
+                break
+            tokens = torch.cat([tokens, best.reshape(1, 1)], dim=1)
+    start = len(tokenizer(prompt).input_ids)
+    return str(tokenizer.decode(tokens[0, start:]))
+
+
+class TestAdapter:
+    def test_says_what_the_framework_says_whoever_was_asked_before(self, tmp_path: Path) -> None:
+        base = tiny.model(tmp_path / "base.gguf")
+        kept = [tiny.adapter(tmp_path / f"{n}.safetensors", tiny.SIDES, tiny.LAYERS, n) for n in range(3)]
+        packed = [adapter_gguf(path, "qwen2", path.with_suffix(".gguf")) for path in kept]
+        with served(base, packed) as (client, _):
+            texts = {n: [said(client, prompt, n) for prompt in PROMPTS] for n in (0, 2)}
+            plain = [said(client, prompt, None) for prompt in PROMPTS]
+            mixed = [(said(client, prompt, 0), said(client, prompt, 2)) for prompt in PROMPTS[:4]]
+        tokenizer, net = adapted(base, kept[2])
+        assert [greedy(tokenizer, net, prompt) for prompt in PROMPTS] == texts[2]
+        tokenizer, net = load(base)
+        assert [greedy(tokenizer, net, prompt) for prompt in PROMPTS] == plain
+        assert mixed == list(zip(texts[0][:4], texts[2][:4], strict=True))
+        assert sum(one != other for one, other in zip(texts[0], texts[2], strict=True)) > len(PROMPTS) // 2
+
+    @pytest.mark.prove
+    @pytest.mark.model
+    def test_costs_little_memory_beside_its_base(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        base = LlamaSupervisor(tmp_path).file_of(QWEN)
+        if base is None:
+            pytest.skip("the model was not fetched")
+        kept = [tiny.adapter(tmp_path / f"{n}.safetensors", QWEN_SIDES, QWEN_LAYERS, n, 0.01) for n in range(CLONES)]
+        packed = [adapter_gguf(path, "qwen2", path.with_suffix(".gguf")) for path in kept]
+        memory = []
+        for some in (packed[:1], packed):
+            with served(base, some) as (client, pid):
+                for number in range(len(some)):
+                    said(client, "焊接前坡口怎么处理？", number)
+                memory.append(resident_mb(pid))
+        with capsys.disabled():
+            print(f"\none adapter {memory[0]} MB, {CLONES} adapters {memory[1]} MB: {memory[1] / memory[0]:.3f} x")
+        assert memory[1] <= 1.25 * memory[0]
+
+
+def resident_mb(pid: int) -> int:
+    """Memory that a process holds, the mapped model included."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS"))
