@@ -46,7 +46,7 @@ class TestMade:
             await compute.serve_adapter(mine, file, digest, base=base.id, public=public, actor="t")
 
         def led() -> list[tuple[str, bytes]]:
-            found = [compute.route(public) for public in ("welder", "painter")]
+            found = [compute.route(public) for public in ("welder", "painter") if compute.model(public)]
             return [(one.upstream_model, one.lora) for one in found if one is not None]
 
         await serve("welder", 1)
@@ -74,7 +74,7 @@ class TestMade:
             await bureau.compute.serve_adapter(
                 mine, tmp_path / "a.gguf", "00" * 32, base=base.id, public="welder", actor="t"
             )
-        assert bureau.compute.route("welder") is None
+        assert bureau.compute.model("welder") is None
 
     async def test_on_trial_gets_its_share_and_the_one_before_the_rest(self, bureau: Bureau, tmp_path: Path) -> None:
         compute, base = bureau.compute, card("qwen2.5-coder-0.5b-instruct")

@@ -22,7 +22,8 @@ pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 
 from tests.studio import tiny  # noqa: E402 - after the extra is known to be there
 
-from shanhe.compute.api import LlamaSupervisor  # noqa: E402
+from shanhe.compute.adapters import SLOTS  # noqa: E402
+from shanhe.compute.api import LlamaSupervisor, card  # noqa: E402
 from shanhe.studio.work.surgery import MODULES, adapter_gguf, gguf_name  # noqa: E402
 from shanhe.studio.work.tuning import load  # noqa: E402
 
@@ -38,12 +39,23 @@ QWEN_LAYERS = 24
 
 
 @contextmanager
-def served(model: Path, adapters: Sequence[Path], slots: int = 2) -> Iterator[tuple[httpx.Client, int]]:
+def served(
+    model: Path, adapters: Sequence[Path], context: int = 256, slots: int = 2
+) -> Iterator[tuple[httpx.Client, int]]:
     """A child with these adapters: a client of it, its process."""
     with tempfile.TemporaryDirectory(prefix="shanhe-t-") as short:
         socket = Path(short) / "m.sock"
         command = [sys.executable, "-m", "shanhe.compute.llama_child", "--model", str(model), "--socket", str(socket)]
-        command += ["--alias", "m", "--context-tokens", "256", "--slots", str(slots), "--parent", str(os.getpid())]
+        command += [
+            "--alias",
+            "m",
+            "--context-tokens",
+            str(context),
+            "--slots",
+            str(slots),
+            "--parent",
+            str(os.getpid()),
+        ]
         for path in adapters:
             command += ["--adapter", str(path)]
         child = subprocess.Popen(command, stderr=subprocess.PIPE)
@@ -127,9 +139,9 @@ class TestAdapter:
         packed = [adapter_gguf(path, "qwen2", path.with_suffix(".gguf")) for path in kept]
         memory = []
         for some in (packed[:1], packed):
-            with served(base, some) as (client, pid):
-                for number in range(len(some)):
-                    said(client, "焊接前坡口怎么处理？", number)
+            with served(base, some, card(QWEN).context_tokens, SLOTS) as (client, pid):
+                for number in range(CLONES):  # the same questions for both: prompts are kept, too
+                    said(client, f"第{number}道焊缝的坡口怎么处理？", number % len(some))
                 memory.append(resident_mb(pid))
         with capsys.disabled():
             print(f"\none adapter {memory[0]} MB, {CLONES} adapters {memory[1]} MB: {memory[1] / memory[0]:.3f} x")

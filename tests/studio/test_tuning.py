@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ torch = pytest.importorskip("torch", reason="the extra `studio` is not installed
 gguf = pytest.importorskip("gguf", reason="the extra `studio` is not installed")
 pytest.importorskip("transformers", reason="the extra `studio` is not installed")
 
-from shanhe.studio.work.quick import Reader, dequantize  # noqa: E402 - after the extra is known to be there
+from tests.studio import tiny  # noqa: E402 - after the extra is known to be there
+
+from shanhe.kernel.errors import Invalid  # noqa: E402
+from shanhe.studio.work.aligning import align  # noqa: E402
+from shanhe.studio.work.quick import Reader, dequantize  # noqa: E402
 from shanhe.studio.work.tuning import IGNORED, below, loss_of  # noqa: E402
 
 NOT = IGNORED
@@ -49,6 +54,24 @@ class TestTuning:
             slopes.append((loss.item(), last.grad.clone()))
         assert slopes[0][0] == pytest.approx(slopes[1][0], rel=1e-5)
         assert torch.allclose(slopes[0][1], slopes[1][1], atol=1e-6)
+
+
+class TestAligning:
+    def test_prefers_the_right_answer_more_with_each_round(self, tmp_path: Path) -> None:
+        lines = [{"question": f"q{n}", "answer": f"yes {n}", "wrong": f"no {n}", "item": n} for n in range(4)]
+        (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+        inputs = {"model": tiny.model(tmp_path / "base.gguf"), "pairs": tmp_path / "pairs.jsonl"}
+        asked = {"rounds": 12, "batch": 4, "rank": 4, "rate_ppm": 5_000, "tokens_max": 64, "seed": 7, "layers": 2}
+        files, metrics = align(inputs, tmp_path, asked, lambda **_: None)
+        assert metrics["loss_first"] == pytest.approx(0.6931, abs=1e-3)  # the adapter changes nothing yet
+        assert metrics["loss_last"] < metrics["loss_first"]
+        assert metrics["margin"] > 0
+        assert set(files) >= {"adapter.safetensors", "adapter.gguf"}
+
+    def test_needs_wrong_answers(self, tmp_path: Path) -> None:
+        (tmp_path / "pairs.jsonl").write_text(json.dumps({"question": "q", "answer": "a", "wrong": "", "item": 0}))
+        with pytest.raises(Invalid):
+            align({"model": tmp_path, "pairs": tmp_path / "pairs.jsonl"}, tmp_path, {}, lambda **_: None)
 
 
 class TestReader:

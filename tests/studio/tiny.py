@@ -10,6 +10,8 @@ import numpy as np
 
 HIDDEN, INNER, HEADS, LAYERS, RANK = 64, 96, 4, 3, 8
 TEMPLATE = "{% for one in messages %}{{ one['content'] }}{% endfor %}"
+SIZE = 0.08
+"""Of weights in the layers: so small that the half precision of a KV cache decides no word."""
 SIDES = {
     "attn_q": (HIDDEN, HIDDEN), "attn_k": (HIDDEN, HIDDEN // 2), "attn_v": (HIDDEN, HIDDEN // 2),
     "attn_output": (HIDDEN, HIDDEN), "ffn_gate": (HIDDEN, INNER), "ffn_up": (HIDDEN, INNER),
@@ -52,10 +54,11 @@ def model(path: Path, seed: int = 7) -> Path:
     writer.add_chat_template(TEMPLATE)
 
     def put(name: str, *shape: int, ones: bool = False) -> None:
-        weight = np.ones(shape) if ones else random.normal(size=shape) * (1.0 if name == "token_embd" else 0.3)
+        weight = np.ones(shape) if ones else random.normal(size=shape) * (SIZE if name.startswith("blk") else 1.0)
         writer.add_tensor(f"{name}.weight", weight.astype(np.float32))
 
     put("token_embd", len(tokens), HIDDEN)
+    put("output", len(tokens), HIDDEN)
     put("output_norm", HIDDEN, ones=True)
     for at in range(LAYERS):
         put(f"blk.{at}.attn_norm", HIDDEN, ones=True)
@@ -71,7 +74,7 @@ def model(path: Path, seed: int = 7) -> Path:
     return path
 
 
-def adapter(path: Path, sides: dict[str, tuple[int, int]], layers: int, seed: int, size: float = 0.3) -> Path:
+def adapter(path: Path, sides: dict[str, tuple[int, int]], layers: int, seed: int, size: float = 0.2) -> Path:
     """An adapter of rank 8 as the studio leaves it, with weights of its own."""
     from safetensors.numpy import save_file
 

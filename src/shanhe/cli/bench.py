@@ -130,13 +130,15 @@ def furnish_mcp(port: int, as_json: Json = False) -> None:
 
 @app.command("studio")
 def studio_bench(
-    epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 3,
+    epochs: Annotated[int, typer.Option(help="How often each pair is seen.")] = 1,
     drop_layers: Annotated[int, typer.Option(help="Layers taken out, then healed.")] = 2,
     quantum: Annotated[str, typer.Option(help="How weights are packed in the end.")] = "Q4_K",
     items: Annotated[int, typer.Option(help="Entries of the error book.")] = 60,
+    layers: Annotated[int, typer.Option(help="So many of the last layers are trained; 0 = all.")] = 8,
+    rate_ppm: Annotated[int, typer.Option(help="Learning rate, millionths.")] = 1_000,
     as_json: Json = False,
 ) -> None:
     """An error book into a deployed model: accuracy before and after, time, memory. Needs the extra `studio`."""
     from shanhe.bench.studio import main as measure
 
-    show(as_json, measure(epochs, drop_layers, quantum, items))
+    show(as_json, measure(epochs, drop_layers, quantum, items, layers, rate_ppm))

@@ -18,7 +18,9 @@ QUANTA: Final = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
 """How a model's weights are packed in the end, from the largest to the smallest."""
 STEP_VERSION: Final = 2
 """Part of every step's hash: raise it when a step's code gives other results."""
-SECONDS_OF: Final = {"tune": 1.4, "merge": 25.0, "drop": 40.0, "quantize": 45.0, "evaluate": 0.8}
+ALIGN_SLOWER: Final = 5
+"""Preferences are learnt at a smaller rate than answers, which they would undo."""
+SECONDS_OF: Final = {"tune": 1.4, "align": 2.8, "merge": 25.0, "drop": 40.0, "quantize": 45.0, "evaluate": 0.8}
 """Core seconds that a step takes, for the estimate: tune for each row of a batch, evaluate for each question."""
 
 
@@ -26,6 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do. `epochs`: how often each pair is seen; `drop_layers`: layers taken out, followed by healing;
     `layers`: so many of the last ones are trained, 0 = all;
     `adapter`: the base stays as it is, and what was learnt is served beside it;
+    `align_epochs`: how often each pair of a right and a wrong answer is seen after that, to prefer the right one;
     `deploy`: put into service at once if it answers more of the questions rightly than its base."""
 
     base: str
@@ -39,6 +42,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: int = 0
     adapter: bool = False
     deploy: bool = False
+    align_epochs: int = 0
     quantum: str = "Q4_K"
     seed: int = 7
 
@@ -127,15 +131,18 @@ def checked(recipe: Recipe, name: str) -> None:
     """BadRecipe names what is out of range."""
     ranges = {
         "epochs": (1, 20), "batch": (1, 16), "rank": (2, 64), "rate_ppm": (1, 5_000), "tokens_max": (16, 512),
-        "drop_layers": (0, 16), "heal_epochs": (0, 10), "layers": (0, 200), "seed": (0, 2**31),
+        "drop_layers": (0, 16), "heal_epochs": (0, 10), "align_epochs": (0, 10), "layers": (0, 200), "seed": (0, 2**31),
     }  # fmt: skip
     for field, (least, most) in ranges.items():
         if not least <= getattr(recipe, field) <= most:
             raise BadRecipe(f"{field} is from {least} to {most}", f"{field} 须在 {least} 至 {most} 之间")
     if recipe.quantum not in QUANTA:
         raise BadRecipe(f"quantum is one of {', '.join(QUANTA)}", f"quantum 须为 {'、'.join(QUANTA)}")
-    if recipe.adapter and recipe.drop_layers:
-        raise BadRecipe("an adapter fits its whole base: no layers can be dropped", "适配器须配合完整基座，不能删层")
+    if recipe.adapter and (recipe.drop_layers or recipe.align_epochs):
+        raise BadRecipe(
+            "an adapter is of one training on its whole base: no layers dropped, no preferences",
+            "适配器只对应完整基座上的一次训练，不能删层或做偏好对齐",
+        )
     if not NAME.match(name):
         raise BadRecipe("a model's name has 2 to 40 of a-z, 0-9 and dash", "模型名须为 2–40 个小写字母、数字或横线")
 
@@ -148,11 +155,12 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         steps.append(StepPlan(kind, title, parameters, inputs, core_s))
         return len(steps) - 1
 
-    def tune(model: str, title: str, epochs: int) -> int:
+    def tune(model: str, title: str, epochs: int, kind: str = "tune") -> int:
         rounds = -(-lessons * epochs // recipe.batch)
+        rate_ppm = recipe.rate_ppm if kind == "tune" else max(1, recipe.rate_ppm // ALIGN_SLOWER)
         return add(
-            "tune", title, lessons * epochs * SECONDS_OF["tune"], {"model": model, "pairs": "train"}, rounds=rounds,
-            batch=recipe.batch, rank=recipe.rank, rate_ppm=recipe.rate_ppm, tokens_max=recipe.tokens_max,
+            kind, title, lessons * epochs * SECONDS_OF[kind], {"model": model, "pairs": "train"}, rounds=rounds,
+            batch=recipe.batch, rank=recipe.rank, rate_ppm=rate_ppm, tokens_max=recipe.tokens_max,
             seed=recipe.seed, layers=recipe.layers,
         )  # fmt: skip
 
@@ -169,6 +177,8 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         evaluate("after", model="base", adapter=f"{tuned}.adapter.gguf")
         return steps
     model = merged("base", tuned)
+    if recipe.align_epochs:
+        model = merged(model, tune(model, "align", recipe.align_epochs, "align"))
     if recipe.drop_layers:
         dropped = add(
             "drop", "drop", SECONDS_OF["drop"], {"model": model, "pairs": "train"}, layers=recipe.drop_layers,

@@ -19,7 +19,7 @@ from shanhe.studio.routes import job_page, job_view, made_view, recipe_of
 PREVIEW_ROWS = 10
 BATCHES_SHOWN = 20
 ANSWERS_SHOWN = 24
-NUMBERS = ("epochs", "drop_layers", "heal_epochs", "layers", "rate_ppm")
+NUMBERS = ("epochs", "drop_layers", "heal_epochs", "layers", "rate_ppm", "align_epochs")
 
 
 class LiveWorkshop:

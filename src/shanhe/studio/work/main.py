@@ -39,10 +39,11 @@ def core_ms() -> int:
 
 
 def kinds() -> dict[str, Do]:
-    from shanhe.studio.work import measure, surgery, tuning
+    from shanhe.studio.work import aligning, measure, surgery, tuning
 
     return {
         "tune": tuning.tune,
+        "align": aligning.align,
         "merge": surgery.merge,
         "drop": tuning.drop,
         "quantize": surgery.quantize,

@@ -11,6 +11,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -106,24 +107,56 @@ def rate_at(n: int, rounds: int, peak: float) -> float:
     return peak * (0.55 + 0.45 * math.cos(math.pi * (n - warm) / max(1, rounds - warm)))
 
 
-def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell: Tell) -> Files:
-    """Train an adapter; goes on from the folder's checkpoint if there is one."""
+@dataclass(frozen=True)
+class Ready:
+    """A network with an adapter in it, before the first round. `frozen`: so many layers from below are not trained."""
+
+    arch: str
+    tokenizer: Any
+    net: Any
+    adapted: Any
+    weights: dict[str, Any]
+    frozen: int
+
+
+def prepared(model: Path, parameters: dict[str, Any]) -> Ready:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    arch = architecture(inputs["model"])
+    arch = architecture(model)
     torch.manual_seed(parameters["seed"])
-    tokenizer, net = load(inputs["model"])
-    rank, rounds = parameters["rank"], parameters["rounds"]
-    frozen = max(0, len(net.model.layers) - (parameters["layers"] or len(net.model.layers)))
+    tokenizer, net = load(model)
+    rank, layers = parameters["rank"], len(net.model.layers)
+    frozen = max(0, layers - (parameters["layers"] or layers))
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=[name.split(".")[1] for name in MODULES], task_type="CAUSAL_LM",
-        layers_to_transform=list(range(frozen, len(net.model.layers))),
+        layers_to_transform=list(range(frozen, layers)),
     )  # fmt: skip
     adapted = get_peft_model(net, config)
     weights = {name: one for name, one in adapted.named_parameters() if one.requires_grad}
+    return Ready(arch, tokenizer, net, adapted, weights, frozen)
+
+
+def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell: Tell) -> Files:
+    """Train an adapter; goes on from the folder's checkpoint if there is one."""
+    ready = prepared(inputs["model"], parameters)
+    pairs = encoded(ready.tokenizer, read_pairs(inputs["pairs"]), parameters["tokens_max"])
+    rows = below(ready.net, pairs, ready.frozen, tell)
+
+    def loss(n: int) -> Any:
+        return loss_of(ready.net, batch_at(rows, n, parameters["batch"], parameters["seed"]))
+
+    return learnt(ready, folder, parameters, loss, len(rows), tell)
+
+
+def learnt(
+    ready: Ready, folder: Path, parameters: dict[str, Any], loss_at: Callable[[int], Any], rows: int, tell: Tell
+) -> Files:
+    """All rounds of a training whose loss in round n is given; goes on from the folder's checkpoint."""
+    import torch
+
+    rounds, weights = parameters["rounds"], ready.weights
     optimiser = torch.optim.AdamW(list(weights.values()), lr=1e-4, weight_decay=0.0)
-    rows = below(net, encoded(tokenizer, read_pairs(inputs["pairs"]), parameters["tokens_max"]), frozen, tell)
     keeper = Checkpoint(folder, weights, optimiser)
     begin, first = keeper.load()
     if begin:
@@ -132,7 +165,7 @@ def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
     for n in range(begin, rounds):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(n, rounds, parameters["rate_ppm"] / 1e6)
-        loss = loss_of(net, batch_at(rows, n, parameters["batch"], parameters["seed"]))
+        loss = loss_at(n)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(weights.values()), CLIP)
@@ -144,10 +177,10 @@ def tune(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
             tell(n=n + 1, of=rounds, loss=sum(recent[-TELL_EVERY:]) / len(recent[-TELL_EVERY:]))
         if (n + 1) % KEEP_EVERY == 0:
             keeper.keep(n + 1, first)
-    files = written(folder, adapted, weights, rank, arch)
+    files = written(folder, ready.adapted, weights, parameters["rank"], ready.arch)
     last = recent[-20:] or [first]
-    metrics = {"rounds": rounds, "loss_first": first, "loss_last": sum(last) / len(last), "rows": len(rows)}
-    return files, metrics | {"layers": len(net.model.layers) - frozen}
+    metrics = {"rounds": rounds, "loss_first": first, "loss_last": sum(last) / len(last), "rows": rows}
+    return files, metrics | {"layers": len(ready.net.model.layers) - ready.frozen}
 
 
 def below(net: Any, rows: list[tuple[list[int], list[int]]], frozen: int, tell: Tell) -> list[tuple[Any, list[int]]]:
