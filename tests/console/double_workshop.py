@@ -141,6 +141,13 @@ class Workshop:
         self.ordered = dict(fields)
         return JOB
 
+    def templates(self) -> Mapping[str, Mapping[str, str]]:
+        return {"quality": {"zh": "质检问答", "en": "Quality inspection"}}
+
+    async def begin(self, who: m.Who, template: str) -> tuple[UUID, Mapping[str, Any]]:
+        self.done.append(("begin", template))
+        return VERSION, {"epochs": 4, "quantum": "Q4_K"}
+
     async def flow(self, who: m.Who) -> Mapping[str, Any]:
         return {"versions": [(str(VERSION), "错题集 · 1")], "bases": [("qwen", "qwen")], "quanta": [("Q4_K", "Q4_K")]}
 

@@ -36,6 +36,7 @@ class TestWorkshop:
             (f"/studio/jobs/{ident(1)}/resume", {}, ("resume", ident(1))),
             ("/studio/models/helper/2/deploy", {}, ("deploy", ("helper", 2, 100))),
             ("/studio/models/helper/2/deploy", {"share": "10"}, ("deploy", ("helper", 2, 10))),
+            ("/studio/templates/quality", {}, ("begin", "quality")),
             ("/studio/models/helper/rollback", {}, ("rollback", "helper")),
         ],
     )

@@ -21,6 +21,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, NewLot, Posting, Provenance, Transfer
 from shanhe.rulebook.api import Rulebook
+from shanhe.studio.api import sample_of, template, templates
 from shanhe.studio.errors import BadRecipe, JobEnded, JobNotResumable, NameOfAnother, TooManyJobs
 from shanhe.studio.foreman import Foreman
 from shanhe.studio.model import Job, Recipe
@@ -331,3 +332,14 @@ class TestModel:
         await house.order()
         with pytest.raises(NameOfAnother):
             await house.studio.order(new_id(), "helper", house.version, RECIPE, by="t")
+
+
+class TestTemplate:
+    @pytest.mark.parametrize("name", sorted(templates()))
+    async def test_brings_a_sample_that_its_recipe_can_learn(self, house: House, name: str) -> None:
+        one = template(name)
+        new = NewDataset(name, one.form, "CC0-1.0", "own")
+        version = await house.datasets.bring(house.org, new, one.file, sample_of(one), by="t")
+        wanted = await house.studio.estimate(house.org, version.id, Recipe(BASE, **one.recipe))
+        assert wanted["lessons"] >= 8
+        assert wanted["questions"] >= 2

@@ -31,6 +31,19 @@ def _recipe(base: str, fields: list[str] | None) -> Any:
     return recipe_of(given)
 
 
+@app.command("templates")
+def trades(as_json: Json = False) -> None:
+    """Samples and recipes of trades to begin with."""
+    from shanhe.studio.api import templates
+
+    found = {name: {"title": one.title["en"], "form": one.form, **one.recipe} for name, one in templates().items()}
+    show(as_json, found, lambda: rows(("template", "what", "form", "recipe"), [
+        (name, one["title"], one["form"], ", ".join(f"{field}={value}" for field, value in one.items()
+                                                    if field not in ("title", "form")))
+        for name, one in found.items()
+    ]))  # fmt: skip
+
+
 @app.command()
 def estimate(version: VersionId, base: str, fields: Set = None, data: Data = None, as_json: Json = False) -> None:
     """Steps, processor time and price of a recipe."""

@@ -9,6 +9,7 @@ from shanhe.studio.ray_steps import RayJobs
 from shanhe.studio.scoring import gain
 from shanhe.studio.service import Rules, Studio
 from shanhe.studio.steps import RunStep, run_step
+from shanhe.studio.trades import sample_of, template, templates
 
 __all__ = [
     "QUANTA",
@@ -28,4 +29,7 @@ __all__ = [
     "UnknownMade",
     "gain",
     "run_step",
+    "sample_of",
+    "template",
+    "templates",
 ]

@@ -19,6 +19,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.studio.model import Job, Made, Recipe
 from shanhe.studio.service import PAGE_MAX, WHOLE_BPS, Studio
+from shanhe.studio.trades import templates
 
 plainly = partial(as_json, enc_hook=str)
 reader = partial(org_or_all, everything="models")
@@ -58,6 +59,11 @@ def router(studio: Studio) -> APIRouter:
 
 
 def _jobs(routes: APIRouter, studio: Studio) -> None:
+    @routes.get("/templates")
+    async def trades(actor: Asking) -> Response:
+        """What to begin with: samples and recipes of trades."""
+        return plainly({name: msgspec.to_builtins(one) for name, one in templates().items()})
+
     @routes.post("/estimate")
     async def estimate(body: RecipeBody, actor: Asking) -> Response:
         """Steps, processor time, price, and the budget that would be held."""

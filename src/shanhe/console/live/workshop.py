@@ -13,7 +13,7 @@ from shanhe.console.live.modules import Workshop, actor_of
 from shanhe.datasets.api import Cleaning, NewDataset
 from shanhe.datasets.routes import dataset_view, page, version_view
 from shanhe.identity.api import PermissionMissing
-from shanhe.studio.api import QUANTA
+from shanhe.studio.api import QUANTA, sample_of, template, templates
 from shanhe.studio.routes import job_page, job_view, made_view, recipe_of
 
 PREVIEW_ROWS = 10
@@ -81,6 +81,14 @@ class LiveWorkshop:
         made = next((one for one in await self._studio.models(seen_by(who)) if one.job_id == job.id), None)
         answers = await self._studio.compare(job_id, seen_by(who))
         return found | {"answers": answers[:ANSWERS_SHOWN], "made": None if made is None else made_view(made)}
+
+    def templates(self) -> Mapping[str, Mapping[str, str]]:
+        return {name: one.title for name, one in templates().items()}
+
+    async def begin(self, who: m.Who, name: str) -> tuple[UUID, Mapping[str, Any]]:
+        one = template(name)
+        new = NewDataset(one.title["zh"], one.form, "CC0-1.0", "own")
+        return (await self._datasets.bring(paying(who), new, one.file, sample_of(one), by=by(who))).id, one.recipe
 
     async def flow(self, who: m.Who) -> Mapping[str, Any]:
         versions = []

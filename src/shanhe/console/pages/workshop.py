@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -34,6 +35,7 @@ class WorkshopRoom(Room):
         add("/studio/data/{version}/clean", self.clean, methods=["POST"])
         add("/studio/data/{version}/forget", self.forget, methods=["POST"])
         add("/studio/data/{version}/train", self.train, methods=["POST"])
+        add("/studio/templates/{name}", self.begin, methods=["POST"])
         add("/studio/flow", self.flow, methods=["GET"])
         add("/studio/flow", self.run_flow, methods=["POST"])
         add("/studio/jobs/{job}", self.job, methods=["GET"])
@@ -55,7 +57,14 @@ class WorkshopRoom(Room):
 
     async def _overview(self, request: Request, who: m.Who, **values: Any) -> Response:
         values.setdefault("typed", {})
+        values["templates"] = self.desk.workshop.templates()
         return self.show(request, "studio.html", who, studio=await self.desk.workshop.overview(who), **values)
+
+    async def begin(self, request: Request, name: str) -> Response:
+        """A template's sample as a data set, and the flow editor with its recipe filled in."""
+        who, _ = await self.posted(request)
+        version, recipe = await self.desk.workshop.begin(who, name)
+        return go(f"/studio/flow?{urlencode({'version': str(version), **recipe})}", "dataset_imported")
 
     async def bring(self, request: Request) -> Response:
         who = await self.may(request)
