@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from tests.studio import tiny  # noqa: E402 - after the extra is known to be the
 from shanhe.compute.adapters import SLOTS  # noqa: E402
 from shanhe.compute.api import LlamaSupervisor, card  # noqa: E402
 from shanhe.studio.work.surgery import MODULES, adapter_gguf, gguf_name  # noqa: E402
-from shanhe.studio.work.tuning import load  # noqa: E402
+from shanhe.studio.work.tuning import load, tune  # noqa: E402
 
 PROMPTS = [f"{word} {n}?" for n in range(5) for word in ("weld", "bolt", "grind", "paint")]
 ANSWER_TOKENS = 16
@@ -113,21 +114,36 @@ def greedy(tokenizer: Any, net: Any, prompt: str) -> str:
     return str(tokenizer.decode(tokens[0, start:]))
 
 
+def taught(base: Path, folder: Path, answers: Sequence[str]) -> Path:
+    """An adapter that was trained to answer each prompt so; as GGUF, with its own file beside it."""
+    folder.mkdir()
+    pairs = [{"question": one, "answer": other, "item": 0} for one, other in zip(PROMPTS, answers, strict=True)]
+    (folder / "pairs.jsonl").write_text("\n".join(json.dumps(pair) for pair in pairs))
+    asked = {"rounds": 250, "batch": len(PROMPTS), "rank": tiny.RANK, "rate_ppm": 10_000, "tokens_max": 64, "seed": 7}
+    inputs = {"model": base, "pairs": folder / "pairs.jsonl"}
+    files, metrics = tune(inputs, folder, asked | {"layers": 0}, lambda **_: None)
+    assert metrics["loss_last"] < metrics["loss_first"] / 3
+    return files["adapter.gguf"]
+
+
 class TestAdapter:
     def test_says_what_the_framework_says_whoever_was_asked_before(self, tmp_path: Path) -> None:
         base = tiny.model(tmp_path / "base.gguf")
-        kept = [tiny.adapter(tmp_path / f"{n}.safetensors", tiny.SIDES, tiny.LAYERS, n) for n in range(3)]
-        packed = [adapter_gguf(path, "qwen2", path.with_suffix(".gguf")) for path in kept]
+        words = {
+            0: [f"{word[:2]}{n}" for n in range(5) for word in ("ok", "no", "so", "to")],
+            1: ["stop"] * len(PROMPTS),
+        }
+        packed = [taught(base, tmp_path / str(number), words[number]) for number in words]
         with served(base, packed) as (client, _):
-            texts = {n: [said(client, prompt, n) for prompt in PROMPTS] for n in (0, 2)}
-            plain = [said(client, prompt, None) for prompt in PROMPTS]
-            mixed = [(said(client, prompt, 0), said(client, prompt, 2)) for prompt in PROMPTS[:4]]
-        tokenizer, net = adapted(base, kept[2])
-        assert [greedy(tokenizer, net, prompt) for prompt in PROMPTS] == texts[2]
-        tokenizer, net = load(base)
-        assert [greedy(tokenizer, net, prompt) for prompt in PROMPTS] == plain
-        assert mixed == list(zip(texts[0][:4], texts[2][:4], strict=True))
-        assert sum(one != other for one, other in zip(texts[0], texts[2], strict=True)) > len(PROMPTS) // 2
+            texts = {number: [said(client, prompt, number) for prompt in PROMPTS] for number in words}
+            mixed = [(said(client, prompt, 0), said(client, prompt, 1)) for prompt in PROMPTS[:4]]
+            plain = [said(client, prompt, None) for prompt in PROMPTS[:4]]
+        for number in words:
+            tokenizer, net = adapted(base, tmp_path / str(number) / "adapter.safetensors")
+            assert [greedy(tokenizer, net, prompt) for prompt in PROMPTS] == texts[number]
+        assert mixed == list(zip(texts[0][:4], texts[1][:4], strict=True))
+        assert sum(one != other for one, other in zip(texts[0], texts[1], strict=True)) == len(PROMPTS)
+        assert not set(plain) & (set(texts[0]) | set(texts[1]))
 
     @pytest.mark.prove
     @pytest.mark.model
