@@ -168,7 +168,6 @@ class ModelCard:
     """Python modules without which it can't run here; they come with an extra."""
     layout: Mapping[str, int] = field(default_factory=dict)
     """Names and sizes of the files that its one file holds, one after the other."""
-
     adapters: tuple[str, ...] = ()
     """Files of LoRA adapters that the child holds beside the model, in the order of their numbers."""
 
