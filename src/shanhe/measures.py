@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
 
+from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
 from shanhe.kernel.clock import Clock
 from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.programmes.api import Measure, Party
 
+PURPOSE: Final = "programmes"
+CAPITAL, OWNED_BY = "paid_in_capital_fen", "owned_by"
+WHOLE_BPS: Final = 10_000
+Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
 
 class Measures:
     """Reads only; a party without an account has used nothing."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, gateway: Gateway) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, gateway: Gateway, facts: Facts) -> None:
+        self.subsidised: Subsidised | None = None
+        """Since when an organisation has an award on its capital, if it has one; set once programmes are there."""
+        self._facts = facts
         self._clock = clock
         self._ledger = ledger
         self._gateway = gateway
@@ -25,13 +35,49 @@ class Measures:
         """By the name that programme files use."""
         return {
             "captured_since_micro": self.captured_since_micro,
+            "captured_last_month_micro": self.captured_last_month_micro,
             "untied_last_month_micro": self.untied_last_month_micro,
+            "capital_once_fen": self.capital_once_fen,
         }
 
     async def captured_since_micro(self, party: Party, day: date) -> int:
         """Credits captured by calls from a day on until now."""
         rows = await self._gateway.usage(party.org_id, day, self._clock.today(), ("org",))
         return sum(row.amount_micro for row in rows)
+
+    async def captured_last_month_micro(self, party: Party, day: date) -> int:
+        """Credits captured by calls in the last full month before a day."""
+        last = day.replace(day=1) - timedelta(days=1)
+        rows = await self._gateway.usage(party.org_id, last.replace(day=1), last, ("org",))
+        return sum(row.amount_micro for row in rows)
+
+    async def capital_once_fen(self, party: Party, day: date) -> int | None:
+        """Paid-in capital without what counts at an owner or a subsidiary already, which I5 subsidises (once through
+        chains of ownership); None when it is not known."""
+        if self.subsidised is None:
+            return None
+        since = await self.subsidised(party.org_id)
+
+        async def first(other: UUID) -> bool:
+            """Whether its capital was counted before this party's, so that it counts there."""
+            then = await self.subsidised(other) if self.subsidised is not None else None
+            return then is not None and (since is None or then < since)
+
+        async with self._facts.reading(Use(PURPOSE, "system")) as reader:
+            own = await reader.value(party.subject, CAPITAL, on=day, sound=True)
+            if not isinstance(own, int):
+                return None
+            counted = 0
+            for fact in await reader.of(party.subject, on=day, wanted=[OWNED_BY], sound=True):
+                if await first(UUID(fact.key)):
+                    counted += own * int(fact.value or 0) // WHOLE_BPS
+            for other in await reader.subjects_with(OWNED_BY, party.subject, on=day):
+                if await first(other):
+                    capital = await reader.value(other, CAPITAL, on=day, sound=True)
+                    shares = await reader.of(other, on=day, wanted=[OWNED_BY], sound=True)
+                    share = sum(int(fact.value or 0) for fact in shares if fact.key == str(party.subject))
+                    counted += int(capital or 0) * share // WHOLE_BPS
+        return max(0, own - counted)
 
     async def untied_last_month_micro(self, party: Party, day: date) -> int:
         """Credits of the last full month before a day that were paid from lots which are no subsidy (T12)."""

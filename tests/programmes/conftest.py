@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Lot, Posting, Transfer
+from shanhe.measures import Measures
 from shanhe.programmes.api import Application, Party, Programmes, Verdict, load_catalogue
 from shanhe.rulebook.api import Rulebook
 
@@ -47,6 +49,8 @@ class City:
             entry=self._entry,
             eyes=Approvals(db, clock),
         )  # fmt: skip
+        self.books = Measures(clock, ledger, None, self.facts)  # type: ignore[arg-type]
+        self.books.subsidised = partial(self.programmes.since, "incubator_subsidy")
         self._reviewers: dict[str, list[UUID]] = {}
 
     async def _entry(
@@ -159,6 +163,9 @@ class _Measures(dict[str, Any]):
         return True
 
     def __missing__(self, name: str) -> Any:
+        if name == "capital_once_fen":
+            return self._city.books.capital_once_fen
+
         async def measure(party: Party, day: date) -> Any:
             return self._city.measured.get((name, party.org_id))
 

@@ -70,6 +70,63 @@ class TestIncubatorSubsidy:
             await breach(app.id, note="第四次", actor="test")
         assert await city.sound()
 
+    async def test_capital_counts_once_through_chains_of_ownership(self, city: City) -> None:
+        parent, _ = await granted(city)
+        child = await city.company("子公司")
+        await city.know(child, "incubated", True)
+        await city.know(child, "paid_in_capital_fen", CAPITAL_FEN)
+        await city.know(child, "owned_by", 4_000, key=parent)
+        app = await city.approve(await city.apply("incubator_subsidy", child, {"platform_first": True}, ref="b"))
+        assert app.state is State.ACTIVE
+        assert (await city.lots(child))[0].issued == 60_000 * CREDIT  # 40 % of it counts at the parent
+        await city.at(date(2027, 3, 2))
+        assert (await city.lots(parent))[-1].issued == 100_000 * CREDIT  # and there it goes on counting
+        assert (await city.lots(child))[-1].issued == 60_000 * CREDIT
+        assert await city.sound()
+
+    async def test_capital_of_a_subsidiary_that_was_first_counts_there(self, city: City) -> None:
+        child, _ = await granted(city)
+        parent = await city.company("母公司")
+        await city.know(parent, "incubated", True)
+        await city.know(parent, "paid_in_capital_fen", 3 * CAPITAL_FEN)
+        await city.know(child, "owned_by", 10_000, key=parent)
+        city.clock.advance(days=1)
+        await city.approve(await city.apply("incubator_subsidy", parent, {"platform_first": True}, ref="b"))
+        assert (await city.lots(parent))[0].issued == 200_000 * CREDIT
+
+    async def test_a_month_spent_mostly_elsewhere_is_found_and_counts_once(self, city: City) -> None:
+        firm, app = await granted(city)
+        city.measured["captured_last_month_micro", firm] = 1_000 * CREDIT
+        await city.know(firm, "outside_use_fen", 100_000, on=date(2026, 3, 1), to=date(2026, 3, 31))
+        await city.at(date(2026, 4, 2))
+        file = await city.programmes.file(app.id)
+        assert [row.details for row in file.history if row.event == "exclusivity_checked"] == [{
+            "month": "2026-03", "breach": False, "here_micro": 1_000 * CREDIT, "elsewhere_fen": 100_000,
+            "accepted": False,
+        }]  # fmt: skip
+        await city.know(firm, "outside_use_fen", 100_001, on=date(2026, 4, 1), to=date(2026, 4, 30))
+        await city.at(date(2026, 5, 2))
+        await city.at(date(2026, 5, 20))
+        file = await city.programmes.file(app.id)
+        assert [row.details for row in file.history if row.event == "breach"] == [{"measure": 1}]
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 5, 1), to=date(2026, 5, 31))
+        await city.know(firm, "infeasibility_report", True, on=date(2026, 5, 1), to=date(2026, 5, 31))
+        await city.at(date(2026, 6, 2))
+        assert (await city.programmes.file(app.id)).application.breaches == 1
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 6, 1), to=date(2026, 7, 31))
+        await city.at(date(2026, 7, 2))
+        assert (await city.programmes.file(app.id)).application.state is State.SUSPENDED
+        await city.at(date(2026, 8, 2))
+        done = await city.programmes.file(app.id)
+        assert (done.application.state, done.application.breaches) == (State.STOPPED, 3)
+        assert await city.balance(firm) == 0
+        assert await city.sound()
+
+    async def test_a_month_that_nobody_declared_says_nothing(self, city: City) -> None:
+        _, app = await granted(city)
+        await city.at(date(2026, 9, 2))
+        assert not [row for row in (await city.programmes.file(app.id)).history if row.event == "exclusivity_checked"]
+
     async def test_needs_the_promise_to_use_this_platform_first(self, city: City) -> None:
         with pytest.raises(BadAnswers, match="declared"):
             await city.apply("incubator_subsidy", await city.company(), {"platform_first": False})

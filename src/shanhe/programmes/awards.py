@@ -62,8 +62,11 @@ class Awards:
     async def tick(self) -> int:
         """Look after awards that have something to do; how many were looked at."""
         ground = self._ground
-        watched = [name for name, programme in ground.catalogue.programmes.items()
-                   if programme.stop is not None or programme.schedule.kind == "milestones"]  # fmt: skip
+        watched = [
+            name
+            for name, programme in ground.catalogue.programmes.items()
+            if programme.stop is not None or programme.bound or programme.schedule.kind == "milestones"
+        ]
         now = ground.now()
         due = await store.due(ground.db, now, ground.today(), watched, now - LOOK_AGAIN, LOOK_ROWS)
         for application in due:
@@ -84,7 +87,10 @@ class Awards:
         if await self._stopping.must_stop(app):
             await self._stopping.stop(app, "withdrawal", actor=SYSTEM)
             await self._stopping.bring_back(app)
-        elif app.state is State.ACTIVE:
+            return await self._paying.load(application)
+        if await self._stopping.detect(app):
+            app = await self._paying.load(application)
+        if app.state is State.ACTIVE:
             if self._paying.programme(app).schedule.kind == "milestones":
                 await self._milestones.move_on(app)
             else:

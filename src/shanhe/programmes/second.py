@@ -26,7 +26,7 @@ class Eyes(Protocol):
 
     async def request(
         self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, expires_at: datetime,
-        request_id: UUID | None = None,
+        request_id: UUID | None = None, about: UUID | None = None,
     ) -> Any: ...  # fmt: skip
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Any: ...
     async def reject(self, request_id: UUID, *, by: str, reason: str, conn: Any = None) -> Any: ...
@@ -61,11 +61,15 @@ class Second:
             return known[request_id]
         sealed = await self._ground.identity.seals.seal(row["org_id"], NOTE_FIELD, note.strip())
         return await self._ask(CLAWBACK, str(application), {"application": str(application), "note": sealed}, by,
-                               request_id)  # fmt: skip
+                               request_id, row["org_id"])  # fmt: skip
 
-    async def _ask(self, kind: str, subject: str, payload: Mapping[str, Any], by: str, request_id: UUID) -> Any:
+    async def _ask(
+        self, kind: str, subject: str, payload: Mapping[str, Any], by: str, request_id: UUID, about: UUID | None = None
+    ) -> Any:
         expires = self._ground.now() + timedelta(days=OPEN_DAYS)
-        return await self._eyes.request(kind, subject, payload, by=by, expires_at=expires, request_id=request_id)
+        return await self._eyes.request(
+            kind, subject, payload, by=by, expires_at=expires, request_id=request_id, about=about
+        )
 
     async def approve(self, request_id: UUID, *, by: str) -> Any:
         """Agree as the second person, and do it."""

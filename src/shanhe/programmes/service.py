@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from shanhe.facts.api import Facts
@@ -92,6 +93,10 @@ class Programmes:
             limit=min(limit, LIST_ROWS_MAX),
         )
         return [store.application_of(row, self._ground.vault) for row in rows]
+
+    async def since(self, programme: str, org_id: UUID) -> datetime | None:
+        """When a party asked for the award of a programme that it has or had; None when it never was granted one."""
+        return await store.since(self._ground.db, programme, org_id)
 
     async def tick(self) -> dict[str, int]:
         """What repeats: deadlines that passed, awards that have something to do."""

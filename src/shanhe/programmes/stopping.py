@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from shanhe.facts.api import Use
 from shanhe.programmes import messages, store
 from shanhe.programmes.cases import Application, Outcome, State, TrancheState
 from shanhe.programmes.errors import WrongState
-from shanhe.programmes.judging import Question
+from shanhe.programmes.judging import PURPOSE, Question
 from shanhe.programmes.milestones import OPEN
 from shanhe.programmes.paying import Paying
 
 FREEZE: Final = 2
 CLAW_BACK: Final = 3
+DETECTION: Final = "C2_detection"
+HERE: Final = "captured_last_month_micro"
+ELSEWHERE, ACCEPTED = "outside_use_fen", "infeasibility_report"
+BOUND_STATES: Final = frozenset({State.ACTIVE, State.SUSPENDED, State.COMPLETED})
+CHECKED: Final = "exclusivity_checked"
 
 
 class Stopping:
@@ -21,6 +28,37 @@ class Stopping:
 
     def __init__(self, paying: Paying) -> None:
         self._paying = paying
+
+    async def detect(self, app: Application) -> bool:
+        """Look once a month at the month before: what was metered here against what the company is known to have spent
+        elsewhere (C2). Whether that was a breach; nothing is said of a month that nobody declared."""
+        ground, programme = self._paying.ground, self._paying.programme(app)
+        if not programme.bound or app.state not in BOUND_STATES:
+            return False
+        first = ground.today().replace(day=1)
+        month, party = first - timedelta(days=1), await ground.party(app.org_id)
+        if month < app.applied_on or await store.checked_month(ground.db, app.id, CHECKED, f"{month:%Y-%m}"):
+            return False
+        async with ground.facts.reading(Use(PURPOSE, "system", str(app.id))) as reader:
+            elsewhere = await reader.value(party.subject, ELSEWHERE, on=month, sound=True)
+            accepted = bool(await reader.value(party.subject, ACCEPTED, on=month, sound=True))
+        if not isinstance(elsewhere, int):
+            return False
+        facts = {
+            "here_micro": await self._paying.judge.measured(HERE, party, first), "elsewhere_fen": elsewhere,
+            "accepted": accepted,
+        }  # fmt: skip
+        breach = bool(ground.rulebook.evaluate(DETECTION, facts, on=ground.today()).outputs["breach"])
+        details = {"month": f"{month:%Y-%m}", "breach": breach, **facts}
+        async with ground.db.transaction() as conn:
+            await store.row(conn, app.id, lock=True)
+            if await store.checked_month(conn, app.id, CHECKED, details["month"]):
+                return False  # another process was first
+            await store.note(conn, app.id, CHECKED, at=ground.now(), actor="system", details=details)
+        if breach:
+            note = f"{month:%Y-%m}：在其他平台的支出超过本平台用量 · more was spent elsewhere than used here"
+            await self.breach(app.id, note=note, actor="system")
+        return breach
 
     async def breach(self, application: UUID, *, note: str, actor: str) -> Application:
         """A breach of exclusivity (C2): the rule says warning, freeze, or clawback of what is unspent."""

@@ -123,6 +123,16 @@ async def note(
     )  # fmt: skip
 
 
+async def checked_month(conn: Connection, application: UUID, event: str, month: str) -> bool:
+    """Whether the history has this event for a month."""
+    found = await conn.fetchval(
+        """SELECT 1 FROM programmes.history
+            WHERE application = $1 AND event = $2 AND details ->> 'month' = $3 LIMIT 1""",
+        application, event, month,
+    )  # fmt: skip
+    return found is not None
+
+
 async def history(conn: Connection, application: UUID) -> tuple[HistoryRow, ...]:
     rows = await conn.fetch(
         "SELECT at, event, actor, details FROM programmes.history WHERE application = $1 ORDER BY seq LIMIT $2",
@@ -361,7 +371,7 @@ async def due(
              SELECT a.id FROM programmes.application a
              WHERE (a.looked_at IS NULL OR a.looked_at < $4) AND (
                a.state IN ('approved', 'waiting_budget')
-               OR (a.state IN ('active', 'completed') AND a.programme = ANY($3))
+               OR (a.state IN ('active', 'suspended', 'completed') AND a.programme = ANY($3))
                OR (a.state = 'active' AND EXISTS (SELECT FROM programmes.tranche t WHERE t.application = a.id
                      AND t.state IN ('planned', 'committed', 'due') AND t.due_on <= $2))
                OR (a.state = 'stopped' AND EXISTS (SELECT FROM programmes.clawback c WHERE c.application = a.id
@@ -371,6 +381,15 @@ async def due(
         now, today, list(watched), again, limit,
     )  # fmt: skip
     return [row["id"] for row in rows]
+
+
+async def since(conn: Connection, programme: str, org_id: UUID) -> datetime | None:
+    """When the first granted application of a party was made."""
+    found: datetime | None = await conn.fetchval(
+        "SELECT min(created_at) FROM programmes.application WHERE programme = $1 AND org_id = $2 AND state = ANY($3)",
+        programme, org_id, list(GRANTED),
+    )  # fmt: skip
+    return found
 
 
 async def awards_of(conn: Connection, programme: str, subject: UUID, *, before: UUID | None) -> int:
