@@ -23,13 +23,14 @@ from shanhe.credits.api import Credits, PriceChange
 from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
 from shanhe.drawers import Guardians, drawers_of
+from shanhe.erasure import follow_erasures
 from shanhe.exchange.api import Exchange
 from shanhe.exchange.api import tick as exchange_tick
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.governance.api import tick as governance_tick
-from shanhe.identity.api import ERASED_TOPIC, Identity, OidcSettings, Options, SecondFactor
+from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -39,7 +40,7 @@ from shanhe.kernel.notify import EmailSender, Notifier, Sender, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
-from shanhe.log.api import Log, LogGauges, forget
+from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.measures import Measures
@@ -48,8 +49,9 @@ from shanhe.nomads.api import tick as nomads_tick
 from shanhe.oversight import Counts, Deadlines
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
+from shanhe.places import PLACES
 from shanhe.pool.api import Pool
-from shanhe.privacy.api import Privacy
+from shanhe.privacy.api import Privacy, Resealing
 from shanhe.privacy.api import daily as privacy_daily
 from shanhe.programmes.api import AlreadyClaimed, Programmes
 from shanhe.programmes.api import tick as programmes_tick
@@ -68,6 +70,7 @@ REFERENCE_COST_RULE: Final = "P11_reference_cost"
 NODE_AUDIT_RULE: Final = "P10_node_audit"
 RETENTION_RULE: Final = "P9_retention"
 NOMAD_CREDITS: Final = "nomad_credits"
+CAPITAL_AWARD: Final = "incubator_subsidy"
 CLI_POOL: Final = 2
 EVERY_2_S: Final = "* * * * * */2"
 EVERY_5_S: Final = "* * * * * */5"
@@ -174,8 +177,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         routing=settings.routing,
     )
     till = open_treasury(
-        settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=relatives.related,
-        personal=identity.seals.personal,
+        settings, db, clock, vault, ledger=ledger, rulebook=rulebook, related=relatives.related, seals=identity.seals,
     )  # fmt: skip
     payments = till.payments
     gateway = Gateway(
@@ -201,7 +203,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )  # fmt: skip
     books.gateway, books.notifier = gateway, notifier
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
-    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record)
+    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record, seals=identity.seals)
     credits = Credits(
         db,
         clock,
@@ -235,6 +237,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )
     checks = Checks(gateway=gateway, compute=compute, ledger=ledger, payments=payments, bills=till.bills)
     reconciliation = Reconciliation(db, clock, ledger=ledger, rulebook=rulebook, checks=checks)
+    measures = Measures(clock, ledger, gateway, facts)
     programmes = Programmes(
         db,
         clock,
@@ -245,10 +248,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         identity=identity,
         notifier=notifier,
         announce=outbox.emit,
-        measures=Measures(clock, ledger, gateway).all(),
+        measures=measures.all(),
         entry=log.record,
         eyes=approvals,
     )
+    measures.subsidised = partial(programmes.since, CAPITAL_AWARD)
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
@@ -357,6 +361,8 @@ def register_jobs(services: Services) -> None:
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)
     jobs.every("privacy.daily", HOURLY, lambda: privacy_daily(services.privacy))
+    resealing = Resealing(services.db, services.clock, services.identity.seals, PLACES)
+    jobs.every("privacy.reseal", HOURLY, lambda: _reseal(services, resealing))
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
@@ -376,7 +382,7 @@ def register_jobs(services: Services) -> None:
         )
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
-    outbox.subscribe(ERASED_TOPIC, "log.forget", lambda event: forget(services.log, event.key, event.payload))
+    follow_erasures(outbox, services)
     outbox.subscribe(ISSUED_TOPIC, "programmes.nomad_credits", lambda event: nomad_credits(services, event))
 
 
@@ -394,6 +400,12 @@ async def nomad_credits(services: Services, event: Event) -> None:
 
 async def _payments_tick(services: Services) -> int:
     return await payments_tick(services.payments, services.sandbox, services.bank, services.payouts)
+
+
+async def _reseal(services: Services, resealing: Resealing) -> int:
+    """Rows first, then what lies beside them: lines of statements, rows of data sets."""
+    sealed = await resealing.run()
+    return sealed + await services.bank.reseal() + await services.workshop.datasets.reseal()
 
 
 async def _sweep(services: Services) -> int:

@@ -50,7 +50,7 @@ def open_bazaar(
     shelf = _Shelf(private=settings.private_tools)
     tools = ToolGateway(
         db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
-        private=settings.private_tools,
+        private=settings.private_tools, seals=identity.seals,
     )  # fmt: skip
     agents = Agents(db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent)
 
@@ -62,6 +62,7 @@ def open_bazaar(
 
     store = shelf.store = Store(
         db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
+        seals=identity.seals,
         checks={"agent": agent_checks, "mcp": server_checks},
     )  # fmt: skip
     gateway.delegate(OpenAiFace(agents).delegate)

@@ -8,6 +8,9 @@ from datetime import date
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+import msgspec
+
+from shanhe.agents.api import Agents
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, add_months
@@ -19,9 +22,13 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import Ledger, LotHistory
+from shanhe.mcp.api import ToolGateway
+from shanhe.nomads.api import Nomads, venue_view
 from shanhe.payments.api import Payouts
 from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
+from shanhe.store.api import Store
+from shanhe.workshop import Workshop
 
 ROWS_MAX: Final = 100
 CHILD_PURPOSE: Final = "child_protection"
@@ -49,6 +56,16 @@ class House(Protocol):
     def exchange(self) -> Exchange: ...
     @property
     def governance(self) -> Governance: ...
+    @property
+    def nomads(self) -> Nomads: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def tools(self) -> ToolGateway: ...
+    @property
+    def agents(self) -> Agents: ...
+    @property
+    def workshop(self) -> Workshop: ...
     @property
     def notifier(self) -> Notifier: ...
 
@@ -84,7 +101,8 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
     return {
         "facts": found.facts, "programmes": found.programmes, "credits": found.credits, "ledger": found.ledger,
         "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
-        "governance": found.governance,
+        "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
+        "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
     }  # fmt: skip
 
 
@@ -160,6 +178,10 @@ class _Drawers:
             for org in orgs
         ]
 
+    async def organisation(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """The organisation of one that the person is, and why its spending is frozen, if it is."""
+        return [asdict(await self._s.identity.orgs.get(org)) for org in orgs]
+
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""
         return [asdict(key) for org in orgs for key in await self._s.identity.keys.list(org)]
@@ -167,6 +189,51 @@ class _Drawers:
     async def governance(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person said on proposals."""
         return await self._s.governance.deciding.said_by(person)
+
+    async def nomads(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Days present, how and (as long as it is kept) where they were proved, decisions, cards, uses, readings; and
+        venues that the person runs."""
+        found = await self._s.nomads.own_copy(person, actor=f"person:{person}")
+        return found | {"venues": [venue_view(venue) for venue in await self._s.nomads.venues.of_orgs(orgs)]}
+
+    async def store(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the person offers, with every version, and what they said of others' offers."""
+        return [
+            {
+                "listings": [
+                    {"listing": asdict(listing), "versions": [asdict(one) for one in versions]}
+                    for listing, versions in await self._s.store.mine(org)
+                ],
+                "ratings": [asdict(one) for one in await self._s.store.rated(org)],
+                "tool_secrets": await self._s.tools.secret_names(org),
+            }
+            for org in orgs
+        ]
+
+    async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Runs of agents that the person paid for; no text of theirs is kept."""
+        return [asdict(run) for org in orgs for run in await self._s.agents.runs(org)]
+
+    async def workshop(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Files, batches, data sets with their versions, jobs and models of the studio."""
+        shop, found = self._s.workshop, []
+        for org in orgs:
+            sets = await shop.datasets.datasets(org)
+            found.append({
+                "files": msgspec.to_builtins((await shop.batches.files(org))[0]),
+                "batches": msgspec.to_builtins((await shop.batches.batches(org, limit=ROWS_MAX))[0]),
+                "datasets": [
+                    {"dataset": msgspec.to_builtins(one),
+                     "versions": msgspec.to_builtins(await shop.datasets.versions(one))} for one in sets
+                ],
+                "jobs": msgspec.to_builtins(await shop.studio.jobs(org)),
+                "models": msgspec.to_builtins(await shop.studio.models(org)),
+            })  # fmt: skip
+        return found
+
+    async def estates(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What was asked to be handed over of the person's."""
+        return [asdict(one) for org in orgs for one in await self._s.credits.estates.list(org)]
 
     async def notices(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the city told the person."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import (
@@ -19,7 +20,6 @@ from shanhe.payments.api import (
     Payments,
     PayoutChannel,
     Payouts,
-    Personal,
     RelatedTo,
     Sandbox,
     SandboxPayouts,
@@ -51,9 +51,9 @@ def open_treasury(
     ledger: Ledger,
     rulebook: Rulebook,
     related: RelatedTo,
-    personal: Personal,
+    seals: Seals,
 ) -> Treasury:
-    """Connect it; nothing runs yet. `related` tells related parties (R0), `personal` whether one is one person."""
+    """Connect it; nothing runs yet. `related` tells related parties (R0)."""
     providers = open_methods(_method_settings(settings), clock)
     if account := _bank_account(settings):
         transfer = BankTransfer(db, clock, account, partial(_order_days, rulebook, clock))
@@ -65,8 +65,10 @@ def open_treasury(
         paying = SandboxPayouts(db, clock)
         providers[sandbox.name], channels[paying.name] = sandbox, paying
     payments = Payments(db, clock, providers)
-    bank = BankDesk(db, clock, ledger=ledger, payments=payments, personal=personal)
-    payouts = Payouts(db, clock, ledger=ledger, rulebook=rulebook, vault=vault, related=related, channels=channels)
+    bank = BankDesk(db, clock, ledger=ledger, payments=payments, vault=vault, personal=seals.personal)
+    payouts = Payouts(
+        db, clock, ledger=ledger, rulebook=rulebook, vault=vault, related=related, channels=channels, seals=seals
+    )
     bank.on_sent("payout", payouts.on_statement)
     return Treasury(payments, sandbox, bank, payouts, Bills(db, clock))
 

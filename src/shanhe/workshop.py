@@ -50,7 +50,7 @@ def open_workshop(
 ) -> Workshop:
     """Connect it; nothing runs yet."""
     parameter = partial(rulebook.parameter, BATCH_RULE)
-    batches = Batches(db, clock, folder=settings.data / "files", parameter=parameter)
+    batches = Batches(db, clock, folder=settings.data / "files", parameter=parameter, seals=identity.seals)
     runner = Runner(
         db, clock, batches, worker=worker, run=gateway.run, caller_of=identity.caller_of, charged=ledger.posting,
         spare=compute.spare, parameter=parameter,
@@ -58,7 +58,7 @@ def open_workshop(
     wire = Wire(batches, lambda model: compute.model(model) is not None)
     gateway.app.mount("files", wire.files)
     gateway.app.mount("batches", wire.batches)
-    datasets = Datasets(db, clock, folder=settings.data / "datasets")
+    datasets = Datasets(db, clock, folder=settings.data / "datasets", seals=identity.seals)
     studio = _studio(settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets)
     steps: RunStep = RayJobs(settings.ray_jobs, settings.ray_token) if settings.ray_jobs else run_step
     foreman = Foreman(studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps)

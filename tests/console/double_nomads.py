@@ -19,6 +19,10 @@ VENUE: dict[str, Any] = {
     "id": VENUE_ID, "org_id": UUID(int=7), "name": "竹溪客栈", "kind": "lodging", "address": "竹溪路 1 号",
     "public_key": "ab" * 32, "own_key": False, "certified": False, "closed_at": None,
 }  # fmt: skip
+APPEAL: dict[str, Any] = {
+    "id": UUID(int=603), "decision": UUID(int=605), "why": "住在朋友家", "days": (date(2026, 3, 2),),
+    "evidence": "租约 7", "state": "open", "asked_at": AT, "due_at": AT, "answer": "", "decided_at": None,
+}  # fmt: skip
 
 
 class NomadDesk:
@@ -35,7 +39,24 @@ class NomadDesk:
             "standing": "none" if self.fresh else "valid", "member": False, "declared": not self.fresh,
             "card": None if self.fresh else CARD, "reasons": reasons, "number": "N12345678",
             "renewal_opens": None if self.fresh else date(2027, 3, 30), "consent": not self.fresh, "can_renew": True,
+            "notice": {"zh": "在场记录属于敏感个人信息。", "en": "Presence is sensitive."},
+            "appeals": [] if self.fresh else [APPEAL, {**APPEAL, "state": "rejected", "answer": "无入住记录"}],
+            "refusal": None if self.fresh else UUID(int=604),
         }  # fmt: skip
+
+    async def appeal(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        self.done.append(("appeal", dict(fields)))
+
+    async def decide_appeal(self, who: m.Who, appeal_id: UUID, *, uphold: bool, answer: str) -> None:
+        self.done.append(("decide_appeal", appeal_id, uphold, answer))
+
+    async def kit(self, who: m.Who, venue_id: UUID) -> Mapping[str, Any]:
+        return {"venue": str(venue_id), "public_key": "ab" * 32, "made_on": "2026-11-20", "report_within_days": 45,
+                "keys": []}  # fmt: skip
+
+    async def report(self, who: m.Who, venue_id: UUID, scans: str) -> Sequence[Mapping[str, Any]]:
+        self.done.append(("report", scans))
+        return [{"scanner": "a", "seq": 0, "outcome": "settled", "admitted": 1, "zh": "已核销", "en": "redeemed"}]
 
     async def consent(self, who: m.Who, given: bool) -> None:
         self.done.append(("consent", given))
@@ -87,6 +108,7 @@ class NomadDesk:
 
     async def operations(self, who: m.Who) -> Mapping[str, Any]:
         return {
+            "appeals": [] if self.fresh else [APPEAL],
             "figures": {"people": 12, "cards": 3, "refused": 1, "tickets": 2},
             "venues": [] if self.fresh else [{**VENUE, "org": "竹溪运营", "certified": True},
                                              {**VENUE, "org": "竹溪运营", "closed_at": AT}],

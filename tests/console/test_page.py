@@ -45,6 +45,7 @@ PAGES = (
     "/venues",
     f"/venues/{double_nomads.VENUE_ID}/screen",
     f"/venues/{double_nomads.VENUE_ID}/gate",
+    f"/venues/{double_nomads.VENUE_ID}/offline",
     "/city/nomads",
     "/notices",
     "/settings",

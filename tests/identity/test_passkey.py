@@ -187,6 +187,7 @@ class TestPasskey:
         await registered(city, Role.OPERATOR)
         person = (await city.identity.people.find(login="zhang.wei"))[0]
         passkey = (await city.identity.passkeys.list(person.id))[0]
+        assert (await city.db.fetchval("SELECT name FROM identity.passkey")).startswith("\x1e")  # the person's to read
         with pytest.raises(Conflict):
             await city.identity.passkeys.remove(person.id, passkey.id, by="test")
         await city.identity.people.withdraw(person.id, Role.OPERATOR, by="test")

@@ -179,8 +179,54 @@ class TestNomad:
         clerk.look()
         page.goto(f"{town.url}/nomad/tickets")
         expect(page.locator("#left-attraction")).to_have_text("4")
+        self.cut_off(town, nomad, clerk, hill)
         self.next_year(town, nomad, space, every_day)
         assert town.do(lambda services: services.ledger.verify()).clean
+
+    def cut_off(self, town: Journey, nomad: Traveller, clerk: Traveller, hill: Venue) -> None:
+        """A gate without a network: a ticket once, a card, a forgery, a reload; then the network is back."""
+        page, gate = nomad.page, clerk.page
+        tickets = page.locator("code.ticket").all_text_contents()
+        page.goto(f"{town.url}/nomad/card")
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name="下载（只含天数）").click()
+        card = waiting.value.path().read_text().strip()
+        clerk.context.clock.set_fixed_time(town.clock.now())
+        gate.goto(f"{town.url}/venues/{hill.id}/offline")
+        expect(gate.locator("#ready")).to_contain_text("可断网使用")
+        gate.wait_for_function("() => navigator.serviceWorker.controller !== null")
+        clerk.look()
+        clerk.context.set_offline(True)
+        gate.reload()
+        expect(gate.locator("#line")).to_have_text("未联网")
+        forged = tickets[0][:-4] + ("AAAA" if not tickets[0].endswith("AAAA") else "BBBB")
+        for code, words in (
+            (tickets[0], "已验票：第 2 张，入园 2 人"), (tickets[0], "已核销（本机记录）"), (forged, "签名无效"),
+            (card, "在场满 90 天"), (card.replace(".", ".A", 1), "签名无效"), ("随便", "无法识别"),
+        ):  # fmt: skip
+            gate.locator("#code").fill(code)
+            gate.get_by_label("同行人数").fill("1")
+            gate.get_by_label("已核对：持证人在场").check()
+            gate.locator("#scan").click()
+            expect(gate.locator("#said")).to_contain_text(words)
+        gate.reload()
+        expect(gate.locator("#count")).to_have_text("待上报 1 条")
+        clerk.look()
+        clerk.context.set_offline(False)
+        expect(gate.locator("#count")).to_have_text("待上报 0 条")
+        page.goto(f"{town.url}/nomad/tickets")
+        expect(page.locator("#left-attraction")).to_have_text("3")
+        self.elsewhere(town, gate, hill, tickets[0])
+
+    def elsewhere(self, town: Journey, gate: Page, hill: Venue, ticket: str) -> None:
+        """Another device that was cut off, too, let the same ticket in: it learns of it when it reports."""
+        gate.evaluate("() => localStorage.clear()")
+        gate.goto(f"{town.url}/venues/{hill.id}/offline")
+        gate.locator("#code").fill(ticket)
+        gate.get_by_label("已核对：持证人在场").check()
+        gate.locator("#scan").click()
+        expect(gate.locator("#waiting")).to_contain_text("该门票已核销")
+        expect(gate.locator("#count")).to_have_text("待上报 0 条")
 
     def click_in(self, town: Journey, nomad: Traveller, clerk: Traveller, space: Venue) -> None:
         """The clerk's screen shows the code; the phone's camera opens its address."""

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import pytest
 from tests.conftest import PostgresServer
 
+from shanhe.erasure import follow_erasures
 from shanhe.identity.api import ERASED_TOPIC, Client, NewKey, Role
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -28,7 +29,9 @@ from shanhe.privacy.api import RequestKind
 from shanhe.programmes.api import Verdict
 
 from .conftest import House
+from .lives import LATER_VALUES, NEVER_SHOWN, live_on
 from .needles import Haystack, writings
+from .test_inventory import listed
 
 if TYPE_CHECKING:
     from stage.fixtures import Stage
@@ -67,7 +70,14 @@ VALUES = {
     "address": "203.0.113.77",
     "payer": "欧阳赛博坦转账人",
     "remark": "欧阳买积分谢谢",
-}
+} | LATER_VALUES
+UNTOUCHED = {
+    ("identity", "passkey"), ("identity", "totp"), ("exchange", "remedy"), ("payments", "payout"),
+    ("nomads", "redemption"),
+}  # fmt: skip
+"""Tables that take a second device or a second party to fill."""
+SEALED_STARTS = ("\x1e", r"\x01", r"\x1e", r'{"\u001e"')
+"""A sealed text, a sealed value as bytes, sealed pieces, a sealed JSON value, as PostgreSQL shows them."""
 
 
 async def live(house: House, person: UUID, org: UUID) -> dict[str, Any]:
@@ -133,7 +143,9 @@ async def _trade(house: House, person: UUID, org: UUID) -> None:
     """Cash on the exchange that is asked back, and complaints; a receipt that is disputed."""
     exchange, by = house.services.exchange, f"person:{person}"
     await exchange.cash.receive(org, 10_000, reference="b-1", actor="person:1")
-    await exchange.cash.withdraw(org, 5_000, withdrawal_id=new_id(), payee=VALUES["withdrawal"], actor=by)
+    asked = new_id()
+    await exchange.cash.withdraw(org, 5_000, withdrawal_id=asked, payee=VALUES["withdrawal"], actor=by)
+    await exchange.cash.decide_withdrawal(asked, paid=True, reference=VALUES["withdrawn"], actor="person:1")
     number = uuid4()
     await exchange.disputes.open(uuid4(), org, VALUES["market dispute"], dispute_id=number, actor=by)
     await exchange.disputes.decide(number, upheld=True, answer=VALUES["market answer"], actor="person:1")
@@ -195,11 +207,13 @@ class TestErasure:
         async with await house.browser(clerk) as desk:  # somebody looks the person up
             assert (await desk.post("/api/people/find", json={"phone": VALUES["phone"]})).json()["data"]
         await live(house, person, org)
+        await live_on(house, person, org)
+        assert await self.unsealed(house) == []
         with pytest.raises(ShanheError):
             await services.identity.sign_in(VALUES["login"], "wrong", Client(VALUES["address"], VALUES["browser"]))
         known = (await (await house.browser(person)).get("/api/privacy/me/copy.json")).text
         # Never kept, replaced by the supplement, or only there to recognise a device.
-        unknown = {"phone digits", "browser", "address", "payer", "remark", "registration"}
+        unknown = {"phone digits", "browser", "address", "payer", "remark", "registration", "stranger", *NEVER_SHOWN}
         assert [name for name, value in VALUES.items() if name not in unknown and value not in known] == []
 
         wallet = (await services.ledger.ensure_account(org, Asset.CREDIT, "wallet")).id
@@ -214,7 +228,8 @@ class TestErasure:
         await services.identity.people.erase(person, by="person:1")
         assert not services.vault.exists(person)
         event = await services.db.fetchrow("SELECT key, payload FROM kernel.event WHERE topic = $1", ERASED_TOPIC)
-        assert (event["key"], event["payload"]) == (str(person), {"org_id": str(org)})
+        assert (event["key"], event["payload"]["org_id"]) == (str(person), str(org))
+        await self.told(house, org)
         postgres_server.admin("CHECKPOINT")
         assert await hay.in_tables(services.db) == []
         assert hay.in_files(places, database=ours) == []
@@ -223,6 +238,30 @@ class TestErasure:
         await self.unreadable(house, person, org, backup)
         verify(proof, services.log.verifiers())
         assert (await services.ledger.verify()).clean
+
+    async def unsealed(self, house: House) -> list[str]:
+        """Columns that are said to be sealed and where this life left nothing: they would show nothing."""
+        left = []
+        for (place, column), kind in listed().items():
+            if kind not in ("sealed", "line") or tuple(place.split(".")) in UNTOUCHED:
+                continue
+            texts = await house.services.db.fetch(f"SELECT {column}::text AS text FROM {place}")
+            if not any(row["text"] and row["text"].startswith(SEALED_STARTS) for row in texts):
+                left.append(f"{place}.{column}")
+        return left
+
+    async def told(self, house: House, org: UUID) -> None:
+        """Whoever keeps something of the person is told, and stops serving it."""
+        services = house.services
+        follow_erasures(services.outbox, services)
+        while await services.outbox.deliver_due():
+            await services.log.seal()
+        states = await services.db.fetch("SELECT state FROM store.listing WHERE owner = $1", org)
+        assert {row["state"] for row in states} == {"withdrawn", "draft"}
+        assert await services.workshop.datasets.datasets(org) == []
+        assert await services.db.fetchval("SELECT closed_at FROM nomads.venue WHERE org_id = $1", org) is not None
+        stranger = next(one for one in (await services.bank.files()) if one.name == "4月.csv")
+        assert {line.party for line in (await services.bank.report(stranger.hash)).lines} == {""}
 
     def backup(self, server: PostgresServer, folder: Path, database: int) -> Path:
         """The data folder with its write-ahead log, copied as a file system's snapshot would be."""
@@ -252,7 +291,10 @@ class TestErasure:
             await services.credits.alerts.of(org), await services.identity.keys.list(org),
             await services.exchange.cash.withdrawals(org), await services.exchange.disputes.list(org),
             await services.privacy.requests(person_id=person), await services.identity.people.get(person),
-            await services.notifier.inbox(person, [org]),
+            await services.notifier.inbox(person, [org]), await services.store.mine(org),
+            await services.credits.estates.list(org), await services.nomads.own_copy(person, actor="test"),
+            await services.workshop.batches.batches(org), await services.approvals.requests(),
+            await services.payouts.payee(org), await services.governance.deciding.said_by(person),
         ])  # fmt: skip
         assert [name for name, value in VALUES.items() if value in left] == []
 

@@ -36,7 +36,10 @@ class TestCopy:
             paper = await browser.get("/api/privacy/me/copy.pdf")
         found = json.loads(answer.text)
         drawers = {"identity", "facts", "programmes", "credits", "ledger", "payments", "exchange", "keys"}
-        assert set(found) == drawers | {"governance", "notices", "requests", "readings"}
+        assert set(found) == drawers | {
+            "governance", "notices", "requests", "readings", "nomads", "store", "agents", "workshop", "estates",
+            "organisation",
+        }  # fmt: skip
         for part in ("林晓", "138 0013 8000", "青川县某路 7 号", "2026SR1", "软著登字第 1 号"):
             assert part in answer.text, part
         assert paper.content.startswith(b"%PDF")

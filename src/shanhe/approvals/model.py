@@ -91,3 +91,4 @@ class Request:
     decided_by: str | None
     decided_at: datetime | None
     reason: str
+    about: UUID | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -22,9 +23,11 @@ from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, Req
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 
 TEXT_LIMIT_CHARS: Final = 200
 NUMBER_LIMIT_CHARS: Final = 100
+REASON_FIELD: Final = "approvals.request.reason"
 SWEEP_ROWS: Final = 500
 PAGE_ROWS: Final = 50
 
@@ -38,8 +41,12 @@ class Approvals:
     `entry` takes every approval, revocation and decision into the transparency log.
     """
 
-    def __init__(self, db: Database, clock: Clock, *, samples: bool = False, entry: Entry | None = None) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, samples: bool = False, entry: Entry | None = None,
+        seals: Seals | None = None,
+    ) -> None:  # fmt: skip
         self._db = db
+        self._seals = seals or Seals()
         self._clock = clock
         self._samples = samples
         self._entry = entry
@@ -90,23 +97,25 @@ class Approvals:
 
     async def request(
         self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, expires_at: datetime,
-        request_id: UUID | None = None, conn: Any = None,
+        request_id: UUID | None = None, about: UUID | None = None, conn: Any = None,
     ) -> Request:  # fmt: skip
         """Ask for a second person's decision until `expires_at`. Idempotent by `request_id`.
 
-        With `conn` the request is written in the caller's transaction.
+        `about`: whose matter it is; where that is a person, what is said of it is sealed. Subject and payload are no
+        place for such texts. With `conn` the request is written in the caller's transaction.
         """
         now = self._clock.now()
         _check_text("subject", subject, TEXT_LIMIT_CHARS)
         if expires_at <= now:
             raise BadApproval("it would end before it begins.", "截止时间早于现在。")
         wanted = Request(
-            request_id or new_id(), kind, subject, payload, RequestState.OPEN, by, now, expires_at, None, None, ""
-        )
+            request_id or new_id(), kind, subject, payload, RequestState.OPEN, by, now, expires_at, None, None, "",
+            about,
+        )  # fmt: skip
         made = await store.insert_request(conn or self._db, wanted)
         if (made.kind, made.requested_by, dict(made.payload)) != (kind, by, dict(payload)):
             raise RequestConflict()
-        return made
+        return await self._opened(made)
 
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Request:
         """A second person agrees. `SamePerson`, `RequestClosed`; repeating one's own approval changes nothing.
@@ -128,14 +137,14 @@ class Approvals:
         found = await store.request(self._db, request_id)
         if found is None:
             raise UnknownRequest()
-        return found
+        return await self._opened(found)
 
     async def requests(
         self, *, kind: str | None = None, state: RequestState | None = None, before: UUID | None = None,
         limit: int = PAGE_ROWS,
     ) -> Sequence[Request]:  # fmt: skip
         """Newest first, a bounded page; `before` continues."""
-        return await store.requests(self._db, kind, state, before, limit)
+        return [await self._opened(one) for one in await store.requests(self._db, kind, state, before, limit)]
 
     async def sweep(self) -> int:
         """End requests that nobody decided in time; how many. Bounded; call it often."""
@@ -149,7 +158,7 @@ class Approvals:
         if found is None:
             raise UnknownRequest()
         if found.state is to and found.decided_by == by:
-            return found
+            return await self._opened(found)
         now = self._clock.now()
         if found.state is RequestState.OPEN and found.expires_at <= now:
             raise RequestClosed(RequestState.EXPIRED)
@@ -157,14 +166,22 @@ class Approvals:
             raise RequestClosed(found.state)
         if (by == found.requested_by) != (to is RequestState.WITHDRAWN):
             raise SamePerson()
-        await store.decide(conn, request_id, to, by, reason[:TEXT_LIMIT_CHARS], now)
+        said = reason[:TEXT_LIMIT_CHARS]
+        if found.about is not None:
+            said = await self._seals.seal(found.about, REASON_FIELD, said)
+        await store.decide(conn, request_id, to, by, said, now)
         decided = await store.request(conn, request_id)
         if decided is None:
             raise UnknownRequest()
         private = {"id": str(decided.id), "subject": decided.subject, "payload": dict(decided.payload),
                    "asked_by": decided.requested_by, "decided_by": by, "reason": decided.reason}  # fmt: skip
         await self._log(conn, "request.decided", {"request": decided.kind, "decision": str(to)}, private)
-        return decided
+        return await self._opened(decided)
+
+    async def _opened(self, request: Request) -> Request:
+        if request.about is None:
+            return request
+        return replace(request, reason=await self._seals.open(request.about, REASON_FIELD, request.reason))
 
     async def _log(self, conn: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any]) -> None:
         if self._entry is not None:

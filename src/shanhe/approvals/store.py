@@ -69,10 +69,11 @@ async def in_force(conn: Connection | Database, scope: Scope, on: date, *, sampl
 async def insert_request(conn: Connection | Database, request: Request) -> Request:
     """The request with this id, made now or before."""
     await conn.execute(
-        """INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at, expires_at)
-           VALUES ($1, $2, $3, $4, 'open', $5, $6, $7) ON CONFLICT (id) DO NOTHING""",
+        """INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at, expires_at,
+                                          about)
+           VALUES ($1, $2, $3, $4, 'open', $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING""",
         request.id, request.kind, request.subject, dict(request.payload), request.requested_by,
-        request.requested_at, request.expires_at,
+        request.requested_at, request.expires_at, request.about,
     )  # fmt: skip
     return _request(await conn.fetchrow("SELECT * FROM approvals.request WHERE id = $1", request.id))
 

@@ -90,6 +90,7 @@ class Taken(msgspec.Struct, frozen=True):
     key_id: UUID
     endpoint: str
     input_file: UUID
+    org_id: UUID
 
 
 class Mistake(msgspec.Struct, frozen=True):

@@ -137,7 +137,8 @@ class Runner:
         """Run one line to its end, or put it back."""
         line, kept = taken.line, asyncio.Event()
         try:
-            body = await asyncio.to_thread(self._batches.blobs.read, taken.input_file, line.body_start, line.body_bytes)
+            seal = await self._batches.seal_of(taken.org_id)
+            body = await self._batches.read(seal, taken.input_file, line.body_start, line.body_bytes)
             caller = await self._caller_of(taken.key_id)
             answered = await self._run(
                 taken.endpoint, body, Errand(caller, taken.receipt_id, self._keeper(taken, kept))
@@ -150,7 +151,7 @@ class Runner:
 
     def _keeper(self, taken: Taken, kept: asyncio.Event) -> Callable[[bytes], Awaitable[None]]:
         async def keep(answer: bytes) -> None:
-            await asyncio.to_thread(self._batches.blobs.put, taken.receipt_id, (answer,))
+            await self._batches.put(await self._batches.seal_of(taken.org_id), taken.receipt_id, (answer,))
             if not await store.answered(self._db, taken):
                 raise NotThisTime()
             kept.set()
@@ -167,7 +168,7 @@ class Runner:
             wait_s = min(WAIT_MAX_S, max(WAIT_FIRST_S * 2 ** min(taken.line.tries, 16), answered.retry_after_s or 0))
             await self._again(taken, wait_s)
             return
-        await asyncio.to_thread(self._batches.blobs.put, taken.receipt_id, (answered.body,))
+        await self._batches.put(await self._batches.seal_of(taken.org_id), taken.receipt_id, (answered.body,))
         await store.done(self._db, taken, answered.status)
 
     async def _again(self, taken: Taken, wait_s: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -34,10 +35,11 @@ from shanhe.batches.model import (
     dropped_line,
     read_requests,
 )
-from shanhe.kernel.blobs import Blobs, Stored
+from shanhe.kernel.blobs import Blobs
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seal, Seals
 
 FILES_MAX: Final = 500
 KEPT_MAX_BYTES: Final = 1024 * 1024 * 1024
@@ -49,16 +51,20 @@ METADATA_MAX: Final = 16
 KEY_MAX, VALUE_MAX = 64, 512
 EXPIRY_MIN: Final = timedelta(hours=1)
 REQUEST_KEY_MAX: Final = 255
+CONTENT_FIELD: Final = "batches.content"
 
 Parameter = Callable[[str, date], Any]
 """A number of the rule for batches, by name and day."""
 
 
 class Batches:
-    """Files and batches. The contents lie in `folder`, rows in the database."""
+    """Files and batches. The contents lie in `folder`, rows in the database; what is a person's is sealed in both."""
 
-    def __init__(self, db: Database, clock: Clock, *, folder: Path, parameter: Parameter) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, folder: Path, parameter: Parameter, seals: Seals | None = None
+    ) -> None:
         self._db = db
+        self._seals = seals or Seals()
         self._clock = clock
         self._parameter = parameter
         self.blobs = Blobs(folder)
@@ -76,6 +82,7 @@ class Batches:
             raise BadUpload("it is empty", "内容为空")
         if len(data) > FILE_MAX_BYTES:
             raise BadUpload(f"it is larger than {FILE_MAX_BYTES} bytes", f"超过 {FILE_MAX_BYTES} 字节")
+        seal = await self._seals.of(org_id)
         now, most = self._clock.now(), timedelta(days=int(self._parameter("file_days", self._clock.today())))
         if lasts is not None and not EXPIRY_MIN <= lasts <= most:
             days = most.days
@@ -87,19 +94,19 @@ class Batches:
         async with self._db.transaction() as conn:
             await store.lock_org(conn, org_id)
             if request_key is not None and (known := await store.file(conn, file_id, org_id)) is not None:
-                return known
+                return _opened(seal, known)
             files, kept = await store.kept(conn, org_id)
             if files >= FILES_MAX or kept + len(data) > KEPT_MAX_BYTES:
                 raise TooManyFiles(f"{FILES_MAX}, {KEPT_MAX_BYTES} bytes")
-            await asyncio.to_thread(self.blobs.put, found.id, (data,))
-            await store.insert_file(conn, found)
+            await self.put(seal, found.id, (data,))
+            await store.insert_file(conn, _sealed(seal, found))
         return found
 
     async def file(self, file_id: UUID, org_id: UUID | None) -> File:
         found = await store.file(self._db, file_id, org_id)
         if found is None or found.expires_at <= self._clock.now():
             raise UnknownFile(f"file-{file_id.hex}")
-        return found
+        return _opened(await self._seals.of(found.org_id), found)
 
     async def files(
         self, org_id: UUID, *, purpose: str | None = None, after: UUID | None = None, limit: int = 100,
@@ -108,11 +115,27 @@ class Batches:
         """A page of files and whether there are more."""
         limit = max(1, min(limit, PAGE_MAX))
         found = await store.files(self._db, org_id, purpose, after, limit + 1, newest=newest)
-        return found[:limit], len(found) > limit
+        seal = await self._seals.of(org_id)
+        return [_opened(seal, one) for one in found[:limit]], len(found) > limit
 
     async def content(self, file_id: UUID, org_id: UUID | None) -> bytes:
         found = await self.file(file_id, org_id)
-        return await asyncio.to_thread(self.blobs.read, found.id)
+        return await self.read(await self._seals.of(found.org_id), found.id)
+
+    async def put(self, seal: Seal, blob: UUID, pieces: Sequence[bytes]) -> None:
+        """Keep bytes of a party."""
+        await asyncio.to_thread(self.blobs.put, blob, seal.pieces(CONTENT_FIELD, pieces))
+
+    async def read(self, seal: Seal, blob: UUID, start: int = 0, length: int = -1) -> bytes:
+        """Bytes of a party, or a part of them."""
+        return await asyncio.to_thread(self._plain, seal, blob, start, length)
+
+    def _plain(self, seal: Seal, blob: UUID, start: int = 0, length: int = -1) -> bytes:
+        return seal.part(CONTENT_FIELD, lambda at, size: self.blobs.read(blob, at, size), start, length)
+
+    async def seal_of(self, org_id: UUID) -> Seal:
+        """The seal of who orders, for one piece of work."""
+        return await self._seals.of(org_id)
 
     async def delete_file(self, file_id: UUID, org_id: UUID | None) -> File:
         """The bytes are gone on return; FileInUse while an open batch reads them."""
@@ -124,6 +147,17 @@ class Batches:
             await store.forget_file(conn, file_id, self._clock.now())
         await asyncio.to_thread(self.blobs.delete, file_id)
         return found
+
+    async def forget_all(self, org_id: UUID) -> int:
+        """Delete the files of somebody who is no longer there; how many. One that an open batch reads goes later."""
+        gone, after = 0, None
+        while page := await store.files(self._db, org_id, None, after, PAGE_MAX, newest=True):
+            for one in page:
+                with contextlib.suppress(FileInUse):
+                    await self.delete_file(one.id, org_id)
+                    gone += 1
+            after = page[-1].id
+        return gone
 
     # -- batches ------------------------------------------------------------------------------------------------------
 
@@ -137,7 +171,8 @@ class Batches:
         found = await self.file(input_file, org_id)
         if found.purpose != "batch":
             raise BadBatch("invalid_file_purpose", "the file's purpose is not batch", "文件用途不是 batch")
-        data = await asyncio.to_thread(self.blobs.read, found.id)
+        seal = await self._seals.of(org_id)
+        data = await self.read(seal, found.id)
         wanted, wrong = await asyncio.to_thread(read_requests, data, endpoint, allowed)
         now = self._clock.now()
         hours = int(self._parameter("window_hours", self._clock.today()))
@@ -151,19 +186,23 @@ class Batches:
         async with self._db.transaction() as conn:
             await store.lock_org(conn, org_id)
             if request_key is not None and (known := await store.batch_by_key(conn, org_id, request_key)) is not None:
-                return known
+                return _opened_batch(seal, known)
             if await store.open_count(conn, org_id) >= OPEN_MAX:
                 raise TooManyBatches(OPEN_MAX)
             if await store.file(conn, found.id, org_id) is None:
                 raise UnknownFile(found.public)
-            await store.insert_batch(conn, batch, request_key, [] if wrong else wanted)
+            lines = [
+                msgspec.structs.replace(line, custom_id=seal.text("batches.line.custom_id", line.custom_id))
+                for line in ([] if wrong else wanted)
+            ]
+            await store.insert_batch(conn, _sealed_batch(seal, batch), request_key, lines)
         return batch
 
     async def batch(self, batch_id: UUID, org_id: UUID | None) -> Batch:
         found = await store.batch(self._db, batch_id, org_id)
         if found is None:
             raise UnknownBatch(f"batch_{batch_id.hex}")
-        return found
+        return _opened_batch(await self._seals.of(found.org_id), found)
 
     async def batches(
         self, org_id: UUID | None, *, after: UUID | None = None, limit: int = 20
@@ -171,7 +210,8 @@ class Batches:
         """A page, the newest first, and whether there are more; None = of every organisation."""
         limit = max(1, min(limit, PAGE_MAX))
         found = await store.batches(self._db, org_id, after, limit + 1)
-        return found[:limit], len(found) > limit
+        shown = [_opened_batch(await self._seals.of(one.org_id), one) for one in found[:limit]]
+        return shown, len(found) > limit
 
     async def cancel(self, batch_id: UUID, org_id: UUID | None) -> Batch:
         """Run nothing more; what runs is finished, charged and delivered. Again = the same; BatchEnded."""
@@ -201,42 +241,84 @@ class Batches:
     async def _finish(self, batch: Batch, now: datetime) -> None:
         """Write output and errors under ids that the batch determines, so that a crash in between does no harm."""
         await store.finalizing(self._db, batch.id, now)
-        lines: list[Line] = []
+        seal, lines = await self._seals.of(batch.org_id), list[Line]()
         while page := await store.lines(self._db, batch.id, lines[-1].at if lines else -1):
             lines += page
         good = [line for line in lines if line.state == "done"]
         dropped = any(line.state == "dropped" for line in lines)
         state = "cancelled" if batch.cancelling_at is not None else "expired" if dropped else "completed"
         bad = [line for line in lines if line.state in ("failed", "dropped")]
-        output = await self._result(batch, "output", self._answers(good, state), now) if good else None
-        errors = await self._result(batch, "error", self._answers(bad, state), now) if bad else None
+        output = await self._result(batch, "output", seal, self._answers(seal, good, state), now) if good else None
+        errors = await self._result(batch, "error", seal, self._answers(seal, bad, state), now) if bad else None
         async with self._db.transaction() as conn:
             for one in (output, errors):
                 if one is not None:
-                    await store.insert_file(conn, one)
+                    await store.insert_file(conn, _sealed(seal, one))
             await store.end(conn, batch.id, state, output.id if output else None, errors.id if errors else None, now)
         await asyncio.to_thread(self._forget_answers, lines)
 
-    def _answers(self, lines: list[Line], state: str) -> Iterator[bytes]:
-        for line in lines:
+    def _answers(self, seal: Seal, lines: list[Line], state: str) -> Iterator[bytes]:
+        for stored in lines:
+            named = seal.open("batches.line.custom_id", stored.custom_id)
+            line = msgspec.structs.replace(stored, custom_id=named)
             if line.receipt_id is None or line.state == "dropped":
                 yield dropped_line(line, state)
             else:
-                yield answer_line(line, self.blobs.read(line.receipt_id))
+                yield answer_line(line, self._plain(seal, line.receipt_id))
 
-    async def _result(self, batch: Batch, kind: str, pieces: Iterator[bytes], now: datetime) -> File:
-        file_id = uuid5(batch.id, kind)
-        stored: Stored = await asyncio.to_thread(self.blobs.put, file_id, pieces)
+    async def _result(self, batch: Batch, kind: str, seal: Seal, pieces: Iterator[bytes], now: datetime) -> File:
+        file_id, counted = uuid5(batch.id, kind), Counted(pieces)
+        await asyncio.to_thread(self.blobs.put, file_id, seal.pieces(CONTENT_FIELD, counted))
         lasts = timedelta(days=int(self._parameter("file_days", self._clock.today())))
         name = f"{batch.public}_{kind}.jsonl"
         return File(
-            file_id, batch.org_id, "batch_output", name, stored.size_bytes, stored.sha256, "system", now, now + lasts
+            file_id, batch.org_id, "batch_output", name, counted.size_bytes, counted.sha256, "system", now, now + lasts
         )
 
     def _forget_answers(self, lines: list[Line]) -> None:
         for line in lines:
             if line.receipt_id is not None:
                 self.blobs.delete(line.receipt_id)
+
+
+class Counted:
+    """Bytes as they pass: how many, and their hash, before they are sealed."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._digest.update(piece)
+            self.size_bytes += len(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> bytes:
+        return self._digest.digest()
+
+
+def _sealed(seal: Seal, file: File) -> File:
+    return msgspec.structs.replace(file, name=seal.text("batches.file.name", file.name))
+
+
+def _opened(seal: Seal, file: File) -> File:
+    return msgspec.structs.replace(file, name=seal.open("batches.file.name", file.name))
+
+
+def _sealed_batch(seal: Seal, batch: Batch) -> Batch:
+    return msgspec.structs.replace(
+        batch, metadata=seal.json("batches.metadata", batch.metadata), errors=seal.json("batches.errors", batch.errors)
+    )
+
+
+def _opened_batch(seal: Seal, batch: Batch) -> Batch:
+    return msgspec.structs.replace(
+        batch, metadata=seal.open_json("batches.metadata", batch.metadata),
+        errors=seal.open_json("batches.errors", batch.errors),
+    )  # fmt: skip
 
 
 def checked(endpoint: str, window: str, metadata: dict[str, str] | None, request_key: str | None) -> None:

@@ -255,7 +255,7 @@ async def take(db: Database, model: str, most: int, worker: str, now: datetime) 
     """Take up to `most` lines for this worker, of the batch that has waited longest for its turn."""
     async with db.transaction() as conn:
         row = await conn.fetchrow(
-            """SELECT b.id, b.key_id, b.endpoint, b.input_file FROM batches.batch b
+            """SELECT b.id, b.org_id, b.key_id, b.endpoint, b.input_file FROM batches.batch b
                 WHERE b.state = 'in_progress' AND b.expires_at > $2 AND EXISTS (SELECT 1 FROM batches.line l
                       WHERE l.batch_id = b.id AND l.state = 'waiting' AND l.model = $1 AND l.due_at <= $2)
                 ORDER BY b.turn_at NULLS FIRST, b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED""",
@@ -284,7 +284,10 @@ async def take(db: Database, model: str, most: int, worker: str, now: datetime) 
             [one["at"] for one in chosen],
             [new_id() for _ in chosen],
         )
-    return [Taken(_line(one), one["receipt_id"], row["key_id"], row["endpoint"], row["input_file"]) for one in found]
+    return [
+        Taken(_line(one), one["receipt_id"], row["key_id"], row["endpoint"], row["input_file"], row["org_id"])
+        for one in found
+    ]
 
 
 async def answered(db: Database, taken: Taken) -> bool:
@@ -325,7 +328,8 @@ async def _move(db: Database, taken: Taken, states: str, changes: str, *values: 
 async def left_behind(db: Database, worker: str | None, before: datetime) -> list[tuple[Taken, datetime]]:
     """Lines that a worker had when it ended, or (None) that anybody took before an instant, and when."""
     rows = await db.fetch(
-        """SELECT l.*, b.key_id, b.endpoint, b.input_file FROM batches.line l JOIN batches.batch b ON b.id = l.batch_id
+        """SELECT l.*, b.org_id, b.key_id, b.endpoint, b.input_file
+             FROM batches.line l JOIN batches.batch b ON b.id = l.batch_id
             WHERE l.state IN ('running', 'answered') AND ($1::text IS NULL OR l.worker = $1) AND l.taken_at <= $2
             LIMIT $3""",
         worker,
@@ -333,6 +337,9 @@ async def left_behind(db: Database, worker: str | None, before: datetime) -> lis
         LINES_PAGE,
     )
     return [
-        (Taken(_line(one), one["receipt_id"], one["key_id"], one["endpoint"], one["input_file"]), one["taken_at"])
+        (
+            Taken(_line(one), one["receipt_id"], one["key_id"], one["endpoint"], one["input_file"], one["org_id"]),
+            one["taken_at"],
+        )
         for one in rows
     ]

@@ -242,6 +242,43 @@ def revoke(
     show(as_json, done, lambda: pairs({"撤销 revoked": done["revoked_at"]}))
 
 
+@app.command("appeals")
+def appeals(data: Data = None, as_json: Json = False) -> None:
+    """Appeals of refused cards that wait, the most urgent first."""
+
+    async def work() -> list[dict[str, Any]]:
+        from shanhe.nomads.api import appeal_view
+
+        async with city(data) as services:
+            return [appeal_view(one) for one in await services.nomads.appeals.open()]
+
+    done = run(work())
+    lines = [(x["id"], x["due_at"], x["why"], " ".join(map(str, x["days"]))) for x in done]
+    show(as_json, done, lambda: rows(("编号 id", "期限 due", "理由 why", "日期 days"), lines))
+
+
+@app.command("appeal")
+def appeal(
+    appeal_id: Annotated[UUID, typer.Argument(help="Number of the appeal.")],
+    answer: Annotated[str, typer.Option(help="What to answer.")],
+    by: Annotated[str, typer.Option(help="Login of who decides; never the one who appeals.")],
+    uphold: Annotated[bool, typer.Option("--uphold/--reject", help="Whether its days count.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Decide an appeal; upheld days count, and the rule decides again."""
+
+    async def work() -> dict[str, Any]:
+        from shanhe.nomads.api import appeal_view
+
+        async with city(data) as services:
+            decider = await _person(services, by)
+            return appeal_view(await services.nomads.decide_appeal(appeal_id, decider, uphold=uphold, answer=answer))
+
+    done = run(work())
+    show(as_json, done, lambda: pairs({"申诉 appeal": done["state"]}))
+
+
 @app.command("import")
 def import_(
     venue: VenueId,

@@ -17,6 +17,7 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound, Unavailable
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 
 FIELD: Final = "credential"
@@ -24,6 +25,7 @@ KID_BYTES: Final = 4
 DRAWS_MAX: Final = 64
 FULL_AT: Final = status.SIZE // 2
 REASON_MAX_CHARS: Final = 200
+REASON_FIELD: Final = "credential.reason"
 
 
 class Credentials:
@@ -72,7 +74,8 @@ class Credentials:
     async def get(self, identifier: UUID) -> Credential:
         values = dict(await self._row(identifier))
         values.pop("sealed")
-        return Credential(**values)
+        reason = Seals(self._vault).of_person(values["person_id"]).open(REASON_FIELD, values["reason"])
+        return Credential(**values | {"reason": reason})
 
     async def token(self, identifier: UUID) -> str:
         """The whole credential, for its holder. PersonErased when its key is gone."""
@@ -88,7 +91,9 @@ class Credentials:
     async def revoke(self, identifier: UUID, reason: str, conn: Any = None) -> bool:
         """Set its bit in the status list; False when it was set before."""
         target = conn if conn is not None else self._db
-        return await store.revoke(target, identifier, self._clock.now(), reason[:REASON_MAX_CHARS])
+        seal = Seals(self._vault).of_person((await self._row(identifier))["person_id"])
+        sealed = seal.text(REASON_FIELD, reason[:REASON_MAX_CHARS])
+        return await store.revoke(target, identifier, self._clock.now(), sealed)
 
     # -- what verifiers read ------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import (
     Account,
     AccountView,
@@ -50,6 +51,7 @@ REQUEST: Final = "credits.estate"
 KIND: Final = "estate"
 SPACE: Final = UUID("2b6d3f0c-6e59-5e0a-8b1d-5b9f0f3f7c41")
 DECIDE_WITHIN: Final = timedelta(days=30)
+SUBJECTS: Final = {"inheritance": "遗产承继 · inheritance", "dissolution": "清算移交 · dissolution"}
 Rows = list
 ACCOUNTS_MAX: Final = 100
 LOTS_MAX: Final = 500
@@ -86,9 +88,10 @@ class Plan:
 class Estates:
     def __init__(
         self, db: Database, clock: Clock, *, ledger: Ledger, rulebook: Rulebook, notifier: Notifier,
-        approvals: Approvals, payer: PayerOf, end_orders: EndOrders | None = None,
+        approvals: Approvals, payer: PayerOf, end_orders: EndOrders | None = None, seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db
+        self._seals = seals or Seals()
         self._clock = clock
         self._ledger = ledger
         self._rulebook = rulebook
@@ -126,17 +129,19 @@ class Estates:
             wanted, org_id, kind, tuple(successors), tuple(documents), reason, by, now, "open", None, None, None, (), ""
         )
         payload = {
-            "org_id": str(org_id), "kind": kind, "reason": reason,
+            "org_id": str(org_id), "kind": kind,
             "successors": [{"org_id": str(one.org_id), "share_bps": one.share_bps} for one in successors],
             "documents_sha256": hashlib.sha256(msgspec.json.encode([asdict(one) for one in documents])).hexdigest(),
         }  # fmt: skip
         async with self._db.transaction() as conn:
-            made = await store.insert(conn, estate)
+            written = await store.insert(conn, estate, await self._seals.of(org_id))
+            made = None if written is None else await self._opened(written)
             if made is None or not _same(made, estate):
                 raise EstateConflict
             await self._approvals.request(
-                REQUEST, reason, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=wanted, conn=conn
-            )
+                REQUEST, SUBJECTS[kind], payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=wanted,
+                about=org_id, conn=conn,
+            )  # fmt: skip
         return made
 
     async def approve(self, estate_id: UUID, *, by: str) -> Estate:
@@ -155,11 +160,14 @@ class Estates:
         found = await store.get(self._db, estate_id)
         if found is None:
             raise UnknownEstate
-        return found
+        return await self._opened(found)
+
+    async def _opened(self, row: Mapping[str, Any]) -> Estate:
+        return store.estate(row, await self._seals.of(row["org_id"]))
 
     async def list(self, org_id: UUID | None = None, *, open_only: bool = False) -> Sequence[Estate]:
         """Newest first, a bounded page."""
-        return await store.page(self._db, org_id, open_only, PAGE_ROWS)
+        return [await self._opened(row) for row in await store.page(self._db, org_id, open_only, PAGE_ROWS)]
 
     async def run(self) -> int:
         """Book what was agreed to and end what was not, wherever it was decided; how many."""
@@ -215,7 +223,7 @@ class Estates:
                 return None, plan.lines, version
             posting = Posting(
                 id=number, kind=KIND, transfers=tuple(plan.transfers), lots=tuple(plan.lots), deltas=tuple(plan.deltas),
-                evidence=_evidence(estate, plan, version), actor=actor, memo=f"{estate.kind}: {estate.reason}",
+                evidence=_evidence(estate, plan, version), actor=actor, memo=estate.kind,
             )  # fmt: skip
             try:
                 await self._ledger.post(posting)

@@ -75,7 +75,7 @@ class Credits(Purchases):
         self.disputes = Disputes(db, clock, ledger=ledger, notifier=notifier, seals=seals)
         self.estates = Estates(
             db, clock, ledger=ledger, rulebook=rulebook, notifier=notifier,
-            approvals=approvals or Approvals(db, clock), payer=payer, end_orders=end_orders,
+            approvals=approvals or Approvals(db, clock), payer=payer, end_orders=end_orders, seals=seals,
         )  # fmt: skip
         self.statements = Statements(db, clock, rulebook)
         self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected, seals=seals)

@@ -39,11 +39,15 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import MAGIC, Seal, Seals
 
 DATASETS_MAX: Final = 200
 NAME_MAX, LICENCE_MAX, NOTE_MAX = 80, 80, 500
 PREVIEW_MAX: Final = 200
 CHARS_BOUND: Final = 100_000
+ROWS_FIELD: Final = "datasets.rows"
+RESEAL_MAX: Final = 200
+SEALED_TEXTS: Final = ("name", "licence", "note")
 
 
 class NewDataset(msgspec.Struct, frozen=True):
@@ -57,10 +61,11 @@ class NewDataset(msgspec.Struct, frozen=True):
 
 
 class Datasets:
-    """Data sets; rows lie in `folder`, everything else in the database."""
+    """Data sets; rows lie in `folder`, everything else in the database. What is a person's is sealed in both."""
 
-    def __init__(self, db: Database, clock: Clock, *, folder: Path) -> None:
+    def __init__(self, db: Database, clock: Clock, *, folder: Path, seals: Seals | None = None) -> None:
         self._db = db
+        self._seals = seals or Seals()
         self._clock = clock
         self._blobs = Blobs(folder)
 
@@ -76,18 +81,18 @@ class Datasets:
             "licence": new.licence, "consent": new.consent,
         }  # fmt: skip
         body, report = await asyncio.to_thread(_described, rows)
-        now = self._clock.now()
+        now, seal = self._clock.now(), await self._seals.of(org_id)
         async with self._db.transaction() as conn:
             await store.lock_org(conn, org_id)
-            known = await store.called(conn, org_id, new.name)
+            known = await self._called(conn, org_id, new.name)
             if known is None:
                 if await store.count(conn, org_id) >= DATASETS_MAX:
                     raise TooManyDatasets(DATASETS_MAX)
                 known = Dataset(new_id(), org_id, new.name, new.form, new.licence, new.consent, new.note, by, now)
-                await store.insert_dataset(conn, known)
+                await store.insert_dataset(conn, _sealed(seal, known))
             elif (known.form, known.licence, known.consent) != (new.form, new.licence, new.consent):
                 raise NameTaken(new.name)
-            return await self._keep(conn, known.id, None, body, report, recipe, by, now)
+            return await self._keep(conn, seal, known.id, None, body, report, recipe, by, now)
 
     async def clean(self, version_id: UUID, org_id: UUID | None, wishes: Cleaning, *, by: str) -> Version:
         """A new version without what the wishes drop; NothingLeft. The same wishes again give the same version."""
@@ -101,47 +106,61 @@ class Datasets:
         recipe = {"step": "clean", "wishes": msgspec.to_builtins(wishes), **done}
         async with self._db.transaction() as conn:
             await store.lock_org(conn, dataset.org_id)
-            return await self._keep(conn, dataset.id, version.id, body, report, recipe, by, self._clock.now())
+            seal = await self._seals.of(dataset.org_id)
+            return await self._keep(conn, seal, dataset.id, version.id, body, report, recipe, by, self._clock.now())
 
     async def _keep(
-        self, conn: Any, dataset_id: UUID, parent: UUID | None, body: bytes, report: dict[str, Any],
+        self, conn: Any, seal: Seal, dataset_id: UUID, parent: UUID | None, body: bytes, report: dict[str, Any],
         recipe: dict[str, Any], by: str, now: datetime,
     ) -> Version:  # fmt: skip
         wanted = Version(
             new_id(), dataset_id, 0, parent, content_hash(body), report["rows"], len(body), report["personal_count"],
-            recipe, report, by, now,
+            seal.json("datasets.recipe", recipe), seal.json("datasets.report", report), by, now,
         )  # fmt: skip
         kept = await store.insert_version(conn, wanted)
         if kept.id == wanted.id or kept.forgotten_at is not None:
-            await asyncio.to_thread(self._blobs.put, kept.id, (body,))
+            await asyncio.to_thread(self._blobs.put, kept.id, seal.pieces(ROWS_FIELD, (body,)))
             await store.remember(conn, kept.id)
-        return msgspec.structs.replace(kept, forgotten_at=None)
+        return _opened_version(seal, msgspec.structs.replace(kept, forgotten_at=None))
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def datasets(self, org_id: UUID | None) -> list[Dataset]:
         """An organisation's, the newest first; None = everybody's."""
-        return await store.datasets(self._db, org_id)
+        return [await self._opened(one) for one in await store.datasets(self._db, org_id)]
 
     async def dataset(self, name: str, org_id: UUID | None) -> Dataset:
         """By id, or by name within an organisation."""
         try:
             found = await store.dataset(self._db, UUID(name), org_id)
         except ValueError:
-            found = None if org_id is None else await store.called(self._db, org_id, name)
+            found = None if org_id is None else await self._called(self._db, org_id, name)
         if found is None:
             raise UnknownDataset(name)
-        return found
+        return await self._opened(found)
+
+    async def _called(self, db: Any, org_id: UUID, name: str) -> Dataset | None:
+        """By name: a sealed name can't be looked for, so a person's are opened one by one."""
+        if not await self._seals.personal(org_id):
+            return await store.called(db, org_id, name)
+        seal = await self._seals.of(org_id)
+        opened = (_opened(seal, one) for one in await store.datasets(db, org_id))
+        return next((one for one in opened if one.name == name), None)
+
+    async def _opened(self, dataset: Dataset) -> Dataset:
+        return _opened(await self._seals.of(dataset.org_id), dataset)
 
     async def versions(self, dataset: Dataset) -> list[Version]:
-        return await store.versions(self._db, dataset.id)
+        seal = await self._seals.of(dataset.org_id)
+        return [_opened_version(seal, one) for one in await store.versions(self._db, dataset.id)]
 
     async def version(self, version_id: UUID, org_id: UUID | None) -> tuple[Dataset, Version]:
         version = await store.version(self._db, version_id)
         dataset = None if version is None else await store.dataset(self._db, version.dataset_id, org_id)
         if version is None or dataset is None:
             raise UnknownDataset(str(version_id))
-        return dataset, version
+        seal = await self._seals.of(dataset.org_id)
+        return _opened(seal, dataset), _opened_version(seal, version)
 
     async def preview(self, version: Version, first: int = 0, most: int = 20) -> list[Row]:
         """Some rows, from the one numbered `first` (0 = the first)."""
@@ -152,7 +171,13 @@ class Datasets:
         """All rows as JSONL; RowsForgotten."""
         if version.forgotten_at is not None:
             raise RowsForgotten()
-        return await asyncio.to_thread(self._blobs.read, version.id)
+        dataset = await store.dataset(self._db, version.dataset_id, None)
+        if dataset is None:
+            raise UnknownDataset(str(version.dataset_id))
+        seal = await self._seals.of(dataset.org_id)
+        return await asyncio.to_thread(
+            seal.part, ROWS_FIELD, lambda at, size: self._blobs.read(version.id, at, size)
+        )
 
     async def _rows(self, version: Version) -> list[Row]:
         return await asyncio.to_thread(unpacked, await self.body(version))
@@ -188,12 +213,51 @@ class Datasets:
         await asyncio.to_thread(self._blobs.delete, version.id)
         return (await self.version(version_id, org_id))[1]
 
+    async def reseal(self) -> int:
+        """Seal rows of people that were kept before they were sealed; how many versions. Again it finds nothing."""
+        done = 0
+        for one in await store.unsealed_versions(self._db, RESEAL_MAX):
+            seal = await self._seals.of(one["org_id"])
+            if seal.personal and one["forgotten_at"] is None:
+                body = await asyncio.to_thread(self._blobs.read, one["id"])
+                if not body.startswith(MAGIC):
+                    await asyncio.to_thread(self._blobs.put, one["id"], seal.pieces(ROWS_FIELD, (body,)))
+                    done += 1
+            await store.note_sealed(self._db, one["id"])
+        return done
+
+    async def forget_all(self, org_id: UUID) -> int:
+        """Delete everything of somebody who is no longer there; how many data sets."""
+        found = await store.datasets(self._db, org_id)
+        for one in found:
+            await self.archive(one)
+        return len(found)
+
     async def archive(self, dataset: Dataset) -> None:
         """Delete all of a data set's rows and take it off the list; its name is free again."""
         for version in await self.versions(dataset):
             await self.forget(version.id, dataset.org_id)
         async with self._db.transaction() as conn:
             await store.archive(conn, dataset.id, self._clock.now())
+
+
+def _sealed(seal: Seal, one: Dataset) -> Dataset:
+    return msgspec.structs.replace(
+        one, **{name: seal.text(f"datasets.{name}", getattr(one, name)) for name in SEALED_TEXTS}
+    )
+
+
+def _opened(seal: Seal, one: Dataset) -> Dataset:
+    return msgspec.structs.replace(
+        one, **{name: seal.open(f"datasets.{name}", getattr(one, name)) for name in SEALED_TEXTS}
+    )
+
+
+def _opened_version(seal: Seal, one: Version) -> Version:
+    return msgspec.structs.replace(
+        one, recipe=seal.open_json("datasets.recipe", one.recipe, {}),
+        report=seal.open_json("datasets.report", one.report, {}),
+    )  # fmt: skip
 
 
 def _rows_of(form: str, file_name: str, data: bytes) -> list[Row]:

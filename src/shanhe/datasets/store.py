@@ -62,7 +62,7 @@ async def called(db: Connection | Database, org_id: UUID, name: str) -> Dataset 
     return None if row is None else _dataset(row)
 
 
-async def datasets(db: Database, org_id: UUID | None) -> list[Dataset]:
+async def datasets(db: Connection | Database, org_id: UUID | None) -> list[Dataset]:
     rows = await db.fetch(
         """SELECT * FROM datasets.dataset WHERE ($1::uuid IS NULL OR org_id = $1) AND archived_at IS NULL
             ORDER BY id DESC LIMIT $2""",
@@ -125,6 +125,19 @@ async def forget(conn: Connection, version_id: UUID, now: datetime) -> None:
 async def remember(conn: Connection, version_id: UUID) -> None:
     """Rows that were deleted are there again: they were imported anew."""
     await conn.execute("UPDATE datasets.version SET forgotten_at = NULL WHERE id = $1", version_id)
+
+
+async def unsealed_versions(db: Database, limit: int) -> list[Any]:
+    """Versions from before rows were sealed, which nobody has looked at yet."""
+    return await db.fetch(
+        """SELECT v.id, d.org_id, v.forgotten_at FROM datasets.version v JOIN datasets.dataset d ON d.id = v.dataset_id
+            WHERE NOT v.looked_at LIMIT $1""",
+        limit,
+    )
+
+
+async def note_sealed(db: Database, version_id: UUID) -> None:
+    await db.execute("UPDATE datasets.version SET looked_at = true WHERE id = $1", version_id)
 
 
 async def add_use(db: Connection | Database, one: Use) -> None:

@@ -25,6 +25,7 @@ from shanhe.exchange.model import Market, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import (
     InsufficientCredit,
     Ledger,
@@ -38,6 +39,8 @@ from shanhe.ledger.api import (
 )
 
 REQUEST: Final = "exchange.reversal"
+SUBJECT: Final = "撤销成交 · reversal of trades"
+REASON_FIELD: Final = "exchange.remedy.reason"
 KIND: Final = "trade_reversal"
 RECORD: Final = "exchange.reversal"
 SPACE: Final = UUID("7d0f6a52-2f0e-5c0b-9a41-6f6c1d1b7e32")
@@ -112,8 +115,9 @@ class Remedy:
 class Remedies:
     def __init__(
         self, db: Database, clock: Clock, ledger: Ledger, approvals: Approvals, fund: Fund, record: Record,
-        disputes: Disputes,
+        disputes: Disputes, seals: Seals | None = None,
     ) -> None:  # fmt: skip
+        self._seals = seals or Seals()
         self._disputes = disputes
         self._db = db
         self._clock = clock
@@ -148,12 +152,14 @@ class Remedies:
         if not chosen or (trades and len(chosen) != len(set(trades))):
             raise NothingToReverse()
         identifier, now = remedy_id or new_id(), self._clock.now()
-        payload = {"dispute_id": str(dispute_id), "trades": [str(one) for one in chosen], "reason": reason}
+        payload = {"dispute_id": str(dispute_id), "trades": [str(one) for one in chosen]}
+        sealed = await self._seals.seal(dispute["org_id"], REASON_FIELD, reason)
         async with self._db.transaction() as conn:
             await self._approvals.request(
-                REQUEST, reason, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=identifier, conn=conn
-            )
-            await store.insert(conn, identifier, dispute_id, chosen, reason, by, now)
+                REQUEST, SUBJECT, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=identifier,
+                about=dispute["org_id"], conn=conn,
+            )  # fmt: skip
+            await store.insert(conn, identifier, dispute_id, chosen, sealed, by, now)
         return await self.get(identifier)
 
     async def approve(self, remedy_id: UUID, *, by: str) -> Remedy:
@@ -216,6 +222,7 @@ class Remedies:
     async def _view(self, row: Any) -> Remedy:
         rows = await store.reversals(self._db, [row["id"]])
         values = {name: row[name] for name in Remedy.__dataclass_fields__ if name != "reversals"}
+        values["reason"] = await self._seals.open(row["org_id"], REASON_FIELD, row["reason"])
         return Remedy(**values, reversals=[_reversal(one) for one in rows])
 
     # -- booking ------------------------------------------------------------------------------------------------------
@@ -257,7 +264,7 @@ class Remedies:
                     (trade["seller_cash"], trade["buyer_cash"], undo.cash_fen - undo.fee_fen),
                     (fund, trade["buyer_cash"], undo.fee_fen))  # fmt: skip
             posting = Posting(
-                id=number, kind=KIND, actor=actor, memo=remedy.reason, reverses=trade["id"],
+                id=number, kind=KIND, actor=actor, memo=SUBJECT, reverses=trade["id"],
                 transfers=tuple(
                     Transfer(UUID(int=number.int ^ n), *leg) for n, leg in enumerate(legs, 1) if leg[2] > 0
                 ),
@@ -313,7 +320,7 @@ def _free(lot: Lot, now: datetime) -> int:
 
 def _evidence(trade: Any, remedy: Remedy, undo: Undo) -> bytes:
     return msgspec.json.encode({
-        "version": 1, "trade": trade["id"], "dispute": remedy.dispute_id, "remedy": remedy.id, "reason": remedy.reason,
+        "version": 1, "trade": trade["id"], "dispute": remedy.dispute_id, "remedy": remedy.id,
         "traded_micro": trade["quantity"], "returned_micro": undo.quantity_micro, "cash_fen": undo.cash_fen,
         "fee_fen": undo.fee_fen, "bound": undo.bound,
     }, order="sorted")  # fmt: skip

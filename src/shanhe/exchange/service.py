@@ -104,7 +104,7 @@ class Exchange:
         self.fund = Fund(db, clock, ledger, approvals, self.cash)
         self.stability = Stability(db, clock, ledger, self.cash, self.policy)
         self.disputes = Disputes(db, clock, seals)
-        self.remedies = Remedies(db, clock, ledger, approvals, self.fund, record, self.disputes)
+        self.remedies = Remedies(db, clock, ledger, approvals, self.fund, record, self.disputes, seals)
         self._gate: tuple[float, Gate] | None = None
         self._asking: asyncio.Task[Gate] | None = None
         self._intakes = {

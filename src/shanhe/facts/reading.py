@@ -13,16 +13,22 @@ import msgspec
 
 from shanhe.facts import related, store
 from shanhe.facts.errors import UnknownName
-from shanhe.facts.model import Fact, Guard, Kind, Reading, Relation, RelationTerms, Standing, Use, Value
+from shanhe.facts.model import Fact, Guard, Kind, NewFact, Reading, Relation, RelationTerms, Standing, Use, Value
 from shanhe.kernel import yaml
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import Seals
+from shanhe.kernel.sealing import sealed as is_sealed
 from shanhe.kernel.vault import PersonErased, Vault
 
 RELATED: Final = "related_parties"
 RELATIONS: Final = ("household", "owned_by", "employer", "referred_by")
 PARTIES: Final = ("owned_by", "employer", "referred_by")
 RELATIVES_MAX: Final = 200
+NUMBER_MARK: Final = "#"
+"""Begins the key of a person's numbered document: a keyed hash of it stands there."""
+KEY_HEX_CHARS: Final = 40
+EVIDENCE_FIELD: Final = "fact.evidence"
 CHAIN_MAX: Final = 32
 """A chain longer than this counts as leading anywhere: nobody needs one."""
 
@@ -168,14 +174,36 @@ class Reader:
                 self._read[subject, use.purpose] = (use, ground, read | asked)
 
 
+def stored(new: NewFact, kind: Kind, vault: Vault) -> tuple[str, Any, bytes | None, str]:
+    """(key, value, sealed, evidence) to keep. Of a person, texts, numbers of documents and evidence are sealed,
+    whatever the fact; a sealed number's key is a keyed hash, so that a series stays a series."""
+    if not vault.exists(new.subject) and not kind.personal:
+        return new.key, new.value, None, new.evidence
+    seal, field = Seals(vault).of_person(new.subject), f"fact.{new.name}"
+    evidence = seal.text(EVIDENCE_FIELD, new.evidence)
+    if kind.keyed == "number":
+        hashed = vault.blind_index("fact.key", f"{new.subject}|{new.name}|{new.key}").hex()[:KEY_HEX_CHARS]
+        both = msgspec.json.encode([new.key, new.value]).decode()
+        return NUMBER_MARK + hashed, None, vault.encrypt(new.subject, field, both), evidence
+    if new.value is not None and (kind.personal or kind.type in ("text", "date")):
+        text = msgspec.json.encode(new.value).decode()
+        return new.key, None, vault.encrypt(new.subject, field, text), evidence
+    return new.key, new.value, None, evidence
+
+
 def fact_of(row: Any, vault: Vault) -> Fact | None:
     """A row in plain text; None when its person was erased."""
     values = dict(row)
-    sealed = values.pop("sealed")
+    sealed, field = values.pop("sealed"), f"fact.{values['name']}"
     if sealed is not None:
         try:
-            text = vault.decrypt(values["subject"], f"fact.{values['name']}", sealed)
+            found = msgspec.json.decode(vault.decrypt(values["subject"], field, sealed))
         except PersonErased:
             return None
-        values["value"] = msgspec.json.decode(text)
+        if values["key"].startswith(NUMBER_MARK):
+            values["key"], values["value"] = found
+        else:
+            values["value"] = found
+    if is_sealed(values["evidence"]):
+        values["evidence"] = Seals(vault).of_person(values["subject"]).open(EVIDENCE_FIELD, values["evidence"])
     return Fact(**values | {"standing": Standing(values["standing"])})

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from shanhe.facts import related, store
 from shanhe.facts.errors import BadFact, FactConflict, UnknownName
 from shanhe.facts.model import Fact, Guard, Kind, NewFact, Relation, RelationTerms, Unguarded, Use
-from shanhe.facts.reading import RELATED, Reader, fact_of, names
+from shanhe.facts.reading import RELATED, Reader, fact_of, names, stored
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import Vault
@@ -22,6 +21,8 @@ TEXT_MAX_CHARS = 500
 KEY_MAX_CHARS = 100
 NOTE_MAX_CHARS = 200
 NUMBER_MAX = 10**15
+GROUP = re.compile(r"[0-9A-Za-z-]{1,40}")
+"""What many people share is an id, never an address or a name."""
 TYPES: Mapping[str, type] = {"number": int, "bool": bool, "text": str, "date": str}
 
 
@@ -43,13 +44,10 @@ class Facts:
         A later fact of the same series and first day corrects; a value of None withdraws.
         """
         kind = checked(new)
-        value, sealed = new.value, None
-        if kind.personal and value is not None:
-            text = msgspec.json.encode(new.value).decode()
-            value, sealed = None, self._vault.encrypt(new.subject, f"fact.{new.name}", text)
         target = conn if conn is not None else self._db
-        row = (new.id, new.subject, new.name, new.key, value, sealed, new.valid_from, new.valid_to, self._clock.now(),
-               new.standing, new.source, new.evidence)  # fmt: skip
+        key, value, sealed, evidence = stored(new, kind, self._vault)
+        row = (new.id, new.subject, new.name, key, value, sealed, new.valid_from, new.valid_to, self._clock.now(),
+               new.standing, new.source, evidence)  # fmt: skip
         await store.insert(target, *row, actor)
         found = fact_of(await store.by_id(target, new.id), self._vault)
         if found is None or _content(found) != _content(new):
@@ -110,6 +108,8 @@ def checked(new: NewFact) -> Kind:
         raise BadFact(new.name, f"it takes {wants}", "需要对象编号" if kind.keyed else "不带对象编号")
     if kind.keyed == "party":
         _party(new)
+    if kind.keyed == "group" and not GROUP.fullmatch(new.key):
+        raise BadFact(new.name, "the key is an id of 1 to 40 of A-Z, a-z, 0-9 and -", "对象编号仅含字母、数字与连字符")
     if new.valid_to is not None and new.valid_to < new.valid_from:
         raise BadFact(new.name, "it ends before it begins", "结束日期早于起始日期")
     if not 1 <= len(new.source) <= KEY_MAX_CHARS or len(new.evidence) > NOTE_MAX_CHARS:

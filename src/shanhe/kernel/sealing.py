@@ -1,27 +1,128 @@
-"""Texts that parties write: plain for an organisation, unreadable without the person's key for a person.
+"""What parties write: plain for an organisation, unreadable without the person's key for a person.
 
-A sealed text lives in the same column as a plain one, marked by a control character that no checked text can contain.
+A sealed text lives in the same column as a plain one, marked by a control character that no checked text can contain;
+a sealed JSON value is an object of one member of that name; sealed bytes begin with a magic number.
 """
 
 from __future__ import annotations
 
 import base64
+import re
+import unicodedata
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.kernel.vault import PersonErased, Vault
+import msgspec
+
+from shanhe.kernel.vault import PersonErased, PersonKey, Vault
 
 MARK: Final = "\x1e"
+MAGIC: Final = b"\x1eshanhe-sealed-1\n"
+PIECE_BYTES: Final = 64 * 1024
+EXTRA_BYTES: Final = 1 + 12 + 16
+"""What sealing adds to a piece: version, nonce, tag."""
 OWNERS_KEPT: Final = 20_000
+PAYER_INDEX: Final = "payer-name"
+"""The blind index of names as banks write them."""
 PersonOf = Callable[[UUID], Awaitable[UUID | None]]
 """The person behind an organisation of one; None for any other."""
+
+
+def payer_key(name: str) -> str:
+    """A name as payers are compared: width, case and spaces don't matter."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def sealed(stored: str) -> bool:
     """Whether a stored text is a person's and sealed."""
     return stored.startswith(MARK)
+
+
+class Seal:
+    """One party's seal. It holds an opened key: for one piece of work, never to be kept.
+
+    What concerns an erased person is not kept, and reads as empty.
+    """
+
+    def __init__(self, *, personal: bool, key: PersonKey | None) -> None:
+        self.personal = personal
+        self._key = key
+
+    def text(self, field: str, text: str) -> str:
+        """What to store of a text; empty stays empty."""
+        if not self.personal or not text:
+            return text
+        return MARK + (base64.b64encode(self._key.encrypt(field, text)).decode() if self._key is not None else "")
+
+    def open(self, field: str, stored: str) -> str:
+        """The text; empty when its person was erased."""
+        if not sealed(stored):
+            return stored
+        if self._key is None or stored == MARK:
+            return ""
+        return self._key.decrypt(field, base64.b64decode(stored[len(MARK) :]))
+
+    def json(self, field: str, value: Any) -> Any:
+        """What to store of a JSON value; nothing stays nothing."""
+        if not self.personal or not value:
+            return value
+        if self._key is None:
+            return {MARK: ""}
+        plain = msgspec.json.encode(value, enc_hook=str)
+        return {MARK: base64.b64encode(self._key.encrypt_bytes(field, plain)).decode()}
+
+    def open_json(self, field: str, stored: Any, empty: Any = None) -> Any:
+        """The value; `empty` when its person was erased."""
+        if not isinstance(stored, dict) or set(stored) != {MARK}:
+            return stored
+        if self._key is None or not stored[MARK]:
+            return empty
+        return msgspec.json.decode(self._key.decrypt_bytes(field, base64.b64decode(stored[MARK])))
+
+    def opened(self, place: str, row: Mapping[str, Any], *fields: str) -> dict[str, Any]:
+        """A row with these texts opened; each was sealed as `place.field`."""
+        return dict(row) | {field: self.open(f"{place}.{field}", row[field]) for field in fields}
+
+    # -- bytes, in pieces so that a part can be read alone -------------------------------------------------------------
+
+    def pieces(self, field: str, data: Iterable[bytes]) -> Iterator[bytes]:
+        """What to store of bytes that come in pieces of any size."""
+        if not self.personal:
+            yield from data
+            return
+        yield MAGIC
+        if self._key is None:
+            return
+        number, waiting = 0, bytearray()
+        for one in data:
+            waiting += one
+            while len(waiting) >= PIECE_BYTES:
+                yield self._key.encrypt_bytes(f"{field}#{number}", bytes(waiting[:PIECE_BYTES]))
+                del waiting[:PIECE_BYTES]
+                number += 1
+        yield self._key.encrypt_bytes(f"{field}#{number}", bytes(waiting))
+
+    def part(self, field: str, read: Callable[[int, int], bytes], start: int = 0, length: int = -1) -> bytes:
+        """Bytes from `start` out of what `pieces` stored; `read(at, size)` reads the store, size -1 to its end."""
+        if read(0, len(MAGIC)) != MAGIC:
+            return read(start, length)
+        if self._key is None:
+            return b""
+        first = start // PIECE_BYTES
+        most = -1 if length < 0 else (start + length - 1) // PIECE_BYTES + 1 - first
+        step = PIECE_BYTES + EXTRA_BYTES
+        stored = read(len(MAGIC) + first * step, -1 if most < 0 else most * step)
+        plain = b"".join(
+            self._key.decrypt_bytes(f"{field}#{first + at // step}", stored[at : at + step])
+            for at in range(0, len(stored), step)
+        )
+        skip = start - first * PIECE_BYTES
+        return plain[skip:] if length < 0 else plain[skip : skip + length]
+
+
+PLAIN: Final = Seal(personal=False, key=None)
 
 
 class Seals:
@@ -32,34 +133,32 @@ class Seals:
         self._person_of = person_of
         self._owners: OrderedDict[UUID, UUID | None] = OrderedDict()
 
+    async def of(self, org_id: UUID) -> Seal:
+        """A party's seal, for several values at once."""
+        return self.of_person(await self._person(org_id))
+
+    def of_person(self, person: UUID | None) -> Seal:
+        """The seal of a person; of nobody, none."""
+        if person is None or self._vault is None:
+            return PLAIN
+        try:
+            return Seal(personal=True, key=self._vault.opened(person))
+        except PersonErased:
+            return Seal(personal=True, key=None)
+
     async def seal(self, org_id: UUID, field: str, text: str) -> str:
         """What to store of a text; empty stays empty, and what concerns an erased person is not kept."""
-        person = await self._person(org_id)
-        if person is None or not text or self._vault is None:
-            return text
-        try:
-            return MARK + base64.b64encode(self._vault.encrypt(person, field, text)).decode()
-        except PersonErased:
-            return MARK  # nobody is left to read it
+        return text if not text else (await self.of(org_id)).text(field, text)
 
     async def open(self, org_id: UUID, field: str, stored: str) -> str:
         """The text; empty when its person was erased."""
-        if not sealed(stored):
-            return stored
-        person = await self._person(org_id)
-        if person is None or self._vault is None:
-            return ""
-        try:
-            return self._vault.decrypt(person, field, base64.b64decode(stored[len(MARK) :]))
-        except PersonErased:
-            return ""
+        return stored if not sealed(stored) else (await self.of(org_id)).open(field, stored)
 
     async def opened(self, org_id: UUID, place: str, row: Mapping[str, Any], *fields: str) -> dict[str, Any]:
         """A row with these fields opened; each was sealed as `place.field`."""
-        values = dict(row)
-        for field in fields:
-            values[field] = await self.open(org_id, f"{place}.{field}", values[field])
-        return values
+        if not any(sealed(row[field]) for field in fields):
+            return dict(row)
+        return (await self.of(org_id)).opened(place, row, *fields)
 
     async def personal(self, org_id: UUID) -> bool:
         """Whether an organisation is one person."""

@@ -73,6 +73,43 @@ class VaultDamaged(ShanheError):
         )
 
 
+class PersonKey:
+    """One person's key, opened: for many values at once. Keep it no longer than that, or an erasure comes too late."""
+
+    def __init__(self, person_id: UUID, key: bytes) -> None:
+        self._person = person_id
+        self._cipher = AESGCM(key)
+
+    def encrypt(self, field: str, text: str) -> bytes:
+        """Version, nonce, ciphertext and tag of `text`, bound to the person and the field."""
+        data = text.encode()
+        if len(data) > TEXT_MAX_BYTES:
+            raise Invalid("text_too_long", f"The field {field} takes at most {TEXT_MAX_BYTES} bytes.")
+        return self.encrypt_bytes(field, data)
+
+    def encrypt_bytes(self, field: str, data: bytes) -> bytes:
+        """The same of bytes, however many; the caller bounds them."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return VALUE_VERSION + nonce + self._cipher.encrypt(nonce, data, _aad(self._person, field))
+
+    def decrypt(self, field: str, value: bytes) -> str:
+        """The text that `encrypt` sealed for the same field; VaultDamaged."""
+        try:
+            return self.decrypt_bytes(field, value).decode()
+        except UnicodeDecodeError as error:
+            raise VaultDamaged(f"A value of {field}") from error
+
+    def decrypt_bytes(self, field: str, value: bytes) -> bytes:
+        """The bytes that `encrypt_bytes` sealed for the same field; VaultDamaged."""
+        if value[:1] != VALUE_VERSION:
+            raise VaultDamaged(f"A value of {field}")
+        nonce, sealed = value[1 : 1 + NONCE_BYTES], value[1 + NONCE_BYTES :]
+        try:
+            return self._cipher.decrypt(nonce, sealed, _aad(self._person, field))
+        except (InvalidTag, ValueError) as error:
+            raise VaultDamaged(f"A value of {field}") from error
+
+
 class Vault:
     """Opens (and on first use makes) the keys folder; several processes may share it.
 
@@ -116,23 +153,15 @@ class Vault:
 
     def encrypt(self, person_id: UUID, field: str, text: str) -> bytes:
         """Version, nonce, ciphertext and tag of `text`, bound to the person and the field; PersonErased without key."""
-        data = text.encode()
-        if len(data) > TEXT_MAX_BYTES:
-            raise Invalid("text_too_long", f"The field {field} takes at most {TEXT_MAX_BYTES} bytes.")
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = AESGCM(self._person_key(person_id)).encrypt(nonce, data, _aad(person_id, field))
-        return VALUE_VERSION + nonce + sealed
+        return self.opened(person_id).encrypt(field, text)
 
     def decrypt(self, person_id: UUID, field: str, value: bytes) -> str:
         """The text that `encrypt` sealed for the same person and field; PersonErased, VaultDamaged."""
-        key = self._person_key(person_id)
-        if value[:1] != VALUE_VERSION:
-            raise VaultDamaged(f"A value of {field}")
-        nonce, sealed = value[1 : 1 + NONCE_BYTES], value[1 + NONCE_BYTES :]
-        try:
-            return AESGCM(key).decrypt(nonce, sealed, _aad(person_id, field)).decode()
-        except (InvalidTag, ValueError) as error:
-            raise VaultDamaged(f"A value of {field}") from error
+        return self.opened(person_id).decrypt(field, value)
+
+    def opened(self, person_id: UUID) -> PersonKey:
+        """The person's key for a batch of values; PersonErased without one."""
+        return PersonKey(person_id, self._person_key(person_id))
 
     def blind_index(self, field: str, normalised_value: str) -> bytes:
         """A keyed hash to look a value up by, without storing it (HMAC-SHA-256; the field separates domains)."""

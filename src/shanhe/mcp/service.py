@@ -16,6 +16,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seal, Seals
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger, Limit, LimitExceeded
 from shanhe.mcp import store
@@ -52,6 +53,7 @@ OFFERED_TTL_S: Final = 5.0
 OFFERS_MAX: Final = 2_000
 HIDDEN: Final = ("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u202e")
 """Signs that hide text from a reviewer but not from a model; so do the tag characters from U+E0000 on."""
+SECRET_FIELD, TOOL_FIELD = "mcp.secret", "mcp.tool"
 Find = Callable[[str], Awaitable[Offered | None]]
 Finding = tuple[str, bool, str, str]
 
@@ -61,9 +63,10 @@ class ToolGateway:
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger, find: Find,
-        everything: Callable[[], Awaitable[Sequence[Offered]]], private: bool,
+        everything: Callable[[], Awaitable[Sequence[Offered]]], private: bool, seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db
+        self._seals = seals or Seals()
         self._clock = clock
         self._gateway = gateway
         self._ledger = ledger
@@ -124,7 +127,8 @@ class ToolGateway:
         sealed = self._sealer.seal(owner, name, value)
         if len(await store.secret_names(self._db, owner)) > store.SECRETS_MAX:
             raise BadSecret(f"at most {store.SECRETS_MAX} an organisation", f"每个组织最多 {store.SECRETS_MAX} 个")
-        await store.put_secret(self._db, owner, name, sealed, self._clock.now(), actor)
+        kept = b"".join((await self._seals.of(owner)).pieces(SECRET_FIELD, (sealed,)))
+        await store.put_secret(self._db, owner, name, kept, self._clock.now(), actor)
         self._secrets.clear()
 
     async def drop_secret(self, owner: UUID, name: str) -> bool:
@@ -163,18 +167,24 @@ class ToolGateway:
             key = (offer.slug, offer.version, offer.owner)
             seen = await self.links.tools(key, offer.server.url, headers, offer.server.timeout_ms)
             allowed = [tool for tool in seen if tool.name in offer.server.tools and not suspicious(tool)]
-            await store.keep_tools(self._db, offer.slug, offer.version, allowed, self._clock.now())
+            seal = await self._seals.of(offer.owner)
+            kept = [_sealed(seal, tool) for tool in allowed]
+            await store.keep_tools(self._db, offer.slug, offer.version, kept, self._clock.now())
             self.listing.forget()
             known = await store.tools(self._db, offer.slug, offer.version)
-        return [tool for tool in known if tool.name in offer.server.tools]
+        seal = await self._seals.of(offer.owner)
+        return [_opened(seal, tool) for tool in known if tool.name in offer.server.tools]
 
     async def every_tool(self) -> list[tuple[Offered, Tool]]:
         """Tools of every server that have been looked at, for one list of all."""
         offers = await self._everything()
         found = await store.all_tools(self._db, [(offer.slug, offer.version) for offer in offers])
-        return [
-            (offer, tool) for offer in offers for tool in found.get(offer.slug, ()) if tool.name in offer.server.tools
-        ]
+        listed = []
+        for offer in offers:
+            seal = await self._seals.of(offer.owner)
+            tools = [tool for tool in found.get(offer.slug, ()) if tool.name in offer.server.tools]
+            listed += [(offer, _opened(seal, tool)) for tool in tools]
+        return listed
 
     async def calls(
         self, *, org_id: UUID | None = None, server: str | None = None, before: UUID | None = None
@@ -257,8 +267,26 @@ class ToolGateway:
             sealed = await store.secret(self._db, owner, name)
             if sealed is None:
                 raise BadSecret(f"there is no secret {name}", f"没有名为 {name} 的密钥")
-            headers[header] = self._sealer.open(owner, name, sealed)
+            headers[header] = self._sealer.open(owner, name, self._kept(await self._seals.of(owner), sealed))
         return headers
+
+    def _kept(self, seal: Seal, stored: bytes) -> bytes:
+        return seal.part(SECRET_FIELD, lambda at, size: stored[at:] if size < 0 else stored[at : at + size])
+
+
+def _sealed(seal: Seal, tool: Tool) -> Tool:
+    """A tool to keep: what a person's server says of it is theirs."""
+    if not seal.personal:
+        return tool
+    return Tool(tool.name, seal.text(f"{TOOL_FIELD}.description", tool.description),
+                seal.json(f"{TOOL_FIELD}.schema", tool.schema))  # fmt: skip
+
+
+def _opened(seal: Seal, tool: Tool) -> Tool:
+    if not seal.personal:
+        return tool
+    return Tool(tool.name, seal.open(f"{TOOL_FIELD}.description", tool.description),
+                seal.open_json(f"{TOOL_FIELD}.schema", tool.schema, {}))  # fmt: skip
 
 
 def server_of(content: Mapping[str, Any], *, private: bool) -> Server:

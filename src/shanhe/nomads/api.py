@@ -42,6 +42,7 @@ from shanhe.nomads.model import (
 from shanhe.nomads.offline import check_offline
 from shanhe.nomads.service import Nomads
 from shanhe.nomads.views import (
+    appeal_view,
     card_view,
     check_in_view,
     feed_view,
@@ -88,6 +89,7 @@ __all__ = [
     "VenueKind",
     "VenueTaken",
     "Verdict",
+    "appeal_view",
     "attest",
     "card_view",
     "check_in_view",

@@ -28,6 +28,8 @@ class Proof(StrEnum):
     CLERK = "clerk"
     LODGING = "lodging"
     COWORKING = "coworking"
+    REVIEW = "review"
+    """A person of the office believed it, on appeal."""
 
 
 class Purpose(StrEnum):

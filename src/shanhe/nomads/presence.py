@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from shanhe.identity.api import purposes
+from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import PersonErased
 from shanhe.nomads import codes, store
@@ -67,6 +68,11 @@ class Presence:
             await consents.give(person_id, CONSENT, notice_version=notice.version, apart=True)
         elif await consents.has(person_id, CONSENT):
             await consents.withdraw(person_id, CONSENT)
+
+    def notice(self) -> dict[str, str]:
+        """What people are told before they consent, in both languages: the one wording there is."""
+        found = purposes()[CONSENT].notice(self._ground.today())
+        return {"zh": found.notice_zh, "en": found.notice_en}
 
     async def consented(self, person_id: UUID) -> bool:
         return await self._ground.identity.consents.has(person_id, CONSENT)
@@ -143,7 +149,6 @@ class Presence:
         ground = self._ground
         outputs = self._ruled(day, days_back=(ground.today() - day).days)
         salt = secrets.token_bytes(SALT_BYTES)
-        commitment = hashlib.sha256(b"shanhe-presence/1\n" + salt + nomad.handle.bytes + day.isoformat().encode())
         plain = {"d": day.isoformat(), "p": str(proof), "s": base64.b64encode(salt).decode()}
         key = self._day_key(nomad.person_id, day)
         sealed = self._seal(nomad.person_id, DAY_FIELD, plain)
@@ -153,7 +158,19 @@ class Presence:
                 return False
             await store.insert_proof(conn, key, place, whole_weeks(outputs["forget_on"]))
             await store.tally(conn, venue.id, ground.today(), "presence", 1)
-            await ground.record(conn, ENTRY, {}, {"commitment": commitment.hexdigest()})
+            await ground.record(conn, ENTRY, {}, {"commitment": _commitment(nomad, day, salt)})
+        return True
+
+    async def record_reviewed(self, nomad: Nomad, day: date) -> bool:
+        """Count a day that was upheld on appeal, without a place; False when it counted already."""
+        ground, salt = self._ground, secrets.token_bytes(SALT_BYTES)
+        commitment = _commitment(nomad, day, salt)
+        plain = {"d": day.isoformat(), "p": str(Proof.REVIEW), "s": base64.b64encode(salt).decode()}
+        sealed = self._seal(nomad.person_id, DAY_FIELD, plain)
+        async with ground.db.transaction() as conn:
+            if not await store.insert_day(conn, self._day_key(nomad.person_id, day), nomad.person_id, sealed):
+                return False
+            await ground.record(conn, ENTRY, {}, {"commitment": commitment})
         return True
 
     async def elsewhere(self, nomad: Nomad, day: date, venue: Venue) -> bool:
@@ -169,6 +186,26 @@ class Presence:
         ground = self._ground
         await store.note_reading(ground.db, new_id(), person_id, purpose, ground.now(), actor)
         return await self._within(person_id, on)
+
+    async def own(self, person_id: UUID, *, actor: str) -> list[dict[str, Any]]:
+        """Every day that was ever counted, how it was proved and, as long as that is kept, where; for that person's own
+        copy only."""
+        ground, found = self._ground, []
+        await store.note_reading(ground.db, new_id(), person_id, Purpose.OWN, ground.now(), actor)
+        for row in await store.days_with_places(ground.db, person_id):
+            plain = self._open(person_id, DAY_FIELD, row["day"])
+            place = self._open(person_id, PLACE_FIELD, row["place"]) if row["place"] is not None else None
+            if plain is not None:
+                found.append({"day": plain["d"], "how": plain["p"], "venue": await self._named(place)})
+        return sorted(found, key=lambda one: str(one["day"]), reverse=True)
+
+    async def _named(self, place: dict[str, str] | None) -> str | None:
+        if place is None:
+            return None
+        try:
+            return (await self._venues.get(UUID(place["v"]))).name
+        except NotFound:
+            return place["v"]
 
     async def _within(self, person_id: UUID, on: date) -> list[date]:
         first = on - timedelta(days=int(self._ground.rulebook.parameter(QUALIFY, "window_days", on)) - 1)
@@ -206,6 +243,10 @@ class Presence:
             return msgspec.json.decode(self._ground.vault.decrypt(person_id, field, sealed))
         except PersonErased:
             return None
+
+
+def _commitment(nomad: Nomad, day: date, salt: bytes) -> str:
+    return hashlib.sha256(b"shanhe-presence/1\n" + salt + nomad.handle.bytes + day.isoformat().encode()).hexdigest()
 
 
 def whole_weeks(day: date) -> date:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -99,11 +99,25 @@ class RevokeBody(Body):
     reason: str = Field(min_length=1, max_length=200)
 
 
+class AppealBody(Body):
+    id: UUID
+    decision: UUID
+    why: str = Field(min_length=1, max_length=1_000)
+    days: list[date] = Field(default_factory=list, max_length=366)
+    evidence: str = Field("", max_length=1_000)
+
+
+class VerdictBody(Body):
+    uphold: bool
+    answer: str = Field(min_length=1, max_length=1_000)
+
+
 def router(nomads: Nomads) -> APIRouter:
     """Everything under /api/nomads."""
     routes = APIRouter(prefix="/api/nomads", tags=["nomads"])
     _people(routes, nomads)
     _card(routes, nomads)
+    _appeals(routes, nomads)
     _operators(routes, nomads)
     _venues(routes, nomads)
     _gates(routes, nomads)
@@ -185,6 +199,35 @@ def _card(routes: APIRouter, nomads: Nomads) -> None:
     async def purse(who: Member) -> Response:
         """Tickets with their codes, nights, courses, vouchers."""
         return as_json(views.purse_view(await nomads.benefits.purse(await nomads.person_of(who))))
+
+
+def _appeals(routes: APIRouter, nomads: Nomads) -> None:
+    @routes.post("/me/appeals", status_code=201)
+    async def appeal(body: AppealBody, who: Member) -> Response:
+        """Appeal a refused card with the days it should have counted. Idempotent by `id`."""
+        person = await nomads.person_of(who)
+        made = await nomads.appeals.file(
+            person, body.decision, why=body.why, days=body.days, evidence=body.evidence, appeal_id=body.id
+        )
+        return as_json(views.appeal_view(made), 201)
+
+    @routes.get("/me/appeals")
+    async def mine(who: Member) -> Response:
+        """My appeals and what was answered."""
+        found = await nomads.appeals.of(await nomads.person_of(who))
+        return as_json({"data": [views.appeal_view(one) for one in found]})
+
+    @routes.get("/appeals")
+    async def waiting(who: Operator) -> Response:
+        """What waits for a decision, the most urgent first."""
+        return as_json({"data": [views.appeal_view(one) for one in await nomads.appeals.open()]})
+
+    @routes.post("/appeals/{appeal_id}/decide")
+    async def decide(appeal_id: UUID, body: VerdictBody, who: Operator) -> Response:
+        """Uphold or reject an appeal; upheld days count and the rule decides again. Never one's own."""
+        decider = await nomads.person_of(who)
+        done = await nomads.decide_appeal(appeal_id, decider, uphold=body.uphold, answer=body.answer)
+        return as_json(views.appeal_view(done))
 
 
 def _operators(routes: APIRouter, nomads: Nomads) -> None:

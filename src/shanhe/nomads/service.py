@@ -16,6 +16,7 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
 from shanhe.nomads import store
+from shanhe.nomads.appeals import Appeal, Appeals
 from shanhe.nomads.benefits import Benefits
 from shanhe.nomads.cards import Cards
 from shanhe.nomads.feeds import Feeds
@@ -25,6 +26,7 @@ from shanhe.nomads.model import Card, Verdict
 from shanhe.nomads.offline import Offline
 from shanhe.nomads.presence import Presence
 from shanhe.nomads.venues import Venues
+from shanhe.nomads.views import appeal_view, card_view, verdict_view
 from shanhe.rulebook.api import Rulebook
 
 
@@ -46,6 +48,7 @@ class Nomads:
         self.cards = Cards(ground, self.presence, self.membership)
         self.benefits = Benefits(ground, self.cards, self.presence)
         self.offline = Offline(ground, self.benefits)
+        self.appeals = Appeals(ground, self.presence)
         self.feeds = Feeds(ground, self.presence)
         self.person_of = ground.person_of
         self.credentials = credentials
@@ -59,12 +62,42 @@ class Nomads:
                 await self.benefits.open(card)
         return verdict
 
+    async def decide_appeal(self, appeal_id: UUID, decider: UUID, *, uphold: bool, answer: str) -> Appeal:
+        """A person of the office decides an appeal; when it is upheld its days count and the rule decides again."""
+        decided = await self.appeals.decide(appeal_id, decider, uphold=uphold, answer=answer)
+        await self._follow(decided)
+        return await self.appeals.get(appeal_id)
+
+    async def _follow(self, appeal: Appeal) -> None:
+        """What an upheld appeal leads to; safe to repeat."""
+        if appeal.state != "upheld" or appeal.settled:
+            return
+        await self.appeals.count(appeal)
+        await self.apply(appeal.person_id, client_ref=f"appeal:{appeal.id}", actor="nomads")
+        await self.appeals.settled(appeal.id)
+
     async def revoke(self, card_id: UUID, reason: str, *, actor: str) -> Card:
         """End a card and what it opened."""
         card = await self.cards.revoke(card_id, reason, actor=actor)
         if not card.ended:
             await self.benefits.end(card)
         return await self.cards.get(card_id)
+
+    async def own_copy(self, person_id: UUID, *, actor: str) -> dict[str, Any]:
+        """Everything that is kept of a person as a nomad, for that person; empty for whoever never was one."""
+        nomad = await store.nomad(self._ground.db, person_id=person_id)
+        if nomad is None:
+            return {}
+        cards, today = await store.cards(self._ground.db, person_id), self._ground.today()
+        return {
+            "number": nomad.number,
+            "days": await self.presence.own(person_id, actor=actor),
+            "decisions": [verdict_view(one) for one in await self.cards.verdicts(person_id)],
+            "cards": [card_view(card, str(self.cards.standing(card, today))) for card in cards],
+            "used": [dict(row) for card in cards for row in await store.redemptions(self._ground.db, card.id)],
+            "appeals": [appeal_view(one) for one in await self.appeals.of(person_id)],
+            "readings": await self.presence.readings(person_id),
+        }
 
     async def figures(self) -> Mapping[str, int]:
         """How many people, valid cards, refusals and used tickets: sums only."""
@@ -77,4 +110,9 @@ class Nomads:
 
     async def tick(self) -> dict[str, int]:
         """What repeats: what a crash left, what is over, what is to be forgotten."""
-        return {"repaired": await self.benefits.repair(), "forgotten": await self.presence.forget()}
+        for appeal in await self.appeals.unsettled():
+            await self._follow(appeal)
+        return {
+            "repaired": await self.benefits.repair(), "forgotten": await self.presence.forget(),
+            "late": await self.appeals.escalate(),
+        }  # fmt: skip

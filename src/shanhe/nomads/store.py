@@ -102,6 +102,16 @@ async def days(conn: Connection, person_id: UUID) -> list[bytes]:
     return [row["sealed"] for row in rows]
 
 
+async def days_with_places(conn: Connection, person_id: UUID) -> Sequence[Any]:
+    """A person's days (`day`) with where each was proved (`place`, as long as it is kept), both sealed."""
+    found: Sequence[Any] = await conn.fetch(
+        f"""SELECT d.sealed AS day, p.sealed AS place FROM nomads.day d LEFT JOIN nomads.proof p USING (day_key)
+             WHERE d.person_id = $1 LIMIT {DAYS_MAX}""",
+        person_id,
+    )
+    return found
+
+
 async def note_reading(
     conn: Connection, identifier: UUID, person_id: UUID, purpose: str, at: datetime, actor: str
 ) -> None:
@@ -205,6 +215,79 @@ async def decisions(conn: Connection, person_id: UUID, limit: int) -> Sequence[A
     found: Sequence[Any] = await conn.fetch(
         "SELECT * FROM nomads.decision WHERE person_id = $1 ORDER BY id DESC LIMIT $2", person_id, limit
     )
+    return found
+
+
+async def refusal(conn: Connection, identifier: UUID, person_id: UUID) -> Any:
+    """A person's refusal by its id."""
+    return await conn.fetchrow(
+        "SELECT id FROM nomads.decision WHERE id = $1 AND person_id = $2 AND NOT granted", identifier, person_id
+    )
+
+
+# -- appeals ----------------------------------------------------------------------------------------------------------
+
+
+async def insert_appeal(
+    conn: Connection, identifier: UUID, decision: UUID, person_id: UUID, asked: bytes, at: datetime, due: datetime
+) -> bool:
+    """False when the decision was appealed before."""
+    row = await conn.fetchrow(
+        """INSERT INTO nomads.appeal (id, decision, person_id, asked, asked_at, due_at) VALUES ($1, $2, $3, $4, $5, $6)
+           ON CONFLICT (decision) DO NOTHING RETURNING id""",
+        identifier, decision, person_id, asked, at, due,
+    )  # fmt: skip
+    return row is not None
+
+
+async def appeal(conn: Connection, identifier: UUID) -> Any:
+    return await conn.fetchrow("SELECT * FROM nomads.appeal WHERE id = $1", identifier)
+
+
+async def appeals_of(conn: Connection, person_id: UUID, limit: int) -> Sequence[Any]:
+    found: Sequence[Any] = await conn.fetch(
+        "SELECT * FROM nomads.appeal WHERE person_id = $1 ORDER BY id DESC LIMIT $2", person_id, limit
+    )
+    return found
+
+
+async def open_appeals(conn: Connection, limit: int) -> Sequence[Any]:
+    found: Sequence[Any] = await conn.fetch(
+        "SELECT * FROM nomads.appeal WHERE state = 'open' ORDER BY due_at LIMIT $1", limit
+    )
+    return found
+
+
+async def decide_appeal(
+    conn: Connection, identifier: UUID, state: str, answer: bytes, by: str, at: datetime
+) -> bool:  # fmt: skip
+    """False when somebody decided it before."""
+    row = await conn.fetchrow(
+        """UPDATE nomads.appeal SET state = $2, answer = $3, decided_by = $4, decided_at = $5
+            WHERE id = $1 AND state = 'open' RETURNING id""",
+        identifier, state, answer, by, at,
+    )  # fmt: skip
+    return row is not None
+
+
+async def unsettled_appeals(conn: Connection, limit: int) -> Sequence[Any]:
+    found: Sequence[Any] = await conn.fetch(
+        "SELECT * FROM nomads.appeal WHERE state = 'upheld' AND NOT settled ORDER BY id LIMIT $1", limit
+    )
+    return found
+
+
+async def settle_appeal(conn: Connection, identifier: UUID) -> None:
+    await conn.execute("UPDATE nomads.appeal SET settled = true WHERE id = $1 AND state = 'upheld'", identifier)
+
+
+async def late_appeals(conn: Connection, now: datetime, limit: int) -> Sequence[Any]:
+    """Open appeals whose day has passed and of which nobody was told; marked as told."""
+    found: Sequence[Any] = await conn.fetch(
+        """UPDATE nomads.appeal SET told_at = $1 WHERE id IN (SELECT id FROM nomads.appeal
+             WHERE state = 'open' AND due_at < $1 AND told_at IS NULL LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id""",
+        now, limit,
+    )  # fmt: skip
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -22,6 +23,8 @@ from shanhe.nomads.model import NewVenue, Venue
 NAME_MAX_CHARS: Final = 100
 ADDRESS_MAX_CHARS: Final = 200
 OPERATE: Final = "programmes"
+NAME_FIELD, ADDRESS_FIELD = "nomads.venue.name", "nomads.venue.address"
+PLACE_INDEX: Final = "nomads.venue.place"
 
 
 class Venues:
@@ -35,7 +38,7 @@ class Venues:
         name, address = _text("name", new.name, NAME_MAX_CHARS), _text("address", new.address, ADDRESS_MAX_CHARS, 0)
         await self._ground.identity.orgs.get(new.org_id)
         venue_id = identifier or new_id()
-        known = await store.venue(self._ground.db, venue_id)
+        known, seal = await self._known(venue_id), await self._ground.identity.seals.of(new.org_id)
         if known is not None:
             if (known.name, known.address, known.org_id, known.kind) != (name, address, new.org_id, new.kind):
                 raise VenueTaken("the id belongs to another one", "编号已用于其他场所")
@@ -44,8 +47,10 @@ class Venues:
         venue = Venue(
             venue_id, new.org_id, name, new.kind, address, public, new.public is not None, new.certified, None
         )
+        kept = replace(venue, name=seal.text(NAME_FIELD, name), address=seal.text(ADDRESS_FIELD, address))
+        mark = self._ground.vault.blind_index(PLACE_INDEX, fingerprint(name, address)).hex()
         try:
-            await store.insert_venue(self._ground.db, venue, fingerprint(name, address), self._ground.now(), actor)
+            await store.insert_venue(self._ground.db, kept, mark, self._ground.now(), actor)
         except asyncpg.UniqueViolationError as error:
             if "public" in str(error.constraint_name):
                 raise VenueTaken("another venue has this key", "密钥已用于其他场所") from error
@@ -59,17 +64,39 @@ class Venues:
         return await self.get(venue_id)
 
     async def get(self, venue_id: UUID) -> Venue:
-        found = await store.venue(self._ground.db, venue_id)
+        found = await self._known(venue_id)
         if found is None:
             raise UnknownVenue
         return found
 
+    async def _known(self, venue_id: UUID) -> Venue | None:
+        found = await store.venue(self._ground.db, venue_id)
+        return None if found is None else await self._opened(found)
+
+    async def _opened(self, venue: Venue) -> Venue:
+        """A venue as it reads: whoever lets a room as a person has name and address sealed."""
+        seal = await self._ground.identity.seals.of(venue.org_id)
+        return replace(
+            venue, name=seal.open(NAME_FIELD, venue.name), address=seal.open(ADDRESS_FIELD, venue.address)
+        )
+
+    async def forget(self, org_id: UUID) -> int:
+        """Close the venues of somebody who is no longer there; how many."""
+        gone = [venue for venue in await store.venues(self._ground.db, [org_id]) if venue.closed_at is None]
+        for venue in gone:
+            await store.close_venue(self._ground.db, venue.id, self._ground.now())
+        return len(gone)
+
     async def list(self) -> Sequence[Venue]:
-        return await store.venues(self._ground.db)
+        return [await self._opened(venue) for venue in await store.venues(self._ground.db)]
 
     async def of(self, actor: Actor) -> Sequence[Venue]:
         """The venues that somebody may run: those of the organisations they belong to."""
-        return await store.venues(self._ground.db, sorted(await self._orgs(actor)))
+        return await self.of_orgs(sorted(await self._orgs(actor)))
+
+    async def of_orgs(self, org_ids: Sequence[UUID]) -> Sequence[Venue]:
+        """The venues of these organisations."""
+        return [await self._opened(venue) for venue in await store.venues(self._ground.db, list(org_ids))]
 
     async def mine(self, venue_id: UUID, actor: Actor) -> Venue:
         """A venue that this actor may run; UnknownVenue for anybody else's."""
@@ -101,7 +128,7 @@ class Venues:
     async def of_code(self, text: str) -> tuple[Venue, codes.Code]:
         """The venue that really made a code; BadCode otherwise. Whether it is fresh is for the rule to say."""
         code = codes.read(text, codes.VENUE)
-        venue = await store.venue(self._ground.db, code.id)
+        venue = await self._known(code.id)
         if venue is None:
             raise BadCode("unknown", "no venue here has this code", "没有对应的场所")
         if not code.by(venue.public):

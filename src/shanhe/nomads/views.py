@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shanhe.nomads.appeals import Appeal
 from shanhe.nomads.benefits import Purse
 from shanhe.nomads.cards import Outlook
 from shanhe.nomads.model import Card, CheckIn, FeedRow, Settled, Venue, Verdict
@@ -43,6 +44,14 @@ def verdict_view(verdict: Verdict) -> dict[str, Any]:
         "id": verdict.id, "kind": verdict.kind, "granted": verdict.granted, "at": verdict.at, "card": verdict.card,
         "days": verdict.days, "needed": verdict.days_required, "versions": verdict.versions, "traces": verdict.traces,
         "reasons": [{"code": item.code, "zh": item.zh, "en": item.en} for item in verdict.reasons],
+    }  # fmt: skip
+
+
+def appeal_view(appeal: Appeal) -> dict[str, Any]:
+    return {
+        "id": appeal.id, "decision": appeal.decision, "why": appeal.why, "days": appeal.days,
+        "evidence": appeal.evidence, "state": appeal.state, "asked_at": appeal.asked_at, "due_at": appeal.due_at,
+        "answer": appeal.answer, "decided_at": appeal.decided_at,
     }  # fmt: skip
 
 

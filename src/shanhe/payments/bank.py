@@ -17,6 +17,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 from shanhe.payments import bank_csv, bank_store, store
 from shanhe.payments.bank_model import (
@@ -35,6 +36,7 @@ from shanhe.payments.bank_model import (
     new_reference,
     references,
 )
+from shanhe.payments.bank_slips import Slips
 from shanhe.payments.errors import (
     MethodCannot,
     NotificationForged,
@@ -74,6 +76,7 @@ WAITING: Final = (State.CREATED, State.PENDING, State.FAILED)
 DAY_S: Final = 86_400
 PARTY_AT, REMARK_AT = 6, 8
 """Where a line's row has the name of whoever paid, and the remark."""
+BY_HAND: Final = "applied by hand · 人工核销"
 
 Personal = Callable[[UUID], Awaitable[bool]]
 """Whether an organisation is one person."""
@@ -157,9 +160,11 @@ class BankDesk:
     """The operator's side: statements in, matches and suspense out."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments, personal: Personal | None = None
-    ) -> None:
+        self, db: Database, clock: Clock, *, ledger: Ledger, payments: Payments, vault: Vault,
+        personal: Personal | None = None,
+    ) -> None:  # fmt: skip
         self._db = db
+        self._slips = Slips(vault)
         self._clock = clock
         self._ledger = ledger
         self._payments = payments
@@ -188,7 +193,7 @@ class BankDesk:
             made = BankFile(file_hash, name[:TEXT_LIMIT_CHARS], encoding, len(parsed), actor, self._clock.now())
             async with self._db.transaction() as conn:
                 if await bank_store.insert_file(conn, made):
-                    rows = [await self._less(conn, row) for row in _lines(file_hash, parsed)]
+                    rows = [self._slips.sealed(await self._less(conn, row)) for row in _lines(file_hash, parsed)]
                     await bank_store.insert_lines(conn, rows)
         await self.settle()
         report = await self.report(file_hash)
@@ -210,7 +215,8 @@ class BankDesk:
         file = await bank_store.file(self._db, file_hash)
         if file is None:
             raise UnknownPayment("statement")
-        return Report(file, True, tuple(await bank_store.lines(self._db, file_hash, REPORT_ROWS)))
+        lines = await bank_store.lines(self._db, file_hash, REPORT_ROWS)
+        return Report(file, True, tuple(map(self._slips.opened, lines)))
 
     async def files(self) -> list[BankFile]:
         return await bank_store.files(self._db, PAGE_ROWS)
@@ -237,7 +243,7 @@ class BankDesk:
 
     async def _decide(self, seen: BankLine) -> None:
         async with self._db.transaction() as conn:
-            line = await bank_store.line(conn, seen.file_hash, seen.row)
+            line = self._slips.opened(await bank_store.line(conn, seen.file_hash, seen.row))
             if line.state is not LineState.NEW or line.amount_fen is None:
                 return
             found = references(line.remark)
@@ -338,7 +344,7 @@ class BankDesk:
         if item.state is SuspenseState.EXPLAINED:  # the money stays where it is booked; the note says why
             await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
         elif item.state is not SuspenseState.OPEN:
-            await self._post(item.release_id, into[::-1], item.amount_fen, f"{item.state}: {memo}; {item.note}")
+            await self._post(item.release_id, into[::-1], item.amount_fen, f"{item.state}: {memo}")
             await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
 
     async def _post(self, posting_id: UUID, sides: tuple[UUID, UUID], amount_fen: int, memo: str) -> None:
@@ -349,7 +355,7 @@ class BankDesk:
 
     async def suspense(self, state: SuspenseState | None = SuspenseState.OPEN) -> list[Suspense]:
         """Newest first; None for every state."""
-        return await bank_store.suspenses(self._db, state, PAGE_ROWS)
+        return [self._slips.noted(item) for item in await bank_store.suspenses(self._db, state, PAGE_ROWS)]
 
     async def assign(self, suspense_id: UUID, owner: str) -> Suspense:
         """Name who looks after an item."""
@@ -372,9 +378,10 @@ class BankDesk:
             if item.outgoing or given_fen < order.amount_fen:
                 raise SuspenseUnfit(order.amount_fen, 0 if item.outgoing else given_fen)
             for part in (item, *parts):
-                await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, actor, now)
+                said = self._slips.note(part, note)
+                await bank_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
             line = await bank_store.line(conn, item.file_hash, item.row)
-            await bank_store.decide_line(conn, line, LineState.MATCHED, note, order_id, order.provider_ref)
+            await bank_store.decide_line(conn, line, LineState.MATCHED, BY_HAND, order_id, order.provider_ref)
             if given_fen > order.amount_fen:
                 excess_fen = given_fen - order.amount_fen
                 await bank_store.insert_suspense(
@@ -394,8 +401,9 @@ class BankDesk:
     async def _end(self, suspense_id: UUID, to: SuspenseState, actor: str, note: str) -> Suspense:
         _check_text(note, "note")
         async with self._db.transaction() as conn:
-            await self._open(conn, suspense_id)
-            await bank_store.decide(conn, suspense_id, to, note, actor, self._clock.now())
+            item = await self._open(conn, suspense_id)
+            said = self._slips.note(item, note)
+            await bank_store.decide(conn, suspense_id, to, said, actor, self._clock.now())
         await self.settle()
         return await self._item(suspense_id)
 
@@ -411,7 +419,24 @@ class BankDesk:
         found = await bank_store.suspense(self._db, suspense_id)
         if found is None:
             raise UnknownSuspense
-        return found
+        return self._slips.noted(found)
+
+    async def reseal(self) -> int:
+        """Seal lines that were written before they were sealed, a bounded number; how many."""
+        found = await bank_store.plain_lines(self._db, BATCH_ROWS)
+        for row in found:
+            await bank_store.seal_line(self._db, self._slips.sealed(tuple(row)))
+        return len(found)
+
+    # -- forgetting ---------------------------------------------------------------------------------------------------
+
+    async def forget(self, payer: bytes) -> int:
+        """What statements say of a payer who was erased can be read by nobody any more; how many lines. Amount, day and
+        the bank's own serial stay, so the bank can still say whose money it is."""
+        gone = await bank_store.lines_of(self._db, payer)
+        for file_hash, row in gone:
+            self._slips.destroy(file_hash, row)
+        return len(gone)
 
 
 async def _nobody(_: UUID) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import MARK
 from shanhe.payments.bank_model import (
     BankFile,
     BankLine,
@@ -29,6 +30,7 @@ SUSPENSE = (
 )
 OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
+PAYER_ROWS_MAX = 10_000
 Connection = Any
 
 
@@ -120,7 +122,8 @@ async def insert_file(conn: Connection, file: BankFile) -> bool:
 
 
 async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows in the order (file_hash, row, print, direction, amount_fen, at, party, party_account, remark, state, why).
+    """Rows in the order (file_hash, row, print, direction, amount_fen, at, party, party_account, remark, state, why,
+    payer_index).
 
     A line that an earlier statement brought becomes a duplicate. Uploads take turns, so that none slips through.
     """
@@ -131,15 +134,15 @@ async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> Non
     )
     seen = {row["print"] for row in known}
     told = [
-        (*row[:9], LineState.DUPLICATE, "already in an earlier statement · 已在之前的对账单中")
+        (*row[:9], LineState.DUPLICATE, DUPLICATE_WHY, row[11])
         if row[2] in seen
         else row
         for row in rows
     ]
     await conn.executemany(
         """INSERT INTO payments.bank_line (file_hash, row, print, direction, amount_fen, at, party, party_account,
-                                           remark, state, why)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
+                                           remark, state, why, payer_index)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
         told,
     )
 
@@ -216,6 +219,34 @@ async def completing(conn: Connection | Database, order_id: UUID) -> BankLine | 
         order_id,
     )
     return None if row is None else _line(row)
+
+
+async def plain_lines(db: Database, limit: int) -> list[Any]:
+    """Lines whose payer stands in plain, as rows in the order of `insert_lines` without the last."""
+    return await db.fetch(
+        """SELECT file_hash, row, print, direction, amount_fen, at, party, party_account, remark, state, why
+             FROM payments.bank_line
+            WHERE payer_index IS NULL AND (party <> '' OR party_account <> '')
+              AND NOT starts_with(party || party_account, $1) LIMIT $2""",
+        MARK,
+        limit,
+    )
+
+
+async def seal_line(db: Database, row: Sequence[Any]) -> None:
+    await db.execute(
+        """UPDATE payments.bank_line SET party = $3, party_account = $4, remark = $5, why = $6, payer_index = $7
+            WHERE file_hash = $1 AND row = $2""",
+        row[0], row[1], row[6], row[7], row[8], row[10], row[11],
+    )  # fmt: skip
+
+
+async def lines_of(db: Database, payer: bytes) -> list[tuple[str, int]]:
+    """Lines whose payer has this keyed hash, a bounded list."""
+    rows = await db.fetch(
+        "SELECT file_hash, row FROM payments.bank_line WHERE payer_index = $1 LIMIT $2", payer, PAYER_ROWS_MAX
+    )
+    return [(row["file_hash"], row["row"]) for row in rows]
 
 
 # -- suspense ---------------------------------------------------------------------------------------------------------

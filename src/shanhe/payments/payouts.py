@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +22,7 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import AlreadyReversed, Asset, InsufficientCredit, Ledger, LotDelta, Posting, Transfer
 from shanhe.payments import bank_store, payout_store
@@ -61,6 +63,9 @@ BATCH_ROWS: Final = 200
 PAGE_ROWS: Final = 100
 TEXT_LIMIT_CHARS: Final = 200
 BURN, CASH_OUT, WITHHELD = 1, 2, 3
+REASON_FIELD: Final = "payout.reason"
+CHECK_FIELD: Final = "payee.check_ref"
+FAILED: Final = "payout failed"
 
 log = structlog.get_logger(__name__)
 
@@ -82,8 +87,10 @@ class Payouts:
         related: RelatedTo,
         channels: Mapping[str, PayoutChannel],
         check: PayeeCheck | None = None,
+        seals: Seals | None = None,
     ) -> None:
         self._db = db
+        self._seals = seals or Seals()
         self._clock = clock
         self._ledger = ledger
         self._rulebook = rulebook
@@ -134,18 +141,23 @@ class Payouts:
 
     async def payee(self, org_id: UUID) -> Payee | None:
         """Where an organisation is paid now; None before it said so."""
-        return await payout_store.payee_of(self._db, org_id)
+        found = await payout_store.payee_of(self._db, org_id)
+        if found is None or found.check_ref is None:
+            return found
+        opened = self._seals.of_person(found.person_id).open(CHECK_FIELD, found.check_ref)
+        return replace(found, check_ref=opened)
 
     async def record_check(self, payee_id: UUID, *, passed: bool, reference: str, by: str) -> Payee:
         """Record that name and account belong together, or don't; `reference` names the evidence, not the person."""
         _check_text(reference, "reference")
         state = PayeeState.PASSED if passed else PayeeState.FAILED
-        if not await payout_store.set_check(self._db, payee_id, state, by, reference, self._clock.now()):
-            raise UnknownPayee
         found = await payout_store.payee(self._db, payee_id)
         if found is None:
             raise UnknownPayee
-        return found
+        sealed = self._seals.of_person(found.person_id).text(CHECK_FIELD, reference)
+        if not await payout_store.set_check(self._db, payee_id, state, by, sealed, self._clock.now()):
+            raise UnknownPayee
+        return replace(found, state=state, checked_by=by, check_ref=reference, checked_at=self._clock.now())
 
     async def open_payee(self, payee_id: UUID) -> OpenPayee:
         """Name and account in plain text, for whoever sends or checks; PersonErased when their key is gone."""
@@ -231,20 +243,20 @@ class Payouts:
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, {PayoutState.REVIEW})
             _other_than(by, held.requested_by)
-            return await payout_store.move(conn, held.id, PayoutState.REQUESTED, reviewed_by=by, reason=note)
+            said = await self._seals.seal(held.org_id, REASON_FIELD, note)
+            done = await payout_store.move(conn, held.id, PayoutState.REQUESTED, reviewed_by=by, reason=said)
+        return await self._opened(done)
 
     async def refuse(self, payout_id: UUID, *, by: str, reason: str) -> Payout:
         """Say no before the second approval."""
         _check_text(reason, "reason")
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
-            return await payout_store.move(
-                conn,
-                held.id,
-                PayoutState.REFUSED,
-                reason=f"{by}: {reason}"[:TEXT_LIMIT_CHARS],
-                ended_at=self._clock.now(),
+            said = await self._seals.seal(held.org_id, REASON_FIELD, f"{by}: {reason}"[:TEXT_LIMIT_CHARS])
+            done = await payout_store.move(
+                conn, held.id, PayoutState.REFUSED, reason=said, ended_at=self._clock.now()
             )
+        return await self._opened(done)
 
     async def approve(self, payout_id: UUID, *, by: str, channel: str = "") -> Payout:
         """The first approval, or the second, which books it. Raises PayoutSamePerson, PayeeNotChecked.
@@ -385,13 +397,14 @@ class Payouts:
         if found.state not in (PayoutState.APPROVED, PayoutState.SENT):
             raise PayoutStateError(found.state)
         try:
-            await self._ledger.reverse(found.posting_id, actor="payouts", reason=reason)
+            await self._ledger.reverse(found.posting_id, actor="payouts", reason=FAILED)
         except AlreadyReversed:
             log.info("a payout was reversed before", payout=str(payout_id))
         ready = {PayoutState.APPROVED, PayoutState.SENT}
-        done = await self._moved(payout_id, ready, PayoutState.FAILED, reason=reason, ended_at=self._clock.now())
+        said = await self._seals.seal(found.org_id, REASON_FIELD, reason)
+        done = await self._moved(payout_id, ready, PayoutState.FAILED, reason=said, ended_at=self._clock.now())
         await bank_store.end_outgoing(self._db, done.reference or "", self._clock.now())
-        return done
+        return await self._opened(done)
 
     async def on_statement(self, _: str, payout_id: UUID, amount_fen: int, at: datetime) -> bool:
         """A bank statement shows that it was sent; False when it was undone before."""
@@ -437,11 +450,14 @@ class Payouts:
         found = await payout_store.payout(self._db, payout_id)
         if found is None or org_id not in (None, found.org_id):
             raise UnknownPayout
-        return found
+        return await self._opened(found)
 
     async def list(self, *, org_id: UUID | None = None, state: PayoutState | None = None) -> list[Payout]:
         """Newest first, a bounded page."""
-        return await payout_store.listed(self._db, org_id, state, PAGE_ROWS)
+        return [await self._opened(one) for one in await payout_store.listed(self._db, org_id, state, PAGE_ROWS)]
+
+    async def _opened(self, payout: Payout) -> Payout:
+        return replace(payout, reason=await self._seals.open(payout.org_id, REASON_FIELD, payout.reason))
 
     async def _held(self, conn: Any, payout_id: UUID, states: Any) -> Payout:
         held = await payout_store.payout(conn, payout_id, lock=True)

@@ -17,6 +17,7 @@ from shanhe.privacy.model import (
     Standing,
 )
 from shanhe.privacy.paper import copy_json, copy_paper
+from shanhe.privacy.resealing import Resealing
 from shanhe.privacy.service import Drawer, Privacy
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "RequestConflict",
     "RequestKind",
     "RequestState",
+    "Resealing",
     "Standing",
     "UnknownRequest",
     "copy_json",

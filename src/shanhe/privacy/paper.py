@@ -19,7 +19,9 @@ TITLES: Final = {
     "payments": ("收款账户", "Payee account"), "exchange": ("交易所", "Exchange"), "notices": ("通知", "Notices"),
     "keys": ("API 密钥", "API keys"), "requests": ("个人信息请求", "Requests"),
     "readings": ("谁读取过", "Who read it"), "nomads": ("游民身份", "Nomad identity"),
-    "governance": ("对提案的意见", "Said on proposals"),
+    "governance": ("对提案的意见", "Said on proposals"), "store": ("商店作品与评价", "Offers and ratings"),
+    "agents": ("智能体运行", "Runs of agents"), "workshop": ("文件、数据集与模型", "Files, data sets, models"),
+    "estates": ("遗产移交", "Handovers of an estate"), "organisation": ("个人账户", "The person's own account"),
 }  # fmt: skip
 
 

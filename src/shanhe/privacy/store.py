@@ -102,3 +102,20 @@ async def forget(db: Database, readings_before: datetime, today: date) -> int:
     )  # fmt: skip
     second = await db.execute("DELETE FROM privacy.assessment WHERE keep_until < $1", today)
     return sum(int(done.rsplit(" ", 1)[-1]) for done in (first, second))
+
+
+# -- sealing what was written before ----------------------------------------------------------------------------------
+
+
+async def resealed(db: Database) -> dict[str, Any]:
+    """How far each place is."""
+    rows = await db.fetch("SELECT place, go_on, rows, done_at FROM privacy.resealed")
+    return {row["place"]: row for row in rows}
+
+
+async def note_resealed(db: Database, place: str, go_on: list[str] | None, rows: int, done_at: datetime | None) -> None:
+    await db.execute(
+        """INSERT INTO privacy.resealed (place, go_on, rows, done_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (place) DO UPDATE SET go_on = $2, rows = $3, done_at = $4""",
+        place, go_on, rows, done_at,
+    )  # fmt: skip

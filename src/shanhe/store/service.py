@@ -14,6 +14,7 @@ from shanhe.gateway.api import ChargeBook, Gateway, ResourceTerms
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Asset, Ledger
 from shanhe.store import store
 from shanhe.store.errors import BadListing, ChecksFailed, NameTaken, NotAUser, OwnListing, UnknownListing, WrongState
@@ -37,6 +38,7 @@ from shanhe.store.model import (
     VersionState,
 )
 from shanhe.store.ranking import percentiles
+from shanhe.store.shelf import Shelf
 
 if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
@@ -69,9 +71,10 @@ class Store:
 
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, ledger: Ledger, rulebook: Rulebook,
-        checks: Mapping[str, Checker], named: Named, related: Belongs,
+        checks: Mapping[str, Checker], named: Named, related: Belongs, seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db
+        self._shelf = Shelf(seals or Seals())
         self._clock = clock
         self._gateway = gateway
         self._charges: ChargeBook = gateway.charges
@@ -90,7 +93,7 @@ class Store:
         _check_words(new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category)
         try:
             async with self._db.transaction() as conn:
-                await store.insert(conn, new, owner, self._clock.now(), actor)
+                await self._shelf.insert(conn, new, owner, self._clock.now(), actor)
         except asyncpg.UniqueViolationError as error:
             raise NameTaken(f"{new.kind}/{new.slug}") from error
         found = await self._own(f"{new.kind}/{new.slug}", owner)
@@ -104,7 +107,7 @@ class Store:
         """Other words for the same thing."""
         _check_words(title_zh, title_en, summary_zh, summary_en, category)
         found = await self._own(name, owner)
-        await store.describe(self._db, found.id, (title_zh, title_en, summary_zh, summary_en, category))
+        await self._shelf.describe(self._db, found, (title_zh, title_en, summary_zh, summary_en), category)
         return await self._own(name, owner)
 
     async def draft(
@@ -119,11 +122,11 @@ class Store:
         self._check_terms(terms)
         async with self._db.transaction() as conn:
             found = await self._own(name, owner, conn=conn)
-            if await store.version(conn, found.id, VersionState.SUBMITTED) is not None:
+            if await self._shelf.version(conn, found, VersionState.SUBMITTED) is not None:
                 raise WrongState(found.name, "in review", "changed", "修改")
             number = version_id or new_id()
-            await store.save_draft(conn, number, found.id, content, terms, notes, self._clock.now(), actor)
-            made = await store.version(conn, found.id, VersionState.DRAFT)
+            await self._shelf.save_draft(conn, number, found, content, terms, notes, self._clock.now(), actor)
+            made = await self._shelf.version(conn, found, VersionState.DRAFT)
         if made is None:  # the id belongs to a version that has gone on
             raise WrongState(found.name, "further on", "changed", "修改")
         return made
@@ -131,7 +134,7 @@ class Store:
     async def submit(self, name: str, *, owner: UUID) -> Version:
         """Run the automatic checks, outside of any transaction, and put the draft into the queue; ChecksFailed."""
         found = await self._own(name, owner)
-        draft = await store.version(self._db, found.id, VersionState.DRAFT)
+        draft = await self._shelf.version(self._db, found, VersionState.DRAFT)
         if draft is None:
             raise WrongState(found.name, "without a draft", "submitted", "提交")
         checks = await self._checked(found, draft)
@@ -139,11 +142,11 @@ class Store:
             raise ChecksFailed(checks)
         async with self._db.transaction() as conn:
             await self._own(name, owner, conn=conn)
-            now = await store.version(conn, found.id, VersionState.DRAFT)
+            now = await self._shelf.version(conn, found, VersionState.DRAFT)
             if now is None or (now.content, now.terms) != (draft.content, draft.terms):
                 raise WrongState(found.name, "changed meanwhile", "submitted", "提交")
-            await store.submit(conn, draft.id, checks, self._clock.now())
-        submitted = await store.version(self._db, found.id, VersionState.SUBMITTED)
+            await self._shelf.submit(conn, found, draft.id, checks, self._clock.now())
+        submitted = await self._shelf.version(self._db, found, VersionState.SUBMITTED)
         assert submitted is not None
         return submitted
 
@@ -151,11 +154,11 @@ class Store:
         """Take a version back from the queue, to change it."""
         async with self._db.transaction() as conn:
             found = await self._own(name, owner, conn=conn)
-            waiting = await store.version(conn, found.id, VersionState.SUBMITTED)
+            waiting = await self._shelf.version(conn, found, VersionState.SUBMITTED)
             if waiting is None:
                 raise WrongState(found.name, "not in review", "taken back", "撤回")
             await store.recall(conn, waiting.id)
-        draft = await store.version(self._db, found.id, VersionState.DRAFT)
+        draft = await self._shelf.version(self._db, found, VersionState.DRAFT)
         assert draft is not None
         return draft
 
@@ -197,7 +200,7 @@ class Store:
 
     async def queue(self) -> list[tuple[Listing, Version]]:
         """What waits for a review, oldest first."""
-        return await store.queue(self._db)
+        return await self._shelf.queue(self._db)
 
     async def review(
         self, name: str, n: int, *, approve: bool, note: str, reviewer: str, reviewer_org: UUID | None
@@ -215,7 +218,7 @@ class Store:
         verdict = VersionState.APPROVED if approve else VersionState.REJECTED
         async with self._db.transaction() as conn:
             found = await self._any(name, conn=conn)
-            version = next((one for one in await store.versions(conn, found.id) if one.n == n), None)
+            version = next((one for one in await self._shelf.versions(conn, found) if one.n == n), None)
             if version is None:
                 raise UnknownListing(f"{name} version {n}")
             if version.state is verdict:
@@ -226,8 +229,8 @@ class Store:
                 await store.retire(conn, found.id)
                 await store.set_state(conn, found.id, ListingState.LISTED)
                 await self._charges.publish(resource_terms(found, version), actor=reviewer, conn=conn)
-            await store.decide(conn, version.id, verdict, reviewer, note, self._clock.now())
-        return next(one for one in await store.versions(self._db, found.id) if one.n == n)
+            await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, self._clock.now())
+        return next(one for one in await self._shelf.versions(self._db, found) if one.n == n)
 
     async def deprecate(self, name: str, *, owner: UUID | None) -> Listing:
         """Show it no more; whoever knows it may go on calling it. `owner` None: an operator."""
@@ -259,7 +262,7 @@ class Store:
             raise BadListing("score", "0 to 100 points with a reason", "0–100 分并说明理由")
         found = await self._any(name)
         await self._not_own(found, juror_org)
-        await store.judge(self._db, found.id, juror, score_bps, note, self._clock.now())
+        await self._shelf.judge(self._db, found, juror, score_bps, note, self._clock.now())
 
     async def _not_own(self, listing: Listing, org: UUID | None) -> None:
         if org is not None and (org == listing.owner or await self._related(org, listing.owner)):
@@ -270,34 +273,38 @@ class Store:
     async def offer(self, name: str) -> Offer:
         """What callers of a name get now; UnknownListing when nothing is offered under it."""
         kind, _, slug = name.partition("/")
-        found = await store.offered(self._db, kind, None, None, [slug])
+        found = await self._shelf.offered(self._db, kind, None, None, [slug])
         if not found:
             raise UnknownListing(name)
         return found[0]
 
     async def offers(self, kind: str) -> list[Offer]:
         """Everything that is shown of a kind, in the order it was opened; a bounded list."""
-        return await store.offered(self._db, kind, None, None)
+        return await self._shelf.offered(self._db, kind, None, None)
 
     async def draft_of(self, name: str, owner: UUID) -> Offer:
         """A maker's own draft, to be tried; the approved version when there is no draft."""
         found = await self._own(name, owner)
         for state in (VersionState.DRAFT, VersionState.SUBMITTED, VersionState.APPROVED):
-            version = await store.version(self._db, found.id, state)
+            version = await self._shelf.version(self._db, found, state)
             if version is not None:
                 return Offer(found, version)
         raise UnknownListing(name)
 
     async def mine(self, owner: UUID) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first."""
-        return [(one, await store.versions(self._db, one.id)) for one in await store.of_owner(self._db, owner)]
+        return [
+            (one, await self._shelf.versions(self._db, one)) for one in await self._shelf.of_owner(self._db, owner)
+        ]
 
     async def cards(self, kind: str | None = None, category: str | None = None, find: str | None = None) -> list[Card]:
         """The shop window, best ranked first (P7). Ranks are among what is offered of one kind."""
-        offers = await store.offered(self._db, kind, None, None)
+        offers = await self._shelf.offered(self._db, kind, None, None)
         ranked = await self._ranked(offers)
         wanted = (
-            offers if category is None and not find else await store.offered(self._db, kind, category, find or None)
+            offers
+            if category is None and not find
+            else await self._shelf.offered(self._db, kind, category, find or None)
         )
         shown = {offer.listing.id for offer in wanted}
         cards = [await self._card(offer, ranked[offer.listing.id]) for offer in offers if offer.listing.id in shown]
@@ -306,12 +313,12 @@ class Store:
     async def card(self, name: str) -> Card:
         """One listing as the window shows it."""
         offer = await self.offer(name)
-        ranked = await self._ranked([*await store.offered(self._db, offer.listing.kind, None, None), offer])
+        ranked = await self._ranked([*await self._shelf.offered(self._db, offer.listing.kind, None, None), offer])
         return await self._card(offer, ranked[offer.listing.id])
 
     async def ratings(self, name: str) -> list[Rating]:
         """What users said, newest first."""
-        return await store.ratings(self._db, (await self.offer(name)).listing.id)
+        return await self._shelf.ratings(self._db, (await self.offer(name)).listing.id)
 
     async def _card(self, offer: Offer, rank: tuple[int, int, int, int, int, int]) -> Card:
         listing, terms = offer.listing, offer.version.terms
@@ -343,6 +350,19 @@ class Store:
                 found[key] = (calls, total, count, score, usage_bps, facts["jury"])
         return found
 
+    async def rated(self, org_id: UUID) -> list[Rating]:
+        """What one organisation said of anything, newest first; for that organisation."""
+        return await self._shelf.rated(self._db, org_id)
+
+    async def forget(self, owner: UUID, *, actor: str) -> int:
+        """Withdraw what somebody offers who is no longer there; how many."""
+        gone = 0
+        for listing in await self._shelf.of_owner(self._db, owner):
+            if listing.state in (ListingState.LISTED, ListingState.DEPRECATED):
+                await self.withdraw(listing.name, owner=None, actor=actor)
+                gone += 1
+        return gone
+
     # -- users and income ---------------------------------------------------------------------------------------------
 
     async def rate(self, name: str, *, org_id: UUID, stars: int, text: str, actor: str) -> None:
@@ -358,7 +378,7 @@ class Store:
         used = await self._gateway.through([name], FIRST_DAY, self._clock.today(), org_id)
         if not used or not used[0].amount_micro or await self._related(org_id, offer.listing.owner):
             raise NotAUser(name)
-        await store.rate(self._db, offer.listing.id, org_id, stars, text, self._clock.now(), actor)
+        await self._shelf.rate(self._db, offer.listing.id, org_id, stars, text, self._clock.now(), actor)
 
     async def income(self, owner: UUID, first: date, last: date) -> list[IncomeDay]:
         """What an organisation earned by day and listing, newest first, with what refunds took back."""
@@ -384,7 +404,7 @@ class Store:
 
     async def _any(self, name: str, *, conn: Any = None) -> Listing:
         kind, _, slug = name.partition("/")
-        found = await store.listing(conn or self._db, kind, slug, lock=conn is not None)
+        found = await self._shelf.listing(conn or self._db, kind, slug, lock=conn is not None)
         if found is None:
             raise UnknownListing(name)
         return found

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import MARK
 from shanhe.store.model import (
     Check,
     Kind,
@@ -44,9 +45,16 @@ def _version(row: Any) -> Version:
         | {
             "state": VersionState(values["state"]),
             "terms": msgspec.convert(values["terms"], Terms),
-            "checks": tuple(msgspec.convert(values["checks"], list[Check])),
+            "checks": _checks(values["checks"]),
         }
     )
+
+
+def _checks(stored: Any) -> tuple[Check, ...]:
+    """What checks found; sealed ones as one that `shelf` opens."""
+    if isinstance(stored, dict):
+        return (Check(MARK, False, stored[MARK], ""),)
+    return tuple(msgspec.convert(stored, list[Check]))
 
 
 async def insert(conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> None:
@@ -127,10 +135,10 @@ async def save_draft(
         )  # fmt: skip
 
 
-async def submit(conn: Connection, version_id: UUID, checks: Sequence[Check], now: datetime) -> None:
+async def submit(conn: Connection, version_id: UUID, checks: Any, now: datetime) -> None:
     await conn.execute(
         "UPDATE store.version SET state = 'submitted', checks = $2, submitted_at = $3 WHERE id = $1",
-        version_id, msgspec.to_builtins(list(checks)), now,
+        version_id, checks, now,
     )  # fmt: skip
 
 
@@ -170,20 +178,18 @@ async def queue(db: Database) -> list[tuple[Listing, Version]]:
 
 
 async def offered(
-    db: Database, kind: str | None, category: str | None, find: str | None, slugs: Sequence[str] | None = None
+    db: Database, kind: str | None, category: str | None, slugs: Sequence[str] | None = None
 ) -> list[Offer]:
     """What is shown: listed with an approved version; with `slugs` those, deprecated ones too."""
     rows = await db.fetch(
         f"""SELECT {_VERSION}, {", ".join(f"l_{name}" for name in _LISTING.split(", "))}
               FROM (SELECT {", ".join(f"l.{name} AS l_{name}" for name in _LISTING.split(", "))} FROM store.listing l
                      WHERE ($1::text IS NULL OR l.kind = $1) AND ($2::text IS NULL OR l.category = $2)
-                       AND ($3::text IS NULL OR position(lower($3) IN lower(
-                            concat_ws(' ', l.slug, l.title_zh, l.title_en, l.summary_zh, l.summary_en))) > 0)
-                       AND CASE WHEN $4::text[] IS NULL THEN l.state = 'listed'
-                                ELSE l.slug = ANY($4) AND l.state IN ('listed', 'deprecated') END) t
+                       AND CASE WHEN $3::text[] IS NULL THEN l.state = 'listed'
+                                ELSE l.slug = ANY($3) AND l.state IN ('listed', 'deprecated') END) t
               JOIN store.version v ON v.listing = t.l_id AND v.state = 'approved'
-             ORDER BY t.l_id LIMIT $5""",
-        kind, category, find, None if slugs is None else list(slugs), RANKED_ROWS,
+             ORDER BY t.l_id LIMIT $4""",
+        kind, category, None if slugs is None else list(slugs), RANKED_ROWS,
     )  # fmt: skip
     return [Offer(_listing(row, "l_"), _version(row)) for row in rows]
 
@@ -207,6 +213,16 @@ async def ratings(db: Database, listing_id: UUID) -> list[Rating]:
         """SELECT listing, org_id, stars, text, rated_at FROM store.rating WHERE listing = $1
             ORDER BY rated_at DESC LIMIT $2""",
         listing_id, PAGE_ROWS,
+    )  # fmt: skip
+    return [Rating(**dict(row)) for row in rows]
+
+
+async def rated(db: Database, org_id: UUID) -> list[Rating]:
+    """What one organisation said, newest first, a bounded page."""
+    rows = await db.fetch(
+        """SELECT listing, org_id, stars, text, rated_at FROM store.rating WHERE org_id = $1
+            ORDER BY rated_at DESC LIMIT $2""",
+        org_id, PAGE_ROWS,
     )  # fmt: skip
     return [Rating(**dict(row)) for row in rows]
 

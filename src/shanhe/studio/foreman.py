@@ -98,6 +98,7 @@ class Foreman:
         except Exception:
             log.exception("a studio job failed", job=str(job.id))
             state, error = "failed", dict(INTERNAL)
+        await asyncio.to_thread(studio.shelf.drop, job.id.bytes)  # the lessons: a copy of somebody's data
         await store.end(studio.db, job.id, state, error, studio.clock.now())
         await studio.settle()
         return True

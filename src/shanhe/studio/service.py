@@ -216,6 +216,14 @@ class Studio:
         before = (self.clock.now() - KEPT).timestamp()
         return await asyncio.to_thread(self.shelf.tidy, keep, before)
 
+    async def forget(self, org_id: UUID) -> int:
+        """Throw away what was made of the data of somebody who is no longer there, but for deployed models: their
+        weights hold no text. How many folders."""
+        hashes = await store.hashes_of(self.db, org_id)
+        for digest in hashes:
+            await asyncio.to_thread(self.shelf.drop, digest)
+        return len(hashes)
+
     # -- paying -------------------------------------------------------------------------------------------------------
 
     async def settle(self) -> int:

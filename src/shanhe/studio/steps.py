@@ -78,6 +78,10 @@ class Shelf:
         (folder / "step.json").write_bytes(msgspec.json.encode(step))
         return folder
 
+    def drop(self, digest: bytes) -> None:
+        """Throw a folder away, whatever is in it."""
+        shutil.rmtree(self.folder(digest), ignore_errors=True)
+
     def file(self, digest: bytes, name: str) -> Path:
         return self.folder(digest) / name
 

@@ -276,6 +276,17 @@ async def every_made(db: Database, org_id: UUID | None) -> list[Made]:
     return [_made(row) for row in rows]
 
 
+async def hashes_of(db: Database, org_id: UUID) -> list[bytes]:
+    """Folders of an organisation's jobs and steps, but for those that a model is made of."""
+    rows = await db.fetch(
+        """SELECT s.hash FROM studio.step s JOIN studio.job j ON j.id = s.job_id
+            WHERE j.org_id = $1 AND s.hash IS NOT NULL EXCEPT SELECT step_hash FROM studio.model""",
+        org_id,
+    )
+    jobs = await db.fetch("SELECT id FROM studio.job WHERE org_id = $1", org_id)
+    return [bytes(row["hash"]) for row in rows] + [row["id"].bytes for row in jobs]
+
+
 async def kept_hashes(db: Database) -> frozenset[bytes]:
     """Steps whose files a model or an open job needs."""
     rows = await db.fetch(

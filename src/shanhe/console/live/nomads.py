@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 from uuid import UUID
+
+import msgspec
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
@@ -15,12 +19,15 @@ from shanhe.kernel.money import format_fen, parse_yuan
 from shanhe.nomads.api import (
     NewVenue,
     Nomads,
+    Scan,
     VenueKind,
+    appeal_view,
     card_view,
     check_in_view,
     feed_view,
     outlook_view,
     purse_view,
+    settled_view,
     venue_view,
 )
 
@@ -45,8 +52,27 @@ class LiveNomads:
         opens = nomads.cards.renewal_opens(seen.card) if seen.card is not None else None
         return {
             **outlook_view(seen), "number": (await nomads.presence.nomad(person)).number, "renewal_opens": opens,
-            "consent": await nomads.presence.consented(person), "can_renew": opens is None or not _early(seen.reasons),
+            "notice": nomads.presence.notice(), "consent": await nomads.presence.consented(person),
+            "appeals": [appeal_view(one) for one in await nomads.appeals.of(person)],
+            "refusal": await self._refusal(person),
+            "can_renew": opens is None or not _early(seen.reasons),
         }  # fmt: skip
+
+    async def _refusal(self, person: UUID) -> UUID | None:
+        """The last decision, when it is a refusal that was not appealed."""
+        last = next(iter(await self._nomads.cards.verdicts(person)), None)
+        appealed = {one.decision for one in await self._nomads.appeals.of(person)}
+        return last.id if last is not None and not last.granted and last.id not in appealed else None
+
+    async def appeal(self, who: m.Who, fields: Mapping[str, str]) -> None:
+        days = [date.fromisoformat(text) for text in re.split(r"[\s,，、;；]+", fields.get("days", "")) if text]
+        await self._nomads.appeals.file(
+            who.person_id, UUID(fields.get("decision", "")), why=fields.get("why", ""), days=days,
+            evidence=fields.get("evidence", ""), appeal_id=UUID(fields.get("id", "")),
+        )  # fmt: skip
+
+    async def decide_appeal(self, who: m.Who, appeal_id: UUID, *, uphold: bool, answer: str) -> None:
+        await self._nomads.decide_appeal(appeal_id, who.person_id, uphold=uphold, answer=answer)
 
     async def consent(self, who: m.Who, given: bool) -> None:
         await self._nomads.presence.consent(who.person_id, given=given)
@@ -91,6 +117,21 @@ class LiveNomads:
         code = self._nomads.venues.code(venue)
         return {**venue_view(venue), "code": code, "link": self._nomads.venues.link(code)}
 
+    async def kit(self, who: m.Who, venue_id: UUID) -> Mapping[str, Any]:
+        venue = await self._nomads.venues.mine(venue_id, actor_of(who))
+        keys = (await self._nomads.credentials.jwks())["keys"]
+        return {**await self._nomads.offline.kit(venue), "keys": keys}
+
+    async def report(self, who: m.Who, venue_id: UUID, scans: str) -> Sequence[Mapping[str, Any]]:
+        venue = await self._nomads.venues.mine(venue_id, actor_of(who))
+        try:
+            found = msgspec.json.decode(scans, type=list[Scan])
+        except msgspec.DecodeError:
+            raise Invalid("bad_scans", "These scans can't be read.", message_zh="无法识别扫码记录。") from None
+        if any(scan.at.tzinfo is None for scan in found):
+            raise Invalid("bad_scans", "A scan's time needs its zone.", message_zh="扫码时间须带时区。")
+        return [settled_view(item) for item in await self._nomads.offline.sync(venue, found)]
+
     async def gate(self, who: m.Who, venue_id: UUID, fields: Mapping[str, str]) -> Words:
         venue = await self._nomads.venues.mine(venue_id, actor_of(who))
         code, benefits = fields.get("code", ""), self._nomads.benefits
@@ -131,6 +172,7 @@ class LiveNomads:
         venues, organisations = await self._nomads.venues.list(), await self._nomads.membership.list()
         return {
             "figures": await self._nomads.figures(),
+            "appeals": [appeal_view(one) for one in await self._nomads.appeals.open()],
             "venues": [{**venue_view(item), "org": await self._name(item.org_id)} for item in venues],
             "organisations": [{**dict(row), "name": await self._name(row["org_id"])} for row in organisations],
         }  # fmt: skip

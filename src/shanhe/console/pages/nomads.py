@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,11 +13,17 @@ from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
 from shanhe.console.qr import qr_path
 from shanhe.console.render import form_with_file, go
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.http import as_json, language
 from shanhe.kernel.ids import new_id
 
 CAMERA: Final = "camera=(self), geolocation=(), microphone=()"
 """The two pages that scan may use the camera; no other page of the city may."""
+WORKER: Final = files("shanhe.console") / "static" / "gate-worker.js"
+OFFLINE_WORDS: Final = (
+    "count", "waits", "online", "offline", "admitted", "card", "used", "forged", "not_today", "other_kind",
+    "unreadable", "companions", "holder", "ready", "not_kept", "sign_in",
+)  # fmt: skip
 SAVE: Final = {"content-disposition": 'attachment; filename="nomad-card.sd-jwt"', "cache-control": "no-store"}
 
 
@@ -30,6 +37,7 @@ class NomadRoom(Room):
         add("/nomad/insurance", self.insurance, methods=["POST"])
         add("/nomad/membership", self.membership, methods=["POST"])
         add("/nomad/apply", self.apply, methods=["POST"])
+        add("/nomad/appeal", self.appeal, methods=["POST"])
         add("/nomad/check-in", self.check_in, methods=["GET"])
         add("/nomad/check-in", self.checked_in, methods=["POST"])
         add("/nomad/card", self.card, methods=["GET"])
@@ -80,6 +88,17 @@ class NomadRoom(Room):
             return go("/nomad/card", "card_issued")
         return await self._home(request, who, refused=True)
 
+    async def appeal(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "apply")
+        try:
+            await self.desk.nomads.appeal(who, fields)
+        except (ShanheError, ValueError) as error:
+            wrong = error if isinstance(error, ShanheError) else Invalid(
+                "bad_days", "Write days like 2026-03-02.", message_zh="日期须形如 2026-03-02。"
+            )  # fmt: skip
+            return await self._did(request, who, wrong)
+        return go("/nomad", "appeal_sent")
+
     async def check_in(self, request: Request) -> Response:
         who = await self.allowed(request, "apply")
         return _may_scan(self.show(request, "nomad_check_in.html", who, code=request.query_params.get("c", "")[:700]))
@@ -123,6 +142,9 @@ class VenueRoom(Room):
         add("/venues/{venue_id}/gate", self.gate, methods=["GET"])
         add("/venues/{venue_id}/gate", self.scanned, methods=["POST"])
         add("/venues/{venue_id}/days", self.feed, methods=["POST"])
+        add("/venues/gate-worker.js", self.worker, methods=["GET"])
+        add("/venues/{venue_id}/offline", self.offline, methods=["GET"])
+        add("/venues/{venue_id}/offline", self.reported, methods=["POST"])
         return routes
 
     async def list(self, request: Request) -> Response:
@@ -151,6 +173,23 @@ class VenueRoom(Room):
         shown["venue"] = await self.desk.nomads.venue(who, venue_id)
         return _may_scan(self.show(request, "venue_gate.html", who, **shown))
 
+    async def offline(self, request: Request, venue_id: UUID) -> Response:
+        """The gate that works without a network once it was opened."""
+        who = await self.allowed(request, "apply")
+        venue, kit = await self.desk.nomads.venue(who, venue_id), await self.desk.nomads.kit(who, venue_id)
+        lang = language(request)  # the script fills what the words leave open
+        said = {name: self.view.words.text(f"nomads.off_{name}", lang) for name in OFFLINE_WORDS}
+        return _may_scan(self.show(request, "venue_offline.html", who, venue=venue, kit=kit, said=said))
+
+    async def reported(self, request: Request, venue_id: UUID) -> Response:
+        """What a gate let in while it was cut off; JSON for its script."""
+        who, fields = await self.posted(request, "apply")
+        return as_json({"data": await self.desk.nomads.report(who, venue_id, fields.get("scans", ""))})
+
+    async def worker(self) -> Response:
+        """The script that keeps the page; it stands here because a worker serves only what lies below it."""
+        return Response(WORKER.read_bytes(), media_type="text/javascript", headers={"cache-control": "no-cache"})
+
     async def feed(self, request: Request, venue_id: UUID) -> Response:
         who = await self.allowed(request, "apply")
         _, _, data = await form_with_file(request, who)
@@ -173,6 +212,7 @@ class NomadDeskRoom(Room):
         add("/city/nomads/venues", self.venue_add, methods=["POST"])
         add("/city/nomads/venues/{venue_id}/close", self.venue_close, methods=["POST"])
         add("/city/nomads/organisations", self.recognise, methods=["POST"])
+        add("/city/nomads/appeals/{appeal_id}", self.appeal, methods=["POST"])
         return routes
 
     async def city(self, request: Request) -> Response:
@@ -191,6 +231,16 @@ class NomadDeskRoom(Room):
             venue_id=str(new_id()),
             **values,
         )
+
+    async def appeal(self, request: Request, appeal_id: UUID) -> Response:
+        who, fields = await self.posted(request, "programmes")
+        try:
+            await self.desk.nomads.decide_appeal(
+                who, appeal_id, uphold=fields.get("do") == "uphold", answer=fields.get("answer", "")
+            )
+        except ShanheError as error:
+            return await self._city(request, who, mistake=self.view.mistake(request, error), status=error.status)
+        return go("/city/nomads", "appeal_decided")
 
     async def venue_add(self, request: Request) -> Response:
         who, fields = await self.posted(request, "programmes")

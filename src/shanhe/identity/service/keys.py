@@ -50,6 +50,8 @@ TRACE_MAX = 200
 TRACE_LIMIT_S = 10.0
 
 NAME_FIELD = "key.name"
+REASON_FIELD = "api_key.revoked_reason"
+LEAK_FIELD = "leak.note"
 
 log = structlog.get_logger(__name__)
 
@@ -148,9 +150,10 @@ class Keys:
         async with self._ground.db.transaction() as conn:
             key = _found(await store.get(conn, key_id, org_id, lock=True))
             if key.revoked_at is None:
-                key = replace(key, revoked_at=self._ground.now(), revoked_reason=reason)
+                said = await self._seals.seal(key.org_id, REASON_FIELD, reason)
+                key = replace(key, revoked_at=self._ground.now(), revoked_reason=said)
                 await store.update(conn, key)
-                await self._note(conn, by, "key.revoke", key, {"reason": reason})
+                await self._note(conn, by, "key.revoke", key, {} if said != reason else {"reason": reason})
         return await self._opened(key)
 
     async def affected_by(self, model: str) -> Sequence[UUID]:
@@ -185,7 +188,8 @@ class Keys:
             await self._note(conn, reporter, "key.leak", key, {"frozen": freeze, "prefix": key.prefix})
         name = (await self._opened(key)).name
         report = LeakReport(new_id(), key.id, key.org_id, name, reporter, now, freeze, await self._traced(key.id))
-        await store.add_leak(self._ground.db, report, note)
+        sealed = await self._seals.seal(key.org_id, LEAK_FIELD, note)
+        await store.add_leak(self._ground.db, report, sealed)
         if self._tell is not None:
             await self._tell(report)
         return report
@@ -230,7 +234,9 @@ class Keys:
         return replace(key, name=await self._seals.seal(key.org_id, NAME_FIELD, key.name))
 
     async def _opened(self, key: Key) -> Key:
-        return replace(key, name=await self._seals.open(key.org_id, NAME_FIELD, key.name))
+        name = await self._seals.open(key.org_id, NAME_FIELD, key.name)
+        why = key.revoked_reason
+        return replace(key, name=name, revoked_reason=why and await self._seals.open(key.org_id, REASON_FIELD, why))
 
     async def _note(self, conn: Any, by: By, action: str, key: Key, details: Mapping[str, Any]) -> None:
         await audit.add(conn, ref(by), action, f"key:{key.id}", details, self._ground.now(), org_id=key.org_id)

@@ -29,8 +29,10 @@ from shanhe.identity.store import audit, people
 from shanhe.identity.store import orgs as store
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seal, Seals
 
 PAGE_MAX = 500
+REASON_FIELD = "organisation.frozen_reason"
 DEPARTMENTS_MAX = 1_000
 MEMBERS_MAX = 10_000
 EDITABLE = frozenset(
@@ -145,9 +147,11 @@ class Organisations:
         async with self._ground.db.transaction() as conn:
             org = _found(await store.get(conn, org_id, lock=True))
             frozen_at = now if state == OrgState.FROZEN else None
-            org = await store.update(conn, replace(org, state=state, frozen_reason=reason, frozen_at=frozen_at))
+            said = self._seal(org.person_id).text(REASON_FIELD, reason) if reason else reason
+            org = await store.update(conn, replace(org, state=state, frozen_reason=said, frozen_at=frozen_at))
             action = "org.freeze" if state == OrgState.FROZEN else "org.unfreeze"
-            await audit.add(conn, ref(by), action, f"org:{org_id}", {"reason": reason}, now, org_id=org_id)
+            details = {"reason": reason} if said == reason else {}
+            await audit.add(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
         return (await self._named([org]))[0]
 
     async def payer_facts(self, org_id: UUID, on: date | None = None) -> PayerFacts:
@@ -249,11 +253,20 @@ class Organisations:
         if row is None or row["state"] != PersonState.ACTIVE:
             raise Unknown("person", "人员")
 
+    def _seal(self, person_id: UUID | None) -> Seal:
+        return Seals(self._ground.vault).of_person(person_id)
+
     async def _named(self, found: Sequence[Organisation]) -> Sequence[Organisation]:
         ids = [org.person_id for org in found if org.person_id is not None]
         sealed = await people.names(self._ground.db, ids) if ids else {}
         return [
-            replace(org, name=self._ground.open(org.person_id, "name", sealed.get(org.person_id)) or "")
+            replace(
+                org,
+                name=self._ground.open(org.person_id, "name", sealed.get(org.person_id)) or "",
+                frozen_reason=self._seal(org.person_id).open(REASON_FIELD, org.frozen_reason)
+                if org.frozen_reason
+                else org.frozen_reason,
+            )
             if org.person_id is not None
             else org
             for org in found

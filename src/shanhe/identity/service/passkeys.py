@@ -13,10 +13,12 @@ from shanhe.identity.model import Ceremony, Passkey, PersonState
 from shanhe.identity.names import NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.factors import Factors
+from shanhe.identity.service.people import PASSKEY_FIELD as NAME_FIELD
 from shanhe.identity.store import audit, people
 from shanhe.identity.store import sessions as store
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seal, Seals
 
 CHALLENGE_S = 300
 PASSKEYS_MAX = 20
@@ -90,7 +92,8 @@ class Passkeys:
         now, passkey_id = self._ground.now(), new_id()
         row = (passkey_id, person_id, made.credential_id, made.credential_public_key, made.sign_count, transports)
         async with self._ground.db.transaction() as conn:
-            if not await store.add_passkey(conn, (*row, made.credential_backed_up, name, now)):
+            sealed = self._seal(person_id).text(NAME_FIELD, name)
+            if not await store.add_passkey(conn, (*row, made.credential_backed_up, sealed, now)):
                 raise Conflict("passkey_known", "This passkey is registered already.", message_zh="该通行密钥已登记。")
             await audit.add(conn, ref(by), "passkey.add", f"person:{person_id}", {}, now)
         return Passkey(passkey_id, name, now, None, made.credential_backed_up)
@@ -149,10 +152,14 @@ class Passkeys:
         return person_id
 
     async def list(self, person_id: UUID) -> Sequence[Passkey]:
+        seal = self._seal(person_id)
         return [
-            Passkey(row["id"], row["name"], row["created_at"], row["used_at"], row["backed_up"])
+            Passkey(row["id"], seal.open(NAME_FIELD, row["name"]), row["created_at"], row["used_at"], row["backed_up"])
             for row in await store.passkeys(self._ground.db, person_id)
         ]
+
+    def _seal(self, person_id: UUID) -> Seal:
+        return Seals(self._ground.vault).of_person(person_id)
 
     async def remove(self, person_id: UUID, passkey_id: UUID, *, by: By) -> None:
         """Unknown when it isn't the person's; Conflict for the last second factor of somebody who must have one."""

@@ -25,6 +25,7 @@ from shanhe.identity.store import audit, orgs, sessions
 from shanhe.identity.store import people as store
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import PAYER_INDEX, Seals, payer_key
 
 PAGE_MAX = 200
 LANGUAGES = ("zh-CN", "en")
@@ -32,7 +33,9 @@ EDITABLE = frozenset({"name", "login", "email", "phone", "language"})
 LEFT_MAX = 100
 OWN_ROWS_MAX = 1_000
 ERASED_TOPIC = "identity.person_erased"
-"""Key: the person; payload: `org_id`, the person's own organisation of one, if there is one."""
+"""Key: the person; payload: `org_id`, the person's own organisation of one, if there is one, and `payer`, a keyed hash
+of the name under which a bank would know them (`kernel.sealing.PAYER_INDEX`)."""
+PASSKEY_FIELD = "passkey.name"
 KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
 
 
@@ -195,7 +198,7 @@ class People:
         """Everything identity holds about a person, in plain text, for that person (PIPL 45)."""
         db = self._ground.db
         person = await self.get(person_id)
-        passkeys = await sessions.passkeys(db, person_id)
+        passkeys, seal = await sessions.passkeys(db, person_id), Seals(self._ground.vault).of_person(person_id)
         rows = await audit.of_actor(db, f"person:{person_id}", OWN_ROWS_MAX)
         return {
             "format": "shanhe-person-export/1",
@@ -204,7 +207,9 @@ class People:
             "memberships": [asdict(member) for member in await orgs.memberships(db, person_id)],
             "consents": [asdict(consent) for consent in await audit.consents(db, person_id)],
             "objections": [dict(row) for row in await audit.objections(db, person_id, None)],
-            "passkeys": [{"name": row["name"], "created_at": row["created_at"]} for row in passkeys],
+            "passkeys": [
+                {"name": seal.open(PASSKEY_FIELD, row["name"]), "created_at": row["created_at"]} for row in passkeys
+            ],
             "actions": [asdict(row) for row in rows],
         }
 
@@ -224,7 +229,11 @@ class People:
                 await audit.add(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
                 if self._ground.announce is not None:
                     own = await orgs.of_person(conn, person_id)
-                    payload = {"org_id": str(own.id) if own is not None else None}
+                    name = self._ground.open(person_id, "name", row["name_sealed"]) or ""
+                    payload = {
+                        "org_id": str(own.id) if own is not None else None,
+                        "payer": self._ground.vault.blind_index(PAYER_INDEX, payer_key(name)).hex(),
+                    }
                     await self._ground.announce(conn, ERASED_TOPIC, str(person_id), payload)
         await self._destroy_key(person_id)
 

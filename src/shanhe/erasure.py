@@ -1,0 +1,64 @@
+"""What each module does when a person was erased, beyond what became noise with their key: it stops serving it.
+
+Each is a subscriber of its own, so that one module's trouble keeps nothing from the others; all may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+from uuid import UUID
+
+from shanhe.identity.api import ERASED_TOPIC
+from shanhe.kernel.outbox import Event, Outbox
+from shanhe.log.api import Log, forget
+from shanhe.nomads.api import Nomads
+from shanhe.payments.api import BankDesk
+from shanhe.store.api import Store
+from shanhe.workshop import Workshop
+
+ACTOR: Final = "erasure"
+OfOrg = Callable[[UUID], Awaitable[int]]
+
+
+class House(Protocol):
+    """The modules that have to do something, as `app.Services` carries them."""
+
+    @property
+    def log(self) -> Log: ...
+    @property
+    def bank(self) -> BankDesk: ...
+    @property
+    def nomads(self) -> Nomads: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def workshop(self) -> Workshop: ...
+
+
+def follow_erasures(outbox: Outbox, services: House) -> None:
+    """Subscribe every module that keeps something of people."""
+
+    async def payers(event: Event) -> None:
+        if payer := event.payload.get("payer"):
+            await services.bank.forget(bytes.fromhex(payer))
+
+    outbox.subscribe(ERASED_TOPIC, "log.forget", lambda event: forget(services.log, event.key, event.payload))
+    outbox.subscribe(ERASED_TOPIC, "bank.payers", payers)
+    shop = services.workshop
+    for name, act in {
+        "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),
+        "nomads.venues": services.nomads.venues.forget,
+        "batches.files": shop.batches.forget_all,
+        "datasets.rows": shop.datasets.forget_all,
+        "studio.folders": shop.studio.forget,
+    }.items():
+        outbox.subscribe(ERASED_TOPIC, name, _of_org(act))
+
+
+def _of_org(act: OfOrg) -> Callable[[Event], Awaitable[None]]:
+    async def handle(event: Event) -> None:
+        if org := event.payload.get("org_id"):
+            await act(UUID(org))
+
+    return handle

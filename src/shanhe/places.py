@@ -1,0 +1,65 @@
+"""Every column in which a text of a person may stand, and as what it is sealed: the one list of them.
+
+New rows are sealed by the module that writes them; what stood there before is sealed once, from this list.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shanhe.kernel.resealing import Place
+
+ID: Final = {"id": "uuid"}
+ORG: Final = "t.org_id"
+LISTING_OWNER: Final = "(SELECT l.owner FROM store.listing l WHERE l.id = t.listing)"
+PLACES: Final = (
+    Place("credits.alert", ID, ORG, {"name": "alert.name"}),
+    Place("credits.purchase", ID, ORG, {"reason": "purchase.reason"}),
+    Place("credits.refund", ID, ORG, {"reason": "refund.reason"}),
+    Place("credits.invoice", ID, ORG, {
+        "title": "invoice.title", "tax_number": "invoice.tax_number", "email": "invoice.email",
+        "reason": "invoice.reason",
+    }),
+    Place("credits.dispute", ID, ORG, {
+        "reason": "dispute.reason", "evidence": "dispute.evidence", "answer": "dispute.answer",
+    }),
+    Place("credits.estate", ID, ORG, {"reason": "estate.reason"}, {"documents": "estate.documents"}),
+    Place("exchange.withdrawal", ID, ORG, {
+        "payee": "exchange.withdrawal.payee", "reference": "exchange.withdrawal.reference",
+    }),
+    Place("exchange.dispute", ID, ORG, {"text": "exchange.dispute.text", "answer": "exchange.dispute.answer"}),
+    Place("exchange.remedy", ID, "(SELECT d.org_id FROM exchange.dispute d WHERE d.id = t.dispute_id)",
+          {"reason": "exchange.remedy.reason"}),
+    Place("approvals.request", ID, "t.about", {"reason": "approvals.request.reason"}),
+    Place("identity.api_key", ID, ORG, {"name": "key.name", "revoked_reason": "api_key.revoked_reason"}),
+    Place("identity.leak", ID, "(SELECT k.org_id FROM identity.api_key k WHERE k.id = t.key_id)",
+          {"note": "leak.note"}),
+    Place("identity.organisation", ID, "t.id", {"frozen_reason": "organisation.frozen_reason"}),
+    Place("identity.passkey", ID, "t.person_id", {"name": "passkey.name"}, of_person=True),
+    Place("credentials.credential", ID, "t.person_id", {"reason": "credential.reason"}, of_person=True),
+    Place("payments.payout", ID, ORG, {"reason": "payout.reason"}),
+    Place("payments.payee", ID, "t.person_id", {"check_ref": "payee.check_ref"}, of_person=True),
+    Place("facts.fact", ID, "t.subject", {"evidence": "fact.evidence"}, of_person=True),
+    Place("nomads.venue", ID, ORG, {"name": "nomads.venue.name", "address": "nomads.venue.address"}),
+    Place("store.listing", ID, "t.owner", {
+        "title_zh": "store.listing.title_zh", "title_en": "store.listing.title_en",
+        "summary_zh": "store.listing.summary_zh", "summary_en": "store.listing.summary_en",
+    }),
+    Place("store.version", ID, LISTING_OWNER, {
+        "notes": "store.version.notes", "decision": "store.version.decision",
+    }, {"content": "store.version.content", "checks": "store.version.checks"}),
+    Place("store.rating", {"listing": "uuid", "org_id": "uuid"}, ORG, {"text": "store.rating.text"}),
+    Place("store.jury", {"listing": "uuid", "juror": "text"}, LISTING_OWNER, {"note": "store.jury.note"}),
+    Place("mcp.tool", {"server": "text", "version": "int", "name": "text"},
+          "(SELECT l.owner FROM store.listing l WHERE l.kind = 'mcp' AND l.slug = t.server)",
+          {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema"}),
+    Place("datasets.dataset", ID, ORG, {
+        "name": "datasets.name", "licence": "datasets.licence", "note": "datasets.note",
+    }),
+    Place("datasets.version", ID, "(SELECT d.org_id FROM datasets.dataset d WHERE d.id = t.dataset_id)", {},
+          {"recipe": "datasets.recipe", "report": "datasets.report"}),
+    Place("batches.file", ID, ORG, {"name": "batches.file.name"}),
+    Place("batches.batch", ID, ORG, {}, {"metadata": "batches.metadata", "errors": "batches.errors"}),
+    Place("batches.line", {"batch_id": "uuid", "at": "int"},
+          "(SELECT b.org_id FROM batches.batch b WHERE b.id = t.batch_id)", {"custom_id": "batches.line.custom_id"}),
+)  # fmt: skip

@@ -1,0 +1,148 @@
+"""The store's rows as their owners wrote them: a person's words are sealed on the way in and opened on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import MARK, Seal, Seals
+from shanhe.store import store
+from shanhe.store.model import Check, Listing, NewListing, Offer, Rating, Terms, Version, VersionState
+
+WORDS: Final = ("title_zh", "title_en", "summary_zh", "summary_en")
+LISTING, VERSION, RATING, JURY = "store.listing", "store.version", "store.rating", "store.jury"
+Connection = Any
+
+
+class Shelf:
+    """Reads and writes whatever has a text; the rest of `store` is called as it is."""
+
+    def __init__(self, seals: Seals) -> None:
+        self._seals = seals
+
+    # -- listings -----------------------------------------------------------------------------------------------------
+
+    async def insert(self, conn: Connection, new: NewListing, owner: UUID, now: datetime, actor: str) -> None:
+        seal = await self._seals.of(owner)
+        words: dict[str, Any] = {name: seal.text(f"{LISTING}.{name}", getattr(new, name)) for name in WORDS}
+        await store.insert(conn, replace(new, **words), owner, now, actor)
+
+    async def describe(self, conn: Connection | Database, found: Listing, words: Sequence[str], category: str) -> None:
+        seal = await self._seals.of(found.owner)
+        kept = [seal.text(f"{LISTING}.{name}", text) for name, text in zip(WORDS, words, strict=True)]
+        await store.describe(conn, found.id, (*kept, category))
+
+    async def listing(self, conn: Connection | Database, kind: str, slug: str, *, lock: bool = False) -> Listing | None:
+        found = await store.listing(conn, kind, slug, lock=lock)
+        return None if found is None else _listing(await self._seals.of(found.owner), found)
+
+    async def of_owner(self, db: Database, owner: UUID) -> list[Listing]:
+        seal = await self._seals.of(owner)
+        return [_listing(seal, one) for one in await store.of_owner(db, owner)]
+
+    # -- versions -----------------------------------------------------------------------------------------------------
+
+    async def versions(self, conn: Connection | Database, found: Listing) -> list[Version]:
+        """Newest first, a bounded page."""
+        seal = await self._seals.of(found.owner)
+        return [_version(seal, one) for one in await store.versions(conn, found.id)]
+
+    async def version(self, conn: Connection | Database, found: Listing, state: VersionState) -> Version | None:
+        """The listing's one draft, submitted or approved version."""
+        one = await store.version(conn, found.id, state)
+        return None if one is None else _version(await self._seals.of(found.owner), one)
+
+    async def save_draft(
+        self, conn: Connection, version_id: UUID, found: Listing, content: Mapping[str, Any], terms: Terms, notes: str,
+        now: datetime, actor: str,
+    ) -> None:  # fmt: skip
+        seal = await self._seals.of(found.owner)
+        kept, said = seal.json(f"{VERSION}.content", dict(content)), seal.text(f"{VERSION}.notes", notes)
+        await store.save_draft(conn, version_id, found.id, kept, terms, said, now, actor)
+
+    async def submit(
+        self, conn: Connection, found: Listing, version_id: UUID, checks: Sequence[Check], now: datetime
+    ) -> None:
+        seal = await self._seals.of(found.owner)
+        await store.submit(conn, version_id, seal.json(f"{VERSION}.checks", msgspec.to_builtins(list(checks))), now)
+
+    async def decide(
+        self, conn: Connection, found: Listing, version_id: UUID, state: VersionState, by: str, why: str, now: datetime
+    ) -> None:
+        said = await self._seals.seal(found.owner, f"{VERSION}.decision", why)
+        await store.decide(conn, version_id, state, by, said, now)
+
+    async def queue(self, db: Database) -> list[tuple[Listing, Version]]:
+        """Submitted versions, oldest first."""
+        found = []
+        for listing, version in await store.queue(db):
+            seal = await self._seals.of(listing.owner)
+            found.append((_listing(seal, listing), _version(seal, version)))
+        return found
+
+    async def offered(
+        self, db: Database, kind: str | None, category: str | None, find: str | None, slugs: Sequence[str] | None = None
+    ) -> list[Offer]:
+        """What is shown; sealed words can't be searched where they stand, so they are opened first."""
+        found = []
+        for offer in await store.offered(db, kind, category, slugs):
+            seal = await self._seals.of(offer.listing.owner)
+            found.append(Offer(_listing(seal, offer.listing), _version(seal, offer.version)))
+        return [offer for offer in found if not find or find.lower() in _searched(offer.listing)]
+
+    # -- ratings and juries -------------------------------------------------------------------------------------------
+
+    async def rate(
+        self, db: Database, listing_id: UUID, org_id: UUID, stars: int, text: str, now: datetime, actor: str
+    ) -> None:
+        said = await self._seals.seal(org_id, f"{RATING}.text", text)
+        await store.rate(db, listing_id, org_id, stars, said, now, actor)
+
+    async def ratings(self, db: Database, listing_id: UUID) -> list[Rating]:
+        """Newest first, a bounded page."""
+        return [
+            replace(one, text=await self._seals.open(one.org_id, f"{RATING}.text", one.text))
+            for one in await store.ratings(db, listing_id)
+        ]
+
+    async def rated(self, db: Database, org_id: UUID) -> list[Rating]:
+        """What one organisation said of anything."""
+        seal = await self._seals.of(org_id)
+        return [replace(one, text=seal.open(f"{RATING}.text", one.text)) for one in await store.rated(db, org_id)]
+
+    async def judge(
+        self, db: Database, found: Listing, juror: str, score_bps: int, note: str, now: datetime
+    ) -> None:  # fmt: skip
+        said = await self._seals.seal(found.owner, f"{JURY}.note", note)
+        await store.judge(db, found.id, juror, score_bps, said, now)
+
+
+def _listing(seal: Seal, one: Listing) -> Listing:
+    words: dict[str, Any] = {name: seal.open(f"{LISTING}.{name}", getattr(one, name)) for name in WORDS}
+    return replace(one, **words)
+
+
+def _version(seal: Seal, one: Version) -> Version:
+    return replace(
+        one,
+        content=seal.open_json(f"{VERSION}.content", one.content, {}),
+        checks=_checks(seal, one.checks),
+        notes=seal.open(f"{VERSION}.notes", one.notes),
+        decision=seal.open(f"{VERSION}.decision", one.decision),
+    )
+
+
+def _checks(seal: Seal, found: tuple[Check, ...]) -> tuple[Check, ...]:
+    if len(found) != 1 or found[0].name != MARK:
+        return found
+    return tuple(msgspec.convert(seal.open_json(f"{VERSION}.checks", {MARK: found[0].zh}, []), list[Check]))
+
+
+def _searched(one: Listing) -> str:
+    return " ".join((one.slug, one.title_zh, one.title_en, one.summary_zh, one.summary_en)).lower()
