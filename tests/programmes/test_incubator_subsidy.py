@@ -86,6 +86,7 @@ class TestIncubatorSubsidy:
 
     async def test_capital_of_a_subsidiary_that_was_first_counts_there(self, city: City) -> None:
         child, _ = await granted(city)
+        await city.fund("incubator_credit", 10**12)
         parent = await city.company("母公司")
         await city.know(parent, "incubated", True)
         await city.know(parent, "paid_in_capital_fen", 3 * CAPITAL_FEN)
