@@ -40,6 +40,7 @@ from shanhe.kernel.notify import EmailSender, Notifier, Sender, WebhookSender
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
+from shanhe.library import Library, open_library, renew_guide
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.mcp.api import McpFace, ToolGateway
@@ -121,6 +122,7 @@ class Services:
     tools: ToolGateway
     mcp: McpFace
     workshop: Workshop
+    library: Library
 
 
 @contextlib.asynccontextmanager
@@ -253,9 +255,13 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         eyes=approvals,
     )
     measures.subsidised = partial(programmes.since, CAPITAL_AWARD)
+    library = open_library(
+        settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=metrics.worker
+    )
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
+        shelves=library.shelves,
     )  # fmt: skip
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(
@@ -307,6 +313,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         tools=bazaar.tools,
         mcp=bazaar.mcp,
         workshop=workshop,
+        library=library,
     )
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services
@@ -333,6 +340,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(services.pool.stop)
         await services.workshop.runner.start()
         stack.push_async_callback(services.workshop.runner.stop)
+        await services.library.indexer.start()
+        stack.push_async_callback(services.library.indexer.stop)
     if services.role == "jobs":
         stack.push_async_callback(services.log.close)
     if services.role != "cli":
@@ -370,6 +379,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
     jobs.every("studio.settle", EVERY_MINUTE, services.workshop.studio.settle)
     jobs.every("studio.tidy", NIGHTLY, services.workshop.studio.tidy)
+    jobs.every("knowledge.guide", NIGHTLY, lambda: _renew_guide(services))
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)
@@ -396,6 +406,13 @@ async def nomad_credits(services: Services, event: Event) -> None:
         await services.programmes.applying.apply(
             NOMAD_CREDITS, org.id, answers={}, evidence={}, client_ref=f"nomad:{card}", actor="nomads"
         )
+
+
+async def _renew_guide(services: Services) -> bool:
+    """The city's guide answers from the rules as they are today."""
+    return await renew_guide(
+        services.library.knowledge, services.rulebook, services.programmes.catalogue, services.clock.today()
+    )
 
 
 async def _payments_tick(services: Services) -> int:

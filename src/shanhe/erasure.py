@@ -11,6 +11,7 @@ from uuid import UUID
 
 from shanhe.identity.api import ERASED_TOPIC
 from shanhe.kernel.outbox import Event, Outbox
+from shanhe.library import Library
 from shanhe.log.api import Log, forget
 from shanhe.nomads.api import Nomads
 from shanhe.payments.api import BankDesk
@@ -34,6 +35,8 @@ class House(Protocol):
     def store(self) -> Store: ...
     @property
     def workshop(self) -> Workshop: ...
+    @property
+    def library(self) -> Library: ...
 
 
 def follow_erasures(outbox: Outbox, services: House) -> None:
@@ -52,6 +55,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
         "batches.files": shop.batches.forget_all,
         "datasets.rows": shop.datasets.forget_all,
         "studio.folders": shop.studio.forget,
+        "knowledge.bases": services.library.knowledge.forget,
     }.items():
         outbox.subscribe(ERASED_TOPIC, name, _of_org(act))
 

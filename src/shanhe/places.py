@@ -12,6 +12,7 @@ from shanhe.kernel.resealing import Place
 ID: Final = {"id": "uuid"}
 ORG: Final = "t.org_id"
 LISTING_OWNER: Final = "(SELECT l.owner FROM store.listing l WHERE l.id = t.listing)"
+BASE_OWNER: Final = "(SELECT b.org_id FROM retrieval.base b WHERE b.id = t.base_id)"
 PLACES: Final = (
     Place("credits.alert", ID, ORG, {"name": "alert.name"}),
     Place("credits.purchase", ID, ORG, {"reason": "purchase.reason"}),
@@ -62,4 +63,16 @@ PLACES: Final = (
     Place("batches.batch", ID, ORG, {}, {"metadata": "batches.metadata", "errors": "batches.errors"}),
     Place("batches.line", {"batch_id": "uuid", "at": "int"},
           "(SELECT b.org_id FROM batches.batch b WHERE b.id = t.batch_id)", {"custom_id": "batches.line.custom_id"}),
+    Place("retrieval.base", ID, ORG, {"name": "retrieval.name", "secret": "retrieval.secret"}),
+    Place("retrieval.document", ID, BASE_OWNER, {"name": "retrieval.file_name"}),
+    Place("retrieval.chunk", ID, BASE_OWNER, {
+        "place": "retrieval.place", "heading": "retrieval.heading", "text": "retrieval.text",
+        "sealed": "retrieval.vector",
+    }),
+    Place("retrieval.embedded", {"document_id": "uuid", "source": "bytea"},
+          "(SELECT b.org_id FROM retrieval.base b JOIN retrieval.document d ON d.base_id = b.id"
+          " WHERE d.id = t.document_id)", {"sealed": "retrieval.vector"}),
+    Place("retrieval.question", ID, BASE_OWNER, {
+        "asked": "retrieval.question", "document": "retrieval.question", "contains": "retrieval.question",
+    }),
 )  # fmt: skip

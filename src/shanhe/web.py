@@ -40,6 +40,7 @@ from shanhe.pool import routes as pool_routes
 from shanhe.privacy import routes as privacy_routes
 from shanhe.programmes import routes as programmes_routes
 from shanhe.reconcile import routes as reconcile_routes
+from shanhe.retrieval import routes as retrieval_routes
 from shanhe.rulebook import routes as rulebook_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
 READY_LIMIT_S: Final = 2.0
 GATEWAY_PREFIX: Final = "/v1/"
 TOOLS_PATH: Final = "/mcp"
-UPLOADS: Final = dict.fromkeys(("/api/datasets", "/studio/data"), 16 * 1024 * 1024)
+UPLOADS: Final = dict.fromkeys(("/api/datasets", "/studio/data"), 16 * 1024 * 1024) | dict.fromkeys(
+    ("/api/knowledge/documents", "/knowledge/documents"), 32 * 1024 * 1024 + 64 * 1024
+)
 """Where files arrive that may be larger than what is sent elsewhere, and how large."""
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -171,6 +174,10 @@ def _routes(app: FastAPI, services: Services) -> None:
         reconcile_routes.router(services.reconciliation, services.bills),
         store_routes.router(services.store, services.clock),
         mcp_routes.router(services.tools),
+        retrieval_routes.router(
+            services.library.knowledge, services.library.search, services.library.answering,
+            services.library.evaluating, services.library.caller_for,
+        ),
     )
     _agents(app, services)
 

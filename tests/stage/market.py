@@ -14,6 +14,7 @@ import httpx
 import pytest_asyncio
 
 from shanhe.compute.api import Rates
+from stage.papers import vector_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,11 @@ class TalkingEngine:
     def _answer(self, head: bytes, request: dict[str, Any]) -> dict[str, Any]:
         if head.startswith(b"GET"):
             return {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
+        if "input" in request:
+            rows = [{"object": "embedding", "index": at, "embedding": vector_of(text)}
+                    for at, text in enumerate(request["input"])]  # fmt: skip
+            usage = {"prompt_tokens": 10 * len(rows), "total_tokens": 10 * len(rows)}
+            return {"object": "list", "data": rows, "model": request["model"], "usage": usage}
         self.requests.append(request)
         message = (self.replies.pop(0) if self.replies else self.default)(request)
         finish = "tool_calls" if message.get("tool_calls") else "stop"
@@ -139,6 +145,15 @@ class Market:
 
     async def income(self, org: UUID) -> int:
         return await self.wallet(org, "income")
+
+    async def indexed(self) -> None:
+        """Every document handed in has been read."""
+        waiting = "SELECT count(*) FROM retrieval.document WHERE state IN ('waiting', 'reading', 'embedding')"
+        for _ in range(1_200):
+            if not await self.services.db.fetchval(waiting):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("documents wait to be read")
 
     async def listed(self, maker: UUID, name: str, content: dict[str, Any], **terms: Any) -> Listing:
         """A listing that went the whole way: opened, drafted, submitted, approved."""

@@ -22,6 +22,7 @@ from shanhe.cli import (
     exchange,
     governance,
     keys,
+    knowledge,
     ledger,
     log,
     models,
@@ -58,6 +59,7 @@ app.add_typer(nodes.app, name="nodes", help="Machines that others lend to this c
 app.add_typer(node.app, name="node", help="Lend this machine to a city.")
 app.add_typer(batches.app, name="batches", help="Work that may wait, at the price for that.")
 app.add_typer(datasets.app, name="datasets", help="Data to learn from: import, clean, follow, delete.")
+app.add_typer(knowledge.app, name="knowledge", help="Knowledge bases: fill, search, answer, evaluate.")
 app.add_typer(studio.app, name="studio", help="From a data set to a model that answers.")
 app.add_typer(orgs.app, name="orgs", help="Organisations.")
 app.add_typer(people.app, name="people", help="People who sign in to the console.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shanhe.datasets.errors import PersonalDataInside, UnknownDataset, UnreadableFile
 from shanhe.datasets.model import CONSENTS, FORMS, Cleaning, Dataset, Use, Version
 from shanhe.datasets.pairs import Pair
+from shanhe.datasets.privacy import personal_data
 from shanhe.datasets.service import Datasets, NewDataset
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "UnreadableFile",
     "Use",
     "Version",
+    "personal_data",
 ]

@@ -78,6 +78,11 @@ def find(text: str) -> list[Finding]:
     return sorted(taken, key=lambda one: one.start)
 
 
+def personal_data(text: str) -> list[tuple[str, str]]:
+    """(kind, what stands there) of personal data in a text."""
+    return [(one.kind, text[one.start : one.end]) for one in find(text)]
+
+
 def _candidates(text: str) -> Iterator[Finding]:
     for match in _ID.finditer(text):
         if id_number(match.group()):

@@ -20,7 +20,7 @@ from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.errand import Answered, Errand, Inbox
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
-from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.openai import Chat, Embeddings
 from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
@@ -86,6 +86,7 @@ __all__ = [
 
 REBUILD_PAGE = 1_000
 CHAT: Final = Chat()
+EMBEDDINGS: Final = Embeddings()
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -160,6 +161,24 @@ class Gateway:
         call.caller, call.through, call.weights, call.most_micro = caller, through, weights, most_micro
         call.fees = fees
         answer = await self._pipeline.ask(call, msgspec.json.encode(fields))
+        return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
+
+    async def embed(self, caller: Caller, model: str, texts: Sequence[str]) -> Asked:
+        """Vectors of texts on behalf of a caller, from inside the city: metered and settled like any other call."""
+        call = Call(EMBEDDINGS)
+        call.caller = caller
+        answer = await self._pipeline.ask(call, msgspec.json.encode({"model": model, "input": list(texts)}))
+        return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
+
+    async def rank(self, caller: Caller, model: str, query: str, texts: Sequence[str]) -> Asked:
+        """A reranker's scores of texts on behalf of a caller, from inside the city."""
+        face = self.app.face("/v1/rerank")
+        assert face is not None
+        call = Call(face)
+        call.caller = caller
+        answer = await self._pipeline.ask(
+            call, msgspec.json.encode({"model": model, "query": query, "documents": list(texts)})
+        )
         return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
 
     def toll(

@@ -20,6 +20,7 @@ from shanhe.rulebook.service import Rulebook
 from shanhe.rulebook.table import CHAPTERS, rules_page
 from shanhe.rulebook.trace import recompute
 from shanhe.rulebook.vector import VectorKernel
+from shanhe.rulebook.wording import display
 
 __all__ = [
     "CHAPTERS",
@@ -41,6 +42,7 @@ __all__ = [
     "Rulebook",
     "VectorKernel",
     "differences",
+    "display",
     "load_amended",
     "mutate_rules",
     "proved",

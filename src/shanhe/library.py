@@ -1,0 +1,155 @@
+"""Wiring of knowledge: who pays for it, which model embeds, what agents may read, and the city's own guide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.compute.api import Compute
+from shanhe.gateway.api import Asked, Gateway
+from shanhe.guide import Chapter, as_markdown, policies, services
+from shanhe.identity.api import Actor, Caller, Identity, NewKey, org_of
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.programmes.api import Catalogue
+from shanhe.retrieval.api import (
+    Answering,
+    Asking,
+    Base,
+    Evaluating,
+    Found,
+    Indexer,
+    Knowledge,
+    Search,
+    UnknownBase,
+    judged,
+    scores_of,
+)
+from shanhe.rulebook.api import Rulebook
+from shanhe.settings import Settings
+
+KEY_NAME: Final = "~knowledge"
+"""Name of the key that pays for what nobody's own key does; it has a token that nobody ever saw."""
+GUIDE_BASE: Final = UUID("6f0c1e5a-6d0b-5c1e-9a55-0d6a3f2b1c07")
+"""The base of the city's own guide to its policies, where a city has one."""
+GUIDE_POLICIES, GUIDE_SERVICES = "政策汇编.md", "办事指南.md"
+KEYS_LOOKED_AT: Final = 1_000
+
+
+@dataclass(frozen=True)
+class Library:
+    """Knowledge and those who work with it."""
+
+    knowledge: Knowledge
+    search: Search
+    answering: Answering
+    evaluating: Evaluating
+    indexer: Indexer
+    payers: Payers
+    shelves: Shelves
+
+    async def caller_for(self, actor: Actor) -> Caller:
+        """Who pays for what somebody asks here: their key, or their organisation's own."""
+        if actor.key_id is not None:
+            return await self.payers.identity.caller_of(actor.key_id)
+        return await self.payers.identity.caller_of(await self.payers.key_of(org_of(actor)))
+
+
+class Shelves:
+    """Bases as agents use them: a maker's own, and those that the city opens to everybody."""
+
+    def __init__(self, knowledge: Knowledge, search: Search) -> None:
+        self._knowledge = knowledge
+        self._search = search
+
+    async def _usable(self, owner: UUID, name: str) -> Base:
+        """Being let read a base is not being let publish it: UnknownBase."""
+        (found,) = await self._knowledge.readable([name], Asking(owner))
+        if found.org_id != owner and found.reach != "city":
+            raise UnknownBase(name)
+        return found
+
+    async def missing(self, owner: UUID, names: Sequence[str]) -> list[str]:
+        gone = []
+        for name in names:
+            try:
+                await self._usable(owner, name)
+            except UnknownBase:
+                gone.append(name)
+        return gone
+
+    async def find(self, owner: UUID, names: Sequence[str], question: str, caller: Caller) -> Found:
+        bases = [await self._usable(owner, name) for name in names]
+        return await self._search.find(bases, question, Asking(owner), caller)
+
+
+class Payers:
+    """Keys by which organisations pay for knowledge."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._known: dict[UUID, UUID] = {}
+
+    async def key_of(self, org_id: UUID) -> UUID:
+        """An organisation's key for knowledge, made the first time it is needed."""
+        known = self._known.get(org_id)
+        if known is not None:
+            return known
+        keys = await self.identity.keys.list(org_id, limit=KEYS_LOOKED_AT)
+        found = next((key.id for key in keys if key.name == KEY_NAME and key.revoked_at is None), None)
+        if found is None:
+            found = (await self.identity.keys.create(org_id, NewKey(KEY_NAME), by="knowledge"))[0].id
+        self._known[org_id] = found
+        return found
+
+
+async def renew_guide(knowledge: Knowledge, rulebook: Rulebook, catalogue: Catalogue, on: date) -> bool:
+    """What the city's guide answers from, as the rules are on a day; False where the city has no such base. A text that
+    says the same is not read again."""
+    try:
+        base = await knowledge.own(GUIDE_BASE, None)
+    except UnknownBase:
+        return False
+    texts = {
+        GUIDE_POLICIES: as_markdown("政策汇编", policies(rulebook, on)),
+        GUIDE_SERVICES: as_markdown("办事指南", [Chapter("如何申请", tuple(services(catalogue)))]),
+    }
+    for name, text in texts.items():
+        await knowledge.bring(base, name, text.encode(), by="guide")
+    return True
+
+
+def open_library(
+    settings: Settings, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, identity: Identity,
+    worker: str,
+) -> Library:  # fmt: skip
+    """Connect it; nothing runs yet."""
+    payers = Payers(identity)
+
+    def embedding() -> str:
+        return next((model.id for model in compute.models() if model.kind == "embedding"), "")
+
+    async def ask(caller: Caller, fields: Mapping[str, Any]) -> Asked:
+        return await gateway.ask(caller, fields)
+
+    knowledge = Knowledge(
+        db, clock, folder=settings.data / "knowledge", seals=identity.seals, embed=gateway.embed,
+        caller_of=identity.caller_of, paying_key=payers.key_of, default_model=embedding,
+    )  # fmt: skip
+
+    async def judge(caller: Caller, model: str, text: str, passages: Sequence[str]) -> tuple[list[float], int]:
+        """By a reranking engine, or by a chat model's one word."""
+        known = compute.model(model)
+        if known is None or known.kind != "rerank":
+            return await judged(ask, caller, model, text, passages)
+        asked = await gateway.rank(caller, model, text, passages)
+        return scores_of(asked.answer, len(passages)), asked.paid_micro
+
+    search = Search(knowledge, judge)
+    answering = Answering(search, ask)
+    indexer = Indexer(knowledge, worker=worker, environment=settings.child_environment())
+    return Library(knowledge, search, answering, Evaluating(knowledge, search, answering), indexer, payers,
+                   Shelves(knowledge, search))  # fmt: skip

@@ -1,0 +1,61 @@
+"""The door of knowledge for other modules."""
+
+from __future__ import annotations
+
+from shanhe.retrieval.answering import Answering, judged, kept_inside, scores_of
+from shanhe.retrieval.errors import BadKnowledge, UnknownBase, Unreadable
+from shanhe.retrieval.evaluating import Evaluating
+from shanhe.retrieval.grounding import DECLINED_EN, DECLINED_ZH, carried, shown
+from shanhe.retrieval.indexer import Indexer
+from shanhe.retrieval.model import (
+    DATA_CLASSES,
+    REACHES,
+    Answer,
+    Asking,
+    Base,
+    Chunk,
+    Document,
+    Evaluation,
+    Found,
+    Hit,
+    NewBase,
+    Passage,
+    Question,
+)
+from shanhe.retrieval.search import Search
+from shanhe.retrieval.service import Knowledge
+from shanhe.retrieval.words import visible
+from shanhe.retrieval.work.markup import markdown as markdown_blocks
+
+__all__ = [
+    "DATA_CLASSES",
+    "DECLINED_EN",
+    "DECLINED_ZH",
+    "REACHES",
+    "Answer",
+    "Answering",
+    "Asking",
+    "BadKnowledge",
+    "Base",
+    "Chunk",
+    "Document",
+    "Evaluating",
+    "Evaluation",
+    "Found",
+    "Hit",
+    "Indexer",
+    "Knowledge",
+    "NewBase",
+    "Passage",
+    "Question",
+    "Search",
+    "UnknownBase",
+    "Unreadable",
+    "carried",
+    "judged",
+    "kept_inside",
+    "markdown_blocks",
+    "scores_of",
+    "shown",
+    "visible",
+]

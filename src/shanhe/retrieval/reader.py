@@ -1,0 +1,92 @@
+"""Runs the reading process on one file, and stops it at its bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from shanhe.retrieval.errors import Unreadable
+from shanhe.retrieval.model import Block
+
+COMMAND: Final = (sys.executable, "-m", "shanhe.retrieval.work")
+WALL_MAX_S: Final = 1_800.0
+SILENT_MAX_S: Final = 120.0
+"""A page takes seconds; a reader that says nothing for so long is lost."""
+LINE_MAX_BYTES: Final = 256 * 1024
+HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
+QUIET: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A file as blocks."""
+
+    format: str
+    pages: int
+    blocks: list[Block]
+
+
+async def read(
+    name: str, data: bytes, progress: Progress, *, environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND, silent_max_s: float = SILENT_MAX_S,
+) -> Read:  # fmt: skip
+    """Blocks of a file; Unreadable when it can't be read within bounds. The reader gets no secret and ends with us."""
+    given = os.environ if environment is None else environment
+    needed = {key: given[key] for key in HARMLESS if key in given} | QUIET
+    with tempfile.TemporaryDirectory(prefix="shanhe-read-") as folder:
+        path = Path(folder) / "file"
+        await asyncio.to_thread(path.write_bytes, data)
+        process = await asyncio.create_subprocess_exec(
+            *command, str(path), name[-100:], "--parent", str(os.getpid()), env=needed, cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            limit=LINE_MAX_BYTES, start_new_session=True,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(WALL_MAX_S):
+                return await _heard(process, progress, silent_max_s)
+        except TimeoutError as error:
+            raise Unreadable("reading it takes too long", "读取超时", "document_bomb") from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _heard(process: asyncio.subprocess.Process, progress: Progress, silent_max_s: float) -> Read:
+    assert process.stdout is not None
+    blocks: list[Block] = []
+    kind = ""
+    while True:
+        try:
+            async with asyncio.timeout(silent_max_s):
+                line = await process.stdout.readline()
+        except ValueError as error:
+            raise Unreadable("its reader said too much at once", "读取过程异常") from error
+        if not line:
+            code = await process.wait()
+            raise Unreadable(
+                f"its reader was ended (it used too much memory or time, or broke: {code})",
+                "读取过程被终止（内存或时间超限，或文件异常）", "document_bomb",
+            )  # fmt: skip
+        said: dict[str, Any] = msgspec.json.decode(line)
+        if "block" in said:
+            blocks.append(msgspec.convert(said["block"], Block))
+        elif "page" in said:
+            await progress(int(said["page"]), int(said["of"]))
+        elif "format" in said:
+            kind = said["format"]
+        elif "error" in said:
+            refused = said["error"]
+            raise Unreadable(refused["why"], refused["why_zh"], refused["code"])
+        elif "end" in said:
+            return Read(kind, int(said["end"]), blocks)

@@ -1,0 +1,285 @@
+"""Knowledge bases over a real database: filling, finding, editing, who may read, what is left of a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shanhe.gateway.api import CallError
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
+from shanhe.kernel.vault import Vault
+from shanhe.retrieval import store
+from shanhe.retrieval.answering import Answering, certainty, scores_of
+from shanhe.retrieval.embedding import as_text
+from shanhe.retrieval.errors import NameTaken, UnknownBase
+from shanhe.retrieval.evaluating import Evaluating, threshold
+from shanhe.retrieval.indexer import Indexer
+from shanhe.retrieval.model import Asking, Base, NewBase, Question
+from shanhe.retrieval.search import Search
+from shanhe.retrieval.service import Knowledge
+from stage.papers import Embedder, vector_of
+
+ORG, OTHER, PERSON = new_id(), new_id(), new_id()
+MINE, THEIRS = Asking(ORG), Asking(OTHER)
+GUIDE = """# 购买优惠
+
+本地企业购买积分享受七折优惠，每人每年优惠额度不超过一百万元。
+
+# 数字游民
+
+非本地人员在本市停留满九十天可以申请数字游民身份，有效期一年。
+
+# 论文奖励
+
+使用本地模型发表论文，按级别奖励五百至五千积分。
+"""
+
+
+class House:
+    """A knowledge service on a test database, and those who work with it."""
+
+    def __init__(self, db: Database, clock: FixedClock, folder: Path) -> None:
+        self.vault = Vault(folder / "keys")
+        self.embedder = Embedder()
+        self.persons: dict[UUID, UUID] = {}
+
+        async def person_of(org: UUID) -> UUID | None:
+            return self.persons.get(org)
+
+        async def caller_of(key: UUID) -> Any:
+            return object()
+
+        async def paying(org: UUID) -> UUID:
+            return new_id()
+
+        self.knowledge = Knowledge(
+            db, clock, folder=folder / "blobs", seals=Seals(self.vault, person_of), embed=self.embedder,
+            caller_of=caller_of, paying_key=paying, default_model=lambda: "some-e5",
+        )  # fmt: skip
+        self.search = Search(self.knowledge)
+        self.indexer = Indexer(self.knowledge, worker="w0")
+
+    async def base(self, org: UUID = ORG, name: str = "政策", **fields: Any) -> Base:
+        return await self.knowledge.make(org, NewBase(name, **fields), by="tests")
+
+    async def filled(self, base: Base, name: str = "指南.md", text: str = GUIDE) -> Any:
+        document, _ = await self.knowledge.bring(base, name, text.encode(), by="tests")
+        while await self.indexer.work_once():
+            pass
+        return await self.knowledge.document(base, document.id)
+
+
+@pytest.fixture
+def house(database: Database, clock: FixedClock, tmp_path: Path) -> House:
+    return House(database, clock, tmp_path)
+
+
+class TestBase:
+    async def test_finds_by_words_and_meaning_and_says_why(self, house: House) -> None:
+        base = await house.base()
+        done = await house.filled(base)
+        assert (done.state, done.format, done.pages, done.paid_micro) == ("ready", "markdown", 1, 3)
+        found = await house.search.find([base], "停留满九十天可以申请数字游民身份", MINE, object())  # type: ignore[arg-type]
+        best = found.hits[0]
+        assert "九十天" in best.passage.text
+        assert (best.word_rank, best.meaning_rank) == (1, 1)
+        assert best.passage.heading == "数字游民"
+        assert best.passage.document == "指南.md"
+        assert 0 < best.passage.box[1] < best.passage.box[3] < 10_000
+        assert "游民" in best.matched
+        assert found.paid_micro == 1
+        assert found.supported
+        words = await house.search.find([base], "论文奖励", MINE, None)
+        assert words.hits[0].passage.heading == "论文奖励"
+        assert (words.paid_micro, words.hits[0].meaning_rank) == (0, 0)
+
+    async def test_declines_what_nothing_supports(self, house: House) -> None:
+        base = await house.knowledge.edit(await house.base(), {"support_bps": 100})
+        await house.filled(base)
+
+        async def ask(caller: Any, fields: Any) -> Any:
+            raise AssertionError("no model is asked")
+
+        answering = Answering(house.search, ask)
+        answer = await answering.answer([base], "蓝鲸潜水多深", MINE, object(), "chat")  # type: ignore[arg-type]
+        assert (answer.text, answer.declined, answer.citations) == ("", "unsupported", ())
+        quoted = await answering.answer([base], "使用本地模型发表论文按级别奖励多少积分", MINE, object())  # type: ignore[arg-type]
+        assert "五百至五千" in quoted.text
+        assert quoted.citations[0].passage.page == 1
+
+    async def test_has_a_name_of_its_own(self, house: House) -> None:
+        base = await house.base()
+        assert await house.knowledge.make(ORG, NewBase("政策"), by="t", base_id=base.id) == base
+        with pytest.raises(NameTaken):
+            await house.base()
+        await house.base(OTHER)
+        await house.knowledge.archive(base)
+        await house.base()
+
+
+class TestDocument:
+    async def test_costs_only_what_is_new_in_it(self, house: House) -> None:
+        base = await house.base()
+        first = await house.filled(base)
+        same, todo = await house.knowledge.bring(base, "指南.md", GUIDE.encode(), by="t")
+        assert (same.id, todo) == (first.id, False)
+        house.embedder.texts.clear()
+        second = await house.filled(base, text=GUIDE + "\n# 师徒\n\n导师按新人补贴的两成获得奖励。\n")
+        assert (second.id, second.paid_micro) == (first.id, 4)
+        assert [text for text in house.embedder.texts if "师徒" in text] == house.embedder.texts
+        third = await house.filled(base, text=GUIDE.replace("# 论文奖励", "# 成果"))
+        found = await house.search.find([base], "师徒导师", MINE, None)
+        assert not [hit for hit in found.hits if "导师" in hit.passage.text]
+        assert third.state == "ready"
+
+    async def test_keeps_edits_while_their_source_stands(self, house: House) -> None:
+        base = await house.base()
+        done = await house.filled(base)
+        chunks = await house.knowledge.chunks(base, done)
+        assert [chunk.n for chunk in chunks] == [1, 2, 3]
+        edited = await house.knowledge.edit_chunk(base, chunks[1].id, "停留满三十天即可（已更正）", None, by="editor")
+        assert edited.edited_by == "editor"
+        found = await house.search.find([base], "已更正", MINE, object())  # type: ignore[arg-type]
+        assert found.hits[0].passage.text == "停留满三十天即可（已更正）"
+        await house.filled(base, text=GUIDE + "\n# 新\n\n新的内容在这里。\n")
+        texts = [chunk.text for chunk in await house.knowledge.chunks(base, done)]
+        assert "停留满三十天即可（已更正）" in texts
+        assert len(texts) == 4
+
+    async def test_waits_for_an_engine_and_fails_for_good_reasons(self, house: House, clock: FixedClock) -> None:
+        base = await house.base()
+        house.embedder.fails = [CallError(503, "no_engine", "away"), CallError(402, "insufficient_quota", "poor")]
+        document, _ = await house.knowledge.bring(base, "a.md", GUIDE.encode(), by="t")
+        assert await house.indexer.work_once()
+        assert (await house.knowledge.document(base, document.id)).state == "waiting"
+        clock.advance(seconds=60)
+        assert await house.indexer.work_once()
+        failed = await house.knowledge.document(base, document.id)
+        assert (failed.state, failed.error and failed.error["code"]) == ("failed", "insufficient_quota")
+        await house.knowledge.again(failed)
+        await house.indexer.work_once()
+        assert (await house.knowledge.document(base, document.id)).state == "ready"
+
+    async def test_that_cannot_be_read_says_why(self, house: House) -> None:
+        base = await house.base()
+        done = await house.filled(base, name="a.pdf", text="%PDF-1.4 broken")
+        assert (done.state, done.error["code"]) == ("failed", "unreadable_document")
+
+    async def test_is_taken_up_where_a_process_left_it(self, house: House) -> None:
+        base = await house.base()
+        await house.knowledge.bring(base, "a.md", GUIDE.encode(), by="t")
+        taken = await store.take(house.knowledge.db, "dead", house.knowledge.clock.now(), house.knowledge.clock.now())
+        assert taken is not None
+        vector = as_text(vector_of("x"))
+        from shanhe.retrieval.chunking import pieces, source_hash
+        from shanhe.retrieval.work.markup import markdown
+
+        sources = [source_hash(piece) for piece in pieces(markdown(GUIDE.encode()))]
+        await store.keep_embedded(house.knowledge.db, taken.id, [(sources[0], vector, "")])
+        assert not await house.indexer.work_once()
+        await store.give_back(house.knowledge.db, "dead")
+        assert await house.indexer.work_once()
+        assert len(house.embedder.texts) == 2  # the third was paid for before
+
+
+class TestReaders:
+    async def test_are_decided_by_the_database(self, house: House, database: Database) -> None:
+        bases = {
+            reach: await house.base(name=reach, reach=reach) for reach in ("listed", "org", "city")
+        }
+        for base in bases.values():
+            await house.filled(base)
+        everything = [base.id for base in bases.values()]
+        vector = as_text(vector_of("数字游民"))
+
+        async def seen(asking: Asking) -> set[UUID]:
+            """Bases whose text comes back through any of the ways to read."""
+            words = await store.by_words(database, asking, everything, ["游民", "积分"], 99)
+            near = await store.by_meaning(database, asking, everything, vector, 99)
+            assert {row["chunk_id"] for row in words} <= {row["chunk_id"] for row in near}
+            every = [row["id"] for row in await database.fetch("SELECT id FROM retrieval.chunk")]
+            read = {row["base_id"] for row in await store.passages(database, asking, every)}
+            found = await house.search.find(list(bases.values()), "数字游民", asking, object())  # type: ignore[arg-type]
+            assert {hit.passage.base_id for hit in found.hits} <= read
+            assert len(near) == 3 * len(read)
+            return read
+
+        listed, org, city = (bases[reach].id for reach in ("listed", "org", "city"))
+        assert await seen(THEIRS) == {city}
+        assert await seen(Asking(None, None)) == {city}
+        assert await seen(MINE) == {org, city}
+        await house.knowledge.let_read(bases["listed"], "person", PERSON, by="t")
+        await house.knowledge.let_read(bases["org"], "org", OTHER, by="t")
+        assert await seen(Asking(OTHER, PERSON)) == {listed, org, city}
+        await house.knowledge.stop_reading(bases["org"], "org", OTHER)
+        await house.knowledge.archive(bases["city"])
+        assert await seen(THEIRS) == set()
+        with pytest.raises(UnknownBase):
+            await house.knowledge.readable([str(org)], THEIRS)
+
+
+class TestPerson:
+    async def test_leaves_nothing_readable(self, house: House, database: Database, tmp_path: Path) -> None:
+        house.persons[ORG] = PERSON
+        house.vault.create(PERSON)
+        base = await house.base(name="我的病历")
+        await house.filled(base, "病历.md", "# 诊断\n\n患者对青霉素过敏，需要避免使用。\n")
+        found = await house.search.find([base], "青霉素过敏", MINE, object())  # type: ignore[arg-type]
+        assert "患者对青霉素过敏" in found.hits[0].passage.text
+        assert (found.hits[0].word_rank, found.hits[0].meaning_rank) == (1, 1)
+        assert found.hits[0].passage.document == "病历.md"
+        rows = [
+            str(dict(row)) for table in ("base", "document", "chunk", "embedded")
+            for row in await database.fetch(f"SELECT * FROM retrieval.{table}")
+        ]  # fmt: skip
+        told = "".join(rows) + "".join(
+            path.read_bytes().decode("latin-1") for path in (tmp_path / "blobs").rglob("*") if path.is_file()
+        )
+        for word in ("青霉素", "青霉", "诊断", "病历", "青霉素".encode().decode("latin-1")):
+            assert word not in told
+        assert await database.fetchval("SELECT count(*) FROM retrieval.chunk WHERE vector IS NOT NULL") == 0
+        house.vault.destroy(PERSON)
+        assert await house.knowledge.forget(ORG) == 1
+        assert await database.fetchval("SELECT count(*) FROM retrieval.chunk") == 0
+
+
+class TestEvaluation:
+    async def test_counts_what_is_found_cited_and_declined(self, house: House) -> None:
+        base = await house.base()
+        await house.filled(base)
+
+        async def ask(caller: Any, fields: Any) -> Any:
+            raise AssertionError("no model is asked")
+
+        await house.knowledge.set_questions(base, [
+            Question("本地企业购买积分享受什么优惠", "指南.md", "七折"), Question("蓝鲸潜水多深"),
+            Question("停留满几天可以申请数字游民", "指南.md", "九十天"),
+            Question("论文奖励多少积分", "指南.md", "没有写的话"),
+        ])  # fmt: skip
+        evaluating = Evaluating(house.knowledge, house.search, Answering(house.search, ask))
+        made = await evaluating.run(base, MINE, object(), by="t")  # type: ignore[arg-type]
+        assert (made.asked, made.answerable, made.found_bps, made.declined_bps) == (4, 3, 6_666, 10_000)
+        assert [row["rank"] > 0 for row in made.result["questions"]] == [True, False, True, False]
+        assert (await evaluating.past(base))[0] == made
+
+    def test_threshold_divides_best_and_keeps_answers(self) -> None:
+        assert 0.4 < threshold([(True, 0.9), (True, 0.6), (False, 0.4), (False, 0.1)]) < 0.6
+        assert threshold([(True, 0.3), (False, 0.5)]) <= 0.3
+
+    def test_model_judges_by_its_one_word(self) -> None:
+        top = [{"token": " 是", "logprob": -0.1}, {"token": "否", "logprob": -2.5}]
+        answer = {"choices": [{"logprobs": {"content": [{"top_logprobs": top}]}}]}
+        assert 0.9 < certainty(answer) < 0.95
+        assert certainty({"choices": [{}]}) == 0.5
+
+    def test_reranker_gives_shares_or_logits(self) -> None:
+        rows = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.2}]
+        assert scores_of({"results": rows}, 2) == [0.2, 0.9]
+        low, high = scores_of({"results": [rows[1], {"index": 1, "relevance_score": 4.0}]}, 2)
+        assert 0.5 < low < 0.6 < 0.95 < high < 1
