@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shanhe import __version__
 from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
+from shanhe.datasets.api import personal_data
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.ledger.api import Asset, Ledger
 from shanhe.mcp.api import CityTool, CityTools, McpFace, Offered, Tool, ToolGateway, schema, server_of, text_of
@@ -17,6 +18,7 @@ from shanhe.programmes.api import entitlement_view
 from shanhe.store.api import Check, Offer, Store
 
 if TYPE_CHECKING:
+    from shanhe.agents.api import Shelves
     from shanhe.compute.api import Compute
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Caller, Identity
@@ -44,7 +46,7 @@ class Bazaar:
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
     rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
-    related: Callable[[UUID, UUID], Awaitable[bool]],
+    related: Callable[[UUID, UUID], Awaitable[bool]], shelves: Shelves,
 ) -> Bazaar:  # fmt: skip
     """Make the three and introduce them to each other."""
     shelf = _Shelf(private=settings.private_tools)
@@ -52,10 +54,13 @@ def open_bazaar(
         db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
         private=settings.private_tools, seals=identity.seals,
     )  # fmt: skip
-    agents = Agents(db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent)
+    agents = Agents(
+        db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
+        personal=personal_data,
+    )  # fmt: skip
 
     async def agent_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
-        return [Check(*one) for one in await agents.check(content)]
+        return [Check(*one) for one in await agents.check(content, owner)]
 
     async def server_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
         return [Check(*one) for one in await tools.check(owner, content)]

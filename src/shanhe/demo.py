@@ -20,7 +20,9 @@ from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
+from shanhe.library import GUIDE_BASE, renew_guide
 from shanhe.nomads.api import NewVenue, VenueKind
+from shanhe.retrieval.api import NewBase
 from shanhe.store.api import Kind, NewListing, Terms
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe D
 AGENT_SLUG: Final = "letters"
 AGENT_INSTRUCTIONS: Final = "你是公文助手。把用户给出的要点写成简洁、得体的中文信函，不编造事实。"
 AGENT_MARKUP_BPS: Final = 2_000
+GUIDE_SLUG: Final = "xiaozhi"
+GUIDE_TITLE: Final = "山河市政策（演示）"
+GUIDE_INSTRUCTIONS: Final = (
+    "你是山河小智，山河市的政策向导。只依据给出的资料回答，用一两句话说明数额、条件与期限，照抄资料中的数字，不补充资料之外的内容。"
+)
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
 APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）Qingshan Robotics Sample")
 APPLICATION: Final = {"registration_number": "示例2026SR0000001", "registered_on": "2026-01-05"}
@@ -89,6 +96,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _licence(services)
     await _market(services, developer.id)
     await _shop(services)
+    await _guide(services)
     await _venues(services, developer.id)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
 
@@ -154,6 +162,33 @@ async def _shop(services: Services) -> None:
             return
         await store.draft(name, content, Terms(AGENT_MARKUP_BPS), owner=maker.id, actor=ACTOR)
         version = await store.submit(name, owner=maker.id)
+        await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
+
+
+async def _guide(services: Services) -> None:
+    """山河小智: the city's guide to its policies, which answers from the rulebook with citations or not at all."""
+    bureau = await _organisation(services, BUREAU)
+    knowledge, store = services.library.knowledge, services.store
+    new = NewBase(GUIDE_TITLE, reach="city", model="")  # by words alone: nothing has to be fetched for a first look
+    with contextlib.suppress(ShanheError):
+        await knowledge.make(bureau.id, new, by=ACTOR, base_id=GUIDE_BASE)
+        await renew_guide(knowledge, services.rulebook, services.programmes.catalogue, services.clock.today())
+        name = f"agent/{GUIDE_SLUG}"
+        await store.open(
+            NewListing(
+                uuid5(DEMO_SPACE, name), Kind.AGENT, GUIDE_SLUG, "山河小智", "Xiaozhi, the policy guide",
+                "依据规则手册回答政策问题，附出处；没有依据就不答。",
+                "Answers questions about the city's policies from its rulebook, with citations, or not at all.",
+                "government",
+            ),
+            owner=bureau.id, actor=ACTOR,
+        )  # fmt: skip
+        if any(version.state != "draft" for _, versions in await store.mine(bureau.id) for version in versions):
+            return
+        content = {"model": services.settings.model, "instructions": GUIDE_INSTRUCTIONS, "budget_micro": MICRO,
+                   "knowledge": [str(GUIDE_BASE)], "temperature": 0, "steps_max": 1}  # fmt: skip
+        await store.draft(name, content, Terms(0), owner=bureau.id, actor=ACTOR)
+        version = await store.submit(name, owner=bureau.id)
         await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
 
 

@@ -43,6 +43,18 @@ async def publish(services: Services, url: str, content: dict[str, dict[str, Any
     return makers
 
 
+async def asks_the_guide(http: httpx.AsyncClient) -> None:
+    """The demo city's own guide answers from the rulebook, cites it, and declines what it doesn't say."""
+    body = {"model": "agent/xiaozhi", "messages": [{"role": "user", "content": "数字游民认定须在场多少天？"}]}
+    answer = (await http.post("/v1/chat/completions", json=body)).json()
+    told = answer["shanhe"]
+    assert [step["kind"] for step in told["steps"]] == ["knowledge", "model"]
+    assert told["declined"] or any("须在场天数：90天" in one["text"] for one in told["citations"])
+    body["messages"] = [{"role": "user", "content": "蓝鲸能潜多深？"}]
+    answer = (await http.post("/v1/chat/completions", json=body)).json()
+    assert (answer["shanhe"]["declined"], answer["shanhe"]["paid_micro"]) == ("unsupported", 0)
+
+
 class TestWeakModel:
     async def test_uses_a_tool_and_answers(
         self, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -61,6 +73,7 @@ class TestWeakModel:
                 answer = await http.post("/v1/chat/completions", json=body)
                 assert answer.status_code == 200, answer.text
                 told = answer.json()["shanhe"]
+                await asks_the_guide(http)
                 run = await asyncio.to_thread(city.command, "agents", "trace", told["run_id"])
                 income = await asyncio.to_thread(inside, lambda services: income_of(services, makers["mcp/weather"]))
         assert answer.json()["choices"][0]["message"]["content"].strip()

@@ -117,7 +117,7 @@ class TestTools:
         asked, read = market.engine.requests[mine:]
         assert asked["tools"][0]["function"]["name"] == "weather__forecast"
         assert "21 度" in read["messages"][-1]["content"]
-        assert "<tool_data>" in read["messages"][-1]["content"]
+        assert "<tool_data " in read["messages"][-1]["content"]
         receipts = [
             await market.services.gateway.receipt(UUID(step["receipt_id"]), payer.org) for step in told["steps"]
         ]
@@ -146,7 +146,7 @@ class TestTools:
         steps = answer.json()["shanhe"]["steps"]
         assert [step["state"] for step in steps] == ["done", "done", "done", "refused", "done"]
         marked = next(m for m in market.engine.requests[-1]["messages"] if m["role"] == "tool")["content"]
-        assert marked.count("</tool_data>") == 1  # the text can't close the marks it stands between
+        assert marked.count("</tool_data") == 1  # the text can't close the marks it stands between
 
     async def test_that_fail_are_told_to_the_model_and_cost_nothing(self, market: Market, workshop: Workshop) -> None:
         publisher = await weather(market, workshop, "failing", fee_micro=9_000)

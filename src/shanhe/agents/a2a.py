@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.agents.errors import BadRequest, UnknownRun
+from shanhe.agents.face import citation
 from shanhe.agents.model import Outcome, Published, Run, RunState
 from shanhe.agents.service import FACE_A2A, Agents
 from shanhe.gateway.api import CallError
@@ -146,7 +147,8 @@ def task_of(outcome: Outcome, context: str) -> dict[str, Any]:
     return {
         "id": str(outcome.run_id), "contextId": context, "status": {"state": "TASK_STATE_COMPLETED"},
         "artifacts": [{"artifactId": "answer", "name": "answer", "parts": [part]}],
-        "metadata": {"paid_micro": outcome.paid_micro, "receipts": receipts},
+        "metadata": {"paid_micro": outcome.paid_micro, "receipts": receipts, "declined": outcome.declined,
+                     "citations": [citation(hit) for hit in outcome.citations]},
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.face import OpenAiFace
 from shanhe.agents.model import Definition, Outcome, Published, Run, RunState, Step, ToolAnswer, ToolSpec
-from shanhe.agents.service import Agents, Find, Toolbox, definition_of
+from shanhe.agents.service import Agents, Find, Shelves, Toolbox, definition_of
 
 __all__ = [
     "Agents",
@@ -19,6 +19,7 @@ __all__ = [
     "Published",
     "Run",
     "RunState",
+    "Shelves",
     "Step",
     "ToolAnswer",
     "ToolSpec",

@@ -10,6 +10,7 @@ import msgspec
 from shanhe.agents.model import Outcome
 from shanhe.agents.service import FACE_OPENAI, Agents
 from shanhe.gateway.api import Call, CallError, Client
+from shanhe.retrieval.api import Hit
 
 PREFIX: Final = "agent/"
 MARK: Final = b'"agent/'
@@ -81,6 +82,8 @@ def whole(model: str, outcome: Outcome, created: int) -> dict[str, Any]:
         "shanhe": {
             "run_id": outcome.run_id,
             "paid_micro": outcome.paid_micro,
+            "citations": [citation(hit) for hit in outcome.citations],
+            "declined": outcome.declined,
             "steps": [
                 {"n": step.n, "kind": step.kind, "name": step.name, "state": step.state, "paid_micro": step.paid_micro,
                  "receipt_id": step.receipt_id} for step in outcome.steps
@@ -101,6 +104,13 @@ def events(model: str, outcome: Outcome, created: int, *, wants_usage: bool) -> 
     if wants_usage:
         chunks.append({**head, "choices": [], "usage": usage_of(outcome)})
     return b"".join(b"data: " + _encode(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def citation(hit: Hit) -> dict[str, Any]:
+    """Where a passage stands, and what it says."""
+    passage = hit.passage
+    return {"document": passage.document, "page": passage.page, "box": passage.box, "place": passage.place,
+            "heading": passage.heading, "text": passage.text}  # fmt: skip
 
 
 def usage_of(outcome: Outcome) -> dict[str, int]:

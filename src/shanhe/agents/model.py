@@ -12,9 +12,13 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.retrieval.api import Hit
+
 TOOL_NAME: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,62}/[A-Za-z0-9_.-]{1,64}$")
 INSTRUCTIONS_MAX_CHARS: Final = 16_000
 TOOLS_MAX: Final = 16
+KNOWLEDGE_MAX: Final = 8
+KNOWLEDGE_NAME_MAX_CHARS: Final = 80
 STEPS_MAX: Final = 16
 STEP_TOKENS_MAX: Final = 8_192
 BUDGET_MAX_MICRO: Final = 1_000_000_000
@@ -28,7 +32,9 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `tools`: allowed tools as `server/tool`, nothing else is ever called. `budget_micro` bounds one run. `calling`: how
     the model asks for tools: natively, or by JSON under a grammar (for small models); `auto` takes the grammar where
-    the engine has one. `answer_schema`: JSON Schema of the answer.
+    the engine has one. `answer_schema`: JSON Schema of the answer. `knowledge`: bases that questions are looked up in,
+    the maker's own or the city's; `grounded`: what they don't support is not answered. `egress`: `strict` keeps pieces
+    of bases and addresses that nobody gave out of tools' arguments, `open` hands them on.
     """
 
     model: str
@@ -41,6 +47,9 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_class: Literal["general", "citizen", "government"] = "general"
     calling: Literal["auto", "tools", "grammar"] = "auto"
     answer_schema: dict[str, Any] | None = None
+    knowledge: tuple[str, ...] = ()
+    grounded: bool = True
+    egress: Literal["strict", "open"] = "strict"
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
@@ -126,7 +135,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished run: the answer, what was used (prompt, completion tokens), what it cost, its last receipt."""
+    """A finished run: the answer, what was used (prompt, completion tokens), what it cost, its last receipt, what the
+    answer rests on, or why there is none (`declined`)."""
 
     run_id: UUID
     text: str
@@ -135,6 +145,8 @@ class Outcome:
     paid_micro: int
     receipt_id: UUID | None
     steps: tuple[Step, ...]
+    citations: tuple[Hit, ...] = ()
+    declined: str = ""
 
 
 Message = Mapping[str, Any]

@@ -22,10 +22,13 @@ from shanhe.agents.errors import (
     UnknownAgent,
     UnknownRun,
 )
+from shanhe.agents.guard import Guard, Personal
 from shanhe.agents.model import (
     BUDGET_MAX_MICRO,
     CITY_CLASSES,
     INSTRUCTIONS_MAX_CHARS,
+    KNOWLEDGE_MAX,
+    KNOWLEDGE_NAME_MAX_CHARS,
     SCHEMA_MAX_BYTES,
     STEP_TOKENS_MAX,
     STEPS_MAX,
@@ -47,6 +50,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.retrieval.api import DECLINED_EN, DECLINED_ZH, Found, Hit, carried, kept_inside, shown, visible
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
@@ -60,6 +64,10 @@ RUNS_MAX: Final = 256
 MESSAGES_MAX: Final = 100
 ASKED_MAX_BYTES: Final = 256 * 1024
 ERROR_MAX_CHARS: Final = 300
+PASSAGES_SHOWN: Final = 4
+QUESTION_MAX_CHARS: Final = 1_000
+KNOWLEDGE: Final = "knowledge"
+"""What a look-up is called in a trace: names of bases are their owners' words."""
 FACE_OPENAI, FACE_A2A, FACE_TRY = "openai", "a2a", "try"
 Finding = tuple[str, bool, str, str]
 """(name, passed, zh, en) of one check of a definition."""
@@ -80,6 +88,18 @@ class Toolbox(Protocol):
         ...
 
 
+class Shelves(Protocol):
+    """Whoever looks things up in knowledge bases; handed in by the composition root."""
+
+    async def missing(self, owner: UUID, names: Sequence[str]) -> list[str]:
+        """Bases that an agent of this maker may not use."""
+        ...
+
+    async def find(self, owner: UUID, names: Sequence[str], question: str, caller: Caller) -> Found:
+        """Passages for a question; UnknownBase where one of the bases may not be used."""
+        ...
+
+
 Find = Callable[[str], Awaitable[Published | None]]
 """An agent by the name callers use, as it is offered now."""
 
@@ -88,20 +108,23 @@ class Agents:
     """Runs the agents of one process."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, tools: Toolbox, find: Find
-    ) -> None:
+        self, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, tools: Toolbox, find: Find,
+        shelves: Shelves, personal: Personal,
+    ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
         self._gateway = gateway
         self._compute = compute
         self._tools = tools
         self._find = find
+        self._shelves = shelves
+        self.personal = personal
         self._running = 0
 
     # -- definitions --------------------------------------------------------------------------------------------------
 
-    async def check(self, content: Mapping[str, Any]) -> list[Finding]:
-        """What is wrong and right with a definition before it is offered."""
+    async def check(self, content: Mapping[str, Any], owner: UUID | None = None) -> list[Finding]:
+        """What is wrong and right with a definition before it is offered by `owner` (None: nobody yet)."""
         try:
             definition = definition_of(content)
         except BadRequest as error:
@@ -115,6 +138,10 @@ class Agents:
         missing = [name for name in definition.tools if name not in known]
         found.append(("tools", not missing, f"工具未上架：{'、'.join(missing)}" if missing else "工具均已上架",
                       f"not offered: {', '.join(missing)}" if missing else "all tools are offered"))  # fmt: skip
+        if definition.knowledge and owner is not None:
+            gone = await self._shelves.missing(owner, definition.knowledge)
+            found.append(("knowledge", not gone, f"知识库不可用：{'、'.join(gone)}" if gone else "知识库可用",
+                          f"not usable: {', '.join(gone)}" if gone else "all knowledge bases are usable"))  # fmt: skip
         return found
 
     async def published(self, name: str) -> Published:
@@ -193,6 +220,10 @@ class Agents:
         return self._gateway
 
     @property
+    def shelves(self) -> Shelves:
+        return self._shelves
+
+    @property
     def toolbox(self) -> Toolbox:
         return self._tools
 
@@ -219,23 +250,32 @@ class Course:
         )  # fmt: skip
         self._steps: list[Step] = []
         self._read: list[str] = []  # listings whose tools the next step reads for the first time
+        self._guard = Guard([], [], personal=agents.personal)
         self._spent = self._prompt = self._completion = 0
         self._receipt: UUID | None = None
 
     async def go(self, asked: Sequence[Message]) -> Outcome:
         definition = self._definition
+        found = await self._look_up(asked) if definition.knowledge else None
+        if found is not None and definition.grounded and not found.supported:
+            return self._outcome(declined_in(question_of(asked)), declined="unsupported")
+        hits = () if found is None or not found.supported else found.hits[:PASSAGES_SHOWN]
+        self._guard = Guard(
+            [definition.instructions, *(str(one["content"]) for one in asked)], [hit.passage.text for hit in hits],
+            personal=self._agents.personal, open_egress=definition.egress == "open",
+        )  # fmt: skip
         tools = list(await self._agents.toolbox.specs(definition.tools)) if definition.tools else []
         if self._caller.data_class in CITY_CLASSES:
             for tool in tools:
                 if not tool.local:
                     raise ToolsLeaveTheCity(tool.name, self._caller.data_class)
-        talk = Talk(definition, tools, asked, grammar=self._agents.has_grammar(definition))
+        talk = Talk(definition, tools, with_passages(asked, hits), grammar=self._agents.has_grammar(definition))
         by_function = {tool.function: tool for tool in tools}
         for number in range(1, definition.steps_max + 1):
             last = number == definition.steps_max
             understood = await self._think(talk, first=number == 1, last=last)
             if understood.answer is not None:
-                return self._outcome(understood.answer)
+                return self._answer(understood.answer, hits, tools, asked)
             if last:
                 break
             talk.heard(understood)
@@ -245,6 +285,37 @@ class Course:
             f"after {definition.steps_max} steps it still asked for tools",
             f"经过 {definition.steps_max} 步仍在请求工具",
         )
+
+    async def _look_up(self, asked: Sequence[Message]) -> Found:
+        """The question in the agent's bases, paid by the caller; what is found keeps its data class."""
+        began = time.perf_counter()
+        names, question = self._definition.knowledge, question_of(asked)
+        try:
+            found = await self._agents.shelves.find(self._agent.owner, names, question, self._caller)
+        except (ShanheError, CallError) as error:
+            await self._note("knowledge", KNOWLEDGE, "refused", began, error=error.code)
+            raise
+        self._caller = kept_inside(self._caller, found)
+        await self._note(
+            "knowledge", KNOWLEDGE, "done", began, paid=found.paid_micro,
+            receipt=found.receipt_id, sent=len(question.encode()),
+            got=sum(len(hit.passage.text.encode()) for hit in found.hits[:PASSAGES_SHOWN]),
+        )  # fmt: skip
+        return found
+
+    def _answer(
+        self, text: str, hits: Sequence[Hit], tools: Sequence[ToolSpec], asked: Sequence[Message]
+    ) -> Outcome:  # fmt: skip
+        """The model's words as far as they may be said, with what they rest on. An agent that has nothing but its bases
+        says only what these carry."""
+        if self._definition.answer_schema is not None or not hits:
+            return self._outcome(self._guard.answer(text))
+        kept, cited = carried(text, hits)
+        if not tools and self._definition.grounded:
+            if not cited:
+                return self._outcome(declined_in(question_of(asked)), declined="not_carried")
+            text = kept
+        return self._outcome(self._guard.answer(text), citations=tuple(cited))
 
     async def _think(self, talk: Talk, *, first: bool, last: bool) -> Understood:
         """One call of the model: the agent's maker is due on every one, a tool's maker on the one that reads it."""
@@ -282,6 +353,10 @@ class Course:
         if wish.arguments is None:
             await self._note("tool", tool.name, "refused", began, error="bad_arguments")
             return "The arguments are no JSON object. 参数不是 JSON 对象。"
+        why = self._guard.refusal(wish.arguments)
+        if why is not None:
+            await self._note("tool", tool.name, "refused", began, error=why)
+            return "These arguments may not be handed to a tool. 参数含有不得传出的内容，调用被拒绝。"
         left = self._definition.budget_micro - self._spent
         try:
             said = await self._agents.toolbox.call(self._caller, tool.name, wish.arguments, left)
@@ -312,10 +387,30 @@ class Course:
         self._receipt = receipt or self._receipt
         await store.add_step(self._agents.db, self._run_id, step)
 
-    def _outcome(self, text: str) -> Outcome:
+    def _outcome(self, text: str, *, citations: tuple[Hit, ...] = (), declined: str = "") -> Outcome:
         return Outcome(
-            self._run_id, text, self._prompt, self._completion, self._spent, self._receipt, tuple(self._steps)
-        )
+            self._run_id, text, self._prompt, self._completion, self._spent, self._receipt, tuple(self._steps),
+            citations, declined,
+        )  # fmt: skip
+
+
+def question_of(asked: Sequence[Message]) -> str:
+    """What is looked up: the last words of the user."""
+    said = [str(one["content"]) for one in asked if one["role"] == "user"]
+    return visible(said[-1] if said else "").strip()[-QUESTION_MAX_CHARS:]
+
+
+def with_passages(asked: Sequence[Message], hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """The conversation with passages before its last question."""
+    messages = [dict(one) for one in asked]
+    if hits:
+        messages[-1]["content"] = f"{shown(hits)}\n\n问题 Question：{messages[-1]['content']}"
+    return messages
+
+
+def declined_in(question: str) -> str:
+    """The refusal in the asker's language."""
+    return DECLINED_EN if question.isascii() else DECLINED_ZH
 
 
 def definition_of(content: Mapping[str, Any]) -> Definition:
@@ -335,6 +430,9 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         (any(not TOOL_NAME.fullmatch(tool) for tool in found.tools), "tools: server/tool each"),
         (found.temperature is not None and not 0 <= found.temperature <= 2, "temperature: 0 to 2"),
         (schema_bytes > SCHEMA_MAX_BYTES, f"answer_schema: at most {SCHEMA_MAX_BYTES} bytes"),
+        (len(found.knowledge) > KNOWLEDGE_MAX, f"knowledge: at most {KNOWLEDGE_MAX}"),
+        (len(set(found.knowledge)) < len(found.knowledge), "knowledge: each once"),
+        (any(not 1 <= len(name) <= KNOWLEDGE_NAME_MAX_CHARS for name in found.knowledge), "knowledge: names of bases"),
         (bool(found.tools) and found.steps_max < 2, "steps_max: at least 2 with tools"),
     ]  # fmt: skip
     for wrong, what in problems:
