@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from tests.console.double_counter import Counter
+from tests.console.double_knowledge import Knowledge
 from tests.console.double_nomads import NomadDesk
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
@@ -894,7 +895,7 @@ def desk() -> Desk:
     member = Member()
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
-    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool())
+    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from tests.console import double, double_nomads, double_workshop, governance, promises
+from tests.console import double, double_knowledge, double_nomads, double_workshop, governance, promises
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
@@ -92,6 +92,11 @@ PAGES = (
     f"/studio/jobs/{double_workshop.JOB}",
     "/nodes",
     "/nodes/lab-1",
+    "/knowledge",
+    f"/knowledge/{double_knowledge.BASE}",
+    f"/knowledge/{double_knowledge.BASE}/{double_knowledge.DOCUMENT}",
+    f"/knowledge/{double_knowledge.BASE}/try?q=a",
+    f"/knowledge/{double_knowledge.BASE}/measure",
 )
 PUBLIC = (
     "/store",

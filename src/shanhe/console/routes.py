@@ -18,6 +18,7 @@ from shanhe.console.pages.entrance import Entrance
 from shanhe.console.pages.exchange import ExchangeRoom
 from shanhe.console.pages.governance import GovernanceRoom
 from shanhe.console.pages.keys import KeysRoom
+from shanhe.console.pages.knowledge import KnowledgeRoom
 from shanhe.console.pages.member import MemberRoom
 from shanhe.console.pages.nomads import NomadDeskRoom, NomadRoom, VenueRoom
 from shanhe.console.pages.play import PlayRoom
@@ -60,6 +61,7 @@ ROOMS = (
     ShopRoom,
     WorkshopRoom,
     PoolRoom,
+    KnowledgeRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

@@ -9,6 +9,7 @@ from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.governance import LiveGovernance
+from shanhe.console.live.knowledge import LiveKnowledge
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
 from shanhe.console.live.nomads import LiveNomads
@@ -48,6 +49,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         shop=LiveShop(modules),
         workshop=LiveWorkshop(modules.workshop, modules.compute),
         pool=LivePool(modules.pool),
+        knowledge=LiveKnowledge(modules.library),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 MARKUP_SCALE = 1_000_000 * 10_000
 """Prices are per million tokens, markups in basis points."""
 PLAY_KEY = "~playground"
-"""Name of the keys that the playground makes for itself; they are not listed."""
+"""Name of the keys that the playground makes for itself."""
+HIDDEN = "~"
+"""Keys whose names begin with it were made by the city for its own pages; they are not listed."""
 ROTATE_GRACE_S = 86_400
 LAST_USED_DAYS = 30
 KEYS_MAX = 200
@@ -147,7 +149,7 @@ class LiveMember:
             if row.key_id is not None and row.day is not None:
                 last[row.key_id] = max(row.day, last.get(row.key_id, row.day))
         keys = await self._of.identity.keys.list(org_id, limit=KEYS_MAX)
-        rows = [self._key(key, last.get(key.id)) for key in keys if key.name != PLAY_KEY]
+        rows = [self._key(key, last.get(key.id)) for key in keys if not key.name.startswith(HIDDEN)]
         return sorted(rows, key=lambda row: row.state != "active")
 
     def _key(self, key: Key, last: date | None = None) -> m.KeyRow:

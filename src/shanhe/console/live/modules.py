@@ -15,7 +15,7 @@ from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
-from shanhe.identity.api import Actor, Identity, Unknown
+from shanhe.identity.api import Actor, Caller, Identity, Unknown
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
@@ -26,6 +26,7 @@ from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
+from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Rulebook
 from shanhe.store.api import Store
 from shanhe.studio.api import Studio
@@ -82,6 +83,21 @@ class Modules(Protocol):
     def workshop(self) -> Workshop: ...
     @property
     def pool(self) -> Pool: ...
+    @property
+    def library(self) -> Library: ...
+
+
+class Library(Protocol):
+    """Knowledge, and who pays for it."""
+
+    @property
+    def knowledge(self) -> Knowledge: ...
+    @property
+    def search(self) -> Search: ...
+    @property
+    def evaluating(self) -> Evaluating: ...
+
+    async def caller_for(self, actor: Actor) -> Caller: ...
 
 
 class Workshop(Protocol):
