@@ -142,3 +142,16 @@ def studio_bench(
     from shanhe.bench.studio import main as measure
 
     show(as_json, measure(epochs, drop_layers, quantum, items, layers, rate_ppm))
+
+
+@app.command("knowledge")
+def knowledge_bench(
+    pages: Annotated[Path, typer.Option(help="Folder of the product's Chinese pages.")] = Path("docs/zh"),
+    model: Annotated[str, typer.Option(help="Let this model write answers; without one passages are quoted.")] = "",
+    as_json: Json = False,
+) -> None:
+    """What is found, cited and declined in the demonstration city's documents. Needs the extra `ocr`."""
+    from shanhe.bench import knowledge
+
+    found = knowledge.main(pages, model)
+    show(as_json, found, lambda: knowledge.shown(found))
