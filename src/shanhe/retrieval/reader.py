@@ -41,7 +41,7 @@ async def read(
     command: Sequence[str] = COMMAND, silent_max_s: float = SILENT_MAX_S,
 ) -> Read:  # fmt: skip
     """Blocks of a file; Unreadable when it can't be read within bounds. The reader gets no secret and ends with us."""
-    given = os.environ if environment is None else environment
+    given = environment or {}
     needed = {key: given[key] for key in HARMLESS if key in given} | QUIET
     with tempfile.TemporaryDirectory(prefix="shanhe-read-") as folder:
         path = Path(folder) / "file"
