@@ -47,10 +47,10 @@ class LivePool:
     async def change(self, who: m.Who, name: str, step: str, reason: str) -> None:
         node = await self._pool.node(name, owner_of(actor_of(who)))
         actor = actor_of(who).ref
-        if step != "drain" and not who.may("engines"):
+        if step not in ("drain", "restart") and not who.may("engines"):
             raise PermissionMissing("engines")
-        if step == "remove":
-            await self._pool.remove(node.name, actor=actor)
+        if step in ("remove", "restart"):
+            await getattr(self._pool, step)(node.name, actor=actor)
         else:
             await getattr(self._pool, step)(node.name, actor=actor, reason=reason)
 

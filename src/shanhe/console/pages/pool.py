@@ -12,7 +12,7 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import NotFound, ShanheError
 
-STEPS: Final = ("drain", "release", "quarantine", "remove")
+STEPS: Final = ("drain", "restart", "release", "quarantine", "remove")
 
 
 class PoolRoom(Room):
