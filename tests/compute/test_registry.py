@@ -325,6 +325,15 @@ class TestProbe:
         assert public["models"][0]["status"] == "degraded"
         assert "gone" not in str(public)
 
+    async def test_an_engine_is_asked_for_its_own_word_before_its_list(self, bureau: Bureau) -> None:
+        await bureau.add()
+        bureau.upstream.well = False
+        await bureau.compute.check_health()
+        assert [status.health for status in bureau.compute.statuses()] == [Health.DOWN]
+        bureau.upstream.well = True
+        await bureau.compute.check_health()
+        assert [status.health for status in bureau.compute.statuses()] == [Health.UP]
+
     async def test_a_test_call_reports_what_came_back(self, bureau: Bureau) -> None:
         bureau.keys["VENDOR_KEY"] = "sk-secret"
         await bureau.add(models={"m": "syn-stream-2"}, key_env="VENDOR_KEY")

@@ -73,9 +73,10 @@ class EngineClient:
         if target.kind == EngineKind.OPENAI and key not in self._mute:
             root = target.path_prefix.removesuffix("/v1")
             status, body = await self._request("GET", target, f"{root}/health", None, PROBE_TIMEOUT_S)
-            if status < 300 or status >= 500:
+            if status >= 500:
                 return status, body
-            self._mute.add(key)  # it has no such route
+            if status >= 300:
+                self._mute.add(key)  # it has no such route
         return await self._request("GET", target, f"{target.path_prefix}/models", None, PROBE_TIMEOUT_S)
 
     async def test(self, target: Target) -> TestReport:

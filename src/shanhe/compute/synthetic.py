@@ -147,6 +147,8 @@ class Upstream:
         self.default = default or Behaviour()
         self.counts = Counts()
         self.keep = keep
+        self.well = True
+        """Whether `/health` says so; models are listed either way, as vLLM does after its engine died."""
         self._instant = _response(200, instant_body())
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -241,7 +243,7 @@ class _Connection(asyncio.Protocol):
         if path.endswith("/models"):
             return self._write(_response(200, _json({"object": "list", "data": [{"id": "syn", "object": "model"}]})))
         if path == "/health":
-            return self._write(_response(200, b'{"status":"ok"}'))
+            return self._write(_response(200 if self._upstream.well else 500, b'{"status":"as it says"}'))
         if not path.endswith(("/completions", "/embeddings")):
             return self._write(_response(404, _error("no such path", "not_found")))
         if behaviour.mode in STATUSES:
