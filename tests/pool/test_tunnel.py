@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 
 from shanhe.kernel.errors import ShanheError
@@ -144,10 +143,16 @@ class TestFigures:
 
 
 async def told(town: Town) -> bool:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        text = (await client.get(f"{town.url}/metrics")).text
-    wanted = ("waiting{", 'tokens_per_second{model="pool-chat",node="gui",phase="decode"}', "cost_micro_per_mtok{")
-    return all(f"shanhe_node_{word}" in text for word in wanted)
+    registry = town.services.metrics.registry
+    found = [
+        registry.get_sample_value(f"shanhe_node_{name}", {"node": "gui", **labels})
+        for name, labels in (
+            ("waiting", {}),
+            ("tokens_per_second", {"model": MODEL, "phase": "decode"}),
+            ("cost_micro_per_mtok", {"model": MODEL, "kind": "completion"}),
+        )
+    ]
+    return None not in found
 
 
 class TestIdentity:
