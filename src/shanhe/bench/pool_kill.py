@@ -20,7 +20,8 @@ OUTPUT_TOKENS: Final = 64
 UNDER_WAY_S: Final = 0.4
 """After the first bytes of any answer: streams of the victim are under way then, and more wait for it."""
 CALL_KINDS: Final = "call"
-PAGE: Final = 1_000
+PAGE: Final = 500
+PAGES_MAX: Final = 20
 
 
 def killed_under_load(city: City, fleet: Fleet) -> dict[str, Any]:
@@ -29,9 +30,22 @@ def killed_under_load(city: City, fleet: Fleet) -> dict[str, Any]:
     ended = asyncio.run(_loaded(fleet))
     receipts = [fleet.get(f"/api/receipts/{one.receipt}") for one in ended if one.receipt]
     after = city.command("credits", "balance", fleet.org)["balance_micro"]
-    postings = city.command("ledger", "postings", "--kind", CALL_KINDS, "--limit", str(PAGE))["items"]
+    postings = _posted(city, {receipt["id"] for receipt in receipts})
     verified = city.command("ledger", "verify")
     return judged(ended, receipts, postings, before - after, clean=bool(verified["clean"]))
+
+
+def _posted(city: City, wanted: set[str]) -> list[dict[str, Any]]:
+    """The newest postings of calls, as far back as it takes to meet all that are wanted; bounded."""
+    found: list[dict[str, Any]] = []
+    cursor: tuple[str, ...] = ()
+    for _ in range(PAGES_MAX):
+        page = city.command("ledger", "postings", "--kind", CALL_KINDS, "--limit", str(PAGE), *cursor)
+        found += page["items"]
+        if wanted <= {posting["id"] for posting in found} or not page["next"]:
+            break
+        cursor = ("--cursor", page["next"])
+    return found
 
 
 async def _loaded(fleet: Fleet) -> list[Ended]:
