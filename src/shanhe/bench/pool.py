@@ -26,8 +26,8 @@ POLICIES: Final = ("round_robin", "least_connections", "expected")
 REAL_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
 REAL_EVERY_MS: Final = 5_000
 """How often the mix has a call to the real model."""
-REAL_PROMPT_TOKENS: Final = 24
-REAL_OUTPUT_TOKENS: Final = 8
+REAL_PROMPT_TOKENS: Final = 8
+REAL_OUTPUT_TOKENS: Final = 4
 
 
 def main(seconds: float = 25.0, real: str = "") -> dict[str, Any]:
