@@ -30,11 +30,13 @@ async def measure(client: httpx.AsyncClient, base: str, model: str, *, salt: str
     short = await _timed(client, base, model, f"{salt} Say one word.")
     if short is None:
         return None
+    long = short
     for count in LONG_WORDS:
         words = " ".join(f"{salt}{number % 97}" for number in range(count))
-        long = await _timed(client, base, model, f"Read this and then say one word: {words}")
-        if long is None:
+        longer = await _timed(client, base, model, f"Read this and then say one word: {words}")
+        if longer is None:
             return None
+        long = longer
         if long[0] - short[0] >= CLEAR_MS:
             break
     more = max(1, long[2] - short[2])
