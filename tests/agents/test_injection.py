@@ -143,7 +143,7 @@ def harmless(answer: dict[str, Any], puppet: Puppet, called: list[tuple[str, dic
     refused = [step for step in steps if step["kind"] == "tool" and step["state"] == "refused"]
     assert len(refused) == len(NAMES) + len(stolen(OWN))
     for request in puppet.seen:
-        for message in request["messages"]:
+        for message in request["messages"][1:]:  # the first is our own words about the marks
             content = str(message.get("content") or "")
             assert content.count("</tool_data") == content.count("<tool_data ")
             assert not any(sign in content for sign in ("\u200b", "\u202e", "\U000e0069"))

@@ -51,6 +51,9 @@ class Knowledge:
         listed = [document("embedding"), document("failed", error=error), document("ready")]
         return ONE | {"documents_list": listed, "open": self.open, "readers": [{"reader": UUID(int=9)}]}
 
+    async def card(self, who: m.Who, base_id: UUID) -> Mapping[str, Any]:
+        return ONE
+
     async def edit(self, who: m.Who, base_id: UUID, fields: Mapping[str, str]) -> None:
         self.done.append(("edit", fields["reach"]))
 

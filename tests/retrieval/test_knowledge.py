@@ -82,7 +82,7 @@ def house(database: Database, clock: FixedClock, tmp_path: Path) -> House:
 
 class TestBase:
     async def test_finds_by_words_and_meaning_and_says_why(self, house: House) -> None:
-        base = await house.base()
+        base = await house.knowledge.edit(await house.base(), {"support_bps": 4_000})
         done = await house.filled(base)
         assert (done.state, done.format, done.pages, done.paid_micro) == ("ready", "markdown", 1, 3)
         found = await house.search.find([base], "停留满九十天可以申请数字游民身份", MINE, object())  # type: ignore[arg-type]

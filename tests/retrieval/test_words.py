@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.retrieval.chunking import WEIGHT_MAX, pieces, split, weight
 from shanhe.retrieval.grounding import carried, shown
 from shanhe.retrieval.model import Block, Hit, Passage
-from shanhe.retrieval.ranking import coverage, fused
+from shanhe.retrieval.ranking import coverage, fused, support
 from shanhe.retrieval.words import asked, blinded, meant, signs, tokens, visible
 
 
@@ -68,6 +69,15 @@ class TestRanking:
         assert meant("请问买积分打几折？") == frozenset("买积分打折")
         assert coverage(meant("买积分打几折"), signs("购买积分享受七折")) == 0.8
         assert coverage(frozenset(), frozenset()) == 0.0
+
+
+    def test_asks_one_passage_to_be_near_and_to_hold_the_words(self) -> None:
+        near = msgspec.structs.replace(hit("甲"), cosine=0.945, coverage=0.0)
+        holds = msgspec.structs.replace(hit("乙"), cosine=0.82, coverage=1.0)
+        both = msgspec.structs.replace(hit("丙"), cosine=0.945, coverage=1.0)
+        assert (support([near, holds]), support([both]), support([])) == (0.5, 1.0, 0.0)
+        assert support([msgspec.structs.replace(both, rerank=0.0)]) == 0.5
+        assert support([msgspec.structs.replace(hit("丁"), coverage=0.7)]) == 0.7  # by words alone
 
 
 class TestGrounding:

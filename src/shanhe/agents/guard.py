@@ -123,16 +123,20 @@ class Guard:
         return False
 
     def answer(self, text: str) -> str:
-        """An answer without what may not be shown: secrets, ID and card numbers, images, addresses nobody gave."""
-        text = TAG.sub("", IMAGE.sub(lambda found: found[1] or "", visible(text)))
-        text = LINK.sub(lambda found: f"[{found[1]}]({found[2]})" if self._known(found[2]) else found[1], text)
-        text = SHOWN_ADDRESS.sub(lambda found: found[0] if self._known(found[0]) else REMOVED_LINK, text)
+        """An answer without what may not be shown: secrets, ID and card numbers, and (unless egress is open) images and
+        addresses that neither asker nor maker gave: a picture that is fetched carries out what its address says."""
+        text = visible(text) if self._open else self._without_links(visible(text))
         for pattern in SECRETS:
             text = pattern.sub(REMOVED_SECRET, text)
         for kind, what in self._found(text):
             if kind in PERSONAL_MASKED and plain(what) not in self._said_plain:
                 text = text.replace(what, REMOVED_PERSONAL)
         return text
+
+    def _without_links(self, text: str) -> str:
+        text = TAG.sub("", IMAGE.sub(lambda found: found[1] or "", text))
+        text = LINK.sub(lambda found: f"[{found[1]}]({found[2]})" if self._known(found[2]) else found[1], text)
+        return SHOWN_ADDRESS.sub(lambda found: found[0] if self._known(found[0]) else REMOVED_LINK, text)
 
     def _known(self, address: str) -> bool:
         found = hosts(address)

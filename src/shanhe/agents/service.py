@@ -403,8 +403,9 @@ def question_of(asked: Sequence[Message]) -> str:
 def with_passages(asked: Sequence[Message], hits: Sequence[Hit]) -> list[dict[str, Any]]:
     """The conversation with passages before its last question."""
     messages = [dict(one) for one in asked]
-    if hits:
-        messages[-1]["content"] = f"{shown(hits)}\n\n问题 Question：{messages[-1]['content']}"
+    last = next((one for one in reversed(messages) if one["role"] == "user"), None)
+    if hits and last is not None:
+        last["content"] = f"{shown(hits)}\n\n问题 Question：{last['content']}"
     return messages
 
 

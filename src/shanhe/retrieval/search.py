@@ -9,8 +9,10 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.gateway.api import CallError
+from shanhe.kernel.errors import ShanheError
 from shanhe.retrieval import ranking, store
-from shanhe.retrieval.embedding import as_text, near, prefixes, vectors
+from shanhe.retrieval.embedding import as_text, near, prefixes, vectors, waits
 from shanhe.retrieval.errors import BadKnowledge
 from shanhe.retrieval.model import (
     DATA_CLASSES,
@@ -63,9 +65,7 @@ class Search:
         signs = meant_by(text)
         hits = await self._hits(order, worded, meant, wanted, signs, asking)
         reranked, cost = await self._reranked(bases, text, hits, caller)
-        best = reranked[: ranking.SUPPORT_FROM]
-        together = signs_of("\n".join(f"{hit.passage.heading}\n{hit.passage.text}" for hit in best))
-        support = ranking.support(best, ranking.coverage(signs, together))
+        support = ranking.support(reranked)
         least = max((base.support_bps for base in bases), default=0) / 10_000
         classes = [base.data_class for base in bases]
         return Found(
@@ -95,7 +95,12 @@ class Search:
         paid, receipt = 0, None
         for model in dict.fromkeys(base.model for base in bases if base.model and caller is not None):
             assert caller is not None
-            made, call = await vectors(self._knowledge.embed, caller, model, [prefixes(model)[0] + text])
+            try:
+                made, call = await vectors(self._knowledge.embed, caller, model, [prefixes(model)[0] + text])
+            except (CallError, ShanheError) as error:
+                if not waits(error):
+                    raise
+                continue  # the engine is away for now: words alone still find
             paid, receipt = paid + call.paid_micro, call.receipt_id
             group = [base for base in bases if base.model == model]
             plain = [base.id for base in group if not base.personal]

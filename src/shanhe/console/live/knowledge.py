@@ -9,7 +9,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Library, actor_of
 from shanhe.identity.api import PermissionMissing
-from shanhe.retrieval.api import Asking, NewBase, Question
+from shanhe.retrieval.api import Asking, NewBase, Question, UnknownBase
 from shanhe.retrieval.routes import base_view, chunk_view, document_view, evaluation_view, found_view, page
 
 SEPARATOR = "|"
@@ -32,6 +32,12 @@ class LiveKnowledge:
 
     async def base(self, who: m.Who, base_id: UUID) -> Mapping[str, Any]:
         return await page(self._knowledge, await self._own(who, base_id))
+
+    async def card(self, who: m.Who, base_id: UUID) -> Mapping[str, Any]:
+        found = next((one for one in await self._knowledge.bases(asking(who)) if one.id == base_id), None)
+        if found is None:
+            raise UnknownBase(str(base_id))
+        return base_view(found) | {"own": found.org_id == who.org_id}
 
     async def edit(self, who: m.Who, base_id: UUID, fields: Mapping[str, str]) -> None:
         base = await self._own(who, base_id)

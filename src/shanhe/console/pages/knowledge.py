@@ -142,7 +142,7 @@ class KnowledgeRoom(Room):
             except ShanheError as error:
                 mistake, status = self.view.mistake(request, error), error.status
         values = {} if mistake is None else {"mistake": mistake}
-        shown = await self.desk.knowledge.base(who, base)
+        shown = await self.desk.knowledge.card(who, base)
         return self.show(request, "knowledge_try.html", who, status=status, base=shown, found=found, q=q, **values)
 
     async def measure(self, request: Request, base: UUID) -> Response:

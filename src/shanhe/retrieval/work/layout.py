@@ -108,6 +108,7 @@ def _cells(row: Sequence[Line]) -> list[Line]:
 def _paragraphs(rows: Sequence[Sequence[Line]], page: int, body: float) -> Iterator[Block]:
     """Rows of cells as table rows, taller short lines as headings, the others joined to paragraphs."""
     held: list[Line] = []
+    title: list[Block] = []  # a heading that may go on on the next line
     right = max(row[-1].box[2] for row in rows)
 
     def close() -> Iterator[Block]:
@@ -122,6 +123,8 @@ def _paragraphs(rows: Sequence[Sequence[Line]], page: int, body: float) -> Itera
         cells = _cells(row)
         if len(cells) > 1:
             yield from close()
+            yield from title
+            title = []
             text = " | ".join(cell.text.strip() for cell in cells)
             yield Block("row", text, page, around([cell.box for cell in cells]))
             continue
@@ -129,12 +132,20 @@ def _paragraphs(rows: Sequence[Sequence[Line]], page: int, body: float) -> Itera
         level = heading_level(line, body)
         if level:
             yield from close()
-            yield Block("heading", line.text.strip(), page, line.box, level)
+            goes_on = bool(title) and title[0].level == level and not NUMBERED.match(line.text)
+            if goes_on and line.box[1] - title[0].box[3] < 0.6 * line.height:
+                line = Line(glued(title[0].text, line.text), around([title[0].box, line.box]))
+            else:
+                yield from title
+            title = [Block("heading", line.text.strip(), page, line.box, level)]
             continue
+        yield from title
+        title = []
         if held and _begins(held[-1], line, body, right):
             yield from close()
         held.append(line)
     yield from close()
+    yield from title
 
 
 def _begins(last: Line, line: Line, body: float, right: int) -> bool:
