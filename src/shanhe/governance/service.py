@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shanhe.governance.deciding import Deciding, Record
+from shanhe.governance.trials import Trials
 from shanhe.governance.watching import Measure, Watching, Work
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -20,10 +21,14 @@ class Governance:
         self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, amendments: Amendments,
         notifier: Notifier, record: Record, measures: Mapping[str, Measure], work: Mapping[str, Work],
     ) -> None:  # fmt: skip
-        self.watching = Watching(db, clock, rulebook=rulebook, measures=measures, work=work)
+        self.trials = Trials(db, clock, rulebook)
+        tasks = {**work, "labs": self.trials.duties}
+        self.watching = Watching(db, clock, rulebook=rulebook, measures=measures, work=tasks)
         checks = {
             "profit_share": self.watching.check_profit_share,
             "infeasibility": self.watching.check_infeasibility,
+            "tender": self.trials.check_tender,
+            "policy_lab": self.trials.check_lab,
         }
         self.deciding = Deciding(
             db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=record, checks=checks
