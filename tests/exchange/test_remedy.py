@@ -105,7 +105,9 @@ class TestReversal:
         posting = await case.world.ledger.posting(undone.posting)
         assert (posting.kind, posting.reverses) == ("trade_reversal", case.trade.id)
         assert posting.actor == "person:o1 + person:o2"
-        assert b"\xe6\x8a\xa5\xe4\xbb\xb7" in posting.evidence  # the reason is kept
+        assert done.reason == "报价显示有误"
+        assert "报价".encode() not in posting.evidence  # what people say is kept where it can be forgotten
+        assert "报价" not in posting.memo
         assert ("exchange.reversal", "") in [(kind, public.get("bound")) for kind, public in case.world.recorded]
         await case.world.verify()
 
