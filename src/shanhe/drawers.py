@@ -22,11 +22,13 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import Ledger, LotHistory
+from shanhe.library import Library
 from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads, venue_view
 from shanhe.payments.api import Payouts
 from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
+from shanhe.retrieval.api import Asking
 from shanhe.store.api import Store
 from shanhe.workshop import Workshop
 
@@ -64,6 +66,8 @@ class House(Protocol):
     def tools(self) -> ToolGateway: ...
     @property
     def agents(self) -> Agents: ...
+    @property
+    def library(self) -> Library: ...
     @property
     def workshop(self) -> Workshop: ...
     @property
@@ -228,7 +232,17 @@ class _Drawers:
                 ],
                 "jobs": msgspec.to_builtins(await shop.studio.jobs(org)),
                 "models": msgspec.to_builtins(await shop.studio.models(org)),
+                "knowledge": await self._knowledge(org),
             })  # fmt: skip
+        return found
+
+    async def _knowledge(self, org: UUID) -> list[dict[str, Any]]:
+        """The knowledge bases that the person keeps, with their documents; the files are downloaded there."""
+        knowledge, found = self._s.library.knowledge, []
+        for base in await knowledge.bases(Asking(org)):
+            if base.org_id == org:
+                documents = [{"name": one.name, "made_at": one.made_at} for one in await knowledge.documents(base)]
+                found.append({"name": base.name, "made_at": base.made_at, "documents": documents})
         return found
 
     async def estates(self, person: UUID, orgs: Sequence[UUID]) -> Any:

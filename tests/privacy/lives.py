@@ -16,6 +16,7 @@ from shanhe.mcp import store as tool_store
 from shanhe.mcp.model import Tool
 from shanhe.mcp.service import _sealed as sealed_tool
 from shanhe.nomads.api import NewVenue, VenueKind
+from shanhe.retrieval.api import NewBase
 from shanhe.store.api import Kind, NewListing, Terms
 
 from .conftest import House
@@ -36,6 +37,9 @@ LATER_VALUES: Final = {
     "set note": "欧阳自用勿外传",
     "set file": "欧阳导出.csv",
     "set row": "欧阳问焊条受潮怎么办",
+    "base": "欧阳病历库",
+    "base file": "欧阳体检报告.txt",
+    "base text": "欧阳血压一百四十",
     "file name": "欧阳批量.jsonl",
     "prompt": "欧阳的心电图怎么看",
     "metadata": "欧阳的第七批",
@@ -67,7 +71,7 @@ LATER_VALUES: Final = {
 PATH_OWNERS: Final = ("digital",)
 NEVER_SHOWN: Final = frozenset({
     "tool", "tool field", "jury", "review", "leak", "estate refusal", "check", "stranger remark", "bank note", "visit",
-    "bad file", "prompt", "set row", "custom id",
+    "bad file", "prompt", "set row", "custom id", "base text",
 })  # fmt: skip
 """Rows and bodies are downloaded, not copied; what the office says of its own steps is in its files, not the copy."""
 
@@ -111,6 +115,9 @@ async def _learn(house: House, org: UUID) -> None:
     rows = f"question,answer\n{v['set row']},晾干\n另一问,另一答\n".encode()
     told = NewDataset(v["set name"], "pairs", "欧阳自有", "own", v["set note"])
     await shop.datasets.bring(org, told, v["set file"], rows, by="t")
+    knowledge = house.services.library.knowledge
+    base = await knowledge.make(org, NewBase(v["base"], model=""), by="t")
+    await knowledge.bring(base, v["base file"], f"{v['base text']}\n".encode(), by="t")
     key = (await house.services.identity.keys.list(org))[0]
     for model, name in (("good", v["file name"]), (v["bad file"], "2.jsonl")):
         line = (

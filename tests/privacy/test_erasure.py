@@ -73,9 +73,9 @@ VALUES = {
 } | LATER_VALUES
 UNTOUCHED = {
     ("identity", "passkey"), ("identity", "totp"), ("exchange", "remedy"), ("payments", "payout"),
-    ("nomads", "redemption"),
+    ("nomads", "redemption"), ("retrieval", "chunk"), ("retrieval", "embedded"), ("retrieval", "question"),
 }  # fmt: skip
-"""Tables that take a second device or a second party to fill."""
+"""Tables that take a second device, a second party or an engine to fill."""
 SEALED_STARTS = ("\x1e", r"\x01", r"\x1e", r'{"\u001e"')
 """A sealed text, a sealed value as bytes, sealed pieces, a sealed JSON value, as PostgreSQL shows them."""
 
