@@ -90,6 +90,16 @@ class TestList:
     def test_that_is_none_holds_no_models(self, listed: Mapping[str, Any]) -> None:
         assert models_of(listed) == ()
 
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("bge-reranker-v2", Kind.RERANK), ("bge-m3", Kind.EMBEDDING), ("whisper-large-v3", Kind.TRANSCRIPTION),
+            ("cosyvoice2", Kind.SPEECH), ("deepseek-ocr", Kind.OCR), ("qwen3-32b", Kind.CHAT),
+        ],
+    )  # fmt: skip
+    def test_guesses_a_kind_by_name_where_none_is_told(self, name: str, kind: Kind) -> None:
+        assert [one.kind for one in models_of({"data": [{"id": name}]})] == [kind]
+
     def test_does_not_believe_a_context_that_is_no_number(self) -> None:
         [one] = models_of({"data": [{"id": "m", "max_model_len": True, "context_length": "8k", "meta": {}}]})
         assert one.context_tokens == 0

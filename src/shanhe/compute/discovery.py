@@ -35,6 +35,9 @@ KINDS: Final = {"llm": Kind.CHAT, "chat": Kind.CHAT, "embedding": Kind.EMBEDDING
 WORDS: Final = (
     (Kind.RERANK, ("rerank",)),
     (Kind.EMBEDDING, ("embed", "bge-", "e5-", "gte-", "m3e")),
+    (Kind.TRANSCRIPTION, ("whisper", "sensevoice", "-asr", "asr-")),
+    (Kind.SPEECH, ("-tts", "tts-", "kokoro", "cosyvoice")),
+    (Kind.OCR, ("-ocr", "ocr-")),
 )
 """Parts of names that give a kind away where a server does not tell it."""
 
