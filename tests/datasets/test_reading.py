@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import given
@@ -122,3 +123,37 @@ class TestForm:
     @given(st.lists(st.fixed_dictionaries({"question": st.text(), "answer": st.text()}), max_size=5))
     def test_is_the_same_after_packing(self, rows: list[dict[str, str]]) -> None:
         assert unpacked(packed(rows)) == rows
+
+
+def pdf_of(content: bytes, more: bytes = b"") -> bytes:
+    """A page with a stream of drawing orders."""
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
+        b"<</Length %d%b>>stream\n%b\nendstream" % (len(content), more, content),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]  # fmt: skip
+    body, places = b"%PDF-1.4\n", []
+    for number, one in enumerate(objects, 1):
+        places.append(len(body))
+        body += b"%d 0 obj%b endobj\n" % (number, one)
+    table = b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
+    return body + table + b"trailer<</Size 6/Root 1 0 R>>startxref\n%d\n%%%%EOF" % len(body)
+
+
+class TestPaper:
+    def test_gives_its_paragraphs(self) -> None:
+        drawn = b"BT /F 12 Tf 20 200 Td (Clean the groove) Tj 0 -20 Td (before welding.) Tj 0 -20 Td (Then heat.) Tj ET"
+        assert read("a.pdf", pdf_of(drawn)) == (
+            ["text"], [{"text": "Clean the groove before welding."}, {"text": "Then heat."}]
+        )  # fmt: skip
+
+    def test_that_would_take_all_memory_is_refused(self) -> None:
+        bomb = zlib.compress(bytes(400_000_000), 1)
+        with pytest.raises(UnreadableFile):
+            read("a.pdf", pdf_of(zlib.compress(bomb, 1), b"/Filter[/FlateDecode/FlateDecode]"))
+
+    @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\nnothing", b"\xff\xd8\xffnothing"])
+    def test_that_is_a_broken_picture_is_refused(self, data: bytes) -> None:
+        with pytest.raises(UnreadableFile, match="picture"):
+            read("a.png", data)
