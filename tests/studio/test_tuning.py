@@ -17,7 +17,9 @@ from tests.studio import tiny  # noqa: E402 - after the extra is known to be the
 
 from shanhe.kernel.errors import Invalid  # noqa: E402
 from shanhe.studio.work.aligning import align  # noqa: E402
+from shanhe.studio.work.importance import importance  # noqa: E402
 from shanhe.studio.work.quick import Reader, dequantize  # noqa: E402
+from shanhe.studio.work.surgery import quantize  # noqa: E402
 from shanhe.studio.work.tuning import IGNORED, below, loss_of  # noqa: E402
 
 NOT = IGNORED
@@ -72,6 +74,24 @@ class TestAligning:
         (tmp_path / "pairs.jsonl").write_text(json.dumps({"question": "q", "answer": "a", "wrong": "", "item": 0}))
         with pytest.raises(Invalid):
             align({"model": tmp_path, "pairs": tmp_path / "pairs.jsonl"}, tmp_path, {}, lambda **_: None)
+
+
+class TestImportance:
+    def test_rounds_with_care_where_much_enters(self, tmp_path: Path) -> None:
+        base = tiny.model(tmp_path / "base.gguf")
+        (tmp_path / "pairs.jsonl").write_text(json.dumps({"question": "weld", "answer": "clean it first", "item": 0}))
+        known = importance(base, tmp_path / "pairs.jsonl", 64, lambda **_: None)
+        assert set(known) == {f"blk.{at}.{name}.weight" for at in range(tiny.LAYERS) for name in tiny.SIDES}
+        before = {one.name: dequantize(one.data, one.tensor_type) for one in Reader(base).tensors}
+        errors = []
+        for number, inputs in enumerate(({"model": base}, {"model": base, "pairs": tmp_path / "pairs.jsonl"})):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            files, metrics = quantize(inputs, folder, {"quantum": "Q4_K", "tokens_max": 64}, lambda **_: None)
+            assert metrics["weighed"] == number * len(known)
+            after = {one.name: dequantize(one.data, one.tensor_type) for one in Reader(files["model.gguf"]).tensors}
+            errors.append(sum(float(((after[name] - before[name]) ** 2 * known[name]).sum()) for name in known))
+        assert errors[1] < errors[0]
 
 
 class TestReader:

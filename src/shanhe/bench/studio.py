@@ -118,7 +118,7 @@ def _follow(page: dict[str, Any], shown: str) -> str:
     now = f"{running['at'] + 1}/{len(page['steps'])} {running['title']}"
     if curve:
         n, of, loss = curve[-1]
-        now += f" {n // 50 * 50}/{of}"
+        now += f" {n // 10 * 10}/{of}"
         if now != shown:
             _say(f"{now}  loss {loss:.3f}  about {page['eta_s']} s left")
     elif now != shown:

@@ -28,6 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do. `epochs`: how often each pair is seen; `drop_layers`: layers taken out, followed by healing;
     `layers`: so many of the last ones are trained, 0 = all;
     `adapter`: the base stays as it is, and what was learnt is served beside it;
+    `imatrix`: pack with an importance matrix;
     `align_epochs`: how often each pair of a right and a wrong answer is seen after that, to prefer the right one;
     `deploy`: put into service at once if it answers more of the questions rightly than its base."""
 
@@ -44,6 +45,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deploy: bool = False
     align_epochs: int = 0
     quantum: str = "Q4_K"
+    imatrix: bool = False
     seed: int = 7
 
 
@@ -187,7 +189,12 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         model = f"{dropped}.model.gguf"
         if recipe.heal_epochs:
             model = merged(model, tune(model, "heal", recipe.heal_epochs))
-    packed = add("quantize", "quantize", SECONDS_OF["quantize"], {"model": model}, quantum=recipe.quantum)
+    given: dict[str, Any] = {"quantum": recipe.quantum}
+    inputs = {"model": model}
+    if recipe.imatrix:
+        given["tokens_max"] = recipe.tokens_max
+        inputs["pairs"] = "train"
+    packed = add("quantize", "quantize", SECONDS_OF["quantize"] * len(inputs), inputs, **given)
     evaluate("after", model=f"{packed}.model.gguf")
     return steps
 

@@ -64,7 +64,7 @@ class LiveWorkshop:
 
     async def order(self, who: m.Who, version_id: UUID, fields: Mapping[str, str]) -> UUID:
         numbers = {name: int(fields[name]) for name in NUMBERS if fields.get(name)}
-        choices = {name: True for name in ("adapter", "deploy") if fields.get(name) == "1"}
+        choices = {name: True for name in ("adapter", "deploy", "imatrix") if fields.get(name) == "1"}
         quantum = {"quantum": fields["quantum"]} if fields.get("quantum") else {}
         recipe = recipe_of({"base": fields.get("base", ""), **quantum, **numbers, **choices})
         job = await self._studio.order(

@@ -93,12 +93,19 @@ def without_layers(model: Path, out: Path, dropped: Sequence[int]) -> Path:
 
 
 def quantize(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell: Callable[..., None]) -> Files:
-    """Pack the weights of the layers as asked; rows of an odd width get the nearest type that fits."""
+    """Pack the weights of the layers as asked; rows of an odd width get the nearest type that fits.
+
+    With `pairs` beside the model, what enters each weight for them says where to round with care.
+    """
     import libgguf
     from gguf import GGMLQuantizationType as Type
 
     architecture(inputs["model"])
-    wanted, odd, count = parameters["quantum"], 0, 0
+    wanted, odd, count, known = parameters["quantum"], 0, 0, {}
+    if "pairs" in inputs:
+        from shanhe.studio.work.importance import importance
+
+        known = importance(inputs["model"], inputs["pairs"], parameters["tokens_max"], tell)
 
     def each(tensor: Any) -> tuple[Any, Any]:
         nonlocal odd, count
@@ -109,10 +116,10 @@ def quantize(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], 
             kind, odd = INSTEAD[wanted], odd + 1
         count += 1
         tell(n=count, of=count)
-        return libgguf.quantize_rows(weight, Type[kind]), Type[kind]
+        return libgguf.quantize_rows(weight, Type[kind], known.get(tensor.name)), Type[kind]
 
     path = rewrite(inputs["model"], folder / "model.gguf", each)
-    return {"model.gguf": path}, {"packed": count, "odd_rows": odd, "bytes": path.stat().st_size}
+    return {"model.gguf": path}, {"packed": count, "odd_rows": odd, "weighed": len(known), "bytes": path.stat().st_size}
 
 
 def rewrite(
