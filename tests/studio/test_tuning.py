@@ -20,7 +20,7 @@ from shanhe.studio.work.aligning import align  # noqa: E402
 from shanhe.studio.work.importance import importance  # noqa: E402
 from shanhe.studio.work.quick import Reader, dequantize  # noqa: E402
 from shanhe.studio.work.surgery import quantize  # noqa: E402
-from shanhe.studio.work.tuning import IGNORED, below, loss_of  # noqa: E402
+from shanhe.studio.work.tuning import IGNORED, below, diverged, loss_of  # noqa: E402
 
 NOT = IGNORED
 ROWS = [([3, 5, 8, 1, 9], [NOT, NOT, 8, 1, 9]), ([7, 2, 4], [NOT, 2, 4]), ([6, 6, 1, 0], [NOT, NOT, NOT, 0])]
@@ -56,6 +56,14 @@ class TestTuning:
             slopes.append((loss.item(), last.grad.clone()))
         assert slopes[0][0] == pytest.approx(slopes[1][0], rel=1e-5)
         assert torch.allclose(slopes[0][1], slopes[1][1], atol=1e-6)
+
+
+    def test_ends_when_it_diverges_and_not_when_it_began_near_nothing(self) -> None:
+        diverged(0.46, 0.04, 40, 90)
+        diverged(8.0, 2.0, 5, 90)  # it still warms up
+        for loss in (7.0, float("nan"), float("inf")):
+            with pytest.raises(Invalid):
+                diverged(loss, 2.0, 40, 90)
 
 
 class TestAligning:

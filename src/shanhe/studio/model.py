@@ -18,8 +18,8 @@ QUANTA: Final = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
 """How a model's weights are packed in the end, from the largest to the smallest."""
 STEP_VERSION: Final = 2
 """Part of every step's hash: raise it when a step's code gives other results."""
-ALIGN_SLOWER: Final = 5
-"""Preferences are learnt at a smaller rate than answers, which they would undo."""
+LATER_SLOWER: Final = 5
+"""What comes after tuning (preferences, healing) is learnt at a smaller rate, or it undoes what was learnt."""
 SECONDS_OF: Final = {"tune": 1.4, "align": 2.8, "merge": 25.0, "drop": 40.0, "quantize": 45.0, "evaluate": 0.8}
 """Core seconds that a step takes, for the estimate: tune for each row of a batch, evaluate for each question."""
 
@@ -159,7 +159,7 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
 
     def tune(model: str, title: str, epochs: int, kind: str = "tune") -> int:
         rounds = -(-lessons * epochs // recipe.batch)
-        rate_ppm = recipe.rate_ppm if kind == "tune" else max(1, recipe.rate_ppm // ALIGN_SLOWER)
+        rate_ppm = recipe.rate_ppm if title == "tune" else max(1, recipe.rate_ppm // LATER_SLOWER)
         return add(
             kind, title, lessons * epochs * SECONDS_OF[kind], {"model": model, "pairs": "train"}, rounds=rounds,
             batch=recipe.batch, rank=recipe.rank, rate_ppm=rate_ppm, tokens_max=recipe.tokens_max,

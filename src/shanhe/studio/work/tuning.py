@@ -25,6 +25,10 @@ KEEP_EVERY: Final = 25
 """Rounds between two checkpoints."""
 DIVERGED: Final = 3.0
 """A loss this many times the first one, after the warm-up, ends the training."""
+LOSS_LEAST: Final = 1.0
+"""A first loss below this counts as this: what was learnt before may begin near nothing."""
+SMOOTH: Final = 10
+"""Rounds over which the loss is looked at: one batch says little."""
 TELL_EVERY: Final = 5
 SCAN_ROWS: Final = 24
 TOGETHER: Final = 16
@@ -172,7 +176,7 @@ def learnt(
         optimiser.step()
         recent.append(float(loss.detach()))
         first = first or recent[0]
-        diverged(recent[-1], first, n, rounds)
+        diverged(sum(recent[-SMOOTH:]) / len(recent[-SMOOTH:]), first, n, rounds)
         if (n + 1) % TELL_EVERY == 0 or n + 1 == rounds:
             tell(n=n + 1, of=rounds, loss=sum(recent[-TELL_EVERY:]) / len(recent[-TELL_EVERY:]))
         if (n + 1) % KEEP_EVERY == 0:
@@ -219,7 +223,7 @@ def below(net: Any, rows: list[tuple[list[int], list[int]]], frozen: int, tell: 
 
 
 def diverged(loss: float, first: float, n: int, rounds: int) -> None:
-    if not math.isfinite(loss) or (n > rounds * WARM_UP + 20 and loss > DIVERGED * first):
+    if not math.isfinite(loss) or (n > rounds * WARM_UP + 20 and loss > DIVERGED * max(first, LOSS_LEAST)):
         raise Invalid(
             "training_diverged",
             f"The loss went from {first:.2f} to {loss:.2f} in round {n + 1}; a smaller rate may help.",
