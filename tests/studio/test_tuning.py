@@ -57,7 +57,6 @@ class TestTuning:
         assert slopes[0][0] == pytest.approx(slopes[1][0], rel=1e-5)
         assert torch.allclose(slopes[0][1], slopes[1][1], atol=1e-6)
 
-
     def test_ends_when_it_diverges_and_not_when_it_began_near_nothing(self) -> None:
         diverged(0.46, 0.04, 40, 90)
         diverged(8.0, 2.0, 5, 90)  # it still warms up
