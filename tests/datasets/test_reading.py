@@ -138,7 +138,7 @@ def pdf_of(content: bytes, more: bytes = b"") -> bytes:
         places.append(len(body))
         body += b"%d 0 obj%b endobj\n" % (number, one)
     table = b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
-    return body + table + b"trailer<</Size 6/Root 1 0 R>>startxref\n%d\n%%%%EOF" % len(body)
+    return body + table + b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(body)
 
 
 class TestPaper:
