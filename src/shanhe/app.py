@@ -47,6 +47,7 @@ from shanhe.mcp.api import McpFace, ToolGateway
 from shanhe.measures import Measures
 from shanhe.nomads.api import ISSUED_TOPIC, Nomads
 from shanhe.nomads.api import tick as nomads_tick
+from shanhe.oauth.api import OAuth
 from shanhe.oversight import Counts, Deadlines
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
@@ -121,6 +122,7 @@ class Services:
     agents: Agents
     tools: ToolGateway
     mcp: McpFace
+    oauth: OAuth
     workshop: Workshop
     library: Library
 
@@ -312,6 +314,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         agents=bazaar.agents,
         tools=bazaar.tools,
         mcp=bazaar.mcp,
+        oauth=bazaar.oauth,
         workshop=workshop,
         library=library,
     )
@@ -336,6 +339,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
         await services.gateway.start()
         stack.push_async_callback(services.gateway.stop)
         stack.push_async_callback(services.mcp.stop)
+        warming = asyncio.create_task(services.tools.warm())
+        stack.push_async_callback(_cancelled, warming)
         await services.pool.start()
         stack.push_async_callback(services.pool.stop)
         await services.workshop.runner.start()
@@ -376,6 +381,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
+    jobs.every("oauth.purge", NIGHTLY, services.oauth.purge)
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
     jobs.every("studio.settle", EVERY_MINUTE, services.workshop.studio.settle)
     jobs.every("studio.tidy", NIGHTLY, services.workshop.studio.tidy)

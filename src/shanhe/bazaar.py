@@ -14,7 +14,9 @@ from shanhe.datasets.api import personal_data
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.ledger.api import Asset, Ledger
 from shanhe.mcp.api import CityTool, CityTools, McpFace, Offered, Tool, ToolGateway, schema, server_of, text_of
+from shanhe.oauth.api import ACCESS_PREFIX, OAuth
 from shanhe.programmes.api import entitlement_view
+from shanhe.sandbox.api import Sandbox
 from shanhe.store.api import Check, Offer, Store
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from shanhe.settings import Settings
 
 SEPARATOR = "/"
+HTTP_OK = 200
+DOCUMENT_MAX_BYTES = 16 * 1024
 Named = Callable[[UUID], Awaitable[str]]
 
 
@@ -41,6 +45,7 @@ class Bazaar:
     agents: Agents
     tools: ToolGateway
     mcp: McpFace
+    oauth: OAuth
 
 
 def open_bazaar(
@@ -52,7 +57,7 @@ def open_bazaar(
     shelf = _Shelf(private=settings.private_tools)
     tools = ToolGateway(
         db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
-        private=settings.private_tools, seals=identity.seals,
+        sandbox=Sandbox(), private=settings.private_tools, seals=identity.seals,
     )  # fmt: skip
     agents = Agents(
         db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
@@ -73,11 +78,27 @@ def open_bazaar(
     gateway.delegate(OpenAiFace(agents).delegate)
     city = city_tools(clock, ledger, rulebook, programmes, store)
 
+    oauth = OAuth(db, clock, identity, url=settings.url, fetch=_reader(tools))
+
     async def known(token: str, at: str) -> Caller | None:
+        if token.startswith(ACCESS_PREFIX):
+            return await oauth.caller(token, at)
         return identity.caller_cached(token) or await identity.caller(token)
 
     face = McpFace(tools, city, vault, known, url=settings.url, name=settings.city_name, version=__version__)
-    return Bazaar(store, agents, tools, face)
+    return Bazaar(store, agents, tools, face, oauth)
+
+
+def _reader(tools: ToolGateway) -> Callable[[str], Awaitable[bytes]]:
+    """What apps say of themselves is read like a publisher's server: from a public address, a bounded piece."""
+
+    async def read(url: str) -> bytes:
+        async with tools.links.exchange("the app", url, "GET", {"accept": "application/json"}, limit_s=5.0) as answer:
+            if answer.status != HTTP_OK:
+                raise NotFound("no_document", f"It answered {answer.status}.", message_zh=f"返回 {answer.status}。")
+            return await answer.body(5.0, DOCUMENT_MAX_BYTES)
+
+    return read
 
 
 class _Shelf:
@@ -129,7 +150,8 @@ class _Toolbox:
         found: list[ToolSpec] = []
         for slug in dict.fromkeys(name.partition(SEPARATOR)[0] for name in names):
             try:
-                local = (await self._tools.offered(slug)).server.local
+                server = (await self._tools.offered(slug)).server
+                local = server.local or server.hosted is not None
                 known = {f"{slug}{SEPARATOR}{tool.name}": tool for tool in await self._tools.tools(slug)}
             except ShanheError:
                 continue

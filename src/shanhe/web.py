@@ -35,6 +35,7 @@ from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
 from shanhe.mcp import routes as mcp_routes
 from shanhe.nomads import routes as nomads_routes
+from shanhe.oauth import routes as oauth_routes
 from shanhe.payments import routes as payments_routes
 from shanhe.pool import routes as pool_routes
 from shanhe.privacy import routes as privacy_routes
@@ -42,6 +43,7 @@ from shanhe.programmes import routes as programmes_routes
 from shanhe.reconcile import routes as reconcile_routes
 from shanhe.retrieval import routes as retrieval_routes
 from shanhe.rulebook import routes as rulebook_routes
+from shanhe.shelf import Shelf
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
 
@@ -145,6 +147,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         asking = await actor(request)
         return await services.gateway.receipt(receipt_id, None if "ledger" in asking.permissions else asking.org_id)
 
+    shelf = Shelf(services)
     app.state.identity = services.identity
     http.take(
         app,
@@ -173,11 +176,13 @@ def _routes(app: FastAPI, services: Services) -> None:
         studio_routes.router(services.workshop.studio),
         reconcile_routes.router(services.reconciliation, services.bills),
         store_routes.router(services.store, services.clock),
+        mcp_routes.registry_router(shelf.everything, shelf.one, shelf.take),
         mcp_routes.router(services.tools),
         retrieval_routes.router(
             services.library.knowledge, services.library.search, services.library.answering,
             services.library.evaluating, services.library.caller_for,
         ),
+        oauth_routes.router(services.oauth, services.settings.city_name),
     )
     _agents(app, services)
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.double_connect import Connect
 from tests.console.double_counter import Counter
 from tests.console.double_knowledge import Knowledge
 from tests.console.double_nomads import NomadDesk
@@ -895,7 +896,7 @@ def desk() -> Desk:
     member = Member()
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
-    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge())
+    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

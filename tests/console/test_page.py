@@ -76,6 +76,7 @@ PAGES = (
     "/makers/mcp/weather",
     "/makers/data/rows",
     "/makers/income",
+    f"/connect/{ident(4)}",
     "/city/store",
     "/city/bank",
     "/city/bank?file=a",

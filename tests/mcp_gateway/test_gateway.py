@@ -10,14 +10,15 @@ from uuid import UUID
 import httpx
 import pytest
 
+from shanhe.ledger.api import Asset, Provenance
 from shanhe.mcp.address import checked_url, refuse_own
 from shanhe.mcp.api import BadServer, Tool, server_of
-from shanhe.mcp.service import suspicious
+from shanhe.mcp.suspicion import suspicious
 from shanhe.store.api import ChecksFailed
 from stage.market import Market, Party
 from stage.tools import Workshop
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 FORECAST = {"city": "山河市"}
 
 
@@ -162,6 +163,39 @@ class TestCall:
         assert rows[0]["tool"] == "forecast"
         assert "org_id" not in rows[0]
         assert (await payer.http.get("/api/mcp/calls?server=watched")).status_code == 404
+
+
+class TestFee:
+    async def test_is_reserved_from_memory_where_no_subsidy_stands_in_front(
+        self, market: Market, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await offer(market, workshop, "swift", fee_micro=5_000)
+        payer = await market.party("regular")
+        asked: list[UUID] = []
+        real = market.services.ledger.admit
+
+        async def admit(account: UUID, *args: Any, **kwargs: Any) -> Any:
+            asked.append(account)
+            return await real(account, *args, **kwargs)
+
+        async with sdk(market, payer, "swift") as client:
+            await client.call_tool("forecast", FORECAST)
+            monkeypatch.setattr(market.services.ledger, "admit", admit)
+            before = await market.wallet(payer.org)
+            for _ in range(3):
+                assert not (await client.call_tool("forecast", FORECAST)).is_error
+        assert asked == []
+        assert before - await market.wallet(payer.org) == 15_000
+
+    async def test_is_never_paid_with_subsidy(self, market: Market, workshop: Workshop) -> None:
+        await offer(market, workshop, "unsubsidised", fee_micro=5_000)
+        payer = await market.party("mixed", subsidy=50_000_000)
+        async with sdk(market, payer, "unsubsidised") as client:
+            for _ in range(2):
+                assert not (await client.call_tool("forecast", FORECAST)).is_error
+        account = await market.services.ledger.ensure_account(payer.org, Asset.CREDIT, "wallet")
+        left = (await market.services.ledger.balance(account.id)).by_provenance
+        assert left[Provenance.SUBSIDY] == 50_000_000
 
 
 class TestSecret:

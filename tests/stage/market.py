@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -179,6 +180,13 @@ class Market:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def market(template: Any, tmp_path_factory: Any) -> AsyncIterator[Market]:
     """The city that the tests of a module share."""
+    async with open_market(template, tmp_path_factory) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def open_market(template: Any, tmp_path_factory: Any) -> AsyncIterator[Market]:
+    """A city with an engine that says what it is told, for as long as somebody needs it."""
     from shanhe.app import open_services
     from shanhe.compute.api import NewEngine
     from shanhe.serving import build

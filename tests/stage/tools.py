@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import pytest_asyncio
 
 HIDDEN = "harmless\u200b really"
-BIG = 2 * 1024 * 1024
+BIG = 10 * 1024 * 1024
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Workshop:
     seen: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     says: str = "晴，21 度"
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """What the tool `waits` waits for."""
 
 
 def make(workshop: Workshop) -> Any:
@@ -30,7 +33,7 @@ def make(workshop: Workshop) -> Any:
     from mcp.server.lowlevel.server import Server
 
     text = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    names = ("forecast", "echo", "fails", "breaks", "sleeps", "floods", "secret")
+    names = ("forecast", "echo", "fails", "breaks", "sleeps", "floods", "secret", "waits")
 
     async def listed(ctx: Any, params: Any) -> Any:
         tools = [types.Tool(name=name, description=f"Tool {name}", input_schema=text) for name in names]
@@ -43,6 +46,8 @@ def make(workshop: Workshop) -> Any:
         workshop.headers.append(dict(ctx.request.headers))
         if params.name == "breaks":
             raise RuntimeError("it broke")
+        if params.name == "waits":
+            await workshop.gate.wait()
         if params.name == "sleeps":
             await asyncio.sleep(30)
         said = {"echo": str(arguments), "floods": "x" * BIG}.get(params.name, workshop.says)
@@ -56,6 +61,13 @@ def make(workshop: Workshop) -> Any:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def workshop() -> AsyncIterator[Workshop]:
     """A running server that the tests of a module share."""
+    async with open_workshop() as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def open_workshop() -> AsyncIterator[Workshop]:
+    """A running server, for as long as somebody needs it."""
     import uvicorn
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 

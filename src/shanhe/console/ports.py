@@ -462,6 +462,14 @@ class KnowledgeDesk(Protocol):
     async def evaluate(self, who: m.Who, base_id: UUID, *, calibrate: bool) -> None: ...
 
 
+class Connect(Protocol):
+    """Apps that ask to act for a person's organisation."""
+
+    async def asked(self, request_id: UUID) -> Mapping[str, Any]: ...
+    async def allow(self, who: m.Who, request_id: UUID, budget: str) -> str: ...
+    async def refuse(self, who: m.Who, request_id: UUID) -> str: ...
+
+
 @dataclass(frozen=True)
 class Desk:
     """Everything the console can ask, handed in by the composition root."""
@@ -484,5 +492,6 @@ class Desk:
     workshop: WorkshopDesk
     pool: PoolDesk
     knowledge: KnowledgeDesk
+    connect: Connect
     secure: bool = False
     version: str = ""

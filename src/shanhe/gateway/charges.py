@@ -32,7 +32,7 @@ RESOURCES_MAX: Final = 8
 """Listings one call may come through."""
 RELATIONS_MAX: Final = 4096
 FEES_MAX: Final = 20_000
-FEE_TTL_S: Final = 1.0
+FEE_TTL_S: Final = 5.0
 """How long a fee's terms are believed without asking; a change is heard of within milliseconds."""
 RELATION_TTL_S: Final = 60.0
 """How long an answer about two parties is remembered."""

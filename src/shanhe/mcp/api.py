@@ -15,6 +15,7 @@ from shanhe.mcp.errors import (
 )
 from shanhe.mcp.face import McpFace
 from shanhe.mcp.model import CallRecord, Offered, Server, Tool
+from shanhe.mcp.registry import Entry, Taken, exported, taken
 from shanhe.mcp.service import ToolGateway, server_of, text_of
 
 __all__ = [
@@ -24,17 +25,21 @@ __all__ = [
     "CallRecord",
     "CityTool",
     "CityTools",
+    "Entry",
     "McpFace",
     "Offered",
     "OverQuota",
     "Server",
     "ServerFailed",
     "ServerLate",
+    "Taken",
     "Tool",
     "ToolGateway",
     "UnknownServer",
     "UnknownTool",
+    "exported",
     "schema",
     "server_of",
+    "taken",
     "text_of",
 ]

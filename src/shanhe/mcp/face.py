@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -21,7 +22,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
 from shanhe.mcp.city import CityTools
 from shanhe.mcp.errors import UnknownTool
-from shanhe.mcp.model import SEPARATOR
+from shanhe.mcp.model import SEPARATOR, Offered
 from shanhe.mcp.relay import CALL, LIST, Relay, refusal
 from shanhe.mcp.service import ToolGateway
 
@@ -36,7 +37,15 @@ METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 Authenticate = Callable[[str, str], Awaitable["Caller | None"]]
 """Who shows this key or token at this address of the city; None for nobody."""
 log = structlog.get_logger(__name__)
-_visit: ContextVar[Caller] = ContextVar("mcp_visit")
+_visit: ContextVar[Visit] = ContextVar("mcp_visit")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asks, and of which hosted server (None = everything)."""
+
+    caller: Caller
+    offer: Offered | None
 
 
 class McpFace:
@@ -113,10 +122,14 @@ class McpFace:
             await self._refuse(client, path, known=token is not None)
             return
         slug = path.removeprefix(PREFIX).strip("/")
+        offer = None
         if slug:
-            await self._relay.serve(client, caller, slug)
-        else:
-            await self._everything(client, scope, receive, send, caller)
+            with contextlib.suppress(ShanheError):  # the relay says what is wrong
+                offer = await self._gateway.admitted(caller, slug)
+            if offer is None or offer.server.hosted is None:
+                await self._relay.serve(client, caller, slug)
+                return
+        await self._everything(client, scope, receive, send, Visit(caller, offer))
 
     def _own(self, origin: bytes | None) -> bool:
         """Whether a page that calls, if a page does, is the city's own or on the caller's own machine."""
@@ -132,13 +145,13 @@ class McpFace:
         body = {"error": {"code": "key_missing", "message": "Send an API key or an access token as a bearer."}}
         await client.answer(401, wire.encode(body), [JSON_TYPE, (b"www-authenticate", challenge.encode("latin-1"))])
 
-    async def _everything(self, client: AsgiClient, scope: Any, receive: Any, send: Any, caller: Caller) -> None:
+    async def _everything(self, client: AsgiClient, scope: Any, receive: Any, send: Any, visit: Visit) -> None:
         """What is asked most is answered here; the rest by the official SDK."""
         body = b""
         try:
             if client.method == "POST":
                 body = await client.body()
-                if await self._quickly(client, caller, body):
+                if await self._quickly(client, visit, body):
                     return
         except ClientGone:
             return
@@ -154,14 +167,14 @@ class McpFace:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        mark = _visit.set(caller)
+        mark = _visit.set(visit)
         try:
             manager = await self._manager()
             await manager.handle_request({**scope, "path": PREFIX, "raw_path": PREFIX.encode()}, again, send)
         finally:
             _visit.reset(mark)
 
-    async def _quickly(self, client: AsgiClient, caller: Caller, body: bytes) -> bool:
+    async def _quickly(self, client: AsgiClient, visit: Visit, body: bytes) -> bool:
         """Answer a list or a call that is in order; False when it is the SDK's to judge."""
         try:
             message = wire.message_of(body)
@@ -174,14 +187,14 @@ class McpFace:
             raw = message.params if message.params is not msgspec.UNSET else msgspec.Raw(b"{}")
             if message.method == LIST:
                 start = _cursor(msgspec.json.decode(raw, type=wire.ListParams))
-                result = await self._gateway.listing.of_all(caller.models, start, modern=modern)
+                result = await self._listed(visit, start, modern=modern)
             else:
                 params = msgspec.json.decode(raw, type=wire.CallParams)
                 if modern and client.header(b"mcp-name") != params.name.encode():
                     return False
                 given = b"{}" if params.arguments is msgspec.UNSET else params.arguments
                 arguments = msgspec.json.decode(given, type=dict[str, Any])
-                result = wire.encode(await self._called(caller, params.name, arguments, modern=modern))
+                result = wire.encode(await self._called(visit, params.name, arguments, modern=modern))
         except msgspec.MsgspecError:
             return False
         except UnknownTool as error:
@@ -190,11 +203,19 @@ class McpFace:
         await client.answer(200, wire.answer(message.id, result), [JSON_TYPE])
         return True
 
-    async def _called(self, caller: Caller, name: str, arguments: dict[str, Any], *, modern: bool) -> dict[str, Any]:
+    async def _listed(self, visit: Visit, start: int, *, modern: bool) -> bytes:
+        if visit.offer is not None:
+            return await self._gateway.list_of(visit.offer, modern=modern)
+        return await self._gateway.listing.of_all(visit.caller.models, start, modern=modern)
+
+    async def _called(self, visit: Visit, name: str, arguments: dict[str, Any], *, modern: bool) -> dict[str, Any]:
         """A tool's result, the city's own or a publisher's; UnknownTool."""
         slug, mark, tool = name.partition(SEPARATOR)
+        caller = visit.caller
         try:
-            if mark:
+            if visit.offer is not None:
+                result, _, _ = await self._gateway.call(caller, visit.offer.slug, name, arguments)
+            elif mark:
                 result, _, _ = await self._gateway.call(caller, slug, tool, arguments)
             else:
                 result = _city_result(await self._city.call(caller, name, arguments))
@@ -210,7 +231,7 @@ class McpFace:
         import mcp_types as types
 
         start = _cursor(params)
-        found = await self._gateway.listing.of_all(_visit.get().models, start, modern=False)
+        found = await self._listed(_visit.get(), start, modern=False)
         return types.ListToolsResult.model_validate_json(found)
 
     async def _call(self, ctx: Any, params: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from shanhe.kernel.money import format_credits
@@ -17,37 +17,43 @@ VIEWERS_MAX: Final = 64
 SERVERS_MAX: Final = 4_000
 Viewer = frozenset[str] | None
 """What a key may use; None = everything."""
-ToolsOf = Callable[[Offered], Awaitable[Sequence[Tool]]]
-Everything = Callable[[], Awaitable[Sequence[tuple[Offered, Tool]]]]
+ToolsLooked = Callable[[Offered], Awaitable[Sequence[Tool]]]
+Offers = Callable[[], Awaitable[Sequence[Offered]]]
+ToolsOf = Callable[[Sequence[Offered]], Awaitable[Mapping[str, Sequence[Tool]]]]
+"""The tools of servers by their slug, as far as they have been looked at."""
 
 
 class Listing:
-    """Encoded lists of one process. `first`: tools that stand in front of everybody's list."""
+    """Encoded lists of one process. `first`: tools that stand in front of everybody's list.
 
-    def __init__(self, tools_of: ToolsOf, everything: Everything) -> None:
+    What a version's tools are never changes once it was looked at, so their bytes are kept for good; only which servers
+    there are is asked anew.
+    """
+
+    def __init__(self, offers: Offers, tools_of: ToolsOf) -> None:
         self.first: Sequence[Tool] = ()
+        self._offers = offers
         self._tools_of = tools_of
-        self._everything = everything
-        self._servers: dict[tuple[str, int], tuple[float, bytes]] = {}
+        self._plain: dict[tuple[str, int], bytes] = {}
+        self._named: dict[tuple[str, int], list[bytes]] = {}
         self._all: dict[Viewer, tuple[float, list[bytes]]] = {}
         self._whole: dict[Viewer, bytes] = {}
 
     def forget(self) -> None:
-        """Something may have changed."""
-        self._servers.clear()
+        """Which servers there are may have changed."""
         self._all.clear()
         self._whole.clear()
 
-    async def of_server(self, offer: Offered, *, modern: bool) -> bytes:
-        """The result of `tools/list` of one server, under its tools' own names."""
-        key, now = (offer.slug, offer.version), time.monotonic()
-        known = self._servers.get(key)
-        if known is None or now - known[0] > BELIEVED_FOR_S:
-            tools = [shown(tool, tool.name, offer.fee_micro) for tool in await self._tools_of(offer)]
-            if len(self._servers) >= SERVERS_MAX:
-                self._servers.clear()
-            known = self._servers[key] = now, b",".join(tools)
-        return result(known[1], None, modern=modern)
+    async def of_server(self, offer: Offered, tools: ToolsLooked, *, modern: bool) -> bytes:
+        """The result of `tools/list` of one server, under its tools' own names; `tools` looks where nobody has."""
+        key = (offer.slug, offer.version)
+        known = self._plain.get(key)
+        if known is None:
+            known = b",".join(shown(tool, tool.name, offer.fee_micro) for tool in await tools(offer))
+            if len(self._plain) >= SERVERS_MAX:
+                self._plain.clear()
+            self._plain[key] = known
+        return result(known, None, modern=modern)
 
     async def of_all(self, viewer: Viewer, start: int, *, modern: bool) -> bytes:
         """The result of `tools/list` of everything a viewer may use, a page from `start` on."""
@@ -56,8 +62,10 @@ class Listing:
         if known is None or now - known[0] > BELIEVED_FOR_S:
             if len(self._all) >= VIEWERS_MAX:
                 self.forget()
-            known = self._all[viewer] = now, await self._encoded(viewer)
-            self._whole.pop(viewer, None)
+            tools = await self._encoded(viewer)
+            if known is None or tools != known[1]:
+                self._whole.pop(viewer, None)
+            known = self._all[viewer] = now, tools
         tools = known[1]
         if start == 0 and len(tools) <= PAGE_TOOLS:
             whole = self._whole.get(viewer)
@@ -68,13 +76,21 @@ class Listing:
         return result(b",".join(tools[start:end]), str(end) if end < len(tools) else None, modern=modern)
 
     async def _encoded(self, viewer: Viewer) -> list[bytes]:
-        found = [shown(tool, tool.name, 0) for tool in self.first]
-        found += [
-            shown(tool, f"{offer.slug}{SEPARATOR}{tool.name}", offer.fee_micro)
-            for offer, tool in await self._everything()
-            if viewer is None or f"mcp/{offer.slug}" in viewer
-        ]
-        return found
+        offers = [one for one in await self._offers() if viewer is None or f"mcp/{one.slug}" in viewer]
+        unknown = [one for one in offers if (one.slug, one.version) not in self._named]
+        if unknown:
+            if len(self._named) + len(unknown) > SERVERS_MAX:
+                self._named.clear()
+                unknown = offers
+            found = await self._tools_of(unknown)
+            for offer in unknown:
+                if offer.slug in found:
+                    self._named[offer.slug, offer.version] = [
+                        shown(tool, f"{offer.slug}{SEPARATOR}{tool.name}", offer.fee_micro)
+                        for tool in found[offer.slug]
+                    ]
+        named = [self._named.get((one.slug, one.version), ()) for one in offers]
+        return [*(shown(tool, tool.name, 0) for tool in self.first), *(tool for tools in named for tool in tools)]
 
 
 def shown(tool: Tool, name: str, fee_micro: int) -> bytes:

@@ -39,20 +39,38 @@ SEPARATOR: Final = "__"
 """Between a server's name and its tool's, where tools of several servers stand in one list."""
 
 
+class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a hosted tool says of itself."""
+
+    description: str
+    schema: dict[str, Any]
+
+
+class Hosted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server that the city runs itself: Python whose functions are the tools, in a sandbox, one process a call."""
+
+    code: str
+    described: dict[str, Described]
+    memory_mb: int = 256
+    cpu_s: int = 5
+
+
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A publisher's MCP server. `tools`: the only ones that are offered. `secrets`: header → name of a stored secret.
+    """A publisher's MCP server: at `url`, or `hosted` here. `tools`: the only ones that are offered.
+    `secrets`: header → name of a stored secret.
 
     `calls_per_minute` bounds one payer. `passes`: what besides tools goes through (see `PASSES`).
     `local`: on the city's own machines (an operator says so when reviewing).
     """
 
-    url: str
     tools: tuple[str, ...]
     secrets: dict[str, str] = {}
     timeout_ms: int = 20_000
     calls_per_minute: int = 120
     local: bool = False
     passes: tuple[str, ...] = ()
+    hosted: Hosted | None = None
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

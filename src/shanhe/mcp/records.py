@@ -17,7 +17,7 @@ from shanhe.kernel.db import Database
 from shanhe.mcp import store
 from shanhe.mcp.model import CallRecord
 
-WAIT_S: Final = 0.05
+WAIT_S: Final = 0.25
 BATCH_ROWS: Final = 500
 QUEUE_MAX: Final = 20_000
 log = structlog.get_logger(__name__)

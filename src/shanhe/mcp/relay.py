@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 STREAM_MAX_S: Final = 600.0
 """How long a client may listen on one stream; then it asks again."""
 QUIET_MAX_S: Final = 600.0
+LOOK_AFTER_S: Final = 2.0
 WAITING_MAX: Final = 1_024
 PASSED_UP: Final = (b"accept", b"content-type", b"mcp-protocol-version", b"last-event-id", b"mcp-method", b"mcp-name")
 CALL: Final = "tools/call"
@@ -119,7 +120,7 @@ class Relay:
 
     async def _list(self, visit: Visit, message: wire.Message) -> None:
         modern = visit.headers.get("mcp-protocol-version") == wire.MODERN
-        result = await self._gateway.listing.of_server(visit.offer, modern=modern)
+        result = await self._gateway.list_of(visit.offer, modern=modern)
         await visit.client.answer(200, wire.answer(message.id, result), [JSON_TYPE])
 
     async def _call(self, visit: Visit, message: wire.Message, body: bytes) -> None:
@@ -188,7 +189,19 @@ class Relay:
                 asyncio.timeout(STREAM_MAX_S),
                 self._gateway.links.exchange(slug, url, method, visit.headers, limit_s=QUIET_MAX_S) as connection,
             ):
-                await self._back(visit, None, connection, None)
+                await self._while_heard(visit, self._back(visit, None, connection, None))
+
+    async def _while_heard(self, visit: Visit, work: Coroutine[Any, Any, None]) -> None:
+        """Pass on for as long as there is a client: one that left says nothing, it is looked after."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=LOOK_AFTER_S))[0]:
+                if visit.client.gone:
+                    return
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     # -- from the server ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json
-from shanhe.mcp.api import ToolGateway, UnknownServer
+from shanhe.mcp.api import Taken, ToolGateway, UnknownServer, taken
 
 VALUE_MAX = 4_096
 NAME_MAX = 64
@@ -68,6 +69,32 @@ def router(gateway: ToolGateway) -> APIRouter:
         shown = [asdict(one) if one.org_id == own or "ledger" in actor.permissions else _stranger(asdict(one))
                  for one in found]  # fmt: skip
         return as_json({"data": shown})
+
+    return routes
+
+
+def registry_router(
+    everything: Callable[[], Awaitable[list[dict[str, Any]]]], one: Callable[[str], Awaitable[dict[str, Any]]],
+    take: Callable[[Taken, UUID, str], Awaitable[Any]],
+) -> APIRouter:  # fmt: skip
+    """The official registry's words for what is listed here, and the way in for what is listed there."""
+    routes = APIRouter(prefix="/api/mcp/registry", tags=["mcp"])
+
+    @routes.get("/servers")
+    async def servers() -> Response:
+        """Every listed server as `server.json`; public."""
+        found = await everything()
+        return as_json({"servers": [{"server": one} for one in found], "metadata": {"count": len(found)}})
+
+    @routes.get("/servers/{slug}")
+    async def server(slug: str) -> Response:
+        """One server as `server.json`; public."""
+        return as_json(await one(slug))
+
+    @routes.post("/servers", status_code=201)
+    async def take_in(body: dict[str, Any], actor: Maker) -> Response:
+        """A `server.json` as a new listing of your organisation, with a draft to look at and hand in."""
+        return as_json(await take(taken(body), org_of(actor), actor.ref), 201)
 
     return routes
 

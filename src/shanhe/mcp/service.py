@@ -22,6 +22,7 @@ from shanhe.ledger.api import Ledger, Limit, LimitExceeded
 from shanhe.mcp import store
 from shanhe.mcp.address import checked_url
 from shanhe.mcp.errors import BadSecret, BadServer, OverQuota, UnknownServer
+from shanhe.mcp.hosted import Bench, check_hosted, tools_of
 from shanhe.mcp.listing import Listing
 from shanhe.mcp.metering import Metered, size_of
 from shanhe.mcp.model import (
@@ -29,7 +30,6 @@ from shanhe.mcp.model import (
     FORBIDDEN_HEADERS,
     HEADER,
     PASSES,
-    SCHEMA_MAX_BYTES,
     TIMEOUT_MAX_MS,
     TOOL,
     TOOLS_MAX,
@@ -40,19 +40,20 @@ from shanhe.mcp.model import (
 )
 from shanhe.mcp.records import Records
 from shanhe.mcp.secrets import Sealer
+from shanhe.mcp.suspicion import suspicious
 from shanhe.mcp.upstream import Links
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller
+    from shanhe.sandbox.api import Sandbox
 
 KEEP: Final = timedelta(days=366)
 """How long records of calls are kept: a year of questions about them."""
+LOOK_MS: Final = 20_000
 CALLS_LIMIT: Final = "tool_calls_per_minute"
 OFFERED_TTL_S: Final = 5.0
 """How long an offer is remembered; a withdrawn listing is refused by its price at once."""
 OFFERS_MAX: Final = 2_000
-HIDDEN: Final = ("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u202e")
-"""Signs that hide text from a reviewer but not from a model; so do the tag characters from U+E0000 on."""
 SECRET_FIELD, TOOL_FIELD = "mcp.secret", "mcp.tool"
 Find = Callable[[str], Awaitable[Offered | None]]
 Finding = tuple[str, bool, str, str]
@@ -63,7 +64,8 @@ class ToolGateway:
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger, find: Find,
-        everything: Callable[[], Awaitable[Sequence[Offered]]], private: bool, seals: Seals | None = None,
+        everything: Callable[[], Awaitable[Sequence[Offered]]], sandbox: Sandbox, private: bool,
+        seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db
         self._seals = seals or Seals()
@@ -71,12 +73,12 @@ class ToolGateway:
         self._gateway = gateway
         self._ledger = ledger
         self._find = find
-        self._everything = everything
         self._private = private
         self._sealer = Sealer(vault)
+        self._bench = Bench(sandbox)
         self._records = Records(db)
         self.links = Links(private=private)
-        self.listing = Listing(self._tools_of, self.every_tool)
+        self.listing = Listing(everything, self._looked_at)
         self._offers: dict[str, tuple[float, Offered]] = {}
         self._secrets: dict[tuple[str, int], tuple[float, dict[str, str]]] = {}
         gateway.charges.heed(self._forget)
@@ -105,6 +107,8 @@ class ToolGateway:
         except BadServer as error:
             return [("server", False, error.message_zh, error.message)]
         found: list[Finding] = [("server", True, "格式正确", "the form is right")]
+        if server.hosted is not None:
+            return [*found, *await self._bench.check(server)]
         try:
             headers = await self._headers(owner, server)
             tools = await self.links.tools(("check", 0, new_id()), server.url, headers, server.timeout_ms)
@@ -121,6 +125,11 @@ class ToolGateway:
         found.append(("security", not bad, f"描述含隐藏字符或过大：{'、'.join(bad)}" if bad else "未发现隐藏内容",
                       f"hidden signs or too large: {', '.join(bad)}" if bad else "nothing hidden"))  # fmt: skip
         return found
+
+    async def tools_at(self, url: str) -> list[str]:
+        """What a server at an address lists, by name; nothing of it is kept."""
+        found = await self.links.tools(("look", 0, new_id()), url, {}, LOOK_MS)
+        return [tool.name for tool in found if TOOL.fullmatch(tool.name)][:TOOLS_MAX]
 
     async def put_secret(self, owner: UUID, name: str, value: str, *, actor: str) -> None:
         """Keep a secret; it is never shown again."""
@@ -161,6 +170,8 @@ class ToolGateway:
         return await self._tools_of(await self.offered(slug))
 
     async def _tools_of(self, offer: Offered) -> list[Tool]:
+        if offer.server.hosted is not None:
+            return tools_of(offer.server)
         known = await store.tools(self._db, offer.slug, offer.version)
         if not known:
             headers = await self.secrets_of(offer)
@@ -175,16 +186,24 @@ class ToolGateway:
         seal = await self._seals.of(offer.owner)
         return [_opened(seal, tool) for tool in known if tool.name in offer.server.tools]
 
-    async def every_tool(self) -> list[tuple[Offered, Tool]]:
-        """Tools of every server that have been looked at, for one list of all."""
-        offers = await self._everything()
-        found = await store.all_tools(self._db, [(offer.slug, offer.version) for offer in offers])
-        listed = []
-        for offer in offers:
-            seal = await self._seals.of(offer.owner)
-            tools = [tool for tool in found.get(offer.slug, ()) if tool.name in offer.server.tools]
-            listed += [(offer, _opened(seal, tool)) for tool in tools]
-        return listed
+    async def _looked_at(self, offers: Sequence[Offered]) -> dict[str, list[Tool]]:
+        """Allowed tools of servers that somebody has looked at, in one question."""
+        away = [offer for offer in offers if offer.server.hosted is None]
+        known = await store.all_tools(self._db, [(offer.slug, offer.version) for offer in away])
+        found = {offer.slug: tools_of(offer.server) for offer in offers if offer.server.hosted is not None}
+        for offer in away:
+            if offer.slug in known:
+                seal, tools = await self._seals.of(offer.owner), known[offer.slug]
+                found[offer.slug] = [_opened(seal, tool) for tool in tools if tool.name in offer.server.tools]
+        return found
+
+    async def list_of(self, offer: Offered, *, modern: bool) -> bytes:
+        """The encoded result of `tools/list` of one server."""
+        return await self.listing.of_server(offer, self._tools_of, modern=modern)
+
+    async def warm(self) -> None:
+        """Read and encode what everybody's list holds, so that the first who asks needn't wait for it."""
+        await self.listing.of_all(None, 0, modern=True)
 
     async def calls(
         self, *, org_id: UUID | None = None, server: str | None = None, before: UUID | None = None
@@ -207,9 +226,10 @@ class ToolGateway:
         try:
             offer = await self.admitted(caller, slug)
             await metered.begin(offer)
-            key = (offer.slug, offer.version, caller.org_id)
-            headers, server = await self.secrets_of(offer), offer.server
-            result = await self.links.call(key, server.url, headers, tool, arguments, server.timeout_ms)
+            if offer.server.hosted is not None:
+                result = await self._bench.call(offer.server, tool, arguments)
+            else:
+                result = await self._reach(offer, caller, tool, arguments)
             result = await metered.finish(result, size_of(result))
             return result, metered.paid_micro, metered.receipt_id
         except (ShanheError, CallError) as failure:
@@ -218,6 +238,11 @@ class ToolGateway:
         except BaseException:
             await metered.fail(UnknownServer(slug))
             raise
+
+    async def _reach(self, offer: Offered, caller: Caller, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        key = (offer.slug, offer.version, caller.org_id)
+        headers, server = await self.secrets_of(offer), offer.server
+        return await self.links.call(key, server.url, headers, tool, arguments, server.timeout_ms)
 
     async def admitted(self, caller: Caller, slug: str) -> Offered:
         """A server that this caller's key may use; UnknownServer."""
@@ -295,7 +320,10 @@ def server_of(content: Mapping[str, Any], *, private: bool) -> Server:
         found = msgspec.convert(dict(content), Server)
     except msgspec.ValidationError as error:
         raise BadServer(str(error), str(error)) from error
-    checked_url(found.url, private=private)
+    if found.hosted is None:
+        checked_url(found.url, private=private)
+    else:
+        check_hosted(found)
     problems = [
         (not 1 <= len(found.tools) <= TOOLS_MAX, f"tools: 1 to {TOOLS_MAX}"),
         (len(set(found.tools)) < len(found.tools), "tools: each once"),
@@ -307,19 +335,15 @@ def server_of(content: Mapping[str, Any], *, private: bool) -> Server:
             "secrets: a header that the protocol does not set itself",
         ),
         (not set(found.passes) <= PASSES, f"passes: {', '.join(sorted(PASSES))}"),
-        (found.local and not private, "local: only in a city that allows tools in its own networks"),
+        (
+            found.local and not private and found.hosted is None,
+            "local: only in a city that allows tools in its own networks",
+        ),
     ]
     for wrong, what in problems:
         if wrong:
             raise BadServer(what, what)
     return found
-
-
-def suspicious(tool: Tool) -> bool:
-    """Whether a tool's description hides something from whoever reviews it, or is too large to be looked at."""
-    text = tool.name + tool.description + msgspec.json.encode(tool.schema).decode()
-    hidden = any(sign in text for sign in HIDDEN) or any(0xE0000 <= ord(sign) <= 0xE007F for sign in text)
-    return hidden or len(msgspec.json.encode(tool.schema)) > SCHEMA_MAX_BYTES
 
 
 def text_of(result: Mapping[str, Any]) -> str:

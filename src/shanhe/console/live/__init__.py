@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from shanhe.console.live.city import LiveCity
+from shanhe.console.live.connect import LiveConnect
 from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
@@ -50,6 +51,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         workshop=LiveWorkshop(modules.workshop, modules.compute),
         pool=LivePool(modules.pool),
         knowledge=LiveKnowledge(modules.library),
+        connect=LiveConnect(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -21,6 +21,7 @@ from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
 from shanhe.nomads.api import Nomads
+from shanhe.oauth.api import OAuth
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
 from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
@@ -39,6 +40,8 @@ class Modules(Protocol):
 
     @property
     def store(self) -> Store: ...
+    @property
+    def oauth(self) -> OAuth: ...
     @property
     def clock(self) -> Clock: ...
     @property

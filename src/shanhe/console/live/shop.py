@@ -151,12 +151,15 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
     content, terms = version.content, version.terms
     makers = "\n".join(f"{party} {share / PPM_PERCENT:g}" for party, share in terms.makers)
     secrets = "\n".join(f"{header}={name}" for header, name in content.get("secrets", {}).items())
+    hosted = content.get("hosted") or {}
     return {
         "markup": f"{terms.markup_bps / BPS_PERCENT:g}", "fee": format_credits(terms.fee_micro).replace(",", ""),
         "makers": makers, "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
         "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
         "budget": format_credits(int(content.get("budget_micro", 0))).replace(",", ""),
         "steps_max": str(content.get("steps_max", "")), "url": str(content.get("url", "")), "secrets": secrets,
+        "passes": ", ".join(content.get("passes", ())), "code": hosted.get("code", ""),
+        "described": _pretty(hosted["described"]) if hosted else "",
     }  # fmt: skip
 
 
@@ -172,9 +175,18 @@ def content_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
     if kind == Kind.MCP:
         pairs = [line.partition("=") for line in fields.get("secrets", "").splitlines() if line.strip()]
         secrets = {header.strip(): name.strip() for header, _, name in pairs}
-        return {"url": fields.get("url", "").strip(), "tools": lines, "secrets": secrets}
+        if fields.get("code", "").strip():
+            described = _json(fields.get("described", "") or "{}")
+            return {"tools": lines, "hosted": {"code": fields["code"].replace("\r\n", "\n"), "described": described}}
+        passes = fields.get("passes", "").replace("，", ",").split(",")
+        return {"url": fields.get("url", "").strip(), "tools": lines, "secrets": secrets,
+                "passes": [one.strip() for one in passes if one.strip()]}  # fmt: skip
+    return _json(fields.get("json", "") or "{}")
+
+
+def _json(text: str) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(fields.get("json", "") or "{}")
+        found = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise Invalid("bad_json", f"The content is no JSON: {error}.", message_zh="内容不是有效的 JSON。") from error
     if not isinstance(found, dict):

@@ -1,0 +1,38 @@
+"""Whether an app may act for a person's organisation: asked once, answered with a budget or a no."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console.pages.base import Room
+from shanhe.kernel.errors import ShanheError
+
+
+class ConnectRoom(Room):
+    """`/connect/{request}`: what an app asks for, from whom, and where the browser goes back to."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/connect/{request_id}", self.asked, methods=["GET"])
+        add("/connect/{request_id}", self.answer, methods=["POST"])
+        return routes
+
+    async def asked(self, request: Request, request_id: UUID) -> Response:
+        who = await self.allowed(request, "keys")
+        return self.show(request, "connect.html", who, one=await self.desk.connect.asked(request_id), fields={})
+
+    async def answer(self, request: Request, request_id: UUID) -> Response:
+        """The way back is a page with a link: a form's answer may not lead to another site."""
+        who, fields = await self.posted(request, "keys")
+        one = await self.desk.connect.asked(request_id)
+        try:
+            if fields.get("then") == "allow":
+                back = await self.desk.connect.allow(who, request_id, fields.get("budget", ""))
+            else:
+                back = await self.desk.connect.refuse(who, request_id)
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "connect.html", who, error, one=one, fields=fields)
+        return self.show(request, "connect_done.html", who, one=one, back=back, allowed=fields.get("then") == "allow")
