@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `studio` is not installed")
+torch.set_num_threads(1)  # of so little work each would only wait for the other
 pytest.importorskip("gguf", reason="the extra `studio` is not installed")
 pytest.importorskip("transformers", reason="the extra `studio` is not installed")
 pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `studio` is not installed")
+torch.set_num_threads(1)  # of so little work each would only wait for the other
 gguf = pytest.importorskip("gguf", reason="the extra `studio` is not installed")
 pytest.importorskip("transformers", reason="the extra `studio` is not installed")
 

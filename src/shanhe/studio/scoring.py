@@ -56,4 +56,4 @@ def gain(before: Sequence[bool], after: Sequence[bool]) -> tuple[float, float, f
     difference = (gained - lost) / count
     variance = (gained + lost - (gained - lost) ** 2 / count) / count**2
     half = Z_95 * math.sqrt(max(variance, 0.0))
-    return 100 * difference, 100 * (difference - half), 100 * (difference + half)
+    return 100 * difference, 100 * max(-1.0, difference - half), 100 * min(1.0, difference + half)
