@@ -18,7 +18,7 @@ async function newest(request) {
     if (answer.ok && !answer.redirected) await cache.put(request, answer.clone());
     return answer;
   } catch (error) {
-    const kept = await cache.match(request, { ignoreSearch: PAGE.test(new URL(request.url).pathname) });
+    const kept = await cache.match(request, { ignoreSearch: PAGE.test(new URL(request.url).pathname), ignoreVary: true });
     if (kept) return kept;
     throw error;
   }
