@@ -27,6 +27,7 @@ async def begun(market: Market, workshop: Workshop, payer: Party, slug: str) -> 
 
     async def call() -> Any:
         async with sdk(market, payer, slug) as client:
+            await client.list_tools()  # else the client asks for it after the call
             return await client.call_tool("waits", FORECAST)
 
     task = asyncio.create_task(call())
