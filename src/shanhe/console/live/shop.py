@@ -112,7 +112,8 @@ class LiveShop:
 
     async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None:
         await self._store.review(
-            name, n, approve=approve, note=note.strip(), reviewer=actor_of(who).ref, reviewer_org=who.org_id
+            name, n, approve=approve, note=note.strip(), reviewer=actor_of(who).ref,
+            reviewer_org=who.org_id if who.has_org else None,
         )
 
 
