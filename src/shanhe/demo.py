@@ -23,7 +23,7 @@ from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
 from shanhe.library import GUIDE_BASE, renew_guide
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.retrieval.api import NewBase
-from shanhe.store.api import Kind, NewListing, Terms
+from shanhe.store.api import ChecksFailed, Kind, NewListing, Terms
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -52,6 +52,7 @@ DEVELOPER: Final = NewOrganisation(OrgKind.COMPANY, "山河演示开发 Shanhe D
 AGENT_SLUG: Final = "letters"
 AGENT_INSTRUCTIONS: Final = "你是公文助手。把用户给出的要点写成简洁、得体的中文信函，不编造事实。"
 AGENT_MARKUP_BPS: Final = 2_000
+GUIDE_MARKUP_BPS: Final = 100  # the least that P6 knows: every token pays
 GUIDE_SLUG: Final = "xiaozhi"
 GUIDE_TITLE: Final = "山河市政策（演示）"
 GUIDE_INSTRUCTIONS: Final = (
@@ -156,7 +157,7 @@ async def _shop(services: Services) -> None:
         uuid5(DEMO_SPACE, name), Kind.AGENT, AGENT_SLUG, "公文助手（演示）", "Letter writer (demo)",
         "把要点写成得体的公文与信函。", "Turns notes into polite letters.", "government",
     )  # fmt: skip
-    with contextlib.suppress(ShanheError):  # without a local model there is nothing it could run on
+    with contextlib.suppress(ChecksFailed):  # without a local model there is nothing it could run on
         await store.open(new, owner=maker.id, actor=ACTOR)
         if any(version.state != "draft" for _, versions in await store.mine(maker.id) for version in versions):
             return
@@ -170,7 +171,7 @@ async def _guide(services: Services) -> None:
     bureau = await _organisation(services, BUREAU)
     knowledge, store = services.library.knowledge, services.store
     new = NewBase(GUIDE_TITLE, reach="city", model="")  # by words alone: nothing has to be fetched for a first look
-    with contextlib.suppress(ShanheError):
+    with contextlib.suppress(ChecksFailed):
         await knowledge.make(bureau.id, new, by=ACTOR, base_id=GUIDE_BASE)
         await renew_guide(knowledge, services.rulebook, services.programmes.catalogue, services.clock.today())
         name = f"agent/{GUIDE_SLUG}"
@@ -187,7 +188,7 @@ async def _guide(services: Services) -> None:
             return
         content = {"model": services.settings.model, "instructions": GUIDE_INSTRUCTIONS, "budget_micro": MICRO,
                    "knowledge": [str(GUIDE_BASE)], "temperature": 0, "steps_max": 1}  # fmt: skip
-        await store.draft(name, content, Terms(0), owner=bureau.id, actor=ACTOR)
+        await store.draft(name, content, Terms(GUIDE_MARKUP_BPS), owner=bureau.id, actor=ACTOR)
         version = await store.submit(name, owner=bureau.id)
         await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
 
