@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +63,7 @@ class Sandbox:
         """The cage's one line; it is ended in any case."""
         process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL, env={}, cwd="/", limit=ANSWER_MAX_BYTES + 1024,
+            stderr=asyncio.subprocess.DEVNULL, env={}, cwd="/", limit=ANSWER_MAX_BYTES + 1024, start_new_session=True,
         )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
@@ -78,7 +80,7 @@ class Sandbox:
             raise CodeStopped("time") from error
         finally:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # and whoever else holds its pipe
             await process.wait()
 
 
