@@ -430,7 +430,7 @@ class TestLook:
         receipt = page.get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
         for name, path in [("receipt", receipt), *PATHS.items()][pages]:
             page.goto(f"{city.url}{path}")
-            page.wait_for_function("!document.querySelector('.htmx-request')")
+            expect(page.locator(".htmx-request")).to_have_count(0)
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 problems.append(f"{name}: wider than {width} px")
             problems += [f"{name}: {what}" for what in barriers(page, whole=not looked)]
