@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, find_org, rows, run, show
+from shanhe.cli.common import REFUSED, Data, Json, city, find_org, in_city, rows, run, show
 from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Option("--org", help="Who paid for the runs: id or name of an organisation.")]
@@ -45,11 +48,10 @@ def check(
 def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
     """An organisation's runs, newest first."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return [asdict(one) for one in await services.agents.runs((await find_org(services, org)).id)]
+    async def work(services: Services) -> Any:
+        return [asdict(one) for one in await services.agents.runs((await find_org(services, org)).id)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("run", "agent", "started", "state", "credits", "error"), [
         (one["id"], f"{one['agent']} {one['version']}", f"{one['started_at']:%m-%d %H:%M}", one["state"],
          format_credits(one["paid_micro"]), one["error"]) for one in found
@@ -62,12 +64,11 @@ def trace(
 ) -> None:
     """Every step of a run, what it cost, and its receipt."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            found, steps = await services.agents.trace(run_id, None)
-            return {**asdict(found), "steps": [asdict(step) for step in steps]}
+    async def work(services: Services) -> Any:
+        found, steps = await services.agents.trace(run_id, None)
+        return {**asdict(found), "steps": [asdict(step) for step in steps]}
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("n", "kind", "name", "state", "ms", "tokens", "credits", "receipt"), [
         (step["n"], step["kind"], step["name"], f"{step['state']} {step['error']}".strip(), step["took_ms"],
          step["tokens"], format_credits(step["paid_micro"]), step["receipt_id"] or "") for step in found["steps"]

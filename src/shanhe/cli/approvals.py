@@ -8,9 +8,10 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, day_of, in_city, pairs, rows, show
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.approvals.api import Gate, Licence, Request
 
 app = typer.Typer(no_args_is_help=True)
@@ -23,11 +24,10 @@ def gate(scope: ScopeWord, on: Annotated[str, typer.Option(help="Day, like 2026-
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Whether real cash may move in a scope, and by which approval."""
 
-    async def work() -> Gate:
-        async with city(data) as services:
-            return await services.approvals.gate(_scope(scope), day_of(on) if on else None)
+    async def work(services: Services) -> Gate:
+        return await services.approvals.gate(_scope(scope), day_of(on) if on else None)
 
-    found = run(work())
+    found = in_city(data, work)
     licence = found.licence
     show(as_json, asdict(found), lambda: pairs({
         "模式 mode": f"{'真实 real' if found.real else '沙盒 sandbox'}{'（示例 sample）' if found.sample else ''}",
@@ -41,11 +41,10 @@ def list_(scope: Annotated[str, typer.Option(help="exchange, loans or securities
           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Recorded approvals, newest first."""
 
-    async def work() -> list[Licence]:
-        async with city(data) as services:
-            return list(await services.approvals.licences(_scope(scope) if scope else None))
+    async def work(services: Services) -> list[Licence]:
+        return list(await services.approvals.licences(_scope(scope) if scope else None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("id", "scope", "authority", "number", "from", "to", "sample", "revoked"),
         [(x.id, x.scope, x.authority, x.number, x.valid_from, x.valid_to, x.sample, x.revoked_at or "") for x in found],
@@ -69,11 +68,10 @@ def record(
 
     new = NewLicence(_scope(scope), authority, number, day_of(since), day_of(until), sample)
 
-    async def work() -> Licence:
-        async with city(data) as services:
-            return await services.approvals.record(new, by=by)
+    async def work(services: Services) -> Licence:
+        return await services.approvals.record(new, by=by)
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, asdict(made), lambda: f"✓ {made.scope} {made.number} · {made.id}")
 
 
@@ -82,11 +80,10 @@ def revoke(licence: UUID, reason: Annotated[str, typer.Option(help="Why.")], by:
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """End an approval now."""
 
-    async def work() -> Licence:
-        async with city(data) as services:
-            return await services.approvals.revoke(licence, reason=reason, by=by)
+    async def work(services: Services) -> Licence:
+        return await services.approvals.revoke(licence, reason=reason, by=by)
 
-    ended = run(work())
+    ended = in_city(data, work)
     show(as_json, asdict(ended), lambda: f"✓ {ended.number} revoked · 已撤销")
 
 
@@ -96,11 +93,10 @@ def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, 
     """Four-eyes requests, newest first."""
     from shanhe.approvals.api import RequestState
 
-    async def work() -> list[Request]:
-        async with city(data) as services:
-            return list(await services.approvals.requests(state=RequestState(state)))
+    async def work(services: Services) -> list[Request]:
+        return list(await services.approvals.requests(state=RequestState(state)))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("id", "kind", "subject", "asked by", "until", "state"),
         [(x.id, x.kind, x.subject, x.requested_by, x.expires_at, x.state) for x in found],
@@ -112,11 +108,10 @@ def approve(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why
             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Agree to what somebody else asked for."""
 
-    async def work() -> Request:
-        async with city(data) as services:
-            return await services.approvals.approve(request, by=by, reason=reason)
+    async def work(services: Services) -> Request:
+        return await services.approvals.approve(request, by=by, reason=reason)
 
-    _decided(as_json, run(work()))
+    _decided(as_json, in_city(data, work))
 
 
 @app.command()
@@ -124,11 +119,10 @@ def reject(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Refuse what somebody else asked for."""
 
-    async def work() -> Request:
-        async with city(data) as services:
-            return await services.approvals.reject(request, by=by, reason=reason)
+    async def work(services: Services) -> Request:
+        return await services.approvals.reject(request, by=by, reason=reason)
 
-    _decided(as_json, run(work()))
+    _decided(as_json, in_city(data, work))
 
 
 def _decided(as_json: bool, done: Any) -> None:

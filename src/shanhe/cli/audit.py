@@ -8,9 +8,10 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, rows, show
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.identity.api import AuditRow
 
 LINES_MAX = 500
@@ -26,12 +27,11 @@ def audit(
 ) -> None:
     """What operators and owners did, newest first."""
 
-    async def work() -> Sequence[AuditRow]:
-        async with city(data) as services:
-            owner = (await find_org(services, org)).id if org else None
-            return await services.identity.audit(object_=what or None, org_id=owner, before=before, limit=limit)
+    async def work(services: Services) -> Sequence[AuditRow]:
+        owner = (await find_org(services, org)).id if org else None
+        return await services.identity.audit(object_=what or None, org_id=owner, before=before, limit=limit)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("time", "actor", "action", "object"), [
         (row.at, row.actor, row.action, row.object) for row in found
     ]))  # fmt: skip

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, rows, run, show
+from shanhe.cli.common import Data, Json, in_city, rows, show
 from shanhe.kernel.money import format_fen
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
@@ -26,11 +29,10 @@ def upload(
     """Read a statement: match what matches, suspend the rest; the same file twice does nothing twice."""
     content = file.read_bytes()
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.upload(content, name=file.name, actor=ACTOR)
+    async def work(services: Services) -> Any:
+        return await services.bank.upload(content, name=file.name, actor=ACTOR)
 
-    report = run(work())
+    report = in_city(data, work)
     plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines}
     show(as_json, plain, lambda: _lines(report))
 
@@ -43,11 +45,10 @@ def report(
 ) -> None:
     """What a statement did, row by row."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.report(file_hash)
+    async def work(services: Services) -> Any:
+        return await services.bank.report(file_hash)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, {"file": found.file, "counts": found.counts, "lines": found.lines}, lambda: _lines(found))
 
 
@@ -55,11 +56,10 @@ def report(
 def statements(data: Data = None, as_json: Json = False) -> None:
     """Uploaded statements, newest first."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.files()
+    async def work(services: Services) -> Any:
+        return await services.bank.files()
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("hash", "name", "rows", "by", "at"), [
         (file.hash[:16], file.name, file.lines, file.uploaded_by, file.uploaded_at) for file in found
     ]))  # fmt: skip
@@ -69,11 +69,10 @@ def statements(data: Data = None, as_json: Json = False) -> None:
 def outgoing(data: Data = None, as_json: Json = False) -> None:
     """Refunds and payouts that somebody still has to send, with the reference for the remark."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.outgoing()
+    async def work(services: Services) -> Any:
+        return await services.bank.outgoing()
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("reference", "kind", "yuan", "since"), [
         (item.reference, item.kind, format_fen(item.amount_fen), item.created_at) for item in found
     ], right=("yuan",)))  # fmt: skip
@@ -87,13 +86,12 @@ def suspense(
 ) -> None:
     """Money that no order accounts for."""
 
-    async def work() -> Any:
+    async def work(services: Services) -> Any:
         from shanhe.payments.api import SuspenseState
 
-        async with city(data) as services:
-            return await services.bank.suspense(None if everything else SuspenseState.OPEN)
+        return await services.bank.suspense(None if everything else SuspenseState.OPEN)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "kind", "yuan", "owner", "state"), [
         (item.id, item.kind, format_fen(item.amount_fen), item.owner, item.state) for item in found
     ], right=("yuan",)))  # fmt: skip
@@ -103,11 +101,10 @@ def suspense(
 def assign(item: Item, owner: Annotated[str, typer.Argument()], data: Data = None, as_json: Json = False) -> None:
     """Name who looks after an item."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.assign(item, owner)
+    async def work(services: Services) -> Any:
+        return await services.bank.assign(item, owner)
 
-    show(as_json, run(work()), lambda: "✓")
+    show(as_json, in_city(data, work), lambda: "✓")
 
 
 @app.command("apply")
@@ -120,33 +117,30 @@ def apply_(
 ) -> None:
     """Pay a waiting order with an item."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.apply(item, order, actor=ACTOR, note=note)
+    async def work(services: Services) -> Any:
+        return await services.bank.apply(item, order, actor=ACTOR, note=note)
 
-    show(as_json, run(work()), lambda: "✓")
+    show(as_json, in_city(data, work), lambda: "✓")
 
 
 @app.command("return")
 def give_back(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
     """Say that an item was sent back to its payer."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.give_back(item, actor=ACTOR, note=note)
+    async def work(services: Services) -> Any:
+        return await services.bank.give_back(item, actor=ACTOR, note=note)
 
-    show(as_json, run(work()), lambda: "✓")
+    show(as_json, in_city(data, work), lambda: "✓")
 
 
 @app.command()
 def explain(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
     """Say where else in the books an item is accounted for."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bank.explain(item, actor=ACTOR, note=note)
+    async def work(services: Services) -> Any:
+        return await services.bank.explain(item, actor=ACTOR, note=note)
 
-    show(as_json, run(work()), lambda: "✓")
+    show(as_json, in_city(data, work), lambda: "✓")
 
 
 def _lines(report: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Id of the batch, as batch_….")]
@@ -22,13 +25,12 @@ def list_batches(
     """Batches, the newest first."""
     from shanhe.batches.api import batch_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            org_id = (await find_org(services, org)).id if org else None
-            page, _ = await services.workshop.batches.batches(org_id, limit=limit)
-            return [batch_view(one) | {"org_id": one.org_id} for one in page]
+    async def work(services: Services) -> Any:
+        org_id = (await find_org(services, org)).id if org else None
+        page, _ = await services.workshop.batches.batches(org_id, limit=limit)
+        return [batch_view(one) | {"org_id": one.org_id} for one in page]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "status", "lines", "done", "failed"), [
         (one["id"], one["status"], *one["request_counts"].values()) for one in found
     ], right=("lines", "done", "failed")))  # fmt: skip
@@ -39,11 +41,10 @@ def show_batch(name: Name, data: Data = None, as_json: Json = False) -> None:
     """One batch."""
     from shanhe.batches.api import batch_id, batch_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return batch_view(await services.workshop.batches.batch(batch_id(name), None))
+    async def work(services: Services) -> Any:
+        return batch_view(await services.workshop.batches.batch(batch_id(name), None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({name: value for name, value in found.items() if value is not None}))
 
 
@@ -52,9 +53,8 @@ def cancel(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Run nothing more of a batch; what runs is finished."""
     from shanhe.batches.api import batch_id, batch_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return batch_view(await services.workshop.batches.cancel(batch_id(name), None))
+    async def work(services: Services) -> Any:
+        return batch_view(await services.workshop.batches.cancel(batch_id(name), None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: {found['status']}")

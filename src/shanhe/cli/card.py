@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, pairs, run, show
+from shanhe.cli.common import Data, Json, in_city, pairs, show
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,11 +55,10 @@ def verify(
 def keys(data: Data = None, as_json: Json = False) -> None:
     """The issuer's public keys (JWKS), to be kept by verifiers."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            return await services.credentials.jwks()
+    async def work(services: Services) -> dict[str, Any]:
+        return await services.credentials.jwks()
 
-    done = run(work())
+    done = in_city(data, work)
     show(True, done)
 
 
@@ -64,11 +66,10 @@ def keys(data: Data = None, as_json: Json = False) -> None:
 def rotate(data: Data = None, as_json: Json = False) -> None:
     """Sign with a new key from now on; what the old one signed stays verifiable."""
 
-    async def work() -> dict[str, str]:
-        async with city(data) as services:
-            return {"kid": await services.credentials.rotate()}
+    async def work(services: Services) -> dict[str, str]:
+        return {"kid": await services.credentials.rotate()}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs(done))
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
@@ -26,11 +26,10 @@ Batch = Annotated[str, typer.Argument(help="The batch's id.")]
 def asked(data: Path | None, work: Callable[[Services], Awaitable[Any]]) -> Any:
     """The answer of the city's services to one question."""
 
-    async def inside() -> Any:
-        async with city(data) as services:
-            return await work(services)
+    async def inside(services: Services) -> Any:
+        return await work(services)
 
-    return run(inside())
+    return in_city(data, inside)
 
 
 def register(credits: typer.Typer) -> None:

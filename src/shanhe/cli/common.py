@@ -127,6 +127,16 @@ async def city(data: Path | None = None) -> AsyncIterator[Services]:
         yield services
 
 
+def in_city(data: Path | None, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Run one command's work on the services of the city that the settings name."""
+
+    async def inside() -> T:
+        async with city(data) as services:
+            return await work(services)
+
+    return run(inside())
+
+
 def show(as_json: bool, value: Any, table: Callable[[], Any] | None = None) -> None:
     """Print `value` as JSON, or what `table` makes of it for people."""
     if as_json or table is None:

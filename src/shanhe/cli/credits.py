@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shanhe.cli import cases, codes
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.credits.api import LotStatement
 
 ACTOR = "cli"
@@ -36,17 +37,16 @@ def top_up(
     """Book credits paid outside, at list price, by a real posting."""
     amount_micro = parse_credits(amount)
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            booked = await services.credits.top_up(
-                owner.id, amount_micro, reason, ACTOR, method=method, client_ref=ref or None
-            )
-            wallet = await services.credits.wallet(owner.id)
-            return {"purchase_id": booked.id, "posting_id": booked.posting_id, "org_id": owner.id,
-                    "amount_micro": amount_micro, "balance_micro": wallet.balance_micro}  # fmt: skip
+    async def work(services: Services) -> dict[str, Any]:
+        owner = await find_org(services, org)
+        booked = await services.credits.top_up(
+            owner.id, amount_micro, reason, ACTOR, method=method, client_ref=ref or None
+        )
+        wallet = await services.credits.wallet(owner.id)
+        return {"purchase_id": booked.id, "posting_id": booked.posting_id, "org_id": owner.id,
+                "amount_micro": amount_micro, "balance_micro": wallet.balance_micro}  # fmt: skip
 
-    done = run(work())
+    done = in_city(data, work)
     balance = format_credits(done["balance_micro"])
     show(as_json, done, lambda: f"✓ +{format_credits(amount_micro)} · 余额 balance {balance}")
 
@@ -55,15 +55,14 @@ def top_up(
 def balance(org: Org, data: Data = None, as_json: Json = False) -> None:
     """What an organisation has, by provenance."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            wallet = await services.credits.wallet(owner.id)
-            return {"org_id": owner.id, "balance_micro": wallet.balance_micro,
-                    "available_micro": wallet.available_micro, "held_micro": wallet.held_micro,
-                    "by_provenance": {str(name): amount for name, amount in wallet.by_provenance.items()}}  # fmt: skip
+    async def work(services: Services) -> dict[str, Any]:
+        owner = await find_org(services, org)
+        wallet = await services.credits.wallet(owner.id)
+        return {"org_id": owner.id, "balance_micro": wallet.balance_micro,
+                "available_micro": wallet.available_micro, "held_micro": wallet.held_micro,
+                "by_provenance": {str(name): amount for name, amount in wallet.by_provenance.items()}}  # fmt: skip
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({
         "余额 balance": format_credits(found["balance_micro"]),
         "可用 available": format_credits(found["available_micro"]),
@@ -84,18 +83,17 @@ def statement(
     from shanhe.credits.api import month_of, statement_document, statement_view
     from shanhe.kernel.documents import render
 
-    async def work() -> LotStatement:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            found = await services.credits.statements.month(owner.id, month_of(month))
-            if save is not None:
-                made = statement_document(
-                    found, org_name=owner.name, city_name=services.credits.city_name, language=language
-                )
-                await asyncio.to_thread(save.write_bytes, await render(made, save.suffix.lstrip(".")))
-            return found
+    async def work(services: Services) -> LotStatement:
+        owner = await find_org(services, org)
+        found = await services.credits.statements.month(owner.id, month_of(month))
+        if save is not None:
+            made = statement_document(
+                found, org_name=owner.name, city_name=services.credits.city_name, language=language
+            )
+            await asyncio.to_thread(save.write_bytes, await render(made, save.suffix.lstrip(".")))
+        return found
 
-    found = run(work())
+    found = in_city(data, work)
     lines = [
         (lot.id, lot.provenance, format_credits(lot.opening_micro), format_credits(lot.closing_micro),
          format_fen(lot.cost_fen), format_fen(lot.value_fen))

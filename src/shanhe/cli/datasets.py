@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, find_org, in_city, pairs, rows, run, show
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
@@ -33,14 +36,13 @@ def bring(
     from shanhe.datasets.api import NewDataset
     from shanhe.datasets.routes import version_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            new = NewDataset(name, form, licence, consent, note)
-            found = await services.workshop.datasets.bring(owner.id, new, file.name, file.read_bytes(), by=ACTOR)
-            return version_view(found)
+    async def work(services: Services) -> Any:
+        owner = await find_org(services, org)
+        new = NewDataset(name, form, licence, consent, note)
+        found = await services.workshop.datasets.bring(owner.id, new, file.name, file.read_bytes(), by=ACTOR)
+        return version_view(found)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: version {found['number']}, {found['rows']} rows")
 
 
@@ -49,12 +51,11 @@ def list_datasets(org: Org = "", data: Data = None, as_json: Json = False) -> No
     """Data sets, the newest first."""
     from shanhe.datasets.routes import dataset_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            org_id = (await find_org(services, org)).id if org else None
-            return [dataset_view(one) for one in await services.workshop.datasets.datasets(org_id)]
+    async def work(services: Services) -> Any:
+        org_id = (await find_org(services, org)).id if org else None
+        return [dataset_view(one) for one in await services.workshop.datasets.datasets(org_id)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "name", "form", "licence", "consent"), [
         (one["id"], one["name"], one["form"], one["licence"], one["consent"]) for one in found
     ]))  # fmt: skip
@@ -65,12 +66,11 @@ def show_dataset(name: Name, data: Data = None, as_json: Json = False) -> None:
     """A data set, its versions, and what was made of it."""
     from shanhe.datasets.routes import page
 
-    async def work() -> Any:
-        async with city(data) as services:
-            datasets = services.workshop.datasets
-            return await page(datasets, await datasets.dataset(name, None))
+    async def work(services: Services) -> Any:
+        datasets = services.workshop.datasets
+        return await page(datasets, await datasets.dataset(name, None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("version", "id", "rows", "personal", "step", "sha256"), [
         (one["number"], one["id"], one["rows"], one["personal"], one["recipe"]["step"], one["sha256"][:12])
         for one in found["versions"]
@@ -81,12 +81,11 @@ def show_dataset(name: Name, data: Data = None, as_json: Json = False) -> None:
 def preview(version: VersionId, most: int = 10, data: Data = None, as_json: Json = False) -> None:
     """A version's report and its first rows."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            _, found = await services.workshop.datasets.version(version, None)
-            return {"report": found.report, "rows": await services.workshop.datasets.preview(found, most=most)}
+    async def work(services: Services) -> Any:
+        _, found = await services.workshop.datasets.version(version, None)
+        return {"report": found.report, "rows": await services.workshop.datasets.preview(found, most=most)}
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs(found["report"]))
 
 
@@ -121,11 +120,10 @@ def forget(version: VersionId, data: Data = None, as_json: Json = False) -> None
     """Delete a version's rows for good; hash, report and lineage stay."""
     from shanhe.datasets.routes import version_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return version_view(await services.workshop.datasets.forget(version, None))
+    async def work(services: Services) -> Any:
+        return version_view(await services.workshop.datasets.forget(version, None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: rows deleted")
 
 
@@ -134,11 +132,10 @@ def archive(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Delete a data set's rows and take it off the list."""
     from shanhe.datasets.routes import dataset_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            found = await services.workshop.datasets.dataset(name, None)
-            await services.workshop.datasets.archive(found)
-            return dataset_view(found) | {"archived": True}
+    async def work(services: Services) -> Any:
+        found = await services.workshop.datasets.dataset(name, None)
+        await services.workshop.datasets.archive(found)
+        return dataset_view(found) | {"archived": True}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: archived")

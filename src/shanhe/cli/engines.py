@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, rows, run, show
+from shanhe.cli.common import REFUSED, Data, Json, in_city, rows, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_credits
 
@@ -45,16 +45,15 @@ def add(
     """Register an engine; its models get a price at once, by the pricing rule."""
     from shanhe.compute.api import Kind, NewEngine
 
-    async def work() -> Any:
-        async with city(data) as services:
-            cost = _cost(services, price_class, cost_input, cost_output)
-            models = _pairs(model) if model else await _listed(services, url, key_env, kind)
-            new = NewEngine(name, url, models, cost, key_env, local=local, kind=Kind(kind),
-                            context_tokens=context_tokens, price_class=price_class)  # fmt: skip
-            engine = await services.compute.add_engine(new, actor=ACTOR)
-            return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}
+    async def work(services: Services) -> Any:
+        cost = _cost(services, price_class, cost_input, cost_output)
+        models = _pairs(model) if model else await _listed(services, url, key_env, kind)
+        new = NewEngine(name, url, models, cost, key_env, local=local, kind=Kind(kind),
+                        context_tokens=context_tokens, price_class=price_class)  # fmt: skip
+        engine = await services.compute.add_engine(new, actor=ACTOR)
+        return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['name']}: {', '.join(made['models'])}")
 
 
@@ -79,11 +78,10 @@ def discover_models(
 ) -> None:
     """What a server is (vLLM, SGLang, Ollama, Xinference, llama.cpp) and which models it serves."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            return asdict(await services.compute.discover(url, key_env))
+    async def work(services: Services) -> dict[str, Any]:
+        return asdict(await services.compute.discover(url, key_env))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("model", "kind", "context"), [
         (one["id"], str(one["kind"]), one["context_tokens"] or "–") for one in found["models"]
     ]))  # fmt: skip
@@ -122,19 +120,18 @@ def _pairs(words: list[str]) -> dict[str, str]:
 def list_engines(data: Data = None, as_json: Json = False) -> None:
     """Every engine with its models and health as seen from here."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with city(data) as services:
-            await services.compute.check_health()
-            health = {status.id: status for status in services.compute.statuses()}
-            return [
-                {"id": engine.id, "name": engine.name, "kind": str(engine.kind), "url": engine.url,
-                 "key_env": engine.key_env, "enabled": engine.enabled, "local": engine.local,
-                 "health": str(health[engine.id].health), "last_error": health[engine.id].last_error,
-                 "models": {served.model: served.upstream for served in engine.models}}
-                for engine in services.compute.engines()
-            ]  # fmt: skip
+    async def work(services: Services) -> list[dict[str, Any]]:
+        await services.compute.check_health()
+        health = {status.id: status for status in services.compute.statuses()}
+        return [
+            {"id": engine.id, "name": engine.name, "kind": str(engine.kind), "url": engine.url,
+             "key_env": engine.key_env, "enabled": engine.enabled, "local": engine.local,
+             "health": str(health[engine.id].health), "last_error": health[engine.id].last_error,
+             "models": {served.model: served.upstream for served in engine.models}}
+            for engine in services.compute.engines()
+        ]  # fmt: skip
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "models", "health", "url"), [
         (e["name"], e["kind"], ", ".join(e["models"]), e["health"], e["url"]) for e in found
     ]))  # fmt: skip
@@ -144,11 +141,10 @@ def list_engines(data: Data = None, as_json: Json = False) -> None:
 def try_out(name: Name, model: str = "", data: Data = None, as_json: Json = False) -> None:
     """One tiny real call for each of its models; exit code 1 when one fails."""
 
-    async def work() -> list[Any]:
-        async with city(data) as services:
-            return await services.compute.test_engine(name, model or None)
+    async def work(services: Services) -> list[Any]:
+        return await services.compute.test_engine(name, model or None)
 
-    reports = run(work())
+    reports = in_city(data, work)
     plain = [
         {"engine": r.engine, "model": r.model, "ok": r.ok, "status": r.status, "latency_ms": round(r.latency_ms, 1),
          "answer": r.answer, "usage": r.usage, "problems": r.problems}
@@ -162,11 +158,10 @@ def try_out(name: Name, model: str = "", data: Data = None, as_json: Json = Fals
 
 
 def _switch(name: str, enabled: bool, data: Any, as_json: bool) -> None:
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.compute.set_enabled(name, enabled, actor=ACTOR)
+    async def work(services: Services) -> Any:
+        return await services.compute.set_enabled(name, enabled, actor=ACTOR)
 
-    engine = run(work())
+    engine = in_city(data, work)
     show(as_json, {"name": engine.name, "enabled": engine.enabled}, lambda: "✓")
 
 
@@ -186,9 +181,8 @@ def disable(name: Name, data: Data = None, as_json: Json = False) -> None:
 def remove(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Forget an engine; receipts and prices stay."""
 
-    async def work() -> None:
-        async with city(data) as services:
-            await services.compute.remove_engine(name, actor=ACTOR)
+    async def work(services: Services) -> None:
+        await services.compute.remove_engine(name, actor=ACTOR)
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"name": name, "removed": True}, lambda: "✓")

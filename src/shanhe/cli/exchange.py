@@ -9,12 +9,11 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen, parse_credits, parse_yuan
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
     from shanhe.app import Services
     from shanhe.exchange.api import OrderView
@@ -26,14 +25,6 @@ OrderId = Annotated[UUID, typer.Argument(help="The order's id.")]
 Price = Annotated[str, typer.Option(help="CNY a credit, like 0.6543.")]
 Quantity = Annotated[str, typer.Option(help="Credits, like 100 or 12.5.")]
 Reason = Annotated[str, typer.Option(help="Why; it is public.")]
-
-
-def _in_city(data: Any, work: Callable[[Services], Awaitable[Any]]) -> Any:
-    async def inside() -> Any:
-        async with city(data) as services:
-            return await work(services)
-
-    return run(inside())
 
 
 def _order(view: OrderView) -> dict[str, Any]:
@@ -55,7 +46,7 @@ def _orders(found: list[dict[str, Any]]) -> Any:
 @app.command()
 def status(data: Data = None, as_json: Json = False) -> None:
     """The market: mode, approval, corridor, next auction."""
-    found = asdict(_in_city(data, lambda services: services.exchange.status()))
+    found = asdict(in_city(data, lambda services: services.exchange.status()))
     show(as_json, found, lambda: pairs(found))
 
 
@@ -64,7 +55,7 @@ def book(depth: int = 10, data: Data = None, as_json: Json = False) -> None:
     """Depth inside the corridor, best first, and the indicative price."""
     from shanhe.exchange.api import yuan_of
 
-    found = _in_city(data, lambda services: services.exchange.book(depth))
+    found = in_city(data, lambda services: services.exchange.book(depth))
     plain = {
         "market": found.status.market, "sample": found.status.sample, "indicative_ticks": found.indicative_ticks,
         "indicative_micro": found.indicative_micro, "buys": [level._asdict() for level in found.buys],
@@ -86,7 +77,7 @@ def orders(
         owner = (await find_org(services, org)).id if org else None
         return list(await services.exchange.orders(owner, open_only=open_only, limit=limit))
 
-    found = [_order(view) for view in _in_city(data, work)]
+    found = [_order(view) for view in in_city(data, work)]
     show(as_json, found, lambda: _orders(found))
 
 
@@ -118,14 +109,14 @@ def place(
         new = NewOrder(number, owner.id, SIDES.index(side), ticks, micro, validity)
         return await services.exchange.place(new, actor=ACTOR)
 
-    placed = _order(_in_city(data, work))
+    placed = _order(in_city(data, work))
     show(as_json, placed, lambda: _orders([placed]))
 
 
 @app.command()
 def cancel(order: OrderId, data: Data = None, as_json: Json = False) -> None:
     """End an order; what was filled stays."""
-    done = _order(_in_city(data, lambda services: services.exchange.cancel(order, org_id=None, actor=ACTOR)))
+    done = _order(in_city(data, lambda services: services.exchange.cancel(order, org_id=None, actor=ACTOR)))
     show(as_json, done, lambda: _orders([done]))
 
 
@@ -135,7 +126,7 @@ def amend(order: OrderId, price: Price, quantity: Quantity, data: Data = None, a
     from shanhe.exchange.api import parse_price
 
     ticks, micro = parse_price(price), parse_credits(quantity)
-    done = _order(_in_city(data, lambda services: services.exchange.amend(
+    done = _order(in_city(data, lambda services: services.exchange.amend(
         order, org_id=None, ticks=ticks, quantity_micro=micro, actor=ACTOR)))  # fmt: skip
     show(as_json, done, lambda: _orders([done]))
 
@@ -146,7 +137,7 @@ def auction(
     data: Data = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Hold the auction that is due, if any."""
-    done = asdict(_in_city(data, lambda services: services.exchange.run_auction(forced_by=ACTOR if now else None)))
+    done = asdict(in_city(data, lambda services: services.exchange.run_auction(forced_by=ACTOR if now else None)))
     show(as_json, done, lambda: pairs(done))
 
 
@@ -159,7 +150,7 @@ def trades(org: Org = "", limit: int = 50, data: Data = None, as_json: Json = Fa
         owner = (await find_org(services, org)).id if org else None
         return await services.exchange.trades(org_id=owner, limit=limit)
 
-    found = _in_city(data, work)
+    found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("at", "price", "credits", "cash", "fee", "settled"),
         [(x.at.strftime("%Y-%m-%d %H:%M:%S"), yuan_of(x.ticks), format_credits(x.quantity_micro),
@@ -171,21 +162,21 @@ def trades(org: Org = "", limit: int = 50, data: Data = None, as_json: Json = Fa
 @app.command()
 def pause(reason: Reason, data: Data = None, as_json: Json = False) -> None:
     """Stop trading; orders can still be cancelled."""
-    done = asdict(_in_city(data, lambda services: services.exchange.pause(reason, actor=ACTOR)))
+    done = asdict(in_city(data, lambda services: services.exchange.pause(reason, actor=ACTOR)))
     show(as_json, done, lambda: "✓ 已暂停 paused")
 
 
 @app.command()
 def resume(reason: Reason, data: Data = None, as_json: Json = False) -> None:
     """Go on trading."""
-    done = asdict(_in_city(data, lambda services: services.exchange.resume(reason, actor=ACTOR)))
+    done = asdict(in_city(data, lambda services: services.exchange.resume(reason, actor=ACTOR)))
     show(as_json, done, lambda: "✓ 已恢复 trading")
 
 
 @app.command()
 def replay(data: Data = None, as_json: Json = False) -> None:
     """Fold the whole journal again; exit code 1 when book or trades differ from what is kept."""
-    found = _in_city(data, lambda services: services.exchange.replay())
+    found = in_city(data, lambda services: services.exchange.replay())
     plain = {**asdict(found), "same": found.same}
     show(as_json, plain, lambda: pairs(plain))
     if not found.same:
@@ -199,7 +190,7 @@ def fund(data: Data = None, as_json: Json = False) -> None:
     async def work(services: Services) -> Any:
         return await services.exchange.fund.view(await services.exchange.market())
 
-    found = asdict(_in_city(data, work))
+    found = asdict(in_city(data, work))
     show(as_json, found, lambda: pairs({
         "余额 balance": format_fen(found["balance_fen"]), "手续费 fees": format_fen(found["fees_fen"]),
         "支出 paid": format_fen(found["paid_fen"]), "成交 trades": found["trades"],
@@ -222,7 +213,7 @@ def pay_out(
         owner = await find_org(services, org)
         return await services.exchange.fund.request(owner.id, amount_fen, reason, by=by)
 
-    made = asdict(_in_city(data, work))
+    made = asdict(in_city(data, work))
     show(as_json, made, lambda: f"✓ {made['id']} · waits for a second person 等待第二人审批")
 
 
@@ -243,14 +234,14 @@ def receive(
         purse = await services.exchange.cash.purse(owner.id, await services.exchange.market())
         return {"posting_id": posting, "cash_fen": purse.cash_fen}
 
-    done = _in_city(data, work)
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {format_fen(done['cash_fen'])} CNY")
 
 
 @app.command()
 def withdrawals(data: Data = None, as_json: Json = False) -> None:
     """Withdrawals that wait to be paid."""
-    found = _in_city(data, lambda services: services.exchange.cash.withdrawals(None, open_only=True))
+    found = in_city(data, lambda services: services.exchange.cash.withdrawals(None, open_only=True))
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("id", "organisation", "CNY", "payee", "asked"),
         [(x.id, x.org_id, format_fen(x.amount_fen), x.payee, x.created_at) for x in found], right=("CNY",),
@@ -267,7 +258,7 @@ def decide_withdrawal(
     as_json: Json = False,
 ) -> None:
     """Say that a withdrawal was paid by bank transfer, or refuse it."""
-    done = _in_city(data, lambda services: services.exchange.cash.decide_withdrawal(
+    done = in_city(data, lambda services: services.exchange.cash.decide_withdrawal(
         withdrawal, paid=not refuse, reference=reference, actor=by))  # fmt: skip
     show(as_json, asdict(done), lambda: f"✓ {done.state}")
 
@@ -275,7 +266,7 @@ def decide_withdrawal(
 @app.command()
 def disputes(data: Data = None, as_json: Json = False) -> None:
     """Disputes that wait for an answer."""
-    found = _in_city(data, lambda services: services.exchange.disputes.list(None, open_only=True))
+    found = in_city(data, lambda services: services.exchange.disputes.list(None, open_only=True))
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("id", "order", "text"), [(x.id, x.order_id, x.text) for x in found]))  # fmt: skip
 
@@ -290,7 +281,7 @@ def answer(
     as_json: Json = False,
 ) -> None:
     """Answer a dispute."""
-    done = _in_city(data, lambda services: services.exchange.disputes.decide(
+    done = in_city(data, lambda services: services.exchange.disputes.decide(
         dispute, upheld=uphold, answer=text, actor=by))  # fmt: skip
     show(as_json, asdict(done), lambda: f"✓ {done.state}")
 
@@ -309,7 +300,7 @@ def endow_stability(
         await services.exchange.endow_stability(amount_fen, posting_id=number, actor=ACTOR)
         return {"posting_id": number, "amount_fen": amount_fen}
 
-    done = _in_city(data, work)
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {format_fen(done['amount_fen'])} CNY")
 
 
@@ -318,7 +309,7 @@ def interventions(data: Data = None, as_json: Json = False) -> None:
     """What the stability fund did, and why."""
     from shanhe.exchange.api import SIDES, yuan_of
 
-    found = _in_city(data, lambda services: services.exchange.stability.interventions())
+    found = in_city(data, lambda services: services.exchange.stability.interventions())
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("at", "side", "price", "credits"),
         [(x.at, SIDES[x.side], yuan_of(x.ticks), format_credits(x.quantity)) for x in found],
@@ -335,7 +326,7 @@ def reverse(
     as_json: Json = False,
 ) -> None:
     """Ask to undo the trades of an upheld dispute; `shanhe approvals approve` is the second person's word."""
-    made = _in_city(data, lambda services: services.exchange.remedies.ask(
+    made = in_city(data, lambda services: services.exchange.remedies.ask(
         dispute, reason, by=by, trades=trade or ()))  # fmt: skip
     show(as_json, asdict(made), lambda: f"✓ {made.id} · waits for a second person 等待第二人审批")
 
@@ -351,7 +342,7 @@ def reversals(
         await services.exchange.remedies.run()
         return await services.exchange.remedies.list(open_only=not everything)
 
-    found = _in_city(data, work)
+    found = in_city(data, work)
     head = ("id", "state", "trades", "credits back", "CNY back", "bound by")
     lines = [
         (x.id, x.state, len(x.trades), format_credits(sum(r.quantity_micro for r in x.reversals)),

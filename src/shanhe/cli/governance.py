@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, day_of, in_city, pairs, rows, show
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
 
@@ -61,19 +61,18 @@ def propose(
 ) -> None:
     """Propose a change of a rule, or another matter."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import NewProposal, file_view
 
-        async with city(data) as services:
-            new = NewProposal(
-                UUID(number) if number else new_id(), matter, title, why, day_of(announced), _content(content),
-                rule or None, department,
-            )  # fmt: skip
-            deciding = services.governance.deciding
-            made = await deciding.propose(new, person_id=await _person(services, login))
-            return file_view(await deciding.file(made.id))
+        new = NewProposal(
+            UUID(number) if number else new_id(), matter, title, why, day_of(announced), _content(content),
+            rule or None, department,
+        )  # fmt: skip
+        deciding = services.governance.deciding
+        made = await deciding.propose(new, person_id=await _person(services, login))
+        return file_view(await deciding.file(made.id))
 
-    _show(as_json, run(work()))
+    _show(as_json, in_city(data, work))
 
 
 @app.command("list")
@@ -81,14 +80,13 @@ def list_(everything: Annotated[bool, typer.Option("--all", help="Ended ones too
           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Proposals, newest first."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.governance.api import proposal_view
 
-        async with city(data) as services:
-            page = await services.governance.deciding.proposals(open_only=not everything)
-            return [proposal_view(one) for one in page]
+        page = await services.governance.deciding.proposals(open_only=not everything)
+        return [proposal_view(one) for one in page]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "matter", "title", "state", "announced", "in force"), [
         (x["id"], x["matter"], x["title"], x["state"], x["announced_on"], x["effective_on"]) for x in found
     ]))  # fmt: skip
@@ -98,13 +96,12 @@ def list_(everything: Annotated[bool, typer.Option("--all", help="Ended ones too
 def show_(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
     """A proposal: what it changes in words and numbers, votes, comments, history."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import file_view
 
-        async with city(data) as services:
-            return file_view(await services.governance.deciding.file(proposal))
+        return file_view(await services.governance.deciding.file(proposal))
 
-    _show(as_json, run(work()))
+    _show(as_json, in_city(data, work))
 
 
 @app.command()
@@ -113,12 +110,11 @@ def comment(proposal: Proposal, text: Annotated[str, typer.Argument(help="What t
     """Say something while a proposal is discussed."""
     made = UUID(number) if number else new_id()
 
-    async def work() -> None:
-        async with city(data) as services:
-            person = await _person(services, login)
-            await services.governance.deciding.comment(proposal, person, text, comment_id=made)
+    async def work(services: Services) -> None:
+        person = await _person(services, login)
+        await services.governance.deciding.comment(proposal, person, text, comment_id=made)
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"id": str(made)}, lambda: "✓")
 
 
@@ -128,30 +124,28 @@ def vote(proposal: Proposal, word: Annotated[str, typer.Argument(help="for, agai
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Vote for or against, or veto as the big-data group."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import Vote, file_view
 
-        async with city(data) as services:
-            deciding = services.governance.deciding
-            await deciding.vote(proposal, await _person(services, login), Vote(word), reason=reason)
-            return file_view(await deciding.file(proposal))
+        deciding = services.governance.deciding
+        await deciding.vote(proposal, await _person(services, login), Vote(word), reason=reason)
+        return file_view(await deciding.file(proposal))
 
-    _show(as_json, run(work()))
+    _show(as_json, in_city(data, work))
 
 
 @app.command()
 def withdraw(proposal: Proposal, login: Person, data: Data = None, as_json: Json = False) -> None:
     """Take one's own proposal back before it is announced."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import file_view
 
-        async with city(data) as services:
-            deciding = services.governance.deciding
-            await deciding.withdraw(proposal, await _person(services, login))
-            return file_view(await deciding.file(proposal))
+        deciding = services.governance.deciding
+        await deciding.withdraw(proposal, await _person(services, login))
+        return file_view(await deciding.file(proposal))
 
-    _show(as_json, run(work()))
+    _show(as_json, in_city(data, work))
 
 
 @app.command()
@@ -175,16 +169,15 @@ def seat(login: Annotated[str, typer.Argument(help="Login of the person.")],
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Give a person a seat in a department, or take it away."""
 
-    async def work() -> list[str]:
-        async with city(data) as services:
-            person, deciding = await _person(services, login), services.governance.deciding
-            if remove:
-                await deciding.unseat(person, department)
-            else:
-                await deciding.seat(person, department, by=ACTOR)
-            return sorted(await deciding.seats_of(person))
+    async def work(services: Services) -> list[str]:
+        person, deciding = await _person(services, login), services.governance.deciding
+        if remove:
+            await deciding.unseat(person, department)
+        else:
+            await deciding.seat(person, department, by=ACTOR)
+        return sorted(await deciding.seats_of(person))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, {"login": login, "seats": found}, lambda: ", ".join(found) or "—")
 
 
@@ -192,13 +185,12 @@ def seat(login: Annotated[str, typer.Argument(help="Login of the person.")],
 def scorecard(data: Data = None, as_json: Json = False) -> None:
     """Targets of the strategy beside what is reached, and how much of the time has passed."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.governance.api import score_view
 
-        async with city(data) as services:
-            return [score_view(one) for one in await services.governance.watching.scorecard()]
+        return [score_view(one) for one in await services.governance.watching.scorecard()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("指标", "target", "reached", "%", "time %", "source"), [
         (x["title"]["zh"], x["target"], "—" if x["actual"] is None else x["actual"],
          "—" if x["reached_bps"] is None else f"{x['reached_bps'] / 100:g}", f"{x['elapsed_bps'] / 100:g}", x["source"])
@@ -215,13 +207,12 @@ def figure(name: Annotated[str, typer.Argument(help="Target, or cumulative_profi
     """Record a figure that nobody measures, with its evidence."""
     made = UUID(number) if number else new_id()
 
-    async def work() -> None:
-        async with city(data) as services:
-            await services.governance.watching.record(
-                name, value, on=day_of(on), evidence=evidence, figure_id=made, by=by
-            )
+    async def work(services: Services) -> None:
+        await services.governance.watching.record(
+            name, value, on=day_of(on), evidence=evidence, figure_id=made, by=by
+        )
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"id": str(made), "name": name, "value": value}, lambda: "✓")
 
 
@@ -229,12 +220,11 @@ def figure(name: Annotated[str, typer.Argument(help="Target, or cumulative_profi
 def profit_lock(data: Data = None, as_json: Json = False) -> None:
     """Whether the operator may share profit today (P3)."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            decision, missing = await services.governance.watching.profit_lock()
-            return {"may_share": False, "missing": missing} if decision is None else dict(decision.outputs)
+    async def work(services: Services) -> dict[str, Any]:
+        decision, missing = await services.governance.watching.profit_lock()
+        return {"may_share": False, "missing": missing} if decision is None else dict(decision.outputs)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs(found))
 
 
@@ -242,13 +232,12 @@ def profit_lock(data: Data = None, as_json: Json = False) -> None:
 def projects(data: Data = None, as_json: Json = False) -> None:
     """Projects with what they cost and returned, and the watch list (S3)."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.governance.api import project_view
 
-        async with city(data) as services:
-            return [project_view(one) for one in await services.governance.watching.projects()]
+        return [project_view(one) for one in await services.governance.watching.projects()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "项目", "invested fen", "returned fen", "by", "watch"), [
         (x["id"], x["name"]["zh"], x["invested_fen"], x["returned_fen"], x["deadline"], "!" if x["watched"] else "")
         for x in found
@@ -261,17 +250,16 @@ def project(name_zh: str, name_en: str, department: Annotated[str, typer.Option(
             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Add a project that has to repay."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import project_view
 
-        async with city(data) as services:
-            made = await services.governance.watching.add_project(
-                UUID(number) if number else new_id(), name_zh=name_zh, name_en=name_en, department=department,
-                started_on=day_of(started), by=ACTOR,
-            )  # fmt: skip
-            return project_view(made)
+        made = await services.governance.watching.add_project(
+            UUID(number) if number else new_id(), name_zh=name_zh, name_en=name_en, department=department,
+            started_on=day_of(started), by=ACTOR,
+        )  # fmt: skip
+        return project_view(made)
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['id']} → {made['deadline']}")
 
 
@@ -282,17 +270,16 @@ def flow(project: UUID, kind: Annotated[str, typer.Argument(help="invested or re
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Record money into or back out of a project."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.governance.api import project_view
 
-        async with city(data) as services:
-            made = await services.governance.watching.flow(
-                project, kind, amount_fen, on=day_of(on), evidence=evidence,
-                flow_id=UUID(number) if number else new_id(), by=ACTOR,
-            )  # fmt: skip
-            return project_view(made)
+        made = await services.governance.watching.flow(
+            project, kind, amount_fen, on=day_of(on), evidence=evidence,
+            flow_id=UUID(number) if number else new_id(), by=ACTOR,
+        )  # fmt: skip
+        return project_view(made)
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['invested_fen']} / {made['returned_fen']}")
 
 
@@ -303,11 +290,10 @@ def review(rule: Annotated[str, typer.Argument(help="Rule, like P1.")], finding:
     """Record that a rule was reviewed, and what was found (P9)."""
     made = UUID(number) if number else new_id()
 
-    async def work() -> None:
-        async with city(data) as services:
-            await services.governance.watching.review(rule, on=day_of(on), finding=finding, review_id=made, by=ACTOR)
+    async def work(services: Services) -> None:
+        await services.governance.watching.review(rule, on=day_of(on), finding=finding, review_id=made, by=ACTOR)
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"id": str(made), "rule": rule}, lambda: "✓")
 
 
@@ -316,13 +302,12 @@ def work(overdue: Annotated[bool, typer.Option("--overdue", help="Only what is l
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Work of every department with its day, the most urgent first."""
 
-    async def read() -> list[dict[str, Any]]:
+    async def read(services: Services) -> list[dict[str, Any]]:
         from shanhe.governance.api import duty_view
 
-        async with city(data) as services:
-            return [duty_view(one) for one in await services.governance.watching.duties(overdue_only=overdue)]
+        return [duty_view(one) for one in await services.governance.watching.duties(overdue_only=overdue)]
 
-    found = run(read())
+    found = in_city(data, read)
     show(as_json, found, lambda: rows(("due", "部门", "kind", "what", "late"), [
         (x["due_on"], x["department"]["zh"], x["kind"], x["title"]["zh"], "!" if x["overdue"] else "") for x in found
     ]))  # fmt: skip

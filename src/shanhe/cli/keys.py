@@ -9,10 +9,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, out, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, out, pairs, rows, show
 from shanhe.kernel.money import parse_credits
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.identity.api import Key
 
 ACTOR = "cli"
@@ -50,23 +51,22 @@ def create(
     """Make a key and print its token, once."""
     from shanhe.identity.api import DataClass, NewKey
 
-    async def work() -> tuple[Key, str]:
-        async with city(data) as services:
-            expires_at = services.clock.now() + timedelta(days=days) if days is not None else None
-            new = NewKey(
-                name,
-                models=frozenset(model) if model else None,
-                permissions=frozenset(permission or ()),
-                budget_day_micro=parse_credits(budget_day) if budget_day else None,
-                budget_month_micro=parse_credits(budget_month) if budget_month else None,
-                rpm=rpm,
-                tpm=tpm,
-                expires_at=expires_at,
-                data_class=DataClass(data_class),
-            )
-            return await services.identity.keys.create((await find_org(services, org)).id, new, by=ACTOR)
+    async def work(services: Services) -> tuple[Key, str]:
+        expires_at = services.clock.now() + timedelta(days=days) if days is not None else None
+        new = NewKey(
+            name,
+            models=frozenset(model) if model else None,
+            permissions=frozenset(permission or ()),
+            budget_day_micro=parse_credits(budget_day) if budget_day else None,
+            budget_month_micro=parse_credits(budget_month) if budget_month else None,
+            rpm=rpm,
+            tpm=tpm,
+            expires_at=expires_at,
+            data_class=DataClass(data_class),
+        )
+        return await services.identity.keys.create((await find_org(services, org)).id, new, by=ACTOR)
 
-    key, token = run(work())
+    key, token = in_city(data, work)
     show(as_json, _plain(key, token), lambda: pairs({"id": key.id, "密钥 token": token}))
     if not as_json:
         out.print("[dim]只显示这一次 · shown only now[/]")
@@ -76,11 +76,10 @@ def create(
 def list_keys(org: OrgOption, data: Data = None, as_json: Json = False) -> None:
     """Keys of an organisation, newest first."""
 
-    async def work() -> Sequence[Key]:
-        async with city(data) as services:
-            return await services.identity.keys.list((await find_org(services, org)).id)
+    async def work(services: Services) -> Sequence[Key]:
+        return await services.identity.keys.list((await find_org(services, org)).id)
 
-    plain = [_plain(key) for key in run(work())]
+    plain = [_plain(key) for key in in_city(data, work)]
     show(as_json, plain, lambda: rows(("id", "name", "key", "state", "expires"), [
         (k["id"], k["name"], k["hint"], k["state"], k["expires_at"] or "never") for k in plain
     ]))  # fmt: skip
@@ -92,11 +91,10 @@ def revoke(
 ) -> None:
     """End a key for good, in every process within a second."""
 
-    async def work() -> Key:
-        async with city(data) as services:
-            return await services.identity.keys.revoke(key_id, None, reason=reason, by=ACTOR)
+    async def work(services: Services) -> Key:
+        return await services.identity.keys.revoke(key_id, None, reason=reason, by=ACTOR)
 
-    key = run(work())
+    key = in_city(data, work)
     show(as_json, _plain(key), lambda: f"✓ {key.name} revoked · 已吊销")
 
 
@@ -109,11 +107,10 @@ def rotate(
 ) -> None:
     """Make a successor with the same scope; the old key works until the grace is over."""
 
-    async def work() -> tuple[Key, str]:
-        async with city(data) as services:
-            return await services.identity.keys.rotate(key_id, None, grace_s=grace_hours * 3600, by=ACTOR)
+    async def work(services: Services) -> tuple[Key, str]:
+        return await services.identity.keys.rotate(key_id, None, grace_s=grace_hours * 3600, by=ACTOR)
 
-    key, token = run(work())
+    key, token = in_city(data, work)
     show(as_json, _plain(key, token), lambda: pairs({"id": key.id, "密钥 token": token}))
 
 
@@ -127,11 +124,10 @@ def leak(
 ) -> None:
     """A key has leaked: revoke it at once, trace its use, tell its owners."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.identity.keys.report_leak(key, ACTOR, freeze=freeze, note=note)
+    async def work(services: Services) -> Any:
+        return await services.identity.keys.report_leak(key, ACTOR, freeze=freeze, note=note)
 
-    report = run(work())
+    report = in_city(data, work)
     show(as_json, report, lambda: "no key of this city · 不是本城的密钥" if report is None else pairs({
         "key": report.key_name, "organisation": report.org_id, "frozen": report.frozen,
         "recent calls": len(report.trace),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
@@ -29,13 +32,12 @@ def make(
     from shanhe.retrieval.api import NewBase
     from shanhe.retrieval.routes import base_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            new = NewBase(name, reach, data_class)
-            return base_view(await services.library.knowledge.make(owner.id, new, by=ACTOR))
+    async def work(services: Services) -> Any:
+        owner = await find_org(services, org)
+        new = NewBase(name, reach, data_class)
+        return base_view(await services.library.knowledge.make(owner.id, new, by=ACTOR))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: {found['name']}")
 
 
@@ -45,14 +47,13 @@ def list_bases(org: Org, data: Data = None, as_json: Json = False) -> None:
     from shanhe.retrieval.api import Asking
     from shanhe.retrieval.routes import base_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            knowledge = services.library.knowledge
-            found = await knowledge.bases(Asking((await find_org(services, org)).id))
-            counts = await knowledge.counts(found)
-            return [base_view(one) | counts[one.id] for one in found]
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        found = await knowledge.bases(Asking((await find_org(services, org)).id))
+        counts = await knowledge.counts(found)
+        return [base_view(one) | counts[one.id] for one in found]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "name", "reach", "documents", "pages", "passages"), [
         (one["id"], one["name"], one["reach"], one["documents"], one["pages"], one["passages"]) for one in found
     ], right=("documents", "pages", "passages")))  # fmt: skip
@@ -68,14 +69,13 @@ def add(
     """Hand in documents; a running city reads them. The same name again is the document's next version."""
     from shanhe.retrieval.routes import document_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            knowledge = services.library.knowledge
-            into = await knowledge.own(base, None)
-            made = [await knowledge.bring(into, file.name, file.read_bytes(), by=ACTOR) for file in files]
-            return [document_view(one) | {"unchanged": not todo} for one, todo in made]
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        into = await knowledge.own(base, None)
+        made = [await knowledge.bring(into, file.name, file.read_bytes(), by=ACTOR) for file in files]
+        return [document_view(one) | {"unchanged": not todo} for one, todo in made]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "name", "state"), [
         (one["id"], one["name"], "unchanged" if one["unchanged"] else one["state"]) for one in found
     ]))  # fmt: skip
@@ -86,12 +86,11 @@ def show_base(base: BaseId, data: Data = None, as_json: Json = False) -> None:
     """A base, its documents and its readers."""
     from shanhe.retrieval.routes import page
 
-    async def work() -> Any:
-        async with city(data) as services:
-            knowledge = services.library.knowledge
-            return await page(knowledge, await knowledge.own(base, None))
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        return await page(knowledge, await knowledge.own(base, None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "document", "state", "pages", "done", "of"), [
         (one["id"], one["name"], one["state"] if not one["error"] else one["error"]["code"], one["pages"], one["done"],
          one["total"]) for one in found["documents_list"]
@@ -110,14 +109,13 @@ def passages(
     """A document's passages, with page and box."""
     from shanhe.retrieval.routes import chunk_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            knowledge = services.library.knowledge
-            owned = await knowledge.own(base, None)
-            found = await knowledge.chunks(owned, await knowledge.document(owned, document), first, most)
-            return [chunk_view(one) for one in found]
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        owned = await knowledge.own(base, None)
+        found = await knowledge.chunks(owned, await knowledge.document(owned, document), first, most)
+        return [chunk_view(one) for one in found]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("n", "page", "box", "heading", "text"), [
         (one["n"], one["page"], ",".join(map(str, one["box"])), one["heading"][:30], one["text"][:60]) for one in found
     ], right=("n", "page")))  # fmt: skip
@@ -135,14 +133,13 @@ def search(
     from shanhe.retrieval.api import Asking
     from shanhe.retrieval.routes import found_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            library = services.library
-            asking = Asking((await find_org(services, org)).id)
-            bases = await library.knowledge.readable([str(base)], asking)
-            return found_view(await library.search.find(bases, text, asking, None))
+    async def work(services: Services) -> Any:
+        library = services.library
+        asking = Asking((await find_org(services, org)).id)
+        bases = await library.knowledge.readable([str(base)], asking)
+        return found_view(await library.search.find(bases, text, asking, None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("document", "page", "score", "covered", "text"), [
         (hit["document"], hit["page"], f"{hit['why']['word_score']:.2f}", f"{hit['why']['coverage']:.2f}",
          hit["text"][:70].replace("\n", " ")) for hit in found["hits"]
@@ -163,17 +160,16 @@ def edit(
     """Change a base, or let an organisation read it."""
     from shanhe.retrieval.routes import base_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            knowledge = services.library.knowledge
-            found = await knowledge.own(base, None)
-            if reader is not None:
-                await knowledge.let_read(found, "org", (await find_org(services, reader)).id, by=ACTOR)
-            wishes = {"name": name, "reach": reach, "support_bps": support_bps, "reranker": reranker}
-            changes = {field: value for field, value in wishes.items() if value is not None}
-            return base_view(await knowledge.edit(found, changes))
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        found = await knowledge.own(base, None)
+        if reader is not None:
+            await knowledge.let_read(found, "org", (await find_org(services, reader)).id, by=ACTOR)
+        wishes = {"name": name, "reach": reach, "support_bps": support_bps, "reranker": reranker}
+        changes = {field: value for field, value in wishes.items() if value is not None}
+        return base_view(await knowledge.edit(found, changes))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({key: found[key] for key in ("name", "reach", "support_bps", "reranker")}))
 
 
@@ -182,13 +178,12 @@ def evaluations(base: BaseId, data: Data = None, as_json: Json = False) -> None:
     """Past evaluations of a base on its labelled questions."""
     from shanhe.retrieval.routes import evaluation_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            library = services.library
-            past = await library.evaluating.past(await library.knowledge.own(base, None))
-            return [evaluation_view(one) for one in past]
+    async def work(services: Services) -> Any:
+        library = services.library
+        past = await library.evaluating.past(await library.knowledge.own(base, None))
+        return [evaluation_view(one) for one in past]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("at", "asked", "recall@5", "cited", "declined"), [
         (f"{one['at']:%m-%d %H:%M}", one["asked"], f"{one['found_bps'] / 10_000:.3f}",
          f"{one['cited_bps'] / 10_000:.3f}", f"{one['declined_bps'] / 10_000:.3f}") for one in found
@@ -204,16 +199,15 @@ def remove(
 ) -> None:
     """Delete a document, or a base with everything in it."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            knowledge = services.library.knowledge
-            found = await knowledge.own(base, None)
-            if document is None:
-                await knowledge.archive(found)
-                return {"base": found.id, "name": found.name}
-            one = await knowledge.document(found, document)
-            await knowledge.remove(one)
-            return {"base": found.id, "name": one.name}
+    async def work(services: Services) -> Any:
+        knowledge = services.library.knowledge
+        found = await knowledge.own(base, None)
+        if document is None:
+            await knowledge.archive(found)
+            return {"base": found.id, "name": found.name}
+        one = await knowledge.document(found, document)
+        await knowledge.remove(one)
+        return {"base": found.id, "name": one.name}
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['name']}: deleted")

@@ -11,10 +11,11 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, day_of, pairs, rows, run, show
+from shanhe.cli.common import REFUSED, Data, Json, day_of, in_city, pairs, rows, show
 from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.ledger.api import (
         AccountView,
         PostingPage,
@@ -38,11 +39,10 @@ app = typer.Typer(no_args_is_help=True)
 def verify(data: Data = None, as_json: Json = False) -> None:
     """Recompute balances, lots and holds from the transfers; exit code 1 when anything is off."""
 
-    async def work() -> VerifyReport:
-        async with city(data) as services:
-            return await services.ledger.verify()
+    async def work(services: Services) -> VerifyReport:
+        return await services.ledger.verify()
 
-    report = run(work())
+    report = in_city(data, work)
     plain = {"clean": report.clean, "accounts": report.accounts, "transfers": report.transfers, "lots": report.lots,
              "findings": report.findings}  # fmt: skip
     show(as_json, plain, lambda: _shown(report))
@@ -61,11 +61,10 @@ def _shown(report: VerifyReport) -> object:
 def trial_balance(data: Data = None, as_json: Json = False) -> None:
     """Debits, credits and balance of every account."""
 
-    async def work() -> list[TrialRow]:
-        async with city(data) as services:
-            return list(await services.ledger.trial_balance())
+    async def work(services: Services) -> list[TrialRow]:
+        return list(await services.ledger.trial_balance())
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("asset", "kind", "name", "debits", "credits", "balance"), [
         (r.account.asset, r.account.kind, r.account.name, r.debits, r.credits, r.balance) for r in found
     ], right=("debits", "credits", "balance")))  # fmt: skip
@@ -97,14 +96,13 @@ def accounts(
     if asset and asset not in tuple(Asset):
         raise typer.BadParameter(f"{asset!r} is none of {', '.join(Asset)}", param_hint="--asset")
 
-    async def work() -> list[AccountView]:
-        async with city(data) as services:
-            wanted = Asset(asset) if asset else None
-            return await services.ledger.accounts(
-                owner=owner, asset=wanted, kind=kind or None, after=after, limit=limit
-            )
+    async def work(services: Services) -> list[AccountView]:
+        wanted = Asset(asset) if asset else None
+        return await services.ledger.accounts(
+            owner=owner, asset=wanted, kind=kind or None, after=after, limit=limit
+        )
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "asset", "kind", "name", "balance", "held"), [
         (v.account.id, v.account.asset, v.account.kind, v.account.name, v.balance, v.held) for v in found
     ], right=("balance", "held")))  # fmt: skip
@@ -123,11 +121,10 @@ def statement(
     """Transfers of an account between two days with the running balance."""
     first, last = day_of(since), day_of(until)
 
-    async def work() -> Statement:
-        async with city(data) as services:
-            return await services.ledger.statement(account, first, last, cursor=cursor or None, limit=limit)
+    async def work(services: Services) -> Statement:
+        return await services.ledger.statement(account, first, last, cursor=cursor or None, limit=limit)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("time", "posting", "kind", "amount", "balance"), [
         (line.at, line.posting, line.kind, line.amount, line.balance) for line in found.lines
     ], right=("amount", "balance")))  # fmt: skip
@@ -144,14 +141,13 @@ def postings(
 ) -> None:
     """Postings, newest first."""
 
-    async def work() -> PostingPage:
-        async with city(data) as services:
-            return await services.ledger.postings(
-                account=account, kind=kind or None, cursor=cursor or None, limit=limit
-            )
+    async def work(services: Services) -> PostingPage:
+        return await services.ledger.postings(
+            account=account, kind=kind or None, cursor=cursor or None, limit=limit
+        )
 
     try:
-        page = run(work())
+        page = in_city(data, work)
     except ValueError as error:
         raise Invalid("cursor_invalid", "This cursor is not one of ours.", message_zh="游标无效。") from error
     plain = {"items": [_plain(one) for one in page.items], "next": page.next}
@@ -174,11 +170,10 @@ def _plain(posting: PostingView) -> dict[str, Any]:
 def posting(posting_id: PostingId, data: Data = None, as_json: Json = False) -> None:
     """One posting: transfers, lots and the evidence it was made by."""
 
-    async def work() -> PostingView:
-        async with city(data) as services:
-            return await services.ledger.posting(posting_id)
+    async def work(services: Services) -> PostingView:
+        return await services.ledger.posting(posting_id)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, _plain(found), lambda: pairs({
         "id": found.id, "kind": found.kind, "time": found.at, "actor": found.actor, "memo": found.memo,
         "reverses": found.reverses or "", "lots": "\n".join(f"{d.lot} {d.amount:+}" for d in found.lots),
@@ -195,11 +190,10 @@ def reverse(
 ) -> None:
     """Undo a posting by a new one; both stay visible."""
 
-    async def work() -> PostingResult:
-        async with city(data) as services:
-            return await services.ledger.reverse(posting_id, actor=ACTOR, reason=reason)
+    async def work(services: Services) -> PostingResult:
+        return await services.ledger.reverse(posting_id, actor=ACTOR, reason=reason)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, {"id": done.id, "reverses": posting_id}, lambda: f"✓ {done.id}")
 
 
@@ -212,11 +206,10 @@ def close_period(
     """Refuse postings dated up to a day, from now on, and keep every balance of that evening."""
     last = day_of(through)
 
-    async def work() -> None:
-        async with city(data) as services:
-            await services.ledger.close_period(last, actor=ACTOR)
+    async def work(services: Services) -> None:
+        await services.ledger.close_period(last, actor=ACTOR)
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"closed_through": last}, lambda: f"✓ 已关账至 closed through {last}")
 
 
@@ -229,11 +222,10 @@ def opening_balances(
     """Balances that a closed period carried over, by account."""
     last: date | None = day_of(through) if through else None
 
-    async def work() -> Sequence[tuple[UUID, int]]:
-        async with city(data) as services:
-            return list((await services.ledger.opening_balances(last)).items())
+    async def work(services: Services) -> Sequence[tuple[UUID, int]]:
+        return list((await services.ledger.opening_balances(last)).items())
 
-    found = run(work())
+    found = in_city(data, work)
     plain = [{"account": account, "balance": balance} for account, balance in found]
     show(as_json, plain, lambda: rows(("account", "balance"), found, right=("balance",)))
 
@@ -249,9 +241,8 @@ def open_books(
 
     posting_id, entries = read_opening(file.read_bytes())
 
-    async def work() -> PostingResult:
-        async with city(data) as services:
-            return await services.ledger.open_books(entries, posting_id=posting_id, actor=ACTOR)
+    async def work(services: Services) -> PostingResult:
+        return await services.ledger.open_books(entries, posting_id=posting_id, actor=ACTOR)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, {"id": done.id, "entries": len(entries)}, lambda: f"✓ {len(entries)} entries · {done.id}")

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, pairs, rows, run, show, show_error
+from shanhe.cli.common import Data, Json, in_city, pairs, rows, show, show_error
 from shanhe.kernel.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.log.api import LogKey, Proof, Recovered, Ring, Status, VerifierKey
 
 ALARMED = 4
@@ -26,11 +27,10 @@ Keys = Annotated[list[str], typer.Option("--key", help="Public key of the log, o
 def status(data: Data = None, as_json: Json = False) -> None:
     """How many entries are sealed and signed, by which key, and whether anything is wrong."""
 
-    async def work() -> Status:
-        async with city(data) as services:
-            return await services.log.status()
+    async def work(services: Services) -> Status:
+        return await services.log.status()
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({
         "state": found.state, "origin": found.origin, "key": found.key, "signed": found.signed,
         "root": found.root, "signed at": found.signed_at or "", "waiting": found.waiting,
@@ -49,11 +49,10 @@ def prove(
     """Write a proof that verifies without this city: the entry, what it hides, its place, the signed checkpoint."""
     from shanhe.log.api import SUFFIX
 
-    async def work() -> Proof:
-        async with city(data) as services:
-            return await services.log.prove(receipt)
+    async def work(services: Services) -> Proof:
+        return await services.log.prove(receipt)
 
-    found = run(work())
+    found = in_city(data, work)
     path = output or Path(f"{receipt}{SUFFIX}")
     path.write_text(str(found), encoding="utf-8")
     show(as_json, {"file": str(path), "index": found.index}, lambda: f"✓ {path} · entry {found.index}")
@@ -119,11 +118,10 @@ def keys(
 ) -> None:
     """The log's public keys: the one that signs now first."""
 
-    async def work() -> tuple[Ring, str]:
-        async with city(data) as services:
-            return services.log.ring(), services.log.key_list()
+    async def work(services: Services) -> tuple[Ring, str]:
+        return services.log.ring(), services.log.key_list()
 
-    ring, listed = run(work())
+    ring, listed = in_city(data, work)
     plain = {"origin": ring.origin, "keys": ring.keys, "note": listed}
     table: Any = listed if note else rows(("state", "since", "key"), [(k.state, k.since, k.vkey) for k in ring.keys])
     show(as_json, plain, lambda: table)
@@ -133,11 +131,10 @@ def keys(
 def rotate(data: Data = None, as_json: Json = False) -> None:
     """Make a new signing key. The one before signs beside it until the next rotation, so both verify."""
 
-    async def work() -> LogKey:
-        async with city(data) as services:
-            return await services.log.rotate(actor="cli")
+    async def work(services: Services) -> LogKey:
+        return await services.log.rotate(actor="cli")
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made.vkey}")
 
 
@@ -145,14 +142,13 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
 def seal(data: Data = None, as_json: Json = False) -> None:
     """Seal now instead of within seconds; says how many entries were added. 0 while the running city does it."""
 
-    async def work() -> int:
-        async with city(data) as services:
-            try:
-                return await services.log.seal()
-            finally:
-                await services.log.close()
+    async def work(services: Services) -> int:
+        try:
+            return await services.log.seal()
+        finally:
+            await services.log.close()
 
-    added = run(work())
+    added = in_city(data, work)
     show(as_json, {"added": added}, lambda: f"✓ {added}")
 
 
@@ -164,11 +160,10 @@ def shred(
 ) -> None:
     """Destroy what entries hide: their salts. The entries, every root and every other proof stay valid."""
 
-    async def work() -> int:
-        async with city(data) as services:
-            return await services.log.shred(receipts)
+    async def work(services: Services) -> int:
+        return await services.log.shred(receipts)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, {"shredded": done}, lambda: f"✓ {done}")
 
 
@@ -180,14 +175,13 @@ def recover(
 ) -> None:  # fmt: skip
     """Go on after the database was restored: take what was signed back from the tiles, say so, and seal the rest."""
 
-    async def work() -> Recovered:
-        async with city(data) as services:
-            try:
-                return await services.log.recover(place or None)
-            finally:
-                await services.log.close()
+    async def work(services: Services) -> Recovered:
+        try:
+            return await services.log.recover(place or None)
+        finally:
+            await services.log.close()
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done.adopted} entries adopted, {done.sealed} sealed after {done.signed}")
 
 
@@ -200,15 +194,14 @@ def witnesses(
 ) -> None:
     """The witnesses of the log: list them, add one, remove one."""
 
-    async def work() -> list[str]:
-        async with city(data) as services:
-            if add:
-                await services.log.add_witness(add, by="cli")
-            if remove:
-                await services.log.remove_witness(remove)
-            return await services.log.store.witnesses()
+    async def work(services: Services) -> list[str]:
+        if add:
+            await services.log.add_witness(add, by="cli")
+        if remove:
+            await services.log.remove_witness(remove)
+        return await services.log.store.witnesses()
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("witness",), [(one,) for one in found]))
 
 

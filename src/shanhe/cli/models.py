@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, err, out, rows, run, settings_for, show
+from shanhe.cli.common import Data, Json, err, in_city, out, rows, settings_for, show
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -15,26 +18,25 @@ app = typer.Typer(no_args_is_help=True)
 def list_models(data: Data = None, as_json: Json = False) -> None:
     """Model cards with licence and size, and the models that callers can use with their prices."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            compute, today = services.compute, services.clock.today()
-            offered = {info.id: info for info in compute.models()}
-            cards = [
-                {"id": card.id, "title": {"zh": card.title_zh, "en": card.title_en}, "kind": str(card.kind),
-                 "licence": card.licence, "size_bytes": card.size_bytes, "sha256": card.sha256,
-                 "context_tokens": card.context_tokens, "file": compute.pull_state(card.id).state}
-                for card in compute.cards()
-            ]  # fmt: skip
-            prices = [(info, compute.prices(info.id, today)) for info in offered.values()]
-            models = [
-                {"id": info.id, "kind": info.kind, "context_tokens": info.context_tokens, "engines": info.engines,
-                 "input_micro_per_million": price.input, "output_micro_per_million": price.output,
-                 "price_version": price.version, "valid_from": price.valid_from}
-                for info, price in prices
-            ]  # fmt: skip
-            return {"cards": cards, "models": models}
+    async def work(services: Services) -> dict[str, Any]:
+        compute, today = services.compute, services.clock.today()
+        offered = {info.id: info for info in compute.models()}
+        cards = [
+            {"id": card.id, "title": {"zh": card.title_zh, "en": card.title_en}, "kind": str(card.kind),
+             "licence": card.licence, "size_bytes": card.size_bytes, "sha256": card.sha256,
+             "context_tokens": card.context_tokens, "file": compute.pull_state(card.id).state}
+            for card in compute.cards()
+        ]  # fmt: skip
+        prices = [(info, compute.prices(info.id, today)) for info in offered.values()]
+        models = [
+            {"id": info.id, "kind": info.kind, "context_tokens": info.context_tokens, "engines": info.engines,
+             "input_micro_per_million": price.input, "output_micro_per_million": price.output,
+             "price_version": price.version, "valid_from": price.valid_from}
+            for info, price in prices
+        ]  # fmt: skip
+        return {"cards": cards, "models": models}
 
-    found = run(work())
+    found = in_city(data, work)
     if as_json:
         show(True, found)
         return

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 DAYS_MAX = 92
@@ -31,16 +34,15 @@ def token(
 ) -> None:
     """Leave for one machine to join; shown once."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            org = await find_org(services, owner)
-            secret, until = await services.pool.make_token(
-                name, org.id, hours=hours, local=local, new_models=new_models, city_owned=city_owned, actor=ACTOR
-            )
-            return {"token": secret, "name": name, "owner": org.id, "expires_at": until,
-                    "command": f"shanhe node join {services.settings.url} --token {secret}"}  # fmt: skip
+    async def work(services: Services) -> Any:
+        org = await find_org(services, owner)
+        secret, until = await services.pool.make_token(
+            name, org.id, hours=hours, local=local, new_models=new_models, city_owned=city_owned, actor=ACTOR
+        )
+        return {"token": secret, "name": name, "owner": org.id, "expires_at": until,
+                "command": f"shanhe node join {services.settings.url} --token {secret}"}  # fmt: skip
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: pairs({"token": made["token"], "until": made["expires_at"], "run": made["command"]}))
 
 
@@ -49,11 +51,10 @@ def list_nodes(data: Data = None, as_json: Json = False) -> None:
     """Every node: state, models, whether it is connected."""
     from shanhe.pool.routes import node_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return [node_view(node) for node in await services.pool.nodes()]
+    async def work(services: Services) -> Any:
+        return [node_view(node) for node in await services.pool.nodes()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "state", "connected", "models", "chip", "flag", "cause"), [
         (n["name"], n["state"], "✓" if n["connected"] else "✗", ", ".join(n["models"]), n["chip_class"], n["flag"],
          n["cause"]) for n in found
@@ -65,11 +66,10 @@ def show_node(name: Name, data: Data = None, as_json: Json = False) -> None:
     """One node: what it says, what the city measured, what happened."""
     from shanhe.pool.routes import node_page
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await node_page(services.pool, await services.pool.node(name))
+    async def work(services: Services) -> Any:
+        return await node_page(services.pool, await services.pool.node(name))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({
         "state": f"{found['state']} {found['cause']}", "chips": ", ".join(chip.name for chip in found["chips"]),
         **{f"{model}": f"prefill {speed.prefill_tps:.0f}, decode {speed.decode_tps:.0f} tokens/s"
@@ -82,34 +82,32 @@ def show_node(name: Name, data: Data = None, as_json: Json = False) -> None:
 def earnings(name: Name, days: int = 30, data: Data = None, as_json: Json = False) -> None:
     """What a node earned by day; each call's receipt is its proof."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            node = await services.pool.node(name)
-            since = services.clock.now() - timedelta(days=min(days, DAYS_MAX))
-            return {
-                "days": await services.pool.earnings.days(node, since),
-                "proofs": await services.pool.earnings.proofs(node, PROOFS),
-                "withheld": await services.pool.withheld(node),
-            }
+    async def work(services: Services) -> Any:
+        node = await services.pool.node(name)
+        since = services.clock.now() - timedelta(days=min(days, DAYS_MAX))
+        return {
+            "days": await services.pool.earnings.days(node, since),
+            "proofs": await services.pool.earnings.proofs(node, PROOFS),
+            "withheld": await services.pool.withheld(node),
+        }
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("day", "calls", "tokens", "credits"), [
         (one.day, one.calls, one.tokens, format_credits(one.amount_micro)) for one in found["days"]
     ], right=("calls", "tokens", "credits")))  # fmt: skip
 
 
 def _change(step: str, name: str, reason: str, data: Any, as_json: bool) -> None:
-    async def work() -> Any:
-        async with city(data) as services:
-            if step == "quarantine":
-                await services.pool.quarantine(name, actor=ACTOR, reason=reason)
-                await services.pool.sweep()
-                return {"name": name, "state": "quarantined"}
-            change = getattr(services.pool, step)
-            node = await (change(name, actor=ACTOR) if step == "remove" else change(name, actor=ACTOR, reason=reason))
-            return {"name": node.name, "state": node.state}
+    async def work(services: Services) -> Any:
+        if step == "quarantine":
+            await services.pool.quarantine(name, actor=ACTOR, reason=reason)
+            await services.pool.sweep()
+            return {"name": name, "state": "quarantined"}
+        change = getattr(services.pool, step)
+        node = await (change(name, actor=ACTOR) if step == "remove" else change(name, actor=ACTOR, reason=reason))
+        return {"name": node.name, "state": node.state}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
 
 
@@ -123,12 +121,11 @@ def drain(name: Name, reason: Reason = "", data: Data = None, as_json: Json = Fa
 def restart(name: Name, data: Data = None, as_json: Json = False) -> None:
     """The agent finishes what runs and starts again: with the new version, where one was installed meanwhile."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            node = await services.pool.restart(name, actor=ACTOR)
-            return {"name": node.name, "version": node.report.version}
+    async def work(services: Services) -> Any:
+        node = await services.pool.restart(name, actor=ACTOR)
+        return {"name": node.name, "version": node.report.version}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['version']} → …")
 
 
@@ -148,12 +145,11 @@ def release(
 ) -> None:
     """Back to work after a drain or a quarantine: measured again first."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            node = await services.pool.release(name, actor=ACTOR, reason=reason, restore=restore)
-            return {"name": node.name, "state": node.state}
+    async def work(services: Services) -> Any:
+        node = await services.pool.release(name, actor=ACTOR, reason=reason, restore=restore)
+        return {"name": node.name, "state": node.state}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
 
 
@@ -176,12 +172,11 @@ def unload(name: Name, model: str, data: Data = None, as_json: Json = False) -> 
 
 
 def _move(name: str, model: str, data: Any, as_json: bool, *, load: bool) -> None:
-    async def work() -> Any:
-        async with city(data) as services:
-            await services.pool.planner.move(await services.pool.node(name), model, load=load, actor=ACTOR)
-            return {"name": name, "model": model, "asked": "load" if load else "unload"}
+    async def work(services: Services) -> Any:
+        await services.pool.planner.move(await services.pool.node(name), model, load=load, actor=ACTOR)
+        return {"name": name, "model": model, "asked": "load" if load else "unload"}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['asked']} {done['model']}")
 
 
@@ -193,13 +188,12 @@ def plan(
 ) -> None:
     """Where models should be in the coming hour, by forecast demand, speed and cost."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            found = await services.pool.planner.plan()
-            moves = await services.pool.planner.apply() if apply else 0
-            return {"placed": found.placed, "moves": found.moves, "unmet": found.unmet, "applied": moves}
+    async def work(services: Services) -> Any:
+        found = await services.pool.planner.plan()
+        moves = await services.pool.planner.apply() if apply else 0
+        return {"placed": found.placed, "moves": found.moves, "unmet": found.unmet, "applied": moves}
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("node", "models"), [
         (node, ", ".join(models)) for node, models in found["placed"].items()
     ]))  # fmt: skip

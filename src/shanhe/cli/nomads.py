@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, rows, run, show
 from shanhe.kernel.clock import CITY_TZ, SystemClock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -32,13 +32,12 @@ KeyFile = Annotated[Path, typer.Argument(help="File with a private Ed25519 key, 
 def venues(data: Data = None, as_json: Json = False) -> None:
     """Every venue with its public key."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.nomads.api import venue_view
 
-        async with city(data) as services:
-            return [venue_view(item) for item in await services.nomads.venues.list()]
+        return [venue_view(item) for item in await services.nomads.venues.list()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(
         ("id", "场所 venue", "类别 kind", "状态 state"),
         [(x["id"], x["name"], x["kind"], "已停用 closed" if x["closed_at"] else "可用 open") for x in found],
@@ -78,13 +77,12 @@ def venue_add(
 def close(venue: VenueId, data: Data = None, as_json: Json = False) -> None:
     """Close a venue: nothing it signs counts from now on."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import venue_view
 
-        async with city(data) as services:
-            return venue_view(await services.nomads.venues.close(venue, actor=ACTOR))
+        return venue_view(await services.nomads.venues.close(venue, actor=ACTOR))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"场所 venue": done["name"], "停用 closed": done["closed_at"]}))
 
 
@@ -97,16 +95,15 @@ def code(
 ) -> None:
     """A fresh code for a venue's screen."""
 
-    async def work() -> str:
-        async with city(data) as services:
-            return services.nomads.venues.code(await services.nomads.venues.get(venue))
+    async def work(services: Services) -> str:
+        return services.nomads.venues.code(await services.nomads.venues.get(venue))
 
     if key is not None:
         from shanhe.nomads.api import VENUE, make_code
 
         text = make_code(VENUE, venue, SystemClock().now(), _private(key))
     else:
-        text = run(work())
+        text = in_city(data, work)
     show(as_json, {"code": text}, lambda: text)
 
 
@@ -114,15 +111,14 @@ def code(
 def status(login: Login, data: Data = None, as_json: Json = False) -> None:
     """How many days a person has, what they suffice for, and the card."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import outlook_view
 
-        async with city(data) as services:
-            person = await _person(services, login)
-            nomad = await services.nomads.presence.nomad(person)
-            return {**outlook_view(await services.nomads.cards.outlook(person, actor=ACTOR)), "number": nomad.number}
+        person = await _person(services, login)
+        nomad = await services.nomads.presence.nomad(person)
+        return {**outlook_view(await services.nomads.cards.outlook(person, actor=ACTOR)), "number": nomad.number}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({
         "编号 number": done["number"], "在场 days": f"{done['days']}/{done['needed']}", "身份 ID": done["standing"],
         "理由 reasons": "；".join(f"{r['zh']} {r['en']}" for r in done["reasons"]) or "—",
@@ -138,13 +134,12 @@ def consent(
 ) -> None:
     """Record a person's separate consent to presence records, given at a counter."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            person = await _person(services, login)
-            await services.nomads.presence.consent(person, given=not withdraw)
-            return {"consent": await services.nomads.presence.consented(person)}
+    async def work(services: Services) -> dict[str, Any]:
+        person = await _person(services, login)
+        await services.nomads.presence.consent(person, given=not withdraw)
+        return {"consent": await services.nomads.presence.consented(person)}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"同意 consent": done["consent"]}))
 
 
@@ -157,13 +152,12 @@ def check_in(
 ) -> None:
     """Count today for a person by a venue's code."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import check_in_view
 
-        async with city(data) as services:
-            return check_in_view(await services.nomads.presence.check_in(await _person(services, login), text))
+        return check_in_view(await services.nomads.presence.check_in(await _person(services, login), text))
 
-    done = run(work())
+    done = in_city(data, work)
     show(
         as_json,
         done,
@@ -181,16 +175,15 @@ def apply(
 ) -> None:
     """Ask for the ID, or its renewal, for a person at a counter."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import verdict_view
 
-        async with city(data) as services:
-            person = await _person(services, login)
-            if insured_in:
-                await services.nomads.cards.declare(person, insured_in, actor=ACTOR)
-            return verdict_view(await services.nomads.apply(person, client_ref=ref or str(new_id()), actor=ACTOR))
+        person = await _person(services, login)
+        if insured_in:
+            await services.nomads.cards.declare(person, insured_in, actor=ACTOR)
+        return verdict_view(await services.nomads.apply(person, client_ref=ref or str(new_id()), actor=ACTOR))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({
         "结果 granted": done["granted"], "在场 days": f"{done['days']}/{done['needed']}",
         "理由 reasons": "；".join(f"{r['zh']} {r['en']}" for r in done["reasons"]) or "—",
@@ -208,16 +201,15 @@ def card(
 ) -> None:
     """A person's card with everything disclosed, for its holder."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import NotEligible, card_view
 
-        async with city(data) as services:
-            found, standing = await services.nomads.cards.current(await _person(services, login))
-            if found is None:
-                raise NotEligible("no_card", "there is no card yet", "还没有身份卡")
-            return {**card_view(found, str(standing)), "sd_jwt": await services.nomads.cards.token(found)}
+        found, standing = await services.nomads.cards.current(await _person(services, login))
+        if found is None:
+            raise NotEligible("no_card", "there is no card yet", "还没有身份卡")
+        return {**card_view(found, str(standing)), "sd_jwt": await services.nomads.cards.token(found)}
 
-    done = run(work())
+    done = in_city(data, work)
     if out is not None:
         out.write_text(done["sd_jwt"] + "\n", encoding="utf-8")
     show(as_json, done, lambda: done["sd_jwt"])
@@ -232,13 +224,12 @@ def revoke(
 ) -> None:
     """End a card today."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import card_view
 
-        async with city(data) as services:
-            return card_view(await services.nomads.revoke(card_id, reason, actor=ACTOR), "revoked")
+        return card_view(await services.nomads.revoke(card_id, reason, actor=ACTOR), "revoked")
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"撤销 revoked": done["revoked_at"]}))
 
 
@@ -246,13 +237,12 @@ def revoke(
 def appeals(data: Data = None, as_json: Json = False) -> None:
     """Appeals of refused cards that wait, the most urgent first."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.nomads.api import appeal_view
 
-        async with city(data) as services:
-            return [appeal_view(one) for one in await services.nomads.appeals.open()]
+        return [appeal_view(one) for one in await services.nomads.appeals.open()]
 
-    done = run(work())
+    done = in_city(data, work)
     lines = [(x["id"], x["due_at"], x["why"], " ".join(map(str, x["days"]))) for x in done]
     show(as_json, done, lambda: rows(("编号 id", "期限 due", "理由 why", "日期 days"), lines))
 
@@ -268,14 +258,13 @@ def appeal(
 ) -> None:
     """Decide an appeal; upheld days count, and the rule decides again."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import appeal_view
 
-        async with city(data) as services:
-            decider = await _person(services, by)
-            return appeal_view(await services.nomads.decide_appeal(appeal_id, decider, uphold=uphold, answer=answer))
+        decider = await _person(services, by)
+        return appeal_view(await services.nomads.decide_appeal(appeal_id, decider, uphold=uphold, answer=answer))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"申诉 appeal": done["state"]}))
 
 
@@ -288,14 +277,13 @@ def import_(
 ) -> None:
     """Import a venue's records: good rows count, bad ones are named."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import feed_view
 
-        async with city(data) as services:
-            place = await services.nomads.venues.get(venue)
-            return feed_view(await services.nomads.feeds.run(place, file.read_bytes()))
+        place = await services.nomads.venues.get(venue)
+        return feed_view(await services.nomads.feeds.run(place, file.read_bytes()))
 
-    done = run(work())
+    done = in_city(data, work)
     lines = [(x["row"], x["nomad"], x["day"], x["outcome"], x["zh"]) for x in done["rows"]]
     show(as_json, done, lambda: rows(("行 row", "编号 nomad", "日期 day", "结果 result", "说明 why"), lines))
 
@@ -309,13 +297,12 @@ def recognise(
 ) -> None:
     """Put an organisation on the list whose members qualify sooner (N2)."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            await services.nomads.membership.recognise(owner.id, _hex(public_key), actor=ACTOR)
-            return {"org_id": owner.id}
+    async def work(services: Services) -> dict[str, Any]:
+        owner = await find_org(services, org)
+        await services.nomads.membership.recognise(owner.id, _hex(public_key), actor=ACTOR)
+        return {"org_id": owner.id}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"机构 organisation": done["org_id"]}))
 
 
@@ -345,11 +332,10 @@ def kit(
 ) -> None:
     """What a scanner needs to work without a network."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            return await services.nomads.offline.kit(await services.nomads.venues.get(venue))
+    async def work(services: Services) -> dict[str, Any]:
+        return await services.nomads.offline.kit(await services.nomads.venues.get(venue))
 
-    done = run(work())
+    done = in_city(data, work)
     if out is not None:
         out.write_text(msgspec.json.encode(done).decode() + "\n", encoding="utf-8")
     show(as_json, done, lambda: pairs(done))
@@ -408,11 +394,10 @@ def sync(
 def figures(data: Data = None, as_json: Json = False) -> None:
     """How many people, valid cards, refusals and used tickets."""
 
-    async def work() -> dict[str, int]:
-        async with city(data) as services:
-            return dict(await services.nomads.figures())
+    async def work(services: Services) -> dict[str, int]:
+        return dict(await services.nomads.figures())
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs(done))
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, rows, show
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.identity.api import Organisation
 
 ACTOR = "cli"
@@ -42,12 +43,11 @@ def create(
     if kind not in tuple(OrgKind):
         raise typer.BadParameter(f"{kind!r} is none of company, government, institution", param_hint="--kind")
 
-    async def work() -> Organisation:
-        async with city(data) as services:
-            new = NewOrganisation(OrgKind(kind), name, registration or None)
-            return await services.identity.orgs.create(new, by=ACTOR)
+    async def work(services: Services) -> Organisation:
+        new = NewOrganisation(OrgKind(kind), name, registration or None)
+        return await services.identity.orgs.create(new, by=ACTOR)
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, _plain(made), lambda: f"✓ {made.name}  {made.id}")
 
 
@@ -57,11 +57,10 @@ def list_orgs(
 ) -> None:
     """Organisations, newest first."""
 
-    async def work() -> Sequence[Organisation]:
-        async with city(data) as services:
-            return await services.identity.orgs.list(find=find or None, limit=500)
+    async def work(services: Services) -> Sequence[Organisation]:
+        return await services.identity.orgs.list(find=find or None, limit=500)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, [_plain(org) for org in found], lambda: rows(("id", "name", "kind", "state"), [
         (org.id, org.name, org.kind, org.state) for org in found
     ]))  # fmt: skip
@@ -73,11 +72,10 @@ def freeze(
 ) -> None:
     """Stop all its keys within a second; nothing is deleted."""
 
-    async def work() -> Organisation:
-        async with city(data) as services:
-            return await services.identity.orgs.freeze((await find_org(services, org)).id, reason, by=ACTOR)
+    async def work(services: Services) -> Organisation:
+        return await services.identity.orgs.freeze((await find_org(services, org)).id, reason, by=ACTOR)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, _plain(done), lambda: f"✓ {done.name}: {done.state}")
 
 
@@ -85,9 +83,8 @@ def freeze(
 def unfreeze(org: Org, data: Data = None, as_json: Json = False) -> None:
     """Let its keys work again."""
 
-    async def work() -> Organisation:
-        async with city(data) as services:
-            return await services.identity.orgs.unfreeze((await find_org(services, org)).id, by=ACTOR)
+    async def work(services: Services) -> Organisation:
+        return await services.identity.orgs.unfreeze((await find_org(services, org)).id, by=ACTOR)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, _plain(done), lambda: f"✓ {done.name}: {done.state}")

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.payments.api import Payouts
 
 app = typer.Typer(no_args_is_help=True)
@@ -27,13 +28,12 @@ def list_(
 ) -> None:
     """Payouts of everybody, newest first."""
 
-    async def work() -> Any:
+    async def work(services: Services) -> Any:
         from shanhe.payments.api import PayoutState
 
-        async with city(data) as services:
-            return await services.payouts.list(state=PayoutState(state) if state else None)
+        return await services.payouts.list(state=PayoutState(state) if state else None)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "credits", "net yuan", "state", "first", "second"), [
         (p.id, format_credits(p.amount_micro), format_fen(p.net_fen or 0), p.state, p.first_by or "", p.second_by or "")
         for p in found
@@ -46,11 +46,10 @@ def earnings(
 ) -> None:
     """What an organisation may turn into cash."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.payouts.earnings((await find_org(services, org)).id)
+    async def work(services: Services) -> Any:
+        return await services.payouts.earnings((await find_org(services, org)).id)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({
         "可提 available": format_credits(found.available_micro),
         "待结算 pending": format_credits(found.pending_micro),
@@ -59,11 +58,10 @@ def earnings(
 
 
 def _one(data: Any, as_json: bool, decide: Callable[[Payouts], Awaitable[Any]]) -> None:
-    async def work() -> Any:
-        async with city(data) as services:
-            return await decide(services.payouts)
+    async def work(services: Services) -> Any:
+        return await decide(services.payouts)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done.state}")
 
 
@@ -125,11 +123,10 @@ def export(
 ) -> None:
     """A CSV for the bank of everything approved for it."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.payouts.export(batch)
+    async def work(services: Services) -> Any:
+        return await services.payouts.export(batch)
 
-    batch_id, text, payouts = run(work())
+    batch_id, text, payouts = in_city(data, work)
     file.touch(mode=0o600)
     file.write_text("\ufeff" + text, encoding="utf-8")
     total = sum(payout.net_fen or 0 for payout in payouts)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.errors import NotFound
 
 if TYPE_CHECKING:
@@ -40,17 +40,16 @@ def create(
 
     password = sys.stdin.readline().rstrip("\n") if stdin else secrets.token_urlsafe(PASSWORD_BYTES)
 
-    async def work() -> Person:
-        async with city(data) as services:
-            owner = await find_org(services, org) if org else None
-            person = await services.identity.people.create(NewPerson(name or login, login, password=password), by=ACTOR)
-            for word in role or ():
-                await services.identity.people.grant(person.id, PersonRole(word), by=ACTOR)
-            if owner is not None:
-                await services.identity.orgs.set_member(owner.id, person.id, PersonRole.OWNER, by=ACTOR)
-            return person
+    async def work(services: Services) -> Person:
+        owner = await find_org(services, org) if org else None
+        person = await services.identity.people.create(NewPerson(name or login, login, password=password), by=ACTOR)
+        for word in role or ():
+            await services.identity.people.grant(person.id, PersonRole(word), by=ACTOR)
+        if owner is not None:
+            await services.identity.orgs.set_member(owner.id, person.id, PersonRole.OWNER, by=ACTOR)
+        return person
 
-    person = run(work())
+    person = in_city(data, work)
     shown: dict[str, Any] = {"id": person.id, "login": login}
     if not stdin:
         shown["password"] = password
@@ -61,11 +60,10 @@ def create(
 def list_people(data: Data = None, as_json: Json = False) -> None:
     """People, newest first."""
 
-    async def work() -> Sequence[Person]:
-        async with city(data) as services:
-            return await services.identity.people.list(limit=200)
+    async def work(services: Services) -> Sequence[Person]:
+        return await services.identity.people.list(limit=200)
 
-    found = run(work())
+    found = in_city(data, work)
     plain = [{"id": p.id, "login": p.login, "name": p.name, "state": str(p.state)} for p in found]
     show(as_json, plain, lambda: rows(("id", "login", "name", "state"), [
         (p.id, p.login or "", p.name, p.state) for p in found
@@ -77,11 +75,10 @@ def grant(login: Login, role: str, data: Data = None, as_json: Json = False) -> 
     """Give a role in the city: admin, operator or auditor."""
     from shanhe.identity.api import Role as PersonRole
 
-    async def work() -> None:
-        async with city(data) as services:
-            await services.identity.people.grant(await _person(services, login), PersonRole(role), by=ACTOR)
+    async def work(services: Services) -> None:
+        await services.identity.people.grant(await _person(services, login), PersonRole(role), by=ACTOR)
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"login": login, "role": role}, lambda: "✓")
 
 

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, rows, run, show
+from shanhe.cli.common import Data, Json, day_of, in_city, rows, show
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.compute.api import Prices
 
 ACTOR = "cli"
@@ -37,11 +38,10 @@ def _table(found: list[dict[str, Any]]) -> Any:
 def list_prices(model: Model, data: Data = None, as_json: Json = False) -> None:
     """Every published price of a model, announced ones included, µ per million tokens."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with city(data) as services:
-            return [_plain(one) for one in services.compute.price_history(model)]
+    async def work(services: Services) -> list[dict[str, Any]]:
+        return [_plain(one) for one in services.compute.price_history(model)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: _table(found))
 
 
@@ -54,12 +54,11 @@ def preview(
 ) -> None:
     """What the pricing rule would say on a date; publishes nothing."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            computed = services.compute.preview_price(model, day_of(on) if on else services.clock.today())
-            return {"rule_version": computed.rule_version, "list_micro": computed.amounts()}
+    async def work(services: Services) -> dict[str, Any]:
+        computed = services.compute.preview_price(model, day_of(on) if on else services.clock.today())
+        return {"rule_version": computed.rule_version, "list_micro": computed.amounts()}
 
-    found = run(work())
+    found = in_city(data, work)
     amounts = found["list_micro"].items()
     show(as_json, found, lambda: rows(("bucket", "µ per 1M tokens"), list(amounts), right=("µ per 1M tokens",)))
 
@@ -73,12 +72,11 @@ def publish(
 ) -> None:
     """Publish a price by the pricing rule and tell the keys it affects; the same amounts again change nothing."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            first = day_of(start) if start else services.clock.today()
-            return _plain(await services.compute.publish_price(model, first, actor=ACTOR))
+    async def work(services: Services) -> dict[str, Any]:
+        first = day_of(start) if start else services.clock.today()
+        return _plain(await services.compute.publish_price(model, first, actor=ACTOR))
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: _table([made]))
 
 
@@ -88,8 +86,7 @@ def trace(
 ) -> None:
     """Why a price is what it is, by bucket (always JSON)."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            return await services.compute.price_traces(version)
+    async def work(services: Services) -> dict[str, Any]:
+        return await services.compute.price_traces(version)
 
-    show(True, run(work()))
+    show(True, in_city(data, work))

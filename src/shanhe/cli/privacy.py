@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, rows, run, show
+from shanhe.cli.common import Data, Json, city, in_city, rows, run, show
 from shanhe.kernel.errors import NotFound
 
 if TYPE_CHECKING:
@@ -37,12 +37,11 @@ def purposes(login: Annotated[str, typer.Option("--of", help="How this person st
              data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Everything personal data is used for, on what ground, and whether a person's is."""
 
-    async def work() -> list[Any]:
-        async with city(data) as services:
-            person = await _person(services, login) if login else None
-            return list(await services.privacy.standings(person))
+    async def work(services: Services) -> list[Any]:
+        person = await _person(services, login) if login else None
+        return list(await services.privacy.standings(person))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("purpose", "目的", "purpose", "ground", "version", "used"),
         [(x.purpose, x.title["zh"], x.title["en"], x.article, x.version, "✓" if x.used else "") for x in found],
@@ -54,22 +53,21 @@ def copy(login: Login, out_file: Annotated[Path, typer.Option("--out", help="Fil
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Write a person's copy of their data: JSON, or PDF to read."""
 
-    async def work() -> int:
+    async def work(services: Services) -> int:
         from shanhe.kernel.documents import render
         from shanhe.privacy.api import copy_json, copy_paper
 
-        async with city(data) as services:
-            person = await _person(services, login)
-            made = await services.privacy.copy(person)
-            await services.identity.record(ACTOR, "person.copy", f"person:{person}")
-            if out_file.suffix == ".pdf":
-                content = await render(copy_paper(made, city_name=services.settings.city_name), "pdf")
-            else:
-                content = copy_json(made)
-            out_file.touch(mode=0o600)
-            return out_file.write_bytes(content)
+        person = await _person(services, login)
+        made = await services.privacy.copy(person)
+        await services.identity.record(ACTOR, "person.copy", f"person:{person}")
+        if out_file.suffix == ".pdf":
+            content = await render(copy_paper(made, city_name=services.settings.city_name), "pdf")
+        else:
+            content = copy_json(made)
+        out_file.touch(mode=0o600)
+        return out_file.write_bytes(content)
 
-    size = run(work())
+    size = in_city(data, work)
     show(as_json, {"file": str(out_file), "bytes": size}, lambda: f"✓ {out_file}")
 
 
@@ -77,11 +75,10 @@ def copy(login: Login, out_file: Annotated[Path, typer.Option("--out", help="Fil
 def readings(login: Login, data: Data = None, as_json: Json = False) -> None:
     """Who read a person's facts, for what, on what ground; newest first."""
 
-    async def work() -> list[Any]:
-        async with city(data) as services:
-            return list(await services.privacy.readings(await _person(services, login)))
+    async def work(services: Services) -> list[Any]:
+        return list(await services.privacy.readings(await _person(services, login)))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
         ("at", "purpose", "ground", "by", "facts"),
         [(x.at.isoformat(timespec="seconds"), x.purpose, x.ground, x.by, ", ".join(x.names)) for x in found],
@@ -94,13 +91,12 @@ def refuse(login: Login, purpose: Annotated[str, typer.Argument(help="Like autom
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Record that a person refuses what may be refused; people decide instead of rules alone."""
 
-    async def work() -> None:
-        async with city(data) as services:
-            person, consents = await _person(services, login), services.identity.consents
-            await (consents.accept(person, purpose) if back else consents.refuse(person, purpose))
-            await services.identity.record(ACTOR, "person.refusal", f"person:{person}", {"purpose": purpose})
+    async def work(services: Services) -> None:
+        person, consents = await _person(services, login), services.identity.consents
+        await (consents.accept(person, purpose) if back else consents.refuse(person, purpose))
+        await services.identity.record(ACTOR, "person.refusal", f"person:{person}", {"purpose": purpose})
 
-    run(work())
+    in_city(data, work)
     show(as_json, {"login": login, "purpose": purpose, "refused": not back}, lambda: "✓")
 
 
@@ -109,11 +105,10 @@ def requests(everything: Annotated[bool, typer.Option("--all", help="Answered on
              data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """What people asked about their data, the most urgent first."""
 
-    async def work() -> list[Any]:
-        async with city(data) as services:
-            return list(await services.privacy.requests(open_only=not everything))
+    async def work(services: Services) -> list[Any]:
+        return list(await services.privacy.requests(open_only=not everything))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(("id", "kind", "state", "due", "asked"), [
         (x.id, x.kind, x.state, x.due_at.date(), x.asked) for x in found
     ]))  # fmt: skip
@@ -125,11 +120,10 @@ def answer(request: UUID, text: Annotated[str, typer.Option("--answer", help="Wh
            by: By = ACTOR, data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Answer a person's request."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.privacy.decide(request, done=not refused, answer=text, by=by)
+    async def work(services: Services) -> Any:
+        return await services.privacy.decide(request, done=not refused, answer=text, by=by)
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, asdict(made), lambda: f"✓ {made.id} · {made.state}")
 
 
@@ -167,11 +161,10 @@ def assess(
 def assessments(data: Data = None, as_json: Json = False) -> None:
     """Impact assessments, newest first, and the purposes that lack one."""
 
-    async def work() -> tuple[list[Any], list[str]]:
-        async with city(data) as services:
-            return list(await services.privacy.assessments()), await services.privacy.unassessed()
+    async def work(services: Services) -> tuple[list[Any], list[str]]:
+        return list(await services.privacy.assessments()), await services.privacy.unassessed()
 
-    found, missing = run(work())
+    found, missing = in_city(data, work)
     plain = {"data": [asdict(one) for one in found], "missing": missing}
     show(as_json, plain, lambda: rows(("purpose", "conclusion", "made", "kept until", "by"), [
         *((x.purpose, x.conclusion, x.made_at.date(), x.keep_until, x.made_by) for x in found),
@@ -186,11 +179,10 @@ def erase(login: Login, sure: Annotated[bool, typer.Option("--yes", help="It can
     if not sure:
         raise typer.BadParameter("An erased person cannot be brought back; say --yes. · 清除后无法恢复，请加 --yes。")
 
-    async def work() -> UUID:
-        async with city(data) as services:
-            person = await _person(services, login)
-            await services.identity.people.erase(person, by=ACTOR)
-            return person
+    async def work(services: Services) -> UUID:
+        person = await _person(services, login)
+        await services.identity.people.erase(person, by=ACTOR)
+        return person
 
-    person = run(work())
+    person = in_city(data, work)
     show(as_json, {"person": str(person), "erased": True}, lambda: f"✓ {person}")

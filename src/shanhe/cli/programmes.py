@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, rows, run, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
@@ -28,14 +28,13 @@ Application = Annotated[UUID, typer.Argument(help="Number of the application.")]
 def list_(data: Data = None, as_json: Json = False) -> None:
     """Every programme: whom it is for, by which rule, who decides."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.programmes.api import programme_view
 
-        async with city(data) as services:
-            known = services.programmes.catalogue
-            return [programme_view(item, known) for item in known.programmes.values()]
+        known = services.programmes.catalogue
+        return [programme_view(item, known) for item in known.programmes.values()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(
         ("id", "计划 programme", "对象 for", "规则 rules", "部门 department"),
         [(x["id"], f"{x['title']['zh']} {x['title']['en']}", ", ".join(x["for"]), ", ".join(x["rules"]),
@@ -47,15 +46,14 @@ def list_(data: Data = None, as_json: Json = False) -> None:
 def entitled(org: Org, data: Data = None, as_json: Json = False) -> None:
     """What an organisation or person is entitled to today, and what stands against the rest."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.programmes.api import entitlement_view
 
-        async with city(data) as services:
-            owner, known = await find_org(services, org), services.programmes.catalogue
-            found = await services.programmes.applying.entitlements(owner.id)
-            return [entitlement_view(known.programmes[item.programme], item, known) for item in found]
+        owner, known = await find_org(services, org), services.programmes.catalogue
+        found = await services.programmes.applying.entitlements(owner.id)
+        return [entitlement_view(known.programmes[item.programme], item, known) for item in found]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(
         ("id", "计划 programme", "standing", "金额 amount", "原因 why"),
         [(x["programme"], x["title"]["zh"], x["standing"], ", ".join(p["text"]["zh"] for p in x["payments"]),
@@ -75,27 +73,25 @@ def apply(
 ) -> None:
     """Apply for somebody, as a service counter does."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            made = await services.programmes.applying.apply(
-                programme, owner.id, answers=_object(answers), evidence=_object(evidence),
-                client_ref=ref or str(new_id()), actor=ACTOR,
-            )  # fmt: skip
-            return await _file(services, made.id)
+    async def work(services: Services) -> dict[str, Any]:
+        owner = await find_org(services, org)
+        made = await services.programmes.applying.apply(
+            programme, owner.id, answers=_object(answers), evidence=_object(evidence),
+            client_ref=ref or str(new_id()), actor=ACTOR,
+        )  # fmt: skip
+        return await _file(services, made.id)
 
-    _show_file(as_json, run(work()))
+    _show_file(as_json, in_city(data, work))
 
 
 @app.command()
 def status(application: Application, data: Data = None, as_json: Json = False) -> None:
     """An application with its tranches, decisions and history."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            return await _file(services, application)
+    async def work(services: Services) -> dict[str, Any]:
+        return await _file(services, application)
 
-    _show_file(as_json, run(work()))
+    _show_file(as_json, in_city(data, work))
 
 
 @app.command()
@@ -107,12 +103,11 @@ def applications(
 ) -> None:
     """Applications of everybody, newest first."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with city(data) as services:
-            found = await services.programmes.applications(programme=programme or None, state=state or None)
-            return [_row(services, item) for item in found]
+    async def work(services: Services) -> list[dict[str, Any]]:
+        found = await services.programmes.applications(programme=programme or None, state=state or None)
+        return [_row(services, item) for item in found]
 
-    _show_rows(as_json, run(work()))
+    _show_rows(as_json, in_city(data, work))
 
 
 @app.command()
@@ -123,12 +118,11 @@ def queue(
 ) -> None:
     """What waits for review, the most urgent first."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with city(data) as services:
-            person = await _person(services, reviewer) if reviewer else None
-            return [_row(services, item) for item in await services.programmes.reviewing.queue(person)]
+    async def work(services: Services) -> list[dict[str, Any]]:
+        person = await _person(services, reviewer) if reviewer else None
+        return [_row(services, item) for item in await services.programmes.reviewing.queue(person)]
 
-    _show_rows(as_json, run(work()))
+    _show_rows(as_json, in_city(data, work))
 
 
 @app.command()
@@ -164,14 +158,13 @@ def decide(
 def budgets(data: Data = None, as_json: Json = False) -> None:
     """What every budget holds, has promised and paid."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.programmes.api import budget_view
 
-        async with city(data) as services:
-            known = services.programmes.catalogue
-            return [budget_view(item, known) for item in await services.programmes.budgets.list()]
+        known = services.programmes.catalogue
+        return [budget_view(item, known) for item in await services.programmes.budgets.list()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(
         ("budget", "预算 title", "可用 free", "已承诺 committed", "已拨付 paid"),
         [(x["name"], x["title"]["zh"], x["free_text"]["zh"], x["committed_text"]["zh"], x["spent_text"]["zh"])
@@ -191,15 +184,14 @@ def fund(
 ) -> None:
     """Ask for money into a budget; `shanhe programmes approve` by somebody else books it."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.programmes.api import request_view
 
-        async with city(data) as services:
-            return request_view(
-                await services.programmes.second.fund(budget, amount, reason=reason, by=by, request_id=ref or new_id())
-            )
+        return request_view(
+            await services.programmes.second.fund(budget, amount, reason=reason, by=by, request_id=ref or new_id())
+        )
 
-    asked = run(work())
+    asked = in_city(data, work)
     show(as_json, asked, lambda: pairs({"申请 request": asked["id"], "状态 state": asked["state"]}))
 
 
@@ -207,13 +199,12 @@ def fund(
 def requests(data: Data = None, as_json: Json = False) -> None:
     """Money moves that operators asked for, newest first."""
 
-    async def work() -> list[dict[str, Any]]:
+    async def work(services: Services) -> list[dict[str, Any]]:
         from shanhe.programmes.api import request_view
 
-        async with city(data) as services:
-            return [request_view(one) for one in await services.programmes.second.requests()]
+        return [request_view(one) for one in await services.programmes.second.requests()]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "kind", "subject", "amount", "state", "asked by"), [
         (x["id"], x["kind"], x["subject"], x["amount"] or "", x["state"], x["asked_by"]) for x in found
     ]))  # fmt: skip
@@ -229,15 +220,14 @@ def approve(
 ) -> None:
     """Agree to a money move as the second person: it is booked at once."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.programmes.api import request_view
 
-        async with city(data) as services:
-            second = services.programmes.second
-            done = second.reject(request, by=by, reason=reject) if reject else second.approve(request, by=by)
-            return request_view(await done)
+        second = services.programmes.second
+        done = second.reject(request, by=by, reason=reject) if reject else second.approve(request, by=by)
+        return request_view(await done)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"申请 request": done["id"], "状态 state": done["state"]}))
 
 
@@ -251,16 +241,15 @@ def reviewer(
 ) -> None:
     """Let a person review for a department."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            person = await _person(services, login)
-            if remove:
-                await services.programmes.reviewing.dismiss(person, department)
-            else:
-                await services.programmes.reviewing.assign(person, department, actor=ACTOR)
-            return {"person_id": person, "departments": sorted(await services.programmes.reviewing.departments(person))}
+    async def work(services: Services) -> dict[str, Any]:
+        person = await _person(services, login)
+        if remove:
+            await services.programmes.reviewing.dismiss(person, department)
+        else:
+            await services.programmes.reviewing.assign(person, department, actor=ACTOR)
+        return {"person_id": person, "departments": sorted(await services.programmes.reviewing.departments(person))}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"departments": ", ".join(done["departments"]) or "—"}))
 
 
@@ -275,14 +264,13 @@ def clawback(
 ) -> None:
     """Ask for an award to end: once somebody else agrees, unspent lots come back and the rest is owed."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.programmes.api import request_view
 
-        async with city(data) as services:
-            second = services.programmes.second
-            return request_view(await second.claw_back(application, note=note, by=by, request_id=ref or new_id()))
+        second = services.programmes.second
+        return request_view(await second.claw_back(application, note=note, by=by, request_id=ref or new_id()))
 
-    asked = run(work())
+    asked = in_city(data, work)
     show(as_json, asked, lambda: pairs({"申请 request": asked["id"], "状态 state": asked["state"]}))
 
 
@@ -296,15 +284,14 @@ def points(
 ) -> None:
     """Contribution points: level (T5), reputation with its half-life (T6), and turning them into credits."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from dataclasses import asdict
 
-        async with city(data) as services:
-            owner, desk = await find_org(services, org), services.programmes.points
-            given = await desk.convert(owner.id, conversion_id=ref or new_id(), actor=ACTOR) if convert else 0
-            return asdict(await desk.standing(owner.id)) | {"converted_micro": given}
+        owner, desk = await find_org(services, org), services.programmes.points
+        given = await desk.convert(owner.id, conversion_id=ref or new_id(), actor=ACTOR) if convert else 0
+        return asdict(await desk.standing(owner.id)) | {"converted_micro": given}
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({name: value for name, value in found.items() if name != "traces"}))
 
 
@@ -320,14 +307,13 @@ def import_(
 ) -> None:
     """Apply for many from a table: all rows or none, with a report row by row."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.programmes.api import import_view
 
-        async with city(data) as services:
-            report = await services.programmes.importing.run(programme, file.read_bytes(), batch=batch, actor=ACTOR)
-            return import_view(report)
+        report = await services.programmes.importing.run(programme, file.read_bytes(), batch=batch, actor=ACTOR)
+        return import_view(report)
 
-    done = run(work())
+    done = in_city(data, work)
     lines = [(x["row"], x["party"], _outcome(x, recorded=done["recorded"])) for x in done["rows"]]
     show(as_json, done, lambda: rows(("行 row", "主体 party", "结果 result"), lines))
     if not done["recorded"]:
@@ -343,12 +329,11 @@ def breach(
 ) -> None:
     """Record a breach of exclusivity (C2); the rule decides what follows."""
 
-    async def work() -> dict[str, Any]:
-        async with city(data) as services:
-            await services.programmes.awards.breach(application, note=note, actor=ACTOR)
-            return await _file(services, application)
+    async def work(services: Services) -> dict[str, Any]:
+        await services.programmes.awards.breach(application, note=note, actor=ACTOR)
+        return await _file(services, application)
 
-    _show_file(as_json, run(work()))
+    _show_file(as_json, in_city(data, work))
 
 
 @app.command()
@@ -366,19 +351,18 @@ def know(
 ) -> None:
     """Record what a register or a checked document says of a party."""
 
-    async def work() -> dict[str, Any]:
+    async def work(services: Services) -> dict[str, Any]:
         from shanhe.facts.api import NewFact, Standing
 
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            subject = (await services.programmes.party(owner.id)).subject
-            last = day_of(until) if until else None
-            new = NewFact(
-                new_id(), subject, name, _value(value), day_of(since), last, key, Standing.CHECKED, source, evidence
-            )
-            return asdict(await services.facts.publish(new, actor=ACTOR))
+        owner = await find_org(services, org)
+        subject = (await services.programmes.party(owner.id)).subject
+        last = day_of(until) if until else None
+        new = NewFact(
+            new_id(), subject, name, _value(value), day_of(since), last, key, Standing.CHECKED, source, evidence
+        )
+        return asdict(await services.facts.publish(new, actor=ACTOR))
 
-    done = run(work())
+    done = in_city(data, work)
     show(
         as_json,
         done,

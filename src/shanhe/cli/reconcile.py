@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, day_of, in_city, pairs, rows, run, show
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
@@ -23,11 +26,10 @@ def run_(
 ) -> None:
     """Compare meter, engines, ledger, payments and statements of a day."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.reconciliation.run(day_of(day) if day else None, by=ACTOR)
+    async def work(services: Services) -> Any:
+        return await services.reconciliation.run(day_of(day) if day else None, by=ACTOR)
 
-    done = run(work())
+    done = in_city(data, work)
     plain = {"id": done.id, "day": done.day, "checks": done.checks, "differences": done.differences}
     show(as_json, plain, lambda: rows(
         ("check", "compared", "differences", "without a counterpart"),
@@ -40,11 +42,10 @@ def run_(
 def runs(data: Data = None, as_json: Json = False) -> None:
     """Comparisons made, newest first."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.reconciliation.runs()
+    async def work(services: Services) -> Any:
+        return await services.reconciliation.runs()
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("day", "by", "at", "differences"), [
         (one.day, one.by, one.ended_at, one.differences) for one in found
     ], right=("differences",)))  # fmt: skip
@@ -59,11 +60,10 @@ def list_(
 ) -> None:
     """Differences that nobody has resolved yet."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.reconciliation.differences(day_of(day) if day else None, everything=everything)
+    async def work(services: Services) -> Any:
+        return await services.reconciliation.differences(day_of(day) if day else None, everything=everything)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "day", "check", "subject", "kind", "left", "right", "owner", "state"), [
         (d.id, d.day, d.check, d.subject, d.kind, f"{d.left_name} {d.left}", f"{d.right_name} {d.right}", d.owner,
          d.state) for d in found
@@ -74,13 +74,12 @@ def list_(
 def show_(difference: Id, data: Data = None, as_json: Json = False) -> None:
     """One difference with its figures and postings."""
 
-    async def work() -> Any:
+    async def work(services: Services) -> Any:
         from shanhe.reconcile.api import plain
 
-        async with city(data) as services:
-            return plain(await services.reconciliation.get(difference))
+        return plain(await services.reconciliation.get(difference))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({name: value for name, value in found.items() if value not in (None, "")}))
 
 
@@ -91,11 +90,10 @@ def assign(
 ) -> None:  # fmt: skip
     """Name who looks into a difference."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.reconciliation.assign(difference, owner)
+    async def work(services: Services) -> Any:
+        return await services.reconciliation.assign(difference, owner)
 
-    show(as_json, run(work()), lambda: "✓")
+    show(as_json, in_city(data, work), lambda: "✓")
 
 
 @app.command()
@@ -129,9 +127,8 @@ def bill(
     """Take in an institution's bill, to be compared with our orders and refunds."""
     content = file.read_bytes()
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.bills.upload(provider, content, name=file.name, actor=ACTOR)
+    async def work(services: Services) -> Any:
+        return await services.bills.upload(provider, content, name=file.name, actor=ACTOR)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done.lines} lines, {done.refused} unreadable{' (known)' if done.known else ''}")

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, day_of, out, pairs, rows, run, show
+from shanhe.cli.common import REFUSED, Data, Json, day_of, in_city, out, pairs, rows, show
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
+    from shanhe.app import Services
     from shanhe.rulebook.api import Rulebook
 
 app = typer.Typer(no_args_is_help=True)
@@ -116,11 +117,10 @@ def diff(
 ) -> None:
     """What changed in a rule between two days, in words and numbers, with the day it was announced."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with city(data) as services:
-            return [one.to_dict() for one in services.rulebook.differences(identifier, day_of(first), day_of(second))]
+    async def work(services: Services) -> list[dict[str, Any]]:
+        return [one.to_dict() for one in services.rulebook.differences(identifier, day_of(first), day_of(second))]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("from", "announced", "变更", "change"), [
         (one["from"], one["announced"], one["words"]["zh"], one["words"]["en"]) for one in found
     ]))  # fmt: skip
@@ -141,11 +141,10 @@ def propose(
 
     number = UUID(request) if request else new_id()
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.amendments.propose(identifier, _facts(content), amendment_id=number, by=by, note=note)
+    async def work(services: Services) -> Any:
+        return await services.amendments.propose(identifier, _facts(content), amendment_id=number, by=by, note=note)
 
-    made = run(work())
+    made = in_city(data, work)
     show(
         as_json,
         {"id": str(made.id), "rule": made.subject, "state": made.state},
@@ -163,11 +162,10 @@ def approve(
 ) -> None:
     """Agree to an amendment as the second person: it is recorded, and every running process goes over to it."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.amendments.approve(amendment, by=by, reason=reason)
+    async def work(services: Services) -> Any:
+        return await services.amendments.approve(amendment, by=by, reason=reason)
 
-    made = run(work())
+    made = in_city(data, work)
     show(
         as_json,
         {"id": made.id, "rule": made.rule_id, "decided_by": made.decided_by},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, rows, run, show
 from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 INCOME_DAYS = 30
@@ -30,11 +33,10 @@ def list_listings(
     """What is offered, best ranked first."""
     from shanhe.store.routes import card_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return [card_view(card) for card in await services.store.cards(kind, None, find)]
+    async def work(services: Services) -> Any:
+        return [card_view(card) for card in await services.store.cards(kind, None, find)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "maker", "score", "calls", "stars", "markup", "fee"), [
         (one["name"], one["maker"], f"{one['score'] / 100:.1f}", one["calls"],
          f"{one['stars_sum'] / one['ratings']:.1f} ({one['ratings']})" if one["ratings"] else "–",
@@ -47,12 +49,11 @@ def show_listing(name: Name, data: Data = None, as_json: Json = False) -> None:
     """One listing: terms, rank, what users said."""
     from shanhe.store.routes import card_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            said = [{"stars": one.stars, "text": one.text} for one in await services.store.ratings(name)]
-            return {**card_view(await services.store.card(name)), "said": said}
+    async def work(services: Services) -> Any:
+        said = [{"stars": one.stars, "text": one.text} for one in await services.store.ratings(name)]
+        return {**card_view(await services.store.card(name)), "said": said}
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({name: value for name, value in found.items() if name != "said"}))
 
 
@@ -77,13 +78,12 @@ def open_listing(
     if kind not in list(Kind):
         raise UnknownListing(name)
 
-    async def work() -> Any:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            new = NewListing(new_id(), Kind(kind), slug, title, title_en, summary, summary_en, category)
-            return listing_view(await services.store.open(new, owner=owner.id, actor=ACTOR))
+    async def work(services: Services) -> Any:
+        owner = await find_org(services, org)
+        new = NewListing(new_id(), Kind(kind), slug, title, title_en, summary, summary_en, category)
+        return listing_view(await services.store.open(new, owner=owner.id, actor=ACTOR))
 
-    made = run(work())
+    made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['name']}: {made['state']}")
 
 
@@ -123,12 +123,11 @@ def queue(data: Data = None, as_json: Json = False) -> None:
     """What waits for a review, oldest first."""
     from shanhe.store.routes import listing_view, version_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            found = await services.store.queue()
-            return [{**listing_view(one), "version": version_view(version)} for one, version in found]
+    async def work(services: Services) -> Any:
+        found = await services.store.queue()
+        return [{**listing_view(one), "version": version_view(version)} for one, version in found]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "version", "submitted", "checks"), [
         (one["name"], one["version"]["n"], f"{one['version']['submitted_at']:%m-%d %H:%M}",
          ", ".join(check.name for check in one["version"]["checks"])) for one in found
@@ -147,14 +146,13 @@ def review(
     """Approve a submitted version: from then on it is what callers get and pay by."""
     from shanhe.store.routes import version_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            done = await services.store.review(
-                name, version, approve=not reject, note=note, reviewer=ACTOR, reviewer_org=None
-            )
-            return version_view(done)
+    async def work(services: Services) -> Any:
+        done = await services.store.review(
+            name, version, approve=not reject, note=note, reviewer=ACTOR, reviewer_org=None
+        )
+        return version_view(done)
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {name} version {done['n']}: {done['state']}")
 
 
@@ -163,11 +161,10 @@ def withdraw(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Take a listing out of the store; calls that are running end as they were admitted."""
     from shanhe.store.routes import listing_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return listing_view(await services.store.withdraw(name, owner=None, actor=ACTOR))
+    async def work(services: Services) -> Any:
+        return listing_view(await services.store.withdraw(name, owner=None, actor=ACTOR))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
 
 
@@ -176,11 +173,10 @@ def deprecate(name: Name, data: Data = None, as_json: Json = False) -> None:
     """Show a listing no more; whoever knows it may go on calling it."""
     from shanhe.store.routes import listing_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return listing_view(await services.store.deprecate(name, owner=None))
+    async def work(services: Services) -> Any:
+        return listing_view(await services.store.deprecate(name, owner=None))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}: {done['state']}")
 
 
@@ -189,11 +185,10 @@ def recall(name: Name, org: Owner, data: Data = None, as_json: Json = False) -> 
     """Take a submitted version back, to change it."""
     from shanhe.store.routes import version_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return version_view(await services.store.recall(name, owner=(await find_org(services, org)).id))
+    async def work(services: Services) -> Any:
+        return version_view(await services.store.recall(name, owner=(await find_org(services, org)).id))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {name} version {done['n']}: {done['state']}")
 
 
@@ -209,13 +204,12 @@ def rate(
     """Rate what an organisation has paid for."""
     from shanhe.store.routes import card_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            rater = (await find_org(services, org)).id
-            await services.store.rate(name, org_id=rater, stars=stars, text=text, actor=ACTOR)
-            return card_view(await services.store.card(name))
+    async def work(services: Services) -> Any:
+        rater = (await find_org(services, org)).id
+        await services.store.rate(name, org_id=rater, stars=stars, text=text, actor=ACTOR)
+        return card_view(await services.store.card(name))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {name}: {done['ratings']} ratings, score {done['score'] / 100:.1f}")
 
 
@@ -230,12 +224,11 @@ def judge(
     """A juror's points for innovation (P7)."""
     from shanhe.store.routes import card_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            await services.store.judge(name, score_bps=points * 100, note=note, juror=ACTOR, juror_org=None)
-            return card_view(await services.store.card(name))
+    async def work(services: Services) -> Any:
+        await services.store.judge(name, score_bps=points * 100, note=note, juror=ACTOR, juror_org=None)
+        return card_view(await services.store.card(name))
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {name}: score {done['score'] / 100:.1f}")
 
 
@@ -250,13 +243,12 @@ def income(
     """What a maker earned by day and listing, with what refunds took back."""
     from dataclasses import asdict
 
-    async def work() -> Any:
-        async with city(data) as services:
-            end = day_of(last) if last else services.clock.today()
-            begin = day_of(first) if first else end - timedelta(days=INCOME_DAYS - 1)
-            return [asdict(one) for one in await services.store.income((await find_org(services, org)).id, begin, end)]
+    async def work(services: Services) -> Any:
+        end = day_of(last) if last else services.clock.today()
+        begin = day_of(first) if first else end - timedelta(days=INCOME_DAYS - 1)
+        return [asdict(one) for one in await services.store.income((await find_org(services, org)).id, begin, end)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("day", "listing", "role", "calls", "credits"), [
         (one["day"], one["resource"], one["role"], one["calls"], format_credits(one["amount_micro"])) for one in found
     ], right=("calls", "credits")))  # fmt: skip

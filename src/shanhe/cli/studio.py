@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 WORDS = {"true": True, "false": False}
@@ -48,11 +51,10 @@ def trades(as_json: Json = False) -> None:
 def estimate(version: VersionId, base: str, fields: Set = None, data: Data = None, as_json: Json = False) -> None:
     """Steps, processor time and price of a recipe."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.workshop.studio.estimate(None, version, _recipe(base, fields))
+    async def work(services: Services) -> Any:
+        return await services.workshop.studio.estimate(None, version, _recipe(base, fields))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({
         "steps": " → ".join(step["title"] for step in found["steps"]), "core seconds": found["core_ms"] // 1000,
         "price": format_credits(found["price_micro"]), "budget held": format_credits(found["budget_micro"]),
@@ -72,13 +74,12 @@ def order(
     """Queue a job; the running city works on it."""
     from shanhe.studio.routes import job_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            studio = services.workshop.studio
-            return job_view(await studio.order(owner.id, name, version, _recipe(base, fields), by=ACTOR))
+    async def work(services: Services) -> Any:
+        owner = await find_org(services, org)
+        studio = services.workshop.studio
+        return job_view(await studio.order(owner.id, name, version, _recipe(base, fields), by=ACTOR))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: {found['steps']} steps, {found['state']}")
 
 
@@ -87,11 +88,10 @@ def jobs(data: Data = None, as_json: Json = False) -> None:
     """Jobs, the newest first."""
     from shanhe.studio.routes import job_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return [job_view(one) for one in await services.workshop.studio.jobs(None)]
+    async def work(services: Services) -> Any:
+        return [job_view(one) for one in await services.workshop.studio.jobs(None)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "model", "state", "core s", "credits"), [
         (one["id"], one["name"], one["state"], one["core_ms"] // 1000, format_credits(one["spent_micro"]))
         for one in found
@@ -103,12 +103,11 @@ def show_job(job: JobId, data: Data = None, as_json: Json = False) -> None:
     """A job: steps, what they measured, curves, last words."""
     from shanhe.studio.routes import job_page
 
-    async def work() -> Any:
-        async with city(data) as services:
-            studio = services.workshop.studio
-            return await job_page(studio, await studio.job(job, None))
+    async def work(services: Services) -> Any:
+        studio = services.workshop.studio
+        return await job_page(studio, await studio.job(job, None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("step", "state", "core s", "measured"), [
         (step["title"], step["state"], step["core_ms"] // 1000, step["metrics"]) for step in found["steps"]
     ], title=found["state"], right=("core s",)))  # fmt: skip
@@ -119,11 +118,10 @@ def cancel(job: JobId, data: Data = None, as_json: Json = False) -> None:
     """End a job; what it used until then is charged."""
     from shanhe.studio.routes import job_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return job_view(await services.workshop.studio.cancel(job, None))
+    async def work(services: Services) -> Any:
+        return job_view(await services.workshop.studio.cancel(job, None))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: asked to end")
 
 
@@ -132,11 +130,10 @@ def resume(job: JobId, data: Data = None, as_json: Json = False) -> None:
     """Order a failed or cancelled job again; it goes on where it ended."""
     from shanhe.studio.routes import job_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return job_view(await services.workshop.studio.resume(job, None, by=ACTOR))
+    async def work(services: Services) -> Any:
+        return job_view(await services.workshop.studio.resume(job, None, by=ACTOR))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: {found['steps']} steps, {found['state']}")
 
 
@@ -144,11 +141,10 @@ def resume(job: JobId, data: Data = None, as_json: Json = False) -> None:
 def compare(job: JobId, data: Data = None, as_json: Json = False) -> None:
     """What the base and the model answered to the same questions."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return await services.workshop.studio.compare(job, None)
+    async def work(services: Services) -> Any:
+        return await services.workshop.studio.compare(job, None)
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("question", "right answer", "before", "after"), [
         (one["question"], one["answer"], one["before"], one["after"]) for one in found
     ]))  # fmt: skip
@@ -159,11 +155,10 @@ def models(data: Data = None, as_json: Json = False) -> None:
     """What came out of the studio."""
     from shanhe.studio.routes import made_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return [made_view(one) for one in await services.workshop.studio.models(None)]
+    async def work(services: Services) -> Any:
+        return [made_view(one) for one in await services.workshop.studio.models(None)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("model", "number", "state", "before", "after", "bytes"), [
         (one["name"], one["number"], one["state"], f"{one['base_bps'] / 100:.1f}", f"{one['score_bps'] / 100:.1f}",
          one["size_bytes"]) for one in found
@@ -193,12 +188,11 @@ def _switch(
 ) -> None:
     from shanhe.studio.routes import made_view
 
-    async def work() -> Any:
-        async with city(data) as services:
-            studio = services.workshop.studio
-            if back:
-                return made_view(await studio.roll_back(name, None, by=ACTOR))
-            return made_view(await studio.deploy(name, None, number, by=ACTOR, share_bps=share_bps))
+    async def work(services: Services) -> Any:
+        studio = services.workshop.studio
+        if back:
+            return made_view(await studio.roll_back(name, None, by=ACTOR))
+        return made_view(await studio.deploy(name, None, number, by=ACTOR, share_bps=share_bps))
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['name']} {found['number']}: {found['state']}")

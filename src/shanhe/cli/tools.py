@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, find_org, rows, run, show
+from shanhe.cli.common import REFUSED, Data, Json, city, find_org, in_city, rows, run, show
 from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
 
 ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
@@ -49,11 +52,10 @@ def check(
 def list_tools(server: Server, data: Data = None, as_json: Json = False) -> None:
     """The allowed tools of a server, as they were reviewed."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            return [msgspec.to_builtins(tool) for tool in await services.tools.tools(server)]
+    async def work(services: Services) -> Any:
+        return [msgspec.to_builtins(tool) for tool in await services.tools.tools(server)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("tool", "description"), [(one["name"], one["description"]) for one in found]))
 
 
@@ -66,12 +68,11 @@ def calls(
 ) -> None:
     """What was called, newest first."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            payer = (await find_org(services, org)).id if org else None
-            return [asdict(one) for one in await services.tools.calls(org_id=payer, server=server)]
+    async def work(services: Services) -> Any:
+        payer = (await find_org(services, org)).id if org else None
+        return [asdict(one) for one in await services.tools.calls(org_id=payer, server=server)]
 
-    found = run(work())
+    found = in_city(data, work)
     show(as_json, found, lambda: rows(("at", "tool", "state", "ms", "bytes", "credits"), [
         (f"{one['at']:%m-%d %H:%M:%S}", f"{one['server']}/{one['tool']}", f"{one['state']} {one['error']}".strip(),
          one["took_ms"], one["got_bytes"], format_credits(one["paid_micro"])) for one in found
@@ -88,13 +89,12 @@ def secret(
 ) -> None:
     """Keep a secret (read from standard input) for a server's header, or forget it."""
 
-    async def work() -> Any:
-        async with city(data) as services:
-            owner = (await find_org(services, org)).id
-            if drop:
-                return {"name": name, "dropped": await services.tools.drop_secret(owner, name)}
-            await services.tools.put_secret(owner, name, sys.stdin.readline().rstrip("\n"), actor=ACTOR)
-            return {"name": name}
+    async def work(services: Services) -> Any:
+        owner = (await find_org(services, org)).id
+        if drop:
+            return {"name": name, "dropped": await services.tools.drop_secret(owner, name)}
+        await services.tools.put_secret(owner, name, sys.stdin.readline().rstrip("\n"), actor=ACTOR)
+        return {"name": name}
 
-    done = run(work())
+    done = in_city(data, work)
     show(as_json, done, lambda: f"✓ {done['name']}")
