@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from shanhe.datasets.errors import UnreadableFile
+from shanhe.kernel.texts import decoded
 
 FILE_MAX_BYTES: Final = 15 * 1024 * 1024
 UNPACKED_MAX_BYTES: Final = 150 * 1024 * 1024
@@ -21,7 +22,6 @@ MEMBERS_MAX: Final = 2_000
 ROWS_MAX: Final = 50_000
 COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 20_000
-ENCODINGS: Final = ("utf-8-sig", "gb18030")
 PAPERS: Final = {b"%PDF": "pdf", b"\x89PNG\r\n\x1a\n": "picture", b"\xff\xd8\xff": "picture"}
 """How files begin whose text a process of its own reads."""
 PAPER_LIMIT_S: Final = 180.0
@@ -48,7 +48,7 @@ def read(name: str, data: bytes) -> Table:
     paper = next((kind for sign, kind in PAPERS.items() if data.startswith(sign)), None)
     if paper is not None:
         return ["text"], [{"text": checked(part, 0)} for part in _bounded(_paper(paper, data))]
-    text = decoded(data)
+    text = text_of(data)
     ending = name.lower().rpartition(".")[2]
     if ending in ("jsonl", "json", "ndjson") or (ending not in ("csv", "txt", "md") and text.lstrip()[:1] in "{["):
         return _jsonl(text)
@@ -73,14 +73,12 @@ def _paper(kind: str, data: bytes) -> list[str]:
     )
 
 
-def decoded(data: bytes) -> str:
+def text_of(data: bytes) -> str:
     """Text in UTF-8, with or without a byte-order mark, or in GBK."""
-    for encoding in ENCODINGS:
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise UnreadableFile("it is neither UTF-8 nor GBK", "编码既不是 UTF-8 也不是 GBK")
+    found = decoded(data)
+    if found is None:
+        raise UnreadableFile("it is neither UTF-8 nor GBK", "编码既不是 UTF-8 也不是 GBK")
+    return found[0]
 
 
 def paragraphs(text: str) -> Iterator[str]:

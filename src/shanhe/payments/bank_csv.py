@@ -16,13 +16,13 @@ from typing import Final
 
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.money import parse_yuan
+from shanhe.kernel.texts import decoded
 from shanhe.payments.bank_model import Direction, Parsed
 from shanhe.payments.errors import StatementUnreadable
 
 ROWS_MAX: Final = 20_000
 HEADER_ROWS_MAX: Final = 40
 CELL_CHARS_MAX: Final = 500
-ENCODINGS: Final = ("utf-8-sig", "gb18030")
 COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "credit": ("贷方发生额", "贷方金额", "收入金额", "转入金额", "收入", "贷方", "credit"),
     "debit": ("借方发生额", "借方金额", "支出金额", "转出金额", "支出", "借方", "debit"),
@@ -45,7 +45,10 @@ TIMES: Final = ("%H:%M:%S", "%H:%M", "%H%M%S")
 
 def read(data: bytes) -> tuple[str, list[Parsed]]:
     """(encoding, rows). StatementUnreadable when no encoding or no header fits."""
-    encoding, text = _decoded(data)
+    decoded_as = decoded(data)
+    if decoded_as is None:
+        raise StatementUnreadable("its text is neither UTF-8 nor GB18030", "文件编码既非 UTF-8 也非 GB18030")
+    text, encoding = decoded_as
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
@@ -60,15 +63,6 @@ def read(data: bytes) -> tuple[str, list[Parsed]]:
         if any(clean) and not any(cell.startswith(TOTALS) for cell in clean):
             found.append(_row(number, clean, columns))
     return encoding, found
-
-
-def _decoded(data: bytes) -> tuple[str, str]:
-    for encoding in ENCODINGS:
-        try:
-            return encoding, data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise StatementUnreadable("its text is neither UTF-8 nor GB18030", "文件编码既非 UTF-8 也非 GB18030")
 
 
 def _delimiter(text: str) -> str:

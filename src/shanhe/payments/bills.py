@@ -14,6 +14,7 @@ from uuid import UUID
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import parse_yuan
+from shanhe.kernel.texts import decoded
 from shanhe.payments.errors import StatementUnreadable, UnknownProvider
 
 FILE_LIMIT_BYTES: Final = 1_000_000
@@ -21,7 +22,6 @@ ROWS_MAX: Final = 20_000
 HEADER_ROWS_MAX: Final = 40
 LINES_MAX: Final = 100_000
 PROVIDERS: Final = ("wechat", "alipay")
-ENCODINGS: Final = ("utf-8-sig", "gb18030")
 NUMBER: Final = ("商户订单号",)
 REFUND_NUMBER: Final = ("商户退款单号", "退款请求号", "退款批次号/请求号", "退款批次号")
 AMOUNT: Final = ("应结订单金额", "订单金额")
@@ -114,16 +114,11 @@ class Bills:
 
 def read(provider: str, data: bytes) -> tuple[list[BillLine], int]:
     """(lines, rows that could not be read). StatementUnreadable when there is no header."""
-    for encoding in ENCODINGS:
-        try:
-            text = data.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
+    found = decoded(data)
+    if found is None:
         raise StatementUnreadable("its text is neither UTF-8 nor GB18030", "文件编码既非 UTF-8 也非 GB18030")
     try:
-        rows = list(csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", ""))))
+        rows = list(csv.reader(io.StringIO(found[0].replace("\r\n", "\n").replace("\r", "\n").replace("\x00", ""))))
     except csv.Error as error:
         raise StatementUnreadable(f"it is no table: {error}", "文件不是规范的 CSV 表格") from error
     if len(rows) > ROWS_MAX:

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.texts import decoded
 
 FILE_MAX_BYTES: Final = 5_000_000
 UNPACKED_MAX_BYTES: Final = 50_000_000
@@ -17,7 +18,6 @@ ROWS_MAX: Final = 2_000
 COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 2_000
 WORKBOOK_MAGIC: Final = b"PK\x03\x04"
-ENCODINGS: Final = ("utf-8-sig", "gb18030")
 
 
 class ImportRefused(Invalid):
@@ -51,17 +51,14 @@ def read_table(data: bytes) -> tuple[list[str], list[tuple[int, dict[str, str]]]
 
 
 def _csv(data: bytes) -> list[list[str]]:
-    for encoding in ENCODINGS:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        try:
-            reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-            return [_cells(line) for line, _ in zip(reader, range(ROWS_MAX + 2), strict=False)]
-        except csv.Error as error:
-            raise ImportRefused("CSV 格式有误", f"it is no CSV: {error}") from error
-    raise ImportRefused("编码既不是 UTF-8 也不是 GBK", "it is neither UTF-8 nor GBK")
+    found = decoded(data)
+    if found is None:
+        raise ImportRefused("编码既不是 UTF-8 也不是 GBK", "it is neither UTF-8 nor GBK")
+    try:
+        reader = csv.reader(io.StringIO(found[0], newline=""), strict=True)
+        return [_cells(line) for line, _ in zip(reader, range(ROWS_MAX + 2), strict=False)]
+    except csv.Error as error:
+        raise ImportRefused("CSV 格式有误", f"it is no CSV: {error}") from error
 
 
 def _workbook(data: bytes) -> list[list[str]]:

@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
+from shanhe.kernel.texts import decoded
 from shanhe.retrieval.errors import Unreadable
 from shanhe.retrieval.model import Block
 from shanhe.retrieval.work.bounds import DEPTH_MAX, TEXT_MAX_CHARS
 
-ENCODINGS: Final = ("utf-8-sig", "gb18030")
 UNREAD: Final = frozenset({"script", "style", "template", "noscript", "head", "svg", "nav", "iframe", "object"})
 VOID: Final = frozenset(re.findall(r"\w+", "area base br col embed hr img input link meta param source track wbr"))
 BLOCKS: Final = frozenset(
@@ -41,14 +41,12 @@ INLINE: Final = (
 )  # fmt: skip
 
 
-def decoded(data: bytes) -> str:
+def text_of(data: bytes) -> str:
     """Text in UTF-8, with or without a byte-order mark, or in GBK."""
-    for encoding in ENCODINGS:
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise Unreadable("it is neither UTF-8 nor GBK", "编码既不是 UTF-8 也不是 GBK")
+    found = decoded(data)
+    if found is None:
+        raise Unreadable("it is neither UTF-8 nor GBK", "编码既不是 UTF-8 也不是 GBK")
+    return found[0]
 
 
 class Page(HTMLParser):
@@ -121,7 +119,7 @@ class Page(HTMLParser):
 
 def html(data: bytes) -> Iterator[Block]:
     """Blocks of a web page."""
-    text = decoded(data)
+    text = text_of(data)
     if len(text) > TEXT_MAX_CHARS * 4:
         raise Unreadable("it is too long", "内容过长", "document_bomb")
     page = Page()
@@ -132,12 +130,12 @@ def html(data: bytes) -> Iterator[Block]:
 
 def markdown(data: bytes) -> Iterator[Block]:
     """Blocks of a Markdown text."""
-    yield from flowing(list(_marked(decoded(data).replace("\r\n", "\n"))))
+    yield from flowing(list(_marked(text_of(data).replace("\r\n", "\n"))))
 
 
 def plain(data: bytes) -> Iterator[Block]:
     """Paragraphs of a text."""
-    text = decoded(data).replace("\r\n", "\n")
+    text = text_of(data).replace("\r\n", "\n")
     yield from flowing([Block("text", part.strip(), 1) for part in re.split(r"\n\s*\n", text) if part.strip()])
 
 
