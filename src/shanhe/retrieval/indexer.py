@@ -7,7 +7,6 @@ before keeps its vector and its edits: only what is new is paid for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -18,6 +17,7 @@ import structlog
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.waking import keep_working
 from shanhe.retrieval import store
 from shanhe.retrieval.chunking import pieces, source_hash, spoken
 from shanhe.retrieval.embedding import BATCH, as_text, packed, prefixes, vectors, waits
@@ -63,27 +63,15 @@ class Indexer:
         db = self._knowledge.db
         await store.give_back(db, self._worker)
         db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
-        self._loop = asyncio.create_task(self._forever(), name="knowledge")
+        self._loop = asyncio.create_task(
+            keep_working(self.work_once, self._wake, poll_s=POLL_S, what="knowledge"), name="knowledge"
+        )
 
     async def stop(self) -> None:
         """Leave what is being read to the next start."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-
-    async def _forever(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                if await self.work_once():
-                    continue
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("knowledge waits for the database", error=type(error).__name__)
-            except Exception:
-                log.exception("knowledge could not go on; trying again")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._wake.wait()
 
     async def work_once(self) -> bool:
         """Take one document to its end; False when none waits."""

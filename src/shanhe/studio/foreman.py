@@ -7,7 +7,6 @@ from its checkpoint.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import structlog
 from shanhe.compute.api import Compute, ModelCard
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.waking import keep_working
 from shanhe.studio import store
 from shanhe.studio.errors import StepFailed
 from shanhe.studio.model import Job, Made, Point, Recipe, StepPlan, plan, step_hash
@@ -63,22 +63,10 @@ class Foreman:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; a running step is ended then, and goes on at the next start."""
         self._studio.db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
-        working = asyncio.create_task(self._forever())
+        working = asyncio.create_task(keep_working(self.work_once, self._wake, poll_s=POLL_S, what="the studio"))
         await stop.wait()
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-
-    async def _forever(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                if await self.work_once():
-                    continue
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("the studio waits for the database", error=type(error).__name__)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._wake.wait()
 
     async def work_once(self) -> bool:
         """Take one job to its end; False when there is none."""
