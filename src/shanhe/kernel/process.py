@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -20,6 +21,7 @@ PR_SET_PDEATHSIG = 1
 BACKLOG = 4096
 """Connections that may wait to be accepted."""
 PAGE_BYTES = resource.getpagesize()
+HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
 GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 
@@ -29,6 +31,11 @@ def die_with_parent(parent_pid: int | None = None) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if parent_pid is not None and os.getppid() != parent_pid:
         raise SystemExit("the supervisor has ended")
+
+
+def harmless(environment: Mapping[str, str], *more: str) -> dict[str, str]:
+    """What a child that handles strangers' files may know of an environment: where things lie, no secret."""
+    return {name: environment[name] for name in (*HARMLESS, *more) if name in environment}
 
 
 def resident_bytes() -> int:

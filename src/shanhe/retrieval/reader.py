@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shanhe.kernel.process import harmless
 from shanhe.retrieval.errors import Unreadable
 from shanhe.retrieval.model import Block
 
@@ -22,7 +23,6 @@ WALL_MAX_S: Final = 1_800.0
 SILENT_MAX_S: Final = 120.0
 """A page takes seconds; a reader that says nothing for so long is lost."""
 LINE_MAX_BYTES: Final = 256 * 1024
-HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
 QUIET: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 Progress = Callable[[int, int], Awaitable[None]]
 
@@ -41,8 +41,7 @@ async def read(
     command: Sequence[str] = COMMAND, silent_max_s: float = SILENT_MAX_S,
 ) -> Read:  # fmt: skip
     """Blocks of a file; Unreadable when it can't be read within bounds. The reader gets no secret and ends with us."""
-    given = environment or {}
-    needed = {key: given[key] for key in HARMLESS if key in given} | QUIET
+    needed = harmless(environment or {}) | QUIET
     with tempfile.TemporaryDirectory(prefix="shanhe-read-") as folder:
         path = Path(folder) / "file"
         await asyncio.to_thread(path.write_bytes, data)

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from shanhe.kernel.process import harmless
 from shanhe.studio.errors import StepFailed
 
 STOP_LIMIT_S: Final = 20.0
@@ -26,7 +27,6 @@ LINES_LEAST_S: Final = 3_600.0
 FILE: Final = re.compile(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")
 FOLDER: Final = re.compile(r"^[0-9a-f]{32,64}$")
 COMMAND: Final = (sys.executable, "-m", "shanhe.studio.work.main")
-HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "TMPDIR", "PYTHONPATH")
 QUIET: Final = {
     "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(8 * 2**30),
@@ -101,7 +101,7 @@ async def run_step(
     folder: Path, said: Said, *, environment: Mapping[str, str], command: Sequence[str] = COMMAND
 ) -> bool:
     """Do the step in a folder in a process of its own; False when `said` ended it, StepFailed when it failed."""
-    needed = {name: environment[name] for name in HARMLESS if name in environment} | QUIET
+    needed = harmless(environment, "TMPDIR") | QUIET
     with (folder / "log.txt").open("ab") as log:
         if log.tell() > LOG_MAX_BYTES:
             log.truncate(0)
