@@ -43,6 +43,17 @@ class Line:
         return self.box[3] - self.box[1]
 
 
+def placed(text: str, sides: tuple[float, float, float, float], width: float, height: float) -> Line:
+    """A line by its left, top, right and bottom side in the page's own unit, measured from its upper left corner."""
+    left, top, right, bottom = sides
+    return Line(text, (_share(left, width), _share(top, height), _share(right, width), _share(bottom, height)))
+
+
+def _share(value: float, whole: float) -> int:
+    """‱ of a page's side, within the page."""
+    return min(10_000, max(0, round(10_000 * float(value) / max(1.0, whole))))
+
+
 def blocks(lines: Sequence[Line], page: int) -> Iterator[Block]:
     """A page's blocks in the order in which people read them."""
     whole = [line for line in lines if line.text.strip() and line.box[2] > line.box[0]]

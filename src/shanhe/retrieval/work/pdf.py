@@ -64,15 +64,8 @@ def _lines(page: Any) -> list[layout.Line]:
         if key in seen or not said.strip():
             continue  # bold that is printed twice
         seen.add(key)
-        lines.append(layout.Line(said, (
-            share(left, width), share(height - top, height), share(right, width), share(height - bottom, height)
-        )))  # fmt: skip
+        lines.append(layout.placed(said, (left, height - top, right, height - bottom), width, height))
     return lines
-
-
-def share(value: float, whole: float) -> int:
-    """‱ of a page's side, within the page."""
-    return min(10_000, max(0, round(10_000 * value / max(1.0, whole))))
 
 
 def _has_picture(page: Any) -> bool:

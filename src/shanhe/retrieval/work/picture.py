@@ -30,9 +30,7 @@ def see(picture: Any) -> list[layout.Line]:
         xs, ys = [point[0] for point in box], [point[1] for point in box]
         # a recognised box is a fifth higher than the signs in it
         lift = (max(ys) - min(ys)) * 0.1
-        lines.append(layout.Line(text, (
-            _share(min(xs), wide), _share(min(ys) + lift, high), _share(max(xs), wide), _share(max(ys) - lift, high)
-        )))  # fmt: skip
+        lines.append(layout.placed(text, (min(xs), min(ys) + lift, max(xs), max(ys) - lift), wide, high))
     return lines
 
 
@@ -77,7 +75,3 @@ def missing() -> Unreadable:
         "reading pictures needs more software: pip install 'shanhe[ocr]'",
         "识别图片需要安装扩展：pip install 'shanhe[ocr]'", "ocr_not_installed",
     )  # fmt: skip
-
-
-def _share(value: float, whole: float) -> int:
-    return min(10_000, max(0, round(10_000 * float(value) / max(1, whole))))
