@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from importlib.resources import files
 from typing import Any, Final
@@ -40,6 +40,11 @@ CSP: Final = (
 _CODE = re.compile(r"^[a-z_]{1,40}$")
 
 
+def listed(texts: Iterable[str], lang: str) -> str:
+    """Texts as one, with the comma that a language has for lists."""
+    return ("、" if lang.startswith("zh") else ", ").join(texts)
+
+
 class View:
     """Renders pages for one `Desk`."""
 
@@ -69,6 +74,7 @@ class View:
             pick=pick,
             word=self._word,
             choices=self._choices,
+            listed=self._listed,
             account=self._account,
         )
 
@@ -91,10 +97,14 @@ class View:
     @pass_context
     def _choices(self, context: Context, value: object) -> str:
         """A rule's value, its choices in the reader's language; numbers and other texts stay as they are."""
-        comma = "、" if context["lang"].startswith("zh") else ", "
         parts = str(value).split(", ")
         known = [self.words.get(f"choice.{part}", context["lang"], "") for part in parts]
-        return comma.join(known) if all(known) else str(value)
+        return listed(known, context["lang"]) if all(known) else str(value)
+
+    @pass_context
+    def _listed(self, context: Context, texts: Iterable[Bilingual | Mapping[str, str]]) -> str:
+        """Texts in the reader's language, one after the other."""
+        return listed(map(context["both"], texts), context["lang"])
 
     def fragment(self, request: Request, template: str, who: Who | None, **values: Any) -> str:
         """A template as text, with everything every template may use."""
