@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.console import flow
+from tests.stage.chromium import chromium
 from tests.stage.fixtures import Stage, open_stage
 from tests.stage.later import Later
 
@@ -86,18 +87,9 @@ PATHS = {
     "flow": "/studio/flow",
     "not-found": "/nowhere",
 }
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 FRAME = (".side", ".tabs", ".foot")
 AXE = {"resultTypes": ["violations"], "reporter": "no-passes", "preload": False, "iframes": False, "selectors": False}
 """Only what is reported is collected: half of the time of a look."""
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 LOOKS = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
@@ -117,13 +109,8 @@ def city() -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def browser(city: Stage) -> Iterator[Browser]:
     """The machine's Chromium; skips where there is none. Opened after the city, whose start needs a loop of its own."""
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from tests.console.test_journey import NAMES, QUIET
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.mcp_gateway.test_oauth import BACK
 
 from shanhe.identity.api import Client, NewPerson, Role, Stage
+from stage.chromium import chromium
 from stage.market import Market
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.browser, pytest.mark.prove]
@@ -43,16 +41,6 @@ def page_of(browser: Browser, url: str, token: str) -> Page:
     return context.new_page()
 
 
-def chromium() -> Iterator[Browser]:
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
-        yield opened
-        opened.close()
-
-
 def allows(page: Page, where: str) -> str:
     page.goto(where)
     expect(page.locator("h1")).to_contain_text("日历应用")
@@ -74,9 +62,8 @@ class TestPerson:
             where = (await http.get("/oauth/authorize", params=asked)).headers["location"]
 
         def browse() -> str:
-            for browser in chromium():
+            with chromium() as browser:
                 return allows(page_of(browser, market.url, token), where)
-            raise AssertionError("unreachable: the browser opens or the test is skipped")
 
         back = await asyncio.to_thread(browse)
         assert back.startswith(f"{BACK}?code=")

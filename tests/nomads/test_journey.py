@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,12 +14,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from tests.console.test_journey import NAMES, QUIET
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from shanhe.identity.api import Client, NewKey, NewOrganisation, NewPerson, OrgKind, Role, Stage
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.nomads.api import NewVenue, Venue, VenueKind
+from stage.chromium import chromium
 
 from .conftest import seeded
 from .travel import Journey, travelling
@@ -46,13 +45,8 @@ def town(dsn: str, tmp_path: Path) -> Iterator[Journey]:
 
 @pytest.fixture
 def browser(town: Journey) -> Iterator[Browser]:
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 class Traveller:
