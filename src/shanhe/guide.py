@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 
 from shanhe.programmes.api import Catalogue, Programme
-from shanhe.rulebook.api import CHAPTERS, Rule, Rulebook, display
+from shanhe.rulebook.api import CHAPTERS, Rule, Rulebook, display, in_force
 
 UNIT_WORDS: Final = {
     "month": "个月", "day": "天", "credit": "积分", "yuan": "元", "token": "词元", "fen_per_credit": "分/积分",
@@ -46,10 +46,9 @@ def _rule(rule: Rule, rulebook: Rulebook, on: date) -> Section:
     for parameter in rule.parameters:
         source = rulebook.rule(parameter.of) if parameter.of else rule
         held = source.parameter(parameter.name)
-        values = [] if held is None else [value for value in held.values if value.start <= on]
-        if held is None or not values:
+        value = None if held is None else in_force(held.values, on, None)
+        if held is None or value is None:
             continue
-        value = max(values, key=lambda one: (one.start, one.announced))
         said = display(value.value, held.unit) + UNIT_WORDS.get(held.unit, "")
         lines.append(f"{held.title.zh}：{said}（{value.start:%Y-%m-%d} 起）。")
     outputs = [output.title.zh for formula in rule.formulas[-1:] for output in formula.outputs]

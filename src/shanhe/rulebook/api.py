@@ -16,6 +16,7 @@ from shanhe.rulebook.errors import (
 )
 from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
+from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.service import Rulebook
 from shanhe.rulebook.table import CHAPTERS, rules_page
 from shanhe.rulebook.trace import recompute
@@ -43,6 +44,7 @@ __all__ = [
     "VectorKernel",
     "differences",
     "display",
+    "in_force",
     "load_amended",
     "mutate_rules",
     "proved",
