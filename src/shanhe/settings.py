@@ -66,6 +66,7 @@ class Settings:
         "DATA has to be the same folder there.",
         "",
     )
+    ray_gpus: float = _setting("SHANHE_RAY_GPUS", "GPUs that each of those steps asks the cluster for.", 0.0)
     ray_token: str = _setting("RAY_AUTH_TOKEN", "Token of that dashboard.", "", secret=True)
     # people
     vault_key: str = _setting(

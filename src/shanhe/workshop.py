@@ -60,7 +60,9 @@ def open_workshop(
     gateway.app.mount("batches", wire.batches)
     datasets = Datasets(db, clock, folder=settings.data / "datasets", seals=identity.seals)
     studio = _studio(settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets)
-    steps: RunStep = RayJobs(settings.ray_jobs, settings.ray_token) if settings.ray_jobs else run_step
+    steps: RunStep = run_step
+    if settings.ray_jobs:
+        steps = RayJobs(settings.ray_jobs, settings.ray_token, gpus=settings.ray_gpus)
     foreman = Foreman(studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps)
     return Workshop(batches, runner, datasets, studio, foreman)
 

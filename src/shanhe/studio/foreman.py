@@ -119,7 +119,8 @@ class Foreman:
         if known is not None:
             await store.end_step(studio.db, job.id, at, "cached", 0, known.metrics, studio.clock.now())
             return known
-        body = {"kind": step.kind, "parameters": step.parameters, "inputs": inputs}
+        cores = int(studio.rules.parameter("chip_cores", studio.clock.today()))
+        body = {"kind": step.kind, "parameters": step.parameters, "inputs": inputs, "chip_cores": cores}
         folder = await asyncio.to_thread(studio.shelf.prepare, digest, body)
         try:
             whole = await self._run_step(

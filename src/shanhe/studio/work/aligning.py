@@ -59,9 +59,9 @@ def likelihoods(net: Any, rows: list[Row]) -> Any:
 
     width = max(len(labels) for _, labels in rows)
     entering = pad_sequence([row for row, _ in rows], batch_first=True)
-    labels = torch.tensor([one + [IGNORED] * (width - len(one)) for _, one in rows])
-    mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for _, one in rows])
+    labels = torch.tensor([one + [IGNORED] * (width - len(one)) for _, one in rows], device=entering.device)
+    mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for _, one in rows], device=entering.device)
     hidden = net.model(inputs_embeds=entering, attention_mask=mask, use_cache=False).last_hidden_state
     wanted = labels[:, 1:] != IGNORED
     losses = cross_entropy(net.lm_head(hidden[:, :-1][wanted]), labels[:, 1:][wanted], reduction="none")
-    return -torch.zeros(len(rows)).index_add(0, wanted.nonzero()[:, 0], losses)
+    return -losses.new_zeros(len(rows)).index_add(0, wanted.nonzero()[:, 0], losses)

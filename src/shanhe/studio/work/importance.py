@@ -38,7 +38,7 @@ def importance(model: Path, pairs: Path, tokens_max: int, tell: Tell) -> dict[st
     rows = encoded(tokenizer, read_pairs(pairs)[:ROWS], tokens_max)
     with torch.no_grad():
         for number, (tokens, _) in enumerate(rows, 1):
-            net.model(input_ids=torch.tensor([tokens]), use_cache=False)
+            net.model(input_ids=torch.tensor([tokens], device=net.device), use_cache=False)
             seen += len(tokens)
             tell(n=number, of=len(rows))
-    return {name: (one / max(1, seen)).numpy().astype("float32") for name, one in sums.items()}
+    return {name: (one / max(1, seen)).cpu().numpy().astype("float32") for name, one in sums.items()}

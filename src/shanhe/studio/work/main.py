@@ -1,7 +1,8 @@
 """One step: `python -m shanhe.studio.work.main FOLDER --parent PID`. Reads FOLDER/step.json, leaves FOLDER/result.json.
 
 Says how it goes on stdout, a JSON object a line: `say` a sentence, `n`, `of` and `loss` a point of the curve, `core_ms`
-the processor time so far, `error` why it ended. Ends with the foreman that started it.
+the processor time so far (a chip's counts as that of so many cores), `error` why it ended. Ends with the foreman that
+started it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.process import die_with_parent
+from shanhe.studio.work import chip
 
 NICENESS: Final = 10
 MISSING: Final = "pip install 'shanhe[studio]'"
@@ -33,9 +35,9 @@ def tell(**said: Any) -> None:
 
 
 def core_ms() -> int:
-    """Processor time of this process and of its children that have ended."""
+    """Processor time of this process and of its children that have ended, and what a chip's time counts for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return int(sum(one.ru_utime + one.ru_stime for one in used) * 1000)
+    return int(sum(one.ru_utime + one.ru_stime for one in used) * 1000) + chip.counted_ms()
 
 
 def kinds() -> dict[str, Do]:
@@ -60,6 +62,7 @@ def main() -> int:
     os.nice(NICENESS)
     os.umask(0o077)
     step = json.loads((given.folder / "step.json").read_text(encoding="utf-8"))
+    chip.counts_as(int(step.get("chip_cores", 0)))
     try:
         inputs = {name: Path(path) for name, path in step["inputs"].items()}
         files, metrics = kinds()[step["kind"]](inputs, given.folder, step["parameters"], tell)

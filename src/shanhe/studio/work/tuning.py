@@ -1,8 +1,8 @@
 """Supervised fine-tuning of LoRA adapters (Hu et al. 2021) on a GGUF model, and which layers are least missed.
 
-On the CPU, in float32: packed weights are unpacked by the framework when it loads them. Everything follows from the
-seed and the number of a round, so that a resumed training goes on as if it had not been interrupted. Checkpoints are
-safetensors; nothing is ever pickled.
+In float32, on a graphics processor where there is one: packed weights are unpacked by the framework when it loads
+them. Everything follows from the seed and the number of a round, so that a resumed training goes on as if it had not
+been interrupted. Checkpoints are safetensors; nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shanhe.kernel.errors import Invalid
+from shanhe.studio.work import chip
 from shanhe.studio.work.surgery import MODULES, Files, adapter_gguf, architecture, gguf_name, read_pairs, without_layers
 
 WARM_UP: Final = 0.05
@@ -48,7 +49,7 @@ def load(path: Path) -> tuple[Any, Any]:
     with quickly(path):
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
         net = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
-    return tokenizer, net
+    return tokenizer, net.to(chip.take())
 
 
 def prompt_of(tokenizer: Any, question: str) -> str:
@@ -95,8 +96,9 @@ def loss_of(net: Any, batch: list[tuple[Any, list[int]]]) -> Any:
 
     width = max(len(labels) for _, labels in batch)
     entering = pad_sequence([row for row, _ in batch], batch_first=True)
-    labels = torch.tensor([row + [IGNORED] * (width - len(row)) for _, row in batch])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for _, row in batch])
+    where = entering.device
+    labels = torch.tensor([row + [IGNORED] * (width - len(row)) for _, row in batch], device=where)
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for _, row in batch], device=where)
     hidden = net.model(inputs_embeds=entering, attention_mask=mask, use_cache=False).last_hidden_state
     wanted = labels[:, 1:] != IGNORED
     logits = net.lm_head(hidden[:, :-1][wanted])
@@ -184,7 +186,7 @@ def learnt(
     files = written(folder, ready.adapted, weights, parameters["rank"], ready.arch)
     last = recent[-20:] or [first]
     metrics = {"rounds": rounds, "loss_first": first, "loss_last": sum(last) / len(last), "rows": rows}
-    return files, metrics | {"layers": len(ready.net.model.layers) - ready.frozen}
+    return files, metrics | {"layers": len(ready.net.model.layers) - ready.frozen, "chip": chip.name()}
 
 
 def below(net: Any, rows: list[tuple[list[int], list[int]]], frozen: int, tell: Tell) -> list[tuple[Any, list[int]]]:
@@ -211,7 +213,7 @@ def below(net: Any, rows: list[tuple[list[int], list[int]]], frozen: int, tell: 
         for begin in range(0, len(order), TOGETHER):
             some = order[begin : begin + TOGETHER]
             width = max(len(rows[at][0]) for at in some)
-            tokens = torch.tensor([rows[at][0] + [0] * (width - len(rows[at][0])) for at in some])
+            tokens = torch.tensor([rows[at][0] + [0] * (width - len(rows[at][0])) for at in some], device=net.device)
             hidden = net.model(input_ids=tokens, use_cache=False).last_hidden_state
             found |= {at: one[: len(rows[at][0])].clone() for at, one in zip(some, hidden, strict=True)}
             if frozen:
@@ -243,7 +245,7 @@ def written(folder: Path, adapted: Any, weights: dict[str, Any], rank: int, arch
             raise Invalid(
                 "odd_module", f"The module {name} has no place in a GGUF.", message_zh=f"模块 {name} 无法写入 GGUF。"
             )
-        tensors[f"{known}.{side}"] = one.detach().contiguous()
+        tensors[f"{known}.{side}"] = one.detach().cpu().contiguous()
     path = folder / "adapter.safetensors"
     save_file(tensors, path, metadata={"scale": "2.0", "alpha": str(2 * rank), "rank": str(rank)})
     adapted.save_pretrained(folder / "peft", safe_serialization=True)
@@ -294,7 +296,7 @@ class Checkpoint:
                 state = {}
                 for part in ("step", "exp_avg", "exp_avg_sq"):
                     value = found[f"o.{part}.{name}"]
-                    state[part] = value.reshape(()) if part == "step" else value
+                    state[part] = value.reshape(()) if part == "step" else value.to(one.device)
                 self._optimiser.state[one] = state
         return int(said["n"]), float(said["first"])
 
@@ -309,7 +311,8 @@ def drop(inputs: dict[str, Path], folder: Path, parameters: dict[str, Any], tell
     sums: list[float] = []
     with torch.no_grad():
         for number, (tokens, _) in enumerate(rows, 1):
-            states = net.model(input_ids=torch.tensor([tokens]), output_hidden_states=True).hidden_states
+            entering = torch.tensor([tokens], device=net.device)
+            states = net.model(input_ids=entering, output_hidden_states=True).hidden_states
             found = [
                 1 - float(torch.nn.functional.cosine_similarity(one[0], other[0], dim=-1).mean())
                 for one, other in pairwise(states)
