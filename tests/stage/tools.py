@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ class Workshop:
     says: str = "晴，21 度"
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """What the tool `waits` waits for."""
+    asks: Callable[[str], Awaitable[str]] | None = None
+    """Whom the tool `echo` asks instead of repeating what it is told."""
 
 
 def make(workshop: Workshop) -> Any:
@@ -50,6 +52,9 @@ def make(workshop: Workshop) -> Any:
             await workshop.gate.wait()
         if params.name == "sleeps":
             await asyncio.sleep(30)
+        if workshop.asks is not None and params.name == "echo":
+            said = await workshop.asks(str(arguments.get("city", "")))
+            return types.CallToolResult(content=[types.TextContent(type="text", text=said)])
         said = {"echo": str(arguments), "floods": "x" * BIG}.get(params.name, workshop.says)
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=said)], is_error=params.name == "fails"

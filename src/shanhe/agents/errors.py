@@ -73,3 +73,17 @@ class TooManyRuns(TooMany):
             message_zh="同时运行的智能体过多，请稍后再试。",
             retry_after_s=2,
         )
+
+
+class TooManyOfYours(TooMany):
+    """Most often agents whose tools call agents in a circle."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "too_many_own_runs",
+            f"Your organisation already pays for {most} runs of agents at once.",
+            message_zh=f"本组织同时付费运行的智能体已达 {most} 个。",
+            hint="If a tool of yours calls an agent that calls your tool, end the circle; else try again shortly.",
+            hint_zh="如您的工具调用了又会调用该工具的智能体，请断开循环；否则请稍后再试。",
+            retry_after_s=2,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -18,6 +19,7 @@ from shanhe.agents.errors import (
     NoAnswer,
     OutOfTime,
     ToolsLeaveTheCity,
+    TooManyOfYours,
     TooManyRuns,
     UnknownAgent,
     UnknownRun,
@@ -61,6 +63,9 @@ KEEP: Final = timedelta(days=366)
 """How long runs are kept: a year of questions about them."""
 RUNS_MAX: Final = 256
 """Runs one process works on at once."""
+RUNS_OF_ONE_MAX: Final = 64
+"""Runs one organisation pays for at once, in one process: agents whose tools call agents again end here, and leave the
+others their places. Nothing of a refused run is held or charged."""
 MESSAGES_MAX: Final = 100
 ASKED_MAX_BYTES: Final = 256 * 1024
 ERROR_MAX_CHARS: Final = 300
@@ -119,7 +124,7 @@ class Agents:
         self._find = find
         self._shelves = shelves
         self.personal = personal
-        self._running = 0
+        self._running: Counter[UUID] = Counter()
 
     # -- definitions --------------------------------------------------------------------------------------------------
 
@@ -160,13 +165,15 @@ class Agents:
 
         `charged` False: a maker tries a draft; the model is paid for at list price, no markup is due.
         """
-        if self._running >= RUNS_MAX:
+        if self._running.total() >= RUNS_MAX:
             raise TooManyRuns()
+        if self._running[caller.org_id] >= RUNS_OF_ONE_MAX:
+            raise TooManyOfYours(RUNS_OF_ONE_MAX)
         run = Run(
             new_id(), agent.name, agent.version, caller.org_id, caller.key_id, face, RunState.RUNNING,
             agent.definition.budget_micro, 0, self._clock.now(), None, "",
         )  # fmt: skip
-        self._running += 1
+        self._running[caller.org_id] += 1
         try:
             await store.begin(self._db, run)
             try:
@@ -184,7 +191,9 @@ class Agents:
             await self._ended(run.id, RunState.DONE, "")
             return outcome
         finally:
-            self._running -= 1
+            self._running[caller.org_id] -= 1
+            if not self._running[caller.org_id]:
+                del self._running[caller.org_id]
 
     async def _ended(self, run_id: UUID, state: RunState, error: str) -> None:
         await store.end(self._db, run_id, state, error[:ERROR_MAX_CHARS], self._clock.now())
@@ -275,6 +284,10 @@ class Course:
             last = number == definition.steps_max
             understood = await self._think(talk, first=number == 1, last=last)
             if understood.answer is not None:
+                if not understood.answer.strip():
+                    raise NoAnswer(
+                        "the model gave neither an answer nor a wish for a tool", "模型既未作答，也未请求工具"
+                    )
                 return self._answer(understood.answer, hits, tools, asked)
             if last:
                 break

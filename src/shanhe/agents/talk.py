@@ -54,6 +54,7 @@ class Talk:
         self._definition = definition
         self._tools = tools
         self._grammar = grammar
+        self._native = not grammar
         self._nonce = secrets.token_hex(NONCE_BYTES)
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": self._system()}, *map(dict, asked)]
 
@@ -96,10 +97,13 @@ class Talk:
         return {"anyOf": [*wishes, answer]}
 
     def understand(self, message: Mapping[str, Any]) -> Understood:
-        """What the model said; a wish that can't be read is still a wish, so that the model is told."""
-        if self._grammar and self._tools:
-            return self._understand_json(message)
+        """What the model said; a wish that can't be read is still a wish, so that the model is told.
+
+        An engine that was asked for JSON may still wish natively: a wish counts however it is said.
+        """
         calls = message.get("tool_calls") or []
+        if self._grammar and self._tools and not calls:
+            return self._understand_json(message)
         wishes = tuple(
             Wish(str(call.get("id", n)), str(call.get("function", {}).get("name", "")),
                  _arguments(call.get("function", {}).get("arguments")))
@@ -124,7 +128,8 @@ class Talk:
 
     def heard(self, understood: Understood) -> None:
         """Remember what the model said before its tools answer."""
-        if self._grammar:
+        self._native = not self._grammar or bool(understood.raw.get("tool_calls"))
+        if not self._native:
             self.messages.append({"role": "assistant", "content": str(understood.raw.get("content") or "")})
             return
         calls = [
@@ -136,7 +141,7 @@ class Talk:
     def told(self, wish: Wish, text: str) -> None:
         """Hand a tool's answer to the model, as data."""
         marked = guard.marked(text, self._nonce)
-        if self._grammar:
+        if not self._native:
             self.messages.append({"role": "user", "content": f"{wish.function}:\n{marked}"})
         else:
             self.messages.append({"role": "tool", "tool_call_id": wish.id, "content": marked})

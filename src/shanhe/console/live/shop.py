@@ -21,6 +21,11 @@ from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Unkn
 BPS_PERCENT: Final = 100
 PPM_PERCENT: Final = 10_000
 MARKUP_DEFAULT: Final = "20"
+FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    Kind.AGENT: frozenset({"model", "instructions", "tools", "knowledge", "calling", "budget_micro", "steps_max"}),
+    Kind.MCP: frozenset({"url", "tools", "secrets", "passes", "hosted"}),
+}
+"""What a kind's form has fields for; the other kinds are JSON as a whole."""
 
 
 class LiveShop:
@@ -75,11 +80,24 @@ class LiveShop:
         return (await self._store.open(new, owner=who.org_id, actor=actor_of(who).ref)).name
 
     async def save(self, who: m.Who, name: str, fields: Mapping[str, str]) -> None:
-        content = content_of(name.partition("/")[0], fields)
+        content = content_of(name.partition("/")[0], fields, await self._kept(who, name))
         await self._store.draft(
             name, content, terms_of(fields), owner=who.org_id, actor=actor_of(who).ref,
             notes=fields.get("notes", "").strip(),
         )  # fmt: skip
+
+    async def _kept(self, who: m.Who, name: str) -> Mapping[str, Any]:
+        """What the newest version says beyond the form's fields: a page changes only what it shows."""
+        newest, shown = await self._newest(who, name), FIELDS.get(name.partition("/")[0])
+        if newest is None or shown is None:
+            return {}
+        return {key: value for key, value in newest.content.items() if key not in shown}
+
+    async def _newest(self, who: m.Who, name: str) -> Version | None:
+        for one, versions in await self._store.mine(who.org_id):
+            if one.name == name:
+                return versions[0] if versions else None
+        raise UnknownListing(name)
 
     async def submit(self, who: m.Who, name: str) -> None:
         await self._store.submit(name, owner=who.org_id)
@@ -158,19 +176,22 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
         "makers": makers, "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
         "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
         "budget": format_credits(int(content.get("budget_micro", 0))).replace(",", ""),
-        "steps_max": str(content.get("steps_max", "")), "url": str(content.get("url", "")), "secrets": secrets,
+        "steps_max": str(content.get("steps_max", "")), "knowledge": "\n".join(content.get("knowledge", ())),
+        "calling": str(content.get("calling", "auto")), "url": str(content.get("url", "")), "secrets": secrets,
         "passes": ", ".join(content.get("passes", ())), "code": hosted.get("code", ""),
         "described": _pretty(hosted["described"]) if hosted else "",
     }  # fmt: skip
 
 
-def content_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
-    """What is offered, out of a form: agents and servers have fields of their own, the rest is JSON."""
-    lines = [line.strip() for line in fields.get("tools", "").splitlines() if line.strip()]
+def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What is offered, out of a form: agents and servers have fields of their own beside what is `kept` of the version
+    before, the rest is JSON."""
+    lines = _lines(fields.get("tools", ""))
     if kind == Kind.AGENT:
         return {
-            "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
-            "tools": lines, "budget_micro": _credits(fields.get("budget", "")),
+            **kept, "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
+            "tools": lines, "knowledge": _lines(fields.get("knowledge", "")),
+            "calling": fields.get("calling") or "auto", "budget_micro": _credits(fields.get("budget", "")),
             "steps_max": _whole(fields.get("steps_max", "")),
         }  # fmt: skip
     if kind == Kind.MCP:
@@ -178,11 +199,16 @@ def content_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
         secrets = {header.strip(): name.strip() for header, _, name in pairs}
         if fields.get("code", "").strip():
             described = _json(fields.get("described", "") or "{}")
-            return {"tools": lines, "hosted": {"code": fields["code"].replace("\r\n", "\n"), "described": described}}
+            hosted = {"code": fields["code"].replace("\r\n", "\n"), "described": described}
+            return {**kept, "tools": lines, "hosted": hosted}
         passes = fields.get("passes", "").replace("，", ",").split(",")
-        return {"url": fields.get("url", "").strip(), "tools": lines, "secrets": secrets,
+        return {**kept, "url": fields.get("url", "").strip(), "tools": lines, "secrets": secrets,
                 "passes": [one.strip() for one in passes if one.strip()]}  # fmt: skip
     return _json(fields.get("json", "") or "{}")
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _json(text: str) -> dict[str, Any]:

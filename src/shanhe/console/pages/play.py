@@ -18,6 +18,8 @@ PROMPT_CHARS_MAX = 32_000
 TURNS_MAX = 60
 TOKENS_DEFAULT = 512
 TOKENS_MAX = 8_192
+AGENTS_SHOWN_MAX = 50
+"""The best ranked agents, beside the models; the rest are tried on their own pages."""
 PASSED_HEADERS = ("content-type", "x-shanhe-receipt", "x-request-id", "retry-after")
 ROLES = ("system", "user", "assistant")
 
@@ -60,8 +62,9 @@ class PlayRoom(Room):
 
     async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:
         models = [model for model in await self.desk.member.models() if model.kind == "chat"]
+        agents = [row["name"] for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
         shown = {"prompt": "", "answer": "", "receipt": None, "chosen": "", "strip": [], **values}
-        return self.show(request, "playground.html", who, models=models, tokens=TOKENS_DEFAULT, **shown)
+        return self.show(request, "playground.html", who, models=models, agents=agents, tokens=TOKENS_DEFAULT, **shown)
 
     async def chat(self, request: Request) -> Response:
         """Pass a chat to the gateway as this person's session and stream what comes back."""

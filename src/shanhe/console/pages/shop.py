@@ -87,7 +87,8 @@ class ShopRoom(Room):
             raise Invalid(
                 "no_answer", text or "There was no answer.", message_zh=text or "没有得到回答。", status=status or 502
             )
-        return {"text": answer["choices"][0]["message"]["content"], **answer.get("shanhe", {"steps": []})}
+        told = {"steps": [], "citations": [], **answer.get("shanhe", {})}
+        return {"text": answer["choices"][0]["message"]["content"], **told}
 
     async def rate(self, request: Request, kind: str, slug: str) -> Response:
         who, fields = await self.posted(request, "chat")
