@@ -94,6 +94,7 @@ def create_app(services: Services) -> Asgi:
     _routes(app, services)
     http.take(app, pages)
     polite = http.Manners(app, secure=services.settings.secure_cookies, larger=UPLOADS)
+    services.gateway.app.tools = services.mcp.serve
     return Dispatcher(services.gateway.app, services.mcp, polite)
 
 

@@ -76,12 +76,12 @@ class TestName:
         monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", told)
         links, now = Links(private=False), [1_000.0]
         monkeypatch.setattr("shanhe.mcp.upstream.time.monotonic", lambda: now[0])
-        endpoint, host, _ = await links._place("https://rebinding.example/mcp")
+        endpoint, host, _ = await links.place("https://rebinding.example/mcp")
         assert (endpoint.host, endpoint.name, host) == ("93.184.216.34", "rebinding.example", "rebinding.example")
         now[0] += RESOLVED_FOR_S / 2
-        assert (await links._place("https://rebinding.example/mcp"))[0].host == "93.184.216.34"
+        assert (await links.place("https://rebinding.example/mcp"))[0].host == "93.184.216.34"
         now[0] += RESOLVED_FOR_S
         with pytest.raises(BadServer):
-            await links._place("https://rebinding.example/mcp")
+            await links.place("https://rebinding.example/mcp")
         with pytest.raises(BadServer):
             await Links(private=False).tools(("x", 1, new_id()), "https://127.0.0.1/mcp", {}, 1_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +20,7 @@ from shanhe.gateway.errand import Answered, Errand, Inbox
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
 from shanhe.gateway.faces.openai import Chat, Embeddings
-from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone
+from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceUse
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_KIND",
+    "EVENT_STREAM",
     "JSON_TYPE",
     "Answered",
     "AsgiClient",
@@ -181,11 +181,9 @@ class Gateway:
         )
         return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
 
-    def toll(
-        self, caller: Caller, resource: str, label: str, most_micro: int | None = None
-    ) -> contextlib.AbstractAsyncContextManager[Toll]:
-        """See `Tolls.open`."""
-        return self._tolls.open(caller, resource, label, most_micro)
+    async def toll(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
+        """See `Tolls.hold`."""
+        return await self._tolls.hold(caller, resource, label, most_micro)
 
     def delegate(self, delegate: Delegate) -> None:
         """Hand calls that name no model to whoever answers them: see `Pipeline.delegate`."""

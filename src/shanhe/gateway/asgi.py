@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Desk = Callable[[Client, "Caller"], Awaitable[None]]
 """Answers a request of a known caller, or raises CallError or ShanheError."""
+Door = Callable[[Client], Awaitable[None]]
+TOOLS_PATH: Final = "/mcp"
 COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
 MODELS_PATH: Final = "/v1/models"
 _encode = msgspec.json.Encoder().encode
@@ -62,6 +64,8 @@ class GatewayApp:
             "/v1/messages": Messages(),
         }
         self._desks: dict[str, Desk] = {}
+        self.tools: Door | None = None
+        """Answers what is posted to `/mcp`; None where no tools are offered."""
 
     def mount(self, word: str, desk: Desk) -> None:
         """Hand `/v1/WORD` and what is below it to `desk`."""
@@ -81,6 +85,9 @@ class GatewayApp:
 
     async def serve(self, client: Client) -> None:
         """Serve one request, whatever server it came through."""
+        if self.tools is not None and client.path.startswith(TOOLS_PATH):
+            await self.tools(client)
+            return
         face = self._faces.get(client.path)
         if face is not None and client.method == "POST":
             await self._pipeline.run(face, client)

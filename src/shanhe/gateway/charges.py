@@ -99,10 +99,10 @@ class ChargeBook:
 
     async def fee(self, payer: UUID, name: str) -> Commission:
         """`commission` of one resource, from memory where it was asked for within a second and nothing has changed."""
+        known = self.fee_known(payer, name)
+        if known is not None:
+            return known
         key, now, today = (payer, name), time.monotonic(), self._clock.today()
-        known = self._fees.get(key)
-        if known is not None and now - known[0] < FEE_TTL_S and known[1] == today:
-            return known[2]
         heard = self._heard
         found = await self.commission(payer, [name])
         if len(self._fees) >= FEES_MAX:
@@ -110,6 +110,12 @@ class ChargeBook:
         if heard == self._heard:  # what changed meanwhile may not be in the answer
             self._fees[key] = now, today, found
         return found
+
+    def fee_known(self, payer: UUID, name: str) -> Commission | None:
+        """The same as far as memory goes."""
+        known = self._fees.get((payer, name))
+        fresh = known is not None and time.monotonic() - known[0] < FEE_TTL_S and known[1] == self._clock.today()
+        return known[2] if fresh and known is not None else None
 
     async def publish(self, terms: ResourceTerms, *, actor: str, conn: Any = None) -> None:
         """Set the terms of a resource, in the caller's transaction if there is one; later calls are split by them."""

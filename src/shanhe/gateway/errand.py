@@ -42,6 +42,7 @@ class Inbox:
 
     def __init__(self, path: str, body: bytes) -> None:
         self.path = path
+        self.headers: Headers = []
         self.started = False
         self.answered: Answered | None = None
         self._body = body

@@ -38,6 +38,8 @@ class Client(Protocol):
     method: str
     path: str
     query: str
+    headers: Headers
+    """Names in lower case."""
     started: bool
     """The head of an answer has left."""
 
@@ -78,7 +80,7 @@ class AsgiClient:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: str = scope["query_string"].decode("latin-1")
-        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.headers: Headers = scope["headers"]
         self._receive = receive
         self._send = send
         self._watch: asyncio.Task[None] | None = None
@@ -86,15 +88,10 @@ class AsgiClient:
         self.gone = False
 
     def header(self, name: bytes) -> bytes | None:
-        for key, value in self._headers:
+        for key, value in self.headers:
             if key == name:
                 return value
         return None
-
-    def headers_with(self, prefix: bytes) -> dict[str, str]:
-        """Headers whose (lower-case) name begins so."""
-        found = [(key, value) for key, value in self._headers if key.startswith(prefix)]
-        return {key.decode("latin-1"): value.decode("latin-1") for key, value in found}
 
     async def body(self) -> bytes:
         declared = self.header(b"content-length")

@@ -68,6 +68,7 @@ class Collected:
     method, path, query, started, gone = "POST", "/v1/chat/completions", "", False, False
 
     def __init__(self) -> None:
+        self.headers: Headers = []
         self.answered = b""
 
     def header(self, name: bytes) -> bytes | None:

@@ -1,8 +1,9 @@
 """Calls straight from the socket: uvicorn's protocol, with the gateway's requests taken out before ASGI.
 
 ASGI spreads an answer over several messages, checks every header with regular expressions and writes twice; for a call
-that is a third of its CPU. So `/v1/` requests get a client of their own that writes once, and everything else stays
-uvicorn's. Also bounds what uvicorn leaves open: how long and how large the head of a request may be.
+that is a third of its CPU. So requests to `/v1/` and posts to `/mcp` get a client of their own that writes once, and
+everything else stays uvicorn's. Also bounds what uvicorn leaves open: how long and how large the head of a request may
+be.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ HEAD_MAX_BYTES: Final = 64 * 1024
 LINGER_S: Final = 5.0
 """How long a refused body is read and thrown away."""
 PREFIX: Final = b"/v1/"
+TOOLS: Final = b"/mcp"
 DELIVERY: Final = STATUS_LINE[200] + (
     b"%bcontent-type: application/json\r\nx-shanhe-receipt: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
 )
@@ -52,11 +54,11 @@ class WireClient:
         "_chunked",
         "_continue",
         "_head",
-        "_headers",
         "_protocol",
         "_waiter",
         "body_parts",
         "disconnected",
+        "headers",
         "keep_alive",
         "method",
         "more_body",
@@ -68,7 +70,7 @@ class WireClient:
 
     def __init__(self, protocol: GatewayProtocol, method: str, path: str, *, keep_alive: bool, chunked: bool) -> None:
         self._protocol = protocol
-        self._headers = protocol.headers
+        self.headers: Headers = protocol.headers
         self._continue = protocol.expect_100_continue
         self._chunked = chunked
         self._head = b""
@@ -109,7 +111,7 @@ class WireClient:
         return self.disconnected
 
     def header(self, name: bytes) -> bytes | None:
-        for key, value in self._headers:
+        for key, value in self.headers:
             if key == name:
                 return value
         return None
@@ -217,7 +219,7 @@ class WireClient:
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 protocol that hands `/v1/` to the gateway. Made per gateway by `protocol_for`."""
+    """uvicorn's HTTP/1.1 protocol that hands `/v1/` and posts to `/mcp` to the gateway. Made by `protocol_for`."""
 
     gateway: GatewayApp
 
@@ -307,7 +309,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head_open = False
         if self._head_timer is not None:
             self._stop_head_timer()
-        if not self.url.startswith(PREFIX) or self.parser.should_upgrade():
+        if not self._is_ours() or self.parser.should_upgrade():
             self._make_scope()
             super().on_headers_complete()
             return
@@ -330,6 +332,14 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _is_ours(self) -> bool:
+        """Whether the gateway takes this from the socket: calls of models, and what is posted to tools' servers."""
+        url = self.url
+        if url.startswith(PREFIX):
+            return True
+        posted = self.gateway.tools is not None and self.parser.get_method() == b"POST"
+        return posted and url.startswith(TOOLS) and url[len(TOOLS) : len(TOOLS) + 1] in (b"", b"/", b"?")
 
     def _make_scope(self) -> None:
         """What uvicorn prepares when a request begins; `/v1/` has no use for it."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
-
-import msgspec
 
 from shanhe.gateway.admission import database_away
 from shanhe.gateway.faces.base import Parsed
@@ -29,11 +25,37 @@ NO_PRICES: Final = Prices(0, 0, 0, 0, 0, "fee")
 FACE: Final = Chat()
 
 
-class Toll(msgspec.Struct):
-    """What came of it: `receipt_id` None and nothing paid where there is no fee for this payer."""
+class Toll:
+    """A fee that is reserved. `book` or `give_back`; later ones do nothing.
 
-    receipt_id: UUID | None = None
-    paid_micro: int = 0
+    `receipt_id` None and nothing paid where there is no fee for this payer.
+    """
+
+    __slots__ = ("_call", "_tolls", "paid_micro", "receipt_id")
+
+    def __init__(self, tolls: Tolls, call: Call | None) -> None:
+        self._tolls = tolls
+        self._call = call
+        self.receipt_id: UUID | None = None
+        self.paid_micro = 0
+
+    async def book(self) -> None:
+        """What was paid for has been had; durable on return."""
+        call, self._call = self._call, None
+        if call is None:
+            return
+        try:
+            await self._tolls.settle(call)
+        finally:
+            if call.reservation is not None:
+                await self._tolls.release(call)
+        self.receipt_id, self.paid_micro = call.receipt_id, call.paid_micro
+
+    async def give_back(self) -> None:
+        """It came to nothing."""
+        call, self._call = self._call, None
+        if call is not None and call.reservation is not None:
+            await self._tolls.release(call)
 
 
 class Tolls:
@@ -44,32 +66,29 @@ class Tolls:
         self._charges = charges
         self._settler = settler
 
-    @contextlib.asynccontextmanager
-    async def open(
-        self, caller: Caller, resource: str, label: str, most_micro: int | None = None
-    ) -> AsyncIterator[Toll]:
-        """Hold the fee while the block runs, book it when it ends well, and give it back when it raises.
+    async def hold(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
+        """Reserve a fee before what it is for; from memory where there is a lease and the terms are known.
 
         `label` is what receipts and usage call it. CallError 402 when the fee is not there or above `most_micro`.
         """
-        with database_away():
-            commission = await self._charges.fee(caller.org_id, resource)
-        toll = Toll()
+        commission = self._charges.fee_known(caller.org_id, resource)
+        if commission is None:
+            with database_away():
+                commission = await self._charges.fee(caller.org_id, resource)
         if commission.fee_micro == 0:
-            yield toll
-            return
+            return Toll(self, None)
         call = Call(FACE)
         call.caller, call.most_micro, call.parsed = caller, most_micro, Parsed(label, {})
         call.admission = with_commission(Admission(label, 0, 0, None, 0, NO_PRICES), commission)
         await self._admitter.reserve(call)
         call.admitted_at = perf_counter()
-        try:
-            yield toll
-            taken_ms = int((perf_counter() - call.started_at) * 1e6) / 1000
-            admitted_ms = int((call.admitted_at - call.started_at) * 1e6) / 1000
-            outcome = Outcome(Metered(Buckets(), "fee"), "completed", None, Timings(admitted_ms, taken_ms, taken_ms))
-            await self._settler.settle_fee(call, outcome)
-            toll.receipt_id, toll.paid_micro = call.receipt_id, call.paid_micro
-        finally:
-            if call.reservation is not None:
-                await self._admitter.release(call.reservation)
+        return Toll(self, call)
+
+    async def settle(self, call: Call) -> None:
+        taken_ms = int((perf_counter() - call.started_at) * 1e6) / 1000
+        admitted_ms = int((call.admitted_at - call.started_at) * 1e6) / 1000
+        outcome = Outcome(Metered(Buckets(), "fee"), "completed", None, Timings(admitted_ms, taken_ms, taken_ms))
+        await self._settler.settle_fee(call, outcome)
+
+    async def release(self, call: Call) -> None:
+        await self._admitter.release(call.reservation)

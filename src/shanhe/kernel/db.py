@@ -29,6 +29,11 @@ async def _prepare(connection: asyncpg.Connection[Any]) -> None:
         )
 
 
+async def _as_it_is(connection: asyncpg.Connection[Any]) -> None:
+    """Nothing to undo: no session's settings, cursors or locks outlive a transaction, and asyncpg ends an open one.
+    Its own way asks the server to reset everything, a round trip after each statement."""
+
+
 class Database:
     """A pool of connections to one PostgreSQL database."""
 
@@ -46,6 +51,7 @@ class Database:
             max_size=size,
             command_timeout=COMMAND_TIMEOUT_S,
             init=_prepare,
+            reset=_as_it_is,
             server_settings={"timezone": "UTC"},
         )
         return cls(dsn, pool)

@@ -301,6 +301,10 @@ class Ledger:
         reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, self._clock.now())
         return reservation or await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
 
+    def try_count(self, limits: tuple[Limit, ...]) -> bool:
+        """`count` from this worker's blocks, without I/O; False when that takes the database."""
+        return self._counters.try_take(limits)
+
     async def count(self, limits: tuple[Limit, ...]) -> None:
         """Count against limits of something that has no price; `LimitExceeded`, `LedgerUnavailable`."""
         await self._counters.take(limits)

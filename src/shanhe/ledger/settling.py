@@ -106,7 +106,7 @@ class Batch:
         self.burned: dict[UUID, int] = {}
         self.unheld: dict[UUID, int] = {}
         self.holds: list[tuple[UUID, str, int, UUID | None]] = []
-        self.income: dict[UUID, IncomeLot] = {}
+        self.income: dict[tuple[UUID, Provenance, datetime | None], IncomeLot] = {}
 
     def add(self, row: Row) -> None:
         reservation, charge = row.reservation, row.charge
@@ -194,8 +194,10 @@ class Batch:
         else:
             months = self._terms.income_expiry_months.get(provenance)
             expires_at = city_midnight(add_months(self._day, months)) if months else None
-        fresh = IncomeLot(account, provenance, expires_at, self._day, self._terms)
-        lot = self.income.setdefault(fresh.id, fresh)
+        key = (account, provenance, expires_at)
+        lot = self.income.get(key)
+        if lot is None:
+            lot = self.income[key] = IncomeLot(account, provenance, expires_at, self._day, self._terms)
         lot.amount += amount
         if piece is not None and subsidy and lot.parent is None:
             lot.parent = piece.lot

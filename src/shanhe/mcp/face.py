@@ -23,10 +23,12 @@ from shanhe.mcp import wire
 from shanhe.mcp.city import CityTools
 from shanhe.mcp.errors import UnknownTool
 from shanhe.mcp.model import SEPARATOR, Offered
-from shanhe.mcp.relay import CALL, LIST, Relay, refusal
+from shanhe.mcp.relay import CALL, LIST, PARAMETERS, Relay, refusal
 from shanhe.mcp.service import ToolGateway
+from shanhe.mcp.told import Told
 
 if TYPE_CHECKING:
+    from shanhe.gateway.api import Client
     from shanhe.identity.api import Caller
     from shanhe.kernel.vault import Vault
 
@@ -107,14 +109,16 @@ class McpFace:
             await asyncio.gather(self._keeper, return_exceptions=True)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        client = AsgiClient(scope, receive, send)
-        path: str = scope["path"]
+        await self.serve(AsgiClient(scope, receive, send))
+
+    async def serve(self, client: Client) -> None:
+        """Answer one request, whatever server it came through."""
+        path = client.path
         if not self._own(client.header(b"origin")):
             strange = wire.error(None, wire.INVALID_REQUEST, "This origin may not call here.")
             await client.answer(403, strange, [JSON_TYPE])
             return
-        token = _token(client)
-        caller = None
+        token, caller = _token(client), None
         if token is not None:
             with contextlib.suppress(ShanheError):
                 caller = await self._authenticate(token, self._url + path.rstrip("/"))
@@ -127,9 +131,9 @@ class McpFace:
             with contextlib.suppress(ShanheError):  # the relay says what is wrong
                 offer = await self._gateway.admitted(caller, slug)
             if offer is None or offer.server.hosted is None:
-                await self._relay.serve(client, caller, slug)
+                await self._relay.serve(client, caller, slug, offer)
                 return
-        await self._everything(client, scope, receive, send, Visit(caller, offer))
+        await self._everything(client, Visit(caller, offer))
 
     def _own(self, origin: bytes | None) -> bool:
         """Whether a page that calls, if a page does, is the city's own or on the caller's own machine."""
@@ -138,14 +142,14 @@ class McpFace:
         parts = urlsplit(origin.decode("latin-1"))
         return parts.netloc == self._host or parts.hostname in LOOPBACK
 
-    async def _refuse(self, client: AsgiClient, path: str, *, known: bool) -> None:
+    async def _refuse(self, client: Client, path: str, *, known: bool) -> None:
         where = f'resource_metadata="{self._url}{METADATA_PATH}{path.rstrip("/")}"'
         why = ', error="invalid_token"' if known else ""
         challenge = f'Bearer realm="shanhe"{why}, scope="tools", {where}'
         body = {"error": {"code": "key_missing", "message": "Send an API key or an access token as a bearer."}}
         await client.answer(401, wire.encode(body), [JSON_TYPE, (b"www-authenticate", challenge.encode("latin-1"))])
 
-    async def _everything(self, client: AsgiClient, scope: Any, receive: Any, send: Any, visit: Visit) -> None:
+    async def _everything(self, client: Client, visit: Visit) -> None:
         """What is asked most is answered here; the rest by the official SDK."""
         body = b""
         try:
@@ -158,23 +162,16 @@ class McpFace:
         except CallError as error:
             await client.answer(error.status, wire.error(None, wire.INVALID_REQUEST, error.message), [JSON_TYPE])
             return
-        given = False
-
-        async def again() -> Any:
-            nonlocal given
-            if given or client.method != "POST":
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
+        told = Told(client, body)
         mark = _visit.set(visit)
         try:
             manager = await self._manager()
-            await manager.handle_request({**scope, "path": PREFIX, "raw_path": PREFIX.encode()}, again, send)
+            await manager.handle_request(told.scope(PREFIX), told.receive, told.send)
         finally:
             _visit.reset(mark)
+            await client.close()
 
-    async def _quickly(self, client: AsgiClient, visit: Visit, body: bytes) -> bool:
+    async def _quickly(self, client: Client, visit: Visit, body: bytes) -> bool:
         """Answer a list or a call that is in order; False when it is the SDK's to judge."""
         try:
             message = wire.message_of(body)
@@ -245,14 +242,16 @@ class McpFace:
         return types.CallToolResult.model_validate(found)
 
 
-def _in_order(client: AsgiClient, method: str) -> bool:
+def _in_order(client: Client, method: str) -> bool:
     """Whether a request's headers say what its body says, in a version that is answered here."""
     accept, kind = client.header(b"accept") or b"", client.header(b"content-type") or b""
     if b"application/json" not in accept or b"text/event-stream" not in accept or b"application/json" not in kind:
         return False
     version = (client.header(b"mcp-protocol-version") or b"").decode("latin-1")
     if version == wire.MODERN:
-        return client.header(b"mcp-method") == method.encode() and not client.headers_with(b"mcp-param-")
+        return client.header(b"mcp-method") == method.encode() and not any(
+            name.startswith(PARAMETERS) for name, _ in client.headers
+        )
     return not version or version in wire.LEGACY
 
 
@@ -268,6 +267,6 @@ def _cursor(params: Any) -> int:
     return int(cursor) if cursor.isdigit() and len(cursor) < 8 else 0
 
 
-def _token(client: AsgiClient) -> str | None:
+def _token(client: Client) -> str | None:
     scheme, _, token = (client.header(b"authorization") or b"").decode("latin-1").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None

@@ -27,10 +27,6 @@ PAID: Final = "shanhe/paid_micro"
 RECEIPT: Final = "shanhe/receipt"
 
 
-class NothingToPay(Exception):
-    """Ends a toll without booking it."""
-
-
 class Metered:
     """A call that is being made. `begin`, then one of `finish`, `refuse` and `fail`; later ones do nothing."""
 
@@ -49,8 +45,7 @@ class Metered:
         self._sent = sent
         self._most_micro = most_micro
         self._began = time.perf_counter()
-        self._toll: contextlib.AbstractAsyncContextManager[Toll] | None = None
-        self._held: Toll | None = None
+        self._toll: Toll | None = None
         self._recorded = False
         self.deadline: asyncio.Timeout | None = None
         """Ends waiting for the server; not the booking of what it answered."""
@@ -62,9 +57,8 @@ class Metered:
         if self._sent > ARGUMENTS_MAX_BYTES:
             raise BadServer(f"arguments above {ARGUMENTS_MAX_BYTES} bytes", f"参数超过 {ARGUMENTS_MAX_BYTES} 字节")
         await self._gateway.count(self._caller, offer)
-        toll = self._gateway.toll(self._caller, self.slug, self._tool, self._most_micro)
-        self._held = await toll.__aenter__()
-        self._toll, self.open = toll, True
+        self._toll = await self._gateway.toll(self._caller, self.slug, self._tool, self._most_micro)
+        self.open = True
 
     async def finish(self, result: dict[str, Any], got: int) -> dict[str, Any]:
         """The result as it is passed on: booked unless the tool says that it could not, or needs something first."""
@@ -73,11 +67,11 @@ class Metered:
         if self.deadline is not None:
             self.deadline.reschedule(None)
         if result.get("isError") or result.get("resultType", "complete") != "complete":
-            await self._close(NothingToPay())
+            await self._close(paid=False)
             self._record("failed" if result.get("isError") else "done", "tool_said_no" if result.get("isError") else "",
                          got)  # fmt: skip
         else:
-            await self._close(None)
+            await self._close(paid=True)
             self._record("done", "", got)
         meta = {**(result.get("_meta") or {}), PAID: self.paid_micro}
         if self.receipt_id is not None:
@@ -86,24 +80,24 @@ class Metered:
 
     async def refuse(self, got: int) -> None:
         """The server wants something first: nothing is paid."""
-        await self._close(NothingToPay())
+        await self._close(paid=False)
         self._record("done", "", got)
 
     async def fail(self, error: ShanheError | CallError) -> None:
         """It came to nothing: the fee is given back."""
-        await self._close(error)
+        await self._close(paid=False)
         self._record("refused" if error.status < 500 else "failed", error.code, 0)
 
-    async def _close(self, error: BaseException | None) -> None:
-        toll, held, self._toll, self.open = self._toll, self._held, None, False
-        if toll is None or held is None:
+    async def _close(self, *, paid: bool) -> None:
+        toll, self._toll, self.open = self._toll, None, False
+        if toll is None:
             return
-        if error is None:
-            await toll.__aexit__(None, None, None)
-            self.paid_micro, self.receipt_id = held.paid_micro, held.receipt_id
+        if paid:
+            await toll.book()
+            self.paid_micro, self.receipt_id = toll.paid_micro, toll.receipt_id
             return
-        with contextlib.suppress(NothingToPay, ShanheError, CallError):
-            await toll.__aexit__(type(error), error, error.__traceback__)
+        with contextlib.suppress(ShanheError, CallError):
+            await toll.give_back()
 
     def _record(self, state: str, error: str, got: int) -> None:
         if self._recorded:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
-from shanhe.gateway.api import JSON_TYPE, AsgiClient, CallError, ClientGone
+from shanhe.gateway.api import JSON_TYPE, CallError, ClientGone
 from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
 from shanhe.mcp.errors import NotOffered, ServerFailed, ServerLate, UnknownTool
@@ -27,16 +27,20 @@ from shanhe.mcp.model import ALWAYS, ASKS_OF_CLIENT, FEATURES, Offered
 from shanhe.mcp.upstream import ANSWER_MAX_BYTES, messages
 
 if TYPE_CHECKING:
-    from shanhe.gateway.api import Connection
+    from shanhe.gateway.api import Client, Connection
     from shanhe.identity.api import Caller
     from shanhe.mcp.service import ToolGateway
+    from shanhe.mcp.upstream import Exchange
 
 STREAM_MAX_S: Final = 600.0
 """How long a client may listen on one stream; then it asks again."""
 QUIET_MAX_S: Final = 600.0
 LOOK_AFTER_S: Final = 2.0
 WAITING_MAX: Final = 1_024
-PASSED_UP: Final = (b"accept", b"content-type", b"mcp-protocol-version", b"last-event-id", b"mcp-method", b"mcp-name")
+PASSED_UP: Final = frozenset(
+    {b"accept", b"content-type", b"mcp-protocol-version", b"last-event-id", b"mcp-method", b"mcp-name"}
+)
+PARAMETERS: Final = b"mcp-param-"
 CALL: Final = "tools/call"
 LIST: Final = "tools/list"
 HANDSHAKES: Final = ("initialize", "server/discover")
@@ -47,7 +51,7 @@ log = structlog.get_logger(__name__)
 class Visit:
     """One request of a client, and the server it is for."""
 
-    client: AsgiClient
+    client: Client
     caller: Caller
     offer: Offered
     session: str | None
@@ -67,10 +71,10 @@ class Relay:
         self._waiting: dict[tuple[str, Any], tuple[float, Metered]] = {}
         """Calls whose stream ended before their answer: a server may give it on the next one."""
 
-    async def serve(self, client: AsgiClient, caller: Caller, slug: str) -> None:
-        """Answer one request."""
+    async def serve(self, client: Client, caller: Caller, slug: str, offer: Offered | None = None) -> None:
+        """Answer one request; `offer` is the server where it has been looked up."""
         try:
-            visit = await self._visit(client, caller, slug)
+            visit = await self._visit(client, caller, offer or await self._gateway.admitted(caller, slug))
             if client.method == "POST":
                 await self._post(visit)
             elif client.method in ("GET", "DELETE"):
@@ -85,8 +89,7 @@ class Relay:
         finally:
             await client.close()
 
-    async def _visit(self, client: AsgiClient, caller: Caller, slug: str) -> Visit:
-        offer = await self._gateway.admitted(caller, slug)
+    async def _visit(self, client: Client, caller: Caller, offer: Offered) -> Visit:
         sealed = client.header(b"mcp-session-id")
         visit = Visit(client, caller, offer, None)
         if sealed is not None:
@@ -94,11 +97,11 @@ class Relay:
             if visit.session is None:
                 raise CallError(404, "unknown_session", "This session is not one of yours, or has ended; begin anew.")
             visit.headers["mcp-session-id"] = visit.session
-        for name in PASSED_UP:
-            if (value := client.header(name)) is not None:
-                visit.headers[name.decode()] = value.decode("latin-1")
-        visit.headers.update(client.headers_with(b"mcp-param-"))
-        visit.headers.update(await self._gateway.secrets_of(offer))
+        for name, value in client.headers:
+            if name in PASSED_UP or name.startswith(PARAMETERS):
+                visit.headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        if offer.server.secrets:
+            visit.headers.update(await self._gateway.secrets_of(offer))
         return visit
 
     # -- from the client ----------------------------------------------------------------------------------------------
@@ -205,11 +208,9 @@ class Relay:
 
     # -- from the server ----------------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def _open(self, visit: Visit, body: bytes, limit_s: float) -> AsyncIterator[Connection]:
+    def _open(self, visit: Visit, body: bytes, limit_s: float) -> Exchange:
         server, slug = visit.offer.server, visit.offer.slug
-        async with self._gateway.links.exchange(slug, server.url, "POST", visit.headers, body, limit_s) as connection:
-            yield connection
+        return self._gateway.links.exchange(slug, server.url, "POST", visit.headers, body, limit_s)
 
     async def _back(
         self, visit: Visit, message: wire.Message | None, connection: Connection, metered: Metered | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
@@ -54,6 +53,7 @@ CALLS_LIMIT: Final = "tool_calls_per_minute"
 OFFERED_TTL_S: Final = 5.0
 """How long an offer is remembered; a withdrawn listing is refused by its price at once."""
 OFFERS_MAX: Final = 2_000
+QUOTAS_MAX: Final = 10_000
 SECRET_FIELD, TOOL_FIELD = "mcp.secret", "mcp.tool"
 Find = Callable[[str], Awaitable[Offered | None]]
 Finding = tuple[str, bool, str, str]
@@ -81,6 +81,8 @@ class ToolGateway:
         self.listing = Listing(everything, self._looked_at)
         self._offers: dict[str, tuple[float, Offered]] = {}
         self._secrets: dict[tuple[str, int], tuple[float, dict[str, str]]] = {}
+        self._quotas: dict[tuple[UUID, str, int], tuple[datetime, tuple[Limit, ...]]] = {}
+        """What counts a payer's requests to a server, until the minute is over."""
         gateway.charges.heed(self._forget)
 
     async def stop(self) -> None:
@@ -253,20 +255,28 @@ class ToolGateway:
 
     async def count(self, caller: Caller, offer: Offered) -> None:
         """One more request of this payer to this server; OverQuota."""
-        most = offer.server.calls_per_minute
-        minute = self._clock.now().strftime("%Y-%m-%dT%H:%M")
+        now, key = self._clock.now(), (caller.org_id, offer.slug, offer.version)
+        known = self._quotas.get(key)
+        if known is None or now >= known[0]:
+            if len(self._quotas) >= QUOTAS_MAX:
+                self._quotas.clear()
+            minute = now.replace(second=0, microsecond=0)
+            scope, window = uuid5(caller.org_id, offer.slug), minute.strftime("%Y-%m-%dT%H:%M")
+            limit = Limit(scope, CALLS_LIMIT, window, offer.server.calls_per_minute, 1)
+            known = self._quotas[key] = minute + timedelta(minutes=1), (limit,)
         try:
-            await self._ledger.count((Limit(uuid5(caller.org_id, offer.slug), CALLS_LIMIT, minute, most, 1),))
+            if not self._ledger.try_count(known[1]):
+                await self._ledger.count(known[1])
         except LimitExceeded as error:
-            raise OverQuota(offer.slug, most) from error
+            raise OverQuota(offer.slug, offer.server.calls_per_minute) from error
 
     def metered(self, caller: Caller, slug: str, tool: str, sent: int) -> Metered:
         """A call about to be made."""
         return Metered(self, caller, slug, tool, sent)
 
-    def toll(self, caller: Caller, slug: str, tool: str, most_micro: int | None) -> AbstractAsyncContextManager[Toll]:
-        """The fee of a call: see `Gateway.toll`."""
-        return self._gateway.toll(caller, f"mcp/{slug}", f"mcp/{slug}/{tool}", most_micro)
+    async def toll(self, caller: Caller, slug: str, tool: str, most_micro: int | None) -> Toll:
+        """The fee of a call, held: see `Gateway.toll`."""
+        return await self._gateway.toll(caller, f"mcp/{slug}", f"mcp/{slug}/{tool}", most_micro)
 
     def record(self, record: CallRecord) -> None:
         """Keep what was called, for the audit."""

@@ -7,7 +7,6 @@ the version without sessions is asked nothing but the call itself.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway.api import Connection, Endpoint, Pool, UpstreamError
+from shanhe.kernel.errors import ShanheError
 from shanhe.mcp import wire
 from shanhe.mcp.address import checked_url, resolve
 from shanhe.mcp.errors import AnswerTooLarge, ServerFailed, ServerLate
@@ -177,33 +177,21 @@ class Links:
 
     # -- connections --------------------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def exchange(
+    def exchange(
         self, name: str, url: str, method: str, headers: Mapping[str, str], body: bytes = b"",
         limit_s: float = 3_600.0,
-    ) -> AsyncIterator[Connection]:  # fmt: skip
+    ) -> Exchange:  # fmt: skip
         """One HTTP exchange, from its head on; ServerFailed, ServerLate, AnswerTooLarge, BadServer.
 
         The connection is kept when the answer was read to its end, and closed otherwise.
         """
-        endpoint, host, target = await self._place(url)
-        request = wire.request_head(method, target, host, headers, len(body)) + body
-        try:
-            connection = await self._pool.exchange(endpoint, request, timeout_s=limit_s)
-            try:
-                yield connection
-            finally:
-                self._pool.give_back(connection)
-        except UpstreamError as error:
-            if error.timed_out:
-                raise ServerLate(name, int(limit_s * 1000)) from error
-            if "larger than" in str(error):
-                raise AnswerTooLarge(name, ANSWER_MAX_BYTES) from error
-            raise ServerFailed(name, str(error).replace("the engine", "it")) from error
-        except wire.TooLong as error:
-            raise AnswerTooLarge(name, ANSWER_MAX_BYTES) from error
+        return Exchange(self, name, url, method, headers, body, limit_s)
 
-    async def _place(self, url: str) -> tuple[Endpoint, str, str]:
+    @property
+    def pool(self) -> Pool:
+        return self._pool
+
+    async def place(self, url: str) -> tuple[Endpoint, str, str]:
         known = self._places.get(url)
         if known is not None and time.monotonic() - known[0] < RESOLVED_FOR_S:
             return known[1:]
@@ -217,6 +205,48 @@ class Links:
             self._places.clear()
         self._places[url] = time.monotonic(), endpoint, parts.netloc, target
         return endpoint, parts.netloc, target
+
+
+class Exchange:
+    """See `Links.exchange`."""
+
+    __slots__ = ("_body", "_connection", "_headers", "_limit_s", "_links", "_method", "_name", "_url")
+
+    def __init__(
+        self, links: Links, name: str, url: str, method: str, headers: Mapping[str, str], body: bytes, limit_s: float
+    ) -> None:
+        self._links = links
+        self._name = name
+        self._url = url
+        self._method = method
+        self._headers = headers
+        self._body = body
+        self._limit_s = limit_s
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        endpoint, host, target = await self._links.place(self._url)
+        request = wire.request_head(self._method, target, host, self._headers, len(self._body)) + self._body
+        try:
+            self._connection = await self._links.pool.exchange(endpoint, request, timeout_s=self._limit_s)
+        except UpstreamError as error:
+            raise self._said(error) from error
+        return self._connection
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if self._connection is not None:
+            self._links.pool.give_back(self._connection)
+        if isinstance(error, UpstreamError):
+            raise self._said(error) from error
+        if isinstance(error, wire.TooLong):
+            raise AnswerTooLarge(self._name, ANSWER_MAX_BYTES) from error
+
+    def _said(self, error: UpstreamError) -> ShanheError:
+        if error.timed_out:
+            return ServerLate(self._name, int(self._limit_s * 1000))
+        if "larger than" in str(error):
+            return AnswerTooLarge(self._name, ANSWER_MAX_BYTES)
+        return ServerFailed(self._name, str(error).replace("the engine", "it"))
 
 
 class Refused(ServerFailed):
