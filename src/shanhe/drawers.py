@@ -13,8 +13,7 @@ import msgspec
 from shanhe.agents.api import Agents
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
-from shanhe.facts.api import Facts, Use, add_months
-from shanhe.facts.routes import fact_view
+from shanhe.facts.api import Facts, Use, add_months, fact_view
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Identity
 from shanhe.kernel.clock import Clock

@@ -19,6 +19,7 @@ from shanhe.facts.model import (
 from shanhe.facts.reading import Reader, names
 from shanhe.facts.related import add_months
 from shanhe.facts.service import Facts
+from shanhe.facts.views import fact_view
 
 __all__ = [
     "BadFact",
@@ -38,5 +39,6 @@ __all__ = [
     "Use",
     "Value",
     "add_months",
+    "fact_view",
     "names",
 ]

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.facts.model import Fact, NewFact, Standing, Use
+from shanhe.facts.model import NewFact, Standing, Use
 from shanhe.facts.reading import names
 from shanhe.facts.service import Facts
+from shanhe.facts.views import fact_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 
@@ -82,13 +83,3 @@ def _new(body: FactBody, subject: UUID, standing: Standing) -> NewFact:
         body.id or new_id(), subject, body.name, body.value, body.valid_from, body.valid_to, body.key, standing, source,
         body.evidence,
     )  # fmt: skip
-
-
-def fact_view(fact: Fact) -> dict[str, Any]:
-    """A fact as JSON, with its title."""
-    kind = names()[fact.name]
-    return {
-        "id": fact.id, "name": fact.name, "title": {"zh": kind.zh, "en": kind.en}, "key": fact.key, "value": fact.value,
-        "unit": kind.unit, "valid_from": fact.valid_from, "valid_to": fact.valid_to, "known_at": fact.known_at,
-        "standing": fact.standing, "source": fact.source, "evidence": fact.evidence,
-    }  # fmt: skip
