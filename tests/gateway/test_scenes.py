@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 import zlib
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,6 +15,9 @@ import pytest
 
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.transcription import Segment, form_parts, subtitles, wav_seconds
+from shanhe.gateway.terms import TermsBook
+from shanhe.kernel.clock import FixedClock
+from shanhe.rulebook.api import Rulebook
 
 from .conftest import RATES, Desk
 from .engine import raw
@@ -43,16 +47,25 @@ def says(body: Any) -> Any:
     return raw(200, json.dumps(body).encode())
 
 
-async def cost(desk: Desk, answer: httpx.Response) -> int:
-    """What was paid, which has to be what the receipt says."""
+async def cost(desk: Desk, answer: httpx.Response, unit: str) -> int:
+    """What was paid, which has to be what the receipt says, and in which unit."""
     receipt = await desk.gateway.receipt(UUID(answer.headers["x-shanhe-receipt"]), desk.org)
     paid = FUNDS - await desk.balance()
-    assert paid == receipt.amount_micro
+    assert (paid, unit) == (receipt.amount_micro, receipt.unit)
     return paid
 
 
 def price(tokens: int) -> int:
     return tokens * RATES.input // 1_000_000
+
+
+class TestTerms:
+    @pytest.mark.parametrize(("kind", "rule"), [("ocr", "P11_scenes"), ("speech", "P11_scenes"), ("chat", "P11")])
+    async def test_name_the_rule_that_priced_the_unit(self, kind: str, rule: str) -> None:
+        target: Any = type("Target", (), {"model_kind": kind, "contributor": None, "cost": None})()
+        ledger: Any = None  # nobody is paid but the platform
+        terms = await TermsBook(ledger, Rulebook.load(), FixedClock(datetime(2026, 11, 20, 2, tzinfo=UTC))).load(target)
+        assert [name for name in terms.rules if name in ("P11", "P11_scenes")] == [rule]
 
 
 class TestOcr:
@@ -64,7 +77,7 @@ class TestOcr:
         assert answer.status_code == 200, answer.text
         assert answer.json()["text"] == "居民身份证"
         assert answer.json()["usage"] == {"prompt_tokens": 36, "total_tokens": 36}
-        assert await cost(desk, answer) == price(36)
+        assert await cost(desk, answer, "tile") == price(36)
         assert desk.engine.requests[0]["fields"] == "id_card"
 
     async def test_takes_a_data_url_and_the_shape_of_others(self, desk: Desk) -> None:
@@ -73,7 +86,7 @@ class TestOcr:
         document = {"type": "image_url", "image_url": "data:image/png;base64," + png(28, 28)}
         answer = await desk.http.post("/v1/ocr", json={"model": "syn", "document": document})
         assert answer.status_code == 200, answer.text
-        assert await cost(desk, answer) == price(1)
+        assert await cost(desk, answer, "tile") == price(1)
 
     @pytest.mark.parametrize("image", ["", "https://example.com/a.png", "%%%", base64.b64encode(b"GIF89a").decode(),
                                        base64.b64encode(b"\xff\xd8\xff\xe0").decode()])  # fmt: skip
@@ -107,7 +120,7 @@ class TestForecast:
         answer = await desk.http.post("/v1/forecast", json=self.ASKED)
         assert answer.status_code == 200, answer.text
         assert answer.json()["forecasts"] == [row]
-        assert await cost(desk, answer) == price(4 + 2 * 3)
+        assert await cost(desk, answer, "number") == price(4 + 2 * 3)
 
     async def test_of_another_length_has_failed(self, desk: Desk) -> None:
         desk.engines.kind = "forecast"
@@ -132,7 +145,7 @@ class TestSpeech:
         answer = await desk.http.post("/v1/audio/speech", json={"model": "syn", "input": "汛期将至，请注意安全。"})
         assert answer.status_code == 200, answer.text
         assert (answer.headers["content-type"], answer.content) == ("audio/wav", b"RIFF sound")
-        assert await cost(desk, answer) == price(11)
+        assert await cost(desk, answer, "sign") == price(11)
 
     async def test_that_is_silent_has_failed(self, desk: Desk) -> None:
         desk.engines.kind = "speech"
@@ -176,7 +189,7 @@ class TestTranscription:
         )
         assert answer.status_code == 200, answer.text
         assert answer.json()["text"] == "水位上涨"
-        paid = await cost(desk, answer)
+        paid = await cost(desk, answer, "tick")
         assert price(charged) <= paid <= price(charged + 48)
         assert form_parts(seen[0])["model"] == ("", b"syn")
         assert form_parts(seen[0])["file"][1] == wav(2)

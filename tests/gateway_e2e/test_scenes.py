@@ -54,6 +54,8 @@ class TestScenes:
         assert all(receipt["amount_micro"] > 0 for receipt in receipts)
         assert [receipt["evidence"]["usage_source"] for receipt in receipts[1:4]] == ["request"] * 3
         assert receipts[1]["evidence"]["buckets"]["input"] == 80
+        assert [receipt["unit"] for receipt in receipts] == ["token", "tile", "number", "sign", "tick"]
+        assert all("P11_scenes" in {rule["id"] for rule in receipt["rules"]} for receipt in receipts[1:])
         assert balance == 100_000_000 - sum(receipt["amount_micro"] for receipt in receipts)
 
 

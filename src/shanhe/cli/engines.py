@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from shanhe.compute.api import Rates
 
 ACTOR = "cli"
-REFERENCE_COST_RULE = "P11_reference_cost"
 REFERENCE_CHIP = "datacentre_gpu"
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,10 +42,10 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Register an engine; its models get a price at once, by the pricing rule."""
-    from shanhe.compute.api import Kind, NewEngine
+    from shanhe.compute.api import SCENES, Kind, NewEngine
 
     async def work(services: Services) -> Any:
-        cost = _cost(services, price_class, cost_input, cost_output)
+        cost = _cost(services, kind if kind in SCENES else price_class, cost_input, cost_output)
         models = _pairs(model) if model else await _listed(services, url, key_env, kind)
         new = NewEngine(name, url, models, cost, key_env, local=local, kind=Kind(kind),
                         context_tokens=context_tokens, price_class=price_class)  # fmt: skip
@@ -90,12 +89,13 @@ def discover_models(
 def _cost(services: Services, price_class: str, given: str, produced: str) -> Rates:
     """What is not said is the rulebook's reference cost for the class: nothing is sold for free by accident."""
     from shanhe.compute.api import BUCKETS, Rates
+    from shanhe.tariffs import COST_RULES, rule_of_class
 
     today = services.clock.today()
     amounts: dict[str, int] = {}
     for bucket in BUCKETS:
         facts = {"chip_class": REFERENCE_CHIP, "model_class": price_class, "bucket": bucket}
-        amounts[bucket] = int(services.rulebook.evaluate(REFERENCE_COST_RULE, facts, on=today).amount)
+        amounts[bucket] = int(rule_of_class(services.rulebook, COST_RULES, facts, today).amount)
     if given:
         amounts |= dict.fromkeys(("input", "cached_input", "tool"), parse_credits(given))
     if produced:

@@ -25,6 +25,7 @@ from shanhe.compute.errors import (
 from shanhe.compute.fetch import DEFAULT_SOURCES, default_cache, progress_of, pull
 from shanhe.compute.model import (
     BUCKETS,
+    SCENES,
     Engine,
     EngineKind,
     EngineModel,
@@ -52,6 +53,7 @@ __all__ = [
     "BUCKETS",
     "DEFAULT_SOURCES",
     "PRICE_TOPIC",
+    "SCENES",
     "BadEngine",
     "ChildFailed",
     "Compute",

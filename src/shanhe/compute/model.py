@@ -277,7 +277,9 @@ class NewEngine:
 
     @property
     def model_class(self) -> str:
-        """Class of the models in the market reference."""
+        """Class of the models in the market reference; what counts no tokens has one of its own."""
+        if self.kind in SCENES:
+            return self.kind.value
         return self.price_class or ("small" if self.kind is Kind.CHAT else "embedding")
 
 

@@ -299,6 +299,7 @@ class Receipt:
     price_version: str
     org_id: UUID | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "token"
     markups: Sequence[MarkupLine] = ()
     decisions: Sequence[Mapping[str, Any]] = ()
     """Traces of the rules that paid makers and rights."""

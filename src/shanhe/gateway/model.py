@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -39,6 +40,16 @@ class Timings(msgspec.Struct, frozen=True):
     admitted_ms: float
     first_token_ms: float
     engine_done_ms: float
+
+
+UNITS: Final = {"ocr": "tile", "openai.transcriptions": "tick", "openai.speech": "sign", "forecast": "number"}
+"""What a face counts; the others count tokens."""
+
+
+def unit_of(face: str) -> str:
+    """What a call through a face is charged by: a token, a tile of 784 pixels, a tick of a fiftieth of a second, a sign
+    of a text, a number of a series."""
+    return UNITS.get(face, "token")
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway.meter import BUCKETS
-from shanhe.gateway.model import Evidence
+from shanhe.gateway.model import Evidence, unit_of
 from shanhe.gateway.terms import CHARGE_RULE
 from shanhe.kernel.clock import CITY_TZ, city_date
 from shanhe.kernel.errors import NotFound, ShanheError
@@ -56,6 +56,8 @@ class Receipt(msgspec.Struct, frozen=True):
     transfers: tuple[dict[str, Any], ...]
     lots: tuple[dict[str, Any], ...]
     trace: dict[str, Any] | None
+    unit: str = "token"
+    """What `lines` count and their prices are of, a million each: see `unit_of`."""
     decisions: tuple[dict[str, Any], ...] = ()
     """Traces of the rules that paid others than the engine and the platform."""
 
@@ -155,6 +157,7 @@ class Receipts:
             transfers=tuple(msgspec.to_builtins(transfer) for transfer in posting.transfers),
             lots=tuple(msgspec.to_builtins(lot) for lot in posting.lots),
             trace=self._trace(posting, seen),
+            unit=unit_of(seen.face),
             decisions=self._decisions(posting, seen),
         )
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from shanhe.compute.api import SCENES
 from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.model import Terms
 from shanhe.gateway.tariff import Party, Prices
@@ -20,6 +21,8 @@ TARGETS_MAX: Final = 1024
 """Targets whose terms are remembered; a changed engine is another target."""
 CONTRIBUTION_RULE: Final = "P10"
 PRICING_RULE: Final = "P11"
+SCENE_RULE: Final = "P11_scenes"
+"""Prices what counts no tokens."""
 CHARGE_RULE: Final = "P11_call_charge"
 BURN_RULE: Final = "C12"
 BATCH_RULE: Final = "P11_batch"
@@ -102,7 +105,8 @@ class TermsBook:
         """Read the terms of an engine from the rulebook and open the accounts they name."""
         today = self._today()
         parties: list[Party] = []
-        rules = {name: self._rulebook.version(name, today) for name in (PRICING_RULE, CHARGE_RULE, BURN_RULE)}
+        pricing = SCENE_RULE if target.model_kind in SCENES else PRICING_RULE
+        rules = {name: self._rulebook.version(name, today) for name in (pricing, CHARGE_RULE, BURN_RULE)}
         if target.contributor is not None:
             account = await self._ledger.ensure_account(target.contributor, Asset.CREDIT, "income")
             share_bps = int(self._rulebook.parameter(CONTRIBUTION_RULE, "contributor_share", today))

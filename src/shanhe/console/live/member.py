@@ -93,6 +93,7 @@ class LiveMember:
             usage_source=seen.usage_source,
             usage_clamped=seen.usage_clamped,
             buckets=[m.BucketLine(name, getattr(seen.buckets, name), getattr(seen.prices, name)) for name in BUCKETS],
+            unit=found.unit,
             total_micro=found.amount_micro,
             held_micro=seen.held_micro,
             uncovered_micro=seen.uncovered_micro,
