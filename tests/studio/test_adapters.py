@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.studio import tiny  # noqa: E402 - after the extra is known to be the
 from shanhe.compute.adapters import SLOTS  # noqa: E402
 from shanhe.compute.api import LlamaSupervisor, card  # noqa: E402
 from shanhe.studio.work.surgery import MODULES, adapter_gguf, gguf_name  # noqa: E402
-from shanhe.studio.work.tuning import load, tune  # noqa: E402
+from shanhe.studio.work.tuning import load, prompt_of, tune  # noqa: E402
 
 PROMPTS = [f"{word} {n}?" for n in range(5) for word in ("weld", "bolt", "grind", "paint")]
 ANSWER_TOKENS = 16
@@ -145,6 +146,30 @@ class TestAdapter:
         assert mixed == list(zip(texts[0][:4], texts[1][:4], strict=True))
         assert sum(one != other for one, other in zip(texts[0], texts[1], strict=True)) == len(PROMPTS)
         assert not set(plain) & (set(texts[0]) | set(texts[1]))
+
+    @pytest.mark.prove
+    @pytest.mark.model
+    def test_on_the_real_base_says_what_the_framework_says(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        base = LlamaSupervisor(tmp_path).file_of(QWEN)
+        if base is None:
+            pytest.skip("the model was not fetched")
+        book = resources.files("shanhe.studio").joinpath("samples", "error_book.jsonl").read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in book.splitlines()[: len(PROMPTS)]]
+        pairs = [{"question": row["question"], "answer": row["right"], "item": n} for n, row in enumerate(rows)]
+        (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(pair, ensure_ascii=False) for pair in pairs))
+        asked = {"rounds": 60, "batch": 4, "rank": tiny.RANK, "rate_ppm": 1_000, "tokens_max": 96, "seed": 7}
+        inputs = {"model": base, "pairs": tmp_path / "pairs.jsonl"}
+        files, metrics = tune(inputs, tmp_path, asked | {"layers": 0}, lambda **_: None)
+        with served(base, [files["adapter.gguf"]]) as (client, _):
+            texts = [said(client, pair["question"], 0) for pair in pairs]
+        tokenizer, net = adapted(base, files["adapter.safetensors"])
+        wanted = [greedy(tokenizer, net, prompt_of(tokenizer, pair["question"])) for pair in pairs]
+        with capsys.disabled():
+            same = sum(one == other for one, other in zip(texts, wanted, strict=True))
+            print(f"\n{same} of {len(pairs)} greedy texts equal; loss {metrics['loss_last']:.2f}")
+        assert texts == wanted
 
     @pytest.mark.prove
     @pytest.mark.model

@@ -21,7 +21,7 @@ from shanhe.studio.work.aligning import align  # noqa: E402
 from shanhe.studio.work.importance import importance  # noqa: E402
 from shanhe.studio.work.quick import Reader, dequantize  # noqa: E402
 from shanhe.studio.work.surgery import quantize  # noqa: E402
-from shanhe.studio.work.tuning import IGNORED, below, diverged, loss_of  # noqa: E402
+from shanhe.studio.work.tuning import IGNORED, below, diverged, loss_of, tune  # noqa: E402
 
 NOT = IGNORED
 ROWS = [([3, 5, 8, 1, 9], [NOT, NOT, 8, 1, 9]), ([7, 2, 4], [NOT, 2, 4]), ([6, 6, 1, 0], [NOT, NOT, NOT, 0])]
@@ -64,6 +64,14 @@ class TestTuning:
         for loss in (7.0, float("nan"), float("inf")):
             with pytest.raises(Invalid):
                 diverged(loss, 2.0, 40, 90)
+
+    def test_that_diverges_ends_with_its_checkpoint_and_no_adapter(self, tmp_path: Path) -> None:
+        (tmp_path / "pairs.jsonl").write_text(json.dumps({"question": "q", "answer": "a weld", "item": 0}))
+        inputs = {"model": tiny.model(tmp_path / "base.gguf"), "pairs": tmp_path / "pairs.jsonl"}
+        asked = {"rounds": 60, "batch": 1, "rank": 8, "rate_ppm": 60_000_000, "tokens_max": 64, "seed": 7, "layers": 0}
+        with pytest.raises(Invalid, match="The loss went"):
+            tune(inputs, tmp_path, asked, lambda **_: None)
+        assert not (tmp_path / "adapter.gguf").exists()
 
 
 class TestAligning:

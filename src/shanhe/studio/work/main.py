@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from shanhe.kernel.blobs import FULL
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.process import die_with_parent
 from shanhe.studio.work import chip
@@ -63,31 +64,48 @@ def main() -> int:
     os.umask(0o077)
     step = json.loads((given.folder / "step.json").read_text(encoding="utf-8"))
     chip.counts_as(int(step.get("chip_cores", 0)))
+    return done(given.folder, step, lambda: kinds()[step["kind"]])
+
+
+def done(folder: Path, step: dict[str, Any], kind: Callable[[], Do]) -> int:
+    """Do a step in its folder and leave its result, or say why not and leave nothing half written; the exit code."""
     try:
         inputs = {name: Path(path) for name, path in step["inputs"].items()}
-        files, metrics = kinds()[step["kind"]](inputs, given.folder, step["parameters"], tell)
-    except ModuleNotFoundError as error:
-        tell(error={"code": "studio_not_installed", "reason": f"{error.name} is not installed: {MISSING}"})
+        files, metrics = kind()(inputs, folder, step["parameters"], tell)
+        peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        result = {
+            "files": {name: sha256_of(path) for name, path in files.items()},
+            "metrics": metrics | {"peak_mb": peak_kb // 1024},
+            "core_ms": core_ms(),
+        }
+        coming = folder / "result.json.coming"
+        coming.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+        coming.replace(folder / "result.json")
+    except Exception as error:
+        why = reason_of(error)
+        if why is None:
+            raise
+        for half in folder.glob("*.coming"):  # on a full disk it would only be in the way
+            half.unlink(missing_ok=True)
+        tell(error=why)
         return 1
-    except ShanheError as error:
-        tell(error={"code": error.code, "reason": error.message})
-        return 1
-    except OSError as error:
-        tell(error={"code": "studio_io", "reason": f"{error.strerror}: {error.filename}"})
-        return 1
-    except MemoryError:
-        tell(error={"code": "out_of_memory", "reason": "the machine has too little memory for this model"})
-        return 1
-    peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    result = {
-        "files": {name: sha256_of(path) for name, path in files.items()},
-        "metrics": metrics | {"peak_mb": peak_kb // 1024},
-        "core_ms": core_ms(),
-    }
-    coming = given.folder / ".result.json"
-    coming.write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
-    coming.replace(given.folder / "result.json")
     return 0
+
+
+def reason_of(error: Exception) -> dict[str, str] | None:
+    """What is told of a failure that is not ours; None for one that is."""
+    match error:
+        case ModuleNotFoundError():
+            return {"code": "studio_not_installed", "reason": f"{error.name} is not installed: {MISSING}"}
+        case ShanheError():
+            return {"code": error.code, "reason": error.message}
+        case OSError():
+            code = "disk_full" if error.errno in FULL else "studio_io"
+            return {"code": code, "reason": f"{error.strerror}: {error.filename}"}
+        case MemoryError():
+            return {"code": "out_of_memory", "reason": "the machine has too little memory for this model"}
+    # what is written by a library in another language fails in its words
+    return {"code": "disk_full", "reason": str(error)} if any(f"os error {one}" in str(error) for one in FULL) else None
 
 
 def sha256_of(path: Path) -> str:
