@@ -44,7 +44,7 @@ from shanhe.library import Library, open_library, renew_guide
 from shanhe.log.api import Log, LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.mcp.api import McpFace, ToolGateway
-from shanhe.measures import Measures
+from shanhe.measures import Measures, Tuned
 from shanhe.nomads.api import ISSUED_TOPIC, Nomads
 from shanhe.nomads.api import tick as nomads_tick
 from shanhe.oauth.api import OAuth
@@ -62,13 +62,14 @@ from shanhe.relatives import Relatives
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
 from shanhe.store.api import Store
+from shanhe.studio.api import DEPLOYED_TOPIC
+from shanhe.tariffs import COST_RULES, PRICING_RULES, rule_of_class
 from shanhe.treasury import open_treasury
-from shanhe.workshop import Workshop, open_workshop
+from shanhe.workshop import Workshop, ask_for_subsidies, open_workshop
 
 Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""
-PRICING_RULE: Final = "P11"
-REFERENCE_COST_RULE: Final = "P11_reference_cost"
+PRICE_RULE, LIST_PRICE = "P1", "list_price_fen"
 NODE_AUDIT_RULE: Final = "P10_node_audit"
 RETENTION_RULE: Final = "P9_retention"
 NOMAD_CREDITS: Final = "nomad_credits"
@@ -172,8 +173,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         db,
         clock,
         data=settings.data,
-        price_rule=lambda facts, on: _ruled(rulebook, PRICING_RULE, facts, on),
-        cost_rule=lambda facts, on: _ruled(rulebook, REFERENCE_COST_RULE, facts, on),
+        price_rule=partial(rule_of_class, rulebook, PRICING_RULES),
+        cost_rule=partial(rule_of_class, rulebook, COST_RULES),
         upstream_key=settings.upstream_key,
         announce=outbox.emit,
         workers=settings.workers,
@@ -203,7 +204,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )  # fmt: skip
     workshop = open_workshop(
         settings, db, clock, worker=metrics.worker, gateway=gateway, compute=compute, ledger=ledger,
-        identity=identity, rulebook=rulebook,
+        identity=identity, rulebook=rulebook, announce=outbox.emit,
     )  # fmt: skip
     books.gateway, books.notifier = gateway, notifier
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
@@ -242,6 +243,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     checks = Checks(gateway=gateway, compute=compute, ledger=ledger, payments=payments, bills=till.bills)
     reconciliation = Reconciliation(db, clock, ledger=ledger, rulebook=rulebook, checks=checks)
     measures = Measures(clock, ledger, gateway, facts)
+    list_price = partial(rulebook.parameter, PRICE_RULE, LIST_PRICE)
+    tuned = Tuned(clock, workshop.studio.standing, gateway, related=relatives.related, price=list_price)
     programmes = Programmes(
         db,
         clock,
@@ -252,7 +255,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         identity=identity,
         notifier=notifier,
         announce=outbox.emit,
-        measures=measures.all(),
+        measures=measures.all() | tuned.all(),
         entry=log.record,
         eyes=approvals,
     )
@@ -399,6 +402,7 @@ def register_jobs(services: Services) -> None:
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
     follow_erasures(outbox, services)
+    outbox.subscribe(DEPLOYED_TOPIC, "programmes.tuned", partial(ask_for_subsidies, services.programmes))
     outbox.subscribe(ISSUED_TOPIC, "programmes.nomad_credits", lambda event: nomad_credits(services, event))
 
 

@@ -11,9 +11,10 @@ from uuid import UUID
 from shanhe.compute.api import Compute
 from shanhe.gateway.api import Asked, Gateway
 from shanhe.guide import Chapter, as_markdown, policies, services
-from shanhe.identity.api import Actor, Caller, Identity, NewKey, org_of
+from shanhe.identity.api import Actor, Caller, Identity, org_of
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.payers import Payers
 from shanhe.programmes.api import Catalogue
 from shanhe.retrieval.api import (
     Answering,
@@ -32,11 +33,10 @@ from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
 
 KEY_NAME: Final = "~knowledge"
-"""Name of the key that pays for what nobody's own key does; it has a token that nobody ever saw."""
+"""Of the key by which an organisation pays for knowledge."""
 GUIDE_BASE: Final = UUID("6f0c1e5a-6d0b-5c1e-9a55-0d6a3f2b1c07")
 """The base of the city's own guide to its policies, where a city has one."""
 GUIDE_POLICIES, GUIDE_SERVICES = "政策汇编.md", "办事指南.md"
-KEYS_LOOKED_AT: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -86,26 +86,6 @@ class Shelves:
         return await self._search.find(bases, question, Asking(owner), caller)
 
 
-class Payers:
-    """Keys by which organisations pay for knowledge."""
-
-    def __init__(self, identity: Identity) -> None:
-        self.identity = identity
-        self._known: dict[UUID, UUID] = {}
-
-    async def key_of(self, org_id: UUID) -> UUID:
-        """An organisation's key for knowledge, made the first time it is needed."""
-        known = self._known.get(org_id)
-        if known is not None:
-            return known
-        keys = await self.identity.keys.list(org_id, limit=KEYS_LOOKED_AT)
-        found = next((key.id for key in keys if key.name == KEY_NAME and key.revoked_at is None), None)
-        if found is None:
-            found = (await self.identity.keys.create(org_id, NewKey(KEY_NAME), by="knowledge"))[0].id
-        self._known[org_id] = found
-        return found
-
-
 async def renew_guide(knowledge: Knowledge, rulebook: Rulebook, catalogue: Catalogue, on: date) -> bool:
     """What the city's guide answers from, as the rules are on a day; False where the city has no such base. A text that
     says the same is not read again."""
@@ -127,7 +107,7 @@ def open_library(
     worker: str,
 ) -> Library:  # fmt: skip
     """Connect it; nothing runs yet."""
-    payers = Payers(identity)
+    payers = Payers(identity, KEY_NAME)
 
     def embedding() -> str:
         return next((model.id for model in compute.models() if model.kind == "embedding"), "")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.programmes.api import Measure, Party
+from shanhe.studio.api import Standing
 
 PURPOSE: Final = "programmes"
 CAPITAL, OWNED_BY = "paid_in_capital_fen", "owned_by"
 WHOLE_BPS: Final = 10_000
+PAYERS_MAX: Final = 2_000
+"""Most organisations whose use of one model is looked at, those first that used it most."""
 Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
@@ -31,7 +35,7 @@ class Measures:
         self._ledger = ledger
         self._gateway = gateway
 
-    def all(self) -> Mapping[str, Measure]:
+    def all(self) -> dict[str, Measure]:
         """By the name that programme files use."""
         return {
             "captured_since_micro": self.captured_since_micro,
@@ -85,3 +89,49 @@ class Measures:
         wallet = await self._ledger.ensure_account(party.org_id, Asset.CREDIT, "wallet")
         burned = await self._ledger.burned(wallet.id, last.replace(day=1), last)
         return sum(burned.get(provenance, 0) for provenance in TRADEABLE)
+
+
+class Tuned:
+    """What the studio, the ledger and the gateway say of a model that a party made: (party, day, name)."""
+
+    def __init__(
+        self, clock: Clock, standing: Standing, gateway: Gateway, *,
+        related: Callable[[UUID, UUID], Awaitable[bool]], price: Callable[[date], Any],
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._standing = standing
+        self._gateway = gateway
+        self._related = related
+        self._price = price
+
+    def all(self) -> dict[str, Measure]:
+        """By the name that programme files use."""
+        return {
+            "tuned_cost_fen": self.cost_fen,
+            "tuned_score_bps": self.score_bps,
+            "tuned_deployed": self.deployed,
+            "tuned_before_use_micro": self.before_use_micro,
+        }
+
+    async def cost_fen(self, party: Party, day: date, name: str) -> int:
+        """What was captured for tuning it, at the list price."""
+        return await self._standing.captured_micro(party.org_id, name) * int(self._price(day)) // MICRO
+
+    async def score_bps(self, party: Party, day: date, name: str) -> int | None:
+        return await self._standing.score_bps(party.org_id, name)
+
+    async def deployed(self, party: Party, day: date, name: str) -> bool:
+        return await self._standing.deployed(party.org_id, name)
+
+    async def before_use_micro(self, party: Party, day: date, name: str) -> int:
+        """Credits that others, unrelated to the party (R0), paid for calls to the model it deployed before."""
+        before = await self._standing.before(party.org_id, name)
+        if before is None:
+            return 0
+        since = before.since.astimezone(CITY_TZ).date()
+        rows = await self._gateway.usage(None, since, self._clock.today(), ("org",), model=before.name)
+        found = 0
+        for row in sorted(rows, key=lambda one: -one.amount_micro)[:PAYERS_MAX]:
+            if row.org_id is not None and not await self._related(party.org_id, row.org_id):
+                found += row.amount_micro
+        return found

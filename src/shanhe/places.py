@@ -54,6 +54,7 @@ PLACES: Final = (
     Place("mcp.tool", {"server": "text", "version": "int", "name": "text"},
           "(SELECT l.owner FROM store.listing l WHERE l.kind = 'mcp' AND l.slug = t.server)",
           {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema"}),
+    Place("studio.job", ID, ORG, {"rubric": "studio.job.rubric"}),
     Place("datasets.dataset", ID, ORG, {
         "name": "datasets.name", "licence": "datasets.licence", "note": "datasets.note",
     }),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from typing import Any, Final
@@ -14,15 +15,24 @@ from shanhe.compute.api import Compute
 from shanhe.datasets.api import Datasets
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
+from shanhe.judges import KEY_NAME, Judges
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.outbox import Event
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Ledger
+from shanhe.payers import Payers
+from shanhe.programmes.api import AlreadyClaimed, ApplicationConflict, BadAnswers, NotForYou, Programmes, State
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
-from shanhe.studio.api import Foreman, RayJobs, Rules, RunStep, Studio, run_step
+from shanhe.studio.api import Announce, Foreman, RayJobs, Rules, RunStep, Studio, run_step
 
 BATCH_RULE: Final = "P11_batch"
 STUDIO_RULE: Final = "P11_studio"
+
+
+EXPERT, GRADUATE = "expert_clone", "graduate_finetune"
+ASKED_MAX: Final = 100
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ def open_workshop(
     ledger: Ledger,
     identity: Identity,
     rulebook: Rulebook,
+    announce: Announce,
 ) -> Workshop:
     """Connect it; nothing runs yet."""
     parameter = partial(rulebook.parameter, BATCH_RULE)
@@ -59,11 +70,17 @@ def open_workshop(
     gateway.app.mount("files", wire.files)
     gateway.app.mount("batches", wire.batches)
     datasets = Datasets(db, clock, folder=settings.data / "datasets", seals=identity.seals)
-    studio = _studio(settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets)
+    studio = _studio(
+        settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets, announce=announce,
+        seals=identity.seals,
+    )  # fmt: skip
     steps: RunStep = run_step
     if settings.ray_jobs:
         steps = RayJobs(settings.ray_jobs, settings.ray_token, gpus=settings.ray_gpus)
-    foreman = Foreman(studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps)
+    judges = Judges(batches, Payers(identity, KEY_NAME), compute, gateway)
+    foreman = Foreman(
+        studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps, ask=judges.ask
+    )  # fmt: skip
     return Workshop(batches, runner, datasets, studio, foreman)
 
 
@@ -76,6 +93,8 @@ def _studio(
     ledger: Ledger,
     rulebook: Rulebook,
     datasets: Datasets,
+    announce: Announce,
+    seals: Seals,
 ) -> Studio:
     async def lessons(version_id: UUID, org_id: UUID | None) -> tuple[Sequence[Any], Sequence[Any], UUID]:
         dataset, _ = await datasets.version(version_id, org_id)
@@ -87,5 +106,25 @@ def _studio(
     rules = Rules(charge, partial(rulebook.parameter, STUDIO_RULE))
     return Studio(
         db, clock, folder=settings.data / "studio", compute=compute, ledger=ledger, rules=rules, lessons=lessons,
-        used=datasets.used,
+        used=datasets.used, announce=announce, seals=seals,
     )  # fmt: skip
+
+
+async def ask_for_subsidies(programmes: Programmes, event: Event) -> None:
+    """A model that somebody asked a subsidy for was deployed: ask again, with the papers shown then.
+
+    An expert's sponsorship (T1) happens once, so only for the model that was named; a graduate who asked before (T7)
+    has each next model asked for.
+    """
+    org_id, name, ref = UUID(event.payload["org_id"]), event.payload["name"], f"studio:{event.id}"
+    for programme, answer in ((EXPERT, "clone"), (GRADUATE, "model")):
+        asked = await programmes.applications(org_id=org_id, programme=programme, limit=ASKED_MAX)
+        if programme == EXPERT:
+            asked = [one for one in asked if one.answers.get(answer) == name]
+        if not asked or any(one.answers.get(answer) == name and one.state is not State.REFUSED for one in asked):
+            continue
+        papers = {paper: asdict(shown) for paper, shown in asked[0].evidence.items()}
+        with contextlib.suppress(AlreadyClaimed, ApplicationConflict, NotForYou, BadAnswers):  # asked for, or closed
+            await programmes.applying.apply(
+                programme, org_id, answers={answer: name}, evidence=papers, client_ref=ref, actor="studio"
+            )

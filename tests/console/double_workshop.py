@@ -30,12 +30,26 @@ STEPS = [
     ("merge", "waiting", {}),
     ("drop", "waiting", {"dropped": [9, 14]}),
     ("quantize", "waiting", {"bytes": 398_000_000}),
+    (
+        "judge",
+        "done",
+        {
+            "judged": 20,
+            "score_before": 3.0,
+            "score_after": 8.2,
+            "better": 17,
+            "worse": 1,
+            "agreed": 15,
+            "cost_micro": 1_200,
+        },
+    ),
 ]
 
 
 ANSWER = {
     "question": "坡口怎么处理？", "answer": "清除油污和铁锈。", "before": "直接施焊", "after": "清除油污和铁锈。",
     "right_before": False, "right_after": True,
+    "judge": {"before": 2.5, "after": 8.5, "reason": "与参考一致", "agreed": False},
 }  # fmt: skip
 
 
@@ -151,7 +165,10 @@ class Workshop:
         return VERSION, {"epochs": 4, "quantum": "Q4_K"}
 
     async def flow(self, who: m.Who) -> Mapping[str, Any]:
-        return {"versions": [(str(VERSION), "错题集 · 1")], "bases": [("qwen", "qwen")], "quanta": [("Q4_K", "Q4_K")]}
+        return {
+            "versions": [(str(VERSION), "错题集 · 1")], "bases": [("qwen", "qwen")], "quanta": [("Q4_K", "Q4_K")],
+            "judges": [("wise", "wise")], "rubric": "1. 正确",
+        }  # fmt: skip
 
     async def resume(self, who: m.Who, job_id: UUID) -> UUID:
         self.done.append(("resume", job_id))

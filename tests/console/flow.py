@@ -17,13 +17,16 @@ from playwright.sync_api import Locator, Page, expect
 STANDIN: Final = Path(__file__).parent.parent / "studio" / "standin"
 ITEMS: Final = 8
 PAUSE_S: Final = 0.3
+LONG_S: Final = 1.5
+"""A round that takes longer than until the foreman looks for a wish to cancel (2 s) every other time."""
+ROUNDS: Final = 5
 WITHIN_MS: Final = 30_000
 
 
-def take_time(data: Path) -> None:
+def take_time(data: Path, pause_s: float = PAUSE_S) -> None:
     """Let each round take so long that the curve can be watched."""
     (data / "studio").mkdir(exist_ok=True)
-    (data / "studio" / "ORDERS").write_text(json.dumps({"pause_s": PAUSE_S}))
+    (data / "studio" / "ORDERS").write_text(json.dumps({"pause_s": pause_s}))
 
 
 def walk(page: Page, url: str, name: str) -> None:
@@ -54,6 +57,36 @@ def walk(page: Page, url: str, name: str) -> None:
     put(page, job, "100")
     expect(page.locator("#job")).to_contain_text("已部署")
     back(page, job)
+
+
+def stop_and_go_on(page: Page, url: str, name: str, data: Path) -> None:
+    """End a job while it trains, and let it go on: from its checkpoint, and with what was done before."""
+    take_time(data, LONG_S)
+    page.goto(f"{url}/studio")
+    bring(page)
+    page.goto(f"{url}/studio/flow")
+    by_keys(page)
+    page.locator("#f-epochs").fill("5")
+    page.locator("#f-name").fill(name)
+    page.locator("[data-run]").click()
+    expect(page.locator(".chart .trace").first).to_be_visible(timeout=WITHIN_MS)
+    page.locator("#stop summary").click()
+    page.locator("#stop button").click()
+    expect(page.locator("#job .tag").first).to_contain_text("已取消", timeout=WITHIN_MS)
+    expect(page.locator("#stop")).to_have_count(0)
+    before = rounds(page)
+    take_time(data)
+    first = page.url.split("?")[0]
+    page.get_by_role("button", name="继续任务").click()
+    expect(page).not_to_have_url(re.compile(re.escape(first)))
+    watch(page)
+    assert 0 < rounds(page) == ROUNDS - before, "the rounds that were done are not done again"
+    expect(page.locator("#job tbody tr").first).to_contain_text("复用")
+
+
+def rounds(page: Page) -> int:
+    """How many points the loss curve has."""
+    return len((page.locator(".chart .trace").first.get_attribute("d") or "").split()) // 2
 
 
 def bring(page: Page) -> None:

@@ -373,6 +373,11 @@ class TestJourney:
         assert troubles == []
         context.close()
 
+    def test_ends_a_job_that_goes_on_from_its_checkpoint(self, city: Stage, browser: Browser, signed_in: str) -> None:
+        context = opened(browser, signed_in)
+        flow.stop_and_go_on(context.new_page(), city.url, f"halt-{new_id().hex[-6:]}", city.city.data)
+        context.close()
+
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)
         page = context.new_page()

@@ -51,6 +51,7 @@ class TestWorkshop:
         page = await member.get("/studio/flow")
         assert page.status_code == 200
         assert 'name="with_prune"' in page.text
+        assert 'name="judge"' in page.text
         fields = {"version": str(ident(1)), "name": "helper", "epochs": "2", "drop_layers": "4", "quantum": "Q4_K"}
         await member.post("/studio/flow", data=TOKEN | fields)
         ordered = desk.workshop.ordered  # type: ignore[attr-defined]
@@ -77,6 +78,8 @@ class TestWorkshop:
         ended = await member.get(f"/studio/jobs/{ident(1)}/now")
         assert ended.status_code == 286  # htmx asks no more
         assert "预算已用完" in ended.text
+        assert "2.5 → 8.5</span> 与参考一致" in ended.text
+        assert "17 题更好" in ended.text
 
 
 class TestPool:

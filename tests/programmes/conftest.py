@@ -32,19 +32,20 @@ CATALOGUE = load_catalogue(RULEBOOK)
 
 
 class City:
-    """Everything real but the clock; `measured` is what the city would have measured."""
+    """Everything real but the clock; `measured` is what the city would have measured, of one thing or of all."""
 
     def __init__(self, db: Database, clock: FixedClock, vault: Vault, ledger: Ledger) -> None:
         self.db, self.clock, self.vault, self.ledger = db, clock, vault, ledger
         self.identity = Identity(db, clock, vault, Options())
         self.facts = Facts(db, clock, vault, RelationTerms(ownership_bps=2500, referral_months=24))
-        self.measured: dict[tuple[str, UUID], Any] = {}
+        self.measured: dict[tuple[str, UUID | str], Any] = {}
         self.outbox = Outbox(db, clock)
+        self.measures = _Measures(self)
         self.notifier = Notifier(db, clock)
         self.entries: list[tuple[str, Mapping[str, Any], Mapping[str, Any], UUID, Any]] = []
         self.programmes = Programmes(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=self.facts, identity=self.identity,
-            notifier=self.notifier, announce=self.outbox.emit, measures=_Measures(self),
+            notifier=self.notifier, announce=self.outbox.emit, measures=self.measures,
             catalogue=CATALOGUE,
             entry=self._entry,
             eyes=Approvals(db, clock),
@@ -166,8 +167,8 @@ class _Measures(dict[str, Any]):
         if name == "capital_once_fen":
             return self._city.books.capital_once_fen
 
-        async def measure(party: Party, day: date) -> Any:
-            return self._city.measured.get((name, party.org_id))
+        async def measure(party: Party, day: date, thing: str = "") -> Any:
+            return self._city.measured.get((name, party.org_id), self._city.measured.get((name, thing)))
 
         return measure
 

@@ -8,19 +8,20 @@ from .conftest import CREDIT, City
 
 
 class TestExpertClone:
-    async def test_is_sponsored_in_full_up_to_the_cap_on_deployment(self, city: City) -> None:
+    async def test_is_sponsored_in_full_up_to_the_cap_once_it_is_deployed(self, city: City) -> None:
         await city.fund("talent_credit")
         expert = await city.person()
         await city.know(expert, "senior_talent", True)
-        app = await city.apply("expert_clone", expert, {"clone": "林教授", "cost_fen": 10_000_001})
-        assert (await city.approve(app, {"deployed_here": True})).state is State.COMPLETED
+        city.measured.update({("tuned_deployed", "lin"): True, ("tuned_cost_fen", "lin"): 10_000_001})
+        app = await city.apply("expert_clone", expert, {"clone": "lin"})
+        assert app.state is State.COMPLETED
         assert await city.balance(expert) == 100_000 * CREDIT
 
     async def test_is_not_paid_before_it_is_deployed(self, city: City) -> None:
         expert = await city.person()
         await city.know(expert, "senior_talent", True)
-        app = await city.apply("expert_clone", expert, {"clone": "林教授", "cost_fen": 500_000})
-        app = await city.approve(app, {"deployed_here": False})
+        city.measured.update({("tuned_deployed", "lin"): False, ("tuned_cost_fen", "lin"): 500_000})
+        app = await city.apply("expert_clone", expert, {"clone": "lin"})
         assert app.state is State.REFUSED
         (reason,) = (await city.programmes.file(app.id)).decisions[-1].reasons
         assert reason["nearest"]

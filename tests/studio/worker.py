@@ -1,7 +1,8 @@
 """Stands for a step's process: leaves what the step's kind leaves, without any model.
 
 `ORDERS` beside the shelf: {"hang": n} hangs after round n of a training that begins, {"fail": true} fails it,
-{"pause_s": s} takes its time for each round.
+{"pause_s": s} takes its time for each round, {"core_ms": n} is what a step says it used, {"right_bps": n} how many of
+the questions the model answers rightly in the end.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ def hollow(name: bytes) -> bytes:
     return b"GGUF" + struct.pack("<IQQ", 3, 0, len(facts)) + body + bytes(32)
 
 
+def made_of(inputs: dict[str, str]) -> list[str]:
+    """The inputs by name, those of other steps with what they hold: another training is another model."""
+    return [
+        f"{name} {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if 'steps' in path else ''}"
+        for name, path in sorted(inputs.items())
+    ]
+
+
 def main() -> int:
     folder = Path(sys.argv[1])
     step = json.loads((folder / "step.json").read_text())
@@ -64,16 +73,17 @@ def main() -> int:
     name = {"tune": "adapter.safetensors", "evaluate": "answers.jsonl"}.get(kind, "model.gguf")
     made = [name, "adapter.gguf"] if kind == "tune" else [name]
     for one in made:
-        words = f"{kind} {sorted(inputs)} {step['parameters']}".encode()
+        words = f"{kind} {made_of(inputs)} {step['parameters']}".encode()
         (folder / one).write_bytes(hollow(words) if one.endswith(".gguf") else words)
     lines = Path(inputs["questions"]).read_text().splitlines() if kind == "evaluate" else []
     asked = len(lines)
-    right = asked if "steps" in inputs["model"] or "adapter" in inputs else asked // 2
+    after = "steps" in inputs["model"] or "adapter" in inputs
+    right = asked * orders.get("right_bps", 10_000) // 10_000 if after else asked // 2
     if kind == "evaluate":
         (folder / name).write_text("".join(answered(json.loads(line), at < right) for at, line in enumerate(lines)))
     metrics = {"right": right, "asked": asked} if kind == "evaluate" else {"bytes": 1}
     files = {one: hashlib.sha256((folder / one).read_bytes()).hexdigest() for one in made}
-    result = {"files": files, "metrics": metrics, "core_ms": 5000}
+    result = {"files": files, "metrics": metrics, "core_ms": orders.get("core_ms", 5000)}
     (folder / "result.json").write_text(json.dumps(result))
     return 0
 

@@ -23,8 +23,9 @@ PURPOSE = "programmes"
 NOTHING = Text(zh="按规则计算金额为零", en="by the rule there is nothing to give")
 PRICE_RULE, PRICE_PARAMETER = "P1", "list_price_fen"
 
-Measure = Callable[[Party, date], Awaitable[Any]]
-"""What the city itself measures about a party as of a day; None when it can't be said."""
+Measure = Callable[..., Awaitable[Any]]
+"""(party, day) or, of one of its things, (party, day, name): what the city itself measures; None when it can't be
+said."""
 PartyOf = Callable[[UUID], Awaitable[Party]]
 FreeOf = Callable[[str], Awaitable[int]]
 
@@ -149,7 +150,7 @@ class Judge:
         if source.fell:
             return await _fell(reader, party.subject, source.fell, question.on, day)
         if source.measured:
-            return await self._measures[source.measured](party, day)
+            return await self._measured(source, question, party, day)
         value = await reader.value(party.subject, source.fact, on=day, sound=not source.declared)
         return value is not None if source.whether else value
 
@@ -157,6 +158,13 @@ class Judge:
         """Whether a single source is true; False while nothing is known."""
         async with self._facts.reading(_use(question)) as reader:
             return bool(await self._value(source, question, reader))
+
+    async def _measured(self, source: Source, question: Question, party: Party, day: date) -> Any:
+        measure = self._measures[source.measured]
+        if not source.key:
+            return await measure(party, day)
+        named = question.answers.get(source.key)
+        return await measure(party, day, named) if isinstance(named, str) else None
 
     async def measured(self, name: str, party: Party, day: date) -> Any:
         """What the city measures about a party as of a day."""

@@ -154,7 +154,7 @@ def _source_problems(source: Source, programme: Programme, catalogue: Catalogue,
     if len(kinds) != 1:
         yield f"comes from exactly one place, not from {kinds or 'none'}"
         return
-    for asked in (source.asked, source.award, source.on):
+    for asked in (source.asked, source.award, source.on, source.key):
         if asked and asked not in programme.asks:
             yield f"the form does not ask for {asked!r}"
     if source.fact and source.fact not in names():
@@ -163,6 +163,8 @@ def _source_problems(source: Source, programme: Programme, catalogue: Catalogue,
         yield f"there is no budget {source.budget!r}"
     if source.award and source.programme not in catalogue.programmes:
         yield f"there is no programme {source.programme!r}"
+    if source.key and not source.measured:
+        yield "`key` says which thing is measured: it needs `measured`"
     if source.relation and not source.of:
         yield "a relation needs `of`, the other party"
     if source.of and source.of not in parties:

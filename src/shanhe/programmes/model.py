@@ -49,6 +49,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     `fell`: whether a fact is lower now than on the day of application. `past`: earlier awards of this programme:
     the number of this one, their value at list price, how many a party received this year. `award`: what the
     application named in an answer was paid, if it is of `programme` and of that party. `whether`: only if it is known.
+    `key`: the answer that names which of the party's things is measured.
     `otherwise` is used when nothing is known; without it the fact counts as missing.
     """
 
@@ -57,6 +58,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     fact: str = ""
     fell: str = ""
     measured: str = ""
+    key: str = ""
     day: Literal["", "applied", "due"] = ""
     tranche: bool = False
     past: Literal["", "ordinal", "value_fen", "received_this_year"] = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +18,13 @@ import msgspec
 import structlog
 
 from shanhe.compute.api import Compute, ModelCard
+from shanhe.kernel.blobs import FULL, disk_full
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.waking import keep_working
 from shanhe.studio import store
 from shanhe.studio.errors import StepFailed
+from shanhe.studio.jury import KIND, Ask, judge
 from shanhe.studio.model import Job, Made, Point, Recipe, StepPlan, plan, step_hash
 from shanhe.studio.service import Studio, card_of
 from shanhe.studio.steps import COMMAND, Result, RunStep, run_step
@@ -29,6 +32,7 @@ from shanhe.studio.steps import COMMAND, Result, RunStep, run_step
 POLL_S: Final = 15.0
 LOOK_EVERY_S: Final = 2.0
 """How often a running job is looked at for having been cancelled or having used up its budget."""
+REASON_MAX_CHARS: Final = 300
 INTERNAL: Final = {
     "code": "internal_error", "message": "Something went wrong on our side; the step that ran is not charged.",
     "message_zh": "系统内部出错，未完成的步骤不计费。",
@@ -50,8 +54,9 @@ class Foreman:
 
     def __init__(
         self, studio: Studio, compute: Compute, *, worker: str, environment: Mapping[str, str],
-        command: Sequence[str] = COMMAND, run_step: RunStep = run_step,
+        command: Sequence[str] = COMMAND, run_step: RunStep = run_step, ask: Ask | None = None,
     ) -> None:  # fmt: skip
+        self._ask = ask
         self._run_step = run_step
         self._studio = studio
         self._compute = compute
@@ -81,8 +86,13 @@ class Foreman:
             state, error = halt.state, halt.error
         except ShanheError as failure:
             state, error = "failed", failure.to_dict("en")["error"] | {"message_zh": failure.message_zh}
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            raise  # the database is away: the job is taken up again
+        except OSError as failure:
+            if failure.errno not in FULL:
+                raise  # the database is away: the job is taken up again
+            full = disk_full()
+            state, error = "failed", full.to_dict("en")["error"] | {"message_zh": full.message_zh}
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):
+            raise
         except Exception:
             log.exception("a studio job failed", job=str(job.id))
             state, error = "failed", dict(INTERNAL)
@@ -92,7 +102,7 @@ class Foreman:
         return True
 
     async def _job(self, job: Job) -> None:
-        studio, recipe = self._studio, msgspec.convert(job.recipe, Recipe)
+        studio, recipe = self._studio, await self._studio.recipe_of(job)
         train, questions, _ = await studio.checked_lessons(job.version_id, job.org_id)
         base = await self._compute.model_file(recipe.base)
         card = next(one for one in self._compute.cards() if one.id == recipe.base)
@@ -103,12 +113,19 @@ class Foreman:
         }
         meter = Meter(studio, job)
         results: list[tuple[bytes, Result]] = []
-        for at, step in enumerate(plan(recipe, len(train), len(questions))):
+        steps = plan(recipe, len(train), len(questions))
+        for at, step in enumerate(steps):
+            if step.kind == KIND:
+                await self._finished(job, recipe, card, results)  # a judge that is silent costs nobody the model
             inputs = {name: _source(source, files, results, studio) for name, source in step.inputs.items()}
             digest = step_hash(step, {name: sha256 for name, (sha256, _) in inputs.items()})
             paths = {name: str(path) for name, (_, path) in inputs.items()}
-            results.append((digest, await self._step(job, at, step, digest, paths, meter)))
-        await self._finished(job, recipe, card, results)
+            if step.kind == KIND:
+                await self._judged(job, at, step, digest, paths, recipe.rubric, meter)
+            else:
+                results.append((digest, await self._step(job, at, step, digest, paths, meter)))
+        if steps[-1].kind != KIND:
+            await self._finished(job, recipe, card, results)
 
     async def _step(
         self, job: Job, at: int, step: StepPlan, digest: bytes, inputs: dict[str, str], meter: Meter
@@ -140,6 +157,33 @@ class Foreman:
         await meter.keep(result.core_ms)
         await store.end_step(studio.db, job.id, at, "done", result.core_ms, result.metrics, studio.clock.now())
         return result
+
+    async def _judged(
+        self, job: Job, at: int, step: StepPlan, digest: bytes, inputs: dict[str, str], rubric: str, meter: Meter
+    ) -> None:
+        """Have the answers judged by calls of the job's organisation; what goes wrong there ends this step alone."""
+        studio, ask, ref = self._studio, self._ask, f"judge {job.id}"
+        known = await asyncio.to_thread(studio.shelf.find, digest)
+        await store.begin_step(studio.db, job.id, at, digest, studio.clock.now())
+        if known is not None:
+            await store.end_step(studio.db, job.id, at, "cached", 0, known.metrics, studio.clock.now())
+            return
+        body = {"kind": step.kind, "parameters": step.parameters, "inputs": inputs}
+        folder = await asyncio.to_thread(studio.shelf.prepare, digest, body)
+        state, metrics = "failed", dict[str, Any]()
+        try:
+            if ask is not None and not await judge(
+                ask, job.org_id, ref, folder, inputs, step.parameters, rubric, partial(meter.said, at, {})
+            ):
+                raise meter.halt or Halt("cancelled")
+            found = await asyncio.to_thread(studio.shelf.find, digest)
+            if found is not None:
+                state, metrics = "done", found.metrics
+        except ShanheError as error:
+            log.warning("a judge did not judge", job=str(job.id), reason=error.message)
+            metrics = {"reason": error.message[:REASON_MAX_CHARS]}
+        finally:
+            await store.end_step(studio.db, job.id, at, state, 0, metrics, studio.clock.now())
 
     async def _finished(self, job: Job, recipe: Recipe, base: ModelCard, results: list[tuple[bytes, Result]]) -> None:
         """Write down the model that came out, with what it was measured at before and after."""

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.studio.errors import BadRecipe
+from shanhe.studio.judging import RUBRIC_MAX_CHARS, rubric_hash
 
 NAME: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,39}$")
 QUANTA: Final = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K")
@@ -20,6 +21,8 @@ STEP_VERSION: Final = 2
 """Part of every step's hash: raise it when a step's code gives other results."""
 LATER_SLOWER: Final = 5
 """What comes after tuning (preferences, healing) is learnt at a smaller rate, or it undoes what was learnt."""
+SPEED_TOKENS: Final = 48
+"""Length of the answers by which a model's speed is told; part of the step's hash."""
 SECONDS_OF: Final = {"tune": 1.4, "align": 2.8, "merge": 25.0, "drop": 40.0, "quantize": 45.0, "evaluate": 0.8}
 """Core seconds that a step takes, for the estimate: tune for each row of a batch, evaluate for each question."""
 
@@ -30,7 +33,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `adapter`: the base stays as it is, and what was learnt is served beside it;
     `imatrix`: pack with an importance matrix;
     `align_epochs`: how often each pair of a right and a wrong answer is seen after that, to prefer the right one;
-    `deploy`: put into service at once if it answers more of the questions rightly than its base."""
+    `deploy`: put into service at once if it answers more of the questions rightly than its base;
+    `judge`: a model of the city that compares the answers of both, for up to `judge_questions` questions, by
+    `rubric` (empty: the usual one)."""
 
     base: str
     epochs: int = 3
@@ -46,6 +51,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     align_epochs: int = 0
     quantum: str = "Q4_K"
     imatrix: bool = False
+    judge: str = ""
+    judge_questions: int = 20
+    rubric: str = ""
     seed: int = 7
 
 
@@ -81,6 +89,8 @@ class Job(msgspec.Struct, frozen=True):
     started_at: datetime | None
     ended_at: datetime | None
     settled_at: datetime | None
+    rubric: str = ""
+    """What the judge was told to look at; sealed in the store."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -134,6 +144,7 @@ def checked(recipe: Recipe, name: str) -> None:
     ranges = {
         "epochs": (1, 20), "batch": (1, 16), "rank": (2, 64), "rate_ppm": (1, 5_000), "tokens_max": (16, 512),
         "drop_layers": (0, 16), "heal_epochs": (0, 10), "align_epochs": (0, 10), "layers": (0, 200), "seed": (0, 2**31),
+        "judge_questions": (1, 100),
     }  # fmt: skip
     for field, (least, most) in ranges.items():
         if not least <= getattr(recipe, field) <= most:
@@ -145,6 +156,10 @@ def checked(recipe: Recipe, name: str) -> None:
             "an adapter is of one training on its whole base: no layers dropped, no preferences",
             "适配器只对应完整基座上的一次训练，不能删层或做偏好对齐",
         )
+    if len(recipe.rubric) > RUBRIC_MAX_CHARS:
+        raise BadRecipe(
+            f"a rubric has at most {RUBRIC_MAX_CHARS} characters", f"评分标准最多 {RUBRIC_MAX_CHARS} 字"
+        )  # fmt: skip
     if not NAME.match(name):
         raise BadRecipe("a model's name has 2 to 40 of a-z, 0-9 and dash", "模型名须为 2–40 个小写字母、数字或横线")
 
@@ -170,14 +185,23 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         inputs = {"model": model, "adapter": f"{adapter}.adapter.safetensors"}
         return f"{add('merge', 'merge', SECONDS_OF['merge'], inputs)}.model.gguf"
 
-    def evaluate(title: str, **inputs: str) -> None:
-        add("evaluate", title, questions * SECONDS_OF["evaluate"], inputs | {"questions": "questions"})
+    def evaluate(title: str, **inputs: str) -> int:
+        core_s = questions * SECONDS_OF["evaluate"]
+        return add("evaluate", title, core_s, inputs | {"questions": "questions"}, speed_tokens=SPEED_TOKENS)
 
-    evaluate("before", model="base")
+    def judged(after: int) -> list[StepPlan]:
+        if recipe.judge:
+            inputs = {"before": f"{before}.answers.jsonl", "after": f"{after}.answers.jsonl"}
+            add(
+                "judge", "judge", 0.0, inputs, judge=recipe.judge, questions=recipe.judge_questions,
+                rubric_sha256=rubric_hash(recipe.rubric),
+            )  # fmt: skip
+        return steps
+
+    before = evaluate("before", model="base")
     tuned = tune("base", "tune", recipe.epochs)
     if recipe.adapter:
-        evaluate("after", model="base", adapter=f"{tuned}.adapter.gguf")
-        return steps
+        return judged(evaluate("after", model="base", adapter=f"{tuned}.adapter.gguf"))
     model = merged("base", tuned)
     if recipe.align_epochs:
         model = merged(model, tune(model, "align", recipe.align_epochs, "align"))
@@ -195,8 +219,7 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         given["tokens_max"] = recipe.tokens_max
         inputs["pairs"] = "train"
     packed = add("quantize", "quantize", SECONDS_OF["quantize"] * len(inputs), inputs, **given)
-    evaluate("after", model=f"{packed}.model.gguf")
-    return steps
+    return judged(evaluate("after", model=f"{packed}.model.gguf"))
 
 
 def estimate_core_ms(steps: Sequence[StepPlan]) -> int:

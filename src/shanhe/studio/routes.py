@@ -155,7 +155,8 @@ def recipe_of(fields: dict[str, Any]) -> Recipe:
 
 def job_view(one: Job) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(one)
-    fields.pop("hold_id")
+    for kept in ("hold_id", "rubric"):
+        fields.pop(kept)
     return fields
 
 
@@ -173,7 +174,10 @@ async def job_page(studio: Studio, one: Job) -> dict[str, Any]:
         done, of, _ = curve[-1]
         took_s = (studio.clock.now() - running.started_at).total_seconds()
         eta_s = round(took_s / max(1, done) * (of - done))
-    return job_view(one) | {"steps": steps, "curves": points, "eta_s": eta_s, "log": await studio.log(one)}
+    recipe = msgspec.to_builtins(await studio.recipe_of(one))
+    return job_view(one) | {
+        "recipe": recipe, "steps": steps, "curves": points, "eta_s": eta_s, "log": await studio.log(one),
+    }  # fmt: skip
 
 
 def made_view(one: Made) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from shanhe.compute.api import Compute, ModelCard
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Asset, Charge, HoldClosed, HoldState, Ledger, Leg
 from shanhe.studio import store
 from shanhe.studio.errors import (
@@ -29,7 +30,9 @@ from shanhe.studio.errors import (
     UnknownMade,
 )
 from shanhe.studio.gguf_check import check
+from shanhe.studio.jury import FILE, KIND, verdicts_in
 from shanhe.studio.model import Job, Made, Point, Recipe, Step, checked, estimate_core_ms, plan
+from shanhe.studio.standing import DEPLOYED_TOPIC, Standing
 from shanhe.studio.steps import Shelf, tail
 
 JOBS_MAX: Final = 5
@@ -44,6 +47,7 @@ BUDGET_MAX_MICRO: Final = 10**15
 PURPOSE: Final = "studio"
 WHOLE_BPS: Final = 10_000
 ANSWERS_MAX: Final = 1_000
+RUBRIC_FIELD: Final = "studio.job.rubric"
 MADE_SLOTS: Final = 2
 MADE_CONTEXT: Final = 2_048
 
@@ -51,6 +55,8 @@ Lessons = Callable[[UUID, UUID | None], Awaitable[tuple[Sequence[Any], Sequence[
 """(pairs to train on, questions to evaluate with, the data set) of a version that an organisation may use."""
 Used = Callable[[UUID, str, str, str], Awaitable[None]]
 """Notes what became of a version: (version, purpose, ref, name)."""
+Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
+"""Writes an event on the caller's connection: connection, topic, key, payload."""
 
 
 class Rules:
@@ -71,7 +77,7 @@ class Studio:
 
     def __init__(
         self, db: Database, clock: Clock, *, folder: Path, compute: Compute, ledger: Ledger, rules: Rules,
-        lessons: Lessons, used: Used,
+        lessons: Lessons, used: Used, announce: Announce, seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self.db = db
         self.clock = clock
@@ -79,6 +85,9 @@ class Studio:
         self.lessons = lessons
         self.used = used
         self.shelf = Shelf(folder / "steps")
+        self.standing = Standing(db, ledger)
+        self._announce = announce
+        self._seals = seals or Seals()
         self._compute = compute
         self._ledger = ledger
 
@@ -117,6 +126,7 @@ class Studio:
         checked(recipe, name)
         if not any(card.id == recipe.base and card.kind == "chat" for card in self._compute.cards()):
             raise BadRecipe(f"{recipe.base!r} is no model that can be tuned here", f"{recipe.base!r} 不能在此微调")
+        self._judge_there(recipe.judge)
         await self._name_free(org_id, name)
         wanted = await self.estimate(org_id, version_id, recipe)
         _, _, dataset_id = await self.checked_lessons(version_id, org_id)
@@ -124,8 +134,8 @@ class Studio:
         job_id = new_id() if request_key is None else uuid5(org_id, f"studio {request_key}")
         job = Job(
             id=job_id, org_id=org_id, name=name, dataset_id=dataset_id, version_id=version_id,
-            recipe=msgspec.to_builtins(recipe), state="waiting", steps=len(wanted["steps"]),
-            budget_micro=budget_micro or wanted["budget_micro"], spent_micro=0, core_ms=0,
+            recipe=msgspec.to_builtins(recipe) | {"rubric": ""}, rubric=recipe.rubric, state="waiting",
+            steps=len(wanted["steps"]), budget_micro=budget_micro or wanted["budget_micro"], spent_micro=0, core_ms=0,
             hold_id=uuid5(job_id, "hold"), worker=None, cancel_asked=False, error=None, made_by=by, made_at=now,
             started_at=None, ended_at=None, settled_at=None,
         )  # fmt: skip
@@ -149,7 +159,19 @@ class Studio:
             await store.lock_org(conn, job.org_id)
             if await store.open_count(conn, job.org_id) >= JOBS_MAX:
                 raise TooManyJobs(JOBS_MAX)
-            await store.insert_job(conn, job, request_key, plan(recipe, len(train), len(questions))[:steps])
+            seal = await self._seals.of(job.org_id)
+            stored = msgspec.structs.replace(job, rubric=seal.text(RUBRIC_FIELD, job.rubric))
+            await store.insert_job(conn, stored, request_key, plan(recipe, len(train), len(questions))[:steps])
+
+    def _judge_there(self, name: str) -> None:
+        found = self._compute.model(name) if name else None
+        if name and (found is None or found.kind != "chat"):
+            raise BadRecipe(f"{name!r} is no model here that can judge", f"{name!r} 不能在此担任裁判")
+
+    async def recipe_of(self, job: Job) -> Recipe:
+        """What was ordered, the rubric with it."""
+        seal = await self._seals.of(job.org_id)
+        return msgspec.convert(job.recipe | {"rubric": seal.open(RUBRIC_FIELD, job.rubric)}, Recipe)
 
     async def _name_free(self, org_id: UUID, name: str) -> None:
         owner = await store.owner_of_name(self.db, name)
@@ -198,17 +220,22 @@ class Studio:
         job = await self.job(job_id, org_id)
         if job.ended_at is None or job.state == "done":
             raise JobNotResumable(job.state)
-        recipe = msgspec.convert(job.recipe, Recipe)
+        recipe = await self.recipe_of(job)
         return await self.order(job.org_id, job.name, job.version_id, recipe, by=by, request_key=f"resume {job.id}")
 
     async def compare(self, job_id: UUID, org_id: UUID | None) -> list[dict[str, Any]]:
-        """What the base and the model answered to the same questions, those first that one of them got wrong."""
+        """What the base and the model answered to the same questions, and what the judge said; those first that one of
+        them got wrong."""
         job = await self.job(job_id, org_id)
         tests = [step for step in await self.steps(job) if step.kind == "evaluate" and step.state in ("done", "cached")]
         if len(tests) < 2 or tests[0].hash is None or tests[-1].hash is None:
             return []
-        files = [self.shelf.file(step.hash, "answers.jsonl") for step in (tests[0], tests[-1]) if step.hash]
-        return await asyncio.to_thread(side_by_side, *files)
+        before, after = (self.shelf.file(hashed, "answers.jsonl") for hashed in (tests[0].hash, tests[-1].hash))
+        judge = next((step for step in await self.steps(job) if step.kind == KIND), None)
+        verdicts: dict[int, dict[str, Any]] = {}
+        if judge is not None and judge.hash is not None:
+            verdicts = await asyncio.to_thread(verdicts_in, self.shelf.file(judge.hash, FILE))
+        return await asyncio.to_thread(side_by_side, before, after, verdicts)
 
     async def tidy(self) -> int:
         """Throw away results that nobody asked for lately and no model is made of; how many."""
@@ -295,6 +322,8 @@ class Studio:
                 await store.set_trial(conn, one, engine.name, share_bps, self.clock.now())
             else:
                 await store.set_deployed(conn, one, engine.name, self.clock.now())
+                told = {"made_id": str(one.id), "org_id": str(one.org_id), "name": one.name, "number": one.number}
+                await self._announce(conn, DEPLOYED_TOPIC, str(one.org_id), told)
         await self.used(one.version_id, "train", f"{one.name} {one.number}", one.name)
         return await self.made(name, org_id, one.number)
 
@@ -311,7 +340,7 @@ class Studio:
         return await self.made(name, org_id, before.number)
 
 
-def side_by_side(before: Path, after: Path) -> list[dict[str, Any]]:
+def side_by_side(before: Path, after: Path, verdicts: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Two files of answers to the same questions as one list; empty when they are gone."""
     try:
         both = [
@@ -323,9 +352,9 @@ def side_by_side(before: Path, after: Path) -> list[dict[str, Any]]:
     found = [
         {
             "question": one["question"], "answer": one["answer"], "before": one["said"], "after": other["said"],
-            "right_before": one["right"], "right_after": other["right"],
+            "right_before": one["right"], "right_after": other["right"], "judge": verdicts.get(n),
         }
-        for one, other in zip(*both, strict=False)
+        for n, (one, other) in enumerate(zip(*both, strict=False))
     ]  # fmt: skip
     return sorted(found, key=lambda one: (one["right_before"] == one["right_after"], one["right_before"]))
 

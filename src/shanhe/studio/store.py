@@ -48,8 +48,8 @@ async def open_count(conn: Connection, org_id: UUID) -> int:
 async def insert_job(conn: Connection, one: Job, request_key: str | None, steps: Sequence[StepPlan]) -> None:
     await conn.execute(
         """INSERT INTO studio.job (id, org_id, name, dataset_id, version_id, recipe, state, steps, budget_micro,
-                                   hold_id, request_key, made_by, made_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)""",
+                                   hold_id, request_key, made_by, made_at, rubric)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
         one.id,
         one.org_id,
         one.name,
@@ -63,6 +63,7 @@ async def insert_job(conn: Connection, one: Job, request_key: str | None, steps:
         request_key,
         one.made_by,
         one.made_at,
+        one.rubric,
     )
     rows = [(one.id, at, step.kind, step.title, "waiting") for at, step in enumerate(steps)]
     await conn.copy_records_to_table(
@@ -85,6 +86,18 @@ async def job(db: Connection | Database, job_id: UUID, org_id: UUID | None) -> J
 async def jobs(db: Database, org_id: UUID | None, limit: int) -> list[Job]:
     rows = await db.fetch(
         "SELECT * FROM studio.job WHERE ($1::uuid IS NULL OR org_id = $1) ORDER BY id DESC LIMIT $2", org_id, limit
+    )
+    return [_job(row) for row in rows]
+
+
+async def jobs_named(db: Database, org_id: UUID, name: str) -> list[Job]:
+    """Those under a name whose money is settled, the newest first."""
+    rows = await db.fetch(
+        """SELECT * FROM studio.job WHERE org_id = $1 AND name = $2 AND settled_at IS NOT NULL
+            ORDER BY id DESC LIMIT $3""",
+        org_id,
+        name,
+        PAGE_MAX,
     )
     return [_job(row) for row in rows]
 
@@ -267,6 +280,17 @@ async def deployed_before(db: Connection | Database, name: str) -> Made | None:
     return None if row is None else _made(row)
 
 
+async def first_deployed(db: Database, org_id: UUID) -> list[tuple[str, datetime]]:
+    """The names of an organisation under which a model answers or did, and the first time, the newest first."""
+    rows = await db.fetch(
+        """SELECT name, min(coalesce(first_deployed_at, deployed_at)) AS at FROM studio.model
+            WHERE org_id = $1 AND deployed_at IS NOT NULL GROUP BY name ORDER BY at DESC LIMIT $2""",
+        org_id,
+        PAGE_MAX,
+    )
+    return [(row["name"], row["at"]) for row in rows]
+
+
 async def every_made(db: Database, org_id: UUID | None) -> list[Made]:
     rows = await db.fetch(
         """SELECT * FROM studio.model WHERE ($1::uuid IS NULL OR org_id = $1) ORDER BY made_at DESC LIMIT $2""",
@@ -303,8 +327,8 @@ async def set_deployed(conn: Connection, one: Made, engine: str, now: datetime) 
         "UPDATE studio.model SET state = 'retired' WHERE name = $1 AND state IN ('deployed', 'trial')", one.name
     )
     await conn.execute(
-        """UPDATE studio.model SET state = 'deployed', engine = $2, deployed_at = $3, share_bps = 10000
-            WHERE id = $1""",
+        """UPDATE studio.model SET state = 'deployed', engine = $2, deployed_at = $3, share_bps = 10000,
+                  first_deployed_at = coalesce(first_deployed_at, $3) WHERE id = $1""",
         one.id,
         engine,
         now,

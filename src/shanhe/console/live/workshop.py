@@ -13,13 +13,13 @@ from shanhe.console.live.modules import Workshop, actor_of
 from shanhe.datasets.api import Cleaning, NewDataset
 from shanhe.datasets.routes import dataset_view, page, version_view
 from shanhe.identity.api import PermissionMissing
-from shanhe.studio.api import QUANTA, sample_of, template, templates
+from shanhe.studio.api import QUANTA, RUBRIC, sample_of, template, templates
 from shanhe.studio.routes import job_page, job_view, made_view, recipe_of
 
 PREVIEW_ROWS = 10
 BATCHES_SHOWN = 20
 ANSWERS_SHOWN = 24
-NUMBERS = ("epochs", "drop_layers", "heal_epochs", "layers", "rate_ppm", "align_epochs")
+NUMBERS = ("epochs", "drop_layers", "heal_epochs", "layers", "rate_ppm", "align_epochs", "judge_questions")
 
 
 class LiveWorkshop:
@@ -27,6 +27,7 @@ class LiveWorkshop:
         self._datasets = workshop.datasets
         self._studio = workshop.studio
         self._batches = workshop.batches
+        self._compute = compute
         self._bases = [card.id for card in compute.cards() if card.kind == "chat"]
 
     async def overview(self, who: m.Who) -> Mapping[str, Any]:
@@ -66,7 +67,8 @@ class LiveWorkshop:
         numbers = {name: int(fields[name]) for name in NUMBERS if fields.get(name)}
         choices = {name: True for name in ("adapter", "deploy", "imatrix") if fields.get(name) == "1"}
         quantum = {"quantum": fields["quantum"]} if fields.get("quantum") else {}
-        recipe = recipe_of({"base": fields.get("base", ""), **quantum, **numbers, **choices})
+        judge = {"judge": fields["judge"], "rubric": fields.get("rubric", "")} if fields.get("judge") else {}
+        recipe = recipe_of({"base": fields.get("base", ""), **quantum, **numbers, **choices, **judge})
         job = await self._studio.order(
             paying(who), fields.get("name", ""), version_id, recipe, by=by(who),
             request_key=fields.get("client_ref") or None,
@@ -97,7 +99,8 @@ class LiveWorkshop:
                 versions.append((str(last["id"]), f"{one.name} · {last['number']}"))
         return {
             "versions": versions, "bases": [(base, base) for base in self._bases],
-            "quanta": [(quantum, quantum) for quantum in QUANTA],
+            "quanta": [(quantum, quantum) for quantum in QUANTA], "rubric": RUBRIC,
+            "judges": [(model.id, model.id) for model in self._compute.models() if model.kind == "chat"],
         }  # fmt: skip
 
     async def resume(self, who: m.Who, job_id: UUID) -> UUID:

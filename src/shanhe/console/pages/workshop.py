@@ -143,7 +143,9 @@ class WorkshopRoom(Room):
         who = await self.may(request)
         found = await self.desk.workshop.job(who, job)
         status = STOP_POLLING if found["ended_at"] else 200
-        return self.show(request, "parts/studio_job.html", who, status=status, job=found, curves=curves(found))
+        return self.show(
+            request, "parts/studio_job.html", who, status=status, job=found, curves=curves(found), swapped=True
+        )  # fmt: skip
 
     async def cancel(self, request: Request, job: UUID) -> Response:
         who, _ = await self.posted(request)

@@ -184,6 +184,7 @@ function start(flow) {
     if (!joining) event.preventDefault();
   });
 
+  flow.addEventListener("toggle", draw, true); // a node that opens is higher
   // What was refused is shown again as it was built.
   chain("again" in words ? order.filter((kind) => nodes.get(kind).querySelector("[data-use]")?.checked ?? true) : [order[0]]);
   addEventListener("resize", () => { for (const kind of order.filter(there)) place(kind); draw(); });
