@@ -57,6 +57,7 @@ from shanhe.privacy.api import Privacy, Resealing
 from shanhe.privacy.api import daily as privacy_daily
 from shanhe.programmes.api import AlreadyClaimed, Programmes
 from shanhe.programmes.api import tick as programmes_tick
+from shanhe.ranking import Ranking
 from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.relatives import Relatives
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
@@ -245,6 +246,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     measures = Measures(clock, ledger, gateway, facts)
     list_price = partial(rulebook.parameter, PRICE_RULE, LIST_PRICE)
     tuned = Tuned(clock, workshop.studio.standing, gateway, related=relatives.related, price=list_price)
+    ranking = Ranking(gateway, facts, identity, rulebook, relatives.related)
     programmes = Programmes(
         db,
         clock,
@@ -256,6 +258,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         notifier=notifier,
         announce=outbox.emit,
         measures=measures.all() | tuned.all(),
+        count=ranking.count,
         entry=log.record,
         eyes=approvals,
     )
@@ -268,6 +271,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
         shelves=library.shelves,
     )  # fmt: skip
+    ranking.listings = bazaar.names_of
+    books.standings = programmes.standings
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(
         db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,

@@ -47,6 +47,10 @@ class Bazaar:
     mcp: McpFace
     oauth: OAuth
 
+    async def names_of(self, owner: UUID) -> list[tuple[str, str]]:
+        """(kind, name) of everything that somebody published."""
+        return [(listing.kind, listing.name) for listing, _ in await self.store.mine(owner)]
+
 
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,

@@ -14,6 +14,7 @@ from shanhe.identity.api import Identity, LeakReport
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text, WebhookSender
+from shanhe.programmes.api import Standings
 from shanhe.relatives import Relatives
 
 LEAK_TRACE: Final = timedelta(days=30)
@@ -26,6 +27,7 @@ class Books:
     notifier: Notifier
     credits: Credits
     exchange: Exchange
+    standings: Standings
 
     def __init__(self, identity: Identity, relatives: Relatives, clock: Clock, webhook_url: str) -> None:
         self._identity = identity
@@ -48,8 +50,9 @@ class Books:
         return (await self.credits.loyalty.standing(org_id, on)).reduction_bps
 
     async def queue_weight(self, org_id: UUID) -> int:
-        """What loyalty (C10) makes an organisation's calls weigh at a full engine."""
-        return (await self.credits.loyalty.standing(org_id)).queue_weight
+        """What loyalty (C10) or the value index (T13) makes an organisation's calls weigh at a full engine."""
+        loyal = (await self.credits.loyalty.standing(org_id)).queue_weight
+        return max(loyal, await self.standings.queue_weight(org_id))
 
     async def end_orders(self, org_id: UUID) -> None:
         """End an organisation's open orders; their escrow is free again."""

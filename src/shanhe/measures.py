@@ -7,12 +7,12 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.facts.api import Facts, Use
+from shanhe.facts.api import Facts, Use, add_months
 from shanhe.gateway.api import Gateway
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, Ledger, Provenance
-from shanhe.programmes.api import Measure, Party
+from shanhe.programmes.api import Measure, Party, first_of, quarter_end
 from shanhe.studio.api import Standing
 
 PURPOSE: Final = "programmes"
@@ -20,6 +20,8 @@ CAPITAL, OWNED_BY = "paid_in_capital_fen", "owned_by"
 WHOLE_BPS: Final = 10_000
 PAYERS_MAX: Final = 2_000
 """Most organisations whose use of one model is looked at, those first that used it most."""
+MONTHS_A_YEAR: Final = 12
+TRAINING: Final = "ai_training_hours"
 Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
@@ -42,6 +44,8 @@ class Measures:
             "captured_last_month_micro": self.captured_last_month_micro,
             "untied_last_month_micro": self.untied_last_month_micro,
             "capital_once_fen": self.capital_once_fen,
+            "untied_four_quarters_micro": self.untied_four_quarters_micro,
+            "ai_training_hours": self.ai_training_hours,
         }
 
     async def captured_since_micro(self, party: Party, day: date) -> int:
@@ -86,52 +90,17 @@ class Measures:
     async def untied_last_month_micro(self, party: Party, day: date) -> int:
         """Credits of the last full month before a day that were paid from lots which are no subsidy (T12)."""
         last = day.replace(day=1) - timedelta(days=1)
+        return await self._untied(party, last.replace(day=1), last)
+
+    async def untied_four_quarters_micro(self, party: Party, day: date) -> int:
+        """Credits of the last four full quarters that were paid from lots which are no subsidy (T13)."""
+        last = quarter_end(day)
+        return await self._untied(party, first_of(last), last)
+
+    async def _untied(self, party: Party, first: date, last: date) -> int:
         wallet = await self._ledger.ensure_account(party.org_id, Asset.CREDIT, "wallet")
-        burned = await self._ledger.burned(wallet.id, last.replace(day=1), last)
+        burned = await self._ledger.burned(wallet.id, first, last)
         return sum(burned.get(provenance, 0) for provenance in TRADEABLE)
 
-
-class Tuned:
-    """What the studio, the ledger and the gateway say of a model that a party made: (party, day, name)."""
-
-    def __init__(
-        self, clock: Clock, standing: Standing, gateway: Gateway, *,
-        related: Callable[[UUID, UUID], Awaitable[bool]], price: Callable[[date], Any],
-    ) -> None:  # fmt: skip
-        self._clock = clock
-        self._standing = standing
-        self._gateway = gateway
-        self._related = related
-        self._price = price
-
-    def all(self) -> dict[str, Measure]:
-        """By the name that programme files use."""
-        return {
-            "tuned_cost_fen": self.cost_fen,
-            "tuned_score_bps": self.score_bps,
-            "tuned_deployed": self.deployed,
-            "tuned_before_use_micro": self.before_use_micro,
-        }
-
-    async def cost_fen(self, party: Party, day: date, name: str) -> int:
-        """What was captured for tuning it, at the list price."""
-        return await self._standing.captured_micro(party.org_id, name) * int(self._price(day)) // MICRO
-
-    async def score_bps(self, party: Party, day: date, name: str) -> int | None:
-        return await self._standing.score_bps(party.org_id, name)
-
-    async def deployed(self, party: Party, day: date, name: str) -> bool:
-        return await self._standing.deployed(party.org_id, name)
-
-    async def before_use_micro(self, party: Party, day: date, name: str) -> int:
-        """Credits that others, unrelated to the party (R0), paid for calls to the model it deployed before."""
-        before = await self._standing.before(party.org_id, name)
-        if before is None:
-            return 0
-        since = before.since.astimezone(CITY_TZ).date()
-        rows = await self._gateway.usage(None, since, self._clock.today(), ("org",), model=before.name)
-        found = 0
-        for row in sorted(rows, key=lambda one: -one.amount_micro)[:PAYERS_MAX]:
-            if row.org_id is not None and not await self._related(party.org_id, row.org_id):
-                found += row.amount_micro
-        return found
+from shanhe.programmes.api import Measure, Party, first_of, quarter_end
+from shanhe.studio.api import Standing

@@ -37,6 +37,7 @@ from shanhe.cli import (
     programmes,
     reconcile,
     rules,
+    standing,
     store,
     studio,
     tools,
@@ -74,6 +75,7 @@ app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
 app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
+standing.register(programmes.app)
 app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
 app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")

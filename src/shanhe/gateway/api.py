@@ -232,6 +232,10 @@ class Gateway:
         """What came through listings between two dates, both included; of one payer when `org_id` is given."""
         return await self._usage.resources(names, first, last, org_id)
 
+    async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
+        """Who called through a listing between two dates, both included, the largest payer first."""
+        return await self._usage.payers(name, first, last)
+
     async def earned(self, owner: UUID, first: date, last: date) -> list[Earned]:
         """What an owner earned from calls by day, role and listing, between two dates, both included."""
         account = await self._ledger.ensure_account(owner, Asset.CREDIT, "income")

@@ -95,6 +95,18 @@ async def resources(
     return [ResourceUse(**dict(row)) for row in rows]
 
 
+async def payers(db: Database, name: str, first: date, last: date) -> list[ResourceUse]:
+    """Use of one listing by payer between two dates, both included, the largest first."""
+    rows: list[Any] = await db.fetch(
+        """SELECT resource, org_id, sum(calls)::bigint AS calls, sum(tokens)::bigint AS tokens,
+                  sum(amount_micro)::bigint AS amount_micro
+             FROM gateway.resource_day WHERE resource = $1 AND day BETWEEN $2 AND $3
+            GROUP BY resource, org_id ORDER BY sum(amount_micro) DESC, org_id LIMIT $4""",
+        name, first, last, ROWS_MAX,
+    )  # fmt: skip
+    return [ResourceUse(**dict(row)) for row in rows]
+
+
 async def earned(db: Database, account: UUID, first: date, last: date) -> list[Earned]:
     """What an account earned between two dates, both included, newest day first."""
     rows: list[Any] = await db.fetch(

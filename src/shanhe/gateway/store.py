@@ -86,6 +86,10 @@ class UsageStore:
         """See `parted_store.resources`."""
         return await parted_store.resources(self._db, names, first, last, org_id)
 
+    async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
+        """See `parted_store.payers`."""
+        return await parted_store.payers(self._db, name, first, last)
+
     async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
         """See `parted_store.earned`."""
         return await parted_store.earned(self._db, account, first, last)

@@ -102,6 +102,11 @@ class UsageBook:
         await self.flush()
         return await self._store.resources(names, first, last, org_id)
 
+    async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
+        """Who called through a listing between two dates, both included."""
+        await self.flush()
+        return await self._store.payers(name, first, last)
+
     async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
         """What an account earned from calls between two dates, both included."""
         await self.flush()

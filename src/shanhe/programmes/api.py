@@ -30,14 +30,17 @@ from shanhe.programmes.errors import (
     NeedsReason,
     NotDecidable,
     NotForYou,
+    NothingToCall,
     NothingToConvert,
     NotYourDesk,
     UnknownApplication,
     UnknownBudget,
     UnknownProgramme,
+    UnknownSite,
     WrongState,
 )
 from shanhe.programmes.forms import from_text as answer_from_text
+from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.importing import ImportReport, RowReport
 from shanhe.programmes.jobs import tick
 from shanhe.programmes.judging import Measure
@@ -46,15 +49,20 @@ from shanhe.programmes.messages import amount_text
 from shanhe.programmes.model import Ask, Catalogue, Programme, Text
 from shanhe.programmes.paying import RELEASED_TOPIC
 from shanhe.programmes.service import Programmes
+from shanhe.programmes.sites import Flow, Report
+from shanhe.programmes.standings import Count, Counted, Index, Standings, first_of, quarter_end
 from shanhe.programmes.views import (
     application_view,
     budget_view,
     entitlement_view,
     file_view,
+    guarantee_view,
     import_view,
+    index_view,
     outcome_view,
     programme_view,
     request_view,
+    site_view,
 )
 
 __all__ = [
@@ -69,17 +77,23 @@ __all__ = [
     "BudgetView",
     "Catalogue",
     "CatalogueInvalid",
+    "Count",
+    "Counted",
     "Entitlement",
     "Evidence",
     "File",
+    "Flow",
+    "Guarantee",
     "ImportRefused",
     "ImportReport",
+    "Index",
     "JudgesItself",
     "Measure",
     "NeedsReason",
     "NotDecidable",
     "NotForYou",
     "NotYourDesk",
+    "NothingToCall",
     "NothingToConvert",
     "Outcome",
     "Party",
@@ -87,7 +101,9 @@ __all__ = [
     "Programme",
     "Programmes",
     "Reason",
+    "Report",
     "RowReport",
+    "Standings",
     "State",
     "Text",
     "Tranche",
@@ -95,6 +111,7 @@ __all__ = [
     "UnknownApplication",
     "UnknownBudget",
     "UnknownProgramme",
+    "UnknownSite",
     "Verdict",
     "WrongState",
     "amount_text",
@@ -105,10 +122,15 @@ __all__ = [
     "docs_rows",
     "entitlement_view",
     "file_view",
+    "first_of",
+    "guarantee_view",
     "import_view",
+    "index_view",
     "load_catalogue",
     "outcome_view",
     "programme_view",
+    "quarter_end",
     "request_view",
+    "site_view",
     "tick",
 ]

@@ -43,6 +43,8 @@ class Awards:
         schedule, today = question.programme.schedule, self._ground.today()
         if schedule.kind == "milestones":
             return tranches_of(question.answers[schedule.plan], outcome.payments[0])
+        if schedule.kind == "guarantee":
+            return [(1, date.fromisoformat(question.answers[schedule.due]), outcome.payments)]
         if schedule.kind != "instalments":
             return [(1, today, outcome.payments)]
         planned = []

@@ -7,7 +7,8 @@ from typing import Any
 from shanhe.programmes.model import Catalogue, Programme
 from shanhe.rulebook.api import Rulebook
 
-SCHEDULES = {"once": "once", "instalments": "instalments", "yearly": "every year", "milestones": "by milestones"}
+SCHEDULES = {"once": "once", "instalments": "instalments", "yearly": "every year", "milestones": "by milestones",
+             "guarantee": "when called"}  # fmt: skip
 HEAD = """# Programmes
 
 Every promise of the city is data: a file in `src/shanhe/programmes/catalogue/programmes/` beside a rule of the
@@ -35,7 +36,7 @@ def docs_rows(catalogue: Catalogue, rulebook: Rulebook) -> list[dict[str, Any]]:
 
 
 def _row(programme: Programme, catalogue: Catalogue, rulebook: Rulebook) -> dict[str, Any]:
-    assets = [catalogue.budgets[grant.budget].asset for grant in programme.grants]
+    assets = [catalogue.budgets[grant.budgets(programme.asks)[0]].asset for grant in programme.grants]
     extra = [rule for rule in (programme.schedule.rule, programme.bound) if rule]
     steps = [
         f"{catalogue.departments[step.by].en}{f' ×{step.eyes}' if step.eyes > 1 else ''}" for step in programme.review

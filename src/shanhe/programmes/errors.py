@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shanhe.kernel.documents.tables import ImportRefused as ImportRefused
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError
@@ -14,6 +14,31 @@ class NothingToConvert(Conflict):
             "nothing_to_convert", f"{points} points are less than a block that converts (T5).",
             message_zh=f"{points} 点不足一份，暂不能转换（T5）。", hint="Earn more points first.",
             hint_zh="请积累更多贡献积分后再转换。",
+        )  # fmt: skip
+
+
+class UnknownSite(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "unknown_site", f"The city has no base {name[:80]!r}.", message_zh=f"没有名为“{name[:80]}”的基地。",
+            hint="GET /api/programmes/sites lists them.", hint_zh="GET /api/programmes/sites 列出全部基地。",
+        )  # fmt: skip
+
+
+class NothingToCall(Conflict):
+    def __init__(self, days: int, nearest: Sequence[Mapping[str, str]]) -> None:
+        near = nearest[0] if nearest else {"zh": f"逾期满 {days} 天后再申请", "en": f"ask again {days} days past due"}
+        super().__init__(
+            "nothing_to_call", f"The fund pays nothing yet: the loan has to be {days} days past due, with a loss.",
+            message_zh=f"暂不能代偿：贷款须逾期满 {days} 天且已有损失。", hint=near["en"], hint_zh=near["zh"],
+        )  # fmt: skip
+
+
+class RecoveryConflict(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "recovery_conflict", "This id already belongs to another recovery.", message_zh="该编号已用于另一笔追回。",
+            hint="Use a new id.", hint_zh="请使用新的编号。",
         )  # fmt: skip
 
 

@@ -75,17 +75,19 @@ class Judge:
                 if decision is not None and not decision.outputs[condition.when]:
                     found.reasons.append(self._reason(condition, decision, question.on))
             decision = await self._decide(question.programme.amount, question, found, reader)
-        payments = await self._payments(question, decision) if decision is not None else ()
+        if question.programme.schedule.kind == "guarantee" and question.programme.schedule.due not in question.answers:
+            found.missing.append(question.programme.schedule.due)
+        payments = await self._payments(question, decision, found) if decision is not None else ()
         schedule, publishes = question.programme.schedule, question.programme.publishes
         outputs = decision.outputs if decision is not None else {}
-        if decision is not None and not payments and question.programme.grants:
+        if decision is not None and not payments and question.programme.grants and not found.missing:
             found.reasons.append(self._nothing(question.programme, decision, question.on))
         return Outcome(
             reasons=tuple(found.reasons),
             missing=tuple(dict.fromkeys(found.missing)),
             payments=payments,
             count=self._count(question, outputs),
-            due_on=outputs.get(schedule.due) if schedule.due else None,
+            due_on=outputs.get(schedule.due) if schedule.due and schedule.kind != "guarantee" else None,
             until=outputs.get(publishes.until) if publishes and publishes.until else None,
             versions=found.versions,
             traces=found.traces,
@@ -186,19 +188,22 @@ class Judge:
             return fen + -(-credit_micro * price // MICRO)
         return await store.received(self._db, name, party.org_id, question.on.year, excluding=before)
 
-    async def _payments(self, question: Question, decision: Decision) -> tuple[Payment, ...]:
+    async def _payments(self, question: Question, decision: Decision, findings: _Findings) -> tuple[Payment, ...]:
         found = []
         for grant in question.programme.grants:
             amount = int(decision.outputs[grant.output])
-            if amount > 0:
+            if grant.named_by and grant.named_by not in question.answers:
+                findings.missing.append(grant.named_by)
+            elif amount > 0:
                 found.append(self._payment(grant, amount, question))
         return tuple(found)
 
     def _payment(self, grant: Grant, amount: int, question: Question) -> Payment:
         to = question.answers.get(grant.to) if grant.to else None
         receiver = UUID(to) if isinstance(to, str) else question.party.org_id
-        asset = self._catalogue.budgets[grant.budget].asset
-        return Payment(receiver, asset, grant.budget, amount, grant.provenance, earmark=grant.earmark)
+        budget = grant.budget_for(str(question.answers.get(grant.named_by, "")))
+        asset = self._catalogue.budgets[budget].asset
+        return Payment(receiver, asset, budget, amount, grant.provenance, earmark=grant.earmark)
 
     def _reason(self, condition: Condition, decision: Decision, on: date) -> Reason:
         """A condition that fails, with the changes that would fulfil it."""

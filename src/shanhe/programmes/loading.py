@@ -12,7 +12,7 @@ import msgspec
 
 from shanhe.facts.api import names
 from shanhe.programmes.errors import CatalogueInvalid
-from shanhe.programmes.model import ABSENT, Amount, Budget, Catalogue, Condition, Programme, Source, Text
+from shanhe.programmes.model import ABSENT, Amount, Budget, Catalogue, Condition, Programme, Site, Source, Text
 from shanhe.rulebook.api import Rulebook, read_yaml
 
 PROVENANCE_ASSET: Final = "credit"
@@ -34,7 +34,12 @@ def load_catalogue(rulebook: Rulebook, folder: Traversable | None = None) -> Cat
             if f"{programme.id}.yaml" != file.name:
                 raise CatalogueInvalid(file.name, f"holds programme {programme.id}")
             programmes[programme.id] = programme
-    catalogue = Catalogue(programmes, budgets, departments)
+    sites = _convert(root / "sites.yaml", dict[str, Site]) if (root / "sites.yaml").is_file() else {}
+    catalogue = Catalogue(programmes, budgets, departments, sites)
+    for name, site in sites.items():
+        for wanted in site.budgets:
+            if wanted not in budgets:
+                raise CatalogueInvalid(name, f"there is no budget {wanted!r}")
     for programme in programmes.values():
         for problem in problems(programme, catalogue, rulebook):
             raise CatalogueInvalid(programme.id, problem)
@@ -72,11 +77,12 @@ def problems(programme: Programme, catalogue: Catalogue, rulebook: Rulebook) -> 
             yield "a step has at least one day and one reviewer"
     parties = {name for name, ask in programme.asks.items() if ask.type == "party"}
     for grant in programme.grants:
-        budget = catalogue.budgets.get(grant.budget)
-        if budget is None:
-            yield f"there is no budget {grant.budget!r}"
-        elif (budget.asset == PROVENANCE_ASSET) != (grant.provenance is not None):
-            yield f"{grant.output}: credits have a provenance (subsidy or reward), nothing else has"
+        for name in grant.budgets(programme.asks):
+            budget = catalogue.budgets.get(name)
+            if budget is None:
+                yield f"there is no budget {name!r}"
+            elif (budget.asset == PROVENANCE_ASSET) != (grant.provenance is not None):
+                yield f"{grant.output}: credits have a provenance (subsidy or reward), nothing else has"
         if grant.to and grant.to not in parties:
             yield f"{grant.output} goes to {grant.to!r}, which is no party the form asks for"
     if programme.publishes is not None:
@@ -108,6 +114,10 @@ def _schedule_problems(programme: Programme, rulebook: Rulebook) -> Iterator[str
     schedule = programme.schedule
     if schedule.kind == "instalments" and not schedule.count:
         yield "instalments need `count`: the output or parameter that says how many"
+    if schedule.kind == "guarantee":
+        due = programme.asks.get(schedule.due)
+        if due is None or due.type != "date" or not schedule.rule or len(programme.grants) != 1:
+            yield "a guarantee needs `due`, an answer that is a date, the `rule` of a call, and pays one asset"
     if schedule.kind == "milestones":
         asked = programme.asks.get(schedule.plan)
         if asked is None or asked.type != "plan" or not schedule.rule:
@@ -144,7 +154,8 @@ def _rule_problems(
     schedule = programme.schedule
     until = programme.publishes.until if programme.publishes else ""
     count = "" if "." in schedule.count else schedule.count
-    for wanted in (*(grant.output for grant in programme.grants), count, schedule.due, until):
+    due = "" if schedule.kind == "guarantee" else schedule.due
+    for wanted in (*(grant.output for grant in programme.grants), count, due, until):
         if wanted and wanted not in outputs:
             yield f"rule {rule.id} has no output {wanted!r}"
 

@@ -11,7 +11,7 @@ import msgspec
 Subject = Literal["person", "company", "institution", "government"]
 AskType = Literal["text", "number", "date", "choice", "flag", "party", "application", "plan"]
 AssetName = Literal["credit", "cny", "voucher", "ticket", "point"]
-ScheduleKind = Literal["once", "instalments", "yearly", "milestones"]
+ScheduleKind = Literal["once", "instalments", "yearly", "milestones", "guarantee"]
 ABSENT: Any = msgspec.UNSET
 
 
@@ -100,13 +100,30 @@ class Amount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One asset of the award: which output of the amount rule, from which budget, to whom (default: the applicant)."""
+    """One asset of the award: which output of the amount rule, from which budget, to whom (default: the applicant).
+
+    A budget `enclave_{site}` is the one that the answer `site`, a choice, names.
+    """
 
     output: str
     budget: str
     provenance: Literal["subsidy", "reward"] | None = None
     to: str = ""
     earmark: Mapping[str, Any] | None = None
+
+    @property
+    def named_by(self) -> str:
+        """The answer that says which budget it is; none for most."""
+        return self.budget.partition("{")[2].partition("}")[0]
+
+    def budget_for(self, answer: str) -> str:
+        """The budget's name, given that answer."""
+        return self.budget.replace("{" + self.named_by + "}", answer) if self.named_by else self.budget
+
+    def budgets(self, asks: Mapping[str, Ask]) -> list[str]:
+        """Every budget it may pay from."""
+        asked = asks.get(self.named_by)
+        return [self.budget_for(option) for option in asked.options] if asked else [self.budget]
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -124,7 +141,7 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `count` and `due` are outputs of the amount rule. `count` may instead name a parameter (`I5.years`), as `grace`
     does: days within which a lapsed condition of a yearly award may be mended. Milestones follow the answer `plan` by
-    `rule`.
+    `rule`. A guarantee stays set aside until it is called, by `rule`, or until the day of the answer `due`.
     """
 
     kind: ScheduleKind = "once"
@@ -215,9 +232,18 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     public: bool = False
 
 
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A base outside the city (I11): which budgets are its own."""
+
+    zh: str
+    en: str
+    budgets: tuple[str, ...]
+
+
 class Catalogue(msgspec.Struct, frozen=True):
-    """Every programme, budget and department."""
+    """Every programme, budget and department; `sites` are bases elsewhere with budgets of their own."""
 
     programmes: Mapping[str, Programme]
     budgets: Mapping[str, Budget]
     departments: Mapping[str, Text]
+    sites: Mapping[str, Site] = {}

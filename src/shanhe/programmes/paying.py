@@ -49,7 +49,10 @@ class Paying:
 
     async def release_due(self, app: Application) -> None:
         for tranche in await store.tranches(self.ground.db, app.id):
-            if tranche.due_on > self.ground.today():
+            if tranche.due_on > self.ground.today() and tranche.state is not TrancheState.DUE:
+                continue
+            if self.programme(app).schedule.kind == "guarantee" and tranche.state is TrancheState.COMMITTED:
+                await self._expire(app, tranche)
                 continue
             if tranche.state is TrancheState.PLANNED and not await self._renew(app, tranche):
                 return
@@ -96,6 +99,13 @@ class Paying:
             if await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.CANCELLED, reason="not_renewed"):
                 await self.write(conn, app, "refusal", outcome, tranche.n)
                 await self.ground.notifier.notify(messages.lapsed(self.programme(app), app, outcome), conn)
+
+    async def _expire(self, app: Application, tranche: Tranche) -> None:
+        """A guarantee that nobody called by its day: what was set aside for it is free again."""
+        async with self.ground.db.transaction() as conn:
+            if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.CANCELLED, reason="expired"):
+                await store.note(conn, app.id, "expired", at=self.ground.now(), actor=SYSTEM)
+        await self.books.give_back(app.id, tranche, actor=SYSTEM)
 
     def _grace(self, programme: Programme, on: date) -> int:
         rule, dot, name = programme.schedule.grace.partition(".")

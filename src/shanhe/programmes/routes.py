@@ -16,6 +16,7 @@ from shanhe.kernel.http import as_json
 from shanhe.programmes import views
 from shanhe.programmes.cases import Application, State, Verdict
 from shanhe.programmes.errors import UnknownApplication
+from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.service import Programmes
 
 TEXT_MAX_CHARS = 1_000
@@ -71,6 +72,17 @@ class ClawbackBody(NoteBody):
     id: UUID
 
 
+class CallBody(Body):
+    id: UUID
+    lost_fen: int = Field(gt=0, le=10**12, strict=True)
+    past_due: int = Field(ge=0, le=100_000, strict=True)
+
+
+class RecoveryBody(Body):
+    id: UUID
+    amount_fen: int = Field(gt=0, le=10**12, strict=True)
+
+
 class RejectBody(Body):
     reason: str = Field(min_length=1, max_length=200)
 
@@ -90,6 +102,8 @@ def router(programmes: Programmes) -> APIRouter:
     """Everything under /api/programmes."""
     routes = APIRouter(prefix="/api/programmes", tags=["programmes"])
     _operators(routes, programmes)
+    _guarantees(routes, programmes)
+    _sites(routes, programmes)
     _members(routes, programmes)
     _reviewers(routes, programmes)
     _public(routes, programmes)
@@ -172,6 +186,71 @@ def _members(routes: APIRouter, programmes: Programmes) -> None:
     @routes.post("/applications/{application}/withdraw")
     async def withdraw(application: UUID, who: Member) -> Response:
         return as_json(view(await programmes.applying.withdraw(application, org_of(who), actor=who.ref)))
+
+
+def _guarantees(routes: APIRouter, programmes: Programmes) -> None:
+    async def shown(found: list[Guarantee]) -> list[dict[str, Any]]:
+        parties = {party for one in found for party in (one.borrower, one.bank)}
+        names = {org_id: (await programmes.party(org_id)).name for org_id in parties}
+        return [views.guarantee_view(one, names) for one in found]
+
+    @routes.get("/guarantees")
+    async def mine(who: Member) -> Response:
+        """The caller's loan guarantees (I8), as borrower or as bank."""
+        return as_json({"data": await shown(await programmes.guarantees.of(org_of(who)))})
+
+    @routes.get("/guarantees/all")
+    async def everybodys(_: Operator) -> Response:
+        """Every loan guarantee."""
+        return as_json({"data": await shown(await programmes.guarantees.of())})
+
+    @routes.post("/guarantees/{application}/call", status_code=202)
+    async def call(application: UUID, body: CallBody, who: Member) -> Response:
+        """As the bank, ask to be paid for a loss; an operator has to agree. Idempotent by `id`."""
+        await _bank_only(programmes, application, who)
+        asked = await programmes.second.call(
+            application, lost_fen=body.lost_fen, past_due=body.past_due, by=who.ref, request_id=body.id
+        )
+        return as_json(views.request_view(asked), 202)
+
+    @routes.post("/guarantees/{application}/recoveries", status_code=201)
+    async def recover(application: UUID, body: RecoveryBody, who: Member) -> Response:
+        """As the bank, report what was recovered: the fund's part leaves the bank's account. Idempotent by `id`."""
+        await _bank_only(programmes, application, who)
+        found = await programmes.guarantees.recover(
+            application, body.amount_fen, recovery_id=body.id, actor=who.ref
+        )
+        return as_json((await shown([found]))[0], 201)
+
+
+async def _bank_only(programmes: Programmes, application: UUID, who: Actor) -> None:
+    if (await programmes.guarantees.get(application)).bank != org_of(who):
+        raise UnknownApplication
+
+
+def _sites(routes: APIRouter, programmes: Programmes) -> None:
+    @routes.get("/sites")
+    async def sites(_: Operator) -> Response:
+        """The city's bases elsewhere (I11)."""
+        known = programmes.catalogue.sites
+        return as_json({"data": [{"id": name, "zh": one.zh, "en": one.en} for name, one in known.items()]})
+
+    @routes.get("/sites/{site}")
+    async def report(site: str, _: Operator, first: date, last: date) -> Response:
+        """What went through a base's budgets between two days, and whom it supported."""
+        return as_json(views.site_view(await programmes.sites.report(site, first, last), programmes.catalogue))
+
+    @routes.get("/index")
+    async def index(who: Member) -> Response:
+        """The caller's value index (T13) by quarter and why, what the present quarter points to, what it opens."""
+        org_id = org_of(who)
+        so_far = await programmes.standings.so_far(org_id)
+        benefits = await programmes.standings.benefits(org_id)
+        return as_json({
+            "data": [views.index_view(one) for one in await programmes.standings.of(org_id)],
+            "so_far": views.index_view(so_far) if so_far else None,
+            "benefits": {"outputs": benefits.outputs, "version": benefits.version, "trace": benefits.trace},
+        })  # fmt: skip
 
 
 def _reviewers(routes: APIRouter, programmes: Programmes) -> None:

@@ -13,8 +13,10 @@ from shanhe.programmes.awards import Awards
 from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.errors import UnknownApplication
 from shanhe.programmes.ground import Ground
+from shanhe.programmes.guarantees import Guarantees
 
-FUNDING, CLAWBACK = "programmes.funding", "programmes.clawback"
+FUNDING, CLAWBACK, CALL = "programmes.funding", "programmes.clawback", "programmes.guarantee"
+KINDS: Final = (FUNDING, CLAWBACK, CALL)
 OPEN_DAYS: Final = 30
 PAGE_ROWS: Final = 50
 NOTE_CHARS: Final = 1_000
@@ -37,11 +39,14 @@ class Eyes(Protocol):
 class Second:
     """Asking and agreeing. What was agreed is done at once; agreeing again repeats what a crash left."""
 
-    def __init__(self, ground: Ground, eyes: Eyes, budgets: Budgets, awards: Awards) -> None:
+    def __init__(
+        self, ground: Ground, eyes: Eyes, budgets: Budgets, awards: Awards, guarantees: Guarantees
+    ) -> None:
         self._ground = ground
         self._eyes = eyes
         self._budgets = budgets
         self._awards = awards
+        self._guarantees = guarantees
 
     async def fund(self, name: str, amount: int, *, reason: str, by: str, request_id: UUID) -> Any:
         """Ask for money into a budget. Idempotent by id, which is also the posting's."""
@@ -63,6 +68,16 @@ class Second:
         return await self._ask(CLAWBACK, str(application), {"application": str(application), "note": sealed}, by,
                                request_id, row["org_id"])  # fmt: skip
 
+    async def call(self, application: UUID, *, lost_fen: int, past_due: int, by: str, request_id: UUID) -> Any:
+        """A bank asks to be paid on a guarantee (I8); an operator agrees. Idempotent by id."""
+        known = {one.id: one for one in await self._eyes.requests(kind=CALL, limit=PAGE_ROWS)}
+        if request_id in known:
+            return known[request_id]
+        app, decision = await self._guarantees.decide(application, lost_fen, past_due)
+        payload = {"application": str(app.id), "lost_fen": lost_fen, "past_due": past_due,
+                   "amount": int(decision.outputs["pays_fen"])}  # fmt: skip
+        return await self._ask(CALL, str(app.id), payload, by, request_id, app.org_id)
+
     async def _ask(
         self, kind: str, subject: str, payload: Mapping[str, Any], by: str, request_id: UUID, about: UUID | None = None
     ) -> Any:
@@ -81,6 +96,11 @@ class Second:
                 payload["budget"], payload["amount"], reason=payload["reason"], actor=asked.requested_by,
                 funding_id=request_id,
             )  # fmt: skip
+        elif asked.kind == CALL:
+            await self._guarantees.call(
+                UUID(payload["application"]), lost_fen=payload["lost_fen"], past_due=payload["past_due"],
+                actor=asked.requested_by,
+            )  # fmt: skip
         else:
             application = UUID(payload["application"])
             row = await store.row(self._ground.db, application)
@@ -95,12 +115,12 @@ class Second:
 
     async def requests(self) -> list[Any]:
         """What was asked, newest first, a bounded page."""
-        found = [one for kind in (FUNDING, CLAWBACK) for one in await self._eyes.requests(kind=kind, limit=PAGE_ROWS)]
+        found = [one for kind in KINDS for one in await self._eyes.requests(kind=kind, limit=PAGE_ROWS)]
         return sorted(found, key=lambda one: one.requested_at, reverse=True)
 
     async def _mine(self, request_id: UUID) -> Any:
         asked = await self._eyes.get(request_id)
-        if asked.kind not in (FUNDING, CLAWBACK):
+        if asked.kind not in KINDS:
             raise Invalid(
                 "not_of_programmes", f"Request {request_id} is about something else.",
                 message_zh=f"申请 {request_id} 不属于计划与预算。", hint="GET /api/programmes/requests lists them.",

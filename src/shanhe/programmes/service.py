@@ -21,6 +21,7 @@ from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.cases import Application, File
 from shanhe.programmes.errors import CatalogueInvalid, UnknownApplication
 from shanhe.programmes.ground import Announce, Entry, Ground
+from shanhe.programmes.guarantees import Guarantees
 from shanhe.programmes.importing import Importing
 from shanhe.programmes.judging import Judge, Measure
 from shanhe.programmes.loading import load_catalogue, measured
@@ -29,14 +30,16 @@ from shanhe.programmes.paying import Paying
 from shanhe.programmes.points import Points
 from shanhe.programmes.reviewing import Reviewing
 from shanhe.programmes.second import Eyes, Second
+from shanhe.programmes.sites import Sites
+from shanhe.programmes.standings import Count, Standings
 from shanhe.rulebook.api import Rulebook
 
 LIST_ROWS_MAX = 100
 
 
 class Programmes:
-    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets` and `second` the operators'; `awards`
-    and `points` give.
+    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets`, `second` and `sites` the operators';
+    `awards`, `points` and `guarantees` give, `standings` rank companies. `count` counts what they did.
 
     `entry` takes every decision into the transparency log.
     """
@@ -44,7 +47,7 @@ class Programmes:
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
         identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure], eyes: Eyes,
-        catalogue: Catalogue | None = None, entry: Entry | None = None,
+        count: Count, catalogue: Catalogue | None = None, entry: Entry | None = None,
     ) -> None:  # fmt: skip
         found = catalogue if catalogue is not None else load_catalogue(rulebook)
         for name in measured(found):
@@ -57,12 +60,16 @@ class Programmes:
         )
         self._ground = ground
         self.catalogue = found
-        self.awards = Awards(Paying(ground, judge, books))
+        paying = Paying(ground, judge, books)
+        self.awards = Awards(paying)
+        self.guarantees = Guarantees(paying)
+        self.standings = Standings(ground, count)
         self.applying = Applying(ground, judge, self.awards)
         self.reviewing = Reviewing(ground, judge, self.applying, self.awards)
         self.budgets = Budgets(ground, books)
         self.points = Points(ground, books)
-        self.second = Second(ground, eyes, self.budgets, self.awards)
+        self.sites = Sites(ground, self.budgets)
+        self.second = Second(ground, eyes, self.budgets, self.awards, self.guarantees)
         self.importing = Importing(ground, self.applying)
         self.find = ground.find
         self.programme = ground.programme
@@ -100,4 +107,5 @@ class Programmes:
 
     async def tick(self) -> dict[str, int]:
         """What repeats: deadlines that passed, awards that have something to do."""
-        return {"overdue": await self.reviewing.escalate(), "awards": await self.awards.tick()}
+        ranked = await self.standings.tick()
+        return {"overdue": await self.reviewing.escalate(), "awards": await self.awards.tick(), "ranked": ranked}

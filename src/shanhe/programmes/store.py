@@ -373,7 +373,7 @@ async def due(
                a.state IN ('approved', 'waiting_budget')
                OR (a.state IN ('active', 'suspended', 'completed') AND a.programme = ANY($3))
                OR (a.state = 'active' AND EXISTS (SELECT FROM programmes.tranche t WHERE t.application = a.id
-                     AND t.state IN ('planned', 'committed', 'due') AND t.due_on <= $2))
+                     AND (t.state IN ('planned', 'committed') AND t.due_on <= $2 OR t.state = 'due')))
                OR (a.state = 'stopped' AND EXISTS (SELECT FROM programmes.clawback c WHERE c.application = a.id
                      AND c.settled_at IS NULL)))
              ORDER BY a.looked_at NULLS FIRST, a.id LIMIT $5 FOR UPDATE SKIP LOCKED)

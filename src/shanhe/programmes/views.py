@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from shanhe.facts.api import names
 from shanhe.programmes.cases import Application, BudgetView, DecisionRow, Entitlement, File, Outcome, Payment, Tranche
+from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.importing import ImportReport
 from shanhe.programmes.messages import amount_text
 from shanhe.programmes.model import Catalogue, Programme, Text
+from shanhe.programmes.sites import Report
+from shanhe.programmes.standings import Index
+
+PARTS = ("opening", "funded", "set_aside", "given_back", "closing")
+"""What a base's report says of each budget."""
 
 
 def text(item: Text) -> dict[str, str]:
@@ -25,7 +33,7 @@ def programme_view(programme: Programme, catalogue: Catalogue) -> dict[str, Any]
         "department": text(catalogue.departments[programme.department]), "opens": programme.opens,
         "closes": programme.closes,
         "for": programme.for_, "rules": programme.rules, "schedule": programme.schedule.kind,
-        "assets": [catalogue.budgets[grant.budget].asset for grant in programme.grants],
+        "assets": [catalogue.budgets[grant.budgets(programme.asks)[0]].asset for grant in programme.grants],
         "asks": {name: msgspec.to_builtins(ask) for name, ask in programme.asks.items()},
         "evidence": {name: msgspec.to_builtins(proof) for name, proof in programme.evidence.items()},
         "conditions": [{"rule": item.rule, "zh": item.zh, "en": item.en} for item in programme.conditions],
@@ -146,6 +154,33 @@ def import_view(report: ImportReport) -> dict[str, Any]:
     ]  # fmt: skip
     bad = sum(1 for row in report.rows if row.problem)
     return {"recorded": report.recorded, "rows": rows, "good": len(rows) - bad, "bad": bad}
+
+
+def guarantee_view(item: Guarantee, names: Mapping[UUID, str]) -> dict[str, Any]:
+    """A guarantee with whom it is between, in fen."""
+    return {**asdict(item), "borrower_name": names.get(item.borrower, ""), "bank_name": names.get(item.bank, "")}
+
+
+def index_view(item: Index) -> dict[str, Any]:
+    """A value index with what was counted, how many companies stood below and beside, and the rule's trace."""
+    return {**asdict(item), "points": f"{item.index_bps / 100:.2f}"}
+
+
+def site_view(report: Report, catalogue: Catalogue) -> dict[str, Any]:
+    """A base's report: of each budget what it had, got, set aside, got back and has."""
+    return {
+        "site": report.site, "title": text(report.title), "first": report.first, "last": report.last,
+        "awards": report.awards, "companies": report.companies,
+        "budgets": [
+            {**budget_view(flow.budget, catalogue), **{part: _sum(flow.budget, getattr(flow, part)) for part in PARTS}}
+            for flow in report.flows
+        ],
+    }  # fmt: skip
+
+
+def _sum(view: BudgetView, amount: int) -> dict[str, Any]:
+    zh, en = amount_text(Payment(view.account, view.asset, view.name, 0), amount)
+    return {"amount": amount, "zh": zh, "en": en}
 
 
 def request_view(request: Any) -> dict[str, Any]:

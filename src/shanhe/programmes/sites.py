@@ -1,0 +1,61 @@
+"""Bases outside the city (I11): each reports on its own budgets, from the same ledger as everybody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from shanhe.programmes import site_store
+from shanhe.programmes.budgets import Budgets
+from shanhe.programmes.cases import BudgetView
+from shanhe.programmes.errors import UnknownSite
+from shanhe.programmes.ground import Ground
+from shanhe.programmes.model import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What went through one budget's account between two days, in minor units: as the ledger's statement has it."""
+
+    budget: BudgetView
+    opening: int
+    funded: int
+    set_aside: int
+    given_back: int
+    closing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A base over a time: its budgets, and the companies it supported (applications, companies, by its budgets)."""
+
+    site: str
+    title: Text
+    first: date
+    last: date
+    flows: tuple[Flow, ...]
+    awards: int
+    companies: int
+
+
+class Sites:
+    def __init__(self, ground: Ground, budgets: Budgets) -> None:
+        self._ground = ground
+        self._budgets = budgets
+
+    async def report(self, name: str, first: date, last: date) -> Report:
+        """UnknownSite when there is none."""
+        site = self._ground.catalogue.sites.get(name)
+        if site is None:
+            raise UnknownSite(name)
+        views = {view.name: view for view in await self._budgets.list()}
+        flows = [await self._flow(views[budget], first, last) for budget in site.budgets]
+        awards, companies = await site_store.awarded(self._ground.db, site.budgets, first, last)
+        return Report(name, Text(zh=site.zh, en=site.en), first, last, tuple(flows), awards, companies)
+
+    async def _flow(self, view: BudgetView, first: date, last: date) -> Flow:
+        opening = (await self._ground.ledger.statement(view.account, first, last, limit=1)).opening
+        sums = dict.fromkeys(("budget", "award", "back"), 0)
+        async for line in self._ground.ledger.stream_statement(view.account, first, last):
+            sums[line.kind if line.kind in sums else "back"] += line.amount
+        return Flow(view, opening, sums["budget"], -sums["award"], sums["back"], opening + sum(sums.values()))
