@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from shanhe.agents.api import Agents
+from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar
 from shanhe.books import Books
@@ -31,6 +32,8 @@ from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.governance.api import tick as governance_tick
 from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
+from shanhe.incubator.api import Incubator
+from shanhe.incubator.api import tick as incubator_tick
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -48,7 +51,7 @@ from shanhe.measures import Measures, Tuned
 from shanhe.nomads.api import ISSUED_TOPIC, Nomads
 from shanhe.nomads.api import tick as nomads_tick
 from shanhe.oauth.api import OAuth
-from shanhe.oversight import Counts, Deadlines
+from shanhe.oversight import Accepted, Counts, Deadlines, Trialled, members_of_lab
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.payments.api import tick as payments_tick
 from shanhe.places import PLACES
@@ -127,6 +130,8 @@ class Services:
     oauth: OAuth
     workshop: Workshop
     library: Library
+    alliances: Alliances
+    incubator: Incubator
 
 
 @contextlib.asynccontextmanager
@@ -168,7 +173,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     guardians = Guardians(clock, facts, retention)
     identity.consents.minors(guardians.is_child)
     relatives = Relatives(identity, facts, clock)
-    books = Books(identity, relatives, clock, settings.webhook_url)
+    books = Books(identity, relatives, facts, clock, settings.webhook_url)
     notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
     compute = Compute(
         db,
@@ -273,6 +278,15 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )  # fmt: skip
     ranking.listings = bazaar.names_of
     books.standings = programmes.standings
+    alliances = books.alliances = Alliances(
+        db, clock, rulebook=rulebook, notifier=notifier, related=relatives.related, company=books.company,
+        titles={"dataset": workshop.dataset_title, "model": workshop.model_title},
+    )  # fmt: skip
+    incubator = Incubator(
+        db, clock, ledger=ledger, rulebook=rulebook, facts=facts, notifier=notifier,
+        adviser=programmes.standings.benefits,
+    )  # fmt: skip
+    workshop.datasets.shared = alliances.datasets_for
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(
         db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,
@@ -284,6 +298,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=log.record,
         measures=Counts(facts, gateway).all(),
         work={"applications": deadlines.applications, "privacy": deadlines.requests},
+        outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
+        follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility},
     )  # fmt: skip
     services = Services(
         settings=settings,
@@ -325,6 +341,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         oauth=bazaar.oauth,
         workshop=workshop,
         library=library,
+        alliances=alliances,
+        incubator=incubator,
     )
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services
@@ -377,6 +395,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
     jobs.every("nomads.tick", EVERY_MINUTE, lambda: nomads_tick(services.nomads))
+    jobs.every("incubator.tick", EVERY_MINUTE, lambda: incubator_tick(services.incubator))
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)

@@ -7,16 +7,20 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.credits.api import Affected, Credits, Payer
+from shanhe.alliances.api import Alliances
+from shanhe.credits.api import Affected, Credits, Incubation, Payer
 from shanhe.exchange.api import Exchange, Trader
+from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
-from shanhe.identity.api import Identity, LeakReport
+from shanhe.identity.api import Identity, LeakReport, OrgKind, OrgState
 from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text, WebhookSender
 from shanhe.programmes.api import Standings
 from shanhe.relatives import Relatives
 
+ELSEWHERE: Final = ("other_token", "outside_use_fen")
+INCUBATION: Final = ("incubated", "incubation_ends_on", "infeasibility_report", *ELSEWHERE)
 LEAK_TRACE: Final = timedelta(days=30)
 
 
@@ -28,9 +32,13 @@ class Books:
     credits: Credits
     exchange: Exchange
     standings: Standings
+    alliances: Alliances
 
-    def __init__(self, identity: Identity, relatives: Relatives, clock: Clock, webhook_url: str) -> None:
+    def __init__(
+        self, identity: Identity, relatives: Relatives, facts: Facts, clock: Clock, webhook_url: str
+    ) -> None:
         self._identity = identity
+        self._facts = facts
         self.relatives = relatives
         self._clock = clock
         self._webhook_url = webhook_url
@@ -38,7 +46,27 @@ class Books:
     async def payer(self, org_id: UUID) -> Payer:
         """Facts of an organisation for the purchase rule."""
         facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
-        return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
+        if facts.kind is OrgKind.PERSON:
+            return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
+        incubation, allies = await self._incubation(org_id), await self.alliances.size(org_id)
+        return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen, incubation, allies)
+
+    async def _incubation(self, org_id: UUID) -> Incubation | None:
+        """What the incubatees' price (I6) asks; None for who was never incubated. What a company says of its own use
+        elsewhere counts against it, whoever checked it."""
+        today = self._clock.today()
+        async with self._facts.reading(Use("programmes", "credits")) as reader:
+            known = {fact.name: fact for fact in await reader.of(org_id, on=today, wanted=INCUBATION)}
+        standing = {name: fact.value for name, fact in known.items() if fact.standing.sound}
+        ends = standing.get("incubation_ends_on")
+        if not standing.get("incubated") and not isinstance(ends, str):
+            return None
+        elsewhere = any(fact.value for name, fact in known.items() if name in ELSEWHERE)
+        accepted = bool(standing.get("infeasibility_report"))
+        ended = date.fromisoformat(ends) if isinstance(ends, str) else today
+        if standing.get("incubated"):
+            ended = max(ended, today)
+        return Incubation(ended, elsewhere and not accepted)
 
     async def trader(self, org_id: UUID) -> Trader:
         """Who stands behind an organisation that trades, and whom it may not meet (R0)."""
@@ -77,6 +105,11 @@ class Books:
             names = [f"…{key.last4}" if own else key.name for key in live]
             found.append(Affected(org_id, tuple(names)))
         return found
+
+    async def company(self, org_id: UUID) -> tuple[str, bool]:
+        """What an organisation is called, and whether it may be a member of an alliance (T14)."""
+        org = await self._identity.orgs.get(org_id)
+        return org.name, org.kind is OrgKind.COMPANY and org.state is OrgState.ACTIVE
 
     async def org_kind(self, org_id: UUID) -> str:
         """What kind of organisation it is."""

@@ -18,10 +18,10 @@ from shanhe.studio.api import Standing
 PURPOSE: Final = "programmes"
 CAPITAL, OWNED_BY = "paid_in_capital_fen", "owned_by"
 WHOLE_BPS: Final = 10_000
-PAYERS_MAX: Final = 2_000
-"""Most organisations whose use of one model is looked at, those first that used it most."""
 MONTHS_A_YEAR: Final = 12
 TRAINING: Final = "ai_training_hours"
+PAYERS_MAX: Final = 2_000
+"""Most organisations whose use of one model is looked at, those first that used it most."""
 Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
@@ -102,5 +102,55 @@ class Measures:
         burned = await self._ledger.burned(wallet.id, first, last)
         return sum(burned.get(provenance, 0) for provenance in TRADEABLE)
 
-from shanhe.programmes.api import Measure, Party, first_of, quarter_end
-from shanhe.studio.api import Standing
+    async def ai_training_hours(self, party: Party, day: date) -> int:
+        """Hours of AI training that a person took within the twelve months up to a day, as recorded (B9)."""
+        since = add_months(day, -MONTHS_A_YEAR)
+        async with self._facts.reading(Use(PURPOSE, "system")) as reader:
+            found = await reader.of(party.subject, on=day, wanted=[TRAINING], sound=True)
+        return sum(int(fact.value or 0) for fact in found if fact.valid_from > since)
+
+
+class Tuned:
+    """What the studio, the ledger and the gateway say of a model that a party made: (party, day, name)."""
+
+    def __init__(
+        self, clock: Clock, standing: Standing, gateway: Gateway, *,
+        related: Callable[[UUID, UUID], Awaitable[bool]], price: Callable[[date], Any],
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._standing = standing
+        self._gateway = gateway
+        self._related = related
+        self._price = price
+
+    def all(self) -> dict[str, Measure]:
+        """By the name that programme files use."""
+        return {
+            "tuned_cost_fen": self.cost_fen,
+            "tuned_score_bps": self.score_bps,
+            "tuned_deployed": self.deployed,
+            "tuned_before_use_micro": self.before_use_micro,
+        }
+
+    async def cost_fen(self, party: Party, day: date, name: str) -> int:
+        """What was captured for tuning it, at the list price."""
+        return await self._standing.captured_micro(party.org_id, name) * int(self._price(day)) // MICRO
+
+    async def score_bps(self, party: Party, day: date, name: str) -> int | None:
+        return await self._standing.score_bps(party.org_id, name)
+
+    async def deployed(self, party: Party, day: date, name: str) -> bool:
+        return await self._standing.deployed(party.org_id, name)
+
+    async def before_use_micro(self, party: Party, day: date, name: str) -> int:
+        """Credits that others, unrelated to the party (R0), paid for calls to the model it deployed before."""
+        before = await self._standing.before(party.org_id, name)
+        if before is None:
+            return 0
+        since = before.since.astimezone(CITY_TZ).date()
+        rows = await self._gateway.usage(None, since, self._clock.today(), ("org",), model=before.name)
+        found = 0
+        for row in sorted(rows, key=lambda one: -one.amount_micro)[:PAYERS_MAX]:
+            if row.org_id is not None and not await self._related(party.org_id, row.org_id):
+                found += row.amount_micro
+        return found

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
-from shanhe.facts.api import Facts
-from shanhe.gateway.api import Gateway
-from shanhe.governance.api import Duty, Measure
+from shanhe.facts.api import Facts, NewFact, Standing, Use
+from shanhe.gateway.api import Gateway, UsageRow
+from shanhe.governance.api import Duty, Measure, Outcome, Proposal
+from shanhe.identity.api import Identity, OrgKind
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
+from shanhe.rulebook.api import Rulebook
 
 YEAR: Final = timedelta(days=365)
+INTERNAL_FIRST: Final = "P5_internal_first"
 DESK: Final = {"zh": "市数字办", "en": "Digital office"}
 
 
@@ -72,3 +76,67 @@ class Deadlines:
         now, title = self._clock.now(), {"zh": "个人信息请求", "en": "Request about personal data"}
         open_ = await self._privacy.requests(open_only=True)
         return [Duty(DESK, "privacy", title, city_date(one.due_at), one.overdue(now), "/city/privacy") for one in open_]
+
+
+class Trialled:
+    """What experiments (P13) may be judged by: of companies, between two days."""
+
+    def __init__(self, facts: Facts, gateway: Gateway, identity: Identity) -> None:
+        self._facts = facts
+        self._gateway = gateway
+        self._identity = identity
+
+    def all(self) -> Mapping[str, Outcome]:
+        return {"captured_micro": self.captured_micro, "calls": self.calls, "insured_jobs": self.insured_jobs}
+
+    async def captured_micro(self, first: date, last: date) -> Mapping[UUID, int]:
+        """Credits that each company's calls captured."""
+        return {row.org_id: row.amount_micro for row in await self._used(first, last) if row.org_id is not None}
+
+    async def calls(self, first: date, last: date) -> Mapping[UUID, int]:
+        """Calls of each company."""
+        return {row.org_id: row.calls for row in await self._used(first, last) if row.org_id is not None}
+
+    async def insured_jobs(self, first: date, last: date) -> Mapping[UUID, int]:
+        """Insured local staff on the last day, of each company that called in the time."""
+        found = {}
+        async with self._facts.reading(Use("oversight", "governance")) as reader:
+            for row in await self._used(first, last):
+                if row.org_id is not None:
+                    jobs = await reader.value(row.org_id, "insured_jobs", on=last, sound=True)
+                    found[row.org_id] = int(jobs or 0)
+        return found
+
+    async def _used(self, first: date, last: date) -> list[UsageRow]:
+        rows = await self._gateway.usage(None, first, last, ("org",))
+        return [row for row in rows if row.org_id is not None and await self._company(row.org_id)]
+
+    async def _company(self, org_id: UUID) -> bool:
+        return (await self._identity.orgs.get(org_id)).kind is OrgKind.COMPANY
+
+
+async def members_of_lab(facts: Facts, proposal: UUID, on: date) -> frozenset[UUID]:
+    """Who took part in an experiment, as operators recorded it."""
+    async with facts.reading(Use("oversight", "governance")) as reader:
+        return frozenset(await reader.subjects_with("lab_member", str(proposal), on=on))
+
+
+class Accepted:
+    """What an accepted matter of governance sets in motion elsewhere."""
+
+    def __init__(self, clock: Clock, facts: Facts, programmes: Programmes, rulebook: Rulebook) -> None:
+        self._clock = clock
+        self._facts = facts
+        self._programmes = programmes
+        self._rulebook = rulebook
+
+    async def infeasibility(self, conn: Any, found: Proposal) -> None:
+        """An accepted infeasibility report (P5): while it is valid, use of the other platform is no breach (C2) and
+        does not cost the incubatees' price (I6); awards suspended for it go on."""
+        org_id, today = UUID(str(found.content["org_id"])), self._clock.today()
+        facts = {"body": "other", "approved_on": today, "asked_on": today}
+        lapses = self._rulebook.evaluate(INTERNAL_FIRST, facts, on=today).outputs["lapses_on"]
+        fact = NewFact(found.id, org_id, "infeasibility_report", True, today, lapses - timedelta(days=1),
+                       standing=Standing.MEASURED, source=INTERNAL_FIRST, evidence=str(found.id))  # fmt: skip
+        await self._facts.publish(fact, actor="governance", conn=conn)
+        await self._programmes.awards.excuse(conn, org_id, actor="governance")

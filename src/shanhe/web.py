@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from shanhe import __version__
 from shanhe.agents import routes as agents_routes
 from shanhe.agents.api import Published
+from shanhe.alliances import routes as alliances_routes
 from shanhe.approvals import routes as approvals_routes
 from shanhe.batches import routes as batches_routes
 from shanhe.bazaar import published
@@ -30,6 +31,7 @@ from shanhe.gateway import routes as gateway_routes
 from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
+from shanhe.incubator import routes as incubator_routes
 from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
@@ -164,6 +166,8 @@ def _routes(app: FastAPI, services: Services) -> None:
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         payments_routes.router(services.payments, services.sandbox),
         programmes_routes.router(services.programmes),
+        incubator_routes.router(services.incubator, services.clock),
+        alliances_routes.router(services.alliances, services.programmes.find),
         governance_routes.router(services.governance),
         privacy_routes.router(services.privacy, services.identity, services.settings.city_name),
         credentials_routes.router(services.credentials, require),

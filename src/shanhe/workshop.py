@@ -12,7 +12,7 @@ from uuid import UUID
 
 from shanhe.batches.api import Batches, Runner, Wire
 from shanhe.compute.api import Compute
-from shanhe.datasets.api import Datasets
+from shanhe.datasets.api import Datasets, UnknownDataset
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
 from shanhe.judges import KEY_NAME, Judges
@@ -25,7 +25,7 @@ from shanhe.payers import Payers
 from shanhe.programmes.api import AlreadyClaimed, ApplicationConflict, BadAnswers, NotForYou, Programmes, State
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
-from shanhe.studio.api import Announce, Foreman, RayJobs, Rules, RunStep, Studio, run_step
+from shanhe.studio.api import Announce, Foreman, RayJobs, Rules, RunStep, Studio, UnknownMade, run_step
 
 BATCH_RULE: Final = "P11_batch"
 STUDIO_RULE: Final = "P11_studio"
@@ -44,6 +44,20 @@ class Workshop:
     datasets: Datasets
     studio: Studio
     foreman: Foreman
+
+    async def dataset_title(self, org_id: UUID, ref: str) -> str | None:
+        """What an organisation's data set is called; None when it has none with this id."""
+        try:
+            return (await self.datasets.dataset(str(UUID(ref)), org_id)).name
+        except (ValueError, UnknownDataset):
+            return None
+
+    async def model_title(self, org_id: UUID, ref: str) -> str | None:
+        """What a model that an organisation made is called; None when it made none of this name."""
+        try:
+            return (await self.studio.made(ref, org_id)).name
+        except UnknownMade:
+            return None
 
 
 def open_workshop(
@@ -97,7 +111,7 @@ def _studio(
     seals: Seals,
 ) -> Studio:
     async def lessons(version_id: UUID, org_id: UUID | None) -> tuple[Sequence[Any], Sequence[Any], UUID]:
-        dataset, _ = await datasets.version(version_id, org_id)
+        dataset, _ = await datasets.readable(version_id, org_id)
         return *await datasets.lessons(version_id, org_id), dataset.id
 
     def charge(facts: Mapping[str, object], on: date) -> int:

@@ -28,7 +28,8 @@ STARTS = date(2026, 5, 1)
 
 @dataclass
 class Hall:
-    """`counted` is what the city would have measured; `entries` what went into the transparency log."""
+    """`counted` is what the city would have measured; `entries` what went into the transparency log,
+    `used` what companies used before and from June on, `members` who takes part in an experiment."""
 
     db: Database
     clock: FixedClock
@@ -39,6 +40,9 @@ class Hall:
     governance: Governance
     counted: dict[str, int] = field(default_factory=dict)
     entries: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    used: dict[bool, dict[UUID, int]] = field(default_factory=dict)
+    members: set[UUID] = field(default_factory=set)
+    adopted: list[Any] = field(default_factory=list)
 
     async def person(self, *departments: str) -> UUID:
         made = await self.identity.people.create(NewPerson("委员", login=f"p{new_id().hex[-12:]}"), by="test")
@@ -94,10 +98,25 @@ async def hall(database: Database, tmp_path: Path) -> Hall:
     async def record(conn: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any]) -> None:
         entries.append((kind, public))
 
+    used: dict[bool, dict[UUID, int]] = {True: {}, False: {}}
+    members: set[UUID] = set()
+    adopted: list[Any] = []
+
+    async def captured(first: date, last: date) -> Mapping[UUID, int]:
+        return used[first >= date(2026, 6, 1)]
+
+    async def taking_part(proposal: UUID, on: date) -> frozenset[UUID]:
+        return frozenset(members)
+
+    async def followed(conn: Any, proposal: Proposal) -> None:
+        adopted.append(proposal)
+
     governance = Governance(
         database, clock, vault, rulebook=rulebook, amendments=amendments, notifier=Notifier(database, clock),
         record=record, measures={name: measure(name) for name in ("nomads", "active_orgs", "served_credit_micro")},
-        work={},
+        work={}, outcomes={"captured_micro": captured}, treated=taking_part,
+        follow={"infeasibility": followed},
     )  # fmt: skip
     identity = Identity(database, clock, vault, Options())
-    return Hall(database, clock, vault, identity, rulebook, amendments, governance, counted, entries)
+    return Hall(database, clock, vault, identity, rulebook, amendments, governance, counted, entries, used, members,
+                adopted)  # fmt: skip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from shanhe.governance.api import BadProposal, State
+from shanhe.governance.api import BadProposal, State, tick
+from shanhe.governance.sampling import Case, chance, drawn, effect_of
 
 from .conftest import Hall, change
 
@@ -85,3 +86,54 @@ class TestExperiment:
             await hall.governance.deciding.propose(
                 change(content, matter="policy_lab", rule_id=None), person_id=clerk
             )
+
+    async def test_is_measured_by_something_the_city_measures(self, hall: Hall) -> None:
+        clerk = await hall.person("digital")
+        content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange",
+                   "outcome": "happiness"}  # fmt: skip
+        with pytest.raises(BadProposal, match="captured_micro"):
+            await hall.governance.deciding.propose(
+                change(content, matter="policy_lab", rule_id=None), person_id=clerk
+            )
+
+
+class TestSample:
+    async def test_is_drawn_by_lot_at_the_end_and_shown_with_what_chance_alone_does(self, hall: Hall) -> None:
+        clerk, other, third = [await hall.person("digital") for _ in range(3)]
+        content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange",
+                   "outcome": "captured_micro"}  # fmt: skip
+        made = await hall.governance.deciding.propose(
+            change(content, matter="policy_lab", rule_id=None, title="数据流通沙盒"), person_id=clerk
+        )
+        await hall.adopt(made, [other, third])
+        firms = [UUID(int=n) for n in range(1, 101)]
+        hall.members.update(firms[:40])
+        hall.used[False] = dict.fromkeys(firms, 100)
+        hall.used[True] = {firm: 150 if firm in hall.members else 110 for firm in firms}
+        sampling = hall.governance.sampling
+        await hall.until(date(2026, 11, 30))
+        assert await tick(hall.governance) == 0
+        assert await sampling.get(made.id) is None
+        await hall.until(date(2026, 12, 1))
+        assert await tick(hall.governance) == 1
+        found = await sampling.get(made.id)
+        assert found is not None
+        assert (found.first, found.last, found.treated, found.untreated) == (
+            date(2026, 6, 1), date(2026, 11, 30), 40, 60,
+        )  # fmt: skip
+        assert (len(found.cases), sum(one.treated for one in found.cases)) == (60, 30)
+        assert (found.treated_change, found.untreated_change, found.effect) == (50, 10, 40)
+        assert found.chance_bps == 0  # no shuffle of the labels comes near it
+        assert [one.org_id for one in found.cases if one.treated] == sorted(drawn(found.seed, firms[:40], 30))
+        hall.used[True] = {}
+        assert await tick(hall.governance) == 0  # drawn once
+        assert await sampling.get(made.id) == found
+
+    def test_of_no_effect_is_nothing_that_chance_does_not_do(self) -> None:
+        cases = [Case(UUID(int=n), n < 20, 100, 100 + n % 7) for n in range(40)]
+        effect = effect_of(cases)
+        assert effect is not None
+        assert chance("seed", cases, effect) > 1_000
+
+    def test_of_one_side_only_says_nothing(self) -> None:
+        assert effect_of([Case(UUID(int=1), True, 1, 2)]) is None

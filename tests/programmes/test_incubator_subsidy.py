@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
-from uuid import UUID
+from types import SimpleNamespace
+from uuid import UUID, uuid4
 
 import pytest
 
+from shanhe.oversight import Accepted
 from shanhe.programmes.api import Application, BadAnswers, State, WrongState
 
-from .conftest import CREDIT, City
+from .conftest import CREDIT, RULEBOOK, City
 
 CAPITAL_FEN = 100_000_000  # CNY 1,000,000: 500,000 credits in five tranches
 
@@ -122,6 +124,27 @@ class TestIncubatorSubsidy:
         assert (done.application.state, done.application.breaches) == (State.STOPPED, 3)
         assert await city.balance(firm) == 0
         assert await city.sound()
+
+    async def test_an_accepted_infeasibility_report_resumes_what_was_suspended_and_excuses_its_months(
+        self, city: City
+    ) -> None:
+        firm, app = await granted(city)
+        for note in ("发现使用其他平台", "再次"):
+            await city.programmes.awards.breach(app.id, note=note, actor="test")
+        assert (await city.programmes.file(app.id)).application.state is State.SUSPENDED
+        accepted = Accepted(city.clock, city.facts, city.programmes, RULEBOOK)
+        report = SimpleNamespace(id=uuid4(), content={"org_id": str(firm)})
+        async with city.db.transaction() as conn:
+            await accepted.infeasibility(conn, report)  # type: ignore[arg-type]
+        file = await city.programmes.file(app.id)
+        assert file.application.state is State.ACTIVE
+        assert file.history[-1].details == {"cause": "infeasibility_accepted"}
+        city.measured["captured_last_month_micro", firm] = 0
+        await city.know(firm, "outside_use_fen", 10**9, on=date(2026, 3, 1))
+        await city.at(date(2026, 4, 2))
+        assert (await city.programmes.file(app.id)).application.breaches == 2
+        await city.at(date(2027, 4, 2))  # the report was valid for a year
+        assert (await city.programmes.file(app.id)).application.state is State.STOPPED
 
     async def test_a_month_that_nobody_declared_says_nothing(self, city: City) -> None:
         _, app = await granted(city)

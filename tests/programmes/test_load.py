@@ -26,7 +26,10 @@ NUMBERS: Final = 5
 """Registration numbers an actor knows at a time: others want the same ones."""
 PAUSE_S = 0.05
 TICK_S = 1.0
-REFUSED_BY_RULE: Final = {"already_claimed", "already_judged", "wrong_state", "judges_itself", "application_conflict"}
+REFUSED_BY_RULE: Final = {
+    "already_claimed", "already_judged", "wrong_state", "judges_itself", "application_conflict",
+    "not_your_desk",  # refused and appealed since the reviewer looked at the queue
+}  # fmt: skip
 
 
 @dataclass

@@ -43,6 +43,17 @@ class Payer:
     beneficiary: UUID
     categories: tuple[str, ...] = ()
     frozen: bool = False
+    incubation: Incubation | None = None
+    allies: int = 0
+    """How many parties its application alliance has (T14), itself included; 0 without one."""
+
+
+@dataclass(frozen=True)
+class Incubation:
+    """What I6 asks of an organisation that is or was incubated."""
+
+    ends_on: date
+    other_token: bool
 
 
 @dataclass(frozen=True)

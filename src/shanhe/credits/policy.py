@@ -13,6 +13,11 @@ from shanhe.kernel.money import MICRO
 from shanhe.rulebook.api import Decision, Rulebook
 
 DISCOUNT = "P1"
+INCUBATEE = "I6"
+ALLIANCE = "T14"
+INCUBATED, ALLIED = "incubated", "alliance"
+WHOLE_BPS = 10_000
+"""A purchase of as many fen has a benefit of as many fen as its rate has basis points."""
 EXPIRY = "C11"
 LOCK = "C6"
 NO_CATEGORY = "none"
@@ -33,11 +38,11 @@ class LotTerms:
 def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on: date) -> tuple[Priced, int]:
     """Decide what list value `value_fen` costs when `used_fen` of the year's benefit is used; also what is left of it.
 
-    The decision is the rulebook's (P1); an organisation without a ground pays list price by the same rule.
+    The best single rule decides (P1, I6), never two; an alliance's extra (T14) comes on top of the best rate, and all
+    share P1's cap. An organisation without a ground pays list price by P1.
     """
-    category = category_of(rulebook, payer, on=on)
-    facts = {"category": category, "value_fen": value_fen, "benefit_used_fen": used_fen}
-    decision = rulebook.evaluate(DISCOUNT, facts, on=on)
+    grounds = _grounds(rulebook, payer, value_fen, used_fen, on)
+    ground, decision = max(grounds, key=lambda one: one[1].outputs["benefit_fen"])
     outputs = decision.outputs
     priced = Priced(
         value_fen=value_fen,
@@ -46,11 +51,31 @@ def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on
         purchased_micro=outputs["purchased_micro"],
         subsidy_micro=outputs["subsidy_micro"],
         list_price_fen=list_price_fen(rulebook, on=on),
-        category=category,
+        category=ground,
         rule_version=decision.version,
         trace=decision.trace,
     )
     return priced, max(int(rulebook.parameter(DISCOUNT, "cap_fen", on)) - used_fen, 0)
+
+
+def _grounds(
+    rulebook: Rulebook, payer: Payer, value_fen: int, used_fen: int, on: date
+) -> list[tuple[str, Decision]]:
+    """(ground, decision) of every rule that may price a purchase; the first wins among equals."""
+    asked = {"value_fen": value_fen, "benefit_used_fen": used_fen}
+    category, best = category_of(rulebook, payer, on=on), 0
+    found = [(category, rulebook.evaluate(DISCOUNT, {"category": category, **asked}, on=on))]
+    if category != NO_CATEGORY:
+        best = int(rulebook.parameter(DISCOUNT, "discount", on))
+    if payer.incubation is not None:
+        facts = {"ended_on": payer.incubation.ends_on, "bought_on": on, "other_token": payer.incubation.other_token}
+        found.append((INCUBATED, rulebook.evaluate(INCUBATEE, {**facts, **asked}, on=on)))
+        whole = rulebook.evaluate(INCUBATEE, {**facts, "value_fen": WHOLE_BPS}, on=on)
+        best = max(best, int(whole.outputs["benefit_fen"]))
+    if payer.allies:
+        facts = {"members": payer.allies, "best_rate": best}
+        found.append((ALLIED, rulebook.evaluate(ALLIANCE, {**facts, **asked}, on=on)))
+    return found
 
 
 def category_of(rulebook: Rulebook, payer: Payer, *, on: date) -> str:

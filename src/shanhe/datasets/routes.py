@@ -37,20 +37,30 @@ def _reading(routes: APIRouter, datasets: Datasets) -> None:
         """Data sets of one's organisation; operators see all."""
         return plainly([dataset_view(one) for one in await datasets.datasets(reader(actor))])
 
+    @routes.get("/shared")
+    async def shared(actor: Asking) -> Response:
+        """Data sets that allies (T14) share with one's organisation, with the versions it may learn from."""
+        org_id = org_with(actor, "keys", "models")
+        found = await datasets.shared_with(org_id)
+        return plainly([
+            dataset_view(one) | {"versions": [version_view(v) for v in await datasets.versions(one) if not v.personal]}
+            for one in found
+        ])  # fmt: skip
+
     @routes.get("/versions/{version_id}")
     async def version(
         version_id: UUID, actor: Asking, first: Annotated[int, Query(ge=0)] = 0,
         rows: Annotated[int, Query(ge=0, le=PREVIEW_MAX)] = 20,
     ) -> Response:  # fmt: skip
         """A version: recipe, report, and some of its rows."""
-        dataset, found = await datasets.version(version_id, reader(actor))
+        dataset, found = await datasets.readable(version_id, reader(actor))
         preview = [] if found.forgotten_at else await datasets.preview(found, first, rows)
         return plainly(version_view(found) | {"dataset": dataset_view(dataset), "preview": preview})
 
     @routes.get("/versions/{version_id}/rows")
     async def body(version_id: UUID, actor: Asking) -> Response:
         """All rows as JSONL."""
-        _, found = await datasets.version(version_id, reader(actor))
+        _, found = await datasets.readable(version_id, reader(actor))
         return Response(await datasets.body(found), media_type="application/jsonl")
 
     @routes.get("/{name}")

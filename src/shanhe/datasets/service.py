@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -60,10 +60,15 @@ class NewDataset(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+SharedWith = Callable[[UUID], Awaitable[frozenset[UUID]]]
+
+
 class Datasets:
     """Data sets; rows lie in `folder`, everything else in the database. What is a person's is sealed in both."""
 
     def __init__(self, db: Database, clock: Clock, *, folder: Path, seals: Seals | None = None) -> None:
+        self.shared: SharedWith | None = None
+        """Data sets of others that an organisation may read, if there are alliances."""
         self._db = db
         self._seals = seals or Seals()
         self._clock = clock
@@ -162,6 +167,21 @@ class Datasets:
         seal = await self._seals.of(dataset.org_id)
         return _opened(seal, dataset), _opened_version(seal, version)
 
+    async def readable(self, version_id: UUID, org_id: UUID | None) -> tuple[Dataset, Version]:
+        """One's own version, or one of a data set that an ally shares: to read and to learn from, never to change, and
+        only where no personal data was found."""
+        if org_id is not None and self.shared is not None:
+            version = await store.version(self._db, version_id)
+            if version is not None and not version.personal and version.dataset_id in await self.shared(org_id):
+                return await self.version(version_id, None)
+        return await self.version(version_id, org_id)
+
+    async def shared_with(self, org_id: UUID) -> list[Dataset]:
+        """Data sets that allies share with an organisation."""
+        found = sorted(await self.shared(org_id)) if self.shared is not None else []
+        sets = [await store.dataset(self._db, one, None) for one in found]
+        return [await self._opened(one) for one in sets if one is not None]
+
     async def preview(self, version: Version, first: int = 0, most: int = 20) -> list[Row]:
         """Some rows, from the one numbered `first` (0 = the first)."""
         rows = await self._rows(version)
@@ -188,7 +208,7 @@ class Datasets:
         self, version_id: UUID, org_id: UUID | None, *, held_bps: int = 1_000
     ) -> tuple[list[pairs.Pair], list[pairs.Pair]]:
         """(pairs to train on, pairs to evaluate with); PersonalDataInside where training would need consent."""
-        dataset, version = await self.version(version_id, org_id)
+        dataset, version = await self.readable(version_id, org_id)
         if version.personal and dataset.consent != "consent":
             raise PersonalDataInside(version.personal)
         learnt, held = pairs.split(dataset.form, await self._rows(version), held_bps)

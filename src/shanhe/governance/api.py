@@ -16,8 +16,9 @@ from shanhe.governance.errors import (
 )
 from shanhe.governance.jobs import tick
 from shanhe.governance.model import Duty, File, NewProposal, Project, Proposal, Score, State, Vote, duties
+from shanhe.governance.sampling import Outcome, Sample
 from shanhe.governance.service import Governance
-from shanhe.governance.views import duty_view, file_view, project_view, proposal_view, score_view
+from shanhe.governance.views import duty_view, file_view, project_view, proposal_view, sample_view, score_view
 from shanhe.governance.watching import Measure
 
 __all__ = [
@@ -31,9 +32,11 @@ __all__ = [
     "NotDecided",
     "NotForYou",
     "NotSeated",
+    "Outcome",
     "Project",
     "Proposal",
     "ProposalConflict",
+    "Sample",
     "Score",
     "State",
     "TooSoon",
@@ -46,6 +49,7 @@ __all__ = [
     "file_view",
     "project_view",
     "proposal_view",
+    "sample_view",
     "score_view",
     "tick",
 ]

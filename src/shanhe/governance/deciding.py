@@ -46,6 +46,8 @@ OPEN: Final = (State.DISCUSSION, State.VOTING, State.APPROVED, State.ANNOUNCED)
 
 Check = Callable[[Mapping[str, Any], date], Awaitable[None]]
 """Whether a matter's facts allow it on a day; raises why not."""
+Follow = Callable[[Any, Proposal], Awaitable[None]]
+"""(connection, proposal): what an adopted matter sets in motion, in the transaction that adopts it."""
 Record = Callable[..., Awaitable[Any]]
 """(connection, kind, public, private): an entry of the transparency log."""
 
@@ -57,8 +59,9 @@ class Deciding:
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, amendments: Amendments,
-        notifier: Notifier, record: Record, checks: Mapping[str, Check],
+        notifier: Notifier, record: Record, checks: Mapping[str, Check], follow: Mapping[str, Follow],
     ) -> None:  # fmt: skip
+        self._follow = follow
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -311,6 +314,8 @@ class Deciding:
                 private = {"id": str(found.id), "content": dict(found.content), "reason": reason}
                 await self._record(conn, f"governance.{becomes}", _public(found), private)
                 await self._notifier.notify(messages.ended(found, becomes), conn)
+                if becomes is State.ADOPTED and found.matter in self._follow:
+                    await self._follow[found.matter](conn, found)
 
     async def _decided(self, amendment_id: UUID) -> None:
         """What the rulebook asks before it records an amendment: announced, and past its veto."""

@@ -1,4 +1,4 @@
-"""What repeats: proposals whose day has come, votes that are late."""
+"""What repeats: proposals whose day has come, votes that are late, experiments that are over."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from shanhe.governance.service import Governance
 
 
 async def tick(governance: Governance) -> int:
-    """Open votes, announce, adopt, escalate; how many moved."""
-    return await governance.deciding.tick()
+    """Open votes, announce, adopt, escalate, draw the samples of experiments that are over; how many moved."""
+    return await governance.deciding.tick() + await governance.trials.draw()

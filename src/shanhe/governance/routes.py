@@ -89,6 +89,7 @@ def router(governance: Governance) -> APIRouter:
     routes = APIRouter(prefix="/api/governance", tags=["governance"])
     _public(routes, governance)
     _seats(routes, governance)
+    _samples(routes, governance)
     _operators(routes, governance)
     return routes
 
@@ -176,6 +177,20 @@ def _seats(routes: APIRouter, governance: Governance) -> None:
     async def withdraw(proposal: UUID, who: Me) -> Response:
         assert who.person_id is not None
         return as_json(views.proposal_view(await deciding.withdraw(proposal, who.person_id)))
+
+
+def _samples(routes: APIRouter, governance: Governance) -> None:
+    @routes.get("/proposals/{proposal}/sample")
+    async def sample(proposal: UUID) -> Response:
+        """By what an experiment (P13) is judged: cases drawn by lot, before and during it; null before it is over."""
+        found = await governance.sampling.get((await governance.deciding.get(proposal)).id)
+        return as_json({"sample": views.sample_view(found) if found else None})
+
+    @routes.get("/proposals/{proposal}/sample/cases")
+    async def cases(proposal: UUID, _: Operator) -> Response:
+        """The same with the organisations drawn."""
+        found = await governance.sampling.get((await governance.deciding.get(proposal)).id)
+        return as_json({"sample": views.sample_view(found, named=True) if found else None})
 
 
 def _operators(routes: APIRouter, governance: Governance) -> None:

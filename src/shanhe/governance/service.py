@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from shanhe.governance.deciding import Deciding, Record
+from shanhe.governance.deciding import Deciding, Follow, Record
+from shanhe.governance.sampling import Outcome, Sampling, Treated
 from shanhe.governance.trials import Trials
 from shanhe.governance.watching import Measure, Watching, Work
 from shanhe.kernel.clock import Clock
@@ -13,15 +16,21 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import Vault
 from shanhe.rulebook.api import Amendments, Rulebook
 
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
 
 class Governance:
-    """`deciding` is the way of proposals, `watching` what the city wants to see come true."""
+    """`deciding` is the way of proposals, `watching` what the city wants to see come true, `trials` tenders and
+    experiments, `sampling` what experiments are judged by. `follow`: what an adopted matter sets in motion."""
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, amendments: Amendments,
         notifier: Notifier, record: Record, measures: Mapping[str, Measure], work: Mapping[str, Work],
+        outcomes: Mapping[str, Outcome] = NOTHING, treated: Treated | None = None,
+        follow: Mapping[str, Follow] = NOTHING,
     ) -> None:  # fmt: skip
-        self.trials = Trials(db, clock, rulebook)
+        self.sampling = Sampling(db, clock, rulebook, outcomes, treated)
+        self.trials = Trials(db, clock, rulebook, self.sampling)
         tasks = {**work, "labs": self.trials.duties}
         self.watching = Watching(db, clock, rulebook=rulebook, measures=measures, work=tasks)
         checks = {
@@ -31,5 +40,6 @@ class Governance:
             "policy_lab": self.trials.check_lab,
         }
         self.deciding = Deciding(
-            db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=record, checks=checks
-        )
+            db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=record, checks=checks,
+            follow=follow,
+        )  # fmt: skip

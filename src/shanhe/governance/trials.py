@@ -13,6 +13,7 @@ from typing import Any, Final
 from shanhe.governance import store
 from shanhe.governance.errors import BadProposal
 from shanhe.governance.model import Duty, Proposal, State, duties
+from shanhe.governance.sampling import Sampling
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -28,7 +29,8 @@ WHOLE_BPS: Final = 10_000
 class Trials:
     """Checks of proposals and the work that follows from them."""
 
-    def __init__(self, db: Database, clock: Clock, rulebook: Rulebook) -> None:
+    def __init__(self, db: Database, clock: Clock, rulebook: Rulebook, sampling: Sampling) -> None:
+        self.sampling = sampling
         self._db = db
         self._clock = clock
         self._rulebook = rulebook
@@ -73,8 +75,13 @@ class Trials:
     # -- experiments --------------------------------------------------------------------------------------------------
 
     async def check_lab(self, content: Mapping[str, Any], on: date) -> None:
-        """An experiment names its instrument, the day it begins, and the rule that learns from it."""
+        """An experiment names its instrument, the day it begins, the rule that learns from it, and what shows whether
+        it worked, if that is something the city measures."""
         self.ends_on(content, on)
+        outcome = content.get("outcome")
+        if outcome is not None and outcome not in self.sampling.outcomes:
+            known = ", ".join(self.sampling.outcomes)
+            raise BadProposal(f"its outcome is one of: {known}", f"实验的衡量指标须为：{known}")
 
     def ends_on(self, content: Mapping[str, Any], on: date) -> date:
         """The day an experiment is over; BadProposal for what is none."""
@@ -89,6 +96,16 @@ class Trials:
                 "政策实验须写明工具（instrument）、开始日（started_on）与所试规则（rule_id）",
             ) from error
         return ends
+
+    async def draw(self) -> int:
+        """Draw the samples of experiments that are over; how many."""
+        today, done = self._clock.today(), 0
+        for one in await self._adopted("policy_lab"):
+            ends = self.ends_on(one.content, today)
+            if ends <= today and isinstance(one.content.get("outcome"), str):
+                first = date.fromisoformat(str(one.content["started_on"]))
+                done += await self.sampling.draw(one.id, one.content["outcome"], first, ends)
+        return done
 
     async def duties(self) -> list[Duty]:
         """Experiments that are over and whose rule was not looked at since: their outcome is still to be fed back."""

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shanhe.governance.model import Duty, File, Project, Proposal, Score, duties
+from shanhe.governance.sampling import Sample
 
 
 def _words(text: Any) -> dict[str, str]:
@@ -49,3 +50,13 @@ def project_view(project: Project) -> dict[str, Any]:
 
 def duty_view(duty: Duty) -> dict[str, Any]:
     return asdict(duty)
+
+
+def sample_view(sample: Sample, *, named: bool = False) -> dict[str, Any]:
+    """What an experiment is judged by. Which organisations were drawn is for operators; their figures are for all."""
+    cases = [
+        {"treated": one.treated, "before": one.before, "during": one.during, "change": one.change}
+        | ({"org_id": one.org_id} if named else {})
+        for one in sample.cases
+    ]
+    return asdict(sample) | {"cases": cases}

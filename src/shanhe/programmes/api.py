@@ -17,7 +17,7 @@ from shanhe.programmes.cases import (
     TrancheState,
     Verdict,
 )
-from shanhe.programmes.docs import docs_page, docs_rows
+from shanhe.programmes.docs import docs_page, docs_rows, mechanisms
 from shanhe.programmes.errors import (
     AlreadyClaimed,
     AlreadyJudged,
@@ -127,6 +127,7 @@ __all__ = [
     "import_view",
     "index_view",
     "load_catalogue",
+    "mechanisms",
     "outcome_view",
     "programme_view",
     "quarter_end",

@@ -109,6 +109,10 @@ class Awards:
         """A breach of exclusivity (C2): the rule says warning, freeze, or clawback of what is unspent."""
         return await self._stopping.breach(application, note=note, actor=actor)
 
+    async def excuse(self, conn: Any, org_id: UUID, *, actor: str) -> int:
+        """Awards suspended for using another platform go on, now that a report on it was accepted (P5)."""
+        return await self._stopping.excuse(conn, org_id, actor=actor)
+
     async def claw_back(self, application: UUID, cause: str, *, note: str, actor: str) -> Application:
         """End an award and bring back what was paid: unspent lots are reversed, the rest is owed."""
         return await self._stopping.claw_back(application, cause, note=note, actor=actor)

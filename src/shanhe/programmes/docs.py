@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Any
 
 from shanhe.programmes.model import Catalogue, Programme
-from shanhe.rulebook.api import Rulebook
+from shanhe.rulebook.api import Rulebook, read_yaml
 
 SCHEDULES = {"once": "once", "instalments": "instalments", "yearly": "every year", "milestones": "by milestones",
              "guarantee": "when called"}  # fmt: skip
@@ -25,6 +26,12 @@ This table is written by `shanhe programmes page --out docs/programmes.md`; a te
 
 | rule | programme | for | pays | when | decided by | test |
 |---|---|---|---|---|---|---|
+"""
+MORE = """
+Rules that nobody applies for are carried out where what they decide happens:
+
+| rule | carried out by | test |
+|---|---|---|
 """
 
 
@@ -67,4 +74,15 @@ def docs_page(catalogue: Catalogue, rulebook: Rulebook) -> str:
             f"`{row['test']}`",
         )
         lines.append(f"| {' | '.join(cells)} |\n")
-    return HEAD + "".join(lines)
+    return HEAD + "".join(lines) + MORE + "".join(_mechanisms(rulebook))
+
+
+def mechanisms(rulebook: Rulebook) -> dict[str, dict[str, str]]:
+    """Rules that no application asks for: what carries each out and its test, in the order of the rulebook."""
+    file = resources.files("shanhe.programmes") / "catalogue" / "mechanisms.yaml"
+    found: dict[str, dict[str, str]] = read_yaml(file.read_text(encoding="utf-8"), file.name)
+    return {rule: found[rule] for rule in sorted(found, key=[rulebook.rule(one).id for one in rulebook.ids()].index)}
+
+
+def _mechanisms(rulebook: Rulebook) -> list[str]:
+    return [f"| {rule} | {row['by']} | `{row['test']}` |\n" for rule, row in mechanisms(rulebook).items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.facts.api import Use
@@ -86,6 +86,17 @@ class Stopping:
         if measure == CLAW_BACK:
             return await self.claw_back(application, "breach", note=note, actor=actor)
         return await self._paying.load(application)
+
+    async def excuse(self, conn: Any, org_id: UUID, *, actor: str) -> int:
+        """An infeasibility report of an organisation was accepted (P5): its awards that were suspended for using
+        another platform go on; how many. In the caller's transaction."""
+        ground, done = self._paying.ground, 0
+        for row in await store.page(conn, org_id=org_id, state=State.SUSPENDED):
+            if not ground.programme(row["programme"]).bound:
+                continue
+            done += await store.move(conn, row["id"], State.SUSPENDED, State.ACTIVE, at=ground.now(), actor=actor,
+                                     details={"cause": "infeasibility_accepted"})  # fmt: skip
+        return done
 
     async def claw_back(self, application: UUID, cause: str, *, note: str, actor: str) -> Application:
         """End an award: open tranches are cancelled, unspent lots reversed, the rest owed (not after a breach, C2)."""

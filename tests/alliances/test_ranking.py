@@ -1,0 +1,58 @@
+"""What the value index counts is read from the city itself: calls, other people's use of listings, registers (C9)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from shanhe.identity.api import OrgKind
+from shanhe.programmes.api import Counted
+from shanhe.ranking import Ranking
+
+from .conftest import City
+
+FIRST, LAST = date(2025, 1, 1), date(2025, 12, 31)
+
+
+async def used(city: City, org: UUID, micro: int, resource: str = "") -> None:
+    """What the meter would have summed up."""
+    db, day = city.services.db, LAST - timedelta(days=30)
+    if resource:
+        await db.execute(
+            """INSERT INTO gateway.resource_day (day, resource, org_id, calls, tokens, amount_micro)
+               VALUES ($1, $2, $3, 3, 10, $4)""", day, resource, org, micro,
+        )  # fmt: skip
+        return
+    await db.execute(
+        """INSERT INTO gateway.usage_day (day, org_id, key_id, model, calls, input, output, amount_micro)
+           VALUES ($1, $2, $3, 'm', 1, 1, 1, $4)""", day, org, uuid4(), micro,
+    )  # fmt: skip
+
+
+class TestRanking:
+    async def test_counts_use_by_strangers_and_what_registers_say(self, city: City) -> None:
+        services = city.services
+        firm, stranger, sister = await city.local("甲"), await city.local("乙"), await city.local("丙")
+        school = await city.company("学院", OrgKind.INSTITUTION)
+        await city.know(sister, "owned_by", 6_000, key=firm, on=date(2024, 1, 1))
+        for org in (firm, stranger, school):
+            await used(city, org, 7_000_000)
+        for org in (firm, stranger, sister):
+            await used(city, org, 100, "agent/sorter")
+            await used(city, org, 100, "data/parts")
+        await city.know(firm, "insured_jobs", 12)
+        await city.know(firm, "patent", "分拣方法", key="ZL2025001")
+
+        async def listings(owner: UUID) -> list[tuple[str, str]]:
+            return [("agent", "agent/sorter"), ("data", "data/parts")] if owner == firm else []
+
+        async def related(one: UUID, other: UUID) -> bool:
+            return await services.facts.related(one, other) is not None
+
+        ranking = Ranking(services.gateway, services.facts, services.identity, services.rulebook, related)
+        ranking.listings = listings
+        found: Any = await ranking.count(FIRST, LAST)
+        assert found == {  # an institution is no company; its own and its sister's use counts nothing
+            firm: Counted(7_000_000, 3 + 1, 12, 15), stranger: Counted(7_000_000, 0, 0, 0),
+        }  # fmt: skip
