@@ -454,8 +454,9 @@ async def _payments_tick(services: Services) -> int:
 
 
 async def _reseal(services: Services, resealing: Resealing) -> int:
-    """Rows first, then what lies beside them: lines of statements, rows of data sets."""
+    """Rows first, then what has a way of its own: numbers of documents, marks of places, statements, data sets."""
     sealed = await resealing.run()
+    sealed += await services.facts.reseal() + await services.nomads.venues.reseal()
     return sealed + await services.bank.reseal() + await services.workshop.datasets.reseal()
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.double_company import Company
 from tests.console.double_connect import Connect
 from tests.console.double_counter import Counter
 from tests.console.double_knowledge import Knowledge
@@ -896,7 +897,7 @@ def desk() -> Desk:
     member = Member()
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
-    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect())
+    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -11,6 +11,12 @@ from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid
 
 AT = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
+SAMPLE = {
+    "outcome": "captured_micro", "first": "2026-06-01", "last": "2026-11-30", "treated": 40, "untreated": 60,
+    "treated_change": 50, "untreated_change": 10, "effect": 40, "chance_bps": 30,
+    "cases": [{"treated": True, "before": 100, "during": 150, "change": 50},
+              {"treated": False, "before": 100, "during": 110, "change": 10}],
+}  # fmt: skip
 VOTING, ADOPTED = UUID(int=701), UUID(int=702)
 
 
@@ -50,7 +56,7 @@ class Governance:
             **row(proposal, "voting" if voting else "adopted"), "content": {}, "changes": [change] if voting else [],
             "votes": [{"step": 1, "vote": "for", "reason": "", "at": AT}] if voting else [],
             "comments": [{"text": "同意", "at": AT}, {"text": "", "at": AT}] if voting else [],
-            "history": [{"at": AT, "event": "voting", "details": {}}],
+            "history": [{"at": AT, "event": "voting", "details": {}}], "sample": None if voting else SAMPLE,
             "can": ["comment", "vote", "veto", "withdraw"] if who is not None and voting else [],
         }  # fmt: skip
 

@@ -31,6 +31,12 @@ PAGES = (
     "/review",
     f"/review/{promises.ONE}",
     "/city/programmes",
+    "/company",
+    "/alliance",
+    "/bookings",
+    "/bookings?service=mentoring&day=2026-12-01",
+    "/guarantees",
+    "/city/services",
     "/my-data",
     "/city/privacy",
     "/governance",
@@ -122,6 +128,7 @@ OPERATORS_ONLY = (
     "/city/ledger",
     "/city/audit",
     "/city/programmes",
+    "/city/services",
     "/city/privacy",
     "/city/nomads",
     "/city/exchange",
@@ -551,3 +558,46 @@ class TestShop:
     async def test_says_when_nothing_is_offered(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
         desk.shop.offered = []  # type: ignore[attr-defined]
         assert "还没有上架项" in (await visitor.get("/store")).text
+
+
+class TestCompany:
+    """Forms about alliances, bookings and guarantees reach the desk, and say what was wrong."""
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/alliance/found", {"name": "智造联盟", "purpose": "x"}, ("found", "智造联盟")),
+            ("/alliance/invite", {"company": "9133"}, ("invite", "9133")),
+            ("/alliance/accept", {}, ("accept", "")),
+            ("/alliance/leave", {}, ("leave", "")),
+            ("/alliance/share", {"kind": "dataset", "ref": "x"}, ("share", "x")),
+            ("/bookings", {"slot": "2026-12-01T09:00:00+08:00", "units": "2"},
+             ("book", "2026-12-01T09:00:00+08:00", "2")),
+            (f"/bookings/{ident(1)}/cancel", {}, ("give_back", ident(1))),
+            (f"/guarantees/{ident(1)}", {"do": "call", "amount": "500", "past_due": "90"},
+             ("call", ident(1), "500", "90")),
+            (f"/guarantees/{ident(1)}", {"do": "recover", "amount": "5"}, ("recover", ident(1), "5", None)),
+            ("/city/services", {"name_zh": "A 座", "seats": "4"}, ("offer", "A 座", "4")),
+            (f"/city/services/{ident(1)}/close", {}, ("close", ident(1))),
+        ],
+    )  # fmt: skip
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303
+        assert desk.company.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong_and_what_would_help(self, member: httpx.AsyncClient) -> None:
+        taken = await member.post("/alliance/invite", data=TOKEN | {"company": "nobody"})
+        assert taken.status_code == 409
+        assert "该企业已在联盟中" in taken.text
+        beyond = await member.post("/bookings", data=TOKEN | {"units": "99", "service": "desk"})
+        assert "可改约 4 个单位" in beyond.text
+        assert (await member.post("/alliance/conquer", data=TOKEN)).status_code == 404
+
+    async def test_shows_a_company_that_has_nothing_what_to_do(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        desk.company.fresh = True  # type: ignore[attr-defined]
+        for path, words in (("/company", "还没有指数"), ("/alliance", "发起联盟"), ("/bookings", "还没有预约"),
+                            ("/guarantees", "没有担保")):  # fmt: skip
+            assert words in (await member.get(path)).text

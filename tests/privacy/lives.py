@@ -20,6 +20,7 @@ from shanhe.retrieval.api import NewBase
 from shanhe.store.api import Kind, NewListing, Terms
 
 from .conftest import House
+from .second_lives import live_twice
 
 LATER_VALUES: Final = {
     "listing title": "欧阳家谱问答",
@@ -76,15 +77,18 @@ NEVER_SHOWN: Final = frozenset({
 """Rows and bodies are downloaded, not copied; what the office says of its own steps is in its files, not the copy."""
 
 
-async def live_on(house: House, person: UUID, org: UUID) -> None:
-    """Everything of the newer corners, ending with the person's death: their wallet is frozen."""
+async def live_on(house: House, person: UUID, org: UUID) -> dict[str, str]:
+    """Everything of the newer corners, ending with the person's death: their wallet is frozen. What was drawn at random
+    on the way and must not be found either."""
     await _shop(house, org)
     await _learn(house, org)
     await _host(house, person, org)
     await _talk(house, person)
     await _registers(house, person, org)
     await _strangers(house)
+    drawn = await live_twice(house, person, org)
     await _die(house, org)
+    return drawn
 
 
 async def _shop(house: House, org: UUID) -> None:

@@ -16,6 +16,7 @@ from shanhe.cli import (
     bench,
     card,
     city,
+    company,
     credits,
     datasets,
     engines,
@@ -77,6 +78,8 @@ app.add_typer(rules.app, name="rules", help="The rulebook: every number and form
 app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
 standing.register(programmes.app)
 app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
+app.add_typer(company.alliances, name="alliances", help="Companies that build applications together.")
+app.add_typer(company.incubator, name="incubator", help="What the incubator offers: resources, quotas, bookings.")
 app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
 app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")

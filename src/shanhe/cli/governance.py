@@ -92,6 +92,27 @@ def list_(everything: Annotated[bool, typer.Option("--all", help="Ended ones too
     ]))  # fmt: skip
 
 
+@app.command()
+def sample(
+    proposal: Annotated[UUID, typer.Argument(help="Number of the experiment.")], data: Data = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """By what an experiment (P13) is judged: cases drawn by lot, their change, and what chance alone does."""
+
+    async def work(services: Services) -> dict[str, Any] | None:
+        from shanhe.governance.api import sample_view
+
+        found = await services.governance.sampling.get(proposal)
+        return sample_view(found, named=True) if found else None
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs({
+        "指标 outcome": found["outcome"], "参与 treated": f"{found['treated']} ({found['treated_change']})",
+        "未参与 untreated": f"{found['untreated']} ({found['untreated_change']})", "效果 effect": found["effect"],
+        "随机 chance": f"{(found['chance_bps'] or 0) / 100:.1f} %",
+    } if found else {"抽样 sample": "—"}))  # fmt: skip
+
+
 @app.command("show")
 def show_(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
     """A proposal: what it changes in words and numbers, votes, comments, history."""

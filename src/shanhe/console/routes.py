@@ -13,6 +13,7 @@ from shanhe.console.live.modules import Modules
 from shanhe.console.pages.base import SignInFirst
 from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
+from shanhe.console.pages.company import CompanyRoom
 from shanhe.console.pages.connect import ConnectRoom
 from shanhe.console.pages.credits import CreditsDesk, CreditsRoom
 from shanhe.console.pages.entrance import Entrance
@@ -48,6 +49,7 @@ ROOMS = (
     PlayRoom,
     ProofRoom,
     PromisesRoom,
+    CompanyRoom,
     RightsRoom,
     GovernanceRoom,
     NomadRoom,

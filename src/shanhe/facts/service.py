@@ -15,12 +15,15 @@ from shanhe.facts.model import Fact, Guard, Kind, NewFact, Relation, RelationTer
 from shanhe.facts.reading import RELATED, Reader, fact_of, names, stored
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.resealing import rewrite
 from shanhe.kernel.vault import Vault
 
 TEXT_MAX_CHARS = 500
 KEY_MAX_CHARS = 100
 NOTE_MAX_CHARS = 200
 NUMBER_MAX = 10**15
+RESEAL_ROWS = 500
+RESEAL_PAGES_MAX = 400
 GROUP = re.compile(r"[0-9A-Za-z-]{1,40}")
 """What many people share is an id, never an address or a name."""
 TYPES: Mapping[str, type] = {"number": int, "bool": bool, "text": str, "date": str}
@@ -53,6 +56,26 @@ class Facts:
         if found is None or _content(found) != _content(new):
             raise FactConflict(new.id)
         return found
+
+    async def reseal(self) -> int:
+        """Seal the numbers of people's documents that stand in the clear since before they were sealed; how many."""
+        numbered, after, done = [name for name, kind in names().items() if kind.keyed == "number"], None, 0
+        for _ in range(RESEAL_PAGES_MAX):
+            rows = await store.plain_numbers(self._db, numbered, after, RESEAL_ROWS)
+            for row in rows:
+                after = row["id"]
+                if not self._vault.exists(row["subject"]):
+                    continue
+                new = NewFact(row["id"], row["subject"], row["name"], row["value"], row["valid_from"], key=row["key"])
+                key, _, sealed, _ = stored(new, names()[row["name"]], self._vault)
+                async with self._db.transaction() as conn:
+                    await store.seal_number(conn, row["id"], key, sealed)
+                done += 1
+            if len(rows) < RESEAL_ROWS:
+                break
+        if done:
+            await rewrite(self._db, "facts.fact")
+        return done
 
     async def tally(self, name: str, *, on: date | None = None) -> tuple[int, int]:
         """How many subjects have a fact on a day, and the sum of its numbers. Sums name nobody: no reading is kept."""

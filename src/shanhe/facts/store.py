@@ -80,3 +80,22 @@ async def tally(conn: Connection, name: str, on: date, known: datetime) -> tuple
         name, on, known,
     )  # fmt: skip
     return int(row["n"]), int(row["s"])
+
+
+async def plain_numbers(conn: Connection, names: Sequence[str], after: UUID | None, limit: int) -> Sequence[Any]:
+    """Facts with the number of a document in the clear, a page in the order of their ids."""
+    found: Sequence[Any] = await conn.fetch(
+        f"""SELECT {COLUMNS} FROM facts.fact
+            WHERE name = ANY($1) AND key <> '' AND left(key, 1) <> '#' AND ($2::uuid IS NULL OR id > $2)
+            ORDER BY id LIMIT $3""",
+        list(names), after, limit,
+    )  # fmt: skip
+    return found
+
+
+async def seal_number(conn: Connection, identifier: UUID, key: str, sealed: bytes | None) -> None:
+    """The one change that is let through: it says nothing new, and says so in its transaction."""
+    await conn.execute("SELECT set_config('shanhe.resealing', 'on', true)")
+    await conn.execute(
+        "UPDATE facts.fact SET key = $2, value = NULL, sealed = $3 WHERE id = $1", identifier, key, sealed
+    )

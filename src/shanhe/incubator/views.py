@@ -11,7 +11,7 @@ from shanhe.incubator.model import Booking, Quota, Resource
 
 def resource_view(one: Resource) -> dict[str, Any]:
     zh, en = NAMES[one.service]
-    return {**asdict(one), "unit": {"zh": zh, "en": en}}
+    return {**asdict(one), "name": {"zh": one.name_zh, "en": one.name_en}, "unit": {"zh": zh, "en": en}}
 
 
 def booking_view(one: Booking, resource: Resource) -> dict[str, Any]:

@@ -443,3 +443,15 @@ async def tallies(conn: Connection, venue_id: UUID, since: date) -> Sequence[Any
         venue_id, since,
     )  # fmt: skip
     return found
+
+
+async def plain_marks(conn: Connection, limit: int) -> list[Any]:
+    """Venues whose mark is a place in the clear and no keyed hash."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT id, fingerprint FROM nomads.venue WHERE fingerprint !~ '^[0-9a-f]{64}$' LIMIT $1", limit
+    )
+    return rows
+
+
+async def hash_mark(conn: Connection, venue: UUID, mark: str) -> None:
+    await conn.execute("UPDATE nomads.venue SET fingerprint = $2 WHERE id = $1", venue, mark)

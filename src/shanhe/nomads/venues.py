@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shanhe.identity.api import Actor
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.resealing import rewrite
 from shanhe.nomads import codes, store
 from shanhe.nomads.errors import BadCode, BadField, UnknownVenue, VenueTaken
 from shanhe.nomads.ground import Ground
@@ -24,6 +25,7 @@ NAME_MAX_CHARS: Final = 100
 ADDRESS_MAX_CHARS: Final = 200
 OPERATE: Final = "programmes"
 NAME_FIELD, ADDRESS_FIELD = "nomads.venue.name", "nomads.venue.address"
+RESEAL_ROWS: Final = 500
 PLACE_INDEX: Final = "nomads.venue.place"
 
 
@@ -48,7 +50,7 @@ class Venues:
             venue_id, new.org_id, name, new.kind, address, public, new.public is not None, new.certified, None
         )
         kept = replace(venue, name=seal.text(NAME_FIELD, name), address=seal.text(ADDRESS_FIELD, address))
-        mark = self._ground.vault.blind_index(PLACE_INDEX, fingerprint(name, address)).hex()
+        mark = self._mark(fingerprint(name, address))
         try:
             await store.insert_venue(self._ground.db, kept, mark, self._ground.now(), actor)
         except asyncpg.UniqueViolationError as error:
@@ -56,6 +58,22 @@ class Venues:
                 raise VenueTaken("another venue has this key", "密钥已用于其他场所") from error
             raise VenueTaken("a venue of this name and address is there", "同名同址场所已存在") from error
         return venue
+
+    def _mark(self, place: str) -> str:
+        return self._ground.vault.blind_index(PLACE_INDEX, place).hex()
+
+    async def reseal(self) -> int:
+        """Hash the marks of places that stand in the clear since before they were hashed; how many."""
+        rows = await store.plain_marks(self._ground.db, RESEAL_ROWS)
+        for row in rows:
+            place = row["fingerprint"]
+            try:
+                await store.hash_mark(self._ground.db, row["id"], self._mark(place))
+            except asyncpg.UniqueViolationError:  # the same place came again after marks were hashed
+                await store.hash_mark(self._ground.db, row["id"], self._mark(f"{place}|{row['id']}"))
+        if rows:
+            await rewrite(self._ground.db, "nomads.venue")
+        return len(rows)
 
     async def close(self, venue_id: UUID, *, actor: str) -> Venue:
         """From now on nothing it signs counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from shanhe.console.live.city import LiveCity
+from shanhe.console.live.company import LiveCompany
 from shanhe.console.live.connect import LiveConnect
 from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
@@ -52,6 +53,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         pool=LivePool(modules.pool),
         knowledge=LiveKnowledge(modules.library),
         connect=LiveConnect(modules),
+        company=LiveCompany(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

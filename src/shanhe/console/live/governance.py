@@ -19,6 +19,7 @@ from shanhe.governance.api import (
     file_view,
     project_view,
     proposal_view,
+    sample_view,
     score_view,
 )
 from shanhe.kernel.errors import Invalid
@@ -35,6 +36,7 @@ class LiveGovernance:
     def __init__(self, modules: Modules) -> None:
         self._deciding = modules.governance.deciding
         self._watching = modules.governance.watching
+        self._sampling = modules.governance.sampling
         self._rulebook = modules.rulebook
         self._clock = modules.clock
 
@@ -56,7 +58,8 @@ class LiveGovernance:
                 can.append("veto")
             if mine and one.state in ("discussion", "voting", "approved"):
                 can.append("withdraw")
-        return {**file_view(file), "can": can}
+        sample = await self._sampling.get(proposal)
+        return {**file_view(file), "can": can, "sample": sample_view(sample) if sample else None}
 
     async def may_propose(self, who: m.Who | None) -> bool:
         return who is not None and bool(await self._deciding.seats_of(who.person_id))

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Protocol
 from uuid import UUID
 
+from shanhe.alliances.api import Alliances
 from shanhe.batches.api import Batches
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
@@ -16,6 +17,7 @@ from shanhe.facts.api import Facts
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Actor, Caller, Identity, Unknown
+from shanhe.incubator.api import Incubator
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
@@ -40,6 +42,10 @@ class Modules(Protocol):
 
     @property
     def store(self) -> Store: ...
+    @property
+    def alliances(self) -> Alliances: ...
+    @property
+    def incubator(self) -> Incubator: ...
     @property
     def oauth(self) -> OAuth: ...
     @property
