@@ -16,6 +16,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shanhe.approvals.api import NewLicence, Scope
 from shanhe.exchange.api import BUY, SELL, Market, NewOrder
+from shanhe.facts.api import NewFact, Standing, Use
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
@@ -68,6 +69,14 @@ VENUES: Final = (
     ("云台山（示例）Yuntai Hill Sample", VenueKind.ATTRACTION),
     ("老街茶馆（示例）Old Street Tea Sample", VenueKind.MERCHANT),
 )
+RESOURCES: Final = (
+    ("desk", "共享工位（示例）", "Desks Sample", 0, 24, 40),
+    ("training", "提示词训练营（示例）", "Prompt Camp Sample", 9, 17, 20),
+    ("mentoring", "创业导师（示例）", "Mentor Sample", 9, 17, 2),
+    ("marketing", "城市媒体位（示例）", "City Media Sample", 0, 24, 3),
+    ("adviser", "专属顾问（示例）", "Adviser Sample", 9, 17, 1),
+)
+"""Service, names, hours, seats."""
 NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
 
@@ -99,6 +108,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _shop(services)
     await _guide(services)
     await _venues(services, developer.id)
+    await _incubator(services, (await _organisation(services, APPLICANT)).id)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
 
 
@@ -198,6 +208,22 @@ async def _venues(services: Services, org_id: UUID) -> None:
     for name, kind in VENUES:
         new = NewVenue(name, kind, org_id)
         await services.nomads.venues.add(new, actor=ACTOR, identifier=uuid5(DEMO_SPACE, f"venue {kind}"))
+
+
+async def _incubator(services: Services, org_id: UUID) -> None:
+    """Something of each kind to book, and the sample company in the incubator."""
+    for service, zh, en, opens, closes, seats in RESOURCES:
+        await services.incubator.add(
+            uuid5(DEMO_SPACE, f"resource {service}"), service=service, name_zh=zh, name_en=en, place="孵化器二楼（演示）",
+            opens_hour=opens, closes_hour=closes, seats=seats, by=ACTOR,
+        )  # fmt: skip
+    today = services.clock.today()
+    async with services.facts.reading(Use("programmes", ACTOR)) as reader:
+        known = await reader.value(org_id, "incubated", on=today)
+    if known is None:
+        fact = NewFact(uuid5(DEMO_SPACE, "incubated"), org_id, "incubated", True, today, standing=Standing.CHECKED,
+                       source="demo city")  # fmt: skip
+        await services.facts.publish(fact, actor=ACTOR)
 
 
 async def _licence(services: Services) -> None:

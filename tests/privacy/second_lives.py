@@ -17,7 +17,7 @@ from shanhe.payments import payout_store
 from shanhe.payments.payout_model import Payout, PayoutState
 from shanhe.retrieval.api import NewBase, Question
 
-from .conftest import URL, House
+from .conftest import House
 
 SECOND_VALUES: Final = {
     "passkey": "欧阳的指纹手机",
@@ -44,8 +44,9 @@ async def live_twice(house: House, person: UUID, org: UUID) -> dict[str, str]:
 
 async def _devices(house: House, person: UUID) -> dict[str, str]:
     """A passkey with a name, an application with a secret."""
-    identity, device = house.services.identity, Authenticator(origin=URL)
+    identity, url = house.services.identity, house.services.settings.url
     ceremony = await identity.passkeys.begin_registration(person)
+    device = Authenticator(origin=url, rp_id=ceremony.options["rp"]["id"])
     await identity.passkeys.register(
         person, ceremony.id, device.create(ceremony.options), name=SECOND_VALUES["passkey"], by="t"
     )
