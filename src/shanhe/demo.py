@@ -214,8 +214,8 @@ async def _incubator(services: Services, org_id: UUID) -> None:
     """Something of each kind to book, and the sample company in the incubator."""
     for service, zh, en, opens, closes, seats in RESOURCES:
         await services.incubator.add(
-            uuid5(DEMO_SPACE, f"resource {service}"), service=service, name_zh=zh, name_en=en, place="孵化器二楼（演示）",
-            opens_hour=opens, closes_hour=closes, seats=seats, by=ACTOR,
+            uuid5(DEMO_SPACE, f"resource {service}"), service=service, name_zh=zh, name_en=en,
+            place="孵化器二楼（演示）", opens_hour=opens, closes_hour=closes, seats=seats, by=ACTOR,
         )  # fmt: skip
     today = services.clock.today()
     async with services.facts.reading(Use("programmes", ACTOR)) as reader:
