@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from shanhe.facts.routes import router as facts_router
 from shanhe.identity.api import Client, NewKey, Stage, require
 from shanhe.kernel import http
+from shanhe.programmes.api import Counted
 from shanhe.programmes.routes import router as programmes_router
 
 from .conftest import CREDIT, City
@@ -119,3 +120,48 @@ class TestProgramme:
         assert checked.json()["standing"] == "checked"
         assert (await member.get("/api/facts")).json()["data"][0]["source"] == "社保局"
         assert (await member.post("/api/facts", json=fact | {"value": "many"})).status_code == 422
+
+
+class TestGuarantee:
+    async def test_is_called_and_repaid_by_its_bank_and_nobody_else(self, site: Site, city: City) -> None:
+        firm, bank, office = await city.company(), await city.company("山河银行"), await city.company("财政局")
+        await city.know(firm, "incubated", True)
+        await city.fund("compensation_fund", 100_000)
+        form = {"bank": str(bank), "contract": "HT-1", "loan_fen": 100_000, "ends_on": "2027-03-02"}
+        app = await city.approve(await city.apply("loan_guarantee", firm, form))
+        lender, borrower = await site.key(bank, "apply"), await site.key(firm, "apply")
+        operator = await site.key(office, "programmes")
+        path = f"/api/programmes/guarantees/{app.id}"
+        call = {"id": str(uuid4()), "lost_fen": 50_000, "past_due": 90}
+        assert (await borrower.post(f"{path}/call", json=call)).status_code == 404
+        early = await lender.post(f"{path}/call", json=call | {"past_due": 89})
+        assert (early.status_code, early.json()["error"]["code"]) == (409, "nothing_to_call")
+        for _ in range(2):
+            asked = await lender.post(f"{path}/call", json=call)
+            assert (asked.status_code, asked.json()["amount"]) == (202, 40_000)
+        assert (await operator.post(f"/api/programmes/requests/{call['id']}/approve")).status_code == 200
+        assert await city.balance(bank, "cny") == 40_000
+        back = await lender.post(f"{path}/recoveries", json={"id": str(uuid4()), "amount_fen": 10_000})
+        assert (back.status_code, back.json()["returned_fen"]) == (201, 8_000)
+        (seen,) = (await borrower.get("/api/programmes/guarantees")).json()["data"]
+        assert (seen["bank_name"], seen["paid_fen"], seen["state"]) == ("山河银行", 40_000, "recovering")
+        assert len((await operator.get("/api/programmes/guarantees/all")).json()["data"]) == 1
+        assert await city.sound()
+
+
+class TestStanding:
+    async def test_shows_a_company_its_index_and_operators_a_bases_report(self, site: Site, city: City) -> None:
+        firm, office = await city.company(), await city.company("招商局")
+        city.counted = {firm: Counted(CREDIT, 1, 2, 3)}
+        await city.programmes.tick()
+        member, operator = await site.key(firm, "apply"), await site.key(office, "programmes")
+        found = (await member.get("/api/programmes/index")).json()
+        assert [one["points"] for one in found["data"]] == ["50.00"]  # alone: the middle
+        assert found["so_far"]["counted"]["jobs"] == 2
+        assert found["benefits"]["outputs"]["queue_weight"] == 2
+        await city.fund("enclave_shanghai_fund", 500)
+        days = {"first": "2026-03-01", "last": "2026-03-31"}
+        report = (await operator.get("/api/programmes/sites/shanghai", params=days)).json()
+        assert [row["closing"]["amount"] for row in report["budgets"]] == [0, 500, 0]
+        assert (await operator.get("/api/programmes/sites/atlantis", params=days)).status_code == 404
+        assert (await member.get("/api/programmes/sites/shanghai", params=days)).status_code == 403
