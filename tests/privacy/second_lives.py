@@ -74,7 +74,7 @@ async def _undone(house: House, org: UUID) -> None:
     dispute = await services.db.fetchval("SELECT id FROM exchange.dispute WHERE org_id = $1", org)
     sealed = await services.identity.seals.seal(org, REMEDY_FIELD, SECOND_VALUES["remedy"])
     async with services.db.transaction() as conn:  # whether a trade of theirs stands is another test's
-        await remedy_store.insert(conn, uuid4(), dispute, [], sealed, "person:1", services.clock.now())
+        await remedy_store.insert(conn, uuid4(), dispute, [uuid4()], sealed, "person:1", services.clock.now())
 
 
 async def _admitted(house: House, person: UUID) -> None:
