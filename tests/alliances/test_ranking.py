@@ -25,8 +25,8 @@ async def used(city: City, org: UUID, micro: int, resource: str = "") -> None:
         )  # fmt: skip
         return
     await db.execute(
-        """INSERT INTO gateway.usage_day (day, org_id, key_id, model, calls, input, cached_input, output, reasoning, tool,
-             amount_micro) VALUES ($1, $2, $3, 'm', 1, 1, 0, 1, 0, 0, $4)""", day, org, uuid4(), micro,
+        """INSERT INTO gateway.usage_day (day, org_id, key_id, model, calls, input, cached_input, output,
+             reasoning, tool, amount_micro) VALUES ($1, $2, $3, 'm', 1, 1, 0, 1, 0, 0, $4)""", day, org, uuid4(), micro,
     )  # fmt: skip
 
 
