@@ -23,7 +23,7 @@ from shanhe.gateway.faces.openai import Chat, Embeddings
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
-from shanhe.gateway.parted_store import Earned, ResourceUse
+from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse
 from shanhe.gateway.pipeline import Call, Delegate, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.server import protocol_for
@@ -71,6 +71,7 @@ __all__ = [
     "ReceiptLine",
     "ReceiptRule",
     "ReceiptSummary",
+    "ResourceDay",
     "ResourceTerms",
     "ResourceUse",
     "Sums",
@@ -235,6 +236,10 @@ class Gateway:
     async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
         """Who called through a listing between two dates, both included, the largest payer first."""
         return await self._usage.payers(name, first, last)
+
+    async def through_by_day(self, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
+        """What came through listings by day between two dates, both included, of all payers."""
+        return await self._usage.resource_days(names, first, last)
 
     async def earned(self, owner: UUID, first: date, last: date) -> list[Earned]:
         """What an owner earned from calls by day, role and listing, between two dates, both included."""

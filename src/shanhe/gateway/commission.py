@@ -83,6 +83,14 @@ class Commission(msgspec.Struct, frozen=True):
         """Whether R1 can keep subsidy from paying a call as a whole."""
         return self.fee_micro > 0 or self.rate_bps > self.subsidy_markup_bps
 
+    @property
+    def whole(self) -> bool:
+        """Whether a call that costs its fee alone splits into whole µ, so that its receipt's number rounds nothing."""
+        fee = self.fee_micro
+        even = all(markup.fee_micro * self.developer_bps % BPS == 0 for markup in self.markups)
+        even = even and all(fee * royalty.rate_ppm % PPM == 0 for royalty in self.royalties)
+        return even and (self.referral is None or fee * self.referral.rate_bps % BPS == 0)
+
     def held(self, model_micro: int) -> tuple[int, int]:
         """(largest price, of which at most so much subsidy) of a call whose model costs at most `model_micro`.
 

@@ -34,6 +34,16 @@ class ResourceUse(msgspec.Struct, frozen=True):
     amount_micro: int
 
 
+class ResourceDay(msgspec.Struct, frozen=True):
+    """What came through a listing on a day, of all its payers. Amount in µ, as paid."""
+
+    day: date
+    resource: str
+    calls: int
+    tokens: int
+    amount_micro: int
+
+
 class Earned(msgspec.Struct, frozen=True):
     """What one account earned on a day in one role through one listing, µ."""
 
@@ -105,6 +115,18 @@ async def payers(db: Database, name: str, first: date, last: date) -> list[Resou
         name, first, last, ROWS_MAX,
     )  # fmt: skip
     return [ResourceUse(**dict(row)) for row in rows]
+
+
+async def resource_days(db: Database, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
+    """Use by day between two dates, both included, newest day first."""
+    rows: list[Any] = await db.fetch(
+        """SELECT day, resource, sum(calls)::bigint AS calls, sum(tokens)::bigint AS tokens,
+                  sum(amount_micro)::bigint AS amount_micro
+             FROM gateway.resource_day WHERE resource = ANY($1) AND day BETWEEN $2 AND $3
+            GROUP BY day, resource ORDER BY day DESC, resource LIMIT $4""",
+        list(names), first, last, ROWS_MAX,
+    )  # fmt: skip
+    return [ResourceDay(**dict(row)) for row in rows]
 
 
 async def earned(db: Database, account: UUID, first: date, last: date) -> list[Earned]:

@@ -10,13 +10,13 @@ import msgspec
 import structlog
 
 from shanhe.gateway.admission import actuals, database_away
-from shanhe.gateway.commission import Divide, part
+from shanhe.gateway.commission import Divide, Parted, part
 from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Metered
 from shanhe.gateway.model import Terms, Timings
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg
+from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg, Provenance
 
 if TYPE_CHECKING:
     from shanhe.gateway.commission import Commission
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
+FEES_MAX: Final = 1_000
 Landed = Callable[[Exception | None], None]
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ class Settler:
         self._terms = terms
         self._usage = usage
         self._evidence = EvidenceWriter()
+        self._fees: dict[int, tuple[Commission, Parted]] = {}
         self._open: set[asyncio.Task[None]] = set()
 
     async def prepare(self, exchange: Exchange) -> None:
@@ -129,10 +131,7 @@ class Settler:
         """Capture a fee that no engine has a part in; returns when the posting is durable."""
         commission, reservation = call.admission.commission, call.reservation
         assert commission is not None
-        parted = part(
-            call.admission.prices, outcome.metered.buckets, (), commission, self._terms.platform, call.receipt_id,
-            reservation.burning, self._divide,
-        )  # fmt: skip
+        parted = self._fee_parted(call, commission, outcome)
         charged = parted.charged
         evidence = fee_evidence(call, outcome, charged, parted.through, commission.rules)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
@@ -147,6 +146,23 @@ class Settler:
         call.paid_micro = charged.total_micro
         self._usage.count(call, outcome, charged.total_micro)
         self._usage.count_parted(call, 0, charged, parted.through)
+
+    def _fee_parted(self, call: Call, commission: Commission, outcome: Outcome) -> Parted:
+        """The split of a fee; of one that divides into whole µ and burns no subsidy it is always the same."""
+        burning, known = call.reservation.burning, self._fees.get(id(commission))
+        if known is not None and known[0] is commission:
+            total = known[1].charged.total_micro
+            if not burning(total, known[1].through.subsidy_max_micro).get(Provenance.SUBSIDY):
+                return known[1]
+        parted = part(
+            call.admission.prices, outcome.metered.buckets, (), commission, self._terms.platform, call.receipt_id,
+            burning, self._divide,
+        )  # fmt: skip
+        if commission.whole and parted.through.paid_micro == parted.charged.total_micro:
+            if len(self._fees) >= FEES_MAX:
+                self._fees.clear()
+            self._fees[id(commission)] = commission, parted  # kept alive, so that its id stays its own
+        return parted
 
     def _later(self, reservation: Any, charge: Charge) -> None:
         """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up."""

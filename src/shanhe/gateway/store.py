@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway import parted_store
-from shanhe.gateway.parted_store import Earned, PartedSums, ResourceUse
+from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse
 from shanhe.kernel.db import Database
 
 ROWS_MAX: Final = 10_000
@@ -89,6 +89,10 @@ class UsageStore:
     async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
         """See `parted_store.payers`."""
         return await parted_store.payers(self._db, name, first, last)
+
+    async def resource_days(self, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
+        """See `parted_store.resource_days`."""
+        return await parted_store.resource_days(self._db, names, first, last)
 
     async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
         """See `parted_store.earned`."""

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from shanhe.gateway.model import Evidence
-from shanhe.gateway.parted_store import Earned, PartedSums, ResourceUse
+from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class UsageBook:
         """Who called through a listing between two dates, both included."""
         await self.flush()
         return await self._store.payers(name, first, last)
+
+    async def resource_days(self, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
+        """What came through listings by day between two dates, both included."""
+        await self.flush()
+        return await self._store.resource_days(names, first, last)
 
     async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
         """What an account earned from calls between two dates, both included."""

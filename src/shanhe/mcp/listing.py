@@ -11,7 +11,7 @@ from shanhe.mcp import wire
 from shanhe.mcp.model import SEPARATOR, Offered, Tool
 
 PAGE_TOOLS: Final = 2_000
-BELIEVED_FOR_S: Final = 5.0
+BELIEVED_FOR_S: Final = 60.0
 """How long a list stands without being asked anew; a change of what is for sale is heard of at once."""
 VIEWERS_MAX: Final = 64
 SERVERS_MAX: Final = 4_000

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
+import asyncpg
 import msgspec
 
 from shanhe.gateway.api import CallError, Gateway, Toll
@@ -53,6 +56,7 @@ CALLS_LIMIT: Final = "tool_calls_per_minute"
 OFFERED_TTL_S: Final = 5.0
 """How long an offer is remembered; a withdrawn listing is refused by its price at once."""
 OFFERS_MAX: Final = 2_000
+WARM_AFTER_S: Final = 0.1
 QUOTAS_MAX: Final = 10_000
 SECRET_FIELD, TOOL_FIELD = "mcp.secret", "mcp.tool"
 Find = Callable[[str], Awaitable[Offered | None]]
@@ -83,10 +87,15 @@ class ToolGateway:
         self._secrets: dict[tuple[str, int], tuple[float, dict[str, str]]] = {}
         self._quotas: dict[tuple[UUID, str, int], tuple[datetime, tuple[Limit, ...]]] = {}
         """What counts a payer's requests to a server, until the minute is over."""
+        self._keeps_warm = False
+        self._warming: asyncio.Task[None] | None = None
         gateway.charges.heed(self._forget)
 
     async def stop(self) -> None:
         """Write the last records and close the connections to publishers' servers."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         await self._records.stop()
         await self.links.stop()
 
@@ -95,6 +104,15 @@ class ToolGateway:
         self._offers.clear()
         self._secrets.clear()
         self.listing.forget()
+        if self._keeps_warm and self._warming is None:
+            self._warming = asyncio.create_task(self._warm_soon())
+
+    async def _warm_soon(self) -> None:
+        """Make the list anew once a change is complete, so that nobody who asks has to wait for it."""
+        await asyncio.sleep(WARM_AFTER_S)
+        self._warming = None  # a change from now on is another one
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ShanheError):
+            await self.warm()
 
     async def purge(self) -> int:
         """Forget records of calls that nobody needs any more; receipts stay on the ledger."""
@@ -204,7 +222,8 @@ class ToolGateway:
         return await self.listing.of_server(offer, self._tools_of, modern=modern)
 
     async def warm(self) -> None:
-        """Read and encode what everybody's list holds, so that the first who asks needn't wait for it."""
+        """Read and encode what everybody's list holds, so that nobody needs to wait for it; again when it changes."""
+        self._keeps_warm = True
         await self.listing.of_all(None, 0, modern=True)
 
     async def calls(
