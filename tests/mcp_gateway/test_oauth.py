@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.mcp_gateway.test_gateway import FORECAST, offer
 
 from shanhe.identity.api import Actor, NewPerson
-from shanhe.oauth.api import OAuth, OAuthError
+from shanhe.oauth.api import OAuth, OAuthError, UnknownApp
 from shanhe.oauth.model import covers, is_document, redirect_problem, resource_of, same_redirect
 from stage.market import Market, Party
 from stage.tools import Workshop
@@ -169,6 +169,27 @@ class TestToken:
         assert await app.status(made["access_token"]) == 200
         await app.post({"client_id": app.id, "token": made["refresh_token"]}, "/oauth/revoke")
         assert await app.status(made["access_token"]) == 401
+
+    async def test_of_ones_apps_is_seen_and_ended_by_its_person_alone(self, market: Market) -> None:
+        app = App(market, await market.party("seeing"), f"{market.url}/mcp")
+        made = await app.tokens()
+        oauth, people = market.services.oauth, market.services.identity.people
+        row = await market.services.db.fetchrow("SELECT * FROM oauth.grant WHERE client_id = $1", app.id)
+        (mine,) = await oauth.apps(row["person_id"])
+        assert (mine.name, mine.org_id, mine.budget_day_micro) == ("App", app.payer.org, BUDGET)
+        assert mine.acts(oauth.now())
+        stranger = await people.create(NewPerson("旁人", login=f"u{uuid4().hex[:8]}"), by="tests")
+        assert await oauth.apps(stranger.id) == []
+        with pytest.raises(UnknownApp):
+            await oauth.end(mine.id, stranger.id)
+        assert await app.status(made["access_token"]) == 200
+        for _ in range(2):
+            await oauth.end(mine.id, row["person_id"])
+        assert await app.status(made["access_token"]) == 401
+        assert (await app.refresh(made["refresh_token"])).status_code == 400
+        (ended,) = await oauth.apps(row["person_id"])
+        assert not ended.acts(oauth.now())
+        assert (await app.payer.http.get("/api/apps")).status_code == 403  # a key is nobody's
 
     async def test_is_not_given_for_a_used_code_or_another_verifier(self, market: Market) -> None:
         app = App(market, await market.party("guessing"), f"{market.url}/mcp")

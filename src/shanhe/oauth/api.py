@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from shanhe.oauth.errors import OAuthError, UnknownRequest
-from shanhe.oauth.model import ACCESS_PREFIX, Asking, Client, Tokens
+from shanhe.oauth.errors import OAuthError, UnknownApp, UnknownRequest
+from shanhe.oauth.model import ACCESS_PREFIX, App, Asking, Client, Tokens
 from shanhe.oauth.service import OAuth, returns_to
 
-__all__ = ["ACCESS_PREFIX", "Asking", "Client", "OAuth", "OAuthError", "Tokens", "UnknownRequest", "returns_to"]
+__all__ = [
+    "ACCESS_PREFIX",
+    "App",
+    "Asking",
+    "Client",
+    "OAuth",
+    "OAuthError",
+    "Tokens",
+    "UnknownApp",
+    "UnknownRequest",
+    "returns_to",
+]

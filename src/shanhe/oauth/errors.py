@@ -23,6 +23,17 @@ class UnknownRequest(NotFound):
         )
 
 
+class UnknownApp(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_app",
+            "You let no such app act for you.",
+            message_zh="您没有授权过该应用。",
+            hint="Look at the list of connected apps again.",
+            hint_zh="请刷新已连接应用列表。",
+        )
+
+
 def bad_client(why: str, zh: str) -> OAuthError:
     return OAuthError(
         "invalid_client_metadata", f"The app's description is not usable: {why}.", f"应用信息不可用：{zh}。"

@@ -53,6 +53,25 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
+class App:
+    """An app that a person let act for an organisation. `good_until`: its refresh token's end, if it has one left."""
+
+    id: UUID
+    client_id: str
+    name: str
+    org_id: UUID
+    resource: str
+    made_at: datetime
+    ended_at: datetime | None
+    good_until: datetime | None
+    budget_day_micro: int | None
+
+    def acts(self, now: datetime) -> bool:
+        """Whether it may still act."""
+        return self.ended_at is None and self.good_until is not None and self.good_until > now
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """What an app is given; shown once."""
 

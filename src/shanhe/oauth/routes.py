@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+from uuid import UUID
 
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from shanhe.oauth.api import OAuth, OAuthError, Tokens, returns_to
+from shanhe.identity.api import Actor
+from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.errors import Forbidden
+from shanhe.kernel.http import as_json
+from shanhe.oauth.api import App, OAuth, OAuthError, Tokens, returns_to
 from shanhe.oauth.model import NAME_MAX_CHARS, REDIRECTS_MAX, RESOURCE_PATH, SCOPE, URI_MAX_CHARS
 
+Asking = Annotated[Actor, Depends(actor_of)]
 AUTHORIZE: Final = "/oauth/authorize"
 TOKEN: Final = "/oauth/token"
 REGISTER: Final = "/oauth/register"
@@ -94,6 +101,37 @@ def router(oauth: OAuth, city: str) -> APIRouter:
         return JSONResponse({}, headers=OPEN)
 
     return routes
+
+
+def apps_router(oauth: OAuth) -> APIRouter:
+    """What a person let act for them, and its end."""
+    routes = APIRouter(prefix="/api/apps", tags=["apps"])
+
+    @routes.get("")
+    async def apps(actor: Asking) -> Response:
+        """Apps that may act for you or did, newest first."""
+        return as_json({"data": [app_view(one, oauth) for one in await oauth.apps(_person(actor))]})
+
+    @routes.delete("/{app}")
+    async def end(app: UUID, actor: Asking) -> Response:
+        """Let an app act no more; its tokens and its key end at once."""
+        await oauth.end(app, _person(actor))
+        return as_json({"ended": app})
+
+    return routes
+
+
+def app_view(one: App, oauth: OAuth) -> dict[str, Any]:
+    return {**asdict(one), "acts": one.acts(oauth.now())}
+
+
+def _person(actor: Actor) -> UUID:
+    if actor.person_id is None:
+        raise Forbidden(
+            "people_only", "Apps act for people; a key has none.", message_zh="应用由本人授权，密钥没有已连接的应用。",
+            hint="Sign in and look at your connected apps.", hint_zh="请登录后查看已连接的应用。",
+        )  # fmt: skip
+    return actor.person_id
 
 
 def _metadata(routes: APIRouter, oauth: OAuth, city: str) -> None:

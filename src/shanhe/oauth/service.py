@@ -21,8 +21,8 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.oauth import model, store
-from shanhe.oauth.errors import OAuthError, UnknownRequest, bad_client, bad_grant
-from shanhe.oauth.model import ACCESS_TTL, CODE_TTL, REFRESH_TTL, REQUEST_TTL, Asking, Client, Tokens
+from shanhe.oauth.errors import OAuthError, UnknownApp, UnknownRequest, bad_client, bad_grant
+from shanhe.oauth.model import ACCESS_TTL, CODE_TTL, REFRESH_TTL, REQUEST_TTL, App, Asking, Client, Tokens
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
@@ -215,6 +215,28 @@ class OAuth:
         self._known.clear()
         if row["ended_at"] is None:
             await self._identity.keys.revoke(row["key_id"], row["org_id"], by="oauth")
+
+    async def apps(self, person_id: UUID) -> list[App]:
+        """Apps that a person let act, newest first, ended ones too."""
+        found = []
+        for row in await store.allowed(self._db, person_id):
+            key = await self._identity.keys.get(row["key_id"])
+            ended = row["ended_at"] or key.revoked_at
+            found.append(
+                App(row["id"], row["client_id"], row["client_name"] or row["client_id"], row["org_id"],
+                    row["resource"], row["made_at"], ended, row["good_until"], key.budget_day_micro)
+            )  # fmt: skip
+        return found
+
+    async def end(self, grant_id: UUID, person_id: UUID) -> None:
+        """An app acts for this person no more, at once; UnknownApp. Ending twice changes nothing."""
+        row = await store.granted(self._db, grant_id, person_id)
+        if row is None:
+            raise UnknownApp()
+        await self._end(row)
+
+    def now(self) -> datetime:
+        return self._clock.now()
 
     async def caller(self, token: str, at: str) -> Caller | None:
         """Whose key an access token stands for at an address of the city; None for nobody's."""

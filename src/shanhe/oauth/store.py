@@ -10,6 +10,7 @@ from shanhe.kernel.db import Database
 from shanhe.oauth.model import CLIENTS_MAX, Asking, Client
 
 PURGE_ROWS = 10_000
+PAGE_ROWS = 200
 
 
 async def add_client(db: Database, client: Client, now: datetime) -> bool:
@@ -62,9 +63,9 @@ async def grant(
     """A grant and the code that fetches its tokens."""
     async with db.transaction() as conn:
         await conn.execute(
-            """INSERT INTO oauth.grant (id, client_id, key_id, org_id, person_id, resource, made_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)""",
-            grant_id, asking.client_id, key_id, org_id, person_id, asking.resource, now,
+            """INSERT INTO oauth.grant (id, client_id, key_id, org_id, person_id, resource, made_at, client_name)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
+            grant_id, asking.client_id, key_id, org_id, person_id, asking.resource, now, asking.client_name[:80],
         )  # fmt: skip
         await conn.execute("UPDATE oauth.client SET used_at = $2 WHERE id = $1", asking.client_id, now)
         await conn.execute(
@@ -89,6 +90,26 @@ async def access(db: Database, digest: bytes, now: datetime) -> Any:
         """SELECT g.key_id, g.resource, t.expires_at FROM oauth.token t JOIN oauth.grant g ON g.id = t.grant_id
             WHERE t.digest = $1 AND t.kind = 'access' AND t.expires_at > $2 AND g.ended_at IS NULL""",
         digest, now,
+    )  # fmt: skip
+    return rows[0] if rows else None
+
+
+async def allowed(db: Database, person_id: UUID) -> list[Any]:
+    """What a person allowed, newest first, a page: apps with their key, their organisation and their last token."""
+    return await db.fetch(
+        """SELECT g.id, g.client_id, g.client_name, g.key_id, g.org_id, g.resource, g.made_at, g.ended_at,
+                  (SELECT max(t.expires_at) FROM oauth.token t WHERE t.grant_id = g.id AND t.kind = 'refresh'
+                      AND t.used_at IS NULL) AS good_until
+             FROM oauth.grant g WHERE g.person_id = $1 ORDER BY g.made_at DESC LIMIT $2""",
+        person_id, PAGE_ROWS,
+    )  # fmt: skip
+
+
+async def granted(db: Database, grant_id: UUID, person_id: UUID) -> Any:
+    """One grant of a person; None for anybody else's."""
+    rows = await db.fetch(
+        """SELECT id AS grant_id, key_id, org_id, ended_at FROM oauth.grant WHERE id = $1 AND person_id = $2""",
+        grant_id, person_id,
     )  # fmt: skip
     return rows[0] if rows else None
 

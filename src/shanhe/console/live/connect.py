@@ -1,8 +1,9 @@
-"""The page that asks whether an app may act, over the module of connected apps."""
+"""The page that asks whether an app may act, and that of those that do, over the module of connected apps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -18,6 +19,17 @@ class LiveConnect:
 
     def __init__(self, modules: Modules) -> None:
         self._oauth = modules.oauth
+        self._orgs = modules.identity.orgs
+
+    async def apps(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        now = self._oauth.now()
+        return [
+            {**asdict(one), "acts": one.acts(now), "org": (await self._orgs.get(one.org_id)).name}
+            for one in await self._oauth.apps(who.person_id)
+        ]
+
+    async def end(self, who: m.Who, app: UUID) -> None:
+        await self._oauth.end(app, who.person_id)
 
     async def asked(self, request_id: UUID) -> Mapping[str, Any]:
         found = await self._oauth.asked(request_id)

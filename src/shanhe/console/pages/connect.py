@@ -8,17 +8,31 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from shanhe.console.pages.base import Room
+from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 
 
 class ConnectRoom(Room):
-    """`/connect/{request}`: what an app asks for, from whom, and where the browser goes back to."""
+    """`/connect/{request}`: what an app asks for, and where the browser goes back to; `/apps`: those that may act."""
 
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/connect/{request_id}", self.asked, methods=["GET"])
         add("/connect/{request_id}", self.answer, methods=["POST"])
+        add("/apps", self.apps, methods=["GET"])
+        add("/apps/{app}/end", self.end, methods=["POST"])
         return routes
+
+    async def apps(self, request: Request) -> Response:
+        who = await self.who(request)
+        rows = await self.desk.connect.apps(who)
+        acting, ended = [row for row in rows if row["acts"]], [row for row in rows if not row["acts"]]
+        return self.show(request, "apps.html", who, acting=acting, ended=ended)
+
+    async def end(self, request: Request, app: UUID) -> Response:
+        who, _ = await self.posted(request)
+        await self.desk.connect.end(who, app)
+        return go("/apps", "app_ended")
 
     async def asked(self, request: Request, request_id: UUID) -> Response:
         who = await self.allowed(request, "keys")
