@@ -16,7 +16,7 @@ from uuid import UUID
 from shanhe.agents.api import Agents
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals
-from shanhe.bazaar import open_bazaar
+from shanhe.bazaar import open_bazaar, paid_out
 from shanhe.books import Books
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credentials.api import Credentials
@@ -65,7 +65,7 @@ from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.relatives import Relatives
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
-from shanhe.store.api import Store
+from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.studio.api import DEPLOYED_TOPIC
 from shanhe.tariffs import COST_RULES, PRICING_RULES, rule_of_class
 from shanhe.treasury import open_treasury
@@ -128,6 +128,9 @@ class Services:
     tools: ToolGateway
     mcp: McpFace
     oauth: OAuth
+    contests: Contests
+    ranks: Ranks
+    earnings: Earnings
     workshop: Workshop
     library: Library
     alliances: Alliances
@@ -274,7 +277,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
-        shelves=library.shelves,
+        akin=relatives.akin, shelves=library.shelves,
     )  # fmt: skip
     ranking.listings = bazaar.names_of
     books.standings = programmes.standings
@@ -287,6 +290,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         adviser=programmes.standings.benefits,
     )  # fmt: skip
     workshop.datasets.shared = alliances.datasets_for
+    measures.won, measures.stood = bazaar.contests.won, bazaar.ranks.stood
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(
         db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,
@@ -339,6 +343,9 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         tools=bazaar.tools,
         mcp=bazaar.mcp,
         oauth=bazaar.oauth,
+        contests=bazaar.contests,
+        ranks=bazaar.ranks,
+        earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)),
         workshop=workshop,
         library=library,
         alliances=alliances,
@@ -396,6 +403,8 @@ def register_jobs(services: Services) -> None:
     jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
     jobs.every("nomads.tick", EVERY_MINUTE, lambda: nomads_tick(services.nomads))
     jobs.every("incubator.tick", EVERY_MINUTE, lambda: incubator_tick(services.incubator))
+    jobs.every("ranks.tick", HOURLY, services.ranks.tick)
+    jobs.every("contests.pay", EVERY_MINUTE, services.contests.pay_due)
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)

@@ -8,6 +8,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import structlog
+
 from shanhe import __version__
 from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
 from shanhe.datasets.api import personal_data
@@ -15,9 +17,9 @@ from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.ledger.api import Asset, Ledger
 from shanhe.mcp.api import CityTool, CityTools, McpFace, Offered, Tool, ToolGateway, schema, server_of, text_of
 from shanhe.oauth.api import ACCESS_PREFIX, OAuth
-from shanhe.programmes.api import entitlement_view
+from shanhe.programmes.api import AlreadyClaimed, entitlement_view
 from shanhe.sandbox.api import Sandbox
-from shanhe.store.api import Check, Offer, Store
+from shanhe.store.api import Check, Contests, Offer, Paid, Ranks, Store
 
 if TYPE_CHECKING:
     from shanhe.agents.api import Shelves
@@ -27,14 +29,18 @@ if TYPE_CHECKING:
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
     from shanhe.kernel.vault import Vault
+    from shanhe.payments.api import Payouts
     from shanhe.programmes.api import Programmes
     from shanhe.rulebook.api import Rulebook
     from shanhe.settings import Settings
 
 SEPARATOR = "/"
+PRIZE = "contest_prize"
+RANK_REWARD = "rank_reward"
 HTTP_OK = 200
 DOCUMENT_MAX_BYTES = 16 * 1024
 Named = Callable[[UUID], Awaitable[str]]
+log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -46,6 +52,8 @@ class Bazaar:
     tools: ToolGateway
     mcp: McpFace
     oauth: OAuth
+    contests: Contests
+    ranks: Ranks
 
     async def names_of(self, owner: UUID) -> list[tuple[str, str]]:
         """(kind, name) of everything that somebody published."""
@@ -55,7 +63,7 @@ class Bazaar:
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
     rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
-    related: Callable[[UUID, UUID], Awaitable[bool]], shelves: Shelves,
+    related: Callable[[UUID, UUID], Awaitable[bool]], akin: Callable[[UUID, UUID], Awaitable[bool]], shelves: Shelves,
 ) -> Bazaar:  # fmt: skip
     """Make the three and introduce them to each other."""
     shelf = _Shelf(private=settings.private_tools)
@@ -90,7 +98,44 @@ def open_bazaar(
         return identity.caller_cached(token) or await identity.caller(token)
 
     face = McpFace(tools, city, vault, known, url=settings.url, name=settings.city_name, version=__version__)
-    return Bazaar(store, agents, tools, face, oauth)
+    contests = Contests(
+        db, clock, store, rulebook, named=named, akin=akin, award=_awards(programmes, PRIZE, "contest"),
+        seals=identity.seals,
+    )  # fmt: skip
+    ranks = Ranks(db, clock, store, rulebook, reward=_awards(programmes, RANK_REWARD, "round"))
+    return Bazaar(store, agents, tools, face, oauth, contests, ranks)
+
+
+def paid_out(payouts: Payouts) -> Callable[[UUID], Awaitable[list[Paid]]]:
+    """What a maker had paid out, as the store shows it."""
+
+    async def found(org_id: UUID) -> list[Paid]:
+        return [
+            Paid(one.id, one.created_at, one.state, one.amount_micro, one.net_fen)
+            for one in await payouts.list(org_id=org_id)
+        ]
+
+    return found
+
+
+def _awards(programmes: Programmes, programme: str, asked: str) -> Callable[[UUID, Any], Awaitable[UUID | None]]:
+    """A place is paid like any other promise: by an application that the rule decides. `asked` names its round."""
+
+    async def award(org_id: UUID, about: Any) -> UUID | None:
+        word = str(about)
+        try:
+            made = await programmes.applying.apply(
+                programme, org_id, answers={asked: word}, evidence={}, client_ref=f"{asked}:{word}", actor="store"
+            )
+        except AlreadyClaimed:  # whoever won was quicker
+            mine = await programmes.applications(org_id=org_id, programme=programme)
+            return next((one.id for one in mine if one.answers.get(asked) == word), None)
+        except ShanheError as error:
+            log.warning("an award could not be applied for", programme=programme, about=word, error=error.code)
+            return None
+        return made.id
+
+    return award
 
 
 def _reader(tools: ToolGateway) -> Callable[[str], Awaitable[bytes]]:

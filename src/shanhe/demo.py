@@ -24,7 +24,7 @@ from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
 from shanhe.library import GUIDE_BASE, renew_guide
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.retrieval.api import NewBase
-from shanhe.store.api import ChecksFailed, Kind, NewListing, Terms
+from shanhe.store.api import ChecksFailed, Kind, NewContest, NewListing, Terms
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -78,6 +78,8 @@ RESOURCES: Final = (
 )
 """Service, names, hours, seats."""
 NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
+CONTEST_POOL_FEN: Final = 5_000_000
+CONTEST_DAYS: Final = 30
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
 
 
@@ -107,6 +109,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _market(services, developer.id)
     await _shop(services)
     await _guide(services)
+    await _contest(services)
     await _venues(services, developer.id)
     await _incubator(services, (await _organisation(services, APPLICANT)).id)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
@@ -174,6 +177,18 @@ async def _shop(services: Services) -> None:
         await store.draft(name, content, Terms(AGENT_MARKUP_BPS), owner=maker.id, actor=ACTOR)
         version = await store.submit(name, owner=maker.id)
         await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
+
+
+async def _contest(services: Services) -> None:
+    """One contest that is open from the city's first day on."""
+    today = services.clock.today()
+    new = NewContest(
+        uuid5(DEMO_SPACE, "contest"), "政务智能体大赛（演示）", "Agents for the town hall (demo)",
+        "做一个窗口人员每天都愿意用的智能体：说得清依据，不编造数字。",
+        "Make an agent that a clerk likes to use: it says what it rests on.",
+        CONTEST_POOL_FEN, today, today + timedelta(days=CONTEST_DAYS), today + timedelta(days=2 * CONTEST_DAYS),
+    )  # fmt: skip
+    await services.contests.call(new, actor=ACTOR)
 
 
 async def _guide(services: Services) -> None:

@@ -28,7 +28,7 @@ from shanhe.payments.api import Payouts
 from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
 from shanhe.retrieval.api import Asking
-from shanhe.store.api import Store
+from shanhe.store.api import Contests, Store
 from shanhe.workshop import Workshop
 
 ROWS_MAX: Final = 100
@@ -61,6 +61,8 @@ class House(Protocol):
     def nomads(self) -> Nomads: ...
     @property
     def store(self) -> Store: ...
+    @property
+    def contests(self) -> Contests: ...
     @property
     def tools(self) -> ToolGateway: ...
     @property
@@ -208,6 +210,10 @@ class _Drawers:
                     for listing, versions in await self._s.store.mine(org)
                 ],
                 "ratings": [asdict(one) for one in await self._s.store.rated(org)],
+                "entries": [
+                    {**asdict(one), "said": await self._s.contests.said(one)}
+                    for one in await self._s.contests.entered(org)
+                ],
                 "tool_secrets": await self._s.tools.secret_names(org),
             }
             for org in orgs

@@ -23,6 +23,10 @@ TRAINING: Final = "ai_training_hours"
 PAYERS_MAX: Final = 2_000
 """Most organisations whose use of one model is looked at, those first that used it most."""
 Subsidised = Callable[[UUID], Awaitable[datetime | None]]
+Won = Callable[[UUID, UUID], Awaitable[tuple[int, int] | None]]
+"""(organisation, contest)"""
+Stood = Callable[[UUID, str], Awaitable[tuple[int, int] | None]]
+"""(organisation, `2026-10/agent`)"""
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
 
@@ -32,6 +36,10 @@ class Measures:
     def __init__(self, clock: Clock, ledger: Ledger, gateway: Gateway, facts: Facts) -> None:
         self.subsidised: Subsidised | None = None
         """Since when an organisation has an award on its capital, if it has one; set once programmes are there."""
+        self.won: Won | None = None
+        """The pool and the place of a party in a contest; set once the store is there."""
+        self.stood: Stood | None = None
+        """The place and the score of a party in a month's ranking; set likewise."""
         self._facts = facts
         self._clock = clock
         self._ledger = ledger
@@ -46,7 +54,37 @@ class Measures:
             "capital_once_fen": self.capital_once_fen,
             "untied_four_quarters_micro": self.untied_four_quarters_micro,
             "ai_training_hours": self.ai_training_hours,
+            "contest_pool_fen": self.contest_pool_fen,
+            "contest_place": self.contest_place,
+            "month_place": self.month_place,
+            "month_score": self.month_score,
         }
+
+    async def contest_pool_fen(self, party: Party, day: date, contest: Any) -> int | None:
+        """The prize pool of a contest in which a party took a place."""
+        found = await self._won(party, contest)
+        return None if found is None else found[0]
+
+    async def contest_place(self, party: Party, day: date, contest: Any) -> int | None:
+        """The place a party took in a contest."""
+        found = await self._won(party, contest)
+        return None if found is None else found[1]
+
+    async def month_place(self, party: Party, day: date, round_: Any) -> int | None:
+        """The place a party took in a month and kind of the store."""
+        found = None if self.stood is None else await self.stood(party.org_id, str(round_))
+        return None if found is None else found[0]
+
+    async def month_score(self, party: Party, day: date, round_: Any) -> int | None:
+        """The score of that place."""
+        found = None if self.stood is None else await self.stood(party.org_id, str(round_))
+        return None if found is None else found[1]
+
+    async def _won(self, party: Party, contest: Any) -> tuple[int, int] | None:
+        try:
+            return None if self.won is None else await self.won(party.org_id, UUID(str(contest)))
+        except ValueError:
+            return None
 
     async def captured_since_micro(self, party: Party, day: date) -> int:
         """Credits captured by calls from a day on until now."""

@@ -40,6 +40,18 @@ class Relatives:
         people = [{m.person_id for m in await self._identity.orgs.members(org_id)} for org_id in (one, other)]
         return bool(people[0] & people[1])
 
+    async def akin(self, person_id: UUID, org_id: UUID) -> bool:
+        """Whether a person belongs to an organisation, or to one related to it, or is related to it by a fact."""
+        if any(member.person_id == person_id for member in await self._identity.orgs.members(org_id)):
+            return True
+        subject = await self._subject(org_id)
+        if subject == person_id or await self._facts.related(person_id, subject) is not None:
+            return True
+        for org, _ in await self._identity.orgs.of_person(person_id):
+            if await self.related(org.id, org_id):
+                return True
+        return False
+
     async def parties(self, org_id: UUID) -> tuple[UUID, ...]:
         """Those whom an organisation may not trade with, as parties (who shares a cap is one); a bounded list."""
         kept = self._kept.get(org_id)

@@ -46,6 +46,7 @@ from shanhe.reconcile import routes as reconcile_routes
 from shanhe.retrieval import routes as retrieval_routes
 from shanhe.rulebook import routes as rulebook_routes
 from shanhe.shelf import Shelf
+from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
 
@@ -150,6 +151,9 @@ def _routes(app: FastAPI, services: Services) -> None:
         asking = await actor(request)
         return await services.gateway.receipt(receipt_id, None if "ledger" in asking.permissions else asking.org_id)
 
+    async def named(org_id: UUID) -> str:
+        return (await services.identity.orgs.get(org_id)).name
+
     shelf = Shelf(services)
     app.state.identity = services.identity
     http.take(
@@ -180,6 +184,9 @@ def _routes(app: FastAPI, services: Services) -> None:
         datasets_routes.router(services.workshop.datasets),
         studio_routes.router(services.workshop.studio),
         reconcile_routes.router(services.reconciliation, services.bills),
+        contest_routes.router(services.contests),
+        contest_routes.ranks_router(services.ranks),
+        earnings_routes.router(services.earnings, services.clock, named),
         store_routes.router(services.store, services.clock),
         mcp_routes.registry_router(shelf.everything, shelf.one, shelf.take),
         mcp_routes.router(services.tools),
@@ -188,11 +195,12 @@ def _routes(app: FastAPI, services: Services) -> None:
             services.library.evaluating, services.library.caller_for,
         ),
         oauth_routes.router(services.oauth, services.settings.city_name),
+        oauth_routes.apps_router(services.oauth),
     )
-    _agents(app, services)
+    _agents(app, services, named)
 
 
-def _agents(app: FastAPI, services: Services) -> None:
+def _agents(app: FastAPI, services: Services, named: Callable[[UUID], Awaitable[str]]) -> None:
     """Agents' routes, with what they ask of the store and of identity."""
 
     async def directory() -> list[tuple[str, str, str]]:
@@ -203,9 +211,6 @@ def _agents(app: FastAPI, services: Services) -> None:
 
     async def draft(name: str, owner: UUID) -> Published:
         return published(await services.store.draft_of(name, owner))
-
-    async def named(org_id: UUID) -> str:
-        return (await services.identity.orgs.get(org_id)).name
 
     settings = services.settings
     http.take(

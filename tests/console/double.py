@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from tests.console.double_company import Company
 from tests.console.double_connect import Connect
+from tests.console.double_contests import Contests
 from tests.console.double_counter import Counter
 from tests.console.double_knowledge import Knowledge
 from tests.console.double_nomads import NomadDesk
@@ -897,7 +898,7 @@ def desk() -> Desk:
     member = Member()
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
-    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company())
+    rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

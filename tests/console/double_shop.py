@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
+CONTEST = UUID(int=77)
 TITLES = {
     "letters": ({"zh": "公文助手", "en": "Letters"}, "agent"), "weather": ({"zh": "天气工具", "en": "Weather"}, "mcp"),
     "rows": ({"zh": "产业数据", "en": "Industry data"}, "data"),
@@ -48,7 +51,9 @@ class Shop:
         return [card(slug) for slug in self.offered if not kind or TITLES[slug][1] == kind]
 
     async def listing(self, name: str) -> Mapping[str, Any]:
-        return {**card(name.partition("/")[2]), "ratings_said": [{"stars": 5, "text": "省时间", "at": NOW}]}
+        honours = [{"contest": CONTEST, "title": {"zh": "政务智能体大赛", "en": "Contest"}, "place": 1}]
+        said = [{"stars": 5, "text": "省时间", "at": NOW}]
+        return {**card(name.partition("/")[2]), "honours": honours, "ratings_said": said}
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
         if stars == 1:
@@ -86,14 +91,24 @@ class Shop:
     async def withdraw(self, who: m.Who, name: str) -> None:
         self.done.append(("withdraw", name))
 
-    async def income(self, who: m.Who, days: int) -> Mapping[str, Any]:
-        chart = [m.DaySpend(date(2026, 10, 22) + timedelta(days=n), n * MICRO, n) for n in range(days)]
-        rows = [
-            {"day": date(2026, 11, 20), "role": "agent_developer", "resource": "agent/letters", "calls": 12,
-             "amount_micro": 3 * MICRO},
-            {"day": date(2026, 11, 20), "role": "reversal", "resource": "", "calls": 1, "amount_micro": -MICRO},
+    async def income(self, who: m.Who, first: str, last: str) -> Mapping[str, Any]:
+        if first > last:
+            raise Invalid("bad_listing", "At most 366 days.", message_zh="期间不超过 366 天。")
+        chart = [m.DaySpend(date(2026, 10, 22) + timedelta(days=n), n * MICRO, n) for n in range(30)]
+        days = [
+            {"day": date(2026, 11, 20), "resource": "agent/letters", "calls": 12, "tokens": 4_800,
+             "paid_micro": 18 * MICRO, "earned_micro": 3 * MICRO, "per_thousand_micro": 625_000},
+            {"day": date(2026, 11, 20), "resource": "mcp/weather", "calls": 3, "tokens": 0, "paid_micro": 30_000,
+             "earned_micro": 24_000, "per_thousand_micro": None},
         ]  # fmt: skip
-        return {"rows": rows, "days": chart, "total_micro": 2 * MICRO}
+        refunds = [{"at": NOW, "posting": UUID(int=5), "amount_micro": -MICRO}]
+        payouts = [{"at": NOW, "state": "confirmed", "amount_micro": MICRO, "net_fen": 100}]
+        return {"first": date(2026, 10, 22), "last": date(2026, 11, 20), "days": days, "chart": chart, "tokens": 4_800,
+                "earned_micro": 3_024_000, "refunded_micro": -MICRO, "balance_micro": 2 * MICRO, "refunds": refunds,
+                "payouts": payouts}  # fmt: skip
+
+    async def income_file(self, who: m.Who, first: str, last: str, fmt: str, language: str) -> c.File:
+        return c.File(b"day", "text/csv", {"content-disposition": f"attachment; filename=income.{fmt}"})
 
     async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [{**listing("letters"), **version(2, "submitted"), "content": '{\n  "model": "x"\n}'}]

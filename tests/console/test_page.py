@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 
 import httpx
 import pytest
-from tests.console import double, double_knowledge, double_nomads, double_workshop, governance, promises
+from tests.console import (
+    double,
+    double_contests,
+    double_knowledge,
+    double_nomads,
+    double_shop,
+    double_workshop,
+    governance,
+    promises,
+)
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
@@ -82,6 +92,13 @@ PAGES = (
     "/makers/mcp/weather",
     "/makers/data/rows",
     "/makers/income",
+    "/contests",
+    f"/contests/{double_shop.CONTEST}",
+    f"/contests/{double_contests.JUDGED}",
+    f"/contests/{double_contests.JUDGED}/jury",
+    f"/contests/{double_contests.DECIDED}",
+    "/city/contests",
+    "/apps",
     f"/connect/{ident(4)}",
     "/city/store",
     "/city/bank",
@@ -106,6 +123,8 @@ PAGES = (
     f"/knowledge/{double_knowledge.BASE}/measure",
 )
 PUBLIC = (
+    "/contests",
+    f"/contests/{double_contests.DECIDED}",
     "/store",
     "/store/agent/letters",
     "/governance",
@@ -122,6 +141,7 @@ PUBLIC = (
     "/policy",
 )
 OPERATORS_ONLY = (
+    "/city/contests",
     "/city/store",
     "/city/accounts",
     "/city/engines",
@@ -558,6 +578,69 @@ class TestShop:
     async def test_says_when_nothing_is_offered(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
         desk.shop.offered = []  # type: ignore[attr-defined]
         assert "还没有上架项" in (await visitor.get("/store")).text
+
+    async def test_income_has_a_period_and_a_file(self, member: httpx.AsyncClient) -> None:
+        wrong = await member.get("/makers/income?first=2026-11-20&last=2026-11-01")
+        assert (wrong.status_code, "期间不超过" in wrong.text) == (422, True)
+        saved = await member.get("/makers/income/statement.xlsx?first=2026-11-01&last=2026-11-20")
+        assert saved.headers["content-disposition"] == "attachment; filename=income.xlsx"
+
+
+class TestContests:
+    """Forms of contests reach the desk, and what is wrong is said."""
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            (f"/contests/{double_shop.CONTEST}", {"listing": "agent/a", "work": "好"}, ("enter", "agent/a")),
+            (f"/contests/{double_shop.CONTEST}/withdraw", {}, ("withdraw", double_shop.CONTEST)),
+            (f"/contests/{double_contests.JUDGED}/jury/2", {"points": "90", "note": "好"}, ("score", 2, "90", "好")),
+            ("/city/contests", {"title_zh": "大赛", "pool": "100"}, ("call", "大赛")),
+            (f"/city/contests/{double_contests.JUDGED}/jurors", {"login": "li"}, ("juror", "li")),
+            (f"/city/contests/{double_contests.JUDGED}/decide", {}, ("decide", double_contests.JUDGED)),
+        ],
+    )
+    async def test_ask_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303, answer.text
+        assert desk.contests.done == [done]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "words"),
+        [
+            (f"/contests/{double_shop.CONTEST}", {"work": "青山出品"}, "青山出品"),
+            (f"/contests/{double_contests.JUDGED}/jury/2", {"points": "多"}, "0–100 分"),
+            ("/city/contests", {"title_zh": "我的大赛"}, "我的大赛"),
+            (f"/city/contests/{double_contests.JUDGED}/jurors", {"login": "nobody"}, "没有使用该登录名的人"),
+            (f"/city/contests/{double_shop.CONTEST}/decide", {}, "评委不足"),
+        ],
+    )
+    async def test_say_what_was_wrong(
+        self, member: httpx.AsyncClient, path: str, fields: dict[str, str], words: str
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 422
+        assert words in answer.text
+
+    async def test_jurors_see_no_names(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get(f"/contests/{double_contests.JUDGED}/jury")).text
+        assert "作品 1" in page
+        assert "letters" not in page
+        desk.contests.known = ()  # type: ignore[attr-defined]
+        assert "还没有赛事" in (await member.get("/contests")).text
+
+
+class TestApps:
+    async def test_are_seen_and_ended(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/apps")).text
+        assert "山河助手" in page
+        assert "旧应用" in page
+        answer = await member.post(f"/apps/{UUID(int=1)}/end", data=TOKEN)
+        assert answer.status_code == 303
+        assert desk.connect.ended == [UUID(int=1)]  # type: ignore[attr-defined]
+        assert "目前没有应用" in (await member.get("/apps")).text
 
 
 class TestCompany:

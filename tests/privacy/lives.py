@@ -17,7 +17,9 @@ from shanhe.mcp.model import Tool
 from shanhe.mcp.service import _sealed as sealed_tool
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.retrieval.api import NewBase
-from shanhe.store.api import Kind, NewListing, Terms
+from shanhe.store import contest_store
+from shanhe.store.api import Kind, NewContest, NewListing, Terms
+from shanhe.store.contests import NOTE
 
 from .conftest import House
 from .second_lives import live_twice
@@ -32,6 +34,8 @@ LATER_VALUES: Final = {
     "review": "欧阳的提示词合规",
     "jury": "欧阳此作平平",
     "rating": "欧阳觉得翻译生硬",
+    "entry": "欧阳用十年笔记练成此作",
+    "entry note": "欧阳式笔法一望可知",
     "tool": "查询欧阳的病历本",
     "tool field": "欧阳病历编号",
     "set name": "欧阳错题集",
@@ -106,11 +110,24 @@ async def _shop(house: House, org: UUID) -> None:
     await store._shelf.rate(
         house.services.db, listing.id, org, 3, v["rating"], house.services.clock.now(), "t"
     )  # whether somebody may rate is another test's
+    await _compete(house, org, listing.name)
     await house.services.tools.put_secret(org, "token", "ouyang-secret-778899", actor="t")
     await store.open(NewListing(new_id(), Kind.MCP, "records", "病历", "Records"), owner=org, actor="t")
     tool = Tool("look", v["tool"], {"type": "object", "properties": {v["tool field"]: {"type": "string"}}})
     seal = await house.services.identity.seals.of(org)
     await tool_store.keep_tools(house.services.db, "records", 1, [sealed_tool(seal, tool)], house.services.clock.now())
+
+
+async def _compete(house: House, org: UUID, name: str) -> None:
+    """Enters a contest and is judged."""
+    contests, today, v = house.services.contests, house.services.clock.today(), LATER_VALUES
+    until = today + timedelta(days=1)
+    new = NewContest(new_id(), "大赛", "C", "来", "c", 0, today, until, until + timedelta(1))
+    made = await contests.call(new, actor="t")
+    entry = await contests.enter(made.id, owner=org, listing=name, work=v["entry"], actor="t")
+    note = await house.services.identity.seals.seal(org, NOTE, v["entry note"])
+    async with house.services.db.transaction() as conn:  # how points are given is another test's
+        await contest_store.score(conn, entry.id, new_id(), 5_000, note, house.services.clock.now())
 
 
 async def _learn(house: House, org: UUID) -> None:

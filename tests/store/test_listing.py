@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -259,6 +260,32 @@ class TestIncome:
         lines = [line.amount async for line in services.ledger.stream_statement(account.id, today, today)]
         assert sum(day.amount_micro for day in days) == sum(lines) == await market.income(maker.org)
 
+    async def test_by_token_with_refunds_and_payouts_is_a_page_and_a_file(self, market: Market) -> None:
+        services = market.services
+        maker, payer = await market.party("token earner"), await market.party("token payer")
+        await market.listed(maker.org, "prompt/by-token", CONTENT, fee_micro=1_000)
+        made = [await call(market, payer, "prompt/by-token") for _ in range(3)]
+        await services.ledger.reverse(made[0].receipt_id, actor="tests", reason="refund")
+        shown = (await maker.http.get("/api/store/earnings")).json()
+        (day,) = shown["days"]
+        assert (day["resource"], day["calls"], day["tokens"]) == ("prompt/by-token", 3, 120)
+        assert day["paid_micro"] == sum(one.paid_micro for one in made)
+        assert day["per_thousand_micro"] == day["earned_micro"] * 1_000 // 120
+        assert [one["amount_micro"] for one in shown["refunds"]] == [shown["refunded_micro"]]
+        assert shown["earned_micro"] + shown["refunded_micro"] == shown["balance_micro"]
+        assert shown["balance_micro"] == await market.income(maker.org)
+        saved = await maker.http.get("/api/store/earnings/statement?format=csv")
+        assert saved.headers["content-type"].startswith("text/csv")
+        lines = saved.text.splitlines()
+        assert sum("reversal" in line for line in lines) == 1
+        assert sum("prompt/by-token" in line for line in lines) == 1
+        for fmt, magic in (("xlsx", b"PK"), ("pdf", b"%PDF")):
+            file = await maker.http.get(f"/api/store/earnings/statement?format={fmt}&language=en")
+            assert file.content.startswith(magic)
+        late = await maker.http.get("/api/store/earnings?first=2020-01-01&last=2026-01-01")
+        assert (late.status_code, late.json()["error"]["code"]) == (422, "bad_listing")
+        assert (await payer.http.get("/api/store/earnings")).json()["days"] == []
+
     async def test_is_the_same_when_the_day_is_rebuilt_from_the_ledger(self, market: Market) -> None:
         services = market.services
         maker, payer = await market.party("rebuilt"), await market.party("rebuilding")
@@ -270,6 +297,49 @@ class TestIncome:
         await services.gateway.rebuild_usage(today)
         assert await services.store.income(maker.org, today, today) == before
         assert await services.gateway.through(None, today, today) == uses
+
+
+class NextMonth:
+    """The city's clock, a month on."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+
+    def now(self) -> Any:
+        return self._clock.now() + timedelta(days=31)
+
+    def today(self) -> Any:
+        return (self._clock.today().replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+class TestMonth:
+    async def test_is_ranked_once_and_its_first_are_rewarded(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        services = market.services
+        maker, payer = await market.party("ranked"), await market.party("ranking")
+        for slug in ("month-first", "month-second", "month-unused"):
+            await market.listed(maker.org, f"model/{slug}", CONTENT)
+        for _ in range(2):
+            await call(market, payer, "model/month-first")
+        await call(market, payer, "model/month-second")
+        await services.gateway.through(None, services.clock.today(), services.clock.today())
+        await services.programmes.budgets.fund("rank_credit", 10**12, reason="t", actor="t", funding_id=new_id())
+        monkeypatch.setattr(services.ranks, "_clock", NextMonth(services.clock))
+        before = await market.wallet(maker.org)
+        await services.ranks.tick()
+        month = services.clock.today().replace(day=1)
+        places = [one for one in await services.ranks.of(month) if one.kind == "model"]
+        assert [one.place for one in places] == [1, 2]
+        assert [one.application is not None for one in places] == [True, False]  # once a party, month and kind
+        assert await market.wallet(maker.org) - before == 1_000_000_000
+        await call(market, payer, "model/month-unused")
+        assert await services.ranks.tick() == 0  # a month stays as it was fixed
+        assert await market.wallet(maker.org) - before == 1_000_000_000
+        shown = (await maker.http.get(f"/api/store/ranks/{month}")).json()["data"]
+        assert [one["place"] for one in shown if one["kind"] == "model"] == [1, 2]
+        with pytest.raises(asyncpg.RestrictViolationError):
+            await services.db.execute("UPDATE store.rank SET score = 1")
 
 
 class TestRoutes:

@@ -10,6 +10,7 @@ import typer
 from shanhe.cli import (
     agents,
     approvals,
+    apps,
     audit,
     bank,
     batches,
@@ -17,6 +18,7 @@ from shanhe.cli import (
     card,
     city,
     company,
+    contests,
     credits,
     datasets,
     engines,
@@ -80,6 +82,8 @@ standing.register(programmes.app)
 app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
 app.add_typer(company.alliances, name="alliances", help="Companies that build applications together.")
 app.add_typer(company.incubator, name="incubator", help="What the incubator offers: resources, quotas, bookings.")
+app.add_typer(contests.app, name="contests", help="Contests of makers: calls, entries, juries, prizes.")
+app.add_typer(apps.app, name="apps", help="Apps that people let act for them.")
 app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
 app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")

@@ -252,3 +252,73 @@ def income(
     show(as_json, found, lambda: rows(("day", "listing", "role", "calls", "credits"), [
         (one["day"], one["resource"], one["role"], one["calls"], format_credits(one["amount_micro"])) for one in found
     ], right=("calls", "credits")))  # fmt: skip
+
+
+@app.command()
+def earnings(
+    org: Owner,
+    first: Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")] = None,
+    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a maker earned by day and token, with refunds and payouts."""
+    from shanhe.store.api import earnings_view
+    from shanhe.store.routes import period
+
+    async def work(services: Services) -> Any:
+        days = period(services.clock, day_of(first) if first else None, day_of(last) if last else None)
+        return earnings_view(await services.earnings.of((await find_org(services, org)).id, *days))
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("day", "listing", "calls", "tokens", "credits", "a 1,000 tokens"), [
+        (one["day"], one["resource"], one["calls"], one["tokens"], format_credits(one["earned_micro"]),
+         "–" if one["per_thousand_micro"] is None else format_credits(one["per_thousand_micro"]))
+        for one in found["days"]
+    ], right=("calls", "tokens", "credits", "a 1,000 tokens")))  # fmt: skip
+
+
+@app.command()
+def statement(
+    org: Owner,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .xlsx or .pdf.", dir_okay=False)],
+    first: Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")] = None,
+    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    language: Annotated[str, typer.Option(help="zh or en.")] = "zh",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """A statement of a maker's income, with every posting."""
+    from shanhe.kernel.documents import render
+    from shanhe.store.routes import period
+
+    async def work(services: Services) -> Any:
+        maker = await find_org(services, org)
+        days = period(services.clock, day_of(first) if first else None, day_of(last) if last else None)
+        made = await services.earnings.statement(maker.id, *days, name=maker.name, language=language)
+        out.write_bytes(await render(made, out.suffix.removeprefix(".")))
+        return {"file": str(out), "first": days[0], "last": days[1]}
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {done['file']}")
+
+
+@app.command()
+def ranks(
+    month: Annotated[str | None, typer.Argument(help="Like 2026-10; default the newest that is fixed.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Who stood where at a month's end (P7), and whether it was rewarded."""
+    from dataclasses import asdict
+
+    async def work(services: Services) -> Any:
+        months = await services.ranks.months()
+        chosen = day_of(f"{month}-01") if month else (months[0] if months else services.clock.today())
+        return [asdict(one) for one in await services.ranks.of(chosen)]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("month", "kind", "place", "listing", "score", "reward"), [
+        (f"{one['month']:%Y-%m}", one["kind"], one["place"], one["listing"], f"{one['score'] / 100:.1f}",
+         one["application"] or "–") for one in found
+    ], right=("place", "score")))  # fmt: skip

@@ -15,6 +15,7 @@ from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.company import CompanyRoom
 from shanhe.console.pages.connect import ConnectRoom
+from shanhe.console.pages.contests import ContestRoom
 from shanhe.console.pages.credits import CreditsDesk, CreditsRoom
 from shanhe.console.pages.entrance import Entrance
 from shanhe.console.pages.exchange import ExchangeRoom
@@ -66,6 +67,7 @@ ROOMS = (
     PoolRoom,
     KnowledgeRoom,
     ConnectRoom,
+    ContestRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from shanhe.store.contest_model import Blind, Contest, Entry, Honour, NewContest, Phase, Winner
+from shanhe.store.contests import Contests
+from shanhe.store.earnings import Earned, Earnings, Paid, TokenDay
+from shanhe.store.earnings import view as earnings_view
 from shanhe.store.errors import (
+    BadContest,
     BadListing,
     ChecksFailed,
     NameTaken,
+    NotAJuror,
     NotAUser,
+    NotJudged,
+    NotThePhase,
     OwnListing,
+    SaysItsName,
+    UnknownContest,
     UnknownListing,
     WrongState,
 )
@@ -25,29 +35,51 @@ from shanhe.store.model import (
     Version,
     VersionState,
 )
+from shanhe.store.ranks import Rank, Ranks
 from shanhe.store.service import CATEGORIES, Checker, Store
 
 __all__ = [
     "CATEGORIES",
+    "BadContest",
     "BadListing",
+    "Blind",
     "Card",
     "Check",
     "Checker",
     "ChecksFailed",
+    "Contest",
+    "Contests",
+    "Earned",
+    "Earnings",
+    "Entry",
+    "Honour",
     "IncomeDay",
     "Kind",
     "Listing",
     "ListingState",
     "NameTaken",
+    "NewContest",
     "NewListing",
+    "NotAJuror",
     "NotAUser",
+    "NotJudged",
+    "NotThePhase",
     "Offer",
     "OwnListing",
+    "Paid",
+    "Phase",
+    "Rank",
+    "Ranks",
     "Rating",
+    "SaysItsName",
     "Store",
     "Terms",
+    "TokenDay",
+    "UnknownContest",
     "UnknownListing",
     "Version",
     "VersionState",
+    "Winner",
     "WrongState",
+    "earnings_view",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.store.contest_model import Phase
 from shanhe.store.model import Check
 
 
@@ -91,4 +92,79 @@ class NotAUser(Forbidden):
             message_zh=f"只有付费调用过 {name} 的用户才能评分；关联方不能评分（R0）。",
             hint="Call it first; the rating opens with the first paid call.",
             hint_zh="请先调用；首次付费调用后即可评分。",
+        )
+
+
+class UnknownContest(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_contest",
+            "There is no such contest or entry that you may see.",
+            message_zh="没有该赛事或参赛作品，或您无权查看。",
+            hint="GET /api/store/contests lists contests.",
+            hint_zh="GET /api/store/contests 列出全部赛事。",
+        )
+
+
+class BadContest(Invalid):
+    def __init__(self, field: str, en: str, zh: str) -> None:
+        super().__init__(
+            "bad_contest",
+            f"{field}: {en}.",
+            message_zh=f"{field}：{zh}。",
+            hint="Correct the field; nothing was saved.",
+            hint_zh="请改正该项；本次未保存。",
+            details={"field": field},
+        )
+
+
+class SaysItsName(Invalid):
+    """The jury is blind."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            "entry_says_its_name",
+            f"The text says {said!r}; jurors must not see whose entry it is.",
+            message_zh=f"文字中出现了“{said}”；评审须匿名进行。",
+            hint="Describe the work without your organisation's and your listing's names.",
+            hint_zh="请去掉本组织与上架项的名称后重新提交。",
+        )
+
+
+class NotAJuror(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "not_a_juror",
+            "You are not on the jury of this contest.",
+            message_zh="您不是该赛事的评委。",
+            hint="Operators name jurors.",
+            hint_zh="评委由运营方指定。",
+        )
+
+
+class NotThePhase(Conflict):
+    def __init__(self, phase: Phase) -> None:
+        words = {
+            Phase.ANNOUNCED: ("not open yet", "尚未开始"), Phase.ENTRIES: ("open for entries", "正在报名"),
+            Phase.JURY: ("with the jury", "评审中"), Phase.DECIDED: ("decided", "已揭晓"),
+        }  # fmt: skip
+        en, zh = words[phase]
+        super().__init__(
+            "contest_phase",
+            f"The contest is {en}; this can't be done now.",
+            message_zh=f"赛事{zh}，现在不能执行该操作。",
+            hint="The contest's page says its days.",
+            hint_zh="赛事页面列出各阶段日期。",
+        )
+
+
+class NotJudged(Conflict):
+    def __init__(self, waiting: Sequence[int], jurors_min: int) -> None:
+        listed = ", ".join(f"#{n}" for n in waiting[:20])
+        super().__init__(
+            "not_judged",
+            f"These entries have not been judged by {jurors_min} jurors: {listed}.",
+            message_zh=f"以下作品的评委不足 {jurors_min} 人：{listed}。",
+            hint="Wait for the jury, or name more jurors; after the last day of judging such entries take no place.",
+            hint_zh="请等待或增加评委；评审截止后，评委不足的作品不参与排名。",
         )

@@ -16,7 +16,10 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version
+from shanhe.store.contest_routes import contest_view, entry_view
+from shanhe.store.earnings_routes import period
 
+__all__ = ["card_view", "contest_view", "entry_view", "listing_view", "period", "router", "version_view"]
 SLUG_MAX = 63
 TEXT_MAX = 1_000
 NOTE_MAX = 500
@@ -104,7 +107,10 @@ def _window(routes: APIRouter, store: Store) -> None:
         name = f"{kind}/{slug}"
         offer = await store.offer(name)
         said = [{"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await store.ratings(name)]
-        return as_json({**card_view(await store.card(name)), "terms": offer.version.terms, "ratings": said})
+        honours = await store.honours(name)
+        return as_json(
+            {**card_view(await store.card(name)), "terms": offer.version.terms, "ratings": said, "honours": honours}
+        )
 
     @routes.put("/listings/{kind}/{slug}/rating")
     async def rate(kind: Kind, slug: str, body: RatingBody, actor: User) -> Response:

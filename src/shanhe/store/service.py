@@ -16,7 +16,8 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Asset, Ledger
-from shanhe.store import store
+from shanhe.store import contest_store, store
+from shanhe.store.contest_model import Honour
 from shanhe.store.errors import BadListing, ChecksFailed, NameTaken, NotAUser, OwnListing, UnknownListing, WrongState
 from shanhe.store.model import (
     CONTENT_MAX_BYTES,
@@ -278,6 +279,14 @@ class Store:
             raise UnknownListing(name)
         return found[0]
 
+    async def listed(self, name: str) -> Listing:
+        """A listing whatever its state; UnknownListing."""
+        return await self._any(name)
+
+    async def honours(self, name: str) -> list[Honour]:
+        """Places that a listing took in contests (P8), the newest first."""
+        return await contest_store.honours(self._db, (await self._any(name)).id)
+
     async def offers(self, kind: str) -> list[Offer]:
         """Everything that is shown of a kind, in the order it was opened; a bounded list."""
         return await self._shelf.offered(self._db, kind, None, None)
@@ -361,6 +370,7 @@ class Store:
             if listing.state in (ListingState.LISTED, ListingState.DEPRECATED):
                 await self.withdraw(listing.name, owner=None, actor=actor)
                 gone += 1
+        await contest_store.withdraw_all(self._db, owner, self._clock.now())
         return gone
 
     # -- users and income ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from shanhe.console.live.city import LiveCity
 from shanhe.console.live.company import LiveCompany
 from shanhe.console.live.connect import LiveConnect
+from shanhe.console.live.contests import LiveContests
 from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
@@ -54,6 +55,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         knowledge=LiveKnowledge(modules.library),
         connect=LiveConnect(modules),
         company=LiveCompany(modules),
+        contests=LiveContests(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

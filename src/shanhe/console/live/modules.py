@@ -31,7 +31,7 @@ from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Rulebook
-from shanhe.store.api import Store
+from shanhe.store.api import Contests, Earnings, Store
 from shanhe.studio.api import Studio
 
 NAMES_KEPT = 2_000
@@ -48,6 +48,10 @@ class Modules(Protocol):
     def incubator(self) -> Incubator: ...
     @property
     def oauth(self) -> OAuth: ...
+    @property
+    def contests(self) -> Contests: ...
+    @property
+    def earnings(self) -> Earnings: ...
     @property
     def clock(self) -> Clock: ...
     @property

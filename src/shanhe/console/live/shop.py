@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
@@ -13,13 +12,26 @@ import msgspec
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.model_credits import File
+from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, parse_credits
-from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, UnknownListing, Version
+from shanhe.store.api import (
+    Card,
+    Kind,
+    Listing,
+    NewListing,
+    Store,
+    Terms,
+    UnknownListing,
+    Version,
+    earnings_view,
+)
 
 BPS_PERCENT: Final = 100
 PPM_PERCENT: Final = 10_000
+INCOME_DAYS: Final = 30
 MARKUP_DEFAULT: Final = "20"
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
     Kind.AGENT: frozenset({"model", "instructions", "tools", "knowledge", "calling", "budget_micro", "steps_max"}),
@@ -33,6 +45,7 @@ class LiveShop:
 
     def __init__(self, modules: Modules) -> None:
         self._store: Store = modules.store
+        self._earnings = modules.earnings
         self._clock = modules.clock
 
     # -- the window ---------------------------------------------------------------------------------------------------
@@ -44,7 +57,10 @@ class LiveShop:
         ratings = [
             {"stars": one.stars, "text": one.text, "at": one.rated_at} for one in await self._store.ratings(name)
         ]
-        return {**_card(await self._store.card(name)), "ratings_said": [one for one in ratings if one["text"]]}
+        honours = [{"contest": one.contest, "title": {"zh": one.title_zh, "en": one.title_en}, "place": one.place}
+                   for one in await self._store.honours(name)]  # fmt: skip
+        said = [one for one in ratings if one["text"]]
+        return {**_card(await self._store.card(name)), "ratings_said": said, "honours": honours}
 
     async def rate(self, who: m.Who, name: str, stars: int, text: str) -> None:
         await self._store.rate(name, org_id=who.org_id, stars=stars, text=text.strip(), actor=actor_of(who).ref)
@@ -108,17 +124,25 @@ class LiveShop:
     async def withdraw(self, who: m.Who, name: str) -> None:
         await self._store.withdraw(name, owner=who.org_id, actor=actor_of(who).ref)
 
-    async def income(self, who: m.Who, days: int) -> Mapping[str, Any]:
-        last = self._clock.today()
-        first = last - timedelta(days=days - 1)
-        rows = await self._store.income(who.org_id, first, last)
-        sums = {first + timedelta(days=n): [0, 0] for n in range(days)}
-        for row in rows:
-            if row.day in sums and row.amount_micro > 0:
-                sums[row.day][0] += row.amount_micro
-                sums[row.day][1] += row.calls
+    async def income(self, who: m.Who, first: str, last: str) -> Mapping[str, Any]:
+        begin, end = self._period(first, last)
+        found = await self._earnings.of(who.org_id, begin, end)
+        sums = {begin + timedelta(days=n): [0, 0] for n in range((end - begin).days + 1)}
+        for row in found.days:
+            sums[row.day][0] += row.earned_micro
+            sums[row.day][1] += row.calls
         chart = [m.DaySpend(day, micro, calls) for day, (micro, calls) in sums.items()]
-        return {"rows": [asdict(row) for row in rows], "days": chart, "total_micro": sum(r.amount_micro for r in rows)}
+        return {**earnings_view(found), "chart": chart}
+
+    async def income_file(self, who: m.Who, first: str, last: str, fmt: str, language: str) -> File:
+        begin, end = self._period(first, last)
+        made = await self._earnings.statement(who.org_id, begin, end, name=who.org_name, language=language)
+        shape = Format(fmt)
+        return File(await render(made, shape), MEDIA[shape], save_headers(f"{made.title}-{begin}-{end}", shape))
+
+    def _period(self, first: str, last: str) -> tuple[date, date]:
+        end = _day(last) or self._clock.today()
+        return _day(first) or end - timedelta(days=INCOME_DAYS - 1), end
 
     # -- reviewers ----------------------------------------------------------------------------------------------------
 
@@ -133,6 +157,16 @@ class LiveShop:
             name, n, approve=approve, note=note.strip(), reviewer=actor_of(who).ref,
             reviewer_org=who.org_id if who.has_org else None,
         )
+
+
+def _day(text: str) -> date | None:
+    """A day out of a form; None where none is given."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Invalid("bad_date", "Write a day like 2026-11-26.", message_zh="日期格式如 2026-11-26。") from error
 
 
 def _listing(one: Listing) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from starlette.responses import Response
 from shanhe.console import chart
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
+from shanhe.console.pages.credits import download
 from shanhe.console.render import go
 from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.http import language
 
 KINDS: Final = ("agent", "mcp", "model", "data", "prompt")
 CATEGORIES: Final = (
@@ -21,7 +23,7 @@ CATEGORIES: Final = (
 )  # fmt: skip
 STARS: Final = (5, 4, 3, 2, 1)
 QUESTION_MAX_CHARS: Final = 4_000
-INCOME_DAYS: Final = 30
+FORMATS: Final = ("csv", "xlsx", "pdf")
 OK: Final = 200
 
 
@@ -37,6 +39,7 @@ class ShopRoom(Room):
         add("/makers", self.mine, methods=["GET"])
         add("/makers", self.open, methods=["POST"])
         add("/makers/income", self.income, methods=["GET"])
+        add("/makers/income/statement.{fmt}", self.income_file, methods=["GET"])
         add("/makers/{kind}/{slug}", self.edit, methods=["GET"])
         add("/makers/{kind}/{slug}", self.save, methods=["POST"])
         add("/makers/{kind}/{slug}/withdraw", self.withdraw, methods=["POST"])
@@ -150,10 +153,24 @@ class ShopRoom(Room):
 
     async def income(self, request: Request) -> Response:
         who = await self.allowed(request, "publish")
-        found = await self.desk.shop.income(who, INCOME_DAYS)
-        broad = chart.columns(found["days"], width=720, height=200, every=5)
-        narrow = chart.columns(found["days"][-14:], width=330, height=180, every=4)
-        return self.show(request, "makers_income.html", who, income=found, broad=broad, narrow=narrow)
+        try:
+            return self._income(request, who, await self.desk.shop.income(who, *_period(request)))
+        except ShanheError as error:
+            found = await self.desk.shop.income(who, "", "")
+            return self._income(request, who, found, mistake=self.view.mistake(request, error), status=error.status)
+
+    def _income(self, request: Request, who: m.Who, found: Mapping[str, Any], **values: Any) -> Response:
+        days = found["chart"]
+        broad = chart.columns(days, width=720, height=200, every=max(5, len(days) // 6))
+        narrow = chart.columns(days[-14:], width=330, height=180, every=4)
+        return self.show(
+            request, "makers_income.html", who, income=found, broad=broad, narrow=narrow, formats=FORMATS, **values
+        )
+
+    async def income_file(self, request: Request, fmt: str) -> Response:
+        who = await self.allowed(request, "publish")
+        shape = fmt if fmt in FORMATS else "csv"
+        return download(await self.desk.shop.income_file(who, *_period(request), shape, language(request)))
 
     # -- reviewers ----------------------------------------------------------------------------------------------------
 
@@ -169,3 +186,8 @@ class ShopRoom(Room):
         except ShanheError as error:
             return self.again(request, "city_store.html", who, error, rows=await self.desk.shop.queue(who))
         return go("/city/store", "listing_decided")
+
+
+def _period(request: Request) -> tuple[str, str]:
+    """The days asked for, as they were written."""
+    return request.query_params.get("first", "")[:10], request.query_params.get("last", "")[:10]

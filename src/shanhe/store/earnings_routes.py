@@ -1,0 +1,50 @@
+"""`/api/store/earnings`: what a maker earned by day and token, refunds, payouts, and the statement as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.documents import MEDIA, Format, render, save_headers
+from shanhe.kernel.http import as_json
+from shanhe.store.api import Earnings, earnings_view
+
+DAYS = 30
+Maker = Annotated[Actor, Depends(require("publish"))]
+
+
+def router(earnings: Earnings, clock: Clock, named: Callable[[UUID], Awaitable[str]]) -> APIRouter:
+    """Everything under /api/store/earnings."""
+    routes = APIRouter(prefix="/api/store/earnings", tags=["store"])
+
+    @routes.get("")
+    async def earned(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
+        """Your organisation's income by day and token, refunds, payouts; the last 30 days unless you say otherwise."""
+        return as_json(earnings_view(await earnings.of(org_of(actor), *period(clock, first, last))))
+
+    @routes.get("/statement")
+    async def statement(
+        actor: Maker, first: date | None = None, last: date | None = None,
+        format: Literal["csv", "xlsx", "pdf"] = "csv", language: Literal["zh", "en"] = "zh",
+    ) -> Response:  # fmt: skip
+        """The same as a file, with every posting of your income account."""
+        org_id, (begin, end) = org_of(actor), period(clock, first, last)
+        made = await earnings.statement(org_id, begin, end, name=await named(org_id), language=language)
+        fmt = Format(format)
+        headers = save_headers(f"{made.title}-{begin}-{end}", fmt)
+        return Response(await render(made, fmt), media_type=MEDIA[fmt], headers=headers)
+
+    return routes
+
+
+def period(clock: Clock, first: date | None, last: date | None) -> tuple[date, date]:
+    """The days asked for, the last 30 unless said otherwise."""
+    end = last or clock.today()
+    return first or end - timedelta(days=DAYS - 1), end

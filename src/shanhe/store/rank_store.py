@@ -1,0 +1,74 @@
+"""SQL of months' rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from shanhe.kernel.db import Database
+
+MONTHS_MAX = 24
+RANKS_MAX = 1_000
+
+
+async def is_fixed(db: Database, month: date) -> bool:
+    return bool(await db.fetchval("SELECT true FROM store.rank_month WHERE month = $1", month))
+
+
+async def fix(db: Database, month: date, places: Sequence[tuple[Any, ...]], now: datetime) -> None:
+    """Write a month down; one that stands stays. Places: (kind, place, listing, owner, score)."""
+    async with db.transaction() as conn:
+        fixed = await conn.fetchval(
+            "INSERT INTO store.rank_month (month, fixed_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
+            month, now,
+        )  # fmt: skip
+        if fixed:
+            await conn.executemany(
+                """INSERT INTO store.rank (month, kind, place, listing, owner, score)
+                   VALUES ($1, $2, $3, $4, $5, $6)""",
+                [(month, *one) for one in places],
+            )
+
+
+async def unpaid(db: Database) -> list[date]:
+    """Months whose rewards have not all been applied for."""
+    rows = await db.fetch(
+        "SELECT month FROM store.rank_month WHERE paid_at IS NULL ORDER BY month LIMIT $1", MONTHS_MAX
+    )
+    return [row["month"] for row in rows]
+
+
+async def set_paid(db: Database, month: date, now: datetime) -> None:
+    await db.execute("UPDATE store.rank_month SET paid_at = $2 WHERE month = $1", month, now)
+
+
+async def set_application(db: Database, month: date, kind: str, place: int, application: UUID) -> None:
+    await db.execute(
+        "UPDATE store.rank SET application = $4 WHERE (month, kind, place) = ($1, $2, $3)",
+        month, kind, place, application,
+    )  # fmt: skip
+
+
+async def of(db: Database, month: date) -> list[Any]:
+    """A month's places, by kind."""
+    return await db.fetch(
+        "SELECT month, kind, place, listing, owner, score, application FROM store.rank WHERE month = $1 "
+        "ORDER BY kind, place LIMIT $2", month, RANKS_MAX,
+    )  # fmt: skip
+
+
+async def months(db: Database) -> list[date]:
+    """Months that are fixed, newest first, a bounded page."""
+    rows = await db.fetch("SELECT month FROM store.rank_month ORDER BY month DESC LIMIT $1", MONTHS_MAX)
+    return [row["month"] for row in rows]
+
+
+async def best(db: Database, month: date, kind: str, owner: UUID) -> tuple[int, int] | None:
+    """(place, score) of the best that an organisation has in a month and kind."""
+    row = await db.fetchrow(
+        "SELECT place, score FROM store.rank WHERE (month, kind, owner) = ($1, $2, $3) ORDER BY place LIMIT 1",
+        month, kind, owner,
+    )  # fmt: skip
+    return None if row is None else (row["place"], row["score"])
