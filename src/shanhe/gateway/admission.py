@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller, Identity
 
 MODEL_NAME_MAX: Final = 128
+PRIVATE: Final = "clone-"
+"""How the names of models begin that only a listing may call, not a key."""
 CALL_TTL: Final = timedelta(seconds=2400)
 """A call's reservation lapses after this: the longest call (`pipeline.CALL_MAX_S`), a blocked write, its capture."""
 MINUTE: Final = timedelta(minutes=1)
@@ -99,7 +101,9 @@ class Admitter:
             )
         if call.through or await self._is_brought(org_id):
             with database_away():
-                commission = await self._charges.commission(org_id, call.through, call.weights, call.fees)
+                commission = await self._charges.commission(
+                    org_id, call.through, call.weights, call.fees, call.carried
+                )
             call.admission = with_commission(call.admission, commission)
         await self.reserve(call)
 
@@ -137,7 +141,8 @@ class Admitter:
         parsed = call.parsed = understood(call, body)
         now = self._clock.now()
         prices = self._prices if call.errand is None else self._waiting_prices
-        admission = call.admission = self._admission(parsed, self.model(caller, parsed.model), prices, now)
+        known = self._known_model(parsed.model) if call.inside else self.model(caller, parsed.model)
+        admission = call.admission = self._admission(parsed, known, prices, now)
         payer = self._wallets.get(caller.org_id)
         if payer is None or self._may_be_brought(caller.org_id, now):
             return False
@@ -148,8 +153,12 @@ class Admitter:
         return call.reservation is not None
 
     def model(self, caller: Caller, name: str) -> ModelInfo:
-        """A model that this key may use; CallError 404 whether it does not exist or is not allowed."""
-        return self._known_model(name, allowed=caller.models is None or name in caller.models)
+        """A model that this key may use; CallError 404 whether it does not exist or is not allowed.
+
+        What was trained on a person answers through that person's clone alone, where consent is asked for.
+        """
+        open_to_keys = not name.startswith(PRIVATE)
+        return self._known_model(name, allowed=open_to_keys and (caller.models is None or name in caller.models))
 
     def _known_model(self, name: str, *, allowed: bool = True) -> ModelInfo:
         model = self._compute.model(name) if allowed and 0 < len(name) <= MODEL_NAME_MAX else None

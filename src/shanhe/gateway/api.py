@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from shanhe.gateway.admission import Admitter
+from shanhe.gateway.admission import PRIVATE, Admitter
 from shanhe.gateway.asgi import GatewayApp
 from shanhe.gateway.charges import ChargeBook, Referrer, Related, ResourceTerms, nobody, unrelated
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
@@ -48,6 +48,7 @@ __all__ = [
     "CALL_KIND",
     "EVENT_STREAM",
     "JSON_TYPE",
+    "PRIVATE",
     "Answered",
     "AsgiClient",
     "Asked",
@@ -74,11 +75,13 @@ __all__ = [
     "ResourceDay",
     "ResourceTerms",
     "ResourceUse",
+    "Spoken",
     "Sums",
     "Toll",
     "UpstreamError",
     "UsageKey",
     "UsageRow",
+    "Weigh",
     "invalid",
     "protocol_for",
     "waiting_price",
@@ -96,6 +99,22 @@ class Asked(msgspec.Struct, frozen=True):
     answer: Mapping[str, Any]
     receipt_id: UUID
     paid_micro: int
+
+
+class Spoken(msgspec.Struct, frozen=True):
+    """A sound that the city had made on somebody's behalf, its receipt, and what it cost."""
+
+    sound: bytes
+    receipt_id: UUID
+    paid_micro: int
+
+
+class Weigh(msgspec.Struct, frozen=True):
+    """Whose tokens stand in an answer: `tokens` reads it, once, before it is booked (T3)."""
+
+    resource: str
+    owners: tuple[UUID, ...]
+    tokens: Callable[[str], Mapping[UUID, int]]
 
 
 class Gateway:
@@ -151,18 +170,43 @@ class Gateway:
     async def ask(
         self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (), most_micro: int | None = None,
         weights: Mapping[str, Sequence[int]] | None = None, fees: Collection[str] | None = None,
+        weigh: Weigh | None = None, carried: Mapping[str, int] | None = None, inside: bool = False,
     ) -> Asked:  # fmt: skip
         """One whole chat call on behalf of a caller, from inside the city: metered, split and settled like any other.
 
         `through` names the listings it comes through, `weights` of one of them its makers' parts in the answer,
-        `fees` those whose fee is due now (None = all), `most_micro` what is left of a budget. CallError or ShanheError
-        when it is refused; then nothing is charged.
+        `fees` those whose fee is due now (None = all), `most_micro` what is left of a budget. `weigh` looks at the
+        answer before it is booked; `carried`: see `ChargeBook.commission`; `inside` may call `PRIVATE` models.
+        CallError or ShanheError when it is refused; then nothing is charged.
         """
         call = Call(CHAT)
         call.caller, call.through, call.weights, call.most_micro = caller, through, weights, most_micro
-        call.fees = fees
+        call.fees, call.carried, call.inside = fees, carried, inside
+        if weigh is not None:
+            call.weigh = await self._weighing(weigh)
         answer = await self._pipeline.ask(call, msgspec.json.encode(fields))
         return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
+
+    async def _weighing(self, weigh: Weigh) -> Callable[[bytes], tuple[str, Mapping[UUID, int]]]:
+        """Parties as the accounts that they are paid into."""
+        accounts = {
+            owner: (await self._ledger.ensure_account(owner, Asset.CREDIT, "income")).id for owner in weigh.owners
+        }
+
+        def weighing(answer: bytes) -> tuple[str, Mapping[UUID, int]]:
+            text = msgspec.json.decode(answer)["choices"][0]["message"].get("content") or ""
+            return weigh.resource, {accounts[owner]: n for owner, n in weigh.tokens(str(text)).items()}
+
+        return weighing
+
+    async def speak(self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = ()) -> Spoken:
+        """A text as a sound, on behalf of a caller, from inside the city."""
+        face = self.app.face("/v1/audio/speech")
+        assert face is not None
+        call = Call(face)
+        call.caller, call.through = caller, through
+        sound = await self._pipeline.ask(call, msgspec.json.encode(fields))
+        return Spoken(sound, call.receipt_id, call.paid_micro)
 
     async def embed(self, caller: Caller, model: str, texts: Sequence[str]) -> Asked:
         """Vectors of texts on behalf of a caller, from inside the city: metered and settled like any other call."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from shanhe.compute.api import cards
+from shanhe.gateway.admission import PRIVATE
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.anthropic import CountTokens, Messages
 from shanhe.gateway.faces.base import Face
@@ -131,7 +132,9 @@ class GatewayApp:
         if name:
             return shape(self._admitter.model(caller, name))
         allowed = [
-            shape(model) for model in self._compute.models() if caller.models is None or model.id in caller.models
+            shape(model)
+            for model in self._compute.models()
+            if not model.id.startswith(PRIVATE) and (caller.models is None or model.id in caller.models)
         ]
         if anthropic:
             edge = {"first_id": allowed[0]["id"], "last_id": allowed[-1]["id"]} if allowed else {}

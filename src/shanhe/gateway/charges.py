@@ -148,12 +148,13 @@ class ChargeBook:
 
     async def commission(
         self, payer: UUID, names: Sequence[str], weights: Mapping[str, Sequence[int]] | None = None,
-        fees: Collection[str] | None = None,
+        fees: Collection[str] | None = None, carried: Mapping[str, int] | None = None,
     ) -> Commission:  # fmt: skip
         """Who is paid when `payer` calls through these resources; CallError 404 for one that is not for sale.
 
         `weights` of a resource take the place of its recorded shares: tokens of each maker in the final answer (T3).
-        `fees` names those whose fee is due with this call, None all: a run of several calls pays a fee once.
+        `fees` names those whose fee is due with this call, None all: a run of several calls pays a fee once. `carried`:
+        model cost of the run's earlier calls by the resource whose markup on it is due now, µ.
         """
         names = list(dict.fromkeys(names))
         if len(names) > RESOURCES_MAX:
@@ -170,7 +171,10 @@ class ChargeBook:
             makers = [row for row in mine if row["role"] == "maker"]
             chosen = (weights or {}).get(name) or [row["share_ppm"] for row in makers]
             fee_micro = found[name]["fee_micro"] if fees is None or name in fees else 0
-            markups.append(await self._markup(found[name], fee_micro, makers, chosen, payer, today))
+            markup = await self._markup(found[name], fee_micro, makers, chosen, payer, today)
+            if markup.makers and carried and carried.get(name):
+                markup = msgspec.structs.replace(markup, carried_micro=carried[name])
+            markups.append(markup)
             for row in mine:
                 if row["role"] == "ip_holder" and not await self._are_related(payer, row["party"]):
                     royalties.append(await self._royalty(name, row["party"], row["rate_ppm"], today))

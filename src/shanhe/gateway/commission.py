@@ -36,13 +36,17 @@ class Maker(msgspec.Struct, frozen=True):
 
 
 class Markup(msgspec.Struct, frozen=True):
-    """What a listing adds to a call: a part of the model cost, and a fee a call in µ."""
+    """What a listing adds to a call: a part of the model cost, and a fee a call in µ.
+
+    `carried_micro`: model cost of earlier calls of the same run, whose markup is due with this one.
+    """
 
     role: str
     resource: str
     rate_bps: int
     fee_micro: int
     makers: tuple[Maker, ...]
+    carried_micro: int = 0
 
 
 class Royalty(msgspec.Struct, frozen=True):
@@ -78,6 +82,19 @@ class Commission(msgspec.Struct, frozen=True):
     def fee_micro(self) -> int:
         return sum(markup.fee_micro for markup in self.markups)
 
+    def weighed(self, resource: str, tokens: Mapping[UUID, int]) -> Commission:
+        """The same with a listing's makers weighed by account: their tokens in the answer (T3)."""
+        markups = tuple(
+            markup
+            if markup.resource != resource
+            else msgspec.structs.replace(
+                markup,
+                makers=tuple(Maker(one.account, tokens.get(one.account, 0), one.related) for one in markup.makers),
+            )
+            for markup in self.markups
+        )
+        return msgspec.structs.replace(self, markups=markups)
+
     @property
     def bounded(self) -> bool:
         """Whether R1 can keep subsidy from paying a call as a whole."""
@@ -98,15 +115,21 @@ class Commission(msgspec.Struct, frozen=True):
         R1's part, which is largest with the largest model cost. Two µ more than that, because totals are rounded.
         """
         most = model_micro + -(-model_micro * self.rate_bps // BPS) + self.fee_micro
+        most += sum(-(-one.carried_micro * one.rate_bps // BPS) for one in self.markups)
         if not self.bounded:
             return most, most
         excess = max(0, -(-model_micro * (self.rate_bps - self.subsidy_markup_bps) // BPS))
+        excess += sum(-(-one.carried_micro * max(0, one.rate_bps - self.subsidy_markup_bps) // BPS)
+                      for one in self.markups)  # fmt: skip
         return most + ROUNDING_MICRO, most - self.fee_micro - excess
 
     def subsidy_max(self, numerator: int) -> int:
         """R1: the most of a call that subsidy pays, µ, rounded down; `numerator` ÷ PER_TOKENS is its model cost."""
+        bound = self.subsidy_markup_bps
         markup = numerator * self.rate_bps + self.fee_micro * PER_TOKENS * BPS
-        return (numerator * BPS + min(markup, numerator * self.subsidy_markup_bps)) // (BPS * PER_TOKENS)
+        carried = sum(one.carried_micro * one.rate_bps for one in self.markups) * PER_TOKENS
+        least = sum(one.carried_micro * min(one.rate_bps, bound) for one in self.markups) * PER_TOKENS
+        return (numerator * BPS + min(markup + carried, numerator * bound + least)) // (BPS * PER_TOKENS)
 
 
 class Through(msgspec.Struct, frozen=True):
@@ -141,7 +164,8 @@ def part(
     numerator = prices.numerator(buckets)
     model = numerator * (SCALE // PER_TOKENS)
     fees = commission.fee_micro * SCALE
-    price = model + model * commission.rate_bps // BPS + fees
+    carried = sum(one.carried_micro * one.rate_bps for one in commission.markups) * (SCALE // BPS)
+    price = model + model * commission.rate_bps // BPS + fees + carried
     total = round_half_even(price, SCALE)
     subsidy_max = commission.subsidy_max(numerator) if commission.bounded else total
     burned = burning(total, subsidy_max)
@@ -189,6 +213,7 @@ def _dues(
             dues.append((markup.role, 0))
             continue
         added = numerator * markup.rate_bps * (unit // BPS) + markup.fee_micro * SCALE
+        added += markup.carried_micro * markup.rate_bps * (SCALE // BPS)
         dues.append((markup.role, added * commission.developer_bps // BPS))
     dues += [("ip_holder", price * royalty.rate_ppm // PPM) for royalty in commission.royalties]
     if commission.referral is not None:

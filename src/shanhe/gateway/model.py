@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -32,6 +33,12 @@ def with_commission(admission: Admission, commission: Commission) -> Admission:
     """The same with more people to pay: what is held and how much of it may be subsidy."""
     held, subsidy_max = commission.held(admission.held_micro)
     return msgspec.structs.replace(admission, held_micro=held, commission=commission, subsidy_max_micro=subsidy_max)
+
+
+def weighed(admission: Admission, resource: str, tokens: Mapping[UUID, int]) -> Admission:
+    """The same once the answer says who contributed what (T3); what is held does not depend on it."""
+    assert admission.commission is not None
+    return msgspec.structs.replace(admission, commission=admission.commission.weighed(resource, tokens))
 
 
 class Timings(msgspec.Struct, frozen=True):

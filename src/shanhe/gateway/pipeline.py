@@ -26,7 +26,7 @@ from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
 from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
-from shanhe.gateway.model import Admission, Timings
+from shanhe.gateway.model import Admission, Timings, weighed
 from shanhe.gateway.settlement import Outcome, Settler
 from shanhe.gateway.sse import DONE, EventTooLarge, Splitter, data_of
 from shanhe.kernel.errors import ShanheError
@@ -94,8 +94,8 @@ class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = (
-        "admission", "admitted_at", "caller", "errand", "face", "fees", "most_micro", "paid_micro", "parsed", "parted",
-        "receipt", "receipt_id", "reservation", "started_at", "through", "weights",
+        "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "most_micro", "paid_micro",
+        "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through", "weigh", "weights",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -115,6 +115,9 @@ class Call:
         self.through: Sequence[str] = ()  # listings the call comes through
         self.weights: Mapping[str, Sequence[int]] | None = None
         self.fees: Collection[str] | None = None  # those of them whose fee is due with this call; None = all
+        self.carried: Mapping[str, int] | None = None  # model cost of earlier calls whose markup is due with this one
+        self.weigh: Callable[[bytes], tuple[str, Mapping[UUID, int]]] | None = None  # makers by what the answer holds
+        self.inside = False  # may call models that only listings may
         self.most_micro: int | None = None  # what is left of a budget
         self.paid_micro = 0
         self.parted: Parted | None = None
@@ -258,6 +261,8 @@ class Pipeline:
                 outcome = completed(call, completion, metered, done_at)
                 if call.errand is not None:
                     await call.errand.keep(answer)
+                if call.weigh is not None and call.admission.commission is not None:
+                    call.admission = weighed(call.admission, *call.weigh(answer))
                 await self._settler.settle(call, exchange, outcome)
                 media = (b"content-type", call.parsed.media) if call.parsed.media else JSON_TYPE
                 await client.answer(200, answer, receipt_headers(call, media))
