@@ -18,7 +18,7 @@ from shanhe.compute import store
 from shanhe.compute.address import UNIX
 from shanhe.compute.cards import card
 from shanhe.compute.fetch import sha256_of
-from shanhe.compute.made import write_card
+from shanhe.compute.made import FOLDER, read_made, write_card
 from shanhe.compute.model import ModelCard
 from shanhe.kernel.errors import Invalid
 
@@ -49,6 +49,21 @@ def keep_adapter(data: Path, name: str, file: Path, sha256: str) -> None:
         coming = path.with_suffix(".coming")
         shutil.copyfile(file, coming)
         os.replace(coming, path)
+
+
+def delete_made(data: Path, files: Sequence[str]) -> int:
+    """Delete what was made here: these files, and every card that names one of them; how many files."""
+    gone = 0
+    for path in sorted((data / "models" / FOLDER).glob("*.json")):
+        known = read_made(data, path.stem)
+        if known is not None and {known.file, *known.adapters} & set(files):
+            path.unlink(missing_ok=True)
+            gone += 1
+    for name in files:
+        path = data / "models" / name
+        gone += path.is_file()
+        path.unlink(missing_ok=True)
+    return gone
 
 
 async def arrange(conn: Any, data: Path, base: str) -> None:

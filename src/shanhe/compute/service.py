@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from shanhe.compute import counting, fetch, pricing, store
-from shanhe.compute.adapters import arrange, keep_adapter
+from shanhe.compute.adapters import arrange, delete_made, keep_adapter
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
@@ -405,6 +405,23 @@ class Compute:
             await self._switch(conn, public, name, actor, share_bps)
         await self.reload()
         return self.engine(name)
+
+    async def withdraw_made(self, public: str, files: Sequence[str], *, actor: str) -> int:
+        """Forget everything that was made under a public name: engines, the children that hold it, cards and files.
+
+        `files`: of what was made, beside the models. Receipts and prices stay. How many files were deleted; again: 0.
+        """
+        async with self._db.transaction() as conn:
+            made, now = await store.made_engines(conn, public), self._clock.now()
+            for one in made:
+                await store.delete_engine(conn, one.name)
+                await store.add_event(conn, one.name, "removed", f"{public} is gone", actor, now)
+                await conn.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, store.UNWANTED + one.upstream)
+            for base in sorted({one.base for one in made if one.base is not None}):
+                await arrange(conn, self._data, base)
+            await store.changed(conn)
+        await self.reload()
+        return await asyncio.to_thread(delete_made, self._data, files)
 
     async def _switch(self, conn: Any, public: str, name: str, actor: str, share_bps: int) -> None:
         bases, made = set(), await store.made_engines(conn, public)

@@ -351,7 +351,8 @@ class Ceremony:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One consent: `apart` from others, as sensitive data needs it; `given_by` a guardian, for a child."""
+    """One consent: `apart` from others, as sensitive data needs it; `given_by` a guardian, for a child; `about` one
+    thing among several that the purpose is for."""
 
     id: UUID
     purpose: str
@@ -362,6 +363,7 @@ class Consent:
     withdrawn_at: datetime | None
     apart: bool = False
     given_by: UUID | None = None
+    about: str = ""
 
 
 class PurposeNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -24,7 +24,8 @@ from shanhe.retrieval.model import (
 )
 from shanhe.retrieval.search import Search
 from shanhe.retrieval.service import Knowledge
-from shanhe.retrieval.words import visible
+from shanhe.retrieval.words import asked as words_of
+from shanhe.retrieval.words import tokens, visible
 from shanhe.retrieval.work.markup import markdown as markdown_blocks
 
 __all__ = [
@@ -57,5 +58,7 @@ __all__ = [
     "markdown_blocks",
     "scores_of",
     "shown",
+    "tokens",
     "visible",
+    "words_of",
 ]

@@ -177,6 +177,12 @@ class Knowledge:
         for blob in blobs:
             await asyncio.to_thread(self.blobs.delete, blob)
 
+    async def destroy(self, base: Base) -> None:
+        """Delete a base with everything in it, its name included."""
+        await self.archive(base)
+        async with self.db.transaction() as conn:
+            await store.destroy(conn, base.id)
+
     async def forget(self, org_id: UUID) -> int:
         """Delete every base of an organisation that is gone; how many."""
         found = await store.bases_of(self.db, org_id)

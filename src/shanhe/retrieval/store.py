@@ -80,6 +80,13 @@ async def archive(conn: Connection, base_id: UUID, now: datetime) -> list[UUID]:
     return [row["blob"] for row in rows]
 
 
+async def destroy(conn: Connection, base_id: UUID) -> None:
+    """Take the archived base's own row away; nothing of it is left then."""
+    for table in ("chunk", "document"):
+        await conn.execute(f"DELETE FROM retrieval.{table} WHERE base_id = $1", base_id)
+    await conn.execute("DELETE FROM retrieval.base WHERE id = $1", base_id)
+
+
 async def readers(db: Connection | Database, base_id: UUID) -> list[Reader]:
     rows = await db.fetch("SELECT * FROM retrieval.reader WHERE base_id = $1 ORDER BY at, reader", base_id)
     return [_of(Reader, row) for row in rows]

@@ -21,6 +21,8 @@ CONTENT_MAX_BYTES: Final = 64 * 1024
 
 class Kind(StrEnum):
     AGENT = "agent"
+    CLONE = "clone"
+    ALLIANCE = "alliance"
     MCP = "mcp"
     MODEL = "model"
     DATA = "data"
@@ -47,7 +49,7 @@ class VersionState(StrEnum):
 
 ROLES: Final[Mapping[Kind, str]] = {
     Kind.AGENT: "agent_developer", Kind.MCP: "mcp_developer", Kind.MODEL: "maker", Kind.DATA: "maker",
-    Kind.PROMPT: "maker",
+    Kind.PROMPT: "maker", Kind.CLONE: "clone_owner", Kind.ALLIANCE: "clone_owner",
 }  # fmt: skip
 """What the maker of a listing is called on a receipt."""
 

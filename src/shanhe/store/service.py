@@ -29,6 +29,7 @@ from shanhe.store.model import (
     Card,
     Check,
     IncomeDay,
+    Kind,
     Listing,
     ListingState,
     NewListing,
@@ -60,8 +61,10 @@ CATEGORIES: Final = (
 FIRST_DAY: Final = date(2020, 1, 1)
 REVERSAL: Final = "reversal"
 
-Checker = Callable[[UUID, Mapping[str, Any]], Awaitable[Sequence[Check]]]
-"""(owner, content): what the kind's own module finds in a version; may ask the network."""
+Checker = Callable[[UUID, Mapping[str, Any], str], Awaitable[Sequence[Check]]]
+"""(owner, content, name): what the kind's own module finds in a version; may ask the network."""
+Readying = Callable[[Listing, Version], Awaitable[None]]
+"""What has to be done before a version is offered; what it raises stops the approval."""
 Named = Callable[[UUID], Awaitable[str]]
 Belongs = Callable[[UUID, UUID], Awaitable[bool]]
 """(organisation that decides, owner): whether they are related."""
@@ -73,6 +76,7 @@ class Store:
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, ledger: Ledger, rulebook: Rulebook,
         checks: Mapping[str, Checker], named: Named, related: Belongs, seals: Seals | None = None,
+        readying: Mapping[str, Readying] | None = None,
     ) -> None:  # fmt: skip
         self._db = db
         self._shelf = Shelf(seals or Seals())
@@ -82,6 +86,7 @@ class Store:
         self._ledger = ledger
         self._rulebook = rulebook
         self._checks = checks
+        self._readying = readying or {}
         self._named = named
         self._related = related
 
@@ -168,7 +173,7 @@ class Store:
         checks = [Check("summary", text, "有中文简介" if text else "缺少中文简介", "there is a summary" if text
                         else "the Chinese summary is missing")]  # fmt: skip
         checker = self._checks.get(listing.kind)
-        return checks + list(await checker(listing.owner, draft.content) if checker else ())
+        return checks + list(await checker(listing.owner, draft.content, listing.name) if checker else ())
 
     def _check_terms(self, terms: Terms) -> None:
         today = self._clock.today()
@@ -217,6 +222,8 @@ class Store:
         found = await self._any(name)
         await self._not_own(found, reviewer_org)
         verdict = VersionState.APPROVED if approve else VersionState.REJECTED
+        if approve and found.kind in self._readying:
+            await self._ready(found, n)
         async with self._db.transaction() as conn:
             found = await self._any(name, conn=conn)
             version = next((one for one in await self._shelf.versions(conn, found) if one.n == n), None)
@@ -229,9 +236,26 @@ class Store:
             if approve:
                 await store.retire(conn, found.id)
                 await store.set_state(conn, found.id, ListingState.LISTED)
-                await self._charges.publish(resource_terms(found, version), actor=reviewer, conn=conn)
+                terms = resource_terms(found, version)
+                if found.kind is Kind.ALLIANCE:
+                    terms = msgspec.structs.replace(terms, makers=await self._clone_owners(version))
+                await self._charges.publish(terms, actor=reviewer, conn=conn)
             await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, self._clock.now())
         return next(one for one in await self._shelf.versions(self._db, found) if one.n == n)
+
+    async def _ready(self, found: Listing, n: int) -> None:
+        """What the kind's own module does before a version is offered, outside of any transaction."""
+        versions = await self._shelf.versions(self._db, found)
+        version = next((one for one in versions if one.n == n and one.state is VersionState.SUBMITTED), None)
+        if version is not None:
+            await self._readying[found.kind](found, version)
+
+    async def _clone_owners(self, version: Version) -> tuple[tuple[UUID, int], ...]:
+        """Whom an alliance pays: its clones' owners. What each gets of a call, the call's answer says (T3)."""
+        members = version.content.get("alliance", {}).get("members", ())
+        owners = list(dict.fromkeys([(await self._any(str(name))).owner for name in members]))
+        share, rest = divmod(WHOLE_PPM, len(owners))
+        return tuple((owner, share + (at < rest)) for at, owner in enumerate(owners))
 
     async def deprecate(self, name: str, *, owner: UUID | None) -> Listing:
         """Show it no more; whoever knows it may go on calling it. `owner` None: an operator."""
@@ -362,6 +386,19 @@ class Store:
     async def rated(self, org_id: UUID) -> list[Rating]:
         """What one organisation said of anything, newest first; for that organisation."""
         return await self._shelf.rated(self._db, org_id)
+
+    async def erase(self, name: str, *, actor: str) -> None:
+        """Withdraw a listing and delete what it says: contents, notes, words, what users said of it. Its name, terms
+        and numbers stay, for receipts. Again changes nothing."""
+        found = await self._any(name)
+        async with self._db.transaction() as conn:
+            await store.set_state(conn, found.id, ListingState.WITHDRAWN)
+            await self._charges.close(name, actor=actor, conn=conn)
+            await self._shelf.erase(conn, found)
+
+    async def contents(self, name: str) -> list[Mapping[str, Any]]:
+        """What every version of a listing says, newest first; UnknownListing."""
+        return [one.content for one in await self._shelf.versions(self._db, await self._any(name))]
 
     async def forget(self, owner: UUID, *, actor: str) -> int:
         """Withdraw what somebody offers who is no longer there; how many."""

@@ -17,6 +17,7 @@ from shanhe.store.model import Check, Listing, NewListing, Offer, Rating, Terms,
 
 WORDS: Final = ("title_zh", "title_en", "summary_zh", "summary_en")
 LISTING, VERSION, RATING, JURY = "store.listing", "store.version", "store.rating", "store.jury"
+GONE_ZH, GONE_EN = "已撤回", "Taken back"
 Connection = Any
 
 
@@ -95,6 +96,11 @@ class Shelf:
             seal = await self._seals.of(offer.listing.owner)
             found.append(Offer(_listing(seal, offer.listing), _version(seal, offer.version)))
         return [offer for offer in found if not find or find.lower() in _searched(offer.listing)]
+
+    async def erase(self, conn: Connection, found: Listing) -> None:
+        """Delete everything that is said in and of a listing."""
+        await store.erase(conn, found.id)
+        await self.describe(conn, found, (GONE_ZH, GONE_EN, "", ""), found.category)
 
     # -- ratings and juries -------------------------------------------------------------------------------------------
 

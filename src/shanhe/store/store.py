@@ -164,6 +164,20 @@ async def retire(conn: Connection, listing_id: UUID) -> None:
     )
 
 
+async def erase(conn: Connection, listing_id: UUID) -> None:
+    """Delete the contents of all versions and the words about them; what waits for a review no longer does."""
+    await conn.execute(
+        "UPDATE store.version SET state = 'draft', submitted_at = NULL WHERE listing = $1 AND state = 'submitted'",
+        listing_id,
+    )
+    await conn.execute(
+        """UPDATE store.version SET content = '{}', notes = '', checks = '[]', decision = '' WHERE listing = $1""",
+        listing_id,
+    )
+    await conn.execute("UPDATE store.rating SET text = '' WHERE listing = $1", listing_id)
+    await conn.execute("UPDATE store.jury SET note = '' WHERE listing = $1", listing_id)
+
+
 async def queue(db: Database) -> list[tuple[Listing, Version]]:
     """Submitted versions, oldest first."""
     rows = await db.fetch(

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from shanhe.compute.api import Compute, ModelCard
+from shanhe.gateway.api import PRIVATE
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -59,6 +60,10 @@ Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
 """Writes an event on the caller's connection: connection, topic, key, payload."""
 
 
+Licensed = Callable[[str, UUID], Awaitable[None]]
+"""Whether an organisation may make models of this name; raises what says why not."""
+
+
 class Rules:
     """What the rulebook says of the studio."""
 
@@ -78,7 +83,9 @@ class Studio:
     def __init__(
         self, db: Database, clock: Clock, *, folder: Path, compute: Compute, ledger: Ledger, rules: Rules,
         lessons: Lessons, used: Used, announce: Announce, seals: Seals | None = None,
+        licensed: Licensed | None = None,
     ) -> None:  # fmt: skip
+        self.licensed = licensed
         self.db = db
         self.clock = clock
         self.rules = rules
@@ -128,6 +135,8 @@ class Studio:
             raise BadRecipe(f"{recipe.base!r} is no model that can be tuned here", f"{recipe.base!r} 不能在此微调")
         self._judge_there(recipe.judge)
         await self._name_free(org_id, name)
+        if self.licensed is not None:
+            await self.licensed(name, org_id)
         wanted = await self.estimate(org_id, version_id, recipe)
         _, _, dataset_id = await self.checked_lessons(version_id, org_id)
         now = self.clock.now()
@@ -251,6 +260,23 @@ class Studio:
             await asyncio.to_thread(self.shelf.drop, digest)
         return len(hashes)
 
+    async def destroy(self, name: str, org_id: UUID, *, by: str) -> tuple[int, set[UUID]]:
+        """End and delete everything of a name: its jobs, its models in service, their files and the steps they came out
+        of. (files and folders deleted, data sets that it learnt from); what was measured and paid stays. Repeatable."""
+        made, jobs = await store.under(self.db, name, org_id)
+        async with self.db.transaction() as conn:
+            for job in jobs:
+                await store.ask_cancel(conn, job.id)
+            await store.changed(conn)
+        cards = [msgspec.convert(one.card, ModelCard) for one in made]
+        files = [file for card in cards for file in (card.adapters or (card.file,))]
+        gone = await self._compute.withdraw_made(name, files, actor=by) if made else 0
+        for digest in [*await store.hashes_under(self.db, name, org_id), *(job.id.bytes for job in jobs)]:
+            gone += await asyncio.to_thread(self.shelf.drop, digest)
+        async with self.db.transaction() as conn:
+            await store.destroyed(conn, name, org_id)
+        return gone, {job.dataset_id for job in jobs}
+
     # -- paying -------------------------------------------------------------------------------------------------------
 
     async def settle(self) -> int:
@@ -294,12 +320,17 @@ class Studio:
         return found
 
     async def deploy(
-        self, name: str, org_id: UUID | None, number: int | None = None, *, by: str, share_bps: int = WHOLE_BPS
-    ) -> Made:
+        self, name: str, org_id: UUID | None, number: int | None = None, *, by: str, share_bps: int = WHOLE_BPS,
+        reviewed: bool = False,
+    ) -> Made:  # fmt: skip
         """Let a model answer under its name, in the place of the one before; idempotent.
 
         With a share of less than all it is on trial: so many of the calls are its own, the one before answers the rest.
+        A clone's model (`clone-…`) goes into service with its listing's review alone, which says `reviewed`.
         """
+        if name.startswith(PRIVATE) and not reviewed:
+            en = "a clone's model goes into service when its listing is approved"
+            raise NotDeployable(en, "分身模型随上架审核启用")
         if not 1 <= share_bps <= WHOLE_BPS:
             raise BadRecipe("a share is from 1 to 10,000 basis points", "灰度比例须在 1 至 10000 基点之间")
         one = await self.made(name, org_id, number)

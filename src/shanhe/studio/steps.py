@@ -78,9 +78,11 @@ class Shelf:
         (folder / "step.json").write_bytes(msgspec.json.encode(step))
         return folder
 
-    def drop(self, digest: bytes) -> None:
-        """Throw a folder away, whatever is in it."""
+    def drop(self, digest: bytes) -> bool:
+        """Throw a folder away, whatever is in it; whether there was one."""
+        known = self.folder(digest).is_dir()
         shutil.rmtree(self.folder(digest), ignore_errors=True)
+        return known
 
     def file(self, digest: bytes, name: str) -> Path:
         return self.folder(digest) / name

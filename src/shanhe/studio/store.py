@@ -300,6 +300,31 @@ async def every_made(db: Database, org_id: UUID | None) -> list[Made]:
     return [_made(row) for row in rows]
 
 
+async def under(db: Database, name: str, org_id: UUID) -> tuple[list[Made], list[Job]]:
+    """Everything that was made and ordered under a name."""
+    made = await db.fetch("SELECT * FROM studio.model WHERE name = $1 AND org_id = $2", name, org_id)
+    jobs = await db.fetch("SELECT * FROM studio.job WHERE name = $1 AND org_id = $2", name, org_id)
+    return [_made(row) for row in made], [_job(row) for row in jobs]
+
+
+async def destroyed(conn: Connection, name: str, org_id: UUID) -> None:
+    """Models of this name are gone; what they were measured at stays."""
+    await conn.execute(
+        "UPDATE studio.model SET state = 'destroyed', engine = NULL WHERE name = $1 AND org_id = $2", name, org_id
+    )
+
+
+async def hashes_under(db: Database, name: str, org_id: UUID) -> list[bytes]:
+    """Folders of a name's jobs and steps, but for those of models of other names."""
+    rows = await db.fetch(
+        """SELECT s.hash FROM studio.step s JOIN studio.job j ON j.id = s.job_id
+            WHERE j.name = $1 AND j.org_id = $2 AND s.hash IS NOT NULL
+           EXCEPT SELECT step_hash FROM studio.model WHERE (name, org_id) IS DISTINCT FROM ($1, $2)""",
+        name, org_id,
+    )  # fmt: skip
+    return [bytes(row["hash"]) for row in rows]
+
+
 async def hashes_of(db: Database, org_id: UUID) -> list[bytes]:
     """Folders of an organisation's jobs and steps, but for those that a model is made of."""
     rows = await db.fetch(
@@ -314,7 +339,7 @@ async def hashes_of(db: Database, org_id: UUID) -> list[bytes]:
 async def kept_hashes(db: Database) -> frozenset[bytes]:
     """Steps whose files a model or an open job needs."""
     rows = await db.fetch(
-        """SELECT step_hash AS hash FROM studio.model UNION
+        """SELECT step_hash AS hash FROM studio.model WHERE state <> 'destroyed' UNION
            SELECT s.hash FROM studio.step s JOIN studio.job j ON j.id = s.job_id
             WHERE j.ended_at IS NULL AND s.hash IS NOT NULL"""
     )

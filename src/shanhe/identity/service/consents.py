@@ -54,8 +54,9 @@ class Consents:
         self._is_child = is_child
 
     async def give(
-        self, person_id: UUID, name: str, *, notice_version: str, apart: bool = False, given_by: UUID | None = None
-    ) -> Consent:
+        self, person_id: UUID, name: str, *, notice_version: str, apart: bool = False, given_by: UUID | None = None,
+        about: str = "",
+    ) -> Consent:  # fmt: skip
         """Consent to a purpose as its notice in force describes it; the standing row when there is one.
 
         ConsentNeedsMore when the notice is another by now, when it needs no consent, or when sensitive data is not
@@ -82,17 +83,20 @@ class Consents:
                 raise Unknown("person", "人员")
             if row["state"] == PersonState.ERASED:
                 raise Conflict("person_erased", "This person's data was erased.", message_zh="此人的数据已清除。")
-            standing = next((c for c in await audit.consents(conn, person_id) if _stands(c, name)), None)
+            given = await audit.consents(conn, person_id)
+            standing = next((c for c in given if _stands(c, name) and c.about == about), None)
             if standing is not None and not purpose.counts(standing.notice_version, self._ground.clock.today()):
-                await audit.withdraw_consent(conn, person_id, name, now)  # it is succeeded by the one to the new notice
+                # it is succeeded by the one to the new notice
+                await audit.withdraw_consent(conn, person_id, name, now, about)
                 standing = None
             return standing or await audit.add_consent(
-                conn, person_id, name, purpose.basis, purpose.article, notice.version, now, apart, given_by
+                conn, person_id, name, purpose.basis, purpose.article, notice.version, now, apart, given_by, about
             )
 
-    async def withdraw(self, person_id: UUID, name: str) -> Consent:
-        """End a consent; from now on nothing is read on its strength. Unknown when none stands."""
-        found = await audit.withdraw_consent(self._ground.db, person_id, name, self._ground.now())
+    async def withdraw(self, person_id: UUID, name: str, *, about: str | None = None) -> Consent:
+        """End a consent, `about` one thing or to all of a purpose; from now on nothing is done on its strength. Unknown
+        when none stands."""
+        found = await audit.withdraw_consent(self._ground.db, person_id, name, self._ground.now(), about)
         if found is None:
             raise Unknown("consent", "同意记录")
         return found
@@ -104,6 +108,15 @@ class Consents:
     async def has(self, person_id: UUID, name: str) -> bool:
         """Whether a consent to the purpose counts today."""
         return await self._consent(person_id, name, self._ground.clock.today()) is not None
+
+    async def stands(self, person_id: UUID, consent_id: UUID) -> bool:
+        """Whether this very consent counts today."""
+        today = self._ground.clock.today()
+        return any(
+            one.id == consent_id and one.withdrawn_at is None
+            and purpose_of(one.purpose).counts(one.notice_version, today)
+            for one in await self.of(person_id)
+        )  # fmt: skip
 
     async def refuse(self, person_id: UUID, name: str) -> None:
         """Object to a refusable purpose, like decisions by rules alone (PIPL 24). Again changes nothing."""

@@ -12,7 +12,7 @@ from shanhe.kernel.ids import new_id
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
-CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at, apart, given_by"
+CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at, apart, given_by, about"
 
 
 async def add(
@@ -68,25 +68,30 @@ async def of_actor(conn: Connection, actor: str, limit: int) -> list[AuditRow]:
 
 async def add_consent(
     conn: Connection, person_id: UUID, purpose: str, basis: str, article: str, notice_version: str, now: datetime,
-    apart: bool, given_by: UUID | None,
+    apart: bool, given_by: UUID | None, about: str,
 ) -> Consent:  # fmt: skip
     """A new row; the caller holds the person's lock and has seen that none stands for the purpose."""
     row = await conn.fetchrow(
         f"""INSERT INTO identity.consent (id, person_id, purpose, basis, article, notice_version, given_at, apart,
-                                          given_by)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {CONSENT_COLUMNS}""",
-        new_id(), person_id, purpose, basis, article, notice_version, now, apart, given_by,
+                                          given_by, about)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING {CONSENT_COLUMNS}""",
+        new_id(), person_id, purpose, basis, article, notice_version, now, apart, given_by, about,
     )  # fmt: skip
     return Consent(**dict(row))
 
 
-async def withdraw_consent(conn: Connection, person_id: UUID, purpose: str, now: datetime) -> Consent | None:
+async def withdraw_consent(
+    conn: Connection, person_id: UUID, purpose: str, now: datetime, about: str | None
+) -> Consent | None:
+    """End the consent about one thing, or (None) to the purpose as a whole; the first of what was ended."""
     row = await conn.fetchrow(
         f"""UPDATE identity.consent SET withdrawn_at = $3
-            WHERE person_id = $1 AND purpose = $2 AND withdrawn_at IS NULL RETURNING {CONSENT_COLUMNS}""",
+            WHERE person_id = $1 AND purpose = $2 AND withdrawn_at IS NULL AND ($4::text IS NULL OR about = $4)
+        RETURNING {CONSENT_COLUMNS}""",
         person_id,
         purpose,
         now,
+        about,
     )
     return Consent(**dict(row)) if row else None
 
