@@ -18,6 +18,7 @@ from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar, paid_out
 from shanhe.books import Books
+from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import PRICE_TOPIC, Compute, Decision
 from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Credits, PriceChange
@@ -135,6 +136,8 @@ class Services:
     library: Library
     alliances: Alliances
     incubator: Incubator
+    clones: Clones
+    teaching: Teaching
 
 
 @contextlib.asynccontextmanager
@@ -274,10 +277,12 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     library = open_library(
         settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=metrics.worker
     )
+    clones = Clones(db, clock, vault, identity=identity)
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=programmes, named=books.org_name, related=relatives.related,
-        akin=relatives.akin, shelves=library.shelves,
+        akin=relatives.akin, shelves=library.shelves, clones=clones, workshop=workshop,
+        knowledge=library.knowledge,
     )  # fmt: skip
     ranking.listings = bazaar.names_of
     books.standings = programmes.standings
@@ -350,6 +355,8 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         library=library,
         alliances=alliances,
         incubator=incubator,
+        clones=clones,
+        teaching=bazaar.teaching,
     )
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services
@@ -407,6 +414,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("contests.pay", EVERY_MINUTE, services.contests.pay_due)
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
+    jobs.every("clones.tick", EVERY_MINUTE, services.clones.tick)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)
     jobs.every("credits.daily", HOURLY, lambda: credits_daily(services.credits))
     jobs.every("identity.purge", HOURLY, services.identity.purge)

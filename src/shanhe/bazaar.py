@@ -12,6 +12,8 @@ import structlog
 
 from shanhe import __version__
 from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
+from shanhe.atelier import Classroom, Consent, labels_of, removals
+from shanhe.clones.api import Clones, Teaching
 from shanhe.datasets.api import personal_data
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.ledger.api import Asset, Ledger
@@ -31,12 +33,15 @@ if TYPE_CHECKING:
     from shanhe.kernel.vault import Vault
     from shanhe.payments.api import Payouts
     from shanhe.programmes.api import Programmes
+    from shanhe.retrieval.api import Knowledge
     from shanhe.rulebook.api import Rulebook
     from shanhe.settings import Settings
+    from shanhe.workshop import Workshop
 
 SEPARATOR = "/"
 PRIZE = "contest_prize"
 RANK_REWARD = "rank_reward"
+ALLIANCE_RULE, CLONE_RULE = "T3", "T2"
 HTTP_OK = 200
 DOCUMENT_MAX_BYTES = 16 * 1024
 Named = Callable[[UUID], Awaitable[str]]
@@ -54,6 +59,7 @@ class Bazaar:
     oauth: OAuth
     contests: Contests
     ranks: Ranks
+    teaching: Teaching
 
     async def names_of(self, owner: UUID) -> list[tuple[str, str]]:
         """(kind, name) of everything that somebody published."""
@@ -64,6 +70,7 @@ def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
     rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
     related: Callable[[UUID, UUID], Awaitable[bool]], akin: Callable[[UUID, UUID], Awaitable[bool]], shelves: Shelves,
+    clones: Clones, workshop: Workshop, knowledge: Knowledge,
 ) -> Bazaar:  # fmt: skip
     """Make the three and introduce them to each other."""
     shelf = _Shelf(private=settings.private_tools)
@@ -71,22 +78,35 @@ def open_bazaar(
         db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
         sandbox=Sandbox(), private=settings.private_tools, seals=identity.seals,
     )  # fmt: skip
+    consent = Consent(clones, compute, workshop.studio)
     agents = Agents(
         db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
-        personal=personal_data,
+        ledger=ledger, personal=personal_data, labels=labels_of(settings, vault), permit=consent.permit,
+        least_bps=lambda: int(rulebook.parameter(ALLIANCE_RULE, "sentence_share", clock.today())),
     )  # fmt: skip
 
-    async def agent_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
-        return [Check(*one) for one in await agents.check(content, owner)]
+    async def agent_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
+        kind = name.partition(SEPARATOR)[0]
+        found = [Check(*one) for one in await agents.check(content, owner, kind)]
+        if kind == "clone" and found[0].passed:
+            found += await consent.checks(owner, content, name)
+        return found
 
-    async def server_checks(owner: UUID, content: Mapping[str, Any]) -> list[Check]:
+    async def server_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
         return [Check(*one) for one in await tools.check(owner, content)]
 
     store = shelf.store = Store(
         db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
         seals=identity.seals,
-        checks={"agent": agent_checks, "mcp": server_checks},
+        checks={"agent": agent_checks, "clone": agent_checks, "alliance": agent_checks, "mcp": server_checks},
+        readying={"clone": consent.ready},
     )  # fmt: skip
+    workshop.studio.licensed = clones.licensed
+    clones.connect(removals(store, workshop.studio, knowledge, workshop.datasets))
+    classroom = Classroom(agents, store, workshop.studio, workshop.datasets, agents.labels)
+    teaching = consent.teaching = Teaching(
+        clones, classroom, lambda facts: rulebook.evaluate(CLONE_RULE, facts, on=clock.today()).outputs
+    )
     gateway.delegate(OpenAiFace(agents).delegate)
     city = city_tools(clock, ledger, rulebook, programmes, store)
 
@@ -103,7 +123,7 @@ def open_bazaar(
         seals=identity.seals,
     )  # fmt: skip
     ranks = Ranks(db, clock, store, rulebook, reward=_awards(programmes, RANK_REWARD, "round"))
-    return Bazaar(store, agents, tools, face, oauth, contests, ranks)
+    return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching)
 
 
 def paid_out(payouts: Payouts) -> Callable[[UUID], Awaitable[list[Paid]]]:
@@ -184,7 +204,7 @@ def published(offer: Offer) -> Published:
     listing, version = offer.listing, offer.version
     return Published(
         listing.name, version.n, listing.owner, listing.title_zh, listing.title_en, listing.summary_zh,
-        listing.summary_en, definition_of(version.content),
+        listing.summary_en, definition_of(version.content, listing.kind),
     )  # fmt: skip
 
 

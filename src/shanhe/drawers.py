@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.agents.api import Agents
+from shanhe.clones.api import Clones, Teaching
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, add_months, fact_view
@@ -73,6 +74,10 @@ class House(Protocol):
     def workshop(self) -> Workshop: ...
     @property
     def notifier(self) -> Notifier: ...
+    @property
+    def clones(self) -> Clones: ...
+    @property
+    def teaching(self) -> Teaching: ...
 
 
 class Guardians:
@@ -108,6 +113,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
         "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
+        "clones": found.clones,
     }  # fmt: skip
 
 
@@ -186,6 +192,13 @@ class _Drawers:
     async def organisation(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """The organisation of one that the person is, and why its spending is frozen, if it is."""
         return [asdict(await self._s.identity.orgs.get(org)) for org in orgs]
+
+    async def clones(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Clones of the person, and what the person said of others' answers."""
+        return {
+            "consents": [asdict(one) for one in await self._s.clones.mandates(person_id=person)],
+            "feedback": [asdict(one) for one in await self._s.teaching.said(person)],
+        }
 
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from uuid import UUID
 
+from shanhe.clones.api import Clones
 from shanhe.identity.api import ERASED_TOPIC
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.library import Library
@@ -37,6 +38,8 @@ class House(Protocol):
     def workshop(self) -> Workshop: ...
     @property
     def library(self) -> Library: ...
+    @property
+    def clones(self) -> Clones: ...
 
 
 def follow_erasures(outbox: Outbox, services: House) -> None:
@@ -48,6 +51,11 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
 
     outbox.subscribe(ERASED_TOPIC, "log.forget", lambda event: forget(services.log, event.key, event.payload))
     outbox.subscribe(ERASED_TOPIC, "bank.payers", payers)
+
+    async def likenesses(event: Event) -> None:
+        await services.clones.forget(UUID(event.key))
+
+    outbox.subscribe(ERASED_TOPIC, "clones.forget", likenesses)
     shop = services.workshop
     for name, act in {
         "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),

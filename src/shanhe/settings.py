@@ -86,6 +86,13 @@ class Settings:
     private_tools: bool = _setting(
         "SHANHE_PRIVATE_TOOLS", "Whether publishers' MCP servers may lie in private networks, over plain http.", False
     )
+    # generated content
+    aigc_mark: str = _setting(
+        "SHANHE_AIGC_MARK",
+        "What is written under everything a digital clone says: must name AI (人工智能) and generated (生成); `{by}` = "
+        "whose clone, `{id}` = number of the content.",
+        "【AI生成】本内容由人工智能生成（{by}），非本人发言；内容编号 {id}",
+    )
     # messages
     smtp_url: str = _setting(
         "SHANHE_SMTP_URL",

@@ -18,6 +18,7 @@ from shanhe.alliances import routes as alliances_routes
 from shanhe.approvals import routes as approvals_routes
 from shanhe.batches import routes as batches_routes
 from shanhe.bazaar import published
+from shanhe.clones import routes as clones_routes
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
@@ -188,6 +189,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         contest_routes.ranks_router(services.ranks),
         earnings_routes.router(services.earnings, services.clock, named),
         store_routes.router(services.store, services.clock),
+        clones_routes.router(services.clones, services.teaching),
         mcp_routes.registry_router(shelf.everything, shelf.one, shelf.take),
         mcp_routes.router(services.tools),
         retrieval_routes.router(
@@ -204,7 +206,7 @@ def _agents(app: FastAPI, services: Services, named: Callable[[UUID], Awaitable[
     """Agents' routes, with what they ask of the store and of identity."""
 
     async def directory() -> list[tuple[str, str, str]]:
-        cards = await services.store.cards("agent")
+        cards = [card for kind in ("agent", "clone", "alliance") for card in await services.store.cards(kind)]
         return [
             (one.name, one.title_en, one.summary_en or one.summary_zh) for one in (card.listing for card in cards)
         ]

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from shanhe.clones import store as clone_store
 from shanhe.credits.estate_model import EstateDocument, Successor
 from shanhe.datasets.api import NewDataset
 from shanhe.facts.api import NewFact, Standing
@@ -71,6 +72,10 @@ LATER_VALUES: Final = {
     "stranger": "欧阳赛博坦",
     "stranger remark": "欧阳转学费请查收",
     "bank note": "欧阳致电说明用途",
+    "called": "欧阳夫子",
+    "clone question": "欧阳问分身家训",
+    "clone answer": "欧阳家训是勤俭",
+    "clone correction": "欧阳家训是勤读",
 }
 """Besides `test_erasure.VALUES`."""
 PATH_OWNERS: Final = ("digital",)
@@ -85,6 +90,7 @@ async def live_on(house: House, person: UUID, org: UUID) -> dict[str, str]:
     """Everything of the newer corners, ending with the person's death: their wallet is frozen. What was drawn at random
     on the way and must not be found either."""
     await _shop(house, org)
+    await _depicted(house, person, org)
     await _learn(house, org)
     await _host(house, person, org)
     await _talk(house, person)
@@ -128,6 +134,23 @@ async def _compete(house: House, org: UUID, name: str) -> None:
     note = await house.services.identity.seals.seal(org, NOTE, v["entry note"])
     async with house.services.db.transaction() as conn:  # how points are given is another test's
         await contest_store.score(conn, entry.id, new_id(), 5_000, note, house.services.clock.now())
+
+
+async def _depicted(house: House, person: UUID, org: UUID) -> None:
+    """Lets a clone of themselves be made, and corrects what a clone said."""
+    clones, v = house.services.clones, LATER_VALUES
+    until = house.services.clock.today() + timedelta(days=30)
+    _, code = await clones.ask(new_id(), "clone/fuzi", ("consultation", "training"), until, by="t")
+    found = await clones.grant(
+        code, person, called=v["called"], wanted=("consultation", "training"), until=until,
+        notice_version=clones.notice()["version"],
+    )  # fmt: skip
+    words = ("question", "answer", "correction")
+    texts = [clones.vault.encrypt(person, f"clones.{word}", v[f"clone {word}"]) for word in words]
+    now = house.services.clock.now()
+    await clone_store.give(
+        house.services.db, new_id(), found.name, found.id, new_id(), person, org, True, texts, now
+    )  # that only who was answered may say something is another test's
 
 
 async def _learn(house: House, org: UUID) -> None:

@@ -38,7 +38,7 @@ class TestCopy:
         drawers = {"identity", "facts", "programmes", "credits", "ledger", "payments", "exchange", "keys"}
         assert set(found) == drawers | {
             "governance", "notices", "requests", "readings", "nomads", "store", "agents", "workshop", "estates",
-            "organisation",
+            "organisation", "clones",
         }  # fmt: skip
         for part in ("林晓", "138 0013 8000", "青川县某路 7 号", "2026SR1", "软著登字第 1 号"):
             assert part in answer.text, part
@@ -91,9 +91,9 @@ class TestRequest:
 class TestAssessment:
     async def test_is_due_for_what_is_sensitive_and_kept_three_years(self, house: House) -> None:
         privacy = house.services.privacy
-        assert await privacy.unassessed() == [AUTOMATED, "nomad_presence"]
+        assert await privacy.unassessed() == [AUTOMATED, "nomad_presence", "clone_likeness"]
         await assess(house)
-        assert await privacy.unassessed() == [AUTOMATED]
+        assert await privacy.unassessed() == [AUTOMATED, "clone_likeness"]
         (made,) = await privacy.assessments()
         assert str(made.keep_until) == "2029-03-02"
         house.clock.advance(days=3 * 365)

@@ -10,9 +10,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.agents.errors import BadRequest, UnknownRun
-from shanhe.agents.face import citation
+from shanhe.agents.face import citation, labels
 from shanhe.agents.model import Outcome, Published, Run, RunState
-from shanhe.agents.service import FACE_A2A, Agents
+from shanhe.agents.service import FACE_A2A, Agents, purpose_of
 from shanhe.gateway.api import CallError
 from shanhe.identity.api import Caller
 from shanhe.kernel.errors import ShanheError
@@ -43,7 +43,7 @@ def card(agent: Published, maker: str, url: str, city: str) -> dict[str, Any]:
         "id": agent.name, "name": agent.title_en, "description": about, "tags": ["agent"],
         "inputModes": TEXT_MODES, "outputModes": TEXT_MODES,
     }  # fmt: skip
-    return _card(agent.title_en, about, f"{url}/a2a/{agent.name.partition('/')[2]}",
+    return _card(agent.title_en, about, f"{url}/a2a/{address_of(agent.name)}",
                  str(agent.version), [skill], {"organization": maker, "url": url}, city)  # fmt: skip
 
 
@@ -51,11 +51,16 @@ def city_card(agents: Sequence[tuple[str, str, str]], url: str, city: str, versi
     """The city's own card: each published agent (name, title, what it does) is a skill with a card of its own."""
     skills = [
         {"id": name, "name": title, "tags": ["agent"], "inputModes": TEXT_MODES, "outputModes": TEXT_MODES,
-         "description": f"{about} Card: {url}/a2a/{name.partition('/')[2]}/.well-known/agent-card.json"}
+         "description": f"{about} Card: {url}/a2a/{address_of(name)}/.well-known/agent-card.json"}
         for name, title, about in agents
     ]  # fmt: skip
     about = "Agents of the city. Name one in the message's metadata (`agent`), or use the agent's own card."
     return _card(city, about, f"{url}/a2a", version, skills, {"organization": city, "url": url}, city)
+
+
+def address_of(name: str) -> str:
+    """Where one is spoken to: agents by their short name, others by their whole one."""
+    return name.removeprefix("agent/")
 
 
 def _card(
@@ -120,12 +125,19 @@ class A2aFace:
                 name = metadata["agent"]
         if name is None:
             raise RpcError(INVALID_PARAMS, "Name an agent in the message's metadata (`agent`), or use its own address.")
-        agent = await self._agents.published(f"agent/{name.removeprefix('agent/')}")
+        agent = await self._agents.published(full_name(name))
         if caller.models is not None and agent.name not in caller.models:
             raise RpcError(INVALID_PARAMS, f"This key may not use {agent.name}.")
         asked = [{"role": "user", "content": text_of(message)}]
-        outcome = await self._agents.run(agent, caller, asked, face=FACE_A2A)
+        told = message.get("metadata")
+        purpose = purpose_of(told.get("purpose") if isinstance(told, dict) else None)
+        outcome = await self._agents.run(agent, caller, asked, face=FACE_A2A, purpose=purpose)
         return {"task": task_of(outcome, str(message.get("contextId") or outcome.run_id))}
+
+
+def full_name(name: str) -> str:
+    """The name callers use: an agent's may be said without its kind."""
+    return name if name.startswith(("agent/", "clone/", "alliance/")) else f"agent/{name}"
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -148,7 +160,7 @@ def task_of(outcome: Outcome, context: str) -> dict[str, Any]:
         "id": str(outcome.run_id), "contextId": context, "status": {"state": "TASK_STATE_COMPLETED"},
         "artifacts": [{"artifactId": "answer", "name": "answer", "parts": [part]}],
         "metadata": {"paid_micro": outcome.paid_micro, "receipts": receipts, "declined": outcome.declined,
-                     "citations": [citation(hit) for hit in outcome.citations]},
+                     "citations": [citation(hit) for hit in outcome.citations], **labels(outcome)},
     }  # fmt: skip
 
 

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.face import OpenAiFace
-from shanhe.agents.model import Definition, Outcome, Published, Run, RunState, Step, ToolAnswer, ToolSpec
-from shanhe.agents.service import Agents, Find, Shelves, Toolbox, definition_of
+from shanhe.agents.model import (
+    Alliance,
+    Contribution,
+    Definition,
+    Depicted,
+    Likeness,
+    Outcome,
+    Published,
+    Run,
+    RunState,
+    Step,
+    ToolAnswer,
+    ToolSpec,
+)
+from shanhe.agents.service import CONSULTATION, Agents, Find, Shelves, Toolbox, definition_of
 
 __all__ = [
+    "CONSULTATION",
     "Agents",
+    "Alliance",
     "BadRequest",
+    "Contribution",
     "Definition",
+    "Depicted",
     "Find",
+    "Likeness",
     "NoAnswer",
     "OpenAiFace",
     "OutOfTime",

@@ -1,20 +1,22 @@
-"""`model="agent/<name>"` on `/v1/chat/completions`: the gateway hands such calls over here."""
+"""`model="agent/<name>"`, `clone/…` and `alliance/…` on `/v1/chat/completions`: the gateway hands such calls over."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable
 from typing import Any, Final
 
 import msgspec
 
-from shanhe.agents.model import Outcome
-from shanhe.agents.service import FACE_OPENAI, Agents
+from shanhe.agents.model import Contribution, Outcome
+from shanhe.agents.service import FACE_OPENAI, Agents, purpose_of
 from shanhe.gateway.api import Call, CallError, Client
 from shanhe.retrieval.api import Hit
 
-PREFIX: Final = "agent/"
-MARK: Final = b'"agent/'
+PREFIXES: Final = ("agent/", "clone/", "alliance/")
+MARKS: Final = (b'"agent/', b'"clone/', b'"alliance/')
 FACE: Final = "openai.chat"
+SPEECH: Final = "openai.speech"
 JSON_TYPE: Final = (b"content-type", b"application/json")
 _encode = msgspec.json.Encoder().encode
 
@@ -30,9 +32,21 @@ class AgentRequest(msgspec.Struct):
     messages: list[dict[str, Any]] = []
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    metadata: dict[str, Any] | None = None
+    """`purpose`: what a clone is asked for."""
+
+
+class SpeechRequest(msgspec.Struct):
+    """The fields of a request for speech that a clone acts on; the voice is its own."""
+
+    model: str
+    input: str
+    response_format: str = "wav"
+    metadata: dict[str, Any] | None = None
 
 
 _request = msgspec.json.Decoder(AgentRequest)
+_speech = msgspec.json.Decoder(SpeechRequest)
 
 
 class OpenAiFace:
@@ -43,22 +57,49 @@ class OpenAiFace:
 
     def delegate(self, call: Call, client: Client, body: bytes) -> Awaitable[None] | None:
         """The work of a call that names an agent; None for every other."""
-        if MARK not in body or call.face.name != FACE:
+        if not any(mark in body for mark in MARKS):
+            return None
+        if call.face.name == SPEECH:
+            return self._spoken(call, client, body)
+        if call.face.name != FACE:
             return None
         try:
             request = _request.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None  # the gateway says what is wrong with it
-        return self._serve(call, client, request) if request.model.startswith(PREFIX) else None
+        return self._serve(call, client, request) if request.model.startswith(PREFIXES) else None
+
+    def _spoken(self, call: Call, client: Client, body: bytes) -> Awaitable[None] | None:
+        try:
+            request = _speech.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        return self._speak(call, client, request) if request.model.startswith(PREFIXES) else None
+
+    async def _speak(self, call: Call, client: Client, request: SpeechRequest) -> None:
+        """`/v1/audio/speech`: a text in a clone's voice, as WAV."""
+        clone = await self._agents.published(request.model)
+        if call.caller.models is not None and request.model not in call.caller.models:
+            raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
+        if request.response_format != "wav":
+            raise CallError(400, "bad_format", "A clone speaks WAV, which holds its label.", param="response_format")
+        purpose = purpose_of((request.metadata or {}).get("purpose"))
+        sound, said = await self._agents.speak(clone, call.caller, request.input, purpose=purpose)
+        headers = [(b"content-type", b"audio/wav"), (b"x-request-id", call.receipt.encode()),
+                   (b"x-shanhe-receipt", str(said.receipt_id).encode())]  # fmt: skip
+        await client.answer(200, sound, headers)
 
     async def _serve(self, call: Call, client: Client, request: AgentRequest) -> None:
         caller = call.caller
         agent = await self._agents.published(request.model)
         if caller.models is not None and request.model not in caller.models:
             raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
-        outcome = await self._agents.run(agent, caller, request.messages, face=FACE_OPENAI)
+        purpose = purpose_of((request.metadata or {}).get("purpose"))
+        outcome = await self._agents.run(agent, caller, request.messages, face=FACE_OPENAI, purpose=purpose)
         created = int(call.receipt_id.int >> 80) // 1000
         run = [(b"x-shanhe-run", str(outcome.run_id).encode()), (b"x-request-id", call.receipt.encode())]
+        if outcome.label is not None:
+            run.append((b"x-aigc-label", base64.b64encode(_encode({"AIGC": outcome.label}))))
         if outcome.receipt_id is not None:
             run.append((b"x-shanhe-receipt", str(outcome.receipt_id).encode()))
         if not request.stream:
@@ -79,11 +120,13 @@ def whole(model: str, outcome: Outcome, created: int) -> dict[str, Any]:
         "model": model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage_of(outcome),
+        **labels(outcome),
         "shanhe": {
             "run_id": outcome.run_id,
             "paid_micro": outcome.paid_micro,
             "citations": [citation(hit) for hit in outcome.citations],
             "declined": outcome.declined,
+            **({"clones": [contribution(one) for one in outcome.parts]} if outcome.parts else {}),
             "steps": [
                 {"n": step.n, "kind": step.kind, "name": step.name, "state": step.state, "paid_micro": step.paid_micro,
                  "receipt_id": step.receipt_id} for step in outcome.steps
@@ -99,11 +142,22 @@ def events(model: str, outcome: Outcome, created: int, *, wants_usage: bool) -> 
     first = {"index": 0, "delta": {"role": "assistant", "content": outcome.text}, "finish_reason": None}
     chunks: list[dict[str, Any]] = [
         {**head, "choices": [first]},
-        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **labels(outcome)},
     ]
     if wants_usage:
         chunks.append({**head, "choices": [], "usage": usage_of(outcome)})
     return b"".join(b"data: " + _encode(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def labels(outcome: Outcome) -> dict[str, Any]:
+    """The metadata that says that a model made it (GB 45438), where it is a clone that spoke."""
+    return {} if outcome.label is None else {"AIGC": outcome.label}
+
+
+def contribution(one: Contribution) -> dict[str, Any]:
+    """A clone's part in an alliance's answer."""
+    return {"clone": one.clone, "called": one.called, "score": one.score, "words": one.words, "state": one.state,
+            "tokens": one.tokens, "paid_micro": one.paid_micro, "run_id": one.run_id}  # fmt: skip
 
 
 def citation(hit: Hit) -> dict[str, Any]:

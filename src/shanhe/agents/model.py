@@ -23,8 +23,36 @@ STEPS_MAX: Final = 16
 STEP_TOKENS_MAX: Final = 8_192
 BUDGET_MAX_MICRO: Final = 1_000_000_000
 SCHEMA_MAX_BYTES: Final = 16 * 1024
+TOPICS_MAX: Final = 20
+TOPIC_MAX_CHARS: Final = 40
+MEMBERS_MAX: Final = 8
+CLONE_SLUG_MAX_CHARS: Final = 34
+"""A model's name has 40 characters, and a clone's begins with `clone-`."""
+CLONE: Final = re.compile(r"^clone/[a-z0-9][a-z0-9-]{1,33}$")
+PURPOSE: Final = re.compile(r"^[a-z][a-z_]{1,31}$")
 CITY_CLASSES: Final = frozenset({"citizen", "government"})
 """Data that never leaves the city's own machines."""
+
+
+class Likeness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What makes an agent a person's digital clone: the person's consent, and what was made of them.
+
+    `adapter`: number of the model `clone-<slug>` that answers in the place of the base, 0 = none. `topics`: what it is
+    asked about, for alliances. `voice`: a speech model that speaks for it, with one of its voices.
+    """
+
+    mandate: UUID
+    adapter: int = 0
+    topics: tuple[str, ...] = ()
+    voice: str = ""
+    voice_name: str = ""
+
+
+class Alliance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What makes an agent an alliance of clones: who may answer, and how many are asked at once."""
+
+    members: tuple[str, ...]
+    answers_max: int = 3
 
 
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +62,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the model asks for tools: natively, or by JSON under a grammar (for small models); `auto` takes the grammar where
     the engine has one. `answer_schema`: JSON Schema of the answer. `knowledge`: bases that questions are looked up in,
     the maker's own or the city's; `grounded`: what they don't support is not answered. `egress`: `strict` keeps pieces
-    of bases and addresses that nobody gave out of tools' arguments, `open` hands them on.
+    of bases and addresses that nobody gave out of tools' arguments, `open` hands them on. `clone` and `alliance` make
+    it one of these; an alliance's model and instructions put the answers of its clones together.
     """
 
     model: str
@@ -50,6 +79,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     knowledge: tuple[str, ...] = ()
     grounded: bool = True
     egress: Literal["strict", "open"] = "strict"
+    clone: Likeness | None = None
+    alliance: Alliance | None = None
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
@@ -99,6 +130,10 @@ class Published:
     summary_en: str
     definition: Definition
 
+    @property
+    def kind(self) -> str:
+        return self.name.partition("/")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -131,6 +166,33 @@ class Run:
     started_at: datetime
     ended_at: datetime | None
     error: str
+    parent: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Depicted:
+    """A clone that may answer: how the person is called, and the consent it rests on."""
+
+    called: str
+    mandate: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """A clone's part in an alliance's answer: why it was asked, what it did, how many tokens of the answer are its own.
+
+    `words`: of the question that fit it; `state`: asked and answered, failed, or left out and why.
+    """
+
+    clone: str
+    called: str
+    owner: UUID
+    score: int
+    words: tuple[str, ...]
+    state: str
+    tokens: int = 0
+    paid_micro: int = 0
+    run_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +209,9 @@ class Outcome:
     steps: tuple[Step, ...]
     citations: tuple[Hit, ...] = ()
     declined: str = ""
+    data_class: str = "general"
+    label: Mapping[str, str] | None = None
+    parts: tuple[Contribution, ...] = ()
 
 
 Message = Mapping[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,15 +14,19 @@ from starlette.responses import Response
 
 from shanhe.agents.a2a import A2aFace, card, city_card
 from shanhe.agents.api import Agents, Published
-from shanhe.agents.service import FACE_TRY
+from shanhe.agents.service import FACE_TRY, purpose_of
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
+from shanhe.kernel.labelling import check_text, check_wav
 
 BODY_MAX_BYTES = 1024 * 1024
+SOUND_MAX_BYTES = 32 * 1024 * 1024
 MESSAGES_MAX = 100
+TEXT_MAX = 200_000
 CARD_CACHE = {"cache-control": "public, max-age=60"}
+CARD_UNKEPT = {"cache-control": "no-store"}
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
 Directory = Callable[[], Awaitable[list[tuple[str, str, str]]]]
@@ -37,10 +41,21 @@ class Body(BaseModel):
 
 class TryBody(Body):
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=MESSAGES_MAX)
+    purpose: str = Field("", max_length=32)
+
+
+class RefundBody(Body):
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class LabelBody(Body):
+    text: str = Field(min_length=1, max_length=TEXT_MAX)
+    label: dict[str, Any]
 
 
 class CheckBody(Body):
     definition: dict[str, Any]
+    kind: Literal["agent", "clone", "alliance"] = "agent"
 
 
 def router(
@@ -53,6 +68,7 @@ def router(
     _drafts(routes, agents, identity, draft)
     _cards(routes, agents, url, city, version, directory, named)
     _rpc(routes, A2aFace(agents), identity)
+    _labels(routes, agents)
     return routes
 
 
@@ -69,21 +85,39 @@ def _runs(routes: APIRouter, agents: Agents) -> None:
         return as_json({**asdict(found), "steps": [asdict(step) for step in steps]})
 
 
+    @routes.post("/api/agents/runs/{run_id}/refund")
+    async def refund(run_id: UUID, body: RefundBody, actor: Annotated[Actor, Depends(require("ledger"))]) -> Response:
+        """Take back everything a run cost and paid, that of an alliance's clones included; again does nothing."""
+        return as_json({"reversed": await agents.refund(run_id, actor=actor.ref, reason=body.reason)})
+
+
 def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:
     @routes.post("/api/agents/check")
     async def check(body: CheckBody, _: Maker) -> Response:
         """What is wrong with a definition, before it is saved."""
-        found = await agents.check(body.definition)
+        found = await agents.check(body.definition, kind=body.kind)
         return as_json({"data": [{"name": n, "passed": ok, "zh": zh, "en": en} for n, ok, zh, en in found]})
 
     @routes.post("/api/agents/{slug}/try")
     async def attempt(slug: str, body: TryBody, request: Request, actor: Maker) -> Response:
         """Run your own draft with your API key: the models are paid at list price, your markup is not due."""
+        return await tried("agent", slug, body, request, actor)
+
+    @routes.post("/api/agents/{kind}/{slug}/try")
+    async def attempt_kind(
+        kind: Literal["agent", "clone", "alliance"], slug: str, body: TryBody, request: Request, actor: Maker
+    ) -> Response:
+        """The same for a clone or an alliance; a clone's consent is asked for as ever."""
+        return await tried(kind, slug, body, request, actor)
+
+    async def tried(kind: str, slug: str, body: TryBody, request: Request, actor: Actor) -> Response:
         caller = await _caller(request, identity)
         if caller.org_id != org_of(actor):
             raise PermissionMissing("publish")
-        agent = await draft(f"agent/{slug}", caller.org_id)
-        done = await agents.run(agent, caller, body.messages, face=FACE_TRY, charged=False)
+        agent = await draft(f"{kind}/{slug}", caller.org_id)
+        done = await agents.run(
+            agent, caller, body.messages, face=FACE_TRY, charged=False, purpose=purpose_of(body.purpose)
+        )
         return as_json({**asdict(done), "steps": [asdict(step) for step in done.steps]})
 
 
@@ -93,13 +127,19 @@ def _cards(
     @routes.get("/.well-known/agent-card.json")
     async def root_card() -> Response:
         """The city's A2A card."""
-        return as_json(city_card(await directory(), url, city, version), headers=CARD_CACHE)
+        return as_json(city_card(await directory(), url, city, version), headers=CARD_UNKEPT)
 
     @routes.get("/a2a/{slug}/.well-known/agent-card.json")
     async def agent_card(slug: str) -> Response:
         """One agent's A2A card."""
         agent = await agents.published(f"agent/{slug}")
         return as_json(card(agent, await named(agent.owner), url, city), headers=CARD_CACHE)
+
+    @routes.get("/a2a/{kind}/{slug}/.well-known/agent-card.json")
+    async def clone_card(kind: Literal["clone", "alliance"], slug: str) -> Response:
+        """The card of a clone or an alliance; nobody keeps it, since a consent may end at any moment."""
+        agent = await agents.published(f"{kind}/{slug}")
+        return as_json(card(agent, await named(agent.owner), url, city), headers=CARD_UNKEPT)
 
 
 def _rpc(routes: APIRouter, face: A2aFace, identity: Identity) -> None:
@@ -117,19 +157,47 @@ def _rpc(routes: APIRouter, face: A2aFace, identity: Identity) -> None:
         """A2A JSON-RPC; the message's metadata names the agent."""
         return await serve(request, None)
 
+    @routes.post("/a2a/{kind}/{slug}")
+    async def one_clone(kind: Literal["clone", "alliance"], slug: str, request: Request) -> Response:
+        """A2A JSON-RPC to a clone or an alliance; the message's metadata may name the purpose."""
+        return await serve(request, f"{kind}/{slug}")
+
     @routes.post("/a2a/{slug}")
     async def one_agent(slug: str, request: Request) -> Response:
         """A2A JSON-RPC to one agent."""
         return await serve(request, slug)
 
 
-async def _body(request: Request) -> bytes:
+def _labels(routes: APIRouter, agents: Agents) -> None:
+    key = agents.labels.public_key
+
+    @routes.get("/api/labels/key")
+    async def label_key() -> Response:
+        """What the labels of this city's generated content are checked with (Ed25519, base64); public."""
+        return as_json({"algorithm": "Ed25519", "public_key": key})
+
+    @routes.post("/api/labels/check")
+    async def check_label(body: LabelBody) -> Response:
+        """Whether a text carries the mark and a genuine `AIGC` label of this city; public, nothing is kept."""
+        label = body.label.get("AIGC", body.label)
+        return as_json(asdict(check_text(body.text, label if isinstance(label, dict) else {}, key)))
+
+    @routes.post("/api/labels/check-sound")
+    async def check_sound(request: Request) -> Response:
+        """The same of a WAV file, sent as the body."""
+        try:
+            return as_json(asdict(check_wav(await _body(request, SOUND_MAX_BYTES), key)))
+        except ValueError as error:
+            raise Invalid("no_wav", f"{error}.", message_zh="不是 WAV 文件。") from error
+
+
+async def _body(request: Request, most: int = BODY_MAX_BYTES) -> bytes:
     parts, size = [], 0
     async for piece in request.stream():
         size += len(piece)
-        if size > BODY_MAX_BYTES:
-            raise Invalid("body_too_large", f"The body is larger than {BODY_MAX_BYTES} bytes.",
-                          message_zh=f"请求体超过 {BODY_MAX_BYTES} 字节。", status=413)  # fmt: skip
+        if size > most:
+            raise Invalid("body_too_large", f"The body is larger than {most} bytes.",
+                          message_zh=f"请求体超过 {most} 字节。", status=413)  # fmt: skip
         parts.append(piece)
     return b"".join(parts)
 

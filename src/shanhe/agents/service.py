@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
@@ -14,29 +14,27 @@ import msgspec
 import structlog
 
 from shanhe.agents import store
-from shanhe.agents.errors import (
-    BadRequest,
-    NoAnswer,
-    OutOfTime,
-    ToolsLeaveTheCity,
-    TooManyOfYours,
-    TooManyRuns,
-    UnknownAgent,
-    UnknownRun,
-)
-from shanhe.agents.guard import Guard, Personal
+from shanhe.agents.alliance import AllianceCourse
+from shanhe.agents.course import ERROR_MAX_CHARS, Course, Way
+from shanhe.agents.errors import BadRequest, OutOfTime, TooManyOfYours, TooManyRuns, UnknownAgent, UnknownRun
+from shanhe.agents.guard import Personal
 from shanhe.agents.model import (
     BUDGET_MAX_MICRO,
-    CITY_CLASSES,
+    CLONE,
     INSTRUCTIONS_MAX_CHARS,
     KNOWLEDGE_MAX,
     KNOWLEDGE_NAME_MAX_CHARS,
+    MEMBERS_MAX,
+    PURPOSE,
     SCHEMA_MAX_BYTES,
     STEP_TOKENS_MAX,
     STEPS_MAX,
     TOOL_NAME,
     TOOLS_MAX,
+    TOPIC_MAX_CHARS,
+    TOPICS_MAX,
     Definition,
+    Depicted,
     Message,
     Outcome,
     Published,
@@ -46,13 +44,14 @@ from shanhe.agents.model import (
     ToolAnswer,
     ToolSpec,
 )
-from shanhe.agents.talk import Talk, Understood, Wish
-from shanhe.gateway.api import CallError, Gateway
+from shanhe.gateway.api import PRIVATE, CallError, Gateway, Spoken
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.retrieval.api import DECLINED_EN, DECLINED_ZH, Found, Hit, carried, kept_inside, shown, visible
+from shanhe.kernel.labelling import Labels
+from shanhe.ledger.api import AlreadyReversed, Ledger
+from shanhe.retrieval.api import Found
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
@@ -68,12 +67,17 @@ RUNS_OF_ONE_MAX: Final = 64
 others their places. Nothing of a refused run is held or charged."""
 MESSAGES_MAX: Final = 100
 ASKED_MAX_BYTES: Final = 256 * 1024
-ERROR_MAX_CHARS: Final = 300
-PASSAGES_SHOWN: Final = 4
-QUESTION_MAX_CHARS: Final = 1_000
-KNOWLEDGE: Final = "knowledge"
-"""What a look-up is called in a trace: names of bases are their owners' words."""
 FACE_OPENAI, FACE_A2A, FACE_TRY = "openai", "a2a", "try"
+CONSULTATION: Final = "consultation"
+"""What a clone is asked for where the asker does not say."""
+ALLIANCE, VOICE = "alliance", "voice"
+"""Means that a person's consent names beside purposes."""
+SPOKEN: Final = "以上由人工智能生成，{}的数字分身播报。"
+CLONE_BY, ALLIANCE_BY = "{}的数字分身", "数字分身联盟“{}”"
+PERSONA: Final = (
+    "你是“{}”的数字分身，由人工智能扮演，不是本人；被问到时要说明这一点，不代表本人承诺或签署任何事项。"
+    "You are the digital clone of this person, played by AI: say so when asked, and promise nothing in their name."
+)
 Finding = tuple[str, bool, str, str]
 """(name, passed, zh, en) of one check of a definition."""
 log = structlog.get_logger(__name__)
@@ -107,6 +111,13 @@ class Shelves(Protocol):
 
 Find = Callable[[str], Awaitable[Published | None]]
 """An agent by the name callers use, as it is offered now."""
+Permit = Callable[[Published, str, Sequence[str]], Awaitable[Depicted]]
+"""Whether a clone may answer now for a purpose, by these means; raises what says why not."""
+
+
+async def nobody_permits(clone: Published, purpose: str, means: Sequence[str]) -> Depicted:
+    """Without a ledger of consents no clone answers."""
+    raise UnknownAgent(clone.name)
 
 
 class Agents:
@@ -114,24 +125,32 @@ class Agents:
 
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, tools: Toolbox, find: Find,
-        shelves: Shelves, personal: Personal,
+        ledger: Ledger, shelves: Shelves, personal: Personal, labels: Labels, permit: Permit = nobody_permits,
+        least_bps: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
         self._gateway = gateway
+        self._ledger = ledger
         self._compute = compute
         self._tools = tools
         self._find = find
         self._shelves = shelves
         self.personal = personal
+        self.labels = labels
+        self.least_bps = least_bps
+        """Of a sentence's words, for it to be a clone's (T3)."""
+        self._permit = permit
         self._running: Counter[UUID] = Counter()
 
     # -- definitions --------------------------------------------------------------------------------------------------
 
-    async def check(self, content: Mapping[str, Any], owner: UUID | None = None) -> list[Finding]:
+    async def check(
+        self, content: Mapping[str, Any], owner: UUID | None = None, kind: str = "agent"
+    ) -> list[Finding]:
         """What is wrong and right with a definition before it is offered by `owner` (None: nobody yet)."""
         try:
-            definition = definition_of(content)
+            definition = definition_of(content, kind)
         except BadRequest as error:
             return [("definition", False, error.message_zh, error.message)]
         found = [("definition", True, "格式正确", "the form is right")]
@@ -143,6 +162,10 @@ class Agents:
         missing = [name for name in definition.tools if name not in known]
         found.append(("tools", not missing, f"工具未上架：{'、'.join(missing)}" if missing else "工具均已上架",
                       f"not offered: {', '.join(missing)}" if missing else "all tools are offered"))  # fmt: skip
+        if definition.alliance is not None:
+            absent = [one for one in definition.alliance.members if await self._find(one) is None]
+            found.append(("members", not absent, f"分身未上架：{'、'.join(absent)}" if absent else "分身均已上架",
+                          f"not offered: {', '.join(absent)}" if absent else "all clones are offered"))  # fmt: skip
         if definition.knowledge and owner is not None:
             gone = await self._shelves.missing(owner, definition.knowledge)
             found.append(("knowledge", not gone, f"知识库不可用：{'、'.join(gone)}" if gone else "知识库可用",
@@ -156,29 +179,70 @@ class Agents:
             raise UnknownAgent(name)
         return found
 
+    async def permit(self, clone: Published, purpose: str, *means: str) -> Depicted:
+        """Whose clone it is and on which consent, if it may answer for this purpose now; else what says why not."""
+        return await self._permit(clone, purpose, means)
+
+    async def speak(self, clone: Published, caller: Caller, text: str, *, purpose: str = "") -> tuple[bytes, Spoken]:
+        """A text in a clone's voice, as a WAV file with its label inside: a run of one step."""
+        likeness = clone.definition.clone
+        if likeness is None or not likeness.voice:
+            raise BadRequest(f"{clone.name} has no voice", f"{clone.name} 没有语音")
+        if len(text.encode()) > ASKED_MAX_BYTES:
+            raise BadRequest(f"The text is longer than {ASKED_MAX_BYTES} bytes", f"文本超过 {ASKED_MAX_BYTES} 字节")
+        whose = await self.permit(clone, purpose or CONSULTATION, VOICE)
+        run = Run(
+            new_id(), clone.name, clone.version, caller.org_id, caller.key_id, FACE_OPENAI, RunState.RUNNING,
+            clone.definition.budget_micro, 0, self._clock.now(), None, "",
+        )  # fmt: skip
+        await store.begin(self._db, run)
+        fields = {"model": likeness.voice, "input": f"{text}\n{SPOKEN.format(whose.called)}",
+                  "voice": likeness.voice_name, "response_format": "wav"}  # fmt: skip
+        try:
+            said = await self._gateway.speak(caller, fields, through=(clone.name,))
+            sound = self.labels.sound(str(run.id), said.sound)
+        except (ShanheError, CallError, ValueError) as error:
+            await self._ended(run.id, RunState.FAILED, getattr(error, "code", "no_wav"))
+            raise
+        step = Step(1, "model", likeness.voice, "done", said.paid_micro, said.receipt_id, 0, len(text.encode()),
+                    len(sound), 0, "")  # fmt: skip
+        await store.add_step(self._db, run.id, step)
+        await self._ended(run.id, RunState.DONE, "")
+        return sound, said
+
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     async def run(
-        self, agent: Published, caller: Caller, asked: Sequence[Message], *, face: str, charged: bool = True
-    ) -> Outcome:
+        self, agent: Published, caller: Caller, asked: Sequence[Message], *, face: str, charged: bool = True,
+        purpose: str = "", way: Way | None = None,
+    ) -> Outcome:  # fmt: skip
         """Run it to its answer. Every step is charged as it is made; errors end the run and say why.
 
-        `charged` False: a maker tries a draft; the model is paid for at list price, no markup is due.
+        `charged` False: a maker tries a draft; the model is paid for at list price, no markup is due. `purpose`: what a
+        clone is asked for; its person's consent decides, before anything is spent. `way`: see `Way`.
         """
         if self._running.total() >= RUNS_MAX:
             raise TooManyRuns()
         if self._running[caller.org_id] >= RUNS_OF_ONE_MAX:
             raise TooManyOfYours(RUNS_OF_ONE_MAX)
+        way = way or Way((agent.name,) if charged else ())
+        whose = None
+        if agent.definition.clone is not None:
+            whose = await self.permit(agent, purpose or CONSULTATION, *((ALLIANCE,) if way.parent is not None else ()))
+            agent = as_clone(agent, whose)
+        if way.budget_micro is not None:
+            least = min(way.budget_micro, agent.definition.budget_micro)
+            agent = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=least))
         run = Run(
-            new_id(), agent.name, agent.version, caller.org_id, caller.key_id, face, RunState.RUNNING,
-            agent.definition.budget_micro, 0, self._clock.now(), None, "",
+            way.number or new_id(), agent.name, agent.version, caller.org_id, caller.key_id, face, RunState.RUNNING,
+            agent.definition.budget_micro, 0, self._clock.now(), None, "", way.parent,
         )  # fmt: skip
         self._running[caller.org_id] += 1
         try:
             await store.begin(self._db, run)
             try:
                 async with asyncio.timeout(RUN_MAX_S):
-                    outcome = await Course(self, agent, caller, run.id, charged=charged).go(checked(asked))
+                    outcome = await self._course(run, agent, caller, checked(asked), purpose or CONSULTATION, way)
             except TimeoutError as error:
                 await self._ended(run.id, RunState.FAILED, "run_too_long")
                 raise OutOfTime(RUN_MAX_S) from error
@@ -189,11 +253,26 @@ class Agents:
                 await asyncio.shield(self._ended(run.id, RunState.FAILED, type(error).__name__))
                 raise
             await self._ended(run.id, RunState.DONE, "")
-            return outcome
+            return outcome if way.parent is not None else self._labelled(agent, outcome, whose)
         finally:
             self._running[caller.org_id] -= 1
             if not self._running[caller.org_id]:
                 del self._running[caller.org_id]
+
+    async def _course(
+        self, run: Run, agent: Published, caller: Caller, asked: list[dict[str, Any]], purpose: str, way: Way
+    ) -> Outcome:
+        if agent.definition.alliance is not None:
+            return await AllianceCourse(self, agent, caller, run.id, run.face, way).go(asked, purpose)
+        return await Course(self, agent, caller, run.id, way).go(asked)
+
+    def _labelled(self, agent: Published, outcome: Outcome, whose: Depicted | None) -> Outcome:
+        """What clones say says that a model made it: in the text, and in metadata that can be checked."""
+        if whose is None and agent.definition.alliance is None:
+            return outcome
+        by = ALLIANCE_BY.format(agent.title_zh) if whose is None else CLONE_BY.format(whose.called)
+        text = self.labels.marked(outcome.text, by, str(outcome.run_id))
+        return replace(outcome, text=text, label=self.labels.of_text(str(outcome.run_id), text))
 
     async def _ended(self, run_id: UUID, state: RunState, error: str) -> None:
         await store.end(self._db, run_id, state, error[:ERROR_MAX_CHARS], self._clock.now())
@@ -217,6 +296,19 @@ class Agents:
         if found is None or (org_id is not None and found.org_id != org_id):
             raise UnknownRun()
         return found, await store.steps(self._db, run_id)
+
+    async def refund(self, run_id: UUID, *, actor: str, reason: str) -> list[UUID]:
+        """Take back everything that was booked in a run and in the runs that are part of it, newest first; what was
+        taken back before stays so. The postings reversed now."""
+        await self.trace(run_id, None)
+        done = []
+        for receipt in await store.receipts(self._db, run_id):
+            try:
+                await self._ledger.reverse(receipt, actor=actor, reason=reason)
+            except AlreadyReversed:
+                continue
+            done.append(receipt)
+        return done
 
     # -- for a run's course -------------------------------------------------------------------------------------------
 
@@ -244,191 +336,18 @@ class Agents:
         return model is not None and "json_schema" in model.features
 
 
-class Course:
-    """One run on its way."""
 
-    def __init__(self, agents: Agents, agent: Published, caller: Caller, run_id: UUID, *, charged: bool) -> None:
-        self._agents = agents
-        self._agent = agent
-        self._definition = agent.definition
-        self._run_id = run_id
-        self._charged = charged
-        own = caller.data_class
-        self._caller = caller if own != "general" else msgspec.structs.replace(
-            caller, data_class=agent.definition.data_class
-        )  # fmt: skip
-        self._steps: list[Step] = []
-        self._read: list[str] = []  # listings whose tools the next step reads for the first time
-        self._guard = Guard([], [], personal=agents.personal)
-        self._spent = self._prompt = self._completion = 0
-        self._receipt: UUID | None = None
-
-    async def go(self, asked: Sequence[Message]) -> Outcome:
-        definition = self._definition
-        found = await self._look_up(asked) if definition.knowledge else None
-        if found is not None and definition.grounded and not found.supported:
-            return self._outcome(declined_in(question_of(asked)), declined="unsupported")
-        hits = () if found is None or not found.supported else found.hits[:PASSAGES_SHOWN]
-        self._guard = Guard(
-            [definition.instructions, *(str(one["content"]) for one in asked)], [hit.passage.text for hit in hits],
-            personal=self._agents.personal, open_egress=definition.egress == "open",
-        )  # fmt: skip
-        tools = list(await self._agents.toolbox.specs(definition.tools)) if definition.tools else []
-        if self._caller.data_class in CITY_CLASSES:
-            for tool in tools:
-                if not tool.local:
-                    raise ToolsLeaveTheCity(tool.name, self._caller.data_class)
-        talk = Talk(definition, tools, with_passages(asked, hits), grammar=self._agents.has_grammar(definition))
-        by_function = {tool.function: tool for tool in tools}
-        for number in range(1, definition.steps_max + 1):
-            last = number == definition.steps_max
-            understood = await self._think(talk, first=number == 1, last=last)
-            if understood.answer is not None:
-                if not understood.answer.strip():
-                    raise NoAnswer(
-                        "the model gave neither an answer nor a wish for a tool", "模型既未作答，也未请求工具"
-                    )
-                return self._answer(understood.answer, hits, tools, asked)
-            if last:
-                break
-            talk.heard(understood)
-            for wish in understood.wishes:
-                talk.told(wish, await self._use(wish, by_function))
-        raise NoAnswer(
-            f"after {definition.steps_max} steps it still asked for tools",
-            f"经过 {definition.steps_max} 步仍在请求工具",
-        )
-
-    async def _look_up(self, asked: Sequence[Message]) -> Found:
-        """The question in the agent's bases, paid by the caller; what is found keeps its data class."""
-        began = time.perf_counter()
-        names, question = self._definition.knowledge, question_of(asked)
-        try:
-            found = await self._agents.shelves.find(self._agent.owner, names, question, self._caller)
-        except (ShanheError, CallError) as error:
-            await self._note("knowledge", KNOWLEDGE, "refused", began, error=error.code)
-            raise
-        self._caller = kept_inside(self._caller, found)
-        await self._note(
-            "knowledge", KNOWLEDGE, "done", began, paid=found.paid_micro,
-            receipt=found.receipt_id, sent=len(question.encode()),
-            got=sum(len(hit.passage.text.encode()) for hit in found.hits[:PASSAGES_SHOWN]),
-        )  # fmt: skip
-        return found
-
-    def _answer(
-        self, text: str, hits: Sequence[Hit], tools: Sequence[ToolSpec], asked: Sequence[Message]
-    ) -> Outcome:  # fmt: skip
-        """The model's words as far as they may be said, with what they rest on. An agent that has nothing but its bases
-        says only what these carry."""
-        if self._definition.answer_schema is not None or not hits:
-            return self._outcome(self._guard.answer(text))
-        kept, cited = carried(text, hits)
-        if not tools and self._definition.grounded:
-            if not cited:
-                return self._outcome(declined_in(question_of(asked)), declined="not_carried")
-            text = kept
-        return self._outcome(self._guard.answer(text), citations=tuple(cited))
-
-    async def _think(self, talk: Talk, *, first: bool, last: bool) -> Understood:
-        """One call of the model: the agent's maker is due on every one, a tool's maker on the one that reads it."""
-        fields = talk.fields(last=last)
-        through = [self._agent.name, *self._read] if self._charged else list(self._read)
-        self._read = []
-        began = time.perf_counter()
-        try:
-            asked = await self._agents.gateway.ask(
-                self._caller, fields, through=through, fees=(self._agent.name,) if first else (),
-                most_micro=self._definition.budget_micro - self._spent,
-            )  # fmt: skip
-        except (ShanheError, CallError) as error:
-            await self._note("model", self._definition.model, "refused", began, error=error.code)
-            raise
-        usage = asked.answer.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        self._prompt += prompt
-        self._completion += completion
-        message = asked.answer["choices"][0]["message"]
-        await self._note(
-            "model", self._definition.model, "done", began, paid=asked.paid_micro, receipt=asked.receipt_id,
-            tokens=prompt + completion, sent=len(msgspec.json.encode(fields["messages"])),
-            got=len(msgspec.json.encode(message)),
-        )  # fmt: skip
-        return talk.understand(message)
-
-    async def _use(self, wish: Wish, allowed: Mapping[str, ToolSpec]) -> str:
-        """Call a tool the model asks for, if it is on the list; what goes wrong is told to the model."""
-        began = time.perf_counter()
-        tool = allowed.get(wish.function)
-        if tool is None:
-            await self._note("tool", wish.function[:80], "refused", began, error="tool_not_allowed")
-            return "This tool is not available. 该工具不可用。"
-        if wish.arguments is None:
-            await self._note("tool", tool.name, "refused", began, error="bad_arguments")
-            return "The arguments are no JSON object. 参数不是 JSON 对象。"
-        why = self._guard.refusal(wish.arguments)
-        if why is not None:
-            await self._note("tool", tool.name, "refused", began, error=why)
-            return "These arguments may not be handed to a tool. 参数含有不得传出的内容，调用被拒绝。"
-        left = self._definition.budget_micro - self._spent
-        try:
-            said = await self._agents.toolbox.call(self._caller, tool.name, wish.arguments, left)
-        except CallError as error:
-            await self._note("tool", tool.name, "refused", began, error=error.code)
-            raise
-        except ShanheError as error:
-            await self._note("tool", tool.name, "refused", began, error=error.code)
-            return f"The tool could not be called: {error.message} {error.message_zh}"
-        if tool.resource not in self._read and not said.failed:
-            self._read.append(tool.resource)
-        await self._note(
-            "tool", tool.name, "failed" if said.failed else "done", began, paid=said.paid_micro,
-            receipt=said.receipt_id, sent=len(msgspec.json.encode(wish.arguments)), got=len(said.text.encode()),
-        )  # fmt: skip
-        return said.text
-
-    async def _note(
-        self, kind: str, name: str, state: str, began: float, *, paid: int = 0, receipt: UUID | None = None,
-        tokens: int = 0, sent: int = 0, got: int = 0, error: str = "",
-    ) -> None:  # fmt: skip
-        """Write a step down, with what it cost."""
-        took_ms = int((time.perf_counter() - began) * 1000)
-        step = Step(len(self._steps) + 1, kind, name, state, paid, receipt, tokens, sent, got, took_ms,
-                    error[:ERROR_MAX_CHARS])  # fmt: skip
-        self._steps.append(step)
-        self._spent += paid
-        self._receipt = receipt or self._receipt
-        await store.add_step(self._agents.db, self._run_id, step)
-
-    def _outcome(self, text: str, *, citations: tuple[Hit, ...] = (), declined: str = "") -> Outcome:
-        return Outcome(
-            self._run_id, text, self._prompt, self._completion, self._spent, self._receipt, tuple(self._steps),
-            citations, declined,
-        )  # fmt: skip
+def as_clone(agent: Published, whose: Depicted) -> Published:
+    """A clone as it is run: its adapter answers, and it knows what it is."""
+    likeness, definition = agent.definition.clone, agent.definition
+    assert likeness is not None
+    model = PRIVATE + agent.name.partition("/")[2] if likeness.adapter else definition.model
+    told = f"{PERSONA.format(whose.called)}\n\n{definition.instructions}"
+    return replace(agent, definition=msgspec.structs.replace(definition, model=model, instructions=told))
 
 
-def question_of(asked: Sequence[Message]) -> str:
-    """What is looked up: the last words of the user."""
-    said = [str(one["content"]) for one in asked if one["role"] == "user"]
-    return visible(said[-1] if said else "").strip()[-QUESTION_MAX_CHARS:]
-
-
-def with_passages(asked: Sequence[Message], hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """The conversation with passages before its last question."""
-    messages = [dict(one) for one in asked]
-    last = next((one for one in reversed(messages) if one["role"] == "user"), None)
-    if hits and last is not None:
-        last["content"] = f"{shown(hits)}\n\n问题 Question：{last['content']}"
-    return messages
-
-
-def declined_in(question: str) -> str:
-    """The refusal in the asker's language."""
-    return DECLINED_EN if question.isascii() else DECLINED_ZH
-
-
-def definition_of(content: Mapping[str, Any]) -> Definition:
-    """A definition out of what a maker wrote; BadRequest names what is wrong."""
+def definition_of(content: Mapping[str, Any], kind: str = "agent") -> Definition:
+    """A definition of an agent, a clone or an alliance, out of what a maker wrote; BadRequest names what is wrong."""
     try:
         found = msgspec.convert(dict(content), Definition)
     except msgspec.ValidationError as error:
@@ -448,11 +367,51 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         (len(set(found.knowledge)) < len(found.knowledge), "knowledge: each once"),
         (any(not 1 <= len(name) <= KNOWLEDGE_NAME_MAX_CHARS for name in found.knowledge), "knowledge: names of bases"),
         (bool(found.tools) and found.steps_max < 2, "steps_max: at least 2 with tools"),
+        (found.model.startswith(PRIVATE), f"model: not one that begins with {PRIVATE}"),
+        *_kind_problems(found, kind),
     ]  # fmt: skip
     for wrong, what in problems:
         if wrong:
             raise BadRequest(f"The definition is not in order: {what}", f"定义有误：{what}")
     return found
+
+
+def _kind_problems(found: Definition, kind: str) -> list[tuple[bool, str]]:
+    """What a clone or an alliance has to have, and what it can't have."""
+    problems = [
+        ((found.clone is not None) != (kind == "clone"), "clone: what a clone has, and nothing else"),
+        ((found.alliance is not None) != (kind == "alliance"), "alliance: what an alliance has, and nothing else"),
+        (kind != "agent" and bool(found.tools), "tools: none for a clone or an alliance"),
+        (kind != "agent" and found.answer_schema is not None, "answer_schema: none, a mark is added to the answer"),
+    ]
+    if found.clone is not None:
+        one = found.clone
+        problems += [
+            (len(one.topics) > TOPICS_MAX, f"clone.topics: at most {TOPICS_MAX}"),
+            (any(not 1 <= len(topic) <= TOPIC_MAX_CHARS for topic in one.topics),
+             f"clone.topics: 1 to {TOPIC_MAX_CHARS} characters each"),
+            (one.adapter < 0, "clone.adapter: the number of a model, 0 for none"),
+            (max(len(one.voice), len(one.voice_name)) > KNOWLEDGE_NAME_MAX_CHARS, "clone.voice: names of a model"),
+        ]  # fmt: skip
+    if found.alliance is not None:
+        members = found.alliance.members
+        problems += [
+            (not 2 <= len(members) <= MEMBERS_MAX, f"alliance.members: 2 to {MEMBERS_MAX} clones"),
+            (len(set(members)) < len(members), "alliance.members: each once"),
+            (any(not CLONE.fullmatch(one) for one in members), "alliance.members: clone/name each"),
+            (not 1 <= found.alliance.answers_max <= MEMBERS_MAX, f"alliance.answers_max: 1 to {MEMBERS_MAX}"),
+            (bool(found.knowledge), "knowledge: an alliance has its clones'"),
+        ]  # fmt: skip
+    return problems
+
+
+def purpose_of(told: Any) -> str:
+    """What an asker says that a clone is asked for; BadRequest for what can't be a purpose."""
+    if told in (None, ""):
+        return CONSULTATION
+    if not isinstance(told, str) or not PURPOSE.fullmatch(told):
+        raise BadRequest("A purpose is a word like consultation or teaching", "用途须为 consultation、teaching 等标识")
+    return told
 
 
 def checked(asked: Sequence[Message]) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from shanhe.kernel.db import Database
 
 PAGE_ROWS = 100
 PURGE_ROWS = 10_000
-_RUN = "id, agent, version, org_id, key_id, face, state, budget_micro, paid_micro, started_at, ended_at, error"
+RECEIPTS_MAX = 1_000
+_RUN = "id, agent, version, org_id, key_id, face, state, budget_micro, paid_micro, started_at, ended_at, error, parent"
 _STEP = "n, kind, name, state, paid_micro, receipt_id, tokens, sent_bytes, got_bytes, took_ms, error"
 
 
@@ -21,9 +22,9 @@ def _run(row: Any) -> Run:
 
 async def begin(db: Database, run: Run) -> None:
     await db.execute(
-        """INSERT INTO agents.run (id, agent, version, org_id, key_id, face, state, budget_micro, started_at)
-           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8)""",
-        run.id, run.agent, run.version, run.org_id, run.key_id, run.face, run.budget_micro, run.started_at,
+        """INSERT INTO agents.run (id, agent, version, org_id, key_id, face, state, budget_micro, started_at, parent)
+           VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9)""",
+        run.id, run.agent, run.version, run.org_id, run.key_id, run.face, run.budget_micro, run.started_at, run.parent,
     )  # fmt: skip
 
 
@@ -78,11 +79,22 @@ async def run(db: Database, run_id: UUID) -> Run | None:
 async def runs(db: Database, org_id: UUID, before: UUID | None) -> list[Run]:
     """Newest first, a page; `before` continues."""
     rows = await db.fetch(
-        f"""SELECT {_RUN} FROM agents.run WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2)
+        f"""SELECT {_RUN} FROM agents.run WHERE org_id = $1 AND ($2::uuid IS NULL OR id < $2) AND parent IS NULL
              ORDER BY id DESC LIMIT $3""",
         org_id, before, PAGE_ROWS,
     )  # fmt: skip
     return [_run(row) for row in rows]
+
+
+async def receipts(db: Database, run_id: UUID) -> list[UUID]:
+    """The receipts of a run and of those that are part of it, newest first."""
+    rows = await db.fetch(
+        """SELECT s.receipt_id FROM agents.step s JOIN agents.run r ON r.id = s.run
+            WHERE (r.id = $1 OR r.parent = $1) AND s.receipt_id IS NOT NULL AND s.kind <> 'clone'
+            GROUP BY s.receipt_id ORDER BY s.receipt_id DESC LIMIT $2""",
+        run_id, RECEIPTS_MAX,
+    )  # fmt: skip
+    return [row["receipt_id"] for row in rows]
 
 
 async def steps(db: Database, run_id: UUID) -> list[Step]:

@@ -17,6 +17,7 @@ from shanhe.cli import (
     bench,
     card,
     city,
+    clones,
     company,
     contests,
     credits,
@@ -26,6 +27,7 @@ from shanhe.cli import (
     governance,
     keys,
     knowledge,
+    labels,
     ledger,
     log,
     models,
@@ -86,6 +88,8 @@ app.add_typer(contests.app, name="contests", help="Contests of makers: calls, en
 app.add_typer(apps.app, name="apps", help="Apps that people let act for them.")
 app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
+app.add_typer(clones.app, name="clones", help="Digital clones: consents, feedback, versions and their gates.")
+app.add_typer(labels.app, name="labels", help="Labels of generated content: the key, and checks offline.")
 app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")
 app.add_typer(governance.app, name="governance", help="How rules change: proposals, votes, vetoes; targets, duties.")
 app.add_typer(nomads.app, name="nomads", help="Digital nomads: venues, presence, the ID, tickets.")

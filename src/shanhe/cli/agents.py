@@ -23,6 +23,7 @@ Org = Annotated[str, typer.Option("--org", help="Who paid for the runs: id or na
 @app.command()
 def check(
     definition: Annotated[Path, typer.Argument(help="JSON file with a definition.", exists=True, dir_okay=False)],
+    kind: Annotated[str, typer.Option(help="agent, clone or alliance.")] = "agent",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +34,7 @@ def check(
         async with city(data) as services:
             return [
                 {"name": name, "passed": ok, "zh": zh, "en": en}
-                for name, ok, zh, en in await services.agents.check(content)
+                for name, ok, zh, en in await services.agents.check(content, kind=kind)
             ]
 
     found = run(work())
@@ -73,3 +74,19 @@ def trace(
         (step["n"], step["kind"], step["name"], f"{step['state']} {step['error']}".strip(), step["took_ms"],
          step["tokens"], format_credits(step["paid_micro"]), step["receipt_id"] or "") for step in found["steps"]
     ], right=("ms", "tokens", "credits")))  # fmt: skip
+
+
+@app.command()
+def refund(
+    run_id: Annotated[UUID, typer.Argument(help="Id of a run.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Take back everything a run cost and paid, that of an alliance's clones included."""
+
+    async def work(services: Services) -> Any:
+        return {"reversed": await services.agents.refund(run_id, actor="cli", reason=reason)}
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: f"✓ {len(done['reversed'])} reversed")

@@ -1,0 +1,73 @@
+"""`shanhe labels`: check offline whether a text or a sound was made by a model of this city."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from shanhe.cli.common import REFUSED, Data, Json, in_city, show
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+app = typer.Typer(no_args_is_help=True)
+SOUND = ".wav"
+
+
+@app.command()
+def key(data: Data = None, as_json: Json = False) -> None:
+    """The city's public key, which labels are checked with."""
+
+    async def work(services: Services) -> Any:
+        return {"algorithm": "Ed25519", "public_key": services.agents.labels.public_key}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: str(found["public_key"]))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A text, a whole answer as JSON, or a WAV file.", exists=True)],
+    public_key: Annotated[str, typer.Option("--key", help="The city's public key, see `shanhe labels key`.")],
+    label: Annotated[Path | None, typer.Option(help="JSON file with the text's AIGC label.", exists=True)] = None,
+    as_json: Json = False,
+) -> None:
+    """Whether a content carries a genuine label; asks no city and no network."""
+    from shanhe.kernel.errors import Invalid
+    from shanhe.kernel.labelling import check_text, check_wav
+
+    body = file.read_bytes()
+    if file.suffix.lower() == SOUND:
+        try:
+            found = check_wav(body, public_key)
+        except ValueError as error:
+            raise Invalid("no_wav", f"{error}.", message_zh="不是 WAV 文件。") from error
+    else:
+        text, said = _read(body, label)
+        found = check_text(text, said, public_key)
+    show(as_json, asdict(found), lambda: f"{'✓' if found.genuine else '✗'} {found.en} {found.zh} {found.content_id}")
+    if not found.genuine:
+        raise typer.Exit(REFUSED)
+
+
+def _read(body: bytes, label: Path | None) -> tuple[str, dict[str, Any]]:
+    """(text, label): of an answer as it came over `/v1`, or of a text with its label beside it."""
+    text = body.decode("utf-8", "replace")
+    said = _json(label.read_bytes()) if label is not None else {}
+    answer = _json(body)
+    if label is None and "choices" in answer:
+        text, said = str(answer["choices"][0]["message"]["content"]), answer
+    found = said.get("AIGC", said)
+    return text, found if isinstance(found, dict) else {}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
