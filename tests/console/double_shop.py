@@ -17,6 +17,8 @@ CONTEST = UUID(int=77)
 TITLES = {
     "letters": ({"zh": "公文助手", "en": "Letters"}, "agent"), "weather": ({"zh": "天气工具", "en": "Weather"}, "mcp"),
     "rows": ({"zh": "产业数据", "en": "Industry data"}, "data"),
+    "teacher": ({"zh": "张老师", "en": "Teacher Zhang"}, "clone"),
+    "school": ({"zh": "教师联盟", "en": "School"}, "alliance"),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from shanhe.console.live.modules import Modules
 from shanhe.console.pages.base import SignInFirst
 from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
+from shanhe.console.pages.clones import ClonesRoom
 from shanhe.console.pages.company import CompanyRoom
 from shanhe.console.pages.connect import ConnectRoom
 from shanhe.console.pages.contests import ContestRoom
@@ -68,6 +69,7 @@ ROOMS = (
     KnowledgeRoom,
     ConnectRoom,
     ContestRoom,
+    ClonesRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

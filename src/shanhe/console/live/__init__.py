@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from shanhe.console.live.city import LiveCity
+from shanhe.console.live.clones import LiveClones
 from shanhe.console.live.company import LiveCompany
 from shanhe.console.live.connect import LiveConnect
 from shanhe.console.live.contests import LiveContests
@@ -56,6 +57,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         connect=LiveConnect(modules),
         company=LiveCompany(modules),
         contests=LiveContests(modules),
+        clones=LiveClones(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

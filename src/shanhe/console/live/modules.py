@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shanhe.alliances.api import Alliances
 from shanhe.batches.api import Batches
+from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
 from shanhe.credits.api import Credits
@@ -52,6 +53,10 @@ class Modules(Protocol):
     def contests(self) -> Contests: ...
     @property
     def earnings(self) -> Earnings: ...
+    @property
+    def clones(self) -> Clones: ...
+    @property
+    def teaching(self) -> Teaching: ...
     @property
     def clock(self) -> Clock: ...
     @property

@@ -213,7 +213,18 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
         "steps_max": str(content.get("steps_max", "")), "knowledge": "\n".join(content.get("knowledge", ())),
         "calling": str(content.get("calling", "auto")), "url": str(content.get("url", "")), "secrets": secrets,
         "passes": ", ".join(content.get("passes", ())), "code": hosted.get("code", ""),
-        "described": _pretty(hosted["described"]) if hosted else "",
+        "described": _pretty(hosted["described"]) if hosted else "", **_likeness_form(content),
+    }  # fmt: skip
+
+
+def _likeness_form(content: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of a clone or an alliance."""
+    clone, alliance = content.get("clone") or {}, content.get("alliance") or {}
+    return {
+        "topics": "\n".join(clone.get("topics", ())),
+        "mandate": str(clone.get("mandate", "")), "adapter": str(clone.get("adapter", 0)),
+        "voice": str(clone.get("voice", "")), "voice_name": str(clone.get("voice_name", "")),
+        "members": "\n".join(alliance.get("members", ())), "answers_max": str(alliance.get("answers_max", 3)),
     }  # fmt: skip
 
 
@@ -221,6 +232,8 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
     """What is offered, out of a form: agents and servers have fields of their own beside what is `kept` of the version
     before, the rest is JSON."""
     lines = _lines(fields.get("tools", ""))
+    if kind in (Kind.CLONE, Kind.ALLIANCE):
+        return {**kept, **_likeness_of(kind, fields)}
     if kind == Kind.AGENT:
         return {
             **kept, "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
@@ -243,6 +256,23 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
 
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _likeness_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """A clone or an alliance, out of a form."""
+    found: dict[str, Any] = {
+        "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
+        "budget_micro": _credits(fields.get("budget", "")),
+    }  # fmt: skip
+    if kind == Kind.ALLIANCE:
+        members = _lines(fields.get("members", ""))
+        return {**found, "alliance": {"members": members, "answers_max": _whole(fields.get("answers_max", "3"))}}
+    clone = {
+        "mandate": fields.get("mandate", "").strip(), "adapter": _whole(fields.get("adapter", "0") or "0"),
+        "topics": _lines(fields.get("topics", "")), "voice": fields.get("voice", "").strip(),
+        "voice_name": fields.get("voice_name", "").strip(),
+    }  # fmt: skip
+    return {**found, "knowledge": _lines(fields.get("knowledge", "")), "clone": clone}
 
 
 def _json(text: str) -> dict[str, Any]:

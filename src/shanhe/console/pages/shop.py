@@ -17,7 +17,10 @@ from shanhe.console.render import go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import language
 
-KINDS: Final = ("agent", "mcp", "model", "data", "prompt")
+KINDS: Final = ("agent", "clone", "alliance", "mcp", "model", "data", "prompt")
+TRIED: Final = ("agent", "clone", "alliance")
+"""Kinds that answer a question."""
+USES: Final = ("consultation", "teaching", "service", "promotion")
 CATEGORIES: Final = (
     "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
 )  # fmt: skip
@@ -62,7 +65,8 @@ class ShopRoom(Room):
         return self.show(request, "store_listing.html", who, **await self._listing(kind, slug))
 
     async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
-        return {"one": await self.desk.shop.listing(f"{kind}/{slug}"), "stars": STARS, "question": "", "said": None}
+        one = await self.desk.shop.listing(f"{kind}/{slug}")
+        return {"one": one, "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": ""}
 
     async def attempt(self, request: Request, kind: str, slug: str) -> Response:
         """One question to an agent, paid by the person's organisation."""
@@ -72,13 +76,18 @@ class ShopRoom(Room):
         try:
             if not question:
                 raise Invalid("question_missing", "Ask something.", message_zh="请填写问题。")
-            values["said"] = await self._ask(who, f"{kind}/{slug}", question)
+            values["purpose"] = purpose = fields.get("purpose", "")[:32]
+            values["said"] = await self._ask(who, f"{kind}/{slug}", question, purpose)
         except ShanheError as error:
             return self.again(request, "store_listing.html", who, error, **values)
         return self.show(request, "store_listing.html", who, **values)
 
-    async def _ask(self, who: m.Who, name: str, question: str) -> Mapping[str, Any]:
-        asked = {"model": name, "messages": [{"role": "user", "content": question}], "stream": False}
+    async def _ask(self, who: m.Who, name: str, question: str, purpose: str) -> Mapping[str, Any]:
+        asked: dict[str, Any] = {
+            "model": name, "messages": [{"role": "user", "content": question}], "stream": False,
+        }  # fmt: skip
+        if purpose:
+            asked["metadata"] = {"purpose": purpose}
         body = msgspec.json.encode(asked)
         status, parts = 0, []
         async for code, _, piece in self.desk.talk.stream(who, body):
@@ -90,7 +99,9 @@ class ShopRoom(Room):
             raise Invalid(
                 "no_answer", text or "There was no answer.", message_zh=text or "没有得到回答。", status=status or 502
             )
-        told = {"steps": [], "citations": [], **answer.get("shanhe", {})}
+        label = answer.get("AIGC")
+        signed = msgspec.json.encode(label).decode() if label else ""
+        told = {"steps": [], "citations": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
         return {"text": answer["choices"][0]["message"]["content"], **told}
 
     async def rate(self, request: Request, kind: str, slug: str) -> Response:
