@@ -202,7 +202,7 @@ class TestVoice:
         port = server.sockets[0].getsockname()[1]
         rates = Rates(3_000_000, 0, 0, 0, 0)
         new = NewEngine("voices", f"http://127.0.0.1:{port}/v1", {"voice": "voice"}, rates, kind=Kind.SPEECH,
-                        price_class="medium")  # fmt: skip
+                        price_class="speech")  # fmt: skip
         await market.services.compute.add_engine(new, actor="tests")
         voice = {"voice": "voice", "voice_name": "zf_a"}
         await clone(market, maker, "speaks", "周播", purposes=("consultation", "voice"), clone=voice)

@@ -536,7 +536,9 @@ class Talk:
         words = ("复式记账，", "就是每一笔钱", "都同时记下", "来处与去处。")
         head = {"x-shanhe-receipt": str(ident(60))}
         if not ask["stream"]:
-            answer = {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
+            answer: dict[str, Any] = {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
+            if str(ask["model"]).startswith("clone/"):
+                answer |= {"AIGC": {"Label": "1", "ProduceID": str(ident(61))}, "shanhe": {"run_id": str(ident(61))}}
             yield 200, {**head, "content-type": "application/json"}, json.dumps(answer).encode()
             return
         yield 200, {**head, "content-type": "text/event-stream"}, b""

@@ -79,3 +79,15 @@ class TestActions:
         desk.clones.known = False  # type: ignore[attr-defined]
         assert "还没有请求授权" in (await member.get("/my-clones")).text
         assert "没有待审核的反馈" in (await member.get(ONE)).text
+
+
+class TestTrying:
+    async def test_a_clone_shows_its_label_and_takes_a_correction(self, member: httpx.AsyncClient) -> None:
+        form = TOKEN | {"question": "怎么写开头？", "purpose": "teaching"}
+        answer = await member.post("/store/clone/teacher/try", data=form)
+        assert answer.status_code == 200
+        assert str(ident(61)) in answer.text
+        assert 'action="/my-clones/say"' in answer.text
+        assert '<option value="teaching" selected>' in answer.text
+        plain = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "Hi"})
+        assert 'action="/my-clones/say"' not in plain.text

@@ -101,7 +101,7 @@ class ShopRoom(Room):
             )
         label = answer.get("AIGC")
         signed = msgspec.json.encode(label).decode() if label else ""
-        told = {"steps": [], "citations": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
+        told = {"steps": [], "citations": [], "clones": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
         return {"text": answer["choices"][0]["message"]["content"], **told}
 
     async def rate(self, request: Request, kind: str, slug: str) -> Response:
