@@ -108,6 +108,18 @@ class TestJob:
         assert (done.error["code"], done.spent_micro) == ("training_diverged", house.price(STEP_MS))
         assert await house.money() == (FUNDS - done.spent_micro, FUNDS - done.spent_micro)
 
+    async def test_whose_step_is_killed_pays_nothing_for_it_and_goes_on_from_its_checkpoint(self, house: House) -> None:
+        house.tell(die=3)
+        job = await house.order()
+        await house.foreman().work_once()
+        done = await house.studio.job(job.id, None)
+        assert done.error is not None
+        assert (done.state, done.error["code"], done.spent_micro) == ("failed", "step_died", house.price(STEP_MS))
+        again = await house.studio.resume(job.id, house.org, by="t")
+        await house.foreman().work_once()
+        assert (await house.studio.job(again.id, None)).state == "done"
+        assert [point.n for point in await house.studio.points(again) if point.at == 1] == [4, 5]
+
     async def test_that_finds_the_disk_full_ends_and_goes_on_once_there_is_room(self, house: House) -> None:
         job = await house.order()
         lessons = house.studio.shelf.folder(job.id.bytes) / "train.jsonl"

@@ -1,14 +1,16 @@
 """Stands for a step's process: leaves what the step's kind leaves, without any model.
 
-`ORDERS` beside the shelf: {"hang": n} hangs after round n of a training that begins, {"fail": true} fails it,
-{"pause_s": s} takes its time for each round, {"core_ms": n} is what a step says it used, {"right_bps": n} how many of
-the questions the model answers rightly in the end.
+`ORDERS` beside the shelf: {"hang": n} hangs after round n of a training that begins, {"die": n} is killed there,
+{"fail": true} fails it, {"pause_s": s} takes its time for each round, {"core_ms": n} is what a step says it used,
+{"right_bps": n} how many of the questions the model answers rightly in the end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import struct
 import sys
 import time
@@ -30,6 +32,8 @@ def train(folder: Path, orders: dict[str, Any]) -> bool:
         written.write_text(str(n))
         written.replace(kept)
         time.sleep(orders.get("pause_s", 0))
+        if orders.get("die") == n and begin == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
         if orders.get("hang") == n and begin == 0:
             time.sleep(60)
         if orders.get("fail"):
