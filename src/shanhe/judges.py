@@ -39,6 +39,7 @@ class Judges:
         self._payers = payers
         self._compute = compute
         self._gateway = gateway
+        self._asked: dict[str, Batch] = {}
 
     async def ask(
         self, org_id: UUID, ref: str, calls: Sequence[Mapping[str, Any]], going: Going
@@ -56,12 +57,18 @@ class Judges:
         except TimeoutError:
             await self._cancel(batch)
             raise StepFailed("judge_late", "the judge did not answer in time") from None
-        heard = await self._heard(batch, len(calls))
+        self._asked[ref] = batch
+        return await self._heard(batch, len(calls))
+
+    async def forget(self, ref: str) -> None:
+        """Throw the questions and answers of a reference away; what is lost sight of in a crash goes by its age."""
+        batch = self._asked.pop(ref, None)
+        if batch is None:
+            return
         for file in (batch.input_file, batch.output_file, batch.error_file):
             if file is not None:
-                with contextlib.suppress(ShanheError):  # they are kept for some days only anyhow
-                    await self._batches.delete_file(file, org_id)
-        return heard
+                with contextlib.suppress(ShanheError):
+                    await self._batches.delete_file(file, batch.org_id)
 
     async def _ordered(self, org_id: UUID, ref: str, calls: Sequence[Mapping[str, Any]]) -> Batch:
         lines = [

@@ -93,7 +93,7 @@ def open_workshop(
         steps = RayJobs(settings.ray_jobs, settings.ray_token, gpus=settings.ray_gpus)
     judges = Judges(batches, Payers(identity, KEY_NAME), compute, gateway)
     foreman = Foreman(
-        studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps, ask=judges.ask
+        studio, compute, worker=worker, environment=settings.child_environment(), run_step=steps, asks=judges
     )  # fmt: skip
     return Workshop(batches, runner, datasets, studio, foreman)
 

@@ -19,7 +19,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Asset, Ledger, NewLot, Posting, Provenance, Transfer
 from shanhe.rulebook.api import Rulebook
 from shanhe.studio.foreman import Foreman
-from shanhe.studio.jury import Ask
+from shanhe.studio.jury import Asks
 from shanhe.studio.model import Job, Recipe
 from shanhe.studio.service import Rules, Studio
 
@@ -90,8 +90,8 @@ class House:
             used=self.datasets.used, announce=self.announce,
         )  # fmt: skip
 
-    def foreman(self, ask: Ask | None = None) -> Foreman:
-        return Foreman(self.studio, self.models, worker="jobs", environment={}, command=WORKER, ask=ask)  # type: ignore[arg-type]
+    def foreman(self, asks: Asks | None = None) -> Foreman:
+        return Foreman(self.studio, self.models, worker="jobs", environment={}, command=WORKER, asks=asks)  # type: ignore[arg-type]
 
     async def announce(self, connection: Any, topic: str, key: str, payload: Mapping[str, Any]) -> None:
         self.told.append((topic, key, payload))

@@ -25,6 +25,7 @@ class Judge:
     def __init__(self, *, biased: bool = False, mute: bool = False) -> None:
         self.calls: list[Mapping[str, Any]] = []
         self.asked: list[tuple[UUID, str]] = []
+        self.forgot: list[str] = []
         self._biased = biased
         self._mute = mute
 
@@ -43,6 +44,9 @@ class Judge:
             return None
         return [Heard("我觉得都好" if self._mute else self.says(call), COST_MICRO) for call in calls]
 
+    async def forget(self, ref: str) -> None:
+        self.forgot.append(ref)
+
 
 def part(text: str, name: str) -> str:
     return text.partition(f"【{name}】\n")[2].partition("\n\n【")[0]
@@ -52,7 +56,7 @@ async def ordered(house: House, judge: Judge) -> Job:
     """A job whose answers were judged."""
     house.models.answering["wise"] = "somewhere"
     job = await house.order(recipe=Recipe(BASE, epochs=1, judge="wise", rubric="只看安全"))
-    await house.foreman(ask=judge.ask).work_once()
+    await house.foreman(judge).work_once()
     return await house.studio.job(job.id, house.org)
 
 
@@ -101,7 +105,8 @@ class TestJudge:
         assert [one and (one["before"], one["after"], one["reason"]) for one in found] == (
             [(3.0, 9.0, "与参考一致者为佳")] * differing + [None] * differing
         )
-        assert judge.asked == [(house.org, f"judge {job.id}")]
+        assert judge.asked == [(house.org, judge.forgot[0])]
+        assert judge.forgot == [f"judge {job.id}"]
         assert all(part(call["messages"][1]["content"], "评分标准") == "只看安全" for call in judge.calls)
         assert "只看安全" not in str(job.recipe)
 

@@ -24,7 +24,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.waking import keep_working
 from shanhe.studio import store
 from shanhe.studio.errors import StepFailed
-from shanhe.studio.jury import KIND, Ask, judge
+from shanhe.studio.jury import KIND, Asks, judge
 from shanhe.studio.model import Job, Made, Point, Recipe, StepPlan, plan, step_hash
 from shanhe.studio.service import Studio, card_of
 from shanhe.studio.steps import COMMAND, Result, RunStep, run_step
@@ -54,9 +54,9 @@ class Foreman:
 
     def __init__(
         self, studio: Studio, compute: Compute, *, worker: str, environment: Mapping[str, str],
-        command: Sequence[str] = COMMAND, run_step: RunStep = run_step, ask: Ask | None = None,
+        command: Sequence[str] = COMMAND, run_step: RunStep = run_step, asks: Asks | None = None,
     ) -> None:  # fmt: skip
-        self._ask = ask
+        self._asks = asks
         self._run_step = run_step
         self._studio = studio
         self._compute = compute
@@ -162,7 +162,7 @@ class Foreman:
         self, job: Job, at: int, step: StepPlan, digest: bytes, inputs: dict[str, str], rubric: str, meter: Meter
     ) -> None:
         """Have the answers judged by calls of the job's organisation; what goes wrong there ends this step alone."""
-        studio, ask, ref = self._studio, self._ask, f"judge {job.id}"
+        studio, asks, ref = self._studio, self._asks, f"judge {job.id}"
         known = await asyncio.to_thread(studio.shelf.find, digest)
         await store.begin_step(studio.db, job.id, at, digest, studio.clock.now())
         if known is not None:
@@ -172,8 +172,8 @@ class Foreman:
         folder = await asyncio.to_thread(studio.shelf.prepare, digest, body)
         state, metrics = "failed", dict[str, Any]()
         try:
-            if ask is not None and not await judge(
-                ask, job.org_id, ref, folder, inputs, step.parameters, rubric, partial(meter.said, at, {})
+            if asks is not None and not await judge(
+                asks, job.org_id, ref, folder, inputs, step.parameters, rubric, partial(meter.said, at, {})
             ):
                 raise meter.halt or Halt("cancelled")
             found = await asyncio.to_thread(studio.shelf.find, digest)

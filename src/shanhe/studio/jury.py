@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -24,13 +24,23 @@ KIND: Final = "judge"
 FILE: Final = "judged.jsonl"
 Going = Callable[[], Awaitable[bool]]
 """Whether the job may go on; asked again and again while the judge works."""
-Ask = Callable[[UUID, str, Sequence[Mapping[str, Any]], Going], Awaitable[list[Heard] | None]]
-"""Puts calls to a model for an organisation, once for each reference, and gives the answers in their order; None when
-it was told to stop."""
+
+
+class Asks(Protocol):
+    """The port through which a judge is asked."""
+
+    async def ask(self, org_id: UUID, ref: str, calls: Sequence[Mapping[str, Any]], going: Going) -> list[Heard] | None:
+        """Put calls to a model for an organisation, once for each reference; the answers in their order, None when it
+        was told to stop."""
+        ...
+
+    async def forget(self, ref: str) -> None:
+        """What was heard is written down: questions and answers need not be kept beside it."""
+        ...
 
 
 async def judge(
-    ask: Ask, org_id: UUID, ref: str, folder: Path, inputs: Mapping[str, str], parameters: Mapping[str, Any],
+    asks: Asks, org_id: UUID, ref: str, folder: Path, inputs: Mapping[str, str], parameters: Mapping[str, Any],
     rubric: str, going: Going,
 ) -> bool:  # fmt: skip
     """Do the step in its folder; False when `going` ended it. StepFailed when nothing the judge said can be read."""
@@ -43,7 +53,7 @@ async def judge(
             parameters["judge"], rubric or judging.RUBRIC, before[n], before[n]["said"], after[n]["said"]
         )
     ]
-    heard = await ask(org_id, ref, calls, going) if calls else []
+    heard = await asks.ask(org_id, ref, calls, going) if calls else []
     if heard is None:
         return False
     verdicts = [judging.verdict(one.text) for one in heard]
@@ -53,6 +63,7 @@ async def judge(
         raise StepFailed("judge_unreadable", f"none of its {len(calls)} answers is a verdict")
     metrics = judging.summary(found, len(numbers), heard)
     await asyncio.to_thread(_leave, folder, found, metrics)
+    await asks.forget(ref)
     return True
 
 
