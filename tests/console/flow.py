@@ -17,16 +17,14 @@ from playwright.sync_api import Locator, Page, expect
 STANDIN: Final = Path(__file__).parent.parent / "studio" / "standin"
 ITEMS: Final = 8
 PAUSE_S: Final = 0.3
-LONG_S: Final = 1.5
-"""A round that takes longer than until the foreman looks for a wish to cancel (2 s) every other time."""
 ROUNDS: Final = 5
 WITHIN_MS: Final = 30_000
 
 
-def take_time(data: Path, pause_s: float = PAUSE_S) -> None:
+def take_time(data: Path, **more: int) -> None:
     """Let each round take so long that the curve can be watched."""
     (data / "studio").mkdir(exist_ok=True)
-    (data / "studio" / "ORDERS").write_text(json.dumps({"pause_s": pause_s}))
+    (data / "studio" / "ORDERS").write_text(json.dumps({"pause_s": PAUSE_S} | more))
 
 
 def walk(page: Page, url: str, name: str) -> None:
@@ -61,7 +59,7 @@ def walk(page: Page, url: str, name: str) -> None:
 
 def stop_and_go_on(page: Page, url: str, name: str, data: Path) -> None:
     """End a job while it trains, and let it go on: from its checkpoint, and with what was done before."""
-    take_time(data, LONG_S)
+    take_time(data, hang=2)  # and says nothing more: a wish to cancel is heard all the same
     page.goto(f"{url}/studio")
     bring(page)
     page.goto(f"{url}/studio/flow")
@@ -89,9 +87,9 @@ def rounds(page: Page) -> int:
     return len((page.locator(".chart .trace").first.get_attribute("d") or "").split()) // 2
 
 
-def bring(page: Page) -> None:
+def bring(page: Page, items: int = ITEMS) -> None:
     sample = resources.files("shanhe.studio").joinpath("samples", "error_book.jsonl").read_text(encoding="utf-8")
-    lines = "\n".join(sample.splitlines()[:ITEMS]).encode()
+    lines = "\n".join(sample.splitlines()[:items]).encode()
     page.locator("#file").set_input_files({"name": "book.jsonl", "mimeType": "application/json", "buffer": lines})
     page.locator("#name").fill("错题集")
     page.locator("#licence").fill("CC0-1.0")

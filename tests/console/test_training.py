@@ -25,7 +25,7 @@ openai: Any = Later("openai")
 pytestmark = [pytest.mark.prove, pytest.mark.model, pytest.mark.browser]
 BASE = "qwen2.5-coder-0.5b-instruct"
 NAME = "shop-floor"
-LAYERS, RATE_PPM = 8, 1_000
+LAYERS, RATE_PPM, ITEMS = 4, 3_000, 4
 WITHIN_MS = 600_000
 
 
@@ -104,8 +104,8 @@ class TestTraining:
     ) -> None:
         page = signed_in(browser, city, tmp_path)
         page.goto(f"{city.url}/studio")
-        flow.bring(page)
-        first = run(page, city, 6)
+        flow.bring(page, ITEMS)
+        first = run(page, city, 5)
         curve = losses(page)
         assert curve[1] < curve[0] / 2
         better = page.get_by_text(re.compile(r"答对由 .* 变为")).inner_text()
@@ -118,7 +118,7 @@ class TestTraining:
         expect(page.locator("#job")).to_contain_text("已部署")
         assert answered(city, question)["evidence"]["engine"].endswith("shop-floor.1")
 
-        second = run(page, city, 7, judged=True)
+        second = run(page, city, 6, judged=True)
         judge = page.locator("#job tbody tr", has_text="裁判评分")
         expect(judge).to_contain_text(re.compile(r"裁判 [12] 题"), timeout=WITHIN_MS)
         with capsys.disabled():

@@ -37,7 +37,8 @@ class Listener:
         self._enough = enough
 
     async def __call__(self, told: Mapping[str, Any]) -> bool:
-        self.heard.append(told)
+        if told:  # else it asks only whether to go on
+            self.heard.append(told)
         return len(self.heard) < self._enough
 
 
@@ -97,11 +98,27 @@ class TestStep:
         assert await run(prepared(folder), again, environment=ENVIRONMENT, command=STEP) is True
         assert [told["n"] for told in again.heard] == [3]
 
+    async def test_that_is_silent_asks_whether_to_go_on(
+        self, run: RunStep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.studio.steps.QUIET_S", 0.1)
+        folder, begun = prepared(tmp_path / "a", hang=1), asyncio.Event()
+
+        async def said(told: Mapping[str, Any]) -> bool:
+            if told:
+                begun.set()
+            return bool(told) or not begun.is_set()
+
+        async with asyncio.timeout(60):
+            assert await run(folder, said, environment=ENVIRONMENT, command=STEP) is False
+        assert await gone(folder)
+
     async def test_ends_when_its_foreman_is_told_to_stop(self, run: RunStep, tmp_path: Path) -> None:
         folder, begun = prepared(tmp_path / "a", hang=1), asyncio.Event()
 
         async def said(told: Mapping[str, Any]) -> bool:
-            begun.set()
+            if told:
+                begun.set()
             return True
 
         work = asyncio.ensure_future(run(folder, said, environment=ENVIRONMENT, command=STEP))

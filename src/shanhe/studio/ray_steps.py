@@ -97,6 +97,8 @@ class RayJobs:
                         log.write(line.encode() + b"\n")
                 if end > known:
                     known, heard_at = end, time.monotonic()
+                elif not over:
+                    yield {}
                 if over:
                     return
                 if time.monotonic() - heard_at > LINES_LEAST_S:

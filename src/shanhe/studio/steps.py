@@ -24,6 +24,8 @@ LOG_MAX_BYTES: Final = 2 * 1024 * 1024
 TAIL_CHARS: Final = 300
 LINES_LEAST_S: Final = 3_600.0
 """A step that says nothing for so long is ended."""
+QUIET_S: Final = 2.0
+"""After so long without a word whoever listens is asked whether the step may go on."""
 FILE: Final = re.compile(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")
 FOLDER: Final = re.compile(r"^[0-9a-f]{32,64}$")
 COMMAND: Final = (sys.executable, "-m", "shanhe.studio.work.main")
@@ -33,7 +35,7 @@ QUIET: Final = {
 }  # fmt: skip
 """Threads that wait sleep instead of spinning on cores that others use too, and memory is kept for the next round."""
 Said = Callable[[Mapping[str, Any]], Awaitable[bool]]
-"""Takes what a step says; False ends it."""
+"""Takes what a step says, nothing now and then; False ends it."""
 
 
 class RunStep(Protocol):
@@ -134,17 +136,25 @@ def failed(folder: Path, error: Mapping[str, Any] | None, code: int | None) -> S
 
 
 async def _lines(stream: asyncio.StreamReader) -> Any:
-    while True:
+    """What a step says; an empty word after each while of silence, so that whoever listens may end it."""
+    silent_s = 0.0
+    while silent_s < LINES_LEAST_S:
         try:
-            async with asyncio.timeout(LINES_LEAST_S):
+            async with asyncio.timeout(QUIET_S):
                 line = await stream.readline()
-        except (TimeoutError, ValueError) as error:
-            raise StepFailed("step_silent", "it said nothing for too long, or too much at once") from error
+        except TimeoutError:
+            silent_s += QUIET_S
+            yield {}
+            continue
+        except ValueError as error:
+            raise StepFailed("step_silent", "it said too much at once") from error
         if not line:
             return
+        silent_s = 0.0
         told = spoken(line)
         if told is not None:
             yield told
+    raise StepFailed("step_silent", "it said nothing for too long")
 
 
 def spoken(line: bytes) -> dict[str, Any] | None:
