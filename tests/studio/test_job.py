@@ -115,6 +115,7 @@ class TestJob:
         done = await house.studio.job(job.id, None)
         assert done.error is not None
         assert (done.state, done.error["code"], done.spent_micro) == ("failed", "step_died", house.price(STEP_MS))
+        house.tell()
         again = await house.studio.resume(job.id, house.org, by="t")
         await house.foreman().work_once()
         assert (await house.studio.job(again.id, None)).state == "done"
