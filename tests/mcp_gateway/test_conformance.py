@@ -6,9 +6,11 @@ Node comes as a wheel, the suite through npm; it is kept between runs.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,33 @@ async def listening(app: Any) -> tuple[int, Any, asyncio.Task[None]]:
     return listener.getsockname()[1], server, asyncio.create_task(server.serve(sockets=[listener]))
 
 
+async def with_key(
+    host: str, port: int, key: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Pass a connection on to the city's socket as it is, but for a header more in each request."""
+    inner, outer = await asyncio.open_connection(host, port)
+
+    async def back() -> None:
+        while piece := await inner.read(65_536):
+            writer.write(piece)
+            await writer.drain()
+        writer.close()
+
+    answering = asyncio.create_task(back())
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            found = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            body = await reader.readexactly(int(found[1])) if found else b""
+            outer.write(head[:-2] + key + b"\r\n" + body)
+            await outer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        outer.close()
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        writer.close()
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def door(market: Market) -> AsyncIterator[str]:
     """The gateway's address for the fixture server; the suite can't send a key, so one is put in on the way."""
@@ -72,15 +101,14 @@ async def door(market: Market) -> AsyncIterator[str]:
                "passes": list(PASSES)}  # fmt: skip
     await market.listed(maker.org, "mcp/conform", content, fee_micro=FEE_MICRO)
 
-    async def with_key(scope: Any, receive: Any, send: Any) -> None:
-        headers = [*scope["headers"], (b"authorization", f"Bearer {payer.token}".encode())]
-        await market.services.mcp({**scope, "headers": headers}, receive, send)
-
-    own_port, own, own_serving = await listening(with_key)
-    yield f"http://127.0.0.1:{own_port}/mcp/conform"
-    own.should_exit = server.should_exit = True
+    host, _, city = market.url.removeprefix("http://").partition(":")
+    key = f"authorization: Bearer {payer.token}\r\n".encode()
+    own = await asyncio.start_server(partial(with_key, host, int(city), key), "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{own.sockets[0].getsockname()[1]}/mcp/conform"
+    own.close()
+    server.should_exit = True
     stop.set()
-    await asyncio.gather(serving, own_serving, keeper)
+    await asyncio.gather(serving, keeper)
 
 
 @pytest.fixture(scope="module")
