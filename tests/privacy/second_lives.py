@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from openpyxl import Workbook
 from tests.identity.test_passkey import Authenticator
 
 from shanhe.exchange import remedy_store
@@ -16,6 +18,9 @@ from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.payments import payout_store
 from shanhe.payments.payout_model import Payout, PayoutState
 from shanhe.retrieval.api import NewBase, Question
+from shanhe.studio import store as studio_store
+from shanhe.studio.model import Job
+from shanhe.studio.service import RUBRIC_FIELD
 
 from .conftest import House
 
@@ -26,8 +31,10 @@ SECOND_VALUES: Final = {
     "chapter": "欧阳心脏一章",
     "passage": "欧阳心率七十二次",
     "question": "欧阳心率是多少",
+    "sheet": "欧阳体检表",
+    "rubric": "欧阳要求只看病理",
 }
-SECOND_UNSHOWN: Final = frozenset({"passage", "question", "chapter", "remedy"})
+SECOND_UNSHOWN: Final = frozenset({"passage", "question", "chapter", "remedy", "sheet", "rubric"})
 """Bodies are downloaded, not copied; why an operator asks to undo a trade stays in the office's file."""
 DAYS: Final = 95
 
@@ -39,6 +46,7 @@ async def live_twice(house: House, person: UUID, org: UUID) -> dict[str, str]:
     await _undone(house, org)
     await _admitted(house, person)
     await _read(house, org)
+    await _judged(house, org)
     return found
 
 
@@ -99,7 +107,33 @@ async def _read(house: House, org: UUID) -> None:
     library, v = house.services.library, SECOND_VALUES
     base = await library.knowledge.make(org, NewBase("欧阳第二库", model=""), by="t")
     await library.knowledge.bring(base, "heart.md", f"# {v['chapter']}\n\n{v['passage']}，规律。\n".encode(), by="t")
+    book = Workbook()
+    sheet = book.active
+    sheet.title = v["sheet"]
+    sheet.append(["项目", "结果"])
+    sheet.append(["心率", "七十二"])
+    kept = io.BytesIO()
+    book.save(kept)
+    await library.knowledge.bring(base, "heart.xlsx", kept.getvalue(), by="t")
     while await library.indexer.work_once():
         pass
     assert await house.services.db.fetchval("SELECT count(*) FROM retrieval.chunk WHERE base_id = $1", base.id)
     await library.knowledge.set_questions(base, [Question(v["question"], "heart.md", v["passage"])])
+
+
+async def _judged(house: House, org: UUID) -> None:
+    """A job whose judge was told what to look at."""
+    services = house.services
+    version = await services.db.fetchrow(
+        "SELECT v.id, v.dataset_id FROM datasets.version v JOIN datasets.dataset d ON d.id = v.dataset_id"
+        " WHERE d.org_id = $1", org,
+    )  # fmt: skip
+    seal = await services.identity.seals.of(org)
+    job = Job(
+        id=uuid4(), org_id=org, name="judged", dataset_id=version["dataset_id"], version_id=version["id"], recipe={},
+        rubric=seal.text(RUBRIC_FIELD, SECOND_VALUES["rubric"]), state="waiting", steps=1, budget_micro=1,
+        spent_micro=0, core_ms=0, hold_id=uuid4(), worker=None, cancel_asked=False, error=None, made_by="t",
+        made_at=services.clock.now(), started_at=None, ended_at=None, settled_at=None,
+    )  # fmt: skip
+    async with services.db.transaction() as conn:  # whether it can be trained is another test's
+        await studio_store.insert_job(conn, job, None, ())
