@@ -28,7 +28,8 @@ from shanhe.rulebook.api import Rulebook
 
 RULE: Final = "T14"
 NAME_CHARS, PURPOSE_CHARS = 100, 1_000
-MEMBERS_MAX: Final = 50
+MEMBERS_MAX: Final = 20
+"""Each pair is asked whether it is related when a member buys."""
 SHARED_MAX: Final = 100
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -41,7 +41,11 @@ async def of(conn: Connection, org_id: UUID, limit: int) -> Sequence[Any]:
     return found
 
 
-async def members(conn: Connection, quarter_end: date) -> Mapping[UUID, int]:
-    """Who had an index of a quarter, and how high."""
-    rows = await conn.fetch("SELECT org_id, index_bps FROM programmes.value_index WHERE quarter_end = $1", quarter_end)
-    return {row["org_id"]: row["index_bps"] for row in rows}
+async def members_before(conn: Connection, quarter_end: date) -> list[UUID]:
+    """Who had an index in the last round before a quarter, however long ago that was."""
+    rows = await conn.fetch(
+        """SELECT org_id FROM programmes.value_index
+           WHERE quarter_end = (SELECT max(quarter_end) FROM programmes.index_round WHERE quarter_end < $1)""",
+        quarter_end,
+    )
+    return [row["org_id"] for row in rows]

@@ -71,7 +71,7 @@ class Standings:
         """Rank the four quarters that end on a day and publish every company's index. Once, all or nothing."""
         ground = self._ground
         found = self._ranked(await self._count(first_of(last), last), last)
-        before = await index_store.members(ground.db, quarter_end(last))
+        before = await index_store.members_before(ground.db, last)
         since = last + timedelta(days=1)
         async with ground.db.transaction() as conn:
             if not await index_store.open_round(conn, last, len(found), ground.now()):
