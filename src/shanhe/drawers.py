@@ -248,7 +248,10 @@ class _Drawers:
                     {"dataset": msgspec.to_builtins(one),
                      "versions": msgspec.to_builtins(await shop.datasets.versions(one))} for one in sets
                 ],
-                "jobs": msgspec.to_builtins(await shop.studio.jobs(org)),
+                "jobs": [
+                    msgspec.to_builtins(one) | {"rubric": await shop.studio.rubric_of(one)}
+                    for one in await shop.studio.jobs(org)
+                ],
                 "models": msgspec.to_builtins(await shop.studio.models(org)),
                 "knowledge": await self._knowledge(org),
             })  # fmt: skip

@@ -34,7 +34,7 @@ SECOND_VALUES: Final = {
     "sheet": "欧阳体检表",
     "rubric": "欧阳要求只看病理",
 }
-SECOND_UNSHOWN: Final = frozenset({"passage", "question", "chapter", "remedy", "sheet", "rubric"})
+SECOND_UNSHOWN: Final = frozenset({"passage", "question", "chapter", "remedy", "sheet"})
 """Bodies are downloaded, not copied; why an operator asks to undo a trade stays in the office's file."""
 DAYS: Final = 95
 

@@ -179,8 +179,11 @@ class Studio:
 
     async def recipe_of(self, job: Job) -> Recipe:
         """What was ordered, the rubric with it."""
-        seal = await self._seals.of(job.org_id)
-        return msgspec.convert(job.recipe | {"rubric": seal.open(RUBRIC_FIELD, job.rubric)}, Recipe)
+        return msgspec.convert(job.recipe | {"rubric": await self.rubric_of(job)}, Recipe)
+
+    async def rubric_of(self, job: Job) -> str:
+        """What the judge was told to look at, for whoever ordered it."""
+        return (await self._seals.of(job.org_id)).open(RUBRIC_FIELD, job.rubric)
 
     async def _name_free(self, org_id: UUID, name: str) -> None:
         owner = await store.owner_of_name(self.db, name)
