@@ -130,15 +130,19 @@ class Incubator:
 
     async def quota(self, org_id: UUID, service: str, month: date) -> Quota:
         """What an organisation has left of a service in a month (I7; an adviser's hours by its value index, T13)."""
-        return await self._quota(self._db, org_id, service, month)
+        known = await self._standing(org_id, service, month)
+        return self._quota(service, month, known, await store.used(self._db, org_id, service, month))
 
-    async def _quota(self, conn: Any, org_id: UUID, service: str, month: date) -> Quota:
-        used = await store.used(conn, org_id, service, month)
+    async def _standing(self, org_id: UUID, service: str, month: date) -> Any:
+        """What the rule asks of an organisation: the decision on an adviser's hours, or whether it is incubated. Asked
+        before a booking's transaction, which keeps its one connection."""
+        return await self._adviser(org_id) if service == ADVISER else await self._incubated(org_id, month)
+
+    def _quota(self, service: str, month: date, known: Any, used: int) -> Quota:
         if service == ADVISER:
-            said = await self._adviser(org_id)
-            left = max(int(said.outputs["adviser_hours"]) - used, 0)
+            said, left = known, max(int(known.outputs["adviser_hours"]) - used, 0)
         else:
-            facts = {"incubated": await self._incubated(org_id, month), "service": service, "used": used}
+            facts = {"incubated": known, "service": service, "used": used}
             said = self._rulebook.evaluate(RULE, facts, on=max(month, self._clock.today()))
             left = int(said.outputs["free_left"])
         return Quota(service, month, used, left, f"{said.rule_id}@{said.version}", said.trace)
@@ -163,12 +167,14 @@ class Incubator:
         resource = await self.resource(resource_id)
         slots, ends_at = self._wanted(resource, starts_at, units)
         month = month_of(starts_at)
+        standing = await self._standing(org_id, resource.service, month)
         try:
             async with self._db.transaction() as conn:
                 if (await self._still(conn, resource_id)).closed_at is not None:
                     raise UnknownResource
                 await store.lock_quota(conn, org_id, resource.service)
-                quota = await self._quota(conn, org_id, resource.service, month)
+                used = await store.used(conn, org_id, resource.service, month)
+                quota = self._quota(resource.service, month, standing, used)
                 if units > quota.left:
                     near = [change["text"] for change in quota.trace.get("nearest", ())]
                     raise BeyondQuota(resource.service, quota.left, month, quota.version.partition("@")[0], near)

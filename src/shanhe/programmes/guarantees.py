@@ -99,6 +99,7 @@ class Guarantees:
         Idempotent by id. InsufficientCredit when the bank's account here doesn't hold the part.
         """
         app, posting_id = await self._paying.load(application), uuid5(application, f"recovery:{recovery_id}")
+        tranche = await self._tranche(app)
         async with self._ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
             history = await store.history(conn, app.id)
@@ -108,15 +109,16 @@ class Guarantees:
                         raise RecoveryConflict
                     break
             else:
-                await self._book(conn, app, amount_fen, recovery_id, history, actor)
+                await self._book(conn, app, tranche, amount_fen, recovery_id, history, actor)
         await self._settle(app, posting_id, actor)
         return await self.get(application)
 
     async def _book(
-        self, conn: Any, app: Application, amount_fen: int, recovery_id: UUID, history: Sequence[Any], actor: str
-    ) -> None:
+        self, conn: Any, app: Application, tranche: Tranche, amount_fen: int, recovery_id: UUID,
+        history: Sequence[Any], actor: str,
+    ) -> None:  # fmt: skip
         """Decide the fund's part of a recovery and write it down, before any money moves."""
-        known = _guarantee(app, await self._tranche(app), history)
+        known = _guarantee(app, tranche, history)
         if not known.paid_fen or amount_fen <= 0 or known.recovered_fen + amount_fen > known.lost_fen:
             raise WrongState(known.state, "a guarantee that was paid, and no more than the loss")
         facts = {"lost_fen": known.lost_fen, "guaranteed_fen": known.guaranteed_fen, "past_due": known.past_due,
