@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from shanhe.cli import app
+from shanhe.kernel.clock import SystemClock
 
 Call = Callable[..., Any]
 
@@ -105,3 +107,30 @@ class TestStore:
         assert call("agents", "runs", "--org", "Qingshan Robotics") == []
         assert call("tools", "calls") == []
         assert call("tools", "secret", "token", "--org", "Qingshan Robotics", "--drop")["dropped"] is False
+
+
+class TestCompanies:
+    @pytest.mark.prove
+    def test_ally_book_and_stand_behind_loans(self, call: Call) -> None:
+        for name in ("Qingshan Robotics", "Yunlu Software"):
+            call("orgs", "create", name)
+        (mine,) = call("alliances", "found", "Qingshan Robotics", "Makers", "--purpose", "quality control")
+        call("alliances", "invite", mine["id"], "Qingshan Robotics", "Yunlu Software")
+        (theirs,) = call("alliances", "answer", mine["id"], "Yunlu Software", "accept")
+        assert (theirs["parties"], theirs["open"]) == (2, False)
+        assert call("alliances", "leave", mine["id"], "Yunlu Software") == []
+        assert [one["mine"] for one in call("alliances", "show", "Qingshan Robotics")] == ["member"]
+        room = call("incubator", "offer", "training", "讲堂", "二楼", "--seats", 2)
+        call("programmes", "know", "Qingshan Robotics", "incubated", "true", "--from", "2024-01-01")
+        left = {one["service"]: one["left"] for one in call("incubator", "quota", "Qingshan Robotics")}
+        assert (left["training"], left["adviser"]) == (16, 0)
+        when = (SystemClock().today() + timedelta(days=1)).strftime("%Y-%m-%dT10:00+08:00")
+        made = call("incubator", "book", "Qingshan Robotics", room["id"], when, "--units", 2)
+        assert [one["units"] for one in call("incubator", "bookings")] == [2]
+        assert call("incubator", "cancel", "Qingshan Robotics", made["id"])["state"] == "cancelled"
+        assert call("incubator", "close", room["id"])["closed_at"]
+        assert call("incubator", "resources") == []
+        assert call("programmes", "guarantees") == []
+        assert call("programmes", "index", "Qingshan Robotics")["data"] == []
+        report = call("programmes", "site", "shanghai", "--from", "2026-01-01", "--to", "2026-12-31")
+        assert [row["closing"]["amount"] for row in report["budgets"]] == [0, 0, 0]
