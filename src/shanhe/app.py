@@ -64,6 +64,7 @@ from shanhe.programmes.api import tick as programmes_tick
 from shanhe.ranking import Ranking
 from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.relatives import Relatives
+from shanhe.routines import Routines, open_routines
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
 from shanhe.store.api import Contests, Earnings, Ranks, Store
@@ -138,6 +139,7 @@ class Services:
     incubator: Incubator
     clones: Clones
     teaching: Teaching
+    routines: Routines
 
 
 @contextlib.asynccontextmanager
@@ -296,6 +298,9 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     )  # fmt: skip
     workshop.datasets.shared = alliances.datasets_for
     measures.won, measures.stood = bazaar.contests.won, bazaar.ranks.stood
+    routines = open_routines(
+        db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, worker=metrics.worker
+    )
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(
         db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,
@@ -357,6 +362,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         incubator=incubator,
         clones=clones,
         teaching=bazaar.teaching,
+        routines=routines,
     )
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services
@@ -387,6 +393,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(services.workshop.runner.stop)
         await services.library.indexer.start()
         stack.push_async_callback(services.library.indexer.stop)
+        await services.routines.runner.start()
+        stack.push_async_callback(services.routines.runner.stop)
     if services.role == "jobs":
         stack.push_async_callback(services.log.close)
     if services.role != "cli":
@@ -424,6 +432,8 @@ def register_jobs(services: Services) -> None:
     jobs.every("pool.place", HOURLY, services.pool.planner.apply)
     jobs.every("pool.sweep", EVERY_5_S, services.pool.sweep)
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
+    jobs.every("workflows.tick", EVERY_MINUTE, services.routines.workflows.tick)
+    jobs.every("workflows.purge", NIGHTLY, services.routines.workflows.purge)
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
     jobs.every("oauth.purge", NIGHTLY, services.oauth.purge)
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)

@@ -13,6 +13,7 @@ ID: Final = {"id": "uuid"}
 ORG: Final = "t.org_id"
 LISTING_OWNER: Final = "(SELECT l.owner FROM store.listing l WHERE l.id = t.listing)"
 BASE_OWNER: Final = "(SELECT b.org_id FROM retrieval.base b WHERE b.id = t.base_id)"
+WORKFLOW_OWNER: Final = "(SELECT w.org_id FROM workflows.workflow w WHERE w.id = t.workflow)"
 PLACES: Final = (
     Place("credits.alert", ID, ORG, {"name": "alert.name"}),
     Place("credits.purchase", ID, ORG, {"reason": "purchase.reason"}),
@@ -57,6 +58,18 @@ PLACES: Final = (
     Place("mcp.tool", {"server": "text", "version": "int", "name": "text"},
           "(SELECT l.owner FROM store.listing l WHERE l.kind = 'mcp' AND l.slug = t.server)",
           {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema"}),
+    Place("workflows.workflow", ID, ORG, {"title": "workflows.workflow.title"}),
+    Place("workflows.version", {"workflow": "uuid", "n": "int"}, WORKFLOW_OWNER, {},
+          {"definition": "workflows.version.definition"}),
+    Place("workflows.run", ID, ORG, {}, {
+        "course": "workflows.run.course", "result": "workflows.run.result", "why": "workflows.run.why",
+    }),
+    Place("workflows.step", {"run": "uuid", "n": "int"},
+          "(SELECT r.org_id FROM workflows.run r WHERE r.id = t.run)", {}, {"answer": "workflows.answer"}),
+    Place("workflows.approval", ID, ORG, {
+        "shows": "workflows.approval.shows", "note": "workflows.approval.note",
+    }),
+    Place("workflows.schedule", {"workflow": "uuid"}, WORKFLOW_OWNER, {}, {"given": "workflows.schedule.given"}),
     Place("studio.job", ID, ORG, {"rubric": "studio.job.rubric"}),
     Place("datasets.dataset", ID, ORG, {
         "name": "datasets.name", "licence": "datasets.licence", "note": "datasets.note",

@@ -50,6 +50,7 @@ from shanhe.shelf import Shelf
 from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
+from shanhe.workflows import routes as workflows_routes
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -198,6 +199,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         ),
         oauth_routes.router(services.oauth, services.settings.city_name),
         oauth_routes.apps_router(services.oauth),
+        workflows_routes.router(services.routines.workflows, services.settings.url),
     )
     _agents(app, services, named)
 

@@ -16,7 +16,7 @@ from shanhe.gateway.charges import ChargeBook, Referrer, Related, ResourceTerms,
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
 from shanhe.gateway.dispatch import Dispatcher
-from shanhe.gateway.errand import Answered, Errand, Inbox
+from shanhe.gateway.errand import Answered, Errand, Inbox, Keep
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
 from shanhe.gateway.faces.openai import Chat, Embeddings
@@ -171,19 +171,23 @@ class Gateway:
         self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (), most_micro: int | None = None,
         weights: Mapping[str, Sequence[int]] | None = None, fees: Collection[str] | None = None,
         weigh: Weigh | None = None, carried: Mapping[str, int] | None = None, inside: bool = False,
+        receipt_id: UUID | None = None, keep: Keep | None = None,
     ) -> Asked:  # fmt: skip
         """One whole chat call on behalf of a caller, from inside the city: metered, split and settled like any other.
 
         `through` names the listings it comes through, `weights` of one of them its makers' parts in the answer,
         `fees` those whose fee is due now (None = all), `most_micro` what is left of a budget. `weigh` looks at the
         answer before it is booked; `carried`: see `ChargeBook.commission`; `inside` may call `PRIVATE` models.
-        CallError or ShanheError when it is refused; then nothing is charged.
+        `receipt_id`, never used twice, and `keep`, which gets the answer before it is charged, are for who must not pay
+        again after a crash: see `Errand`. CallError or ShanheError when it is refused; then nothing is charged.
         """
         call = Call(CHAT)
         call.caller, call.through, call.weights, call.most_micro = caller, through, weights, most_micro
-        call.fees, call.carried, call.inside = fees, carried, inside
+        call.fees, call.carried, call.inside, call.keep = fees, carried, inside, keep
         if weigh is not None:
             call.weigh = await self._weighing(weigh)
+        if receipt_id is not None:
+            call.receipt_id, call.receipt = receipt_id, str(receipt_id)
         answer = await self._pipeline.ask(call, msgspec.json.encode(fields))
         return Asked(msgspec.json.decode(answer), call.receipt_id, call.paid_micro)
 

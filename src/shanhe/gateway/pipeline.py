@@ -20,7 +20,7 @@ from shanhe.gateway.admission import Admitter
 from shanhe.gateway.client import Connection, UpstreamError
 from shanhe.gateway.commission import Parted
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
-from shanhe.gateway.errand import Errand
+from shanhe.gateway.errand import Errand, Keep
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
@@ -94,8 +94,9 @@ class Call:
     """Working state of one call, alive for as long as it is."""
 
     __slots__ = (
-        "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "most_micro", "paid_micro",
-        "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through", "weigh", "weights",
+        "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "most_micro",
+        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through", "weigh",
+        "weights",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -108,6 +109,7 @@ class Call:
         self.started_at = started_at = perf_counter()
         self.caller: Any = None
         self.errand: Errand | None = None
+        self.keep: Keep | None = None  # gets a whole answer before it is charged
         self.parsed: Parsed
         self.admission: Admission
         self.reservation: Any = None
@@ -159,7 +161,7 @@ class Pipeline:
     async def run_errand(self, face: Face, client: Client, errand: Errand) -> None:
         """Serve a call that nobody waits for, under the receipt that it brings along."""
         call = Call(face)
-        call.errand, call.caller = errand, errand.caller
+        call.errand, call.caller, call.keep = errand, errand.caller, errand.keep
         call.receipt_id, call.receipt = errand.receipt_id, str(errand.receipt_id)
         self.in_flight.add(call.receipt_id)
 
@@ -259,8 +261,8 @@ class Pipeline:
                     continue
                 exchange.succeeded(done_at - call.admitted_at)
                 outcome = completed(call, completion, metered, done_at)
-                if call.errand is not None:
-                    await call.errand.keep(answer)
+                if call.keep is not None:
+                    await call.keep(answer)
                 if call.weigh is not None and call.admission.commission is not None:
                     call.admission = weighed(call.admission, *call.weigh(answer))
                 await self._settler.settle(call, exchange, outcome)

@@ -14,6 +14,8 @@ from shanhe.rulebook.errors import (
     RuleNotFound,
     RuleNotInForce,
 )
+from shanhe.rulebook.language import number as number_of
+from shanhe.rulebook.language import parse as parse_formula
 from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.resolve import in_force
@@ -47,6 +49,8 @@ __all__ = [
     "in_force",
     "load_amended",
     "mutate_rules",
+    "number_of",
+    "parse_formula",
     "proved",
     "read_yaml",
     "recompute",

@@ -1,0 +1,181 @@
+"""`shanhe workflows`: check, write and publish workflows, start and follow their runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+
+from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+app = typer.Typer(no_args_is_help=True)
+Org = Annotated[str, typer.Option("--org", help="Whose it is: id or name of an organisation.")]
+Slug = Annotated[str, typer.Argument(help="Name of a workflow, like weekly-report.")]
+File = Annotated[Path, typer.Argument(help="JSON file with a definition.", exists=True, dir_okay=False)]
+RunId = Annotated[UUID, typer.Argument(help="Id of a run.")]
+Given = Annotated[str, typer.Option("--input", help="JSON object that runs are given.")]
+BY = "cli"
+
+
+@app.command()
+def check(definition: File, data: Data = None, as_json: Json = False) -> None:
+    """Every reason why a definition can't run."""
+
+    async def work(services: Services) -> Any:
+        found = services.routines.workflows.check(_object(definition.read_bytes()))
+        return [{"node": node, "code": code, "zh": zh, "en": en} for node, code, zh, en in found]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("node", "code", "found"), [(o["node"], o["code"], o["en"]) for o in found]))
+    if found:
+        raise typer.Exit(REFUSED)
+
+
+@app.command(name="list")
+def list_(org: Org, data: Data = None, as_json: Json = False) -> None:
+    """An organisation's workflows."""
+
+    async def work(services: Services) -> Any:
+        found = await services.routines.workflows.mine((await find_org(services, org)).id)
+        return msgspec.to_builtins(found, enc_hook=str)
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("name", "title", "published", "draft"), [
+        (one["slug"], one["title"], one["published"] or "", one["draft"] or "") for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def save(
+    slug: Slug, definition: File, org: Org,
+    title: Annotated[str, typer.Option("--title", help="What a new one is called.")] = "",
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Write the draft; a workflow that isn't there is made."""
+
+    async def work(services: Services) -> Any:
+        workflows, owner = services.routines.workflows, (await find_org(services, org)).id
+        if slug not in {one.slug for one in await workflows.mine(owner)}:
+            await workflows.create(slug, title or slug, org_id=owner, by=BY)
+        version = await workflows.save(owner, slug, _object(definition.read_bytes()), by=BY)
+        return {"slug": slug, "draft": version.n}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs(found))
+
+
+@app.command()
+def publish(slug: Slug, org: Org, data: Data = None, as_json: Json = False) -> None:
+    """Make the draft what runs from now on."""
+
+    async def work(services: Services) -> Any:
+        version = await services.routines.workflows.publish((await find_org(services, org)).id, slug)
+        return {"slug": slug, "published": version.n}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs(found))
+
+
+@app.command()
+def start(
+    slug: Slug, org: Org, given: Given = "{}",
+    ref: Annotated[str, typer.Option("--ref", help="The same reference again is the same run.")] = "",
+    draft: Annotated[bool, typer.Option("--draft", help="Run what is not published yet.")] = False,
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Start a run; a gateway process of the city works on it."""
+
+    async def work(services: Services) -> Any:
+        run = await services.routines.workflows.start(
+            (await find_org(services, org)).id, slug, _object(given.encode()), ref=ref or str(new_id()), draft=draft
+        )
+        return {"run": str(run.id), "state": run.state}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs(found))
+
+
+@app.command()
+def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
+    """An organisation's runs, newest first."""
+
+    async def work(services: Services) -> Any:
+        found = await services.routines.workflows.runs((await find_org(services, org)).id)
+        return [_but(msgspec.to_builtins(one, enc_hook=str), "course") for one in found]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("run", "workflow", "by", "state", "steps", "credits", "error"), [
+        (one["id"], f"{one['slug']} {one['version']}", one["source"], one["state"], one["steps"],
+         format_credits(one["paid_micro"]), one["error"]) for one in found
+    ], right=("steps", "credits")))  # fmt: skip
+
+
+@app.command()
+def trace(run_id: RunId, org: Org, data: Data = None, as_json: Json = False) -> None:
+    """Every step of a run, what it cost, and its receipt."""
+
+    async def work(services: Services) -> Any:
+        run, steps = await services.routines.workflows.trace(run_id, (await find_org(services, org)).id)
+        found = _but(msgspec.to_builtins(run, enc_hook=str), "course")
+        return {**found, "step_list": [_but(msgspec.to_builtins(one, enc_hook=str), "answer") for one in steps]}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("n", "node", "kind", "state", "ms", "tokens", "credits", "receipt"), [
+        (step["n"], step["node"], step["kind"], f"{step['state']} {step['error']}".strip(), step["took_ms"],
+         step["tokens"], format_credits(step["paid_micro"]), step["receipt_id"] or "") for step in found["step_list"]
+    ], right=("ms", "tokens", "credits")))  # fmt: skip
+
+
+@app.command()
+def cancel(run_id: RunId, org: Org, data: Data = None, as_json: Json = False) -> None:
+    """Do nothing more of a run; what was done stays paid."""
+
+    async def work(services: Services) -> Any:
+        run = await services.routines.workflows.cancel(run_id, (await find_org(services, org)).id)
+        return {"run": str(run.id), "state": run.state}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs(found))
+
+
+@app.command()
+def schedule(
+    slug: Slug, org: Org,
+    every: Annotated[int, typer.Option("--every", help="Every so many minutes.")] = 0,
+    at: Annotated[str, typer.Option("--at", help="Time of the city's day, like 09:30.")] = "",
+    days: Annotated[str, typer.Option("--days", help="Days of the week with --at, 1 = Monday.")] = "1,2,3,4,5,6,7",
+    stop: Annotated[bool, typer.Option("--stop", help="Start it no more by itself.")] = False,
+    given: Given = "{}", data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """When it starts by itself; without options, say when."""
+
+    async def work(services: Services) -> Any:
+        workflows, owner = services.routines.workflows, (await find_org(services, org)).id
+        if stop:
+            await workflows.stop_schedule(owner, slug)
+        elif every or at:
+            form = {"every_minutes": every} if every else {"at": at, "days": [int(day) for day in days.split(",")]}
+            await workflows.set_schedule(owner, slug, form, _object(given.encode()), by=BY)
+        return await workflows.schedule(owner, slug) or {"next_at": None}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs(found))
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise typer.BadParameter(f"not a JSON object: {error}") from error
+
+
+def _but(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}

@@ -1,0 +1,339 @@
+"""What is wrong with a definition before it runs: every reason, with the node it is at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.kernel.errors import ShanheError
+from shanhe.sandbox.api import CODE_MAX_BYTES
+from shanhe.workflows.errors import BadDefinition
+from shanhe.workflows.language import names_in, places_in
+from shanhe.workflows.model import (
+    BUDGET_MAX_MICRO,
+    DEFINITION_MAX_BYTES,
+    FIELDS_MAX,
+    HOST,
+    HOSTS_MAX,
+    HOURS_MAX,
+    INPUT,
+    NAME,
+    NODES_MAX,
+    ROLES,
+    ROUNDS_MAX,
+    STEPS_MAX,
+    TEXT_MAX_CHARS,
+    TITLE_MAX_CHARS,
+    TOKENS_MAX,
+    AnyNode,
+    Approval,
+    Ask,
+    Branch,
+    Code,
+    Definition,
+    Http,
+    Loop,
+    Output,
+    Set,
+)
+
+Problem = tuple[str, str, str, str]
+"""(node, code, zh, en)."""
+ROUND: Final = "round"
+"""The variable that counts a loop's rounds from 1."""
+
+
+def read(content: Any) -> Definition:
+    """A definition that may run; BadDefinition with every reason."""
+    definition = shaped(content)
+    found = problems(definition)
+    if found:
+        raise BadDefinition(found)
+    return definition
+
+
+def shaped(content: Any) -> Definition:
+    """A definition of the right form, which may still be wrong."""
+    try:
+        if len(msgspec.json.encode(content, enc_hook=str)) > DEFINITION_MAX_BYTES:
+            raise BadDefinition([("", "too_large", f"定义超过 {DEFINITION_MAX_BYTES} 字节",
+                                  f"the definition is larger than {DEFINITION_MAX_BYTES} bytes")])  # fmt: skip
+        return msgspec.convert(content, type=Definition, strict=False)
+    except (msgspec.ValidationError, RecursionError, TypeError, ValueError) as error:
+        text = str(error)[:300]
+        raise BadDefinition([("", "bad_form", f"格式不正确：{text}", f"its form is wrong: {text}")]) from error
+
+
+def problems(definition: Definition) -> list[Problem]:
+    """Every reason why it can't run; none when it can."""
+    found = list(_frame(definition))
+    for node in definition.nodes:
+        found += _own(node, definition)
+    if found:
+        return found
+    return Walk(definition).problems()
+
+
+def _frame(definition: Definition) -> Iterator[Problem]:
+    names = [node.id for node in definition.nodes]
+    if not 1 <= len(names) <= NODES_MAX:
+        yield "", "nodes", f"节点须为 1–{NODES_MAX} 个", f"1 to {NODES_MAX} nodes"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield name, "twice", f"节点编号“{name}”重复", f"two nodes are called {name!r}"
+    if definition.start not in names:
+        yield "", "no_start", "起始节点不存在", f"it begins at {definition.start[:40]!r}, which is no node"
+    bounds = (
+        ("steps_max", definition.steps_max, STEPS_MAX), ("budget_micro", definition.budget_micro, BUDGET_MAX_MICRO),
+        ("hours_max", definition.hours_max, HOURS_MAX),
+    )  # fmt: skip
+    for what, value, most in bounds:
+        if not 1 <= value <= most:
+            yield "", "bound", f"{what} 须为 1–{most}", f"{what} is 1 to {most}"
+    if len(definition.hosts) > HOSTS_MAX or any(not HOST.fullmatch(host) for host in definition.hosts):
+        yield "", "hosts", f"主机白名单最多 {HOSTS_MAX} 个小写主机名", f"at most {HOSTS_MAX} host names in lower case"
+    if len(definition.inputs) > FIELDS_MAX or any(not NAME.fullmatch(name) for name in definition.inputs):
+        yield "", "inputs", f"输入最多 {FIELDS_MAX} 个小写字母名称", f"at most {FIELDS_MAX} inputs in lower case"
+
+
+def _own(node: AnyNode, definition: Definition) -> Iterator[Problem]:
+    """What one node has wrong by itself."""
+    known = {other.id for other in definition.nodes}
+    if not NAME.fullmatch(node.id):
+        yield node.id, "name", f"节点编号“{node.id[:40]}”须为小写字母、数字、下划线", "its id is not a lower case name"
+    if len(node.title) > TITLE_MAX_CHARS:
+        yield node.id, "title", f"标题不超过 {TITLE_MAX_CHARS} 字", f"its title has at most {TITLE_MAX_CHARS} signs"
+    for edge, to in exits(node):
+        if to and to not in known:
+            yield node.id, "no_node", f"{edge} 指向不存在的节点“{to[:40]}”", f"{edge} leads to {to[:40]!r}, no node"
+    for name in written(node):
+        if not NAME.fullmatch(name) or name == INPUT:
+            yield node.id, "variable", f"不能使用变量名“{name[:40]}”", f"{name[:40]!r} can't be a variable"
+    for text in texts(node):
+        if len(text) > TEXT_MAX_CHARS:
+            yield node.id, "long", f"文本不超过 {TEXT_MAX_CHARS} 字", f"a text has at most {TEXT_MAX_CHARS} signs"
+    for condition in conditions(node):
+        try:
+            names_in(condition)
+        except ShanheError as error:
+            yield node.id, "condition", error.message_zh, error.message
+    yield from SPECIAL.get(type(node), _nothing)(node, definition)
+
+
+def _nothing(node: Any, definition: Definition) -> Iterator[Problem]:
+    yield from ()
+
+
+def _ask(node: Ask, definition: Definition) -> Iterator[Problem]:
+    if not node.target or not node.prompt.strip():
+        yield node.id, "empty", "须指定模型或智能体，并填写提示词", "it needs a model or an agent, and a prompt"
+    if not 1 <= node.tokens <= TOKENS_MAX:
+        yield node.id, "tokens", f"tokens 须为 1–{TOKENS_MAX}", f"tokens are 1 to {TOKENS_MAX}"
+    if node.schema is not None and node.target.startswith("agent/"):
+        yield node.id, "schema", "智能体的输出格式由其自身定义", "an agent's answer has its own schema"
+
+
+def _branch(node: Branch, definition: Definition) -> Iterator[Problem]:
+    if not node.then or not node.next:
+        yield node.id, "open_branch", "分支须有两个去向", "a branch leads to two nodes"
+
+
+def _loop(node: Loop, definition: Definition) -> Iterator[Problem]:
+    if not 1 <= node.most <= ROUNDS_MAX:
+        yield (node.id, "unbounded_loop", f"循环须有 1–{ROUNDS_MAX} 的次数上限",
+               f"a loop has a bound of 1 to {ROUNDS_MAX}")  # fmt: skip
+    if bool(node.over) == bool(node.until):
+        yield node.id, "loop", "循环须在列表与条件中二选一", "a loop goes over a list or until a condition"
+    if not node.body:
+        yield node.id, "loop", "循环体为空", "its body is empty"
+    if bool(node.gather) != bool(node.save):
+        yield node.id, "loop", "gather 与 save 须同时填写", "gather and save go together"
+
+
+def _approval(node: Approval, definition: Definition) -> Iterator[Problem]:
+    if node.who not in ROLES:
+        try:
+            UUID(node.who)
+        except ValueError:
+            yield node.id, "who", "审批人须为 owner、member 或人员编号", "who: owner, member or a person's id"
+    if not 1 <= node.hours <= HOURS_MAX:
+        yield node.id, "hours", f"时限须为 1–{HOURS_MAX} 小时", f"hours are 1 to {HOURS_MAX}"
+
+
+def _code(node: Code, definition: Definition) -> Iterator[Problem]:
+    if len(node.code.encode("utf-8", "replace")) > CODE_MAX_BYTES or "def main(" not in node.code:
+        yield node.id, "code", f"代码须定义 main，且不超过 {CODE_MAX_BYTES} 字节", (
+            f"the code defines main, in at most {CODE_MAX_BYTES} bytes"
+        )
+
+
+def _http(node: Http, definition: Definition) -> Iterator[Problem]:
+    host = node.url.partition("://")[2].partition("/")[0].partition("?")[0]
+    if not node.url.startswith(("https://", "http://")) or "{{" in host or "@" in host:
+        yield (node.id, "url", "须以 https:// 开头，主机名不得含变量",
+               "the address begins with https://, its host is fixed")  # fmt: skip
+    elif host.partition(":")[0].lower() not in definition.hosts:
+        yield node.id, "host", f"主机“{host[:60]}”不在白名单内", f"{host[:60]!r} is not on the list of hosts"
+    if node.method == "GET" and node.body:
+        yield node.id, "body", "GET 请求没有正文", "a GET has no body"
+
+
+def _values(node: Set | Output, definition: Definition) -> Iterator[Problem]:
+    if not 1 <= len(node.values) <= FIELDS_MAX:
+        yield node.id, "values", f"须有 1–{FIELDS_MAX} 项", f"1 to {FIELDS_MAX} values"
+    if any(not NAME.fullmatch(name) for name in node.values):
+        yield node.id, "values", "名称须为小写字母、数字、下划线", "names are in lower case"
+
+
+SPECIAL: Final[Mapping[type, Callable[[Any, Definition], Iterator[Problem]]]] = {
+    Ask: _ask, Branch: _branch, Loop: _loop, Approval: _approval, Code: _code, Http: _http, Set: _values,
+    Output: _values,
+}  # fmt: skip
+
+
+def exits(node: AnyNode) -> list[tuple[str, str]]:
+    """Where a node's chain can go on; a loop's body is a chain of its own."""
+    found = [("next", node.next)]
+    if isinstance(node, Branch):
+        found.append(("then", node.then))
+    elif isinstance(node, Approval) and node.refused:
+        found.append(("refused", node.refused))
+    elif isinstance(node, Loop):
+        found.append(("body", node.body))
+    return found
+
+
+def texts(node: AnyNode) -> list[str]:
+    """Texts in which `{{name}}` is filled in."""
+    match node:
+        case Ask():
+            return [node.prompt, node.system]
+        case Approval():
+            return [node.shows]
+        case Http():
+            return [node.url, node.body]
+        case Set() | Output():
+            return list(node.values.values())
+    return []
+
+
+def conditions(node: AnyNode) -> list[str]:
+    if isinstance(node, Branch):
+        return [node.when]
+    return [node.until] if isinstance(node, Loop) and node.until else []
+
+
+def written(node: AnyNode) -> list[str]:
+    """Variables that are there after a node; a loop's item and round are its body's own."""
+    match node:
+        case Ask() | Code() | Http():
+            return [node.save]
+        case Approval() | Loop():
+            return [node.save] if node.save else []
+        case Set():
+            return list(node.values)
+    return []
+
+
+def wanted(node: AnyNode) -> set[str]:
+    """Variables that must be there before a node; a loop's condition is looked at after its body."""
+    found: set[str] = set()
+    for text in texts(node):
+        found |= places_in(text)
+    if isinstance(node, Branch):
+        found |= names_in(node.when)
+    elif isinstance(node, Loop) and node.over:
+        found.add(node.over)
+    elif isinstance(node, Code):
+        found |= set(node.inputs)
+    return found
+
+
+class Walk:
+    """Goes every way through a definition once: circles, what is never reached, what is not known where it is used."""
+
+    def __init__(self, definition: Definition) -> None:
+        self._nodes: dict[str, AnyNode] = {node.id: node for node in definition.nodes}
+        self._start = definition.start
+        self._owner: dict[str, str] = {}
+        self._found: list[Problem] = []
+
+    def problems(self) -> list[Problem]:
+        self._chain(self._start, "", {INPUT})
+        for name in self._nodes:
+            if name not in self._owner and not self._found:
+                self._say(name, "unreachable", f"节点“{name}”永远不会执行", f"{name!r} is never reached")
+        return self._found
+
+    def _say(self, node: str, code: str, zh: str, en: str) -> None:
+        if (node, code, zh, en) not in self._found:
+            self._found.append((node, code, zh, en))
+
+    def _chain(self, start: str, loop: str, known: set[str]) -> set[str]:
+        """Everything from `start` on that belongs to `loop` (empty: to the run); what is known at each of its ends."""
+        order = self._order(start, loop)
+        if order is None:
+            return known
+        before: dict[str, set[str]] = {start: set(known)}
+        ends: list[set[str]] = []
+        for name in order:
+            node = self._nodes[name]
+            here = before[name]
+            self._missing(name, wanted(node), here)
+            after = here | set(written(node))
+            if isinstance(node, Loop):
+                after |= self._body(node, here)
+            for edge, to in exits(node):
+                if edge == "body":
+                    continue
+                if not to:
+                    ends.append(after)
+                else:
+                    before[to] = before[to] & after if to in before else set(after)
+        return set.intersection(*ends) if ends else known
+
+    def _body(self, node: Loop, known: set[str]) -> set[str]:
+        inside = known | {ROUND} | ({node.item} if node.over else set())
+        ends = self._chain(node.body, node.id, inside)
+        if node.gather:
+            self._missing(node.id, {node.gather}, ends)
+        if not node.until:
+            return set()
+        self._missing(node.id, names_in(node.until), ends)
+        return ends - {ROUND}
+
+    def _missing(self, name: str, asked: set[str], known: set[str]) -> None:
+        for variable in sorted(asked - known):
+            self._say(name, "unknown_variable", f"节点“{name}”用到了此处尚不一定存在的变量“{variable}”",
+                      f"{name!r} uses {variable!r}, which need not be there")  # fmt: skip
+
+    def _order(self, start: str, loop: str) -> list[str] | None:
+        """The chain's nodes, each after all that lead to it; None for a circle."""
+        order: list[str] = []
+        state: dict[str, int] = {}
+        stack: list[tuple[str, bool]] = [(start, False)]
+        while stack:
+            name, left = stack.pop()
+            if left:
+                state[name] = 2
+                order.append(name)
+                continue
+            if state.get(name):
+                continue
+            state[name] = 1
+            if self._owner.setdefault(name, loop or "run") != (loop or "run"):
+                self._say(name, "shared_body", f"节点“{name}”同时在循环体内与循环体外",
+                          f"{name!r} is both inside a loop and outside of it")  # fmt: skip
+                return None
+            stack.append((name, True))
+            for edge, to in exits(self._nodes[name]):
+                if edge == "body" or not to:
+                    continue
+                if state.get(to) == 1:
+                    self._say(name, "unbounded_loop", f"“{name}”回到“{to}”形成无上限的循环，请使用循环节点",
+                              f"{name!r} leads back to {to!r}: a circle without a bound; use a loop")  # fmt: skip
+                    return None
+                stack.append((to, False))
+        return order[::-1]

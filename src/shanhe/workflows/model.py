@@ -1,0 +1,245 @@
+"""Nouns of workflows: nodes, definitions, runs, steps, approvals, triggers. Frozen and pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+
+SLUG: Final = re.compile(r"^[a-z0-9][a-z0-9-]{1,39}$")
+NAME: Final = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
+"""Of nodes and of variables."""
+HOST: Final = re.compile(r"^[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?$")
+INPUT: Final = "input"
+"""The variable that a run begins with."""
+NODES_MAX: Final = 60
+HOSTS_MAX: Final = 20
+FIELDS_MAX: Final = 20
+TEXT_MAX_CHARS: Final = 16_000
+TITLE_MAX_CHARS: Final = 80
+DEFINITION_MAX_BYTES: Final = 128 * 1024
+STEPS_MAX: Final = 300
+ROUNDS_MAX: Final = 100
+HOURS_MAX: Final = 720
+TOKENS_MAX: Final = 8_192
+BUDGET_MAX_MICRO: Final = 1_000_000_000
+VARIABLES_MAX_BYTES: Final = 256 * 1024
+ROLES: Final = ("owner", "member")
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What all nodes have. `next` empty: the chain ends here, and with it the round of a loop or the run."""
+
+    id: str
+    title: str = ""
+    next: str = ""
+    x: int = 0
+    y: int = 0
+
+
+class Ask(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"):
+    """Ask a model, or an agent as `agent/name`. With a `schema` (models only) the answer is read as JSON."""
+
+    target: str
+    prompt: str
+    save: str
+    system: str = ""
+    tokens: int = 512
+    schema: dict[str, Any] | None = None
+
+
+class Branch(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="branch"):
+    """Go to `then` if `when` holds, else to `next`."""
+
+    when: str
+    then: str
+
+
+class Loop(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="loop"):
+    """Run the chain that begins with `body` for each of `over` (a list, called `item`), or until `until` holds, at most
+    `most` times. `gather` names a variable of the body whose values are kept as the list `save`."""
+
+    body: str
+    most: int = 0
+    over: str = ""
+    until: str = ""
+    item: str = "item"
+    gather: str = ""
+    save: str = ""
+
+
+class Approval(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="approval"):
+    """Wait until somebody says yes (`next`) or no (`refused`; empty ends the run as refused). `who`: owner, member, or
+    a person's id; `shows` is what they read. Nobody's word within `hours` ends the run."""
+
+    who: str
+    shows: str
+    hours: int = 72
+    refused: str = ""
+    save: str = ""
+
+
+class Code(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="code"):
+    """Run `main(**inputs)` of a piece of Python in the sandbox, with these variables and nothing else."""
+
+    code: str
+    save: str
+    inputs: tuple[str, ...] = ()
+
+
+class Http(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="http"):
+    """Ask a public address on the definition's list of hosts. Saves `{"status": …, "body": …}`."""
+
+    url: str
+    save: str
+    method: Literal["GET", "POST"] = "GET"
+    body: str = ""
+
+
+class Set(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="set"):
+    """Give variables values; a text that is one `{{name}}` takes the value as it is."""
+
+    values: dict[str, str]
+
+
+class Output(Node, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="output"):
+    """What the run returns, by name."""
+
+    values: dict[str, str]
+
+
+AnyNode = Ask | Branch | Loop | Approval | Code | Http | Set | Output
+KINDS: Final = ("ask", "branch", "loop", "approval", "code", "http", "set", "output")
+
+
+class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A workflow as it is written down: where it begins, its nodes, what a run is given, and how far one may go."""
+
+    start: str
+    nodes: tuple[AnyNode, ...]
+    inputs: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    steps_max: int = 60
+    budget_micro: int = 1_000_000
+    hours_max: int = 168
+
+    def node(self, name: str) -> AnyNode:
+        return next(one for one in self.nodes if one.id == name)
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    id: UUID
+    org_id: UUID
+    slug: str
+    title: str
+    made_by: str
+    made_at: datetime
+    draft: int | None = None
+    published: int | None = None
+
+
+class Version(msgspec.Struct, frozen=True):
+    workflow: UUID
+    n: int
+    state: str
+    definition: Any
+    made_by: str
+    made_at: datetime
+    published_at: datetime | None = None
+
+
+class Course(msgspec.Struct):
+    """Where a run stands: the node that comes next, its variables, and the loops around it from the outside in."""
+
+    at: str
+    variables: dict[str, Any] = {}
+    frames: list[Frame] = []
+    result: dict[str, Any] = {}
+
+
+class Frame(msgspec.Struct):
+    """A loop's round: its node, which round it is (from 0), what it goes over, and what it gathered."""
+
+    loop: str
+    round: int
+    items: list[Any] | None
+    gathered: list[Any] = []
+
+
+class Run(msgspec.Struct, frozen=True):
+    """`course`, `result` and `why` are texts of the organisation, opened."""
+
+    id: UUID
+    workflow: UUID
+    version: int
+    org_id: UUID
+    key_id: UUID
+    source: str
+    state: str
+    course: Any
+    result: Any
+    why: Any
+    error: str
+    steps: int
+    budget_micro: int
+    paid_micro: int
+    made_at: datetime
+    due_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+    slug: str = ""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a run. `answer` is what a call said, kept until the step is booked."""
+
+    run: UUID
+    n: int
+    node: str
+    kind: str
+    state: str
+    receipt_id: UUID | None
+    paid_micro: int
+    tokens: int
+    took_ms: int
+    error: str
+    begun_at: datetime
+    answer: Any = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A run that waits for somebody's word."""
+
+    id: UUID
+    run: UUID
+    n: int
+    node: str
+    org_id: UUID
+    who: str
+    shows: str
+    asked_at: datetime
+    expires_at: datetime
+    verdict: str = ""
+    note: str = ""
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    slug: str = ""
+
+
+class Hook(msgspec.Struct, frozen=True):
+    id: UUID
+    workflow: UUID
+    made_by: str
+    made_at: datetime
+    revoked_at: datetime | None = None
+
+
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every so many minutes, or at a time of the city's day (`HH:MM`) on some days of the week (1 = Monday)."""
+
+    every_minutes: int = 0
+    at: str = ""
+    days: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)

@@ -1,0 +1,402 @@
+"""Workflows of organisations: writing them down, publishing, starting, deciding, and what starts them by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seal, Seals
+from shanhe.workflows import store
+from shanhe.workflows.checking import Problem, problems, read, shaped
+from shanhe.workflows.course import COURSE, RESULT, SHOWS, WHY, ending, expired
+from shanhe.workflows.errors import (
+    AlreadyDecided,
+    BadDefinition,
+    BadTrigger,
+    NotPublished,
+    NotYourApproval,
+    SlugTaken,
+    StepFailed,
+    TooManyStarts,
+    UnknownWork,
+    UnknownWorkflow,
+)
+from shanhe.workflows.model import (
+    INPUT,
+    SLUG,
+    TITLE_MAX_CHARS,
+    Course,
+    Definition,
+    Hook,
+    Run,
+    Schedule,
+    Step,
+    Version,
+    Waiting,
+    Workflow,
+)
+from shanhe.workflows.triggers import next_time, schedule_of, secret_of, verified
+
+WORKFLOWS_MAX: Final = 200
+OPEN_MAX: Final = 100
+"""Open runs of one organisation."""
+HOOKS_MAX: Final = 5
+CALLS_A_MINUTE: Final = 30
+GIVEN_MAX_BYTES: Final = 64 * 1024
+REF_MAX_CHARS: Final = 120
+NOTE_MAX_CHARS: Final = 500
+KEEP: Final = timedelta(days=366)
+TITLE, DEFINITION, GIVEN, NOTE = (
+    "workflows.workflow.title", "workflows.version.definition", "workflows.schedule.given", "workflows.approval.note",
+)  # fmt: skip
+KeyOf = Callable[[UUID], Awaitable[UUID]]
+"""The key by which an organisation pays for runs that nobody's own key started."""
+log = structlog.get_logger(__name__)
+
+
+class Workflows:
+    """Everything about workflows but running them: see `runner`."""
+
+    def __init__(
+        self, db: Database, clock: Clock, *, key_of: KeyOf, hook_key: bytes, seals: Seals | None = None
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._key_of = key_of
+        self._hook_key = hook_key
+        self._seals = seals or Seals()
+
+    # -- definitions --------------------------------------------------------------------------------------------------
+
+    def check(self, content: Any) -> list[Problem]:
+        """Every reason why a definition can't run; none when it can."""
+        try:
+            return problems(shaped(content))
+        except BadDefinition as error:
+            return [(one["node"], one["code"], one["zh"], one["en"]) for one in error.details["problems"]]
+
+    async def create(
+        self, slug: str, title: str, *, org_id: UUID, by: str, workflow_id: UUID | None = None
+    ) -> Workflow:  # fmt: skip
+        """A new workflow without a version; the standing one for an id that is known."""
+        if not SLUG.fullmatch(slug):
+            raise BadDefinition([("", "slug", "名称须为 2–40 位小写字母、数字或连字符",
+                                  "the name has 2 to 40 of a–z, 0–9 and -")])  # fmt: skip
+        _check_title(title)
+        seal = await self._seals.of(org_id)
+        one = Workflow(workflow_id or new_id(), org_id, slug, seal.text(TITLE, title), by, self._clock.now())
+        try:
+            async with self._db.transaction() as conn:
+                if await store.count(conn, org_id) >= WORKFLOWS_MAX:
+                    raise BadTrigger(f"At most {WORKFLOWS_MAX} workflows", f"最多 {WORKFLOWS_MAX} 个工作流")
+                await store.add(conn, one)
+        except asyncpg.UniqueViolationError as error:
+            raise SlugTaken(slug) from error
+        found = await self.one(org_id, slug)
+        if found.id != one.id:
+            raise SlugTaken(slug)
+        return found
+
+    async def one(self, org_id: UUID, slug: str) -> Workflow:
+        """A workflow of one's own; UnknownWorkflow."""
+        found = await store.find(self._db, org_id, slug)
+        if found is None:
+            raise UnknownWorkflow(slug)
+        return msgspec.structs.replace(found, title=(await self._seals.of(org_id)).open(TITLE, found.title))
+
+    async def mine(self, org_id: UUID) -> list[Workflow]:
+        """An organisation's workflows, newest first."""
+        seal = await self._seals.of(org_id)
+        found = await store.mine(self._db, org_id)
+        return [msgspec.structs.replace(one, title=seal.open(TITLE, one.title)) for one in found]
+
+    async def rename(self, org_id: UUID, slug: str, title: str) -> Workflow:
+        _check_title(title)
+        found = await self.one(org_id, slug)
+        await store.rename(self._db, found.id, (await self._seals.of(org_id)).text(TITLE, title))
+        return await self.one(org_id, slug)
+
+    async def save(self, org_id: UUID, slug: str, content: Any, *, by: str) -> Version:
+        """Write the draft. It may still be wrong, but must have the form; BadDefinition."""
+        definition = msgspec.to_builtins(shaped(content))
+        seal = await self._seals.of(org_id)
+        async with self._db.transaction() as conn:
+            found = await store.find(conn, org_id, slug, lock=True)
+            if found is None:
+                raise UnknownWorkflow(slug)
+            n = await store.save_draft(conn, found.id, seal.json(DEFINITION, definition), by, self._clock.now())
+        return await self.version(org_id, slug, n)
+
+    async def publish(self, org_id: UUID, slug: str, *, n: int | None = None) -> Version:
+        """Make the draft what runs from now on; open runs go on with theirs. The same draft again is no change."""
+        seal = await self._seals.of(org_id)
+        async with self._db.transaction() as conn:
+            found = await store.find(conn, org_id, slug, lock=True)
+            if found is None:
+                raise UnknownWorkflow(slug)
+            if found.draft is None or (n is not None and n != found.draft):
+                if n is not None and n == found.published:
+                    return await self.version(org_id, slug, n)
+                raise UnknownWork("draft", "草稿")
+            draft = await store.version(conn, found.id, found.draft)
+            assert draft is not None
+            read(seal.open_json(DEFINITION, draft.definition, {}))
+            await store.publish(conn, found.id, found.draft, self._clock.now())
+        return await self.version(org_id, slug, draft.n)
+
+    async def version(self, org_id: UUID, slug: str, n: int) -> Version:
+        """One version of a workflow of one's own."""
+        workflow = await self.one(org_id, slug)
+        found = await store.version(self._db, workflow.id, n)
+        if found is None:
+            raise UnknownWork("version", "版本")
+        return self._opened(await self._seals.of(org_id), found)
+
+    async def versions(self, org_id: UUID, slug: str) -> list[Version]:
+        """Its versions, newest first."""
+        seal, workflow = await self._seals.of(org_id), await self.one(org_id, slug)
+        return [self._opened(seal, one) for one in await store.versions(self._db, workflow.id)]
+
+    def _opened(self, seal: Seal, one: Version) -> Version:
+        return msgspec.structs.replace(one, definition=seal.open_json(DEFINITION, one.definition, {}))
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    async def start(
+        self, org_id: UUID, slug: str, given: Mapping[str, Any], *, ref: str, key_id: UUID | None = None,
+        draft: bool = False,
+    ) -> Run:  # fmt: skip
+        """Start a run by hand; the same `ref` again is the same run. `draft` runs what is not published yet."""
+        if not 1 <= len(ref) <= REF_MAX_CHARS:
+            raise BadTrigger(f"A reference has 1 to {REF_MAX_CHARS} signs", f"幂等编号须为 1–{REF_MAX_CHARS} 字符")
+        workflow = await self.one(org_id, slug)
+        return await self._start(
+            workflow, given, "hand", f"hand:{ref}", key_id or await self._key_of(org_id), draft=draft
+        )
+
+    async def _start(
+        self, workflow: Workflow, given: Mapping[str, Any], source: str, ref: str, key_id: UUID, *, draft: bool = False
+    ) -> Run:
+        seal = await self._seals.of(workflow.org_id)
+        if (known := await store.by_ref(self._db, workflow.id, ref)) is not None:
+            return self._opened_run(seal, known)
+        n = workflow.draft if draft else workflow.published
+        if n is None:
+            raise NotPublished(workflow.slug)
+        found = await store.version(self._db, workflow.id, n)
+        assert found is not None
+        definition = read(seal.open_json(DEFINITION, found.definition, {}))
+        _check_given(definition, given)
+        if await store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
+            raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一组织同时")
+        now = self._clock.now()
+        course = msgspec.to_builtins(Course(definition.start, {INPUT: dict(given)}))
+        run = Run(
+            new_id(), workflow.id, n, workflow.org_id, key_id, source, "waiting", seal.json(COURSE, course), None, None,
+            "", 0, definition.budget_micro, 0, now, now, now + timedelta(hours=definition.hours_max),
+        )  # fmt: skip
+        async with self._db.transaction() as conn:
+            begun = await store.begin(conn, run, ref)
+        return self._opened_run(seal, begun)
+
+    async def runs(self, org_id: UUID, slug: str | None = None, before: UUID | None = None) -> list[Run]:
+        """An organisation's runs, newest first, a page."""
+        workflow = None if slug is None else (await self.one(org_id, slug)).id
+        seal = await self._seals.of(org_id)
+        return [self._opened_run(seal, one) for one in await store.runs(self._db, org_id, workflow, before)]
+
+    async def trace(self, run_id: UUID, org_id: UUID) -> tuple[Run, list[Step]]:
+        """A run and its steps with what each cost."""
+        found = await store.run(self._db, run_id)
+        if found is None or found.org_id != org_id:
+            raise UnknownWork("run", "运行")
+        return self._opened_run(await self._seals.of(org_id), found), [
+            msgspec.structs.replace(step, answer=None) for step in await store.steps(self._db, run_id)
+        ]
+
+    async def cancel(self, run_id: UUID, org_id: UUID) -> Run:
+        """Do nothing more of a run; the step that is on its way is finished, and paid. Again is the same."""
+        run, _ = await self.trace(run_id, org_id)
+        await store.cancel(self._db, run_id, self._clock.now())
+        if run.state in ("waiting", "paused"):
+            failure = StepFailed("cancelled", "The run was cancelled", "运行已取消")
+            await self._end(await self._seals.of(org_id), run, "cancelled", failure)
+        return (await self.trace(run_id, org_id))[0]
+
+    async def _end(self, seal: Seal, run: Run, state: str, failure: ShanheError) -> None:
+        async with self._db.transaction() as conn:
+            await store.end(conn, run.id, state, ending(seal, {}, failure, self._clock.now()))
+
+    def _opened_run(self, seal: Seal, one: Run) -> Run:
+        course = seal.open_json(COURSE, one.course, {"at": ""})
+        return msgspec.structs.replace(
+            one, course=course, result=seal.open_json(RESULT, one.result, {}), why=seal.open_json(WHY, one.why, {})
+        )
+
+    async def seal_of(self, org_id: UUID) -> Seal:
+        return await self._seals.of(org_id)
+
+    async def definition_of(self, run: Run) -> Definition:
+        """What a run goes by: the version it began with."""
+        found = await store.version(self._db, run.workflow, run.version)
+        assert found is not None
+        return shaped((await self._seals.of(run.org_id)).open_json(DEFINITION, found.definition, {}))
+
+    # -- approvals ----------------------------------------------------------------------------------------------------
+
+    async def inbox(self, org_id: UUID, person: UUID, roles: Sequence[str]) -> list[Waiting]:
+        """What waits for a person's word."""
+        seal = await self._seals.of(org_id)
+        return [
+            msgspec.structs.replace(one, shows=seal.open(SHOWS, one.shows))
+            for one in await store.inbox(self._db, org_id, [*roles, str(person)])
+        ]
+
+    async def decide(
+        self, approval: UUID, *, org_id: UUID, person: UUID, roles: Sequence[str], approve: bool, note: str = ""
+    ) -> Waiting:
+        """Say yes or no; the run goes on. The same word of the same person again changes nothing."""
+        if len(note) > NOTE_MAX_CHARS:
+            raise BadTrigger(f"A note has at most {NOTE_MAX_CHARS} signs", f"意见不超过 {NOTE_MAX_CHARS} 字")
+        seal, verdict, by = await self._seals.of(org_id), "approved" if approve else "refused", f"person:{person}"
+        now = self._clock.now()
+        async with self._db.transaction() as conn:
+            found = await store.waiting(conn, approval, lock=True)
+            if found is None or found.org_id != org_id:
+                raise UnknownWork("approval", "审批")
+            if found.who not in (*roles, str(person)):
+                raise NotYourApproval()
+            if found.verdict:
+                if (found.verdict, found.decided_by) == (verdict, by):
+                    return msgspec.structs.replace(found, shows=seal.open(SHOWS, found.shows))
+                raise AlreadyDecided()
+            if found.expires_at <= now:
+                raise AlreadyDecided()
+            await store.decide(conn, found, verdict, seal.text(NOTE, note), by, now)
+            done = await store.waiting(conn, approval)
+        assert done is not None
+        return msgspec.structs.replace(done, shows=seal.open(SHOWS, done.shows), note=note)
+
+    # -- what starts them by itself -----------------------------------------------------------------------------------
+
+    async def set_schedule(
+        self, org_id: UUID, slug: str, content: Any, given: Mapping[str, Any], *, by: str
+    ) -> dict[str, Any]:
+        """Start it at times from now on; the schedule that was before is replaced."""
+        form, workflow, now = schedule_of(content), await self.one(org_id, slug), self._clock.now()
+        if workflow.published is None:
+            raise NotPublished(slug)
+        seal = await self._seals.of(org_id)
+        await store.set_schedule(
+            self._db, workflow.id, msgspec.to_builtins(form), seal.json(GIVEN, dict(given)), await self._key_of(org_id),
+            next_time(form, now), by, now,
+        )  # fmt: skip
+        return await self.schedule(org_id, slug) or {}
+
+    async def stop_schedule(self, org_id: UUID, slug: str) -> None:
+        await store.stop_schedule(self._db, (await self.one(org_id, slug)).id)
+
+    async def schedule(self, org_id: UUID, slug: str) -> dict[str, Any] | None:
+        """When it starts by itself; None when it doesn't."""
+        row = await store.schedule(self._db, (await self.one(org_id, slug)).id)
+        if row is None or row["next_at"] is None:
+            return None
+        return {"form": row["form"], "next_at": row["next_at"], "error": row["error"]}
+
+    async def add_hook(self, org_id: UUID, slug: str, *, by: str, hook_id: UUID | None = None) -> tuple[Hook, str]:
+        """A webhook and its secret."""
+        workflow = await self.one(org_id, slug)
+        one = Hook(hook_id or new_id(), workflow.id, by, self._clock.now())
+        kept = [known for known in await store.hooks(self._db, workflow.id) if known.revoked_at is None]
+        if len(kept) >= HOOKS_MAX and one.id not in {known.id for known in kept}:
+            raise BadTrigger(f"At most {HOOKS_MAX} webhooks", f"最多 {HOOKS_MAX} 个 Webhook")
+        await store.add_hook(self._db, one, await self._key_of(org_id))
+        return one, secret_of(self._hook_key, one.id)
+
+    async def hooks(self, org_id: UUID, slug: str) -> list[Hook]:
+        return await store.hooks(self._db, (await self.one(org_id, slug)).id)
+
+    async def revoke_hook(self, org_id: UUID, slug: str, hook_id: UUID) -> None:
+        if hook_id not in {one.id for one in await self.hooks(org_id, slug)}:
+            raise UnknownWork("webhook", "Webhook")
+        await store.revoke_hook(self._db, hook_id, self._clock.now())
+
+    async def receive(self, hook_id: UUID, message_id: str, at: str, signature: str, body: bytes) -> Run:
+        """A call of a webhook: the run it started, the same one for a message that came before."""
+        found, now = await store.hook(self._db, hook_id), self._clock.now()
+        verified(secret_of(self._hook_key, hook_id), message_id, at, signature, body, now)
+        if found is None or found[0].revoked_at is not None:
+            raise UnknownWork("webhook", "Webhook")
+        hook, key_id = found
+        try:
+            given = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise BadTrigger("The body must be a JSON object", "正文须为 JSON 对象") from error
+        workflow, ref = await store.by_id(self._db, hook.workflow), f"hook:{hook_id}:{message_id}"
+        assert workflow is not None
+        if await store.by_ref(self._db, workflow.id, ref) is None:
+            since = now - timedelta(minutes=1)
+            if await store.started_since(self._db, workflow.id, "webhook", since) >= CALLS_A_MINUTE:
+                raise TooManyStarts(CALLS_A_MINUTE, "a minute by webhooks", "Webhook 每分钟")
+        return await self._start(workflow, given, "webhook", ref, key_id)
+
+    async def tick(self) -> int:
+        """Start what is due, end what is late; how many."""
+        now, done = self._clock.now(), 0
+        for row in await store.due(self._db, now):
+            done += await self._started(row)
+        for approval in await store.late(self._db, now):
+            async with self._db.transaction() as conn:
+                found = await store.waiting(conn, approval, lock=True)
+                if found is not None and not found.verdict:
+                    await store.decide(conn, found, "expired", "", "system", now)
+                    done += 1
+        for run in await store.overdue(self._db, now):
+            await self._end(await self._seals.of(run.org_id), run, "failed", expired())
+            done += 1
+        return done
+
+    async def _started(self, row: Any) -> int:
+        """A schedule's run; what can't be started is said beside the schedule and left out this time."""
+        form, now = msgspec.convert(row["form"], type=Schedule), self._clock.now()
+        workflow, error = await store.by_id(self._db, row["workflow"]), ""
+        assert workflow is not None
+        seal = await self._seals.of(workflow.org_id)
+        try:
+            given = seal.open_json(GIVEN, row["given"], {})
+            await self._start(workflow, given, "schedule", f"at:{row['next_at'].isoformat()}", row["key_id"])
+        except ShanheError as failed:
+            error = failed.code
+            log.warning("a scheduled run was not started", workflow=str(workflow.id), error=error)
+        await store.move_on(self._db, workflow.id, row["next_at"], next_time(form, now), error)
+        return 0 if error else 1
+
+    async def purge(self) -> int:
+        """Forget runs that nobody needs any more."""
+        return await store.purge(self._db, self._clock.now() - KEEP)
+
+
+def _check_title(title: str) -> None:
+    if not 1 <= len(title.strip()) <= TITLE_MAX_CHARS or any(ord(sign) < 32 for sign in title):
+        raise BadDefinition([("", "title", f"标题须为 1–{TITLE_MAX_CHARS} 字",
+                              f"the title has 1 to {TITLE_MAX_CHARS} signs")])  # fmt: skip
+
+
+def _check_given(definition: Definition, given: Mapping[str, Any]) -> None:
+    """What a run is given must be there; more may be, as webhooks send what they send."""
+    missing = [name for name in definition.inputs if name not in given]
+    if missing:
+        raise BadTrigger(f"The run needs {', '.join(missing)}", f"缺少输入：{'、'.join(missing)}")
+    if len(msgspec.json.encode(given, enc_hook=str)) > GIVEN_MAX_BYTES:
+        raise BadTrigger(f"What a run is given has at most {GIVEN_MAX_BYTES} bytes",
+                         f"输入不超过 {GIVEN_MAX_BYTES} 字节")  # fmt: skip

@@ -1,0 +1,127 @@
+"""Workflows over a real database; models, agents, code and addresses are a script, the ledger a set of receipts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.workflows.api import Run, Runner, Said, Step, Workflows
+
+PRICE = 100
+KEY = b"k" * 32
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class House:
+    def __init__(self, database: Database, clock: FixedClock) -> None:
+        self.db, self.clock, self.org, self.key = database, clock, new_id(), new_id()
+        self.workflows = Workflows(database, clock, key_of=self.key_of, hook_key=KEY)
+        self.charged: dict[UUID, int] = {}
+        self.asked: list[str] = []
+        self.budgets: list[int] = []
+        self.fetched: list[tuple[str, str, bytes]] = []
+        self.plan: list[Any] = []
+        self.answer: Callable[[str], str] = lambda prompt: f"<{prompt}>"
+        self.data_class = "general"
+
+    async def key_of(self, org: UUID) -> UUID:
+        return self.key
+
+    async def caller_of(self, key: UUID) -> Any:
+        return SimpleNamespace(data_class=self.data_class)
+
+    async def ask(
+        self, caller: Any, fields: Mapping[str, Any], most_micro: int, receipt_id: UUID,
+        keep: Callable[[bytes], Awaitable[None]],
+    ) -> Said:  # fmt: skip
+        """What `plan` says, else an answer: keep, charge, tell."""
+        prompt = fields["messages"][-1]["content"]
+        self.asked.append(prompt)
+        self.budgets.append(most_micro)
+        step = self.plan.pop(0) if self.plan else "answer"
+        if isinstance(step, Exception):
+            raise step
+        if step == "crash first":
+            raise Crash
+        body = {"choices": [{"message": {"content": self.answer(prompt)}}],
+                "usage": {"prompt_tokens": 3, "completion_tokens": 4}}  # fmt: skip
+        await keep(json.dumps(body).encode())
+        if step == "crash kept":
+            raise Crash
+        assert receipt_id not in self.charged
+        self.charged[receipt_id] = PRICE
+        if step == "crash charged":
+            raise Crash
+        return Said(body, PRICE, receipt_id)
+
+    async def agent(self, caller: Any, name: str, text: str, most_micro: int) -> Said:
+        self.asked.append(f"{name}: {text}")
+        if self.plan and self.plan.pop(0) == "crash first":
+            raise Crash
+        self.charged[receipt := new_id()] = PRICE
+        return Said(f"{name} says", PRICE, receipt, 7)
+
+    async def code(self, code: str, inputs: Mapping[str, Any]) -> Any:
+        scope: dict[str, Any] = {}
+        exec(code, scope)  # the sandbox has tests of its own
+        return scope["main"](**inputs)
+
+    async def fetch(self, method: str, url: str, body: bytes, key: str) -> tuple[int, bytes]:
+        self.fetched.append((method, url, body))
+        if self.plan and self.plan.pop(0) == "crash first":
+            raise Crash
+        return 200, b'{"ok": true}'
+
+    async def paid(self, receipt_id: UUID) -> int | None:
+        return self.charged.get(receipt_id)
+
+    # -- what tests do ------------------------------------------------------------------------------------------------
+
+    def runner(self, worker: str = "w0") -> Runner:
+        return Runner(self.db, self.clock, self.workflows, self, worker=worker)
+
+    async def published(self, content: dict[str, Any], slug: str = "flow") -> None:
+        await self.workflows.create(slug, "流程", org_id=self.org, by="tests")
+        await self.workflows.save(self.org, slug, content, by="tests")
+        await self.workflows.publish(self.org, slug)
+
+    async def run(
+        self, content: dict[str, Any], given: Mapping[str, Any] | None = None, *plan: Any
+    ) -> tuple[Run, list[Step]]:
+        """Publish, start, and work until nothing is due; a crash is followed by the next start of the process."""
+        await self.published(content)
+        self.plan = list(plan)
+        run = await self.workflows.start(self.org, "flow", given or {}, ref="1")
+        return await self.on(run)
+
+    async def on(self, run: Run) -> tuple[Run, list[Step]]:
+        for _ in range(4):
+            runner = self.runner()
+            try:
+                await runner.start()
+                await runner.drain()
+            finally:
+                await runner.stop()
+        return await self.workflows.trace(run.id, self.org)
+
+
+def flow(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A definition whose nodes follow each other as they say, beginning with the first."""
+    return {"start": nodes[0]["id"], "nodes": list(nodes), **more}
+
+
+def ask(name: str, prompt: str, to: str = "", **more: Any) -> dict[str, Any]:
+    return {"kind": "ask", "id": name, "target": "m", "prompt": prompt, "save": name, "next": to, **more}
+
+
+def says(name: str, text: str, to: str = "") -> dict[str, Any]:
+    return {"kind": "output", "id": f"out_{name}", "values": {name: text}, "next": to}

@@ -1,0 +1,89 @@
+"""Workflows in a whole city: over HTTP, through the gateway, paid on the ledger, in the real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shanhe.mcp.errors import BadServer
+from shanhe.mcp.upstream import Links
+from stage.market import MODEL, Market, Party, says
+from workflows.house import ask, flow
+from workflows.house import says as output
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+LETTERS = {"model": MODEL, "instructions": "You write letters.", "calling": "tools"}
+
+
+async def ended(party: Party, run_id: str) -> dict[str, Any]:
+    for _ in range(400):
+        run: dict[str, Any] = (await party.http.get(f"/api/workflows/runs/{run_id}")).json()
+        if run["ended_at"] is not None:
+            return run
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the run did not end: {run}")
+
+
+class TestWorkflow:
+    async def test_asks_models_and_agents_and_its_steps_are_postings(self, market: Market) -> None:
+        maker, payer = await market.party("flow maker"), await market.party("flow payer")
+        await market.listed(maker.org, "agent/writer", LETTERS, fee_micro=1_000)
+        content = flow(
+            ask("idea", "{{input.topic}}", "letter", target=MODEL),
+            ask("letter", "{{idea}}", "count", target="agent/writer"),
+            {"kind": "code", "id": "count", "inputs": ["letter"], "save": "n", "next": "out_n",
+             "code": "def main(letter):\n    return len(letter)"},
+            output("n", "{{letter}} {{n}}"), inputs=["topic"],
+        )  # fmt: skip
+        made = await payer.http.post("/api/workflows", json={"slug": "letters", "title": "写信"})
+        assert made.status_code == 201, made.text
+        saved = await payer.http.put("/api/workflows/letters/draft", json={"definition": content})
+        assert saved.json()["n"] == 1, saved.text
+        assert (await payer.http.post("/api/workflows/letters/publish", json={})).json()["state"] == "published"
+        market.engine.replies = [says("主意"), says("尊敬的")]
+        before = await market.wallet(payer.org)
+        started = await payer.http.post("/api/workflows/letters/runs", json={"ref": "1", "input": {"topic": "春天"}})
+        assert started.status_code == 202, started.text
+        run = await ended(payer, started.json()["id"])
+        assert (run["state"], run["error"]) == ("done", "")
+        assert run["result"] == {"n": "尊敬的 3"}
+        steps = run["step_list"]
+        assert run["paid_micro"] == sum(one["paid_micro"] for one in steps) == before - await market.wallet(payer.org)
+        receipts = [await market.services.gateway.receipt(UUID(one["receipt_id"]), payer.org) for one in steps[:2]]
+        assert [one.amount_micro for one in receipts] == [one["paid_micro"] for one in steps[:2]]
+        assert await market.income(maker.org) > 0
+        other = await market.party("flow stranger")
+        assert (await other.http.get(f"/api/workflows/runs/{run['id']}")).status_code == 404
+        assert (await other.http.post("/api/workflows/letters/runs", json={"ref": "1"})).status_code == 404
+
+    async def test_says_every_reason_why_it_can_not_run(self, market: Market) -> None:
+        payer = await market.party("flow checker")
+        wrong = flow(ask("a", "{{x}}", "b"), ask("b", "y", "a"))
+        found = (await payer.http.post("/api/workflows/check", json={"definition": wrong})).json()["data"]
+        assert [(one["node"], one["code"]) for one in found] == [("b", "unbounded_loop")]
+        await payer.http.post("/api/workflows", json={"slug": "wrong", "title": "错"})
+        await payer.http.put("/api/workflows/wrong/draft", json={"definition": wrong})
+        refused = await payer.http.post("/api/workflows/wrong/publish", json={}, headers={"accept-language": "zh-CN"})
+        assert refused.status_code == 422
+        assert "循环" in refused.json()["error"]["message"]
+
+    async def test_reads_an_address_on_its_list(self, market: Market) -> None:
+        payer = await market.party("flow reader")
+        await payer.http.post("/api/workflows", json={"slug": "reads", "title": "读"})
+        node = {"kind": "http", "id": "look", "url": f"http://127.0.0.1:{market.engine.port}/", "save": "x",
+                "next": "out_n"}  # fmt: skip
+        content = flow(node, output("n", "{{x.status}} {{x.body.object}}"), hosts=["127.0.0.1"])
+        await payer.http.put("/api/workflows/reads/draft", json={"definition": content})
+        run = (await payer.http.post("/api/workflows/reads/runs", json={"ref": "1", "draft": True})).json()
+        assert (await ended(payer, run["id"]))["result"] == {"n": "200 list"}
+
+
+class TestAddress:
+    async def test_of_the_citys_own_is_refused_where_publishers_are_strangers(self) -> None:
+        links = Links(private=False)
+        for url in ("https://127.0.0.1/", "https://169.254.169.254/latest", "https://localhost/", "http://1.1.1.1/"):
+            with pytest.raises(BadServer):
+                await links.place(url)
