@@ -299,7 +299,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     workshop.datasets.shared = alliances.datasets_for
     measures.won, measures.stood = bazaar.contests.won, bazaar.ranks.stood
     routines = open_routines(
-        db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, worker=metrics.worker
+        db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=metrics.worker
     )
     credentials = Credentials(db, clock, vault, url=settings.url)
     nomads = Nomads(

@@ -45,6 +45,8 @@ ALLIANCE_RULE, CLONE_RULE = "T3", "T2"
 HTTP_OK = 200
 DOCUMENT_MAX_BYTES = 16 * 1024
 Named = Callable[[UUID], Awaitable[str]]
+Gate = Callable[[UUID, str, Mapping[str, Any]], Awaitable[Sequence[tuple[str, bool, str, str]]]]
+"""(owner, name, content): what a version must stand before its review, as (name, passed, zh, en)."""
 log = structlog.get_logger(__name__)
 
 
@@ -60,6 +62,11 @@ class Bazaar:
     contests: Contests
     ranks: Ranks
     teaching: Teaching
+    shelf: _Shelf
+
+    def guard(self, gate: Gate) -> None:
+        """Let `gate` have the last word before a version of an agent goes to its review."""
+        self.shelf.gate = gate
 
     async def names_of(self, owner: UUID) -> list[tuple[str, str]]:
         """(kind, name) of everything that somebody published."""
@@ -90,6 +97,8 @@ def open_bazaar(
         found = [Check(*one) for one in await agents.check(content, owner, kind)]
         if kind == "clone" and found[0].passed:
             found += await consent.checks(owner, content, name)
+        if shelf.gate is not None and all(check.passed for check in found):
+            found += [Check(*one) for one in await shelf.gate(owner, name, content)]
         return found
 
     async def server_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
@@ -123,7 +132,7 @@ def open_bazaar(
         seals=identity.seals,
     )  # fmt: skip
     ranks = Ranks(db, clock, store, rulebook, reward=_awards(programmes, RANK_REWARD, "round"))
-    return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching)
+    return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching, shelf)
 
 
 def paid_out(payouts: Payouts) -> Callable[[UUID], Awaitable[list[Paid]]]:
@@ -177,6 +186,7 @@ class _Shelf:
 
     def __init__(self, *, private: bool) -> None:
         self._private = private
+        self.gate: Gate | None = None
 
     async def agent(self, name: str) -> Published | None:
         try:

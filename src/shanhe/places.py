@@ -58,6 +58,8 @@ PLACES: Final = (
     Place("mcp.tool", {"server": "text", "version": "int", "name": "text"},
           "(SELECT l.owner FROM store.listing l WHERE l.kind = 'mcp' AND l.slug = t.server)",
           {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema"}),
+    Place("trials.cases", {"org_id": "uuid", "agent": "text"}, ORG, {}, {"cases": "trials.cases"}),
+    Place("trials.report", ID, ORG, {"reason": "trials.report.reason"}, {"answers": "trials.report.answers"}),
     Place("workflows.workflow", ID, ORG, {"title": "workflows.workflow.title"}),
     Place("workflows.version", {"workflow": "uuid", "n": "int"}, WORKFLOW_OWNER, {},
           {"definition": "workflows.version.definition"}),

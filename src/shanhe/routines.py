@@ -1,17 +1,21 @@
-"""Wiring of workflows: what a run can have done, in the hands of the modules that do it."""
+"""Wiring of workflows and of evaluation sets: what a run can have done, in the hands of the modules that do it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
 
-from shanhe.kernel.errors import NotFound
+from shanhe.agents.api import NoAnswer, OutOfTime
+from shanhe.bazaar import published
+from shanhe.gateway.api import CallError
+from shanhe.kernel.errors import NotFound, Unavailable
 from shanhe.payers import Payers
 from shanhe.sandbox.api import Limits, Sandbox
+from shanhe.trials.api import Trials
 from shanhe.workflows.api import Runner, Said, Workflows
 
 if TYPE_CHECKING:
@@ -21,12 +25,15 @@ if TYPE_CHECKING:
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
     from shanhe.kernel.vault import Vault
+    from shanhe.log.api import Log
 
 KEY_NAME: Final = "~workflows"
 """Of the key by which an organisation pays for runs that start by themselves or from the console."""
+JUDGE_KEY: Final = "~evaluations"
+"""Of the key by which a maker pays for measuring."""
 FETCH_LIMIT_S: Final = 30.0
 FETCH_MAX_BYTES: Final = 256 * 1024
-FACE: Final = "openai"
+FACE, FACE_TRY = "openai", "try"
 """As which an agent's own trace shows who called it."""
 LIMITS: Final = Limits()
 
@@ -37,17 +44,28 @@ class Routines:
 
     workflows: Workflows
     runner: Runner
+    trials: Trials
 
 
 def open_routines(
-    db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, identity: Identity, bazaar: Bazaar, worker: str
+    db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, identity: Identity, bazaar: Bazaar, log: Log,
+    worker: str,
 ) -> Routines:  # fmt: skip
     """Connect them; nothing runs yet."""
     payers = Payers(identity, KEY_NAME)
     workflows = Workflows(
         db, clock, key_of=payers.key_of, hook_key=vault.secret("workflow-hooks"), seals=identity.seals
     )
-    return Routines(workflows, Runner(db, clock, workflows, _Deeds(gateway, identity, bazaar), worker=worker))
+    deeds = _Deeds(gateway, identity, bazaar)
+
+    async def match(code: str, pairs: Sequence[tuple[str, str]]) -> Sequence[bool]:
+        found: Sequence[bool] = await deeds.code(code, {"pairs": pairs})
+        return found
+
+    asks = _Asks(bazaar, Payers(identity, JUDGE_KEY))
+    trials = Trials(db, clock, asks=asks, match=match, entry=log.record, seals=identity.seals)
+    bazaar.guard(trials.gate)
+    return Routines(workflows, Runner(db, clock, workflows, deeds, worker=worker), trials)
 
 
 class _Deeds:
@@ -93,3 +111,34 @@ class _Deeds:
 
     async def caller_of(self, key_id: UUID) -> Caller:
         return await self._identity.caller_of(key_id)
+
+
+class _Asks:
+    """See `trials.service.Asks`."""
+
+    def __init__(self, bazaar: Bazaar, payers: Payers) -> None:
+        self._bazaar = bazaar
+        self._payers = payers
+
+    async def current(self, name: str) -> tuple[int, Mapping[str, Any]] | None:
+        try:
+            version = (await self._bazaar.store.offer(name)).version
+        except NotFound:
+            return None
+        return version.n, version.content
+
+    async def draft(self, name: str, owner: UUID) -> Mapping[str, Any]:
+        return (await self._bazaar.store.draft_of(name, owner)).version.content
+
+    async def answer(self, owner: UUID, name: str, content: Mapping[str, Any], question: str) -> tuple[str, int, str]:
+        offer = await self._bazaar.store.draft_of(name, owner)
+        agent = published(replace(offer, version=replace(offer.version, content=content)))
+        caller = await self._payers.identity.caller_of(await self._payers.key_of(owner))
+        asked = [{"role": "user", "content": question}]
+        try:
+            done = await self._bazaar.agents.run(agent, caller, asked, face=FACE_TRY, charged=False)
+        except (NoAnswer, OutOfTime) as error:
+            return "", 0, error.code
+        except CallError as error:
+            raise Unavailable(error.code, error.message) from error
+        return done.text, done.paid_micro, ""

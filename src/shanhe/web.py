@@ -50,6 +50,7 @@ from shanhe.shelf import Shelf
 from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
+from shanhe.trials import routes as trials_routes
 from shanhe.workflows import routes as workflows_routes
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         ),
         oauth_routes.router(services.oauth, services.settings.city_name),
         oauth_routes.apps_router(services.oauth),
+        trials_routes.router(services.routines.trials),
         workflows_routes.router(services.routines.workflows, services.settings.url),
     )
     _agents(app, services, named)

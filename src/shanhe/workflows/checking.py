@@ -13,6 +13,7 @@ from shanhe.sandbox.api import CODE_MAX_BYTES
 from shanhe.workflows.errors import BadDefinition
 from shanhe.workflows.language import names_in, places_in
 from shanhe.workflows.model import (
+    AGENTS,
     BUDGET_MAX_MICRO,
     DEFINITION_MAX_BYTES,
     FIELDS_MAX,
@@ -131,7 +132,7 @@ def _ask(node: Ask, definition: Definition) -> Iterator[Problem]:
         yield node.id, "empty", "须指定模型或智能体，并填写提示词", "it needs a model or an agent, and a prompt"
     if not 1 <= node.tokens <= TOKENS_MAX:
         yield node.id, "tokens", f"tokens 须为 1–{TOKENS_MAX}", f"tokens are 1 to {TOKENS_MAX}"
-    if node.schema is not None and node.target.startswith("agent/"):
+    if node.schema is not None and node.target.startswith(AGENTS):
         yield node.id, "schema", "智能体的输出格式由其自身定义", "an agent's answer has its own schema"
 
 

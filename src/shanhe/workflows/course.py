@@ -29,6 +29,7 @@ from shanhe.workflows.checking import ROUND
 from shanhe.workflows.errors import StepFailed
 from shanhe.workflows.language import filled, holds, taken
 from shanhe.workflows.model import (
+    AGENTS,
     VARIABLES_MAX_BYTES,
     AnyNode,
     Approval,
@@ -51,7 +52,6 @@ COURSE, RESULT, WHY, ANSWER = "workflows.run.course", "workflows.run.result", "w
 SHOWS: Final = "workflows.approval.shows"
 TRIES_MAX: Final = 3
 WAITS_S: Final = (1.0, 4.0)
-AGENT: Final = "agent/"
 CITY_CLASSES: Final = frozenset({"citizen", "government"})
 BODY_SHOWN_CHARS: Final = 64_000
 ERROR_MAX_CHARS: Final = 120
@@ -159,7 +159,7 @@ class Walker:
         took_ms = int((time.perf_counter() - began) * 1000)
         code = "" if failure is None else failure.code[:ERROR_MAX_CHARS]
         step = Step(
-            self._run.id, self._n + 1, node.id, type(node).__struct_config__.tag or "", "failed" if failure else "done",
+            self._run.id, self._n + 1, node.id, str(type(node).__struct_config__.tag), "failed" if failure else "done",
             said.receipt_id, said.paid_micro, said.tokens, took_ms, code, now,
         )  # fmt: skip
         return await self._booked(step, state, failure)
@@ -267,7 +267,7 @@ class Walker:
             raise StepFailed("run_budget", "The run's budget is used up", "运行预算已用完")
         prompt = filled(node.prompt, self._course.variables)
         before = await store.step(self._db, self._run.id, self._n + 1)
-        if node.target.startswith(AGENT):
+        if node.target.startswith(AGENTS):
             await self._first(node, before, now)
             return await self._deeds.agent(await self._caller(), node.target, prompt, left)
         if before is not None and before.receipt_id is not None and before.answer is not None:

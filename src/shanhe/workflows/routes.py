@@ -84,7 +84,7 @@ def roles_of(actor: Actor) -> list[str]:
 
 def run_view(run: Run, steps: list[Step] | None = None) -> dict[str, Any]:
     """A run as it is shown: where it stands, what it returned, what it cost."""
-    found = msgspec.to_builtins(run, enc_hook=str)
+    found: dict[str, Any] = msgspec.to_builtins(run, enc_hook=str)
     found["at"] = found.pop("course")["at"]
     if steps is not None:
         found["step_list"] = [_but(msgspec.to_builtins(step, enc_hook=str), "answer", "run") for step in steps]
