@@ -21,6 +21,7 @@ from tests.console.double_contests import Contests
 from tests.console.double_counter import Counter
 from tests.console.double_knowledge import Knowledge
 from tests.console.double_nomads import NomadDesk
+from tests.console.double_routines import Routines
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
 from tests.console.double_workshop import Pool, Workshop
@@ -902,7 +903,7 @@ def desk() -> Desk:
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
-    rest = (*rest, Clones())
+    rest = (*rest, Clones(), Routines())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -178,12 +178,12 @@ def form_token(request: Request) -> str:
     return str(request.state.form_token)
 
 
-async def form(request: Request, who: Who | None) -> dict[str, str]:
+async def form(request: Request, who: Who | None, *, most: int = FIELDS_MAX) -> dict[str, str]:
     """The fields of a posted form, after its token was checked; `Forbidden` without the right one.
 
     Several fields of one name come joined by a newline.
     """
-    data = await request.form(max_fields=FIELDS_MAX, max_files=0)
+    data = await request.form(max_fields=most, max_files=0)
     given = request.headers.get("x-csrf-token") or str(data.get("csrf", ""))
     check_token(request, who, given)
     return {name: "\n".join(str(value) for value in data.getlist(name)).strip() for name in data}

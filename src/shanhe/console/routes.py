@@ -31,6 +31,7 @@ from shanhe.console.pages.promises import PromisesRoom
 from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
 from shanhe.console.pages.rights import RightsRoom
+from shanhe.console.pages.routines import RoutinesRoom
 from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
@@ -67,6 +68,7 @@ ROOMS = (
     WorkshopRoom,
     PoolRoom,
     KnowledgeRoom,
+    RoutinesRoom,
     ConnectRoom,
     ContestRoom,
     ClonesRoom,

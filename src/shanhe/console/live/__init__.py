@@ -21,6 +21,7 @@ from shanhe.console.live.pool import LivePool
 from shanhe.console.live.promises import LivePromises
 from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rights import LiveRights
+from shanhe.console.live.routines import LiveRoutines
 from shanhe.console.live.rules import LiveRules
 from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
@@ -58,6 +59,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         company=LiveCompany(modules),
         contests=LiveContests(modules),
         clones=LiveClones(modules),
+        routines=LiveRoutines(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -34,6 +34,7 @@ from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Rulebook
 from shanhe.store.api import Contests, Earnings, Store
 from shanhe.studio.api import Studio
+from shanhe.workflows.api import Workflows
 
 NAMES_KEPT = 2_000
 
@@ -103,6 +104,15 @@ class Modules(Protocol):
     def pool(self) -> Pool: ...
     @property
     def library(self) -> Library: ...
+    @property
+    def routines(self) -> Routines: ...
+
+
+class Routines(Protocol):
+    """Workflows, and who works on their runs."""
+
+    @property
+    def workflows(self) -> Workflows: ...
 
 
 class Library(Protocol):

@@ -1,0 +1,84 @@
+"""Workflows over their module, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import actor_of
+from shanhe.kernel.ids import new_id
+from shanhe.workflows.api import Workflows
+from shanhe.workflows.routes import roles_of
+
+if TYPE_CHECKING:
+    from shanhe.console.live.modules import Modules
+
+RUNS_SHOWN = 20
+EMPTY: Mapping[str, Any] = {"start": "", "nodes": []}
+
+
+class LiveRoutines:
+    def __init__(self, modules: Modules) -> None:
+        self._modules = modules
+
+    @property
+    def _workflows(self) -> Workflows:
+        return self._modules.routines.workflows
+
+    async def overview(self, who: m.Who) -> Mapping[str, Any]:
+        runs = (await self._workflows.runs(who.org_id))[:RUNS_SHOWN]
+        waiting = await self._workflows.inbox(who.org_id, who.person_id, roles_of(actor_of(who)))
+        return {"workflows": await self._workflows.mine(who.org_id), "runs": runs, "waiting": len(waiting)}
+
+    async def make(self, who: m.Who, slug: str, title: str, definition: Mapping[str, Any]) -> str:
+        by = actor_of(who).ref
+        made = await self._workflows.create(slug, title, org_id=who.org_id, by=by)
+        await self._workflows.save(who.org_id, slug, definition, by=by)
+        return made.slug
+
+    async def one(self, who: m.Who, slug: str) -> Mapping[str, Any]:
+        found = await self._workflows.one(who.org_id, slug)
+        n = found.draft or found.published
+        content = EMPTY if n is None else (await self._workflows.version(who.org_id, slug, n)).definition
+        problems = self._workflows.check(content)
+        return {
+            "workflow": found, "definition": content, "problems": problems,
+            "runs": (await self._workflows.runs(who.org_id, slug))[:RUNS_SHOWN],
+            "schedule": await self._workflows.schedule(who.org_id, slug),
+        }  # fmt: skip
+
+    async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any]) -> None:
+        await self._workflows.save(who.org_id, slug, definition, by=actor_of(who).ref)
+
+    async def publish(self, who: m.Who, slug: str) -> None:
+        await self._workflows.publish(who.org_id, slug)
+
+    async def start(self, who: m.Who, slug: str, given: Mapping[str, Any], ref: str) -> UUID:
+        found = await self._workflows.one(who.org_id, slug)
+        draft = found.draft is not None
+        return (await self._workflows.start(who.org_id, slug, given, ref=ref or str(new_id()), draft=draft)).id
+
+    async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
+        run, steps = await self._workflows.trace(run_id, who.org_id)
+        return {"run": msgspec.structs.replace(run, course=None), "steps": steps}
+
+    async def cancel(self, who: m.Who, run_id: UUID) -> None:
+        await self._workflows.cancel(run_id, who.org_id)
+
+    async def inbox(self, who: m.Who) -> Any:
+        return await self._workflows.inbox(who.org_id, who.person_id, roles_of(actor_of(who)))
+
+    async def decide(self, who: m.Who, approval: UUID, *, approve: bool, note: str) -> None:
+        await self._workflows.decide(
+            approval, org_id=who.org_id, person=who.person_id, roles=roles_of(actor_of(who)), approve=approve, note=note
+        )
+
+    async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
+        if form is None:
+            await self._workflows.stop_schedule(who.org_id, slug)
+        else:
+            await self._workflows.set_schedule(who.org_id, slug, form, {}, by=actor_of(who).ref)

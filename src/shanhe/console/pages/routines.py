@@ -1,0 +1,285 @@
+"""Workflows: the list, the editor that is a form, a run with its trace, and what waits for one's word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.render import form, go
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.workflows.api import KINDS
+
+MAY: Final = "publish"
+STOP_POLLING: Final = 286
+EDITOR_FIELDS_MAX: Final = 900
+NODES_MAX: Final = 60
+NODE_WIDE, NODE_HIGH, COLUMNS = 260, 220, 3
+EDGES: Final = ("then", "body", "refused", "next")
+FIELDS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "ask": (("target", "line"), ("prompt", "area"), ("system", "area"), ("tokens", "number"), ("schema", "json"),
+            ("save", "line")),
+    "branch": (("when", "line"), ("then", "node")),
+    "loop": (("over", "line"), ("until", "line"), ("most", "number"), ("item", "line"), ("gather", "line"),
+             ("save", "line"), ("body", "node")),
+    "approval": (("who", "line"), ("shows", "area"), ("hours", "number"), ("save", "line"), ("refused", "node")),
+    "code": (("code", "code"), ("inputs", "words"), ("save", "line")),
+    "http": (("method", "method"), ("url", "line"), ("body", "area"), ("save", "line")),
+    "set": (("values", "pairs"),),
+    "output": (("values", "pairs"),),
+}  # fmt: skip
+"""The fields of each kind, with how they are asked for."""
+LABELS: Final[Mapping[tuple[str, str], str]] = {("http", "body"): "request"}
+FRESH: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ask": {"target": "", "prompt": "", "save": "answer"}, "branch": {"when": "", "then": ""},
+    "loop": {"body": "", "most": 10}, "approval": {"who": "owner", "shows": ""},
+    "code": {"code": "def main(answer):\n    return answer\n", "save": "made", "inputs": ["answer"]},
+    "http": {"url": "https://", "save": "found"}, "set": {"values": {"text": ""}},
+    "output": {"values": {"result": ""}},
+}  # fmt: skip
+FIRST: Final = {
+    "start": "ask_1",
+    "inputs": ["topic"],
+    "nodes": [
+        {"kind": "ask", "id": "ask_1", "target": "", "prompt": "{{input.topic}}", "save": "answer", "next": "output_1"},
+        {"kind": "output", "id": "output_1", "values": {"result": "{{answer}}"}, "x": NODE_WIDE},
+    ],
+}
+"""What a new workflow begins with."""
+
+
+class RoutinesRoom(Room):
+    """`/workflows` and what is below it."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/workflows", self.overview, methods=["GET"])
+        add("/workflows", self.make, methods=["POST"])
+        add("/workflows/inbox", self.inbox, methods=["GET"])
+        add("/workflows/inbox/{approval}", self.decide, methods=["POST"])
+        add("/workflows/runs/{run}", self.run, methods=["GET"])
+        add("/workflows/runs/{run}/now", self.now, methods=["GET"])
+        add("/workflows/runs/{run}/cancel", self.cancel, methods=["POST"])
+        add("/workflows/{slug}", self.editor, methods=["GET"])
+        add("/workflows/{slug}", self.change, methods=["POST"])
+        add("/workflows/{slug}/schedule", self.schedule, methods=["POST"])
+        return routes
+
+    async def may(self, request: Request) -> m.Who:
+        return await self.allowed(request, MAY)
+
+    async def overview(self, request: Request) -> Response:
+        who = await self.may(request)
+        found = await self.desk.routines.overview(who)
+        return self.show(request, "workflows.html", who, found=found, typed={})
+
+    async def make(self, request: Request) -> Response:
+        who, fields = await self.posted(request, MAY)
+        try:
+            slug = await self.desk.routines.make(who, fields.get("slug", ""), fields.get("title", ""), FIRST)
+        except ShanheError as error:
+            found = await self.desk.routines.overview(who)
+            return self.again(request, "workflows.html", who, error, found=found, typed=fields)
+        return go(f"/workflows/{slug}", "workflow_made")
+
+    # -- the editor ---------------------------------------------------------------------------------------------------
+
+    async def editor(self, request: Request, slug: str) -> Response:
+        return await self._editor(request, await self.may(request), slug)
+
+    async def _editor(self, request: Request, who: m.Who, slug: str, **values: Any) -> Response:
+        found = await self.desk.routines.one(who, slug)
+        content = values.pop("content", found["definition"])
+        return self.show(
+            request, "workflow.html", who, found=found, content=content, nodes=shown(content), kinds=KINDS, **values
+        )
+
+    async def change(self, request: Request, slug: str) -> Response:
+        """Keep what was typed, then do what the pressed button says."""
+        who = await self.may(request)
+        fields = await form(request, who, most=EDITOR_FIELDS_MAX)
+        do, content = fields.get("do", "save"), None
+        try:
+            content = read(fields)
+            if do.startswith("add_"):
+                content = added(content, do.removeprefix("add_"))
+            await self.desk.routines.save(who, slug, content)
+            if do == "publish":
+                await self.desk.routines.publish(who, slug)
+            elif do == "run":
+                given = {name.removeprefix("given_"): text for name, text in fields.items() if name[:6] == "given_"}
+                return go(f"/workflows/runs/{await self.desk.routines.start(who, slug, given, fields.get('ref', ''))}")
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            again = {} if content is None else {"content": content}
+            return await self._editor(
+                request, who, slug, mistake=self.view.mistake(request, error), status=status, **again
+            )
+        return go(f"/workflows/{slug}", "workflow_published" if do == "publish" else "workflow_saved")
+
+    async def schedule(self, request: Request, slug: str) -> Response:
+        who, fields = await self.posted(request, MAY)
+        try:
+            wanted: dict[str, Any] | None = None
+            if fields.get("do") != "stop":
+                every, at = fields.get("every", ""), fields.get("at", "")
+                days = [int(day) for day in fields.get("days", "").split()] or list(range(1, 8))
+                wanted = {"every_minutes": int(every)} if every else {"at": at, "days": days}
+            await self.desk.routines.schedule(who, slug, wanted)
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            return await self._editor(request, who, slug, mistake=self.view.mistake(request, error), status=status)
+        return go(f"/workflows/{slug}", "workflow_saved")
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    async def run(self, request: Request, run: UUID) -> Response:
+        who = await self.may(request)
+        return self.show(request, "workflow_run.html", who, found=await self.desk.routines.run(who, run))
+
+    async def now(self, request: Request, run: UUID) -> Response:
+        """The run as it is now, for htmx."""
+        who = await self.may(request)
+        found = await self.desk.routines.run(who, run)
+        status = 200 if found["run"].ended_at is None else STOP_POLLING
+        return self.show(request, "parts/workflow_run.html", who, status=status, found=found)
+
+    async def cancel(self, request: Request, run: UUID) -> Response:
+        who, _ = await self.posted(request, MAY)
+        await self.desk.routines.cancel(who, run)
+        return go(f"/workflows/runs/{run}", "workflow_cancelled")
+
+    # -- approvals ----------------------------------------------------------------------------------------------------
+
+    async def inbox(self, request: Request) -> Response:
+        who = await self.may(request)
+        return self.show(request, "workflow_inbox.html", who, waiting=await self.desk.routines.inbox(who))
+
+    async def decide(self, request: Request, approval: UUID) -> Response:
+        who, fields = await self.posted(request, MAY)
+        try:
+            await self.desk.routines.decide(
+                who, approval, approve=fields.get("verdict") == "approve", note=fields.get("note", "")
+            )
+        except ShanheError as error:
+            waiting = await self.desk.routines.inbox(who)
+            return self.again(request, "workflow_inbox.html", who, error, waiting=waiting)
+        return go("/workflows/inbox", "workflow_decided")
+
+
+# -- a definition as a form, and back ---------------------------------------------------------------------------------
+
+
+def shown(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The nodes with their fields as texts, each with a place on the canvas."""
+    found = []
+    for at, node in enumerate(content.get("nodes", ())):
+        kind = node["kind"]
+        fields = [
+            (name, widget, _text(widget, node.get(name)), LABELS.get((kind, name), name))
+            for name, widget in FIELDS[kind]
+        ]
+        x, y = node.get("x") or 0, node.get("y") or 0
+        if at and not x and not y:
+            x, y = (at % COLUMNS) * NODE_WIDE, (at // COLUMNS) * NODE_HIGH
+        found.append({
+            "kind": kind, "id": node["id"], "title": node.get("title", ""), "next": node.get("next", ""), "x": x,
+            "y": y, "fields": fields,
+        })  # fmt: skip
+    return found
+
+
+def _text(widget: str, value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if widget == "pairs":
+        return "\n".join(f"{name} = {text}" for name, text in value.items())
+    if widget == "words":
+        return " ".join(value)
+    if widget == "json":
+        return msgspec.json.encode(value).decode()
+    return str(value)
+
+
+def read(fields: Mapping[str, str]) -> dict[str, Any]:
+    """A definition out of the editor's form; Invalid names what can't be read."""
+    nodes, start = [], fields.get("start", "")
+    for at in range(NODES_MAX):
+        kind = fields.get(f"n{at}_kind")
+        if kind is None:
+            break
+        if kind not in FIELDS:
+            raise Invalid("bad_node", "There is no such node.", message_zh="没有这种节点。")
+        if fields.get(f"n{at}_away"):
+            continue
+        node: dict[str, Any] = {"kind": kind}
+        for name in ("id", "title", "next"):
+            node[name] = fields.get(f"n{at}_{name}", "")
+        for name in ("x", "y"):
+            node[name] = _number(fields.get(f"n{at}_{name}", ""))
+        for name, widget in FIELDS[kind]:
+            value = _value(widget, fields.get(f"n{at}_{name}", ""))
+            if value is not None:
+                node[name] = value
+        nodes.append(node)
+    known = {node["id"] for node in nodes}
+    for node in nodes:  # what led to a node that was taken away leads nowhere
+        for edge in EDGES:
+            if node.get(edge) and node[edge] not in known:
+                node[edge] = ""
+    return {
+        "start": start if start in known else (nodes[0]["id"] if nodes else ""), "nodes": nodes,
+        "inputs": fields.get("inputs", "").split(), "hosts": fields.get("hosts", "").lower().split(),
+        "steps_max": _number(fields.get("steps_max", "")) or 60,
+        "budget_micro": (_number(fields.get("budget", "")) or 1) * 1_000_000,
+    }  # fmt: skip
+
+
+def _number(text: str) -> int:
+    cleaned = text.strip()
+    if not cleaned:
+        return 0
+    if not cleaned.isascii() or not cleaned.isdigit() or len(cleaned) > 9:
+        raise Invalid("bad_number", f"{cleaned[:20]!r} is no whole number.", message_zh=f"“{cleaned[:20]}”不是整数。")
+    return int(cleaned)
+
+
+def _value(widget: str, text: str) -> Any:
+    """A field's value; None leaves the node's own default."""
+    if widget == "pairs":
+        rows = [line.partition("=") for line in text.splitlines() if line.strip()]
+        return {name.strip(): value.strip() for name, _, value in rows}
+    if widget == "words":
+        return text.replace(",", " ").split()
+    if not text.strip():
+        return None if widget in ("number", "json", "method") else ""
+    if widget == "number":
+        return _number(text)
+    if widget == "json":
+        try:
+            return msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise Invalid(
+                "bad_schema", "The schema is no JSON object.", message_zh="输出格式不是 JSON 对象。"
+            ) from error
+    return text
+
+
+def added(content: dict[str, Any], kind: str) -> dict[str, Any]:
+    """One more node at the end of the list, joined to the last one whose chain ends."""
+    if kind not in FIELDS:
+        raise Invalid("bad_node", "There is no such node.", message_zh="没有这种节点。")
+    nodes = content["nodes"]
+    taken = {node["id"] for node in nodes}
+    name = next(f"{kind}_{n}" for n in range(1, NODES_MAX + 2) if f"{kind}_{n}" not in taken)
+    low = max((node["y"] for node in nodes), default=-NODE_HIGH)
+    column = sum(node["y"] == low for node in nodes) % COLUMNS
+    y = low if column else low + NODE_HIGH
+    nodes.append({"kind": kind, "id": name, "x": column * NODE_WIDE, "y": y, **FRESH[kind]})
+    return content | {"start": content["start"] or name}

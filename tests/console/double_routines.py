@@ -1,0 +1,86 @@
+"""The part of the desk's double that is about workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.kernel.errors import NotFound
+from shanhe.workflows.api import Run, Step, Waiting, Workflow
+from shanhe.workflows.checking import problems, shaped
+
+NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
+FLOW, RUN, WAITING = UUID(int=401), UUID(int=402), UUID(int=403)
+CONTENT: dict[str, Any] = {
+    "start": "look", "inputs": ["topic"], "hosts": ["data.example.cn"],
+    "nodes": [
+        {"kind": "http", "id": "look", "url": "https://data.example.cn/?q={{input.topic}}", "save": "found",
+         "next": "write"},
+        {"kind": "ask", "id": "write", "title": "写周报", "target": "agent/writer", "prompt": "{{found.body}}",
+         "save": "text", "next": "fork"},
+        {"kind": "branch", "id": "fork", "when": "length(text) > 20", "then": "sign", "next": "out"},
+        {"kind": "approval", "id": "sign", "who": "owner", "shows": "{{text}}", "hours": 24, "next": "out"},
+        {"kind": "output", "id": "out", "values": {"report": "{{text}}"}},
+    ],
+}  # fmt: skip
+ONE = Workflow(FLOW, UUID(int=7), "weekly", "每周简报", "person:8", NOW, 2, 1)
+
+
+def run(state: str = "paused") -> Run:
+    return Run(RUN, FLOW, 1, UUID(int=7), UUID(int=9), "hand", state, None, {}, None, "", 2, 2_000_000, 42_000, NOW,
+               NOW, NOW + timedelta(days=7), None, "weekly")  # fmt: skip
+
+
+class Routines:
+    """Remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+
+    async def overview(self, who: m.Who) -> Mapping[str, Any]:
+        return {"workflows": [ONE], "runs": [run(), run("done")], "waiting": 1}
+
+    async def make(self, who: m.Who, slug: str, title: str, definition: Mapping[str, Any]) -> str:
+        self.done.append(("make", slug, title, len(definition["nodes"])))
+        return slug
+
+    async def one(self, who: m.Who, slug: str) -> Mapping[str, Any]:
+        if slug != "weekly":
+            raise NotFound("unknown_workflow", "There is none.", message_zh="没有该工作流。")
+        found = problems(shaped({**CONTENT, "hosts": []}))
+        return {"workflow": ONE, "definition": CONTENT, "problems": found, "runs": [run("done")],
+                "schedule": {"next_at": NOW, "form": {}, "error": ""}}  # fmt: skip
+
+    async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any]) -> None:
+        shaped(definition)
+        self.done.append(("save", definition))
+
+    async def publish(self, who: m.Who, slug: str) -> None:
+        self.done.append(("publish", slug))
+
+    async def start(self, who: m.Who, slug: str, given: Mapping[str, Any], ref: str) -> UUID:
+        self.done.append(("start", dict(given)))
+        return RUN
+
+    async def run(self, who: m.Who, run_id: UUID) -> Mapping[str, Any]:
+        steps = [
+            Step(RUN, 1, "look", "http", "done", None, 0, 0, 310, "", NOW),
+            Step(RUN, 2, "write", "ask", "done", UUID(int=404), 42_000, 512, 1_840, "", NOW),
+        ]  # fmt: skip
+        return {"run": run(), "steps": steps}
+
+    async def cancel(self, who: m.Who, run_id: UUID) -> None:
+        self.done.append(("cancel", run_id))
+
+    async def inbox(self, who: m.Who) -> Any:
+        return [Waiting(WAITING, RUN, 4, "sign", UUID(int=7), "owner", "本周新增政策三条，拟发布简报。", NOW,
+                        NOW + timedelta(hours=24), slug="weekly")]  # fmt: skip
+
+    async def decide(self, who: m.Who, approval: UUID, *, approve: bool, note: str) -> None:
+        self.done.append(("decide", approve, note))
+
+    async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
+        self.done.append(("schedule", form))

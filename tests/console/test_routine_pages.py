@@ -1,0 +1,104 @@
+"""Pages of workflows: the editor is a form that says the same definition again; words reach the desk."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from tests.console.double_routines import CONTENT, RUN, WAITING
+
+from shanhe.console.pages.routines import FIRST, FRESH, added, read, shown
+from shanhe.console.ports import Desk
+from shanhe.workflows.api import KINDS
+from shanhe.workflows.checking import shaped
+
+TOKEN = {"csrf": "csrf-of-session"}
+AT = "/workflows/weekly"
+
+
+def typed(page: str) -> dict[str, str]:
+    """What the editor's form would send as it stands."""
+    form = page[page.index('<form id="steps"') :]
+    form = form[: form.index("</form>")]
+    fields: dict[str, str] = {}
+    for tag in re.findall(r"<input [^>]*>", form):
+        names = dict(re.findall(r'([a-z]+)="([^"]*)"', tag))
+        if "name" in names and names.get("type") != "checkbox":
+            fields[names["name"]] = unescape(names.get("value", ""))
+    for name, text in re.findall(r'<textarea [^>]*name="([^"]+)"[^>]*>(.*?)</textarea>', form, re.DOTALL):
+        fields[name] = unescape(text)
+    for name, options in re.findall(r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'<option(?: value="([^"]*)")? selected>([^<]*)', options)
+        fields[name] = "" if chosen is None else (chosen.group(1) or chosen.group(2))
+    return fields
+
+
+class TestEditor:
+    async def test_says_the_same_definition_again_without_a_script(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text)
+        answer = await member.post(AT, data=TOKEN | fields | {"do": "save"})
+        assert answer.headers["location"] == f"{AT}?done=workflow_saved", answer.text
+        ((_, kept),) = desk.routines.done  # type: ignore[attr-defined]
+        assert (kept["start"], kept["inputs"], kept["hosts"]) == ("look", ["topic"], ["data.example.cn"])
+        for node, wanted in zip(kept["nodes"], CONTENT["nodes"], strict=True):
+            assert {name: node[name] for name in wanted} == wanted
+
+    async def test_adds_and_takes_away_nodes(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text)
+        await member.post(AT, data=TOKEN | fields | {"do": "add_loop"})
+        await member.post(AT, data=TOKEN | fields | {"do": "save", "n2_away": "1"})
+        (_, more), (_, fewer) = desk.routines.done  # type: ignore[attr-defined]
+        assert [node["id"] for node in more["nodes"]][-1] == "loop_1"
+        assert [node["id"] for node in fewer["nodes"]] == ["look", "write", "sign", "out"]
+        assert fewer["nodes"][1]["next"] == ""
+
+    async def test_publishes_runs_and_sets_times(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text)
+        published = await member.post(AT, data=TOKEN | fields | {"do": "publish"})
+        assert published.headers["location"] == f"{AT}?done=workflow_published"
+        started = await member.post(AT, data=TOKEN | fields | {"do": "run", "given_topic": "春天"})
+        assert started.headers["location"] == f"/workflows/runs/{RUN}"
+        await member.post(f"{AT}/schedule", data=TOKEN | {"at": "09:30", "days": "1 5"})
+        await member.post(f"{AT}/schedule", data=TOKEN | {"do": "stop"})
+        done = [one for one in desk.routines.done if one[0] != "save"]  # type: ignore[attr-defined]
+        assert done == [("publish", "weekly"), ("start", {"topic": "春天"}),
+                        ("schedule", {"at": "09:30", "days": [1, 5]}), ("schedule", None)]  # fmt: skip
+
+    async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
+        fields = typed((await member.get(AT)).text)
+        answer = await member.post(AT, data=TOKEN | fields | {"do": "save", "steps_max": "many"})
+        assert answer.status_code == 422
+        assert "不是整数" in answer.text
+        assert (await member.get("/workflows/none")).status_code == 404
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_shows_every_kind_as_a_form(self, kind: str) -> None:
+        content: dict[str, Any] = added({**FIRST, "nodes": [dict(node) for node in FIRST["nodes"]]}, kind)  # type: ignore[attr-defined]
+        assert shaped(content)
+        fields = {"start": "ask_1", "inputs": "topic"}
+        for at, node in enumerate(shown(content)):
+            names = ("kind", "id", "title", "next", "x", "y")
+            fields |= {f"n{at}_{name}": str(node[name]) for name in names}
+            fields |= {f"n{at}_{name}": text for name, _, text, _ in node["fields"]}
+        last = read(fields)["nodes"][-1]
+        assert {name: last[name] for name in FRESH[kind]} == FRESH[kind]
+
+
+class TestInbox:
+    async def test_takes_a_word(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert "本周新增政策三条" in (await member.get("/workflows/inbox")).text
+        answer = await member.post(
+            f"/workflows/inbox/{WAITING}", data=TOKEN | {"verdict": "approve", "note": "可以"}
+        )
+        assert answer.headers["location"] == "/workflows/inbox?done=workflow_decided"
+        assert desk.routines.done == [("decide", True, "可以")]  # type: ignore[attr-defined]
+
+
+class TestRunPage:
+    async def test_follows_a_run(self, member: httpx.AsyncClient) -> None:
+        page = await member.get(f"/workflows/runs/{RUN}")
+        assert f'hx-get="/workflows/runs/{RUN}/now"' in page.text
+        assert (await member.get(f"/workflows/runs/{RUN}/now")).status_code == 200
