@@ -29,6 +29,7 @@ from shanhe.payments.api import Payouts
 from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
 from shanhe.retrieval.api import Asking
+from shanhe.routines import Routines
 from shanhe.store.api import Contests, Store
 from shanhe.workshop import Workshop
 
@@ -68,6 +69,8 @@ class House(Protocol):
     def tools(self) -> ToolGateway: ...
     @property
     def agents(self) -> Agents: ...
+    @property
+    def routines(self) -> Routines: ...
     @property
     def library(self) -> Library: ...
     @property
@@ -111,7 +114,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
     return {
         "facts": found.facts, "programmes": found.programmes, "credits": found.credits, "ledger": found.ledger,
         "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
-        "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
+        "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents, "workflows": found.workflows,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones,
     }  # fmt: skip
@@ -228,6 +231,20 @@ class _Drawers:
                     for one in await self._s.contests.entered(org)
                 ],
                 "tool_secrets": await self._s.tools.secret_names(org),
+            }
+            for org in orgs
+        ]
+
+    async def workflows(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Workflows with every version, and runs with what they were given and returned."""
+        flows = self._s.routines.workflows
+        return [
+            {
+                "workflows": [
+                    msgspec.to_builtins(one) | {"versions": msgspec.to_builtins(await flows.versions(org, one.slug))}
+                    for one in await flows.mine(org)
+                ],
+                "runs": msgspec.to_builtins(await flows.runs(org)),
             }
             for org in orgs
         ]

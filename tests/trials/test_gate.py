@@ -81,7 +81,8 @@ class TestGate:
             )
             assert let.json()["passed"] is True, let.text
         logged = await market.services.db.fetchval(
-            "SELECT count(*) FROM log.entry WHERE kind = 'evaluation_override'"
+            """SELECT (SELECT count(*) FROM log.intake WHERE kind = 'evaluation_override')
+                    + (SELECT count(*) FROM log.entry WHERE kind = 'evaluation_override')"""
         )
         assert logged == 1
         assert (await store.submit("agent/desk", owner=maker.org)).state == "submitted"

@@ -23,6 +23,7 @@ from shanhe.cli import (
     credits,
     datasets,
     engines,
+    evaluations,
     exchange,
     governance,
     keys,
@@ -91,6 +92,7 @@ app.add_typer(store.app, name="store", help="What makers offer: listings, review
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
 app.add_typer(clones.app, name="clones", help="Digital clones: consents, feedback, versions and their gates.")
 app.add_typer(labels.app, name="labels", help="Labels of generated content: the key, and checks offline.")
+app.add_typer(evaluations.app, name="evaluations", help="Evaluation sets of agents: set, run, excuse.")
 app.add_typer(workflows.app, name="workflows", help="Workflows: check, publish, start, follow.")
 app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")
 app.add_typer(governance.app, name="governance", help="How rules change: proposals, votes, vetoes; targets, duties.")
