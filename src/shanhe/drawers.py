@@ -114,7 +114,8 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
     return {
         "facts": found.facts, "programmes": found.programmes, "credits": found.credits, "ledger": found.ledger,
         "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
-        "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents, "workflows": found.workflows,
+        "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
+        "workflows": found.workflows,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones,
     }  # fmt: skip
