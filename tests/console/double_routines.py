@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.kernel.errors import NotFound
-from shanhe.workflows.api import Run, Step, Waiting, Workflow
+from shanhe.workflows.api import Hook, Run, Step, Waiting, Workflow
 from shanhe.workflows.checking import problems, shaped
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
@@ -52,7 +52,8 @@ class Routines:
             raise NotFound("unknown_workflow", "There is none.", message_zh="没有该工作流。")
         found = problems(shaped({**CONTENT, "hosts": []}))
         return {"workflow": ONE, "definition": CONTENT, "problems": found, "runs": [run("done")],
-                "schedule": {"next_at": NOW, "form": {}, "error": ""}}  # fmt: skip
+                "schedule": {"next_at": NOW, "form": {}, "error": ""},
+                "hooks": [Hook(FLOW, FLOW, "person:8", NOW)]}  # fmt: skip
 
     async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any]) -> None:
         shaped(definition)
@@ -81,6 +82,12 @@ class Routines:
 
     async def decide(self, who: m.Who, approval: UUID, *, approve: bool, note: str) -> None:
         self.done.append(("decide", approve, note))
+
+    async def add_hook(self, who: m.Who, slug: str) -> tuple[UUID, str]:
+        return FLOW, "whsec_secret"
+
+    async def revoke_hook(self, who: m.Who, slug: str, hook: UUID) -> None:
+        self.done.append(("revoke", hook))
 
     async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
         self.done.append(("schedule", form))

@@ -88,6 +88,8 @@ PATHS = {
     "nomad-desk": "/city/nomads",
     "studio": "/studio",
     "flow": "/studio/flow",
+    "workflows": "/workflows",
+    "workflow-inbox": "/workflows/inbox",
     "not-found": "/nowhere",
 }
 FRAME = (".side", ".tabs", ".foot")
@@ -379,6 +381,58 @@ class TestJourney:
     def test_ends_a_job_that_goes_on_from_its_checkpoint(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = opened(browser, signed_in)
         flow.stop_and_go_on(context.new_page(), city.url, f"halt-{new_id().hex[-6:]}", city.city.data)
+        context.close()
+
+    @pytest.mark.prove
+    def test_draws_a_workflow_runs_it_approves_and_sees_what_each_step_cost(
+        self, city: Stage, browser: Browser, signed_in: str
+    ) -> None:
+        context = opened(browser, signed_in)
+        page = context.new_page()
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        slug = f"flow-{new_id().hex[-6:]}"
+        page.goto(f"{city.url}/workflows")
+        page.locator("#title").fill("市民来信")
+        page.locator("#slug").fill(slug)
+        page.get_by_role("button", name="新建工作流").click()
+        page.locator("#n0-target").fill(MODEL)
+        page.get_by_role("button", name="+ 审批").click()
+        page.locator("#n2-shows").fill("发出吗？{{answer}}")
+
+        # Question → approval → output: one line by pressing two dots, one by dragging.
+        first, last = page.locator("[data-node=ask_1]"), page.locator("[data-node=output_1]")
+        waits = page.locator("[data-node=approval_1]")
+        first.locator(".edge", has_text="下一步").locator(".port.out").click()
+        waits.locator(".port.in").click()
+        waits.locator(".edge", has_text="下一步").locator(".port.out").drag_to(last.locator(".flow-head strong"))
+        assert waits.locator("[data-edge=next]").input_value() == "output_1"
+        expect(page.locator(".flow-lines path")).to_have_count(2)
+        box = last.bounding_box()
+        last.locator(".grip").focus()
+        page.keyboard.press("ArrowDown")
+        moved = last.bounding_box()
+        assert box is not None
+        assert moved is not None
+        assert moved["y"] > box["y"]
+        page.locator("#given-topic").fill("写一封回信")
+        page.get_by_role("button", name="保存并运行").click()
+
+        # It waits for a word; after it the trace shows what each step cost.
+        expect(page.locator("#run")).to_contain_text("待审批", timeout=15_000)
+        run = page.url
+        page.goto(f"{city.url}/workflows/inbox")
+        waiting = page.locator("section.card", has_text=slug)
+        waiting.get_by_label("意见").fill("可以")
+        waiting.get_by_role("button", name="通过", exact=True).click()
+        page.goto(run)
+        expect(page.locator("#run")).to_contain_text("完成", timeout=15_000)
+        expect(page.locator("#run tbody tr")).to_have_count(3)
+        page.locator("#run tbody a").first.click()
+        expect(page).to_have_url(re.compile("/receipts/"))
+        page.goto(f"{city.url}/workflows/{slug}")
+        assert barriers(page, whole=False) == []
+        assert troubles == []
         context.close()
 
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:

@@ -67,6 +67,13 @@ class TestEditor:
         assert done == [("publish", "weekly"), ("start", {"topic": "春天"}),
                         ("schedule", {"at": "09:30", "days": [1, 5]}), ("schedule", None)]  # fmt: skip
 
+    async def test_shows_a_webhooks_secret_once(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert "whsec_secret" in (await member.post(f"{AT}/hooks", data=TOKEN)).text
+        page = (await member.get(AT)).text
+        assert "whsec_secret" not in page
+        await member.post(f"{AT}/hooks/{RUN}/revoke", data=TOKEN)
+        assert desk.routines.done == [("revoke", RUN)]  # type: ignore[attr-defined]
+
     async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
         fields = typed((await member.get(AT)).text)
         answer = await member.post(AT, data=TOKEN | fields | {"do": "save", "steps_max": "many"})

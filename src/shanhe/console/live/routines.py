@@ -49,6 +49,7 @@ class LiveRoutines:
             "workflow": found, "definition": content, "problems": problems,
             "runs": (await self._workflows.runs(who.org_id, slug))[:RUNS_SHOWN],
             "schedule": await self._workflows.schedule(who.org_id, slug),
+            "hooks": [one for one in await self._workflows.hooks(who.org_id, slug) if one.revoked_at is None],
         }  # fmt: skip
 
     async def save(self, who: m.Who, slug: str, definition: Mapping[str, Any]) -> None:
@@ -76,6 +77,13 @@ class LiveRoutines:
         await self._workflows.decide(
             approval, org_id=who.org_id, person=who.person_id, roles=roles_of(actor_of(who)), approve=approve, note=note
         )
+
+    async def add_hook(self, who: m.Who, slug: str) -> tuple[UUID, str]:
+        hook, secret = await self._workflows.add_hook(who.org_id, slug, by=actor_of(who).ref)
+        return hook.id, secret
+
+    async def revoke_hook(self, who: m.Who, slug: str, hook: UUID) -> None:
+        await self._workflows.revoke_hook(who.org_id, slug, hook)
 
     async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
         if form is None:

@@ -69,6 +69,8 @@ class RoutinesRoom(Room):
         add("/workflows/{slug}", self.editor, methods=["GET"])
         add("/workflows/{slug}", self.change, methods=["POST"])
         add("/workflows/{slug}/schedule", self.schedule, methods=["POST"])
+        add("/workflows/{slug}/hooks", self.add_hook, methods=["POST"])
+        add("/workflows/{slug}/hooks/{hook}/revoke", self.revoke_hook, methods=["POST"])
         return routes
 
     async def may(self, request: Request) -> m.Who:
@@ -135,6 +137,21 @@ class RoutinesRoom(Room):
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
             return await self._editor(request, who, slug, mistake=self.view.mistake(request, error), status=status)
+        return go(f"/workflows/{slug}", "workflow_saved")
+
+    async def add_hook(self, request: Request, slug: str) -> Response:
+        """A webhook; its secret is shown on this page and never again."""
+        who, _ = await self.posted(request, MAY)
+        try:
+            hook, secret = await self.desk.routines.add_hook(who, slug)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._editor(request, who, slug, mistake=mistake, status=error.status)
+        return await self._editor(request, who, slug, hook=hook, secret=secret)
+
+    async def revoke_hook(self, request: Request, slug: str, hook: UUID) -> Response:
+        who, _ = await self.posted(request, MAY)
+        await self.desk.routines.revoke_hook(who, slug, hook)
         return go(f"/workflows/{slug}", "workflow_saved")
 
     # -- runs ---------------------------------------------------------------------------------------------------------
