@@ -14,6 +14,7 @@ from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form, go
 from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
 from shanhe.workflows.api import KINDS
 
 MAY: Final = "publish"
@@ -99,7 +100,8 @@ class RoutinesRoom(Room):
         found = await self.desk.routines.one(who, slug)
         content = values.pop("content", found["definition"])
         return self.show(
-            request, "workflow.html", who, found=found, content=content, nodes=shown(content), kinds=KINDS, **values
+            request, "workflow.html", who, found=found, content=content, nodes=shown(content), kinds=KINDS,
+            client_ref=str(new_id()), **values,
         )
 
     async def change(self, request: Request, slug: str) -> Response:
