@@ -297,8 +297,8 @@ def added(content: dict[str, Any], kind: str) -> dict[str, Any]:
     nodes = content["nodes"]
     taken = {node["id"] for node in nodes}
     name = next(f"{kind}_{n}" for n in range(1, NODES_MAX + 2) if f"{kind}_{n}" not in taken)
-    low = max((node["y"] for node in nodes), default=-NODE_HIGH)
-    column = sum(node["y"] == low for node in nodes) % COLUMNS
+    low = max((node.get("y", 0) for node in nodes), default=-NODE_HIGH)
+    column = sum(node.get("y", 0) == low for node in nodes) % COLUMNS
     y = low if column else low + NODE_HIGH
     nodes.append({"kind": kind, "id": name, "x": column * NODE_WIDE, "y": y, **FRESH[kind]})
     return content | {"start": content["start"] or name}

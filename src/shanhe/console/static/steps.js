@@ -4,6 +4,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const STEP = 16;
 const GAP = 32;
+const FEW = 3; // so many nodes stand open
 const ROOM = matchMedia("(min-width: 900px)");
 const form = document.getElementById("steps");
 if (form && ROOM.matches) start(form);
@@ -20,6 +21,7 @@ function start(flow) {
   stage.prepend(lines);
   flow.classList.add("live");
   for (const tool of stage.querySelectorAll(".port, .grip")) tool.hidden = false;
+  if (nodes.size > FEW) for (const more of stage.querySelectorAll("details")) more.open = false;
 
   const field = (node, axis) => node.querySelector(`[data-${axis}]`);
 
