@@ -13,6 +13,7 @@ from shanhe.clones.api import VOICE, CloneRefused, Clones, Mandate, Teaching, Tr
 from shanhe.datasets.api import NewDataset
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.kernel.labelling import Labels, check_text
+from shanhe.kernel.provenance import Provenance
 from shanhe.retrieval.api import UnknownBase
 from shanhe.store.api import Check, Listing, Version
 from shanhe.studio.api import Recipe
@@ -32,12 +33,18 @@ if TYPE_CHECKING:
 
 ACTOR: Final = "clones"
 LABEL_SECRET: Final = "aigc-labels"
+PROVENANCE_SECRET: Final = "c2pa"
 LICENCE: Final = "本人授权 with consent"
 
 
 def labels_of(settings: Settings, vault: Vault) -> Labels:
     """What the city labels with: a key of its own, its name, and the mark that its settings say."""
     return Labels(vault.secret(LABEL_SECRET), settings.city_name, settings.aigc_mark)
+
+
+def provenance_of(settings: Settings, vault: Vault) -> Provenance:
+    """What the city signs sounds with."""
+    return Provenance(vault.secret(PROVENANCE_SECRET), settings.city_name)
 
 
 class Consent:

@@ -12,7 +12,7 @@ import structlog
 
 from shanhe import __version__
 from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
-from shanhe.atelier import Classroom, Consent, labels_of, removals
+from shanhe.atelier import Classroom, Consent, labels_of, provenance_of, removals
 from shanhe.clones.api import Clones, Teaching
 from shanhe.datasets.api import personal_data
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
@@ -88,7 +88,8 @@ def open_bazaar(
     consent = Consent(clones, compute, workshop.studio)
     agents = Agents(
         db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
-        ledger=ledger, personal=personal_data, labels=labels_of(settings, vault), permit=consent.permit,
+        ledger=ledger, personal=personal_data, labels=labels_of(settings, vault),
+        provenance=provenance_of(settings, vault), permit=consent.permit,
         least_bps=lambda: int(rulebook.parameter(ALLIANCE_RULE, "sentence_share", clock.today())),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import wave
 from typing import Any
 
@@ -16,7 +17,8 @@ from shanhe.gateway.meter import Buckets
 from shanhe.gateway.tariff import Prices
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import Labels, check_text, check_wav, label_in, wav_digest
-from shanhe.ledger.api import Provenance
+from shanhe.kernel.provenance import Provenance, state_of
+from shanhe.ledger.api import Provenance as Source
 
 NOTES, TREES = "作文先列提纲，再写开头。", "果树冬天要剪枝，春天要施肥。"
 SENTENCES = ["作文先列提纲。", "果树要剪枝！", "Water the trees. ", "再写开头；", "哦", "\n"]
@@ -63,9 +65,9 @@ class TestSplit:
         commission, most, used, prices = one
         held, subsidised = commission.held(prices.most(most, 0))
 
-        def burning(total: int, bound: int) -> dict[Provenance, int]:
+        def burning(total: int, bound: int) -> dict[Source, int]:
             burned = min(subsidy, subsidised, bound, total)
-            return {Provenance.SUBSIDY: burned, Provenance.PURCHASED: total - burned}
+            return {Source.SUBSIDY: burned, Source.PURCHASED: total - burned}
 
         def divide(amount: int, weights: Any) -> list[int]:
             whole = sum(weights)
@@ -124,3 +126,20 @@ class TestLabel:
     def test_needs_a_mark_that_says_so(self) -> None:
         with pytest.raises(ValueError, match="AI"):
             Labels(b"k" * 32, "山河市", "谢谢阅读")
+
+
+class TestProvenance:
+    def test_is_read_by_the_library_and_ends_with_a_change(self) -> None:
+        pytest.importorskip("c2pa", reason="the extra `scenes` is not installed")
+        one, same = Provenance(b"k" * 32, "山河市"), Provenance(b"k" * 32, "山河市")
+        signed = one.sign(LABELS.sound("n1", sound()), "clone/teacher n1")
+        assert state_of(signed) == "Valid"
+        assert check_wav(signed, LABELS.public_key).genuine
+        assert one.root.startswith("-----BEGIN CERTIFICATE")
+        assert state_of(same.sign(sound(), "n2")) == "Valid"
+        assert state_of(signed.replace(b"\x01\x00" * 100, b"\x02\x00" * 100)) == "Invalid"
+
+    def test_is_left_out_without_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "c2pa", None)
+        assert Provenance(b"k" * 32, "山河市").sign(sound(), "n") == sound()
+        assert state_of(sound()) == "absent"

@@ -180,6 +180,26 @@ class Later:
         return self._clock.now()  # type: ignore[attr-defined]
 
 
+class TestHttp:
+    async def test_asks_with_a_key_and_is_decided_by_a_person_only(self, market: Market) -> None:
+        maker, other = await market.party("asks over http"), await market.party("looks over http")
+        until = str(market.services.clock.today() + timedelta(days=9))
+        body = {"name": "clone/over-http", "purposes": ["teaching"], "until": until}
+        made = await maker.http.post("/api/clones/requests", json=body)
+        assert made.status_code == 201
+        assert (await maker.http.post("/api/clones/requests", json=body)).status_code == 409
+        listed = (await maker.http.get("/api/clones/requests")).json()["data"]
+        assert [one["state"] for one in listed] == ["asked"]
+        assert "code" not in listed[0]
+        assert (await other.http.get("/api/clones/requests")).json()["data"] == []
+        for path in (f"consents/{made.json()['code']}", "consents", "feedback"):  # no key decides for a person
+            assert (await maker.http.get(f"/api/clones/{path}")).status_code == 401
+        assert (await other.http.delete(f"/api/clones/requests/{made.json()['id']}")).status_code == 404
+        dropped = await maker.http.delete(f"/api/clones/requests/{made.json()['id']}")
+        assert dropped.json()["state"] == "dropped"
+        assert (await maker.http.get("/api/clones/over-http/versions")).status_code == 404
+
+
 class TestVoice:
     async def test_speaks_with_its_label_inside_the_file(self, market: Market) -> None:
         maker, payer = await market.party("voice maker"), await market.party("voice payer")

@@ -68,8 +68,10 @@ class Clones:
             {"number": 2, "score_bps": 7_000, "base_bps": 5_000, "standing_bps": 8_000, "passed": False},
             {"number": 1, "score_bps": 8_000, "base_bps": 5_000, "standing_bps": 0, "passed": True},
         ]
-        return {**mandate("granted", slug), "feedback": [piece] if self.known else [], "accepted": 3,
-                "gates": gates if self.known else [], "version_id": UUID(int=74) if self.known else ""}  # fmt: skip
+        return {
+            **mandate("granted", slug), "listed": self.known, "feedback": [piece] if self.known else [], "accepted": 3,
+            "gates": gates if self.known else [], "version_id": UUID(int=74) if self.known else "",
+        }  # fmt: skip
 
     async def decide(self, who: m.Who, feedback: UUID, accept: bool) -> None:
         self.done.append(("decide", feedback, accept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
 from shanhe.kernel.labelling import check_text, check_wav
+from shanhe.kernel.provenance import state_of
 
 BODY_MAX_BYTES = 1024 * 1024
 SOUND_MAX_BYTES = 32 * 1024 * 1024
@@ -174,7 +176,7 @@ def _labels(routes: APIRouter, agents: Agents) -> None:
     @routes.get("/api/labels/key")
     async def label_key() -> Response:
         """What the labels of this city's generated content are checked with (Ed25519, base64); public."""
-        return as_json({"algorithm": "Ed25519", "public_key": key})
+        return as_json({"algorithm": "Ed25519", "public_key": key, "c2pa_root": agents.provenance.root})
 
     @routes.post("/api/labels/check")
     async def check_label(body: LabelBody) -> Response:
@@ -184,9 +186,10 @@ def _labels(routes: APIRouter, agents: Agents) -> None:
 
     @routes.post("/api/labels/check-sound")
     async def check_sound(request: Request) -> Response:
-        """The same of a WAV file, sent as the body."""
+        """The same of a WAV file, sent as the body, with what its C2PA manifest comes to."""
+        wav = await _body(request, SOUND_MAX_BYTES)
         try:
-            return as_json(asdict(check_wav(await _body(request, SOUND_MAX_BYTES), key)))
+            return as_json({**asdict(check_wav(wav, key)), "c2pa": await asyncio.to_thread(state_of, wav)})
         except ValueError as error:
             raise Invalid("no_wav", f"{error}.", message_zh="不是 WAV 文件。") from error
 

@@ -50,6 +50,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import Labels
+from shanhe.kernel.provenance import Provenance
 from shanhe.ledger.api import AlreadyReversed, Ledger
 from shanhe.retrieval.api import Found
 
@@ -125,8 +126,8 @@ class Agents:
 
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, tools: Toolbox, find: Find,
-        ledger: Ledger, shelves: Shelves, personal: Personal, labels: Labels, permit: Permit = nobody_permits,
-        least_bps: Callable[[], int] = lambda: 0,
+        ledger: Ledger, shelves: Shelves, personal: Personal, labels: Labels, provenance: Provenance,
+        permit: Permit = nobody_permits, least_bps: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -138,6 +139,7 @@ class Agents:
         self._shelves = shelves
         self.personal = personal
         self.labels = labels
+        self.provenance = provenance
         self.least_bps = least_bps
         """Of a sentence's words, for it to be a clone's (T3)."""
         self._permit = permit
@@ -201,6 +203,7 @@ class Agents:
         try:
             said = await self._gateway.speak(caller, fields, through=(clone.name,))
             sound = self.labels.sound(str(run.id), said.sound)
+            sound = await asyncio.to_thread(self.provenance.sign, sound, f"{clone.name} {run.id}")
         except (ShanheError, CallError, ValueError) as error:
             await self._ended(run.id, RunState.FAILED, getattr(error, "code", "no_wav"))
             raise

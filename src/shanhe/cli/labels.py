@@ -23,7 +23,8 @@ def key(data: Data = None, as_json: Json = False) -> None:
     """The city's public key, which labels are checked with."""
 
     async def work(services: Services) -> Any:
-        return {"algorithm": "Ed25519", "public_key": services.agents.labels.public_key}
+        agents = services.agents
+        return {"algorithm": "Ed25519", "public_key": agents.labels.public_key, "c2pa_root": agents.provenance.root}
 
     found = in_city(data, work)
     show(as_json, found, lambda: str(found["public_key"]))
@@ -39,17 +40,19 @@ def check(
     """Whether a content carries a genuine label; asks no city and no network."""
     from shanhe.kernel.errors import Invalid
     from shanhe.kernel.labelling import check_text, check_wav
+    from shanhe.kernel.provenance import ABSENT, state_of
 
-    body = file.read_bytes()
+    body, c2pa = file.read_bytes(), ABSENT
     if file.suffix.lower() == SOUND:
         try:
-            found = check_wav(body, public_key)
+            found, c2pa = check_wav(body, public_key), state_of(body)
         except ValueError as error:
             raise Invalid("no_wav", f"{error}.", message_zh="不是 WAV 文件。") from error
     else:
         text, said = _read(body, label)
         found = check_text(text, said, public_key)
-    show(as_json, asdict(found), lambda: f"{'✓' if found.genuine else '✗'} {found.en} {found.zh} {found.content_id}")
+    line = f"{'✓' if found.genuine else '✗'} {found.en} {found.zh} {found.content_id} C2PA: {c2pa}"
+    show(as_json, {**asdict(found), "c2pa": c2pa}, lambda: line)
     if not found.genuine:
         raise typer.Exit(REFUSED)
 

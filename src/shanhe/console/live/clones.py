@@ -23,6 +23,7 @@ class LiveClones:
         self._clones: Clones = modules.clones
         self._teaching: Teaching = modules.teaching
         self._identity = modules.identity
+        self._store = modules.store
 
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
         org = await self._clones.mandates(org_id=who.org_id) if who.has_org and who.may("publish") else []
@@ -80,8 +81,11 @@ class LiveClones:
         except CloneRefused:
             gates = []
         version = next((one.version_id for one in taken if one.version_id is not None), None)
-        return {**_view(mandate), "feedback": [asdict(one) for one in waiting], "accepted": len(accepted),
-                "gates": gates, "version_id": version or ""}  # fmt: skip
+        listed = any(listing.name == name for listing, _ in await self._store.mine(who.org_id))
+        return {
+            **_view(mandate), "listed": listed, "feedback": [asdict(one) for one in waiting],
+            "accepted": len(accepted), "gates": gates, "version_id": version or "",
+        }  # fmt: skip
 
     async def decide(self, who: m.Who, feedback: UUID, accept: bool) -> None:
         await self._teaching.decide(feedback, who.org_id, accept=accept, by=actor_of(who).ref)

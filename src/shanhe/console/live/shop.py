@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.clones.api import UnknownMandate
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.console.model_credits import File
@@ -46,6 +47,7 @@ class LiveShop:
     def __init__(self, modules: Modules) -> None:
         self._store: Store = modules.store
         self._earnings = modules.earnings
+        self._clones = modules.clones
         self._clock = modules.clock
 
     # -- the window ---------------------------------------------------------------------------------------------------
@@ -78,11 +80,21 @@ class LiveShop:
         for one, versions in await self._store.mine(who.org_id):
             if one.name == name:
                 newest = versions[0] if versions else None
+                form = _form(one.kind, newest)
+                if one.kind is Kind.CLONE and not form.get("mandate"):
+                    form["mandate"] = await self._mandate(who, name)
                 return {
                     **_listing(one), "versions": [_version(version) for version in versions],
-                    "open": newest is None or newest.state != "submitted", "form": _form(one.kind, newest),
+                    "open": newest is None or newest.state != "submitted", "form": form,
                 }  # fmt: skip
         raise UnknownListing(name)
+
+    async def _mandate(self, who: m.Who, name: str) -> str:
+        """The consent that a clone of this name rests on; empty before it is given."""
+        try:
+            return str((await self._clones.standing(name, who.org_id)).id)
+        except UnknownMandate:
+            return ""
 
     async def open(self, who: m.Who, fields: Mapping[str, str]) -> str:
         kind = fields.get("kind", "")

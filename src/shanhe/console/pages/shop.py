@@ -116,7 +116,8 @@ class ShopRoom(Room):
     # -- makers -------------------------------------------------------------------------------------------------------
 
     async def mine(self, request: Request) -> Response:
-        return await self._mine(request, await self.allowed(request, "publish"), {})
+        begun = {name: request.query_params.get(name, "")[:63] for name in ("kind", "slug")}
+        return await self._mine(request, await self.allowed(request, "publish"), begun)
 
     async def _mine(self, request: Request, who: m.Who, fields: Mapping[str, str], **values: Any) -> Response:
         rows = await self.desk.shop.mine(who)
