@@ -66,12 +66,9 @@ class TestTuning:
                 diverged(loss, 2.0, 40, 90)
 
     def test_that_diverges_ends_without_an_adapter(self, tmp_path: Path) -> None:
-        lines = [{"question": "q", "answer": word * 4, "item": n} for n, word in enumerate("abcdefghijklmnop")]
-        (tmp_path / "pairs.jsonl").write_text(
-            "\n".join(json.dumps(line) for line in lines)
-        )  # nobody can learn them all
+        (tmp_path / "pairs.jsonl").write_text(json.dumps({"question": "q", "answer": "a weld", "item": 0}))
         inputs = {"model": tiny.model(tmp_path / "base.gguf"), "pairs": tmp_path / "pairs.jsonl"}
-        asked = {"rounds": 80, "batch": 4, "rank": 8, "rate_ppm": 60_000_000, "tokens_max": 64, "seed": 7, "layers": 0}
+        asked = {"rounds": 80, "batch": 1, "rank": 8, "rate_ppm": 10**43, "tokens_max": 64, "seed": 7, "layers": 0}
         with pytest.raises(Invalid, match="The loss went"):
             tune(inputs, tmp_path, asked, lambda **_: None)
         assert not (tmp_path / "adapter.gguf").exists()
