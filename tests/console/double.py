@@ -538,6 +538,10 @@ class Talk:
         head = {"x-shanhe-receipt": str(ident(60))}
         if not ask["stream"]:
             answer: dict[str, Any] = {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
+            if str(ask["model"]).startswith("alliance/"):
+                part = {"clone": "clone/teacher", "called": "张老师", "state": "answered", "tokens": 12,
+                        "words": ["作文", "开头"]}  # fmt: skip
+                answer |= {"shanhe": {"run_id": str(ident(61)), "clones": [part]}}
             if str(ask["model"]).startswith("clone/"):
                 answer |= {"AIGC": {"Label": "1", "ProduceID": str(ident(61))}, "shanhe": {"run_id": str(ident(61))}}
             yield 200, {**head, "content-type": "application/json"}, json.dumps(answer).encode()

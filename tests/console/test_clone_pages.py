@@ -91,3 +91,10 @@ class TestTrying:
         assert '<option value="teaching" selected>' in answer.text
         plain = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "Hi"})
         assert 'action="/my-clones/say"' not in plain.text
+
+    async def test_an_alliance_shows_who_answered_and_why(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/store/alliance/school/try", data=TOKEN | {"question": "怎么写开头？"})
+        assert "作文、开头" in answer.text
+        assert "已作答" in answer.text
+        assert 'action="/my-clones/say"' not in answer.text
+        assert "咨询答问、教学辅导" in (await member.get("/my-clones")).text

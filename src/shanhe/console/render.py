@@ -102,9 +102,10 @@ class View:
         return listed(known, context["lang"]) if all(known) else str(value)
 
     @pass_context
-    def _listed(self, context: Context, texts: Iterable[Bilingual | Mapping[str, str]]) -> str:
-        """Texts in the reader's language, one after the other."""
-        return listed(map(context["both"], texts), context["lang"])
+    def _listed(self, context: Context, texts: Iterable[str | Bilingual | Mapping[str, str]]) -> str:
+        """Texts in the reader's language, one after the other; what is no pair of texts is one already."""
+        both = context["both"]
+        return listed((one if isinstance(one, str) else both(one) for one in texts), context["lang"])
 
     def fragment(self, request: Request, template: str, who: Who | None, **values: Any) -> str:
         """A template as text, with everything every template may use."""
