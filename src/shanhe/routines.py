@@ -87,6 +87,8 @@ class _Deeds:
     async def agent(self, caller: Caller, name: str, text: str, most_micro: int) -> Said:
         agents = self._bazaar.agents
         agent = await agents.published(name)
+        if caller.models is not None and name not in caller.models:
+            raise CallError(404, "model_not_found", f"This key may not use {name}.", param="model")
         budget = min(agent.definition.budget_micro, most_micro)
         bounded = replace(agent, definition=msgspec.structs.replace(agent.definition, budget_micro=budget))
         done = await agents.run(bounded, caller, [{"role": "user", "content": text}], face=FACE)

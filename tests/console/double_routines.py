@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
-from shanhe.kernel.errors import NotFound
+from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.trials.api import Case, Report
 from shanhe.workflows.api import Hook, Run, Step, Waiting, Workflow
 from shanhe.workflows.checking import problems, shaped
 
@@ -91,3 +92,22 @@ class Routines:
 
     async def schedule(self, who: m.Who, slug: str, form: Mapping[str, Any] | None) -> None:
         self.done.append(("schedule", form))
+
+    async def evaluation(self, who: m.Who, agent: str) -> Mapping[str, Any]:
+        cases = [Case("几点开门", "九点"), Case("电话", r"\d{4}", "regex")]
+        return {"cases": cases, "reports": [
+            Report(RUN, FLOW, agent, b"", 2, 1, 2, 3, 1_200, {}, NOW),
+            Report(RUN, FLOW, agent, b"", 2, 1, 2, 2, 1_200, {}, NOW, "先行试用", "person:8", NOW),
+            Report(RUN, FLOW, agent, b"", 2, 2, None, None, 1_200, {}, NOW),
+        ]}  # fmt: skip
+
+    async def set_cases(self, who: m.Who, agent: str, cases: Any) -> None:
+        self.done.append(("cases", agent, cases))
+
+    async def evaluate(self, who: m.Who, agent: str) -> None:
+        self.done.append(("evaluate", agent))
+
+    async def excuse(self, who: m.Who, agent: str, reason: str) -> None:
+        if len(reason) < 10:
+            raise Invalid("bad_reason", "Too short.", message_zh="理由过短。")
+        self.done.append(("excuse", agent, reason))

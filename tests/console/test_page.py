@@ -126,6 +126,7 @@ PAGES = (
     "/workflows",
     "/workflows/weekly",
     "/workflows/inbox",
+    "/makers/agent/letters/evaluation",
     f"/workflows/runs/{double_routines.RUN}",
     "/knowledge",
     f"/knowledge/{double_knowledge.BASE}",

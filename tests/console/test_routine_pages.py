@@ -109,3 +109,24 @@ class TestRunPage:
         page = await member.get(f"/workflows/runs/{RUN}")
         assert f'hx-get="/workflows/runs/{RUN}/now"' in page.text
         assert (await member.get(f"/workflows/runs/{RUN}/now")).status_code == 200
+
+
+class TestEvaluation:
+    async def test_keeps_measures_and_excuses(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        at = "/makers/agent/letters/evaluation"
+        page = (await member.get(at)).text
+        for said in ("几点开门 | contains | 九点", "1/2", "低于现行版本", "先行试用"):
+            assert said in page
+        lines = "几点开门 | 九点\n电话 | regex | a|b"
+        assert (await member.post(at, data=TOKEN | {"do": "set", "cases": lines})).status_code == 303
+        assert (await member.post(at, data=TOKEN | {"do": "run"})).headers["location"] == f"{at}?done=evaluation_run"
+        excused = {"do": "excuse", "reason": "换了更省的模型，先行试用"}
+        assert (await member.post(at, data=TOKEN | excused)).status_code == 303
+        cases = [{"question": "几点开门", "form": "contains", "expected": "九点"},
+                 {"question": "电话", "form": "regex", "expected": "a|b"}]  # fmt: skip
+        assert desk.routines.done == [  # type: ignore[attr-defined]
+            ("cases", "agent/letters", cases), ("evaluate", "agent/letters"),
+            ("excuse", "agent/letters", "换了更省的模型，先行试用"),
+        ]  # fmt: skip
+        for wrong in ({"do": "set", "cases": "只有问题"}, {"do": "excuse", "reason": "快"}):
+            assert (await member.post(at, data=TOKEN | wrong)).status_code == 422

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from shanhe.identity.api import NewKey
 from shanhe.mcp.errors import BadServer
 from shanhe.mcp.upstream import Links
 from stage.market import MODEL, Market, Party, says
@@ -58,6 +59,19 @@ class TestWorkflow:
         other = await market.party("flow stranger")
         assert (await other.http.get(f"/api/workflows/runs/{run['id']}")).status_code == 404
         assert (await other.http.post("/api/workflows/letters/runs", json={"ref": "1"})).status_code == 404
+
+    async def test_asks_nothing_that_its_key_may_not(self, market: Market) -> None:
+        maker, payer = await market.party("kept maker"), await market.party("kept payer")
+        await market.listed(maker.org, "agent/kept", LETTERS)
+        new = NewKey("kept", models=frozenset({MODEL}), permissions=frozenset({"chat", "publish"}))
+        key, _ = await market.services.identity.keys.create(payer.org, new, by="tests")
+        flows, before = market.services.routines.workflows, await market.wallet(payer.org)
+        await flows.create("kept", "限", org_id=payer.org, by="tests")
+        await flows.save(payer.org, "kept", flow(ask("a", "x", target="agent/kept")), by="tests")
+        run = await flows.start(payer.org, "kept", {}, ref="1", key_id=key.id, draft=True)
+        done = await ended(payer, str(run.id))
+        assert (done["error"], done["paid_micro"]) == ("model_not_found", 0)
+        assert await market.wallet(payer.org) == before
 
     async def test_says_every_reason_why_it_can_not_run(self, market: Market) -> None:
         payer = await market.party("flow checker")

@@ -36,6 +36,7 @@ from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
+from shanhe.console.pages.trials import TrialsRoom
 from shanhe.console.pages.workshop import WorkshopRoom
 from shanhe.console.ports import Desk
 from shanhe.console.render import View
@@ -69,6 +70,7 @@ ROOMS = (
     PoolRoom,
     KnowledgeRoom,
     RoutinesRoom,
+    TrialsRoom,
     ConnectRoom,
     ContestRoom,
     ClonesRoom,

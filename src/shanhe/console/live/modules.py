@@ -34,6 +34,7 @@ from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Rulebook
 from shanhe.store.api import Contests, Earnings, Store
 from shanhe.studio.api import Studio
+from shanhe.trials.api import Trials
 from shanhe.workflows.api import Workflows
 
 NAMES_KEPT = 2_000
@@ -113,6 +114,8 @@ class Routines(Protocol):
 
     @property
     def workflows(self) -> Workflows: ...
+    @property
+    def trials(self) -> Trials: ...
 
 
 class Library(Protocol):

@@ -90,3 +90,18 @@ class LiveRoutines:
             await self._workflows.stop_schedule(who.org_id, slug)
         else:
             await self._workflows.set_schedule(who.org_id, slug, form, {}, by=actor_of(who).ref)
+
+    # -- evaluation sets ----------------------------------------------------------------------------------------------
+
+    async def evaluation(self, who: m.Who, agent: str) -> Mapping[str, Any]:
+        trials = self._modules.routines.trials
+        return {"cases": await trials.cases(who.org_id, agent), "reports": await trials.reports(who.org_id, agent)}
+
+    async def set_cases(self, who: m.Who, agent: str, cases: Any) -> None:
+        await self._modules.routines.trials.set_cases(who.org_id, agent, cases, by=actor_of(who).ref)
+
+    async def evaluate(self, who: m.Who, agent: str) -> None:
+        await self._modules.routines.trials.run(who.org_id, agent)
+
+    async def excuse(self, who: m.Who, agent: str, reason: str) -> None:
+        await self._modules.routines.trials.excuse(who.org_id, agent, reason, by=actor_of(who).ref)

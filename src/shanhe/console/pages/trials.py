@@ -1,0 +1,67 @@
+"""A maker's evaluation set of an agent: the cases, what was measured, and a reason for going on all the same."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from shanhe.console import model as m
+from shanhe.console.pages.base import Room
+from shanhe.console.render import go
+from shanhe.kernel.errors import Invalid, ShanheError
+
+MAY: Final = "publish"
+SEPARATOR: Final = "|"
+PARTS: Final = 3
+Kind = Literal["agent", "clone"]
+
+
+class TrialsRoom(Room):
+    """`/makers/{kind}/{slug}/evaluation`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/makers/{kind}/{slug}/evaluation", self.look, methods=["GET"])
+        add("/makers/{kind}/{slug}/evaluation", self.change, methods=["POST"])
+        return routes
+
+    async def look(self, request: Request, kind: Kind, slug: str) -> Response:
+        return await self._show(request, await self.allowed(request, MAY), f"{kind}/{slug}")
+
+    async def _show(self, request: Request, who: m.Who, agent: str, **values: Any) -> Response:
+        found = await self.desk.routines.evaluation(who, agent)
+        text = values.pop("text", "\n".join(
+            f" {SEPARATOR} ".join((case.question, case.form, case.expected)) for case in found["cases"]
+        ))  # fmt: skip
+        return self.show(request, "evaluation.html", who, found=found, agent=agent, text=text, **values)
+
+    async def change(self, request: Request, kind: Kind, slug: str) -> Response:
+        """Keep the set, measure the draft, or say why it should go on."""
+        who, fields = await self.posted(request, MAY)
+        agent, do, kept = f"{kind}/{slug}", fields.get("do", "set"), {}
+        try:
+            if do == "run":
+                await self.desk.routines.evaluate(who, agent)
+            elif do == "excuse":
+                await self.desk.routines.excuse(who, agent, fields.get("reason", ""))
+            else:
+                kept = {"text": fields.get("cases", "")}
+                await self.desk.routines.set_cases(who, agent, cases_of(kept["text"]))
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._show(request, who, agent, mistake=mistake, status=error.status, **kept)
+        return go(f"/makers/{agent}/evaluation", f"evaluation_{do if do in ('run', 'excuse') else 'set'}")
+
+
+def cases_of(text: str) -> list[dict[str, str]]:
+    """Cases out of lines like `question | contains | expected`; a line of two parts means `contains`."""
+    found = []
+    for line in filter(str.strip, text.splitlines()):
+        parts = [part.strip() for part in line.split(SEPARATOR, PARTS - 1)]
+        if len(parts) < PARTS - 1:
+            raise Invalid("bad_case", f"This line is no case: {line[:60]}", message_zh=f"这一行缺少“|”：{line[:60]}")
+        form = parts[1] if len(parts) == PARTS else "contains"
+        found.append({"question": parts[0], "form": form, "expected": parts[-1]})
+    return found
