@@ -70,11 +70,13 @@ class City:
         await sandbox.deliver_due(receive)
         return await credits.get(org, made.id)
 
-    async def browser(self, org: UUID) -> httpx.AsyncClient:
-        """Somebody who acts for a company."""
+    async def browser(self, org: UUID, *roles: PersonRole) -> httpx.AsyncClient:
+        """Somebody who acts for a company, and perhaps for the city."""
         identity = self.services.identity
         person = await identity.people.create(NewPerson("经办人", login=f"u{uuid4().hex[:12]}"), by="test")
         await identity.orgs.set_member(org, person.id, PersonRole.OWNER, by="test")
+        for role in roles:
+            await identity.people.grant(person.id, role, by="test")
         issued = await identity.sessions.open(person.id, stage=Stage.FULL, methods=("password",), client=Client())
         headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf, "x-shanhe-org": str(org)}
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=headers)
