@@ -124,7 +124,13 @@ async def settled(city: City, crowd: Crowd) -> None:
     grants = await city.db.fetch(
         "SELECT application, count(*) AS n FROM programmes.decision WHERE kind = 'grant' GROUP BY application"
     )
-    granted = {app.id for app in apps if app.state in (State.COMPLETED, State.WAITING_BUDGET, State.ACTIVE)}
+    waited = await city.db.fetch("SELECT application FROM programmes.history WHERE event = 'waiting_budget'")
+    taken_back = {row["application"] for row in waited}  # who waits for a budget may still take an application back
+    granted = {
+        app.id for app in apps
+        if app.state in (State.COMPLETED, State.WAITING_BUDGET, State.ACTIVE)
+        or (app.state is State.WITHDRAWN and app.id in taken_back)
+    }  # fmt: skip
     assert {row["application"]: row["n"] for row in grants} == dict.fromkeys(granted, 1)
     paid = [app for app in apps if app.state is State.COMPLETED]
     free, committed = await city.budget("ip_credit")
