@@ -80,6 +80,7 @@ class TestWorkshop:
         assert "预算已用完" in ended.text
         assert "2.5 → 8.5</span> 与参考一致" in ended.text
         assert "17 题更好" in ended.text
+        assert "&lt;span" not in ended.text
 
 
 class TestPool:
