@@ -15,7 +15,7 @@ from stage.market import MODEL, Market, says
 
 from .likeness import asked, clone
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 UNION = {"model": MODEL, "instructions": "把几位老师的话合成一段。", "calling": "tools"}
 NOTES, TREES = "作文先列提纲，再写开头。", "果树冬天要剪枝，春天要施肥。"
 

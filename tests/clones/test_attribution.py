@@ -26,6 +26,7 @@ TEXTS = st.lists(st.sampled_from(SENTENCES), max_size=8)
 
 
 class TestAttribution:
+    @settings(max_examples=40, deadline=None)
     @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=4))
     def test_counts_each_word_for_one_clone_at_most(self, final: list[str], sources: list[list[str]]) -> None:
         answer, given = "".join(final), ["".join(one) for one in sources]
@@ -57,7 +58,7 @@ def alliances(draw: Any) -> tuple[Commission, int, Buckets, Prices]:
 
 
 class TestSplit:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(alliances(), st.integers(0, 10_000_000))
     def test_of_any_alliance_is_exact_and_within_what_is_held(
         self, one: tuple[Commission, int, Buckets, Prices], subsidy: int
@@ -100,6 +101,7 @@ def sound(samples: bytes = b"\x01\x00" * 100) -> bytes:
 
 
 class TestLabel:
+    @settings(max_examples=25, deadline=None)
     @given(st.text(max_size=80), st.text(alphabet="abc0-", min_size=1, max_size=40))
     def test_is_genuine_for_exactly_its_text_and_its_city(self, text: str, number: str) -> None:
         marked = LABELS.marked(text, "张老师的数字分身", number)

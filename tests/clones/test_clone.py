@@ -24,7 +24,7 @@ from stage.market import Market, says
 
 from .likeness import PERSONA, asked, clone, consent, person
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 class TestConsent:

@@ -23,7 +23,7 @@ from stage.market import Market, Party, TalkingEngine, says
 
 from .likeness import PERSONA, asked, consent, person
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 WORKER = (sys.executable, str(Path(__file__).parents[1] / "studio" / "worker.py"))
 BASE = "qwen2.5-coder-0.5b-instruct"
 NEEDLES = ("桂花树下的老院子", "三十年没换过的钢笔", "先问孩子想写什么", "家里的地址从不外传")
@@ -38,7 +38,7 @@ class Child(TalkingEngine):
         self._server = await asyncio.start_unix_server(self._serve, str(path))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def child(market: Market, tmp_path_factory: Any) -> AsyncIterator[Child]:
     services = market.services
     base = tmp_path_factory.mktemp("base") / "base.gguf"
@@ -64,7 +64,7 @@ async def work(market: Market) -> None:
     assert await foreman.work_once()
 
 
-async def taught(market: Market, maker: Party, name: str, count: int = 12) -> UUID:
+async def taught(market: Market, maker: Party, name: str, count: int = 10) -> UUID:
     """Lessons that a user gave and the maker accepted, as a version of the data set."""
     services = market.services
     user, payer = await person(market, f"user of {name[6:]}"), await market.party(f"users of {name}")
@@ -193,7 +193,7 @@ class TestRevocation:
         assert done.state is State.REVOKED
         assert done.cleared_at is not None
         assert done.cleared["definitions"] == done.cleared["knowledge_bases"] == 1
-        assert done.cleared["feedback"] == 12
+        assert done.cleared["feedback"] == 10
 
         assert await left(market, (*NEEDLES, "王老师")) == []
         assert not list(services.settings.data.rglob("*clone-improves*"))
