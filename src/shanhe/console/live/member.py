@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.compute.api import BUCKETS, NoPrice
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.gateway.api import Receipt, UsageRow
+from shanhe.gateway.api import PRIVATE, Receipt, UsageRow
 from shanhe.identity.api import Key, NewKey
 from shanhe.ledger.api import Asset
 
@@ -197,6 +197,8 @@ class LiveMember:
         rows = []
         today = self._of.clock.today()
         for info in self._of.compute.models():
+            if info.id.startswith(PRIVATE):  # it answers through its clone alone
+                continue
             row = m.ModelRow(
                 id=info.id,
                 title=(info.title_zh, info.title_en),

@@ -12,6 +12,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import Workshop, actor_of
 from shanhe.datasets.api import Cleaning, NewDataset
 from shanhe.datasets.routes import dataset_view, page, version_view
+from shanhe.gateway.api import PRIVATE
 from shanhe.identity.api import PermissionMissing
 from shanhe.studio.api import QUANTA, RUBRIC, sample_of, template, templates
 from shanhe.studio.routes import job_page, job_view, made_view, recipe_of
@@ -100,7 +101,11 @@ class LiveWorkshop:
         return {
             "versions": versions, "bases": [(base, base) for base in self._bases],
             "quanta": [(quantum, quantum) for quantum in QUANTA], "rubric": RUBRIC,
-            "judges": [(model.id, model.id) for model in self._compute.models() if model.kind == "chat"],
+            "judges": [
+                (model.id, model.id)
+                for model in self._compute.models()
+                if model.kind == "chat" and not model.id.startswith(PRIVATE)
+            ],
         }  # fmt: skip
 
     async def resume(self, who: m.Who, job_id: UUID) -> UUID:
