@@ -124,4 +124,6 @@ class TestLanguage:
         assert taken("{{row.parts}}", known) == [1, Fraction(1, 2)]
         with pytest.raises(StepFailed):
             filled("{{row.other}}", known)
+        with pytest.raises(StepFailed, match="beyond"):  # before a thousand times a long value were one text
+            filled("{{row.name}}" * 1_000, {"row": {"name": "山" * 250_000}})
         assert Course("a").frames == []

@@ -14,6 +14,7 @@ from shanhe.workflows.errors import (
     AlreadyDecided,
     BadSignature,
     BadTrigger,
+    HookTaken,
     NotPublished,
     NotYourApproval,
     TooManyStarts,
@@ -256,6 +257,27 @@ class TestWebhook:
         at = str(int(house.clock.now().timestamp()))
         with pytest.raises(UnknownWork):
             await house.workflows.receive(hook.id, "m3", at, signature(secret, "m3", at, body), body)
+
+    async def test_tells_nobody_the_secret_of_anothers(self, house: House) -> None:
+        await house.published(flow(says("x", "y")))
+        hook, secret = await house.workflows.add_hook(house.org, "flow", by="tests")
+        assert await house.workflows.add_hook(house.org, "flow", by="tests", hook_id=hook.id) == (hook, secret)
+        house.org = new_id()
+        await house.published(flow(says("x", "y")))
+        with pytest.raises(HookTaken):
+            await house.workflows.add_hook(house.org, "flow", by="tests", hook_id=hook.id)
+        assert await house.workflows.hooks(house.org, "flow") == []
+
+    async def test_runs_on_the_key_that_made_it(self, house: House) -> None:
+        await house.published(flow(says("x", "y")))
+        key, at = new_id(), str(int(house.clock.now().timestamp()))
+        hook, secret = await house.workflows.add_hook(house.org, "flow", by="tests", key_id=key)
+        run = await house.workflows.receive(hook.id, "m", at, signature(secret, "m", at, b""), b"")
+        await house.workflows.set_schedule(house.org, "flow", {"every_minutes": 5}, {}, by="tests", key_id=key)
+        house.clock.advance(minutes=6)
+        assert await house.workflows.tick() == 1
+        assert [one.key_id for one in await house.workflows.runs(house.org)] == [key, key]
+        assert run.key_id == key
 
     async def test_takes_so_many_messages_a_minute(self, house: House) -> None:
         await house.published(flow(says("x", "y")))

@@ -30,6 +30,7 @@ from shanhe.workflows.errors import StepFailed
 from shanhe.workflows.language import filled, holds, taken
 from shanhe.workflows.model import (
     AGENTS,
+    COURSE_MAX_BYTES,
     VARIABLES_MAX_BYTES,
     AnyNode,
     Approval,
@@ -150,9 +151,7 @@ class Walker:
                 state = verdict
             else:
                 said = await self._done(node, now)
-            if len(msgspec.json.encode(self._course.variables, enc_hook=str)) > VARIABLES_MAX_BYTES:
-                raise StepFailed("variables_too_large", f"The run's values grew beyond {VARIABLES_MAX_BYTES} bytes",
-                                 f"运行的变量超过 {VARIABLES_MAX_BYTES} 字节")  # fmt: skip
+            self._bounded()
         except (ShanheError, CallError) as error:
             state, failure = "failed", error
             said = error.said if isinstance(error, Paid) else said
@@ -163,6 +162,13 @@ class Walker:
             said.receipt_id, said.paid_micro, said.tokens, took_ms, code, now,
         )  # fmt: skip
         return await self._booked(step, state, failure)
+
+    def _bounded(self) -> None:
+        """StepFailed when the run keeps more than it may: its variables, or all with loops and result."""
+        for what, most in ((self._course.variables, VARIABLES_MAX_BYTES), (self._course, COURSE_MAX_BYTES)):
+            if len(msgspec.json.encode(what, enc_hook=str)) > most:
+                raise StepFailed("variables_too_large", f"The run's values grew beyond {most} bytes",
+                                 f"运行的变量超过 {most} 字节")  # fmt: skip
 
     async def _booked(self, step: Step, state: str, failure: Exception | None) -> bool:
         """The step and the run's course, in one transaction."""

@@ -63,6 +63,14 @@ class SlugTaken(Conflict):
         )  # fmt: skip
 
 
+class HookTaken(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "webhook_taken", "This id is another webhook's.", message_zh="该编号已属于其他 Webhook。",
+            hint="Send a new id, or none.", hint_zh="请更换编号，或不填编号。",
+        )  # fmt: skip
+
+
 class AlreadyDecided(Conflict):
     def __init__(self) -> None:
         super().__init__(

@@ -142,11 +142,16 @@ def places_in(text: str) -> set[str]:
 
 def filled(text: str, variables: Mapping[str, Any]) -> str:
     """A text with its places filled; StepFailed when a field is not there or the text becomes too long."""
-    said = PLACE.sub(lambda found: shown(_of(found, variables)), text)
-    if len(said) > TEXT_MAX_CHARS:
+    parts, length, end = list[str](), 0, 0
+    for found in PLACE.finditer(text):
+        parts += text[end : found.start()], shown(_of(found, variables))
+        end, length = found.end(), length + len(parts[-2]) + len(parts[-1])
+        if length > TEXT_MAX_CHARS:  # looked at as it grows: a short text may name a long value a thousand times
+            break
+    if length + len(text) - end > TEXT_MAX_CHARS:
         raise StepFailed("text_too_long", f"A text grew beyond {TEXT_MAX_CHARS} characters",
                          f"文本超过 {TEXT_MAX_CHARS} 字")  # fmt: skip
-    return said
+    return "".join((*parts, text[end:]))
 
 
 def taken(text: str, variables: Mapping[str, Any]) -> Any:

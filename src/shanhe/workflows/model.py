@@ -27,6 +27,8 @@ HOURS_MAX: Final = 720
 TOKENS_MAX: Final = 8_192
 BUDGET_MAX_MICRO: Final = 1_000_000_000
 VARIABLES_MAX_BYTES: Final = 256 * 1024
+COURSE_MAX_BYTES: Final = 1024 * 1024
+"""Variables with what loops go over and gather, and the result so far."""
 AGENTS: Final = ("agent/", "clone/", "alliance/")
 """What names of agents begin with."""
 ROLES: Final = ("owner", "member")

@@ -23,6 +23,7 @@ from shanhe.workflows.errors import (
     AlreadyDecided,
     BadDefinition,
     BadTrigger,
+    HookTaken,
     NotPublished,
     NotYourApproval,
     SlugTaken,
@@ -145,13 +146,16 @@ class Workflows:
             if found is None:
                 raise UnknownWorkflow(slug)
             if found.draft is None or (n is not None and n != found.draft):
-                if n is not None and n == found.published:
-                    return await self.version(org_id, slug, n)
+                wanted = found.published if n is not None and n == found.published else None
+            else:
+                wanted = found.draft
+            if wanted is None:
                 raise UnknownWork("draft", "草稿")
-            draft = await store.version(conn, found.id, found.draft)
+            draft = await store.version(conn, found.id, wanted)
             assert draft is not None
-            read(seal.open_json(DEFINITION, draft.definition, {}))
-            await store.publish(conn, found.id, found.draft, self._clock.now())
+            if wanted == found.draft:
+                read(seal.open_json(DEFINITION, draft.definition, {}))
+                await store.publish(conn, found.id, wanted, self._clock.now())
         return await self.version(org_id, slug, draft.n)
 
     async def version(self, org_id: UUID, slug: str, n: int) -> Version:
@@ -290,16 +294,16 @@ class Workflows:
     # -- what starts them by itself -----------------------------------------------------------------------------------
 
     async def set_schedule(
-        self, org_id: UUID, slug: str, content: Any, given: Mapping[str, Any], *, by: str
+        self, org_id: UUID, slug: str, content: Any, given: Mapping[str, Any], *, by: str, key_id: UUID | None = None
     ) -> dict[str, Any]:
-        """Start it at times from now on; the schedule that was before is replaced."""
+        """Start it at times from now on; the schedule that was before is replaced. `key_id` pays."""
         form, workflow, now = schedule_of(content), await self.one(org_id, slug), self._clock.now()
         if workflow.published is None:
             raise NotPublished(slug)
         seal = await self._seals.of(org_id)
         await store.set_schedule(
-            self._db, workflow.id, msgspec.to_builtins(form), seal.json(GIVEN, dict(given)), await self._key_of(org_id),
-            next_time(form, now), by, now,
+            self._db, workflow.id, msgspec.to_builtins(form), seal.json(GIVEN, dict(given)),
+            key_id or await self._key_of(org_id), next_time(form, now), by, now,
         )  # fmt: skip
         return await self.schedule(org_id, slug) or {}
 
@@ -313,15 +317,21 @@ class Workflows:
             return None
         return {"form": row["form"], "next_at": row["next_at"], "error": row["error"]}
 
-    async def add_hook(self, org_id: UUID, slug: str, *, by: str, hook_id: UUID | None = None) -> tuple[Hook, str]:
-        """A webhook and its secret."""
+    async def add_hook(
+        self, org_id: UUID, slug: str, *, by: str, hook_id: UUID | None = None, key_id: UUID | None = None
+    ) -> tuple[Hook, str]:
+        """A webhook and its secret; the standing one for an id that is this workflow's. HookTaken for another's: ids
+        stand in addresses that are handed out, and whoever knows one must not be told its secret."""
         workflow = await self.one(org_id, slug)
         one = Hook(hook_id or new_id(), workflow.id, by, self._clock.now())
         kept = [known for known in await store.hooks(self._db, workflow.id) if known.revoked_at is None]
         if len(kept) >= HOOKS_MAX and one.id not in {known.id for known in kept}:
             raise BadTrigger(f"At most {HOOKS_MAX} webhooks", f"最多 {HOOKS_MAX} 个 Webhook")
-        await store.add_hook(self._db, one, await self._key_of(org_id))
-        return one, secret_of(self._hook_key, one.id)
+        await store.add_hook(self._db, one, key_id or await self._key_of(org_id))
+        made = await store.hook(self._db, one.id)
+        if made is None or made[0].workflow != workflow.id:
+            raise HookTaken()
+        return made[0], secret_of(self._hook_key, one.id)
 
     async def hooks(self, org_id: UUID, slug: str) -> list[Hook]:
         return await store.hooks(self._db, (await self.one(org_id, slug)).id)
