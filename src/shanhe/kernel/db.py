@@ -13,6 +13,8 @@ import structlog
 
 POOL_SIZE = 8
 COMMAND_TIMEOUT_S = 30.0
+ACQUIRE_TIMEOUT_S = 30.0
+"""How long a connection is waited for where none is idle: whoever keeps one and asks for another waits no longer."""
 RECONNECT_WAIT_S = 0.5
 
 log = structlog.get_logger(__name__)
@@ -65,20 +67,29 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
         """A connection inside a transaction; never await the network inside."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self._acquire() as connection, connection.transaction():
             yield connection
 
+    def _acquire(self) -> Any:
+        """A connection of the pool; TimeoutError. The bound costs a task, so only a wait has one."""
+        return self.pool.acquire(timeout=None if self.pool.get_idle_size() else ACQUIRE_TIMEOUT_S)
+
     async def fetch(self, query: str, *args: Any) -> list[Any]:
-        return await self.pool.fetch(query, *args)
+        async with self._acquire() as connection:
+            rows: list[Any] = await connection.fetch(query, *args)
+            return rows
 
     async def fetchrow(self, query: str, *args: Any) -> Any:
-        return await self.pool.fetchrow(query, *args)
+        async with self._acquire() as connection:
+            return await connection.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        return await self.pool.fetchval(query, *args)
+        async with self._acquire() as connection:
+            return await connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: Any) -> str:
-        return await self.pool.execute(query, *args)
+        async with self._acquire() as connection:
+            return str(await connection.execute(query, *args))
 
     def listen(
         self, channel: str, callback: Callable[[str], None], *, on_connect: Callable[[], None] | None = None

@@ -140,6 +140,7 @@ class Paying:
         today = ground.today()
         posting = await self.books.release(app.id, tranche, on=today, evidence=evidence, actor=SYSTEM)
         paid = any(item.released for item in tranche.payments) or not tranche.payments
+        fact = await self._fact(app, programme, n) if paid else None
         async with ground.db.transaction() as conn:
             ends = TrancheState.RELEASED if paid else TrancheState.CANCELLED
             moved = await self.advance(
@@ -156,7 +157,8 @@ class Paying:
             await store.note(conn, app.id, "released" if paid else "nothing_due", at=ground.now(), actor=SYSTEM,
                              details={"tranche": n, "amounts": amounts})  # fmt: skip
             if paid:
-                await self._publish(conn, app, programme, n)
+                if fact is not None:
+                    await ground.facts.publish(fact, actor=SYSTEM, conn=conn)
                 await ground.notifier.notify(messages.released(programme, app, tranche), conn)
                 payload = {
                     "application": str(app.id),
@@ -169,10 +171,11 @@ class Paying:
                 due_on = add_months(app.applied_on, MONTHS_A_YEAR * n)
                 await store.insert_tranche(conn, app.id, n + 1, due_on, (), ground.now())
 
-    async def _publish(self, conn: Any, app: Application, programme: Programme, n: int) -> None:
-        """The fact that this award makes true, known at once to every other rule."""
+    async def _fact(self, app: Application, programme: Programme, n: int) -> NewFact | None:
+        """The fact that this award makes true, known at once to every other rule. Asked before the transaction that
+        publishes it, which keeps to its one connection."""
         if programme.publishes is None:
-            return
+            return None
         question = Question(
             programme, await self.ground.party(app.org_id), app.answers, app.applied_on, app.applied_on, n, app.id
         )
@@ -182,13 +185,12 @@ class Paying:
             subject = (await self.ground.party(UUID(app.answers[publishes.of]))).subject
         keyed = bool(names()[publishes.fact].keyed)
         if keyed and n > 1:
-            return  # a relation begins once
-        fact = NewFact(
+            return None  # a relation begins once
+        return NewFact(
             UUID(int=app.id.int ^ n), subject, publishes.fact, True, self.ground.today(), until,
             key=str(app.subject) if keyed else "", standing=Standing.MEASURED, source=f"programme:{programme.id}",
             evidence=str(app.id),
         )  # fmt: skip
-        await self.ground.facts.publish(fact, actor=SYSTEM, conn=conn)
 
     async def complete(self, app: Application) -> None:
         """An award whose tranches are all settled has run its course."""

@@ -238,7 +238,7 @@ class Store:
                 await store.set_state(conn, found.id, ListingState.LISTED)
                 terms = resource_terms(found, version)
                 if found.kind is Kind.ALLIANCE:
-                    terms = msgspec.structs.replace(terms, makers=await self._clone_owners(version))
+                    terms = msgspec.structs.replace(terms, makers=await self._clone_owners(version, conn))
                 await self._charges.publish(terms, actor=reviewer, conn=conn)
             await self._shelf.decide(conn, found, version.id, verdict, reviewer, note, self._clock.now())
         return next(one for one in await self._shelf.versions(self._db, found) if one.n == n)
@@ -250,12 +250,19 @@ class Store:
         if version is not None:
             await self._readying[found.kind](found, version)
 
-    async def _clone_owners(self, version: Version) -> tuple[tuple[UUID, int], ...]:
+    async def _clone_owners(self, version: Version, conn: Any) -> tuple[tuple[UUID, int], ...]:
         """Whom an alliance pays: its clones' owners. What each gets of a call, the call's answer says (T3)."""
         members = version.content.get("alliance", {}).get("members", ())
-        owners = list(dict.fromkeys([(await self._any(str(name))).owner for name in members]))
+        owners = list(dict.fromkeys([await self._owner(str(name), conn) for name in members]))
         share, rest = divmod(WHOLE_PPM, len(owners))
         return tuple((owner, share + (at < rest)) for at, owner in enumerate(owners))
+
+    async def _owner(self, name: str, conn: Any) -> UUID:
+        kind, _, slug = name.partition("/")
+        found = await self._shelf.listing(conn, kind, slug)
+        if found is None:
+            raise UnknownListing(name)
+        return found.owner
 
     async def deprecate(self, name: str, *, owner: UUID | None) -> Listing:
         """Show it no more; whoever knows it may go on calling it. `owner` None: an operator."""
