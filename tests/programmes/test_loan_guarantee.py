@@ -16,6 +16,7 @@ from shanhe.programmes.api import (
     UnknownApplication,
     WrongState,
 )
+from shanhe.programmes.errors import CallConflict
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.rulebook.api import Rulebook
 
@@ -99,6 +100,34 @@ class TestLoanGuarantee:
             await called(city, app, lost_fen=1_000)
         await city.programmes.guarantees.call(app.id, lost_fen=LOAN_FEN, past_due=90, actor="test")  # repeats nothing
         assert await city.balance(bank, "cny") == 80_000_000
+
+    async def test_an_id_of_another_call_shows_nothing_of_it(self, city: City) -> None:
+        await city.fund(FUND, FUND_FEN)
+        _, _, app = await guaranteed(city)
+        second, number = city.programmes.second, uuid4()
+        asked = await second.call(app.id, lost_fen=1_000, past_due=90, by="person:bank", request_id=number)
+        assert await second.call(app.id, lost_fen=1_000, past_due=90, by="person:bank", request_id=number) == asked
+        for application, lost_fen, by in ((uuid4(), 1_000, "person:bank"), (app.id, 2_000, "person:bank"),
+                                          (app.id, 1_000, "person:other")):  # fmt: skip
+            with pytest.raises(CallConflict):
+                await second.call(application, lost_fen=lost_fen, past_due=90, by=by, request_id=number)
+
+    async def test_a_recovery_that_could_not_be_posted_is_posted_with_the_next(self, city: City) -> None:
+        await city.fund(FUND, FUND_FEN)
+        _, bank, app = await guaranteed(city)
+        await called(city, app)
+        guarantees, posts = city.programmes.guarantees, city.ledger.post
+
+        async def refused(posting: object) -> None:
+            raise ConnectionError
+
+        city.ledger.post = refused  # type: ignore[method-assign]
+        with pytest.raises(ConnectionError):
+            await guarantees.recover(app.id, 50_000_000, recovery_id=uuid4(), actor="test")
+        city.ledger.post = posts  # type: ignore[method-assign]
+        await guarantees.recover(app.id, 50_000_000, recovery_id=uuid4(), actor="test")
+        assert await city.balance(bank, "cny") == 0
+        assert await city.budget(FUND) == (FUND_FEN, 0)
 
     async def test_who_asks_never_agrees(self, city: City) -> None:
         await city.fund(FUND, FUND_FEN)

@@ -136,6 +136,15 @@ class WrongState(Conflict):
         )  # fmt: skip
 
 
+class CallConflict(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "call_conflict", "This id belongs to another call of a guarantee.",
+            message_zh="该编号已用于另一笔代偿申请。",
+            hint="Send a new id for another call.", hint_zh="另一笔申请请使用新的编号。",
+        )  # fmt: skip
+
+
 class NotYourDesk(Forbidden):
     def __init__(self, department: str) -> None:
         super().__init__(

@@ -98,7 +98,7 @@ class Guarantees:
 
         Idempotent by id. InsufficientCredit when the bank's account here doesn't hold the part.
         """
-        app, posting_id = await self._paying.load(application), uuid5(application, f"recovery:{recovery_id}")
+        app = await self._paying.load(application)
         tranche = await self._tranche(app)
         async with self._ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
@@ -110,7 +110,7 @@ class Guarantees:
                     break
             else:
                 await self._book(conn, app, tranche, amount_fen, recovery_id, history, actor)
-        await self._settle(app, posting_id, actor)
+        await self._settle(app, actor)
         return await self.get(application)
 
     async def _book(
@@ -119,6 +119,8 @@ class Guarantees:
     ) -> None:  # fmt: skip
         """Decide the fund's part of a recovery and write it down, before any money moves."""
         known = _guarantee(app, tranche, history)
+        if len(history) >= store.HISTORY_ROWS:  # beyond them nothing would be seen any more, this one included
+            raise WrongState(known.state, f"fewer than {store.HISTORY_ROWS} entries; report what is left at once")
         if not known.paid_fen or amount_fen <= 0 or known.recovered_fen + amount_fen > known.lost_fen:
             raise WrongState(known.state, "a guarantee that was paid, and no more than the loss")
         facts = {"lost_fen": known.lost_fen, "guaranteed_fen": known.guaranteed_fen, "past_due": known.past_due,
@@ -127,13 +129,13 @@ class Guarantees:
         details = {"id": str(recovery_id), "amount_fen": amount_fen, "returned_fen": returned}
         await store.note(conn, app.id, RECOVERED, at=self._ground.now(), actor=actor, details=details)
 
-    async def _settle(self, app: Application, posting_id: UUID, actor: str) -> None:
-        """Post what a recovery owes the fund, once."""
+    async def _settle(self, app: Application, actor: str) -> None:
+        """Post what recoveries owe the fund, each once: also of one whose posting was refused or lost in a crash."""
         item = (await self._tranche(app)).payments[0]
         rows = [row for row in await store.history(self._ground.db, app.id) if row.event == RECOVERED]
         for row in rows:
             number = uuid5(app.id, f"recovery:{row.details['id']}")
-            if number != posting_id or not row.details["returned_fen"]:
+            if not row.details["returned_fen"]:
                 continue
             try:
                 await self._ground.ledger.posting(number)

@@ -11,7 +11,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.programmes import store
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.budgets import Budgets
-from shanhe.programmes.errors import UnknownApplication
+from shanhe.programmes.errors import CallConflict, UnknownApplication
 from shanhe.programmes.ground import Ground
 from shanhe.programmes.guarantees import Guarantees
 
@@ -71,8 +71,11 @@ class Second:
     async def call(self, application: UUID, *, lost_fen: int, past_due: int, by: str, request_id: UUID) -> Any:
         """A bank asks to be paid on a guarantee (I8); an operator agrees. Idempotent by id."""
         known = {one.id: one for one in await self._eyes.requests(kind=CALL, limit=PAGE_ROWS)}
-        if request_id in known:
-            return known[request_id]
+        if (asked := known.get(request_id)) is not None:
+            same = (asked.payload["application"], asked.payload["lost_fen"], asked.payload["past_due"])
+            if same != (str(application), lost_fen, past_due) or asked.requested_by != by:
+                raise CallConflict
+            return asked
         app, decision = await self._guarantees.decide(application, lost_fen, past_due)
         payload = {"application": str(app.id), "lost_fen": lost_fen, "past_due": past_due,
                    "amount": int(decision.outputs["pays_fen"])}  # fmt: skip
