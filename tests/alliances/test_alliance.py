@@ -16,6 +16,7 @@ from shanhe.alliances.api import (
     NotYours,
     UnknownAlliance,
 )
+from shanhe.alliances.service import MEMBERS_MAX
 from shanhe.datasets.api import NewDataset, UnknownDataset
 from shanhe.facts.api import Standing
 from shanhe.kernel.clock import FixedClock
@@ -107,6 +108,14 @@ class TestAlliance:
         await hall.alliances.invite(alliance, ONE, TWO, actor="test")  # asking again is allowed
         with pytest.raises(UnknownAlliance):
             await hall.alliances.invite(alliance, TWO, THREE, actor="test")
+
+    async def test_who_declined_takes_no_seat(self, hall: Hall) -> None:
+        alliance = await hall.allied(ONE)
+        for number in range(MEMBERS_MAX):
+            await hall.alliances.invite(alliance, ONE, UUID(int=1_000 + number), actor="test")
+            await hall.alliances.answer(alliance, UUID(int=1_000 + number), accept=False, actor="test")
+        view = await hall.alliances.invite(alliance, ONE, TWO, actor="test")
+        assert TWO in [one.org_id for one in view.members if one.state == "invited"]
 
     async def test_a_company_is_in_one_at_a_time_and_nobody_else_in_any(self, hall: Hall) -> None:
         await hall.allied(ONE)

@@ -53,6 +53,8 @@ class TestConsent:
         ]
         with pytest.raises(WrongMandateState):
             await clones.grant(code, await person(market, "somebody else"), **given)
+        with pytest.raises(UnknownMandate):  # who has the link but is not the person sees nothing of the decision
+            await clones.asked(code, await person(market, "curious"))
         with pytest.raises(AlreadyAsked):
             await clones.ask(maker.org, "clone/careful", ("consultation",), until, by="tests")
 
@@ -75,6 +77,26 @@ class TestConsent:
         assert (await clones.decline(code, who)).state == "declined"
         with pytest.raises(CloneRefused):
             await clones.licensed("clone-shy", maker.org)
+
+    async def test_given_too_late_leaves_no_consent_behind(
+        self, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clones, maker = market.services.clones, await market.party("changes its mind")
+        until, who = market.services.clock.today() + timedelta(days=9), await person(market, "tardy")
+        made, code = await clones.ask(maker.org, "clone/tardy", ("consultation",), until, by="tests")
+        open_, notice = await clones.asked(code), clones.notice()["version"]
+        await clones.drop(made.id, maker.org)
+
+        async def as_it_was(code: str, by: UUID | None = None) -> object:
+            return open_
+
+        monkeypatch.setattr(clones, "asked", as_it_was)
+        with pytest.raises(WrongMandateState):
+            await clones.grant(code, who, called="王", wanted=("consultation",), until=until, notice_version=notice)
+        with pytest.raises(WrongMandateState):
+            await clones.decline(code, who)
+        given = [one for one in await market.services.identity.consents.of(who) if one.purpose == "clone_likeness"]
+        assert [one.withdrawn_at is None for one in given] == [False]
 
 
 class TestClone:

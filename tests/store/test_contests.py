@@ -180,7 +180,10 @@ class TestContest:
                 await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-named", work=work, actor="t")
         with pytest.raises(UnknownListing):
             await arena.contests.enter(contest, owner=other.org, listing="agent/arena-named", work=WORK, actor="t")
-        await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-named", work=WORK, actor="t")
+        made = await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-named", work=WORK, actor="t")
+        with pytest.raises(BadContest):
+            await arena.contests.enter(contest, owner=other.org, listing="agent/arena-other", work=WORK, actor="t",
+                                       entry_id=made.id)  # fmt: skip
         await arena.contests.withdraw(contest, owner=maker.org)
         assert await arena.contests.standing(contest) == []
 

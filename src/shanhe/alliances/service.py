@@ -30,6 +30,8 @@ RULE: Final = "T14"
 NAME_CHARS, PURPOSE_CHARS = 100, 1_000
 MEMBERS_MAX: Final = 20
 """Each pair is asked whether it is related when a member buys."""
+ASKED_MAX: Final = 200
+"""Who declined or left is kept, takes no seat, and may be asked again."""
 SHARED_MAX: Final = 100
 
 
@@ -124,8 +126,10 @@ class Alliances:
             known = next((one.state for one in members if one.org_id == invited), None)
             if known in (MemberState.INVITED, MemberState.MEMBER):
                 raise AlreadyInvited(name)
-            if len(members) >= MEMBERS_MAX:
+            if sum(one.state in (MemberState.INVITED, MemberState.MEMBER) for one in members) >= MEMBERS_MAX:
                 raise TooMany("members", "家成员", MEMBERS_MAX)
+            if known is None and len(members) >= ASKED_MAX:
+                raise TooMany("companies that were ever asked", "家曾受邀企业", ASKED_MAX)
             await store.put(
                 conn, alliance, invited, MemberState.INVITED, invited_by=org_id, at=self._clock.now(), actor=actor
             )

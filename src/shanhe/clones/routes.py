@@ -165,7 +165,7 @@ def _people(routes: APIRouter, clones: Clones) -> None:
     @routes.get("/consents/{code}")
     async def asked(code: str, actor: Me) -> Response:
         """What a link asks of you, and the notice you would consent to."""
-        return private_json({**view(await clones.asked(code[:CODE_MAX])), "notice": clones.notice()})
+        return private_json({**view(await clones.asked(code[:CODE_MAX], actor.person_id)), "notice": clones.notice()})
 
     @routes.post("/consents/{code}")
     async def grant(code: str, body: GrantBody, actor: Me) -> Response:

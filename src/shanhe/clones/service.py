@@ -94,10 +94,10 @@ class Clones:
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
-    async def asked(self, code: str) -> Mandate:
-        """What the link is about, for whoever opens it while it is open."""
+    async def asked(self, code: str, by: UUID | None = None) -> Mandate:
+        """What the link is about, for whoever opens it while it is open; later only for who decided (`by`)."""
         row = await store.by_code(self.db, _digest(code))
-        if row is None:
+        if row is None or (by is not None and row["person_id"] not in (None, by)):
             raise UnknownMandate()
         return self._opened(row)
 
@@ -125,10 +125,13 @@ class Clones:
         sealed = self.vault.encrypt(person_id, CALLED, called)
         async with self.db.transaction() as conn:
             row = await store.mandate(conn, found.id, lock=True)
-            if row["state"] != State.ASKED:
-                raise WrongMandateState(row["state"])
-            await store.grant(conn, found.id, person_id, consent.id, sealed, wanted, until, self.clock.now())
-        return await self.of_maker(found.id, None)
+            if row["state"] == State.ASKED:
+                await store.grant(conn, found.id, person_id, consent.id, sealed, wanted, until, self.clock.now())
+        made = await self.of_maker(found.id, None)
+        if made.consent_id != consent.id:  # taken back or given by somebody else meanwhile: this one is for nothing
+            await self.identity.consents.withdraw(person_id, PURPOSE, about=about(found))
+            raise WrongMandateState(made.state)
+        return made
 
     async def decline(self, code: str, person_id: UUID) -> Mandate:
         """The person doesn't want a clone."""
@@ -136,7 +139,10 @@ class Clones:
         if found.state is not State.ASKED:
             raise WrongMandateState(found.state)
         await store.end(self.db, found.id, State.DECLINED, self.clock.now(), person_id)
-        return await self.of_maker(found.id, None)
+        made = await self.of_maker(found.id, None)
+        if made.state is not State.DECLINED:
+            raise WrongMandateState(made.state)
+        return made
 
     async def revoke(self, mandate_id: UUID, person_id: UUID) -> Mandate:
         """Take a consent back: from now on the clone answers nothing, and everything made for it is deleted at once;

@@ -66,7 +66,7 @@ async def grant(
 async def end(conn: Connection | Database, mandate_id: UUID, state: str, now: datetime, person_id: UUID | None) -> None:
     await conn.execute(
         """UPDATE clones.mandate SET state = $2, ended_at = $3, person_id = coalesce(person_id, $4)
-            WHERE id = $1 AND ended_at IS NULL""",
+            WHERE id = $1 AND ended_at IS NULL AND ($2 <> 'declined' OR state = 'asked')""",
         mandate_id, state, now, person_id,
     )  # fmt: skip
 

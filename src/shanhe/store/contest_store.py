@@ -118,6 +118,12 @@ async def enter(
     )  # fmt: skip
 
 
+async def is_free(conn: Connection, entry_id: UUID, contest_id: UUID, org_id: UUID) -> bool:
+    """Whether an id is nobody's, or that of this very entry."""
+    row = await conn.fetchrow("SELECT contest, org_id FROM store.entry WHERE id = $1", entry_id)
+    return row is None or (row["contest"], row["org_id"]) == (contest_id, org_id)
+
+
 async def withdraw(conn: Connection, contest_id: UUID, org_id: UUID, now: datetime) -> None:
     await conn.execute(
         "UPDATE store.entry SET withdrawn_at = coalesce(withdrawn_at, $3) WHERE (contest, org_id) = ($1, $2)",

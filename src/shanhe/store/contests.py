@@ -139,6 +139,8 @@ class Contests:
             self._only(found, Phase.ENTRIES)
             if len(await store.entries(conn, contest_id)) >= ENTRIES_MAX:
                 raise BadContest("entries", f"at most {ENTRIES_MAX}", f"不超过 {ENTRIES_MAX} 项")
+            if entry_id is not None and not await store.is_free(conn, entry_id, contest_id, owner):
+                raise BadContest("id", "it is another entry's; send a new one, or none", "编号已被占用，请更换或不填")
             await store.enter(conn, entry_id or new_id(), contest_id, owner, one.id, kept, self._clock.now(), actor)
         made = await self.entry(contest_id, owner)
         assert made is not None

@@ -40,7 +40,7 @@ class LiveClones:
         await self._clones.drop(mandate, who.org_id)
 
     async def asked(self, who: m.Who, code: str) -> Mapping[str, Any]:
-        found = await self._clones.asked(code)
+        found = await self._clones.asked(code, who.person_id)
         mine = found.person_id in (None, who.person_id)
         if not mine:
             raise UnknownMandate()
