@@ -21,7 +21,8 @@ NICENESS = 10
 
 async def work(settings: Settings) -> None:
     """Run jobs and the outbox until SIGTERM."""
-    from shanhe.app import open_services, register_jobs
+    from shanhe.app import open_services
+    from shanhe.timetable import register_jobs
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from shanhe.app import Services, open_services, register_jobs
+from shanhe.app import Services, open_services
 from shanhe.identity.api import NewOrganisation, NewPerson, OrgKind
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
@@ -16,6 +16,7 @@ from shanhe.log.api import NotSealedYet, OpeningErased, verify
 from shanhe.log.leaf import commitment, private_of
 from shanhe.log.note import b64
 from shanhe.settings import Settings
+from shanhe.timetable import register_jobs
 
 CREDIT = 1_000_000
 

@@ -14,12 +14,12 @@ from jwcrypto.jwk import JWK
 from sd_jwt.verifier import SDJWTVerifier
 from typer.testing import CliRunner
 
-from shanhe.app import nomad_credits
 from shanhe.cli import app as shanhe
 from shanhe.credentials.api import CredentialRefused, bind, present, public_jwk, revoked, verify
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.outbox import Event
 from shanhe.nomads.api import Standing
+from shanhe.timetable import nomad_credits
 
 from .conftest import Town, days
 

@@ -1,0 +1,103 @@
+"""Wiring of what the city promises: programmes, nomads, alliances, the incubator, and the governance above them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from shanhe.alliances.api import Alliances
+from shanhe.credentials.api import Credentials
+from shanhe.governance.api import Governance
+from shanhe.incubator.api import Incubator
+from shanhe.measures import Measures, Tuned
+from shanhe.nomads.api import Nomads
+from shanhe.oversight import Accepted, Counts, Deadlines, Trialled, members_of_lab
+from shanhe.programmes.api import Programmes
+from shanhe.ranking import Ranking
+from shanhe.rulebook.api import Amendments, Rulebook
+
+if TYPE_CHECKING:
+    from shanhe.approvals.api import Approvals
+    from shanhe.bazaar import Bazaar
+    from shanhe.books import Books
+    from shanhe.facts.api import Facts
+    from shanhe.gateway.api import Gateway
+    from shanhe.identity.api import Identity
+    from shanhe.kernel.clock import Clock
+    from shanhe.kernel.db import Database
+    from shanhe.kernel.notify import Notifier
+    from shanhe.kernel.outbox import Outbox
+    from shanhe.kernel.vault import Vault
+    from shanhe.ledger.api import Ledger
+    from shanhe.log.api import Log
+    from shanhe.privacy.api import Privacy
+    from shanhe.relatives import Relatives
+    from shanhe.settings import Settings
+    from shanhe.workshop import Workshop
+
+PRICE_RULE, LIST_PRICE = "P1", "list_price_fen"
+CAPITAL_AWARD: Final = "incubator_subsidy"
+
+
+@dataclass(frozen=True)
+class Promises:
+    """What people and companies apply for, belong to and vote on."""
+
+    programmes: Programmes
+    alliances: Alliances
+    incubator: Incubator
+    credentials: Credentials
+    nomads: Nomads
+    amendments: Amendments
+    governance: Governance
+    measures: Measures
+    ranking: Ranking
+
+    def meet(self, bazaar: Bazaar) -> None:
+        """Hear from the store who published what, who won, and how they stood."""
+        self.ranking.listings = bazaar.names_of
+        self.measures.won, self.measures.stood = bazaar.contests.won, bazaar.ranks.stood
+
+
+def open_promises(
+    settings: Settings, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
+    identity: Identity, privacy: Privacy, notifier: Notifier, outbox: Outbox, log: Log, approvals: Approvals,
+    gateway: Gateway, relatives: Relatives, books: Books, workshop: Workshop,
+) -> Promises:  # fmt: skip
+    """Connect them; nothing runs yet."""
+    measures = Measures(clock, ledger, gateway, facts)
+    list_price = partial(rulebook.parameter, PRICE_RULE, LIST_PRICE)
+    tuned = Tuned(clock, workshop.studio.standing, gateway, related=relatives.related, price=list_price)
+    ranking = Ranking(gateway, facts, identity, rulebook, relatives.related)
+    programmes = Programmes(
+        db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, notifier=notifier,
+        announce=outbox.emit, measures=measures.all() | tuned.all(), count=ranking.count, entry=log.record,
+        eyes=approvals,
+    )  # fmt: skip
+    measures.subsidised = partial(programmes.since, CAPITAL_AWARD)
+    books.standings = programmes.standings
+    alliances = books.alliances = Alliances(
+        db, clock, rulebook=rulebook, notifier=notifier, related=relatives.related, company=books.company,
+        titles={"dataset": workshop.dataset_title, "model": workshop.model_title},
+    )  # fmt: skip
+    workshop.datasets.shared = alliances.datasets_for
+    incubator = Incubator(
+        db, clock, ledger=ledger, rulebook=rulebook, facts=facts, notifier=notifier,
+        adviser=programmes.standings.benefits,
+    )  # fmt: skip
+    credentials = Credentials(db, clock, vault, url=settings.url)
+    nomads = Nomads(
+        db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, credentials=credentials,
+        notifier=notifier, announce=outbox.emit, record=log.record, url=settings.url, city=settings.city_name,
+    )  # fmt: skip
+    amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
+    deadlines = Deadlines(clock, programmes, privacy)
+    governance = Governance(
+        db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=log.record,
+        measures=Counts(facts, gateway).all(),
+        work={"applications": deadlines.applications, "privacy": deadlines.requests},
+        outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
+        follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility},
+    )  # fmt: skip
+    return Promises(programmes, alliances, incubator, credentials, nomads, amendments, governance, measures, ranking)
