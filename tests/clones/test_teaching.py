@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from shanhe.clones.api import BadFeedback, CloneRefused, GateClosed, NothingToTeach, State
+from shanhe.clones.api import BadFeedback, CloneRefused, GateClosed, NothingToTeach, State, UnknownFeedback
 from shanhe.compute.address import UNIX, socket_path
 from shanhe.identity.api import PurposeRefused
 from shanhe.kernel.errors import ShanheError
@@ -260,9 +260,14 @@ class TestRevocation:
         name = "clone/loses"
         await taught(market, maker, name, 2)
         user = (await market.services.db.fetchval("SELECT person_id FROM clones.feedback WHERE name = $1", name))
+        given = await market.services.teaching.queue(name, maker.org)
+        assert len(given) == 2
         await market.services.identity.consents.withdraw(user, "clone_training")
         with pytest.raises(NothingToTeach):
             await market.services.teaching.collect(name, maker.org, by="t")
+        assert await market.services.teaching.queue(name, maker.org) == []  # nor does the maker read them any more
+        with pytest.raises(UnknownFeedback):
+            await market.services.teaching.decide(given[0].id, maker.org, accept=False, by="t")
 
 
 def _recipe() -> Any:

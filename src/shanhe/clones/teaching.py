@@ -109,9 +109,11 @@ class Teaching:
     # -- the maker ----------------------------------------------------------------------------------------------------
 
     async def queue(self, name: str, org_id: UUID, state: str | None = None) -> list[Feedback]:
-        """What users said of an organisation's clone, newest first."""
+        """What users said of an organisation's clone, newest first; not of those who took their consent back."""
         await self._clones.standing(name, org_id)
-        return [self._opened(row) for row in await store.feedbacks(self._db, name, state)]
+        rows, has = await store.feedbacks(self._db, name, state), self._clones.identity.consents.has
+        agreed = {person: await has(person, PURPOSE) for person in {row["person_id"] for row in rows}}
+        return [self._opened(row) for row in rows if agreed[row["person_id"]]]
 
     async def decide(self, feedback_id: UUID, org_id: UUID, *, accept: bool, by: str) -> Feedback:
         """The maker's review of one piece; may be changed until it is in a data set."""
@@ -119,6 +121,8 @@ class Teaching:
         if row is None:
             raise UnknownFeedback()
         await self._clones.standing(row["name"], org_id)
+        if not await self._clones.identity.consents.has(row["person_id"], PURPOSE):
+            raise UnknownFeedback()
         if accept and not self._opened(row).lesson:
             raise BadFeedback("It says that the answer is bad, not what is right", "只指出不好，没有给出正确答案")
         state = FeedbackState.ACCEPTED if accept else FeedbackState.REJECTED
