@@ -109,9 +109,9 @@ class Datasets:
             raise NothingLeft()
         body, report = await asyncio.to_thread(_described, kept)
         recipe = {"step": "clean", "wishes": msgspec.to_builtins(wishes), **done}
+        seal = await self._seals.of(dataset.org_id)
         async with self._db.transaction() as conn:
             await store.lock_org(conn, dataset.org_id)
-            seal = await self._seals.of(dataset.org_id)
             return await self._keep(conn, seal, dataset.id, version.id, body, report, recipe, by, self._clock.now())
 
     async def _keep(

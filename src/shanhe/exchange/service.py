@@ -259,7 +259,8 @@ class Exchange:
                 slot = timing.due_slot(batch.now, day.interval, self._secret, day.random_close_s)
             due = forced_by is not None or not (day.continuous or (last is not None and slot <= last))
             if due and not batch.head["paused"]:
-                event = Auction(**batch.next(), slot_us=micros(slot), reference=await self._reference(market, day))
+                reference = await self._reference(conn, market, day)
+                event = Auction(**batch.next(), slot_us=micros(slot), reference=reference)
                 if await store.insert_auction(conn, market, slot, event.seq, batch.now, forced_by):
                     batch.events.append(event)
                     seq = event.seq
@@ -376,7 +377,7 @@ class Exchange:
             market=market, sample=gate.sample, licence=licence, continuous=day.continuous, paused=head["paused"],
             pause_reason=head["reason"] if head["paused"] else "", floor_ticks=day.floor_ticks,
             ceiling_ticks=day.ceiling_ticks, list_price_fen=day.list_price_fen, last_ticks=matcher["last_ticks"],
-            reference_ticks=await self._reference(market, day),
+            reference_ticks=await self._reference(self._db, market, day),
             next_auction_at=None if day.continuous else timing.next_slot(now, day.interval, last_slot),
             seq=head["seq"],
         )  # fmt: skip
@@ -423,9 +424,9 @@ class Exchange:
         rows = await store.candles(self._db, await self.market(), step_s, since, CANDLES_MAX)
         return [Candle(**dict(row)) for row in rows][::-1]
 
-    async def _reference(self, market: Market, day: Day) -> int:
+    async def _reference(self, conn: Any, market: Market, day: Day) -> int:
         """What an auction's price is nearest to: the last price inside the corridor, its middle before any trade."""
-        last = (await store.matcher(self._db, market))["last_ticks"]
+        last = (await store.matcher(conn, market))["last_ticks"]
         if last is None:
             return (day.floor_ticks + day.ceiling_ticks) // 2
         return int(min(max(last, day.floor_ticks), day.ceiling_ticks))

@@ -127,9 +127,11 @@ class Appeals:
             raise AppealClosed(found.state)
         sealed = ground.vault.encrypt(found.person_id, ANSWER_FIELD, answer.strip())
         async with ground.db.transaction() as conn:
-            if not await store.decide_appeal(conn, appeal_id, state, sealed, by, ground.now()):
-                raise AppealClosed((await self.get(appeal_id)).state)
-            await ground.notifier.notify(_answered(found, uphold), conn)
+            done = await store.decide_appeal(conn, appeal_id, state, sealed, by, ground.now())
+            if done:
+                await ground.notifier.notify(_answered(found, uphold), conn)
+        if not done:
+            raise AppealClosed((await self.get(appeal_id)).state)
         return await self.get(appeal_id)
 
     async def count(self, appeal: Appeal) -> int:

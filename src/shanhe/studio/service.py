@@ -164,11 +164,11 @@ class Studio:
 
     async def _insert(self, job: Job, request_key: str | None, recipe: Recipe, steps: int) -> None:
         train, questions, _ = await self.checked_lessons(job.version_id, job.org_id)
+        seal = await self._seals.of(job.org_id)
         async with self.db.transaction() as conn:
             await store.lock_org(conn, job.org_id)
             if await store.open_count(conn, job.org_id) >= JOBS_MAX:
                 raise TooManyJobs(JOBS_MAX)
-            seal = await self._seals.of(job.org_id)
             stored = msgspec.structs.replace(job, rubric=seal.text(RUBRIC_FIELD, job.rubric))
             await store.insert_job(conn, stored, request_key, plan(recipe, len(train), len(questions))[:steps])
 
