@@ -115,7 +115,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "facts": found.facts, "programmes": found.programmes, "credits": found.credits, "ledger": found.ledger,
         "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
         "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
-        "workflows": found.workflows,
+        "workflows": found.workflows, "evaluations": found.evaluations,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones,
     }  # fmt: skip
@@ -249,6 +249,10 @@ class _Drawers:
             }
             for org in orgs
         ]
+
+    async def evaluations(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Evaluation sets of agents, and what they measured."""
+        return [msgspec.to_builtins(await self._s.routines.trials.everything(org)) for org in orgs]
 
     async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Runs of agents that the person paid for; no text of theirs is kept."""

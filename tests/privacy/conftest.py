@@ -52,9 +52,7 @@ class House:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=headers)
 
     async def know(self, subject: UUID, name: str, value: Any, *, key: object = "") -> None:
-        fact = NewFact(
-            new_id(), subject, name, value, date(2024, 1, 1), None, str(key), Standing.CHECKED, "register"
-        )
+        fact = NewFact(new_id(), subject, name, value, date(2024, 1, 1), None, str(key), Standing.CHECKED, "register")
         await self.services.facts.publish(fact, actor="test")
 
 

@@ -24,6 +24,7 @@ from shanhe.store.contests import NOTE
 
 from .conftest import House
 from .second_lives import live_twice
+from .third_lives import live_thrice
 
 LATER_VALUES: Final = {
     "listing title": "欧阳家谱问答",
@@ -97,6 +98,7 @@ async def live_on(house: House, person: UUID, org: UUID) -> dict[str, str]:
     await _registers(house, person, org)
     await _strangers(house)
     drawn = await live_twice(house, person, org)
+    await live_thrice(house, org)
     await _die(house, org)
     return drawn
 

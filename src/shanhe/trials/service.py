@@ -137,6 +137,13 @@ class Trials:
         seal = await self._seals.of(org_id)
         return [_opened(seal, one) for one in await store.reports(self._db, org_id, agent)]
 
+    async def everything(self, org_id: UUID) -> list[dict[str, Any]]:
+        """Each set of an organisation's, with what it measured."""
+        return [
+            {"agent": agent, "cases": await self.cases(org_id, agent), "reports": await self.reports(org_id, agent)}
+            for agent in await store.agents(self._db, org_id)
+        ]
+
     async def _measured(
         self, org_id: UUID, agent: str, draft: Mapping[str, Any], cases: Sequence[Case]
     ) -> Report:  # fmt: skip
@@ -208,8 +215,10 @@ class Trials:
             en += f", the version in use {report.base_right}"
         if report.worse:
             zh += "，已说明理由放行" if report.passed else "；低于现行版本，请改进，或说明理由后放行"
-            en += ", let through for a stated reason" if report.passed else (
-                "; fewer than the version in use: make it better, or say why it should go on"
+            en += (
+                ", let through for a stated reason"
+                if report.passed
+                else ("; fewer than the version in use: make it better, or say why it should go on")
             )
         return [("evaluation", report.passed, zh, en)]
 

@@ -25,6 +25,12 @@ async def cases(db: Database, org_id: UUID, agent: str) -> Any:
     return await db.fetchval("SELECT cases FROM trials.cases WHERE org_id = $1 AND agent = $2", org_id, agent)
 
 
+async def agents(db: Database, org_id: UUID) -> list[str]:
+    """Of which agents an organisation has a set."""
+    rows = await db.fetch("SELECT agent FROM trials.cases WHERE org_id = $1 ORDER BY agent LIMIT $2", org_id, PAGE_ROWS)
+    return [row["agent"] for row in rows]
+
+
 async def add(db: Database, one: Report) -> None:
     await db.execute(
         """INSERT INTO trials.report (id, org_id, agent, key, asked, draft_right, base_right, base_version, paid_micro,

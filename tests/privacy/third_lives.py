@@ -1,0 +1,85 @@
+"""What is left by work that goes on by itself: workflows with their runs and approvals, evaluation sets of agents."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from shanhe.kernel.ids import new_id
+from shanhe.trials import store as trial_store
+from shanhe.trials.model import Report
+
+from .conftest import House
+
+THIRD_VALUES: Final = {
+    "flow title": "欧阳家的订单流程",
+    "flow text": "请按欧阳的口味回信",
+    "flow given": "欧阳的客人姓慕容",
+    "flow result": "欧阳已谢过客人",
+    "flow trouble": "欧阳的铺子今日打烊",
+    "flow answer": "欧阳谢过了慕容",
+    "flow shows": "欧阳请过目此信",
+    "flow note": "欧阳看过可以发",
+    "flow schedule": "欧阳每周盘点",
+    "case": "欧阳铺子几点开门",
+    "case answer": "欧阳铺子九点开",
+    "case reason": "欧阳说新版语气更好",
+}
+THIRD_UNSHOWN: Final = frozenset({"flow answer", "flow shows", "flow note", "flow schedule"})
+"""Steps and approvals are seen on their run's page, a schedule on its workflow's."""
+
+
+async def live_thrice(house: House, org: UUID) -> None:
+    """Everything of that kind."""
+    await _automate(house, org)
+    await _examine(house, org)
+
+
+async def _automate(house: House, org: UUID) -> None:
+    """A workflow with a schedule, and a run that asked, waited for a word, and failed."""
+    services, v, flows = house.services, THIRD_VALUES, house.services.routines.workflows
+    db, now, seal = services.db, services.clock.now(), await services.identity.seals.of(org)
+    await flows.create("orders", v["flow title"], org_id=org, by="t")
+    ask = {"kind": "ask", "id": "a", "target": "good", "prompt": v["flow text"], "save": "a", "next": ""}
+    await flows.save(org, "orders", {"start": "a", "nodes": [ask]}, by="t")
+    run = await flows.start(org, "orders", {"who": v["flow given"]}, ref="1", draft=True)
+    await db.execute(
+        """INSERT INTO workflows.step (run, n, node, kind, state, answer, begun_at)
+           VALUES ($1, 1, 'a', 'ask', 'done', $2, $3)""",
+        run.id, seal.json("workflows.answer", {"text": v["flow answer"], "tokens": 1}), now,
+    )  # fmt: skip
+    await db.execute(
+        """INSERT INTO workflows.approval
+             (id, run, n, node, org_id, who, shows, asked_at, expires_at, verdict, note, decided_by, decided_at)
+           VALUES ($1, $2, 2, 'b', $3, 'owner', $4, $6, $7, 'approved', $5, 't', $6)""",
+        new_id(), run.id, org, seal.text("workflows.approval.shows", v["flow shows"]),
+        seal.text("workflows.approval.note", v["flow note"]), now, now + timedelta(hours=1),
+    )  # fmt: skip
+    await db.execute(
+        """UPDATE workflows.run SET state = 'failed', ended_at = $2, error = 'step_failed', result = $3, why = $4
+            WHERE id = $1""",
+        run.id, now, seal.json("workflows.run.result", {"said": v["flow result"]}),
+        seal.json("workflows.run.why", {"zh": v["flow trouble"], "en": ""}),
+    )  # fmt: skip
+    await db.execute(
+        """INSERT INTO workflows.schedule (workflow, form, given, key_id, made_by, made_at)
+           VALUES ($1, $2, $3, $4, 't', $5)""",
+        run.workflow, {"every_minutes": 60}, seal.json("workflows.schedule.given", {"who": v["flow schedule"]}),
+        run.key_id, now,
+    )  # fmt: skip
+
+
+async def _examine(house: House, org: UUID) -> None:
+    """An evaluation set, and a report on a draft that went on although it was worse."""
+    services, v = house.services, THIRD_VALUES
+    db, now, seal = services.db, services.clock.now(), await services.identity.seals.of(org)
+    cases = [{"question": v["case"], "expected": "九点"}]
+    await trial_store.set_cases(db, org, "agent/shop", seal.json("trials.cases", cases), "t", now)
+    said = {"draft": [{"text": v["case answer"], "right": False}], "base": [{"text": "九点", "right": True}]}
+    report = Report(
+        new_id(), org, "agent/shop", bytes(32), 1, 0, 1, 1, 0, seal.json("trials.report.answers", said), now
+    )
+    await trial_store.add(db, report)
+    async with db.transaction() as conn:
+        await trial_store.excuse(conn, report.id, seal.text("trials.report.reason", v["case reason"]), "t", now)
