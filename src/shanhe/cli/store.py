@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +12,11 @@ from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from shanhe.app import Services
 
 ACTOR = "cli"
-INCOME_DAYS = 30
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="What is listed, like agent/translator or mcp/weather.")]
 Owner = Annotated[str, typer.Option("--org", help="The maker: id or name of an organisation.")]
@@ -244,9 +244,8 @@ def income(
     from dataclasses import asdict
 
     async def work(services: Services) -> Any:
-        end = day_of(last) if last else services.clock.today()
-        begin = day_of(first) if first else end - timedelta(days=INCOME_DAYS - 1)
-        return [asdict(one) for one in await services.store.income((await find_org(services, org)).id, begin, end)]
+        days = _period(services, first, last)
+        return [asdict(one) for one in await services.store.income((await find_org(services, org)).id, *days)]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("day", "listing", "role", "calls", "credits"), [
@@ -264,10 +263,9 @@ def earnings(
 ) -> None:
     """What a maker earned by day and token, with refunds and payouts."""
     from shanhe.store.api import earnings_view
-    from shanhe.store.routes import period
 
     async def work(services: Services) -> Any:
-        days = period(services.clock, day_of(first) if first else None, day_of(last) if last else None)
+        days = _period(services, first, last)
         return earnings_view(await services.earnings.of((await find_org(services, org)).id, *days))
 
     found = in_city(data, work)
@@ -290,11 +288,10 @@ def statement(
 ) -> None:
     """A statement of a maker's income, with every posting."""
     from shanhe.kernel.documents import render
-    from shanhe.store.routes import period
 
     async def work(services: Services) -> Any:
         maker = await find_org(services, org)
-        days = period(services.clock, day_of(first) if first else None, day_of(last) if last else None)
+        days = _period(services, first, last)
         made = await services.earnings.statement(maker.id, *days, name=maker.name, language=language)
         out.write_bytes(await render(made, out.suffix.removeprefix(".")))
         return {"file": str(out), "first": days[0], "last": days[1]}
@@ -322,3 +319,10 @@ def ranks(
         (f"{one['month']:%Y-%m}", one["kind"], one["place"], one["listing"], f"{one['score'] / 100:.1f}",
          one["application"] or "–") for one in found
     ], right=("place", "score")))  # fmt: skip
+
+
+def _period(services: Services, first: str | None, last: str | None) -> tuple[date, date]:
+    """The days that a command was asked for."""
+    from shanhe.store.api import period
+
+    return period(services.clock, day_of(first) if first else None, day_of(last) if last else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shanhe.store.contest_model import Blind, Contest, Entry, Honour, NewContest, Phase, Winner
 from shanhe.store.contests import Contests
-from shanhe.store.earnings import Earned, Earnings, Paid, TokenDay
+from shanhe.store.earnings import Earned, Earnings, Paid, TokenDay, period
 from shanhe.store.earnings import view as earnings_view
 from shanhe.store.errors import (
     BadContest,
@@ -82,4 +82,5 @@ __all__ = [
     "Winner",
     "WrongState",
     "earnings_view",
+    "period",
 ]

@@ -20,15 +20,23 @@ from shanhe.store.errors import BadListing
 
 if TYPE_CHECKING:
     from shanhe.gateway.api import Gateway
+    from shanhe.kernel.clock import Clock
     from shanhe.ledger.api import Ledger
     from shanhe.store.service import Store
 
+DAYS: Final = 30
 DAYS_MAX: Final = 366
 LINES_MAX: Final = 100_000
 TOKENS: Final = 1_000
 REVERSAL: Final = "reversal"
 Payouts = Callable[[UUID], Awaitable[Sequence["Paid"]]]
 """What an organisation had paid out, newest first."""
+
+
+def period(clock: Clock, first: date | None, last: date | None) -> tuple[date, date]:
+    """The days asked for, the last 30 unless said otherwise."""
+    end = last or clock.today()
+    return first or end - timedelta(days=DAYS - 1), end
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +172,7 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
             Column(word("余额", "Balance"), figure, 2),
         ),
         tuple(
-            (one.at, one.kind, str(one.posting), credits(one.amount_micro), credits(one.balance_micro))
-            for one in lines
+            (one.at, one.kind, str(one.posting), credits(one.amount_micro), credits(one.balance_micro)) for one in lines
         ),
     )
     payouts = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -14,9 +14,8 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.http import as_json
-from shanhe.store.api import Earnings, earnings_view
+from shanhe.store.api import Earnings, earnings_view, period
 
-DAYS = 30
 Maker = Annotated[Actor, Depends(require("publish"))]
 
 
@@ -42,9 +41,3 @@ def router(earnings: Earnings, clock: Clock, named: Callable[[UUID], Awaitable[s
         return Response(await render(made, fmt), media_type=MEDIA[fmt], headers=headers)
 
     return routes
-
-
-def period(clock: Clock, first: date | None, last: date | None) -> tuple[date, date]:
-    """The days asked for, the last 30 unless said otherwise."""
-    end = last or clock.today()
-    return first or end - timedelta(days=DAYS - 1), end

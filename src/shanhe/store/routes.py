@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,9 +15,8 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version
+from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version, period
 from shanhe.store.contest_routes import contest_view, entry_view
-from shanhe.store.earnings_routes import period
 
 __all__ = ["card_view", "contest_view", "entry_view", "listing_view", "period", "router", "version_view"]
 SLUG_MAX = 63
@@ -25,7 +24,6 @@ TEXT_MAX = 1_000
 NOTE_MAX = 500
 FIND_MAX = 80
 PARTIES_MAX = 32
-INCOME_DAYS = 30
 
 Maker = Annotated[Actor, Depends(require("publish"))]
 User = Annotated[Actor, Depends(require("chat"))]
@@ -177,8 +175,7 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
     @routes.get("/income")
     async def income(actor: Maker, first: date | None = None, last: date | None = None) -> Response:
         """What your organisation earned by day, listing and role, with what refunds took back."""
-        end = last or clock.today()
-        days = await store.income(org_of(actor), first or end - timedelta(days=INCOME_DAYS - 1), end)
+        days = await store.income(org_of(actor), *period(clock, first, last))
         return as_json({"data": [asdict(day) for day in days], "total_micro": sum(day.amount_micro for day in days)})
 
 

@@ -28,11 +28,11 @@ from shanhe.store.api import (
     UnknownListing,
     Version,
     earnings_view,
+    period,
 )
 
 BPS_PERCENT: Final = 100
 PPM_PERCENT: Final = 10_000
-INCOME_DAYS: Final = 30
 MARKUP_DEFAULT: Final = "20"
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
     Kind.AGENT: frozenset({"model", "instructions", "tools", "knowledge", "calling", "budget_micro", "steps_max"}),
@@ -153,8 +153,7 @@ class LiveShop:
         return File(await render(made, shape), MEDIA[shape], save_headers(f"{made.title}-{begin}-{end}", shape))
 
     def _period(self, first: str, last: str) -> tuple[date, date]:
-        end = _day(last) or self._clock.today()
-        return _day(first) or end - timedelta(days=INCOME_DAYS - 1), end
+        return period(self._clock, _day(first), _day(last))
 
     # -- reviewers ----------------------------------------------------------------------------------------------------
 
@@ -166,7 +165,11 @@ class LiveShop:
 
     async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None:
         await self._store.review(
-            name, n, approve=approve, note=note.strip(), reviewer=actor_of(who).ref,
+            name,
+            n,
+            approve=approve,
+            note=note.strip(),
+            reviewer=actor_of(who).ref,
             reviewer_org=who.org_id if who.has_org else None,
         )
 

@@ -1,0 +1,59 @@
+"""What a run has done so far: its steps as they are written down, what they cost, what the model counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from shanhe.agents import store
+from shanhe.agents.model import Outcome, Step
+
+if TYPE_CHECKING:
+    from shanhe.kernel.db import Database
+
+ERROR_MAX_CHARS: Final = 300
+
+
+class Trace:
+    """The trace of one run, an agent's or an alliance's."""
+
+    def __init__(self, db: Database, run_id: UUID) -> None:
+        self._db = db
+        self._run_id = run_id
+        self._steps: list[Step] = []
+        self._receipt: UUID | None = None
+        self._prompt = self._completion = 0
+        self.spent = 0
+        """Micro-credits of all steps."""
+
+    async def note(
+        self, kind: str, name: str, state: str, began: float, *, paid: int = 0, receipt: UUID | None = None,
+        tokens: int = 0, sent: int = 0, got: int = 0, error: str = "",
+    ) -> None:  # fmt: skip
+        """Write a step down, with what it cost."""
+        took_ms = int((time.perf_counter() - began) * 1000)
+        step = Step(len(self._steps) + 1, kind, name, state, paid, receipt, tokens, sent, got, took_ms,
+                    error[:ERROR_MAX_CHARS])  # fmt: skip
+        self._steps.append(step)
+        self.spent += paid
+        self._receipt = receipt or self._receipt
+        await store.add_step(self._db, self._run_id, step)
+
+    def count(self, prompt: int, completion: int) -> int:
+        """Add tokens to the run's; their sum."""
+        self._prompt += prompt
+        self._completion += completion
+        return prompt + completion
+
+    def counted(self, answer: Mapping[str, Any]) -> int:
+        """`count` of a model's own usage."""
+        usage = answer.get("usage") or {}
+        return self.count(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+
+    def outcome(self, text: str, **more: Any) -> Outcome:
+        """The run's end; `more` are further fields of `Outcome`."""
+        return Outcome(
+            self._run_id, text, self._prompt, self._completion, self.spent, self._receipt, tuple(self._steps), **more
+        )
