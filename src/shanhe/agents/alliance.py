@@ -18,10 +18,11 @@ from uuid import UUID
 import msgspec
 
 from shanhe.agents import attribution, guard, store
-from shanhe.agents.course import ERROR_MAX_CHARS, Way, question_of
+from shanhe.agents.course import Way, question_of
 from shanhe.agents.errors import NoAnswer
 from shanhe.agents.guard import Guard
-from shanhe.agents.model import Contribution, Depicted, Message, Outcome, Published, Step
+from shanhe.agents.model import Contribution, Depicted, Message, Outcome, Published
+from shanhe.agents.trace import Trace
 from shanhe.gateway.api import CallError, Weigh
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -67,9 +68,7 @@ class AllianceCourse:
         self._run_id = run_id
         self._face = face
         self._due = bool(way.through)
-        self._steps: list[Step] = []
-        self._spent = self._prompt = self._completion = 0
-        self._receipt: UUID | None = None
+        self._trace = Trace(agents.db, run_id)
         self._left_out: list[Contribution] = []
 
     async def go(self, asked: Sequence[Message], purpose: str) -> Outcome:
@@ -122,12 +121,10 @@ class AllianceCourse:
             known = await store.run(self._agents.db, one.run_id)
             one.error, one.paid_micro = error.code, known.paid_micro if known is not None else 0
         done = one.outcome
-        self._prompt += done.prompt_tokens if done else 0
-        self._completion += done.completion_tokens if done else 0
-        await self._note(
+        await self._trace.note(
             "clone", one.clone.name, "failed" if done is None else "done", began, paid=one.paid_micro,
             receipt=done.receipt_id if done else None,
-            tokens=done.prompt_tokens + done.completion_tokens if done else 0,
+            tokens=self._trace.count(done.prompt_tokens, done.completion_tokens) if done else 0,
             got=len(done.text.encode()) if done else 0, error=one.error,
         )  # fmt: skip
 
@@ -165,19 +162,16 @@ class AllianceCourse:
         try:
             said = await self._agents.gateway.ask(
                 caller, fields, through=(name,) if self._due else (), weigh=Weigh(name, owners, tokens),
-                carried={name: self._spent}, most_micro=self._definition.budget_micro - self._spent,
+                carried={name: self._trace.spent}, most_micro=self._definition.budget_micro - self._trace.spent,
             )  # fmt: skip
         except (ShanheError, CallError) as error:
-            await self._note("model", self._definition.model, "refused", began, error=error.code)
+            await self._trace.note("model", self._definition.model, "refused", began, error=error.code)
             raise
-        usage = said.answer.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        self._prompt += prompt
-        self._completion += completion
         text = watch.answer(str(said.answer["choices"][0]["message"].get("content") or ""))
-        await self._note(
+        await self._trace.note(
             "model", self._definition.model, "done", began, paid=said.paid_micro, receipt=said.receipt_id,
-            tokens=prompt + completion, sent=len(msgspec.json.encode(fields["messages"])), got=len(text.encode()),
+            tokens=self._trace.counted(said.answer), sent=len(msgspec.json.encode(fields["messages"])),
+            got=len(text.encode()),
         )  # fmt: skip
         read = attribution.read(text, sources, least)
         return read.marked, read
@@ -224,22 +218,7 @@ class AllianceCourse:
             )
             for one in chosen
         ]  # fmt: skip
-        return Outcome(
-            self._run_id, text, self._prompt, self._completion, self._spent, self._receipt, tuple(self._steps),
-            parts=(*parts, *self._left_out),
-        )  # fmt: skip
-
-    async def _note(
-        self, kind: str, name: str, state: str, began: float, *, paid: int = 0, receipt: UUID | None = None,
-        tokens: int = 0, sent: int = 0, got: int = 0, error: str = "",
-    ) -> None:  # fmt: skip
-        took_ms = int((time.perf_counter() - began) * 1000)
-        step = Step(len(self._steps) + 1, kind, name, state, paid, receipt, tokens, sent, got, took_ms,
-                    error[:ERROR_MAX_CHARS])  # fmt: skip
-        self._steps.append(step)
-        self._spent += paid
-        self._receipt = receipt or self._receipt
-        await store.add_step(self._agents.db, self._run_id, step)
+        return self._trace.outcome(text, parts=(*parts, *self._left_out))
 
 
 def _topics(clone: Published) -> Sequence[str]:

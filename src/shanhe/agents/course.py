@@ -10,11 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.agents import store
 from shanhe.agents.errors import NoAnswer, ToolsLeaveTheCity
 from shanhe.agents.guard import Guard
-from shanhe.agents.model import CITY_CLASSES, Message, Outcome, Published, Step, ToolSpec
+from shanhe.agents.model import CITY_CLASSES, Message, Outcome, Published, ToolSpec
 from shanhe.agents.talk import Talk, Understood, Wish
+from shanhe.agents.trace import Trace
 from shanhe.gateway.api import CallError, Weigh
 from shanhe.kernel.errors import ShanheError
 from shanhe.retrieval.api import DECLINED_EN, DECLINED_ZH, Found, Hit, carried, kept_inside, shown, visible
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from shanhe.agents.service import Agents
     from shanhe.identity.api import Caller
 
-ERROR_MAX_CHARS: Final = 300
 PASSAGES_SHOWN: Final = 4
 QUESTION_MAX_CHARS: Final = 1_000
 KNOWLEDGE: Final = "knowledge"
@@ -51,17 +50,14 @@ class Course:
         self._agents = agents
         self._agent = agent
         self._definition = agent.definition
-        self._run_id = run_id
         self._way = way
         own = caller.data_class
         self._caller = caller if own != "general" else msgspec.structs.replace(
             caller, data_class=agent.definition.data_class
         )  # fmt: skip
-        self._steps: list[Step] = []
+        self._trace = Trace(agents.db, run_id)
         self._read: list[str] = []  # listings whose tools the next step reads for the first time
         self._guard = Guard([], [], personal=agents.personal)
-        self._spent = self._prompt = self._completion = 0
-        self._receipt: UUID | None = None
 
     async def go(self, asked: Sequence[Message]) -> Outcome:
         definition = self._definition
@@ -106,10 +102,10 @@ class Course:
         try:
             found = await self._agents.shelves.find(self._agent.owner, names, question, self._caller)
         except (ShanheError, CallError) as error:
-            await self._note("knowledge", KNOWLEDGE, "refused", began, error=error.code)
+            await self._trace.note("knowledge", KNOWLEDGE, "refused", began, error=error.code)
             raise
         self._caller = kept_inside(self._caller, found)
-        await self._note(
+        await self._trace.note(
             "knowledge", KNOWLEDGE, "done", began, paid=found.paid_micro,
             receipt=found.receipt_id, sent=len(question.encode()),
             got=sum(len(hit.passage.text.encode()) for hit in found.hits[:PASSAGES_SHOWN]),
@@ -139,19 +135,15 @@ class Course:
         try:
             asked = await self._agents.gateway.ask(
                 self._caller, fields, through=through, fees=way.through if first else (), weigh=way.weigh,
-                most_micro=self._definition.budget_micro - self._spent, inside=self._definition.clone is not None,
+                most_micro=self._definition.budget_micro - self._trace.spent, inside=self._definition.clone is not None,
             )  # fmt: skip
         except (ShanheError, CallError) as error:
-            await self._note("model", self._definition.model, "refused", began, error=error.code)
+            await self._trace.note("model", self._definition.model, "refused", began, error=error.code)
             raise
-        usage = asked.answer.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        self._prompt += prompt
-        self._completion += completion
         message = asked.answer["choices"][0]["message"]
-        await self._note(
+        await self._trace.note(
             "model", self._definition.model, "done", began, paid=asked.paid_micro, receipt=asked.receipt_id,
-            tokens=prompt + completion, sent=len(msgspec.json.encode(fields["messages"])),
+            tokens=self._trace.counted(asked.answer), sent=len(msgspec.json.encode(fields["messages"])),
             got=len(msgspec.json.encode(message)),
         )  # fmt: skip
         return talk.understand(message)
@@ -161,50 +153,34 @@ class Course:
         began = time.perf_counter()
         tool = allowed.get(wish.function)
         if tool is None:
-            await self._note("tool", wish.function[:80], "refused", began, error="tool_not_allowed")
+            await self._trace.note("tool", wish.function[:80], "refused", began, error="tool_not_allowed")
             return "This tool is not available. 该工具不可用。"
         if wish.arguments is None:
-            await self._note("tool", tool.name, "refused", began, error="bad_arguments")
+            await self._trace.note("tool", tool.name, "refused", began, error="bad_arguments")
             return "The arguments are no JSON object. 参数不是 JSON 对象。"
         why = self._guard.refusal(wish.arguments)
         if why is not None:
-            await self._note("tool", tool.name, "refused", began, error=why)
+            await self._trace.note("tool", tool.name, "refused", began, error=why)
             return "These arguments may not be handed to a tool. 参数含有不得传出的内容，调用被拒绝。"
-        left = self._definition.budget_micro - self._spent
+        left = self._definition.budget_micro - self._trace.spent
         try:
             said = await self._agents.toolbox.call(self._caller, tool.name, wish.arguments, left)
         except CallError as error:
-            await self._note("tool", tool.name, "refused", began, error=error.code)
+            await self._trace.note("tool", tool.name, "refused", began, error=error.code)
             raise
         except ShanheError as error:
-            await self._note("tool", tool.name, "refused", began, error=error.code)
+            await self._trace.note("tool", tool.name, "refused", began, error=error.code)
             return f"The tool could not be called: {error.message} {error.message_zh}"
         if tool.resource not in self._read and not said.failed:
             self._read.append(tool.resource)
-        await self._note(
+        await self._trace.note(
             "tool", tool.name, "failed" if said.failed else "done", began, paid=said.paid_micro,
             receipt=said.receipt_id, sent=len(msgspec.json.encode(wish.arguments)), got=len(said.text.encode()),
         )  # fmt: skip
         return said.text
 
-    async def _note(
-        self, kind: str, name: str, state: str, began: float, *, paid: int = 0, receipt: UUID | None = None,
-        tokens: int = 0, sent: int = 0, got: int = 0, error: str = "",
-    ) -> None:  # fmt: skip
-        """Write a step down, with what it cost."""
-        took_ms = int((time.perf_counter() - began) * 1000)
-        step = Step(len(self._steps) + 1, kind, name, state, paid, receipt, tokens, sent, got, took_ms,
-                    error[:ERROR_MAX_CHARS])  # fmt: skip
-        self._steps.append(step)
-        self._spent += paid
-        self._receipt = receipt or self._receipt
-        await store.add_step(self._agents.db, self._run_id, step)
-
     def _outcome(self, text: str, *, citations: tuple[Hit, ...] = (), declined: str = "") -> Outcome:
-        return Outcome(
-            self._run_id, text, self._prompt, self._completion, self._spent, self._receipt, tuple(self._steps),
-            citations, declined, data_class=self._caller.data_class,
-        )  # fmt: skip
+        return self._trace.outcome(text, citations=citations, declined=declined, data_class=self._caller.data_class)
 
 
 def question_of(asked: Sequence[Message]) -> str:

@@ -15,7 +15,7 @@ import structlog
 
 from shanhe.agents import store
 from shanhe.agents.alliance import AllianceCourse
-from shanhe.agents.course import ERROR_MAX_CHARS, Course, Way
+from shanhe.agents.course import Course, Way
 from shanhe.agents.errors import BadRequest, OutOfTime, TooManyOfYours, TooManyRuns, UnknownAgent, UnknownRun
 from shanhe.agents.guard import Personal
 from shanhe.agents.model import (
@@ -44,6 +44,7 @@ from shanhe.agents.model import (
     ToolAnswer,
     ToolSpec,
 )
+from shanhe.agents.trace import ERROR_MAX_CHARS
 from shanhe.gateway.api import PRIVATE, CallError, Gateway, Spoken
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
