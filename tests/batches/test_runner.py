@@ -95,7 +95,7 @@ class House:
     async def drain(self, runner: Runner) -> None:
         """Run what is due until nothing is, as far as crashes allow."""
         while await runner.fill():
-            await asyncio.gather(*runner._running, return_exceptions=True)
+            await asyncio.gather(*runner._crew._running, return_exceptions=True)
 
     async def results(self, batch: Batch) -> tuple[Batch, list[Any], list[Any]]:
         await self.batches.tick()
@@ -162,7 +162,7 @@ class TestBatch:
         batch = await house.order("one", "two", "three")
         runner = house.runner()
         await runner.fill()
-        await asyncio.gather(*runner._running)
+        await asyncio.gather(*runner._crew._running)
         assert (await house.batches.cancel(batch.id, house.org)).state == "cancelling"
         await house.drain(runner)
         ended, good, bad = await house.results(batch)
@@ -177,7 +177,7 @@ class TestBatch:
         batch = await house.order("one", "two")
         runner = house.runner()
         await runner.fill()
-        await asyncio.gather(*runner._running)
+        await asyncio.gather(*runner._crew._running)
         house.clock.advance(hours=24)
         assert await runner.fill() == 0
         ended, good, bad = await house.results(batch)

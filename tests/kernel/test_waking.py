@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shanhe.kernel.waking import keep_working
+from shanhe.kernel.waking import Crew, keep_working
 
 NEVER_S = 3_600.0
 LIMIT_S = 10.0
@@ -54,3 +54,66 @@ class TestQueue:
         await queue.until_empty()
         assert queue.done == 2
         working.cancel()
+
+
+class TestCrew:
+    async def test_works_side_by_side_within_its_bound_and_fills_up_when_one_ends(self) -> None:
+        waiting, at_once, most, done = list(range(5)), 0, 0, asyncio.Event()
+
+        async def piece(number: int) -> None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0)
+            at_once -= 1
+            if number == 4:
+                done.set()
+            if number == 1:
+                raise ValueError("this piece is lost, not the others")
+
+        async def fill() -> int:
+            taken = [waiting.pop(0) for _ in range(min(crew.room, len(waiting)))]
+            for number in taken:
+                crew.begin(piece(number))
+            return len(taken)
+
+        async def look() -> None:
+            raise AssertionError("nothing is looked at within a minute")
+
+        crew = Crew(fill, look, at_once_max=2, what="the test")
+        crew.start()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await done.wait()
+        finally:
+            await crew.stop()
+        assert (most, waiting) == (2, [])
+
+    async def test_goes_on_after_trouble_and_leaves_what_runs_when_it_is_stopped(self) -> None:
+        tried, cut = asyncio.Event(), asyncio.Event()
+        troubles: list[Exception] = [OSError("away"), ValueError("a mistake")]
+
+        async def endless() -> None:
+            try:
+                await asyncio.sleep(NEVER_S)
+            except asyncio.CancelledError:
+                cut.set()
+                raise
+
+        async def fill() -> int:
+            if troubles:
+                crew.wake.set()
+                raise troubles.pop(0)
+            if crew.room:
+                crew.begin(endless())
+                tried.set()
+            return 0
+
+        crew = Crew(fill, fill, at_once_max=1, what="the test")
+        crew.start()
+        async with asyncio.timeout(LIMIT_S):
+            await tried.wait()
+            await asyncio.sleep(0)
+        await crew.stop()
+        assert troubles == []
+        assert cut.is_set()

@@ -9,13 +9,11 @@ name starts (the old one has ended), or once their reservation has lapsed, when 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -27,14 +25,12 @@ from shanhe.gateway.api import Answered, Errand
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.kernel.waking import Crew
 
 AT_ONCE_MAX: Final = 16
 """Most lines one process works on."""
-BUSY_POLL_S: Final = 0.5
-IDLE_POLL_S: Final = 30.0
 LAPSED_AFTER: Final = timedelta(seconds=2_520)
 """By then a call's reservation (2,400 s) has lapsed, so a capture that is not booked can't be."""
-LOOK_EVERY_S: Final = 60.0
 LOOKED_AT_AFTER: Final = timedelta(seconds=60)
 TRIES_MAX: Final = 5
 WAIT_FIRST_S, WAIT_MAX_S = 2.0, 600.0
@@ -73,46 +69,28 @@ class Runner:
         self._charged = charged
         self._spare = spare
         self._parameter = parameter
-        self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.Task[None] | None = None
+        self._crew = Crew(
+            self.fill, lambda: self.recover(None), at_once_max=AT_ONCE_MAX, what="batches", soon=self._any_open
+        )
 
     async def start(self) -> None:
         """Take up what a process of this name left behind, then work."""
         await self.recover(self._worker)
-        self._db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
-        self._loop = asyncio.create_task(self._forever(), name="batches")
+        wake = self._crew.wake.set
+        self._db.listen(store.CHANNEL, lambda _: wake(), on_connect=wake)
+        self._crew.start()
 
     async def stop(self) -> None:
         """Leave what runs where it is: nothing is charged that was not answered, the next start takes it up."""
-        tasks = [*self._running, *([self._loop] if self._loop is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._crew.stop()
 
-    async def _forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        look_at = loop.time() + LOOK_EVERY_S
-        while True:
-            self._wake.clear()
-            wait_s = BUSY_POLL_S
-            try:
-                if not await self.fill() and not self._running:
-                    wait_s = BUSY_POLL_S if await store.any_open(self._db) else IDLE_POLL_S
-                if loop.time() >= look_at:
-                    look_at = loop.time() + LOOK_EVERY_S
-                    await self.recover(None)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("batches wait for the database", error=type(error).__name__)
-            except Exception:
-                log.exception("batches could not go on; trying again")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
+    async def _any_open(self) -> bool:
+        """A line that waits for its hour, or for an engine, comes due without a word."""
+        return await store.any_open(self._db)
 
     async def fill(self) -> int:
         """Take and begin as many lines as there is room for; how many."""
-        room = AT_ONCE_MAX - len(self._running)
+        room = self._crew.room
         if room <= 0:
             return 0
         kept_bps = int(self._parameter("kept_share", self._clock.today()))
@@ -122,16 +100,8 @@ class Runner:
             if most > 0:
                 for taken in await store.take(self._db, model, most, self._worker, self._clock.now()):
                     begun += 1
-                    task = asyncio.create_task(self.work(taken))
-                    self._running.add(task)
-                    task.add_done_callback(self._ended)
+                    self._crew.begin(self.work(taken))
         return begun
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a line was left", error=repr(error)[:300])
 
     async def work(self, taken: Taken) -> None:
         """Run one line to its end, or put it back."""

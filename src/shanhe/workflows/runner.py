@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from datetime import timedelta
 from typing import Final
 
@@ -12,6 +10,7 @@ import structlog
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.waking import Crew
 from shanhe.workflows import store
 from shanhe.workflows.course import Deeds, Walker, ending
 from shanhe.workflows.errors import StepFailed
@@ -19,9 +18,6 @@ from shanhe.workflows.model import Run
 from shanhe.workflows.service import Workflows
 
 AT_ONCE_MAX: Final = 8
-BUSY_POLL_S: Final = 0.5
-IDLE_POLL_S: Final = 30.0
-LOOK_EVERY_S: Final = 60.0
 LAPSED_AFTER: Final = timedelta(seconds=2_520)
 """By then a step's reservation (2,400 s) has lapsed, so what is not booked can't be charged any more."""
 log = structlog.get_logger(__name__)
@@ -36,66 +32,38 @@ class Runner:
         self._workflows = workflows
         self._deeds = deeds
         self._worker = worker
-        self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.Task[None] | None = None
+        self._crew = Crew(self.fill, self._take_up, at_once_max=AT_ONCE_MAX, what="workflows")
 
     async def start(self) -> None:
         """Take up what a process of this name left behind, then work."""
         now = self._clock.now()
         await store.put_back(self._db, self._worker, now, now)
-        self._db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
-        self._loop = asyncio.create_task(self._forever(), name="workflows")
+        wake = self._crew.wake.set
+        self._db.listen(store.CHANNEL, lambda _: wake(), on_connect=wake)
+        self._crew.start()
 
     async def stop(self) -> None:
         """Leave what runs where it is; the next start takes it up."""
-        tasks = [*self._running, *([self._loop] if self._loop is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._crew.stop()
 
-    async def _forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        look_at = loop.time() + LOOK_EVERY_S
-        while True:
-            self._wake.clear()
-            wait_s = BUSY_POLL_S
-            try:
-                if not await self.fill() and not self._running:
-                    wait_s = IDLE_POLL_S
-                if loop.time() >= look_at:
-                    look_at, now = loop.time() + LOOK_EVERY_S, self._clock.now()
-                    await store.put_back(self._db, None, now - LAPSED_AFTER, now)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                log.warning("workflows wait for the database", error=type(error).__name__)
-            except Exception:
-                log.exception("workflows could not go on; trying again")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
+    async def drain(self) -> None:
+        """Work until nothing is due."""
+        await self._crew.drain()
+
+    async def _take_up(self) -> None:
+        """What took too long under any name is due again."""
+        now = self._clock.now()
+        await store.put_back(self._db, None, now - LAPSED_AFTER, now)
 
     async def fill(self) -> int:
         """Take and begin as many runs as there is room for; how many."""
-        room = AT_ONCE_MAX - len(self._running)
+        room = self._crew.room
         if room <= 0:
             return 0
         taken = await store.take(self._db, self._worker, room, self._clock.now())
         for run in taken:
-            task = asyncio.create_task(self.work(run))
-            self._running.add(task)
-            task.add_done_callback(self._ended)
+            self._crew.begin(self.work(run))
         return len(taken)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a run was left", error=repr(error)[:300])
-
-    async def drain(self) -> None:
-        """Work until nothing is due."""
-        while await self.fill():
-            await asyncio.gather(*self._running, return_exceptions=True)
 
     async def work(self, run: Run) -> None:
         """One run, as far as it goes now."""
