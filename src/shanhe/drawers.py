@@ -14,10 +14,10 @@ from shanhe.agents.api import Agents
 from shanhe.clones.api import Clones, Teaching
 from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
-from shanhe.facts.api import Facts, Use, add_months, fact_view
+from shanhe.facts.api import Facts, Use, fact_view
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Identity
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, add_months
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import PersonErased

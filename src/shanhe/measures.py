@@ -7,9 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.facts.api import Facts, Use, add_months
+from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
-from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.clock import CITY_TZ, Clock, add_months
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.programmes.api import Measure, Party, first_of, quarter_end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from shanhe.credentials import sdjwt, status, store
 from shanhe.credentials.errors import UnknownCredential
 from shanhe.credentials.model import Credential, Jwk
-from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound, Unavailable
 from shanhe.kernel.ids import new_id
@@ -138,4 +138,4 @@ class Credentials:
 
 
 def _seconds(day: date) -> int:
-    return int(datetime.combine(day, time(), CITY_TZ).timestamp())
+    return int(midnight(day).timestamp())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from shanhe.kernel.clock import CITY_TZ, city_date
+from shanhe.kernel import clock
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Span:
 
 def day(instant: datetime) -> Span:
     """The city's day around an instant."""
-    first = city_date(instant)
+    first = clock.city_date(instant)
     return Span(first, midnight(first), midnight(first + timedelta(days=1)))
 
 
 def month(instant: datetime) -> Span:
     """The city's calendar month around an instant."""
-    first = city_date(instant).replace(day=1)
+    first = clock.city_date(instant).replace(day=1)
     return Span(first, midnight(first), midnight((first + timedelta(days=31)).replace(day=1)))
 
 
 def midnight(on: date) -> datetime:
     """The instant, in UTC, at which a day begins in the city."""
-    return datetime.combine(on, time(), CITY_TZ).astimezone(UTC)
+    return clock.midnight(on).astimezone(UTC)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from shanhe.kernel.clock import CITY_TZ, city_date
+from shanhe.kernel.clock import city_date, midnight
 from shanhe.rulebook.api import Decision, Rulebook
 
 CORRIDOR: Final = "C7_corridor"
@@ -80,11 +80,6 @@ class Policy:
 
     def window_days(self, on: date) -> int:
         return int(self._rulebook.parameter(STABILITY, "window_days", on))
-
-
-def midnight(on: date) -> datetime:
-    """The instant at which a day begins in the city."""
-    return datetime.combine(on, time(), CITY_TZ)
 
 
 def end_of_day(at: datetime) -> datetime:

@@ -9,8 +9,7 @@ import hashlib
 import hmac
 from datetime import datetime, timedelta
 
-from shanhe.exchange.policy import midnight
-from shanhe.kernel.clock import city_date
+from shanhe.kernel.clock import city_date, midnight
 
 
 def slot_before(at: datetime, interval: timedelta) -> datetime:

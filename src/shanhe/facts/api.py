@@ -17,7 +17,6 @@ from shanhe.facts.model import (
     Value,
 )
 from shanhe.facts.reading import Reader, names
-from shanhe.facts.related import add_months
 from shanhe.facts.service import Facts
 from shanhe.facts.views import fact_view
 
@@ -38,7 +37,6 @@ __all__ = [
     "UnknownName",
     "Use",
     "Value",
-    "add_months",
     "fact_view",
     "names",
 ]

@@ -7,6 +7,7 @@ from datetime import date
 from uuid import UUID
 
 from shanhe.facts.model import Fact, Relation, RelationTerms
+from shanhe.kernel.clock import add_months
 
 SAME = Relation("same", "申请方与本人为同一主体", "they are the same party")
 HOUSEHOLD = Relation("household", "双方属同一家庭", "they belong to one household")
@@ -58,18 +59,6 @@ def _direct(a: UUID, b: UUID, facts: Known, terms: RelationTerms, on: date) -> R
             if referred and on < add_months(fact.valid_from, terms.referral_months):
                 return REFERRAL
     return None
-
-
-def add_months(day: date, months: int) -> date:
-    """The same day of a later month, or its last."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    for last in (day.day, 30, 29, 28):
-        if last <= day.day:
-            try:
-                return date(year, month + 1, last)
-            except ValueError:
-                continue
-    raise AssertionError("every month has 28 days")
 
 
 def _keyed(party: UUID, name: str, facts: Known) -> dict[UUID, int]:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.clock import CITY_TZ, midnight
 
 Service = Literal["desk", "training", "mentoring", "marketing", "adviser"]
 SERVICES: Final[tuple[Service, ...]] = ("desk", "training", "mentoring", "marketing", "adviser")
@@ -90,7 +90,7 @@ def next_month(month: date) -> date:
 
 def at(day: date, hour: int = 0) -> datetime:
     """An hour of the city's day as an instant."""
-    return datetime(day.year, day.month, day.day, tzinfo=CITY_TZ) + timedelta(hours=hour)
+    return midnight(day) + timedelta(hours=hour)
 
 
 def slots_of(resource: Resource, day: date) -> list[datetime]:

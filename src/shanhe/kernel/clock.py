@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -25,6 +26,17 @@ def city_date(instant: datetime) -> date:
     return instant.astimezone(CITY_TZ).date()
 
 
+def midnight(day: date) -> datetime:
+    """The instant at which a day begins in the city."""
+    return datetime.combine(day, time(), CITY_TZ)
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day so many months later (earlier if negative), or that month's last."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -40,9 +52,7 @@ class SystemClock:
         now = self.now()
         if not self._begins <= now < self._ends:
             self._day = city_date(now)
-            self._begins, self._ends = (
-                datetime.combine(day, time(), CITY_TZ).astimezone(UTC) for day in (self._day, self._day + DAY)
-            )
+            self._begins, self._ends = (midnight(day).astimezone(UTC) for day in (self._day, self._day + DAY))
         return self._day
 
 

@@ -6,15 +6,14 @@ Client-side sums: the worker knows which lots pay, so one row of each account, l
 from __future__ import annotations
 
 import asyncio
-from calendar import monthrange
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import asyncpg
 
-from shanhe.kernel.clock import CITY_TZ, Clock, city_date
+from shanhe.kernel.clock import Clock, add_months, city_date, midnight
 from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
 from shanhe.ledger.counters import CounterBook
@@ -36,17 +35,6 @@ NO_INCOME: Final = ("{}",) * 8
 INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
 
 
-def add_months(day: date, months: int) -> date:
-    """The same day `months` later, clamped to the month's end."""
-    index = day.year * 12 + day.month - 1 + months
-    year, month = divmod(index, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
-
-
-def city_midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), CITY_TZ)
-
-
 class IncomeLot:
     """One lot per (owner, root provenance, expiry, day), accrued over a batch."""
 
@@ -59,9 +47,9 @@ class IncomeLot:
         self.expires_at = expires_at
         self.parent: UUID | None = None
         pending = terms.income_pending_days
-        self.spendable_at = city_midnight(day + timedelta(days=pending)) if pending else None
+        self.spendable_at = midnight(day + timedelta(days=pending)) if pending else None
         locked = terms.income_lock_months
-        self.unlock_at = city_midnight(add_months(day, locked)) if locked else None
+        self.unlock_at = midnight(add_months(day, locked)) if locked else None
         self.amount = 0
 
 
@@ -193,7 +181,7 @@ class Batch:
             expires_at = piece.expires_at
         else:
             months = self._terms.income_expiry_months.get(provenance)
-            expires_at = city_midnight(add_months(self._day, months)) if months else None
+            expires_at = midnight(add_months(self._day, months)) if months else None
         key = (account, provenance, expires_at)
         lot = self.income.get(key)
         if lot is None:

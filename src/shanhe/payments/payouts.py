@@ -11,14 +11,14 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
@@ -253,9 +253,7 @@ class Payouts:
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
             said = await self._seals.seal(held.org_id, REASON_FIELD, f"{by}: {reason}"[:TEXT_LIMIT_CHARS])
-            done = await payout_store.move(
-                conn, held.id, PayoutState.REFUSED, reason=said, ended_at=self._clock.now()
-            )
+            done = await payout_store.move(conn, held.id, PayoutState.REFUSED, reason=said, ended_at=self._clock.now())
         return await self._opened(done)
 
     async def approve(self, payout_id: UUID, *, by: str, channel: str = "") -> Payout:
@@ -290,7 +288,7 @@ class Payouts:
     ) -> dict[str, Any]:
         """Everything the posting is made of: amounts by the rule with its trace, lots, reference."""
         now, today = self._clock.now(), self._clock.today()
-        month = datetime.combine(today.replace(day=1), time(), CITY_TZ).astimezone(UTC)
+        month = midnight(today.replace(day=1)).astimezone(UTC)
         before_fen = await payout_store.gross_fen(conn, held.org_id, month)
         facts = {"payee": str(payee.kind), "amount_micro": held.amount_micro, "before_fen": before_fen}
         decision = self._rulebook.evaluate(RULE, facts, on=today)

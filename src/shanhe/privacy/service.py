@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.facts.api import Reading, Use, add_months
+from shanhe.facts.api import Reading, Use
 from shanhe.identity.api import Consent, Identity, Purpose, PurposeRefused, UnknownPurpose, purposes
-from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.clock import Clock, add_months, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
 from shanhe.kernel.ids import new_id
@@ -49,9 +49,7 @@ class Privacy:
 
     _notifier: Notifier
 
-    def __init__(
-        self, db: Database, clock: Clock, vault: Vault, *, identity: Identity, parameter: Parameter
-    ) -> None:
+    def __init__(self, db: Database, clock: Clock, vault: Vault, *, identity: Identity, parameter: Parameter) -> None:
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -216,7 +214,7 @@ class Privacy:
         """Drop what need not be kept any longer; how many rows."""
         today = self._clock.today()
         before = add_months(today, -int(self._parameter("reading_months", today)))
-        return await store.forget(self._db, datetime.combine(before, datetime.min.time(), CITY_TZ), today)
+        return await store.forget(self._db, midnight(before), today)
 
     async def escalate(self) -> int:
         """Tell operators, once each, of requests that nobody answered in time."""
@@ -258,9 +256,7 @@ def _standing(
 
 def _assessment(row: Any) -> Assessment:
     values = dict(row)
-    return Assessment(
-        **values | {"grounds": tuple(values["grounds"]), "conclusion": Conclusion(values["conclusion"])}
-    )
+    return Assessment(**values | {"grounds": tuple(values["grounds"]), "conclusion": Conclusion(values["conclusion"])})
 
 
 def _answered(request: Request) -> Notice:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from shanhe.facts.api import add_months
+from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import ShanheError
 from shanhe.programmes import store
 from shanhe.programmes.cases import Application, Outcome, State

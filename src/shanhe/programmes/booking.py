@@ -8,13 +8,13 @@ promise the same fen. Credits of a release become lots that begin to expire on t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.clock import midnight
 from shanhe.ledger.api import (
     CITY_OWNER,
     Account,
@@ -241,4 +241,4 @@ def _leg(posting_id: UUID, index: int) -> UUID:
 
 
 def _midnight(day: date) -> datetime | None:
-    return None if day == NEVER else datetime.combine(day, time(), CITY_TZ)
+    return None if day == NEVER else midnight(day)

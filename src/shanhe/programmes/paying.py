@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.facts.api import NewFact, Standing, add_months, names
+from shanhe.facts.api import NewFact, Standing, names
+from shanhe.kernel.clock import add_months
 from shanhe.ledger.api import InsufficientCredit
 from shanhe.programmes import messages, store
 from shanhe.programmes.booking import Books

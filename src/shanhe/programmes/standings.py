@@ -14,7 +14,8 @@ from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from shanhe.facts.api import NewFact, Standing, Use, add_months
+from shanhe.facts.api import NewFact, Standing, Use
+from shanhe.kernel.clock import add_months
 from shanhe.programmes import index_store
 from shanhe.programmes.ground import Ground
 from shanhe.rulebook.api import Decision

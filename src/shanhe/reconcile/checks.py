@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from shanhe.compute.api import Compute
 from shanhe.gateway.api import Gateway, LedgerDay, Sums, UsageKey
-from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.clock import midnight
 from shanhe.ledger.api import Asset, Ledger, UnknownPosting
 from shanhe.payments.api import BillLine, Bills, Order, Payments, Refund, RefundState, State, UnknownPayment
 from shanhe.reconcile.model import Check, Checked, Finding
@@ -23,7 +23,7 @@ OWN_STATEMENT: Final = frozenset({"bank_transfer"})
 
 def bounds(day: date) -> tuple[datetime, datetime]:
     """The instants between which a day of the city lies."""
-    start = datetime.combine(day, time(), CITY_TZ)
+    start = midnight(day)
     return start, start + timedelta(days=1)
 
 
