@@ -66,7 +66,8 @@ class Contests:
 
     async def desk(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         heard = [(1, 3), (2, 1)]
-        return [{**contest(one), "jurors": ["李评", "王审"], "heard": heard} for one in self.known]
+        return [{**contest(one), "jurors": ["李评", "王审"], "heard": heard, "decides": one == JUDGED}
+                for one in self.known]  # fmt: skip
 
     async def call(self, who: m.Who, fields: Mapping[str, str]) -> None:
         if not fields.get("pool"):

@@ -18,6 +18,7 @@ from shanhe.ledger.api import Asset
 from shanhe.store.api import (
     BadContest,
     Contest,
+    FourEyes,
     NewContest,
     NotAJuror,
     NotJudged,
@@ -130,13 +131,13 @@ class TestContest:
         for points, juror in zip((60, 70, 80), jury, strict=True):
             await arena.contests.score(contest, 1, person=juror, score_bps=points * 100, note="清楚")
         with pytest.raises(NotJudged, match="#2"):
-            await arena.contests.decide(contest, actor="tests")
+            await arena.contests.decide(contest, actor="another")
         for juror in jury:
             await arena.contests.score(contest, 2, person=juror, score_bps=9_000, note="更好")
         cash = await arena.cash(second.org)
-        decided = await arena.contests.decide(contest, actor="tests")
+        decided = await arena.contests.decide(contest, actor="another")
         assert arena.contests.phase(decided) is Phase.DECIDED
-        await arena.contests.decide(contest, actor="tests")  # again: nothing more happens
+        await arena.contests.decide(contest, actor="another")  # again: nothing more happens
         told = (await first.http.get(f"/api/store/contests/{contest}")).json()
         assert [(one["place"], one["name"], one["mean_bps"], one["prize_fen"]) for one in told["winners"]] == [
             (1, "agent/arena-two", 9_000, POOL // 2), (2, "agent/arena-one", 7_000, POOL * 3 // 10),
@@ -163,7 +164,7 @@ class TestContest:
         arena.later(monkeypatch, 11)
         for juror in jury:
             await arena.contests.score(contest, 1, person=juror, score_bps=5_000, note="可以")
-        await arena.contests.decide(contest, actor="tests")
+        await arena.contests.decide(contest, actor="another")
         assert await arena.cash(maker.org) == 0
         programmes = market.services.programmes
         await programmes.budgets.fund("contest_cash", big, reason="tests", actor="tests", funding_id=new_id())
@@ -199,12 +200,56 @@ class TestContest:
             await arena.contests.to_judge(contest, await arena.person())
         for juror in jury:
             await arena.contests.score(contest, 1, person=juror, score_bps=5_000, note="可以")
-        await arena.contests.dismiss_juror(contest, jury[0])
+        await arena.contests.dismiss_juror(contest, jury[0], actor="tests")
         with pytest.raises(NotJudged):
-            await arena.contests.decide(contest, actor="tests")
+            await arena.contests.decide(contest, actor="another")
         arena.later(monkeypatch, 21)
-        await arena.contests.decide(contest, actor="tests")
+        await arena.contests.decide(contest, actor="another")
         assert await arena.contests.winners(contest) == []
+
+    async def test_points_of_who_became_related_do_not_count(
+        self, arena: Arena, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contest = (await arena.call()).id
+        maker = await arena.maker("arena-kin", "庚公司")
+        await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-kin", work=WORK, actor="t")
+        jury = await arena.jury(contest, 4)
+        arena.later(monkeypatch, 11)
+        for juror, bps in zip(jury, (9_900, 5_000, 5_000, 5_000), strict=True):
+            await arena.contests.score(contest, 1, person=juror, score_bps=bps, note="可以")
+        await market.services.identity.orgs.set_member(maker.org, jury[0], Role.MEMBER, by="tests")
+        await arena.contests.decide(contest, actor="another")
+        assert [one.mean_bps for one in await arena.contests.winners(contest)] == [5_000]
+        kept = await market.services.db.fetch(
+            """SELECT s.juror, s.counted FROM store.entry_score s JOIN store.entry e ON e.id = s.entry
+                WHERE e.contest = $1""",
+            contest,
+        )
+        assert {row["juror"]: row["counted"] for row in kept} == {one: one != jury[0] for one in jury}
+
+    async def test_is_decided_by_who_had_no_hand_in_it(
+        self, arena: Arena, market: Market, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contest = (await arena.call()).id
+        maker = await arena.maker("arena-eyes", "辛公司")
+        await arena.contests.enter(contest, owner=maker.org, listing="agent/arena-eyes", work=WORK, actor="t")
+        await arena.contests.name_juror(contest, (spare := await arena.person()), actor="names")
+        await arena.contests.dismiss_juror(contest, spare, actor="dismisses")
+        arena.later(monkeypatch, 21)
+        for hand in ("tests", "names", "dismisses"):
+            assert not await arena.contests.may_decide(contest, hand)
+            with pytest.raises(FourEyes):
+                await arena.contests.decide(contest, actor=hand)
+            with pytest.raises(asyncpg.RestrictViolationError):
+                await market.services.db.execute(
+                    "UPDATE store.contest SET decided_at = created_at, decided_by = $2 WHERE id = $1", contest, hand
+                )
+        with pytest.raises(OwnListing):
+            await arena.contests.decide(contest, actor="another", person=await arena.person(maker.org))
+        desk = await market.party("平台运营", permissions=frozenset({"store"}))
+        refused = await desk.http.post(f"/api/store/contests/{contest}/decision")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "people_only")
+        assert (await arena.contests.decide(contest, actor="another", person=await arena.person())).decided_at
 
     async def test_call_is_in_order_and_operators_only(self, arena: Arena, market: Market) -> None:
         today = market.services.clock.today()

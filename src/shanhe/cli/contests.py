@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 ACTOR = "cli"
+By = Annotated[str, typer.Option("--by", help="Who does it; somebody else decides.")]
+Decider = Annotated[str, typer.Option("--by", help="Who decides: had no hand in the call or the jury.")]
 ENTRY_DAYS, JURY_DAYS = 30, 44
 FEN = 100
 app = typer.Typer(no_args_is_help=True)
@@ -62,6 +64,7 @@ def call(
     text: Annotated[str, typer.Option(help="The call, Chinese.")],
     text_en: Annotated[str, typer.Option(help="The call, English.")],
     pool_fen: Annotated[int, typer.Option(help="Prize pool, fen; P8 splits it.")],
+    by: By,
     opens: Annotated[str | None, typer.Option(help="First day of entries; default today.")] = None,
     entries_until: Annotated[str | None, typer.Option(help="Last day of entries; default 30 days on.")] = None,
     judged_until: Annotated[str | None, typer.Option(help="Last day of judging; default 44 days on.")] = None,
@@ -80,7 +83,7 @@ def call(
             day_of(entries_until) if entries_until else first + timedelta(days=ENTRY_DAYS),
             day_of(judged_until) if judged_until else first + timedelta(days=JURY_DAYS),
         )  # fmt: skip
-        return contest_view(services.contests, await services.contests.call(new, actor=ACTOR))
+        return contest_view(services.contests, await services.contests.call(new, actor=_ref(by)))
 
     made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {made['id']}: {made['phase']}")
@@ -90,6 +93,7 @@ def call(
 def juror(
     contest: Which,
     person: Who,
+    by: By,
     dismiss: Annotated[bool, typer.Option("--dismiss", help="End their part instead.")] = False,
     data: Data = None,
     as_json: Json = False,
@@ -98,10 +102,10 @@ def juror(
 
     async def work(services: Services) -> Any:
         if dismiss:
-            await services.contests.dismiss_juror(contest, person)
+            await services.contests.dismiss_juror(contest, person, actor=_ref(by))
         else:
             await services.identity.people.get(person)
-            await services.contests.name_juror(contest, person, actor=ACTOR)
+            await services.contests.name_juror(contest, person, actor=_ref(by))
         return {"jurors": await services.contests.jurors(contest)}
 
     found = in_city(data, work)
@@ -165,12 +169,12 @@ def judge(
 
 
 @app.command()
-def decide(contest: Which, data: Data = None, as_json: Json = False) -> None:
+def decide(contest: Which, by: Decider, data: Data = None, as_json: Json = False) -> None:
     """Give the places by the jury's points and apply for the prizes."""
     from dataclasses import asdict
 
     async def work(services: Services) -> Any:
-        await services.contests.decide(contest, actor=ACTOR)
+        await services.contests.decide(contest, actor=_ref(by))
         return [asdict(one) for one in await services.contests.winners(contest)]
 
     found = in_city(data, work)
@@ -178,3 +182,7 @@ def decide(contest: Which, data: Data = None, as_json: Json = False) -> None:
         (one["place"], one["name"], one["maker"], f"{one['mean_bps'] / FEN:.1f}", f"{one['prize_fen'] / FEN:,.2f}")
         for one in found
     ], right=("points", "prize ¥")))  # fmt: skip
+
+
+def _ref(by: str) -> str:
+    return f"{ACTOR}:{by.strip()}"

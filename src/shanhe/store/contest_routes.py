@@ -136,6 +136,7 @@ def _desk(routes: APIRouter, contests: Contests) -> None:
     @routes.post("", status_code=201)
     async def call(body: ContestBody, actor: Operator) -> Response:
         """Announce a contest; idempotent by `id`."""
+        _person(actor)
         new = NewContest(**(body.model_dump() | {"id": body.id or new_id()}))
         return as_json(contest_view(contests, await contests.call(new, actor=actor.ref)), 201)
 
@@ -148,19 +149,22 @@ def _desk(routes: APIRouter, contests: Contests) -> None:
     @routes.put("/{contest}/jurors/{person}")
     async def name_juror(contest: UUID, person: UUID, actor: Operator) -> Response:
         """Let a person judge."""
+        _person(actor)
         await contests.name_juror(contest, person, actor=actor.ref)
         return as_json({"juror": person})
 
     @routes.delete("/{contest}/jurors/{person}")
     async def dismiss_juror(contest: UUID, person: UUID, actor: Operator) -> Response:
         """End a person's part in the jury; their points do not count."""
-        await contests.dismiss_juror(contest, person)
+        _person(actor)
+        await contests.dismiss_juror(contest, person, actor=actor.ref)
         return as_json({"dismissed": person})
 
     @routes.post("/{contest}/decision")
     async def decide(contest: UUID, actor: Operator) -> Response:
-        """Give the places by the jury's points, and apply for the prizes; idempotent."""
-        found = await contests.decide(contest, actor=actor.ref)
+        """Give the places by the jury's points, and apply for the prizes; idempotent. Not for who called the contest or
+        chose its jury, nor for relatives of an entrant."""
+        found = await contests.decide(contest, actor=actor.ref, person=_person(actor))
         winners = [asdict(one) for one in await contests.winners(contest)]
         return as_json({**contest_view(contests, found), "winners": winners})
 
@@ -178,7 +182,8 @@ def entry_view(found: Entry) -> dict[str, Any]:
 def _person(actor: Actor) -> UUID:
     if actor.person_id is None:
         raise Forbidden(
-            "people_only", "A jury is made of people; keys can't judge.", message_zh="评审须由本人登录，不能使用密钥。",
-            hint="Sign in and judge on the contest's page.", hint_zh="请登录后在赛事页面评审。",
+            "people_only", "Contests are called, judged and decided by people; keys can't.",
+            message_zh="发起、评审和揭晓赛事须由本人登录，不能使用密钥。",
+            hint="Sign in and do it on the contest's page.", hint_zh="请登录后在赛事页面操作。",
         )  # fmt: skip
     return actor.person_id

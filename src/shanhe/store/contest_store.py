@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -76,28 +76,51 @@ async def set_paid(conn: Connection | Database, contest_id: UUID, now: datetime)
 
 
 async def add_juror(conn: Connection, contest_id: UUID, person: UUID, now: datetime, actor: str) -> bool:
-    """False when there are too many."""
+    """False when there are too many. Who was dismissed may be named again."""
     made = await conn.fetchval(
-        """INSERT INTO store.contest_juror (contest, person, named_at, named_by)
-           SELECT $1, $2, $3, $4 WHERE (SELECT count(*) FROM store.contest_juror WHERE contest = $1) < $5
-           ON CONFLICT (contest, person) DO UPDATE SET named_by = store.contest_juror.named_by RETURNING true""",
+        """INSERT INTO store.contest_juror AS j (contest, person, named_at, named_by)
+           SELECT $1, $2, $3, $4
+            WHERE (SELECT count(*) FROM store.contest_juror
+                    WHERE contest = $1 AND dismissed_at IS NULL AND person <> $2) < $5
+           ON CONFLICT (contest, person) DO UPDATE SET dismissed_at = NULL,
+             named_by = CASE WHEN j.dismissed_at IS NULL THEN j.named_by ELSE EXCLUDED.named_by END
+           RETURNING true""",
         contest_id, person, now, actor, JURORS_MAX,
     )  # fmt: skip
     return bool(made)
 
 
-async def drop_juror(conn: Connection | Database, contest_id: UUID, person: UUID) -> None:
-    await conn.execute("DELETE FROM store.contest_juror WHERE (contest, person) = ($1, $2)", contest_id, person)
+async def dismiss(conn: Connection, contest_id: UUID, person: UUID, now: datetime, actor: str) -> None:
+    await conn.execute(
+        """UPDATE store.contest_juror SET dismissed_at = $3, dismissed_by = $4
+            WHERE (contest, person) = ($1, $2) AND dismissed_at IS NULL""",
+        contest_id, person, now, actor,
+    )  # fmt: skip
 
 
 async def jurors(db: Connection | Database, contest_id: UUID) -> list[UUID]:
-    rows = await db.fetch("SELECT person FROM store.contest_juror WHERE contest = $1 ORDER BY named_at", contest_id)
+    rows = await db.fetch(
+        "SELECT person FROM store.contest_juror WHERE contest = $1 AND dismissed_at IS NULL ORDER BY named_at",
+        contest_id,
+    )
     return [row["person"] for row in rows]
+
+
+async def hands(db: Connection | Database, contest_id: UUID) -> frozenset[str]:
+    """Who called a contest, or named or dismissed a juror of it."""
+    rows = await db.fetch(
+        """SELECT created_by AS who FROM store.contest WHERE id = $1
+            UNION SELECT unnest(ARRAY[named_by, dismissed_by]) FROM store.contest_juror WHERE contest = $1""",
+        contest_id,
+    )
+    return frozenset(row["who"] for row in rows if row["who"])
 
 
 async def judging(db: Database, person: UUID) -> list[UUID]:
     """Contests that a person is a juror of."""
-    rows = await db.fetch("SELECT contest FROM store.contest_juror WHERE person = $1 LIMIT $2", person, PAGE_ROWS)
+    rows = await db.fetch(
+        "SELECT contest FROM store.contest_juror WHERE person = $1 AND dismissed_at IS NULL LIMIT $2", person, PAGE_ROWS
+    )
     return [row["contest"] for row in rows]
 
 
@@ -240,6 +263,19 @@ async def scores(db: Connection | Database, contest_id: UUID) -> dict[UUID, dict
     for row in rows:
         found.setdefault(row["entry"], {})[row["juror"]] = row["score_bps"]
     return found
+
+
+async def set_counted(conn: Connection, contest_id: UUID, apart: Collection[tuple[UUID, UUID]]) -> None:
+    """Say of each point whether it counted: its juror still is one, and not one of the pairs (entry, juror)."""
+    pairs = list(apart)
+    await conn.execute(
+        """UPDATE store.entry_score s SET counted = (
+             EXISTS (SELECT FROM store.contest_juror j
+                      WHERE j.contest = $1 AND j.person = s.juror AND j.dismissed_at IS NULL)
+             AND (s.entry, s.juror) NOT IN (SELECT * FROM unnest($2::uuid[], $3::uuid[])))
+             FROM store.entry e WHERE e.id = s.entry AND e.contest = $1""",
+        contest_id, [entry for entry, _ in pairs], [juror for _, juror in pairs],
+    )  # fmt: skip
 
 
 def judged(found: Sequence[Entry], points: dict[UUID, dict[UUID, int]]) -> list[Judged]:

@@ -6,7 +6,7 @@ parties (R0). Prizes are awards of the programme engine; this only says which pl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +36,7 @@ from shanhe.store.contest_model import (
 )
 from shanhe.store.errors import (
     BadContest,
+    FourEyes,
     NotAJuror,
     NotJudged,
     NotThePhase,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 RULE: Final = "P8"
 WORK: Final = "store.entry.work"
 NOTE: Final = "store.entry_score.note"
+LOOKS_MAX: Final = 3
+"""How often a decision looks again because points arrived meanwhile."""
 Akin = Callable[[UUID, UUID], Awaitable[bool]]
 """(person, organisation): whether a person belongs to an organisation or to one related to it (R0)."""
 Award = Callable[[UUID, UUID], Awaitable[UUID | None]]
@@ -105,11 +108,11 @@ class Contests:
             if not await store.add_juror(conn, contest_id, person, self._clock.now(), actor):
                 raise BadContest("jurors", f"at most {JURORS_MAX}", f"不超过 {JURORS_MAX} 人")
 
-    async def dismiss_juror(self, contest_id: UUID, person: UUID) -> None:
-        """Points of who is no juror any more do not count."""
+    async def dismiss_juror(self, contest_id: UUID, person: UUID, *, actor: str) -> None:
+        """Points of who is no juror any more do not count; who dismissed them does not decide."""
         async with self._db.transaction() as conn:
             await self._undecided(conn, contest_id)
-            await store.drop_juror(conn, contest_id, person)
+            await store.dismiss(conn, contest_id, person, self._clock.now(), actor)
 
     async def jurors(self, contest_id: UUID) -> list[UUID]:
         """Who judges."""
@@ -203,26 +206,69 @@ class Contests:
             self._only(found, Phase.JURY)
             await store.score(conn, one.id, person, score_bps, kept, self._clock.now())
 
-    async def decide(self, contest_id: UUID, *, actor: str) -> Contest:
-        """Give the places and apply for the prizes. NotJudged while an entry waits for jurors and there is time."""
+    async def may_decide(self, contest_id: UUID, actor: str) -> bool:
+        """Whether somebody neither called a contest nor named or dismissed a juror of it."""
+        return actor not in await store.hands(self._db, contest_id)
+
+    async def decide(self, contest_id: UUID, *, actor: str, person: UUID | None = None) -> Contest:
+        """Give the places and apply for the prizes. NotJudged while an entry waits for jurors and there is time.
+
+        FourEyes for who called it or chose its jury, OwnListing for a `person` who belongs to an entrant or is related
+        to one (R0). Points of jurors who by now are related to the entrant don't count.
+        """
+        await self._stranger(contest_id, person)
+        apart: dict[tuple[UUID, UUID], bool] = {}
+        for _ in range(LOOKS_MAX):
+            await self._look(contest_id, apart)
+            if await self._decided(contest_id, actor, apart):
+                await self.pay(contest_id)
+                return await self.contest(contest_id)
+        raise NotThePhase(Phase.JURY)
+
+    async def _stranger(self, contest_id: UUID, person: UUID | None) -> None:
+        if person is None or (await self.contest(contest_id)).decided_at is not None:
+            return
+        for one in await store.entries(self._db, contest_id):
+            if one.withdrawn_at is None and await self._akin(person, one.org_id):
+                raise OwnListing()
+
+    async def _look(self, contest_id: UUID, apart: dict[tuple[UUID, UUID], bool]) -> None:
+        """Add whether each juror who gave points is related to the entrant today; outside any transaction."""
+        jury, points = set(await store.jurors(self._db, contest_id)), await store.scores(self._db, contest_id)
+        for one in await store.entries(self._db, contest_id):
+            for juror in points.get(one.id, {}):
+                if juror in jury and (one.id, juror) not in apart:
+                    apart[one.id, juror] = await self._akin(juror, one.org_id)
+
+    async def _decided(self, contest_id: UUID, actor: str, apart: Mapping[tuple[UUID, UUID], bool]) -> bool:
+        """False when points arrived that nobody has looked at."""
         today = self._clock.today()
         jurors_min = int(self._rulebook.parameter(RULE, "jurors_min", today))
         async with self._db.transaction() as conn:
             found = await store.contest(conn, contest_id, lock=True)
             if found is None:
                 raise UnknownContest()
-            if found.decided_at is None:
-                self._only(found, Phase.JURY)
-                jury, points = set(await store.jurors(conn, contest_id)), await store.scores(conn, contest_id)
-                heard = {key: {who: bps for who, bps in by.items() if who in jury} for key, by in points.items()}
-                judged = store.judged(await store.entries(conn, contest_id), heard)
-                waiting = [one.n for one in judged if len(one.scores) < jurors_min]
-                if waiting and today <= found.judged_until:
-                    raise NotJudged(waiting, jurors_min)
-                await store.place(conn, placed(judged, jurors_min))
-                await store.set_decided(conn, contest_id, self._clock.now(), actor)
-        await self.pay(contest_id)
-        return await self.contest(contest_id)
+            if found.decided_at is not None:
+                return True
+            self._only(found, Phase.JURY)
+            if actor in await store.hands(conn, contest_id):
+                raise FourEyes()
+            jury, points = set(await store.jurors(conn, contest_id)), await store.scores(conn, contest_id)
+            given = {(key, who): bps for key, by in points.items() for who, bps in by.items() if who in jury}
+            if not given.keys() <= apart.keys():
+                return False
+            heard: dict[UUID, dict[UUID, int]] = {}
+            for (key, who), bps in given.items():
+                if not apart[key, who]:
+                    heard.setdefault(key, {})[who] = bps
+            judged = store.judged(await store.entries(conn, contest_id), heard)
+            waiting = [one.n for one in judged if len(one.scores) < jurors_min]
+            if waiting and today <= found.judged_until:
+                raise NotJudged(waiting, jurors_min)
+            await store.place(conn, placed(judged, jurors_min))
+            await store.set_counted(conn, contest_id, [pair for pair, akin in apart.items() if akin])
+            await store.set_decided(conn, contest_id, self._clock.now(), actor)
+        return True
 
     # -- paying and honouring -----------------------------------------------------------------------------------------
 
@@ -285,8 +331,8 @@ class Contests:
 
     async def standing(self, contest_id: UUID) -> list[tuple[int, int]]:
         """(number, how many jurors have spoken) of each entry that stands: what operators see before the decision."""
-        points = await store.scores(self._db, contest_id)
-        return [(one.n, len(points.get(one.id, {}))) for one in await store.entries(self._db, contest_id)
+        jury, points = set(await store.jurors(self._db, contest_id)), await store.scores(self._db, contest_id)
+        return [(one.n, len(jury & points.get(one.id, {}).keys())) for one in await store.entries(self._db, contest_id)
                 if one.withdrawn_at is None]  # fmt: skip
 
     # -- who and when -------------------------------------------------------------------------------------------------

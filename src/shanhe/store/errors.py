@@ -158,13 +158,26 @@ class NotThePhase(Conflict):
         )
 
 
+class FourEyes(Forbidden):
+    """Who shapes a contest does not decide it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "contest_four_eyes",
+            "You called this contest, or named or dismissed one of its jurors; the decision needs somebody else.",
+            message_zh="您发起了该赛事，或指定、更换过评委；名次须由另一位运营人员揭晓。",
+            hint="Ask an operator who had no hand in it.",
+            hint_zh="请由未参与发起和指定评委的运营人员揭晓。",
+        )
+
+
 class NotJudged(Conflict):
     def __init__(self, waiting: Sequence[int], jurors_min: int) -> None:
         listed = ", ".join(f"#{n}" for n in waiting[:20])
         super().__init__(
             "not_judged",
-            f"These entries have not been judged by {jurors_min} jurors: {listed}.",
-            message_zh=f"以下作品的评委不足 {jurors_min} 人：{listed}。",
+            f"These entries have not been judged by {jurors_min} jurors unrelated to the entrant: {listed}.",
+            message_zh=f"以下作品的无关联评委不足 {jurors_min} 人：{listed}。",
             hint="Wait for the jury, or name more jurors; after the last day of judging such entries take no place.",
             hint_zh="请等待或增加评委；评审截止后，评委不足的作品不参与排名。",
         )

@@ -87,7 +87,8 @@ class LiveContests:
         for one in await self._contests.contests():
             people = [(await self._identity.people.get(juror)).name for juror in await self._contests.jurors(one.id)]
             heard = [] if one.decided_at else await self._contests.standing(one.id)
-            rows.append({**self._shown(one), "jurors": people, "heard": heard})
+            decides = one.decided_at is None and await self._contests.may_decide(one.id, actor_of(who).ref)
+            rows.append({**self._shown(one), "jurors": people, "heard": heard, "decides": decides})
         return rows
 
     async def call(self, who: m.Who, fields: Mapping[str, str]) -> None:
@@ -106,7 +107,7 @@ class LiveContests:
         await self._contests.name_juror(contest, person, actor=actor_of(who).ref)
 
     async def decide(self, who: m.Who, contest: UUID) -> None:
-        await self._contests.decide(contest, actor=actor_of(who).ref)
+        await self._contests.decide(contest, actor=actor_of(who).ref, person=who.person_id)
 
     def _shown(self, one: Contest) -> dict[str, Any]:
         prizes = [prize for place in range(1, PRIZED + 1) if (prize := self._contests.prize_fen(one, place))]
