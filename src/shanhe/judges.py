@@ -1,7 +1,8 @@
 """How the studio puts questions to a judge: a batch of the organisation's own, metered line by line, with receipts.
 
 A judge's calls may wait, so they run where the batches run, beside people's calls and at the price of work that may
-wait; and a batch is found again under the job's reference, so that nothing is asked or paid for twice.
+wait; and a batch is found again under the step's reference, so that nothing is asked or paid for twice: of one that was
+cancelled half-way, the rest is asked in another.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ENDPOINT: Final = "/v1/chat/completions"
 WINDOW: Final = "24h"
 POLL_S: Final = 1.0
 WAIT_MAX_S: Final = 2 * 3_600.0
+TURNS_MAX: Final = 20
+"""How often a judge may be cancelled and taken up again."""
 ID: Final = "{:06d}"
 OK: Final = 200
 
@@ -39,13 +42,32 @@ class Judges:
         self._payers = payers
         self._compute = compute
         self._gateway = gateway
-        self._asked: dict[str, Batch] = {}
+        self._asked: dict[str, list[Batch]] = {}
 
     async def ask(
         self, org_id: UUID, ref: str, calls: Sequence[Mapping[str, Any]], going: Going
     ) -> list[Heard] | None:  # fmt: skip
         """The answers in the order of the calls; None when it was told to stop. StepFailed when the batch is late."""
-        batch = await self._ordered(org_id, ref, calls)
+        heard, left = [Heard(None)] * len(calls), list(range(len(calls)))
+        for name in (ref, *(f"{ref} {turn}" for turn in range(1, TURNS_MAX))):
+            try:
+                batch = await self._ordered(org_id, name, {at: calls[at] for at in left})
+            except NotFound:
+                continue  # its questions were thrown away
+            broken = batch.cancelling_at is not None  # a job before this one was cancelled: what it heard still counts
+            done = await self._waited(batch, going)
+            if done is None:
+                return None
+            self._asked.setdefault(ref, []).append(done)
+            for at, one in (await self._heard(done)).items():
+                heard[at] = one
+            left = [at for at in left if heard[at].text is None]
+            if not (broken and left):
+                return heard
+        raise StepFailed("judge_late", "the judge was cancelled too often")
+
+    async def _waited(self, batch: Batch, going: Going) -> Batch | None:
+        """A batch when it has ended; None when told to stop."""
         try:
             async with asyncio.timeout(WAIT_MAX_S):
                 while batch.ended_at is None:
@@ -53,27 +75,24 @@ class Judges:
                     if not await going():
                         await self._cancel(batch)
                         return None
-                    batch = await self._batches.batch(batch.id, org_id)
+                    batch = await self._batches.batch(batch.id, batch.org_id)
         except TimeoutError:
             await self._cancel(batch)
             raise StepFailed("judge_late", "the judge did not answer in time") from None
-        self._asked[ref] = batch
-        return await self._heard(batch, len(calls))
+        return batch
 
     async def forget(self, ref: str) -> None:
         """Throw the questions and answers of a reference away; what is lost sight of in a crash goes by its age."""
-        batch = self._asked.pop(ref, None)
-        if batch is None:
-            return
-        for file in (batch.input_file, batch.output_file, batch.error_file):
-            if file is not None:
-                with contextlib.suppress(ShanheError):
-                    await self._batches.delete_file(file, batch.org_id)
+        for batch in self._asked.pop(ref, ()):
+            for file in (batch.input_file, batch.output_file, batch.error_file):
+                if file is not None:
+                    with contextlib.suppress(ShanheError):
+                        await self._batches.delete_file(file, batch.org_id)
 
-    async def _ordered(self, org_id: UUID, ref: str, calls: Sequence[Mapping[str, Any]]) -> Batch:
+    async def _ordered(self, org_id: UUID, ref: str, calls: Mapping[int, Mapping[str, Any]]) -> Batch:
         lines = [
             msgspec.json.encode({"custom_id": ID.format(at), "method": "POST", "url": ENDPOINT, "body": call}) + b"\n"
-            for at, call in enumerate(calls)
+            for at, call in calls.items()
         ]
         file = await self._batches.keep(
             org_id, f"{ref}.jsonl", "batch", b"".join(lines), by="studio", request_key=ref
@@ -87,11 +106,15 @@ class Judges:
         with contextlib.suppress(ShanheError):  # it has ended meanwhile
             await self._batches.cancel(batch.id, batch.org_id)
 
-    async def _heard(self, batch: Batch, count: int) -> list[Heard]:
-        heard = [Heard(None)] * count
+    async def _heard(self, batch: Batch) -> dict[int, Heard]:
+        """What was answered, by the number of the call."""
+        heard = dict[int, Heard]()
         if batch.output_file is None:
             return heard
-        content = await self._batches.content(batch.output_file, batch.org_id)
+        try:
+            content = await self._batches.content(batch.output_file, batch.org_id)
+        except NotFound:  # thrown away since
+            return heard
         for line in content.splitlines():
             told = msgspec.json.decode(line)
             response = told["response"] or {}

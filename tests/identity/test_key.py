@@ -28,6 +28,7 @@ from shanhe.identity.api import (
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.vault import Vault
+from shanhe.payers import Payers
 
 from .conftest import City
 
@@ -245,6 +246,33 @@ class TestRevocation:
                 await city.identity.caller("sk-sh-" + str(number) * 43)
         assert len(memory._entries) == len(memory._refused) == 3
         assert sum(map(len, memory._by_org.values())) == 3
+
+
+class TestHouseKey:
+    async def test_is_one_for_each_purpose_whichever_process_needs_it(self, city: City, elsewhere: Identity) -> None:
+        _, org = await city.member()
+        payers = [Payers(one, name) for one in (city.identity, elsewhere) for name in ("~studio", "~workflows")]
+        found = await asyncio.gather(*(one.key_of(org.id) for one in (*payers, *payers)))
+        assert len(set(found)) == 2
+        assert sorted(key.name for key in await city.identity.keys.list(org.id)) == ["~studio", "~workflows"]
+
+    async def test_that_was_revoked_is_used_nowhere_any_more(self, city: City, elsewhere: Identity) -> None:
+        _, org = await city.member()
+        here, there = Payers(city.identity, "~studio"), Payers(elsewhere, "~studio")
+        first = await here.key_of(org.id)
+        assert await there.key_of(org.id) == first
+        await city.identity.keys.revoke(first, org.id, by="test")
+        with pytest.raises(KeyRevoked):
+            await elsewhere.caller_of(first)
+        second = await there.key_of(org.id)
+        assert second != first
+        assert await here.key_of(org.id) == second
+        assert (await elsewhere.caller_of(second)).org_id == org.id
+
+    async def test_of_a_city_that_knew_it_by_its_name_stays(self, city: City) -> None:
+        _, org = await city.member()
+        key, _ = await city.identity.keys.create(org.id, NewKey("~studio"), by="studio")
+        assert await Payers(city.identity, "~studio").key_of(org.id) == key.id
 
 
 class TestLeak:

@@ -22,7 +22,8 @@ COST_MICRO = 7
 class Judge:
     """A scripted judge. It finds the better answer by the reference or, when biased, likes what stands first."""
 
-    def __init__(self, *, biased: bool = False, mute: bool = False) -> None:
+    def __init__(self, *, biased: bool = False, mute: bool = False, cancelled: int = 0) -> None:
+        self._cancelled = cancelled
         self.calls: list[Mapping[str, Any]] = []
         self.asked: list[tuple[UUID, str]] = []
         self.forgot: list[str] = []
@@ -40,7 +41,8 @@ class Judge:
     async def ask(self, org_id: UUID, ref: str, calls: Sequence[Mapping[str, Any]], going: Any) -> list[Heard] | None:
         self.asked.append((org_id, ref))
         self.calls += calls
-        if not await going():
+        if self._cancelled or not await going():
+            self._cancelled -= 1
             return None
         return [Heard("我觉得都好" if self._mute else self.says(call), COST_MICRO) for call in calls]
 
@@ -95,6 +97,7 @@ class TestJudge:
         judge = Judge()
         job = await ordered(house, judge)
         step = (await house.studio.steps(job))[-1]
+        assert step.hash is not None
         differing = 6  # of twelve questions the base answers six as the model does
         assert (step.kind, step.state) == ("judge", "done")
         assert step.metrics == {
@@ -106,7 +109,7 @@ class TestJudge:
             [(3.0, 9.0, "与参考一致者为佳")] * differing + [None] * differing
         )
         assert judge.asked == [(house.org, judge.forgot[0])]
-        assert judge.forgot == [f"judge {job.id}"]
+        assert judge.forgot == [f"judge {step.hash.hex()}"]
         assert all(part(call["messages"][1]["content"], "评分标准") == "只看安全" for call in judge.calls)
         assert "只看安全" not in str(job.recipe)
 
@@ -127,6 +130,19 @@ class TestJudge:
         again = await ordered(house, judge)
         assert len(judge.asked) == 1
         assert (await house.studio.steps(again))[-1].state == "cached"
+
+    async def test_of_a_job_that_was_cancelled_meanwhile_goes_on_about_the_same_model(self, house: House) -> None:
+        judge = Judge(cancelled=1)
+        job = await ordered(house, judge)
+        assert job.state == "cancelled"
+        again = await house.studio.resume(job.id, house.org, by="tests")
+        await house.foreman(judge).work_once()
+        again = await house.studio.job(again.id, house.org)
+        assert (again.state, (await house.studio.steps(again))[-1].state) == ("done", "done")
+        assert judge.asked[0] == judge.asked[1]  # so that what was heard before counts
+        made = await house.studio.models(house.org)
+        assert [(one.name, one.number, one.job_id) for one in made] == [("helper", 1, job.id)]
+        assert await house.studio.made_by(again) == made[0]
 
     async def test_has_to_be_a_model_of_the_city(self, house: House) -> None:
         with pytest.raises(BadRecipe):

@@ -97,6 +97,23 @@ class TestJudges:
         await city.drain(city.runner())
         assert city.asked == []
 
+    async def test_that_were_cancelled_half_way_are_asked_the_rest_alone(self, city: City) -> None:
+        runner, city.spare = city.runner(), 1
+
+        async def once() -> bool:
+            await runner.fill()
+            await asyncio.gather(*runner._crew._running)
+            return False
+
+        calls = [self.call(one) for one in "abc"]
+        assert await city.judges().ask(city.org, "judge 1", calls, once) is None
+        assert city.asked == ["a"]
+        city.spare = 16
+        answers = [Heard(f"on {one}", COST_MICRO) for one in "abc"]
+        assert await city.asks("a", "b", "c") == answers
+        assert sorted(city.asked) == ["a", "b", "c"]
+        assert await city.asks("a", "b", "c") == answers  # thrown away meanwhile: asked anew, not refused
+
     def call(self, question: str) -> dict[str, Any]:
         return {"model": "m", "messages": [{"role": "user", "content": question}]}
 

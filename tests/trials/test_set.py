@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.trials.api import Case, Trials
 from shanhe.trials.errors import BadCases, NoReport
-from shanhe.trials.model import right
+from shanhe.trials.model import key_of, right
 
 AGENT = "agent/hall"
 SET = [
@@ -86,6 +87,25 @@ class TestGate:
         assert await hall.trials.reports(hall.org, AGENT) == []
         with pytest.raises(NoReport):
             await hall.trials.excuse(hall.org, AGENT, REASON, by="person:1")
+
+    async def test_measures_once_for_whoever_asks_at_the_same_time(
+        self, hall: Hall, database: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shanhe.trials.service.POLL_S", 0.01)
+        other = Trials(database, clock, asks=hall, match=hall.match, entry=hall.entry)  # of another process
+        found = await asyncio.gather(*(one.run(hall.org, AGENT) for one in (hall.trials, other, hall.trials, other)))
+        assert (hall.asked, len({one.id for one in found})) == (2 * len(SET), 1)
+        assert await database.fetchval("SELECT count(*) FROM trials.run") == 0
+
+    async def test_takes_over_from_a_run_that_ended_with_its_process(
+        self, hall: Hall, database: Database, clock: FixedClock
+    ) -> None:
+        cases = await hall.trials.cases(hall.org, AGENT)
+        await database.execute(
+            "INSERT INTO trials.run VALUES ($1, $2, $3, $4, $5)",
+            hall.org, AGENT, key_of(cases, hall.next, GOOD), new_id(), clock.now(),
+        )  # fmt: skip
+        assert (await hall.trials.run(hall.org, AGENT)).paid_micro == 30
 
     async def test_says_nothing_of_an_agent_without_a_set(self, hall: Hall) -> None:
         assert await hall.trials.gate(hall.org, "agent/other", HALF) == []

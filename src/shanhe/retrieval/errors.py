@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
 
 
 class UnknownBase(NotFound):
@@ -57,13 +57,3 @@ class BadKnowledge(Invalid):
 
     def __init__(self, en: str, zh: str) -> None:
         super().__init__("bad_knowledge", f"{en}.", message_zh=f"{zh}。")
-
-
-class NoPayer(Forbidden):
-    def __init__(self) -> None:
-        super().__init__(
-            "no_key_pays", "No API key pays for this knowledge base's embeddings.",
-            message_zh="没有为该知识库付费的 API 密钥。",
-            hint="Upload with an API key, or make one for the organisation.",
-            hint_zh="请使用 API 密钥上传，或先为机构创建密钥。",
-        )  # fmt: skip

@@ -23,7 +23,6 @@ from shanhe.retrieval.embedding import Embed, as_text, packed, prefixes, vectors
 from shanhe.retrieval.errors import (
     BadKnowledge,
     NameTaken,
-    NoPayer,
     TooMuch,
     UnknownBase,
     UnknownChunk,
@@ -285,13 +284,7 @@ class Knowledge:
         """Who pays for a base's embeddings: the key that brought the document, else the organisation's own."""
         if key_id is not None:
             return await self._caller_of(key_id)
-        if base.key_id is None:
-            base = msgspec.structs.replace(base, key_id=await self._paying_key(base.org_id))
-            async with self.db.transaction() as conn:
-                await store.update_base(conn, await self._sealed(base))
-        if base.key_id is None:
-            raise NoPayer()
-        return await self._caller_of(base.key_id)
+        return await self._caller_of(await self._paying_key(base.org_id))
 
     # -- passages -----------------------------------------------------------------------------------------------------
 

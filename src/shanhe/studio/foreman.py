@@ -162,7 +162,7 @@ class Foreman:
         self, job: Job, at: int, step: StepPlan, digest: bytes, inputs: dict[str, str], rubric: str, meter: Meter
     ) -> None:
         """Have the answers judged by calls of the job's organisation; what goes wrong there ends this step alone."""
-        studio, asks, ref = self._studio, self._asks, f"judge {job.id}"
+        studio, asks, ref = self._studio, self._asks, f"judge {digest.hex()}"
         known = await asyncio.to_thread(studio.shelf.find, digest)
         await store.begin_step(studio.db, job.id, at, digest, studio.clock.now())
         if known is not None:
@@ -186,7 +186,8 @@ class Foreman:
             await store.end_step(studio.db, job.id, at, state, 0, metrics, studio.clock.now())
 
     async def _finished(self, job: Job, recipe: Recipe, base: ModelCard, results: list[tuple[bytes, Result]]) -> None:
-        """Write down the model that came out, with what it was measured at before and after."""
+        """Write down the model that came out, with what it was measured at before and after; one that a job before this
+        one made already (cancelled while it was judged, then resumed) is not made again."""
         studio = self._studio
         before, after = results[0][1].metrics, results[-1][1].metrics
         digest, packed = results[-2]
@@ -203,12 +204,12 @@ class Foreman:
             made_at=studio.clock.now(), deployed_at=None,
         )  # fmt: skip
         async with studio.db.transaction() as conn:
-            await store.insert_made(conn, made)
+            made = await store.insert_made(conn, made)
         await studio.used(job.version_id, "train", str(job.id), job.name)
         await studio.used(job.version_id, "evaluate", str(job.id), job.name)
         if recipe.deploy and made.score_bps > made.base_bps:
             try:
-                await studio.deploy(job.name, job.org_id, number, by=job.made_by)
+                await studio.deploy(job.name, job.org_id, made.number, by=job.made_by)
             except ShanheError as error:  # the model is there, and can be deployed by hand
                 log.warning("a model could not be deployed", model=job.name, reason=error.message)
 

@@ -322,6 +322,10 @@ class Studio:
             raise UnknownMade(name if number is None else f"{name} {number}")
         return found
 
+    async def made_by(self, job: Job) -> Made | None:
+        """The model that came out of a job: its own, or the one that the job which it resumes had made."""
+        return await store.made_by(self.db, job)
+
     async def deploy(
         self, name: str, org_id: UUID | None, number: int | None = None, *, by: str, share_bps: int = WHOLE_BPS,
         reviewed: bool = False,

@@ -223,13 +223,18 @@ async def owner_of_name(conn: Connection | Database, name: str) -> UUID | None:
     return found
 
 
-async def insert_made(conn: Connection, one: Made) -> None:
-    """Idempotent by its job. Numbered under its name."""
+async def insert_made(conn: Connection, one: Made) -> Made:
+    """Idempotent by its job, and by what it is: a file of the same step under the same name stays one model. Numbered
+    under its name, one at a time."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('studio.model:' || $1::text, 0))", one.name)
     await conn.execute(
         """INSERT INTO studio.model (id, org_id, name, number, job_id, version_id, base, step_hash, sha256, size_bytes,
                                      score_bps, base_bps, card, state, made_at)
-           VALUES ($1, $2, $3, 1 + (SELECT count(*) FROM studio.model WHERE name = $3), $4, $5, $6, $7, $8, $9, $10,
-                   $11, $12, 'ready', $13) ON CONFLICT (job_id) DO NOTHING""",
+           SELECT $1, $2, $3, 1 + (SELECT count(*) FROM studio.model WHERE name = $3), $4, $5, $6, $7, $8, $9, $10,
+                  $11, $12, 'ready', $13
+            WHERE NOT EXISTS (SELECT FROM studio.model WHERE (name, org_id, step_hash) = ($3, $2, $7)
+                                 AND state <> 'destroyed')
+           ON CONFLICT (job_id) DO NOTHING""",
         one.id,
         one.org_id,
         one.name,
@@ -244,6 +249,12 @@ async def insert_made(conn: Connection, one: Made) -> None:
         one.card,
         one.made_at,
     )
+    row = await conn.fetchrow(
+        """SELECT * FROM studio.model WHERE name = $1 AND org_id = $2 AND (job_id = $3 OR step_hash = $4)
+            ORDER BY job_id = $3 DESC, state = 'destroyed', number DESC LIMIT 1""",
+        one.name, one.org_id, one.job_id, one.step_hash,
+    )  # fmt: skip
+    return _made(row)
 
 
 async def made(db: Connection | Database, name: str, number: int | None, org_id: UUID | None) -> Made | None:
@@ -255,6 +266,17 @@ async def made(db: Connection | Database, name: str, number: int | None, org_id:
         number,
         org_id,
     )
+    return None if row is None else _made(row)
+
+
+async def made_by(db: Database, job: Job) -> Made | None:
+    """The model of a job's own, else one of its name that is a result of one of its steps."""
+    row = await db.fetchrow(
+        """SELECT * FROM studio.model m WHERE m.name = $1 AND m.org_id = $2 AND (m.job_id = $3
+              OR m.step_hash IN (SELECT s.hash FROM studio.step s WHERE s.job_id = $3))
+            ORDER BY m.job_id = $3 DESC, m.number DESC LIMIT 1""",
+        job.name, job.org_id, job.id,
+    )  # fmt: skip
     return None if row is None else _made(row)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -32,6 +33,9 @@ from shanhe.trials.model import (
 AT_ONCE: Final = 4
 WHOLE_MAX_S: Final = 540.0
 """A gate is waited for; a set that takes longer is refused and stays unmeasured."""
+RUN_MAX_S: Final = WHOLE_MAX_S + 30.0
+"""After so long a run that said nothing has ended with its process."""
+POLL_S: Final = 0.5
 CASES, ANSWERS, REASON = "trials.cases", "trials.report.answers", "trials.report.reason"
 OVERRIDE_KIND: Final = "evaluation_override"
 MATCHER: Final = """
@@ -147,27 +151,37 @@ class Trials:
     async def _measured(
         self, org_id: UUID, agent: str, draft: Mapping[str, Any], cases: Sequence[Case]
     ) -> Report:  # fmt: skip
-        current = await self._asks.current(agent)
-        base = None if current is None else current[1]
-        key, seal = key_of(cases, draft, base), await self._seals.of(org_id)
-        known = await store.report(self._db, org_id, agent, key)
-        if known is None:
-            try:
-                async with asyncio.timeout(WHOLE_MAX_S):
-                    made, paid = await self._answers(org_id, agent, draft, cases)
-                    other, more = (None, 0) if base is None else await self._answers(org_id, agent, base, cases)
-            except TimeoutError as error:
-                raise BadCases(f"The set takes longer than {WHOLE_MAX_S:.0f} s",
-                               f"评测集耗时超过 {WHOLE_MAX_S:.0f} 秒") from error  # fmt: skip
-            answers = msgspec.to_builtins({"draft": made, "base": other})
-            await store.add(self._db, Report(
-                new_id(), org_id, agent, key, len(cases), sum(one.right for one in made),
-                None if other is None else sum(one.right for one in other), None if current is None else current[0],
-                paid + more, seal.json(ANSWERS, answers), self._clock.now(),
-            ))  # fmt: skip
-            known = await store.report(self._db, org_id, agent, key)
-        assert known is not None
+        current, seal = await self._asks.current(agent), await self._seals.of(org_id)
+        key = key_of(cases, draft, None if current is None else current[1])
+        try:
+            async with asyncio.timeout(WHOLE_MAX_S):
+                while (known := await store.report(self._db, org_id, agent, key)) is None:
+                    run_id, now = new_id(), self._clock.now()
+                    if await store.begin(self._db, org_id, agent, key, run_id, now, now + timedelta(seconds=RUN_MAX_S)):
+                        try:
+                            if await store.report(self._db, org_id, agent, key) is None:
+                                await self._measure(seal, org_id, agent, draft, current, cases, key)
+                        finally:
+                            await store.over(self._db, run_id)
+                    else:
+                        await asyncio.sleep(POLL_S)  # somebody measures just this: theirs is the report
+        except TimeoutError as error:
+            raise BadCases(f"The set takes longer than {WHOLE_MAX_S:.0f} s",
+                           f"评测集耗时超过 {WHOLE_MAX_S:.0f} 秒") from error  # fmt: skip
         return _opened(seal, known)
+
+    async def _measure(
+        self, seal: Seal, org_id: UUID, agent: str, draft: Mapping[str, Any],
+        current: tuple[int, Mapping[str, Any]] | None, cases: Sequence[Case], key: bytes,
+    ) -> None:  # fmt: skip
+        made, paid = await self._answers(org_id, agent, draft, cases)
+        other, more = (None, 0) if current is None else await self._answers(org_id, agent, current[1], cases)
+        answers = msgspec.to_builtins({"draft": made, "base": other})
+        await store.add(self._db, Report(
+            new_id(), org_id, agent, key, len(cases), sum(one.right for one in made),
+            None if other is None else sum(one.right for one in other), None if current is None else current[0],
+            paid + more, seal.json(ANSWERS, answers), self._clock.now(),
+        ))  # fmt: skip
 
     async def _answers(
         self, org_id: UUID, agent: str, content: Mapping[str, Any], cases: Sequence[Case]

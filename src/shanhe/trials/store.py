@@ -41,6 +41,22 @@ async def add(db: Database, one: Report) -> None:
     )  # fmt: skip
 
 
+async def begin(
+    db: Database, org_id: UUID, agent: str, key: bytes, run_id: UUID, now: datetime, until: datetime
+) -> bool:
+    """False while another run measures the same; one whose time is over is taken over."""
+    done = await db.fetchval(
+        """INSERT INTO trials.run AS r (org_id, agent, key, id, until) VALUES ($1, $2, $3, $4, $6)
+           ON CONFLICT (org_id, agent, key) DO UPDATE SET id = $4, until = $6 WHERE r.until <= $5 RETURNING true""",
+        org_id, agent, key, run_id, now, until,
+    )  # fmt: skip
+    return bool(done)
+
+
+async def over(db: Database, run_id: UUID) -> None:
+    await db.execute("DELETE FROM trials.run WHERE id = $1", run_id)
+
+
 async def report(db: Connection | Database, org_id: UUID, agent: str, key: bytes) -> Report | None:
     row = await db.fetchrow(
         "SELECT * FROM trials.report WHERE org_id = $1 AND agent = $2 AND key = $3", org_id, agent, key

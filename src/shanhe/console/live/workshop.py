@@ -81,7 +81,7 @@ class LiveWorkshop:
         found = await job_page(self._studio, job)
         if job.ended_at is None:
             return found | {"answers": [], "made": None}
-        made = next((one for one in await self._studio.models(seen_by(who)) if one.job_id == job.id), None)
+        made = await self._studio.made_by(job)
         answers = await self._studio.compare(job_id, seen_by(who))
         return found | {"answers": answers[:ANSWERS_SHOWN], "made": None if made is None else made_view(made)}
 

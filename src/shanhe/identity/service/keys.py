@@ -83,18 +83,48 @@ class Keys:
         """A key and its token, which is never shown again. A key may do in administration at most what `by` may."""
         checked = _checked(new, self._ground.now())
         self._allowed(checked.permissions, by)
-        token = new_token()
         async with self._ground.db.transaction() as conn:
-            org = await orgs.get(conn, org_id, lock=True)
-            if org is None:
-                raise Unknown("organisation", "机构")
-            await self._room(conn, org, checked.department_id)
-            key = _key(org_id, checked, token, by, self._ground.now())
-            await store.insert(conn, await self._sealed(key), _digest(token))
-            await self._note(
-                conn, by, "key.create", key, {"prefix": key.prefix, "permissions": sorted(key.permissions)}
-            )
+            return await self._create(conn, await self._locked(conn, org_id), checked, by)
+
+    async def house(self, org_id: UUID, purpose: str, *, by: By) -> UUID:
+        """The key by which an organisation pays for a purpose (`~…`), with a token that nobody ever saw: one at a time,
+        made when it is needed. Read every time, so that a revoked or expired one is known everywhere at once."""
+        found = await store.house(self._ground.db, org_id, purpose, self._ground.now())
+        if found is not None:
+            return found
+        async with self._ground.db.transaction() as conn:
+            org = await self._locked(conn, org_id)
+            found = await store.house(conn, org_id, purpose, self._ground.now())
+            if found is None:
+                found = await self._known_by_name(conn, org_id, purpose)
+                if found is None:
+                    new = _checked(NewKey(purpose), self._ground.now())
+                    found = (await self._create(conn, org, new, by))[0].id
+                await store.set_house(conn, org_id, purpose, found)
+        return found
+
+    async def _locked(self, conn: Any, org_id: UUID) -> Organisation:
+        org = await orgs.get(conn, org_id, lock=True)
+        if org is None:
+            raise Unknown("organisation", "机构")
+        return org
+
+    async def _create(self, conn: Any, org: Organisation, new: NewKey, by: By) -> tuple[Key, str]:
+        await self._room(conn, org, new.department_id)
+        token = new_token()
+        key = _key(org.id, new, token, by, self._ground.now())
+        await store.insert(conn, await self._sealed(key), _digest(token))
+        await self._note(conn, by, "key.create", key, {"prefix": key.prefix, "permissions": sorted(key.permissions)})
         return key, token
+
+    async def _known_by_name(self, conn: Any, org_id: UUID, purpose: str) -> UUID | None:
+        """A live key that was made for the purpose before there was a table of them."""
+        now = self._ground.now()
+        for key in await store.of_org(conn, org_id, before=None, limit=KEYS_MAX):
+            live = key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
+            if live and (await self._opened(key)).name == purpose:
+                return key.id
+        return None
 
     async def list(self, org_id: UUID, *, before: UUID | None = None, limit: int = 200) -> Sequence[Key]:
         """Keys of an organisation, newest first."""

@@ -109,6 +109,29 @@ async def of_org(conn: Connection, org_id: UUID, *, before: UUID | None, limit: 
     return [_key(row) for row in rows]
 
 
+async def house(conn: Connection, org_id: UUID, purpose: str, now: datetime) -> UUID | None:
+    """The live key of an organisation's for a purpose."""
+    found: UUID | None = await conn.fetchval(
+        """SELECT k.id FROM identity.house_key h JOIN identity.api_key k ON k.id = h.key_id
+           WHERE h.org_id = $1 AND h.purpose = $2 AND k.revoked_at IS NULL
+             AND (k.expires_at IS NULL OR k.expires_at > $3)""",
+        org_id,
+        purpose,
+        now,
+    )
+    return found
+
+
+async def set_house(conn: Connection, org_id: UUID, purpose: str, key_id: UUID) -> None:
+    await conn.execute(
+        """INSERT INTO identity.house_key (org_id, purpose, key_id) VALUES ($1, $2, $3)
+           ON CONFLICT (org_id, purpose) DO UPDATE SET key_id = $3""",
+        org_id,
+        purpose,
+        key_id,
+    )
+
+
 async def count_active(conn: Connection, org_id: UUID, now: datetime) -> int:
     found: int = await conn.fetchval(
         """SELECT count(*) FROM identity.api_key
