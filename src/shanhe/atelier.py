@@ -9,14 +9,14 @@ from uuid import UUID
 import msgspec
 
 from shanhe.agents.api import Depicted, Published, definition_of
-from shanhe.clones.api import VOICE, CloneRefused, Clones, Mandate, Teaching, Trained
+from shanhe.clones.api import VOICE, CloneRefused, Clones, Compared, GateClosed, Mandate, Teaching, Trained
 from shanhe.datasets.api import NewDataset
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError
 from shanhe.kernel.labelling import Labels, check_text
 from shanhe.kernel.provenance import Provenance
 from shanhe.retrieval.api import UnknownBase
 from shanhe.store.api import Check, Listing, Version
-from shanhe.studio.api import Recipe
+from shanhe.studio.api import Recipe, gain_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from shanhe.retrieval.api import Knowledge
     from shanhe.settings import Settings
     from shanhe.store.api import Store
-    from shanhe.studio.api import Studio
+    from shanhe.studio.api import Comparison, Made, Studio
 
 ACTOR: Final = "clones"
 LABEL_SECRET: Final = "aigc-labels"
@@ -87,10 +87,15 @@ class Consent:
         gate = await self.teaching.gate(mandate, number)
         if gate is None:
             return Check("gate", False, f"没有第 {number} 版适配器", f"there is no adapter {number}")
-        zh = f"评测 {gate.score_bps / 100:g} 分，基座 {gate.base_bps / 100:g}，在用 {gate.standing_bps / 100:g}"
-        en = f"it scores {gate.score_bps / 100:g}, its base {gate.base_bps / 100:g}, the one in service " \
-             f"{gate.standing_bps / 100:g}"  # fmt: skip
-        return Check("gate", gate.passed, zh, en)
+        if not gate.passed:
+            return Check("gate", False, gate.why_zh, gate.why_en)
+        zh = f"评测 {gate.score_bps / 100:g} 分，基座 {gate.base_bps / 100:g}"
+        en = f"it scores {gate.score_bps / 100:g}, its base {gate.base_bps / 100:g}"
+        if gate.compared is not None:
+            asked, number = gate.compared.asked, gate.compared.number
+            zh += f"，在用的第 {number} 版 {gate.standing_bps / 100:g}（相同的 {asked} 道题）"
+            en += f", version {number} in service {gate.standing_bps / 100:g} (the same {asked} questions)"
+        return Check("gate", True, zh, en)
 
     async def _consent_check(self, owner: UUID, name: str, mandate: UUID, speaks: bool) -> Check:
         try:
@@ -107,6 +112,9 @@ class Consent:
         assert likeness is not None
         found = await self._clones.permit(listing.name, likeness.mandate, "")
         if likeness.adapter:
+            check = await self._gate_check(listing.name, listing.owner, likeness.adapter)
+            if not check.passed:  # another version went into service since this one was handed in
+                raise GateClosed(check.zh, check.en)
             await self._studio.deploy(found.model, listing.owner, likeness.adapter, by=ACTOR, reviewed=True)
 
 
@@ -137,17 +145,22 @@ class Classroom:
     async def train(self, mandate: Mandate, version_id: UUID, recipe: Mapping[str, object], *, by: str) -> UUID:
         base = definition_of((await self._store.draft_of(mandate.name, mandate.org_id)).version.content, "clone").model
         try:
-            wanted = msgspec.convert({**recipe, "base": base, "adapter": True}, Recipe)
+            against = next((one.number for one in await self._made(mandate) if one.state == "deployed"), 0)
+            wanted = msgspec.convert({**recipe, "base": base, "adapter": True, "against": against}, Recipe)
         except msgspec.ValidationError as error:
             raise Invalid("bad_recipe", f"{error}.", message_zh="训练方案有误。") from error
         return (await self._studio.order(mandate.org_id, mandate.model, version_id, wanted, by=by)).id
 
     async def trained(self, mandate: Mandate) -> list[Trained]:
+        made = await self._made(mandate)
+        standing = next((one for one in made if one.state == "deployed"), None)
+        found = [] if standing is None else await self._studio.comparisons(standing)
+        beside = {} if standing is None else dict(_beside(one, standing) for one in reversed(found))
+        return [Trained(one.number, one.score_bps, one.base_bps, one.state, beside.get(one.id)) for one in made]
+
+    async def _made(self, mandate: Mandate) -> list[Made]:
         made = [one for one in await self._studio.models(mandate.org_id) if one.name == mandate.model]
-        return [
-            Trained(one.number, one.score_bps, one.base_bps, one.state)
-            for one in sorted(made, key=lambda one: -one.number)
-        ]
+        return sorted(made, key=lambda one: -one.number)
 
     async def offer(self, mandate: Mandate, number: int, *, by: str) -> int:
         now = (await self._store.draft_of(mandate.name, mandate.org_id)).version
@@ -155,6 +168,16 @@ class Classroom:
         notes = f"第 {number} 版适配器 Adapter {number}"
         await self._store.draft(mandate.name, content, now.terms, owner=mandate.org_id, actor=by, notes=notes)
         return (await self._store.submit(mandate.name, owner=mandate.org_id)).n
+
+
+def _beside(one: Comparison, standing: Made) -> tuple[UUID, Compared]:
+    """The other model of a comparison, and how it does beside the one in service."""
+    turned = one.model_id == standing.id
+    gained, lost = (one.lost, one.gained) if turned else (one.gained, one.lost)
+    right, other = (one.against_right, one.model_right) if turned else (one.model_right, one.against_right)
+    return one.against_id if turned else one.model_id, Compared(
+        standing.number, one.asked, right, one.base_right, other, *gain_of(one.asked, gained, lost)
+    )
 
 
 def removals(store: Store, studio: Studio, knowledge: Knowledge, datasets: Datasets) -> Sequence[Remove]:

@@ -163,13 +163,23 @@ class TestNextVersion:
         assert child.requests[-1]["lora"] == [{"id": 0, "scale": 1.0}]
 
         # a version that is worse than what answers is not offered, by no way
+        orders = services.settings.data / "studio" / "ORDERS"
+        orders.write_text('{"right_bps": 0}')
         await teaching.train(name, maker.org, version, {"epochs": 2}, by="t")
         await work(market)
-        await services.db.execute(
-            "UPDATE studio.model SET score_bps = 9000 WHERE name = 'clone-improves' AND number = 2"
-        )
-        assert [(one.number, one.passed) for one in await teaching.gates(name, maker.org)] == [(2, False), (1, True)]
-        with pytest.raises(GateClosed):
+        orders.unlink()
+        worse, first = await teaching.gates(name, maker.org)
+        assert (worse.number, worse.passed, first.number, first.passed) == (2, False, 1, True)
+        assert worse.compared is not None
+        both = worse.compared
+        assert (both.number, both.asked, both.right, both.other_right, both.difference) == (1, 1, 0, 1, -100.0)
+        assert "在相同的 1 道题上比在用的第 1 版差：-100.0" in worse.why_zh
+        with pytest.raises(GateClosed, match="worse than version 1 in service"):
+            await teaching.offer(name, maker.org, 2, by="t")
+        # scores of other questions are not compared
+        await services.db.execute("DELETE FROM studio.comparison")
+        await services.db.execute("UPDATE studio.model SET score_bps = 10000 WHERE name = 'clone-improves'")
+        with pytest.raises(GateClosed, match="the same questions"):
             await teaching.offer(name, maker.org, 2, by="t")
         now = (await services.store.offer(name)).version
         content = {**now.content, "clone": {**now.content["clone"], "adapter": 2}}

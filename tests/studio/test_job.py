@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.studio.house import BASE, FUNDS, RECIPE, STEP_MS, STEPS, House
@@ -261,3 +263,31 @@ class TestTemplate:
         wanted = await house.studio.estimate(house.org, version.id, Recipe(BASE, **one.recipe))
         assert wanted["lessons"] >= 8
         assert wanted["questions"] >= 2
+
+
+class TestComparison:
+    async def pairs(self, house: House, name: str, rows: Sequence[tuple[int, str]]) -> UUID:
+        table = "\n".join(["question,answer,held", *(f"第{n}道工序？,先预热到{n}十度,{held}" for n, held in rows)])
+        new = NewDataset(name, "pairs", "CC0-1.0", "own")
+        return (await house.datasets.bring(house.org, new, "a.csv", table.encode(), by="t")).id
+
+    async def test_is_on_questions_that_neither_version_learnt_from(self, house: House) -> None:
+        house.version = await self.pairs(house, "一", [(n, "1" if n > 16 else "") for n in range(1, 21)])
+        await house.order(recipe=Recipe(BASE, epochs=1, adapter=True))
+        await house.foreman().work_once()
+        with pytest.raises(BadRecipe):
+            await house.order(recipe=Recipe(BASE, epochs=1, adapter=True, against=2))
+        # the next one asks what the first one had learnt (1, 2), and what neither saw
+        house.version = await self.pairs(house, "二", [(n, "1" if n > 16 or n < 3 else "") for n in range(1, 25)])
+        house.tell(right_bps=2_500)
+        job = await house.order(recipe=Recipe(BASE, epochs=1, adapter=True, against=1))
+        await house.foreman().work_once()
+        assert (await house.studio.job(job.id, house.org)).state == "done"
+        first, second = sorted(await house.studio.models(house.org), key=lambda one: one.number)
+        (found,) = await house.studio.comparisons(second)
+        assert (found.model_id, found.against_id, found.asked) == (second.id, first.id, 8)
+        assert await house.studio.comparisons(first) == [found]
+        steps = [(one.kind, one.title) for one in await house.studio.steps(job)]
+        assert steps == [("evaluate", "before"), ("evaluate", "against"), ("tune", "tune"), ("evaluate", "after")]
+        # two of the ten were right for both, the first ones, which the first version had learnt; five for the base
+        assert (found.base_right, found.model_right, found.against_right, found.gained, found.lost) == (3, 0, 0, 0, 0)

@@ -164,10 +164,18 @@ def versions(name: Name, org: Org, data: Data = None, as_json: Json = False) -> 
         return [asdict(one) for one in await services.teaching.gates(name, (await find_org(services, org)).id)]
 
     found = in_city(data, work)
-    show(as_json, found, lambda: rows(("adapter", "score", "base", "in service", "gate"), [
-        (one["number"], f"{one['score_bps'] / 100:g}", f"{one['base_bps'] / 100:g}", f"{one['standing_bps'] / 100:g}",
-         "✓" if one["passed"] else "✗") for one in found
+    show(as_json, found, lambda: rows(("adapter", "score", "base", "in service", "difference", "gate"), [
+        (one["number"], f"{one['score_bps'] / 100:g}", f"{one['base_bps'] / 100:g}",
+         *_beside(one["compared"], one["standing_bps"]), "✓" if one["passed"] else f"✗ {one['why_en']}")
+        for one in found
     ], right=("score", "base", "in service")))  # fmt: skip
+
+
+def _beside(both: dict[str, Any] | None, standing_bps: int) -> tuple[str, str]:
+    if both is None:
+        return "–", "–"
+    span = f"{both['difference']:+.1f} [{both['low']:+.1f}, {both['high']:+.1f}] on {both['asked']}"
+    return f"{standing_bps / 100:g}", span
 
 
 @app.command("next")

@@ -13,7 +13,7 @@ from shanhe.clones.errors import (
     UnknownMandate,
     WrongMandateState,
 )
-from shanhe.clones.model import MEANS, PURPOSES, USES, Feedback, FeedbackState, Gate, Mandate, State
+from shanhe.clones.model import MEANS, PURPOSES, USES, Compared, Feedback, FeedbackState, Gate, Mandate, State
 from shanhe.clones.service import ALLIANCE, TRAINING, VOICE, Clones, Remove
 from shanhe.clones.teaching import School, Teaching, Trained
 
@@ -29,6 +29,7 @@ __all__ = [
     "BadMandate",
     "CloneRefused",
     "Clones",
+    "Compared",
     "Feedback",
     "FeedbackState",
     "Gate",

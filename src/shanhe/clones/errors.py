@@ -78,13 +78,11 @@ class NothingToTeach(Invalid):
 
 
 class GateClosed(Conflict):
-    def __init__(self, score_bps: int, base_bps: int, standing_bps: int) -> None:
+    def __init__(self, why_zh: str, why_en: str) -> None:
         super().__init__(
             "clone_gate_closed",
-            f"It scores {score_bps / 100:g}, its base {base_bps / 100:g}, the version in service "
-            f"{standing_bps / 100:g}: it must be above its base and not below the other (T2).",
-            message_zh=f"评测 {score_bps / 100:g} 分，基座 {base_bps / 100:g} 分，在用版本 {standing_bps / 100:g} 分："
-            "须高于基座且不低于在用版本（T2）。",
+            f"The version can't be offered (T2): {why_en}.",
+            message_zh=f"该版本不能上架（T2）：{why_zh}。",
             hint="Collect more feedback and train again.",
             hint_zh="请收集更多反馈后重新训练。",
         )

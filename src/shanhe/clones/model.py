@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -89,6 +91,8 @@ class Feedback:
     given_at: datetime
     decided_at: datetime | None
     version_id: UUID | None
+    held: bool | None = None
+    """Whether it is only ever asked, never taught; decided when it is first taken."""
 
     @property
     def lesson(self) -> str:
@@ -97,11 +101,52 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """A trained version beside the one in service (`number`), on questions that neither learnt from: how many were
+    asked and rightly answered, newly right and newly wrong, and the difference in points with its 95 % interval."""
+
+    number: int
+    asked: int
+    right: int
+    base_right: int
+    other_right: int
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """Whether a trained version may be offered: its score, its base's, and that of the version in service, bps (T2)."""
+    """Whether a trained version may be offered (T2), and why not: its score, its base's, and that of the version in
+    service, bps; all of the same questions where a version is in service (`compared`)."""
 
     number: int
     score_bps: int
     base_bps: int
     standing_bps: int
     passed: bool
+    why_zh: str = ""
+    why_en: str = ""
+    compared: Compared | None = None
+
+
+def hold_out(lessons: Sequence[Feedback], share_bps: int) -> dict[UUID, bool]:
+    """Which lessons are asked and never taught, at least `share_bps` of all where enough are new; what was decided
+    stays, and a question that is known goes where it went before. Pure."""
+    fixed: dict[str, bool] = {}
+    for one in lessons:
+        if one.state is FeedbackState.TAKEN or one.held is not None:
+            asked = plainly(one.question)
+            fixed[asked] = fixed.get(asked, False) or bool(one.held)
+    new = {plainly(one.question) for one in lessons} - fixed.keys()
+    fresh = sorted(new, key=lambda text: hashlib.sha256(text.encode()).digest())
+    have = sum(fixed.values())
+    wanted = max(1, len(lessons) * share_bps // 10_000) - have
+    held = set(fresh[: max(0, min(wanted, len(fresh) // 2 if have else max(1, len(fresh) // 2)))])
+    fixed |= {text: text in held for text in fresh}
+    return {one.id: bool(one.held) if one.held is not None else fixed[plainly(one.question)] for one in lessons}
+
+
+def plainly(question: str) -> str:
+    """A question as it is compared: width, case, marks and spaces don't matter."""
+    return "".join(sign for sign in unicodedata.normalize("NFKC", question).casefold() if sign.isalnum())

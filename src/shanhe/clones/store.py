@@ -141,10 +141,14 @@ async def lessons(db: Database, name: str) -> list[Any]:
     )  # fmt: skip
 
 
-async def take(db: Database, ids: Sequence[UUID], version_id: UUID) -> None:
+async def take(db: Database, held: Mapping[UUID, bool], version_id: UUID) -> None:
+    """Lessons are in a version; whether each is held out is decided once."""
     await db.execute(
-        "UPDATE clones.feedback SET state = 'taken', version_id = $2 WHERE id = ANY($1)", list(ids), version_id
-    )
+        """UPDATE clones.feedback f SET state = 'taken', version_id = $3, held = coalesce(f.held, g.held)
+             FROM unnest($1::uuid[], $2::boolean[]) AS g (id, held)
+            WHERE f.id = g.id AND f.state IN ('accepted', 'taken')""",
+        list(held), list(held.values()), version_id,
+    )  # fmt: skip
 
 
 async def delete_feedback(db: Database, *, mandate_id: UUID | None = None, person_id: UUID | None = None) -> int:

@@ -11,13 +11,16 @@ import msgspec
 
 from shanhe.clones import store
 from shanhe.clones.errors import BadFeedback, GateClosed, NothingToTeach, UnknownFeedback
-from shanhe.clones.model import TEXT_MAX_CHARS, Feedback, FeedbackState, Gate, Mandate
+from shanhe.clones.model import TEXT_MAX_CHARS, Compared, Feedback, FeedbackState, Gate, Mandate, hold_out
 from shanhe.clones.service import TRAINING, Clones
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import PersonErased
 
 PURPOSE: Final = "clone_training"
 QUESTION, ANSWER, CORRECTION = (f"clones.{field}" for field in ("question", "answer", "correction"))
+HELD_BPS: Final = 1_000
+"""Share of the lessons that are only asked."""
+WHOLE_BPS: Final = 10_000
 Rule = Callable[[Mapping[str, object]], Mapping[str, Any]]
 """T2's outputs of facts."""
 
@@ -30,6 +33,8 @@ class Trained:
     score_bps: int
     base_bps: int
     state: str
+    compared: Compared | None = None
+    """With the version in service, where both answered the same questions."""
 
 
 class School(Protocol):
@@ -138,11 +143,15 @@ class Teaching:
         lessons = [one for one in map(self._opened, await store.lessons(self._db, name)) if await self._teaches(one)]
         if not any(one.state is FeedbackState.ACCEPTED for one in lessons):
             raise NothingToTeach()
+        held = hold_out(lessons, HELD_BPS)
         rows = b"".join(
-            msgspec.json.encode({"question": one.question, "answer": plain(one)}) + b"\n" for one in lessons
-        )
+            msgspec.json.encode(
+                {"question": one.question, "answer": plain(one), "held": "1" if held[one.id] else ""}
+            ) + b"\n"
+            for one in lessons
+        )  # fmt: skip
         version_id = await self._school.collect(mandate, rows, by=by)
-        await store.take(self._db, [one.id for one in lessons], version_id)
+        await store.take(self._db, held, version_id)
         return version_id, len(lessons)
 
     async def _teaches(self, one: Feedback) -> bool:
@@ -155,7 +164,7 @@ class Teaching:
     async def train(
         self, name: str, org_id: UUID, version_id: UUID, recipe: Mapping[str, Any], *, by: str
     ) -> UUID:  # fmt: skip
-        """Order an adapter that learns the lessons; the studio's job."""
+        """Order an adapter that learns the lessons and is compared with the one in service; the studio's job."""
         return await self._school.train(await self._clones.standing(name, org_id), version_id, recipe, by=by)
 
     async def gates(self, name: str, org_id: UUID) -> list[Gate]:
@@ -169,24 +178,48 @@ class Teaching:
         return next((self._gate(one, found) for one in found if one.number == number), None)
 
     def _gate(self, one: Trained, others: Sequence[Trained]) -> Gate:
-        standing = next((other.score_bps for other in others if other.state == "deployed" and other is not one), 0)
-        facts = {"model_cost_micro": 0, "markup": 0, "score": one.score_bps, "base_score": one.base_bps,
-                 "standing_score": standing}  # fmt: skip
-        return Gate(one.number, one.score_bps, one.base_bps, standing, bool(self._rule(facts)["publishes"]))
+        standing = next((other for other in others if other.state == "deployed" and other is not one), None)
+        both = one.compared
+        if standing is None:
+            return self._judged(one.number, one.score_bps, one.base_bps, 0, None)
+        if both is None or both.number != standing.number:
+            return Gate(
+                one.number, one.score_bps, one.base_bps, 0, False,
+                f"尚未与在用的第 {standing.number} 版在相同题目上对比，请重新训练（已完成的步骤不再计费）",
+                f"it was not compared with version {standing.number} in service on the same questions: train again "
+                "(steps that are done cost nothing)",
+            )  # fmt: skip
+        right, base, other = (n * WHOLE_BPS // both.asked for n in (both.right, both.base_right, both.other_right))
+        return self._judged(one.number, right, base, other, both)
+
+    def _judged(self, number: int, score: int, base: int, standing: int, both: Compared | None) -> Gate:
+        facts = {"model_cost_micro": 0, "markup": 0, "score": score, "base_score": base, "standing_score": standing}
+        if self._rule(facts)["publishes"]:
+            return Gate(number, score, base, standing, True, compared=both)
+        zh, en = "", ""
+        if score <= base:
+            zh, en = "未高于基座", "it is not above its base"
+        if both is not None and both.right < both.other_right:
+            span = f"{both.difference:+.1f} [{both.low:+.1f}, {both.high:+.1f}]"
+            more_zh = f"在相同的 {both.asked} 道题上比在用的第 {both.number} 版差：{span} 分（95 % 区间）"
+            more_en = f"on the same {both.asked} questions it is worse than version {both.number} in service: {span} " \
+                      "points (95 % interval)"  # fmt: skip
+            zh, en = "；".join(filter(None, (zh, more_zh))), "; ".join(filter(None, (en, more_en)))
+        return Gate(number, score, base, standing, False, zh, en, both)
 
     async def offer(self, name: str, org_id: UUID, number: int, *, by: str) -> int:
         """Hand in the listing's next version with a trained adapter; GateClosed where its scores don't do."""
         mandate = await self._clones.standing(name, org_id)
         gate = await self.gate(mandate, number)
         if gate is None or not gate.passed:
-            raise GateClosed(*((gate.score_bps, gate.base_bps, gate.standing_bps) if gate else (0, 0, 0)))
+            raise GateClosed(gate.why_zh if gate else "没有该版本", gate.why_en if gate else "there is no such version")
         return await self._school.offer(mandate, number, by=by)
 
     def _opened(self, row: Any) -> Feedback:
         return Feedback(
             row["id"], row["name"], row["mandate"], row["run_id"], row["person_id"], row["org_id"], row["good"],
             self._text(row, QUESTION), self._text(row, ANSWER), self._text(row, CORRECTION),
-            FeedbackState(row["state"]), row["given_at"], row["decided_at"], row["version_id"],
+            FeedbackState(row["state"]), row["given_at"], row["decided_at"], row["version_id"], row["held"],
         )  # fmt: skip
 
     def _text(self, row: Any, field: str) -> str:

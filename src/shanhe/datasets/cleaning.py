@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from shanhe.datasets import likeness, privacy
-from shanhe.datasets.model import Cleaning, Row, text_of
+from shanhe.datasets.model import HELD, Cleaning, Row, text_of
 
 LANGUAGES: Final = ("zh", "en", "ja", "ko", "other")
 PERSONAL: Final = ("mask", "drop", "keep")
@@ -72,7 +72,7 @@ def report(rows: Sequence[Row]) -> dict[str, Any]:
                 personal.setdefault(one.kind, []).append(number)
     twins = likeness.duplicates(texts, Cleaning().similar_bps / 10_000)
     lengths = sorted(len(text) for text in texts)
-    columns = list(rows[0]) if rows else []
+    columns = [name for name in rows[0] if name != HELD] if rows else []
     alike = [[later + 1, first + 1] for later, first in list(twins.items())[:SAMPLES]]
     return {
         "rows": len(rows),

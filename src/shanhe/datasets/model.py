@@ -20,6 +20,8 @@ FORMS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Columns of each form, all needed but `reason`."""
 OPTIONAL: Final = frozenset({"reason"})
+HELD: Final = "held"
+"""A column of its own in pairs: a row that has something in it is asked and never taught."""
 CONSENTS: Final = ("own", "consent", "contract", "public")
 """Why the data may be used: made here, its people agreed, a contract, published by law."""
 NAMES: Final[Mapping[str, str]] = {
@@ -97,6 +99,8 @@ def in_form(form: str, columns: Sequence[str], rows: Iterable[Mapping[str, str]]
     for row in rows:
         named = {known[column]: value.strip() for column, value in row.items() if column in known}
         kept = {name: named.get(name, "") for name in wanted}
+        if form == "pairs" and named.get(HELD):
+            kept[HELD] = named[HELD]
         if all(kept[name] for name in wanted if name not in OPTIONAL):
             found.append(kept)
     return found
@@ -119,4 +123,4 @@ def content_hash(data: bytes) -> bytes:
 
 def text_of(row: Row) -> str:
     """All that a row says."""
-    return "\n".join(value for value in row.values() if value)
+    return "\n".join(value for name, value in row.items() if value and name != HELD)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from shanhe.datasets.model import Row
+from shanhe.datasets.model import HELD, Row
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -88,7 +88,10 @@ def evaluation(form: str, rows: Sequence[Row]) -> list[Pair]:
 
 
 def split(form: str, rows: Sequence[Row], held_bps: int, *, seed: int = 7) -> tuple[list[Row], list[Row]]:
-    """(rows to learn from, rows held out). An error book is learnt whole: held out are the words of its questions."""
+    """(rows to learn from, rows held out). An error book is learnt whole: held out are the words of its questions. Rows
+    that say themselves that they are held out leave no choice."""
+    if any(HELD in row for row in rows):
+        return [row for row in rows if HELD not in row], [row for row in rows if HELD in row]
     if form == "errors" or not held_bps:
         return list(rows), list(rows) if form == "errors" else []
     order = list(range(len(rows)))

@@ -6,9 +6,9 @@ from shanhe.studio.errors import BadModelFile, BadRecipe, NotDeployable, StepFai
 from shanhe.studio.foreman import Foreman
 from shanhe.studio.judging import RUBRIC, Heard
 from shanhe.studio.jury import Going
-from shanhe.studio.model import QUANTA, Job, Made, Recipe, Step
+from shanhe.studio.model import QUANTA, Comparison, Job, Made, Recipe, Step
 from shanhe.studio.ray_steps import RayJobs
-from shanhe.studio.scoring import gain
+from shanhe.studio.scoring import asked_as, gain, gain_of
 from shanhe.studio.service import Announce, Rules, Studio
 from shanhe.studio.standing import DEPLOYED_TOPIC, Standing
 from shanhe.studio.steps import RunStep, run_step
@@ -21,6 +21,7 @@ __all__ = [
     "Announce",
     "BadModelFile",
     "BadRecipe",
+    "Comparison",
     "Foreman",
     "Going",
     "Heard",
@@ -37,7 +38,9 @@ __all__ = [
     "Studio",
     "UnknownJob",
     "UnknownMade",
+    "asked_as",
     "gain",
+    "gain_of",
     "run_step",
     "sample_of",
     "template",

@@ -7,8 +7,9 @@ from its checkpoint.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +26,8 @@ from shanhe.kernel.waking import keep_working
 from shanhe.studio import store
 from shanhe.studio.errors import StepFailed
 from shanhe.studio.jury import KIND, Asks, judge
-from shanhe.studio.model import Job, Made, Point, Recipe, StepPlan, plan, step_hash
+from shanhe.studio.model import Comparison, Job, Made, Point, Recipe, StepPlan, plan, step_hash
+from shanhe.studio.scoring import asked_as
 from shanhe.studio.service import Studio, card_of
 from shanhe.studio.steps import COMMAND, Result, RunStep, run_step
 
@@ -111,12 +113,13 @@ class Foreman:
             "train": _written(studio.shelf.folder(job.id.bytes) / "train.jsonl", train),
             "questions": _written(studio.shelf.folder(job.id.bytes) / "questions.jsonl", questions),
         }
+        other = await self._opponent(job, recipe, files)
         meter = Meter(studio, job)
         results: list[tuple[bytes, Result]] = []
         steps = plan(recipe, len(train), len(questions))
         for at, step in enumerate(steps):
             if step.kind == KIND:
-                await self._finished(job, recipe, card, results)  # a judge that is silent costs nobody the model
+                await self._finished(job, recipe, card, results, other)  # a judge that is silent costs nobody the model
             inputs = {name: _source(source, files, results, studio) for name, source in step.inputs.items()}
             digest = step_hash(step, {name: sha256 for name, (sha256, _) in inputs.items()})
             paths = {name: str(path) for name, (_, path) in inputs.items()}
@@ -125,7 +128,18 @@ class Foreman:
             else:
                 results.append((digest, await self._step(job, at, step, digest, paths, meter)))
         if steps[-1].kind != KIND:
-            await self._finished(job, recipe, card, results)
+            await self._finished(job, recipe, card, results, other)
+
+    async def _opponent(self, job: Job, recipe: Recipe, files: dict[str, tuple[str, Path]]) -> Made | None:
+        """The version that is compared, its files added to those that steps may use."""
+        other = await self._studio.opponent(job.name, job.org_id, recipe)
+        if other is not None:
+            file = self._studio.shelf.file(other.step_hash, "adapter.gguf" if recipe.adapter else "model.gguf")
+            files["against"] = other.sha256.hex(), file
+            base = next((one for one in self._compute.cards() if one.id == other.base), None)
+            if base is not None and recipe.adapter:
+                files["against_base"] = base.sha256, await self._compute.model_file(other.base)
+        return other
 
     async def _step(
         self, job: Job, at: int, step: StepPlan, digest: bytes, inputs: dict[str, str], meter: Meter
@@ -185,7 +199,9 @@ class Foreman:
         finally:
             await store.end_step(studio.db, job.id, at, state, 0, metrics, studio.clock.now())
 
-    async def _finished(self, job: Job, recipe: Recipe, base: ModelCard, results: list[tuple[bytes, Result]]) -> None:
+    async def _finished(
+        self, job: Job, recipe: Recipe, base: ModelCard, results: list[tuple[bytes, Result]], other: Made | None
+    ) -> None:
         """Write down the model that came out, with what it was measured at before and after; one that a job before this
         one made already (cancelled while it was judged, then resumed) is not made again."""
         studio = self._studio
@@ -205,6 +221,8 @@ class Foreman:
         )  # fmt: skip
         async with studio.db.transaction() as conn:
             made = await store.insert_made(conn, made)
+        if other is not None and other.id != made.id:
+            await self._compared(job, made, other, [digest for digest, _ in (results[0], results[1], results[-1])])
         await studio.used(job.version_id, "train", str(job.id), job.name)
         await studio.used(job.version_id, "evaluate", str(job.id), job.name)
         if recipe.deploy and made.score_bps > made.base_bps:
@@ -212,6 +230,26 @@ class Foreman:
                 await studio.deploy(job.name, job.org_id, made.number, by=job.made_by)
             except ShanheError as error:  # the model is there, and can be deployed by hand
                 log.warning("a model could not be deployed", model=job.name, reason=error.message)
+
+
+    async def _compared(self, job: Job, made: Made, other: Made, tests: Sequence[bytes]) -> None:
+        """Write down how both versions answer the questions that neither of them learnt from."""
+        studio, learnt = self._studio, set[str]()
+        for version_id in (job.version_id, other.version_id):
+            with contextlib.suppress(ShanheError):  # its rows were forgotten: nothing can be left out for them
+                learnt |= {asked_as(one.question) for one in (await studio.checked_lessons(version_id, job.org_id))[0]}
+        files = [studio.shelf.file(digest, "answers.jsonl") for digest in tests]
+        base, against, own = await asyncio.to_thread(_marks, files, learnt)
+        if not own:
+            return
+        both = list(zip(against, own, strict=True))
+        found = Comparison(
+            made.id, other.id, job.id, len(own), sum(base), sum(own), sum(against),
+            sum(now and not then for then, now in both), sum(then and not now for then, now in both),
+            studio.clock.now(),
+        )  # fmt: skip
+        async with studio.db.transaction() as conn:
+            await store.compared(conn, found)
 
 
 class Meter:
@@ -254,6 +292,13 @@ class Meter:
 
     def _price(self, core_ms: int) -> int:
         return self._studio.rules.price(core_ms, self._job.budget_micro, self._studio.clock.today())
+
+
+def _marks(files: Sequence[Path], learnt: Set[str]) -> list[list[bool]]:
+    """Whether each question was answered rightly, by file, but for those that were learnt."""
+    rows = [[msgspec.json.decode(line) for line in path.read_bytes().splitlines()] for path in files]
+    kept = [at for at, row in enumerate(rows[0]) if asked_as(row["question"]) not in learnt]
+    return [[bool(answers[at]["right"]) for at in kept] for answers in rows]
 
 
 def _written(path: Path, pairs: Sequence[Any]) -> tuple[str, Path]:

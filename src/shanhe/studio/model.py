@@ -35,7 +35,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `align_epochs`: how often each pair of a right and a wrong answer is seen after that, to prefer the right one;
     `deploy`: put into service at once if it answers more of the questions rightly than its base;
     `judge`: a model of the city that compares the answers of both, for up to `judge_questions` questions, by
-    `rubric` (empty: the usual one)."""
+    `rubric` (empty: the usual one);
+    `against`: number of a version of the same name that answers the same questions, so that both can be compared."""
 
     base: str
     epochs: int = 3
@@ -54,12 +55,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judge: str = ""
     judge_questions: int = 20
     rubric: str = ""
+    against: int = 0
     seed: int = 7
 
 
 class StepPlan(msgspec.Struct, frozen=True):
     """A step before it is run. `inputs`: names of its files and where they come from: `base`, `train`, `questions`, or
-    `N.name`, the file `name` of the step numbered N."""
+    `N.name`, the file `name` of the step numbered N, or `against` and `against_base`, the model that is compared."""
 
     kind: str
     title: str
@@ -139,12 +141,27 @@ class Made(msgspec.Struct, frozen=True):
     """Of the calls to its name, while it is on trial."""
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """A model and another of its name on the same questions, which neither learnt from."""
+
+    model_id: UUID
+    against_id: UUID
+    job_id: UUID
+    asked: int
+    base_right: int
+    model_right: int
+    against_right: int
+    gained: int
+    lost: int
+    made_at: datetime
+
+
 def checked(recipe: Recipe, name: str) -> None:
     """BadRecipe names what is out of range."""
     ranges = {
         "epochs": (1, 20), "batch": (1, 16), "rank": (2, 64), "rate_ppm": (1, 5_000), "tokens_max": (16, 512),
         "drop_layers": (0, 16), "heal_epochs": (0, 10), "align_epochs": (0, 10), "layers": (0, 200), "seed": (0, 2**31),
-        "judge_questions": (1, 100),
+        "judge_questions": (1, 100), "against": (0, 2**31 - 1),
     }  # fmt: skip
     for field, (least, most) in ranges.items():
         if not least <= getattr(recipe, field) <= most:
@@ -199,6 +216,9 @@ def plan(recipe: Recipe, lessons: int, questions: int) -> list[StepPlan]:
         return steps
 
     before = evaluate("before", model="base")
+    if recipe.against:
+        beside = {"model": "against_base", "adapter": "against"} if recipe.adapter else {"model": "against"}
+        evaluate("against", **beside)
     tuned = tune("base", "tune", recipe.epochs)
     if recipe.adapter:
         return judged(evaluate("after", model="base", adapter=f"{tuned}.adapter.gguf"))

@@ -26,10 +26,14 @@ class Score(msgspec.Struct, frozen=True):
         return self.right * 10_000 // self.asked if self.asked else 0
 
 
+def asked_as(question: str) -> str:
+    """A question as it is compared with others: width, case, marks and spaces don't matter."""
+    return "".join(sign for sign in unicodedata.normalize("NFKC", question).casefold() if sign.isalnum())
+
+
 def grams(text: str) -> Counter[str]:
     """Pairs of neighbouring signs, without spaces, marks, case and width."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    plain = "".join(sign for sign in folded if sign.isalnum())
+    plain = asked_as(text)
     return Counter(plain[at : at + 2] for at in range(max(1, len(plain) - 1)))
 
 
@@ -50,9 +54,13 @@ def gain(before: Sequence[bool], after: Sequence[bool]) -> tuple[float, float, f
 
     The normal one with the paired variance; it says nothing on fewer than 30 questions.
     """
-    count = len(before)
     gained = sum(not one and other for one, other in zip(before, after, strict=True))
     lost = sum(one and not other for one, other in zip(before, after, strict=True))
+    return gain_of(len(before), gained, lost)
+
+
+def gain_of(count: int, gained: int, lost: int) -> tuple[float, float, float]:
+    """As `gain`, from how many were asked, newly right and newly wrong."""
     difference = (gained - lost) / count
     variance = (gained + lost - (gained - lost) ** 2 / count) / count**2
     half = Z_95 * math.sqrt(max(variance, 0.0))

@@ -32,7 +32,7 @@ from shanhe.studio.errors import (
 )
 from shanhe.studio.gguf_check import check
 from shanhe.studio.jury import FILE, KIND, verdicts_in
-from shanhe.studio.model import Job, Made, Point, Recipe, Step, checked, estimate_core_ms, plan
+from shanhe.studio.model import Comparison, Job, Made, Point, Recipe, Step, checked, estimate_core_ms, plan
 from shanhe.studio.standing import DEPLOYED_TOPIC, Standing
 from shanhe.studio.steps import Shelf, tail
 
@@ -134,6 +134,7 @@ class Studio:
         if not any(card.id == recipe.base and card.kind == "chat" for card in self._compute.cards()):
             raise BadRecipe(f"{recipe.base!r} is no model that can be tuned here", f"{recipe.base!r} 不能在此微调")
         self._judge_there(recipe.judge)
+        await self.opponent(name, org_id, recipe)
         await self._name_free(org_id, name)
         if self.licensed is not None:
             await self.licensed(name, org_id)
@@ -176,6 +177,20 @@ class Studio:
         found = self._compute.model(name) if name else None
         if name and (found is None or found.kind != "chat"):
             raise BadRecipe(f"{name!r} is no model here that can judge", f"{name!r} 不能在此担任裁判")
+
+    async def opponent(self, name: str, org_id: UUID, recipe: Recipe) -> Made | None:
+        """The version that a recipe compares with; BadRecipe where there is none that can answer."""
+        if not recipe.against:
+            return None
+        found = await store.made(self.db, name, recipe.against, org_id)
+        if found is None or found.state == "destroyed" or bool(found.card.get("adapters")) != recipe.adapter:
+            en, zh = f"there is no version {recipe.against} of {name} to compare with", "没有可供对比的该版本"
+            raise BadRecipe(en, zh)
+        return found
+
+    async def comparisons(self, one: Made) -> list[Comparison]:
+        """What a model was compared with, on questions that neither learnt from."""
+        return await store.comparisons(self.db, one.id)
 
     async def recipe_of(self, job: Job) -> Recipe:
         """What was ordered, the rubric with it."""

@@ -8,9 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.studio.model import Job, Made, Point, Step, StepPlan
+from shanhe.studio.model import Comparison, Job, Made, Point, Step, StepPlan
 
 PAGE_MAX: Final = 200
+COMPARISONS_MAX: Final = 200
 POINTS_MAX: Final = 5_000
 CHANNEL: Final = "studio_changed"
 Connection = Any
@@ -267,6 +268,29 @@ async def made(db: Connection | Database, name: str, number: int | None, org_id:
         org_id,
     )
     return None if row is None else _made(row)
+
+
+async def compared(conn: Connection, one: Comparison) -> None:
+    """Write down how two models compare; a later comparison of the two takes its place."""
+    names = Comparison.__struct_fields__
+    marks, changed = (", ".join(f"${at}" for at in range(1, len(names) + 1)),
+                      ", ".join(f"{name} = EXCLUDED.{name}" for name in names[2:]))  # fmt: skip
+    await conn.execute(
+        f"""INSERT INTO studio.comparison ({", ".join(names)}) VALUES ({marks})
+            ON CONFLICT (model_id, against_id) DO UPDATE SET {changed}""",
+        *(getattr(one, name) for name in names),
+    )
+
+
+async def comparisons(db: Database, model_id: UUID) -> list[Comparison]:
+    """What a model was compared with, from either side, newest first, a bounded page."""
+    names = ", ".join(Comparison.__struct_fields__)
+    rows = await db.fetch(
+        f"""SELECT {names} FROM studio.comparison WHERE model_id = $1 OR against_id = $1
+             ORDER BY made_at DESC LIMIT $2""",
+        model_id, COMPARISONS_MAX,
+    )  # fmt: skip
+    return [Comparison(**dict(row)) for row in rows]
 
 
 async def made_by(db: Database, job: Job) -> Made | None:
