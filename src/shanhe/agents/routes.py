@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -22,6 +22,7 @@ from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
 from shanhe.kernel.labelling import check_text, check_wav
 from shanhe.kernel.provenance import state_of
+from shanhe.kernel.routing import APIRouter
 
 BODY_MAX_BYTES = 1024 * 1024
 SOUND_MAX_BYTES = 32 * 1024 * 1024

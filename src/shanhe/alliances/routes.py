@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from shanhe.alliances.service import Alliances
 from shanhe.alliances.views import alliance_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Member = Annotated[Actor, Depends(require("apply"))]
 Find = Callable[[str], Awaitable[UUID]]

@@ -6,12 +6,13 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from shanhe.batches.service import PAGE_MAX, Batches
 from shanhe.batches.wire import batch_view, listed
 from shanhe.identity.api import Actor, PermissionMissing, org_or_all
 from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.routing import APIRouter
 
 Asking = Annotated[Actor, Depends(actor_of)]
 reader = partial(org_or_all, everything="engines")

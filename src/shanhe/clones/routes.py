@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -15,6 +15,7 @@ from shanhe.clones.api import PURPOSES, Clones, Feedback, FeedbackState, Mandate
 from shanhe.clones.model import CALLED_MAX_CHARS, TEXT_MAX_CHARS
 from shanhe.identity.api import Actor, org_of, person_actor, require
 from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
 
 NAME_MAX = 40
 CODE_MAX = 64

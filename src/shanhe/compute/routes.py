@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
@@ -32,6 +32,7 @@ from shanhe.compute.model import (
 from shanhe.compute.service import Compute
 from shanhe.identity.api import Actor, require
 from shanhe.kernel import http
+from shanhe.kernel.routing import APIRouter
 
 EVENTS_POLL_S: Final = 0.5
 EVENTS_LIMIT_S: Final = 3600.0

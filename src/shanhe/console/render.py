@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 from uuid import UUID
@@ -45,12 +46,18 @@ def listed(texts: Iterable[str], lang: str) -> str:
     return ("、" if lang.startswith("zh") else ", ").join(texts)
 
 
+@cache
+def words() -> Catalogue:
+    """What the console says, read once for each process."""
+    return Catalogue.load(files("shanhe.console") / "i18n")
+
+
 class View:
     """Renders pages for one `Desk`."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.words = Catalogue.load(files("shanhe.console") / "i18n")
+        self.words = words()
         self._marks = _fingerprints()
         self._jinja = Environment(
             loader=PackageLoader("shanhe.console"),

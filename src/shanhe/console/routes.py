@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -42,6 +41,7 @@ from shanhe.console.ports import Desk
 from shanhe.console.render import View
 from shanhe.kernel import http
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.routing import APIRouter
 
 ROOMS = (
     Entrance,

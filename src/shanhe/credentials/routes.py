@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from shanhe.credentials.service import Credentials
 from shanhe.credentials.status import TTL
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 CACHE = f"public, max-age={int(TTL.total_seconds())}"
 

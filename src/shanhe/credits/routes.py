@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.routing import APIRouter
 
 AMOUNT_LIMIT = 2**53
 TEXT_LIMIT_CHARS = 200

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from shanhe.datasets.model import Cleaning, Dataset, Version
 from shanhe.datasets.service import PREVIEW_MAX, Datasets, NewDataset
@@ -15,6 +15,7 @@ from shanhe.identity.api import Actor, org_or_all, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 plainly = partial(as_json, enc_hook=str)
 reader = partial(org_or_all, everything="models")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, WebSocket, WebSocketDisconnect
+from fastapi import Depends, Query, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -28,6 +28,7 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.routing import APIRouter
 
 INT64_MAX = 2**63 - 1
 TEXT_LIMIT_CHARS = 200

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from shanhe.facts.service import Facts
 from shanhe.facts.views import fact_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 TEXT_MAX_CHARS = 500
 

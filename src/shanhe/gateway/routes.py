@@ -7,13 +7,14 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from shanhe.gateway.api import Gateway, UsageRow
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits
+from shanhe.kernel.routing import APIRouter
 
 DAYS_MAX = 366
 GROUPS = ("day", "model", "key", "org")

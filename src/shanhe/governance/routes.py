@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from shanhe.governance.model import NewProposal, Vote, duties
 from shanhe.governance.service import Governance
 from shanhe.identity.api import Actor, person_actor, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Me = Annotated[Actor, Depends(person_actor)]
 Operator = Annotated[Actor, Depends(require("rules"))]

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -17,6 +17,7 @@ from shanhe.incubator.service import Incubator
 from shanhe.incubator.views import booking_view, quota_view, resource_view
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Member = Annotated[Actor, Depends(require("apply"))]
 Operator = Annotated[Actor, Depends(require("programmes"))]

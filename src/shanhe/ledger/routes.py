@@ -13,12 +13,13 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import MICRO
+from shanhe.kernel.routing import APIRouter
 from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, read_opening
 
 PERMISSION: Final = "ledger"

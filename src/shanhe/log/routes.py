@@ -14,10 +14,11 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 
 from shanhe.kernel.errors import NotFound
+from shanhe.kernel.routing import APIRouter
 from shanhe.log.api import SUFFIX, Log, ProofRefused
 from shanhe.log.note import NOTE_BYTES_MAX
 from shanhe.log.tiles import WIDTH

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.mcp.api import Taken, ToolGateway, UnknownServer, taken
 
 VALUE_MAX = 4_096

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from shanhe.credentials.api import present
 from shanhe.identity.api import Actor, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 from shanhe.nomads import views
 from shanhe.nomads.errors import BadField, NotEligible
 from shanhe.nomads.model import NewVenue, Scan, VenueKind

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -15,6 +15,7 @@ from shanhe.identity.api import Actor
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.oauth.api import App, OAuth, OAuthError, Tokens, returns_to
 from shanhe.oauth.model import NAME_MAX_CHARS, REDIRECTS_MAX, RESOURCE_PATH, SCOPE, URI_MAX_CHARS
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import segno
 import structlog
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.background import BackgroundTask
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -16,6 +16,7 @@ from shanhe.kernel import http
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import format_fen
+from shanhe.kernel.routing import APIRouter
 from shanhe.payments.errors import NotificationMalformed, UnknownPayment, UnknownProvider
 from shanhe.payments.jobs import deliver
 from shanhe.payments.model import Order, State, Verdict

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.routing import APIRouter
 from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
 from shanhe.payments.bank_model import Report, SuspenseState
 from shanhe.payments.errors import StatementUnreadable

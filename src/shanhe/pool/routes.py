@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -17,6 +17,7 @@ from shanhe.identity.api import Actor, PermissionMissing, org_or_all, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.pool.errors import BadReport
 from shanhe.pool.figures import figures
 from shanhe.pool.model import Node, Report

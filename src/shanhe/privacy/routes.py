@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from shanhe.identity.api import AUTOMATED, Actor, Identity, person_actor, requir
 from shanhe.kernel.documents import render, save_headers
 from shanhe.kernel.http import language, private_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 from shanhe.privacy.model import GROUNDS, Conclusion, NewAssessment, RequestKind
 from shanhe.privacy.model import Request as PersonRequest
 from shanhe.privacy.paper import copy_json, copy_paper

@@ -7,12 +7,13 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, actor, org_of, person_actor, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.programmes import views
 from shanhe.programmes.cases import Application, State, Verdict
 from shanhe.programmes.errors import UnknownApplication

@@ -7,12 +7,13 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.payments.api import Bills, StatementUnreadable
 from shanhe.reconcile.api import Outcome, Reconciliation, Run, plain
 

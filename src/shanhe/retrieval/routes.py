@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, Caller, org_of, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.retrieval.api import (
     Answer,
     Answering,

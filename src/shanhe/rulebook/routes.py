@@ -8,10 +8,11 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shanhe.kernel.clock import Clock, SystemClock
+from shanhe.kernel.routing import APIRouter
 from shanhe.rulebook.amendments import Amendments
 from shanhe.rulebook.model import Decision, Formula, Parameter, Rule, canonical
 from shanhe.rulebook.service import Rulebook

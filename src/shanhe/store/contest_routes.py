@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 from shanhe.store.api import Contest, Contests, Entry, NewContest, Ranks
 
 TITLE_MAX = 60

@@ -7,13 +7,14 @@ from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.store.api import Earnings, earnings_view, period
 
 Maker = Annotated[Actor, Depends(require("publish"))]

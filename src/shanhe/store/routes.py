@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -15,6 +15,7 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version, period
 from shanhe.store.contest_routes import contest_view, entry_view
 

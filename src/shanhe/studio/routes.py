@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ from shanhe.identity.api import Actor, org_or_all, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.studio.model import Job, Made, Recipe
 from shanhe.studio.service import PAGE_MAX, WHOLE_BPS, Studio
 from shanhe.studio.trades import templates

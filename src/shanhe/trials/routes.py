@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.trials.model import Report
 from shanhe.trials.service import Trials
 

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, Role, org_of, person_actor, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json, private_json
+from shanhe.kernel.routing import APIRouter
 from shanhe.workflows.errors import NotYourApproval
 from shanhe.workflows.model import Run, Step
 from shanhe.workflows.service import Workflows

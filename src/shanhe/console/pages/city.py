@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import chart
@@ -15,6 +15,7 @@ from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 NAME_CHARS_MAX = 120
 REASON_CHARS_MAX = 200

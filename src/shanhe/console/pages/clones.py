@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.routing import APIRouter
 
 CODE_MAX: Final = 64
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.routing import APIRouter
 
 
 class ConnectRoom(Room):

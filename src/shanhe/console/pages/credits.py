@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
@@ -16,6 +16,7 @@ from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.http import language
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 FORMATS = ("pdf", "xlsx", "csv")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from shanhe.console.model import Who
@@ -14,6 +14,7 @@ from shanhe.console.qr import qr_path
 from shanhe.console.render import THEME_COOKIE, THEMES, check_token, form, go, local_path
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES
+from shanhe.kernel.routing import APIRouter
 
 YEAR_S = 365 * 86_400
 LOGIN_CHARS_MAX = 254

@@ -7,7 +7,7 @@ from datetime import datetime, time
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
@@ -16,6 +16,7 @@ from shanhe.console.render import go
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import parse_credits
+from shanhe.kernel.routing import APIRouter
 
 NAME_CHARS_MAX = 60
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.routing import APIRouter
 
 MAY: Final = "usage"
 STOP_POLLING: Final = 286

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import chart
@@ -18,6 +18,7 @@ from shanhe.console.render import go
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import format_credits
+from shanhe.kernel.routing import APIRouter
 
 HOME_DAYS = 30
 HOME_CALLS = 8

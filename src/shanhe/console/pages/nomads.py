@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import PlainTextResponse, Response
 
 from shanhe.console.model import Who
@@ -16,6 +16,7 @@ from shanhe.console.render import form_with_file, go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import as_json, language
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 CAMERA: Final = "camera=(self), geolocation=(), microphone=()"
 """The two pages that scan may use the camera; no other page of the city may."""

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import check_token
 from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
+from shanhe.kernel.routing import APIRouter
 
 PROMPT_CHARS_MAX = 32_000
 TURNS_MAX = 60

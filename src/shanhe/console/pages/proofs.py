@@ -6,11 +6,12 @@ import json
 from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.pages.base import Room
 from shanhe.kernel.http import language
+from shanhe.kernel.routing import APIRouter
 
 WORDS: Final = "proof.word."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from importlib.resources import files
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.model import RuleRow
@@ -14,6 +14,7 @@ from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.http import language
+from shanhe.kernel.routing import APIRouter
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
 FACT_CHARS_MAX = 200

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
@@ -15,6 +15,7 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import form, go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 from shanhe.workflows.api import KINDS
 
 MAY: Final = "publish"

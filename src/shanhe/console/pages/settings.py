@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.pages.base import Room
 from shanhe.console.render import THEMES, go
 from shanhe.kernel.http import LANGUAGES
+from shanhe.kernel.routing import APIRouter
 
 
 class SettingsRoom(Room):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import chart
@@ -16,6 +16,7 @@ from shanhe.console.pages.credits import download
 from shanhe.console.render import go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.http import language
+from shanhe.kernel.routing import APIRouter
 
 KINDS: Final = ("agent", "clone", "alliance", "mcp", "model", "data", "prompt")
 TRIED: Final = ("agent", "clone", "alliance")

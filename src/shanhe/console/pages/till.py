@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import chart
@@ -15,6 +15,7 @@ from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits, parse_yuan
+from shanhe.kernel.routing import APIRouter
 
 PRESETS_YUAN = (100, 500, 1000, 5000)
 PURCHASE_CHOSEN = "100"

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
@@ -15,6 +15,7 @@ from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 HASH_CHARS = 64
 SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
@@ -15,6 +15,7 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 WIDTH, HEIGHT = 640, 180
 MARGIN: Final = 28

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from shanhe.identity.api import Identity
 from shanhe.identity.routes import account, entry, keys, orgs, people
 from shanhe.kernel import http
+from shanhe.kernel.routing import APIRouter
 
 
 def router(identity: Identity) -> APIRouter:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from shanhe.identity.api import (
     Actor,
@@ -25,6 +25,7 @@ from shanhe.identity.guard import CSRF_HEADER, identity_of
 from shanhe.identity.routes import forms
 from shanhe.identity.routes.entry import told
 from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
 
 Me = Annotated[Actor, Depends(person_actor)]
 

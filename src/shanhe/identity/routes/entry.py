@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from shanhe.identity.api import (
@@ -24,6 +24,7 @@ from shanhe.identity.api import (
 from shanhe.identity.guard import CSRF_HEADER, OIDC_COOKIE, OIDC_COOKIE_S
 from shanhe.identity.routes.forms import CodeBody, PasskeyBody, SignInBody
 from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
 
 Waiting = Annotated[str, Depends(waiting_token)]
 QUERY_MAX = 8_192

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from shanhe.identity.api import (
     Actor,
@@ -23,6 +23,7 @@ from shanhe.identity.api import (
 )
 from shanhe.identity.routes.forms import KeyBody, KeyChange, LeakBody, RotateBody
 from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
 
 Acting = Annotated[Actor, Depends(actor)]
 Org = Annotated[UUID | None, Query()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from shanhe.identity.api import (
     Actor,
@@ -19,6 +19,7 @@ from shanhe.identity.api import (
 )
 from shanhe.identity.routes import forms
 from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
 
 Acting = Annotated[Actor, Depends(actor)]
 Operator = Annotated[Actor, Depends(require("accounts"))]

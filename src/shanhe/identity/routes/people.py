@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from shanhe.identity.api import Actor, Category, Identity, NewPerson, PermissionMissing, Role, require
 from shanhe.identity.routes import forms
 from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
 
 Clerk = Annotated[Actor, Depends(require("people"))]
 Admin = Annotated[Actor, Depends(require("roles"))]
