@@ -22,6 +22,7 @@ from shanhe.compute.api import Compute, Decision
 from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Credits
 from shanhe.drawers import Guardians, drawers_of
+from shanhe.emergency import Emergency, open_emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
@@ -117,6 +118,7 @@ class Services:
     clones: Clones
     teaching: Teaching
     routines: Routines
+    emergency: Emergency
 
 
 @contextlib.asynccontextmanager
@@ -212,6 +214,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     routines = open_routines(
         db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=metrics.worker
     )
+    emergency = open_emergency(
+        db, clock, rulebook=rulebook, identity=identity, notifier=notifier, log=log, approvals=approvals,
+        relatives=relatives, programmes=programmes, payouts=till.payouts, ledger=ledger,
+    )  # fmt: skip
+    promises.watch(emergency)
     services = Services(
         settings=settings, role=role, db=db, clock=clock, vault=vault, metrics=metrics, jobs=jobs, outbox=outbox,
         notifier=notifier, rulebook=rulebook, amendments=promises.amendments, ledger=ledger, log=log, identity=identity,
@@ -222,7 +229,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         tools=bazaar.tools, mcp=bazaar.mcp, oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), workshop=workshop,
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
-        teaching=bazaar.teaching, routines=routines,
+        teaching=bazaar.teaching, routines=routines, emergency=emergency,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services

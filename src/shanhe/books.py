@@ -21,6 +21,8 @@ from shanhe.relatives import Relatives
 
 ELSEWHERE: Final = ("other_token", "outside_use_fen")
 INCUBATION: Final = ("incubated", "incubation_ends_on", "infeasibility_report", *ELSEWHERE)
+WATCHERS: Final = (PersonRole.OPERATOR, PersonRole.AUDITOR, PersonRole.ADMIN)
+"""Who is written to when the operators are told something critical."""
 LEAK_TRACE: Final = timedelta(days=30)
 
 
@@ -131,7 +133,7 @@ class Books:
         if notice.person_id is not None:
             return (notice.person_id,)
         if notice.org_id is None:
-            return ()
+            return await self._identity.people.holders(*WATCHERS) if notice.severity is Severity.CRITICAL else ()
         members = await self._identity.orgs.members(notice.org_id)
         return [member.person_id for member in members if member.role is PersonRole.OWNER]
 

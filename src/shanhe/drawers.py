@@ -11,8 +11,10 @@ from uuid import UUID
 import msgspec
 
 from shanhe.agents.api import Agents
+from shanhe.approvals.api import glass_view
 from shanhe.clones.api import Clones, Teaching
 from shanhe.credits.api import Credits
+from shanhe.emergency import Emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
 from shanhe.governance.api import Governance
@@ -81,6 +83,10 @@ class House(Protocol):
     def clones(self) -> Clones: ...
     @property
     def teaching(self) -> Teaching: ...
+    @property
+    def emergency(self) -> Emergency: ...
+    @property
+    def clock(self) -> Clock: ...
 
 
 class Guardians:
@@ -117,7 +123,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
         "workflows": found.workflows, "evaluations": found.evaluations,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
-        "clones": found.clones,
+        "clones": found.clones, "break_glass": found.break_glass,
     }  # fmt: skip
 
 
@@ -291,6 +297,11 @@ class _Drawers:
     async def estates(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What was asked to be handed over of the person's."""
         return [asdict(one) for org in orgs for one in await self._s.credits.estates.list(org)]
+
+    async def break_glass(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the person opened alone in an emergency, what they did under it, and how it was judged."""
+        now = self._s.clock.now()
+        return [glass_view(one, now) for one in await self._s.emergency.glass.list(person_id=person, limit=ROWS_MAX)]
 
     async def notices(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the city told the person."""

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.approvals.api import BreakGlass
 from shanhe.facts.api import Facts, NewFact, Standing, Use
 from shanhe.gateway.api import Gateway, UsageRow
 from shanhe.governance.api import Duty, Measure, Outcome, Proposal
@@ -17,6 +18,7 @@ from shanhe.programmes.api import Programmes
 from shanhe.rulebook.api import Rulebook
 
 YEAR: Final = timedelta(days=365)
+BREAK_GLASS: Final = "P4_break_glass"
 INTERNAL_FIRST: Final = "P5_internal_first"
 DESK: Final = {"zh": "市数字办", "en": "Digital office"}
 
@@ -54,10 +56,13 @@ class Counts:
 class Deadlines:
     """Work with a day: applications in review, people's requests about their data."""
 
-    def __init__(self, clock: Clock, programmes: Programmes, privacy: Privacy) -> None:
+    def __init__(self, clock: Clock, programmes: Programmes, privacy: Privacy, rulebook: Rulebook) -> None:
+        self._rulebook = rulebook
         self._clock = clock
         self._programmes = programmes
         self._privacy = privacy
+        self.glass: BreakGlass | None = None
+        """Whose reviews have a day; set once it is there."""
 
     async def applications(self) -> Sequence[Duty]:
         found = []
@@ -76,6 +81,17 @@ class Deadlines:
         now, title = self._clock.now(), {"zh": "个人信息请求", "en": "Request about personal data"}
         open_ = await self._privacy.requests(open_only=True)
         return [Duty(DESK, "privacy", title, city_date(one.due_at), one.overdue(now), "/city/privacy") for one in open_]
+
+    async def openings(self) -> Sequence[Duty]:
+        """Reviews of break-glass, of the department that owns its rule."""
+        now = self._clock.now()
+        waiting = [] if self.glass is None else await self.glass.list(waiting=True)
+        owner = self._rulebook.rule(BREAK_GLASS).department
+        title = {"zh": "紧急授权复核", "en": "Review of break-glass"}
+        return [
+            Duty({"zh": owner.zh, "en": owner.en}, "break_glass", title, city_date(one.review_due), one.overdue(now),
+                 f"/city/break-glass/{one.id}") for one in waiting
+        ]  # fmt: skip
 
 
 class Trialled:

@@ -33,6 +33,9 @@ PLACES: Final = (
     Place("exchange.remedy", ID, "(SELECT d.org_id FROM exchange.dispute d WHERE d.id = t.dispute_id)",
           {"reason": "exchange.remedy.reason"}),
     Place("approvals.request", ID, "t.about", {"reason": "approvals.request.reason"}),
+    Place("approvals.glass", ID, "t.person_id", {
+        "reason": "approvals.glass.reason", "findings": "approvals.glass.findings",
+    }, of_person=True),
     Place("identity.api_key", ID, ORG, {"name": "key.name", "revoked_reason": "api_key.revoked_reason"}),
     Place("identity.leak", ID, "(SELECT k.org_id FROM identity.api_key k WHERE k.id = t.key_id)",
           {"note": "leak.note"}),

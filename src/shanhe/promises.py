@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals
     from shanhe.bazaar import Bazaar
     from shanhe.books import Books
+    from shanhe.emergency import Emergency
     from shanhe.facts.api import Facts
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Identity
@@ -53,6 +54,11 @@ class Promises:
     governance: Governance
     measures: Measures
     ranking: Ranking
+    deadlines: Deadlines
+
+    def watch(self, emergency: Emergency) -> None:
+        """Hear whose review of break-glass is due."""
+        self.deadlines.glass = emergency.glass
 
     def meet(self, bazaar: Bazaar) -> None:
         """Hear from the store who published what, who won, and how they stood."""
@@ -92,12 +98,14 @@ def open_promises(
         notifier=notifier, announce=outbox.emit, record=log.record, url=settings.url, city=settings.city_name,
     )  # fmt: skip
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
-    deadlines = Deadlines(clock, programmes, privacy)
+    deadlines = Deadlines(clock, programmes, privacy, rulebook)
     governance = Governance(
         db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=log.record,
         measures=Counts(facts, gateway).all(),
-        work={"applications": deadlines.applications, "privacy": deadlines.requests},
+        work={"applications": deadlines.applications, "privacy": deadlines.requests,
+              "break_glass": deadlines.openings},
         outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
         follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility},
     )  # fmt: skip
-    return Promises(programmes, alliances, incubator, credentials, nomads, amendments, governance, measures, ranking)
+    return Promises(programmes, alliances, incubator, credentials, nomads, amendments, governance, measures, ranking,
+                    deadlines)  # fmt: skip

@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from shanhe.approvals.jobs import GlassGauges
+from shanhe.approvals.jobs import tick as glass_tick
 from shanhe.compute.api import PRICE_TOPIC
 from shanhe.credits.api import PriceChange
 from shanhe.credits.api import daily as credits_daily
@@ -61,6 +63,9 @@ def register_jobs(services: Services) -> None:
     jobs.every("ranks.tick", HOURLY, services.ranks.tick)
     jobs.every("contests.pay", EVERY_MINUTE, services.contests.pay_due)
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
+    counted = GlassGauges(services.metrics.registry)
+    emergency = services.emergency
+    jobs.every("glass.tick", EVERY_5_S, lambda: glass_tick(emergency.glass, emergency.undoing, counted))
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("clones.tick", EVERY_MINUTE, services.clones.tick)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)

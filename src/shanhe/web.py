@@ -15,6 +15,7 @@ from shanhe import __version__
 from shanhe.agents import routes as agents_routes
 from shanhe.agents.api import Published
 from shanhe.alliances import routes as alliances_routes
+from shanhe.approvals import glass_routes
 from shanhe.approvals import routes as approvals_routes
 from shanhe.batches import routes as batches_routes
 from shanhe.bazaar import published
@@ -164,6 +165,11 @@ def _routes(app: FastAPI, services: Services) -> None:
         identity_routes.router(services.identity),
         ledger_routes.router(services.ledger, require),
         approvals_routes.router(services.approvals, require),
+        glass_routes.router(
+            services.emergency.glass, services.emergency.undoing, services.clock, require,
+            audit=lambda object_: services.identity.audit(object_=object_),
+            challenge=services.identity.passkeys.begin_authentication,
+        ),
         log_routes.router(services.log, require, own_receipt),
         rulebook_routes.amendment_router(services.amendments, require),
         rulebook_routes.router(services.rulebook, services.clock),

@@ -24,6 +24,7 @@ from tests.console.double_nomads import NomadDesk
 from tests.console.double_routines import Routines
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
+from tests.console.double_watch import WatchDesk
 from tests.console.double_workshop import Pool, Workshop
 from tests.console.governance import Governance
 from tests.console.promises import Promises
@@ -907,7 +908,7 @@ def desk() -> Desk:
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
-    rest = (*rest, Clones(), Routines())
+    rest = (*rest, Clones(), Routines(), WatchDesk())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -83,6 +83,7 @@ PATHS = {
     "service-desk": "/city/services",
     "my-data": "/my-data",
     "privacy-desk": "/city/privacy",
+    "break-glass": "/city/break-glass",
     "governance": "/governance",
     "proposal-new": "/governance/new",
     "governance-board": "/governance/board",

@@ -14,6 +14,7 @@ from tests.console import (
     double_nomads,
     double_routines,
     double_shop,
+    double_watch,
     double_workshop,
     governance,
     promises,
@@ -50,6 +51,8 @@ PAGES = (
     "/city/services",
     "/my-data",
     "/city/privacy",
+    "/city/break-glass",
+    *(f"/city/break-glass/{number}" for number in double_watch.STATES),
     "/governance",
     "/governance/new",
     "/governance/board",
@@ -167,6 +170,7 @@ OPERATORS_ONLY = (
     "/city/bank",
     "/city/payouts",
     "/city/reconcile",
+    "/city/break-glass",
 )
 
 
@@ -486,6 +490,31 @@ class TestGovernance:
         assert "因为如此" in answer.text
         vote = await member.post(f"/governance/{governance.VOTING}/vote", data=TOKEN | {"vote": "maybe"})
         assert vote.status_code == 422
+
+
+class TestWatch:
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("", {"class": "access.audit", "object": "person:1", "reason": "r", "code": "123456"},
+             ("open", "access.audit", "person:1")),
+            (f"/{double_watch.OPEN}/end", {}, ("end", double_watch.OPEN)),
+            (f"/{double_watch.ENDED}/review", {"do": "justified", "findings": "f", "follow_up": "none"},
+             ("review", "justified", "none")),
+        ],
+    )  # fmt: skip
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        assert (await member.post(f"/city/break-glass{path}", data=TOKEN | fields)).status_code == 303
+        assert desk.watch.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
+        answer = await member.post("/city/break-glass", data=TOKEN | {"reason": "防汛今夜", "code": "1"})
+        assert answer.status_code == 422
+        assert "防汛今夜" in answer.text
+        read = await member.post(f"/city/break-glass/{double_watch.OPEN}/read", data=TOKEN)
+        assert "people.grant" in read.text
 
 
 class TestRights:

@@ -253,6 +253,27 @@ class TestPayout:
             await works.db.execute("UPDATE payments.payout SET second_by = first_by")
         assert (await works.payouts.get(asked.id)).state is PayoutState.FIRST
 
+    async def test_by_one_person_names_the_opening_that_stood_for_the_second(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 500 * MICRO, client_ref="p1", actor="person:maker")
+        await works.payouts.approve(asked.id, by="person:o1")
+        seen, glass = list[int](), new_id()
+
+        async def alone(conn: object, payout: Payout, gross_fen: int, by: str) -> UUID | None:
+            seen.append(gross_fen)
+            return glass if len(seen) > 1 else None
+
+        works.payouts.alone = alone
+        with pytest.raises(PayoutSamePerson):
+            await works.payouts.approve(asked.id, by="person:o1")
+        with pytest.raises(PayoutSamePerson):  # who asked never approves, whatever is open
+            await works.payouts.approve(asked.id, by="person:maker")
+        done = await works.payouts.approve(asked.id, by="person:o1")
+        assert (done.glass, done.gross_fen, seen) == (glass, seen[0], [seen[0]] * 2)
+        posting = await works.ledger.posting(done.posting_id)
+        assert posting.actor == f"person:o1 + break-glass:{glass}"
+
     async def test_refused_by_the_bank_gives_the_lots_back(self, works: Works) -> None:
         await works.ripe(500)
         await works.payee("6200 0000 1111 0000")

@@ -25,6 +25,8 @@ THIRD_VALUES: Final = {
     "case": "欧阳铺子几点开门",
     "case answer": "欧阳铺子九点开",
     "case reason": "欧阳说新版语气更好",
+    "glass reason": "欧阳值夜班联系不上同事",
+    "glass findings": "复核认为欧阳处置得当",
 }
 THIRD_UNSHOWN: Final = frozenset({"flow answer", "flow shows", "flow note", "flow schedule"})
 """Steps and approvals are seen on their run's page, a schedule on its workflow's."""
@@ -34,6 +36,7 @@ async def live_thrice(house: House, org: UUID) -> None:
     """Everything of that kind."""
     await _automate(house, org)
     await _examine(house, org)
+    await _watch(house, org)
 
 
 async def _automate(house: House, org: UUID) -> None:
@@ -83,3 +86,17 @@ async def _examine(house: House, org: UUID) -> None:
     await trial_store.add(db, report)
     async with db.transaction() as conn:
         await trial_store.excuse(conn, report.id, seal.text("trials.report.reason", v["case reason"]), "t", now)
+
+
+async def _watch(house: House, org: UUID) -> None:
+    """An opening of break-glass that was judged."""
+    services, v = house.services, THIRD_VALUES
+    person = (await services.identity.orgs.get(org)).person_id
+    db, now, seal = services.db, services.clock.now(), services.identity.seals.of_person(person)
+    await db.execute(
+        """INSERT INTO approvals.glass (id, person_id, class, object, reason, factor, opened_at, expires_at, cap_fen,
+             review_due, rule_version, ended_at, reviewed_by, reviewed_at, justified, follow_up, findings)
+           VALUES ($1, $2, 'access.audit', 'person:1', $3, 'totp', $5, $6, 0, $6, 'v', $6, $7, $6, true, 'none', $4)""",
+        new_id(), person, seal.text("approvals.glass.reason", v["glass reason"]),
+        seal.text("approvals.glass.findings", v["glass findings"]), now, now + timedelta(hours=1), new_id(),
+    )  # fmt: skip

@@ -89,6 +89,99 @@ class SamePerson(Forbidden):
             "same_person",
             "Who asked cannot decide: this needs a second person.",
             message_zh="申请人不能审批自己的申请，须由另一人决定。",
-            hint="Ask a colleague with the same permission to decide.",
-            hint_zh="请由具有相同权限的同事审批。",
+            hint="Ask a colleague with the same permission to decide; what can't wait has break-glass.",
+            hint_zh="请由具有相同权限的同事审批；确属紧急的，可启用紧急授权。",
         )
+
+
+class UnknownGlass(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "unknown_glass", "There is no such opening of break-glass.", message_zh="没有该紧急授权记录。",
+            hint="List the openings to find it.", hint_zh="请在紧急授权列表中查找。",
+        )  # fmt: skip
+
+
+class BadGlass(Invalid):
+    def __init__(self, why: str, why_zh: str) -> None:
+        super().__init__(
+            "bad_glass", f"Break-glass can't be opened like this: {why}.", message_zh=f"无法启用紧急授权：{why_zh}。",
+            hint="Say what is done, on which object, and why it can't wait for a colleague.",
+            hint_zh="请写明办理什么、针对哪个对象、为何不能等待他人审批。",
+        )  # fmt: skip
+
+
+class GlassRefused(Forbidden):
+    """What break-glass is never for, or not for this person now."""
+
+    def __init__(self, why: str, why_zh: str, hint: str, hint_zh: str) -> None:
+        super().__init__(
+            "glass_refused", f"Break-glass is not for this: {why}.", message_zh=f"不得启用紧急授权：{why_zh}。",
+            hint=hint, hint_zh=hint_zh,
+        )  # fmt: skip
+
+
+class GlassUnreviewed(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "glass_unreviewed",
+            "You have an opening that nobody has reviewed yet; there is one at a time.",
+            message_zh="您已有一次尚未复核的紧急授权；同一时间只能有一次。",
+            hint="Use the one that is open, or ask a colleague to review the last one.",
+            hint_zh="请使用已启用的授权，或请同事复核上一次。",
+        )
+
+
+class GlassEnded(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "glass_ended", "This opening of break-glass has ended; nothing more is done under it.",
+            message_zh="该次紧急授权已结束，不能再据此办理。",
+            hint="Ask a second person; a new opening takes a review of this one first.",
+            hint_zh="请由第二人审批；复核之后才能再次启用。",
+        )  # fmt: skip
+
+
+class GlassOverCap(Conflict):
+    def __init__(self, value_fen: int, left_fen: int) -> None:
+        super().__init__(
+            "glass_over_cap",
+            f"This is worth {value_fen} fen, and the opening has {left_fen} fen left.",
+            message_zh=f"该事项折合 {value_fen} 分，本次紧急授权余额为 {left_fen} 分。",
+            hint="Ask a second person for it.", hint_zh="请由第二人审批。",
+            details={"value_fen": value_fen, "left_fen": left_fen},
+        )  # fmt: skip
+
+
+class GlassReviewer(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "glass_reviewer", "Who opened break-glass, or acted under it, does not review it.",
+            message_zh="启用人或据此办理的人不得复核。",
+            hint="Ask an auditor or another operator.", hint_zh="请由审计人员或其他运营人员复核。",
+        )  # fmt: skip
+
+
+class GlassNotEnded(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "glass_not_ended", "It is still open; it is reviewed after its end.",
+            message_zh="仍在有效期内，结束后方可复核。",
+            hint="Wait, or ask who opened it to end it.", hint_zh="请等待到期，或请启用人提前结束。",
+        )  # fmt: skip
+
+
+class GlassReviewed(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "glass_reviewed", "It was reviewed already; a review stays.", message_zh="已经复核，复核结论不可更改。"
+        )
+
+
+class GlassNoFactor(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "glass_no_factor", "Break-glass takes a fresh code or a passkey, and this account has neither.",
+            message_zh="启用紧急授权须当场验证，而该账号尚未设置验证器或通行密钥。",
+            hint="Set one up under settings, second factor.", hint_zh="请先在“设置”中设置第二重验证。",
+        )  # fmt: skip

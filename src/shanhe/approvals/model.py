@@ -92,3 +92,10 @@ class Request:
     decided_at: datetime | None
     reason: str
     about: UUID | None = None
+    glass: UUID | None = None
+    """The opening of break-glass under which who asked also agreed."""
+
+    @property
+    def signed(self) -> str:
+        """Who stands for it in the books: both people, or one and the opening."""
+        return f"{self.requested_by} + {f'break-glass:{self.glass}' if self.glass else self.decided_by}"

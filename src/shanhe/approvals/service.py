@@ -19,6 +19,7 @@ from shanhe.approvals.errors import (
     UnknownLicence,
     UnknownRequest,
 )
+from shanhe.approvals.glass import BreakGlass
 from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -27,10 +28,14 @@ from shanhe.kernel.sealing import Seals
 
 TEXT_LIMIT_CHARS: Final = 200
 NUMBER_LIMIT_CHARS: Final = 100
+NOT_BY: Final = "not_by"
+"""Of a payload: who may not decide, besides the one who asked."""
 REASON_FIELD: Final = "approvals.request.reason"
 SWEEP_ROWS: Final = 500
 PAGE_ROWS: Final = 50
 
+Behind = Callable[[str], Awaitable[str]]
+"""The person behind an actor: of a key, who made it; anybody else is who they are."""
 Entry = Callable[[Any, str, Mapping[str, Any], Mapping[str, Any] | None], Awaitable[Any]]
 """(connection, kind, public, private): hands an entry to the transparency log in the caller's transaction."""
 
@@ -50,6 +55,9 @@ class Approvals:
         self._clock = clock
         self._samples = samples
         self._entry = entry
+        self.glass: BreakGlass | None = None
+        """By which one person may agree alone; set once it is there."""
+        self.person_behind: Behind = _itself
 
     # -- approvals of authorities -------------------------------------------------------------------------------------
 
@@ -164,19 +172,36 @@ class Approvals:
             raise RequestClosed(RequestState.EXPIRED)
         if found.state is not RequestState.OPEN:
             raise RequestClosed(found.state)
-        if (by == found.requested_by) != (to is RequestState.WITHDRAWN):
-            raise SamePerson()
+        glass = await self._two_people(conn, found, to, by)
         said = reason[:TEXT_LIMIT_CHARS]
         if found.about is not None:
             said = await self._seals.seal(found.about, REASON_FIELD, said)
-        await store.decide(conn, request_id, to, by, said, now)
+        await store.decide(conn, request_id, to, by, said, now, glass)
         decided = await store.request(conn, request_id)
         if decided is None:
             raise UnknownRequest()
         private = {"id": str(decided.id), "subject": decided.subject, "payload": dict(decided.payload),
                    "asked_by": decided.requested_by, "decided_by": by, "reason": decided.reason}  # fmt: skip
-        await self._log(conn, "request.decided", {"request": decided.kind, "decision": str(to)}, private)
+        public = {"request": decided.kind, "decision": str(to)} | ({"break_glass": True} if glass else {})
+        await self._log(conn, "request.decided", public, private)
         return await self._opened(decided)
+
+    async def _two_people(self, conn: Any, found: Request, to: RequestState, by: str) -> UUID | None:
+        """SamePerson unless a second one decides; the opening of break-glass that stands for the second."""
+        if to is RequestState.WITHDRAWN:
+            if by != found.requested_by:
+                raise SamePerson()
+            return None
+        behind = await self.person_behind(by)
+        if behind in found.payload.get(NOT_BY, ()):
+            raise SamePerson()
+        if by != found.requested_by and behind != await self.person_behind(found.requested_by):
+            return None
+        glass = self.glass if to is RequestState.APPROVED and by == found.requested_by else None
+        used = None if glass is None else await glass.agree(conn, found, by)
+        if used is None:
+            raise SamePerson()
+        return used
 
     async def _opened(self, request: Request) -> Request:
         if request.about is None:
@@ -186,6 +211,10 @@ class Approvals:
     async def _log(self, conn: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any]) -> None:
         if self._entry is not None:
             await self._entry(conn, kind, public, private)
+
+
+async def _itself(by: str) -> str:
+    return by
 
 
 def _public(licence: Licence) -> dict[str, Any]:

@@ -99,12 +99,13 @@ async def requests(
 
 
 async def decide(
-    conn: Connection | Database, request_id: UUID, to: RequestState, by: str | None, reason: str, now: datetime
-) -> None:
+    conn: Connection | Database, request_id: UUID, to: RequestState, by: str | None, reason: str, now: datetime,
+    glass: UUID | None = None,
+) -> None:  # fmt: skip
     await conn.execute(
-        """UPDATE approvals.request SET state = $2, decided_by = $3, reason = $4, decided_at = $5
+        """UPDATE approvals.request SET state = $2, decided_by = $3, reason = $4, decided_at = $5, glass = $6
            WHERE id = $1 AND state = 'open'""",
-        request_id, to, by, reason, now,
+        request_id, to, by, reason, now, glass,
     )  # fmt: skip
 
 

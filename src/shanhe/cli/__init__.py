@@ -25,6 +25,7 @@ from shanhe.cli import (
     engines,
     evaluations,
     exchange,
+    glass,
     governance,
     keys,
     knowledge,
@@ -82,6 +83,7 @@ app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
 app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")
 app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
 app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
+app.add_typer(glass.app, name="break-glass", help="In an emergency: one person does what takes two.")
 standing.register(programmes.app)
 app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
 app.add_typer(company.alliances, name="alliances", help="Companies that build applications together.")

@@ -24,7 +24,7 @@ Number = Annotated[str, typer.Option("--id", help="Id; repeat it to repeat the c
 Proposal = Annotated[UUID, typer.Argument(help="Id of the proposal.")]
 
 
-async def _person(services: Services, login: str) -> UUID:
+async def person_called(services: Services, login: str) -> UUID:
     found = await services.identity.people.by_name(login)
     if found is None:
         raise NotFound(
@@ -69,7 +69,7 @@ def propose(
             rule or None, department,
         )  # fmt: skip
         deciding = services.governance.deciding
-        made = await deciding.propose(new, person_id=await _person(services, login))
+        made = await deciding.propose(new, person_id=await person_called(services, login))
         return file_view(await deciding.file(made.id))
 
     _show(as_json, in_city(data, work))
@@ -132,7 +132,7 @@ def comment(proposal: Proposal, text: Annotated[str, typer.Argument(help="What t
     made = UUID(number) if number else new_id()
 
     async def work(services: Services) -> None:
-        person = await _person(services, login)
+        person = await person_called(services, login)
         await services.governance.deciding.comment(proposal, person, text, comment_id=made)
 
     in_city(data, work)
@@ -149,7 +149,7 @@ def vote(proposal: Proposal, word: Annotated[str, typer.Argument(help="for, agai
         from shanhe.governance.api import Vote, file_view
 
         deciding = services.governance.deciding
-        await deciding.vote(proposal, await _person(services, login), Vote(word), reason=reason)
+        await deciding.vote(proposal, await person_called(services, login), Vote(word), reason=reason)
         return file_view(await deciding.file(proposal))
 
     _show(as_json, in_city(data, work))
@@ -163,7 +163,7 @@ def withdraw(proposal: Proposal, login: Person, data: Data = None, as_json: Json
         from shanhe.governance.api import file_view
 
         deciding = services.governance.deciding
-        await deciding.withdraw(proposal, await _person(services, login))
+        await deciding.withdraw(proposal, await person_called(services, login))
         return file_view(await deciding.file(proposal))
 
     _show(as_json, in_city(data, work))
@@ -191,7 +191,7 @@ def seat(login: Annotated[str, typer.Argument(help="Login of the person.")],
     """Give a person a seat in a department, or take it away."""
 
     async def work(services: Services) -> list[str]:
-        person, deciding = await _person(services, login), services.governance.deciding
+        person, deciding = await person_called(services, login), services.governance.deciding
         if remove:
             await deciding.unseat(person, department)
         else:

@@ -55,6 +55,8 @@ class Who:
     session_id: str
     second_factor: bool = True
     unread: int = 0
+    alarms: Sequence[Mapping[str, Any]] = ()
+    """Openings of break-glass in force, for whoever works for the city."""
     actor: object = field(default=None, repr=False)
     """What the modules know this person by; pages do not look inside."""
 

@@ -18,6 +18,7 @@ from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console import model_treasury as mt
+from shanhe.console.ports_watch import WatchDesk
 
 
 @dataclass(frozen=True)
@@ -584,5 +585,6 @@ class Desk:
     contests: ContestDesk
     clones: CloneDesk
     routines: RoutineDesk
+    watch: WatchDesk
     secure: bool = False
     version: str = ""

@@ -36,6 +36,7 @@ from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
 from shanhe.console.pages.trials import TrialsRoom
+from shanhe.console.pages.watch import WatchRoom
 from shanhe.console.pages.workshop import WorkshopRoom
 from shanhe.console.ports import Desk
 from shanhe.console.render import View
@@ -74,6 +75,7 @@ ROOMS = (
     ConnectRoom,
     ContestRoom,
     ClonesRoom,
+    WatchRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

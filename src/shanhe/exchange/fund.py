@@ -119,10 +119,11 @@ class Fund:
         """False while the fund has too little."""
         _, cash = await self._cash.accounts(row["org_id"], Market.REAL)
         transfer = Transfer(row["id"], await self.account(Market.REAL), cash.id, row["amount_fen"])
-        actor = f"{request.requested_by} + {request.decided_by}"
         try:
             await self._ledger.post(
-                Posting(id=row["id"], kind="fund_payment", transfers=(transfer,), actor=actor, memo=row["reason"])
+                Posting(
+                    id=row["id"], kind="fund_payment", transfers=(transfer,), actor=request.signed, memo=row["reason"]
+                )
             )
         except InsufficientCredit:
             return False

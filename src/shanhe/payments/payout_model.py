@@ -115,6 +115,8 @@ class Payout:
     reviewed_by: str | None = None
     first_by: str | None = None
     second_by: str | None = None
+    glass: UUID | None = None
+    """The opening of break-glass by which one person gave both approvals."""
     reason: str = ""
     decided_at: datetime | None = None
     ended_at: datetime | None = None

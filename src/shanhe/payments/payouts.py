@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -69,6 +69,9 @@ FAILED: Final = "payout failed"
 
 log = structlog.get_logger(__name__)
 
+Alone = Callable[[Any, Payout, int, str], Awaitable[UUID | None]]
+"""(connection, payout, gross in fen, by): the opening of break-glass that one person used for the second approval."""
+
 
 class Payouts:
     """`channels` send by themselves; without one (or with `bank_file`) an operator sends a batch file to the bank.
@@ -98,6 +101,8 @@ class Payouts:
         self._channels = dict(channels)
         self._check = check
         self._earned = Earned(clock, ledger, related)
+        self.alone: Alone | None = None
+        """By which one person may give both approvals (break-glass); set once it is there."""
 
     # -- who is paid --------------------------------------------------------------------------------------------------
 
@@ -277,11 +282,22 @@ class Payouts:
         async with self._db.transaction() as conn:
             await payout_store.lock_org(conn, found.org_id)
             held = await self._held(conn, payout_id, {PayoutState.FIRST})
-            _other_than(by, held.requested_by, held.first_by)
+            _other_than(by, held.requested_by)
+            if by == held.first_by and self.alone is None:
+                raise PayoutSamePerson
             fixed = await self._fixed(conn, held, payee, chosen, earned.pick(held.amount_micro, held.subsidy_micro))
+            if by == held.first_by:
+                fixed["glass"] = await self._by_oneself(conn, held, int(fixed["gross_fen"]), by)
             await payout_store.move(conn, held.id, PayoutState.APPROVING, second_by=by, **fixed)
         await self.settle()
         return await self.get(payout_id)
+
+    async def _by_oneself(self, conn: Any, held: Payout, gross_fen: int, by: str) -> UUID:
+        """The opening of break-glass that stands for the second person; PayoutSamePerson without one."""
+        used = None if self.alone is None else await self.alone(conn, held, gross_fen, by)
+        if used is None:
+            raise PayoutSamePerson
+        return used
 
     async def _fixed(
         self, conn: Any, held: Payout, payee: Payee, channel: str, lots: list[tuple[UUID, int]]
@@ -362,7 +378,7 @@ class Payouts:
                 LotDelta(lot, -amount) for lot, amount in zip(payout.lots or (), payout.lot_amounts or (), strict=True)
             ),
             evidence=_evidence(payout),
-            actor=payout.second_by or "",
+            actor=f"{payout.second_by} + break-glass:{payout.glass}" if payout.glass else payout.second_by or "",
             memo=f"Payout of earned income, {payout.channel} {payout.reference}",
         )
         try:
@@ -502,7 +518,8 @@ def _evidence(payout: Payout) -> bytes:
             "reference": payout.reference,
             "rule_version": payout.rule_version,
             "trace": payout.trace,
-        },
+        }
+        | ({"break_glass": payout.glass} if payout.glass else {}),
         order="sorted",
     )
 

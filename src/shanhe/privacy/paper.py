@@ -25,6 +25,7 @@ TITLES: Final = {
     "evaluations": ("评测集", "Evaluation sets"),
     "estates": ("遗产移交", "Handovers of an estate"), "organisation": ("个人账户", "The person's own account"),
     "clones": ("数字分身", "Digital clones"),
+    "break_glass": ("紧急授权", "Break-glass"),
 }  # fmt: skip
 
 

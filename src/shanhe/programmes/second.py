@@ -96,8 +96,8 @@ class Second:
         payload = asked.payload
         if asked.kind == FUNDING:
             await self._budgets.fund(
-                payload["budget"], payload["amount"], reason=payload["reason"], actor=asked.requested_by,
-                funding_id=request_id,
+                payload["budget"], payload["amount"], reason=payload["reason"], funding_id=request_id,
+                actor=decided.signed if decided.glass else asked.requested_by,
             )  # fmt: skip
         elif asked.kind == CALL:
             await self._guarantees.call(

@@ -27,6 +27,7 @@ from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
 from shanhe.console.live.treasury import LiveTreasury
+from shanhe.console.live.watch import LiveWatch
 from shanhe.console.live.workshop import LiveWorkshop
 from shanhe.console.ports import Desk
 
@@ -37,7 +38,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
     """A desk over the modules; `ready` tells what of the process works (`up`, `down`, `off`)."""
     names = Names(modules.identity, modules.ledger)
     return Desk(
-        gate=LiveGate(modules.identity, modules.notifier),
+        gate=LiveGate(modules.identity, modules.notifier, modules.emergency.glass),
         member=LiveMember(modules, names),
         till=LiveTill(modules.credits, modules.payments),
         counter=LiveCounter(modules.credits, names, modules.clock),
@@ -60,6 +61,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         contests=LiveContests(modules),
         clones=LiveClones(modules),
         routines=LiveRoutines(modules),
+        watch=LiveWatch(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shanhe.approvals.api import BreakGlass
 from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.console.ports import SignedIn
@@ -38,7 +39,8 @@ OPERATORS_READ = frozenset({"accounts", "engines", "ledger"})
 class LiveGate:
     """See `ports.Gate`."""
 
-    def __init__(self, identity: Identity, notifier: Notifier) -> None:
+    def __init__(self, identity: Identity, notifier: Notifier, glass: BreakGlass) -> None:
+        self._glass = glass
         self._identity = identity
         self._notifier = notifier
         self.oidc = identity.oidc is not None
@@ -61,6 +63,7 @@ class LiveGate:
         orgs = [actor.org_id] if actor.org_id else []
         operator = bool(actor.permissions & OPERATORS_READ)
         notices = await self._notifier.inbox(actor.person_id, orgs, operator=operator, limit=UNREAD_LOOKED_AT)
+        alarms = await self._glass.in_force() if operator else ()
         return m.Who(
             person_id=actor.person_id,
             org_id=actor.org_id or NOBODY,
@@ -71,6 +74,7 @@ class LiveGate:
             csrf=actor.csrf,
             session_id=str(actor.session_id),
             unread=sum(not notice.read for notice in notices),
+            alarms=[{"id": one.id, "class": one.kind, "until": one.expires_at} for one in alarms],
             actor=actor,
         )
 

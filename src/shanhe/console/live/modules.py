@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from shanhe.alliances.api import Alliances
+from shanhe.approvals.api import BreakGlass, Undoing
 from shanhe.batches.api import Batches
 from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import Compute
@@ -107,6 +108,17 @@ class Modules(Protocol):
     def library(self) -> Library: ...
     @property
     def routines(self) -> Routines: ...
+    @property
+    def emergency(self) -> Emergency: ...
+
+
+class Emergency(Protocol):
+    """Break-glass, and undoing what its review found wrong."""
+
+    @property
+    def glass(self) -> BreakGlass: ...
+    @property
+    def undoing(self) -> Undoing: ...
 
 
 class Routines(Protocol):

@@ -176,6 +176,10 @@ class People:
             await store.withdraw(conn, person_id, role)
             await audit.add(conn, ref(by), "role.withdraw", f"person:{person_id}", {"role": role}, self._ground.now())
 
+    async def holders(self, *roles: Role) -> Sequence[UUID]:
+        """Active people with any of these roles in the city."""
+        return await store.with_roles(self._ground.db, [str(role) for role in roles])
+
     async def suspend(self, person_id: UUID, *, by: By) -> None:
         """End all sessions and refuse new ones until `resume`."""
         now = self._ground.now()

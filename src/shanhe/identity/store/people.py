@@ -162,6 +162,15 @@ async def holders(conn: Connection, role: str) -> list[UUID]:
     return [row["person_id"] for row in rows]
 
 
+async def with_roles(conn: Connection, roles: Sequence[str]) -> list[UUID]:
+    rows = await conn.fetch(
+        """SELECT DISTINCT r.person_id FROM identity.city_role r JOIN identity.person p ON p.id = r.person_id
+           WHERE r.role = ANY($1) AND p.state = 'active' ORDER BY r.person_id LIMIT 500""",
+        list(roles),
+    )
+    return [row["person_id"] for row in rows]
+
+
 async def erase(conn: Connection, person_id: UUID, now: datetime) -> None:
     """Anonymise the row and drop everything that hangs on it but memberships' history in audit."""
     for table in (

@@ -1,0 +1,59 @@
+"""What everybody who approves or audits is told of break-glass: at once, in the console, by e-mail and webhook."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.notify import Notice, Severity, Text
+
+
+def _link(glass_id: UUID) -> str:
+    return f"/city/break-glass/{glass_id}"
+
+
+def opened(row: Any) -> Notice:
+    until = row["expires_at"].astimezone(CITY_TZ).strftime("%H:%M")
+    return Notice(
+        "glass.opened", Text("警报：已启用紧急授权", "Alarm: break-glass was opened"),
+        Text(f"一名工作人员启用了紧急授权，事项 {row['class']}，有效至 {until}，须由他人复核。",
+             f"Somebody opened break-glass for {row['class']} until {until}; somebody else has to review it."),
+        Severity.CRITICAL, link=_link(row["id"]), dedupe=f"glass:{row['id']}:opened",
+    )  # fmt: skip
+
+
+def acted(row: Any, kind: str, act_id: UUID, value_fen: int) -> Notice:
+    yuan = f"{value_fen // 100}.{value_fen % 100:02d}"
+    return Notice(
+        "glass.acted", Text("警报：已据紧急授权单人办理", "Alarm: done by one person under break-glass"),
+        Text(f"事项 {kind}，折合 {yuan} 元。", f"{kind}, worth CNY {yuan}."),
+        Severity.CRITICAL, link=_link(row["id"]), dedupe=f"glass:{row['id']}:act:{act_id}",
+    )  # fmt: skip
+
+
+def ended(row: Any) -> Notice:
+    due = row["review_due"].astimezone(CITY_TZ).strftime("%Y-%m-%d %H:%M")
+    return Notice(
+        "glass.ended", Text("紧急授权已结束，待复核", "Break-glass has ended and waits for its review"),
+        Text(f"请于 {due} 前由未参与者复核。", f"Somebody who took no part reviews it by {due}."),
+        Severity.WARNING, link=_link(row["id"]), dedupe=f"glass:{row['id']}:ended",
+    )  # fmt: skip
+
+
+def overdue(row: Any) -> Notice:
+    return Notice(
+        "glass.overdue", Text("紧急授权复核超期", "The review of break-glass is overdue"),
+        Text("职责矩阵已列为超期事项。", "The duty matrix lists it as overdue."),
+        Severity.CRITICAL, link=_link(row["id"]), dedupe=f"glass:{row['id']}:overdue",
+    )  # fmt: skip
+
+
+def reviewed(row: Any, *, justified: bool) -> Notice:
+    zh, en = ("理由成立", "justified") if justified else ("理由不成立", "not justified")
+    return Notice(
+        "glass.reviewed", Text(f"紧急授权复核：{zh}", f"Break-glass reviewed: {en}"),
+        Text("结论与后续措施见其页面。", "Findings and what follows are on its page."),
+        Severity.INFO if justified else Severity.WARNING, person_id=row["person_id"], link=_link(row["id"]),
+        dedupe=f"glass:{row['id']}:reviewed",
+    )  # fmt: skip
