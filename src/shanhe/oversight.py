@@ -10,11 +10,11 @@ from uuid import UUID
 from shanhe.approvals.api import BreakGlass
 from shanhe.facts.api import Facts, NewFact, Standing, Use
 from shanhe.gateway.api import Gateway, UsageRow
-from shanhe.governance.api import Duty, Measure, Outcome, Proposal
+from shanhe.governance.api import BudgetCard, Duty, Measure, Outcome, ProgrammeCard, Proposal
 from shanhe.identity.api import Identity, OrgKind
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.privacy.api import Privacy
-from shanhe.programmes.api import Programmes
+from shanhe.programmes.api import Catalogue, Programmes
 from shanhe.rulebook.api import Rulebook
 
 YEAR: Final = timedelta(days=365)
@@ -135,6 +135,22 @@ async def members_of_lab(facts: Facts, proposal: UUID, on: date) -> frozenset[UU
     """Who took part in an experiment, as operators recorded it."""
     async with facts.reading(Use("oversight", "governance")) as reader:
         return frozenset(await reader.subjects_with("lab_member", str(proposal), on=on))
+
+
+def budget_cards(catalogue: Catalogue) -> Mapping[str, BudgetCard]:
+    """Budgets as the dilution index names them."""
+    return {
+        name: BudgetCard({"zh": one.zh, "en": one.en}, _both(catalogue.departments[one.department]), one.asset)
+        for name, one in catalogue.budgets.items()
+    }
+
+
+def programme_cards(catalogue: Catalogue) -> Mapping[str, ProgrammeCard]:
+    return {name: ProgrammeCard(_both(one.title), one.rules[0]) for name, one in catalogue.programmes.items()}
+
+
+def _both(text: Any) -> dict[str, str]:
+    return {"zh": text.zh, "en": text.en}
 
 
 class Accepted:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from shanhe.alliances.api import Alliances
 from shanhe.credentials.api import Credentials
-from shanhe.governance.api import Governance
+from shanhe.governance.api import Dilution, Governance
 from shanhe.incubator.api import Incubator
 from shanhe.measures import Measures, Tuned
 from shanhe.nomads.api import Nomads
-from shanhe.oversight import Accepted, Counts, Deadlines, Trialled, members_of_lab
+from shanhe.oversight import Accepted, Counts, Deadlines, Trialled, budget_cards, members_of_lab, programme_cards
 from shanhe.programmes.api import Programmes
 from shanhe.ranking import Ranking
 from shanhe.rulebook.api import Amendments, Rulebook
@@ -99,13 +99,17 @@ def open_promises(
     )  # fmt: skip
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
     deadlines = Deadlines(clock, programmes, privacy, rulebook)
+    dilution = Dilution(
+        db, clock, rulebook, paid=programmes.budgets.paid, budgets=budget_cards(programmes.catalogue),
+        programmes=programme_cards(programmes.catalogue),
+    )  # fmt: skip
     governance = Governance(
         db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=log.record,
         measures=Counts(facts, gateway).all(),
         work={"applications": deadlines.applications, "privacy": deadlines.requests,
               "break_glass": deadlines.openings},
         outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
-        follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility},
+        follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility}, dilution=dilution,
     )  # fmt: skip
     return Promises(programmes, alliances, incubator, credentials, nomads, amendments, governance, measures, ranking,
                     deadlines)  # fmt: skip

@@ -30,6 +30,7 @@ from shanhe.exchange import routes as exchange_routes
 from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
 from shanhe.gateway import routes as gateway_routes
+from shanhe.governance import dilution_routes
 from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
@@ -182,6 +183,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         incubator_routes.router(services.incubator, services.clock),
         alliances_routes.router(services.alliances, services.programmes.find),
         governance_routes.router(services.governance),
+        dilution_routes.router(services.governance.dilution),
         privacy_routes.router(services.privacy, services.identity, services.settings.city_name),
         credentials_routes.router(services.credentials, require),
         nomads_routes.router(services.nomads),

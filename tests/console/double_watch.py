@@ -36,6 +36,27 @@ class WatchDesk:
     def __init__(self) -> None:
         self.done: list[Any] = []
 
+    async def dilution(self, who: m.Who | None, on: str) -> Mapping[str, Any]:
+        whole = who is not None
+        words = {"zh": "论文资助", "en": "Paper grant"}
+        plain = {"title": words, "recipients": 12, "effective": 8.5, "index_bps": 4_200, "below": 10,
+                 "below_bps": 9_000, "suppressed": False}  # fmt: skip
+        sums = {"total_fen": 1_200_000, "median_fen": 90_000, "needs_fen": 1, "could_reach": 1, "said": words}
+        shown = plain | (sums if whole else {})
+        few = {"id": "b", "title": words, "asset": "cny", "department": words, "suppressed": True}
+        report = {
+            "since": AT.date(), "on": AT.date(), "whole": whole, "least_recipients": 5,
+            "budgets": [shown | {"id": "a", "asset": "credit", "department": words}, *([] if whole else [few])],
+            "programmes": [shown | {"id": "paper_grant", "rule": "T9_paper_grant", "budgets": ["a"], "thin": True,
+                                    "critical_fen": 1_000_000}],
+        }  # fmt: skip
+        points = [{"on": AT.date(), "index_bps": 4_200, "recipients": 12},
+                  {"on": AT.date(), "index_bps": None, "recipients": None}]  # fmt: skip
+        return {"report": report, "trend": [{"id": "a", "title": words, "points": points}]}
+
+    async def dilution_csv(self, who: m.Who | None, on: str) -> str:
+        return "id,index_bps\na,4200\n"
+
     async def openings(self, who: m.Who) -> Mapping[str, Any]:
         return {"rows": [opening(number) for number in STATES], "terms": TERMS}
 

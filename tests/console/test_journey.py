@@ -84,6 +84,7 @@ PATHS = {
     "my-data": "/my-data",
     "privacy-desk": "/city/privacy",
     "break-glass": "/city/break-glass",
+    "dilution": "/governance/dilution",
     "governance": "/governance",
     "proposal-new": "/governance/new",
     "governance-board": "/governance/board",

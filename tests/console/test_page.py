@@ -51,6 +51,8 @@ PAGES = (
     "/city/services",
     "/my-data",
     "/city/privacy",
+    "/governance/dilution",
+    "/governance/dilution?on=2026-11-20",
     "/city/break-glass",
     *(f"/city/break-glass/{number}" for number in double_watch.STATES),
     "/governance",
@@ -138,6 +140,8 @@ PAGES = (
     f"/knowledge/{double_knowledge.BASE}/measure",
 )
 PUBLIC = (
+    "/governance/dilution",
+    "/governance/dilution.csv",
     "/contests",
     f"/contests/{double_contests.DECIDED}",
     "/store",

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from shanhe.approvals.api import Approvals
-from shanhe.governance.api import Governance, NewProposal, Proposal, Vote
+from shanhe.governance.api import Dilution, Governance, NewProposal, Proposal, Vote
 from shanhe.identity.api import Identity, NewPerson, Options
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
@@ -111,11 +111,15 @@ async def hall(database: Database, tmp_path: Path) -> Hall:
     async def followed(conn: Any, proposal: Proposal) -> None:
         adopted.append(proposal)
 
+    async def unpaid(since: date, until: date) -> list[Any]:
+        return []
+
     governance = Governance(
         database, clock, vault, rulebook=rulebook, amendments=amendments, notifier=Notifier(database, clock),
         record=record, measures={name: measure(name) for name in ("nomads", "active_orgs", "served_credit_micro")},
         work={}, outcomes={"captured_micro": captured}, treated=taking_part,
         follow={"infeasibility": followed},
+        dilution=Dilution(database, clock, rulebook, paid=unpaid, budgets={}, programmes={}),
     )  # fmt: skip
     identity = Identity(database, clock, vault, Options())
     return Hall(database, clock, vault, identity, rulebook, amendments, governance, counted, entries, used, members,

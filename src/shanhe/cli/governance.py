@@ -46,6 +46,46 @@ def _content(text: str) -> dict[str, Any]:
 
 
 @app.command()
+def dilution(
+    on: Annotated[str, typer.Option(help="Last day of the twelve months, like 2026-11-20 (default: today).")] = "",
+    trend: Annotated[str, typer.Option(help="month or quarter: the index of each budget over time.")] = "",
+    out: Annotated[Path | None, typer.Option("--csv", help="Write the table into this file.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Whether money is spread thin: an index for each budget, and programmes below their critical mass."""
+
+    async def work(services: Services) -> Any:
+        from shanhe.governance.api import as_csv, report_view, trend_view
+
+        measured = services.governance.dilution
+        day = day_of(on) if on else None
+        if trend:
+            return trend_view(await measured.trend(trend, day), whole=True)
+        report = await measured.report(day)
+        if out is not None:
+            out.write_text("\ufeff" + as_csv(report, whole=True), encoding="utf-8")
+        return report_view(report, whole=True)
+
+    found = in_city(data, work)
+    if trend:
+        show(as_json, found, lambda: rows(
+            ("budget", *(str(point["on"]) for point in found[0]["points"])) if found else ("budget",),
+            [(one["id"], *(_percent(point["index_bps"]) for point in one["points"])) for one in found],
+        ))  # fmt: skip
+        return
+    show(as_json, found, lambda: rows(
+        ("what", "index", "recipients", "effective", "below", "thin", "said"),
+        [(one["id"], _percent(one["index_bps"]), one["recipients"], one["effective"], _percent(one["below_bps"]),
+          "!" if one.get("thin") else "", one["said"]["zh"]) for one in (*found["budgets"], *found["programmes"])],
+    ))  # fmt: skip
+
+
+def _percent(bps: int | None) -> str:
+    return "—" if bps is None else f"{bps / 100:.1f} %"
+
+
+@app.command()
 def propose(
     title: Annotated[str, typer.Argument(help="What it is called.")],
     login: Person,

@@ -10,6 +10,12 @@ from shanhe.console import model as m
 
 
 class WatchDesk(Protocol):
+    async def dilution(self, who: m.Who | None, on: str) -> Mapping[str, Any]:
+        """The `report` and its `trend` by quarter; sums and small cells for those who may see all."""
+        ...
+
+    async def dilution_csv(self, who: m.Who | None, on: str) -> str: ...
+
     async def openings(self, who: m.Who) -> Mapping[str, Any]:
         """`rows`, newest first, and the `terms` of today."""
         ...

@@ -56,6 +56,7 @@ ROOMS = (
     PromisesRoom,
     CompanyRoom,
     RightsRoom,
+    WatchRoom,
     GovernanceRoom,
     NomadRoom,
     VenueRoom,
@@ -75,7 +76,6 @@ ROOMS = (
     ConnectRoom,
     ContestRoom,
     ClonesRoom,
-    WatchRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shanhe.governance.dilution import BudgetCard, Dilution, ProgrammeCard, spread_of
+from shanhe.governance.dilution_views import as_csv, report_view, trend_view
 from shanhe.governance.errors import (
     AlreadyVoted,
     BadProposal,
@@ -24,6 +26,8 @@ from shanhe.governance.watching import Measure
 __all__ = [
     "AlreadyVoted",
     "BadProposal",
+    "BudgetCard",
+    "Dilution",
     "Duty",
     "File",
     "Governance",
@@ -33,6 +37,7 @@ __all__ = [
     "NotForYou",
     "NotSeated",
     "Outcome",
+    "ProgrammeCard",
     "Project",
     "Proposal",
     "ProposalConflict",
@@ -44,12 +49,16 @@ __all__ = [
     "UnknownThing",
     "Vote",
     "WrongState",
+    "as_csv",
     "duties",
     "duty_view",
     "file_view",
     "project_view",
     "proposal_view",
+    "report_view",
     "sample_view",
     "score_view",
+    "spread_of",
     "tick",
+    "trend_view",
 ]

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from shanhe.governance.deciding import Deciding, Follow, Record
+from shanhe.governance.dilution import Dilution
 from shanhe.governance.sampling import Outcome, Sampling, Treated
 from shanhe.governance.trials import Trials
 from shanhe.governance.watching import Measure, Watching, Work
@@ -21,17 +22,19 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 class Governance:
     """`deciding` is the way of proposals, `watching` what the city wants to see come true, `trials` tenders and
-    experiments, `sampling` what experiments are judged by. `follow`: what an adopted matter sets in motion."""
+    experiments, `sampling` what experiments are judged by, `dilution` whether money is spread thin.
+    `follow`: what an adopted matter sets in motion."""
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, amendments: Amendments,
         notifier: Notifier, record: Record, measures: Mapping[str, Measure], work: Mapping[str, Work],
         outcomes: Mapping[str, Outcome] = NOTHING, treated: Treated | None = None,
-        follow: Mapping[str, Follow] = NOTHING,
+        follow: Mapping[str, Follow] = NOTHING, dilution: Dilution,
     ) -> None:  # fmt: skip
         self.sampling = Sampling(db, clock, rulebook, outcomes, treated)
         self.trials = Trials(db, clock, rulebook, self.sampling)
-        tasks = {**work, "labs": self.trials.duties}
+        self.dilution = dilution
+        tasks = {**work, "labs": self.trials.duties, "dilution": dilution.duties}
         self.watching = Watching(db, clock, rulebook=rulebook, measures=measures, work=tasks)
         checks = {
             "profit_share": self.watching.check_profit_share,

@@ -18,7 +18,7 @@ from shanhe.ledger.errors import (
 )
 from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict
 from shanhe.ledger.feed import Feed, FeedLeg, FeedPosting
-from shanhe.ledger.history import Lapse, LotHistory, LotPeriod
+from shanhe.ledger.history import Lapse, LotHistory, LotPeriod, Paid
 from shanhe.ledger.model import (
     CHART,
     CITY_OWNER,
@@ -95,6 +95,7 @@ __all__ = [
     "NewLot",
     "NotBalanced",
     "OpeningBalance",
+    "Paid",
     "PeriodClosed",
     "Posting",
     "PostingPage",

@@ -15,12 +15,13 @@ import msgspec
 
 from shanhe.kernel.db import Database
 from shanhe.ledger.leases import RECALL_WAITS_S
-from shanhe.ledger.model import Lot, Provenance
+from shanhe.ledger.model import CITY_OWNER, Lot, Provenance
 from shanhe.ledger.store import lot_of
 
 LOTS_MAX: Final = 20_000
 DAYS_MAX: Final = 800
 OWNERS_MAX: Final = 5_000
+NOWHERE: Final = UUID(int=0)
 EXPIRY_KIND: Final = "expiry"
 
 
@@ -43,6 +44,18 @@ class Lapse(msgspec.Struct, frozen=True):
     lots: int
     amount: int
     held: int
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """What one posting moved from an account to an owner, or (negative) back from one; minor units of the asset."""
+
+    account: UUID
+    posting: UUID
+    owner: UUID
+    amount: int
+    at: datetime
+    origin: UUID
+    """The posting, or the one that it reverses."""
 
 
 class LotHistory:
@@ -112,6 +125,15 @@ class LotHistory:
         )
         return [row["earmark"] for row in rows]
 
+    async def paid(
+        self, accounts: Sequence[UUID], since: datetime, until: datetime, *, after: Paid | None, limit: int
+    ) -> list[Paid]:
+        """What moved between these accounts and owners other than the city in [since, until), by posting, in the order
+        of postings; `after` continues behind one. What came back (a clawback, a reversal) is negative."""
+        place = (NOWHERE, NOWHERE, NOWHERE) if after is None else (after.posting, after.account, after.owner)
+        rows = await self._db.fetch(_PAID, list(accounts), since, until, CITY_OWNER, *place, limit)
+        return [Paid(**dict(row)) for row in rows]
+
     async def reversal(self, posting: UUID) -> UUID | None:
         """The posting that reverses this one, if any does."""
         found: UUID | None = await self._db.fetchval("SELECT id FROM ledger.posting WHERE reverses = $1", posting)
@@ -132,6 +154,20 @@ _POSTINGS: Final = """
   SELECT posting FROM ledger.transfer WHERE debit = ANY($1) AND at >= $2
   UNION SELECT posting FROM ledger.transfer WHERE credit = ANY($1) AND at >= $2
 """
+_PAID: Final = """
+SELECT m.account, m.posting, m.owner, sum(m.amount)::bigint AS amount, p.at, coalesce(p.reverses, p.id) AS origin
+FROM (SELECT t.debit AS account, t.posting, a.owner, t.amount FROM ledger.transfer t
+        JOIN ledger.account a ON a.id = t.credit
+       WHERE t.debit = ANY($1) AND t.at >= $2 AND t.at < $3 AND a.owner <> $4
+      UNION ALL
+      SELECT t.credit, t.posting, a.owner, -t.amount FROM ledger.transfer t
+        JOIN ledger.account a ON a.id = t.debit
+       WHERE t.credit = ANY($1) AND t.at >= $2 AND t.at < $3 AND a.owner <> $4) m
+JOIN ledger.posting p ON p.id = m.posting
+WHERE (m.posting, m.account, m.owner) > ($5, $6, $7)
+GROUP BY m.account, m.posting, m.owner, p.at, coalesce(p.reverses, p.id)
+ORDER BY m.posting, m.account, m.owner LIMIT $8"""
+
 _MOVES: Final = f"""
 SELECT u.lot, p.kind, coalesce(sum(u.delta) FILTER (WHERE p.at < $3), 0)::bigint AS inside,
        coalesce(sum(u.delta) FILTER (WHERE p.at >= $3), 0)::bigint AS after

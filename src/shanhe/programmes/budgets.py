@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date
 from typing import Final
 from uuid import UUID
 
+from shanhe.kernel.clock import city_date, midnight
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import AMOUNT_MAX
+from shanhe.ledger.api import LotHistory
 from shanhe.programmes import store
 from shanhe.programmes.booking import Books
 from shanhe.programmes.cases import BudgetView
@@ -14,6 +18,20 @@ from shanhe.programmes.errors import ApplicationConflict, UnknownBudget
 from shanhe.programmes.ground import Ground
 
 REASON_MAX_CHARS: Final = 200
+PAGE_ROWS: Final = 5_000
+GRANTS_MAX: Final = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one posting moved from a budget to somebody, in the asset's minor unit; no `programme` where none is known
+    (a clawback)."""
+
+    budget: str
+    programme: str
+    recipient: UUID
+    amount: int
+    on: date
 
 
 class Budgets:
@@ -31,6 +49,27 @@ class Budgets:
             account = await self._books.budget(name)
             free = (await self._ground.ledger.balance(account.id)).balance
             found.append(BudgetView(name, budget.asset, free, committed.get(name, 0), spent.get(name, 0), account.id))
+        return found
+
+    async def paid(self, since: date, until: date) -> list[Grant]:
+        """What reached whom from each budget on days in [since, until), read from the ledger's postings; what came back
+        is negative. Bounded: GRANTS_MAX rows, the oldest first."""
+        of = dict[UUID, str]()
+        for name in self._ground.catalogue.budgets:
+            of |= {(await self._books.budget(name)).id: name, (await self._books.committed(name)).id: name}
+        history, found, after = LotHistory(self._ground.db), list[Grant](), None
+        while len(found) < GRANTS_MAX:
+            page = await history.paid(
+                list(of), midnight(since), midnight(until), after=after, limit=PAGE_ROWS
+            )
+            known = await store.programmes_of(self._ground.db, list({row.origin for row in page}))
+            found += [
+                Grant(of[row.account], known.get(row.origin, ""), row.owner, row.amount, city_date(row.at))
+                for row in page
+            ]
+            if len(page) < PAGE_ROWS:
+                break
+            after = page[-1]
         return found
 
     async def fund(self, name: str, amount: int, *, reason: str, actor: str, funding_id: UUID) -> BudgetView:

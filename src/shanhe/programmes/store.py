@@ -469,6 +469,16 @@ async def spent(conn: Connection) -> Mapping[str, int]:
     return {row["budget"]: row["amount"] for row in rows}
 
 
+async def programmes_of(conn: Connection, postings: Sequence[UUID]) -> Mapping[UUID, str]:
+    """The programme that each of these postings paid out for."""
+    rows = await conn.fetch(
+        """SELECT t.posting, a.programme FROM programmes.tranche t JOIN programmes.application a ON a.id = t.application
+           WHERE t.posting = ANY($1)""",
+        list(postings),
+    )
+    return {row["posting"]: row["programme"] for row in rows}
+
+
 # -- clawback and funding ---------------------------------------------------------------------------------------------
 
 

@@ -1,20 +1,24 @@
-"""See `ports_watch.WatchDesk`: over approvals' break-glass."""
+"""See `ports_watch.WatchDesk`: over approvals' break-glass and governance's dilution index."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from shanhe.approvals.api import FollowUp, NewGlass, Proof, glass_view
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules
+from shanhe.governance.api import as_csv, report_view, trend_view
 from shanhe.identity.api import Unknown
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
 
 OPENINGS_SHOWN = 50
+WHOLE = "rules"
+"""The permission of those who see sums and small cells."""
 
 
 class LiveWatch:
@@ -23,6 +27,15 @@ class LiveWatch:
         self._undoing = modules.emergency.undoing
         self._identity = modules.identity
         self._clock = modules.clock
+        self._dilution = modules.governance.dilution
+
+    async def dilution(self, who: m.Who | None, on: str) -> Mapping[str, Any]:
+        day, whole = _day(on), who is not None and who.may(WHOLE)
+        report, trend = await self._dilution.report(day), await self._dilution.trend("quarter", day)
+        return {"report": report_view(report, whole=whole), "trend": trend_view(trend, whole=whole)}
+
+    async def dilution_csv(self, who: m.Who | None, on: str) -> str:
+        return as_csv(await self._dilution.report(_day(on)), whole=who is not None and who.may(WHOLE))
 
     async def openings(self, who: m.Who) -> Mapping[str, Any]:
         now = self._clock.now()
@@ -81,3 +94,11 @@ class LiveWatch:
             return (await self._identity.people.get(person_id)).name
         except Unknown:
             return f"…{str(person_id)[-8:]}"
+
+
+def _day(text: str) -> date | None:
+    """A day of the address; none where it is no day."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None

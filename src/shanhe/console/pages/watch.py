@@ -1,4 +1,4 @@
-"""Watching: break-glass."""
+"""Watching: break-glass, and how thin money is spread."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 
+DAY_CHARS = 10
 FOLLOW_UPS = ("none", "procedure", "staffing", "rights", "reversal")
 
 
 class WatchRoom(Room):
-    """`/city/break-glass`, `/city/break-glass/{id}`."""
+    """`/governance/dilution`, `/city/break-glass`, `/city/break-glass/{id}`."""
 
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/governance/dilution", self.dilution, methods=["GET"])
+        add("/governance/dilution.csv", self.dilution_csv, methods=["GET"])
         add("/city/break-glass", self.openings, methods=["GET"])
         add("/city/break-glass", self.open, methods=["POST"])
         add("/city/break-glass/{glass_id}", self.opening, methods=["GET"])
@@ -28,6 +31,20 @@ class WatchRoom(Room):
         add("/city/break-glass/{glass_id}/read", self.read, methods=["POST"])
         add("/city/break-glass/{glass_id}/review", self.review, methods=["POST"])
         return routes
+
+    # -- how thin money is spread -------------------------------------------------------------------------------------
+
+    async def dilution(self, request: Request) -> Response:
+        who, on = await self.desk.gate.who(request), request.query_params.get("on", "")[:DAY_CHARS]
+        return self.show(request, "dilution.html", who, on=on, **await self.desk.watch.dilution(who, on))
+
+    async def dilution_csv(self, request: Request) -> Response:
+        who, on = await self.desk.gate.who(request), request.query_params.get("on", "")[:DAY_CHARS]
+        text = await self.desk.watch.dilution_csv(who, on)
+        headers = {"content-disposition": 'attachment; filename="dilution.csv"', "cache-control": "no-store"}
+        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    # -- break-glass --------------------------------------------------------------------------------------------------
 
     async def openings(self, request: Request) -> Response:
         who = await self.allowed(request, "ledger")
