@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -51,7 +52,7 @@ class Budgets:
             found.append(BudgetView(name, budget.asset, free, committed.get(name, 0), spent.get(name, 0), account.id))
         return found
 
-    async def paid(self, since: date, until: date) -> list[Grant]:
+    async def paid(self, since: date, until: date) -> Sequence[Grant]:
         """What reached whom from each budget on days in [since, until), read from the ledger's postings; what came back
         is negative. Bounded: GRANTS_MAX rows, the oldest first."""
         of = dict[UUID, str]()
