@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from shanhe.approvals.jobs import GlassGauges
-from shanhe.approvals.jobs import tick as glass_tick
+from shanhe.approvals.api import GlassGauges
+from shanhe.approvals.api import tick as glass_tick
 from shanhe.compute.api import PRICE_TOPIC
 from shanhe.credits.api import PriceChange
 from shanhe.credits.api import daily as credits_daily

@@ -35,6 +35,7 @@ from shanhe.approvals.glass_model import (
     Review,
     Worth,
 )
+from shanhe.approvals.jobs import GlassGauges, tick
 from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
 from shanhe.approvals.service import Approvals
 from shanhe.approvals.undoing import Undoing
@@ -52,6 +53,7 @@ __all__ = [
     "Gate",
     "Glass",
     "GlassEnded",
+    "GlassGauges",
     "GlassNoFactor",
     "GlassNotEnded",
     "GlassOverCap",
@@ -81,4 +83,5 @@ __all__ = [
     "Worth",
     "act_view",
     "glass_view",
+    "tick",
 ]
