@@ -18,6 +18,7 @@ from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar, paid_out
 from shanhe.books import Books
 from shanhe.clones.api import Clones, Teaching
+from shanhe.commons import Commons, open_commons
 from shanhe.compute.api import Compute, Decision
 from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Credits
@@ -119,6 +120,7 @@ class Services:
     teaching: Teaching
     routines: Routines
     emergency: Emergency
+    commons: Commons
 
 
 @contextlib.asynccontextmanager
@@ -211,6 +213,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         knowledge=library.knowledge,
     )  # fmt: skip
     promises.meet(bazaar)
+    commons = open_commons(
+        db, clock, vault, ledger=ledger, gateway=gateway, rulebook=rulebook, identity=identity, notifier=notifier,
+        log=log, relatives=relatives, books=books, promises=promises,
+    )  # fmt: skip
     routines = open_routines(
         db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=metrics.worker
     )
@@ -229,7 +235,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         tools=bazaar.tools, mcp=bazaar.mcp, oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), workshop=workshop,
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
-        teaching=bazaar.teaching, routines=routines, emergency=emergency,
+        teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -18,6 +18,9 @@ from shanhe.approvals.api import NewLicence, Scope
 from shanhe.exchange.api import BUY, SELL, Market, NewOrder
 from shanhe.facts.api import NewFact, Standing, Use
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
+from shanhe.ip.api import Kind as RightKind
+from shanhe.ip.api import NewEntry
+from shanhe.ip.api import State as RightState
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
@@ -62,6 +65,8 @@ GUIDE_INSTRUCTIONS: Final = (
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
 APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）Qingshan Robotics Sample")
 APPLICATION: Final = {"registration_number": "示例2026SR0000001", "registered_on": "2026-01-05"}
+WHOLE_PPM: Final = 1_000_000
+RIGHT_PPM: Final = 10_000
 APPLICATION_REF: Final = "demo-first-application"
 BUDGETS: Final = {"credit": 1_000_000 * 1_000_000, "cny": 100_000_000, "voucher": 10_000_000, "ticket": 10}
 VENUES: Final = (
@@ -129,11 +134,28 @@ async def _programmes(services: Services) -> None:
                 funding_id=uuid5(NAMESPACE_OID, f"demo:{view.name}"),
             )  # fmt: skip
     applicant = await _organisation(services, APPLICANT)
+    if admin is not None:
+        await _right(services, applicant.id, admin)
     if not await programmes.applications(org_id=applicant.id, limit=1):
         await programmes.applying.apply(
             "software_copyright", applicant.id, answers=APPLICATION, client_ref=APPLICATION_REF, actor=ACTOR,
             evidence={"certificate": "（示例）软著登字第 0001 号"},
         )  # fmt: skip
+
+
+async def _right(services: Services, holder: UUID, officer: UUID) -> None:
+    """A software copyright in the registry that any call may use for a hundredth of its price."""
+    rights, number = services.commons.rights, uuid5(DEMO_SPACE, "right")
+    new = NewEntry(
+        number, RightKind.SOFTWARE_COPYRIGHT, APPLICATION["registration_number"], "零件质检软件（示例）",
+        "从图像中找出零件表面缺陷的软件。", "中国版权保护中心（示例）", None,
+        date.fromisoformat(APPLICATION["registered_on"]), "", ((holder, WHOLE_PPM),), RIGHT_PPM,
+    )  # fmt: skip
+    found = await rights.draft(new, org_id=holder, actor=ACTOR)
+    if found.entry.state is RightState.DRAFT:
+        found = await rights.file(number, org_id=holder, actor=ACTOR)
+    if found.entry.state is RightState.FILED:
+        await rights.decide(number, verify=True, reason="示例数据", person_id=officer)
 
 
 async def contributor(services: Services) -> UUID:

@@ -13,6 +13,7 @@ import msgspec
 from shanhe.agents.api import Agents
 from shanhe.approvals.api import glass_view
 from shanhe.clones.api import Clones, Teaching
+from shanhe.commons import Commons
 from shanhe.credits.api import Credits
 from shanhe.emergency import Emergency
 from shanhe.exchange.api import Exchange
@@ -87,6 +88,8 @@ class House(Protocol):
     def emergency(self) -> Emergency: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def commons(self) -> Commons: ...
 
 
 class Guardians:
@@ -123,7 +126,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
         "workflows": found.workflows, "evaluations": found.evaluations,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
-        "clones": found.clones, "break_glass": found.break_glass,
+        "clones": found.clones, "break_glass": found.break_glass, "works": found.works,
     }  # fmt: skip
 
 
@@ -209,6 +212,10 @@ class _Drawers:
             "consents": [asdict(one) for one in await self._s.clones.mandates(person_id=person)],
             "feedback": [asdict(one) for one in await self._s.teaching.said(person)],
         }
+
+    async def works(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Rights that the person registered or holds, with every agreement about their shares."""
+        return {"rights": [asdict(one) for org in orgs for one in await self._s.commons.rights.mine(org)]}
 
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""

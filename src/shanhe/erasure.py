@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from shanhe.clones.api import Clones
+from shanhe.commons import Commons
 from shanhe.identity.api import ERASED_TOPIC
 from shanhe.kernel.outbox import Event, Outbox
 from shanhe.library import Library
@@ -40,6 +41,8 @@ class House(Protocol):
     def library(self) -> Library: ...
     @property
     def clones(self) -> Clones: ...
+    @property
+    def commons(self) -> Commons: ...
 
 
 def follow_erasures(outbox: Outbox, services: House) -> None:
@@ -59,6 +62,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
     shop = services.workshop
     for name, act in {
         "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),
+        "rights.withdraw": services.commons.rights.forget,
         "nomads.venues": services.nomads.venues.forget,
         "batches.files": shop.batches.forget_all,
         "datasets.rows": shop.datasets.forget_all,

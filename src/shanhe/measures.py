@@ -27,6 +27,8 @@ Won = Callable[[UUID, UUID], Awaitable[tuple[int, int] | None]]
 """(organisation, contest)"""
 Stood = Callable[[UUID, str], Awaitable[tuple[int, int] | None]]
 """(organisation, `2026-10/agent`)"""
+Registered = Callable[[str, UUID], Awaitable[str]]
+"""(registration number, organisation)"""
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
 
@@ -40,6 +42,8 @@ class Measures:
         """The pool and the place of a party in a contest; set once the store is there."""
         self.stood: Stood | None = None
         """The place and the score of a party in a month's ranking; set likewise."""
+        self.registered: Registered | None = None
+        """What the registry says of a right and a party; set once the registry is there."""
         self._facts = facts
         self._clock = clock
         self._ledger = ledger
@@ -58,7 +62,12 @@ class Measures:
             "contest_place": self.contest_place,
             "month_place": self.month_place,
             "month_score": self.month_score,
+            "ip_standing": self.ip_standing,
         }
+
+    async def ip_standing(self, party: Party, day: date, number: Any) -> str | None:
+        """The kind of a verified right that a party holds, by its number; or why there is none."""
+        return None if self.registered is None else await self.registered(str(number), party.org_id)
 
     async def contest_pool_fen(self, party: Party, day: date, contest: Any) -> int | None:
         """The prize pool of a contest in which a party took a place."""

@@ -46,6 +46,10 @@ PLACES: Final = (
     Place("payments.payee", ID, "t.person_id", {"check_ref": "payee.check_ref"}, of_person=True),
     Place("facts.fact", ID, "t.subject", {"evidence": "fact.evidence"}, of_person=True),
     Place("nomads.venue", ID, ORG, {"name": "nomads.venue.name", "address": "nomads.venue.address"}),
+    Place("ip.entry", ID, ORG, {
+        "number": "ip.entry.number", "title": "ip.entry.title", "abstract": "ip.entry.abstract",
+        "office": "ip.entry.office", "reason": "ip.entry.reason",
+    }),
     Place("store.listing", ID, "t.owner", {
         "title_zh": "store.listing.title_zh", "title_en": "store.listing.title_en",
         "summary_zh": "store.listing.summary_zh", "summary_en": "store.listing.summary_en",

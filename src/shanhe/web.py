@@ -35,6 +35,7 @@ from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
 from shanhe.incubator import routes as incubator_routes
+from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
@@ -181,6 +182,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         payments_routes.router(services.payments, services.sandbox),
         programmes_routes.router(services.programmes),
         incubator_routes.router(services.incubator, services.clock),
+        ip_routes.router(services.commons.rights, services.clock, services.programmes.find),
         alliances_routes.router(services.alliances, services.programmes.find),
         governance_routes.router(services.governance),
         dilution_routes.router(services.governance.dilution),

@@ -134,3 +134,25 @@ class TestCompanies:
         assert call("programmes", "index", "Qingshan Robotics")["data"] == []
         report = call("programmes", "site", "shanghai", "--from", "2026-01-01", "--to", "2026-12-31")
         assert [row["closing"]["amount"] for row in report["budgets"]] == [0, 0, 0]
+
+
+class TestRights:
+    @pytest.mark.prove
+    def test_are_registered_by_consent_verified_and_offered(self, call: Call) -> None:
+        one, two = (call("orgs", "create", name)["id"] for name in ("Qingshan Robotics", "Yunlu Software"))
+        call("people", "create", "clerk")
+        call("programmes", "reviewer", "clerk", "ip_office")
+        made = call(
+            "ip", "register", one, "invention_patent", "一种质检方法", "--number", "ZL 2026 1 0000001.2", "--granted",
+            "2026-01-20", "--holder", f"{one}=600000", "--holder", f"{two}=400000",
+        )  # fmt: skip
+        assert [holder["name"] for holder in made["waiting"]] == ["Yunlu Software"]
+        call("ip", "answer", made["name"], two, "accept")
+        call("ip", "file", made["name"], one)
+        assert [row["number"] for row in call("ip", "queue", "--by", "clerk")] == ["ZL2026100000012"]
+        call("ip", "decide", made["name"], "verify", "--reason", "证书属实", "--by", "clerk")
+        call("ip", "terms", made["name"], one, "--rate", 10_000)
+        assert call("ip", "answer", made["name"], two, "accept")["rate_ppm"] == 10_000
+        assert [row["name"] for row in call("ip", "list", "--pooled")] == [made["name"]]
+        call("ip", "lapse", made["name"], "--reason", "专利权终止", "--by", "clerk")
+        assert call("ip", "list") == []

@@ -1,11 +1,12 @@
-"""What is left by work that goes on by itself: workflows with their runs and approvals, evaluation sets of agents."""
+"""What is left by work that goes on by itself, and by what was made: workflows, evaluation sets, rights."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
 
+from shanhe.ip.api import Kind, NewEntry
 from shanhe.kernel.ids import new_id
 from shanhe.trials import store as trial_store
 from shanhe.trials.model import Report
@@ -27,6 +28,11 @@ THIRD_VALUES: Final = {
     "case reason": "欧阳说新版语气更好",
     "glass reason": "欧阳值夜班联系不上同事",
     "glass findings": "复核认为欧阳处置得当",
+    "right number": "ZL2026999887765",
+    "right title": "欧阳式焊缝自检法",
+    "right abstract": "以欧阳手势校正焊缝",
+    "right office": "欧阳托代理所递件",
+    "right reason": "欧阳证书已核原件",
 }
 THIRD_UNSHOWN: Final = frozenset({"flow answer", "flow shows", "flow note", "flow schedule"})
 """Steps and approvals are seen on their run's page, a schedule on its workflow's."""
@@ -37,6 +43,7 @@ async def live_thrice(house: House, org: UUID) -> None:
     await _automate(house, org)
     await _examine(house, org)
     await _watch(house, org)
+    await _invent(house, org)
 
 
 async def _automate(house: House, org: UUID) -> None:
@@ -100,3 +107,17 @@ async def _watch(house: House, org: UUID) -> None:
         new_id(), person, seal.text("approvals.glass.reason", v["glass reason"]),
         seal.text("approvals.glass.findings", v["glass findings"]), now, now + timedelta(hours=1), new_id(),
     )  # fmt: skip
+
+
+async def _invent(house: House, org: UUID) -> None:
+    """A patent registered, and verified by the office."""
+    rights, v = house.services.commons.rights, THIRD_VALUES
+    clerk = await house.person("clerk-ip")
+    await house.services.programmes.reviewing.assign(clerk, "ip_office", actor="test")
+    new = NewEntry(
+        new_id(), Kind.INVENTION_PATENT, v["right number"], v["right title"], v["right abstract"], v["right office"],
+        date(2025, 1, 1), date(2026, 1, 20), "", ((org, 1_000_000),), 10_000,
+    )  # fmt: skip
+    await rights.draft(new, org_id=org, actor="t")
+    await rights.file(new.id, org_id=org, actor="t")
+    await rights.decide(new.id, verify=True, reason=v["right reason"], person_id=clerk)

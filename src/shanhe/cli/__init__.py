@@ -27,6 +27,7 @@ from shanhe.cli import (
     exchange,
     glass,
     governance,
+    ip,
     keys,
     knowledge,
     labels,
@@ -87,6 +88,7 @@ app.add_typer(glass.app, name="break-glass", help="In an emergency: one person d
 standing.register(programmes.app)
 app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
 app.add_typer(company.alliances, name="alliances", help="Companies that build applications together.")
+app.add_typer(ip.app, name="ip", help="The registry of rights: register, consent, verify, offer.")
 app.add_typer(company.incubator, name="incubator", help="What the incubator offers: resources, quotas, bookings.")
 app.add_typer(contests.app, name="contests", help="Contests of makers: calls, entries, juries, prizes.")
 app.add_typer(apps.app, name="apps", help="Apps that people let act for them.")

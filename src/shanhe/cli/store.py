@@ -94,6 +94,7 @@ def draft(
     content: Annotated[Path, typer.Argument(help="JSON file: what is offered.", exists=True, dir_okay=False)],
     markup: Annotated[int, typer.Option(help="Markup on the model cost, basis points.")],
     fee: Annotated[int, typer.Option(help="Fee a call, micro-credits.")] = 0,
+    right: Annotated[list[str] | None, typer.Option(help="A registered right it uses, ip/000001; repeat it.")] = None,
     notes: Annotated[str, typer.Option(help="What is new.")] = "",
     submit: Annotated[bool, typer.Option("--submit", help="Check it and hand it in for review.")] = False,
     data: Data = None,
@@ -108,7 +109,8 @@ def draft(
         async with city(data) as services:
             owner = (await find_org(services, org)).id
             made = await services.store.draft(
-                name, offered, Terms(markup, fee), owner=owner, actor=ACTOR, notes=notes
+                name, offered, Terms(markup, fee, rights=tuple(dict.fromkeys(right or ()))), owner=owner, actor=ACTOR,
+                notes=notes,
             )  # fmt: skip
             if submit:
                 made = await services.store.submit(name, owner=owner)

@@ -23,7 +23,7 @@ from shanhe.gateway.faces.openai import Chat, Embeddings
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
-from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse
+from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.pipeline import Call, Delegate, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.server import protocol_for
@@ -75,6 +75,7 @@ __all__ = [
     "ResourceDay",
     "ResourceTerms",
     "ResourceUse",
+    "RightDay",
     "Spoken",
     "Sums",
     "Toll",
@@ -293,6 +294,10 @@ class Gateway:
         """What an owner earned from calls by day, role and listing, between two dates, both included."""
         account = await self._ledger.ensure_account(owner, Asset.CREDIT, "income")
         return await self._usage.earned(account.id, first, last)
+
+    async def right_days(self, right: str, first: date, last: date) -> list[RightDay]:
+        """What a registered right earned by day and account between two dates, both included."""
+        return await self._usage.right_days(right, first, last)
 
     async def ledger_day(self, day: date) -> LedgerDay:
         """A day's calls as the ledger has them: sums by organisation, key and model, tokens by engine, and calls whose

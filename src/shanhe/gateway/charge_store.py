@@ -15,7 +15,7 @@ CHANNEL: Final = "gateway_charges"
 
 async def publish(
     conn: Any, name: str, role: str, markup_bps: int, fee_micro: int, makers: Sequence[tuple[UUID, int]],
-    holders: Sequence[tuple[UUID, int]], now: datetime, actor: str,
+    holders: Sequence[tuple[UUID, int]], rights: Sequence[str], now: datetime, actor: str,
 ) -> None:  # fmt: skip
     """Set a resource's terms as a whole, in the caller's transaction."""
     await conn.execute(
@@ -34,6 +34,11 @@ async def publish(
     await conn.executemany(
         "INSERT INTO gateway.resource_party (resource, role, party, n, rate_ppm) VALUES ($1, 'ip_holder', $2, $3, $4)",
         [(name, party, n, rate) for n, (party, rate) in enumerate(holders, 1)],
+    )
+    await conn.execute("DELETE FROM gateway.resource_royalty WHERE resource = $1", name)
+    await conn.executemany(
+        "INSERT INTO gateway.resource_royalty (resource, royalty, n) VALUES ($1, $2, $3)",
+        [(name, right, n) for n, right in enumerate(rights, 1)],
     )
 
 
@@ -54,3 +59,59 @@ async def parties(db: Database, names: Sequence[str]) -> list[Any]:
     return await db.fetch(
         "SELECT * FROM gateway.resource_party WHERE resource = ANY($1) ORDER BY resource, role, n", list(names)
     )
+
+
+async def grant(
+    conn: Any, name: str, rate_ppm: int, holders: Sequence[tuple[UUID, int]], now: datetime, actor: str
+) -> None:
+    """Set what a registered right is paid and to whom, in the caller's transaction."""
+    await conn.execute(
+        """INSERT INTO gateway.royalty (name, rate_ppm, open, changed_at, changed_by) VALUES ($1, $2, true, $3, $4)
+           ON CONFLICT (name) DO UPDATE SET rate_ppm = $2, open = true, changed_at = $3, changed_by = $4""",
+        name, rate_ppm, now, actor,
+    )  # fmt: skip
+    await conn.execute("DELETE FROM gateway.royalty_party WHERE royalty = $1", name)
+    await conn.executemany(
+        "INSERT INTO gateway.royalty_party (royalty, party, n, share_ppm) VALUES ($1, $2, $3, $4)",
+        [(name, party, n, share) for n, (party, share) in enumerate(holders, 1)],
+    )
+    await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
+
+
+async def end(conn: Any, name: str, now: datetime, actor: str) -> None:
+    """A right is paid no more; what uses it goes on without."""
+    await conn.execute(
+        "UPDATE gateway.royalty SET open = false, changed_at = $2, changed_by = $3 WHERE name = $1", name, now, actor
+    )
+    await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, name)
+
+
+async def rights(db: Database, names: Sequence[str]) -> list[Any]:
+    """Rights that resources use, a row for each holder, in their recorded order."""
+    return await db.fetch(
+        """SELECT u.resource, r.name, r.rate_ppm, p.party, p.share_ppm
+             FROM gateway.resource_royalty u JOIN gateway.royalty r ON r.name = u.royalty AND r.open
+             JOIN gateway.royalty_party p ON p.royalty = r.name
+            WHERE u.resource = ANY($1) ORDER BY u.resource, u.n, p.n""",
+        list(names),
+    )
+
+
+async def missing(conn: Any, names: Sequence[str]) -> list[str]:
+    """Those of these rights that are paid for nothing now."""
+    rows = await conn.fetch(
+        """SELECT n FROM unnest($1::text[]) n
+            WHERE NOT EXISTS (SELECT FROM gateway.royalty r WHERE r.name = n AND r.open)""",
+        list(names),
+    )
+    return [row["n"] for row in rows]
+
+
+async def users(db: Database, name: str, limit: int) -> list[str]:
+    """Resources on sale whose calls use a right."""
+    rows = await db.fetch(
+        """SELECT u.resource FROM gateway.resource_royalty u JOIN gateway.resource r ON r.name = u.resource AND r.open
+            WHERE u.royalty = $1 ORDER BY u.resource LIMIT $2""",
+        name, limit,
+    )  # fmt: skip
+    return [row["resource"] for row in rows]

@@ -28,6 +28,7 @@ REFERRAL_RULE: Final = "B2"
 SUBSIDY_RULE: Final = "R1"
 RELATED_RULE: Final = "R0"
 PARTIES_MAX: Final = 32
+USERS_MAX: Final = 100
 RESOURCES_MAX: Final = 8
 """Listings one call may come through."""
 RELATIONS_MAX: Final = 4096
@@ -45,7 +46,8 @@ Referrer = Callable[[UUID], Awaitable[tuple[UUID, date] | None]]
 class ResourceTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What a feature publishes: who is paid how much when a call comes through the resource.
 
-    `makers`: (owner, share in millionths, a million in all); `holders`: (owner, rate in millionths of the price).
+    `makers`: (owner, share in millionths, a million in all); `holders`: (owner, rate in millionths of the price);
+    `rights`: registered rights that its calls use, by name: who holds them and at which rate, the registry says.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ResourceTerms(msgspec.Struct, frozen=True, kw_only=True):
     fee_micro: int = 0
     makers: tuple[tuple[UUID, int], ...]
     holders: tuple[tuple[UUID, int], ...] = ()
+    rights: tuple[str, ...] = ()
 
 
 async def nobody(org_id: UUID) -> tuple[UUID, date] | None:
@@ -125,7 +128,7 @@ class ChargeBook:
                 f"The makers' shares must sum to {WHOLE_PPM} millionths, with at most {PARTIES_MAX} makers.",
                 message_zh=f"制作方份额合计须为百万分之 {WHOLE_PPM}，且不超过 {PARTIES_MAX} 方。",
             )
-        if len(terms.holders) > PARTIES_MAX:
+        if max(len(terms.holders), len(terms.rights)) > PARTIES_MAX:
             raise Invalid("too_many_holders", f"At most {PARTIES_MAX} rights a listing.",
                           message_zh=f"每个上架项最多登记 {PARTIES_MAX} 项权利。")  # fmt: skip
         if conn is None:
@@ -134,8 +137,35 @@ class ChargeBook:
         now = self._clock.now()
         self._changed()
         return await store.publish(
-            conn, terms.name, terms.role, terms.markup_bps, terms.fee_micro, terms.makers, terms.holders, now, actor
-        )
+            conn, terms.name, terms.role, terms.markup_bps, terms.fee_micro, terms.makers, terms.holders, terms.rights,
+            now, actor,
+        )  # fmt: skip
+
+    async def grant(
+        self, right: str, rate_ppm: int, holders: Sequence[tuple[UUID, int]], *, actor: str, conn: Any
+    ) -> None:
+        """Pay a registered right from now on wherever it is used: `holders` by shares in millionths (T17)."""
+        if sum(share for _, share in holders) != WHOLE_PPM or len(holders) > PARTIES_MAX:
+            raise Invalid(
+                "shares_not_whole",
+                f"The holders' shares must sum to {WHOLE_PPM} millionths, with at most {PARTIES_MAX} holders.",
+                message_zh=f"权利人份额合计须为百万分之 {WHOLE_PPM}，且不超过 {PARTIES_MAX} 方。",
+            )
+        self._changed()
+        await store.grant(conn, right, rate_ppm, holders, self._clock.now(), actor)
+
+    async def end(self, right: str, *, actor: str, conn: Any) -> None:
+        """Pay a registered right no more; what uses it goes on without."""
+        self._changed()
+        await store.end(conn, right, self._clock.now(), actor)
+
+    async def missing(self, rights: Sequence[str], *, conn: Any = None) -> list[str]:
+        """Those of these rights that nobody offers for use now."""
+        return await store.missing(conn or self._db, rights)
+
+    async def users(self, right: str) -> list[str]:
+        """Resources on sale whose calls use a right, a bounded list."""
+        return await store.users(self._db, right, USERS_MAX)
 
     async def close(self, name: str, *, actor: str, conn: Any) -> None:
         """Sell nothing more through a resource; calls that are running end as they were admitted."""
@@ -178,10 +208,12 @@ class ChargeBook:
             for row in mine:
                 if row["role"] == "ip_holder" and not await self._are_related(payer, row["party"]):
                     royalties.append(await self._royalty(name, row["party"], row["rate_ppm"], today))
+        royalties += await self._rights(names, payer, today)
         referral = await self._referral(payer, today)
         used = [SUBSIDY_RULE, RELATED_RULE] if names else []
         used += [DEVELOPER_RULE] if markups else []
-        used += [SHARES_RULE] if any(len(markup.makers) > 1 for markup in markups) else []
+        parted = [*(markup.makers for markup in markups), *(royalty.holders for royalty in royalties)]
+        used += [SHARES_RULE] if any(len(parties) > 1 for parties in parted) else []
         used += [ROYALTY_RULE] if royalties else []
         used += [REFERRAL_RULE] if referral else []
         rules = {rule: self._rulebook.version(rule, today) for rule in used}
@@ -206,6 +238,23 @@ class ChargeBook:
             return Markup(row["role"], row["name"], 0, 0, ())
         rate_bps = max(row["markup_bps"], self._number(DEVELOPER_RULE, "lowest_markup", today))
         return Markup(row["role"], row["name"], rate_bps, fee_micro, tuple(found))
+
+    async def _rights(self, names: Sequence[str], payer: UUID, today: date) -> list[Royalty]:
+        """Registered rights that a call through these uses, each once; a related holder earns nothing (R0)."""
+        rows = await store.rights(self._db, names) if names else []
+        lowest, highest = (self._number(ROYALTY_RULE, bound, today) for bound in ("lowest", "highest"))
+        found: dict[str, tuple[str, int, list[Maker]]] = {}
+        for row in rows:
+            resource, _, holders = found.setdefault(row["name"], (row["resource"], row["rate_ppm"], []))
+            if resource == row["resource"]:
+                account = await self._ledger.ensure_account(row["party"], Asset.CREDIT, "income")
+                related = await self._are_related(payer, row["party"])
+                holders.append(Maker(account.id, row["share_ppm"], related))
+        return [
+            Royalty(resource, None, min(max(rate_ppm, lowest), highest), name, tuple(holders))
+            for name, (resource, rate_ppm, holders) in found.items()
+            if not all(holder.related for holder in holders)
+        ]
 
     async def _royalty(self, name: str, party: UUID, rate_ppm: int, today: date) -> Royalty:
         account = await self._ledger.ensure_account(party, Asset.CREDIT, "income")

@@ -50,11 +50,16 @@ class Markup(msgspec.Struct, frozen=True):
 
 
 class Royalty(msgspec.Struct, frozen=True):
-    """A holder's part of the call's price (T16)."""
+    """A right's part of the call's price (T16): to one holder's account, or among `holders` by recorded shares (T17).
+
+    `right` is its name in the registry; empty where a listing names a holder without one.
+    """
 
     resource: str
-    account: UUID
+    account: UUID | None
     rate_ppm: int
+    right: str = ""
+    holders: tuple[Maker, ...] = ()
 
 
 class Referral(msgspec.Struct, frozen=True):
@@ -234,7 +239,17 @@ def _shares(amounts: Sequence[int], parties: Sequence[Party], commission: Commis
             for maker, got in zip(makers, parts, strict=False)
             if not maker.related
         ]
-    shares += [Share("ip_holder", royalty.account, next(queue), royalty.resource) for royalty in commission.royalties]
+    for royalty in commission.royalties:
+        amount, holders = next(queue), royalty.holders
+        if royalty.account is not None:
+            shares.append(Share("ip_holder", royalty.account, amount, royalty.resource))
+            continue
+        parts = divide(amount, [holder.weight for holder in holders]) if amount else []
+        shares += [
+            Share("ip_holder", holder.account, got, royalty.right)
+            for holder, got in zip(holders, parts, strict=False)
+            if not holder.related
+        ]
     if commission.referral is not None:
         shares.append(Share("referrer", commission.referral.account, next(queue)))
     return [share for share in shares if share.amount_micro]

@@ -54,6 +54,15 @@ class Earned(msgspec.Struct, frozen=True):
     amount_micro: int
 
 
+class RightDay(msgspec.Struct, frozen=True):
+    """What one holder's account earned from a registered right on a day, µ; `calls` are those that paid it."""
+
+    day: date
+    account: UUID
+    calls: int
+    amount_micro: int
+
+
 class PartedSums:
     """Sums in memory: by (day, resource, payer) and by (day, account, role, resource)."""
 
@@ -137,3 +146,14 @@ async def earned(db: Database, account: UUID, first: date, last: date) -> list[E
         account, first, last, ROWS_MAX,
     )  # fmt: skip
     return [Earned(**dict(row)) for row in rows]
+
+
+async def right_days(db: Database, right: str, first: date, last: date) -> list[RightDay]:
+    """What a registered right earned by day and account between two dates, both included, newest day first."""
+    rows: list[Any] = await db.fetch(
+        """SELECT day, account, calls, amount_micro FROM gateway.share_day
+            WHERE role = 'ip_holder' AND resource = $1 AND day BETWEEN $2 AND $3
+            ORDER BY day DESC, account LIMIT $4""",
+        right, first, last, ROWS_MAX,
+    )  # fmt: skip
+    return [RightDay(**dict(row)) for row in rows]

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway import parted_store
-from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse
+from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
 from shanhe.kernel.db import Database
 
 ROWS_MAX: Final = 10_000
@@ -97,6 +97,10 @@ class UsageStore:
     async def earned(self, account: UUID, first: date, last: date) -> list[Earned]:
         """See `parted_store.earned`."""
         return await parted_store.earned(self._db, account, first, last)
+
+    async def right_days(self, right: str, first: date, last: date) -> list[RightDay]:
+        """See `parted_store.right_days`."""
+        return await parted_store.right_days(self._db, right, first, last)
 
     async def read(
         self,

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from shanhe.gateway.model import Evidence
-from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse
+from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ class UsageBook:
         """What an account earned from calls between two dates, both included."""
         await self.flush()
         return await self._store.earned(account, first, last)
+
+    async def right_days(self, right: str, first: date, last: date) -> list[RightDay]:
+        """What a registered right earned by day and account between two dates, both included."""
+        await self.flush()
+        return await self._store.right_days(right, first, last)
 
     async def read(
         self,

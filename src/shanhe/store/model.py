@@ -64,12 +64,16 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a maker asks for. Shares and rates in millionths; `makers` empty = the owner alone."""
+    """What a maker asks for. Shares and rates in millionths; `makers` empty = the owner alone.
+
+    `rights`: rights in the IP registry that it uses; who holds them and at which rate, the registry says (T16).
+    """
 
     markup_bps: int
     fee_micro: int = 0
     makers: tuple[tuple[UUID, int], ...] = ()
     holders: tuple[tuple[UUID, int], ...] = ()
+    rights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ User = Annotated[Actor, Depends(require("chat"))]
 Reviewer = Annotated[Actor, Depends(require("store"))]
 Slug = Annotated[str, Field(min_length=2, max_length=SLUG_MAX)]
 Note = Annotated[str, Field(max_length=NOTE_MAX)]
+Right = Annotated[str, Field(pattern=r"^ip/[0-9]{6,12}$")]
 
 
 class Body(BaseModel):
@@ -63,6 +64,7 @@ class DraftBody(Body):
     fee_micro: int = Field(0, ge=0, le=1_000_000_000_000)
     makers: list[PartyBody] = Field(default_factory=list, max_length=PARTIES_MAX)
     holders: list[PartyBody] = Field(default_factory=list, max_length=PARTIES_MAX)
+    rights: list[Right] = Field(default_factory=list, max_length=PARTIES_MAX)
     notes: Note = ""
 
 
@@ -144,7 +146,7 @@ def _making(routes: APIRouter, store: Store, clock: Clock) -> None:
         """Change the draft, or begin the next version."""
         terms = Terms(
             body.markup_bps, body.fee_micro, tuple((one.party, one.ppm) for one in body.makers),
-            tuple((one.party, one.ppm) for one in body.holders),
+            tuple((one.party, one.ppm) for one in body.holders), tuple(dict.fromkeys(body.rights)),
         )  # fmt: skip
         made = await store.draft(
             f"{kind}/{slug}", body.content, terms, owner=org_of(actor), actor=actor.ref, notes=body.notes,

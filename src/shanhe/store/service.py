@@ -172,6 +172,12 @@ class Store:
         text = bool(listing.summary_zh.strip())
         checks = [Check("summary", text, "有中文简介" if text else "缺少中文简介", "there is a summary" if text
                         else "the Chinese summary is missing")]  # fmt: skip
+        if draft.terms.rights:
+            lacking = "、".join(await self._charges.missing(draft.terms.rights))
+            checks.append(
+                Check("rights", not lacking, f"登记簿未开放使用：{lacking}" if lacking else "所用权利均已开放使用",
+                      f"not offered in the registry: {lacking}" if lacking else "the rights it uses are offered")
+            )  # fmt: skip
         checker = self._checks.get(listing.kind)
         return checks + list(await checker(listing.owner, draft.content, listing.name) if checker else ())
 
@@ -199,7 +205,7 @@ class Store:
                 f"rates of {lowest} to {highest} millionths (T16)",
                 f"费率应为百万分之 {lowest}–{highest}（T16）",
             )
-        if max(len(terms.makers), len(terms.holders)) > PARTIES_MAX:
+        if max(len(terms.makers), len(terms.holders), len(terms.rights)) > PARTIES_MAX:
             raise BadListing("makers", f"at most {PARTIES_MAX} parties", f"不超过 {PARTIES_MAX} 方")
 
     # -- deciding -----------------------------------------------------------------------------------------------------
@@ -234,6 +240,9 @@ class Store:
             if version.state is not VersionState.SUBMITTED:
                 raise WrongState(f"{name} version {n}", version.state, verdict, "作出该决定")
             if approve:
+                if version.terms.rights and (lacking := await self._charges.missing(version.terms.rights, conn=conn)):
+                    raise BadListing("rights", f"not offered any more: {', '.join(lacking)}",
+                                     f"登记簿已不再开放使用：{'、'.join(lacking)}")  # fmt: skip
                 await store.retire(conn, found.id)
                 await store.set_state(conn, found.id, ListingState.LISTED)
                 terms = resource_terms(found, version)
@@ -475,7 +484,7 @@ def resource_terms(listing: Listing, version: Version) -> ResourceTerms:
     terms = version.terms
     return ResourceTerms(
         name=listing.name, role=ROLES[listing.kind], markup_bps=terms.markup_bps, fee_micro=terms.fee_micro,
-        makers=terms.makers or ((listing.owner, WHOLE_PPM),), holders=terms.holders,
+        makers=terms.makers or ((listing.owner, WHOLE_PPM),), holders=terms.holders, rights=terms.rights,
     )  # fmt: skip
 
 

@@ -222,7 +222,8 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
     hosted = content.get("hosted") or {}
     return {
         "markup": f"{terms.markup_bps / BPS_PERCENT:g}", "fee": format_credits(terms.fee_micro).replace(",", ""),
-        "makers": makers, "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
+        "makers": makers, "rights": "\n".join(terms.rights),
+        "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
         "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
         "budget": format_credits(int(content.get("budget_micro", 0))).replace(",", ""),
         "steps_max": str(content.get("steps_max", "")), "knowledge": "\n".join(content.get("knowledge", ())),
@@ -312,7 +313,8 @@ def terms_of(fields: Mapping[str, str]) -> Terms:
                 raise Invalid("bad_maker", f"{party[:40]!r} is no organisation's id.",
                               message_zh=f"“{party[:40]}”不是组织编号。") from error  # fmt: skip
     markup_bps = _scaled(fields.get("markup", ""), BPS_PERCENT)
-    return Terms(markup_bps, _credits(fields.get("fee", "") or "0"), tuple(makers))
+    rights = tuple(dict.fromkeys(fields.get("rights", "").split()))
+    return Terms(markup_bps, _credits(fields.get("fee", "") or "0"), tuple(makers), rights=rights)
 
 
 def _scaled(text: str, scale: int) -> int:

@@ -1,0 +1,163 @@
+"""What both sides of the registry stand on: entries as their owners wrote them, terms, and what happened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import msgspec
+
+from shanhe.ip import store
+from shanhe.ip.errors import BadEntry, NumberTaken, UnknownEntry
+from shanhe.ip.model import PARTIES_MAX, Entry, File, Named, NewEntry, Record, State, Terms, TermsState, same_as
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notice, Notifier, Text
+from shanhe.kernel.sealing import Seals
+from shanhe.kernel.vault import Vault
+
+if TYPE_CHECKING:
+    from shanhe.gateway.api import ChargeBook
+    from shanhe.rulebook.api import Rulebook
+
+POOL_RULE: Final = "T16"
+SHARES_RULE: Final = "T17"
+WORDS: Final = ("number", "title", "abstract", "office", "reason")
+PLACE: Final = "ip.entry"
+INDEX: Final = "ip-number"
+LOG_KIND: Final = "ip.changed"
+LINK: Final = "/ip"
+
+
+@dataclass(frozen=True)
+class Desk:
+    db: Database
+    clock: Clock
+    vault: Vault
+    rulebook: Rulebook
+    charges: ChargeBook
+    notifier: Notifier
+    named: Named
+    seals: Seals
+    record: Record | None = None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def opened(self, one: Entry) -> Entry:
+        """An entry with its words; empty where its person was erased."""
+        seal = await self.seals.of(one.org_id)
+        words: dict[str, Any] = {name: seal.open(f"{PLACE}.{name}", getattr(one, name)) for name in WORDS}
+        return replace(one, **words)
+
+    async def sealed(self, new: NewEntry, org_id: UUID) -> NewEntry:
+        """What is stored of a new entry."""
+        seal = await self.seals.of(org_id)
+        words: dict[str, Any] = {
+            name: seal.text(f"{PLACE}.{name}", getattr(new, name)) for name in WORDS if hasattr(new, name)
+        }
+        return replace(new, **words)
+
+    async def files(self, entries: Sequence[Entry]) -> list[File]:
+        """Entries with their terms, opened; those of erased people are left out."""
+        terms = await store.terms(self.db, [one.id for one in entries])
+        opened = [await self.opened(one) for one in entries]
+        return [File(one, tuple(terms.get(one.id, ()))) for one in opened if one.title]
+
+    async def load(self, identifier: UUID, *, conn: Any = None) -> File:
+        """An entry with its terms; locked where a transaction is given. UnknownEntry."""
+        found = await store.entry(conn or self.db, identifier, lock=conn is not None)
+        if found is None:
+            raise UnknownEntry
+        terms = await store.terms(conn or self.db, [identifier])
+        return File(await self.opened(found), tuple(terms.get(identifier, ())))
+
+    def key(self, number: str) -> bytes | None:
+        """The keyed hash by which a number is registered once; None without one."""
+        return self.vault.blind_index(INDEX, same_as(number)) if number else None
+
+    async def free(self, number: str, identifier: UUID) -> None:
+        """NumberTaken when another entry has the number."""
+        key = self.key(number)
+        found = await store.by_number(self.db, key) if key is not None else None
+        if found not in (None, identifier):
+            raise NumberTaken
+
+    # -- terms --------------------------------------------------------------------------------------------------------
+
+    def check_terms(self, shares: Sequence[tuple[UUID, int]], rate_ppm: int | None) -> None:
+        """BadEntry unless the shares are a whole (T17) and the rate lies within the rule's bounds (T16)."""
+        today = self.clock.today()
+        whole = int(self.rulebook.parameter(SHARES_RULE, "whole", today))
+        parties = {party for party, _ in shares}
+        if not shares or len(parties) < len(shares) or len(shares) > PARTIES_MAX:
+            raise BadEntry(
+                "shares", f"1 to {PARTIES_MAX} holders, each once", f"须有 1–{PARTIES_MAX} 个权利人，每方一次"
+            )
+        if min(share for _, share in shares) <= 0 or sum(share for _, share in shares) != whole:
+            raise BadEntry(
+                "shares", f"they must be above 0 and sum to {whole} millionths exactly (T17)",
+                f"各方份额须大于零，合计恰为百万分之 {whole}（T17）",
+            )  # fmt: skip
+        lowest, highest = (int(self.rulebook.parameter(POOL_RULE, one, today)) for one in ("lowest", "highest"))
+        if rate_ppm is not None and not lowest <= rate_ppm <= highest:
+            raise BadEntry(
+                "rate_ppm", f"{lowest} to {highest} millionths of the price of a call (T16)",
+                f"费率应为调用价格的百万分之 {lowest}–{highest}（T16）",
+            )  # fmt: skip
+
+    async def put(
+        self, conn: Any, found: File, shares: Sequence[tuple[UUID, int]], rate_ppm: int | None, org_id: UUID, actor: str
+    ) -> None:
+        """Propose terms with the proposer's own consent; at once in force where nobody else has to consent."""
+        n, now = max((one.n for one in found.terms), default=0) + 1, self.clock.now()
+        await store.propose(conn, found.entry.id, n, rate_ppm, shares, org_id, now)
+        await store.say(conn, found.entry.id, n, org_id, True, actor, now)
+        await self.note(conn, found, "proposed", actor, n, {"rate_ppm": rate_ppm, "shares": list(shares)})
+        await self.settle(conn, await self.load(found.entry.id, conn=conn), actor)
+
+    async def settle(self, conn: Any, found: File, actor: str) -> None:
+        """Open terms to which everybody consented come into force; of a verified right, calls are paid by them."""
+        terms = found.open
+        if terms is None or found.waiting:
+            return
+        await store.settle(conn, found.entry.id, terms.n, TermsState.IN_FORCE, self.clock.now())
+        await self.note(conn, found, "agreed", actor, terms.n, {"rate_ppm": terms.rate_ppm})
+        if found.entry.state is State.VERIFIED:
+            await self.publish(conn, found.entry, terms, actor)
+
+    async def publish(self, conn: Any, entry: Entry, terms: Terms | None, actor: str) -> None:
+        """Have calls pay the right by its terms, or no more."""
+        if terms is not None and terms.rate_ppm is not None and entry.state is State.VERIFIED:
+            await self.charges.grant(entry.name, terms.rate_ppm, terms.shares, actor=actor, conn=conn)
+        else:
+            await self.charges.end(entry.name, actor=actor, conn=conn)
+
+    # -- what happened ------------------------------------------------------------------------------------------------
+
+    async def note(
+        self, conn: Any, found: File, event: str, actor: str, n: int | None = None,
+        said: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """A line of the history, and an entry of the log: that it happened is public, what exactly is committed to."""
+        number = new_id()
+        await store.note(conn, number, found.entry.id, event, n, actor, self.clock.now())
+        if self.record is None:
+            return
+        # No text that people wrote: what the log keeps beside its leaf is plain until it is shredded.
+        public = {"right": found.entry.name, "right_kind": str(found.entry.kind), "event": event}
+        content = msgspec.json.encode(asdict(found.entry), order="sorted", enc_hook=str)
+        private = {"id": str(number), "by": actor, "content_sha256": hashlib.sha256(content).hexdigest(),
+                   **msgspec.to_builtins(dict(said or {}))}  # fmt: skip
+        about = sorted({found.entry.org_id, *found.holders, *found.concerned})
+        await self.record(conn, LOG_KIND, public, private, id=number, about=about)
+
+    async def tell(self, conn: Any, parties: Sequence[UUID], key: str, title: Text, body: Text) -> None:
+        """A notice for each organisation, once."""
+        for party in parties:
+            await self.notifier.notify(
+                Notice("ip.changed", title, body, org_id=party, link=LINK, dedupe=f"ip:{key}:{party}"), conn
+            )

@@ -1,0 +1,289 @@
+"""T15, T16, T17: a right is registered once, its holders consent to shares and rate, every call pays them by both."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shanhe.ip.api import (
+    BadEntry,
+    JudgesOwn,
+    Kind,
+    NotAlone,
+    NotConsented,
+    NotYourOffice,
+    NumberTaken,
+    State,
+    TermsState,
+    UnknownEntry,
+    WrongState,
+    canonical,
+    same_as,
+)
+from shanhe.programmes.api import AlreadyClaimed, Verdict
+from shanhe.programmes.api import State as Applied
+
+from .conftest import CREDIT, WHOLE, City
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+THIRDS = (333_334, 333_333, 333_333)
+
+
+def ways_of(number: str) -> list[str]:
+    """One number as people write it."""
+    wide = "".join(chr(ord(one) + 0xFEE0) if one.isascii() and one.isalnum() else one for one in number)
+    bare = number.removeprefix("ZL ")
+    return [number, number.replace(" ", "").lower(), wide, bare.replace(" ", "-").replace(".", "·"), f" {number}/ "]
+
+
+class TestNumber:
+    def test_is_the_same_however_it_is_written(self) -> None:
+        assert {same_as(one) for one in ways_of("ZL 2026 1 0000001.2")} == {"2026100000012"}
+        assert canonical("２０２６ｓｒ 0123456") == "2026SR0123456"
+
+    @given(st.text(max_size=40))
+    def test_stays_as_it_is_once_it_is_written_the_registrys_way(self, number: str) -> None:
+        assert canonical(canonical(number)) == canonical(number)
+
+    async def test_is_registered_once_and_the_refusal_says_nothing_of_the_other(self, city: City) -> None:
+        number, other = city.number(), await city.company()
+        await city.verified(await city.person("王小明"), number, title="王小明的发明")
+        for written in ways_of(number):
+            with pytest.raises(NumberTaken) as refused:
+                await city.draft(other, written)
+            said = str(refused.value.to_dict("zh")) + str(refused.value.to_dict("en"))
+            assert "王小明" not in said
+            assert "只能登记一次" in said
+
+    async def test_goes_to_one_of_two_that_file_it_at_once(self, city: City) -> None:
+        orgs = [await city.company(f"企业{n}") for n in range(4)]
+        drafts = [await city.draft(org, way) for org, way in zip(orgs, ways_of(city.number()), strict=False)]
+        filed = await asyncio.gather(
+            *(city.rights.file(one.entry.id, org_id=one.entry.org_id, actor="test") for one in drafts),
+            return_exceptions=True,
+        )
+        assert sorted(type(one).__name__ for one in filed) == ["File", *["NumberTaken"] * 3]
+        waiting = {one.entry.id for one in await city.rights.queue(city.officer)}
+        assert len(waiting & {one.entry.id for one in drafts}) == 1
+
+    async def test_is_free_again_after_a_refusal(self, city: City) -> None:
+        one, two = await city.company("甲"), await city.company("乙")
+        number = city.number()
+        made, waits = await city.draft(one, number), await city.draft(two, number)
+        await city.rights.file(made.entry.id, org_id=one, actor="test")
+        with pytest.raises(NumberTaken):
+            await city.rights.file(waits.entry.id, org_id=two, actor="test")
+        await city.rights.decide(made.entry.id, verify=False, reason="证书与登记人不符", person_id=city.officer)
+        filed = await city.rights.file(waits.entry.id, org_id=two, actor="test")
+        assert filed.entry.state is State.FILED
+
+
+class TestShares:
+    @pytest.mark.parametrize("shares", [(500_000, 499_999), (500_000, 500_001), (WHOLE, 0), ()])
+    async def test_that_are_no_whole_are_refused(self, city: City, shares: tuple[int, ...]) -> None:
+        parties = [await city.company(f"企业{n}") for n in range(len(shares))] or [await city.company()]
+        with pytest.raises(BadEntry):
+            city.rights._desk.check_terms(tuple(zip(parties, shares, strict=False)), None)
+
+    async def test_that_are_no_whole_are_refused_by_the_database_too(self, city: City) -> None:
+        made = await city.draft(await city.company())
+        with pytest.raises(asyncpg.CheckViolationError, match="not a whole"):
+            async with city.services.db.transaction() as conn:
+                await conn.execute(
+                    """INSERT INTO ip.terms (entry, n, state, proposed_by, proposed_at)
+                       VALUES ($1, 9, 'open', $2, now())""",
+                    made.entry.id, made.entry.org_id,
+                )  # fmt: skip
+                await conn.execute(
+                    "INSERT INTO ip.share (entry, n, at, party, share_ppm) VALUES ($1, 9, 1, $2, 999999)",
+                    made.entry.id, made.entry.org_id,
+                )  # fmt: skip
+
+    @pytest.mark.parametrize(("rate", "fits"), [(999, False), (1_000, True), (100_000, True), (100_001, False)])
+    async def test_come_with_a_rate_from_a_thousandth_to_a_tenth(self, city: City, rate: int, fits: bool) -> None:
+        org = await city.company()
+        if fits:
+            assert (await city.draft(org, rate_ppm=rate)).in_force is not None
+        else:
+            with pytest.raises(BadEntry, match="1000 to 100000"):
+                await city.draft(org, rate_ppm=rate)
+
+    async def test_change_only_when_all_who_hold_and_would_hold_consent(self, city: City) -> None:
+        one, two, three = [await city.company(name) for name in ("甲", "乙", "丙")]
+        made = await city.draft(one, shares=((one, 600_000), (two, 400_000)))
+        with pytest.raises(NotConsented, match="乙"):
+            await city.rights.file(made.entry.id, org_id=one, actor="test")
+        await city.rights.answer(made.entry.id, org_id=two, accept=True, actor="test")
+        await city.rights.file(made.entry.id, org_id=one, actor="test")
+        await city.rights.decide(made.entry.id, verify=True, reason="属实", person_id=city.officer)
+        with pytest.raises(NotAlone):
+            await city.rights.withdraw(made.entry.id, org_id=two, actor="test")
+
+        sold = ((three, WHOLE),)
+        found = await city.rights.propose(made.entry.id, sold, 10_000, org_id=two, actor="test")
+        assert found.waiting == {one, three}
+        await city.rights.answer(made.entry.id, org_id=three, accept=True, actor="test")
+        found = await city.rights.answer(made.entry.id, org_id=one, accept=False, actor="test")
+        assert (found.open, found.holders) == (None, {one, two})
+
+        await city.rights.propose(made.entry.id, sold, 10_000, org_id=two, actor="test")
+        for party in (three, one):
+            found = await city.rights.answer(made.entry.id, org_id=party, accept=True, actor="test")
+        assert found.holders == {three}
+        assert [terms.state for terms in found.terms] == [TermsState.IN_FORCE, TermsState.DECLINED, TermsState.ENDED]
+        with pytest.raises(UnknownEntry):  # who sold has no word any more
+            await city.rights.propose(made.entry.id, ((one, WHOLE),), None, org_id=one, actor="test")
+
+
+class TestOffice:
+    async def test_decides_with_a_reason_and_never_about_its_own(self, city: City) -> None:
+        org = await city.company()
+        made = await city.draft(org)
+        await city.rights.file(made.entry.id, org_id=org, actor="test")
+        with pytest.raises(NotYourOffice):
+            await city.rights.decide(made.entry.id, verify=True, reason="x", person_id=await city.someone())
+        own = await city.reviewer("ip_office")
+        await city.signed_in(org, own)
+        with pytest.raises(JudgesOwn):
+            await city.rights.decide(made.entry.id, verify=True, reason="x", person_id=own)
+        with pytest.raises(BadEntry, match="say why"):
+            await city.rights.decide(made.entry.id, verify=False, reason=" ", person_id=city.officer)
+        found = await city.rights.decide(made.entry.id, verify=False, reason="证书不清", person_id=city.officer)
+        assert (found.entry.state, found.entry.reason) == (State.REFUSED, "证书不清")
+        with pytest.raises(WrongState):
+            await city.rights.decide(made.entry.id, verify=True, reason="改判", person_id=city.officer)
+
+    async def test_leaves_a_history_that_nobody_changes_and_the_log_proves(self, city: City) -> None:
+        found = await city.verified(await city.person())
+        events = [one.event for one in await city.rights.history(found.entry.id)]
+        assert events == ["drafted", "proposed", "agreed", "filed", "verified"]
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await city.services.db.execute("UPDATE ip.history SET event = 'x'")
+        await city.services.log.seal()
+        last = (await city.rights.history(found.entry.id))[-1]
+        entry = await city.services.log.store.entry_of(last.id)
+        assert entry is not None
+        assert entry.kind == "ip.changed"
+
+    async def test_shows_everybody_what_is_verified_and_no_persons_name(self, city: City) -> None:
+        person, firm = await city.person("王小明"), await city.company()
+        shares = ((person, 500_000), (firm, 500_000))
+        await city.verified(person, shares=shares, rate_ppm=10_000, title="一种激光清洗方法")
+        await city.draft(firm, title="草稿")
+        async with await city.browser(firm) as client:
+            listed = (await client.get("/api/ip", params={"find": "激光", "pooled": True})).json()["data"]
+            assert [one["title"] for one in listed] == ["一种激光清洗方法"]
+            assert [one["name"] for one in listed[0]["holders"]] == ["", "青山机器人"]
+            mine = (await client.get("/api/ip/mine")).json()["data"]
+            assert {one["title"] for one in mine} == {"一种激光清洗方法", "草稿"}
+            draft = next(one["id"] for one in mine if one["state"] == "draft")
+            assert (await client.get(f"/api/ip/entries/{draft}")).status_code == 404
+            whole = (await client.get(f"/api/ip/entries/{listed[0]['id']}/file")).json()
+            assert [one["event"] for one in whole["history"]][-1] == "verified"
+
+
+class TestPool:
+    async def test_pays_every_call_to_the_holders_by_their_shares(self, city: City) -> None:
+        holders = [await city.company(name) for name in ("甲", "乙", "丙")]
+        found = await city.verified(
+            holders[0], shares=tuple(zip(holders, THIRDS, strict=True)), rate_ppm=100_000
+        )  # fmt: skip
+        maker, payer = await city.company("制作方"), await city.rich(await city.company("买方"))
+        await city.sell("mcp/thirds", maker, found.entry.name, fee_micro=1_000_000)
+        receipt = await city.call(payer, "mcp/thirds")
+        paid = [await city.income(one) for one in holders]
+        assert paid == [33_334, 33_333, 33_333]  # a tenth, by the largest remainder (T17)
+        earned = await city.rights.earned(found, date(2026, 11, 1), date(2026, 11, 20))
+        assert [(one.calls, one.amount_micro) for one in earned if one.party == holders[0]] == [(1, 33_334)]
+        seen = await city.services.gateway.receipt(receipt, payer)
+        assert {rule.id for rule in seen.rules} >= {"T16", "T17"}
+        assert (await city.services.ledger.verify()).clean
+
+    async def test_follows_a_change_of_holders_and_ends_when_the_right_lapses(self, city: City) -> None:
+        one, two = await city.company("甲"), await city.company("乙")
+        found = await city.verified(one, rate_ppm=10_000)
+        payer = await city.rich(await city.company("买方"))
+        await city.sell("mcp/checker", await city.company("制作方"), found.entry.name)
+        await city.call(payer, "mcp/checker")
+        await city.rights.propose(found.entry.id, ((two, WHOLE),), 20_000, org_id=one, actor="test")
+        await city.rights.answer(found.entry.id, org_id=two, accept=True, actor="test")
+        await city.call(payer, "mcp/checker")
+        assert [await city.income(org) for org in (one, two)] == [10_000, 20_000]
+        await city.rights.lapse(found.entry.id, reason="专利权终止", person_id=city.officer)
+        await city.call(payer, "mcp/checker")
+        assert [await city.income(org) for org in (one, two)] == [10_000, 20_000]
+        assert await city.services.gateway.charges.missing([found.entry.name]) == [found.entry.name]
+
+    async def test_pays_a_holder_nothing_for_calls_of_their_own(self, city: City) -> None:
+        one, payer = await city.company("甲"), await city.rich(await city.company("买方"))
+        found = await city.verified(one, shares=((one, 500_000), (payer, 500_000)), rate_ppm=100_000)
+        await city.sell("mcp/own", await city.company("制作方"), found.entry.name)
+        await city.call(payer, "mcp/own")
+        assert [await city.income(org) for org in (one, payer)] == [50_000, 0]
+
+    async def test_is_named_by_a_listing_only_while_the_right_is_offered(self, city: City) -> None:
+        from shanhe.store.api import BadListing, ChecksFailed, NewListing, Terms
+        from shanhe.store.api import Kind as Goods
+
+        holder, maker = await city.company("甲"), await city.company("制作方")
+        found, store = await city.verified(holder), city.services.store
+        new = NewListing(UUID(int=7), Goods.PROMPT, "checker", "质检", "Checker", "简介")
+        await store.open(new, owner=maker, actor="t")
+        terms = Terms(100, 0, rights=(found.entry.name,))
+        await store.draft("prompt/checker", {"text": "x"}, terms, owner=maker, actor="t")
+        with pytest.raises(ChecksFailed):
+            await store.submit("prompt/checker", owner=maker)
+        await city.rights.propose(found.entry.id, ((holder, WHOLE),), 10_000, org_id=holder, actor="test")
+        await store.submit("prompt/checker", owner=maker)
+        await city.rights.propose(found.entry.id, ((holder, WHOLE),), None, org_id=holder, actor="test")
+        with pytest.raises(BadListing, match="not offered any more"):
+            await store.review("prompt/checker", 1, approve=True, note="ok", reviewer="t", reviewer_org=None)
+        await city.rights.propose(found.entry.id, ((holder, WHOLE),), 10_000, org_id=holder, actor="test")
+        await store.review("prompt/checker", 1, approve=True, note="ok", reviewer="t", reviewer_org=None)
+        assert await city.rights.used_by(found.entry) == ["prompt/checker"]
+
+
+class TestAward:
+    async def test_is_for_a_verified_right_of_that_kind_and_for_its_holder(self, city: City) -> None:
+        holder, other = await city.company("甲"), await city.company("乙")
+        await city.services.programmes.budgets.fund(
+            "ip_credit", 10_000 * CREDIT, reason="预算", actor="test", funding_id=UUID(int=5)
+        )
+        number = city.number()
+        answers = {"registration_number": number.replace(" ", ""), "granted_on": "2026-01-20"}
+
+        async def apply(org: UUID, ref: str = "a") -> Applied:
+            made = await city.services.programmes.applying.apply(
+                "invention_patent", org, answers=answers, evidence={"certificate": "c"}, client_ref=ref, actor="test"
+            )
+            return made.state
+
+        assert await apply(holder) is Applied.REFUSED  # not registered
+        made = await city.draft(holder, number)
+        await city.rights.file(made.entry.id, org_id=holder, actor="test")
+        assert await apply(holder, ref="b") is Applied.REFUSED  # not verified
+        await city.rights.decide(made.entry.id, verify=True, reason="属实", person_id=city.officer)
+        assert await apply(other) is Applied.REFUSED  # somebody else's
+        app = await city.services.programmes.applying.apply(
+            "invention_patent", holder, answers=answers, evidence={"certificate": "c"}, client_ref="d", actor="test"
+        )
+        paid = await city.services.programmes.reviewing.decide(app.id, city.officer, Verdict.PASS)
+        assert paid.state is Applied.COMPLETED
+        assert await city.income(holder, kind="wallet") == 1_000 * CREDIT
+        with pytest.raises(AlreadyClaimed):
+            await apply(holder, ref="e")
+
+    async def test_reads_a_number_only_as_the_registry_writes_it(self, city: City) -> None:
+        holder = await city.company("甲")
+        await city.verified(holder, "2026SR0123456", kind=Kind.SOFTWARE_COPYRIGHT)
+        standing = city.rights.standing
+        assert await standing(" 2026sr-0123456 ", holder) == "software_copyright"
+        assert await standing("2026SR/0123456", holder) == "none"  # a claim would count it as another number
+        assert await standing("2026SR0123457", holder) == "none"
+        assert await standing("2026SR0123456", await city.company("乙")) == "not_holder"
