@@ -99,7 +99,8 @@ class TestProgramme:
     async def test_is_read_by_everybody_and_written_by_who_may(self, site: Site, city: City) -> None:
         nobody = site.client({})
         assert (await nobody.get("/api/programmes")).json()["data"]
-        assert (await nobody.get("/api/programmes/software_copyright")).json()["rules"] == ["T15_ip_award"]
+        shown = (await nobody.get("/api/programmes/software_copyright")).json()
+        assert shown["rules"] == ["T15_ip_award", "T15_registered"]
         assert (await nobody.get("/api/programmes/gold")).status_code == 404
         firm = await city.company()
         plain = await site.key(firm)
