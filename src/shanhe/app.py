@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from shanhe.agents.api import Agents
+from shanhe.agora import open_board
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar, paid_out
+from shanhe.board.api import Board
 from shanhe.books import Books
 from shanhe.clones.api import Clones, Teaching
 from shanhe.commons import Commons, open_commons
@@ -121,6 +123,7 @@ class Services:
     routines: Routines
     emergency: Emergency
     commons: Commons
+    board: Board
 
 
 @contextlib.asynccontextmanager
@@ -212,7 +215,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         akin=relatives.akin, shelves=library.shelves, clones=clones, workshop=workshop,
         knowledge=library.knowledge,
     )  # fmt: skip
-    promises.meet(bazaar)
+    board = open_board(
+        db, clock, gateway=gateway, compute=compute, identity=identity, notifier=notifier, programmes=programmes,
+        rulebook=rulebook, named=books.org_name, related=relatives.related,
+    )  # fmt: skip
+    promises.meet(bazaar, board)
     commons = open_commons(
         db, clock, vault, ledger=ledger, gateway=gateway, rulebook=rulebook, identity=identity, notifier=notifier,
         log=log, relatives=relatives, books=books, promises=promises,
@@ -235,7 +242,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         tools=bazaar.tools, mcp=bazaar.mcp, oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), workshop=workshop,
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
-        teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons,
+        teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services

@@ -12,6 +12,7 @@ import msgspec
 
 from shanhe.agents.api import Agents
 from shanhe.approvals.api import glass_view
+from shanhe.board.api import Board, match_view, post_view
 from shanhe.clones.api import Clones, Teaching
 from shanhe.commons import Commons
 from shanhe.credits.api import Credits
@@ -90,6 +91,8 @@ class House(Protocol):
     def clock(self) -> Clock: ...
     @property
     def commons(self) -> Commons: ...
+    @property
+    def board(self) -> Board: ...
 
 
 class Guardians:
@@ -126,7 +129,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
         "workflows": found.workflows, "evaluations": found.evaluations,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
-        "clones": found.clones, "break_glass": found.break_glass, "works": found.works,
+        "clones": found.clones, "break_glass": found.break_glass, "works": found.works, "board": found.board,
     }  # fmt: skip
 
 
@@ -216,6 +219,17 @@ class _Drawers:
     async def works(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Rights that the person registered or holds, with every agreement about their shares."""
         return {"rights": [asdict(one) for org in orgs for one in await self._s.commons.rights.mine(org)]}
+
+    async def board(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Needs and solutions that the person posted, and what was said in matches."""
+        board = self._s.board
+        return [
+            {
+                "posts": [post_view(one, "", own=True) for one in await board.posts.of(org)],
+                "matches": [match_view(one) for one in await board.meetings.of(org)],
+            }
+            for org in orgs
+        ]
 
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from uuid import UUID
 
+from shanhe.board.api import Board
 from shanhe.clones.api import Clones
 from shanhe.commons import Commons
 from shanhe.identity.api import ERASED_TOPIC
@@ -43,6 +44,8 @@ class House(Protocol):
     def clones(self) -> Clones: ...
     @property
     def commons(self) -> Commons: ...
+    @property
+    def board(self) -> Board: ...
 
 
 def follow_erasures(outbox: Outbox, services: House) -> None:
@@ -63,6 +66,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
     for name, act in {
         "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),
         "rights.withdraw": services.commons.rights.forget,
+        "board.posts": services.board.posts.forget,
         "nomads.venues": services.nomads.venues.forget,
         "batches.files": shop.batches.forget_all,
         "datasets.rows": shop.datasets.forget_all,

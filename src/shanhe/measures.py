@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.board.api import Match
 from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
 from shanhe.kernel.clock import CITY_TZ, Clock, add_months
@@ -25,6 +26,7 @@ PAYERS_MAX: Final = 2_000
 Subsidised = Callable[[UUID], Awaitable[datetime | None]]
 Won = Callable[[UUID, UUID], Awaitable[tuple[int, int] | None]]
 """(organisation, contest)"""
+Agreed = Callable[[UUID], Awaitable[Match | None]]
 Stood = Callable[[UUID, str], Awaitable[tuple[int, int] | None]]
 """(organisation, `2026-10/agent`)"""
 Registered = Callable[[str, UUID], Awaitable[str]]
@@ -44,6 +46,10 @@ class Measures:
         """The place and the score of a party in a month's ranking; set likewise."""
         self.registered: Registered | None = None
         """What the registry says of a right and a party; set once the registry is there."""
+        self.agreed: Agreed | None = None
+        """A match that both sides accepted; set once the board is there."""
+        self.are_related: Callable[[Match], Awaitable[bool]] | None = None
+        """Whether its sides are related parties; set likewise."""
         self._facts = facts
         self._clock = clock
         self._ledger = ledger
@@ -63,6 +69,9 @@ class Measures:
             "month_place": self.month_place,
             "month_score": self.month_score,
             "ip_standing": self.ip_standing,
+            "match_need_accepts": self.match_need_accepts,
+            "match_solution_accepts": self.match_solution_accepts,
+            "match_related": self.match_related,
         }
 
     async def ip_standing(self, party: Party, day: date, number: Any) -> str | None:
@@ -78,6 +87,27 @@ class Measures:
         """The place a party took in a contest."""
         found = await self._won(party, contest)
         return None if found is None else found[1]
+
+    async def match_need_accepts(self, party: Party, day: date, match: Any) -> bool | None:
+        """Whether a party is the side in need of a match that both accepted; None where there is none."""
+        found = await self._agreed(match)
+        return None if found is None else found.need_org == party.org_id
+
+    async def match_solution_accepts(self, party: Party, day: date, match: Any) -> bool | None:
+        """Whether a party is the solving side of a match that both accepted; None where there is none."""
+        found = await self._agreed(match)
+        return None if found is None else found.solution_org == party.org_id
+
+    async def match_related(self, party: Party, day: date, match: Any) -> bool | None:
+        """Whether the sides of a match are related parties (R0)."""
+        found = await self._agreed(match)
+        return None if found is None or self.are_related is None else await self.are_related(found)
+
+    async def _agreed(self, match: Any) -> Match | None:
+        try:
+            return None if self.agreed is None else await self.agreed(UUID(str(match)))
+        except ValueError:
+            return None
 
     async def month_place(self, party: Party, day: date, round_: Any) -> int | None:
         """The place a party took in a month and kind of the store."""

@@ -59,6 +59,12 @@ PLACES: Final = (
     }, {"content": "store.version.content", "checks": "store.version.checks"}),
     Place("store.rating", {"listing": "uuid", "org_id": "uuid"}, ORG, {"text": "store.rating.text"}),
     Place("store.jury", {"listing": "uuid", "juror": "text"}, LISTING_OWNER, {"note": "store.jury.note"}),
+    Place("board.post", ID, ORG, {
+        "title": "board.post.title", "text": "board.post.text", "asks": "board.post.asks",
+    }),
+    Place("board.vector", {"post": "uuid"}, "(SELECT p.org_id FROM board.post p WHERE p.id = t.post)",
+          {"vector": "board.vector.vector"}),
+    Place("board.word", {"match": "uuid", "n": "int"}, ORG, {"text": "board.word.text"}),
     Place("store.entry", ID, ORG, {"work": "store.entry.work"}),
     Place("store.entry_score", {"entry": "uuid", "juror": "uuid"},
           "(SELECT e.org_id FROM store.entry e WHERE e.id = t.entry)", {"note": "store.entry_score.note"}),

@@ -20,6 +20,7 @@ from shanhe.rulebook.api import Amendments, Rulebook
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals
     from shanhe.bazaar import Bazaar
+    from shanhe.board.api import Board
     from shanhe.books import Books
     from shanhe.emergency import Emergency
     from shanhe.facts.api import Facts
@@ -60,8 +61,9 @@ class Promises:
         """Hear whose review of break-glass is due."""
         self.deadlines.glass = emergency.glass
 
-    def meet(self, bazaar: Bazaar) -> None:
-        """Hear from the store who published what, who won, and how they stood."""
+    def meet(self, bazaar: Bazaar, board: Board) -> None:
+        """Hear from the store who published what, who won, and how they stood; from the board who came to terms."""
+        self.measures.agreed, self.measures.are_related = board.meetings.agreed, board.meetings.are_related
         self.ranking.listings = bazaar.names_of
         self.measures.won, self.measures.stood = bazaar.contests.won, bazaar.ranks.stood
 

@@ -62,6 +62,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("incubator.tick", EVERY_MINUTE, lambda: incubator_tick(services.incubator))
     jobs.every("ranks.tick", HOURLY, services.ranks.tick)
     jobs.every("contests.pay", EVERY_MINUTE, services.contests.pay_due)
+    jobs.every("board.tick", EVERY_MINUTE, services.board.tick)
     jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
     counted = GlassGauges(services.metrics.registry)
     emergency = services.emergency

@@ -19,6 +19,7 @@ from shanhe.approvals import glass_routes
 from shanhe.approvals import routes as approvals_routes
 from shanhe.batches import routes as batches_routes
 from shanhe.bazaar import published
+from shanhe.board import routes as board_routes
 from shanhe.clones import routes as clones_routes
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
@@ -183,6 +184,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         programmes_routes.router(services.programmes),
         incubator_routes.router(services.incubator, services.clock),
         ip_routes.router(services.commons.rights, services.clock, services.programmes.find),
+        board_routes.router(services.board),
         alliances_routes.router(services.alliances, services.programmes.find),
         governance_routes.router(services.governance),
         dilution_routes.router(services.governance.dilution),

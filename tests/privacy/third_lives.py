@@ -6,6 +6,9 @@ from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
 
+from shanhe.board import store as board_store
+from shanhe.board.api import Kind as Side
+from shanhe.board.api import Words
 from shanhe.ip.api import Kind, NewEntry
 from shanhe.kernel.ids import new_id
 from shanhe.trials import store as trial_store
@@ -25,6 +28,11 @@ THIRD_VALUES: Final = {
     "flow schedule": "欧阳每周盘点",
     "case": "欧阳铺子几点开门",
     "case answer": "欧阳铺子九点开",
+    "board title": "欧阳家传制茶工艺",
+    "board text": "欧阳三代制茶，可为茶企改良发酵与烘焙，提香减涩",
+    "board asks": "欧阳只收一成利",
+    "board note": "欧阳愿上门一谈",
+    "board vector": "ouyang-vector-7f3a91c2",
     "case reason": "欧阳说新版语气更好",
     "glass reason": "欧阳值夜班联系不上同事",
     "glass findings": "复核认为欧阳处置得当",
@@ -34,7 +42,7 @@ THIRD_VALUES: Final = {
     "right office": "欧阳托代理所递件",
     "right reason": "欧阳证书已核原件",
 }
-THIRD_UNSHOWN: Final = frozenset({"flow answer", "flow shows", "flow note", "flow schedule"})
+THIRD_UNSHOWN: Final = frozenset({"board vector", "flow answer", "flow shows", "flow note", "flow schedule"})
 """Steps and approvals are seen on their run's page, a schedule on its workflow's."""
 
 
@@ -44,6 +52,7 @@ async def live_thrice(house: House, org: UUID) -> None:
     await _examine(house, org)
     await _watch(house, org)
     await _invent(house, org)
+    await _offer(house, org)
 
 
 async def _automate(house: House, org: UUID) -> None:
@@ -121,3 +130,20 @@ async def _invent(house: House, org: UUID) -> None:
     await rights.draft(new, org_id=org, actor="t")
     await rights.file(new.id, org_id=org, actor="t")
     await rights.decide(new.id, verify=True, reason=v["right reason"], person_id=clerk)
+
+
+async def _offer(house: House, org: UUID) -> None:
+    """A solution on the board with a vector, and interest in somebody's need."""
+    services, v, board = house.services, THIRD_VALUES, house.services.board
+    until, maker = services.clock.today() + timedelta(days=30), await house.person("tea-maker")
+    need = await board.posts.write(
+        new_id(), await house.own(maker),
+        Words(Side.NEED, "寻求制茶改良", "茶厂寻求发酵与烘焙工艺改良，提升成品率与香气。", "food", until), actor="t",
+    )  # fmt: skip
+    await board.posts.publish(need.id, need.org_id)
+    said = Words(Side.SOLUTION, v["board title"], v["board text"], "food", until, readiness=9, asks=v["board asks"])
+    mine = await board.posts.write(new_id(), org, said, actor="t")
+    await board.posts.publish(mine.id, org)
+    vector = await services.identity.seals.seal(org, "board.vector.vector", v["board vector"])
+    await board_store.keep_vector(services.db, mine.id, 1, "e5", vector, 0, None, services.clock.now())
+    await board.meetings.interest(new_id(), org, need.id, mine.id, v["board note"], actor="t")

@@ -15,6 +15,7 @@ from shanhe.cli import (
     bank,
     batches,
     bench,
+    board,
     card,
     city,
     clones,
@@ -91,6 +92,7 @@ app.add_typer(company.alliances, name="alliances", help="Companies that build ap
 app.add_typer(ip.app, name="ip", help="The registry of rights: register, consent, verify, offer.")
 app.add_typer(company.incubator, name="incubator", help="What the incubator offers: resources, quotas, bookings.")
 app.add_typer(contests.app, name="contests", help="Contests of makers: calls, entries, juries, prizes.")
+app.add_typer(board.app, name="board", help="Needs and solutions: posts, fits, matches and their reward.")
 app.add_typer(apps.app, name="apps", help="Apps that people let act for them.")
 app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
 app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")

@@ -24,6 +24,7 @@ TITLES: Final = {
     "workflows": ("工作流", "Workflows"),
     "evaluations": ("评测集", "Evaluation sets"),
     "estates": ("遗产移交", "Handovers of an estate"), "organisation": ("个人账户", "The person's own account"),
+    "board": ("需求与方案", "Needs and solutions"),
     "clones": ("数字分身", "Digital clones"),
     "break_glass": ("紧急授权", "Break-glass"),
     "works": ("知识产权与科研成果", "Rights and research outputs"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.retrieval.answering import Answering, judged, kept_inside, scores_of
+from shanhe.retrieval.embedding import Embed, near, packed, prefixes, unpacked, vectors
 from shanhe.retrieval.errors import BadKnowledge, UnknownBase, Unreadable
 from shanhe.retrieval.evaluating import Evaluating
 from shanhe.retrieval.grounding import DECLINED_EN, DECLINED_ZH, carried, shown
@@ -22,10 +23,12 @@ from shanhe.retrieval.model import (
     Passage,
     Question,
 )
+from shanhe.retrieval.ranking import fused
 from shanhe.retrieval.search import Search
 from shanhe.retrieval.service import Knowledge
 from shanhe.retrieval.words import asked as words_of
-from shanhe.retrieval.words import tokens, visible
+from shanhe.retrieval.words import meant as signs_of
+from shanhe.retrieval.words import phrases, tokens, visible
 from shanhe.retrieval.work.markup import markdown as markdown_blocks
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "Base",
     "Chunk",
     "Document",
+    "Embed",
     "Evaluating",
     "Evaluation",
     "Found",
@@ -53,12 +57,20 @@ __all__ = [
     "UnknownBase",
     "Unreadable",
     "carried",
+    "fused",
     "judged",
     "kept_inside",
     "markdown_blocks",
+    "near",
+    "packed",
+    "phrases",
+    "prefixes",
     "scores_of",
     "shown",
+    "signs_of",
     "tokens",
+    "unpacked",
+    "vectors",
     "visible",
     "words_of",
 ]

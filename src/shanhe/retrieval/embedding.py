@@ -67,6 +67,12 @@ def packed(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}e", *vector)).decode()
 
 
+def unpacked(text: str) -> list[float]:
+    """A vector out of that form."""
+    data = base64.b64decode(text)
+    return list(struct.unpack(f"<{len(data) // 2}e", data))
+
+
 def near(packed_texts: Sequence[str], asked: Sequence[float]) -> list[float]:
     """The cosine of each packed vector with another."""
     import numpy as np  # only for what people keep for themselves

@@ -17,10 +17,10 @@ NEAR_FROM, NEAR_TO = 0.82, 0.945
 """Between which cosines the embedding tells near from far; its cosines say little outside of their own range."""
 
 
-def fused(by_words: Sequence[UUID], by_meaning: Sequence[UUID]) -> list[tuple[UUID, float]]:
-    """Passages of two rankings by the sum of 1 ÷ (RRF_K + rank), best first."""
+def fused(*rankings: Sequence[UUID]) -> list[tuple[UUID, float]]:
+    """What rankings hold, by the sum of 1 ÷ (RRF_K + rank), best first."""
     scores: dict[UUID, float] = {}
-    for ranking in (by_words, by_meaning):
+    for ranking in rankings:
         for rank, chunk in enumerate(ranking, 1):
             scores[chunk] = scores.get(chunk, 0.0) + 1.0 / (RRF_K + rank)
     return sorted(scores.items(), key=lambda one: (-one[1], one[0]))

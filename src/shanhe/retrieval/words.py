@@ -56,11 +56,33 @@ def tokens(text: str) -> list[str]:
     return found
 
 
-def asked(text: str) -> list[str]:
+def asked(text: str, most: int = QUERY_TOKENS_MAX) -> list[str]:
     """The tokens of a question that say what it is about, each once; all of them where nothing else is left."""
     plain = FILLER.sub(" ", unicodedata.normalize("NFKC", text))
     found = dict.fromkeys(token for token in tokens(plain) if token not in COMMON)
-    return list(found or dict.fromkeys(tokens(text)))[:QUERY_TOKENS_MAX]
+    return list(found or dict.fromkeys(tokens(text)))[:most]
+
+
+def phrases(text: str, matched: frozenset[str]) -> list[tuple[str, list[str]]]:
+    """Tokens found in a text as a reader sees them: pairs of signs that overlap as one piece, with the tokens of each.
+    A token stands in the first piece that has it."""
+    left, found = set(matched), list[tuple[str, list[str]]]()
+    for run in RUN.findall(unicodedata.normalize("NFKC", text).lower()):
+        if not SIGN.match(run) or len(run) == 1:
+            if (one := tokens(run)[0]) in left:
+                left.discard(one)
+                found.append((one, [one]))
+            continue
+        at = 0
+        while at < len(run) - 1:
+            end = at
+            while end < len(run) - 1 and run[end : end + 2] in left:
+                left.discard(run[end : end + 2])
+                end += 1
+            if end > at:
+                found.append((run[at : end + 1], [run[n : n + 2] for n in range(at, end)]))
+            at = max(end, at + 1)
+    return found
 
 
 def signs(text: str) -> frozenset[str]:

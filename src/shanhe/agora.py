@@ -1,0 +1,103 @@
+"""Wiring of the board: who pays for meaning, who is related, and how an agreed match is rewarded (T10)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import structlog
+
+from shanhe.board.api import Board, Finding, Match, Meetings, Posts
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.money import MICRO
+from shanhe.payers import Payers
+from shanhe.programmes.api import AlreadyClaimed, AskAgain, NotForYou, TrancheState
+
+if TYPE_CHECKING:
+    from shanhe.compute.api import Compute
+    from shanhe.gateway.api import Gateway
+    from shanhe.identity.api import Caller, Identity
+    from shanhe.kernel.clock import Clock
+    from shanhe.kernel.db import Database
+    from shanhe.kernel.notify import Notifier
+    from shanhe.programmes.api import Programmes
+    from shanhe.rulebook.api import Rulebook
+
+PROGRAMME: Final = "research_match"
+RULE: Final = "T10"
+KEY_NAME: Final = "~board"
+"""Of the key by which an owner pays for a post's vector."""
+TRIES: Final = 3
+"""Another approval of the same programme may come between; after that the next round asks again."""
+log = structlog.get_logger(__name__)
+
+
+def open_board(
+    db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, identity: Identity, notifier: Notifier,
+    programmes: Programmes, rulebook: Rulebook, named: Callable[[UUID], Awaitable[str]],
+    related: Callable[[UUID, UUID], Awaitable[bool]],
+) -> Board:  # fmt: skip
+    """Make the board and hand it what it asks of others."""
+    payers = Payers(identity, KEY_NAME)
+
+    def embedding() -> str:
+        return next((model.id for model in compute.models() if model.kind == "embedding"), "")
+
+    async def payer(org_id: UUID) -> Caller:
+        return await identity.caller_of(await payers.key_of(org_id))
+
+    def terms() -> dict[str, Any]:
+        today = clock.today()
+        return {"rule": RULE, "reward_micro": int(rulebook.parameter(RULE, "reward", today)) * MICRO,
+                "matches_max": int(rulebook.parameter(RULE, "matches_max", today))}  # fmt: skip
+
+    posts = Posts(db, clock, seals=identity.seals, notifier=notifier, named=named)
+    finding = Finding(posts, embed=gateway.embed, payer=payer, model=embedding)
+    meetings = Meetings(posts, award=award_of(programmes), told=told_of(programmes), related=related)
+    return Board(posts, finding, meetings, terms)
+
+
+def award_of(programmes: Programmes) -> Callable[[Match], Awaitable[tuple[UUID | None, Mapping[str, str] | None]]]:
+    """A match is rewarded like any other promise: the side in need applies, the rule decides, both are paid."""
+
+    async def award(match: Match) -> tuple[UUID | None, Mapping[str, str] | None]:
+        answers = {"match": str(match.id), "partner": str(match.solution_org)}
+        for _ in range(TRIES):
+            try:
+                made = await programmes.applying.apply(
+                    PROGRAMME, match.need_org, answers=answers, evidence={}, client_ref=f"match:{match.id}",
+                    actor="board",
+                )  # fmt: skip
+            except AskAgain:
+                continue
+            except AlreadyClaimed:  # the side in need was quicker
+                mine = await programmes.applications(org_id=match.need_org, programme=PROGRAMME)
+                return next((one.id for one in mine if one.answers.get("match") == str(match.id)), None), None
+            except NotForYou as error:
+                return None, {"zh": error.message_zh, "en": error.message}
+            except ShanheError as error:
+                log.warning("a reward could not be applied for", match=str(match.id), error=error.code)
+                return None, None
+            return made.id, None
+        return None, None
+
+    return award
+
+
+def told_of(programmes: Programmes) -> Callable[[UUID], Awaitable[Mapping[str, Any]]]:
+    """What became of a reward, as both sides may know it: its state, why not, who gets how much."""
+
+    async def told(application: UUID) -> Mapping[str, Any]:
+        file = await programmes.file(application)
+        return {
+            "state": file.application.state,
+            "reasons": [{"zh": one["zh"], "en": one["en"]} for row in file.decisions for one in row.reasons],
+            "payments": [
+                {"to": item.to_org, "amount_micro": item.amount,
+                 "paid_micro": item.released if tranche.state is TrancheState.RELEASED else 0}
+                for tranche in file.tranches for item in tranche.payments
+            ],
+        }  # fmt: skip
+
+    return told
