@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import en, zh
 
 
 class UnknownAlliance(NotFound):
@@ -34,8 +35,9 @@ class AlreadyAllied(Conflict):
 class NotInvited(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
-            "not_invited", f"There is no open invitation: yours is {state}.",
-            message_zh="没有待答复的邀请。", hint="A member can invite again.", hint_zh="可请联盟成员重新邀请。",
+            "not_invited", f"There is no open invitation: yours is {en(state)}.",
+            message_zh=f"没有待答复的邀请（当前状态为“{zh(state)}”）。", hint="A member can invite again.",
+            hint_zh="可请联盟成员重新邀请。",
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import en, zh
 
 
 class UnknownLicence(NotFound):
@@ -75,8 +76,8 @@ class RequestClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "request_closed",
-            f"The request was decided or ended before: it is {state}.",
-            message_zh=f"该申请已办结或已结束（{state}）。",
+            f"The request was decided or ended before: it is {en(state)}.",
+            message_zh=f"该申请已办结或已结束（{zh(state)}）。",
             hint="Make a new request if it is still wanted.",
             hint_zh="如仍需要，请重新申请。",
             details={"state": state},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany
+from shanhe.kernel.words import zh
 
 
 class UnknownFile(NotFound):
@@ -74,7 +75,7 @@ class BatchEnded(Conflict):
         super().__init__(
             "batch_ended",
             f"Cannot cancel a batch with status '{state}'.",
-            message_zh=f"状态为 {state} 的任务无法取消。",
+            message_zh=f"状态为“{zh(state)}”的任务无法取消。",
         )
 
 

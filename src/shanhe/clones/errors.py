@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import en, zh
 
 
 class UnknownMandate(NotFound):
@@ -49,8 +50,8 @@ class WrongMandateState(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "clone_consent_state",
-            f"This request is {state} already.",
-            message_zh="该请求已有结果。",
+            f"This request is {en(state)} already.",
+            message_zh=f"该请求已有结果（{zh(state)}）。",
             hint="Look at it again; a consent that ended needs a new request.",
             hint_zh="请刷新查看；已结束的授权须重新请求。",
         )

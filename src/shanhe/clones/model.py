@@ -18,6 +18,11 @@ USES: Final = ("consultation", "teaching", "service", "promotion")
 MEANS: Final = ("alliance", "voice", "training")
 """What is done with a clone besides: answering among others, speaking, learning from feedback."""
 PURPOSES: Final = USES + MEANS
+PURPOSES_ZH: Final[Mapping[str, str]] = {
+    "consultation": "咨询", "teaching": "教学", "service": "服务", "promotion": "宣传", "alliance": "联盟作答",
+    "voice": "语音", "training": "训练",
+}  # fmt: skip
+"""What the person reads in a message."""
 CALLED_MAX_CHARS: Final = 40
 TEXT_MAX_CHARS: Final = 8_000
 CODE_BYTES: Final = 18

@@ -14,7 +14,7 @@ import structlog
 
 from shanhe.clones import store
 from shanhe.clones.errors import AlreadyAsked, BadMandate, CloneRefused, UnknownMandate, WrongMandateState
-from shanhe.clones.model import CALLED_MAX_CHARS, CODE_BYTES, MEANS, NAME, PURPOSES, USES, Mandate, State
+from shanhe.clones.model import CALLED_MAX_CHARS, CODE_BYTES, MEANS, NAME, PURPOSES, PURPOSES_ZH, USES, Mandate, State
 from shanhe.identity.api import Identity, purposes
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -178,9 +178,9 @@ class Clones:
             raise CloneRefused(name, "the person took the consent back", "本人已撤回授权")
         for wanted in (*((purpose,) if purpose else ()), *means):
             if wanted not in found.purposes:
-                allowed = ", ".join(found.purposes)
+                allowed, allowed_zh = ", ".join(found.purposes), "、".join(map(_zh, found.purposes))
                 raise CloneRefused(name, f"{wanted} is not among what the person agreed to ({allowed})",
-                                   f"本人未授权用于 {wanted}（已授权：{allowed}）")  # fmt: skip
+                                   f"本人未授权用于{_zh(wanted)}（已授权：{allowed_zh}）")  # fmt: skip
         return found
 
     async def licensed(self, model: str, org_id: UUID) -> None:
@@ -268,6 +268,10 @@ class Clones:
             State(row["state"]), row["person_id"], row["consent_id"], called, tuple(row["purposes"]), row["until"],
             row["decided_at"], row["ended_at"], row["cleared_at"], row["cleared"],
         )  # fmt: skip
+
+
+def _zh(purpose: str) -> str:
+    return PURPOSES_ZH.get(purpose, purpose)
 
 
 def about(found: Mandate) -> str:

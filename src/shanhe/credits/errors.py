@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
+from shanhe.kernel.words import en, zh
 
 
 class UnknownPurchase(NotFound):
@@ -189,8 +190,8 @@ class RefundClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "refund_state",
-            f"A refund that is {state} cannot be changed this way.",
-            message_zh=f"退款当前状态为 {state}，不能进行该操作。",
+            f"A refund that is {en(state)} cannot be changed this way.",
+            message_zh=f"退款当前状态为“{zh(state)}”，不能进行该操作。",
         )
 
 
@@ -218,8 +219,8 @@ class BatchClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "batch_closed",
-            f"The batch of this code is {state} or has expired.",
-            message_zh=f"该兑换码所属批次已失效（{state}）。",
+            f"The batch of this code is {en(state)} or has expired.",
+            message_zh=f"该兑换码所属批次已失效（{zh(state)}）。",
             hint="Ask whoever gave you the code.",
             hint_zh="请联系发放单位。",
         )
@@ -342,8 +343,8 @@ class InvoiceDecided(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "invoice_decided",
-            f"The request is {state} already.",
-            message_zh=f"该申请已处理（{state}）。",
+            f"The request is {en(state)} already.",
+            message_zh=f"该申请已处理（{zh(state)}）。",
         )
 
 
@@ -380,8 +381,8 @@ class DisputeClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "dispute_closed",
-            f"The dispute is {state} already.",
-            message_zh=f"该争议已处理（{state}）。",
+            f"The dispute is {en(state)} already.",
+            message_zh=f"该争议已处理（{zh(state)}）。",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.words import en, zh
 
 PAYMENT_REQUIRED = 402
 
@@ -135,8 +136,8 @@ class OrderEnded(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "order_ended",
-            f"The order has ended: it is {state}.",
-            message_zh=f"该委托已结束（{state}）。",
+            f"The order has ended: it is {en(state)}.",
+            message_zh=f"该委托已结束（{zh(state)}）。",
             hint="Place a new order.",
             hint_zh="请重新委托。",
             details={"state": state},
@@ -242,7 +243,7 @@ class UnknownItem(NotFound):
 class ItemClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
-            "already_decided", f"It was decided before: it is {state}.", message_zh=f"已办结（{state}）。",
+            "already_decided", f"It was decided before: it is {en(state)}.", message_zh=f"已办结（{zh(state)}）。",
             hint="Reload to see how it stands.", hint_zh="请刷新查看最新状态。",
         )  # fmt: skip
 
@@ -271,8 +272,8 @@ class NotUpheld(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "dispute_not_upheld",
-            f"Only an upheld dispute leads to a reversal; this one is {state}.",
-            message_zh=f"只有得到支持的申诉才能冲正，该申诉为 {state}。",
+            f"Only an upheld dispute leads to a reversal; this one is {en(state)}.",
+            message_zh=f"只有得到支持的申诉才能冲正，该申诉状态为“{zh(state)}”。",
             hint="Decide the dispute first.",
             hint_zh="请先对申诉作出决定。",
         )

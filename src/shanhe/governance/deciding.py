@@ -224,7 +224,7 @@ class Deciding:
         async with self._db.transaction() as conn:
             found = await self._locked(conn, proposal)
             if found.state not in (State.VOTING, State.APPROVED, State.ANNOUNCED):
-                raise WrongState(found.state, "a vote or an announcement")
+                raise WrongState(found.state, ("表决中或已公告", "a vote or an announcement"))
             if not found.veto:
                 raise NotForYou("no veto meets this matter (P4)", "该事项不适用一票否决（P4）")
             if found.state is State.ANNOUNCED and self._clock.today() > found.veto_until:
@@ -249,7 +249,7 @@ class Deciding:
             if found.proposed_by != person_id:
                 raise NotForYou("only who proposed can take it back", "只有提案人可以撤回")
             if found.state not in (State.DISCUSSION, State.VOTING, State.APPROVED):
-                raise WrongState(found.state, "one that is not announced yet")
+                raise WrongState(found.state, ("尚未公告", "one that is not announced yet"))
             await store.move(conn, proposal, found.state, State.WITHDRAWN, now=self._clock.now(),
                              actor=f"person:{person_id}")  # fmt: skip
         return await self.get(proposal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import Word, en, zh
 
 
 class UnknownProposal(NotFound):
@@ -34,11 +35,11 @@ class NotForYou(Forbidden):
 
 
 class WrongState(Conflict):
-    def __init__(self, state: str, wanted: str) -> None:
+    def __init__(self, state: str, wanted: Word) -> None:
         super().__init__(
             "wrong_state",
-            f"The proposal is {state}; this needs {wanted}.",
-            message_zh=f"提案当前状态为 {state}，不能进行该操作。",
+            f"The proposal is {en(state)}; this needs {en(wanted)}.",
+            message_zh=f"提案当前状态为“{zh(state)}”，该操作要求：{zh(wanted)}。",
             hint="Look at the proposal again.",
             hint_zh="请刷新后再试。",
         )

@@ -18,6 +18,7 @@ from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 from shanhe.kernel.notify import Notice, Severity
 from shanhe.kernel.notify import Text as Words
 from shanhe.kernel.vault import PersonErased
+from shanhe.kernel.words import en, zh
 from shanhe.nomads import store
 from shanhe.nomads.errors import NeedsConsent
 from shanhe.nomads.ground import Ground
@@ -53,7 +54,7 @@ class Appeal:
 class AppealClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
-            "appeal_closed", f"This appeal is {state} already.", message_zh="该申诉已办结。",
+            "appeal_closed", f"This appeal is {en(state)} already.", message_zh=f"该申诉已办结（{zh(state)}）。",
             hint="See its answer.", hint_zh="请查看答复。",
         )  # fmt: skip
 

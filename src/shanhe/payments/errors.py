@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
+from shanhe.kernel.words import en, zh
 
 
 class NotificationForged(Unauthorized):
@@ -101,8 +102,8 @@ class OrderState(Conflict):
     def __init__(self, state: str, wanted: str) -> None:
         super().__init__(
             "order_state",
-            f"The order is {state}; it cannot be {wanted}.",
-            message_zh=f"订单当前状态为 {state}，不能执行该操作（{wanted}）。",
+            f"The order is {en(state)}; it cannot be {en(wanted)}.",
+            message_zh=f"订单当前状态为“{zh(state)}”，不能变为“{zh(wanted)}”。",
             hint="Read the order again; a closed order needs a new one.",
             hint_zh="请刷新订单；已关闭的订单请重新下单。",
             details={"state": state},
@@ -213,8 +214,8 @@ class SuspenseDecided(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "suspense_decided",
-            f"This item is {state} already.",
-            message_zh=f"该款项已处理（{state}）。",
+            f"This item is {en(state)} already.",
+            message_zh=f"该款项已处理（{zh(state)}）。",
             hint="A decision is final; book a correction in the ledger instead.",
             hint_zh="处理结果不可更改；如需更正请在账本中另行记账。",
         )
@@ -298,8 +299,8 @@ class PayoutStateError(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "payout_state",
-            f"The payout is {state}; this cannot be done now.",
-            message_zh=f"该笔提现当前状态为 {state}，不能执行此操作。",
+            f"The payout is {en(state)}; this cannot be done now.",
+            message_zh=f"该笔提现当前状态为“{zh(state)}”，不能执行此操作。",
             hint="Read it again.",
             hint_zh="请刷新后再试。",
             details={"state": state},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, Unauthorized
+from shanhe.kernel.words import en, zh
 
 
 class UnknownNode(NotFound):
@@ -81,8 +82,8 @@ class WrongState(Conflict):
     def __init__(self, name: str, state: str, wanted: str) -> None:
         super().__init__(
             "node_state",
-            f"{name} is {state}; it can't be {wanted} now.",
-            message_zh=f"节点 {name} 当前状态为 {state}，不能执行该操作。",
+            f"{name} is {en(state)}; it can't be {en(wanted)} now.",
+            message_zh=f"节点 {name} 当前状态为“{zh(state)}”，不能变为“{zh(wanted)}”。",
             hint="`shanhe nodes show` tells what may be done.",
             hint_zh="用 `shanhe nodes show` 查看可执行的操作。",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import en, zh
 
 
 class UnknownRequest(NotFound):
@@ -14,8 +15,8 @@ class RequestClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "privacy_request_closed",
-            f"This request is {state} already.",
-            message_zh="该请求已办结。",
+            f"This request is {en(state)} already.",
+            message_zh=f"该请求已办结（{zh(state)}）。",
             hint="Look at its answer, or make a new request.",
             hint_zh="请查看答复，或重新提出。",
         )

@@ -12,6 +12,7 @@ import msgspec
 
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.words import any_of
 from shanhe.programmes import forms, messages, store
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.cases import Application, Entitlement, Evidence, Outcome, Party, State
@@ -268,7 +269,7 @@ class Applying:
         if not 1 <= len(why.strip()) <= NOTE_MAX_CHARS:
             raise Invalid("needs_reason", "Say why the decision is wrong.", message_zh="请写明申诉理由。")
         if app.round != 1:
-            raise WrongState("refused on appeal", "refused for the first time")
+            raise WrongState(("申诉后仍未通过", "refused on appeal"), ("首次未通过", "refused for the first time"))
         due = self._ground.now() + timedelta(days=programme.appeal[0].days)
         async with self._ground.db.transaction() as conn:
             await self._move(conn, app, State.REFUSED, State.IN_REVIEW, actor, step_due=due, round_=2)
@@ -292,7 +293,7 @@ class Applying:
     ) -> None:  # fmt: skip
         allowed = (State.IN_REVIEW, State.RETURNED, State.WAITING_BUDGET)
         if becomes is State.WITHDRAWN and was not in allowed:
-            raise WrongState(app.state, " or ".join(allowed))
+            raise WrongState(app.state, any_of(*allowed))
         step = 0 if round_ is not None else None
         moved = await store.move(conn, app.id, was, becomes, at=self._ground.now(), actor=actor, step_due=step_due,
                                  step=step, round_=round_)  # fmt: skip

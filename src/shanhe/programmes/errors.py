@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from shanhe.kernel.documents.tables import ImportRefused as ImportRefused
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError
+from shanhe.kernel.words import Word, en, zh
 
 
 class NothingToConvert(Conflict):
@@ -128,10 +129,10 @@ class AskAgain(Conflict):
 
 
 class WrongState(Conflict):
-    def __init__(self, state: str, wanted: str) -> None:
+    def __init__(self, state: Word, wanted: Word) -> None:
         super().__init__(
-            "wrong_state", f"The application is {state}; this needs it to be {wanted}.",
-            message_zh=f"申请当前状态为 {state}，该操作要求 {wanted}。",
+            "wrong_state", f"The application is {en(state)}; this needs it to be {en(wanted)}.",
+            message_zh=f"申请当前状态为“{zh(state)}”，该操作要求：{zh(wanted)}。",
             hint="Open the application again to see where it stands.", hint_zh="请重新打开申请查看最新状态。",
         )  # fmt: skip
 

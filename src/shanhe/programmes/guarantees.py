@@ -19,6 +19,9 @@ from shanhe.programmes.errors import NothingToCall, RecoveryConflict, WrongState
 from shanhe.programmes.paying import Paying
 from shanhe.rulebook.api import Decision
 
+IN_FORCE: Final = ("生效中的担保", "a guarantee in force")
+NO_MORE: Final = ("已代偿且不超过损失的担保", "a guarantee that was paid, and no more than the loss")
+
 PAGE_ROWS: Final = 100
 CALLED, RECOVERED = "called", "recovered"
 
@@ -63,7 +66,7 @@ class Guarantees:
         app = await self._paying.load(application)
         tranche = await self._tranche(app)
         if app.state is not State.ACTIVE or tranche.state is not TrancheState.COMMITTED:
-            raise WrongState(app.state, "a guarantee in force")
+            raise WrongState(app.state, IN_FORCE)
         facts = {"lost_fen": lost_fen, "guaranteed_fen": tranche.payments[0].amount, "past_due": past_due}
         decision = self._rule(app, facts)
         if not decision.outputs["pays_fen"]:
@@ -83,7 +86,7 @@ class Guarantees:
                 await store.row(conn, app.id, lock=True)
                 tranche = (await store.tranches(conn, app.id, lock=True))[0]
                 if not await self._paying.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.DUE):
-                    raise WrongState(app.state, "a guarantee in force")
+                    raise WrongState(app.state, IN_FORCE)
                 await store.set_released(conn, app.id, 1, [pays])
                 await self._paying.write(conn, app, "tranche", outcome, 1, actor=actor)
                 details = {"lost_fen": lost_fen, "past_due": past_due, "pays_fen": pays}
@@ -120,9 +123,11 @@ class Guarantees:
         """Decide the fund's part of a recovery and write it down, before any money moves."""
         known = _guarantee(app, tranche, history)
         if len(history) >= store.HISTORY_ROWS:  # beyond them nothing would be seen any more, this one included
-            raise WrongState(known.state, f"fewer than {store.HISTORY_ROWS} entries; report what is left at once")
+            most = store.HISTORY_ROWS
+            en = f"with fewer than {most} entries; report what is left at once"
+            raise WrongState(known.state, (f"记录少于 {most} 条；请一次报告余额", en))
         if not known.paid_fen or amount_fen <= 0 or known.recovered_fen + amount_fen > known.lost_fen:
-            raise WrongState(known.state, "a guarantee that was paid, and no more than the loss")
+            raise WrongState(known.state, NO_MORE)
         facts = {"lost_fen": known.lost_fen, "guaranteed_fen": known.guaranteed_fen, "past_due": known.past_due,
                  "recovered_fen": known.recovered_fen + amount_fen}  # fmt: skip
         returned = int(self._rule(app, facts).outputs["returned_fen"]) - known.returned_fen
@@ -150,10 +155,10 @@ class Guarantees:
 
     async def _tranche(self, app: Application) -> Tranche:
         if self._paying.programme(app).schedule.kind != "guarantee":
-            raise WrongState(app.state, "a guarantee")
+            raise WrongState(app.state, ("担保", "a guarantee"))
         tranches = await store.tranches(self._ground.db, app.id)
         if not tranches:
-            raise WrongState(app.state, "a guarantee that was given")
+            raise WrongState(app.state, ("已给出的担保", "a guarantee that was given"))
         return tranches[0]
 
     def _rule(self, app: Application, facts: dict[str, int]) -> Decision:

@@ -37,7 +37,7 @@ class Milestones:
                 or not 1 <= n <= len(tranches)
                 or tranches[n - 1].state is not TrancheState.COMMITTED
             ):
-                raise WrongState(app.state, "active, with this milestone open")
+                raise WrongState(app.state, ("生效中且该里程碑未完成", "active, with this milestone open"))
             await store.set_met(conn, app.id, n, on)
             await store.note(
                 conn, app.id, "milestone_met", at=ground.now(), actor=actor, details={"tranche": n, "on": str(on)}

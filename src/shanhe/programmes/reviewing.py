@@ -133,7 +133,7 @@ class Reviewing:
         """Write the voice down under the application's lock; how often the application had been returned before."""
         row = await store.row(conn, app.id, lock=True)
         if (row["state"], row["round"], row["step"]) != (State.IN_REVIEW, app.round, app.step):
-            raise WrongState(row["state"], f"in_review at step {app.step + 1}")
+            raise WrongState(row["state"], (f"审核中（第 {app.step + 1} 步）", f"in review at step {app.step + 1}"))
         now, turn = self._ground.now(), await store.turn(conn, app.id)
         if not await store.add_verdict(conn, app, turn, person_id, verdict, now):
             raise AlreadyJudged

@@ -65,7 +65,7 @@ class Stopping:
         ground, app = self._paying.ground, await self._paying.load(application)
         programme, tranches = self._paying.programme(app), await store.tranches(ground.db, app.id)
         if not programme.bound or app.state not in (State.ACTIVE, State.SUSPENDED, State.COMPLETED):
-            raise WrongState(app.state, "an award that is bound to this platform")
+            raise WrongState(app.state, ("须优先使用本平台的资助", "an award that is bound to this platform"))
         unspent = sum([await self._paying.books.unspent(tranche) for tranche in tranches])
         facts = {
             "subsidy_ends_on": max(tranche.due_on for tranche in tranches), "asked_on": ground.today(),
@@ -113,7 +113,7 @@ class Stopping:
             row = await store.row(conn, app.id, lock=True)
             if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
                                     details={"cause": cause}):  # fmt: skip
-                raise WrongState(row["state"], "an award")
+                raise WrongState(row["state"], ("已批准的资助", "an award"))
             for tranche in await store.tranches(conn, app.id):
                 if tranche.state in OPEN:
                     await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=cause)

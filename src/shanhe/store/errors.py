@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import Word, en, zh
 from shanhe.store.contest_model import Phase
 from shanhe.store.model import Check
 
@@ -59,11 +60,11 @@ class ChecksFailed(Invalid):
 
 
 class WrongState(Conflict):
-    def __init__(self, what: str, state: str, wanted: str, wanted_zh: str) -> None:
+    def __init__(self, what: str, state: Word, wanted: Word) -> None:
         super().__init__(
             "listing_state",
-            f"{what} is {state}; it can't be {wanted} now.",
-            message_zh=f"{what} 当前状态为 {state}，不能{wanted_zh}。",
+            f"{what} is {en(state)}; it can't be {en(wanted)} now.",
+            message_zh=f"{what} {zh(state)}，不能变为“{zh(wanted)}”。",
             hint="Look at the listing again; somebody may have been quicker.",
             hint_zh="请刷新上架项查看最新状态。",
         )

@@ -50,6 +50,7 @@ DEVELOPER_RULE: Final = "P6"
 ROYALTY_RULE: Final = "T16"
 WHOLE_PPM: Final = 1_000_000
 PARTIES_MAX: Final = 32
+CHANGED: Final = ("已修改", "changed")
 MARKUP_MAX_BPS: Final = 1_000_000
 FEE_MAX_MICRO: Final = 1_000_000_000_000
 INCOME_DAYS_MAX: Final = 366
@@ -129,12 +130,12 @@ class Store:
         async with self._db.transaction() as conn:
             found = await self._own(name, owner, conn=conn)
             if await self._shelf.version(conn, found, VersionState.SUBMITTED) is not None:
-                raise WrongState(found.name, "in review", "changed", "修改")
+                raise WrongState(found.name, ("正在审核", "in review"), CHANGED)
             number = version_id or new_id()
             await self._shelf.save_draft(conn, number, found, content, terms, notes, self._clock.now(), actor)
             made = await self._shelf.version(conn, found, VersionState.DRAFT)
         if made is None:  # the id belongs to a version that has gone on
-            raise WrongState(found.name, "further on", "changed", "修改")
+            raise WrongState(found.name, ("的该版本已继续流转", "further on"), CHANGED)
         return made
 
     async def submit(self, name: str, *, owner: UUID) -> Version:
@@ -142,7 +143,7 @@ class Store:
         found = await self._own(name, owner)
         draft = await self._shelf.version(self._db, found, VersionState.DRAFT)
         if draft is None:
-            raise WrongState(found.name, "without a draft", "submitted", "提交")
+            raise WrongState(found.name, ("没有草稿", "without a draft"), VersionState.SUBMITTED)
         checks = await self._checked(found, draft)
         if not all(check.passed for check in checks):
             raise ChecksFailed(checks)
@@ -150,7 +151,7 @@ class Store:
             await self._own(name, owner, conn=conn)
             now = await self._shelf.version(conn, found, VersionState.DRAFT)
             if now is None or (now.content, now.terms) != (draft.content, draft.terms):
-                raise WrongState(found.name, "changed meanwhile", "submitted", "提交")
+                raise WrongState(found.name, ("刚刚有改动", "changed meanwhile"), VersionState.SUBMITTED)
             await self._shelf.submit(conn, found, draft.id, checks, self._clock.now())
         submitted = await self._shelf.version(self._db, found, VersionState.SUBMITTED)
         assert submitted is not None
@@ -162,7 +163,7 @@ class Store:
             found = await self._own(name, owner, conn=conn)
             waiting = await self._shelf.version(conn, found, VersionState.SUBMITTED)
             if waiting is None:
-                raise WrongState(found.name, "not in review", "taken back", "撤回")
+                raise WrongState(found.name, ("不在审核中", "not in review"), ("已撤回", "taken back"))
             await store.recall(conn, waiting.id)
         draft = await self._shelf.version(self._db, found, VersionState.DRAFT)
         assert draft is not None
@@ -238,7 +239,7 @@ class Store:
             if version.state is verdict:
                 return version
             if version.state is not VersionState.SUBMITTED:
-                raise WrongState(f"{name} version {n}", version.state, verdict, "作出该决定")
+                raise WrongState(f"{name} version {n}", version.state, verdict)
             if approve:
                 if version.terms.rights and (lacking := await self._charges.missing(version.terms.rights, conn=conn)):
                     raise BadListing("rights", f"not offered any more: {', '.join(lacking)}",
@@ -290,7 +291,7 @@ class Store:
             found = await (self._any(name, conn=conn) if owner is None else self._own(name, owner, conn=conn))
             if found.state is not to:
                 if found.state not in allowed:
-                    raise WrongState(name, found.state, to, "执行该操作")
+                    raise WrongState(name, found.state, to)
                 await store.set_state(conn, found.id, to)
                 if to is ListingState.WITHDRAWN:
                     await store.retire(conn, found.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany
+from shanhe.kernel.words import en, zh
 
 
 class UnknownJob(NotFound):
@@ -58,15 +59,15 @@ class TooManyJobs(TooMany):
 class JobNotResumable(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
-            "job_not_resumable", f"Only a job that failed or was cancelled can go on; it is {state}.",
-            message_zh=f"只有失败或已取消的任务可以继续，该任务状态为 {state}。",
+            "job_not_resumable", f"Only a job that failed or was cancelled can go on; it is {en(state)}.",
+            message_zh=f"只有失败或已取消的任务可以继续，该任务状态为“{zh(state)}”。",
             hint="Wait for it, or order a new one.", hint_zh="请等待其结束，或新建任务。",
         )  # fmt: skip
 
 
 class JobEnded(Conflict):
     def __init__(self, state: str) -> None:
-        super().__init__("job_ended", f"The job is {state} already.", message_zh=f"任务已结束（{state}）。")
+        super().__init__("job_ended", f"The job is {en(state)} already.", message_zh=f"任务已结束（{zh(state)}）。")
 
 
 class NotDeployable(Conflict):

@@ -1,0 +1,49 @@
+"""What states of things are called for people, in both languages: one table for every message that names one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+STATES_ZH: Final[Mapping[str, str]] = {
+    "accepted": "已接受", "active": "生效中", "adopted": "已通过", "announced": "已公告", "answered": "已答复",
+    "applied": "已生效", "approved": "已批准", "approving": "审批中", "asked": "待答复", "assigned": "已指派",
+    "begun": "已开始", "booked": "已入账", "cached": "已复用", "cancelled": "已取消", "cancelling": "取消中",
+    "captured": "已扣款", "closed": "已关闭", "committed": "已承诺", "completed": "已完成", "confirmed": "已确认",
+    "created": "已创建", "current": "在用", "decided": "已揭晓", "declined": "已谢绝", "deleted": "已删除",
+    "delivered": "已送达", "deployed": "已部署", "deprecated": "停止更新", "destroyed": "已销毁",
+    "discussion": "讨论中", "dismissed": "未予支持", "disputed": "有争议", "done": "已完成", "draft": "草稿",
+    "draining": "腾空中", "dropped": "已撤下", "due": "待发放", "duplicate": "重复", "embedding": "向量化中",
+    "ended": "已结束", "entries": "报名中", "erased": "已注销", "expired": "已过期", "explained": "已说明",
+    "failed": "失败", "filled": "已成交", "finalizing": "收尾中", "first": "首版", "frozen": "已冻结",
+    "funded": "已到账", "gone": "已离线", "granted": "已授权", "granting": "发放中", "in_progress": "进行中",
+    "in_review": "审核中", "invited": "已邀请", "issued": "已签发", "joining": "接入中", "jury": "评审中",
+    "left": "已退出", "listed": "在售", "market_closed": "已随休市撤销", "matched": "已匹配", "member": "成员",
+    "new": "新建", "none": "无", "open": "待处理", "paid": "已支付", "partial": "部分完成", "passed": "已通过",
+    "paused": "已暂停", "pending": "待处理", "planned": "已计划", "posted": "已记账", "previous": "前一版",
+    "published": "已发布", "quarantined": "已隔离", "reading": "读取中", "ready": "就绪", "refunded": "已退款",
+    "refused": "未通过", "rejected": "已驳回", "released": "已释放", "requested": "已申请", "resolved": "已解决",
+    "retired": "已下线", "returned": "已退回", "review": "复核中", "revoked": "已撤销", "running": "运行中",
+    "self_trade": "已因自成交撤销", "sent": "已发出", "stopped": "已停止", "submitted": "待审核", "succeeded": "成功",
+    "suspended": "已停牌", "suspense": "待查", "taken": "已采用", "trial": "灰度中", "unchecked": "未核验",
+    "upheld": "已支持", "vetoed": "已否决", "void": "已作废", "voided": "已释放", "voting": "表决中",
+    "waiting": "等待中", "waiting_budget": "待预算", "withdrawn": "已撤回",
+}  # fmt: skip
+
+Word = str | tuple[str, str]
+"""A state by its name, or what is said instead of one: (zh, en)."""
+
+
+def zh(word: Word) -> str:
+    """What a state is called in Chinese; several are told by the words between them."""
+    return word[0] if isinstance(word, tuple) else STATES_ZH.get(str(word), str(word))
+
+
+def en(word: Word) -> str:
+    """What a state is called in English."""
+    return word[1] if isinstance(word, tuple) else str(word).replace("_", " ")
+
+
+def any_of(*words: Word) -> Word:
+    """One of several states."""
+    return "或".join(map(zh, words)), " or ".join(map(en, words))
