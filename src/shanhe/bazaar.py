@@ -68,10 +68,6 @@ class Bazaar:
         """Let `gate` have the last word before a version of an agent goes to its review."""
         self.shelf.gate = gate
 
-    async def names_of(self, owner: UUID) -> list[tuple[str, str]]:
-        """(kind, name) of everything that somebody published."""
-        return [(listing.kind, listing.name) for listing, _ in await self.store.mine(owner)]
-
 
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,

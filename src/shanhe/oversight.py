@@ -11,7 +11,7 @@ from shanhe.approvals.api import BreakGlass
 from shanhe.facts.api import Facts, NewFact, Standing, Use
 from shanhe.gateway.api import Gateway, UsageRow
 from shanhe.governance.api import BudgetCard, Duty, Measure, Outcome, ProgrammeCard, Proposal
-from shanhe.identity.api import Identity, OrgKind
+from shanhe.identity.api import Identity
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Catalogue, Programmes
@@ -115,20 +115,15 @@ class Trialled:
 
     async def insured_jobs(self, first: date, last: date) -> Mapping[UUID, int]:
         """Insured local staff on the last day, of each company that called in the time."""
-        found = {}
+        companies = [row.org_id for row in await self._used(first, last) if row.org_id is not None]
         async with self._facts.reading(Use("oversight", "governance")) as reader:
-            for row in await self._used(first, last):
-                if row.org_id is not None:
-                    jobs = await reader.value(row.org_id, "insured_jobs", on=last, sound=True)
-                    found[row.org_id] = int(jobs or 0)
-        return found
+            known = await reader.of_many(companies, on=last, wanted=["insured_jobs"], sound=True)
+        return {one: next((int(fact.value or 0) for fact in known[one] if not fact.key), 0) for one in companies}
 
     async def _used(self, first: date, last: date) -> list[UsageRow]:
         rows = await self._gateway.usage(None, first, last, ("org",))
-        return [row for row in rows if row.org_id is not None and await self._company(row.org_id)]
-
-    async def _company(self, org_id: UUID) -> bool:
-        return (await self._identity.orgs.get(org_id)).kind is OrgKind.COMPANY
+        companies = await self._identity.orgs.companies_among([row.org_id for row in rows if row.org_id is not None])
+        return [row for row in rows if row.org_id in companies]
 
 
 async def members_of_lab(facts: Facts, proposal: UUID, on: date) -> frozenset[UUID]:

@@ -64,7 +64,7 @@ class Promises:
     def meet(self, bazaar: Bazaar, board: Board) -> None:
         """Hear from the store who published what, who won, and how they stood; from the board who came to terms."""
         self.measures.agreed, self.measures.are_related = board.meetings.agreed, board.meetings.are_related
-        self.ranking.listings = bazaar.names_of
+        self.ranking.listings = bazaar.store.names_of
         self.measures.won, self.measures.stood = bazaar.contests.won, bazaar.ranks.stood
 
 

@@ -7,9 +7,9 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from shanhe.facts.api import Facts, Use
+from shanhe.facts.api import Fact, Facts, Use
 from shanhe.gateway.api import Gateway
-from shanhe.identity.api import Identity, OrgKind
+from shanhe.identity.api import Identity
 from shanhe.programmes.api import Counted
 from shanhe.rulebook.api import Rulebook
 
@@ -18,10 +18,10 @@ PURPOSE: Final = "programmes"
 GRANTED: Final = ("patent", "software_copyright")
 JOBS: Final = "insured_jobs"
 DATA: Final = "data"
-PAGE_ROWS: Final = 500
+NAMES_AT_ONCE: Final = 500
 Related = Callable[[UUID, UUID], Awaitable[bool]]
-ListingsOf = Callable[[UUID], Awaitable[Sequence[tuple[str, str]]]]
-"""(kind, name) of everything that an owner published."""
+ListingsOf = Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[tuple[str, str]]]]]
+"""(kind, name) of everything that each owner published."""
 
 
 class Ranking:
@@ -40,27 +40,36 @@ class Ranking:
         self._related = related
 
     async def count(self, first: date, last: date) -> Mapping[UUID, Counted]:
-        """Of each company that used credits between two days, both included."""
+        """Of each company that used credits between two days, both included. As many questions for a thousand companies
+        as for a few, but for relations between makers and those who called them."""
         used = {row.org_id: row.amount_micro for row in await self._gateway.usage(None, first, last, ("org",))
                 if row.org_id is not None and row.amount_micro > 0}  # fmt: skip
-        found = {}
-        for org_id, usage in used.items():
-            if (await self._identity.orgs.get(org_id)).kind is OrgKind.COMPANY:
-                found[org_id] = await self._of(org_id, usage, first, last)
-        return found
-
-    async def _of(self, org_id: UUID, usage: int, first: date, last: date) -> Counted:
-        uses = {"": 0, DATA: 0}
-        for kind, name in await self.listings(org_id):
-            uses[DATA if kind == DATA else ""] += await self._by_strangers(org_id, name, first, last)
+        companies = sorted(await self._identity.orgs.companies_among(list(used)))
+        uses = await self._uses(companies, first, last)
         async with self._facts.reading(Use(PURPOSE, "system")) as reader:
-            known = await reader.of(org_id, on=last, wanted=[*GRANTED, JOBS], sound=True)
+            known = await reader.of_many(companies, on=last, wanted=[*GRANTED, JOBS], sound=True)
+        return {one: self._counted(used[one], uses[one], known[one], last) for one in companies}
+
+    def _counted(self, usage: int, uses: Mapping[str, int], known: Sequence[Fact], last: date) -> Counted:
         granted = sum(1 for fact in known if fact.name in GRANTED)
         jobs = next((int(fact.value or 0) for fact in known if fact.name == JOBS), 0)
         points = self._rulebook.evaluate(KINDS_RULE, {"kind": "data", "units": uses[DATA]}, on=last).outputs["points"]
         return Counted(usage, uses[""] + granted, jobs, int(points))
 
-    async def _by_strangers(self, owner: UUID, name: str, first: date, last: date) -> int:
-        """Calls of one listing by whom its owner is not related to."""
-        return sum([use.calls for use in await self._gateway.payers(name, first, last)
-                    if use.org_id is not None and not await self._related(owner, use.org_id)])  # fmt: skip
+    async def _uses(self, owners: Sequence[UUID], first: date, last: date) -> dict[UUID, dict[str, int]]:
+        """Calls of each owner's listings by whom the owner is not related to: of data, and of the rest."""
+        found = {owner: {"": 0, DATA: 0} for owner in owners}
+        listed = {name: (owner, DATA if kind == DATA else "")
+                  for owner, names in (await self.listings(owners)).items() for kind, name in names}  # fmt: skip
+        related: dict[tuple[UUID, UUID], bool] = {}
+        names = sorted(listed)
+        for at in range(0, len(names), NAMES_AT_ONCE):
+            for use in await self._gateway.payers(names[at : at + NAMES_AT_ONCE], first, last):
+                owner, kind = listed[use.resource]
+                if use.org_id is None:
+                    continue
+                pair = owner, use.org_id
+                if pair not in related:
+                    related[pair] = await self._related(*pair)
+                found[owner][kind] += 0 if related[pair] else use.calls
+        return found

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from shanhe.identity.api import OrgKind
+from shanhe.kernel.db import Database
 from shanhe.programmes.api import Counted
 from shanhe.ranking import Ranking
 
@@ -44,8 +48,8 @@ class TestRanking:
         await city.know(firm, "insured_jobs", 12)
         await city.know(firm, "patent", "分拣方法", key="ZL2025001")
 
-        async def listings(owner: UUID) -> list[tuple[str, str]]:
-            return [("agent", "agent/sorter"), ("data", "data/parts")] if owner == firm else []
+        async def listings(owners: Sequence[UUID]) -> dict[UUID, list[tuple[str, str]]]:
+            return {firm: [("agent", "agent/sorter"), ("data", "data/parts")]}
 
         async def related(one: UUID, other: UUID) -> bool:
             return await services.facts.related(one, other) is not None
@@ -53,6 +57,30 @@ class TestRanking:
         ranking = Ranking(services.gateway, services.facts, services.identity, services.rulebook, related)
         ranking.listings = listings
         found: Any = await ranking.count(FIRST, LAST)
+        asked = await questions(services.db, ranking)
         assert found == {  # an institution is no company; its own and its sister's use counts nothing
             firm: Counted(7_000_000, 3 + 1, 12, 15), stranger: Counted(7_000_000, 0, 0, 0),
         }  # fmt: skip
+        for n in range(10):
+            await used(city, await city.local(f"丁{n}"), 1_000_000)
+        # nothing is asked for each of ten more; what the city asks by itself meanwhile is counted too
+        assert await questions(services.db, ranking) < asked + 5
+
+
+async def questions(db: Database, ranking: Ranking) -> int:
+    """How many statements counting takes."""
+    asked = 0
+
+    def counted(ask: Any) -> Any:
+        async def asks(*args: Any, **kw: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await ask(*args, **kw)
+
+        return asks
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fetch", "fetchrow", "fetchval"):
+            patch.setattr(db, name, counted(getattr(db, name)))
+        await ranking.count(FIRST, LAST)
+    return asked

@@ -61,6 +61,8 @@ class TestValueIndex:
         assert found is not None
         assert found.index_bps == 10_000
         assert await city.programmes.standings.so_far(await city.company("新来的")) is None
+        del city.counted[last]  # nobody counts the whole city for each view
+        assert await city.programmes.standings.so_far(last) == found
 
     async def test_gives_weight_in_the_queue_and_an_advisers_hours(self, city: City) -> None:
         best, middle, _ = await ranked(city)

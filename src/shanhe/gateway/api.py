@@ -282,9 +282,9 @@ class Gateway:
         """What came through listings between two dates, both included; of one payer when `org_id` is given."""
         return await self._usage.resources(names, first, last, org_id)
 
-    async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
-        """Who called through a listing between two dates, both included, the largest payer first."""
-        return await self._usage.payers(name, first, last)
+    async def payers(self, names: Sequence[str], first: date, last: date) -> list[ResourceUse]:
+        """Who called through listings between two dates, both included, of each the largest payer first."""
+        return await self._usage.payers(names, first, last)
 
     async def through_by_day(self, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
         """What came through listings by day between two dates, both included, of all payers."""

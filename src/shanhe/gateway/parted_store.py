@@ -114,14 +114,17 @@ async def resources(
     return [ResourceUse(**dict(row)) for row in rows]
 
 
-async def payers(db: Database, name: str, first: date, last: date) -> list[ResourceUse]:
-    """Use of one listing by payer between two dates, both included, the largest first."""
+async def payers(db: Database, names: Sequence[str], first: date, last: date) -> list[ResourceUse]:
+    """Use of listings by payer between two dates, both included: of each the largest first, a bounded page."""
     rows: list[Any] = await db.fetch(
-        """SELECT resource, org_id, sum(calls)::bigint AS calls, sum(tokens)::bigint AS tokens,
-                  sum(amount_micro)::bigint AS amount_micro
-             FROM gateway.resource_day WHERE resource = $1 AND day BETWEEN $2 AND $3
-            GROUP BY resource, org_id ORDER BY sum(amount_micro) DESC, org_id LIMIT $4""",
-        name, first, last, ROWS_MAX,
+        """SELECT resource, org_id, calls, tokens, amount_micro FROM (
+             SELECT resource, org_id, sum(calls)::bigint AS calls, sum(tokens)::bigint AS tokens,
+                    sum(amount_micro)::bigint AS amount_micro,
+                    row_number() OVER (PARTITION BY resource ORDER BY sum(amount_micro) DESC, org_id) AS place
+               FROM gateway.resource_day WHERE resource = ANY($1) AND day BETWEEN $2 AND $3
+              GROUP BY resource, org_id) summed
+            WHERE place <= $4 ORDER BY resource, place""",
+        list(names), first, last, ROWS_MAX,
     )  # fmt: skip
     return [ResourceUse(**dict(row)) for row in rows]
 

@@ -86,9 +86,9 @@ class UsageStore:
         """See `parted_store.resources`."""
         return await parted_store.resources(self._db, names, first, last, org_id)
 
-    async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
+    async def payers(self, names: Sequence[str], first: date, last: date) -> list[ResourceUse]:
         """See `parted_store.payers`."""
-        return await parted_store.payers(self._db, name, first, last)
+        return await parted_store.payers(self._db, names, first, last)
 
     async def resource_days(self, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
         """See `parted_store.resource_days`."""

@@ -102,10 +102,10 @@ class UsageBook:
         await self.flush()
         return await self._store.resources(names, first, last, org_id)
 
-    async def payers(self, name: str, first: date, last: date) -> list[ResourceUse]:
-        """Who called through a listing between two dates, both included."""
+    async def payers(self, names: Sequence[str], first: date, last: date) -> list[ResourceUse]:
+        """Who called through listings between two dates, both included."""
         await self.flush()
-        return await self._store.payers(name, first, last)
+        return await self._store.payers(names, first, last)
 
     async def resource_days(self, names: Sequence[str], first: date, last: date) -> list[ResourceDay]:
         """What came through listings by day between two dates, both included."""

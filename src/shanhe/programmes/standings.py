@@ -6,6 +6,8 @@ becomes a fact of the company, which other rules read.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +28,8 @@ DIMENSIONS: Final = ("usage", "innovation", "jobs", "data")
 QUARTER_MONTHS, YEAR_MONTHS = 3, 12
 QUARTERS_SHOWN: Final = 12
 PURPOSE: Final = "programmes"
+PRESENT_KEPT_S: Final = 300.0
+"""A quarter moves slowly: how late its present state may be."""
 KEPT_MAX: Final = 5_000
 
 
@@ -59,6 +63,8 @@ class Standings:
     def __init__(self, ground: Ground, count: Count) -> None:
         self._ground = ground
         self._count = count
+        self._counting = asyncio.Lock()
+        self._kept: tuple[date, float, Mapping[UUID, Index]] | None = None
         self._weights: OrderedDict[tuple[UUID, date], int] = OrderedDict()
 
     async def tick(self) -> int:
@@ -102,8 +108,16 @@ class Standings:
 
     async def so_far(self, org_id: UUID) -> Index | None:
         """What the index would be if the quarter ended today; None for who is no active company."""
-        today = self._ground.today()
-        return self._ranked(await self._count(add_months(today, -YEAR_MONTHS), today), today).get(org_id)
+        return (await self._present()).get(org_id)
+
+    async def _present(self) -> Mapping[UUID, Index]:
+        """What everybody's would be, counted once for whoever looks within some minutes."""
+        async with self._counting:
+            today, now = self._ground.today(), time.monotonic()
+            if self._kept is None or self._kept[0] != today or self._kept[1] < now:
+                found = self._ranked(await self._count(add_months(today, -YEAR_MONTHS), today), today)
+                self._kept = today, now + PRESENT_KEPT_S, found
+            return self._kept[2]
 
     async def queue_weight(self, org_id: UUID) -> int:
         """What today's index makes a company's calls weigh; kept for the day, for it is asked at every call."""

@@ -341,6 +341,13 @@ class Store:
                 return Offer(found, version)
         raise UnknownListing(name)
 
+    async def names_of(self, owners: Sequence[UUID]) -> dict[UUID, list[tuple[str, str]]]:
+        """(kind, name) of everything that each of these published; one question."""
+        found: dict[UUID, list[tuple[str, str]]] = {}
+        for owner, kind, slug in await store.names_of(self._db, owners):
+            found.setdefault(owner, []).append((kind, f"{kind}/{slug}"))
+        return found
+
     async def mine(self, owner: UUID) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first."""
         return [

@@ -90,6 +90,14 @@ async def of_owner(db: Database, owner: UUID) -> list[Listing]:
     return [_listing(row) for row in rows]
 
 
+async def names_of(db: Database, owners: Sequence[UUID]) -> list[tuple[UUID, str, str]]:
+    """(owner, kind, slug) of everything that these published."""
+    rows = await db.fetch(
+        "SELECT owner, kind, slug FROM store.listing WHERE owner = ANY($1) ORDER BY owner, id DESC", list(owners)
+    )
+    return [(row["owner"], row["kind"], row["slug"]) for row in rows]
+
+
 async def set_state(conn: Connection, listing_id: UUID, state: ListingState) -> None:
     await conn.execute("UPDATE store.listing SET state = $2 WHERE id = $1", listing_id, state)
 

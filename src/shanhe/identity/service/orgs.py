@@ -82,6 +82,10 @@ class Organisations:
         """Unknown when there is none."""
         return (await self._named([_found(await store.get(self._ground.db, org_id))]))[0]
 
+    async def companies_among(self, org_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these are companies; one question."""
+        return await store.of_kind(self._ground.db, org_ids, OrgKind.COMPANY)
+
     async def by_registration(self, number: str) -> Organisation | None:
         """Whoever is registered under this number, exactly as written; None for nobody."""
         found = await store.by_registration(self._ground.db, number)

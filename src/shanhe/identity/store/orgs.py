@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -62,6 +63,13 @@ async def get(conn: Connection, org_id: UUID, *, lock: bool = False) -> Organisa
         f"SELECT {COLUMNS} FROM identity.organisation WHERE id = $1{' FOR UPDATE' if lock else ''}", org_id
     )
     return _organisation(row) if row else None
+
+
+async def of_kind(conn: Connection, org_ids: Sequence[UUID], kind: OrgKind) -> set[UUID]:
+    rows = await conn.fetch(
+        "SELECT id FROM identity.organisation WHERE id = ANY($1) AND kind = $2", list(org_ids), kind
+    )
+    return {row["id"] for row in rows}
 
 
 async def of_person(conn: Connection, person_id: UUID) -> Organisation | None:
