@@ -30,6 +30,7 @@ from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
+from shanhe.hub import Hub, open_hub
 from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
 from shanhe.incubator.api import Incubator
 from shanhe.kernel.clock import Clock, SystemClock
@@ -124,6 +125,7 @@ class Services:
     emergency: Emergency
     commons: Commons
     board: Board
+    hub: Hub
 
 
 @contextlib.asynccontextmanager
@@ -232,6 +234,10 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         relatives=relatives, programmes=programmes, payouts=till.payouts, ledger=ledger,
     )  # fmt: skip
     promises.watch(emergency)
+    hub = open_hub(
+        settings, db, clock, vault, gateway=gateway, compute=compute, identity=identity, facts=facts,
+        rulebook=rulebook, worker=metrics.worker,
+    )  # fmt: skip
     services = Services(
         settings=settings, role=role, db=db, clock=clock, vault=vault, metrics=metrics, jobs=jobs, outbox=outbox,
         notifier=notifier, rulebook=rulebook, amendments=promises.amendments, ledger=ledger, log=log, identity=identity,
@@ -242,7 +248,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         tools=bazaar.tools, mcp=bazaar.mcp, oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), workshop=workshop,
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
-        teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board,
+        teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board, hub=hub,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services
@@ -275,6 +281,8 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(services.library.indexer.stop)
         await services.routines.runner.start()
         stack.push_async_callback(services.routines.runner.stop)
+        await services.hub.runner.start()
+        stack.push_async_callback(services.hub.runner.stop)
     if services.role == "jobs":
         stack.push_async_callback(services.log.close)
     if services.role != "cli":

@@ -37,9 +37,9 @@ PROVENANCE_SECRET: Final = "c2pa"
 LICENCE: Final = "本人授权 with consent"
 
 
-def labels_of(settings: Settings, vault: Vault) -> Labels:
-    """What the city labels with: a key of its own, its name, and the mark that its settings say."""
-    return Labels(vault.secret(LABEL_SECRET), settings.city_name, settings.aigc_mark)
+def labels_of(settings: Settings, vault: Vault, mark: str = "") -> Labels:
+    """What the city labels with: a key of its own, its name, and the mark that its settings say (or `mark`)."""
+    return Labels(vault.secret(LABEL_SECRET), settings.city_name, mark or settings.aigc_mark)
 
 
 def provenance_of(settings: Settings, vault: Vault) -> Provenance:

@@ -63,6 +63,9 @@ GUIDE_INSTRUCTIONS: Final = (
     "你是山河小智，山河市的政策向导。只依据给出的资料回答，用一两句话说明数额、条件与期限，照抄资料中的数字，不补充资料之外的内容。"
 )
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
+INDUSTRY: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市经济和信息化局（示例）Economy Bureau Sample")
+INDUSTRY_MICRO: Final = 10_000 * MICRO
+INDUSTRY_REF: Final = "demo-content-hub"
 APPLICANT: Final = NewOrganisation(OrgKind.COMPANY, "青山机器人（示例）Qingshan Robotics Sample")
 APPLICATION: Final = {"registration_number": "示例2026SR0000001", "registered_on": "2026-01-05"}
 WHOLE_PPM: Final = 1_000_000
@@ -114,6 +117,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _market(services, developer.id)
     await _shop(services)
     await _guide(services)
+    await _content(services)
     await _contest(services)
     await _venues(services, developer.id)
     await _incubator(services, (await _organisation(services, APPLICANT)).id)
@@ -238,6 +242,15 @@ async def _guide(services: Services) -> None:
         await store.draft(name, content, Terms(GUIDE_MARKUP_BPS), owner=bureau.id, actor=ACTOR)
         version = await store.submit(name, owner=bureau.id)
         await store.review(name, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
+
+
+async def _content(services: Services) -> None:
+    """A bureau that pays for free drafts of the content hub (B10), unless an operator said who does."""
+    bureau = await _organisation(services, INDUSTRY)
+    await services.credits.top_up(
+        bureau.id, INDUSTRY_MICRO, "demo city", ACTOR, method="cash_desk", client_ref=INDUSTRY_REF
+    )
+    await services.hub.content.open_city(bureau.id, by=ACTOR)
 
 
 async def _venues(services: Services, org_id: UUID) -> None:

@@ -15,11 +15,13 @@ from shanhe.approvals.api import glass_view
 from shanhe.board.api import Board, match_view, post_view
 from shanhe.clones.api import Clones, Teaching
 from shanhe.commons import Commons
+from shanhe.content.api import draft_view, profile_view
 from shanhe.credits.api import Credits
 from shanhe.emergency import Emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
 from shanhe.governance.api import Governance
+from shanhe.hub import Hub
 from shanhe.identity.api import Identity
 from shanhe.kernel.clock import Clock, add_months
 from shanhe.kernel.db import Database
@@ -76,6 +78,8 @@ class House(Protocol):
     @property
     def routines(self) -> Routines: ...
     @property
+    def hub(self) -> Hub: ...
+    @property
     def library(self) -> Library: ...
     @property
     def workshop(self) -> Workshop: ...
@@ -127,7 +131,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "facts": found.facts, "programmes": found.programmes, "credits": found.credits, "ledger": found.ledger,
         "payments": found.payments, "exchange": found.exchange, "keys": found.keys, "notices": found.notices,
         "governance": found.governance, "nomads": found.nomads, "store": found.store, "agents": found.agents,
-        "workflows": found.workflows, "evaluations": found.evaluations,
+        "workflows": found.workflows, "evaluations": found.evaluations, "content": found.content,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones, "break_glass": found.break_glass, "works": found.works, "board": found.board,
     }  # fmt: skip
@@ -280,6 +284,18 @@ class _Drawers:
     async def evaluations(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Evaluation sets of agents, and what they measured."""
         return [msgspec.to_builtins(await self._s.routines.trials.everything(org)) for org in orgs]
+
+    async def content(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the person had written, on which forms, and their profiles of products."""
+        hub, found = self._s.hub.content, []
+        for org in orgs:
+            drafts = await hub.drafts(org)
+            forms = {one.job: (await hub.job(org, one.job))[0].form for one in drafts}
+            found.append({
+                "profiles": [profile_view(one) for one in await hub.profiles(org)],
+                "drafts": [draft_view(one) | {"form": forms[one.job]} for one in drafts],
+            })  # fmt: skip
+        return found
 
     async def agents(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Runs of agents that the person paid for; no text of theirs is kept."""

@@ -16,6 +16,10 @@ BASE_OWNER: Final = "(SELECT b.org_id FROM retrieval.base b WHERE b.id = t.base_
 WORKFLOW_OWNER: Final = "(SELECT w.org_id FROM workflows.workflow w WHERE w.id = t.workflow)"
 PLACES: Final = (
     Place("credits.alert", ID, ORG, {"name": "alert.name"}),
+    Place("content.profile", ID, ORG, {"name": "content.profile.name"}, {"fields": "content.profile.fields"}),
+    Place("content.job", ID, ORG, {}, {"form": "content.job.form"}),
+    Place("content.draft", ID, ORG, {"title": "content.draft.title", "text": "content.draft.text"},
+          {"written": "content.draft.written"}),
     Place("credits.purchase", ID, ORG, {"reason": "purchase.reason"}),
     Place("credits.refund", ID, ORG, {"reason": "refund.reason"}),
     Place("credits.invoice", ID, ORG, {

@@ -80,6 +80,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("agents.purge", NIGHTLY, services.agents.purge)
     jobs.every("workflows.tick", EVERY_MINUTE, services.routines.workflows.tick)
     jobs.every("workflows.purge", NIGHTLY, services.routines.workflows.purge)
+    jobs.every("content.purge", NIGHTLY, services.hub.content.purge)
     jobs.every("tools.purge", NIGHTLY, services.tools.purge)
     jobs.every("oauth.purge", NIGHTLY, services.oauth.purge)
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)

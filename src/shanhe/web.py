@@ -24,6 +24,7 @@ from shanhe.clones import routes as clones_routes
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
 from shanhe.console import routes as console_routes
+from shanhe.content import routes as content_routes
 from shanhe.credentials import routes as credentials_routes
 from shanhe.credits import routes as credits_routes
 from shanhe.datasets import routes as datasets_routes
@@ -214,6 +215,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         oauth_routes.apps_router(services.oauth),
         trials_routes.router(services.routines.trials),
         workflows_routes.router(services.routines.workflows, services.settings.url),
+        content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
     )
     _agents(app, services, named)
 

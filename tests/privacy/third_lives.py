@@ -26,6 +26,12 @@ THIRD_VALUES: Final = {
     "flow shows": "欧阳请过目此信",
     "flow note": "欧阳看过可以发",
     "flow schedule": "欧阳每周盘点",
+    "profile name": "欧阳家的桂花糕",
+    "profile field": "欧阳手作每日现蒸",
+    "form field": "欧阳的糕点只用新米",
+    "draft title": "欧阳桂花糕上新",
+    "draft text": "欧阳家的糕蒸好了请来尝尝",
+    "draft written": "欧阳的初稿写得更长一些",
     "case": "欧阳铺子几点开门",
     "case answer": "欧阳铺子九点开",
     "board title": "欧阳家传制茶工艺",
@@ -42,8 +48,11 @@ THIRD_VALUES: Final = {
     "right office": "欧阳托代理所递件",
     "right reason": "欧阳证书已核原件",
 }
-THIRD_UNSHOWN: Final = frozenset({"board vector", "flow answer", "flow shows", "flow note", "flow schedule"})
-"""Steps and approvals are seen on their run's page, a schedule on its workflow's."""
+THIRD_UNSHOWN: Final = frozenset({
+    "board vector", "flow answer", "flow shows", "flow note", "flow schedule", "draft written",
+})  # fmt: skip
+"""Steps and approvals are seen on their run's page, a schedule on its workflow's; a draft shows its text, not what the
+model said word for word."""
 
 
 async def live_thrice(house: House, org: UUID) -> None:
@@ -53,6 +62,7 @@ async def live_thrice(house: House, org: UUID) -> None:
     await _watch(house, org)
     await _invent(house, org)
     await _offer(house, org)
+    await _write(house, org)
 
 
 async def _automate(house: House, org: UUID) -> None:
@@ -147,3 +157,25 @@ async def _offer(house: House, org: UUID) -> None:
     vector = await services.identity.seals.seal(org, "board.vector.vector", v["board vector"])
     await board_store.keep_vector(services.db, mine.id, 1, "e5", vector, 0, None, services.clock.now())
     await board.meetings.interest(new_id(), org, need.id, mine.id, v["board note"], actor="t")
+
+
+async def _write(house: House, org: UUID) -> None:
+    """A profile of a product, a request, and its draft."""
+    services, v, content = house.services, THIRD_VALUES, house.services.hub.content
+    db, now, seal = services.db, services.clock.now(), await services.identity.seals.of(org)
+    await content.save_profile(org, v["profile name"], {"features": v["profile field"]}, by="t")
+    job, month = new_id(), content.month()
+    form = {"fields": {"product": "糕", "features": v["form field"]}}
+    await db.execute(
+        """INSERT INTO content.job (id, org_id, kind, form, model, asked, made_by, made_at)
+           VALUES ($1, $2, 'product_text', $3, 'good', 1, 't', $4)""",
+        job, org, seal.json("content.job.form", form), now,
+    )  # fmt: skip
+    await db.execute(
+        """INSERT INTO content.draft (id, job, org_id, n, kind, model, state, payer, payer_org, key_id, month, decision,
+                                      receipt_id, title, text, written, made_at, ended_at)
+           VALUES ($1, $2, $3, 1, 'product_text', 'good', 'done', 'own', $3, $4, $5, '{}', $6, $7, $8, $9, $10, $10)""",
+        new_id(), job, org, new_id(), month, new_id(), seal.text("content.draft.title", v["draft title"]),
+        seal.text("content.draft.text", v["draft text"]),
+        seal.json("content.draft.written", {"plain": v["draft written"]}), now,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
 from shanhe.agents.face import OpenAiFace
+from shanhe.agents.guard import Guard
 from shanhe.agents.model import (
     Alliance,
     Contribution,
@@ -29,6 +30,7 @@ __all__ = [
     "Definition",
     "Depicted",
     "Find",
+    "Guard",
     "Likeness",
     "NoAnswer",
     "OpenAiFace",

@@ -20,6 +20,7 @@ from shanhe.cli import (
     city,
     clones,
     company,
+    content,
     contests,
     credits,
     datasets,
@@ -91,6 +92,7 @@ app.add_typer(programmes.app, name="programmes", help="What the city promises: a
 app.add_typer(company.alliances, name="alliances", help="Companies that build applications together.")
 app.add_typer(ip.app, name="ip", help="The registry of rights: register, consent, verify, offer.")
 app.add_typer(company.incubator, name="incubator", help="What the incubator offers: resources, quotas, bookings.")
+app.add_typer(content.app, name="content", help="The content hub: drafts of texts, who pays, free uses.")
 app.add_typer(contests.app, name="contests", help="Contests of makers: calls, entries, juries, prizes.")
 app.add_typer(board.app, name="board", help="Needs and solutions: posts, fits, matches and their reward.")
 app.add_typer(apps.app, name="apps", help="Apps that people let act for them.")
