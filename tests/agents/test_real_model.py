@@ -18,7 +18,7 @@ from stage.tools import Workshop
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.prove, pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 MODEL = "qwen2.5-coder-0.5b-instruct"
 FEE_MICRO = 1_000
 AGENT = {
@@ -85,7 +85,6 @@ class TestWeakModel:
         assert income >= FEE_MICRO * 8 // 10
 
 
-@pytest.mark.prove
 class TestGuide:
     async def test_answers_from_the_rulebook_cites_it_and_declines_what_it_does_not_say(self, city: City) -> None:
         told = (await asked(city, "xiaozhi", "数字游民认定须在场多少天？"))["shanhe"]

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from openai import AsyncOpenAI, NotFoundError
 
 from shanhe.agents.api import BadRequest, definition_of
 from shanhe.store.api import ChecksFailed
+from stage.later import Later
 from stage.market import MODEL, Market, Party, calls, says
 from stage.tools import Workshop
 
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+openai: Any = Later("openai")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LETTERS = {"model": MODEL, "instructions": "You write letters.", "calling": "tools"}
 WEATHER = {**LETTERS, "tools": ["weather/forecast"], "steps_max": 3}
 
 
 def openai_of(market: Market, party: Party) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{market.url}/v1", api_key=party.token, max_retries=0)
+    return openai.AsyncOpenAI(base_url=f"{market.url}/v1", api_key=party.token, max_retries=0)
 
 
 async def weather(market: Market, workshop: Workshop, slug: str, **terms: Any) -> Party:
@@ -74,7 +78,7 @@ class TestAgent:
 
     async def test_that_is_not_offered_is_unknown(self, market: Market) -> None:
         payer = await market.party("asks for nothing")
-        with pytest.raises(NotFoundError, match="no agent"):
+        with pytest.raises(openai.NotFoundError, match="no agent"):
             await openai_of(market, payer).chat.completions.create(
                 model="agent/nothing", messages=[{"role": "user", "content": "Hi"}]
             )

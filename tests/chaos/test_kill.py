@@ -27,6 +27,8 @@ SWEEP_GRACE_S = 30
 QUIET_S = 0.5
 RECOVERY_S = 60.0
 CALL_TIMEOUT_S = 30.0
+PACE_S = 0.05
+"""A caller's pause between two calls: what is proved needs calls at every moment, not all that a machine can do."""
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 1.5
 
 
@@ -59,8 +61,7 @@ class Load:
         answer = await client.post("/v1/chat/completions", json=chat("good"))
         if answer.status_code == 200:
             self.finished.append(answer.headers["x-shanhe-receipt"])
-        else:
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(PACE_S)
 
     async def _stream(self, client: httpx.AsyncClient) -> None:
         async with client.stream("POST", "/v1/chat/completions", json=chat("slow", stream=True)) as answer:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
-from openai import OpenAI
 
 from stage.fixtures import Stage, Tenant, chat
+from stage.later import Later
 
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+openai: Any = Later("openai")
 CHAT: Any = "/v1/chat/completions"
 DONE_WITHIN_S = 60.0
 
@@ -24,7 +27,7 @@ def payer(stage: Stage) -> Tenant:
 
 @pytest.fixture(scope="module")
 def client(stage: Stage, payer: Tenant) -> OpenAI:
-    return OpenAI(base_url=f"{stage.url}/v1", api_key=payer.token, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{stage.url}/v1", api_key=payer.token, max_retries=0, timeout=30)
 
 
 def upload(client: OpenAI, *bodies: dict[str, Any]) -> Any:
@@ -135,11 +138,11 @@ class TestFiles:
     def test_of_others_are_not_there(self, stage: Stage, client: OpenAI) -> None:
         file = client.files.create(file=("n.txt", b"abc"), purpose="user_data")
         stranger = stage.tenant("Stranger", credits="0")
-        other = OpenAI(base_url=f"{stage.url}/v1", api_key=stranger.token, max_retries=0)
+        other = openai.OpenAI(base_url=f"{stage.url}/v1", api_key=stranger.token, max_retries=0)
         with pytest.raises(openai.NotFoundError):
             other.files.content(file.id)
 
     def test_need_a_key(self, stage: Stage) -> None:
-        nobody = OpenAI(base_url=f"{stage.url}/v1", api_key="sk-sh-nobody", max_retries=0)
+        nobody = openai.OpenAI(base_url=f"{stage.url}/v1", api_key="sk-sh-nobody", max_retries=0)
         with pytest.raises(openai.AuthenticationError):
             nobody.files.list()

@@ -8,10 +8,10 @@ import io
 import json
 import wave
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
-from openai import AsyncOpenAI
 
 from shanhe.agents.api import BadRequest, definition_of
 from shanhe.clones.api import AlreadyAsked, BadMandate, CloneRefused, UnknownMandate, WrongMandateState
@@ -20,10 +20,12 @@ from shanhe.identity.api import ConsentNeedsMore
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import check_text, check_wav
 from shanhe.store.api import ChecksFailed
+from stage.later import Later
 from stage.market import Market, says
 
 from .likeness import PERSONA, asked, clone, consent, person
 
+openai: Any = Later("openai")
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
@@ -131,7 +133,7 @@ class TestClone:
     async def test_streams_with_its_label(self, market: Market) -> None:
         maker, payer = await market.party("stream clone maker"), await market.party("stream clone payer")
         await clone(market, maker, "streams", "陈工")
-        client = AsyncOpenAI(base_url=f"{market.url}/v1", api_key=payer.token, max_retries=0)
+        client = openai.AsyncOpenAI(base_url=f"{market.url}/v1", api_key=payer.token, max_retries=0)
         stream = await client.chat.completions.create(
             model="clone/streams", messages=[{"role": "user", "content": "Hi"}], stream=True
         )

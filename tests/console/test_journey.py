@@ -107,11 +107,13 @@ AXE = {"resultTypes": ["violations"], "reporter": "no-passes", "preload": False,
 
 LOOKS = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
 EVERY_DAY = [
-    "receipt", "home", "keys", "playground", "usage", "topup", "rule", "models", "statement", "engines", "postings",
-    "store", "exchange", "trade", "programmes", "review", "my-data", "nomad", "studio", "flow",
+    "receipt", "home", "keys", "playground", "usage", "trade", "store", "programmes", "review", "my-data", "nomad",
+    "flow",
 ]  # fmt: skip
-"""By default the pages of every day get one of two looks, of both widths and both themes; `make prove` gives all pages
-all four: a look costs a second of a core."""
+CONTRASTS = 2
+"""By default a dozen pages of every day get one of two looks, of both widths and both themes, and the first of each
+look are asked for their contrast, too (colours come from one sheet); `make prove` gives all pages all of all four
+looks: one costs more than a second of a core, half of it for the contrast."""
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +180,11 @@ def hire(city: Stage, login: str) -> str:
         return threads.submit(city.run, work).result()
 
 
-def barriers(page: Page, *, whole: bool) -> list[str]:
+def barriers(page: Page, *, whole: bool, contrast: bool = True) -> list[str]:
     """What axe finds serious or critical on a page; unless `whole`, without the frame that all pages have alike."""
     context = None if whole else {"exclude": [[part] for part in FRAME]}
-    found = Axe().run(page, context=context, options=AXE).response["violations"]
+    options = {**AXE, "rules": {"color-contrast": {"enabled": contrast}}}
+    found = Axe().run(page, context=context, options=options).response["violations"]
     grave = [one for one in found if one["impact"] in ("serious", "critical")]
     return [f"{one['id']} {[node['html'][:160] for node in one['nodes'][:3]]}" for one in grave]
 
@@ -472,30 +475,28 @@ class TestJourney:
 
 class TestLook:
     @pytest.mark.parametrize(
-        ("width", "scheme", "pages"),
+        ("width", "scheme", "pages", "contrasts"),
         [
-            (*LOOKS[0], EVERY_DAY[0::2]),
-            (*LOOKS[1], EVERY_DAY[1::2]),
-            *[pytest.param(*look, ["receipt", *PATHS], marks=pytest.mark.prove) for look in LOOKS],
+            (*LOOKS[0], EVERY_DAY[0::2], CONTRASTS),
+            (*LOOKS[1], EVERY_DAY[1::2], CONTRASTS),
+            *[pytest.param(*look, ["receipt", *PATHS], len(PATHS) + 1, marks=pytest.mark.prove) for look in LOOKS],
         ],
     )
     def test_is_accessible_and_fits_the_screen(
-        self, city: Stage, browser: Browser, signed_in: str, width: int, scheme: str, pages: list[str]
+        self, city: Stage, browser: Browser, signed_in: str, width: int, scheme: str, pages: list[str], contrasts: int
     ) -> None:
         """axe finds nothing serious or critical, and no page is wider than the screen."""
         problems = []
         context = opened(browser, signed_in, width=width, scheme=scheme)
         page = context.new_page()
         page.goto(f"{city.url}/")
-        looked = False
         receipt = page.get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
-        for name in pages:
+        for place, name in enumerate(pages):
             page.goto(f"{city.url}{PATHS.get(name, receipt)}")
             expect(page.locator(".htmx-request")).to_have_count(0)
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 problems.append(f"{name}: wider than {width} px")
-            problems += [f"{name}: {what}" for what in barriers(page, whole=not looked)]
-            looked = True
+            problems += [f"{name}: {what}" for what in barriers(page, whole=not place, contrast=place < contrasts)]
             if SHOTS:
                 page.screenshot(path=f"{SHOTS}/{name}-{width}-{scheme}.png", full_page=width > 600)
         context.close()

@@ -35,7 +35,7 @@ REFUSALS = (
     InsufficientCredit, HoldClosed, LotsHeld, NothingToRefund,
 )  # fmt: skip
 CREDIT = 1_000_000
-SEEDS_QUICK, STEPS_QUICK = 12, 60
+SEEDS_QUICK, STEPS_QUICK = 4, 60
 SEEDS_PROVED, STEPS_PROVED = 1_000, 100
 STEPS_LONG = 3_000
 VERIFY_EVERY = 60

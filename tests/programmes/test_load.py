@@ -18,7 +18,7 @@ from shanhe.programmes.api import Application, State, Verdict
 
 from .conftest import CREDIT, City
 
-SHORT_ACTORS, SHORT_S = 40, 10.0
+SHORT_ACTORS, SHORT_S = 24, 4.0
 LONG_ACTORS, LONG_S = 200, 300.0
 AWARD: Final = 500 * CREDIT
 FUNDING: Final = 7 * AWARD + 1  # never a whole number of awards
@@ -154,7 +154,7 @@ async def everything(city: City) -> list[Application]:
 
 
 class TestCrowd:
-    async def test_of_forty_loses_and_doubles_nothing(self, city: City) -> None:
+    async def test_of_two_dozen_loses_and_doubles_nothing(self, city: City) -> None:
         await settled(city, await run(city, SHORT_ACTORS, SHORT_S))
 
     @pytest.mark.prove

@@ -48,7 +48,7 @@ class TestPackagedRules:
         """Some facts each, many to an example: drawing costs most; `shanhe bench rules` compares ten thousand."""
         rule = RULES.rule(rule_id)
 
-        @settings(relaxed, max_examples=3)
+        @settings(relaxed, max_examples=2)
         @given(st.lists(facts_of(rule), min_size=8, max_size=8))
         def check(rows: list[dict[str, Any]]) -> None:
             assert_agree(RULES, rule, rows)
@@ -135,7 +135,7 @@ def random_rule(expression: str, rounding: str) -> dict[str, Any]:
 
 
 class TestRandomFormulas:
-    @settings(relaxed, max_examples=120)
+    @settings(relaxed, max_examples=50)
     @given(EXPRESSIONS, st.sampled_from(ROUNDINGS), st.data())
     def test_agree(self, expression: str, rounding: str, data: st.DataObject) -> None:
         rule = made(**random_rule(expression, rounding))
@@ -155,7 +155,7 @@ class TestRandomFormulas:
             assert {name: plain(column[index]) for name, column in vector.items()} == decision.outputs
             assert program.outputs[0].rounded.lo <= decision.outputs["y"] <= program.outputs[0].rounded.hi
 
-    @settings(relaxed, max_examples=60)
+    @settings(relaxed, max_examples=25)
     @given(EXPRESSIONS, st.data())
     def test_can_be_worked_out_again_from_the_trace(self, expression: str, data: st.DataObject) -> None:
         rule = made(**random_rule(expression, "half_even"))

@@ -76,13 +76,13 @@ class TestGate:
         with pytest.raises(FormulaInvalid):
             value("1" + " " * 2000)
 
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=80)
     @given(st.text(max_size=60))
     def test_survives_any_text(self, source: str) -> None:
         with pytest.raises(FormulaInvalid):
             value("nothing_known + " + source)
 
-    @settings(deadline=None, max_examples=250)
+    @settings(deadline=None, max_examples=80)
     @given(st.lists(st.sampled_from(TOKENS), max_size=25))
     def test_survives_any_tokens(self, tokens: list[str]) -> None:
         source = " ".join(tokens)

@@ -85,7 +85,7 @@ class TestRandomFacts:
     def test_printed_steps_give_the_amount_and_changes_really_change_it(self, rule_id: str) -> None:
         """Several facts to an example: drawing one costs more than deciding on it."""
 
-        @settings(deadline=None, max_examples=3)
+        @settings(deadline=None, max_examples=2)
         @given(st.lists(facts_of(RULES.rule(rule_id)), min_size=8, max_size=8))
         def check(rows: list[dict[str, Any]]) -> None:
             for facts in rows:

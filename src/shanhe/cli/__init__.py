@@ -1,113 +1,121 @@
 """The command line `shanhe`: whatever an operator can do in the console, in a terminal and with `--json`.
 
-One file a group of commands. Heavy imports happen inside the commands, so that `shanhe --help` is quick.
+One file a group of commands, read when one of its commands is asked for. Heavy imports happen inside the commands.
 """
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Iterator, MutableMapping
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
 
-from shanhe.cli import (
-    agents,
-    approvals,
-    apps,
-    audit,
-    bank,
-    batches,
-    bench,
-    board,
-    card,
-    city,
-    clones,
-    company,
-    content,
-    contests,
-    credits,
-    datasets,
-    engines,
-    evaluations,
-    exchange,
-    glass,
-    governance,
-    ip,
-    keys,
-    knowledge,
-    labels,
-    ledger,
-    log,
-    models,
-    node,
-    nodes,
-    nomads,
-    orgs,
-    payouts,
-    people,
-    prices,
-    privacy,
-    programmes,
-    reconcile,
-    rules,
-    standing,
-    store,
-    studio,
-    tools,
-    workflows,
-)
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+from shanhe.cli import audit, city
 from shanhe.cli.common import guarded
 from shanhe.kernel.process import collect_seldom
 
+GROUPS: Final = {
+    "models": ("models:app", "Local models: list the cards, fetch the bytes."),
+    "prices": ("prices:app", "What models cost: look, ask the pricing rule, publish."),
+    "engines": ("engines:app", "Servers that answer: the local ones and OpenAI-compatible upstreams."),
+    "nodes": ("nodes:app", "Machines that others lend to this city."),
+    "node": ("node:app", "Lend this machine to a city."),
+    "batches": ("batches:app", "Work that may wait, at the price for that."),
+    "datasets": ("datasets:app", "Data to learn from: import, clean, follow, delete."),
+    "knowledge": ("knowledge:app", "Knowledge bases: fill, search, answer, evaluate."),
+    "studio": ("studio:app", "From a data set to a model that answers."),
+    "orgs": ("orgs:app", "Organisations."),
+    "people": ("people:app", "People who sign in to the console."),
+    "privacy": ("privacy:app", "People's rights: purposes, copies, refusals, requests, erasure."),
+    "keys": ("keys:app", "API keys of organisations."),
+    "credits": ("credits:app", "Balances and top-ups by the operator."),
+    "payouts": ("payouts:app", "Makers' income on its way to their bank accounts."),
+    "reconcile": ("reconcile:app", "Counts that should agree, and those that did not."),
+    "bank": ("bank:app", "Statements of the city's bank account, and money in suspense."),
+    "exchange": ("exchange:app", "The credit exchange: orders, auctions, the fund."),
+    "ledger": ("ledger:app", "The double-entry ledger."),
+    "log": ("log:app", "The transparency log: status, proofs, keys, witnesses."),
+    "rules": ("rules:app", "The rulebook: every number and formula as dated data."),
+    "approvals": ("approvals:app", "Approvals of authorities, the gates they open, four eyes."),
+    "break-glass": ("glass:app", "In an emergency: one person does what takes two."),
+    "programmes": ("standing:app", "What the city promises: apply, decide, fund, follow."),
+    "alliances": ("company:alliances", "Companies that build applications together."),
+    "incubator": ("company:incubator", "What the incubator offers: resources, quotas, bookings."),
+    "contests": ("contests:app", "Contests of makers: calls, entries, juries, prizes."),
+    "apps": ("apps:app", "Apps that people let act for them."),
+    "store": ("store:app", "What makers offer: listings, reviews, ratings, income."),
+    "agents": ("agents:app", "Agents: check definitions, look at runs."),
+    "clones": ("clones:app", "Digital clones: consents, feedback, versions and their gates."),
+    "labels": ("labels:app", "Labels of generated content: the key, and checks offline."),
+    "evaluations": ("evaluations:app", "Evaluation sets of agents: set, run, excuse."),
+    "workflows": ("workflows:app", "Workflows: check, publish, start, follow."),
+    "tools": ("tools:app", "Publishers' MCP servers: tools, secrets, calls."),
+    "governance": ("governance:app", "How rules change: proposals, votes, vetoes; targets, duties."),
+    "nomads": ("nomads:app", "Digital nomads: venues, presence, the ID, tickets."),
+    "card": ("card:app", "Credentials: verify one offline, keys of the issuer."),
+    "ip": ("ip:app", "The registry of rights: register, consent, verify, offer."),
+    "board": ("board:app", "Needs and solutions: posts, fits, matches and their reward."),
+    "content": ("content:app", "The content hub: drafts of texts, who pays, free uses."),
+    "bench": ("bench:app", "Measure this machine."),
+}
+"""Where the commands of a group are, by the group's name, and what they are for."""
+
+
+@cache
+def group(name: str) -> Any:
+    """A group with its commands. To read the signatures of all of them takes half a second."""
+    place, text = GROUPS[name]
+    module, _, attribute = place.partition(":")
+    above = typer.Typer(pretty_exceptions_enable=False)
+    above.add_typer(getattr(import_module(f"shanhe.cli.{module}"), attribute), name=name, help=text)
+    return get_group(above).commands[name]
+
+
+class Late(MutableMapping[str, Any]):
+    """Commands by name: those that were read, then each group, read when it is looked at."""
+
+    def __init__(self, read: MutableMapping[str, Any]) -> None:
+        self._read = read
+
+    def __getitem__(self, name: str) -> Any:
+        return group(name) if name in GROUPS else self._read[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._read[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._read
+        yield from GROUPS
+
+    def __len__(self) -> int:
+        return len(self._read) + len(GROUPS)
+
+
+class Top(TyperGroup):
+    """The top level."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = Late(self.commands)
+
+
 app = typer.Typer(
     name="shanhe",
+    cls=Top,
     help="The software a small city runs to become an AI city: one API, one ledger, dated rules.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 city.register(app)
-app.add_typer(models.app, name="models", help="Local models: list the cards, fetch the bytes.")
-app.add_typer(prices.app, name="prices", help="What models cost: look, ask the pricing rule, publish.")
-app.add_typer(engines.app, name="engines", help="Servers that answer: the local ones and OpenAI-compatible upstreams.")
-app.add_typer(nodes.app, name="nodes", help="Machines that others lend to this city.")
-app.add_typer(node.app, name="node", help="Lend this machine to a city.")
-app.add_typer(batches.app, name="batches", help="Work that may wait, at the price for that.")
-app.add_typer(datasets.app, name="datasets", help="Data to learn from: import, clean, follow, delete.")
-app.add_typer(knowledge.app, name="knowledge", help="Knowledge bases: fill, search, answer, evaluate.")
-app.add_typer(studio.app, name="studio", help="From a data set to a model that answers.")
-app.add_typer(orgs.app, name="orgs", help="Organisations.")
-app.add_typer(people.app, name="people", help="People who sign in to the console.")
-app.add_typer(privacy.app, name="privacy", help="People's rights: purposes, copies, refusals, requests, erasure.")
-app.add_typer(keys.app, name="keys", help="API keys of organisations.")
-app.add_typer(credits.app, name="credits", help="Balances and top-ups by the operator.")
-app.add_typer(payouts.app, name="payouts", help="Makers' income on its way to their bank accounts.")
-app.add_typer(reconcile.app, name="reconcile", help="Counts that should agree, and those that did not.")
-app.add_typer(bank.app, name="bank", help="Statements of the city's bank account, and money in suspense.")
-app.add_typer(exchange.app, name="exchange", help="The credit exchange: orders, auctions, the fund.")
-app.add_typer(ledger.app, name="ledger", help="The double-entry ledger.")
-app.add_typer(log.app, name="log", help="The transparency log: status, proofs, keys, witnesses.")
-app.add_typer(rules.app, name="rules", help="The rulebook: every number and formula as dated data.")
-app.add_typer(approvals.app, name="approvals", help="Approvals of authorities, the gates they open, four eyes.")
-app.add_typer(glass.app, name="break-glass", help="In an emergency: one person does what takes two.")
-standing.register(programmes.app)
-app.add_typer(programmes.app, name="programmes", help="What the city promises: apply, decide, fund, follow.")
-app.add_typer(company.alliances, name="alliances", help="Companies that build applications together.")
-app.add_typer(ip.app, name="ip", help="The registry of rights: register, consent, verify, offer.")
-app.add_typer(company.incubator, name="incubator", help="What the incubator offers: resources, quotas, bookings.")
-app.add_typer(content.app, name="content", help="The content hub: drafts of texts, who pays, free uses.")
-app.add_typer(contests.app, name="contests", help="Contests of makers: calls, entries, juries, prizes.")
-app.add_typer(board.app, name="board", help="Needs and solutions: posts, fits, matches and their reward.")
-app.add_typer(apps.app, name="apps", help="Apps that people let act for them.")
-app.add_typer(store.app, name="store", help="What makers offer: listings, reviews, ratings, income.")
-app.add_typer(agents.app, name="agents", help="Agents: check definitions, look at runs.")
-app.add_typer(clones.app, name="clones", help="Digital clones: consents, feedback, versions and their gates.")
-app.add_typer(labels.app, name="labels", help="Labels of generated content: the key, and checks offline.")
-app.add_typer(evaluations.app, name="evaluations", help="Evaluation sets of agents: set, run, excuse.")
-app.add_typer(workflows.app, name="workflows", help="Workflows: check, publish, start, follow.")
-app.add_typer(tools.app, name="tools", help="Publishers' MCP servers: tools, secrets, calls.")
-app.add_typer(governance.app, name="governance", help="How rules change: proposals, votes, vetoes; targets, duties.")
-app.add_typer(nomads.app, name="nomads", help="Digital nomads: venues, presence, the ID, tickets.")
-app.add_typer(card.app, name="card", help="Credentials: verify one offline, keys of the issuer.")
 app.command("audit")(audit.audit)
-app.add_typer(bench.app, name="bench", help="Measure this machine.")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
-from shanhe.cli.programmes import ACTOR, Application, Org
+from shanhe.cli.programmes import ACTOR, Application, Org, app
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen, parse_yuan
 
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands to a group."""
-    for command in (index, guarantees, call, recover, site):
-        app.command()(command)
-
-
+@app.command()
 def index(org: Org, data: Data = None, as_json: Json = False) -> None:
     """A company's value index (T13) by quarter, what the present quarter points to, and what it opens."""
 
@@ -45,6 +40,7 @@ def index(org: Org, data: Data = None, as_json: Json = False) -> None:
     ))  # fmt: skip
 
 
+@app.command()
 def guarantees(
     org: Annotated[str, typer.Option(help="Only of this organisation, as borrower or bank.")] = "",
     data: Data = None,
@@ -65,6 +61,7 @@ def guarantees(
     ))  # fmt: skip
 
 
+@app.command()
 def call(
     application: Application,
     lost: Annotated[str, typer.Option(help="The loss in yuan.")],
@@ -88,6 +85,7 @@ def call(
     show(as_json, done, lambda: pairs({"待办 request": done["id"], "代偿 pays": format_fen(done["amount"])}))
 
 
+@app.command()
 def recover(
     application: Application,
     amount: Annotated[str, typer.Argument(help="What the bank got back, in yuan.")],
@@ -108,6 +106,7 @@ def recover(
                                        "归还 returned": format_fen(done["returned_fen"])}))  # fmt: skip
 
 
+@app.command()
 def site(
     name: Annotated[str, typer.Argument(help="Base, as in catalogue/sites.yaml.")],
     first: Annotated[str, typer.Option("--from", help="First day.")],
