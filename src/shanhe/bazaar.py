@@ -76,6 +76,8 @@ def open_bazaar(
     clones: Clones, workshop: Workshop, knowledge: Knowledge,
 ) -> Bazaar:  # fmt: skip
     """Make the three and introduce them to each other."""
+    labels = labels_of(settings, vault)
+    gateway.label(labels.media)
     shelf = _Shelf(private=settings.private_tools)
     tools = ToolGateway(
         db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
@@ -84,7 +86,7 @@ def open_bazaar(
     consent = Consent(clones, compute, workshop.studio)
     agents = Agents(
         db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
-        ledger=ledger, personal=personal_data, labels=labels_of(settings, vault),
+        ledger=ledger, personal=personal_data, labels=labels,
         provenance=provenance_of(settings, vault), permit=consent.permit,
         least_bps=lambda: int(rulebook.parameter(ALLIANCE_RULE, "sentence_share", clock.today())),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shanhe.approvals.api import NewLicence, Scope
+from shanhe.clones.api import Mandate
 from shanhe.exchange.api import BUY, SELL, Market, NewOrder
 from shanhe.facts.api import NewFact, Standing, Use
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
@@ -88,6 +89,17 @@ RESOURCES: Final = (
 NODE: Final = NewOrganisation(OrgKind.COMPANY, "本地算力节点 Local Compute Node")
 CONTEST_POOL_FEN: Final = 5_000_000
 CONTEST_DAYS: Final = 30
+CONTEST_WORK: Final = "先把来件的要点逐条列出，再按公文格式写成回信；没有写明的事一律标注“待核”，不替人补充。"
+DEPICTED: Final = NewPerson("陈书远（示例人物）Chen Shuyuan Sample", "chen.shuyuan")
+CLONE: Final = "clone/chen-shuyuan"
+CLONE_CALLED: Final = "陈书远老师（示例）"
+CLONE_INSTRUCTIONS: Final = (
+    "你是退休语文教师陈书远的数字分身，教孩子写作文。先问孩子想写什么，再帮他列三条提纲，最后只改一处最要紧的毛病。说话简短、和气。"
+)
+CLONE_USES: Final = ("consultation", "teaching", "alliance", "training")
+CLONE_DAYS: Final = 365
+WORKFLOW: Final = "weekly-brief"
+WORKFLOW_TITLE: Final = "周报起草与签发（示例）"
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
 
 
@@ -119,6 +131,8 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _guide(services)
     await _content(services)
     await _contest(services)
+    await _clone(services, developer.id)
+    await _workflow(services, developer.id)
     await _venues(services, developer.id)
     await _incubator(services, (await _organisation(services, APPLICANT)).id)
     return Demo(ADMIN_LOGIN, password, await _key(services, developer.id, known.get("SHANHE_API_KEY", "")))
@@ -215,6 +229,75 @@ async def _contest(services: Services) -> None:
         CONTEST_POOL_FEN, today, today + timedelta(days=CONTEST_DAYS), today + timedelta(days=2 * CONTEST_DAYS),
     )  # fmt: skip
     await services.contests.call(new, actor=ACTOR)
+    maker = await _organisation(services, TRADERS[1])
+    with contextlib.suppress(ShanheError):  # nothing is offered yet, or entries are over
+        if await services.contests.entry(new.id, maker.id) is None:
+            await services.contests.enter(
+                new.id, owner=maker.id, listing=f"agent/{AGENT_SLUG}", work=CONTEST_WORK, actor=ACTOR,
+                entry_id=uuid5(DEMO_SPACE, "contest entry"),
+            )  # fmt: skip
+
+
+async def _clone(services: Services, maker: UUID) -> None:
+    """A made-up teacher who lets the developers make a clone: asked and granted as anybody would; offered once the
+    model that it speaks with is there. One that was taken back or let go stays gone."""
+    store = services.store
+    mandate = await _mandate(services, maker)
+    if mandate is None or mandate.state != "granted":
+        return
+    content = {"model": services.settings.model, "instructions": CLONE_INSTRUCTIONS, "budget_micro": MICRO,
+               "clone": {"mandate": str(mandate.id), "topics": ["作文", "提纲", "修改"]}}  # fmt: skip
+    new = NewListing(
+        uuid5(DEMO_SPACE, CLONE), Kind.CLONE, CLONE.partition("/")[2], "作文老师陈书远（示例分身）",
+        "Essay teacher (sample clone)", "列提纲、改作文；由示例人物授权。",
+        "Outlines and mends essays; of a made-up person.", "education",
+    )  # fmt: skip
+    with contextlib.suppress(ChecksFailed):
+        await store.open(new, owner=maker, actor=ACTOR)
+        mine = [versions for listing, versions in await store.mine(maker) if listing.name == CLONE]
+        if any(version.state != "draft" for versions in mine for version in versions):
+            return
+        await store.draft(CLONE, content, Terms(AGENT_MARKUP_BPS), owner=maker, actor=ACTOR)
+        version = await store.submit(CLONE, owner=maker)
+        await store.review(CLONE, version.n, approve=True, note="演示", reviewer=ACTOR, reviewer_org=None)
+
+
+async def _mandate(services: Services, maker: UUID) -> Mandate | None:
+    """The newest request for the clone; the first one is granted by the person it depicts."""
+    clones, people = services.clones, services.identity.people
+    known = [one for one in await clones.mandates(org_id=maker) if one.name == CLONE]
+    if known and known[0].state != "asked":
+        return known[0]
+    if known:  # a start that broke off: its link is lost
+        await clones.drop(known[0].id, maker)
+    assert DEPICTED.login is not None
+    person = await people.by_name(DEPICTED.login) or (await people.create(DEPICTED, by=ACTOR)).id
+    until = services.clock.today() + timedelta(days=CLONE_DAYS)
+    _, code = await clones.ask(maker, CLONE, CLONE_USES, until, by=ACTOR)
+    return await clones.grant(
+        code, person, called=CLONE_CALLED, wanted=CLONE_USES, until=until, notice_version=clones.notice()["version"]
+    )
+
+
+async def _workflow(services: Services, org_id: UUID) -> None:
+    """Notes become a draft, somebody signs, the draft goes out: published, ready to be started."""
+    workflows, number = services.routines.workflows, uuid5(DEMO_SPACE, WORKFLOW)
+    if any(one.id == number for one in await workflows.mine(org_id)):
+        return
+    content = {
+        "start": "write", "inputs": ["notes"], "budget_micro": MICRO, "steps_max": 20,
+        "nodes": [
+            {"kind": "ask", "id": "write", "target": services.settings.model, "save": "draft", "next": "look",
+             "system": "把要点写成一段周报，不编造数字。", "prompt": "{{input.notes}}"},
+            {"kind": "branch", "id": "look", "when": "length(draft) > 10", "then": "sign", "next": "short"},
+            {"kind": "set", "id": "short", "values": {"draft": "（草稿过短，请补充要点）{{draft}}"}, "next": "sign"},
+            {"kind": "approval", "id": "sign", "who": "owner", "shows": "{{draft}}", "hours": 72, "next": "out"},
+            {"kind": "output", "id": "out", "values": {"brief": "{{draft}}"}},
+        ],
+    }  # fmt: skip
+    await workflows.create(WORKFLOW, WORKFLOW_TITLE, org_id=org_id, by=ACTOR, workflow_id=number)
+    await workflows.save(org_id, WORKFLOW, content, by=ACTOR)
+    await workflows.publish(org_id, WORKFLOW)
 
 
 async def _guide(services: Services) -> None:

@@ -17,6 +17,7 @@ from shanhe.agents.api import BadRequest, definition_of
 from shanhe.clones.api import AlreadyAsked, BadMandate, CloneRefused, UnknownMandate, WrongMandateState
 from shanhe.compute.api import Kind, NewEngine, Rates
 from shanhe.identity.api import ConsentNeedsMore
+from shanhe.kernel import labelled_files
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import check_text, check_wav
 from shanhe.store.api import ChecksFailed
@@ -126,6 +127,11 @@ class TestClone:
         assert not check_text(text.replace("先", "后"), label, key).genuine
         over_http = await payer.http.post("/api/labels/check", json={"text": text, "label": {"AIGC": label}})
         assert over_http.json()["genuine"]
+        wanted = {"text": text, "label": label, "title": "作文", "format": "docx"}
+        kept = await payer.http.post("/api/labels/file", json=wanted)
+        assert labelled_files.read(kept.content)[1] == label
+        refused = await payer.http.post("/api/labels/file", json=wanted | {"text": text + "。"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "label_not_genuine")
         model = told["shanhe"]["paid_micro"]
         assert before - await market.wallet(payer.org) == model
         assert await market.income(maker.org) > 0

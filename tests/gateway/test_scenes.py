@@ -147,6 +147,16 @@ class TestSpeech:
         assert (answer.headers["content-type"], answer.content) == ("audio/wav", b"RIFF sound")
         assert await cost(desk, answer, "sign") == price(11)
 
+    async def test_is_labelled_under_its_receipt(self, desk: Desk) -> None:
+        desk.engines.kind = "speech"
+        desk.engine.scripts = [raw(200, b"sound", "audio/wav")]
+        desk.gateway.label(lambda number, media, sound: (media.encode() + b" " + sound, {"ProduceID": number}))
+        answer = await desk.http.post("/v1/audio/speech", json={"model": "syn", "input": "请注意安全。"})
+        desk.gateway.label(lambda number, media, sound: (sound, {}))
+        assert answer.content == b"audio/wav sound"
+        label = json.loads(base64.b64decode(answer.headers["x-aigc-label"]))
+        assert label == {"AIGC": {"ProduceID": answer.headers["x-shanhe-receipt"]}}
+
     async def test_that_is_silent_has_failed(self, desk: Desk) -> None:
         desk.engines.kind = "speech"
         desk.engine.default = raw(200, b"", "audio/wav")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.agents.errors import BadRequest, NoAnswer, OutOfTime, ToolsLeaveTheCity, UnknownAgent, UnknownRun
+from shanhe.agents.exports import labelled_file
 from shanhe.agents.face import OpenAiFace
 from shanhe.agents.guard import Guard
 from shanhe.agents.model import (
@@ -48,4 +49,5 @@ __all__ = [
     "UnknownAgent",
     "UnknownRun",
     "definition_of",
+    "labelled_file",
 ]

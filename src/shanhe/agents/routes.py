@@ -15,12 +15,13 @@ from starlette.responses import Response
 
 from shanhe.agents.a2a import A2aFace, card, city_card
 from shanhe.agents.api import Agents, Published
+from shanhe.agents.exports import labelled_file
 from shanhe.agents.service import FACE_TRY, purpose_of
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
-from shanhe.kernel.labelling import check_text, check_wav
+from shanhe.kernel.labelling import check_sound, check_text
 from shanhe.kernel.provenance import state_of
 from shanhe.kernel.routing import APIRouter
 
@@ -54,6 +55,11 @@ class RefundBody(Body):
 class LabelBody(Body):
     text: str = Field(min_length=1, max_length=TEXT_MAX)
     label: dict[str, Any]
+
+
+class FileBody(LabelBody):
+    title: str = Field("", max_length=100)
+    format: Literal["txt", "md", "docx", "pdf"]
 
 
 class CheckBody(Body):
@@ -186,13 +192,21 @@ def _labels(routes: APIRouter, agents: Agents) -> None:
         return as_json(asdict(check_text(body.text, label if isinstance(label, dict) else {}, key)))
 
     @routes.post("/api/labels/check-sound")
-    async def check_sound(request: Request) -> Response:
-        """The same of a WAV file, sent as the body, with what its C2PA manifest comes to."""
-        wav = await _body(request, SOUND_MAX_BYTES)
+    async def check_a_sound(request: Request) -> Response:
+        """The same of a WAV or MP3 file, sent as the body, with what its C2PA manifest comes to."""
+        sound = await _body(request, SOUND_MAX_BYTES)
         try:
-            return as_json({**asdict(check_wav(wav, key)), "c2pa": await asyncio.to_thread(state_of, wav)})
+            return as_json({**asdict(check_sound(sound, key)), "c2pa": await asyncio.to_thread(state_of, sound)})
         except ValueError as error:
-            raise Invalid("no_wav", f"{error}.", message_zh="不是 WAV 文件。") from error
+            raise Invalid("no_sound", f"{error}.", message_zh="不是 WAV 或 MP3 文件。") from error
+
+    @routes.post("/api/labels/file")
+    async def labelled(body: FileBody, actor: Asking) -> Response:
+        """A labelled text as a file that keeps its mark and its label: txt, md, docx or pdf. Nothing is kept."""
+        content, media, headers = await labelled_file(
+            key, body.title, body.text, body.label, body.format, agents.today(), language=actor.language
+        )
+        return Response(content, media_type=media, headers=headers)
 
 
 async def _body(request: Request, most: int = BODY_MAX_BYTES) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
@@ -181,6 +181,10 @@ class Agents:
         if found is None:
             raise UnknownAgent(name)
         return found
+
+    def today(self) -> date:
+        """The city's day."""
+        return self._clock.today()
 
     async def permit(self, clone: Published, purpose: str, *means: str) -> Depicted:
         """Whose clone it is and on which consent, if it may answer for this purpose now; else what says why not."""

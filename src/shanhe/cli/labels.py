@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
-SOUND = ".wav"
+SOUNDS = (".wav", ".mp3")
 
 
 @app.command()
@@ -32,22 +32,23 @@ def key(data: Data = None, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="A text, a whole answer as JSON, or a WAV file.", exists=True)],
+    file: Annotated[Path, typer.Argument(
+        help="A text, Markdown or Word file, a whole answer as JSON, a WAV or MP3 file.", exists=True)],
     public_key: Annotated[str, typer.Option("--key", help="The city's public key, see `shanhe labels key`.")],
     label: Annotated[Path | None, typer.Option(help="JSON file with the text's AIGC label.", exists=True)] = None,
     as_json: Json = False,
 ) -> None:
     """Whether a content carries a genuine label; asks no city and no network."""
     from shanhe.kernel.errors import Invalid
-    from shanhe.kernel.labelling import check_text, check_wav
+    from shanhe.kernel.labelling import check_sound, check_text
     from shanhe.kernel.provenance import ABSENT, state_of
 
     body, c2pa = file.read_bytes(), ABSENT
-    if file.suffix.lower() == SOUND:
+    if file.suffix.lower() in SOUNDS:
         try:
-            found, c2pa = check_wav(body, public_key), state_of(body)
+            found, c2pa = check_sound(body, public_key), state_of(body)
         except ValueError as error:
-            raise Invalid("no_wav", f"{error}.", message_zh="不是 WAV 文件。") from error
+            raise Invalid("no_sound", f"{error}.", message_zh="不是 WAV 或 MP3 文件。") from error
     else:
         text, said = _read(body, label)
         found = check_text(text, said, public_key)
@@ -57,12 +58,48 @@ def check(
         raise typer.Exit(REFUSED)
 
 
+@app.command()
+def save(
+    answer: Annotated[Path, typer.Argument(help="A whole answer as JSON, as it came over `/v1`.", exists=True)],
+    file: Annotated[Path, typer.Argument(help="What to write: .txt, .md, .docx or .pdf.")],
+    title: Annotated[str, typer.Option(help="Title of a Word or PDF file.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Keep an answer as a file that carries its mark and its label; asks no city and no network."""
+    from datetime import UTC, datetime
+
+    from shanhe.kernel import labelled_files
+    from shanhe.kernel.documents.pdf import pdf_bytes
+    from shanhe.kernel.errors import Invalid
+
+    text, label = _read(answer.read_bytes(), None)
+    form, named = file.suffix.lower().lstrip("."), title or file.stem
+    if form not in labelled_files.MEDIA or not label:
+        raise Invalid("no_label", "The answer has no label, or the file's ending is none of .txt, .md, .docx, .pdf.",
+                      message_zh="回答没有标识，或文件后缀不是 .txt、.md、.docx、.pdf。")  # fmt: skip
+    if form == "pdf":
+        body = pdf_bytes(labelled_files.document(named, text, label, datetime.now(UTC).date()))
+    elif form == "docx":
+        body = labelled_files.word(named, text, label)
+    else:
+        body = (labelled_files.markdown if form == "md" else labelled_files.plain_text)(text, label)
+    file.write_bytes(body)
+    show(as_json, {"file": str(file), "bytes": len(body)}, lambda: f"✓ {file}")
+
+
 def _read(body: bytes, label: Path | None) -> tuple[str, dict[str, Any]]:
-    """(text, label): of an answer as it came over `/v1`, or of a text with its label beside it."""
+    """(text, label): of an answer as it came over `/v1`, of a file that carries its label, or of a text with its label
+    beside it."""
+    from shanhe.kernel import labelled_files
+
+    if label is None and body[:2] == b"PK":
+        return labelled_files.read(body)
     text = body.decode("utf-8", "replace")
     said = _json(label.read_bytes()) if label is not None else {}
     answer = _json(body)
-    if label is None and "choices" in answer:
+    if label is None and "choices" not in answer:
+        return labelled_files.read(text.encode())
+    if label is None:
         text, said = str(answer["choices"][0]["message"]["content"]), answer
     found = said.get("AIGC", said)
     return text, found if isinstance(found, dict) else {}

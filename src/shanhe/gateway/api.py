@@ -24,7 +24,7 @@ from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, Cli
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
-from shanhe.gateway.pipeline import Call, Delegate, Pipeline
+from shanhe.gateway.pipeline import Call, Delegate, Label, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
@@ -238,6 +238,10 @@ class Gateway:
     def delegate(self, delegate: Delegate) -> None:
         """Hand calls that name no model to whoever answers them: see `Pipeline.delegate`."""
         self._pipeline.delegate = delegate
+
+    def label(self, label: Label) -> None:
+        """Have every sound that a model makes labelled."""
+        self._pipeline.label = label
 
     @property
     def in_flight(self) -> int:

@@ -7,6 +7,7 @@ capture is durable; whoever disconnects pays for what was generated, since the e
 from __future__ import annotations
 
 import asyncio
+import base64
 import math
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from time import perf_counter
@@ -125,6 +126,10 @@ class Call:
         self.parted: Parted | None = None
 
 
+Label = Callable[[str, str, bytes], tuple[bytes, Mapping[str, str]]]
+"""(id, media type, sound): the sound with the label of generated content in it where it can be, and the label."""
+
+
 class Pipeline:
     """Runs calls. One per process; everything it needs is handed in."""
 
@@ -134,6 +139,7 @@ class Pipeline:
         self._settler = settler
         self._metrics = metrics
         self.in_flight: set[UUID] = set()
+        self.label: Label | None = None
         self.delegate: Delegate | None = None
         """Whoever answers calls that name no model but an agent; None from it = an ordinary call."""
 
@@ -256,6 +262,9 @@ class Pipeline:
                     metered = believed(call, exchange, completion.usage, completion.delivered_bytes)
                     metered = metered or await self._count(call, exchange, completion.delivered_bytes, completion)
                     answer = call.face.answer(body, completion, call.parsed, metered, exchange.target.upstream_model)
+                    told: Headers = [JSON_TYPE]
+                    if call.parsed.media:
+                        answer, told = await self._sound(call, call.parsed.media, answer)
                 except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
                     continue
@@ -266,10 +275,17 @@ class Pipeline:
                 if call.weigh is not None and call.admission.commission is not None:
                     call.admission = weighed(call.admission, *call.weigh(answer))
                 await self._settler.settle(call, exchange, outcome)
-                media = (b"content-type", call.parsed.media) if call.parsed.media else JSON_TYPE
-                await client.answer(200, answer, receipt_headers(call, media))
+                await client.answer(200, answer, receipt_headers(call, *told))
                 self._metrics.answered(call, outcome)
                 return
+
+    async def _sound(self, call: Call, media: bytes, answer: bytes) -> tuple[bytes, Headers]:
+        """A sound with its label, inside where its format can, and the headers that say what it is."""
+        kind: Headers = [(b"content-type", media)]
+        if self.label is None:
+            return answer, kind
+        sound, label = await asyncio.to_thread(self.label, call.receipt, media.decode(), answer)
+        return sound, [*kind, (b"x-aigc-label", base64.b64encode(msgspec.json.encode({"AIGC": label})))]
 
     # -- streams ----------------------------------------------------------------------------------------------
     async def _stream(self, call: Call, client: Client, attempts: Attempts) -> None:

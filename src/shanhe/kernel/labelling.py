@@ -32,6 +32,8 @@ NAMES: Final = ("人工智能", "AI")
 DEEDS: Final = ("生成", "合成")
 WAV_HEAD_BYTES: Final = 12
 CHUNKS_MAX: Final = 64
+WAV, MP3, ID3 = "audio/wav", "audio/mpeg", b"ID3"
+ID3_HEAD_BYTES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,19 @@ class Labels:
     def of_text(self, content_id: str, text: str) -> dict[str, str]:
         return self.of(content_id, text_digest(text))
 
+    def media(self, content_id: str, kind: str, body: bytes) -> tuple[bytes, dict[str, str]]:
+        """(file, label) of a sound: WAV and MP3 carry the label inside, of others it goes beside them."""
+        try:
+            if kind == WAV:
+                label = self.of(content_id, wav_digest(body))
+                return with_label(body, label), label
+        except ValueError:
+            pass  # an engine's own idea of a WAV file: labelled beside it
+        if kind == MP3:
+            label = self.of(content_id, mp3_digest(body))
+            return with_id3(body, label), label
+        return body, self.of(content_id, hashlib.sha256(body).digest())
+
     def sound(self, content_id: str, wav: bytes) -> bytes:
         """A WAV file with its label inside; ValueError for another format."""
         return with_label(wav, self.of(content_id, wav_digest(wav)))
@@ -94,6 +109,13 @@ def text_digest(text: str) -> bytes:
 def check_text(text: str, label: Mapping[str, object], public_key: str) -> Verdict:
     """Whether a text carries a mark and a label that is genuine for it."""
     return _verdict(label, text_digest(text), public_key, marked=is_mark(text))
+
+
+def check_sound(sound: bytes, public_key: str) -> Verdict:
+    """The same of a sound, WAV or MP3; ValueError for what is neither."""
+    if sound[:3] != ID3:
+        return check_wav(sound, public_key)
+    return _verdict(label_in_id3(sound), mp3_digest(sound), public_key, marked=True)
 
 
 def check_wav(wav: bytes, public_key: str) -> Verdict:
@@ -174,3 +196,46 @@ def _is_comment(name: bytes, body: bytes) -> bool:
 
 def _chunk(name: bytes, body: bytes) -> bytes:
     return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+# -- MP3: a tag of its own before the sound (ID3v2.4, a user's text frame) --------------------------------------------
+
+
+def mp3_digest(sound: bytes) -> bytes:
+    """Hash of what is heard, whatever its tag says."""
+    return hashlib.sha256(sound[_tag_bytes(sound) :]).digest()
+
+
+def with_id3(sound: bytes, label: Mapping[str, str]) -> bytes:
+    """The same sound with its label in a tag, in the place of the tag that it had."""
+    text = json.dumps({"AIGC": dict(label)}, ensure_ascii=False).encode()
+    frame = b"\x03AIGC\0" + text
+    frame = b"TXXX" + _seven_bits(len(frame)) + b"\0\0" + frame
+    return ID3 + b"\x04\0\0" + _seven_bits(len(frame)) + frame + sound[_tag_bytes(sound) :]
+
+
+def label_in_id3(sound: bytes) -> dict[str, object]:
+    """The label of an MP3 file as it is made here; empty without one."""
+    frame = sound[ID3_HEAD_BYTES : _tag_bytes(sound)]
+    if frame[:4] != b"TXXX" or not frame[ID3_HEAD_BYTES:].startswith(b"\x03AIGC\0"):
+        return {}
+    try:
+        found = json.loads(frame[ID3_HEAD_BYTES + 6 :].decode())
+    except ValueError:
+        return {}
+    label = found.get("AIGC") if isinstance(found, dict) else None
+    return label if isinstance(label, dict) else {}
+
+
+def _tag_bytes(sound: bytes) -> int:
+    """Length of a file's leading ID3v2 tag, 0 without one."""
+    if sound[:3] != ID3 or len(sound) < ID3_HEAD_BYTES:
+        return 0
+    size = 0
+    for byte in sound[6:10]:
+        size = size << 7 | byte & 0x7F
+    return ID3_HEAD_BYTES + size
+
+
+def _seven_bits(size: int) -> bytes:
+    return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))

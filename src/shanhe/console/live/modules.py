@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Protocol
 from uuid import UUID
 
+from shanhe.agents.api import Agents
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import BreakGlass, Undoing
 from shanhe.batches.api import Batches
@@ -44,6 +45,8 @@ NAMES_KEPT = 2_000
 class Modules(Protocol):
     """The modules' apis, as `app.Services` carries them."""
 
+    @property
+    def agents(self) -> Agents: ...
     @property
     def store(self) -> Store: ...
     @property

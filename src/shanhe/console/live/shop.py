@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.agents.api import labelled_file
 from shanhe.clones.api import UnknownMandate
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
@@ -48,9 +49,22 @@ class LiveShop:
         self._store: Store = modules.store
         self._earnings = modules.earnings
         self._clones = modules.clones
+        self._agents = modules.agents
         self._clock = modules.clock
 
     # -- the window ---------------------------------------------------------------------------------------------------
+
+    async def answer_file(
+        self, who: m.Who, name: str, text: str, label: str, form: str, *, language: str
+    ) -> File:  # fmt: skip
+        try:
+            said = msgspec.json.decode(label or "{}", type=dict[str, Any])
+        except msgspec.DecodeError:
+            said = {}
+        # a form's lines end in CR LF; the label is of the text as it was
+        plain, agents = text.replace("\r\n", "\n"), self._agents
+        key, today = agents.labels.public_key, agents.today()
+        return File(*await labelled_file(key, name, plain, said, form, today, language=language))
 
     async def window(self, kind: str, find: str) -> Sequence[Mapping[str, Any]]:
         return [_card(card) for card in await self._store.cards(kind or None, None, find or None)]

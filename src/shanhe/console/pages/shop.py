@@ -39,6 +39,7 @@ class ShopRoom(Room):
         add("/store", self.window, methods=["GET"])
         add("/store/{kind}/{slug}", self.listing, methods=["GET"])
         add("/store/{kind}/{slug}/try", self.attempt, methods=["POST"])
+        add("/store/{kind}/{slug}/save", self.keep, methods=["POST"])
         add("/store/{kind}/{slug}/rate", self.rate, methods=["POST"])
         add("/makers", self.mine, methods=["GET"])
         add("/makers", self.open, methods=["POST"])
@@ -104,6 +105,12 @@ class ShopRoom(Room):
         signed = msgspec.json.encode(label).decode() if label else ""
         told = {"steps": [], "citations": [], "clones": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
         return {"text": answer["choices"][0]["message"]["content"], **told}
+
+    async def keep(self, request: Request, kind: str, slug: str) -> Response:
+        """An answer as a file that carries its mark and label."""
+        who, fields = await self.posted(request, "chat")
+        named = (fields.get(name, "") for name in ("text", "label", "format"))
+        return download(await self.desk.shop.answer_file(who, f"{kind}/{slug}", *named, language=language(request)))
 
     async def rate(self, request: Request, kind: str, slug: str) -> Response:
         who, fields = await self.posted(request, "chat")

@@ -46,7 +46,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Document:
-    """`facts` are label and value pairs above the tables; `issued_on` dates the file and makes it reproducible."""
+    """`facts` are label and value pairs above the tables, `paragraphs` running text, `keywords` a PDF's own;
+    `issued_on` dates the file and makes it reproducible."""
 
     title: str
     issued_on: date
@@ -56,6 +57,8 @@ class Document:
     notes: tuple[str, ...] = ()
     language: str = "zh"
     footer: str = field(default="")
+    paragraphs: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
 
 
 class DocumentTooLarge(Invalid):

@@ -40,6 +40,8 @@ def _data(document: Document) -> dict[str, Any]:
         "tables": [_table(table) for table in document.tables],
         "notes": [plain(note) for note in document.notes],
         "footer": plain(document.footer),
+        "paragraphs": [plain(one) for one in document.paragraphs],
+        "keywords": [plain(one) for one in document.keywords],
         "issued_on": document.issued_on.isoformat(),
     }
 

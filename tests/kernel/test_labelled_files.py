@@ -1,0 +1,83 @@
+"""Generated texts and sounds keep their label in the file: GB 45438-2025's metadata, checked with the city's key."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import date
+
+import pytest
+from pypdf import PdfReader
+
+from shanhe.kernel import labelled_files
+from shanhe.kernel.documents.pdf import pdf_bytes
+from shanhe.kernel.labelling import FIELDS, MP3, WAV, Labels, check_sound, check_text, label_in
+
+LABELS = Labels(b"k" * 32, "山河市", "本内容由人工智能生成（{by}），编号 {id}")
+TEXT = LABELS.marked("第一段 <b>&amp;</b>\n\n第二段：“引号”，\t制表。", "clone/a", "id-1")
+LABEL = LABELS.of_text("id-1", TEXT)
+
+
+class TestText:
+    @pytest.mark.parametrize("form", ["txt", "md", "docx"])
+    def test_is_genuine_in_its_file(self, form: str) -> None:
+        made = {
+            "txt": labelled_files.plain_text(TEXT, LABEL), "md": labelled_files.markdown(TEXT, LABEL),
+            "docx": labelled_files.word("标题 <1>", TEXT, LABEL),
+        }[form]  # fmt: skip
+        text, label = labelled_files.read(made)
+        assert list(label) == list(FIELDS)
+        found = check_text(text, label, LABELS.public_key)
+        assert (found.labelled, found.marked, found.genuine, found.content_id) == (True, True, True, "id-1")
+        assert not check_text(text + "。", label, LABELS.public_key).genuine
+
+    def test_in_a_pdf_stands_among_its_keywords(self) -> None:
+        made = pdf_bytes(labelled_files.document("标题", TEXT, LABEL, date(2026, 11, 26)))
+        pdf = PdfReader(io.BytesIO(made))
+        assert pdf.metadata is not None
+        said = str(pdf.metadata["/Keywords"])
+        assert json.loads(said[said.index("{") :]) == {"AIGC": LABEL}
+        assert "由人工智能生成" in pdf.pages[0].extract_text()
+
+    def test_without_a_label_has_none(self) -> None:
+        assert labelled_files.read(b"a line\n{\"a\": 1}\n") == ("a line\n{\"a\": 1}\n", {})
+        for broken in (b"PK\x03\x04 no zip", b"\xff\xfe\x00"):
+            with pytest.raises(ValueError, match="it is"):
+                labelled_files.read(broken)
+
+    def test_of_a_word_file_that_grows_is_not_read(self) -> None:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as made:
+            made.writestr("word/document.xml", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')
+            made.writestr("docProps/custom.xml", "<x/>")
+        with pytest.raises(ValueError, match="entities"):
+            labelled_files.read(packed.getvalue())
+
+
+class TestSound:
+    def test_of_an_mp3_carries_its_label_in_the_tag(self) -> None:
+        sound = b"\xff\xfb\x90\x00" + bytes(range(256)) * 2
+        for body in (sound, b"ID3\x04\x00\x00\x00\x00\x00\x04tags" + sound):
+            made, label = LABELS.media("id-2", MP3, body)
+            assert made.endswith(sound)
+            assert b"tags" not in made
+            found = check_sound(made, LABELS.public_key)
+            assert (found.genuine, found.content_id, label["Label"]) == (True, "id-2", "1")
+            assert not check_sound(made[:-1] + b"x", LABELS.public_key).genuine
+
+    def test_of_another_format_has_its_label_beside_it(self) -> None:
+        for kind, body in (("audio/pcm", b"\0\1" * 50), (WAV, b"RIFF no sound")):
+            made, label = LABELS.media("id-3", kind, body)
+            assert (made, label["ProduceID"]) == (body, "id-3")
+
+    def test_of_a_wav_has_it_inside(self) -> None:
+        import wave
+
+        out = io.BytesIO()
+        with wave.open(out, "wb") as file:
+            file.setparams((1, 2, 8_000, 0, "NONE", ""))
+            file.writeframes(b"\0\1" * 100)
+        made, label = LABELS.media("id-4", WAV, out.getvalue())
+        assert label_in(made) == label
+        assert check_sound(made, LABELS.public_key).genuine
