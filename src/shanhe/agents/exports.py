@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Final
 
 from shanhe.kernel import labelled_files
-from shanhe.kernel.documents import render
+from shanhe.kernel.documents import Format, render
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.labelling import check_text
 
@@ -45,7 +45,7 @@ async def labelled_file(
 
 async def _body(title: str, text: str, label: Mapping[str, Any], form: str, on: date, language: str) -> bytes:
     if form == "pdf":
-        return await render.render(labelled_files.document(title, text, label, on, language), render.Format.PDF)
+        return await render(labelled_files.document(title, text, label, on, language), Format.PDF)
     if form == "docx":
         return await asyncio.to_thread(labelled_files.word, title, text, label)
     return (labelled_files.markdown if form == "md" else labelled_files.plain_text)(text, label)
