@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.double_board import Board
 from tests.console.double_clones import Clones
 from tests.console.double_company import Company
 from tests.console.double_connect import Connect
@@ -908,7 +909,7 @@ def desk() -> Desk:
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
-    rest = (*rest, Clones(), Routines(), WatchDesk())
+    rest = (*rest, Clones(), Routines(), WatchDesk(), Board())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

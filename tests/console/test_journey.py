@@ -62,6 +62,8 @@ PATHS = {
     "makers": "/makers",
     "makers-income": "/makers/income",
     "contests": "/contests",
+    "board": "/board",
+    "board-new": "/board/new?kind=need",
     "contest-desk": "/city/contests",
     "apps": "/apps",
     "store-desk": "/city/store",

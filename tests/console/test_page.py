@@ -9,6 +9,7 @@ import httpx
 import pytest
 from tests.console import (
     double,
+    double_board,
     double_contests,
     double_knowledge,
     double_nomads,
@@ -98,6 +99,14 @@ PAGES = (
     "/makers/mcp/weather",
     "/makers/data/rows",
     "/makers/income",
+    "/board",
+    "/board?find=nothing",
+    "/board/mine",
+    "/board/new?kind=need",
+    "/board/new?kind=solution",
+    *(f"/board/posts/{one}" for one in (double_board.OPEN, double_board.OWN, double_board.DRAFT, double_board.MATCHED)),
+    f"/board/posts/{double_board.OWN}/edit",
+    *(f"/board/matches/{one}" for one in (double_board.OFFERED, double_board.AGREED, double_board.KIN)),
     "/contests",
     f"/contests/{double_shop.CONTEST}",
     f"/contests/{double_contests.JUDGED}",
@@ -142,6 +151,8 @@ PAGES = (
 PUBLIC = (
     "/governance/dilution",
     "/governance/dilution.csv",
+    "/board",
+    f"/board/posts/{double_board.OPEN}",
     "/contests",
     f"/contests/{double_contests.DECIDED}",
     "/store",
@@ -675,6 +686,44 @@ class TestContests:
         assert "letters" not in page
         desk.contests.known = ()  # type: ignore[attr-defined]
         assert "还没有赛事" in (await member.get("/contests")).text
+
+
+class TestBoard:
+    """Forms of the board reach the desk; what is wrong is said with what was typed; nothing there is said too."""
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/board/new", {"kind": "need", "title": "在线测温"}, ("save", None, "在线测温")),
+            (f"/board/posts/{double_board.OWN}/edit", {"title": "改了"}, ("save", double_board.OWN, "改了")),
+            (f"/board/posts/{double_board.OWN}/withdraw", {}, ("withdraw", double_board.OWN)),
+            (f"/board/posts/{double_board.DRAFT}/publish", {}, ("publish", double_board.DRAFT)),
+            (f"/board/posts/{double_board.OPEN}/meet", {"note": "谈谈"}, ("meet", double_board.OPEN, "谈谈")),
+            (f"/board/matches/{double_board.OFFERED}/accept", {"round": "2"}, ("accept", double_board.OFFERED)),
+            (f"/board/matches/{double_board.OFFERED}/leave", {}, ("leave", double_board.OFFERED)),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303, answer.text
+        assert desk.board.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong_and_what_is_missing(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        wrong = await member.post("/board/new", data=TOKEN | {"kind": "need", "text": "写了很久的话"})
+        assert (wrong.status_code, "标题须为 4–80 字" in wrong.text, "写了很久的话" in wrong.text) == (422, True, True)
+        stale = await member.post(f"/board/matches/{double_board.OFFERED}/accept", data=TOKEN | {"round": "1"})
+        assert (stale.status_code, "现行报价已变为第 2 版" in stale.text) == (409, True)
+        assert (await member.post(f"/board/posts/{double_board.OWN}/burn", data=TOKEN)).status_code == 404
+        desk.board.rows = []  # type: ignore[attr-defined]
+        assert "公示板上还没有条目" in (await member.get("/board")).text
+        assert "还没有对接" in (await member.get("/board/mine")).text
+
+    async def test_shows_each_word_its_weight_and_the_reasons(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get(f"/board/posts/{double_board.OWN}")).text
+        for part in ("2.31", "0.871", "同属食品加工", "超出预算", "按用词与语义排名", "未比较"):
+            assert part in page, part
 
 
 class TestApps:

@@ -18,6 +18,7 @@ from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console import model_treasury as mt
+from shanhe.console.ports_board import BoardDesk
 from shanhe.console.ports_watch import WatchDesk
 
 
@@ -589,5 +590,6 @@ class Desk:
     clones: CloneDesk
     routines: RoutineDesk
     watch: WatchDesk
+    board: BoardDesk
     secure: bool = False
     version: str = ""

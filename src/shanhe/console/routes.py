@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from shanhe.console.live import Ready, open_desk
 from shanhe.console.live.modules import Modules
 from shanhe.console.pages.base import SignInFirst
+from shanhe.console.pages.board import BoardRoom
 from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.clones import ClonesRoom
@@ -75,6 +76,7 @@ ROOMS = (
     TrialsRoom,
     ConnectRoom,
     ContestRoom,
+    BoardRoom,
     ClonesRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]

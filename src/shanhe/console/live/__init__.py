@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from shanhe.console.live.board import LiveBoard
 from shanhe.console.live.city import LiveCity
 from shanhe.console.live.clones import LiveClones
 from shanhe.console.live.company import LiveCompany
@@ -62,6 +63,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         clones=LiveClones(modules),
         routines=LiveRoutines(modules),
         watch=LiveWatch(modules),
+        board=LiveBoard(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -10,6 +10,7 @@ from shanhe.agents.api import Agents
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import BreakGlass, Undoing
 from shanhe.batches.api import Batches
+from shanhe.board.api import Board
 from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
@@ -63,6 +64,8 @@ class Modules(Protocol):
     def clones(self) -> Clones: ...
     @property
     def teaching(self) -> Teaching: ...
+    @property
+    def board(self) -> Board: ...
     @property
     def clock(self) -> Clock: ...
     @property
