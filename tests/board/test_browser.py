@@ -115,10 +115,11 @@ class TestBoard:
         buyer.post(NEED, "need")
         buyer.look("need")
         page = buyer.page
-        assert "杀青" in page.locator("#fit-1").inner_text()
-        page.locator("#fit-1 summary").click()
-        page.locator("#note1").fill("能来厂里试机两周吗？")
-        page.locator("#fit-1").get_by_role("button", name="发出意向").click()
+        fit = page.locator("#fits li", has_text=f"农机所{width}")
+        assert "杀青" in fit.inner_text()
+        fit.locator("summary").click()
+        fit.locator("textarea").fill("能来厂里试机两周吗？")
+        fit.get_by_role("button", name="发出意向").click()
         page.wait_for_url(re.compile("/board/matches/"))
         at = page.url.removeprefix(city.url).partition("?")[0]
         maker.go("/notices")
