@@ -8,11 +8,13 @@ import io
 import json
 import wave
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from shanhe import demo
 from shanhe.agents.api import BadRequest, definition_of
 from shanhe.clones.api import AlreadyAsked, BadMandate, CloneRefused, UnknownMandate, WrongMandateState
 from shanhe.compute.api import Kind, NewEngine, Rates
@@ -22,7 +24,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import check_text, check_wav
 from shanhe.store.api import ChecksFailed
 from stage.later import Later
-from stage.market import Market, says
+from stage.market import MODEL, Market, says
 
 from .likeness import PERSONA, asked, clone, consent, person
 
@@ -270,6 +272,22 @@ class TestVoice:
         with pytest.raises(ChecksFailed, match="consent"):  # a voice needs a consent of its own
             await clone(market, maker, "mute", "郑默", clone=voice)
         server.close()
+
+
+class TestDemo:
+    async def test_has_a_clone_that_answers_once_its_model_is_there(self, market: Market) -> None:
+        maker, payer, s = await market.party("demo maker"), await market.party("demo payer"), market.services
+        city: Any = SimpleNamespace(settings=SimpleNamespace(model=MODEL), clones=s.clones, store=s.store,
+                                    identity=s.identity, clock=s.clock)  # fmt: skip
+        for _ in range(2):
+            await demo._clone(city, maker.org)
+        answer = await asked(market, payer, demo.CLONE, "怎么写开头？", "teaching")
+        assert answer.status_code == 200, answer.text
+        assert demo.CLONE_CALLED in answer.json()["choices"][0]["message"]["content"]
+        (mandate,) = await s.clones.mandates(org_id=maker.org)
+        await s.clones.revoke(mandate.id, mandate.person_id)
+        await demo._clone(city, maker.org)  # the next start brings nothing back
+        assert (await asked(market, payer, demo.CLONE, "在吗？")).status_code == 404
 
 
 def wav(samples: bytes) -> bytes:
