@@ -18,6 +18,7 @@ from tests.console.double_board import Board
 from tests.console.double_clones import Clones
 from tests.console.double_company import Company
 from tests.console.double_connect import Connect
+from tests.console.double_content import ContentDesk
 from tests.console.double_contests import Contests
 from tests.console.double_counter import Counter
 from tests.console.double_knowledge import Knowledge
@@ -909,7 +910,7 @@ def desk() -> Desk:
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
-    rest = (*rest, Clones(), Routines(), WatchDesk(), Board())
+    rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -19,6 +19,7 @@ from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console import model_treasury as mt
 from shanhe.console.ports_board import BoardDesk
+from shanhe.console.ports_content import ContentDesk
 from shanhe.console.ports_watch import WatchDesk
 
 
@@ -591,5 +592,6 @@ class Desk:
     routines: RoutineDesk
     watch: WatchDesk
     board: BoardDesk
+    content: ContentDesk
     secure: bool = False
     version: str = ""

@@ -16,6 +16,7 @@ from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.clones import ClonesRoom
 from shanhe.console.pages.company import CompanyRoom
 from shanhe.console.pages.connect import ConnectRoom
+from shanhe.console.pages.content import ContentRoom
 from shanhe.console.pages.contests import ContestRoom
 from shanhe.console.pages.credits import CreditsDesk, CreditsRoom
 from shanhe.console.pages.entrance import Entrance
@@ -56,6 +57,7 @@ ROOMS = (
     ProofRoom,
     PromisesRoom,
     CompanyRoom,
+    ContentRoom,
     RightsRoom,
     WatchRoom,
     GovernanceRoom,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shanhe.content.checking import words
 from shanhe.content.errors import BadForm, FreeUsedUp, NotAPayer, Overtaken, UnknownContent, Unusable
-from shanhe.content.kinds import everything, form_of, kind_of, required
+from shanhe.content.kinds import cleaned, everything, form_of, kind_of, required
 from shanhe.content.labels import FORMATS, exported
 from shanhe.content.model import DRAFTS_MAX, FREE_RULE, Draft, Field, Finding, Job, Kind, Own, Profile, Standing, Terms
 from shanhe.content.runner import Deeds, Failed, Runner
@@ -14,6 +14,6 @@ from shanhe.content.views import draft_view, job_view, kinds_view, profile_view,
 __all__ = [
     "DRAFTS_MAX", "FORMATS", "FREE_RULE", "BadForm", "Content", "Deeds", "Draft", "Failed", "Field", "Finding",
     "FreeUsedUp", "Job", "Kind", "NotAPayer", "Overtaken", "Own", "Profile", "Runner", "Standing", "Terms", "Town",
-    "UnknownContent", "Unusable", "draft_view", "everything", "exported", "form_of", "job_view", "kind_of",
+    "UnknownContent", "Unusable", "cleaned", "draft_view", "everything", "exported", "form_of", "job_view", "kind_of",
     "kinds_view", "profile_view", "required", "standing_view", "words",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from shanhe.content.views import draft_view, job_view, kinds_view, profile_view,
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json, private_json
 from shanhe.kernel.labelling import Labels
+from shanhe.kernel.routing import APIRouter
 
 Writer = Annotated[Actor, Depends(require("chat"))]
 Operator = Annotated[Actor, Depends(require("programmes"))]

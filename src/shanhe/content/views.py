@@ -40,8 +40,10 @@ def profile_view(one: Profile) -> dict[str, Any]:
 def draft_view(one: Draft, found: Sequence[Finding] = ()) -> dict[str, Any]:
     """A draft with what was found in it; what the model said word for word and whose key it was stay inside."""
     shown: dict[str, Any] = msgspec.to_builtins(one, enc_hook=str)
+    kind = everything().kinds.get(one.kind)  # one that is no longer written keeps its drafts
+    title = {"zh": kind.zh, "en": kind.en} if kind is not None else {"zh": one.kind, "en": one.kind}
     return {key: value for key, value in shown.items() if key not in HIDDEN} | {
-        "edited": one.edited_at is not None,
+        "kind_title": title, "edited": one.edited_at is not None,
         "findings": msgspec.to_builtins(list(found)),
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ from shanhe.console.live.city import LiveCity
 from shanhe.console.live.clones import LiveClones
 from shanhe.console.live.company import LiveCompany
 from shanhe.console.live.connect import LiveConnect
+from shanhe.console.live.content import LiveContent
 from shanhe.console.live.contests import LiveContests
 from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
@@ -64,6 +65,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         routines=LiveRoutines(modules),
         watch=LiveWatch(modules),
         board=LiveBoard(modules),
+        content=LiveContent(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

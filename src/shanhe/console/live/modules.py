@@ -14,6 +14,7 @@ from shanhe.board.api import Board
 from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
+from shanhe.content.api import Content
 from shanhe.credits.api import Credits
 from shanhe.datasets.api import Datasets
 from shanhe.exchange.api import Exchange
@@ -23,6 +24,7 @@ from shanhe.governance.api import Governance
 from shanhe.identity.api import Actor, Caller, Identity, Unknown
 from shanhe.incubator.api import Incubator
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.labelling import Labels
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
@@ -116,6 +118,17 @@ class Modules(Protocol):
     def routines(self) -> Routines: ...
     @property
     def emergency(self) -> Emergency: ...
+    @property
+    def hub(self) -> Hub: ...
+
+
+class Hub(Protocol):
+    """The content hub and its labels."""
+
+    @property
+    def content(self) -> Content: ...
+    @property
+    def labels(self) -> Labels: ...
 
 
 class Emergency(Protocol):
