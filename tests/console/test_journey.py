@@ -100,6 +100,8 @@ PATHS = {
     "flow": "/studio/flow",
     "workflows": "/workflows",
     "workflow-inbox": "/workflows/inbox",
+    "content": "/content",
+    "content-new": "/content/new/product_text",
     "not-found": "/nowhere",
 }
 FRAME = (".side", ".tabs", ".foot")
@@ -446,6 +448,28 @@ class TestJourney:
         page.goto(f"{city.url}/workflows/{slug}")
         assert barriers(page, whole=False) == []
         assert troubles == []
+        context.close()
+
+    def test_has_a_text_drafted_checks_it_and_sees_the_bureau_pay(
+        self, city: Stage, browser: Browser, signed_in: str
+    ) -> None:
+        """The demo's bureau pays; the page follows by itself; an edit is checked again; axe on a phone."""
+        context = opened(browser, signed_in, width=390)
+        page = context.new_page()
+        page.goto(f"{city.url}/content")
+        page.get_by_role("link", name="产品说明").click()
+        page.get_by_label("产品或服务名称").fill("山泉热水器")
+        page.get_by_label("特点").fill("省电 30%")
+        page.get_by_role("button", name="开始写").click()
+        page.get_by_role("link", name="核对与修改").click()
+        expect(page.get_by_text("经济和信息化局").first).to_be_visible()
+        page.get_by_label("正文").fill("全市第一的热水器，省电 30%。")
+        page.get_by_role("button", name="保存并重新检查").click()
+        expect(page.locator("mark.found")).to_have_text("第一")
+        assert barriers(page, whole=True) == []
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        if SHOTS:
+            page.screenshot(path=f"{SHOTS}/content-draft-390.png", full_page=True)
         context.close()
 
     def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
