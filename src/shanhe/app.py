@@ -224,7 +224,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
     promises.meet(bazaar, board)
     commons = open_commons(
         db, clock, vault, ledger=ledger, gateway=gateway, rulebook=rulebook, identity=identity, notifier=notifier,
-        log=log, relatives=relatives, books=books, promises=promises,
+        log=log, relatives=relatives, books=books, promises=promises, bazaar=bazaar, workshop=workshop,
     )  # fmt: skip
     routines = open_routines(
         db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=metrics.worker

@@ -221,8 +221,13 @@ class _Drawers:
         }
 
     async def works(self, person: UUID, orgs: Sequence[UUID]) -> Any:
-        """Rights that the person registered or holds, with every agreement about their shares."""
-        return {"rights": [asdict(one) for org in orgs for one in await self._s.commons.rights.mine(org)]}
+        """Rights that the person registered or holds, outputs of which they are an author, and what they reused."""
+        rights, science = self._s.commons.rights, self._s.commons.science
+        return {
+            "rights": [asdict(one) for org in orgs for one in await rights.mine(org)],
+            "outputs": [asdict(one) for org in orgs for one in await science.mine(org)],
+            "reuses": [asdict(one) for org in orgs for one in await science.declared_by(org)],
+        }
 
     async def board(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """Needs and solutions that the person posted, and what was said in matches."""

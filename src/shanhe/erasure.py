@@ -65,6 +65,7 @@ def follow_erasures(outbox: Outbox, services: House) -> None:
     shop = services.workshop
     for name, act in {
         "store.withdraw": lambda org: services.store.forget(org, actor=ACTOR),
+        "science.retract": services.commons.science.forget,
         "rights.withdraw": services.commons.rights.forget,
         "board.posts": services.board.posts.forget,
         "nomads.venues": services.nomads.venues.forget,

@@ -14,6 +14,7 @@ from shanhe.kernel.clock import CITY_TZ, Clock, add_months
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, Ledger, Provenance
 from shanhe.programmes.api import Measure, Party, first_of, quarter_end
+from shanhe.science.api import Counted
 from shanhe.studio.api import Standing
 
 PURPOSE: Final = "programmes"
@@ -31,6 +32,8 @@ Stood = Callable[[UUID, str], Awaitable[tuple[int, int] | None]]
 """(organisation, `2026-10/agent`)"""
 Registered = Callable[[str, UUID], Awaitable[str]]
 """(registration number, organisation)"""
+Reused = Callable[[UUID, UUID], Awaitable[Counted | None]]
+"""(reuse, author)"""
 TRADEABLE = (Provenance.PURCHASED, Provenance.REWARD, Provenance.EXCHANGE)
 
 
@@ -50,6 +53,8 @@ class Measures:
         """A match that both sides accepted; set once the board is there."""
         self.are_related: Callable[[Match], Awaitable[bool]] | None = None
         """Whether its sides are related parties; set likewise."""
+        self.reused: Reused | None = None
+        """What open science says of a reuse and one of its authors; set likewise."""
         self._facts = facts
         self._clock = clock
         self._ledger = ledger
@@ -72,11 +77,35 @@ class Measures:
             "match_need_accepts": self.match_need_accepts,
             "match_solution_accepts": self.match_solution_accepts,
             "match_related": self.match_related,
+            "reuse_counts": self.reuse_counts,
+            "reuse_shares": self.reuse_shares,
+            "reuse_place": self.reuse_place,
         }
 
     async def ip_standing(self, party: Party, day: date, number: Any) -> str | None:
         """The kind of a verified right that a party holds, by its number; or why there is none."""
         return None if self.registered is None else await self.registered(str(number), party.org_id)
+
+    async def reuse_counts(self, party: Party, day: date, reuse: Any) -> bool | None:
+        """Whether a reuse was confirmed and is no relative's."""
+        found = await self._reuse(party, reuse)
+        return None if found is None else found.counts
+
+    async def reuse_shares(self, party: Party, day: date, reuse: Any) -> list[int] | None:
+        """The shares of all authors of what was reused, in their order."""
+        found = await self._reuse(party, reuse)
+        return None if found is None else list(found.shares)
+
+    async def reuse_place(self, party: Party, day: date, reuse: Any) -> int | None:
+        """Which of the authors a party is."""
+        found = await self._reuse(party, reuse)
+        return None if found is None else found.place
+
+    async def _reuse(self, party: Party, reuse: Any) -> Counted | None:
+        try:
+            return None if self.reused is None else await self.reused(UUID(str(reuse)), party.org_id)
+        except ValueError:
+            return None
 
     async def contest_pool_fen(self, party: Party, day: date, contest: Any) -> int | None:
         """The prize pool of a contest in which a party took a place."""

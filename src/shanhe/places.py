@@ -54,6 +54,12 @@ PLACES: Final = (
         "number": "ip.entry.number", "title": "ip.entry.title", "abstract": "ip.entry.abstract",
         "office": "ip.entry.office", "reason": "ip.entry.reason",
     }),
+    Place("science.deposit", ID, ORG, {"retraction": "science.deposit.retraction"}),
+    Place("science.version", {"deposit": "uuid", "n": "int"},
+          "(SELECT d.org_id FROM science.deposit d WHERE d.id = t.deposit)", {
+        "title": "science.version.title", "abstract": "science.version.abstract", "link": "science.version.link",
+    }),
+    Place("science.reuse", ID, ORG, {"ref": "science.reuse.ref", "reason": "science.reuse.reason"}),
     Place("store.listing", ID, "t.owner", {
         "title_zh": "store.listing.title_zh", "title_en": "store.listing.title_en",
         "summary_zh": "store.listing.summary_zh", "summary_en": "store.listing.summary_en",

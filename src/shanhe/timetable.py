@@ -67,6 +67,7 @@ def register_jobs(services: Services) -> None:
     counted = GlassGauges(services.metrics.registry)
     emergency = services.emergency
     jobs.every("glass.tick", EVERY_5_S, lambda: glass_tick(emergency.glass, emergency.undoing, counted))
+    jobs.every("science.tick", EVERY_MINUTE, services.commons.science.tick)
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("clones.tick", EVERY_MINUTE, services.clones.tick)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)

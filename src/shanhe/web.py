@@ -51,6 +51,7 @@ from shanhe.programmes import routes as programmes_routes
 from shanhe.reconcile import routes as reconcile_routes
 from shanhe.retrieval import routes as retrieval_routes
 from shanhe.rulebook import routes as rulebook_routes
+from shanhe.science import routes as science_routes
 from shanhe.shelf import Shelf
 from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
@@ -186,6 +187,10 @@ def _routes(app: FastAPI, services: Services) -> None:
         incubator_routes.router(services.incubator, services.clock),
         ip_routes.router(services.commons.rights, services.clock, services.programmes.find),
         board_routes.router(services.board),
+        science_routes.router(
+            services.commons.science, services.programmes.find, url=services.settings.url,
+            city=services.settings.city_name,
+        ),
         alliances_routes.router(services.alliances, services.programmes.find),
         governance_routes.router(services.governance),
         dilution_routes.router(services.governance.dilution),

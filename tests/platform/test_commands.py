@@ -156,3 +156,22 @@ class TestRights:
         assert [row["name"] for row in call("ip", "list", "--pooled")] == [made["name"]]
         call("ip", "lapse", made["name"], "--reason", "专利权终止", "--by", "clerk")
         assert call("ip", "list") == []
+
+    @pytest.mark.prove
+    def test_are_given_to_others_and_reuse_is_counted(self, call: Call) -> None:
+        one, two, three = (call("orgs", "create", name)["id"] for name in ("Qingshan", "Yunlu", "Lakeside"))
+        made = call(
+            "science", "deposit", one, "negative", "九种焊条均开裂", "--licence", "CC-BY-4.0", "--link",
+            "https://example.cn/log", "--author", f"{one}=600000", "--author", f"{two}=400000",
+        )  # fmt: skip
+        assert made["waiting"] == ["Yunlu"]
+        call("science", "agree", made["name"], two)
+        assert call("science", "publish", made["name"], one)["state"] == "published"
+        said = call("science", "declare", made["name"], three, "paper", "10.1234/abcd")
+        assert [row["by"] for row in call("science", "reuses")] == ["Lakeside"]
+        assert call("science", "confirm", said["id"], two)["earns"] is True
+        assert [row["reused"] for row in call("science", "list")] == [1]
+        assert call("programmes", "points", one)["points"] == 3
+        assert "九种焊条均开裂" in call("science", "cite", made["name"], "--form", "bibtex")["text"]
+        assert call("science", "retract", made["name"], "--reason", "记录有误")["state"] == "retracted"
+        assert call("science", "list") == []

@@ -11,6 +11,8 @@ from shanhe.board.api import Kind as Side
 from shanhe.board.api import Words
 from shanhe.ip.api import Kind, NewEntry
 from shanhe.kernel.ids import new_id
+from shanhe.science.api import How, NewVersion
+from shanhe.science.api import Kind as Output
 from shanhe.trials import store as trial_store
 from shanhe.trials.model import Report
 
@@ -42,6 +44,12 @@ THIRD_VALUES: Final = {
     "case reason": "欧阳说新版语气更好",
     "glass reason": "欧阳值夜班联系不上同事",
     "glass findings": "复核认为欧阳处置得当",
+    "output title": "欧阳焊机失败记录",
+    "output abstract": "欧阳试了九种焊条都裂",
+    "output link": "https://ouyang.example/log",
+    "output retraction": "欧阳发现单位记错",
+    "reuse ref": "10.7788/ouyang.2026",
+    "reuse reason": "欧阳文中未列此数据",
     "right number": "ZL2026999887765",
     "right title": "欧阳式焊缝自检法",
     "right abstract": "以欧阳手势校正焊缝",
@@ -63,6 +71,7 @@ async def live_thrice(house: House, org: UUID) -> None:
     await _invent(house, org)
     await _offer(house, org)
     await _write(house, org)
+    await _publish(house, org)
 
 
 async def _automate(house: House, org: UUID) -> None:
@@ -179,3 +188,20 @@ async def _write(house: House, org: UUID) -> None:
         seal.text("content.draft.text", v["draft text"]),
         seal.json("content.draft.written", {"plain": v["draft written"]}), now,
     )  # fmt: skip
+
+
+async def _publish(house: House, org: UUID) -> None:
+    """An output that was retracted, and a reuse of another's that was refused."""
+    science, v = house.services.commons.science, THIRD_VALUES
+    other = await house.own(await house.person("author"))
+    for author, title in ((org, v["output title"]), (other, "别人的成果")):
+        new = NewVersion(title, v["output abstract"], "CC-BY-4.0", "", v["output link"], ((author, 1_000_000),))
+        if author != org:
+            new = NewVersion(title, "", "CC-BY-4.0", "", "https://example.cn/d", ((author, 1_000_000),))
+        made = await science.deposit(new_id(), Output.NEGATIVE, new, org_id=author, actor="t")
+        await science.publish(made.id, org_id=author, actor="t")
+        if author == org:
+            await science.retract(made.id, reason=v["output retraction"], org_id=org, actor="t")
+        else:
+            one = await science.declare(new_id(), made.id, How.PAPER, v["reuse ref"], org_id=org, actor="t")
+            await science.refuse(one.id, reason=v["reuse reason"], org_id=other, actor="t")

@@ -58,6 +58,7 @@ GROUPS: Final = {
     "nomads": ("nomads:app", "Digital nomads: venues, presence, the ID, tickets."),
     "card": ("card:app", "Credentials: verify one offline, keys of the issuer."),
     "ip": ("ip:app", "The registry of rights: register, consent, verify, offer."),
+    "science": ("science:app", "Open science: deposit, agree, publish, cite, reuse."),
     "board": ("board:app", "Needs and solutions: posts, fits, matches and their reward."),
     "content": ("content:app", "The content hub: drafts of texts, who pays, free uses."),
     "bench": ("bench:app", "Measure this machine."),

@@ -67,7 +67,10 @@ ERASED: Final = "erasure"
 
 
 class Rights:
-    """The registry. `officer` says who decides for the office, `akin` whom one may not decide about (R0)."""
+    """The registry. Whatever asks the database again is asked before a transaction begins.
+
+    `officer` says who decides for the office, `akin` whom one may not decide about (R0).
+    """
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, gateway: Gateway, rulebook: Rulebook,
@@ -175,8 +178,8 @@ class Rights:
         """Begin an entry, with terms to which its other holders are asked to consent. Idempotent by `new.id`."""
         new = await self._checked(new, org_id)
         desk = self._desk
+        kept = await desk.sealed(new, org_id)
         async with desk.db.transaction() as conn:
-            kept = await desk.sealed(new, org_id)
             if await store.insert(conn, kept, org_id, desk.key(new.number), actor, desk.clock.now()):
                 found = await desk.load(new.id, conn=conn)
                 await desk.note(conn, found, "drafted", actor)
@@ -191,9 +194,10 @@ class Rights:
         """Other content of a draft, or of a refused entry, which becomes a draft again; shares and rate anew."""
         new = await self._checked(new, org_id)
         desk = self._desk
+        kept = await desk.sealed(new, org_id)
         async with desk.db.transaction() as conn:
             found = await self._own(conn, new.id, org_id, {State.DRAFT, State.REFUSED}, "changed", "修改")
-            await store.change(conn, await desk.sealed(new, org_id), desk.key(new.number))
+            await store.change(conn, kept, desk.key(new.number))
             await desk.note(conn, found, "changed", actor)
             if found.open is not None:
                 await store.settle(conn, new.id, found.open.n, TermsState.DECLINED, desk.clock.now())
@@ -206,13 +210,14 @@ class Rights:
     async def file(self, identifier: UUID, *, org_id: UUID, actor: str) -> File:
         """Hand a draft to the office; from now on its number is this entry's. NotConsented, NumberTaken."""
         desk = self._desk
+        names = [await desk.named(party) for party in sorted((await desk.load(identifier)).waiting)]
         try:
             async with desk.db.transaction() as conn:
                 found = await self._own(conn, identifier, org_id, {State.DRAFT, State.FILED}, "filed", "提交")
                 if found.entry.state is State.FILED:
                     return found
                 if found.open is not None:
-                    raise NotConsented([await desk.named(party) for party in sorted(found.waiting)])
+                    raise NotConsented(names)
                 if found.in_force is None:
                     raise WrongState(found.entry.state, "filed without terms", "在无人同意份额时提交")
                 await store.move(conn, identifier, State.FILED, now=desk.clock.now())
@@ -224,6 +229,7 @@ class Rights:
     async def withdraw(self, identifier: UUID, *, org_id: UUID, actor: str) -> File:
         """Take an entry back: before it is verified whoever registers it, after that its only holder."""
         desk = self._desk
+        await desk.load(identifier)
         async with desk.db.transaction() as conn:
             open_to = {State.DRAFT, State.FILED, State.REFUSED, State.VERIFIED, State.WITHDRAWN}
             found = await desk.load(identifier, conn=conn)
@@ -246,6 +252,7 @@ class Rights:
         desk.check_terms(wanted, rate_ppm)
         for party, _ in wanted:
             await desk.named(party)
+        await desk.load(identifier)
         async with desk.db.transaction() as conn:
             found = await desk.load(identifier, conn=conn)
             if org_id not in found.holders:
@@ -265,6 +272,7 @@ class Rights:
     async def answer(self, identifier: UUID, *, org_id: UUID, accept: bool, actor: str) -> File:
         """Consent to the open terms, or decline them; one refusal ends them. NothingOpen."""
         desk = self._desk
+        await desk.load(identifier)
         async with desk.db.transaction() as conn:
             found = await desk.load(identifier, conn=conn)
             terms = found.open

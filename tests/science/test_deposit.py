@@ -1,0 +1,290 @@
+"""T11, T17: what is deposited has authors who agreed; a reuse that is confirmed earns them points once, by shares."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from shanhe.datasets.api import NewDataset
+from shanhe.identity.api import Role
+from shanhe.kernel import yaml
+from shanhe.kernel.ids import new_id
+from shanhe.science.api import (
+    AlreadyDeclared,
+    BadDeposit,
+    Deposit,
+    How,
+    JudgesOwn,
+    Kind,
+    NewVersion,
+    NotAgreed,
+    NotYours,
+    OwnDeposit,
+    Reuse,
+    ReuseState,
+    Science,
+    State,
+    UnknownDeposit,
+    UnknownReuse,
+    WrongState,
+)
+from shanhe.studio import store as studio_store
+from shanhe.studio.model import Job
+
+from .conftest import City
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+WHOLE = 1_000_000
+THIRDS = (333_334, 333_333, 333_333)
+
+
+def science_of(city: City) -> Science:
+    return city.services.commons.science
+
+
+def version(*authors: tuple[UUID, int], title: str = "焊缝缺陷图像", licence: str = "CC-BY-4.0") -> NewVersion:
+    return NewVersion(title, "两千张标注图像", licence, "b" * 64, "https://example.cn/data", tuple(authors))
+
+
+async def published(
+    city: City, *authors: UUID, shares: Sequence[int] = (WHOLE,), title: str = "焊缝缺陷图像"
+) -> Deposit:
+    """Deposited by the first author, agreed to by the others, public."""
+    science, number = science_of(city), new_id()
+    new = version(*zip(authors, shares, strict=True), title=title)
+    await science.deposit(number, Kind.DATASET, new, org_id=authors[0], actor="test")
+    for party in authors[1:]:
+        await science.agree(number, org_id=party, actor="test")
+    return await science.publish(number, org_id=authors[0], actor="test")
+
+
+async def reused(city: City, found: Deposit, by: UUID, ref: str = "") -> Reuse:
+    """Somebody says that a paper of theirs reused it."""
+    doi = ref or f"10.1234/{uuid4().hex}"
+    return await science_of(city).declare(new_id(), found.id, How.PAPER, doi, org_id=by, actor="test")
+
+
+async def points(city: City, *orgs: UUID) -> list[int]:
+    return [await city.income(org, "point", "wallet") for org in orgs]
+
+
+class TestDeposit:
+    async def test_is_public_once_every_author_has_agreed_and_keeps_its_name(self, city: City) -> None:
+        one, two = await city.company("甲所"), await city.person("乙")
+        science, number = science_of(city), new_id()
+        made = await science.deposit(
+            number, Kind.NEGATIVE, version((one, 600_000), (two, 400_000)), org_id=one, actor="test"
+        )
+        with pytest.raises(NotAgreed):
+            await science.publish(number, org_id=one, actor="test")
+        with pytest.raises(UnknownDeposit):
+            await science.get(number, await city.company("路人"))
+        await science.agree(number, org_id=two, actor="test")
+        found = await science.publish(number, org_id=one, actor="test")
+        assert (found.state, found.name) == (State.PUBLISHED, made.name)
+        await science.revise(number, version((one, WHOLE), title="第二版"), org_id=one, actor="test")
+        assert (await science.get(number)).current == found.current  # a draft changes nothing
+        again = await science.publish(number, org_id=one, actor="test")
+        assert again.name == found.name
+        assert again.current is not None
+        assert (again.current.n, again.current.title) == (2, "第二版")
+
+    @pytest.mark.parametrize(
+        ("field", "given"),
+        [("licence", {"licence": "all rights reserved"}), ("title", {"title": " "})],
+    )
+    async def test_names_the_field_that_is_not_in_order(self, city: City, field: str, given: dict[str, str]) -> None:
+        org = await city.company()
+        with pytest.raises(BadDeposit, match=field):
+            await science_of(city).deposit(
+                new_id(), Kind.CODE, version((org, WHOLE), **given), org_id=org, actor="test"
+            )
+
+    async def test_has_shares_that_sum_to_a_whole(self, city: City) -> None:
+        one, two = await city.company("甲"), await city.company("乙")
+        for shares in ((500_000, 499_999), (500_000, 500_001)):
+            with pytest.raises(BadDeposit, match="authors"):
+                await published(city, one, two, shares=shares)
+
+    async def test_that_is_retracted_stays_to_be_seen_and_earns_no_more(self, city: City) -> None:
+        author, user = await city.company("甲"), await city.company("乙")
+        science, found = science_of(city), await published(city, author)
+        waiting = await reused(city, found, user)
+        with pytest.raises(BadDeposit, match="say why"):
+            await science.retract(found.id, reason=" ", org_id=author, actor="test")
+        gone = await science.retract(found.id, reason="标注有误", org_id=author, actor="test")
+        assert (gone.state, gone.retraction) == (State.RETRACTED, "标注有误")
+        assert (await science.get(found.id)).retraction == "标注有误"
+        assert found.id not in {one.id for one in await science.shown()}
+        with pytest.raises(WrongState):
+            await reused(city, found, user)
+        decided = await science.confirm(waiting.id, org_id=author, actor="test")
+        assert (decided.earns, decided.why_not) == (False, "retracted")
+        assert await points(city, author) == [0]
+        notices = await city.services.notifier.inbox(new_id(), [user])
+        assert any("撤回" in one.title.zh for one in notices)
+        with pytest.raises(WrongState):
+            await science.revise(found.id, version((author, WHOLE)), org_id=author, actor="test")
+
+    async def test_leaves_a_history_that_nobody_changes_and_the_log_proves(self, city: City) -> None:
+        found = await published(city, await city.person("丙"))
+        past = await science_of(city).history(found.id)
+        assert [one.event for one in past] == ["drafted", "published"]
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await city.services.db.execute("DELETE FROM science.history")
+        await city.services.log.seal()
+        assert await city.services.log.store.entry_of(past[-1].id) is not None
+
+    async def test_is_cited_as_cff_bibtex_and_datacite(self, city: City) -> None:
+        author = await city.company("青山 & 研究所")
+        found = await published(city, author, title="质检：100 % 的 {失败}")
+        async with await city.browser(author) as client:
+            cff, bib, datacite = [
+                (await client.get(f"/api/science/deposits/{found.id}/cite/{form}")).text
+                for form in ("cff", "bibtex", "datacite")
+            ]
+            assert (await client.get(f"/api/science/deposits/{found.id}/cite/ris")).status_code == 404
+        read = yaml.read(cff)
+        assert (read["title"], read["license"]) == ("质检：100 % 的 {失败}", "CC-BY-4.0")
+        assert read["authors"] == [{"name": "青山 & 研究所"}]
+        assert r"{质检：100 \% 的 \{失败\}}" in bib
+        assert r"青山 \& 研究所" in bib
+        made = json.loads(datacite)
+        assert made["identifiers"] == [{"identifier": found.name, "identifierType": "local"}]
+        assert made["rightsList"][0]["rightsIdentifier"] == "CC-BY-4.0"
+
+
+class TestReuse:
+    async def test_that_an_author_confirms_earns_five_points_once_by_shares(self, city: City) -> None:
+        authors = [await city.company(name) for name in ("甲", "乙", "丙")]
+        found = await published(city, *authors, shares=THIRDS)
+        science, one = science_of(city), await reused(city, found, await city.company("丁"))
+        assert await points(city, *authors) == [0, 0, 0]
+        for _ in range(2):
+            decided = await science.confirm(one.id, org_id=authors[1], actor="test")
+        assert (decided.state, decided.earns) == (ReuseState.CONFIRMED, True)
+        assert await points(city, *authors) == [2, 2, 1]  # the largest remainder; ties to the earlier author
+        assert (await science.tick())["paid"] == 0
+        assert await points(city, *authors) == [2, 2, 1]
+        assert (await city.services.ledger.verify()).clean
+
+    async def test_is_paid_after_a_crash_between_the_word_and_the_points(self, city: City) -> None:
+        author = await city.company("甲")
+        science = science_of(city)
+        one = await reused(city, await published(city, author), await city.company("乙"))
+        award, science.award = science.award, None
+        await science.confirm(one.id, org_id=author, actor="test")
+        science.award = award
+        assert await points(city, author) == [0]
+        assert (await science.tick())["paid"] == 1
+        assert await points(city, author) == [5]
+
+    async def test_of_one_thing_counts_once_though_it_is_declared_at_once(self, city: City) -> None:
+        found, user = await published(city, await city.company("甲")), await city.company("乙")
+        doi = f"10.5555/{uuid4().hex}"
+        tries = (doi, f"https://doi.org/{doi}", f"DOI:{doi.upper()}")
+        said = await asyncio.gather(*(reused(city, found, user, each) for each in tries), return_exceptions=True)
+        assert sorted(type(one).__name__ for one in said) == ["AlreadyDeclared", "AlreadyDeclared", "Reuse"]
+        with pytest.raises(AlreadyDeclared):
+            await reused(city, found, await city.company("丙"), doi)
+
+    async def test_of_ones_own_or_a_relatives_or_in_a_circle_earns_nothing(self, city: City) -> None:
+        science, author = science_of(city), await city.company("甲")
+        found = await published(city, author)
+        with pytest.raises(OwnDeposit):
+            await reused(city, found, author)
+        relative, shared = await city.company("甲的关联公司"), await city.someone("共同成员")
+        for org in (author, relative):
+            await city.services.identity.orgs.set_member(org, shared, Role.MEMBER, by="test")
+        one = await reused(city, found, relative)
+        decided = await science.confirm(one.id, org_id=author, actor="test")
+        assert (decided.earns, decided.why_not) == (False, "related")
+
+        other = await city.company("丙")
+        back = await published(city, other)
+        first = await science.declare(new_id(), found.id, How.DEPOSIT, back.name, org_id=other, actor="test")
+        await science.confirm(first.id, org_id=author, actor="test")
+        assert await points(city, author) == [5]
+        circle = await science.declare(new_id(), back.id, How.DEPOSIT, found.name, org_id=author, actor="test")
+        decided = await science.confirm(circle.id, org_id=other, actor="test")
+        assert (decided.earns, decided.why_not) == (False, "mutual")
+        assert await points(city, other) == [0]
+
+    async def test_names_a_thing_that_is_the_declarers(self, city: City) -> None:
+        science, found = science_of(city), await published(city, await city.company("甲"))
+        user, other = await city.company("乙"), await published(city, await city.company("丙"))
+        for how, ref in ((How.DEPOSIT, other.name), (How.LISTING, "agent/none"), (How.MODEL, "none"),
+                         (How.DATASET, str(new_id()))):  # fmt: skip
+            with pytest.raises(NotYours):
+                await science.declare(new_id(), found.id, how, ref, org_id=user, actor="test")
+        with pytest.raises(BadDeposit, match="DOI"):
+            await reused(city, found, user, "my paper")
+
+    async def test_is_refused_with_a_reason_and_may_be_declared_again(self, city: City) -> None:
+        author, user = await city.company("甲"), await city.company("乙")
+        science, found = science_of(city), await published(city, author)
+        one = await reused(city, found, user, doi := f"10.1234/{uuid4().hex}")
+        with pytest.raises(UnknownReuse):
+            await science.confirm(one.id, org_id=user, actor="test")  # nobody confirms what they declared
+        decided = await science.refuse(one.id, reason="文中未引用", org_id=author, actor="test")
+        assert (decided.state, decided.reason) == (ReuseState.REFUSED, "文中未引用")
+        again = await reused(city, found, user, doi)
+        reviewer = await city.reviewer("science")
+        confirmed = await science.review(again.id, confirm=True, reason="", person_id=reviewer)
+        assert confirmed.earns
+        third = await reused(city, found, user)
+        await city.signed_in(user, reviewer)
+        with pytest.raises(JudgesOwn):
+            await science.review(third.id, confirm=True, reason="", person_id=reviewer)
+
+    async def test_that_the_studio_knows_of_needs_nobodys_word(self, city: City) -> None:
+        author, user = await city.company("甲"), await city.company("乙")
+        services, science = city.services, science_of(city)
+        rows = b'{"question": "q1", "answer": "a1"}\n{"question": "q2", "answer": "a2"}\n'
+        datasets = services.workshop.datasets
+        new = NewDataset("焊缝问答", "pairs", "CC-BY-4.0", "own")
+        kept = await datasets.bring(author, new, "q.jsonl", rows, by="test")
+        number = new_id()
+        await science.deposit(number, Kind.DATASET, version((author, WHOLE)), org_id=author, actor="test")
+        with pytest.raises(NotYours):
+            await science.publish(number, org_id=author, actor="test", dataset=str(new_id()))
+        await science.publish(number, org_id=author, actor="test", dataset=str(kept.dataset_id))
+        job = Job(
+            id=new_id(), org_id=user, name=f"tuned-{user.hex[-6:]}", dataset_id=kept.dataset_id, version_id=kept.id,
+            recipe={}, rubric="", state="waiting", steps=1, budget_micro=1, spent_micro=0, core_ms=0, hold_id=new_id(),
+            worker=None, cancel_asked=False, error=None, made_by="t", made_at=services.clock.now(), started_at=None,
+            ended_at=None, settled_at=None,
+        )  # fmt: skip
+        async with services.db.transaction() as conn:
+            await studio_store.insert_job(conn, job, None, ())
+        await datasets.used(kept.id, "train", str(job.id), job.name)
+        for expected in (1, 0):
+            assert (await science.tick())["measured"] == expected
+        (one,) = await science.reuses(number)
+        assert (one.source, one.state, one.org_id, one.ref) == ("measured", ReuseState.CONFIRMED, user, job.name)
+        assert await points(city, author) == [5]
+
+    async def test_is_seen_by_everybody_over_http(self, city: City) -> None:
+        author, user = await city.company("甲所"), await city.company("乙所")
+        async with await city.browser(author) as mine, await city.browser(user) as theirs:
+            body = {"kind": "protocol", "title": "超声检测步骤", "licence": "CC0-1.0", "link": "https://example.cn/p"}
+            made = (await mine.post("/api/science", json=body)).json()
+            assert (await theirs.get(f"/api/science/deposits/{made['id']}")).status_code == 404
+            assert (await mine.post(f"/api/science/deposits/{made['id']}/publish", json={})).status_code == 200
+            reuse = {"deposit": made["name"], "how": "paper", "ref": "10.1234/超声"}
+            said = await theirs.post("/api/science/reuses", json=reuse)
+            assert said.status_code == 201, said.text
+            path = f"/api/science/reuses/{said.json()['id']}/verdict"
+            assert (await theirs.post(path, json={"confirm": True})).status_code == 404
+            waiting = (await mine.get("/api/science/reuses")).json()["of_mine"]
+            assert [one["by"] for one in waiting] == ["乙所"]
+            assert (await mine.post(path, json={"confirm": True})).json()["earns"] is True
+            shown = (await theirs.get(f"/api/science/deposits/{made['id']}")).json()
+            assert (shown["reused"], [one["by"] for one in shown["reuses"]]) == (1, ["乙所"])
+            listed = (await theirs.get("/api/science", params={"find": "超声"})).json()["data"]
+            assert [(one["name"], one["reused"]) for one in listed] == [(made["name"], 1)]
