@@ -71,6 +71,10 @@ class City:
         headers = {"cookie": f"shanhe_session={issued.token}", "x-csrf-token": issued.csrf, "x-shanhe-org": str(org)}
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL, headers=headers)
 
+    def visitor(self) -> httpx.AsyncClient:
+        """Somebody who has not signed in."""
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.site), base_url=URL)
+
     def number(self) -> str:
         """A patent's number that no other test has."""
         return f"ZL 2026 1 {next(self.serials):07d}.2"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx
 import pytest
 
 from shanhe.datasets.api import NewDataset
@@ -288,3 +289,68 @@ class TestReuse:
             assert (shown["reused"], [one["by"] for one in shown["reuses"]]) == (1, ["乙所"])
             listed = (await theirs.get("/api/science", params={"find": "超声"})).json()["data"]
             assert [(one["name"], one["reused"]) for one in listed] == [(made["name"], 1)]
+
+
+class TestConsole:
+    async def test_registers_offers_and_verifies_a_right_from_page_to_page(self, city: City) -> None:
+        one, two = await city.company("甲"), await city.company("乙")
+        officer = await city.reviewer("ip_office")
+        async with (
+            await city.browser(one) as mine, await city.browser(two) as theirs,
+            await city.signed_in(await city.company("局"), officer) as desk,
+        ):  # fmt: skip
+            number = str(uuid4())
+            form = {
+                "id": number, "kind": "ai_invention_patent", "number": city.number(), "title": "一种声学检漏方法",
+                "granted_on": "2026-01-20", "shares": f"{one} 66.6667\n{two} 33.3333%", "rate": "1.5",
+            }  # fmt: skip
+            made = await post(mine, "/ip/mine", form)
+            assert made.headers["location"] == f"/ip/{number}?done=done"
+            assert "等您确认" in await read(theirs, "/ip/mine")
+            assert "33.3333 %" in await read(theirs, f"/ip/{number}")
+            assert (await post(theirs, f"/ip/{number}/accept")).status_code == 303
+            assert (await post(mine, f"/ip/{number}/file")).status_code == 303
+            assert "一种声学检漏方法" in await read(desk, "/ip/queue")
+            refused = await post(mine, f"/ip/{number}/verify", {"reason": "自己核验"})
+            assert refused.status_code == 403
+            assert (await post(desk, f"/ip/{number}/verify", {"reason": "属实"})).status_code == 303
+            assert "1.5 %" in await read(mine, "/ip?pooled=1&find=声学")
+            assert "核验通过" in await read(theirs, f"/ip/{number}")
+            wrong = await post(mine, f"/ip/{number}/terms", {"shares": f"{one} 50\n{two} 49", "rate": ""})
+            assert wrong.status_code == 422
+            assert "合计恰为" in wrong.text
+        async with city.visitor() as visitor:
+            assert "一种声学检漏方法" in await read(visitor, f"/ip/{number}")
+            assert "调用与收入" not in await read(visitor, f"/ip/{number}")
+
+    async def test_publishes_cites_and_answers_a_reuse_from_page_to_page(self, city: City) -> None:
+        author, user = await city.company("甲所"), await city.company("乙所")
+        async with await city.browser(author) as mine, await city.browser(user) as theirs:
+            number, said = str(uuid4()), str(uuid4())
+            form = {"id": number, "kind": "negative", "licence": "CC-BY-4.0", "title": "声学检漏失败记录"}
+            again = await post(mine, "/science/mine", form)
+            assert again.status_code == 422
+            assert "声学检漏失败记录" in again.text
+            assert (await post(mine, "/science/mine", form | {"link": "https://example.cn/log"})).status_code == 303
+            assert (await post(mine, f"/science/{number}/publish", {"dataset": ""})).status_code == 303
+            assert "声学检漏失败记录" in await read(theirs, "/science?find=声学&kind=negative")
+            reuse = {"id": said, "how": "paper", "ref": "doi:10.1234/LEAK"}
+            assert (await post(theirs, f"/science/{number}/declare", reuse)).status_code == 303
+            assert "10.1234/leak" in await read(mine, "/science/mine")
+            assert (await post(mine, f"/science/reuses/{said}/confirm")).status_code == 303
+            assert "已确认 1 次" in await read(theirs, f"/science/{number}")
+            assert "@misc" in await read(theirs, f"/science/{number}/cite/bibtex")
+            assert (await post(mine, f"/science/{number}/retract", {"reason": "标注有误"})).status_code == 303
+        async with city.visitor() as visitor:
+            assert "标注有误" in await read(visitor, f"/science/{number}")
+            assert "声学检漏失败记录" not in await read(visitor, "/science")
+
+
+async def read(client: httpx.AsyncClient, path: str) -> str:
+    answer = await client.get(path, headers={"accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+async def post(client: httpx.AsyncClient, path: str, fields: dict[str, str] | None = None) -> httpx.Response:
+    return await client.post(path, data={"csrf": client.headers["x-csrf-token"], **(fields or {})})

@@ -20,6 +20,7 @@ from shanhe.console import model_exchange as x
 from shanhe.console import model_treasury as mt
 from shanhe.console.ports_board import BoardDesk
 from shanhe.console.ports_content import ContentDesk
+from shanhe.console.ports_commons import CommonsDesk
 from shanhe.console.ports_watch import WatchDesk
 
 
@@ -593,5 +594,6 @@ class Desk:
     watch: WatchDesk
     board: BoardDesk
     content: ContentDesk
+    commons: CommonsDesk
     secure: bool = False
     version: str = ""

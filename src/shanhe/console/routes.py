@@ -14,6 +14,7 @@ from shanhe.console.pages.board import BoardRoom
 from shanhe.console.pages.books import BooksRoom
 from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.clones import ClonesRoom
+from shanhe.console.pages.commons import CommonsRoom
 from shanhe.console.pages.company import CompanyRoom
 from shanhe.console.pages.connect import ConnectRoom
 from shanhe.console.pages.content import ContentRoom
@@ -80,6 +81,7 @@ ROOMS = (
     ContestRoom,
     BoardRoom,
     ClonesRoom,
+    CommonsRoom,
 )
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 

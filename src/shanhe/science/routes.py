@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from shanhe.identity.api import Actor, org_of, person_actor, require
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 from shanhe.science.cite import FILES, FORMATS, cite
 from shanhe.science.errors import UnknownReuse
 from shanhe.science.model import How, Kind, NewVersion

@@ -17,6 +17,7 @@ from shanhe.kernel.notify import Notifier, Text
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.science import store
+from shanhe.science.checking import checked
 from shanhe.science.desk import Desk
 from shanhe.science.errors import (
     AlreadyDeclared,
@@ -31,13 +32,8 @@ from shanhe.science.errors import (
     WrongState,
 )
 from shanhe.science.model import (
-    ABSTRACT_MAX_CHARS,
-    AUTHORS_MAX,
-    LICENCES,
-    LINK_MAX_CHARS,
     REASON_MAX_CHARS,
     REF_MAX_CHARS,
-    TITLE_MAX_CHARS,
     Akin,
     Award,
     Counted,
@@ -60,9 +56,7 @@ from shanhe.science.model import (
 if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
 
-SHARES_RULE: Final = "T17"
 NAME: Final = re.compile(r"^os/(\d{6,12})$")
-SHA256: Final = re.compile(r"^([0-9a-f]{64})?$")
 DOI: Final = re.compile(r"^10\.\d{4,9}/\S{1,150}$")
 PAY_ROWS: Final = 100
 SYSTEM: Final = "system"
@@ -176,7 +170,7 @@ class Science:
 
     async def deposit(self, identifier: UUID, kind: Kind, new: NewVersion, *, org_id: UUID, actor: str) -> Deposit:
         """Begin a deposit; its other authors are asked whether they are. Idempotent by `identifier`."""
-        new = await self._checked(new, org_id)
+        new = await checked(self._desk, self._rulebook, new, org_id)
         desk = self._desk
         kept = await desk.sealed(new, org_id)
         async with desk.db.transaction() as conn:
@@ -190,7 +184,7 @@ class Science:
 
     async def revise(self, identifier: UUID, new: NewVersion, *, org_id: UUID, actor: str) -> Deposit:
         """Change the open draft, or begin the next version of what is published."""
-        new = await self._checked(new, org_id)
+        new = await checked(self._desk, self._rulebook, new, org_id)
         desk = self._desk
         kept = await desk.sealed(new, org_id)
         async with desk.db.transaction() as conn:
@@ -459,45 +453,6 @@ class Science:
         if found.state is State.RETRACTED:
             raise WrongState(found.state, "changed", "修改")
         return found
-
-    async def _checked(self, new: NewVersion, org_id: UUID) -> NewVersion:
-        """What is deposited, in its normal form. BadDeposit names the field."""
-        words: dict[str, Any] = {
-            name: getattr(new, name).strip() for name in ("title", "abstract", "licence", "sha256", "link")
-        }
-        new = replace(new, **words)
-        new = replace(new, sha256=new.sha256.lower())
-        for field, most in (("title", TITLE_MAX_CHARS), ("abstract", ABSTRACT_MAX_CHARS), ("link", LINK_MAX_CHARS)):
-            text = getattr(new, field)
-            if len(text) > most or any(not (one.isprintable() or one in "\n\r\t") for one in text):
-                raise BadDeposit(field, f"at most {most} printable characters", f"不超过 {most} 个可见字符")
-        if not new.title:
-            raise BadDeposit("title", "say what it is called", "请填写名称")
-        if new.licence not in LICENCES:
-            raise BadDeposit("licence", "an SPDX identifier that lets others reuse it: " + ", ".join(LICENCES),
-                             "须为允许复用的 SPDX 许可证：" + "、".join(LICENCES))  # fmt: skip
-        if not SHA256.fullmatch(new.sha256) or not (new.sha256 or new.link):
-            raise BadDeposit("sha256", "the SHA-256 of its file, a link, or both", "须填写文件 SHA-256 或链接")
-        if new.link and not re.match(r"^https?://[^\s<>\"]+$", new.link):
-            raise BadDeposit("link", "an address that begins with https://", "须为 https:// 开头的网址")
-        await self._check_authors(new, org_id)
-        return new
-
-    async def _check_authors(self, new: NewVersion, org_id: UUID) -> None:
-        whole = int(self._rulebook.parameter(SHARES_RULE, "whole", self._desk.clock.today()))
-        parties = [party for party, _ in new.authors]
-        if not 1 <= len(parties) <= AUTHORS_MAX or len(set(parties)) < len(parties) or org_id not in parties:
-            raise BadDeposit(
-                "authors", f"1 to {AUTHORS_MAX}, each once, whoever deposits it among them",
-                f"须有 1–{AUTHORS_MAX} 位作者，每位一次，且包括提交者",
-            )  # fmt: skip
-        if min(ppm for _, ppm in new.authors) <= 0 or sum(ppm for _, ppm in new.authors) != whole:
-            raise BadDeposit(
-                "authors", f"shares above 0 that sum to {whole} millionths exactly (T17)",
-                f"各作者份额须大于零，合计恰为百万分之 {whole}（T17）",
-            )  # fmt: skip
-        for party in parties:
-            await self._desk.named(party)
 
 
 def _searched(one: Deposit) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from shanhe.console.live.board import LiveBoard
 from shanhe.console.live.city import LiveCity
 from shanhe.console.live.clones import LiveClones
+from shanhe.console.live.commons import LiveCommons
 from shanhe.console.live.company import LiveCompany
 from shanhe.console.live.connect import LiveConnect
 from shanhe.console.live.content import LiveContent
@@ -66,6 +67,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         watch=LiveWatch(modules),
         board=LiveBoard(modules),
         content=LiveContent(modules),
+        commons=LiveCommons(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

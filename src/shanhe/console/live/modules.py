@@ -23,6 +23,7 @@ from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Actor, Caller, Identity, Unknown
 from shanhe.incubator.api import Incubator
+from shanhe.ip.api import Rights
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.labelling import Labels
 from shanhe.kernel.notify import Notifier
@@ -37,6 +38,7 @@ from shanhe.programmes.api import Programmes
 from shanhe.reconcile.api import Reconciliation
 from shanhe.retrieval.api import Evaluating, Knowledge, Search
 from shanhe.rulebook.api import Rulebook
+from shanhe.science.api import Science
 from shanhe.store.api import Contests, Earnings, Store
 from shanhe.studio.api import Studio
 from shanhe.trials.api import Trials
@@ -117,6 +119,8 @@ class Modules(Protocol):
     @property
     def routines(self) -> Routines: ...
     @property
+    def commons(self) -> Commons: ...
+    @property
     def emergency(self) -> Emergency: ...
     @property
     def hub(self) -> Hub: ...
@@ -138,6 +142,15 @@ class Emergency(Protocol):
     def glass(self) -> BreakGlass: ...
     @property
     def undoing(self) -> Undoing: ...
+
+
+class Commons(Protocol):
+    """Registries of what was made."""
+
+    @property
+    def rights(self) -> Rights: ...
+    @property
+    def science(self) -> Science: ...
 
 
 class Routines(Protocol):

@@ -1,0 +1,261 @@
+"""Rights and open science as pages show them: public lists, one's own, and what an office decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import Modules, actor_of
+from shanhe.ip.api import File, NewEntry, line_view, own_view, public_view
+from shanhe.ip.api import Kind as RightKind
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.science.api import LICENCES, How, NewVersion, cited, deposit_view, reuse_view
+from shanhe.science.api import Kind as OutputKind
+from shanhe.science.api import cite as cite_as
+from shanhe.science.api import own_view as own_output
+
+WHOLE_PPM = 1_000_000
+PERCENT_PPM = 10_000
+MANUAL_HOWS = (How.PAPER, How.DEPOSIT, How.LISTING, How.MODEL, How.DATASET)
+
+
+class LiveCommons:
+    """See `ports_commons.CommonsDesk`."""
+
+    def __init__(self, modules: Modules) -> None:
+        self._rights = modules.commons.rights
+        self._science = modules.commons.science
+        self._programmes = modules.programmes
+        self._clock = modules.clock
+        self._options = modules.identity.options
+
+    # -- rights -------------------------------------------------------------------------------------------------------
+
+    async def rights(self, find: str, kind: str, pooled: bool) -> Sequence[Mapping[str, Any]]:
+        found = await self._rights.shown(find=find, kind=kind if kind in list(RightKind) else "", pooled=pooled)
+        return [_right(await public_view(self._rights, one)) for one in found]
+
+    async def right(self, who: m.Who | None, entry: UUID) -> Mapping[str, Any]:
+        """A right as somebody may see it; `whole` for its parties and the office."""
+        officer = await self._officer(who)
+        org = who.org_id if who is not None and who.has_org else None
+        found = await self._rights.get(entry, org, officer=officer)
+        whole = officer or (org is not None and found.touches(org))
+        if whole:
+            view = await own_view(self._rights, found, org, self._clock.today())
+            return _right({**view, "whole": True, "officer": officer, "holders": self._holders(found, view)})
+        past = [{"event": one.event, "at": one.at, "id": one.id} for one in await self._rights.history(entry)]
+        used = await self._rights.used_by(found.entry)
+        return _right({**await public_view(self._rights, found), "whole": False, "history": past, "used_by": used})
+
+    def _holders(self, found: File, view: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        terms = found.in_force or found.open
+        return next((one["shares"] for one in view["terms"] if terms is not None and one["n"] == terms.n), [])
+
+    async def my_rights(self, who: m.Who) -> Mapping[str, Any]:
+        found = await self._rights.mine(who.org_id)
+        rows = [_right(await line_view(self._rights, one, who.org_id)) for one in found]
+        return {"rows": rows, "kinds": list(RightKind), "id": str(new_id()), "officer": await self._officer(who)}
+
+    async def register(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
+        number = UUID(fields.get("id", ""))
+        new = NewEntry(
+            number, _kind(RightKind, fields.get("kind", "")), fields.get("number", ""), fields.get("title", ""),
+            fields.get("abstract", ""), fields.get("office", ""), _day(fields.get("applied_on", "")),
+            _day(fields.get("granted_on", "")), fields.get("sha256", ""),
+            await self._shares(who, fields.get("shares", "")), _ppm(fields.get("rate", "")),
+        )  # fmt: skip
+        await self._rights.draft(new, org_id=who.org_id, actor=actor_of(who).ref)
+        return number
+
+    async def right_step(self, who: m.Who, entry: UUID, step: str, fields: Mapping[str, str]) -> None:
+        """One step of an entry: accept, decline, file, withdraw, terms; verify, refuse, lapse as the office."""
+        rights, org, actor, reason = self._rights, who.org_id, actor_of(who).ref, fields.get("reason", "")
+        if step in ("accept", "decline"):
+            await rights.answer(entry, org_id=org, accept=step == "accept", actor=actor)
+        elif step == "file":
+            await rights.file(entry, org_id=org, actor=actor)
+        elif step == "withdraw":
+            await rights.withdraw(entry, org_id=org, actor=actor)
+        elif step == "terms":
+            wanted = await self._shares(who, fields.get("shares", ""))
+            await rights.propose(entry, wanted, _ppm(fields.get("rate", "")), org_id=org, actor=actor)
+        elif step in ("verify", "refuse"):
+            await rights.decide(entry, verify=step == "verify", reason=reason, person_id=who.person_id)
+        else:
+            await rights.lapse(entry, reason=reason, person_id=who.person_id)
+
+    async def rights_queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        found = await self._rights.queue(who.person_id)
+        return [_right(await line_view(self._rights, one, who.org_id if who.has_org else None)) for one in found]
+
+    async def _officer(self, who: m.Who | None) -> bool:
+        return who is not None and await self._rights.is_officer(who.person_id)
+
+    # -- open science -------------------------------------------------------------------------------------------------
+
+    async def outputs(self, find: str, kind: str) -> Sequence[Mapping[str, Any]]:
+        found = await self._science.shown(find=find, kind=kind if kind in list(OutputKind) else "")
+        counts = await self._science.counts(found)
+        return [_output(await deposit_view(self._science, one, counts.get(one.id, 0))) for one in found]
+
+    async def output(self, who: m.Who | None, deposit: UUID) -> Mapping[str, Any]:
+        science = self._science
+        org = who.org_id if who is not None and who.has_org else None
+        found = await science.get(deposit, org)
+        party = org is not None and org in found.parties
+        reviewer = who is not None and await science.is_reviewer(who.person_id)
+        reuses = await science.reuses(deposit)
+        seen = [one for one in reuses if one.state == "confirmed" or party or reviewer]
+        view = await own_output(science, found, org) if party else await deposit_view(science, found)
+        author = found.current is not None and org in dict(found.current.authors)
+        return _output({
+            "asked": False, "draft": False, "waiting": [], "mine": False, "versions": [], **view, "party": party,
+            "author": author, "reviewer": reviewer, "hows": MANUAL_HOWS, "next_id": str(new_id()),
+            "reused": sum(one.state == "confirmed" for one in reuses),
+            "reuses": [await reuse_view(science, one, whole=party or reviewer) for one in seen],
+            "history": [{"event": one.event, "at": one.at} for one in await science.history(deposit)],
+        })  # fmt: skip
+
+    async def my_outputs(self, who: m.Who) -> Mapping[str, Any]:
+        science, org = self._science, who.org_id
+        mine = await science.mine(org)
+        of_mine = [each for one in mine for each in await science.reuses(one.id) if each.state == "declared"]
+        return {
+            "rows": [_output(await own_output(science, one, org)) for one in mine],
+            "waiting": [await reuse_view(science, one, whole=True) for one in of_mine],
+            "declared": [await reuse_view(science, one, whole=True) for one in await science.declared_by(org)],
+            "kinds": list(OutputKind), "licences": LICENCES, "id": str(new_id()),
+            "reviewer": await science.is_reviewer(who.person_id),
+        }  # fmt: skip
+
+    async def deposit(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
+        number = UUID(fields.get("id", ""))
+        kind = _kind(OutputKind, fields.get("kind", ""))
+        await self._science.deposit(
+            number, kind, await self._version(who, fields), org_id=who.org_id, actor=actor_of(who).ref
+        )
+        return number
+
+    async def output_step(self, who: m.Who, deposit: UUID, step: str, fields: Mapping[str, str]) -> None:
+        """One step of an output: agree, publish, retract, declare, revise."""
+        science, org, actor = self._science, who.org_id, actor_of(who).ref
+        if step == "agree":
+            await science.agree(deposit, org_id=org, actor=actor)
+        elif step == "publish":
+            await science.publish(deposit, org_id=org, actor=actor, dataset=fields.get("dataset", ""))
+        elif step == "retract":
+            reviewer = await science.is_reviewer(who.person_id)
+            own = None if reviewer else org
+            await science.retract(deposit, reason=fields.get("reason", ""), org_id=own, actor=actor)
+        elif step == "revise":
+            await science.revise(deposit, await self._version(who, fields), org_id=org, actor=actor)
+        else:
+            how = _kind(How, fields.get("how", ""))
+            await science.declare(
+                UUID(fields.get("id", "")), deposit, how, fields.get("ref", ""), org_id=org, actor=actor
+            )
+
+    async def reuse_step(self, who: m.Who, reuse: UUID, step: str, fields: Mapping[str, str]) -> None:
+        """A declared reuse: confirm or refuse it, as an author or as a reviewer of the department."""
+        science, reason = self._science, fields.get("reason", "")
+        if fields.get("as") == "office":
+            await science.review(reuse, confirm=step == "confirm", reason=reason, person_id=who.person_id)
+        elif step == "confirm":
+            await science.confirm(reuse, org_id=who.org_id, actor=actor_of(who).ref)
+        else:
+            await science.refuse(reuse, reason=reason, org_id=who.org_id, actor=actor_of(who).ref)
+
+    async def reuse_queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        if not await self._science.is_reviewer(who.person_id):
+            return []
+        return [await reuse_view(self._science, one, whole=True) for one in await self._science.queue()]
+
+    async def citation(self, deposit: UUID, form: str, url: str) -> bytes:
+        found = await cited(self._science, await self._science.get(deposit), url=url, publisher=self._options.city_name)
+        return cite_as(found, form)
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    async def _version(self, who: m.Who, fields: Mapping[str, str]) -> NewVersion:
+        return NewVersion(
+            fields.get("title", ""), fields.get("abstract", ""), fields.get("licence", ""), fields.get("sha256", ""),
+            fields.get("link", ""), await self._shares(who, fields.get("shares", "")),
+        )  # fmt: skip
+
+    async def _shares(self, who: m.Who, text: str) -> tuple[tuple[UUID, int], ...]:
+        """A line each: who (id, registration number, login) and percent; nothing: oneself alone."""
+        found = []
+        for line in text.splitlines():
+            word, _, percent = line.strip().replace("％", "%").rstrip("% ").rpartition(" ")
+            if not line.strip():
+                continue
+            ppm = _ppm(percent)
+            if not word.strip() or ppm is None:
+                raise Invalid(
+                    "bad_share", f"Write {line.strip()[:40]!r} as: who, a space, percent.",
+                    message_zh=f"“{line.strip()[:40]}”应写作：单位或登录名 空格 百分比。",
+                )  # fmt: skip
+            found.append((await self._found(word.strip()), ppm))
+        return tuple(found) or ((who.org_id, WHOLE_PPM),)
+
+    async def _found(self, word: str) -> UUID:
+        try:
+            return await self._programmes.find(word)
+        except ShanheError as error:
+            raise Invalid(
+                "unknown_party", f"Nobody here is {word[:60]!r}.",
+                message_zh=f"没有找到“{word[:60]}”，请填写编号、统一社会信用代码或登录名。",
+            ) from error  # fmt: skip
+
+
+def _right(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A right with its rate and shares in percent."""
+    found = {**view, "rate": _percent(view["rate_ppm"]) if view.get("rate_ppm") else ""}
+    if "holders" in view:
+        found["holders"] = _shared(view["holders"])
+    if "terms" in view:
+        found["terms"] = [
+            {**one, "shares": _shared(one["shares"]), "rate": _percent(one["rate_ppm"]) if one["rate_ppm"] else ""}
+            for one in view["terms"]
+        ]
+    return found
+
+
+def _shared(shares: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [{**one, "percent": _percent(one["share_ppm"])} for one in shares]
+
+
+def _output(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**view, "authors": _shared(view["authors"])}
+
+
+def _percent(ppm: int) -> str:
+    return f"{ppm / PERCENT_PPM:.4f}".rstrip("0").rstrip(".")
+
+
+def _ppm(text: str) -> int | None:
+    """Percent with up to four decimals, in millionths; None when left empty."""
+    text = text.replace("％", "%").strip().rstrip("%").strip()
+    if not text:
+        return None
+    whole, _, part = text.partition(".")
+    if not (whole + part).isdigit() or len(part) > len(str(PERCENT_PPM)) - 1 or len(whole) > len("100"):
+        raise Invalid("bad_percent", f"{text[:20]!r} is no percentage with at most four decimals.",
+                      message_zh=f"“{text[:20]}”不是百分比，最多四位小数。")  # fmt: skip
+    return int(whole or "0") * PERCENT_PPM + int((part + "0000")[:4])
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text.strip() else None
+
+
+def _kind(kinds: Any, text: str) -> Any:
+    try:
+        return kinds(text)
+    except ValueError as error:
+        raise Invalid("bad_kind", "Choose one of the kinds.", message_zh="请选择类别。") from error
