@@ -33,6 +33,7 @@ from shanhe.science.api import (
     UnknownDeposit,
     UnknownReuse,
     WrongState,
+    reuse_view,
 )
 from shanhe.studio import store as studio_store
 from shanhe.studio.model import Job
@@ -268,6 +269,7 @@ class TestReuse:
             assert (await science.tick())["measured"] == expected
         (one,) = await science.reuses(number)
         assert (one.source, one.state, one.org_id, one.ref) == ("measured", ReuseState.CONFIRMED, user, job.name)
+        assert (await reuse_view(science, one))["ref"] == ""  # what a model is called that nobody declared
         assert await points(city, author) == [5]
 
     async def test_is_seen_by_everybody_over_http(self, city: City) -> None:

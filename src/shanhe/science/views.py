@@ -33,10 +33,14 @@ async def own_view(science: Science, found: Deposit, org_id: UUID | None) -> dic
 
 
 async def reuse_view(science: Science, one: Reuse, *, whole: bool = False) -> dict[str, Any]:
-    """A reuse; why it was decided so only for those who have a part in it."""
+    """A reuse. Only those who have a part in it read why it was decided so, a person's name, and what the city knows of
+    a model that nobody declared.
+    """
     deposit = await science.get(one.deposit, one.org_id)
+    hidden = not whole and await science.personal(one.org_id)
     shown = asdict(one) | {
-        "by": await science.name_of(one.org_id), "deposit_name": deposit.name,
+        "by": "" if hidden else await science.name_of(one.org_id),
+        "ref": one.ref if whole or one.source == "declared" else "", "deposit_name": deposit.name,
         "deposit_title": (deposit.current or deposit.versions[0]).title,
     }  # fmt: skip
     return shown if whole else {key: value for key, value in shown.items() if key not in ("reason", "org_id")}
