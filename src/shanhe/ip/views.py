@@ -36,10 +36,10 @@ async def own_view(rights: Rights, found: File, org_id: UUID | None, today: date
     """All of an entry, for its parties and the office: terms with consents, history, and what calls paid."""
     parties = {party for terms in found.terms for party in terms.parties | {terms.proposed_by}}
     names = {party: await rights.party_name(party) for party in parties}
-    shown = {} if found.entry.state not in SHOWN else {"used_by": await rights.used_by(found.entry)}
+    used = await rights.used_by(found.entry) if found.entry.state in SHOWN else []
     days = await rights.earned(found, today - timedelta(days=EARNED_DAYS), today)
     return {
-        **await line_view(rights, found, org_id), **shown, "document_sha256": found.entry.document_sha256,
+        **await line_view(rights, found, org_id), "used_by": used, "document_sha256": found.entry.document_sha256,
         "org_id": found.entry.org_id, "created_at": found.entry.created_at,
         "terms": [_terms(one, names) for one in found.terms],
         "waiting": [{"party": party, "name": names.get(party, "")} for party in sorted(found.waiting)],
