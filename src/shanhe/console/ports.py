@@ -19,8 +19,8 @@ from shanhe.console import model_credits as c
 from shanhe.console import model_exchange as x
 from shanhe.console import model_treasury as mt
 from shanhe.console.ports_board import BoardDesk
-from shanhe.console.ports_content import ContentDesk
 from shanhe.console.ports_commons import CommonsDesk
+from shanhe.console.ports_content import ContentDesk
 from shanhe.console.ports_watch import WatchDesk
 
 
