@@ -10,7 +10,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.retrieval.chunking import WEIGHT_MAX, pieces, split, weight
 from shanhe.retrieval.grounding import carried, shown
 from shanhe.retrieval.model import Block, Hit, Passage
-from shanhe.retrieval.ranking import coverage, fused, support
+from shanhe.retrieval.ranking import coverage, fused, support, weights
 from shanhe.retrieval.words import asked, blinded, meant, signs, tokens, visible
 
 
@@ -67,8 +67,16 @@ class TestRanking:
 
     def test_covers_a_question_by_its_signs(self) -> None:
         assert meant("请问买积分打几折？") == frozenset("买积分打折")
-        assert coverage(meant("买积分打几折"), signs("购买积分享受七折")) == 0.8
-        assert coverage(frozenset(), frozenset()) == 0.0
+        text = signs("购买积分享受七折")
+        weighed = weights(meant("买积分打几折"), [text])
+        assert 0.7 < coverage(weighed, text) < 0.8  # four of five, and what is nowhere weighs more
+        assert coverage({}, frozenset()) == 0.0
+
+    def test_gives_most_weight_to_what_none_of_the_texts_says(self) -> None:
+        texts = [signs("企业登记需要带营业证件")] * 29 + [signs("结婚请带喜糖")]
+        weighed = weights(meant("结婚登记带什么证件"), texts)
+        assert weighed["婚"] > 10 * weighed["证"]
+        assert coverage(weighed, texts[0]) < 0.2  # five of seven signs, none of them telling
 
 
     def test_asks_one_passage_to_be_near_and_to_hold_the_words(self) -> None:

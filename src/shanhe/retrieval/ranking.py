@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +14,8 @@ RRF_K: Final = 10
 what leads one list loses to what stands in the middle of both."""
 SUPPORT_FROM: Final = 3
 """Passages of which one may carry an answer."""
+FEW: Final = 30
+"""Of fewer texts it can't be told which signs are rare."""
 NEAR_FROM, NEAR_TO = 0.82, 0.945
 """Between which cosines the embedding tells near from far; its cosines say little outside of their own range."""
 
@@ -26,9 +29,20 @@ def fused(*rankings: Sequence[UUID]) -> list[tuple[UUID, float]]:
     return sorted(scores.items(), key=lambda one: (-one[1], one[0]))
 
 
-def coverage(wanted: frozenset[str], present: frozenset[str]) -> float:
-    """Which part of a question's signs stands in a text, 0–1."""
-    return len(wanted & present) / len(wanted) if wanted else 0.0
+def weights(wanted: frozenset[str], texts: Sequence[frozenset[str]]) -> dict[str, float]:
+    """How much each sign of a question tells, by how few of the texts found for it hold it: the inverse document
+    frequency of BM25 (Robertson & Spärck Jones 1976) over these texts. One that stands in none of them tells most: a
+    question about weddings is not answered by whatever else is registered. Among few texts a sign may be missing by
+    chance: they count as `FEW`."""
+    count = max(len(texts), FEW)
+    holding = {sign: sum(sign in text for text in texts) for sign in wanted}
+    return {sign: math.log(1 + (count - n + 0.5) / (n + 0.5)) for sign, n in holding.items()}
+
+
+def coverage(wanted: Mapping[str, float], present: frozenset[str]) -> float:
+    """Which part of a question's signs, by their weight, stands in a text, 0–1."""
+    whole = sum(wanted.values())
+    return sum(weight for sign, weight in wanted.items() if sign in present) / whole if whole else 0.0
 
 
 def support(hits: Sequence[Hit]) -> float:

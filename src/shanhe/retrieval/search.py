@@ -131,6 +131,9 @@ class Search:
     ) -> list[Hit]:  # fmt: skip
         rows = await store.passages(self._knowledge.db, asking, [chunk for chunk, _ in order])
         passages = {row["id"]: await self._passage(row) for row in rows}
+        texts = {chunk: f"{one.heading}\n{one.text}" for chunk, one in passages.items()}
+        held = {chunk: signs_of(text) for chunk, text in texts.items()}
+        weighed = ranking.weights(signs, list(held.values()))
         word_ranks = {chunk: (rank, score) for rank, (chunk, score) in enumerate(worded, 1)}
         near_ranks = {chunk: (rank, score) for rank, (chunk, score) in enumerate(meant, 1)}
         hits = []
@@ -138,10 +141,9 @@ class Search:
             passage = passages.get(chunk)
             if passage is None:
                 continue
-            said = f"{passage.heading}\n{passage.text}"
-            present = frozenset(tokens(said))
+            present = frozenset(tokens(texts[chunk]))
             word, near = word_ranks.get(chunk, (0, 0.0)), near_ranks.get(chunk, (0, 0.0))
-            hits.append(Hit(passage, score, *word, *near, ranking.coverage(signs, signs_of(said)), None,
+            hits.append(Hit(passage, score, *word, *near, ranking.coverage(weighed, held[chunk]), None,
                             tuple(token for token in wanted if token in present)))  # fmt: skip
         return hits
 
