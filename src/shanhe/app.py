@@ -19,6 +19,7 @@ from shanhe.approvals.api import Approvals
 from shanhe.bazaar import open_bazaar, paid_out
 from shanhe.board.api import Board
 from shanhe.books import Books
+from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
 from shanhe.commons import Commons, open_commons
 from shanhe.compute.api import Compute, Decision
@@ -126,6 +127,7 @@ class Services:
     commons: Commons
     board: Board
     hub: Hub
+    bulletin: Bulletin
 
 
 @contextlib.asynccontextmanager
@@ -249,6 +251,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), workshop=workshop,
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
         teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board, hub=hub,
+        bulletin=bazaar.bulletin,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,22 +14,25 @@ from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpe
 from shanhe.atelier import Classroom, Consent, labels_of, provenance_of, removals
 from shanhe.clones.api import Clones, Teaching
 from shanhe.datasets.api import personal_data
-from shanhe.kernel.errors import Invalid, NotFound, ShanheError
-from shanhe.ledger.api import Asset, Ledger
-from shanhe.mcp.api import CityTool, CityTools, McpFace, Offered, Tool, ToolGateway, schema, server_of, text_of
+from shanhe.enquiries import city_tools
+from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.mcp.api import McpFace, Offered, ToolGateway, server_of, text_of
+from shanhe.newsroom import open_bulletin
 from shanhe.oauth.api import ACCESS_PREFIX, OAuth
-from shanhe.programmes.api import AlreadyClaimed, entitlement_view
+from shanhe.programmes.api import AlreadyClaimed
 from shanhe.sandbox.api import Sandbox
 from shanhe.store.api import Check, Contests, Offer, Paid, Ranks, Store
 
 if TYPE_CHECKING:
     from shanhe.agents.api import Shelves
+    from shanhe.bulletin.api import Bulletin
     from shanhe.compute.api import Compute
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
     from shanhe.kernel.vault import Vault
+    from shanhe.ledger.api import Ledger
     from shanhe.payments.api import Payouts
     from shanhe.programmes.api import Programmes
     from shanhe.retrieval.api import Knowledge
@@ -62,6 +64,7 @@ class Bazaar:
     contests: Contests
     ranks: Ranks
     teaching: Teaching
+    bulletin: Bulletin
     shelf: _Shelf
 
     def guard(self, gate: Gate) -> None:
@@ -116,8 +119,6 @@ def open_bazaar(
         clones, classroom, lambda facts: rulebook.evaluate(CLONE_RULE, facts, on=clock.today()).outputs
     )
     gateway.delegate(OpenAiFace(agents).delegate)
-    city = city_tools(clock, ledger, rulebook, programmes, store)
-
     oauth = OAuth(db, clock, identity, url=settings.url, fetch=_reader(tools))
 
     async def known(token: str, at: str) -> Caller | None:
@@ -125,13 +126,15 @@ def open_bazaar(
             return await oauth.caller(token, at)
         return identity.caller_cached(token) or await identity.caller(token)
 
-    face = McpFace(tools, city, vault, known, url=settings.url, name=settings.city_name, version=__version__)
     contests = Contests(
         db, clock, store, rulebook, named=named, akin=akin, award=_awards(programmes, PRIZE, "contest"),
         seals=identity.seals,
     )  # fmt: skip
     ranks = Ranks(db, clock, store, rulebook, reward=_awards(programmes, RANK_REWARD, "round"))
-    return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching, shelf)
+    bulletin = open_bulletin(settings, db, clock, rulebook=rulebook, programmes=programmes, contests=contests)
+    city = city_tools(clock, ledger, rulebook, programmes, store, bulletin)
+    face = McpFace(tools, city, vault, known, url=settings.url, name=settings.city_name, version=__version__)
+    return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching, bulletin, shelf)
 
 
 def paid_out(payouts: Payouts) -> Callable[[UUID], Awaitable[list[Paid]]]:
@@ -244,64 +247,3 @@ class _Toolbox:
         slug, _, tool = name.partition(SEPARATOR)
         result, paid_micro, receipt = await self._tools.call(caller, slug, tool, arguments, most_micro=most_micro)
         return ToolAnswer(text_of(result), bool(result.get("isError")), paid_micro, receipt)
-
-
-def city_tools(
-    clock: Clock, ledger: Ledger, rulebook: Rulebook, programmes: Programmes, store: Store
-) -> CityTools:  # fmt: skip
-    """What the city answers over MCP: the caller's balance, rules, programmes, the store."""
-
-    async def balance(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        account = await ledger.ensure_account(caller.org_id, Asset.CREDIT, "wallet")
-        found = await ledger.balance(account.id)
-        return {"available_micro": found.available, "balance_micro": found.balance, "held_micro": found.held,
-                "by_provenance": {str(key): value for key, value in found.by_provenance.items()}}  # fmt: skip
-
-    async def rules(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        find = str(asked.get("find", "")).lower()
-        listed = [rulebook.rule(key) for key in rulebook.ids()]
-        return [
-            {"id": rule.id, "zh": rule.title.zh, "en": rule.title.en, "article": rule.article}
-            for rule in listed
-            if not find or find in f"{rule.id} {rule.title.zh} {rule.title.en}".lower()
-        ]
-
-    async def evaluate(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        facts = asked.get("facts", {})
-        if not isinstance(facts, dict):
-            raise Invalid("bad_facts", "facts must be an object.", message_zh="facts 须为对象。")
-        decision = rulebook.evaluate(str(asked.get("rule", "")), facts, on=_day(asked.get("on"), clock.today()))
-        return {"outputs": decision.outputs, "trace": decision.trace}
-
-    async def opportunities(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        known = programmes.catalogue
-        found = await programmes.applying.entitlements(caller.org_id)
-        return [entitlement_view(known.programmes[item.programme], item, known) for item in found]
-
-    async def listings(caller: Caller, asked: Mapping[str, Any]) -> Any:
-        cards = await store.cards(asked.get("kind"), None, asked.get("find"))
-        return [{**asdict(card.listing), "name": card.listing.name, "score": card.score} for card in cards]
-
-    text = {"type": "object", "description": "What the rule wants to know; see its schema in the rulebook."}
-    tools = (
-        (Tool("shanhe_balance", "AI Credits of your organisation, in micro-credits. 查询本组织积分。", schema()),
-         balance),
-        (Tool("shanhe_rules", "The city's rules by id and title. 查询规则列表。",
-              schema(find="Part of a title 标题关键词")), rules),
-        (Tool("shanhe_evaluate", "Ask a rule: outputs and why. 按规则计算并给出理由。",
-              schema(("rule", "facts"), rule="Like P6", on="Day, like 2026-11-26", facts=text)), evaluate),
-        (Tool("shanhe_programmes", "What the city offers, and whether you qualify. 查询政策与资格。", schema()),
-         opportunities),
-        (Tool("shanhe_store", "Agents, tools, models, data, prompts. 查询商店。",
-              schema(kind="agent, mcp, model, data or prompt", find="Part of a title 标题关键词")), listings),
-    )  # fmt: skip
-    return CityTools({tool.name: CityTool(tool, answer) for tool, answer in tools})
-
-
-def _day(text: Any, today: date) -> date:
-    if text is None:
-        return today
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError as error:
-        raise Invalid("bad_date", "Write a day like 2026-11-26.", message_zh="日期格式如 2026-11-26。") from error

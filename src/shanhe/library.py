@@ -36,7 +36,7 @@ KEY_NAME: Final = "~knowledge"
 """Of the key by which an organisation pays for knowledge."""
 GUIDE_BASE: Final = UUID("6f0c1e5a-6d0b-5c1e-9a55-0d6a3f2b1c07")
 """The base of the city's own guide to its policies, where a city has one."""
-GUIDE_POLICIES, GUIDE_SERVICES = "政策汇编.md", "办事指南.md"
+GUIDE_POLICIES, GUIDE_SERVICES, GUIDE_NEWS = "政策汇编.md", "办事指南.md", "每周播报.md"
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,11 @@ class Shelves:
         return await self._search.find(bases, question, Asking(owner), caller)
 
 
-async def renew_guide(knowledge: Knowledge, rulebook: Rulebook, catalogue: Catalogue, on: date) -> bool:
-    """What the city's guide answers from, as the rules are on a day; False where the city has no such base. A text that
-    says the same is not read again."""
+async def renew_guide(
+    knowledge: Knowledge, rulebook: Rulebook, catalogue: Catalogue, on: date, *, news: str = ""
+) -> bool:  # fmt: skip
+    """What the city's guide answers from, as the rules are on a day, with the newest bulletin; False where the city has
+    no such base. A text that says the same is not read again."""
     try:
         base = await knowledge.own(GUIDE_BASE, None)
     except UnknownBase:
@@ -97,6 +99,8 @@ async def renew_guide(knowledge: Knowledge, rulebook: Rulebook, catalogue: Catal
         GUIDE_POLICIES: as_markdown("政策汇编", policies(rulebook, on)),
         GUIDE_SERVICES: as_markdown("办事指南", [Chapter("如何申请", tuple(services(catalogue)))]),
     }
+    if news:
+        texts[GUIDE_NEWS] = news
     for name, text in texts.items():
         await knowledge.bring(base, name, text.encode(), by="guide")
     return True

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shanhe.approvals.api import GlassGauges
 from shanhe.approvals.api import tick as glass_tick
+from shanhe.bulletin.api import as_markdown
 from shanhe.compute.api import PRICE_TOPIC
 from shanhe.credits.api import PriceChange
 from shanhe.credits.api import daily as credits_daily
@@ -87,6 +88,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("batches.tick", EVERY_5_S, services.workshop.batches.tick)
     jobs.every("studio.settle", EVERY_MINUTE, services.workshop.studio.settle)
     jobs.every("studio.tidy", NIGHTLY, services.workshop.studio.tidy)
+    jobs.every("bulletin.tick", HOURLY, services.bulletin.tick)
     jobs.every("knowledge.guide", NIGHTLY, lambda: _renew_guide(services))
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
@@ -118,10 +120,12 @@ async def nomad_credits(services: Services, event: Event) -> None:
 
 
 async def _renew_guide(services: Services) -> bool:
-    """The city's guide answers from the rules as they are today."""
+    """The city's guide answers from the rules as they are today, and knows what the bulletin said last."""
+    newest = await services.bulletin.issues(limit=1)
     return await renew_guide(
-        services.library.knowledge, services.rulebook, services.programmes.catalogue, services.clock.today()
-    )
+        services.library.knowledge, services.rulebook, services.programmes.catalogue, services.clock.today(),
+        news=as_markdown(newest[0]) if newest else "",
+    )  # fmt: skip
 
 
 async def _payments_tick(services: Services) -> int:

@@ -20,6 +20,7 @@ from shanhe.approvals import routes as approvals_routes
 from shanhe.batches import routes as batches_routes
 from shanhe.bazaar import published
 from shanhe.board import routes as board_routes
+from shanhe.bulletin import routes as bulletin_routes
 from shanhe.clones import routes as clones_routes
 from shanhe.compute import routes as compute_routes
 from shanhe.compute.api import Health
@@ -192,6 +193,7 @@ def _routes(app: FastAPI, services: Services) -> None:
             city=services.settings.city_name,
         ),
         alliances_routes.router(services.alliances, services.programmes.find),
+        bulletin_routes.router(services.bulletin, services.settings.city_name, services.settings.url),
         governance_routes.router(services.governance),
         dilution_routes.router(services.governance.dilution),
         privacy_routes.router(services.privacy, services.identity, services.settings.city_name),

@@ -77,6 +77,14 @@ class Promises:
         self.done.append(("apply", programme_id, dict(fields)))
         return ONE
 
+    async def check(self, who: m.Who, programme_id: str, fields: Mapping[str, str]) -> Mapping[str, Any]:
+        title = {"zh": "登记证书", "en": "Certificate"}
+        field = {"field": "certificate", "title": title, "zh": "未填写", "en": "is missing"}
+        return {
+            "programme": programme_id, "standing": "incomplete", "problems": [field], "closed": None, "taken": None,
+            "short": [], "review": [], "reasons": [], "missing": [], "payments": [], "instalments": 1,
+        }  # fmt: skip
+
     async def applications(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [row(ONE, "in_review"), row(TWO, "refused")] if self.programmes else []
 

@@ -61,6 +61,7 @@ PATHS = {
     "store": "/store",
     "makers": "/makers",
     "makers-income": "/makers/income",
+    "bulletin": "/bulletin",
     "contests": "/contests",
     "board": "/board",
     "board-new": "/board/new?kind=need",

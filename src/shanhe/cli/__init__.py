@@ -43,6 +43,7 @@ GROUPS: Final = {
     "approvals": ("approvals:app", "Approvals of authorities, the gates they open, four eyes."),
     "break-glass": ("glass:app", "In an emergency: one person does what takes two."),
     "programmes": ("standing:app", "What the city promises: apply, decide, fund, follow."),
+    "bulletin": ("bulletin:app", "The weekly bulletin: issues, preview, publish."),
     "alliances": ("company:alliances", "Companies that build applications together."),
     "incubator": ("company:incubator", "What the incubator offers: resources, quotas, bookings."),
     "contests": ("contests:app", "Contests of makers: calls, entries, juries, prizes."),

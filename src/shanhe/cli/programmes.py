@@ -85,6 +85,38 @@ def apply(
 
 
 @app.command()
+def check(
+    org: Org,
+    programme: Annotated[str, typer.Argument(help="Programme, as in the list.")],
+    answers: Annotated[str, typer.Option(help="The form's answers as JSON.")] = "{}",
+    evidence: Annotated[str, typer.Option(help="Documents as JSON: name to reference.")] = "{}",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Look a form over without sending it: what to mend, what stands against it, what it would give."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.programmes.api import checked_view
+
+        owner, programmes = await find_org(services, org), services.programmes
+        found = await programmes.checking.check(
+            programme, owner.id, answers=_object(answers), evidence=_object(evidence)
+        )
+        return checked_view(found, programmes.catalogue)
+
+    found = in_city(data, work)
+    against = [{"title": {"zh": "", "en": ""}, **one} for one in (found["closed"], found["taken"]) if one]
+    show(as_json, found, lambda: rows(
+        ("项目 what", "说明 note"),
+        [("结果 standing", found["standing"]),
+         *[("可得 gives", payment["text"]["zh"]) for payment in found["payments"]],
+         *[(one["title"]["zh"], f"{one['zh']} {one['en']}") for one in [*against, *found["problems"]]],
+         *[("不满足 against", f"{one['zh']} {one['en']}") for one in found["reasons"]],
+         *[("未知 unknown", f"{one['zh']} {one['en']}") for one in found["missing"]]],
+    ))  # fmt: skip
+
+
+@app.command()
 def status(application: Application, data: Data = None, as_json: Json = False) -> None:
     """An application with its tranches, decisions and history."""
 

@@ -12,6 +12,7 @@ from shanhe.console.live.modules import Modules
 from shanhe.console.pages.base import SignInFirst
 from shanhe.console.pages.board import BoardRoom
 from shanhe.console.pages.books import BooksRoom
+from shanhe.console.pages.bulletin import BulletinRoom
 from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.clones import ClonesRoom
 from shanhe.console.pages.commons import CommonsRoom
@@ -78,6 +79,7 @@ ROOMS = (
     RoutinesRoom,
     TrialsRoom,
     ConnectRoom,
+    BulletinRoom,
     ContestRoom,
     BoardRoom,
     ClonesRoom,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.mcp.city import CityTool, CityTools, schema
+from shanhe.mcp.city import Answer, CityTool, CityTools, schema
 from shanhe.mcp.errors import (
     AnswerTooLarge,
     BadSecret,
@@ -19,6 +19,7 @@ from shanhe.mcp.registry import Entry, Taken, exported, taken
 from shanhe.mcp.service import ToolGateway, server_of, text_of
 
 __all__ = [
+    "Answer",
     "AnswerTooLarge",
     "BadSecret",
     "BadServer",

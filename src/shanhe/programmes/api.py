@@ -17,6 +17,7 @@ from shanhe.programmes.cases import (
     TrancheState,
     Verdict,
 )
+from shanhe.programmes.checking import Checked, Standing
 from shanhe.programmes.docs import docs_page, docs_rows, mechanisms
 from shanhe.programmes.errors import (
     AlreadyClaimed,
@@ -54,6 +55,7 @@ from shanhe.programmes.standings import Count, Counted, Index, Standings, first_
 from shanhe.programmes.views import (
     application_view,
     budget_view,
+    checked_view,
     entitlement_view,
     file_view,
     guarantee_view,
@@ -77,6 +79,7 @@ __all__ = [
     "BudgetView",
     "Catalogue",
     "CatalogueInvalid",
+    "Checked",
     "Count",
     "Counted",
     "Entitlement",
@@ -103,6 +106,7 @@ __all__ = [
     "Reason",
     "Report",
     "RowReport",
+    "Standing",
     "Standings",
     "State",
     "Text",
@@ -118,6 +122,7 @@ __all__ = [
     "answer_from_text",
     "application_view",
     "budget_view",
+    "checked_view",
     "docs_page",
     "docs_rows",
     "entitlement_view",

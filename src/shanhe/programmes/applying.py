@@ -68,7 +68,7 @@ class Applying:
             if not programme.open_on(today) or party.kind not in programme.for_:
                 continue
             outcome = await self._judge.outcome(Question(programme, party, {}, today, today))
-            standing = "not_yet" if outcome.reasons and not _about_missing(programme, outcome) else "entitled"
+            standing = "not_yet" if outcome.reasons and not (programme.asks and about_nothing(outcome)) else "entitled"
             if standing == "entitled" and (outcome.missing or programme.asks):
                 standing = "needs_answers"
             application = latest.get(programme.id)
@@ -103,7 +103,7 @@ class Applying:
         self, row: Any, programme_id: str, answers: Mapping[str, Any], evidence: Mapping[str, Any], client_ref: str
     ) -> Application:
         programme = self._ground.programme(programme_id)
-        clean = forms.answers_of(programme, await self._found(programme, answers), by="applicant")
+        clean = forms.answers_of(programme, await self.named(programme, answers), by="applicant")
         if row["digest"] != self._digest(programme_id, clean, forms.evidence_of(programme, evidence)):
             raise ApplicationConflict(client_ref)
         return store.application_of(row, self._ground.vault)
@@ -123,10 +123,10 @@ class Applying:
                 "bad_reference", f"client_ref has 1 to {REF_MAX_CHARS} characters.", message_zh="编号长度不合规。"
             )
         programme, party, today = ground.programme(programme_id), await ground.party(org_id), ground.today()
-        self._for(programme, party)
-        clean = forms.answers_of(programme, await self._found(programme, answers), by="applicant")
+        self.open_for(programme, party)
+        clean = forms.answers_of(programme, await self.named(programme, answers), by="applicant")
         papers = forms.evidence_of(programme, evidence)
-        await self._parties(programme, party, clean)
+        await self.strangers(programme, party, clean)
         mark = await store.mark(ground.db, programme.id) if programme.remembers else 0
         question = Question(programme, party, clean, today, today)
         outcome = await self._judge.outcome(question)
@@ -148,7 +148,7 @@ class Applying:
             self._awards.claims(programme, party.subject, clean, today), outcome, planned, mark,
         )  # fmt: skip
 
-    async def _found(self, programme: Programme, answers: Mapping[str, Any]) -> dict[str, Any]:
+    async def named(self, programme: Programme, answers: Mapping[str, Any]) -> dict[str, Any]:
         """Answers with parties as ids: people name them by registration number, login or id."""
         found = dict(answers)
         for name, ask in programme.asks.items():
@@ -156,7 +156,8 @@ class Applying:
                 found[name] = str(await self._ground.find(answers[name].strip()))
         return found
 
-    def _for(self, programme: Programme, party: Party) -> None:
+    def open_for(self, programme: Programme, party: Party) -> None:
+        """NotForYou where this party can't apply today, whatever it writes."""
         title = programme.title
         if not programme.open_on(self._ground.today()):
             raise NotForYou(title.zh, title.en, "不在申请期内", "it is not open for applications today")
@@ -166,8 +167,8 @@ class Applying:
         if party.frozen:
             raise NotForYou(title.zh, title.en, "主体已冻结", "the applicant is frozen")
 
-    async def _parties(self, programme: Programme, party: Party, answers: Mapping[str, Any]) -> None:
-        """Named parties exist; those that must be strangers to the applicant are."""
+    async def strangers(self, programme: Programme, party: Party, answers: Mapping[str, Any]) -> None:
+        """Named parties exist; those that must be strangers to the applicant are, NotForYou else."""
         for name, ask in programme.asks.items():
             if ask.type != "party" or name not in answers:
                 continue
@@ -201,16 +202,7 @@ class Applying:
     async def _claim(self, conn: Any, programme: Programme, keys: Sequence[bytes], application: UUID) -> None:
         taken = await store.claim(conn, programme.family, keys, application)
         if taken is not None:
-            words = {
-                "applicant": ("本申请人", "this applicant"),
-                "year": ("本年", "this year"),
-                "month": ("本月", "this month"),
-            }
-            words |= {name: (ask.zh, ask.en) for name, ask in programme.asks.items()}
-            claim = programme.once[taken]
-            raise AlreadyClaimed(
-                "、".join(words[word][0] for word in claim), ", ".join(words[word][1] for word in claim)
-            )
+            raise AlreadyClaimed(*claim_words(programme, taken))
 
     async def unchanged(self, conn: Any, programme: Programme, mark: int) -> None:
         """Two approvals that count what was awarded before must not overlook each other: the later one asks again."""
@@ -246,10 +238,10 @@ class Applying:
         """Add or correct what a returned application lacked; it goes back to the step that returned it."""
         app = await self.own(application, org_id)
         programme = self._ground.programme(app.programme)
-        given = await self._found(programme, answers)
+        given = await self.named(programme, answers)
         clean = forms.answers_of(programme, {**_applicants(programme, app.answers), **given}, by="applicant")
         papers = forms.evidence_of(programme, {**{k: asdict(v) for k, v in app.evidence.items()}, **evidence})
-        await self._parties(programme, await self._ground.party(org_id), clean)
+        await self.strangers(programme, await self._ground.party(org_id), clean)
         answered = {**app.answers, **clean}
         due = self._ground.now() + timedelta(days=programme.path(app.round)[app.step].days)
         async with self._ground.db.transaction() as conn:
@@ -301,6 +293,18 @@ class Applying:
             raise WrongState(app.state, was)
 
 
+def claim_words(programme: Programme, index: int) -> tuple[str, str]:
+    """What may be had once, by its place in `once`, as people say it."""
+    words = {
+        "applicant": ("本申请人", "this applicant"),
+        "year": ("本年", "this year"),
+        "month": ("本月", "this month"),
+    }
+    words |= {name: (ask.zh, ask.en) for name, ask in programme.asks.items()}
+    claim = programme.once[index]
+    return "、".join(words[word][0] for word in claim), ", ".join(words[word][1] for word in claim)
+
+
 def content_of(app: Application, answers: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What is stored of an application's form."""
     evidence = {name: asdict(item) for name, item in app.evidence.items()}
@@ -315,6 +319,6 @@ def _applicants(programme: Programme, answers: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _about_missing(programme: Programme, outcome: Outcome) -> bool:
-    """Whether the only reason is that the amount rule, asked without answers, gives nothing."""
-    return bool(programme.asks) and all(reason.code.endswith(".nothing") for reason in outcome.reasons)
+def about_nothing(outcome: Outcome) -> bool:
+    """Whether the only reason is that the amount rule, asked without all answers, gives nothing."""
+    return all(reason.code.endswith(".nothing") for reason in outcome.reasons)

@@ -29,6 +29,16 @@ Problem = tuple[str, str, str]
 
 def answers_of(programme: Programme, given: Mapping[str, Any], *, by: str) -> dict[str, Any]:
     """The answers of one side of the form (`applicant` or `reviewer`) as stored; BadAnswers names every wrong field."""
+    clean, problems = read_answers(programme, given, by=by)
+    if problems:
+        raise BadAnswers(problems)
+    return clean
+
+
+def read_answers(
+    programme: Programme, given: Mapping[str, Any], *, by: str
+) -> tuple[dict[str, Any], list[Problem]]:  # fmt: skip
+    """The answers that are in order, as stored, and what is wrong with the others."""
     problems: list[Problem] = []
     clean: dict[str, Any] = {}
     asks = {name: ask for name, ask in programme.asks.items() if ask.by == by}
@@ -44,10 +54,9 @@ def answers_of(programme: Programme, given: Mapping[str, Any], *, by: str) -> di
         value, problem = checked(ask, value)
         if problem:
             problems.append((name, *problem))
-        clean[name] = value
-    if problems:
-        raise BadAnswers(problems)
-    return clean
+        else:
+            clean[name] = value
+    return clean, problems
 
 
 def from_text(ask: Ask, text: str) -> Any:
@@ -172,6 +181,14 @@ def _plan(value: Any) -> tuple[Any, tuple[str, str] | None]:
 
 def evidence_of(programme: Programme, given: Mapping[str, Any]) -> dict[str, Evidence]:
     """Documents named for the application; BadAnswers for what is missing or not in order."""
+    clean, problems = read_evidence(programme, given)
+    if problems:
+        raise BadAnswers(problems)
+    return clean
+
+
+def read_evidence(programme: Programme, given: Mapping[str, Any]) -> tuple[dict[str, Evidence], list[Problem]]:
+    """The documents that are named as they should be, and what is wrong with the others."""
     problems: list[Problem] = []
     clean: dict[str, Evidence] = {}
     for name in given:
@@ -192,9 +209,7 @@ def evidence_of(programme: Programme, given: Mapping[str, Any]) -> dict[str, Evi
             )
             continue
         clean[name] = Evidence(reference, digest)
-    if problems:
-        raise BadAnswers(problems)
-    return clean
+    return clean, problems
 
 
 def claims_of(programme: Programme, subject: UUID, answers: Mapping[str, Any], on: date) -> list[str]:

@@ -42,6 +42,12 @@ class ApplyBody(Body):
     evidence: Answers
 
 
+class CheckBody(Body):
+    programme: str = Field(max_length=64)
+    answers: Answers
+    evidence: Answers
+
+
 class SupplementBody(Body):
     answers: Answers
     evidence: Answers
@@ -155,6 +161,14 @@ def _members(routes: APIRouter, programmes: Programmes) -> None:
             actor=who.ref,
         )  # fmt: skip
         return as_json(view(made), 201)
+
+    @routes.post("/check")
+    async def check(body: CheckBody, who: Member) -> Response:
+        """Look a form over without sending it: what is missing, what stands against it, what it would give."""
+        found = await programmes.checking.check(
+            body.programme, org_of(who), answers=body.answers, evidence=body.evidence
+        )
+        return as_json(views.checked_view(found, programmes.catalogue))
 
     @routes.get("/applications")
     async def mine(

@@ -19,6 +19,7 @@ from shanhe.programmes.awards import Awards
 from shanhe.programmes.booking import Books
 from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.cases import Application, File
+from shanhe.programmes.checking import Checking
 from shanhe.programmes.errors import CatalogueInvalid, UnknownApplication
 from shanhe.programmes.ground import Announce, Entry, Ground
 from shanhe.programmes.guarantees import Guarantees
@@ -38,8 +39,9 @@ LIST_ROWS_MAX = 100
 
 
 class Programmes:
-    """`applying` is the applicant's side, `reviewing` the reviewers', `budgets`, `second` and `sites` the operators';
-    `awards`, `points` and `guarantees` give, `standings` rank companies. `count` counts what they did.
+    """`applying` is the applicant's side, `checking` looks its forms over, `reviewing` is the reviewers', `budgets`,
+    `second` and `sites` the operators'; `awards`, `points` and `guarantees` give, `standings` rank companies. `count`
+    counts what they did.
 
     `entry` takes every decision into the transparency log.
     """
@@ -65,6 +67,7 @@ class Programmes:
         self.guarantees = Guarantees(paying)
         self.standings = Standings(ground, count)
         self.applying = Applying(ground, judge, self.awards)
+        self.checking = Checking(ground, judge, self.awards, self.applying, books.free)
         self.reviewing = Reviewing(ground, judge, self.applying, self.awards)
         self.budgets = Budgets(ground, books)
         self.points = Points(ground, books)

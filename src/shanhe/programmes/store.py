@@ -157,6 +157,15 @@ async def claim(conn: Connection, programme: str, keys: Iterable[bytes], applica
     return None
 
 
+async def claimed(conn: Any, programme: str, keys: Sequence[bytes]) -> int | None:
+    """The index of the first that an application has taken; None when all are free."""
+    rows = await conn.fetch(
+        "SELECT key FROM programmes.claim WHERE programme = $1 AND key = ANY($2::bytea[])", programme, list(keys)
+    )
+    taken = {bytes(row["key"]) for row in rows}
+    return next((index for index, key in enumerate(keys) if key in taken), None)
+
+
 async def unclaim(conn: Connection, application: UUID) -> None:
     await conn.execute("DELETE FROM programmes.claim WHERE application = $1", application)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from shanhe.facts.api import names
 from shanhe.programmes.cases import Application, BudgetView, DecisionRow, Entitlement, File, Outcome, Payment, Tranche
+from shanhe.programmes.checking import Checked
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.importing import ImportReport
 from shanhe.programmes.messages import amount_text
@@ -76,6 +77,29 @@ def entitlement_view(programme: Programme, item: Entitlement, catalogue: Catalog
         "department": text(catalogue.departments[programme.department]), "standing": item.standing,
         "application": item.application, **outcome_view(programme, item.outcome),
     }  # fmt: skip
+
+
+def checked_view(checked: Checked, catalogue: Catalogue) -> dict[str, Any]:
+    """What a form would meet if it was sent now: what to mend, what stands against it, what it would give."""
+    programme = checked.programme
+    pairs = {"closed": checked.closed, "taken": checked.taken}
+    return {
+        "programme": programme.id, "title": text(programme.title), "standing": checked.standing,
+        "problems": [{"field": name, "title": _asked(programme, name), "zh": zh, "en": en}
+                     for name, zh, en in checked.problems],
+        **{name: dict(zip(("zh", "en"), pair, strict=True)) if pair else None for name, pair in pairs.items()},
+        "short": [{"budget": name, "zh": catalogue.budgets[name].zh, "en": catalogue.budgets[name].en}
+                  for name in checked.short],
+        "review": [{"zh": step.zh, "en": step.en, "by": text(catalogue.departments[step.by]), "days": step.days}
+                   for step in programme.review],
+        **outcome_view(programme, checked.outcome),
+    }  # fmt: skip
+
+
+def _asked(programme: Programme, name: str) -> dict[str, str]:
+    """What a field of the form or a document is called."""
+    proof = programme.evidence.get(name)
+    return {"zh": proof.zh, "en": proof.en} if proof is not None else _title(programme, name)
 
 
 def application_view(app: Application, programme: Programme, catalogue: Catalogue) -> dict[str, Any]:

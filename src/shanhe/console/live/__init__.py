@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from shanhe.console.live.board import LiveBoard
+from shanhe.console.live.bulletin import LiveBulletin
 from shanhe.console.live.city import LiveCity
 from shanhe.console.live.clones import LiveClones
 from shanhe.console.live.commons import LiveCommons
@@ -68,6 +69,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         board=LiveBoard(modules),
         content=LiveContent(modules),
         commons=LiveCommons(modules),
+        bulletin=LiveBulletin(modules.bulletin),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -11,6 +11,7 @@ from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import BreakGlass, Undoing
 from shanhe.batches.api import Batches
 from shanhe.board.api import Board
+from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
 from shanhe.compute.api import Compute
 from shanhe.console.model import Who
@@ -58,6 +59,8 @@ class Modules(Protocol):
     def alliances(self) -> Alliances: ...
     @property
     def incubator(self) -> Incubator: ...
+    @property
+    def bulletin(self) -> Bulletin: ...
     @property
     def oauth(self) -> OAuth: ...
     @property

@@ -19,6 +19,7 @@ from shanhe.programmes.api import (
     answer_from_text,
     application_view,
     budget_view,
+    checked_view,
     entitlement_view,
     file_view,
     outcome_view,
@@ -55,6 +56,14 @@ class LivePromises:
             client_ref=fields.get("client_ref") or str(new_id()), actor=actor_of(who).ref,
         )  # fmt: skip
         return made.id
+
+    async def check(self, who: m.Who, programme_id: str, fields: Mapping[str, str]) -> Mapping[str, Any]:
+        programme = self._programmes.programme(programme_id)
+        asks = {name: ask for name, ask in programme.asks.items() if ask.by == "applicant"}
+        found = await self._programmes.checking.check(
+            programme_id, who.org_id, answers=answers_of(asks, fields), evidence=papers_of(fields)
+        )
+        return checked_view(found, self._programmes.catalogue)
 
     async def applications(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [self._row(item) for item in await self._programmes.applications(org_id=who.org_id, limit=50)]

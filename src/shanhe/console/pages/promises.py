@@ -36,6 +36,7 @@ class PromisesRoom(Room):
         add("/programmes", self.entitlements, methods=["GET"])
         add("/programmes/{programme_id}", self.programme, methods=["GET"])
         add("/programmes/{programme_id}", self.apply, methods=["POST"])
+        add("/programmes/{programme_id}/check", self.check, methods=["POST"])
         add("/applications/{application}", self.application, methods=["GET"])
         add("/applications/{application}/withdraw", self.withdraw, methods=["POST"])
         add("/applications/{application}/appeal", self.appeal, methods=["POST"])
@@ -70,6 +71,13 @@ class PromisesRoom(Room):
         except ShanheError as error:
             return self.again(request, "programme.html", who, error, **await self._form(programme_id, fields))
         return go(f"/applications/{made}", "applied")
+
+    async def check(self, request: Request, programme_id: str) -> Response:
+        """The form again, with what sending it would meet; nothing is sent."""
+        who, fields = await self.posted(request, "apply")
+        checked = await self.desk.promises.check(who, programme_id, fields)
+        form = await self._form(programme_id, fields)
+        return self.show(request, "programme.html", who, **form, checked=checked)
 
     async def application(self, request: Request, application: UUID) -> Response:
         who = await self.who(request)

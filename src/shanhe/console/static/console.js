@@ -55,6 +55,23 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden || panel.querySelector("details[open]") || panel.contains(document.activeElement)) event.preventDefault();
 });
 
+// Reading aloud, where the browser has a voice for the page's language; pressing again stops.
+for (const button of window.speechSynthesis ? document.querySelectorAll("[data-speak]") : []) {
+  const listen = button.textContent;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (speechSynthesis.speaking) {
+      speechSynthesis.cancel();
+      return;
+    }
+    const said = new SpeechSynthesisUtterance(document.querySelector(button.dataset.speak).innerText);
+    said.lang = document.documentElement.lang;
+    said.onend = said.onerror = () => { button.textContent = listen; };
+    button.textContent = button.dataset.speakStop;
+    speechSynthesis.speak(said);
+  });
+}
+
 // Passkeys: the server speaks WebAuthn's JSON form.
 const decode = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
 const encode = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
