@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.kernel import words
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 
 
@@ -45,8 +46,8 @@ class PostTaken(Conflict):
 class WrongPostState(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
-            "post_state", f"This post is {state}; that can't be done to it.",
-            message_zh=f"该条目目前为 {state}，不能进行此操作。",
+            "post_state", f"This post is {words.en(state)}; that can't be done to it.",
+            message_zh=f"该条目目前为“{words.zh(state)}”，不能进行此操作。",
             hint="A matched need is settled; post a new one.", hint_zh="已对接的需求不再更改，请另行发布。",
         )  # fmt: skip
 
@@ -87,8 +88,8 @@ class AlreadyMeeting(Conflict):
 class WrongMatchState(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
-            "match_state", f"This match is {state}; that can't be done any more.",
-            message_zh=f"该对接目前为 {state}，不能进行此操作。",
+            "match_state", f"This match is {words.en(state)}; that can't be done any more.",
+            message_zh=f"该对接目前为“{words.zh(state)}”，不能进行此操作。",
             hint="Look at it again; what ended can be begun anew while both posts are open.",
             hint_zh="请刷新查看；双方条目仍公示时可重新发起。",
         )  # fmt: skip

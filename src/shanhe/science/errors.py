@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shanhe.kernel import words
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 
 
@@ -41,7 +42,8 @@ class DepositConflict(Conflict):
 class WrongState(Conflict):
     def __init__(self, state: str, en: str, zh: str) -> None:
         super().__init__(
-            "wrong_deposit_state", f"It is {state} and can't be {en}.", message_zh=f"当前状态为 {state}，不能{zh}。",
+            "wrong_deposit_state", f"It is {words.en(state)} and can't be {en}.",
+            message_zh=f"当前状态为“{words.zh(state)}”，不能{zh}。",
             hint="Look at it again: it may have moved on.", hint_zh="请刷新查看，状态可能已变化。",
         )  # fmt: skip
 
