@@ -268,6 +268,7 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     stack.push_async_callback(services.identity.stop)
     stack.push_async_callback(services.exchange.stop)
     stack.push_async_callback(services.tools.stop)
+    stack.push_async_callback(services.board.finding.stop)
     await services.compute.start(probe=services.role != "cli")
     stack.push_async_callback(services.compute.stop)
     if services.role == "gateway":

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shanhe.approvals.api import NewLicence, Scope
+from shanhe.board.api import Kind as Side
+from shanhe.board.api import Words
 from shanhe.clones.api import Mandate
 from shanhe.exchange.api import BUY, SELL, Market, NewOrder
 from shanhe.facts.api import NewFact, Standing, Use
@@ -100,6 +102,21 @@ CLONE_USES: Final = ("consultation", "teaching", "alliance", "training")
 CLONE_DAYS: Final = 365
 WORKFLOW: Final = "weekly-brief"
 WORKFLOW_TITLE: Final = "周报起草与签发（示例）"
+BOARD_DAYS: Final = 90
+BOARD: Final = (
+    (Side.NEED, "竹制品表面瑕疵自动检验",
+     "竹砧板抛光后靠人工看霉斑和裂纹，每分钟二十片仍有漏检，想用机器视觉在线检验。",
+     "manufacturing", 6),
+    (Side.NEED, "灌区末端用水调度",
+     "末端几个村灌水高峰轮不上，渠道闸门靠人开，想按墒情和天气预报安排轮灌。",
+     "agriculture", 5),
+    (Side.SOLUTION, "小样本表面缺陷视觉检测",
+     "异常检测网络，几十张良品即可上线，识别裂纹、霉斑、划伤，节拍一秒，附光源与安装方案。",
+     "manufacturing", 8),
+    (Side.SOLUTION, "灌区需水预报与闸门联合调度",
+     "依据土壤墒情与气象预报计算各支渠需水，生成轮灌计划并驱动闸门，已在一个灌区试用。",
+     "agriculture", 6),
+)  # fmt: skip
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
 
 
@@ -131,6 +148,7 @@ async def seed(services: Services, known: Mapping[str, str]) -> Demo:
     await _guide(services)
     await _content(services)
     await _contest(services)
+    await _board(services, developer.id)
     await _clone(services, developer.id)
     await _workflow(services, developer.id)
     await _venues(services, developer.id)
@@ -236,6 +254,19 @@ async def _contest(services: Services) -> None:
                 new.id, owner=maker.id, listing=f"agent/{AGENT_SLUG}", work=CONTEST_WORK, actor=ACTOR,
                 entry_id=uuid5(DEMO_SPACE, "contest entry"),
             )  # fmt: skip
+
+
+async def _board(services: Services, maker: UUID) -> None:
+    """Needs of a company and solutions of the developers; words alone match them, so that nobody pays. Whatever
+    became of them stays."""
+    firm = (await _organisation(services, APPLICANT)).id
+    until = services.clock.today() + timedelta(days=BOARD_DAYS)
+    for kind, title, text, sector, readiness in BOARD:
+        owner = firm if kind is Side.NEED else maker
+        words = Words(kind, title, text, sector, until, by_meaning=False, readiness=readiness)
+        made = await services.board.posts.write(uuid5(DEMO_SPACE, title), owner, words, actor=ACTOR)
+        if made.published_at is None:
+            await services.board.posts.publish(made.id, owner)
 
 
 async def _clone(services: Services, maker: UUID) -> None:

@@ -71,6 +71,7 @@ PLACES: Final = (
     Place("store.jury", {"listing": "uuid", "juror": "text"}, LISTING_OWNER, {"note": "store.jury.note"}),
     Place("board.post", ID, ORG, {
         "title": "board.post.title", "text": "board.post.text", "asks": "board.post.asks",
+        "removed_why": "board.post.removed_why",
     }),
     Place("board.vector", {"post": "uuid"}, "(SELECT p.org_id FROM board.post p WHERE p.id = t.post)",
           {"vector": "board.vector.vector"}),

@@ -89,6 +89,8 @@ class TestMatch:
         with pytest.raises(UnknownPost):
             await meetings.interest(uuid4(), stranger, need.id, solution.id, "让我来", actor="t")
         own = await town.posted(firm, SOLUTION)
+        with pytest.raises(UnknownPost):  # not even that both are of one organisation
+            await meetings.interest(uuid4(), stranger, need.id, own.id, "让我来", actor="t")
         with pytest.raises(OwnPost):
             await meetings.interest(uuid4(), firm, need.id, own.id, "自己对自己", actor="t")
 

@@ -100,6 +100,24 @@ class TestPost:
         with pytest.raises(WrongPostState):
             await town.board.posts.withdraw(settled.need, firm)
 
+    async def test_is_removed_by_the_city_for_a_reason_and_for_good(self, town: Town) -> None:
+        firm, lab, posts = await town.company(), await town.researcher(), town.board.posts
+        need, solution = await town.posted(firm, NEED), await town.posted(lab, SOLUTION)
+        match = await town.meet(need, solution)
+        with pytest.raises(BadPost, match="why"):
+            await posts.remove(solution.id, "坏", actor="operator")
+        for _ in range(2):
+            gone = await posts.remove(solution.id, "与本地产业无关的广告", actor="operator")
+        assert (gone.state, gone.removed_why) == (PostState.REMOVED, "与本地产业无关的广告")
+        assert (await town.board.meetings.get(match, firm)).match.state is MatchState.ENDED
+        assert "board.removed" in {notice.kind for notice in await town.notifier.inbox(uuid4(), [lab])}
+        assert await posts.standing(Kind.SOLUTION) == []
+        for act in (posts.publish(solution.id, lab), posts.change(solution.id, lab, SOLUTION)):
+            with pytest.raises(WrongPostState):
+                await act
+        stored = await town.db.fetchval("SELECT removed_why FROM board.post WHERE id = $1", solution.id)
+        assert "广告" not in stored
+
     async def test_of_a_person_is_sealed_and_gone_with_them(self, town: Town) -> None:
         lab = await town.researcher()
         made = await town.posted(lab, SOLUTION)

@@ -28,7 +28,7 @@ def post(number: UUID) -> dict[str, Any]:
         "state": {DRAFT: "draft", MATCHED: "matched"}.get(number, "open"), "sector": "food",
         "sector_title": {"zh": "食品加工", "en": "food processing"}, "until": date(2026, 12, 31),
         "name": "" if number == OPEN else "农机所", "readiness": 0 if need else 8, "published_at": NOW,
-        "changed_at": NOW, "revision": 1, **money,
+        "changed_at": NOW, "revision": 1, "removed_why": "", **money,
     }  # fmt: skip
 
 
@@ -77,6 +77,9 @@ class Board:
 
     async def move(self, who: m.Who, number: UUID, step: str) -> None:
         self.done.append((step, number))
+
+    async def remove(self, who: m.Who, number: UUID, why: str) -> None:
+        self.done.append(("remove", number, why))
 
     async def mine(self, who: m.Who) -> Mapping[str, Any]:
         matches = [(await self.match(who, one))["one"] for one in (OFFERED, AGREED)] if self.rows else []

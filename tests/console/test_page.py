@@ -707,6 +707,7 @@ class TestBoard:
             (f"/board/posts/{double_board.OWN}/edit", {"title": "改了"}, ("save", double_board.OWN, "改了")),
             (f"/board/posts/{double_board.OWN}/withdraw", {}, ("withdraw", double_board.OWN)),
             (f"/board/posts/{double_board.DRAFT}/publish", {}, ("publish", double_board.DRAFT)),
+            (f"/board/posts/{double_board.OPEN}/remove", {"why": "广告"}, ("remove", double_board.OPEN, "广告")),
             (f"/board/posts/{double_board.OPEN}/meet", {"note": "谈谈"}, ("meet", double_board.OPEN, "谈谈")),
             (f"/board/matches/{double_board.OFFERED}/accept", {"round": "2"}, ("accept", double_board.OFFERED)),
             (f"/board/matches/{double_board.OFFERED}/leave", {}, ("leave", double_board.OFFERED)),

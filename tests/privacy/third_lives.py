@@ -40,6 +40,7 @@ THIRD_VALUES: Final = {
     "board text": "欧阳三代制茶，可为茶企改良发酵与烘焙，提香减涩",
     "board asks": "欧阳只收一成利",
     "board note": "欧阳愿上门一谈",
+    "board why": "欧阳夸大疗效",
     "board vector": "ouyang-vector-7f3a91c2",
     "case reason": "欧阳说新版语气更好",
     "glass reason": "欧阳值夜班联系不上同事",
@@ -166,6 +167,7 @@ async def _offer(house: House, org: UUID) -> None:
     vector = await services.identity.seals.seal(org, "board.vector.vector", v["board vector"])
     await board_store.keep_vector(services.db, mine.id, 1, "e5", vector, 0, None, services.clock.now())
     await board.meetings.interest(new_id(), org, need.id, mine.id, v["board note"], actor="t")
+    await board.posts.remove(mine.id, v["board why"], actor="person:2")
 
 
 async def _write(house: House, org: UUID) -> None:

@@ -31,6 +31,8 @@ FITS_MAX: Final = 10
 BREATH: Final = 32
 """Posts that are read before others get their turn."""
 QUERY_MAX_CHARS: Final = 200
+LEARN_WAIT_S: Final = 2.0
+"""How long a page waits for a vector."""
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +47,7 @@ class Finding:
         self._payer = payer
         self._model = model
         self._kept = {kind: _Kept() for kind in Kind}
+        self._learning: dict[UUID, asyncio.Task[bool]] = {}
 
     async def of(self, post: Post, most: int = 5) -> Fits:
         """The posts of the other kind that fit best, none of the same organisation."""
@@ -71,22 +74,42 @@ class Finding:
             ))  # fmt: skip
         return Fits(tuple(found), "both" if cosines else "words")
 
-    async def search(self, kind: Kind, text: str, sector: str | None = None) -> list[Post]:
-        """Posts of a kind that hold the words of a question, best first; costs nothing."""
+    async def search(self, kind: Kind | None, text: str, sector: str | None = None) -> list[Post]:
+        """Posts of a kind (of both: needs first) that hold the words of a question, best first; costs nothing."""
         if len(text) > QUERY_MAX_CHARS:
             raise BadPost("q", f"at most {QUERY_MAX_CHARS} characters", f"搜索词不超过 {QUERY_MAX_CHARS} 字")
-        kept = await self._renewed(kind)
-        order = [one for one, *_ in kept.corpus.ranked(wanted(text))][: 2 * CANDIDATES]
-        found = in_order(await self._read(order), order)
-        return [one for one in found if sector in (None, one.words.sector)][:CANDIDATES]
+        found: list[Post] = []
+        for one in Kind if kind is None else (kind,):
+            ranked = (await self._renewed(one)).corpus.ranked(wanted(text))
+            order = [name for name, *_ in ranked][: 2 * CANDIDATES]
+            fitting = [post for post in in_order(await self._read(order), order) if sector in (None, post.words.sector)]
+            found += fitting[:CANDIDATES]
+        return found
 
     async def learn(self, post: Post) -> bool:
-        """Have a post's vector made, where its owner wants one and it isn't there; False where that can't be now."""
+        """Have a post's vector made, where its owner wants one and it isn't there; False where that can't be now.
+
+        An engine that has to start first is not waited for: the vector is there a little later.
+        """
         model = self._model()
         if not (model and post.words.by_meaning and post.stands(self._posts.clock.today())):
             return False
         if any(row["model"] == model for row in await store.vectors(self._posts.db, [post.id])):
             return True
+        task = self._learning.get(post.id)
+        if task is None:
+            task = self._learning[post.id] = asyncio.create_task(self._made(post, model))
+            task.add_done_callback(lambda _: self._learning.pop(post.id, None))
+        done, _ = await asyncio.wait({task}, timeout=LEARN_WAIT_S)
+        return bool(done) and task.result()
+
+    async def stop(self) -> None:
+        """Let vectors that are being made go; their owners ask again."""
+        for task in (tasks := list(self._learning.values())):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _made(self, post: Post, model: str) -> bool:
         text = f"{prefixes(model)[1]}{visible(post.words.title)}\n{visible(post.words.text)}"
         try:
             made, call = await vectors(self._embed, await self._payer(post.org_id), model, [text])

@@ -132,10 +132,10 @@ class Meetings:
         async with self._db.transaction() as conn:
             one, other = await self._posts_of(conn, need, solution)
             side = {one.org_id: Kind.NEED, other.org_id: Kind.SOLUTION}.get(org_id)
+            if side is None:  # before anything is said of whose the posts are
+                raise UnknownPost
             if one.org_id == other.org_id:
                 raise OwnPost
-            if side is None:
-                raise UnknownPost
             known = await store.match(conn, identifier)
             if known is None:
                 for post in (one, other):

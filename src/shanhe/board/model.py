@@ -16,6 +16,7 @@ TITLE_CHARS: Final = (4, 80)
 TEXT_CHARS: Final = (20, 3_000)
 ASKS_MAX_CHARS: Final = 500
 NOTE_CHARS: Final = (2, 1_000)
+WHY_CHARS: Final = (4, 500)
 OFFER_CHARS: Final = (10, 3_000)
 FEN_MAX: Final = 10**13
 READINESS_MAX: Final = 9
@@ -63,6 +64,11 @@ class PostState(StrEnum):
     MATCHED = "matched"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+    REMOVED = "removed"
+    """By the city, for a reason."""
+
+
+FINAL: Final = (PostState.MATCHED, PostState.REMOVED)
 
 
 class MatchState(StrEnum):
@@ -111,6 +117,7 @@ class Post:
     made_at: datetime
     changed_at: datetime
     published_at: datetime | None
+    removed_why: str = ""
 
     @property
     def kind(self) -> Kind:

@@ -19,11 +19,13 @@ from shanhe.board.model import (
     READINESS_MAX,
     TEXT_CHARS,
     TITLE_CHARS,
+    WHY_CHARS,
 )
 from shanhe.identity.api import Actor, maybe_actor, org_of, require
 from shanhe.kernel.http import as_json, private_json
 
 Member = Annotated[Actor, Depends(require("apply"))]
+Operator = Annotated[Actor, Depends(require("store"))]
 Anybody = Annotated[Actor | None, Depends(maybe_actor)]
 Fen = Annotated[int | None, Field(ge=0, le=FEN_MAX)]
 
@@ -53,6 +55,10 @@ class WordsBody(Body):
 class PostBody(WordsBody):
     id: UUID
     publish: bool = True
+
+
+class RemoveBody(Body):
+    why: str = Field(max_length=WHY_CHARS[1] * 2)
 
 
 class InterestBody(Body):
@@ -99,9 +105,9 @@ def _public(routes: APIRouter, board: Board) -> None:
         kind: Kind | None = None, sector: Annotated[str | None, Query(max_length=30)] = None,
         q: Annotated[str, Query(max_length=200)] = "", before: UUID | None = None,
     ) -> Response:  # fmt: skip
-        """What is on the board, newest first; with `q` (and a kind) what holds its words, best first."""
+        """What is on the board, newest first; with `q` what holds its words, best first."""
         if q.strip():
-            found = await board.finding.search(kind or Kind.NEED, q, sector)
+            found = await board.finding.search(kind, q, sector)
         else:
             found = await board.posts.standing(kind, sector, before=before)
         return as_json({"data": [await _shown(board, one, None) for one in found]})
@@ -162,6 +168,12 @@ def _owners(routes: APIRouter, board: Board) -> None:
     async def withdraw(post: UUID, who: Member) -> Response:
         """Take a post off the board; its open matches end."""
         return private_json(await _shown(board, await board.posts.withdraw(post, org_of(who)), org_of(who)))
+
+    @routes.post("/posts/{post}/remove")
+    async def remove(post: UUID, body: RemoveBody, who: Operator) -> Response:
+        """Operators: take a post off the board that does not belong there; its owner reads why."""
+        made = await board.posts.remove(post, body.why, actor=who.ref)
+        return private_json(post_view(made, await board.posts.name_of(made), own=True))
 
 
 def _matches(routes: APIRouter, board: Board) -> None:

@@ -8,14 +8,28 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.board import store
-from shanhe.board.errors import BoardFull, PostTaken, TooManyPosts, UnknownPost, WrongPostState
-from shanhe.board.model import OPEN_MAX, POSTS_MAX, Kind, MatchState, Post, PostState, Words, checked
+from shanhe.board.errors import BadPost, BoardFull, PostTaken, TooManyPosts, UnknownPost, WrongPostState
+from shanhe.board.model import (
+    FINAL,
+    OPEN_MAX,
+    POSTS_MAX,
+    UNSEEN,
+    WHY_CHARS,
+    Kind,
+    MatchState,
+    Post,
+    PostState,
+    Words,
+    checked,
+    plain,
+)
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier, Text
 from shanhe.kernel.sealing import Seals
 
 PLACE: Final = "board.post"
+WHY: Final = "board.post.removed_why"
 SEALED: Final = ("title", "text", "asks")
 LIST_MAX: Final = 100
 Named = Callable[[UUID], Awaitable[str]]
@@ -58,7 +72,8 @@ class Posts:
     async def opened(self, post: Post) -> Post:
         """With its texts to read; empty ones when their person was erased."""
         seal = await self.seals.of(post.org_id)
-        return replace(post, words=_each(post.words, lambda name, text: seal.open(f"{PLACE}.{name}", text)))
+        return replace(post, words=_each(post.words, lambda name, text: seal.open(f"{PLACE}.{name}", text)),
+                       removed_why=seal.open(WHY, post.removed_why))  # fmt: skip
 
     async def name_of(self, post: Post, org_id: UUID | None = None) -> str:
         """Whose it is, where that may be shown: everywhere by the owner's wish, and to the owner."""
@@ -85,7 +100,7 @@ class Posts:
         said = await self._sealed(org_id, words)
         async with self.db.transaction() as conn:
             found = await self._own(conn, identifier, org_id)
-            if found.state is PostState.MATCHED:
+            if found.state in FINAL:
                 raise WrongPostState(found.state)
             if found.kind is not words.kind:
                 raise PostTaken
@@ -97,7 +112,7 @@ class Posts:
         """Put a draft on the board, or one that was taken off or is over, again. BoardFull, TooManyPosts."""
         async with self.db.transaction() as conn:
             found = await self._own(conn, identifier, org_id)
-            if found.state is PostState.MATCHED:
+            if found.state in FINAL:
                 raise WrongPostState(found.state)
             checked((await self.opened(found)).words, self.clock.today())  # its last day may be past
             if found.state is not PostState.OPEN:
@@ -112,15 +127,36 @@ class Posts:
         """Take a post off the board; whoever is in touch about it is told."""
         async with self.db.transaction() as conn:
             found = await self._own(conn, identifier, org_id)
-            if found.state is PostState.MATCHED:
+            if found.state in FINAL:
                 raise WrongPostState(found.state)
             await self.end(conn, found, PostState.WITHDRAWN)
         return await self.get(identifier, org_id)
 
+    async def remove(self, identifier: UUID, why: str, *, actor: str) -> Post:
+        """The city takes a post off the board for good: its owner is told, and reads why. Idempotent."""
+        why, (least, most) = plain(why), WHY_CHARS
+        if not least <= len(why) <= most or UNSEEN.search(why):
+            raise BadPost("why", f"{least} to {most} characters", f"理由须为 {least}–{most} 字")
+        async with self.db.transaction() as conn:
+            found = await store.post(conn, identifier, lock=True)
+            if found is None:
+                raise UnknownPost
+            if found.state is not PostState.REMOVED:
+                if found.state is not PostState.OPEN:
+                    raise WrongPostState(found.state)
+                sealed = await self.seals.seal(found.org_id, WHY, why)
+                await store.remove(conn, identifier, sealed, actor, self.clock.now())
+                await self._end_matches(conn, found, None)
+                await self.notifier.notify(_removed(found), conn)
+        return await self.get(identifier, found.org_id)
+
     async def end(self, conn: Any, post: Post, state: PostState, *, apart: UUID | None = None) -> None:
         """A post leaves the board, in the caller's transaction: its open matches (but `apart`) end with it."""
+        await store.move(conn, post.id, state, self.clock.now())
+        await self._end_matches(conn, post, apart)
+
+    async def _end_matches(self, conn: Any, post: Post, apart: UUID | None) -> None:
         now = self.clock.now()
-        await store.move(conn, post.id, state, now)
         for one in await store.live(conn, post.id):
             if one.id == apart:
                 continue
@@ -169,6 +205,14 @@ def _each(words: Words, act: Callable[[str, str], str]) -> Words:
     """With every text that is sealed put through `act(name, text)`."""
     title, text, asks = (act(name, getattr(words, name)) for name in SEALED)
     return replace(words, title=title, text=text, asks=asks)
+
+
+def _removed(post: Post) -> Notice:
+    return Notice(
+        "board.removed", Text("您的一个条目已被下架", "One of your posts was removed"),
+        Text("理由见条目页面；如有异议请联系经办部门。", "The post says why. Speak to the department if you disagree."),
+        org_id=post.org_id, link=f"/board/posts/{post.id}", dedupe=f"board:{post.id}:removed",
+    )  # fmt: skip
 
 
 def _ended(match: UUID, org_id: UUID) -> Notice:

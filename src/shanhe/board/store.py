@@ -17,7 +17,7 @@ _SAID: Final = (
     "kind", "title", "text", "sector", "until", "shows_name", "by_meaning", "readiness", "budget_from_fen",
     "budget_to_fen", "price_fen", "asks",
 )  # fmt: skip
-_POST: Final = ("id", "org_id", "state", "revision", "made_at", "changed_at", "published_at")
+_POST: Final = ("id", "org_id", "state", "revision", "made_at", "changed_at", "published_at", "removed_why")
 _COLUMNS: Final = ", ".join((*_POST, *_SAID))
 _MATCH: Final = (
     "id, need, solution, need_org, solution_org, opened_by, state, round, offered_by, need_accepted_at, "
@@ -74,6 +74,13 @@ async def move(conn: Connection, identifier: UUID, state: PostState, now: dateti
                   published_at = CASE WHEN $2 = 'open' THEN coalesce(published_at, $3) ELSE published_at END
             WHERE id = $1""",
         identifier, state, now,
+    )  # fmt: skip
+
+
+async def remove(conn: Connection, identifier: UUID, why: str, actor: str, now: datetime) -> None:
+    await conn.execute(
+        """UPDATE board.post SET state = 'removed', removed_why = $2, removed_by = $3, changed_at = $4 WHERE id = $1""",
+        identifier, why, actor, now,
     )  # fmt: skip
 
 

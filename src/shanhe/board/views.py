@@ -22,7 +22,9 @@ def post_view(post: Post, name: str, *, own: bool = False) -> dict[str, Any]:
         view |= {"budget_from_fen": words.budget_from_fen, "budget_to_fen": words.budget_to_fen}
     else:
         view |= {"price_fen": words.price_fen, "asks": words.asks}
-    return view | ({"shows_name": words.shows_name, "by_meaning": words.by_meaning} if own else {})
+    if own:
+        view |= {"shows_name": words.shows_name, "by_meaning": words.by_meaning, "removed_why": post.removed_why}
+    return view
 
 
 def fit_view(fit: Fit, name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ Kinds = Annotated[str, typer.Argument(help="need or solution.")]
 def list_posts(
     kind: Annotated[str, typer.Option(help="need or solution; default both.")] = "",
     sector: Annotated[str, typer.Option(help="One sector.")] = "",
-    find: Annotated[str, typer.Option(help="Words to look for, with --kind.")] = "",
+    find: Annotated[str, typer.Option(help="Words to look for.")] = "",
     org: Annotated[str, typer.Option(help="Only this organisation's, drafts and ended ones too.")] = "",
     data: Data = None,
     as_json: Json = False,
@@ -34,13 +34,13 @@ def list_posts(
     """What is on the board, newest first, or what holds some words, best first."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        from shanhe.board.api import Kind, kind_of, post_view
+        from shanhe.board.api import kind_of, post_view
 
         board, wanted = services.board, kind_of(kind) if kind else None
         if org:
             found = await board.posts.of((await find_org(services, org)).id)
         elif find:
-            found = await board.finding.search(wanted or Kind.NEED, find, sector or None)
+            found = await board.finding.search(wanted, find, sector or None)
         else:
             found = await board.posts.standing(wanted, sector or None)
         return [post_view(one, await board.posts.name_of(one)) for one in found]
@@ -143,6 +143,23 @@ def publish(post: Which, org: Owner, data: Data = None, as_json: Json = False) -
 def withdraw(post: Which, org: Owner, data: Data = None, as_json: Json = False) -> None:
     """Take a post off the board; its open matches end."""
     _moved("withdraw", post, org, data, as_json)
+
+
+@app.command()
+def remove(
+    post: Which, why: Annotated[str, typer.Option(help="What its owner reads.")], data: Data = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Take a post off the board that does not belong there, for good."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.board.api import post_view
+
+        made = await services.board.posts.remove(post, why, actor=ACTOR)
+        return post_view(made, await services.board.posts.name_of(made), own=True)
+
+    made = in_city(data, work)
+    show(as_json, made, lambda: f"✓ {made['id']}: {made['state']}")
 
 
 def _moved(act: str, post: UUID, org: str, data: Data, as_json: bool) -> None:

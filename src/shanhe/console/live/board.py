@@ -51,8 +51,7 @@ class LiveBoard:
         wanted = kind_of(kind) if kind else None
         chosen = sector if sector in SECTORS else None
         if find.strip():
-            kinds = [wanted] if wanted else list(Kind)
-            found = [post for one in kinds for post in await self._board.finding.search(one, find, chosen)]
+            found = await self._board.finding.search(wanted, find, chosen)
         else:
             found = await self._board.posts.standing(wanted, chosen)
         return {"rows": [await self._shown(one) for one in found], "kind": kind, "sector": chosen or "", "find": find,
@@ -134,6 +133,9 @@ class LiveBoard:
         posts = self._board.posts
         made = await (posts.publish if step == "publish" else posts.withdraw)(post, who.org_id)
         await self._board.finding.learn(made)
+
+    async def remove(self, who: m.Who, post: UUID, why: str) -> None:
+        await self._board.posts.remove(post, why, actor=actor_of(who).ref)
 
     # -- matches ------------------------------------------------------------------------------------------------------
 

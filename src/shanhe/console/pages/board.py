@@ -30,6 +30,7 @@ class BoardRoom(Room):
         add("/board/posts/{post}/edit", self.edit, methods=["GET"])
         add("/board/posts/{post}/edit", self.change, methods=["POST"])
         add("/board/posts/{post}/meet", self.meet, methods=["POST"])
+        add("/board/posts/{post}/remove", self.remove, methods=["POST"])
         add("/board/posts/{post}/{step}", self.move, methods=["POST"])
         add("/board/matches/{match}", self.match, methods=["GET"])
         add("/board/matches/{match}/{step}", self.answer, methods=["POST"])
@@ -85,6 +86,15 @@ class BoardRoom(Room):
             page = await self.desk.board.one(who, post)
             return self.again(request, "board_post.html", who, error, page=page, fields={})
         return go(f"/board/posts/{post}", "board_posted" if step == "publish" else "board_withdrawn")
+
+    async def remove(self, request: Request, post: UUID) -> Response:
+        who, fields = await self.posted(request, "store")
+        try:
+            await self.desk.board.remove(who, post, fields.get("why", ""))
+        except ShanheError as error:
+            page = await self.desk.board.one(who, post)
+            return self.again(request, "board_post.html", who, error, page=page, fields=fields)
+        return go("/board", "board_removed")
 
     # -- matches ------------------------------------------------------------------------------------------------------
 
