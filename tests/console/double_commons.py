@@ -23,6 +23,8 @@ ENTRY: dict[str, Any] = {
     "rate_ppm": 10_000, "rate": "1", "holders": HOLDERS, "reason": "", "filed_at": AT, "mine": True, "asked": False,
     "registrant": True, "registered_by": "启明科技",
 }  # fmt: skip
+OWN = ("filed_at", "mine", "asked", "registrant", "registered_by")
+"""What a stranger's view of an entry has not."""
 TERMS = {"n": 1, "rate_ppm": 10_000, "rate": "1", "state": "open", "proposed_by": "启明科技", "proposed_at": AT,
          "shares": HOLDERS}  # fmt: skip
 PAST = [{"id": UUID(int=900 + n), "event": event, "at": AT} for n, event in
@@ -30,6 +32,7 @@ PAST = [{"id": UUID(int=900 + n), "event": event, "at": AT} for n, event in
 WHOLE: dict[str, Any] = ENTRY | {
     "whole": True, "officer": True, "terms": [TERMS], "waiting": [], "history": PAST, "used_by": ["agent/letters"],
     "document_sha256": "a" * 64, "calls": 12, "earned_micro": 1_200_000,
+    "kinds": ["invention_patent"], "fields": {"title": "一种方法", "kind": "invention_patent"},
     "earned": [{"day": date(2026, 11, 20), "party": UUID(int=7), "name": "启明科技", "calls": 12,
                 "amount_micro": 1_200_000}],
 }  # fmt: skip
@@ -44,7 +47,8 @@ MADE: dict[str, Any] = {
     "abstract": "每种焊条的参数与开裂照片。", "licence": "CC-BY-4.0", "sha256": "b" * 64, "link": "https://example.cn/d",
     "published_at": AT, "version": 2, "authors": AUTHORS, "reused": 3, "retraction": "", "retracted_at": None,
     "asked": False, "draft": True, "waiting": [], "mine": True, "versions": [], "party": False, "author": True,
-    "reviewer": True, "hows": ("paper", "deposit"), "next_id": str(UUID(int=830)),
+    "reviewer": True, "hows": ("paper", "deposit"), "licences": ["CC-BY-4.0"],
+    "fields": {"title": "九种焊条开裂记录", "licence": "CC-BY-4.0"}, "next_id": str(UUID(int=830)),
     "reuses": [REUSED, REUSED | {"state": "confirmed", "why_not": "related"}], "history": PAST[:1],
 }  # fmt: skip
 
@@ -61,7 +65,8 @@ class Commons:
 
     async def right(self, who: m.Who | None, entry: UUID) -> Mapping[str, Any]:
         if who is None:
-            return ENTRY | {"whole": False, "history": PAST, "used_by": []}
+            seen = {key: value for key, value in ENTRY.items() if key not in OWN}
+            return seen | {"whole": False, "reason": "", "history": PAST, "used_by": []}
         if entry == ASKED:
             waits = [{"party": UUID(int=8), "name": "林晓"}]
             return WHOLE | {"id": ASKED, "state": "draft", "asked": True, "waiting": waits, "officer": False}

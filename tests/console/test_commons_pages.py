@@ -50,6 +50,8 @@ class TestForms:
         [
             ("/ip/mine", {"title": "方法", "number": "1"}, ("register", "方法")),
             (f"/ip/{ASKED}/accept", {}, ("accept", ASKED, "")),
+            (f"/ip/{ASKED}/change", {"title": "方法二"}, ("change", ASKED, "")),
+            (f"/science/{OUTPUT}/revise", {"title": "记录二"}, ("revise", OUTPUT, "")),
             (f"/ip/{RIGHT}/terms", {"shares": "甲 100"}, ("terms", RIGHT, "甲 100")),
             (f"/ip/{FILED}/verify", {"reason": "属实"}, ("verify", FILED, "属实")),
             ("/science/mine", {"title": "记录", "link": "https://a.cn"}, ("deposit", "记录")),

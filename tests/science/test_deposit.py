@@ -308,6 +308,9 @@ class TestConsole:
             }  # fmt: skip
             made = await post(mine, "/ip/mine", form)
             assert made.headers["location"] == f"/ip/{number}?done=done"
+            changed = form | {"abstract": "听声辨漏", "shares": f"{one} 66.6667\n{two} 33.3333"}
+            assert (await post(mine, f"/ip/{number}/change", changed)).status_code == 303
+            assert "听声辨漏" in await read(mine, f"/ip/{number}")
             assert "等您确认" in await read(theirs, "/ip/mine")
             assert "33.3333 %" in await read(theirs, f"/ip/{number}")
             assert (await post(theirs, f"/ip/{number}/accept")).status_code == 303
@@ -335,6 +338,8 @@ class TestConsole:
             assert "声学检漏失败记录" in again.text
             assert (await post(mine, "/science/mine", form | {"link": "https://example.cn/log"})).status_code == 303
             assert (await post(mine, f"/science/{number}/publish", {"dataset": ""})).status_code == 303
+            second = {"title": "声学检漏失败记录（补）", "licence": "CC-BY-4.0", "link": "https://example.cn/log2"}
+            assert (await post(mine, f"/science/{number}/revise", second)).status_code == 303
             assert "声学检漏失败记录" in await read(theirs, "/science?find=声学&kind=negative")
             reuse = {"id": said, "how": "paper", "ref": "doi:10.1234/LEAK"}
             assert (await post(theirs, f"/science/{number}/declare", reuse)).status_code == 303

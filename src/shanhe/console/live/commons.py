@@ -13,7 +13,7 @@ from shanhe.ip.api import File, NewEntry, line_view, own_view, public_view
 from shanhe.ip.api import Kind as RightKind
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.science.api import LICENCES, How, NewVersion, cited, deposit_view, reuse_view
+from shanhe.science.api import LICENCES, Deposit, How, NewVersion, cited, deposit_view, reuse_view
 from shanhe.science.api import Kind as OutputKind
 from shanhe.science.api import cite as cite_as
 from shanhe.science.api import own_view as own_output
@@ -47,10 +47,14 @@ class LiveCommons:
         whole = officer or (org is not None and found.touches(org))
         if whole:
             view = await own_view(self._rights, found, org, self._clock.today())
-            return _right({**view, "whole": True, "officer": officer, "holders": self._holders(found, view)})
+            return _right({
+                **view, "whole": True, "officer": officer, "holders": self._holders(found, view),
+                "kinds": list(RightKind), "fields": _right_fields(found),
+            })  # fmt: skip
         past = [{"event": one.event, "at": one.at, "id": one.id} for one in await self._rights.history(entry)]
         used = await self._rights.used_by(found.entry)
-        return _right({**await public_view(self._rights, found), "whole": False, "history": past, "used_by": used})
+        shown = await public_view(self._rights, found)
+        return _right({**shown, "whole": False, "reason": "", "history": past, "used_by": used})
 
     def _holders(self, found: File, view: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         terms = found.in_force or found.open
@@ -63,20 +67,24 @@ class LiveCommons:
 
     async def register(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         number = UUID(fields.get("id", ""))
-        new = NewEntry(
+        await self._rights.draft(await self._entry(who, number, fields), org_id=who.org_id, actor=actor_of(who).ref)
+        return number
+
+    async def _entry(self, who: m.Who, number: UUID, fields: Mapping[str, str]) -> NewEntry:
+        return NewEntry(
             number, _kind(RightKind, fields.get("kind", "")), fields.get("number", ""), fields.get("title", ""),
             fields.get("abstract", ""), fields.get("office", ""), _day(fields.get("applied_on", "")),
             _day(fields.get("granted_on", "")), fields.get("sha256", ""),
             await self._shares(who, fields.get("shares", "")), _ppm(fields.get("rate", "")),
         )  # fmt: skip
-        await self._rights.draft(new, org_id=who.org_id, actor=actor_of(who).ref)
-        return number
 
     async def right_step(self, who: m.Who, entry: UUID, step: str, fields: Mapping[str, str]) -> None:
-        """One step of an entry: accept, decline, file, withdraw, terms; verify, refuse, lapse as the office."""
+        """One step of an entry: accept, decline, change, file, withdraw, terms; verify, refuse, lapse as the office."""
         rights, org, actor, reason = self._rights, who.org_id, actor_of(who).ref, fields.get("reason", "")
         if step in ("accept", "decline"):
             await rights.answer(entry, org_id=org, accept=step == "accept", actor=actor)
+        elif step == "change":
+            await rights.change(await self._entry(who, entry, fields), org_id=org, actor=actor)
         elif step == "file":
             await rights.file(entry, org_id=org, actor=actor)
         elif step == "withdraw":
@@ -115,7 +123,8 @@ class LiveCommons:
         author = found.current is not None and org in dict(found.current.authors)
         return _output({
             "asked": False, "draft": False, "waiting": [], "mine": False, "versions": [], **view, "party": party,
-            "author": author, "reviewer": reviewer, "hows": MANUAL_HOWS, "next_id": str(new_id()),
+            "author": author, "reviewer": reviewer, "licences": LICENCES, "fields": _output_fields(found),
+            "hows": MANUAL_HOWS, "next_id": str(new_id()),
             "reused": sum(one.state == "confirmed" for one in reuses),
             "reuses": [await reuse_view(science, one, whole=party or reviewer) for one in seen],
             "history": [{"event": one.event, "at": one.at} for one in await science.history(deposit)],
@@ -228,6 +237,30 @@ def _right(view: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _shared(shares: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [{**one, "percent": _percent(one["share_ppm"])} for one in shares]
+
+
+def _right_fields(found: File) -> Mapping[str, str]:
+    """An entry's form, filled with what it says now."""
+    one, terms = found.entry, found.open or found.in_force
+    return {
+        "kind": one.kind, "number": one.number, "title": one.title, "abstract": one.abstract, "office": one.office,
+        "applied_on": str(one.applied_on or ""), "granted_on": str(one.granted_on or ""),
+        "sha256": one.document_sha256, "rate": _percent(terms.rate_ppm) if terms and terms.rate_ppm else "",
+        "shares": _lines(terms.shares if terms else ()),
+    }  # fmt: skip
+
+
+def _output_fields(found: Deposit) -> Mapping[str, str]:
+    """An output's form, filled with its newest version."""
+    one = found.versions[0]
+    return {
+        "title": one.title, "abstract": one.abstract, "licence": one.licence, "link": one.link, "sha256": one.sha256,
+        "shares": _lines(one.authors),
+    }  # fmt: skip
+
+
+def _lines(shares: Sequence[tuple[UUID, int]]) -> str:
+    return "\n".join(f"{party} {_percent(ppm)}" for party, ppm in shares)
 
 
 def _output(view: Mapping[str, Any]) -> Mapping[str, Any]:

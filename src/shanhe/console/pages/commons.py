@@ -15,7 +15,7 @@ from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.routing import APIRouter
 
 RIGHT_KINDS: Final = ("software_copyright", "invention_patent", "ai_invention_patent", "trade_secret", "other")
-RIGHT_STEPS: Final = ("accept", "decline", "file", "withdraw", "terms", "verify", "refuse", "lapse")
+RIGHT_STEPS: Final = ("accept", "decline", "change", "file", "withdraw", "terms", "verify", "refuse", "lapse")
 OUTPUT_KINDS: Final = ("dataset", "intermediate", "negative", "code", "protocol")
 OUTPUT_STEPS: Final = ("agree", "publish", "retract", "revise", "declare")
 REUSE_STEPS: Final = ("confirm", "refuse")
