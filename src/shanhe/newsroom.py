@@ -87,7 +87,7 @@ def _contests(contests: Contests) -> Callable[[date, date], Awaitable[Sequence[I
 
 def _contest(one: Contest) -> Item:
     pool = format_fen(one.pool_fen)
-    says = Words(f"《{one.title_zh}》征集作品到 {one.entries_until}，奖金共 {pool}。",
-                 f"{one.title_en} takes entries until {one.entries_until}; prizes of {pool} in all.")  # fmt: skip
+    says = Words(f"《{one.title_zh}》征集作品到 {one.entries_until}，奖金共 {pool} 元。",
+                 f"{one.title_en} takes entries until {one.entries_until}; prizes of CNY {pool} in all.")  # fmt: skip
     return Item(kind=Kind.CONTEST, ref=str(one.id), title=Words(one.title_zh, one.title_en), says=says,
                 link=f"/contests/{one.id}", on=one.entries_until)  # fmt: skip

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from xml.etree.ElementTree import fromstring
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.console import double
 
 from shanhe.bulletin.api import Bulletin, Item, Kind, NotDue, UnknownIssue, Words, as_markdown, feed, issue_view
 from shanhe.bulletin.model import ITEMS_MAX
 from shanhe.bulletin.news import rule_news
+from shanhe.console.live.bulletin import LiveBulletin
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.rulebook.api import RuleAmendment, Rulebook
@@ -111,6 +115,23 @@ class TestAnIssue:
     async def test_says_what_found_no_room(self, database: Database, clock: FixedClock) -> None:
         issue = await bulletin(database, clock, items=[open_item(n) for n in range(ITEMS_MAX + 5)]).preview()
         assert (len(issue.items), issue.cut) == (ITEMS_MAX, 5)
+
+
+class TestPage:
+    async def test_shows_an_issue_of_the_module_and_where_there_is_none_says_when(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        mine = bulletin(database, clock, items=[open_item(1)])
+        desk = replace(double.desk(), bulletin=LiveBulletin(mine))
+        transport = httpx.ASGITransport(double.app(desk), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://city") as client:
+            assert "第一期将在一小时内发布" in (await client.get("/bulletin")).text
+            issue = await mine.publish()
+            for path in ("/bulletin", f"/bulletin/{issue.day}"):
+                page = await client.get(path)
+                assert page.status_code == 200
+                assert 'href="/programmes/p"' in page.text
+            assert (await client.get("/bulletin/2020-01-01")).status_code == 404
 
 
 class TestFeed:

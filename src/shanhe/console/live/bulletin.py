@@ -17,17 +17,18 @@ class LiveBulletin:
 
     async def issue(self, day: date | None) -> Mapping[str, Any] | None:
         try:
-            found = issue_view(await self._bulletin.issue(day))
+            issue = await self._bulletin.issue(day)
         except UnknownIssue:
             if day is not None:
                 raise
             return None
+        found = issue_view(issue)
         sections = [
             {"kind": kind, "title": {"zh": title.zh, "en": title.en}, "items": items}
             for kind, title in SECTIONS.items()
             if (items := [item for item in found["items"] if item["kind"] == kind])
         ]
-        return {**found, "sections": sections}
+        return {**found, "day": issue.day, "since": issue.since, "sections": sections}
 
     async def days(self) -> Sequence[date]:
         return [one.day for one in await self._bulletin.issues()]
