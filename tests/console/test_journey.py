@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.console import flow
-from tests.stage.chromium import chromium
+from tests.stage.chromium import barriers, chromium
 from tests.stage.fixtures import Stage, open_stage
 from tests.stage.later import Later
 
@@ -105,11 +104,6 @@ PATHS = {
     "content-new": "/content/new/product_text",
     "not-found": "/nowhere",
 }
-FRAME = (".side", ".tabs", ".foot")
-AXE = {"resultTypes": ["violations"], "reporter": "no-passes", "preload": False, "iframes": False, "selectors": False}
-"""Only what is reported is collected: half of the time of a look."""
-
-
 LOOKS = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
 EVERY_DAY = [
     "receipt", "home", "keys", "playground", "usage", "trade", "store", "programmes", "review", "my-data", "nomad",
@@ -183,15 +177,6 @@ def hire(city: Stage, login: str) -> str:
 
     with ThreadPoolExecutor(1) as threads:  # the browser has a loop of its own in this one
         return threads.submit(city.run, work).result()
-
-
-def barriers(page: Page, *, whole: bool, contrast: bool = True) -> list[str]:
-    """What axe finds serious or critical on a page; unless `whole`, without the frame that all pages have alike."""
-    context = None if whole else {"exclude": [[part] for part in FRAME]}
-    options = {**AXE, "rules": {"color-contrast": {"enabled": contrast}}}
-    found = Axe().run(page, context=context, options=options).response["violations"]
-    grave = [one for one in found if one["impact"] in ("serious", "critical")]
-    return [f"{one['id']} {[node['html'][:160] for node in one['nodes'][:3]]}" for one in grave]
 
 
 def balance_micro(page: Page) -> int:
@@ -394,6 +379,7 @@ class TestJourney:
         assert troubles == []
         context.close()
 
+    @pytest.mark.prove
     def test_ends_a_job_that_goes_on_from_its_checkpoint(self, city: Stage, browser: Browser, signed_in: str) -> None:
         context = opened(browser, signed_in)
         flow.stop_and_go_on(context.new_page(), city.url, f"halt-{new_id().hex[-6:]}", city.city.data)

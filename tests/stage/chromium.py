@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -30,3 +31,18 @@ def chromium() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
         yield opened
         opened.close()
+
+
+FRAME = (".side", ".tabs", ".foot")
+AXE = {"resultTypes": ["violations"], "reporter": "no-passes", "preload": False, "iframes": False, "selectors": False}
+"""Only what is reported is collected: half of the time of a look."""
+
+
+def barriers(page: Page, *, whole: bool, contrast: bool = True) -> list[str]:
+    """What axe finds serious or critical on a page; unless `whole`, without the frame that all pages have alike. To
+    measure the contrast of every text takes as long as all the rest."""
+    context = None if whole else {"exclude": [[part] for part in FRAME]}
+    options = {**AXE, "rules": {"color-contrast": {"enabled": contrast}}}
+    found = Axe().run(page, context=context, options=options).response["violations"]
+    grave = [one for one in found if one["impact"] in ("serious", "critical")]
+    return [f"{one['id']} {[node['html'][:160] for node in one['nodes'][:3]]}" for one in grave]
