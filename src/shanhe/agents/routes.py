@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.agents.a2a import A2aFace, card, city_card
@@ -23,7 +23,7 @@ from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
 from shanhe.kernel.labelling import check_sound, check_text
 from shanhe.kernel.provenance import state_of
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 BODY_MAX_BYTES = 1024 * 1024
 SOUND_MAX_BYTES = 32 * 1024 * 1024
@@ -37,10 +37,6 @@ Directory = Callable[[], Awaitable[list[tuple[str, str, str]]]]
 """(name, title, what it does) of every agent that is offered."""
 DraftOf = Callable[[str, UUID], Awaitable[Published]]
 Named = Callable[[UUID], Awaitable[str]]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class TryBody(Body):

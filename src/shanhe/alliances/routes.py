@@ -7,21 +7,17 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.alliances.service import Alliances
 from shanhe.alliances.views import alliance_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 Member = Annotated[Actor, Depends(require("apply"))]
 Find = Callable[[str], Awaitable[UUID]]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class FoundBody(Body):

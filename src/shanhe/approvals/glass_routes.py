@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.approvals.api import BreakGlass, FollowUp, NewGlass, Proof, Undoing, glass_view
@@ -15,6 +15,7 @@ from shanhe.approvals.errors import GlassRefused
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import Body
 
 CLASS_CHARS, OBJECT_CHARS, REASON_CHARS, CODE_CHARS = 64, 80, 1_000, 16
 PAGE_ROWS = 50
@@ -22,10 +23,6 @@ Audit = Callable[[str], Awaitable[Any]]
 """The audit of one object, newest first."""
 Challenge = Callable[[UUID], Awaitable[Any]]
 """What a browser needs to answer with a passkey: `id` and `options`."""
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class PasskeyBody(Body):

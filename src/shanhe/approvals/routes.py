@@ -9,17 +9,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.approvals.model import Gate, NewLicence, RequestState, Scope
 from shanhe.approvals.service import NUMBER_LIMIT_CHARS, PAGE_ROWS, TEXT_LIMIT_CHARS, Approvals
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from shanhe.kernel.routing import APIRouter, Body
 
 
 class LicenceBody(Body):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.board.api import Board, Kind, Post, Words, fits_view, match_view, post_view
@@ -23,15 +23,12 @@ from shanhe.board.model import (
 )
 from shanhe.identity.api import Actor, maybe_actor, org_of, require
 from shanhe.kernel.http import as_json, private_json
+from shanhe.kernel.routing import Body
 
 Member = Annotated[Actor, Depends(require("apply"))]
 Operator = Annotated[Actor, Depends(require("store"))]
 Anybody = Annotated[Actor | None, Depends(maybe_actor)]
 Fen = Annotated[int | None, Field(ge=0, le=FEN_MAX)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class WordsBody(Body):

@@ -8,24 +8,20 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.clones.api import PURPOSES, Clones, Feedback, FeedbackState, Mandate, Teaching
 from shanhe.clones.model import CALLED_MAX_CHARS, TEXT_MAX_CHARS
 from shanhe.identity.api import Actor, org_of, person_actor, require
 from shanhe.kernel.http import private_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 NAME_MAX = 40
 CODE_MAX = 64
 Maker = Annotated[Actor, Depends(require("publish"))]
 Me = Annotated[Actor, Depends(person_actor)]
 Words = Annotated[list[str], Field(min_length=1, max_length=len(PURPOSES))]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AskBody(Body):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import StreamingResponse
 
 from shanhe.compute.model import (
@@ -32,17 +32,13 @@ from shanhe.compute.model import (
 from shanhe.compute.service import Compute
 from shanhe.identity.api import Actor, require
 from shanhe.kernel import http
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 EVENTS_POLL_S: Final = 0.5
 EVENTS_LIMIT_S: Final = 3600.0
 FINAL: Final = frozenset({"done", "failed"})
 NAME_MAX: Final = 63
 MODEL_MAX: Final = 120
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 Micro = Annotated[int, Field(ge=0, le=10**12, strict=True)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.content.errors import BadForm, UnknownContent
@@ -18,16 +18,12 @@ from shanhe.content.views import draft_view, job_view, kinds_view, profile_view,
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json, private_json
 from shanhe.kernel.labelling import Labels
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 Writer = Annotated[Actor, Depends(require("chat"))]
 Operator = Annotated[Actor, Depends(require("programmes"))]
 ReceiptOf = Callable[[UUID, UUID | None], Awaitable[Any]]
 """(receipt, organisation or anybody's): the receipt of a call."""
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class OwnBody(Body):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.credits import invoices
@@ -15,6 +15,7 @@ from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import Body
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
@@ -23,10 +24,6 @@ Text = Annotated[str, Field(min_length=1, max_length=200)]
 Amount = Annotated[int, Field(gt=0, lt=2**53, strict=True)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Days = Annotated[int, Query(ge=1, le=800)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AgreementBody(Body):

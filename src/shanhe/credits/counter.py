@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.credits import codes
@@ -16,16 +16,13 @@ from shanhe.credits.service import Credits
 from shanhe.credits.views import batch_view, end_of, refund_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import Body
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
 Reference = Annotated[str, Field(min_length=1, max_length=120)]
 Amount = Annotated[int, Field(gt=0, lt=2**53, strict=True)]
 Limit = Annotated[int, Query(ge=1, le=100)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class RefundBody(Body):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.credits import casework, counter, paper
@@ -16,17 +16,13 @@ from shanhe.credits.service import Credits
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 AMOUNT_LIMIT = 2**53
 TEXT_LIMIT_CHARS = 200
 
 Reference = Annotated[str, Field(min_length=1, max_length=128)]
 Amount = Annotated[int, Field(gt=0, lt=AMOUNT_LIMIT, strict=True)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class QuoteBody(Body):

@@ -7,13 +7,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.exchange.remedy import TRADES_MAX
 from shanhe.exchange.service import Exchange
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import Body
 
 TEXT_LIMIT_CHARS = 200
 DISPUTE_LIMIT_CHARS = 1000
@@ -22,10 +23,6 @@ Operator = Annotated[Actor, Depends(require("accounts"))]
 Reader = Annotated[Actor, Depends(require("ledger"))]
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT_CHARS)]
 LongText = Annotated[str, Field(min_length=1, max_length=DISPUTE_LIMIT_CHARS)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class DisputeBody(Body):

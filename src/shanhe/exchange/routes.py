@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Query, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.exchange import dispute_routes
@@ -28,7 +28,7 @@ from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 INT64_MAX = 2**63 - 1
 TEXT_LIMIT_CHARS = 200
@@ -43,10 +43,6 @@ CSV_HEAD = ("time", "trade", "price_cny", "quantity_credits", "cash_cny")
 Amount = Annotated[int, Field(ge=-INT64_MAX, le=INT64_MAX, strict=True)]
 Fen = Annotated[int, Field(gt=0, le=CASH_MAX_FEN, strict=True)]
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class PriceBody(Body):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.facts.model import NewFact, Standing, Use
@@ -18,13 +18,9 @@ from shanhe.facts.service import Facts
 from shanhe.facts.views import fact_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 TEXT_MAX_CHARS = 500
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class FactBody(Body):

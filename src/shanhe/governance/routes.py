@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.governance import views
@@ -16,15 +16,11 @@ from shanhe.governance.model import NewProposal, Vote, duties
 from shanhe.governance.service import Governance
 from shanhe.identity.api import Actor, person_actor, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 Me = Annotated[Actor, Depends(person_actor)]
 Operator = Annotated[Actor, Depends(require("rules"))]
 Seats = Annotated[Actor, Depends(require("accounts"))]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class ProposalBody(Body):

@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
@@ -17,14 +17,10 @@ from shanhe.incubator.service import Incubator
 from shanhe.incubator.views import booking_view, quota_view, resource_view
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 Member = Annotated[Actor, Depends(require("apply"))]
 Operator = Annotated[Actor, Depends(require("programmes"))]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class BookBody(Body):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, person_actor, require
@@ -19,17 +19,13 @@ from shanhe.ip.views import line_view, own_view, public_view
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 
 FIND_MAX = 80
 PARTIES_MAX = 32
 Member = Annotated[Actor, Depends(require("apply"))]
 Officer = Annotated[Actor, Depends(person_actor)]
 Find = Callable[[str], Awaitable[UUID]]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class ShareBody(Body):

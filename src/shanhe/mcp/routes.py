@@ -8,23 +8,19 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.mcp.api import Taken, ToolGateway, UnknownServer, taken
 
 VALUE_MAX = 4_096
 NAME_MAX = 64
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class SecretBody(Body):

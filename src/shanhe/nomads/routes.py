@@ -7,14 +7,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.credentials.api import present
 from shanhe.identity.api import Actor, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.nomads import views
 from shanhe.nomads.errors import BadField, NotEligible
 from shanhe.nomads.model import NewVenue, Scan, VenueKind
@@ -27,10 +27,6 @@ HEX_KEY = r"^[0-9a-f]{64}$"
 Member = Annotated[Actor, Depends(require("apply"))]
 Operator = Annotated[Actor, Depends(require("programmes"))]
 CodeText = Annotated[str, Field(min_length=1, max_length=CODE_MAX_CHARS)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class ConsentBody(Body):

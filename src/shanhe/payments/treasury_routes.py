@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.bank import FILE_LIMIT_BYTES, BankDesk
 from shanhe.payments.bank_model import Report, SuspenseState
 from shanhe.payments.errors import StatementUnreadable
@@ -24,10 +24,6 @@ from shanhe.payments.payouts import Payouts
 TEXT_LIMIT_CHARS = 200
 Operator = Annotated[Actor, Depends(require("accounts"))]
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT_CHARS)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AssignBody(Body):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
@@ -17,7 +17,7 @@ from shanhe.identity.api import Actor, PermissionMissing, org_or_all, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.pool.errors import BadReport
 from shanhe.pool.figures import figures
 from shanhe.pool.model import Node, Report
@@ -31,10 +31,6 @@ DAYS_MAX = 92
 NAME_MAX = 40
 FIGURES_HOURS = 24
 TEXT_MAX = 200
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class TokenBody(Body):

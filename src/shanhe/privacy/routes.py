@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import AUTOMATED, Actor, Identity, person_actor, require
 from shanhe.kernel.documents import render, save_headers
 from shanhe.kernel.http import language, private_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.privacy.model import GROUNDS, Conclusion, NewAssessment, RequestKind
 from shanhe.privacy.model import Request as PersonRequest
 from shanhe.privacy.paper import copy_json, copy_paper
@@ -23,10 +23,6 @@ from shanhe.privacy.service import ASSESSMENT_CHARS, TEXT_CHARS, Privacy
 Me = Annotated[Actor, Depends(person_actor)]
 Clerk = Annotated[Actor, Depends(require("people"))]
 Long = Annotated[str, Field(min_length=1, max_length=ASSESSMENT_CHARS)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AskBody(Body):

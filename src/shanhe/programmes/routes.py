@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, actor, org_of, person_actor, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.programmes import views
 from shanhe.programmes.cases import Application, State, Verdict
 from shanhe.programmes.errors import UnknownApplication
@@ -29,10 +29,6 @@ Member = Annotated[Actor, Depends(require("apply"))]
 Operator = Annotated[Actor, Depends(require("programmes"))]
 Someone = Annotated[Actor, Depends(actor)]
 Reviewer = Annotated[Actor, Depends(person_actor)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class ApplyBody(Body):

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.api import Bills, StatementUnreadable
 from shanhe.reconcile.api import Outcome, Reconciliation, Run, plain
 
@@ -21,10 +21,6 @@ BILL_LIMIT_BYTES = 1_000_000
 Reader = Annotated[Actor, Depends(require("ledger"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class RunBody(Body):

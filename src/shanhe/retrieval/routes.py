@@ -9,13 +9,13 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, Caller, org_of, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.retrieval.api import (
     Answer,
     Answering,
@@ -40,10 +40,6 @@ Text = Annotated[str, Query(max_length=500)]
 CallerFor = Callable[[Actor], Awaitable[Caller]]
 """The caller who pays for what an actor asks: its key, or its organisation's own."""
 MANAGE = ("keys", "models", "publish")
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class BaseBody(Body):

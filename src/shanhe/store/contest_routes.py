@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
@@ -16,7 +16,7 @@ from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.store.api import Contest, Contests, Entry, NewContest, Ranks
 
 TITLE_MAX = 60
@@ -28,10 +28,6 @@ NAME_MAX = 80
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
 Operator = Annotated[Actor, Depends(require("store"))]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class ContestBody(Body):

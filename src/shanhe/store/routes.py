@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.store.api import Card, Kind, Listing, NewListing, Store, Terms, Version, period
 from shanhe.store.contest_routes import contest_view, entry_view
 
@@ -32,10 +32,6 @@ Reviewer = Annotated[Actor, Depends(require("store"))]
 Slug = Annotated[str, Field(min_length=2, max_length=SLUG_MAX)]
 Note = Annotated[str, Field(max_length=NOTE_MAX)]
 Right = Annotated[str, Field(pattern=r"^ip/[0-9]{6,12}$")]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class WordsBody(Body):

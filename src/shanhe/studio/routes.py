@@ -11,13 +11,13 @@ from uuid import UUID
 import msgspec
 from fastapi import Depends, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shanhe.identity.api import Actor, org_or_all, org_with
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.studio.model import Job, Made, Recipe
 from shanhe.studio.service import PAGE_MAX, WHOLE_BPS, Studio
 from shanhe.studio.trades import templates
@@ -30,10 +30,6 @@ EVENTS_MOST: Final = 3_600
 """Events of one stream; a client that wants more asks again."""
 Asking = Annotated[Actor, Depends(actor_of)]
 Once = Annotated[str | None, Header(alias="idempotency-key", max_length=200)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class RecipeBody(Body):

@@ -6,21 +6,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.trials.model import Report
 from shanhe.trials.service import Trials
 
 Maker = Annotated[Actor, Depends(require("publish"))]
 Kind = Literal["agent", "clone"]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class CasesBody(Body):

@@ -8,13 +8,13 @@ from uuid import UUID
 
 import msgspec
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, Role, org_of, person_actor, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.http import as_json, private_json
-from shanhe.kernel.routing import APIRouter
+from shanhe.kernel.routing import APIRouter, Body
 from shanhe.workflows.errors import NotYourApproval
 from shanhe.workflows.model import Run, Step
 from shanhe.workflows.service import Workflows
@@ -22,10 +22,6 @@ from shanhe.workflows.service import Workflows
 Asking = Annotated[Actor, Depends(actor_of)]
 Maker = Annotated[Actor, Depends(require("publish"))]
 Person = Annotated[Actor, Depends(person_actor)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class NewBody(Body):

@@ -6,9 +6,10 @@ from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shanhe.identity.api import CategoryName, DataClass, OrgKind, Role
+from shanhe.kernel import routing
 
 Text = Annotated[str, Field(max_length=500)]
 Long = Annotated[str, Field(max_length=4_000)]
@@ -17,9 +18,7 @@ Micro = Annotated[int, Field(ge=0, le=10**15)]
 Rate = Annotated[int, Field(ge=1, le=10**9)]
 
 
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Body(routing.Body):
     def given(self) -> dict[str, Any]:
         """Only what the request named."""
         return self.model_dump(exclude_unset=True)
@@ -72,7 +71,7 @@ class ConsentBody(Body):
 class KeyBody(Body):
     name: Text
     models: Annotated[list[Text], Field(max_length=200)] | None = None
-    permissions: Annotated[list[Text], Field(max_length=50)] = []
+    permissions: Annotated[list[Text], Field(max_length=50)] = Field(default_factory=list)
     budget_day_micro: Micro | None = None
     budget_month_micro: Micro | None = None
     rpm: Rate | None = None
@@ -85,7 +84,7 @@ class KeyBody(Body):
 class KeyChange(Body):
     name: Text = ""
     models: Annotated[list[Text], Field(max_length=200)] | None = None
-    permissions: Annotated[list[Text], Field(max_length=50)] = []
+    permissions: Annotated[list[Text], Field(max_length=50)] = Field(default_factory=list)
     budget_day_micro: Micro | None = None
     budget_month_micro: Micro | None = None
     rpm: Rate | None = None
