@@ -29,6 +29,7 @@ for flags in ([], ["--no-stream"]):
 """The command `llm`, twice in one process: starting it is most of what it does."""
 
 
+@pytest.mark.prove
 class TestLlm:
     def test_prompts_a_model_from_its_extra_models_file(self, stage: Stage, tenant: Tenant, tmp_path: Path) -> None:
         extra = f"- model_id: shanhe\n  model_name: good\n  api_base: {stage.url}/v1\n  api_key_name: shanhe\n"

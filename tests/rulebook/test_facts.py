@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rulebook.rulemaker import ON, facts_of
+from rulebook.rulemaker import ON, facts_of, some
 from shanhe.rulebook.api import Rulebook, RuleFactsInvalid
 from shanhe.rulebook.model import canonical
 
@@ -56,7 +56,7 @@ class TestFacts:
 
 
 class TestSchema:
-    @pytest.mark.parametrize("rule_id", RULES.ids())
+    @pytest.mark.parametrize("rule_id", some(list(RULES.ids())))
     def test_admits_what_the_rule_admits(self, rule_id: str) -> None:
         schema = RULES.schema(rule_id, ON)
         jsonschema.Draft202012Validator.check_schema(schema)
