@@ -1,4 +1,4 @@
-"""Routes that read their signature, and bodies that make their validator, when they are first asked for.
+"""Routes that read their signature when they are first asked for, and the form of what they are sent.
 
 FastAPI reads every signature and makes a model of every parameter when a route is added: for the city's 800 routes
 seven tenths of a second of each process that serves pages, most of it for routes that nobody asks this process for.
@@ -57,4 +57,4 @@ class APIRouter(fastapi.APIRouter):
 class Body(BaseModel):
     """What a route expects, and nothing else."""
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid")
