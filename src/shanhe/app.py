@@ -23,12 +23,14 @@ from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
 from shanhe.commons import Commons, open_commons
 from shanhe.compute.api import Compute, Decision
+from shanhe.conduct import Conduct, open_filings
 from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Credits
 from shanhe.drawers import Guardians, drawers_of
 from shanhe.emergency import Emergency, open_emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, RelationTerms
+from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.hub import Hub, open_hub
@@ -128,6 +130,7 @@ class Services:
     board: Board
     hub: Hub
     bulletin: Bulletin
+    filings: Filings
 
 
 @contextlib.asynccontextmanager
@@ -228,6 +231,11 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         db, clock, vault, ledger=ledger, gateway=gateway, rulebook=rulebook, identity=identity, notifier=notifier,
         log=log, relatives=relatives, books=books, promises=promises, bazaar=bazaar, workshop=workshop,
     )  # fmt: skip
+    filings = open_filings(
+        db, clock, vault, rulebook=rulebook, identity=identity, notifier=notifier, gateway=gateway, log=log,
+        relatives=relatives,
+    )  # fmt: skip
+    bazaar.file(Conduct(filings))
     routines = open_routines(
         db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=metrics.worker
     )
@@ -235,7 +243,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         db, clock, rulebook=rulebook, identity=identity, notifier=notifier, log=log, approvals=approvals,
         relatives=relatives, programmes=programmes, payouts=till.payouts, ledger=ledger,
     )  # fmt: skip
-    promises.watch(emergency)
+    promises.watch(emergency, filings)
     hub = open_hub(
         settings, db, clock, vault, gateway=gateway, compute=compute, identity=identity, facts=facts,
         rulebook=rulebook, worker=metrics.worker,
@@ -252,6 +260,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
         teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board, hub=hub,
         bulletin=bazaar.bulletin,
+        filings=filings,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)
     return services

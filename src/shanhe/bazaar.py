@@ -21,12 +21,13 @@ from shanhe.newsroom import open_bulletin
 from shanhe.oauth.api import ACCESS_PREFIX, OAuth
 from shanhe.programmes.api import AlreadyClaimed
 from shanhe.sandbox.api import Sandbox
-from shanhe.store.api import Check, Contests, Offer, Paid, Ranks, Store
+from shanhe.store.api import Check, Contests, Listing, Offer, Paid, Ranks, Store, Version
 
 if TYPE_CHECKING:
     from shanhe.agents.api import Shelves
     from shanhe.bulletin.api import Bulletin
     from shanhe.compute.api import Compute
+    from shanhe.conduct import Conduct
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
@@ -67,6 +68,10 @@ class Bazaar:
     bulletin: Bulletin
     shelf: _Shelf
 
+    def file(self, conduct: Conduct) -> None:
+        """Ask the register of algorithms before anything is offered, and keep what guardrails do."""
+        self.shelf.conduct, self.agents.moderated = conduct, conduct.moderated
+
     def guard(self, gate: Gate) -> None:
         """Let `gate` have the last word before a version of an agent goes to its review."""
         self.shelf.gate = gate
@@ -99,9 +104,17 @@ def open_bazaar(
         found = [Check(*one) for one in await agents.check(content, owner, kind)]
         if kind == "clone" and found[0].passed:
             found += await consent.checks(owner, content, name)
+        found += await shelf.filed(name, content)
         if shelf.gate is not None and all(check.passed for check in found):
             found += [Check(*one) for one in await shelf.gate(owner, name, content)]
         return found
+
+    async def model_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
+        return await shelf.filed(name, content)
+
+    async def clone_ready(listing: Listing, version: Version) -> None:
+        await shelf.ready(listing, version)
+        await consent.ready(listing, version)
 
     async def server_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
         return [Check(*one) for one in await tools.check(owner, content)]
@@ -109,8 +122,9 @@ def open_bazaar(
     store = shelf.store = Store(
         db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
         seals=identity.seals,
-        checks={"agent": agent_checks, "clone": agent_checks, "alliance": agent_checks, "mcp": server_checks},
-        readying={"clone": consent.ready},
+        checks={"agent": agent_checks, "clone": agent_checks, "alliance": agent_checks, "mcp": server_checks,
+                "model": model_checks},
+        readying={"clone": clone_ready, "agent": shelf.ready, "alliance": shelf.ready, "model": shelf.ready},
     )  # fmt: skip
     workshop.studio.licensed = clones.licensed
     clones.connect(removals(store, workshop.studio, knowledge, workshop.datasets))
@@ -189,6 +203,15 @@ class _Shelf:
     def __init__(self, *, private: bool) -> None:
         self._private = private
         self.gate: Gate | None = None
+        self.conduct: Conduct | None = None
+
+    async def filed(self, name: str, content: Mapping[str, Any]) -> list[Check]:
+        """What the register of algorithms says of a draft."""
+        return [] if self.conduct is None else [Check(*one) for one in await self.conduct.gate(name, content)]
+
+    async def ready(self, listing: Listing, version: Version) -> None:
+        if self.conduct is not None:
+            await self.conduct.ready(listing, version)
 
     async def agent(self, name: str) -> Published | None:
         try:

@@ -20,6 +20,7 @@ from shanhe.credits.api import Credits
 from shanhe.emergency import Emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
+from shanhe.filings.api import Filings, complaint_view, event_view
 from shanhe.governance.api import Governance
 from shanhe.hub import Hub
 from shanhe.identity.api import Identity
@@ -92,6 +93,8 @@ class House(Protocol):
     @property
     def emergency(self) -> Emergency: ...
     @property
+    def filings(self) -> Filings: ...
+    @property
     def clock(self) -> Clock: ...
     @property
     def commons(self) -> Commons: ...
@@ -134,6 +137,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "workflows": found.workflows, "evaluations": found.evaluations, "content": found.content,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones, "break_glass": found.break_glass, "works": found.works, "board": found.board,
+        "filings": found.filings,
     }  # fmt: skip
 
 
@@ -339,6 +343,15 @@ class _Drawers:
     async def estates(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What was asked to be handed over of the person's."""
         return [asdict(one) for org in orgs for one in await self._s.credits.estates.list(org)]
+
+    async def filings(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Complaints that the person made, and what guardrails did to what they asked."""
+        now, filings = self._s.clock.now(), self._s.filings
+        return [
+            {"complaints": [complaint_view(one, now) for one in await filings.complaints.list(org_id=org)],
+             "moderation": [event_view(one) for one in await filings.moderation.events(org_id=org, limit=ROWS_MAX)]}
+            for org in orgs
+        ]  # fmt: skip
 
     async def break_glass(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person opened alone in an emergency, what they did under it, and how it was judged."""

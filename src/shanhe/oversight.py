@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.approvals.api import BreakGlass
 from shanhe.facts.api import Facts, NewFact, Standing, Use
+from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway, UsageRow
 from shanhe.governance.api import BudgetCard, Duty, Measure, Outcome, ProgrammeCard, Proposal
 from shanhe.identity.api import Identity
@@ -63,6 +64,8 @@ class Deadlines:
         self._privacy = privacy
         self.glass: BreakGlass | None = None
         """Whose reviews have a day; set once it is there."""
+        self.filings: Filings | None = None
+        """Whose complaints have one; likewise."""
 
     async def applications(self) -> Sequence[Duty]:
         found = []
@@ -81,6 +84,13 @@ class Deadlines:
         now, title = self._clock.now(), {"zh": "个人信息请求", "en": "Request about personal data"}
         open_ = await self._privacy.requests(open_only=True)
         return [Duty(DESK, "privacy", title, city_date(one.due_at), one.overdue(now), "/city/privacy") for one in open_]
+
+    async def complaints(self) -> Sequence[Duty]:
+        """Complaints about outputs that wait for a decision."""
+        waiting = [] if self.filings is None else await self.filings.complaints.list(waiting=True)
+        now, title = self._clock.now(), {"zh": "内容投诉", "en": "Complaint about an output"}
+        return [Duty(DESK, "complaint", title, city_date(one.due_at), one.overdue(now), "/city/moderation")
+                for one in waiting]  # fmt: skip
 
     async def openings(self) -> Sequence[Duty]:
         """Reviews of break-glass, of the department that owns its rule."""

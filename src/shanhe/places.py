@@ -40,6 +40,11 @@ PLACES: Final = (
     Place("approvals.glass", ID, "t.person_id", {
         "reason": "approvals.glass.reason", "findings": "approvals.glass.findings",
     }, of_person=True),
+    Place("filings.complaint", ID, ORG, {
+        "text": "filings.complaint.text", "answer": "filings.complaint.answer",
+        "appeal": "filings.complaint.appeal", "final_answer": "filings.complaint.final_answer",
+    }),
+    Place("filings.event", ID, ORG, {"text": "filings.event.text"}),
     Place("identity.api_key", ID, ORG, {"name": "key.name", "revoked_reason": "api_key.revoked_reason"}),
     Place("identity.leak", ID, "(SELECT k.org_id FROM identity.api_key k WHERE k.id = t.key_id)",
           {"note": "leak.note"}),

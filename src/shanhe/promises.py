@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shanhe.books import Books
     from shanhe.emergency import Emergency
     from shanhe.facts.api import Facts
+    from shanhe.filings.api import Filings
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Identity
     from shanhe.kernel.clock import Clock
@@ -57,9 +58,9 @@ class Promises:
     ranking: Ranking
     deadlines: Deadlines
 
-    def watch(self, emergency: Emergency) -> None:
-        """Hear whose review of break-glass is due."""
-        self.deadlines.glass = emergency.glass
+    def watch(self, emergency: Emergency, filings: Filings) -> None:
+        """Hear whose review of break-glass, and whose complaint, is due."""
+        self.deadlines.glass, self.deadlines.filings = emergency.glass, filings
 
     def meet(self, bazaar: Bazaar, board: Board) -> None:
         """Hear from the store who published what, who won, and how they stood; from the board who came to terms."""
@@ -109,7 +110,7 @@ def open_promises(
         db, clock, vault, rulebook=rulebook, amendments=amendments, notifier=notifier, record=log.record,
         measures=Counts(facts, gateway).all(),
         work={"applications": deadlines.applications, "privacy": deadlines.requests,
-              "break_glass": deadlines.openings},
+              "break_glass": deadlines.openings, "complaints": deadlines.complaints},
         outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
         follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility}, dilution=dilution,
     )  # fmt: skip

@@ -17,6 +17,8 @@ from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
 from shanhe.erasure import follow_erasures
 from shanhe.exchange.api import tick as exchange_tick
+from shanhe.filings.api import purge as filings_purge
+from shanhe.filings.api import tick as filings_tick
 from shanhe.governance.api import tick as governance_tick
 from shanhe.incubator.api import tick as incubator_tick
 from shanhe.kernel.outbox import Event
@@ -69,6 +71,8 @@ def register_jobs(services: Services) -> None:
     emergency = services.emergency
     jobs.every("glass.tick", EVERY_5_S, lambda: glass_tick(emergency.glass, emergency.undoing, counted))
     jobs.every("science.tick", EVERY_MINUTE, services.commons.science.tick)
+    jobs.every("filings.tick", EVERY_MINUTE, lambda: filings_tick(services.filings))
+    jobs.every("filings.purge", NIGHTLY, lambda: filings_purge(services.filings))
     jobs.every("agents.sweep", HOURLY, services.agents.sweep)
     jobs.every("clones.tick", EVERY_MINUTE, services.clones.tick)
     jobs.every("rulebook.show", HOURLY, services.amendments.show)

@@ -32,6 +32,7 @@ from shanhe.datasets import routes as datasets_routes
 from shanhe.exchange import routes as exchange_routes
 from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
+from shanhe.filings import routes as filings_routes
 from shanhe.gateway import routes as gateway_routes
 from shanhe.governance import dilution_routes
 from shanhe.governance import routes as governance_routes
@@ -195,6 +196,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         alliances_routes.router(services.alliances, services.programmes.find),
         bulletin_routes.router(services.bulletin, services.settings.city_name, services.settings.url),
         governance_routes.router(services.governance),
+        filings_routes.router(services.filings, services.clock),
         dilution_routes.router(services.governance.dilution),
         privacy_routes.router(services.privacy, services.identity, services.settings.city_name),
         credentials_routes.router(services.credentials, require),

@@ -19,6 +19,7 @@ from tests.console.double_bulletin import Bulletin
 from tests.console.double_clones import Clones
 from tests.console.double_commons import Commons
 from tests.console.double_company import Company
+from tests.console.double_conduct import ConductDesk
 from tests.console.double_connect import Connect
 from tests.console.double_content import ContentDesk
 from tests.console.double_contests import Contests
@@ -912,7 +913,7 @@ def desk() -> Desk:
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
-    rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin())
+    rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), ConductDesk())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.console import (
     double,
     double_board,
+    double_conduct,
     double_content,
     double_contests,
     double_knowledge,
@@ -53,6 +54,11 @@ PAGES = (
     "/city/services",
     "/my-data",
     "/city/privacy",
+    "/algorithms",
+    f"/algorithms/{double_conduct.CITY}",
+    f"/algorithms/{double_conduct.FILED}",
+    "/complaints",
+    "/city/moderation",
     "/governance/dilution",
     "/governance/dilution?on=2026-11-20",
     "/city/break-glass",
@@ -157,6 +163,8 @@ PAGES = (
     f"/knowledge/{double_knowledge.BASE}/measure",
 )
 PUBLIC = (
+    "/algorithms",
+    f"/algorithms/{double_conduct.FILED}",
     "/governance/dilution",
     "/governance/dilution.csv",
     "/board",
@@ -195,6 +203,8 @@ OPERATORS_ONLY = (
     "/city/payouts",
     "/city/reconcile",
     "/city/break-glass",
+    "/city/moderation",
+    "/city/moderation/months.csv",
 )
 
 
@@ -514,6 +524,32 @@ class TestGovernance:
         assert "因为如此" in answer.text
         vote = await member.post(f"/governance/{governance.VOTING}/vote", data=TOKEN | {"vote": "maybe"})
         assert vote.status_code == 422
+
+
+class TestConduct:
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/complaints", {"receipt": str(ident(1)), "category": "false", "text": "t"}, ("complain", "t")),
+            (f"/complaints/{ident(1)}/appeal", {"text": "a"}, ("appeal", "a")),
+            ("/city/moderation/algorithms", {"subject": "model/x"}, ("add", "model/x")),
+            (f"/city/moderation/algorithms/{ident(1)}/state", {"state": "filed"}, ("move", ident(1), "filed")),
+            (f"/city/moderation/algorithms/{ident(1)}/documents", {"kind": "other"}, ("attach", "other")),
+            (f"/city/moderation/complaints/{ident(1)}", {"do": "uphold", "answer": "r"}, ("decide", True, "r")),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        assert (await member.post(path, data=TOKEN | fields)).status_code == 303
+        assert desk.conduct.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong_and_keeps_what_was_typed(self, member: httpx.AsyncClient) -> None:
+        for path, fields in (("/complaints", {"text": "捏造判决", "receipt": "1"}),
+                             ("/city/moderation/algorithms", {"name_zh": "捏造判决"})):  # fmt: skip
+            answer = await member.post(path, data=TOKEN | fields)
+            assert answer.status_code == 422
+            assert "捏造判决" in answer.text
 
 
 class TestWatch:

@@ -9,6 +9,7 @@ from uuid import UUID
 from shanhe.board import store as board_store
 from shanhe.board.api import Kind as Side
 from shanhe.board.api import Words
+from shanhe.filings.api import Decision, Intervention
 from shanhe.ip.api import Kind, NewEntry
 from shanhe.kernel.ids import new_id
 from shanhe.science.api import How, NewVersion
@@ -44,6 +45,11 @@ THIRD_VALUES: Final = {
     "board vector": "ouyang-vector-7f3a91c2",
     "case reason": "欧阳说新版语气更好",
     "glass reason": "欧阳值夜班联系不上同事",
+    "grievance": "欧阳称该回答伪造了判决",
+    "grievance answer": "经核实欧阳所述属实",
+    "grievance appeal": "欧阳仍不服该处理",
+    "grievance end": "改判支持欧阳的投诉",
+    "moderated text": "欧阳的口令是青山绿水",
     "glass findings": "复核认为欧阳处置得当",
     "output title": "欧阳焊机失败记录",
     "output abstract": "欧阳试了九种焊条都裂",
@@ -125,9 +131,9 @@ async def _examine(house: House, org: UUID) -> None:
 
 
 async def _watch(house: House, org: UUID) -> None:
-    """An opening of break-glass that was judged."""
+    """An opening of break-glass that was judged, a complaint that was appealed, and what a guardrail took out."""
     services, v = house.services, THIRD_VALUES
-    person = (await services.identity.orgs.get(org)).person_id
+    person, seal_org = (await services.identity.orgs.get(org)).person_id, await services.identity.seals.of(org)
     db, now, seal = services.db, services.clock.now(), services.identity.seals.of_person(person)
     await db.execute(
         """INSERT INTO approvals.glass (id, person_id, class, object, reason, factor, opened_at, expires_at, cap_fen,
@@ -136,6 +142,17 @@ async def _watch(house: House, org: UUID) -> None:
         new_id(), person, seal.text("approvals.glass.reason", v["glass reason"]),
         seal.text("approvals.glass.findings", v["glass findings"]), now, now + timedelta(hours=1), new_id(),
     )  # fmt: skip
+    await db.execute(
+        """INSERT INTO filings.complaint (id, org_id, made_by, receipt_id, model, category, text, state, made_at,
+             due_at, decided_by, decided_at, answer, appeal_until, appeal, final_by, final_at, final_answer)
+           VALUES ($1, $2, 't', $1, 'good', 'false', $3, 'reversed', $7, $7, 'p', $7, $4, $7, $5, 'q', $7, $6)""",
+        new_id(), org, *[seal_org.text(f"filings.complaint.{name}", v[value]) for name, value in (
+            ("text", "grievance"), ("answer", "grievance answer"), ("appeal", "grievance appeal"),
+            ("final_answer", "grievance end"))], now,
+    )  # fmt: skip
+    await services.filings.moderation.record(Intervention(
+        "agent/shop", "good", "secret_removed", "secret", Decision.REMOVED, org, None, v["moderated text"]
+    ))  # fmt: skip
 
 
 async def _invent(house: House, org: UUID) -> None:

@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 
 from shanhe.agents.errors import NoAnswer, ToolsLeaveTheCity
-from shanhe.agents.guard import Guard
-from shanhe.agents.model import CITY_CLASSES, Message, Outcome, Published, ToolSpec
+from shanhe.agents.guard import Guard, removed
+from shanhe.agents.model import CITY_CLASSES, Message, Moderated, Outcome, Published, ToolSpec
 from shanhe.agents.talk import Talk, Understood, Wish
 from shanhe.agents.trace import Trace
 from shanhe.gateway.api import CallError, Weigh
@@ -63,6 +63,7 @@ class Course:
         definition = self._definition
         found = await self._look_up(asked) if definition.knowledge else None
         if found is not None and definition.grounded and not found.supported:
+            await self._told("unsupported", "declined", question_of(asked))
             return self._outcome(declined_in(question_of(asked)), declined="unsupported")
         hits = () if found is None or not found.supported else found.hits[:PASSAGES_SHOWN]
         self._guard = Guard(
@@ -84,7 +85,7 @@ class Course:
                     raise NoAnswer(
                         "the model gave neither an answer nor a wish for a tool", "模型既未作答，也未请求工具"
                     )
-                return self._answer(understood.answer, hits, tools, asked)
+                return await self._answer(understood.answer, hits, tools, asked)
             if last:
                 break
             talk.heard(understood)
@@ -112,19 +113,34 @@ class Course:
         )  # fmt: skip
         return found
 
-    def _answer(
+    async def _answer(
         self, text: str, hits: Sequence[Hit], tools: Sequence[ToolSpec], asked: Sequence[Message]
     ) -> Outcome:  # fmt: skip
         """The model's words as far as they may be said, with what they rest on. An agent that has nothing but its bases
         says only what these carry."""
         if self._definition.answer_schema is not None or not hits:
-            return self._outcome(self._guard.answer(text))
+            return self._outcome(await self._guarded(text))
         kept, cited = carried(text, hits)
         if not tools and self._definition.grounded:
             if not cited:
+                await self._told("not_carried", "declined", text)
                 return self._outcome(declined_in(question_of(asked)), declined="not_carried")
             text = kept
-        return self._outcome(self._guard.answer(text), citations=tuple(cited))
+        return self._outcome(await self._guarded(text), citations=tuple(cited))
+
+    async def _guarded(self, text: str) -> str:
+        """The answer as the guard lets it pass; what it took out is told."""
+        said = self._guard.answer(text)
+        for rule in removed(text, said):
+            await self._told(rule, "removed", text)
+        return said
+
+    async def _told(self, rule: str, decision: str, text: str) -> None:
+        """A record of what a guardrail did, for what the public is offered: drafts that makers try leave none."""
+        if self._way.through or self._way.parent is not None:
+            await self._agents.moderated(Moderated(
+                self._agent.name, self._definition.model, rule, decision, self._caller.org_id, self._trace.run_id, text,
+            ))  # fmt: skip
 
     async def _think(self, talk: Talk, *, first: bool, last: bool) -> Understood:
         """One call of the model: the agent's maker is due on every one, a tool's maker on the one that reads it."""
@@ -161,6 +177,7 @@ class Course:
         why = self._guard.refusal(wish.arguments)
         if why is not None:
             await self._trace.note("tool", tool.name, "refused", began, error=why)
+            await self._told(why, "refused", msgspec.json.encode(wish.arguments).decode())
             return "These arguments may not be handed to a tool. 参数含有不得传出的内容，调用被拒绝。"
         left = self._definition.budget_micro - self._trace.spent
         try:

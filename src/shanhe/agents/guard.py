@@ -143,6 +143,16 @@ class Guard:
         return all(host in self._said_hosts for host in found) if found else not address.strip().startswith("//")
 
 
+def removed(before: str, after: str) -> tuple[str, ...]:
+    """What `Guard.answer` took out of a text, in the words of records."""
+    marks = ((REMOVED_SECRET, "secret_removed"), (REMOVED_PERSONAL, "personal_removed"), (REMOVED_LINK, "link_removed"))
+    found = [rule for mark, rule in marks if after.count(mark) > before.count(mark)]
+    shown = visible(before)
+    if any(len(pattern.findall(after)) < len(pattern.findall(shown)) for pattern in (IMAGE, TAG, LINK)):
+        found.append("markup_removed")
+    return tuple(found)
+
+
 def hosts(text: str) -> list[str]:
     """Names and numbers of machines that a text mentions."""
     found = []

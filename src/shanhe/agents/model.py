@@ -214,4 +214,18 @@ class Outcome:
     parts: tuple[Contribution, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """What a guardrail did in a run that came through a listing. `decision`: refused, removed, declined or labelled;
+    `text`: what it met, of a label nothing."""
+
+    surface: str
+    model: str
+    rule: str
+    decision: str
+    org_id: UUID
+    run_id: UUID
+    text: str = ""
+
+
 Message = Mapping[str, Any]

@@ -36,6 +36,7 @@ from shanhe.agents.model import (
     Definition,
     Depicted,
     Message,
+    Moderated,
     Outcome,
     Published,
     Run,
@@ -117,6 +118,14 @@ Permit = Callable[[Published, str, Sequence[str]], Awaitable[Depicted]]
 """Whether a clone may answer now for a purpose, by these means; raises what says why not."""
 
 
+Moderates = Callable[[Moderated], Awaitable[None]]
+"""Keeps a record of what a guardrail did."""
+
+
+async def nobody_told(done: Moderated) -> None:
+    """Without a place for records none is kept."""
+
+
 async def nobody_permits(clone: Published, purpose: str, means: Sequence[str]) -> Depicted:
     """Without a ledger of consents no clone answers."""
     raise UnknownAgent(clone.name)
@@ -144,6 +153,8 @@ class Agents:
         self.least_bps = least_bps
         """Of a sentence's words, for it to be a clone's (T3)."""
         self._permit = permit
+        self.moderated: Moderates = nobody_told
+        """Who keeps records of what guardrails did; set by the composition root."""
         self._running: Counter[UUID] = Counter()
 
     # -- definitions --------------------------------------------------------------------------------------------------
@@ -216,6 +227,7 @@ class Agents:
                     len(sound), 0, "")  # fmt: skip
         await store.add_step(self._db, run.id, step)
         await self._ended(run.id, RunState.DONE, "")
+        await self._told_label(clone, caller, run.id)
         return sound, said
 
     # -- runs ---------------------------------------------------------------------------------------------------------
@@ -261,7 +273,11 @@ class Agents:
                 await asyncio.shield(self._ended(run.id, RunState.FAILED, type(error).__name__))
                 raise
             await self._ended(run.id, RunState.DONE, "")
-            return outcome if way.parent is not None else self._labelled(agent, outcome, whose)
+            if way.parent is not None:
+                return outcome
+            if agent.definition.clone is not None or agent.definition.alliance is not None:
+                await self._told_label(agent, caller, run.id, charged=charged)
+            return self._labelled(agent, outcome, whose)
         finally:
             self._running[caller.org_id] -= 1
             if not self._running[caller.org_id]:
@@ -273,6 +289,12 @@ class Agents:
         if agent.definition.alliance is not None:
             return await AllianceCourse(self, agent, caller, run.id, run.face, way).go(asked, purpose)
         return await Course(self, agent, caller, run.id, way).go(asked)
+
+    async def _told_label(self, agent: Published, caller: Caller, run_id: UUID, *, charged: bool = True) -> None:
+        if charged:
+            await self.moderated(Moderated(
+                agent.name, agent.definition.model, "ai_label", "labelled", caller.org_id, run_id
+            ))  # fmt: skip
 
     def _labelled(self, agent: Published, outcome: Outcome, whose: Depicted | None) -> Outcome:
         """What clones say says that a model made it: in the text, and in metadata that can be checked."""

@@ -21,7 +21,7 @@ class Trace:
 
     def __init__(self, db: Database, run_id: UUID) -> None:
         self._db = db
-        self._run_id = run_id
+        self.run_id = run_id
         self._steps: list[Step] = []
         self._receipt: UUID | None = None
         self._prompt = self._completion = 0
@@ -39,7 +39,7 @@ class Trace:
         self._steps.append(step)
         self.spent += paid
         self._receipt = receipt or self._receipt
-        await store.add_step(self._db, self._run_id, step)
+        await store.add_step(self._db, self.run_id, step)
 
     def count(self, prompt: int, completion: int) -> int:
         """Add tokens to the run's; their sum."""
@@ -55,5 +55,5 @@ class Trace:
     def outcome(self, text: str, **more: Any) -> Outcome:
         """The run's end; `more` are further fields of `Outcome`."""
         return Outcome(
-            self._run_id, text, self._prompt, self._completion, self.spent, self._receipt, tuple(self._steps), **more
+            self.run_id, text, self._prompt, self._completion, self.spent, self._receipt, tuple(self._steps), **more
         )

@@ -42,6 +42,7 @@ GROUPS: Final = {
     "rules": ("rules:app", "The rulebook: every number and formula as dated data."),
     "approvals": ("approvals:app", "Approvals of authorities, the gates they open, four eyes."),
     "break-glass": ("glass:app", "In an emergency: one person does what takes two."),
+    "algorithms": ("algorithms:app", "Filings of algorithms, what guardrails did, complaints."),
     "programmes": ("standing:app", "What the city promises: apply, decide, fund, follow."),
     "bulletin": ("bulletin:app", "The weekly bulletin: issues, preview, publish."),
     "alliances": ("company:alliances", "Companies that build applications together."),

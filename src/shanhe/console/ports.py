@@ -21,7 +21,7 @@ from shanhe.console import model_treasury as mt
 from shanhe.console.ports_board import BoardDesk
 from shanhe.console.ports_commons import CommonsDesk
 from shanhe.console.ports_content import ContentDesk
-from shanhe.console.ports_watch import WatchDesk
+from shanhe.console.ports_watch import ConductDesk, WatchDesk
 
 
 @dataclass(frozen=True)
@@ -610,5 +610,6 @@ class Desk:
     content: ContentDesk
     commons: CommonsDesk
     bulletin: BulletinDesk
+    conduct: ConductDesk
     secure: bool = False
     version: str = ""

@@ -17,6 +17,7 @@ from shanhe.console.pages.city import CityRoom
 from shanhe.console.pages.clones import ClonesRoom
 from shanhe.console.pages.commons import CommonsRoom
 from shanhe.console.pages.company import CompanyRoom
+from shanhe.console.pages.conduct import ConductRoom
 from shanhe.console.pages.connect import ConnectRoom
 from shanhe.console.pages.content import ContentRoom
 from shanhe.console.pages.contests import ContestRoom
@@ -62,6 +63,7 @@ ROOMS = (
     ContentRoom,
     RightsRoom,
     WatchRoom,
+    ConductRoom,
     GovernanceRoom,
     NomadRoom,
     VenueRoom,

@@ -27,6 +27,7 @@ TITLES: Final = {
     "estates": ("遗产移交", "Handovers of an estate"), "organisation": ("个人账户", "The person's own account"),
     "board": ("需求与方案", "Needs and solutions"),
     "clones": ("数字分身", "Digital clones"),
+    "filings": ("内容投诉与处置", "Complaints and moderation"),
     "break_glass": ("紧急授权", "Break-glass"),
     "works": ("知识产权与科研成果", "Rights and research outputs"),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from shanhe.console.live.city import LiveCity
 from shanhe.console.live.clones import LiveClones
 from shanhe.console.live.commons import LiveCommons
 from shanhe.console.live.company import LiveCompany
+from shanhe.console.live.conduct import LiveConduct
 from shanhe.console.live.connect import LiveConnect
 from shanhe.console.live.content import LiveContent
 from shanhe.console.live.contests import LiveContests
@@ -70,6 +71,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         content=LiveContent(modules),
         commons=LiveCommons(modules),
         bulletin=LiveBulletin(modules.bulletin),
+        conduct=LiveConduct(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

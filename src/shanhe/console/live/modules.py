@@ -20,6 +20,7 @@ from shanhe.credits.api import Credits
 from shanhe.datasets.api import Datasets
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts
+from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Actor, Caller, Identity, Unknown
@@ -125,6 +126,8 @@ class Modules(Protocol):
     def commons(self) -> Commons: ...
     @property
     def emergency(self) -> Emergency: ...
+    @property
+    def filings(self) -> Filings: ...
     @property
     def hub(self) -> Hub: ...
 

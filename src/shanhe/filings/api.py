@@ -1,0 +1,66 @@
+"""The door of filings."""
+
+from __future__ import annotations
+
+from shanhe.filings.errors import (
+    AlgorithmConflict,
+    BadAlgorithm,
+    BadComplaint,
+    ComplaintClosed,
+    FilingMove,
+    NotFiled,
+    NotYourComplaint,
+    UnknownAlgorithm,
+    UnknownComplaint,
+)
+from shanhe.filings.jobs import purge, tick
+from shanhe.filings.model import (
+    EVERYTHING,
+    Algorithm,
+    AlgorithmKind,
+    Complaint,
+    Decision,
+    Event,
+    Filing,
+    Grievance,
+    Intervention,
+    Month,
+    NewAlgorithm,
+    NewComplaint,
+    Verdict,
+)
+from shanhe.filings.service import Filings
+from shanhe.filings.views import algorithm_view, complaint_view, event_view, month_view, months_csv
+
+__all__ = [
+    "EVERYTHING",
+    "Algorithm",
+    "AlgorithmConflict",
+    "AlgorithmKind",
+    "BadAlgorithm",
+    "BadComplaint",
+    "Complaint",
+    "ComplaintClosed",
+    "Decision",
+    "Event",
+    "Filing",
+    "FilingMove",
+    "Filings",
+    "Grievance",
+    "Intervention",
+    "Month",
+    "NewAlgorithm",
+    "NewComplaint",
+    "NotFiled",
+    "NotYourComplaint",
+    "UnknownAlgorithm",
+    "UnknownComplaint",
+    "Verdict",
+    "algorithm_view",
+    "complaint_view",
+    "event_view",
+    "month_view",
+    "months_csv",
+    "purge",
+    "tick",
+]

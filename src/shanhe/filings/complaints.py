@@ -1,0 +1,142 @@
+"""Complaints about outputs: by a receipt, decided with reasons in time, once appealed to somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.filings import store
+from shanhe.filings.errors import BadComplaint, ComplaintClosed, NotYourComplaint, UnknownComplaint
+from shanhe.filings.model import Complaint, Grievance, NewComplaint
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.notify import Notice, Notifier, Severity, Text
+from shanhe.kernel.sealing import Seals
+
+PLACE: Final = "filings.complaint"
+TEXT_CHARS: Final = 2_000
+PAGE_ROWS: Final = 100
+LATE_ROWS: Final = 100
+SEALED: Final = ("text", "answer", "appeal", "final_answer")
+
+Parameter = Callable[[str, date], Any]
+ModelOf = Callable[[UUID], Awaitable[str]]
+"""The model of a receipt; raises where there is none."""
+Concerned = Callable[[UUID, UUID], Awaitable[bool]]
+"""Whether a person belongs to an organisation, or is related to it (R0)."""
+
+
+class Complaints:
+    def __init__(
+        self, db: Database, clock: Clock, *, parameter: Parameter, seals: Seals, notifier: Notifier, model_of: ModelOf,
+        concerned: Concerned,
+    ) -> None:  # fmt: skip
+        self._concerned = concerned
+        self._db = db
+        self._clock = clock
+        self._parameter = parameter
+        self._seals = seals
+        self._notifier = notifier
+        self._model_of = model_of
+
+    async def make(self, new: NewComplaint, *, org_id: UUID, by: str) -> Complaint:
+        """Report an output by its receipt, whoever paid for it. Idempotent by id."""
+        text, now = _text(new.text), self._clock.now()
+        model = await self._model_of(new.receipt_id)
+        due = now + timedelta(days=int(self._parameter("complaint_days", self._clock.today())))
+        sealed = await self._seals.seal(org_id, f"{PLACE}.text", text)
+        values = (new.id, org_id, by, new.receipt_id, model, str(new.category), sealed, now, due)
+        async with self._db.transaction() as conn:
+            made = await store.insert_complaint(conn, values)
+            row = await store.complaint(conn, new.id)
+            if (row["org_id"], row["receipt_id"]) != (org_id, new.receipt_id):
+                raise UnknownComplaint
+            if made:
+                await self._notifier.notify(Notice(
+                    "filings.complaint", Text("收到内容投诉", "A complaint about an output"),
+                    Text(f"模型 {model}，期限 {due.date()}。", f"About {model}; decide by {due.date()}."),
+                    Severity.WARNING, link="/city/moderation", dedupe=f"complaint:{new.id}",
+                ), conn)  # fmt: skip
+        return await self._opened(row)
+
+    async def decide(self, complaint_id: UUID, *, uphold: bool, answer: str, person_id: UUID) -> Complaint:
+        """The first decision, or (somebody else's) of an appeal; the same again changes nothing. NotYourComplaint for
+        whoever complained, is related to them (R0), or decided first."""
+        text, now, by = _text(answer), self._clock.now(), f"person:{person_id}"
+        if await self._concerned(person_id, (await self.get(complaint_id)).org_id):
+            raise NotYourComplaint
+        async with self._db.transaction() as conn:
+            row = await self._locked(conn, complaint_id)
+            if by == row["made_by"] or (row["state"] == "appealed" and by == row["decided_by"]):
+                raise NotYourComplaint
+            if row["state"] == "open":
+                sealed = await self._seals.seal(row["org_id"], f"{PLACE}.answer", text)
+                until = now + timedelta(days=int(self._parameter("appeal_days", self._clock.today())))
+                await store.decide(conn, complaint_id, "upheld" if uphold else "rejected", by, sealed, now, until)
+            elif row["state"] == "appealed":
+                sealed = await self._seals.seal(row["org_id"], f"{PLACE}.final_answer", text)
+                await store.finish(conn, complaint_id, "reversed" if uphold else "confirmed", by, sealed, now)
+            elif (by, uphold) not in (
+                (row["decided_by"], row["state"] == "upheld"), (row["final_by"], row["state"] == "reversed")
+            ):  # fmt: skip
+                raise ComplaintClosed(row["state"])
+            await self._notifier.notify(Notice(
+                "filings.decided", Text("内容投诉已有结论", "Your complaint was decided"),
+                Text("结论与理由见投诉页面。", "The decision and its reasons are on its page."), org_id=row["org_id"],
+                link="/complaints", dedupe=f"complaint:{complaint_id}:{row['state']}",
+            ), conn)  # fmt: skip
+        return await self.get(complaint_id)
+
+    async def appeal(self, complaint_id: UUID, text: str, *, org_id: UUID) -> Complaint:
+        """Whoever complained appeals a rejection, once and in time."""
+        said, now = _text(text), self._clock.now()
+        async with self._db.transaction() as conn:
+            row = await self._locked(conn, complaint_id)
+            if row["org_id"] != org_id:
+                raise UnknownComplaint
+            if row["state"] != "rejected" or row["appeal_until"] < now:
+                raise ComplaintClosed(row["state"])
+            due = now + timedelta(days=int(self._parameter("appeal_days", self._clock.today())))
+            await store.appeal(conn, complaint_id, await self._seals.seal(org_id, f"{PLACE}.appeal", said), due)
+        return await self.get(complaint_id)
+
+    async def get(self, complaint_id: UUID) -> Complaint:
+        row = await store.complaint(self._db, complaint_id)
+        if row is None:
+            raise UnknownComplaint
+        return await self._opened(row)
+
+    async def list(self, *, org_id: UUID | None = None, waiting: bool = False) -> Sequence[Complaint]:
+        """Newest first, a bounded page; of one organisation, or (None) of all."""
+        return [await self._opened(row) for row in await store.complaints(self._db, org_id, waiting, PAGE_ROWS)]
+
+    async def escalate(self) -> int:
+        """Tell the operators, once, of complaints whose day has passed; how many."""
+        async with self._db.transaction() as conn:
+            rows = await store.late(conn, self._clock.now(), LATE_ROWS)
+            for row in rows:
+                await self._notifier.notify(Notice(
+                    "filings.overdue", Text("内容投诉超期未办", "A complaint is overdue"),
+                    Text("职责矩阵已列为超期事项。", "The duty matrix lists it as overdue."), Severity.WARNING,
+                    link="/city/moderation", dedupe=f"complaint:{row['id']}:{row['state']}:overdue",
+                ), conn)  # fmt: skip
+        return len(rows)
+
+    async def _locked(self, conn: Any, complaint_id: UUID) -> Any:
+        row = await store.complaint(conn, complaint_id, lock=True)
+        if row is None:
+            raise UnknownComplaint
+        return row
+
+    async def _opened(self, row: Any) -> Complaint:
+        found = await self._seals.opened(row["org_id"], PLACE, row, *SEALED)
+        found.pop("told_at")
+        return Complaint(**found | {"category": Grievance(found["category"])})
+
+
+def _text(text: str) -> str:
+    if not 1 <= len(text.strip()) <= TEXT_CHARS:
+        raise BadComplaint(f"say it in 1 to {TEXT_CHARS} characters", f"须以 1–{TEXT_CHARS} 字说明")
+    return text.strip()

@@ -1,0 +1,157 @@
+"""Records of interventions and complaints about outputs."""
+
+from __future__ import annotations
+
+import base64
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from shanhe.filings.api import (
+    BadComplaint,
+    ComplaintClosed,
+    Decision,
+    Grievance,
+    Intervention,
+    NewComplaint,
+    NotYourComplaint,
+    UnknownComplaint,
+    purge,
+    tick,
+)
+from shanhe.kernel.errors import NotFound
+
+from .conftest import COMPANY, PERSON, PERSONAL_ORG, RECEIPT, Desk
+
+TEXT = "我的身份证号是 330102199003078888"
+CLERK, OTHER = UUID(int=11), UUID(int=12)
+
+
+def removed(org: UUID = COMPANY, text: str = TEXT) -> Intervention:
+    return Intervention("agent/guide", "good", "personal_removed", "personal", Decision.REMOVED, org, uuid4(), text)
+
+
+async def stored(desk: Desk) -> list[str]:
+    return [row["text"] for row in await desk.db.fetch("SELECT text FROM filings.event WHERE text IS NOT NULL")]
+
+
+class TestRecord:
+    async def test_keeps_the_text_sealed_and_shows_it_meanwhile(self, desk: Desk) -> None:
+        moderation = desk.filings.moderation
+        for org in (COMPANY, PERSONAL_ORG):
+            await moderation.record(removed(org))
+        assert [one.text for one in await moderation.events()] == [TEXT, TEXT]
+        assert all("330102" not in text and TEXT not in text for text in await stored(desk))
+        macs = await desk.db.fetch("SELECT DISTINCT text_mac FROM filings.event")
+        assert len(macs) == 1  # the same text is found again by its keyed hash
+
+    async def test_of_a_label_keeps_no_text(self, desk: Desk) -> None:
+        await desk.filings.moderation.record(
+            Intervention("clone/expert", "good", "ai_label", "generated", Decision.LABELLED, COMPANY)
+        )
+        assert await stored(desk) == []
+
+    async def test_loses_its_text_when_the_days_are_over_and_itself_when_the_months_are(self, desk: Desk) -> None:
+        moderation = desk.filings.moderation
+        await moderation.record(removed())
+        kept = (await stored(desk))[0]
+        desk.clock.advance(days=30)
+        assert await purge(desk.filings) == 0
+        desk.clock.advance(days=1)
+        assert await purge(desk.filings) == 1
+        assert (await stored(desk), [one.text for one in await moderation.events()]) == ([], [""])
+        # What an old backup still has can be opened by nobody: the key of its day is gone.
+        await desk.db.execute("UPDATE filings.event SET text = $1", kept)
+        assert base64.b64decode(kept)
+        assert [one.text for one in await moderation.events()] == [""]
+        desk.clock.advance(days=3 * 366)
+        await purge(desk.filings)
+        assert await moderation.events() == []
+
+    async def test_of_an_erased_person_says_nothing_of_them(self, desk: Desk) -> None:
+        await desk.filings.moderation.record(removed(PERSONAL_ORG))
+        desk.vault.destroy(PERSON)
+        assert [one.text for one in await desk.filings.moderation.events()] == [""]
+
+    async def test_counts_by_the_month_and_hides_small_counts(self, desk: Desk) -> None:
+        moderation = desk.filings.moderation
+        for _ in range(5):
+            await moderation.record(removed())
+        for surface in ("agent/a", "agent/b"):
+            await moderation.record(
+                Intervention(surface, "good", "unsupported", "unsupported", Decision.DECLINED, COMPANY)
+            )
+        whole = {(one.surface, one.category): one.count for one in await moderation.months()}
+        assert whole == {("agent/guide", "personal"): 5, ("agent/a", "unsupported"): 1, ("agent/b", "unsupported"): 1}
+        assert [(one.month, one.surface, one.category, one.count) for one in await moderation.public_months()] == [
+            ("2026-11", "", "personal", 5)
+        ]
+
+
+class TestComplaint:
+    async def make(self, desk: Desk, org: UUID = PERSONAL_ORG) -> UUID:
+        new = NewComplaint(uuid4(), RECEIPT, Grievance.FALSE, "该回答捏造了判决书")
+        made = await desk.filings.complaints.make(new, org_id=org, by="person:9")
+        assert (made.state, made.model) == ("open", "good")
+        return made.id
+
+    async def test_names_a_receipt_that_exists_and_is_made_once(self, desk: Desk) -> None:
+        complaints = desk.filings.complaints
+        new = NewComplaint(uuid4(), RECEIPT, Grievance.PERSONAL, "泄露他人电话")
+        for _ in range(2):
+            await complaints.make(new, org_id=COMPANY, by="person:9")
+        assert len(await complaints.list(org_id=COMPANY)) == 1
+        with pytest.raises(NotFound):
+            await complaints.make(
+                NewComplaint(uuid4(), uuid4(), Grievance.FALSE, "x"), org_id=COMPANY, by="person:9"
+            )
+        with pytest.raises(BadComplaint):
+            await complaints.make(NewComplaint(uuid4(), RECEIPT, Grievance.FALSE, " "), org_id=COMPANY, by="person:9")
+        with pytest.raises(UnknownComplaint):  # somebody else's id
+            await complaints.make(new, org_id=PERSONAL_ORG, by="person:8")
+
+    async def test_is_decided_with_reasons_and_appealed_to_somebody_else(self, desk: Desk) -> None:
+        complaints, number = desk.filings.complaints, await self.make(desk)
+        desk.kin.add((OTHER, PERSONAL_ORG))
+        with pytest.raises(NotYourComplaint):
+            await complaints.decide(number, uphold=False, answer="与本人有关", person_id=OTHER)
+        desk.kin.clear()
+        for _ in range(2):
+            done = await complaints.decide(number, uphold=False, answer="经核对原文，未见捏造", person_id=CLERK)
+        assert (done.state, done.answer) == ("rejected", "经核对原文，未见捏造")
+        with pytest.raises(ComplaintClosed):
+            await complaints.decide(number, uphold=True, answer="改主意了", person_id=CLERK)
+        with pytest.raises(UnknownComplaint):
+            await complaints.appeal(number, "请再看一次", org_id=COMPANY)
+        assert (await complaints.appeal(number, "判决书编号不存在", org_id=PERSONAL_ORG)).state == "appealed"
+        with pytest.raises(NotYourComplaint):
+            await complaints.decide(number, uphold=False, answer="维持", person_id=CLERK)
+        done = await complaints.decide(number, uphold=True, answer="编号确不存在", person_id=OTHER)
+        assert (done.state, done.final_answer) == ("reversed", "编号确不存在")
+        with pytest.raises(ComplaintClosed):
+            await complaints.appeal(number, "再来", org_id=PERSONAL_ORG)
+        assert "判决" not in str(list(await desk.db.fetch("SELECT * FROM filings.complaint")))
+
+    async def test_is_appealed_in_time_or_not_at_all(self, desk: Desk) -> None:
+        number = await self.make(desk)
+        await desk.filings.complaints.decide(number, uphold=False, answer="不成立", person_id=CLERK)
+        desk.clock.advance(days=16)
+        with pytest.raises(ComplaintClosed):
+            await desk.filings.complaints.appeal(number, "迟了", org_id=PERSONAL_ORG)
+
+    async def test_that_waits_too_long_is_told_once(self, desk: Desk) -> None:
+        number = await self.make(desk)
+        desk.clock.advance(days=10, seconds=1)
+        assert (await desk.filings.complaints.get(number)).overdue(desk.clock.now())
+        assert (await tick(desk.filings), await tick(desk.filings)) == (1, 0)
+        kinds = [one.kind for one in await desk.notifier.inbox(PERSON, [], operator=True)]
+        assert sorted(kinds) == ["filings.complaint", "filings.overdue"]
+
+    async def test_is_never_decided_twice_by_one_person_whoever_writes_it(self, desk: Desk) -> None:
+        await self.make(desk)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await desk.db.execute(
+                """UPDATE filings.complaint SET state = 'confirmed', decided_by = 'p', decided_at = made_at,
+                     final_by = 'p', final_at = made_at"""
+            )
