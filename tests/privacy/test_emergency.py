@@ -52,6 +52,8 @@ class TestEmergency:
             assert (answer.status_code, answer.json()["state"]) == (201, "open")
             page = (await theirs.get("/city/break-glass")).text
             assert "紧急授权使用中" in page  # a banner for everybody in operations
+            action = f"/city/programmes/requests/{asked}"
+            assert action in (await mine.get("/city/programmes")).text  # the button that the opening gives back
             assert (await mine.post(agree)).status_code == 200
             assert await booked() == FEN
             posting = await services.ledger.posting(UUID(asked))

@@ -213,5 +213,5 @@ def request_view(request: Any) -> dict[str, Any]:
         "id": request.id, "kind": request.kind, "subject": request.subject, "state": request.state,
         "amount": request.payload.get("amount"), "reason": request.payload.get("reason", ""),
         "asked_by": request.requested_by, "asked_at": request.requested_at, "expires_at": request.expires_at,
-        "decided_by": request.decided_by, "decided_at": request.decided_at,
+        "decided_by": request.decided_by, "decided_at": request.decided_at, "break_glass": request.glass,
     }  # fmt: skip

@@ -74,7 +74,8 @@ class LiveGate:
             csrf=actor.csrf,
             session_id=str(actor.session_id),
             unread=sum(not notice.read for notice in notices),
-            alarms=[{"id": one.id, "class": one.kind, "until": one.expires_at} for one in alarms],
+            alarms=[{"id": one.id, "class": one.kind, "until": one.expires_at,
+                     "mine": one.person_id == actor.person_id} for one in alarms],
             actor=actor,
         )
 
