@@ -68,30 +68,51 @@ class TestHttp:
         assert await balance(city.services.ledger, lab) == 500 * CREDIT
 
 
+class Shell:
+    """`shanhe WORDS… --json` on one database, for two organisations."""
+
+    def __init__(self) -> None:
+        self.firm, self.lab = (self("orgs", "create", name)["id"] for name in ("茶厂", "农机所"))
+
+    def __call__(self, *words: object) -> Any:
+        result = CliRunner().invoke(app, [*(str(word) for word in words), "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def put(self, org: str, words: Any, *more: object) -> str:
+        return str(self("board", "post", words.kind, "--org", org, "--title", words.title, "--text", words.text,
+                        "--sector", words.sector, "--until", "2026-12-20", *more)["id"])  # fmt: skip
+
+
 class TestCommands:
-    def test_post_fit_meet_and_leave(self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def shell(self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
         monkeypatch.setenv("DATABASE_URL", dsn)
         monkeypatch.setenv("DATA", str(tmp_path))
+        return Shell()
 
-        def call(*words: object) -> Any:
-            result = CliRunner().invoke(app, [*(str(word) for word in words), "--json"], catch_exceptions=False)
-            assert result.exit_code == 0, result.output
-            return json.loads(result.stdout)
+    def test_lead_to_terms_that_both_accept(self, shell: Shell) -> None:
+        need = shell.put(shell.firm, NEED, "--budget-fen", "100-200")
+        solution = shell.put(shell.lab, SOLUTION, "--readiness", 8, "--price-fen", 150, "--anonymous")
+        assert shell("board", "fits", need)["data"][0]["post"]["id"] == solution
+        told = ("--need", need, "--solution", solution, "--note", "谈谈")
+        match = shell("board", "interest", "--org", shell.firm, *told)["id"]
+        assert shell("board", "offer", match, "--org", shell.lab, "--text", TERMS, "--after", 0)["partner"] == "茶厂"
+        done = shell("board", "accept", match, 1, "--org", shell.firm)
+        assert (done["state"], done["reward"]["state"]) == ("agreed", "waiting_budget")
 
-        def put(kind: str, org: str, words: Any, *more: object) -> str:
-            return str(call("board", "post", kind, "--org", org, "--title", words.title, "--text", words.text,
-                            "--sector", words.sector, "--until", "2026-12-20", *more)["id"])  # fmt: skip
-
-        firm, lab = (call("orgs", "create", name)["id"] for name in ("茶厂", "农机所"))
-        need = put("need", firm, NEED, "--budget-fen", "100-200")
-        solution = put("solution", lab, SOLUTION, "--readiness", 8, "--price-fen", 150, "--anonymous")
-        assert call("board", "fits", need)["data"][0]["post"]["id"] == solution
-        edited = call("board", "edit", solution, "--org", lab, "--price-fen", 250)
+    @pytest.mark.prove
+    def test_change_end_and_remove_posts(self, shell: Shell) -> None:
+        need, solution = shell.put(shell.firm, NEED), shell.put(shell.lab, SOLUTION, "--readiness", 8)
+        edited = shell("board", "edit", solution, "--org", shell.lab, "--price-fen", 250)
         assert (edited["price_fen"], edited["revision"]) == (250, 2)
-        match = call("board", "interest", "--org", firm, "--need", need, "--solution", solution, "--note", "谈谈")["id"]
-        assert call("board", "offer", match, "--org", lab, "--text", TERMS, "--after", 0)["partner"] == "茶厂"
-        assert call("board", "leave", match, "--org", firm)["state"] == "withdrawn"
-        assert call("board", "withdraw", need, "--org", firm)["state"] == "withdrawn"
-        assert [one["id"] for one in call("board", "list", "--find", "杀青", "--kind", "solution")] == [solution]
-        assert call("board", "list", "--org", firm)[0]["state"] == "withdrawn"
-        assert call("board", "publish", need, "--org", firm)["state"] == "open"
+        told = ("--need", need, "--solution", solution, "--note", "谈谈")
+        match = shell("board", "interest", "--org", shell.firm, *told)["id"]
+        assert shell("board", "leave", match, "--org", shell.firm)["state"] == "withdrawn"
+        assert shell("board", "withdraw", need, "--org", shell.firm)["state"] == "withdrawn"
+        assert [one["id"] for one in shell("board", "list", "--find", "杀青")] == [solution]
+        assert shell("board", "list", "--org", shell.firm)[0]["state"] == "withdrawn"
+        assert shell("board", "publish", need, "--org", shell.firm)["state"] == "open"
+        assert shell("board", "remove", solution, "--why", "并非方案")["state"] == "removed"
+        assert shell("board", "show", need)["title"] == NEED.title
+        assert shell("board", "matches", "--org", shell.lab)[0]["id"] == match
