@@ -15,6 +15,8 @@ from uuid import UUID
 import pytest
 
 import shanhe
+from shanhe.identity.errors import PermissionMissing
+from shanhe.identity.model import ALL_PERMISSIONS
 from shanhe.kernel import words
 from shanhe.kernel.errors import ShanheError
 
@@ -90,10 +92,17 @@ def made(kind: type[ShanheError], state: str) -> ShanheError | None:
         return None
 
 
+class TestPermission:
+    def test_has_a_word_in_chinese(self) -> None:
+        assert set(words.PERMISSIONS_ZH) == ALL_PERMISSIONS
+        assert PermissionMissing("store").message_zh == "需要“商店管理”权限。"
+
+
 class TestState:
     def test_has_a_word_in_chinese(self, states: set[str]) -> None:
         assert len(states) > 80
-        assert sorted(one for one in states if not HAN.search(words.zh(one))) == []
+        missing = sorted(one for one in states if not HAN.search(words.zh(one)))
+        assert missing == [], "say in shanhe/kernel/words.py what these states are called"
 
     def test_is_told_by_its_word_in_every_error(self, states: set[str]) -> None:
         mixed, tried = [], 0
@@ -119,4 +128,4 @@ class TestState:
             for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
                 if PUT.search(line) and any(HAN.search(text) for text in QUOTED.findall(line) if PUT.search(text)):
                     found.append(f"{file.name}:{number}")
-        assert found == []
+        assert found == [], "name the state through shanhe.kernel.words.zh"

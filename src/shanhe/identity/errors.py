@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorized
+from shanhe.kernel.words import PERMISSIONS_ZH
 
 
 class InvalidKey(Unauthorized):
@@ -127,7 +128,7 @@ class PermissionMissing(Forbidden):
         super().__init__(
             "permission_missing",
             f"This needs the permission `{permission}`.",
-            message_zh=f"需要权限 {permission}。",
+            message_zh=f"需要“{PERMISSIONS_ZH.get(permission, permission)}”权限。",
             hint="Ask an owner of your organisation or the city's administrator.",
             hint_zh="请联系机构负责人或城市管理员。",
             details={"permission": permission},

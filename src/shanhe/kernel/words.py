@@ -23,13 +23,21 @@ STATES_ZH: Final[Mapping[str, str]] = {
     "new": "新建", "none": "无", "offer": "已出价", "open": "待处理", "paid": "已支付", "partial": "部分完成",
     "passed": "已通过", "paused": "已暂停", "pending": "待处理", "planned": "已计划", "posted": "已记账",
     "previous": "前一版", "published": "已发布", "quarantined": "已隔离", "reading": "读取中", "ready": "就绪",
-    "refunded": "已退款", "refused": "未通过", "rejected": "已驳回", "released": "已释放", "requested": "已申请",
+    "refunded": "已退款", "refused": "未通过", "rejected": "已驳回", "released": "已释放", "removed": "已移除",
+    "requested": "已申请",
     "resolved": "已解决", "retired": "已下线", "retracted": "已撤稿", "returned": "已退回", "review": "复核中",
     "reviewed": "已复核", "revoked": "已撤销", "running": "运行中", "self_trade": "已因自成交撤销", "sent": "已发出",
     "stopped": "已停止", "submitted": "待审核", "succeeded": "成功", "suspended": "已停牌", "suspense": "待查",
     "taken": "已采用", "trial": "灰度中", "unchecked": "未核验", "upheld": "已支持", "verified": "已核验",
     "vetoed": "已否决", "void": "已作废", "voided": "已释放", "voting": "表决中", "waiting": "等待中",
     "waiting_budget": "待预算", "withdrawn": "已撤回", "writing": "撰写中",
+}  # fmt: skip
+
+PERMISSIONS_ZH: Final[Mapping[str, str]] = {
+    "accounts": "账户管理", "apply": "申请项目", "audit": "审计", "chat": "调用模型", "engines": "引擎管理",
+    "keys": "密钥管理", "ledger": "账本", "members": "成员管理", "models": "模型管理", "people": "人员管理",
+    "programmes": "项目审核", "publish": "上架", "receipts": "查看凭据", "roles": "角色管理", "rules": "规则",
+    "store": "商店管理", "topup": "充值", "usage": "查看用量",
 }  # fmt: skip
 
 Word = str | tuple[str, str]
