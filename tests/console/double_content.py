@@ -98,3 +98,10 @@ class ContentDesk:
 
     async def file(self, who: m.Who, draft_id: UUID, form: str) -> tuple[bytes, str]:
         return TEXT.encode(), "text/plain; charset=utf-8"
+
+    async def city(self, who: m.Who) -> Mapping[str, Any]:
+        return {"org_id": CITY, "name": "市经济和信息化局", "organisations": 12, "used": 340, "paid_micro": 625_600,
+                "model": "", "models": STANDING["models"]}  # fmt: skip
+
+    async def set_city(self, who: m.Who, org: str, model: str) -> None:
+        self.done.append(("city", org, model))

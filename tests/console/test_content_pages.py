@@ -37,6 +37,12 @@ class TestContentPages:
         assert f'hx-get="/content/jobs/{ONE}/now"' in page
         assert (await member.get(f"/content/jobs/{ONE}/now")).status_code == 200
 
+    async def test_let_operators_name_who_pays(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert "市经济和信息化局" in (await member.get("/city/content")).text
+        for fields in ({"org": "123", "model": "deepseek-v3"}, {"do": "close"}):
+            assert (await member.post("/city/content", data=TOKEN | fields)).status_code == 303
+        assert desk.content.done == [("city", "123", "deepseek-v3"), ("city", "", "")]  # type: ignore[attr-defined]
+
     async def test_edit_delete_and_say_where_to_begin(self, member: httpx.AsyncClient, desk: Desk) -> None:
         at = f"/content/drafts/{ONE}"
         assert (await member.post(at, data=TOKEN | {"title": "新", "text": "文"})).status_code == 303

@@ -105,6 +105,7 @@ PATHS = {
     "workflow-inbox": "/workflows/inbox",
     "content": "/content",
     "content-new": "/content/new/product_text",
+    "content-desk": "/city/content",
     "not-found": "/nowhere",
 }
 LOOKS = [(1440, "light"), (390, "dark"), (1440, "dark"), (390, "light")]
@@ -446,6 +447,9 @@ class TestJourney:
         """The demo's bureau pays; the page follows by itself; an edit is checked again; axe on a phone."""
         context = opened(browser, signed_in, width=390)
         page = context.new_page()
+        page.goto(f"{city.url}/city/content")
+        page.get_by_label("为哪个模型付款").select_option(MODEL)
+        page.get_by_role("button", name="保存设置").click()
         page.goto(f"{city.url}/content")
         page.get_by_role("link", name="产品说明").click()
         page.get_by_label("产品或服务名称").fill("山泉热水器")

@@ -156,6 +156,7 @@ PAGES = (
     f"/content/new/product_text?profile={double_content.ONE}",
     f"/content/jobs/{double_content.ONE}",
     f"/content/drafts/{double_content.ONE}",
+    "/city/content",
     "/knowledge",
     f"/knowledge/{double_knowledge.BASE}",
     f"/knowledge/{double_knowledge.BASE}/{double_knowledge.DOCUMENT}",
@@ -205,6 +206,7 @@ OPERATORS_ONLY = (
     "/city/break-glass",
     "/city/moderation",
     "/city/moderation/months.csv",
+    "/city/content",
 )
 
 

@@ -12,6 +12,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from shanhe.content.checking import findings
+from shanhe.content.kinds import everything, form_of
+from shanhe.content.writing import rendered, understood
 from shanhe.identity.api import NewOrganisation, OrgKind
 from shanhe.kernel.labelling import check_text
 from shanhe.rulebook.api import RuleAmendment
@@ -91,7 +94,7 @@ class TestFreeDraft:
         assert (await standing(party))["free_left"] == 99
         asked = market.engine.requests[-1]
         assert asked["response_format"]["json_schema"]["schema"]["required"] == [*TEXT]
-        assert "省电 30%" in asked["messages"][1]["content"]
+        assert "省电 30%" in asked["messages"][-1]["content"]
 
     async def test_is_the_same_for_the_same_id(self, market: Market) -> None:
         await bureau(market)
@@ -276,6 +279,9 @@ class TestCity:
         party = await market.party("no government")
         with pytest.raises(Exception, match="no government body"):
             await content.set_city(party.org, by="tests")
+        with pytest.raises(Exception, match="not offered"):
+            await content.set_city(city, by="tests", model="none-such")
+        await content.set_city(city, by="tests", model=MODEL)
         found = await content.city()
         assert (found["org_id"], found["used"] > 0, found["paid_micro"] > 0) == (city, True, True)
         assert (await party.http.get("/api/content/city")).status_code == 403
@@ -301,3 +307,18 @@ class TestCrash:
         (same,) = await ended(party, one["job"])
         assert (same["state"], same["text"], same["paid_micro"]) == ("done", one["text"], one["paid_micro"])
         assert len(market.engine.requests) == asked
+
+
+class TestAnswer:
+    async def test_is_cleaned_of_names_and_numbers_that_the_form_adds_but_not_of_figures(self) -> None:
+        said = {"title": "标题：停水", "paragraphs": ["1. 正文：明天停水，请储水。", "2.5 千瓦的水泵停用。"]}
+        found = understood("notice", json.dumps(said))
+        assert found == {"title": "停水", "paragraphs": ["明天停水，请储水。", "2.5 千瓦的水泵停用。"]}
+
+    async def test_of_every_kind_has_an_example_that_is_one(self) -> None:
+        for name, kind in everything().kinds.items():
+            form = form_of(name, {"fields": kind.example.fields})
+            parts = understood(name, json.dumps(kind.example.parts))
+            assert parts == kind.example.parts
+            text = rendered(name, form, parts)[1]
+            assert [one.kind for one in findings(text, form.fields.values(), lambda _: [])] == [], (name, text)

@@ -185,6 +185,7 @@ def delete(draft: DraftId, org: Org, data: Data = None, as_json: Json = False) -
 @app.command(name="city")
 def city_(
     org: Annotated[str, typer.Option("--org", help="Government body that pays the free tier from now on.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Which model it pays for (else the first).")] = "",
     close: Annotated[bool, typer.Option("--close", help="Close the free tier.")] = False,
     data: Data = None, as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -193,7 +194,7 @@ def city_(
     async def work(services: Services) -> Any:
         content = services.hub.content
         if org or close:
-            await content.set_city(None if close else (await find_org(services, org)).id, by=BY)
+            await content.set_city(None if close else (await find_org(services, org)).id, by=BY, model=model)
         found = await content.city()
         return {**found, "org_id": str(found["org_id"] or ""), "month": str(found["month"])}
 

@@ -35,3 +35,11 @@ class ContentDesk(Protocol):
     async def file(self, who: m.Who, draft_id: UUID, form: str) -> tuple[bytes, str]:
         """(bytes, media type) of a labelled file."""
         ...
+
+    async def city(self, who: m.Who) -> Mapping[str, Any]:
+        """Who pays the free tier, and what it took this month."""
+        ...
+
+    async def set_city(self, who: m.Who, org: str, model: str) -> None:
+        """Name who pays, by id or registration number, and for which model; no organisation closes the free tier."""
+        ...

@@ -24,6 +24,8 @@ def everything() -> Kinds:
         short = [
             part for part, one in kind.parts.items() if one.items is not None and set(one.items) != {*found.lengths}
         ]
+        unknown += [field for field in kind.example.fields if field not in kind.fields]
+        unknown += sorted({*kind.example.parts} ^ {*kind.parts})
         if unknown or short or "title" not in kind.parts or not kind.angles:
             raise ValueError(f"content kind {name}: {unknown or short or 'it needs a title and angles'}")
     return found

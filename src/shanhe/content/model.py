@@ -48,6 +48,14 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     form: Literal["text", "tags"] = "text"
 
 
+class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A filled form and what is written from it: shown to the model, because small ones learn more from one example
+    than from any instruction."""
+
+    fields: dict[str, str]
+    parts: dict[str, str | list[str]]
+
+
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Something that the hub can write."""
 
@@ -58,6 +66,7 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instructions: str
     angles: tuple[str, ...]
     parts: dict[str, Part]
+    example: Example
     optional: tuple[str, ...] = ()
 
 

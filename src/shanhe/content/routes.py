@@ -58,6 +58,7 @@ class EditBody(Body):
 
 class CityBody(Body):
     org_id: UUID | None
+    model: str = ""
 
 
 def router(content: Content, labels: Labels, receipt_of: ReceiptOf) -> APIRouter:
@@ -103,8 +104,8 @@ def _city(routes: APIRouter, content: Content) -> None:
 
     @routes.put("/city")
     async def set_city(body: CityBody, actor: Operator) -> Response:
-        """Say which government body pays the free tier; null closes it. For operators."""
-        await content.set_city(body.org_id, by=actor.ref)
+        """Say which government body pays the free tier, and of which model; null closes it. For operators."""
+        await content.set_city(body.org_id, by=actor.ref, model=body.model)
         return private_json(await content.city())
 
 

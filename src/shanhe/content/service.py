@@ -98,15 +98,13 @@ class Content:
         month, today = self.month(), self._clock.today()
         eligible = await self._town.is_company(org_id)
         designated = eligible and await self._town.designated(org_id)
-        used, terms, city = (
-            await store.used(self._db, org_id, month), await store.terms(self._db, org_id), await store.city(self._db)
-        )  # fmt: skip
+        used, terms = await store.used(self._db, org_id, month), await store.terms(self._db, org_id)
+        city, models = (await store.city(self._db))[0], await self.models()
         left, trace = self._decide({"designated": designated, "used": used}, today, None)
-        models = tuple(self._town.models())
         name = "" if city is None else (await self._town.payer_name(city))[0]
         return Standing(
             month, eligible, designated, used, left if eligible and city is not None else 0, name, terms.own,
-            terms.may_pay(month), models[0] if models else "", models, trace,
+            terms.may_pay(month), models[0] if models else "", tuple(models), trace,
         )  # fmt: skip
 
     async def agree(self, org_id: UUID, own: Own, *, by: str) -> Terms:
@@ -121,14 +119,22 @@ class Content:
     async def own_key(self, org_id: UUID) -> UUID:
         return await self._town.key_of(org_id)
 
-    async def set_city(self, org_id: UUID | None, *, by: str) -> None:
-        """Whose credits pay the free tier from now on; None closes it. NotAPayer for who is no government body."""
+    async def models(self) -> list[str]:
+        """Models that write, the one that the city pays for first."""
+        basic, found = (await store.city(self._db))[1], list(self._town.models())
+        return sorted(found, key=lambda name: name != basic)
+
+    async def set_city(self, org_id: UUID | None, *, by: str, model: str = "") -> None:
+        """Whose credits pay the free tier from now on, and of which model (empty = the first); None closes it.
+        NotAPayer for who is no government body, NoModel for what is not offered."""
         if org_id is not None:
             name, government = await self._town.payer_name(org_id)
             if not government:
                 raise NotAPayer(name)
-        if org_id != await store.city(self._db):
-            await store.set_city(self._db, org_id, by, self._clock.now())
+        if model and model not in self._town.models():
+            raise NoModel(model)
+        if (org_id, model) != await store.city(self._db):
+            await store.set_city(self._db, org_id, model, by, self._clock.now())
 
     async def open_city(self, org_id: UUID, *, by: str) -> None:
         """The same where nobody ever said who pays."""
@@ -137,11 +143,13 @@ class Content:
 
     async def city(self) -> dict[str, Any]:
         """Who pays the free tier, and what it took this month."""
-        org_id, month = await store.city(self._db), self.month()
+        (org_id, model), month = await store.city(self._db), self.month()
         row = await store.month_totals(self._db, month)
         name = "" if org_id is None else (await self._town.payer_name(org_id))[0]
-        return {"org_id": org_id, "name": name, "month": month, "organisations": row["orgs"], "used": row["used"],
-                "paid_micro": int(row["paid_micro"])}  # fmt: skip
+        return {
+            "org_id": org_id, "name": name, "model": model, "models": await self.models(), "month": month,
+            "organisations": row["orgs"], "used": row["used"], "paid_micro": int(row["paid_micro"]),
+        }  # fmt: skip
 
     # -- profiles -----------------------------------------------------------------------------------------------------
 
@@ -184,7 +192,7 @@ class Content:
         form = form_of(kind, content)
         if not 1 <= drafts <= DRAFTS_MAX:
             raise BadForm(f"1 to {DRAFTS_MAX} drafts", f"一次 1–{DRAFTS_MAX} 稿")
-        models = self._town.models()
+        models = await self.models()
         if not models or (model and model not in models):
             raise NoModel(model)
         model = model or models[0]
@@ -227,7 +235,7 @@ class Content:
             return None, NOT_A_COMPANY
         if model != basic:
             return None, OTHER_MODEL
-        city = await store.city(self._db)
+        city, _ = await store.city(self._db)
         return city, CLOSED if city is None else USED_UP
 
     async def _known(self, wanted: Job) -> tuple[Job, list[Draft]] | None:

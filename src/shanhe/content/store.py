@@ -29,10 +29,10 @@ def _row(kind: type[T], row: Any) -> T:
 # -- who pays ---------------------------------------------------------------------------------------------------------
 
 
-async def city(db: Connection | Database) -> UUID | None:
-    """Whose credits pay free uses now."""
-    found: UUID | None = await db.fetchval("SELECT org_id FROM content.city ORDER BY id DESC LIMIT 1")
-    return found
+async def city(db: Connection | Database) -> tuple[UUID | None, str]:
+    """Whose credits pay free uses now, and of which model (empty = the first that is offered)."""
+    row = await db.fetchrow("SELECT org_id, model FROM content.city ORDER BY id DESC LIMIT 1")
+    return (None, "") if row is None else (row["org_id"], row["model"])
 
 
 async def city_known(db: Database) -> bool:
@@ -40,8 +40,10 @@ async def city_known(db: Database) -> bool:
     return bool(await db.fetchval("SELECT EXISTS (SELECT FROM content.city)"))
 
 
-async def set_city(db: Database, org_id: UUID | None, by: str, now: datetime) -> None:
-    await db.execute("INSERT INTO content.city (org_id, set_by, set_at) VALUES ($1, $2, $3)", org_id, by, now)
+async def set_city(db: Database, org_id: UUID | None, model: str, by: str, now: datetime) -> None:
+    await db.execute(
+        "INSERT INTO content.city (org_id, model, set_by, set_at) VALUES ($1, $2, $3, $4)", org_id, model, by, now
+    )
 
 
 async def terms(db: Connection | Database, org_id: UUID) -> Terms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ LEAST_CHARS: Final = 12
 """Less is no draft of anything."""
 RULES: Final = (
     "只使用资料中的事实，不编造数字、奖项、认证、客户与承诺；不用“最”“第一”“国家级”等绝对化用语，不宣称医疗功效；"
-    "不写网址、电话以外的个人信息；按给定的 JSON 结构输出，每项只写正文，不写项目名。"
+    "不写网址、电话以外的个人信息；按给定的 JSON 结构输出，每项只写正文，不写项目名，不重复表单，不照抄示例中的事实。"
 )
 WRITE_IN: Final = {"zh": "用简体中文写。", "en": "Write every text in English."}
 
@@ -29,18 +30,28 @@ def asked(name: str, form: Form, n: int, model: str) -> dict[str, Any]:
     kind, known = kind_of(name), everything()
     angle = kind.angles[(n - 1) % len(kind.angles)]
     system = f"你是企业文案助手。{kind.instructions}{RULES}{WRITE_IN[form.language]}"
-    lines = [f"{known.fields[field].zh}：{form.fields[field]}" for field in kind.fields if field in form.fields]
-    lines += [f"语气：{known.tones[form.tone].zh}", f"篇幅：{known.lengths[form.length].zh}", f"写法：{angle}"]
+    asks = [f"语气：{known.tones[form.tone].zh}", f"篇幅：{known.lengths[form.length].zh}", f"写法：{angle}"]
+    shown = [] if form.language != "zh" else [
+        {"role": "user", "content": "\n".join(_told(kind, kind.example.fields))},
+        {"role": "assistant", "content": msgspec.json.encode(kind.example.parts).decode()},
+    ]  # fmt: skip
+    wanted = {"role": "user", "content": "\n".join([*_told(kind, form.fields), *asks])}
     schema = schema_of(kind, form.length)
     return {
         "model": model,
-        "messages": [{"role": "system", "content": system}, {"role": "user", "content": "\n".join(lines)}],
+        "messages": [{"role": "system", "content": system}, *shown, wanted],
         "temperature": TEMPERATURE,
         "max_tokens": tokens_max(kind, form.length),
         "response_format": {
             "type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema},
         },
     }  # fmt: skip
+
+
+def _told(kind: Kind, fields: Mapping[str, str]) -> list[str]:
+    """A form as a model is told it: names without their hints."""
+    titles = {name: re.sub(r"（.*?）", "", field.zh) for name, field in everything().fields.items()}
+    return [f"{titles[name]}：{fields[name]}" for name in kind.fields if name in fields]
 
 
 def schema_of(kind: Kind, length: str) -> dict[str, Any]:
@@ -78,17 +89,21 @@ def understood(name: str, text: str) -> dict[str, Any]:
     for part, shape in kind.parts.items():
         value = said.get(part)
         if shape.items is not None:
-            texts = [_clean(one) for one in value if isinstance(one, str)] if isinstance(value, list) else []
+            texts = [_clean(one, shape) for one in value if isinstance(one, str)] if isinstance(value, list) else []
             found[part] = list(dict.fromkeys(one for one in texts if one))
         else:
-            found[part] = _clean(value) if isinstance(value, str) else ""
+            found[part] = _clean(value, shape) if isinstance(value, str) else ""
     if sum(len("".join(value)) for part, value in found.items() if part != "title") < LEAST_CHARS:
         raise Unusable()
     return found
 
 
-def _clean(text: str) -> str:
-    return "".join(sign for sign in text if sign == "\n" or ord(sign) >= 32).strip()[:TEXT_MAX_CHARS]
+def _clean(text: str, shape: Part | None = None) -> str:
+    """A text without control signs, and without the part's name or a number before it."""
+    plain = "".join(sign for sign in text if sign == "\n" or ord(sign) >= 32).strip()[:TEXT_MAX_CHARS]
+    if shape is not None:
+        plain = re.sub(rf"^(?:\d{{1,2}}[.、](?!\d)\s*)?(?:{re.escape(shape.zh)}[：:])?\s*", "", plain)
+    return plain
 
 
 def rendered(name: str, form: Form, parts: Mapping[str, Any]) -> tuple[str, str]:

@@ -146,6 +146,13 @@ class LiveContent:
         labels = self._modules.hub.labels
         return exported(labels, form, str(draft.id), draft.title, draft.text, draft.model), FORMATS[form]
 
+    async def city(self, who: m.Who) -> Mapping[str, Any]:
+        return await self._content.city()
+
+    async def set_city(self, who: m.Who, org: str, model: str) -> None:
+        org_id = await self._modules.programmes.find(org.strip()) if org.strip() else None
+        await self._content.set_city(org_id, by=actor_of(who).ref, model=model)
+
 
 def _pieces(text: str, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, int | None]]:
     """A text cut where something was found in it; findings count from 1."""

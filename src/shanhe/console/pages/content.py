@@ -17,6 +17,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 MAY: Final = "chat"
+OPERATORS: Final = "programmes"
 STOP_POLLING: Final = 286
 """The status by which htmx is told to ask no more."""
 
@@ -37,6 +38,8 @@ class ContentRoom(Room):
         add("/content/drafts/{draft}", self.edit, methods=["POST"])
         add("/content/drafts/{draft}/delete", self.drop, methods=["POST"])
         add("/content/drafts/{draft}/file", self.file, methods=["GET"])
+        add("/city/content", self.city, methods=["GET"])
+        add("/city/content", self.set_city, methods=["POST"])
         add("/content/profiles/{profile}/delete", self.drop_profile, methods=["POST"])
         return routes
 
@@ -129,3 +132,20 @@ class ContentRoom(Room):
         who, _ = await self.posted(request, MAY)
         await self.desk.content.drop_profile(who, profile)
         return go("/content", "content_profile_deleted")
+
+    # -- for operators ------------------------------------------------------------------------------------------------
+
+    async def city(self, request: Request) -> Response:
+        who = await self.allowed(request, OPERATORS)
+        return self.show(request, "content_city.html", who, found=await self.desk.content.city(who), typed={})
+
+    async def set_city(self, request: Request) -> Response:
+        """Name the government body that pays, or close the free tier."""
+        who, fields = await self.posted(request, OPERATORS)
+        try:
+            org = "" if fields.get("do") == "close" else fields.get("org", "")
+            await self.desk.content.set_city(who, org, fields.get("model", ""))
+        except ShanheError as error:
+            found = await self.desk.content.city(who)
+            return self.again(request, "content_city.html", who, error, found=found, typed=fields)
+        return go("/city/content", "content_agreed")
