@@ -264,6 +264,9 @@ class TestAward:
             )
             return made.state
 
+        entitled = await city.services.programmes.applying.entitlements(holder)
+        standing = next(one for one in entitled if one.programme == "invention_patent")
+        assert (standing.standing, standing.outcome.missing) == ("needs_answers", ("registration_number",))
         assert await apply(holder) is Applied.REFUSED  # not registered
         made = await city.draft(holder, number)
         await city.rights.file(made.entry.id, org_id=holder, actor="test")

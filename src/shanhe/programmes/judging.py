@@ -115,7 +115,14 @@ class Judge:
                 values[name] = source.otherwise
             else:
                 found.missing.append(
-                    source.asked or source.fact or source.fell or source.measured or source.award or source.of or name
+                    source.asked
+                    or source.fact
+                    or source.fell
+                    or source.key
+                    or source.measured
+                    or source.award
+                    or source.of
+                    or name
                 )
                 complete = False
         if not complete:
