@@ -322,3 +322,7 @@ class TestAnswer:
             assert parts == kind.example.parts
             text = rendered(name, form, parts)[1]
             assert [one.kind for one in findings(text, form.fields.values(), lambda _: [])] == [], (name, text)
+
+    async def test_may_hold_figures_of_the_form_whatever_follows_them_there(self) -> None:
+        given = ["0571-88886666", "省电 30 %", "别的"]
+        assert findings("请电 0571-88886666，省电 30%。", given, lambda _: []) == []

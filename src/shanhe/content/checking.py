@@ -20,7 +20,7 @@ from shanhe.kernel import yaml
 FINDINGS_MAX: Final = 100
 WIDE: Final = {0xFF10 + digit: ord("0") + digit for digit in range(10)} | {0xFF05: ord("%"), 0xFF0E: ord(".")}
 NUMBER: Final = re.compile(
-    r"\d+(?:[.,]\d+)*\s?%?"
+    r"\d+(?:[.,]\d+)*(?: ?%)?"
     r"|(?<![第零一二三四五六七八九十百千万亿两])(?!一[^年月万亿元倍成])[零一二三四五六七八九十百千万亿两]+"
     r"(?=[年月日天周时小分元块万亿%倍成折家人款项名次米克斤吨])"
 )
