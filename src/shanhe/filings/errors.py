@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.kernel import words
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
 
 
@@ -63,7 +64,8 @@ class ComplaintClosed(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(
             "complaint_closed", f"The complaint is {state}; this can't be done now.",
-            message_zh=f"投诉当前状态为 {state}，不能进行该操作。", hint="Look at it again.", hint_zh="请刷新后再试。",
+            message_zh=f"投诉当前状态为“{words.zh(state)}”，不能进行该操作。",
+            hint="Look at it again.", hint_zh="请刷新后再试。",
         )  # fmt: skip
 
 
