@@ -48,6 +48,7 @@ from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.library import Library, open_library
 from shanhe.log.api import Log
 from shanhe.mcp.api import McpFace, ToolGateway
+from shanhe.moves import Moves
 from shanhe.nomads.api import Nomads
 from shanhe.oauth.api import OAuth
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
@@ -130,6 +131,7 @@ class Services:
     board: Board
     hub: Hub
     bulletin: Bulletin
+    moves: Moves
     filings: Filings
 
 
@@ -260,6 +262,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
         teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board, hub=hub,
         bulletin=bazaar.bulletin,
+        moves=Moves(clock, approvals, credits, ledger, identity.seals, programmes),
         filings=filings,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)

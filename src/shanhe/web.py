@@ -170,8 +170,8 @@ def _routes(app: FastAPI, services: Services) -> None:
     http.take(
         app,
         identity_routes.router(services.identity),
-        ledger_routes.router(services.ledger, require),
-        approvals_routes.router(services.approvals, require),
+        ledger_routes.router(services.ledger, require, services.moves.ask_reversal),
+        approvals_routes.router(services.approvals, require, services.moves.approve),
         glass_routes.router(
             services.emergency.glass, services.emergency.undoing, services.clock, require,
             audit=lambda object_: services.identity.audit(object_=object_),
@@ -182,7 +182,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         rulebook_routes.router(services.rulebook, services.clock),
         gateway_routes.router(services.gateway, actor, services.clock),
         compute_routes.router(services.compute),
-        credits_routes.router(services.credits),
+        credits_routes.router(services.credits, services.moves.ask_top_up),
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         payments_routes.router(services.payments, services.sandbox),
         programmes_routes.router(services.programmes),

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from tests.console.double_board import Board
-from tests.console.double_bulletin import Bulletin
+from tests.console.double_bulletin import Bulletin, SecondDesk
 from tests.console.double_clones import Clones
 from tests.console.double_commons import Commons
 from tests.console.double_company import Company
@@ -913,7 +913,8 @@ def desk() -> Desk:
     rights = (Rights(), Governance(), NomadDesk())
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
-    rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), ConductDesk())
+    rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
+    rest = (*rest, ConductDesk())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -65,6 +65,7 @@ PATHS = {
     "makers": "/makers",
     "makers-income": "/makers/income",
     "bulletin": "/bulletin",
+    "second": "/city/second",
     "contests": "/contests",
     "board": "/board",
     "board-new": "/board/new?kind=need",

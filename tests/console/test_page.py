@@ -97,6 +97,7 @@ PAGES = (
     "/city/ledger/verify",
     f"/city/ledger/postings/{ident(4)}",
     "/city/audit",
+    "/city/second",
     "/income",
     "/store",
     "/store?kind=agent&find=a",

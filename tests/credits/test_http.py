@@ -6,20 +6,26 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from shanhe.approvals.api import Approvals
+from shanhe.approvals.routes import router as approvals_router
 from shanhe.credits.api import Payer
 from shanhe.credits.routes import router as credits_router
-from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
+from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind, require
 from shanhe.kernel import http
 from shanhe.kernel.vault import Vault
+from shanhe.moves import Moves
 from shanhe.payments.routes import router as payments_router
 
 from .conftest import City
+
+NO_PROGRAMMES = SimpleNamespace(second=SimpleNamespace(approve=None))
 
 
 @dataclass
@@ -29,6 +35,7 @@ class Site:
     city: City
     identity: Identity
     app: FastAPI
+    moves: Moves
 
     async def client(self, *permissions: str, name: str = "山河数据") -> httpx.AsyncClient:
         new = NewOrganisation(OrgKind.COMPANY, name, registration=None, locally_registered=True)
@@ -55,9 +62,12 @@ async def site(city: City, tmp_path: Path) -> Site:
     app = FastAPI()
     http.install(app)
     app.state.identity = identity
-    http.take(app, credits_router(city.credits))
+    approvals = Approvals(city.db, city.clock)
+    moves = Moves(city.clock, approvals, city.credits, city.ledger, identity.seals, NO_PROGRAMMES)
+    http.take(app, credits_router(city.credits, moves.ask_top_up))
+    http.take(app, approvals_router(approvals, require, moves.approve))
     http.take(app, payments_router(city.payments, city.sandbox))
-    return Site(city, identity, app)
+    return Site(city, identity, app, moves)
 
 
 @pytest.fixture
@@ -160,13 +170,27 @@ class TestTenants:
 
 
 class TestOperator:
-    async def test_tops_an_organisation_up_once(self, site, payer):
-        operator = await site.client("accounts", name="城市")
+    async def test_asks_for_a_top_up_that_another_one_agrees_to_once(self, site, payer):
+        operator, other = await site.client("accounts", name="城市"), await site.client("accounts", name="另一位")
         body = {"org_id": payer.org_id, "amount_micro": 5_000_000, "reason": "汇款 7", "client_ref": "bank-7"}
-        for _ in range(2):
-            assert (await operator.post("/api/credits/top-ups", json=body)).status_code == 201
-        balance = (await operator.get(f"/api/credits/balance/{payer.org_id}")).json()
-        assert balance["balance_micro"] == 5_000_000
+        asked = [await operator.post("/api/credits/top-ups", json=body) for _ in range(2)]
+        assert [one.status_code for one in asked] == [202, 202]
+        assert asked[0].json() == asked[1].json()  # sent twice, asked once
+        changed = await operator.post("/api/credits/top-ups", json=body | {"amount_micro": 6_000_000})
+        assert changed.status_code == 409
+        path = f"/api/approvals/requests/{asked[0].json()['id']}/approve"
+        assert (await operator.post(path, json={})).status_code == 403
+        assert (await operator.get(f"/api/credits/balance/{payer.org_id}")).json()["balance_micro"] == 0
+        assert [why for _, why in await site.moves.waiting()] == ["汇款 7"]
+        for _ in range(2):  # agreeing again repeats what a crash left, and books nothing twice
+            assert (await other.post(path, json={})).status_code == 200
+        assert (await operator.get(f"/api/credits/balance/{payer.org_id}")).json()["balance_micro"] == 5_000_000
+        assert await site.moves.waiting() == []
+
+    async def test_cannot_ask_for_what_could_not_be_booked(self, site, payer):
+        operator = await site.client("accounts", name="城市")
+        body = {"org_id": payer.org_id, "amount_micro": 1, "reason": "x", "client_ref": "r", "method": "promise"}
+        assert (await operator.post("/api/credits/top-ups", json=body)).status_code == 422
 
 
 class TestRules:

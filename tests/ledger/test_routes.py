@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from shanhe.approvals.api import Approvals
+from shanhe.approvals.routes import router as approvals_router
 from shanhe.identity import guard
 from shanhe.identity.api import Actor, require
 from shanhe.kernel import http
 from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.routes import router
+from shanhe.moves import Moves
 
 from .conftest import Books
 
@@ -20,7 +27,9 @@ NAME = "Li Ming"
 
 
 @pytest.fixture
-async def client(books: Books, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+async def client(
+    books: Books, database: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
     """The routes; the header `x-role` stands in for signing in."""
 
     async def actor(request: object) -> Actor:
@@ -30,23 +39,44 @@ async def client(books: Books, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(guard, "actor", actor)
     app = FastAPI()
     http.install(app)
-    http.take(app, router(books.ledger, require))
+    approvals = Approvals(database, clock)
+    nobody: Any = SimpleNamespace(second=SimpleNamespace(approve=None))
+    moves = Moves(clock, approvals, nobody, books.ledger, Seals(), nobody)
+    http.take(app, router(books.ledger, require, moves.ask_reversal))
+    http.take(app, approvals_router(approvals, require, moves.approve))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
         yield made
 
 
 class TestLedgerRoutes:
-    async def test_reverse_in_the_name_of_a_reference_never_of_a_person(
+    async def test_reverse_what_two_agreed_to_in_the_name_of_references_never_of_people(
         self, client: httpx.AsyncClient, books: Books
     ) -> None:
         wallet = await books.wallet(1_000)
         (posting,) = (await books.ledger.postings(account=wallet.id)).items
-        done = await client.post(f"/api/ledger/postings/{posting.id}/reverse", json={"reason": "a mistake"})
-        mirror = (await client.get(f"/api/ledger/postings/{done.json()['id']}")).json()
-        assert mirror["reverses"] == str(posting.id)
-        assert mirror["actor"].startswith("person:")
+        path = f"/api/ledger/postings/{posting.id}/reverse"
+        asked = [await client.post(path, json={"reason": "a mistake"}) for _ in range(2)]
+        assert [one.status_code for one in asked] == [202, 202]
+        assert asked[0].json()["id"] == asked[1].json()["id"]
+        assert (await books.ledger.balance(wallet.id)).balance == 1_000  # nothing before a second person
+        agree = f"/api/approvals/requests/{asked[0].json()['id']}/approve"
+        assert (await client.post(agree, json={})).status_code == 200
+        assert (await books.ledger.balance(wallet.id)).balance == 0
+        mirror = (await books.ledger.postings(account=wallet.id)).items[0]
+        assert mirror.reverses == posting.id
+        first, _, second = mirror.actor.partition(" + ")
+        assert first.startswith("person:")
+        assert second.startswith("person:")
         assert NAME not in str(mirror)
+
+    async def test_ask_anew_where_a_reversal_was_refused(self, client: httpx.AsyncClient, books: Books) -> None:
+        wallet = await books.wallet(1_000)
+        (posting,) = (await books.ledger.postings(account=wallet.id)).items
+        path = f"/api/ledger/postings/{posting.id}/reverse"
+        asked = (await client.post(path, json={"reason": "a mistake"})).json()["id"]
+        await client.post(f"/api/approvals/requests/{asked}/reject", json={"reason": "it was right"})
+        assert (await client.post(path, json={"reason": "no, it wasn't"})).json()["id"] != asked
 
     async def test_let_an_auditor_read_and_change_nothing(self, client: httpx.AsyncClient, books: Books) -> None:
         wallet = await books.wallet(1_000)

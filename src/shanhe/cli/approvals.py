@@ -106,10 +106,10 @@ def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, 
 @app.command()
 def approve(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.")] = "",
             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
-    """Agree to what somebody else asked for."""
+    """Agree to what somebody else asked for; then it is done."""
 
     async def work(services: Services) -> Request:
-        return await services.approvals.approve(request, by=by, reason=reason)
+        return await services.moves.approve(request, by=by, reason=reason)
 
     _decided(as_json, in_city(data, work))
 

@@ -296,6 +296,13 @@ class Shop(Protocol):
     async def review(self, who: m.Who, name: str, n: int, approve: bool, note: str) -> None: ...
 
 
+class SecondDesk(Protocol):
+    """What waits for a second person, as plain data; `mine` are those this one asked for."""
+
+    async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]: ...
+    async def decide(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None: ...
+
+
 class BulletinDesk(Protocol):
     """The weekly bulletin, as plain data."""
 
@@ -610,6 +617,7 @@ class Desk:
     content: ContentDesk
     commons: CommonsDesk
     bulletin: BulletinDesk
+    second: SecondDesk
     conduct: ConductDesk
     secure: bool = False
     version: str = ""

@@ -36,6 +36,7 @@ from shanhe.console.pages.proofs import ProofRoom
 from shanhe.console.pages.public import PublicRoom, error_page
 from shanhe.console.pages.rights import RightsRoom
 from shanhe.console.pages.routines import RoutinesRoom
+from shanhe.console.pages.second import SecondRoom
 from shanhe.console.pages.settings import SettingsRoom
 from shanhe.console.pages.shop import ShopRoom
 from shanhe.console.pages.till import TillRoom
@@ -82,6 +83,7 @@ ROOMS = (
     TrialsRoom,
     ConnectRoom,
     BulletinRoom,
+    SecondRoom,
     ContestRoom,
     BoardRoom,
     ClonesRoom,

@@ -371,17 +371,8 @@ class Purchases:
         No discount: the payer gets that by buying. The cash side is `amount × list price`, half-even to the fen.
         Idempotent by (organisation, client_ref) when a reference is given.
         """
-        if not 0 < amount_micro <= TOP_UP_LIMIT_MICRO:
-            raise ValueOutOfBounds(1, TOP_UP_LIMIT_MICRO, "µ")
-        if method not in MANUAL_METHODS:
-            raise Invalid(
-                "unknown_method",
-                "An operator books bank_transfer or cash_desk.",
-                message_zh="运营充值方式只能是 bank_transfer（银行转账）或 cash_desk（现金柜台）。",
-            )
-        _check_text(reason, "reason", TEXT_LIMIT_CHARS)
         reference = client_ref or f"operator-{new_id()}"
-        _check_text(reference, "client_ref", 128)
+        self.check_top_up(amount_micro, reason, method, reference)
         purchase = await store.purchase_by_ref(self._db, org_id, reference)
         if purchase is None:
             purchase = await self._manual(org_id, amount_micro, reason, actor, method, reference)
@@ -396,6 +387,19 @@ class Purchases:
             await booking.post(self._ledger, purchase, terms, paid_at=purchase.created_at, cash=method)
             await self._posted(purchase)
         return await self.get(org_id, purchase.id)
+
+    def check_top_up(self, amount_micro: int, reason: str, method: str, client_ref: str) -> None:
+        """Whether a top-up would be booked as it is asked for; ValueOutOfBounds or Invalid."""
+        if not 0 < amount_micro <= TOP_UP_LIMIT_MICRO:
+            raise ValueOutOfBounds(1, TOP_UP_LIMIT_MICRO, "µ")
+        if method not in MANUAL_METHODS:
+            raise Invalid(
+                "unknown_method",
+                "An operator books bank_transfer or cash_desk.",
+                message_zh="运营充值方式只能是 bank_transfer（银行转账）或 cash_desk（现金柜台）。",
+            )
+        _check_text(reason, "reason", TEXT_LIMIT_CHARS)
+        _check_text(client_ref, "client_ref", 128)
 
     async def _manual(
         self, org_id: UUID, amount_micro: int, reason: str, actor: str, method: str, reference: str

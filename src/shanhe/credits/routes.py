@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -73,10 +74,14 @@ Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
 
 
-def router(credits: Credits) -> APIRouter:
+AskTopUp = Callable[..., Awaitable[Any]]
+"""(organisation, µ, reason, method, client_ref, by): asks a second person to agree to a top-up; the request."""
+
+
+def router(credits: Credits, ask_top_up: AskTopUp) -> APIRouter:
     """Everything under /api/credits."""
     routes = APIRouter(prefix="/api/credits", tags=["credits"])
-    _purchases(routes, credits)
+    _purchases(routes, credits, ask_top_up)
     _wallet(routes, credits)
     _alerts(routes, credits)
     _auto(routes, credits)
@@ -86,7 +91,7 @@ def router(credits: Credits) -> APIRouter:
     return routes
 
 
-def _purchases(routes: APIRouter, credits: Credits) -> None:
+def _purchases(routes: APIRouter, credits: Credits, ask_top_up: AskTopUp) -> None:
     @routes.post("/quotes", status_code=201)
     async def quote(body: QuoteBody, actor: Payer) -> Response:
         """What credits of a list value cost this organisation now, and why."""
@@ -126,18 +131,13 @@ def _purchases(routes: APIRouter, credits: Credits) -> None:
         """Give up an unpaid purchase."""
         return as_json(purchase_view(await credits.cancel(org_of(actor), purchase_id)))
 
-    @routes.post("/top-ups", status_code=201)
+    @routes.post("/top-ups", status_code=202)
     async def top_up(body: TopUpBody, actor: Operator) -> Response:
-        """Book credits paid by bank transfer or at the cash desk; for operators."""
-        made = await credits.top_up(
-            body.org_id,
-            body.amount_micro,
-            body.reason,
-            actor.ref,
-            method=body.method,
-            client_ref=body.client_ref,
+        """Ask for credits paid by bank transfer or at the cash desk; another operator agrees, then they are booked."""
+        asked = await ask_top_up(
+            body.org_id, body.amount_micro, body.reason, method=body.method, client_ref=body.client_ref, by=actor.ref
         )
-        return as_json(purchase_view(made), 201)
+        return as_json({"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}, 202)
 
 
 def _wallet(routes: APIRouter, credits: Credits) -> None:

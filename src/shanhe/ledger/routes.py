@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -47,12 +47,16 @@ def view_of(posting: PostingView) -> dict[str, Any]:
     return plain
 
 
-def router(ledger: Ledger, require: Callable[[str], Any]) -> APIRouter:
+AskReversal = Callable[..., Awaitable[Any]]
+"""(posting, reason, by): asks a second person to agree to a reversal; the request."""
+
+
+def router(ledger: Ledger, require: Callable[[str], Any], ask_reversal: AskReversal) -> APIRouter:
     """Routes under `/api/ledger`; `require(permission)` is a FastAPI dependency that yields the actor."""
     routes = APIRouter(prefix="/api/ledger", tags=["ledger"], dependencies=[Depends(require(PERMISSION))])
     changer = require(CHANGE_PERMISSION)
     _accounts(routes, ledger)
-    _postings(routes, ledger, changer)
+    _postings(routes, ledger, changer, ask_reversal)
     _periods(routes, ledger, changer)
     _statements(routes, ledger)
     return routes
@@ -88,7 +92,7 @@ def _accounts(routes: APIRouter, ledger: Ledger) -> None:
         return as_json({"clean": report.clean, **msgspec.structs.asdict(report)})
 
 
-def _postings(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
+def _postings(routes: APIRouter, ledger: Ledger, changer: Any, ask_reversal: AskReversal) -> None:
     @routes.get("/postings")
     async def postings(
         account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
@@ -109,13 +113,14 @@ def _postings(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
     async def posting(posting_id: UUID) -> Response:
         return as_json(view_of(await ledger.posting(posting_id)))
 
-    @routes.post("/postings/{posting_id}/reverse")
+    @routes.post("/postings/{posting_id}/reverse", status_code=202)
     async def reverse(posting_id: UUID, body: dict[str, str], actor: Any = Depends(changer)) -> Response:
+        """Ask for a posting's mirror image; another operator agrees, then it is booked."""
         reason = body.get("reason", "").strip()
         if not reason:
             raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲销须写明原因（reason）。")
-        done = await ledger.reverse(posting_id, actor=actor.ref, reason=reason[:500])
-        return as_json({"id": done.id})
+        asked = await ask_reversal(posting_id, reason[:500], by=actor.ref)
+        return as_json({"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}, 202)
 
 
 def _periods(routes: APIRouter, ledger: Ledger, changer: Any) -> None:

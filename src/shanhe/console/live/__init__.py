@@ -28,6 +28,7 @@ from shanhe.console.live.proofs import LiveProofs
 from shanhe.console.live.rights import LiveRights
 from shanhe.console.live.routines import LiveRoutines
 from shanhe.console.live.rules import LiveRules
+from shanhe.console.live.second import LiveSecond
 from shanhe.console.live.shop import LiveShop
 from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
@@ -71,6 +72,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         content=LiveContent(modules),
         commons=LiveCommons(modules),
         bulletin=LiveBulletin(modules.bulletin),
+        second=LiveSecond(modules.moves, names),
         conduct=LiveConduct(modules),
         secure=modules.identity.options.secure,
         version=version,

@@ -15,6 +15,7 @@ from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind
 from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
 from shanhe.ledger.api import Asset, PostingView, VerifyReport
 
@@ -79,7 +80,9 @@ class LiveCity:
 
     async def org_top_up(self, who: m.Who, org_id: UUID, micro: int, reason: str, client_ref: str) -> None:
         await self._of.identity.orgs.get(org_id)
-        await self._of.credits.top_up(org_id, micro, reason, actor_of(who).ref, client_ref=client_ref or None)
+        await self._of.moves.ask_top_up(
+            org_id, micro, reason, method="bank_transfer", client_ref=client_ref or str(new_id()), by=actor_of(who).ref
+        )
 
     # -- models and engines --------------------------------------------------------------------------------------------
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from shanhe.agents.api import Agents
 from shanhe.alliances.api import Alliances
-from shanhe.approvals.api import BreakGlass, Undoing
+from shanhe.approvals.api import BreakGlass, Request, Undoing
 from shanhe.batches.api import Batches
 from shanhe.board.api import Board
 from shanhe.bulletin.api import Bulletin
@@ -62,6 +63,8 @@ class Modules(Protocol):
     def incubator(self) -> Incubator: ...
     @property
     def bulletin(self) -> Bulletin: ...
+    @property
+    def moves(self) -> Moves: ...
     @property
     def oauth(self) -> OAuth: ...
     @property
@@ -157,6 +160,17 @@ class Commons(Protocol):
     def rights(self) -> Rights: ...
     @property
     def science(self) -> Science: ...
+
+
+class Moves(Protocol):
+    """Asking and agreeing, as the composition root offers it."""
+
+    async def ask_top_up(
+        self, org_id: UUID, amount_micro: int, reason: str, *, method: str, client_ref: str, by: str
+    ) -> Request: ...
+    async def approve(self, request_id: UUID, *, by: str, reason: str = "") -> Request: ...
+    async def reject(self, request_id: UUID, *, by: str, reason: str) -> Request: ...
+    async def waiting(self) -> Sequence[tuple[Request, str]]: ...
 
 
 class Routines(Protocol):

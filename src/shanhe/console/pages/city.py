@@ -89,7 +89,7 @@ class CityRoom(Room):
         micro = parse_amount(fields.get("amount", ""))
         reason = fields.get("reason", "")[:REASON_CHARS_MAX]
         await self.desk.city.org_top_up(who, org_id, micro, reason, fields.get("client_ref", ""))
-        return go(f"/city/accounts/{org_id}", "org_topped_up")
+        return go(f"/city/accounts/{org_id}", "payment_asked")
 
     # -- models and engines --------------------------------------------------------------------------------------------
 
