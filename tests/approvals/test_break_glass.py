@@ -221,8 +221,9 @@ class TestActing:
             acting = asyncio.create_task(watch.agree(wanted))
             waits = """SELECT count(*) FROM pg_stat_activity
                         WHERE wait_event_type = 'Lock' AND datname = current_database()"""
-            while not await conn.fetchval(waits):  # noqa: ASYNC110 - the server has no event for it
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(20):  # asked outside: within a transaction the server shows what it showed first
+                while not await watch.db.fetchval(waits):  # noqa: ASYNC110 - the server has no event for it
+                    await asyncio.sleep(0.01)
             watch.clock.advance(minutes=30)
         with pytest.raises(GlassEnded):
             await acting
