@@ -113,6 +113,7 @@ class TestFreeDraft:
         await bureau(market)
         party = await market.party("racer")
         await spend(market, party.org, 99)
+        market.engine.replies = [draft()]
         body = {"kind": "product_text", "fields": PRODUCT}
         answers = await asyncio.gather(*(party.http.post("/api/content/jobs", json=body) for _ in range(2)))
         assert sorted(one.status_code for one in answers) == [202, 402]

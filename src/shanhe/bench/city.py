@@ -67,7 +67,9 @@ class City:
         return [pid for pid, line in descendants(self.child.process.pid) if "worker" in line and "postgres" not in line]
 
     def ready(self) -> bool:
-        """Whether the city says that it can serve."""
+        """Whether the city says that it can serve, and the demo city's keys are written."""
+        if self.environment.get("SHANHE_DEMO") != "false" and not (self.data / "demo.env").exists():
+            return False
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
                 return int(answer.status) == 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,6 +35,7 @@ class Feed:
         self._db = db
         self._queues: set[asyncio.Queue[dict[str, Any] | None]] = set()
         self._changed = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._listening = False
         self._depth: Depth = {}
@@ -73,9 +74,13 @@ class Feed:
             await asyncio.sleep(LOOK_AT_MOST_EVERY_S)
 
     async def _look(self) -> None:
-        """Read the market; tell everybody what changed since the last look."""
+        """Read the market; tell everybody what changed since the last look. One look at a time, and trades before the
+        book: a price is never older than the trades it is told with."""
+        async with self._looking:
+            await self._compare(await self._exchange.trades(limit=TRADES_MAX))
+
+    async def _compare(self, recent: Sequence[TradeView]) -> None:
         book = await self._exchange.book(DEPTH)
-        recent = await self._exchange.trades(limit=TRADES_MAX)
         new = [trade for trade in recent if self._last_trade is None or trade.id > self._last_trade]
         first = not self._head
         depth, head = depth_of(book), head_of(book)

@@ -28,8 +28,8 @@ class AlgorithmConflict(Conflict):
 class FilingMove(Conflict):
     def __init__(self, was: str, becomes: str) -> None:
         super().__init__(
-            "filing_move", f"A filing can't go from {was} to {becomes}.",
-            message_zh=f"备案状态不能由 {was} 变为 {becomes}。", hint="Look at its history.",
+            "filing_move", f"A filing can't go from {words.en(was)} to {words.en(becomes)}.",
+            message_zh=f"备案状态不能由“{words.zh(was)}”变为“{words.zh(becomes)}”。", hint="Look at its history.",
             hint_zh="请查看状态历史。",
         )  # fmt: skip
 
