@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 from shanhe.approvals.api import RequestConflict, RequestState, UnknownRequest
 from shanhe.kernel.errors import ShanheError
+from shanhe.programmes.api import MOVES
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from shanhe.programmes.api import Programmes
 
 TOP_UP, REVERSAL = "credits.top_up", "ledger.reversal"
-FUNDING, CLAWBACK, CALL = "programmes.funding", "programmes.clawback", "programmes.guarantee"
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
@@ -46,7 +46,7 @@ class Moves:
         self._ledger = ledger
         self._seals = seals
         self._own = {TOP_UP: self._top_up, REVERSAL: self._reverse}
-        self._theirs: dict[str, Agree] = dict.fromkeys((FUNDING, CLAWBACK, CALL), programmes.second.approve)
+        self._theirs: dict[str, Agree] = dict.fromkeys(MOVES, programmes.second.approve)
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

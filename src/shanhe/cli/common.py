@@ -169,6 +169,27 @@ def pairs(values: Mapping[str, object]) -> Any:
     return table
 
 
+async def person_of(services: Services, login: str) -> UUID:
+    """The person with this login name or e-mail address; Unknown when there is none."""
+    from shanhe.identity.api import Unknown
+
+    found = await services.identity.people.by_name(login)
+    if found is None:
+        raise Unknown("person", "人员")
+    return found
+
+
+async def shares_of(services: Services, given: Sequence[str], wrong: Invalid) -> tuple[tuple[UUID, int], ...]:
+    """Parties and their shares in millionths out of `ORG=500000`; `wrong` where one is written otherwise."""
+    found = []
+    for one in given:
+        word, _, ppm = one.rpartition("=")
+        if not ppm.isdigit():
+            raise wrong
+        found.append((await services.programmes.find(word), int(ppm)))
+    return tuple(found)
+
+
 def day_of(text: str) -> date:
     """A day as written on the command line."""
     try:

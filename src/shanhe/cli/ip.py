@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, in_city, pairs, rows, show
+from shanhe.cli.common import Data, Json, day_of, in_city, pairs, person_of, rows, shares_of, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
@@ -171,7 +171,7 @@ def queue(by: By, data: Data = None, as_json: Json = False) -> None:
 
     async def work(services: Services) -> list[dict[str, Any]]:
         rights = services.commons.rights
-        return [await line_view(rights, one, None) for one in await rights.queue(await _person(services, by))]
+        return [await line_view(rights, one, None) for one in await rights.queue(await person_of(services, by))]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "kind", "number", "title", "by"), [
@@ -190,7 +190,7 @@ def decide(
         if verdict not in ("verify", "refuse"):
             raise Invalid("bad_word", "Say verify or refuse.", message_zh="须为 verify 或 refuse。")
         rights = services.commons.rights
-        person = await _person(services, by)
+        person = await person_of(services, by)
         await rights.decide(await rights.find(entry), verify=verdict == "verify", reason=reason, person_id=person)
         return await _view(services, entry)
 
@@ -203,7 +203,7 @@ def lapse(entry: Entry, by: By, reason: Reason, data: Data = None, as_json: Json
 
     async def work(services: Services) -> dict[str, Any]:
         rights = services.commons.rights
-        await rights.lapse(await rights.find(entry), reason=reason, person_id=await _person(services, by))
+        await rights.lapse(await rights.find(entry), reason=reason, person_id=await person_of(services, by))
         return await _view(services, entry)
 
     _show(as_json, in_city(data, work))
@@ -218,22 +218,8 @@ async def _view(services: Services, entry: str) -> dict[str, Any]:
 
 
 async def _shares(services: Services, given: Sequence[str]) -> tuple[tuple[UUID, int], ...]:
-    found = []
-    for one in given:
-        word, _, ppm = one.rpartition("=")
-        if not ppm.isdigit():
-            raise Invalid("bad_holder", "Write a holder as ORG=500000.", message_zh="权利人请写作 组织=500000。")
-        found.append((await services.programmes.find(word), int(ppm)))
-    return tuple(found)
-
-
-async def _person(services: Services, login: str) -> UUID:
-    from shanhe.identity.api import Unknown
-
-    found = await services.identity.people.by_name(login)
-    if found is None:
-        raise Unknown("person", "人员")
-    return found
+    wrong = Invalid("bad_holder", "Write a holder as ORG=500000.", message_zh="权利人请写作 组织=500000。")
+    return await shares_of(services, given, wrong)
 
 
 def _percent(ppm: int | None) -> str:

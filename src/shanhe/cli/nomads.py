@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, person_of, rows, run, show
 from shanhe.kernel.clock import CITY_TZ, SystemClock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -114,7 +114,7 @@ def status(login: Login, data: Data = None, as_json: Json = False) -> None:
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import outlook_view
 
-        person = await _person(services, login)
+        person = await person_of(services, login)
         nomad = await services.nomads.presence.nomad(person)
         return {**outlook_view(await services.nomads.cards.outlook(person, actor=ACTOR)), "number": nomad.number}
 
@@ -135,7 +135,7 @@ def consent(
     """Record a person's separate consent to presence records, given at a counter."""
 
     async def work(services: Services) -> dict[str, Any]:
-        person = await _person(services, login)
+        person = await person_of(services, login)
         await services.nomads.presence.consent(person, given=not withdraw)
         return {"consent": await services.nomads.presence.consented(person)}
 
@@ -155,7 +155,7 @@ def check_in(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import check_in_view
 
-        return check_in_view(await services.nomads.presence.check_in(await _person(services, login), text))
+        return check_in_view(await services.nomads.presence.check_in(await person_of(services, login), text))
 
     done = in_city(data, work)
     show(
@@ -178,7 +178,7 @@ def apply(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import verdict_view
 
-        person = await _person(services, login)
+        person = await person_of(services, login)
         if insured_in:
             await services.nomads.cards.declare(person, insured_in, actor=ACTOR)
         return verdict_view(await services.nomads.apply(person, client_ref=ref or str(new_id()), actor=ACTOR))
@@ -204,7 +204,7 @@ def card(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import NotEligible, card_view
 
-        found, standing = await services.nomads.cards.current(await _person(services, login))
+        found, standing = await services.nomads.cards.current(await person_of(services, login))
         if found is None:
             raise NotEligible("no_card", "there is no card yet", "还没有身份卡")
         return {**card_view(found, str(standing)), "sd_jwt": await services.nomads.cards.token(found)}
@@ -261,7 +261,7 @@ def appeal(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.nomads.api import appeal_view
 
-        decider = await _person(services, by)
+        decider = await person_of(services, by)
         return appeal_view(await services.nomads.decide_appeal(appeal_id, decider, uphold=uphold, answer=answer))
 
     done = in_city(data, work)
@@ -402,15 +402,6 @@ def figures(data: Data = None, as_json: Json = False) -> None:
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
-
-
-async def _person(services: Services, login: str) -> UUID:
-    from shanhe.identity.api import Unknown
-
-    found = await services.identity.people.by_name(login)
-    if found is None:
-        raise Unknown("person", "人员")
-    return found
 
 
 def _hex(text: str) -> bytes:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, rows, run, show
+from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, person_of, rows, run, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
@@ -151,7 +151,7 @@ def queue(
     """What waits for review, the most urgent first."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        person = await _person(services, reviewer) if reviewer else None
+        person = await person_of(services, reviewer) if reviewer else None
         return [_row(services, item) for item in await services.programmes.reviewing.queue(person)]
 
     _show_rows(as_json, in_city(data, work))
@@ -177,7 +177,7 @@ def decide(
                 "bad_verdict", "The verdict is pass, refuse or return.", message_zh="结论须为 pass、refuse 或 return。"
             )
         async with city(data) as services:
-            person = await _person(services, by)
+            person = await person_of(services, by)
             await services.programmes.reviewing.decide(
                 application, person, Verdict(verdict), reason=reason, assessed=_object(assessed)
             )
@@ -274,7 +274,7 @@ def reviewer(
     """Let a person review for a department."""
 
     async def work(services: Services) -> dict[str, Any]:
-        person = await _person(services, login)
+        person = await person_of(services, login)
         if remove:
             await services.programmes.reviewing.dismiss(person, department)
         else:
@@ -437,15 +437,6 @@ def _value(text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
-
-
-async def _person(services: Services, login: str) -> UUID:
-    from shanhe.identity.api import Unknown
-
-    found = await services.identity.people.by_name(login)
-    if found is None:
-        raise Unknown("person", "人员")
-    return found
 
 
 def _row(services: Services, item: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, in_city, pairs, rows, show
+from shanhe.cli.common import Data, Json, in_city, pairs, rows, shares_of, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
@@ -254,13 +254,8 @@ async def _reuse(services: Services, number: UUID) -> dict[str, Any]:
 
 
 async def _authors(services: Services, given: Sequence[str]) -> tuple[tuple[UUID, int], ...]:
-    found = []
-    for one in given:
-        word, _, ppm = one.rpartition("=")
-        if not ppm.isdigit():
-            raise Invalid("bad_author", "Write an author as ORG=500000.", message_zh="作者请写作 组织=500000。")
-        found.append((await services.programmes.find(word), int(ppm)))
-    return tuple(found)
+    wrong = Invalid("bad_author", "Write an author as ORG=500000.", message_zh="作者请写作 组织=500000。")
+    return await shares_of(services, given, wrong)
 
 
 def _show(as_json: bool, found: dict[str, Any]) -> None:

@@ -49,17 +49,20 @@ class LivePromises:
         return programme_view(self._programmes.programme(programme_id), self._programmes.catalogue)
 
     async def apply(self, who: m.Who, programme_id: str, fields: Mapping[str, str]) -> UUID:
-        programme = self._programmes.programme(programme_id)
-        asks = {name: ask for name, ask in programme.asks.items() if ask.by == "applicant"}
+        asks = self._asks(programme_id)
         made = await self._programmes.applying.apply(
             programme_id, who.org_id, answers=answers_of(asks, fields), evidence=papers_of(fields),
             client_ref=fields.get("client_ref") or str(new_id()), actor=actor_of(who).ref,
         )  # fmt: skip
         return made.id
 
+    def _asks(self, programme_id: str) -> dict[str, Ask]:
+        """What the applicant fills in."""
+        asks = self._programmes.programme(programme_id).asks
+        return {name: ask for name, ask in asks.items() if ask.by == "applicant"}
+
     async def check(self, who: m.Who, programme_id: str, fields: Mapping[str, str]) -> Mapping[str, Any]:
-        programme = self._programmes.programme(programme_id)
-        asks = {name: ask for name, ask in programme.asks.items() if ask.by == "applicant"}
+        asks = self._asks(programme_id)
         found = await self._programmes.checking.check(
             programme_id, who.org_id, answers=answers_of(asks, fields), evidence=papers_of(fields)
         )
@@ -88,7 +91,7 @@ class LivePromises:
 
     async def supplement(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
         app = await self._programmes.applying.own(application, who.org_id)
-        asks = {n: a for n, a in self._programmes.programme(app.programme).asks.items() if a.by == "applicant"}
+        asks = self._asks(app.programme)
         await self._programmes.applying.supplement(
             application, who.org_id, answers=answers_of(asks, fields, partly=True), evidence=papers_of(fields),
             actor=actor_of(who).ref,
