@@ -6,13 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import structlog
-
 from shanhe.board.api import Board, Finding, Match, Meetings, Posts
-from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
 from shanhe.payers import Payers
-from shanhe.programmes.api import AlreadyClaimed, AskAgain, NotForYou, TrancheState
+from shanhe.programmes.api import TrancheState
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
@@ -28,9 +25,6 @@ PROGRAMME: Final = "research_match"
 RULE: Final = "T10"
 KEY_NAME: Final = "~board"
 """Of the key by which an owner pays for a post's vector."""
-TRIES: Final = 3
-"""Another approval of the same programme may come between; after that the next round asks again."""
-log = structlog.get_logger(__name__)
 
 
 def open_board(
@@ -62,25 +56,11 @@ def award_of(programmes: Programmes) -> Callable[[Match], Awaitable[tuple[UUID |
     """A match is rewarded like any other promise: the side in need applies, the rule decides, both are paid."""
 
     async def award(match: Match) -> tuple[UUID | None, Mapping[str, str] | None]:
-        answers = {"match": str(match.id), "partner": str(match.solution_org)}
-        for _ in range(TRIES):
-            try:
-                made = await programmes.applying.apply(
-                    PROGRAMME, match.need_org, answers=answers, evidence={}, client_ref=f"match:{match.id}",
-                    actor="board",
-                )  # fmt: skip
-            except AskAgain:
-                continue
-            except AlreadyClaimed:  # the side in need was quicker
-                mine = await programmes.applications(org_id=match.need_org, programme=PROGRAMME)
-                return next((one.id for one in mine if one.answers.get("match") == str(match.id)), None), None
-            except NotForYou as error:
-                return None, {"zh": error.message_zh, "en": error.message}
-            except ShanheError as error:
-                log.warning("a reward could not be applied for", match=str(match.id), error=error.code)
-                return None, None
-            return made.id, None
-        return None, None
+        asked = await programmes.applying.on_behalf(
+            PROGRAMME, match.need_org, "match", match.id, actor="board", partner=str(match.solution_org)
+        )
+        why = asked.barred
+        return asked.application, None if why is None else {"zh": why.message_zh, "en": why.message}
 
     return award
 

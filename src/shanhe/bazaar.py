@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import structlog
-
 from shanhe import __version__
 from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
 from shanhe.atelier import Classroom, Consent, labels_of, provenance_of, removals
@@ -19,7 +17,6 @@ from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.mcp.api import McpFace, Offered, ToolGateway, server_of, text_of
 from shanhe.newsroom import open_bulletin
 from shanhe.oauth.api import ACCESS_PREFIX, OAuth
-from shanhe.programmes.api import AlreadyClaimed
 from shanhe.sandbox.api import Sandbox
 from shanhe.store.api import Check, Contests, Listing, Offer, Paid, Ranks, Store, Version
 
@@ -50,7 +47,6 @@ DOCUMENT_MAX_BYTES = 16 * 1024
 Named = Callable[[UUID], Awaitable[str]]
 Gate = Callable[[UUID, str, Mapping[str, Any]], Awaitable[Sequence[tuple[str, bool, str, str]]]]
 """(owner, name, content): what a version must stand before its review, as (name, passed, zh, en)."""
-log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -163,22 +159,11 @@ def paid_out(payouts: Payouts) -> Callable[[UUID], Awaitable[list[Paid]]]:
     return found
 
 
-def _awards(programmes: Programmes, programme: str, asked: str) -> Callable[[UUID, Any], Awaitable[UUID | None]]:
+def _awards(programmes: Programmes, programme: str, asked: str) -> Callable[[UUID, UUID | str], Awaitable[UUID | None]]:
     """A place is paid like any other promise: by an application that the rule decides. `asked` names its round."""
 
-    async def award(org_id: UUID, about: Any) -> UUID | None:
-        word = str(about)
-        try:
-            made = await programmes.applying.apply(
-                programme, org_id, answers={asked: word}, evidence={}, client_ref=f"{asked}:{word}", actor="store"
-            )
-        except AlreadyClaimed:  # whoever won was quicker
-            mine = await programmes.applications(org_id=org_id, programme=programme)
-            return next((one.id for one in mine if one.answers.get(asked) == word), None)
-        except ShanheError as error:
-            log.warning("an award could not be applied for", programme=programme, about=word, error=error.code)
-            return None
-        return made.id
+    async def award(org_id: UUID, about: UUID | str) -> UUID | None:
+        return (await programmes.applying.on_behalf(programme, org_id, asked, about, actor="store")).application
 
     return award
 

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import structlog
-
 from shanhe.ip.api import Rights
-from shanhe.kernel.errors import ShanheError
-from shanhe.programmes.api import AlreadyClaimed
 from shanhe.science.api import How, Science
 from shanhe.store.api import UnknownListing
 from shanhe.studio.api import UnknownJob
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 IP_OFFICE, SCIENCE_OFFICE = "ip_office", "science"
 REUSE_AWARD, REUSE_RULE = "open_science_reuse", "T11_authors"
 TRAINING: Final = "train"
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,14 +113,6 @@ def _award(promises: Promises, science: Science, rulebook: Rulebook, clock: Cloc
         facts = {"counts": found.counts, "shares": list(found.shares), "place": found.place}
         if not rulebook.evaluate(REUSE_RULE, facts, on=clock.today()).outputs["points"]:
             return
-        try:
-            await promises.programmes.applying.apply(
-                REUSE_AWARD, author, answers={"reuse": str(reuse)}, evidence={}, client_ref=f"reuse:{reuse}",
-                actor="science",
-            )  # fmt: skip
-        except AlreadyClaimed:  # whoever applied by hand was quicker
-            return
-        except ShanheError as error:
-            log.warning("points could not be applied for", author=str(author), reuse=str(reuse), error=error.code)
+        await promises.programmes.applying.on_behalf(REUSE_AWARD, author, "reuse", reuse, actor="science")
 
     return award

@@ -9,8 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.words import any_of
 from shanhe.programmes import forms, messages, store
@@ -35,6 +36,9 @@ REF_MAX_CHARS: Final = 128
 NOTE_MAX_CHARS: Final = 1_000
 DIGEST_INDEX: Final = "programmes-digest"
 GIVES_CLAIMS_BACK: Final = (State.REFUSED, State.WITHDRAWN)
+TRIES: Final = 3
+"""Another approval of the same programme may come between; after that the next round asks again."""
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Prepared:
     outcome: Outcome
     planned: Sequence[Planned]
     mark: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking for somebody: the application, or why not; neither where the next round has to ask again."""
+
+    application: UUID | None = None
+    barred: NotForYou | None = None
 
 
 class Applying:
@@ -98,6 +110,29 @@ class Applying:
         if prepared.application.state is State.APPROVED:
             return await self._awards.settle(prepared.application.id)
         return prepared.application
+
+    async def on_behalf(
+        self, programme_id: str, org_id: UUID, about: str, what: UUID | str, *, actor: str, **also: str
+    ) -> Asked:
+        """Apply for what another module saw come due: like any other promise, and once for each answer to `about`.
+
+        Where the party applied by hand, it is theirs that counts. What fails is logged and left to the next round.
+        """
+        answers, ref = {about: str(what), **also}, f"{about}:{what}"
+        for _ in range(TRIES):
+            try:
+                made = await self.apply(programme_id, org_id, answers=answers, evidence={}, client_ref=ref, actor=actor)
+            except AskAgain:
+                continue
+            except AlreadyClaimed:
+                rows = await store.page(self._ground.db, org_id=org_id, programme=programme_id)
+                mine = [store.application_of(row, self._ground.vault) for row in rows]
+                return Asked(next((one.id for one in mine if one.answers.get(about) == str(what)), None))
+            except ShanheError as error:
+                log.warning("an award could not be applied for", programme=programme_id, about=ref, error=error.code)
+                return Asked(barred=error if isinstance(error, NotForYou) else None)
+            return Asked(made.id)
+        return Asked()
 
     async def _same(
         self, row: Any, programme_id: str, answers: Mapping[str, Any], evidence: Mapping[str, Any], client_ref: str
