@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.approvals.api import Approvals, BreakGlass, GlassNoFactor, Proof, Request, Undoing, Worth
+from shanhe.exchange.api import FUND_PAYMENT
 from shanhe.identity.api import Role, SignInFailed
 from shanhe.ledger.api import Asset
+from shanhe.programmes.api import FUNDING
 
 if TYPE_CHECKING:
     from shanhe.identity.api import Identity
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 RULE: Final = "P4_break_glass"
 VETO_RULE: Final = "P4_major_veto"
-FUNDING, FUND_PAYMENT, PAYOUT = "programmes.funding", "exchange.fund_payment", "payments.payout"
+PAYOUT: Final = "payments.payout"
 WATCHERS: Final = (Role.OPERATOR, Role.AUDITOR, Role.ADMIN)
 
 
@@ -132,4 +134,4 @@ def open_emergency(
 
     payouts.alone = alone
     approvals.glass, approvals.person_behind = glass, behind
-    return Emergency(glass, Undoing(db, clock, approvals, glass, reverse))
+    return Emergency(glass, Undoing(db, clock, approvals, glass, reverse, (FUNDING, FUND_PAYMENT)))

@@ -125,7 +125,7 @@ def watch(database: Database, rulebook: Rulebook) -> Watch:
     glass.weighs[FUNDING] = weigh
     approvals = Approvals(database, clock, entry=entry)
     approvals.glass = glass
-    undoing = Undoing(database, clock, approvals, glass, reverse)
+    undoing = Undoing(database, clock, approvals, glass, reverse, (FUNDING,))
     return Watch(database, clock, approvals, glass, undoing, notifier, told, undone, kin)
 
 

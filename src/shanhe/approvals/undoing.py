@@ -23,8 +23,6 @@ SPACE: Final = UUID("6f1c8a3e-7d57-4a0b-9d4e-9b6a1f2c4d11")
 DECIDE_WITHIN: Final = timedelta(days=7)
 ROWS: Final = 50
 DONE_ALREADY: Final = "already_reversed"
-REVERSIBLE: Final = ("programmes.funding", "exchange.fund_payment")
-"""Classes whose postings the ledger can mirror; money that has left for a bank comes back through the bank."""
 
 Reverse = Callable[[UUID, str, str], Awaitable[Any]]
 """(posting, actor, reason): the mirror image of a posting, on the ledger."""
@@ -33,19 +31,25 @@ log = structlog.get_logger(__name__)
 
 
 class Undoing:
-    def __init__(self, db: Database, clock: Clock, approvals: Approvals, glass: BreakGlass, reverse: Reverse) -> None:
+    """`reversible`: classes whose postings the ledger can mirror; money that left for a bank comes back through it."""
+
+    def __init__(
+        self, db: Database, clock: Clock, approvals: Approvals, glass: BreakGlass, reverse: Reverse,
+        reversible: Sequence[str],
+    ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
         self._approvals = approvals
         self._glass = glass
         self._reverse = reverse
+        self._reversible = reversible
 
     async def ask(self, glass_id: UUID, person_id: UUID) -> Sequence[Request]:
         """Ask that what the ledger can undo of an opening be undone, once an act; whoever reviewed it asks."""
         found = await self._glass.get(glass_id)
         if found.review is None or found.review.by != person_id:
             raise GlassReviewer
-        wanted = [act for act in found.acts if act.posting is not None and act.kind in REVERSIBLE]
+        wanted = [act for act in found.acts if act.posting is not None and act.kind in self._reversible]
         return [await self._ask(found, act, person_id) for act in wanted]
 
     async def _ask(self, found: Glass, act: Act, person_id: UUID) -> Request:
@@ -65,7 +69,7 @@ class Undoing:
         """Ask what a crash kept from being asked, book what was agreed to, wherever it was decided, and
         close what was not; how many. Bounded; idempotent."""
         done = 0
-        for row in await store.unasked(self._db, REVERSIBLE, ROWS):
+        for row in await store.unasked(self._db, self._reversible, ROWS):
             done += len(await self.ask(row["id"], row["reviewed_by"]))
         for row in await store.open_reversals(self._db, ROWS):
             asked = await self._approvals.get(row["request_id"])

@@ -34,7 +34,7 @@ from shanhe.exchange.errors import (
     yuan_of,
 )
 from shanhe.exchange.feed import Feed
-from shanhe.exchange.fund import FundPayment, FundView
+from shanhe.exchange.fund import FUND_PAYMENT, FundPayment, FundView
 from shanhe.exchange.jobs import tick
 from shanhe.exchange.model import (
     BUY,
@@ -64,6 +64,7 @@ from shanhe.exchange.units import parse_price
 __all__ = [
     "BUY",
     "FUND",
+    "FUND_PAYMENT",
     "SELL",
     "SIDES",
     "TICKS_PER_YUAN",

@@ -19,7 +19,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import CITY_OWNER, Asset, InsufficientCredit, Ledger, Posting, Transfer
 
-REQUEST: Final = "exchange.fund_payment"
+FUND_PAYMENT: Final = "exchange.fund_payment"
 DECIDE_WITHIN: Final = timedelta(days=7)
 PAGE_ROWS: Final = 100
 TEXT_LIMIT_CHARS: Final = 200
@@ -83,7 +83,7 @@ class Fund:
         payload = {"org_id": str(org_id), "amount_fen": amount_fen, "reason": reason}
         async with self._db.transaction() as conn:
             await self._approvals.request(
-                REQUEST, reason, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=identifier, conn=conn
+                FUND_PAYMENT, reason, payload, by=by, expires_at=now + DECIDE_WITHIN, request_id=identifier, conn=conn
             )
             row = await store.insert(conn, identifier, org_id, amount_fen, reason, by, now)
         return FundPayment(**dict(row))
