@@ -262,7 +262,7 @@ def _connect(settings: Settings, role: Role, db: Database, clock: Clock, ruleboo
         library=library, alliances=promises.alliances, incubator=promises.incubator, clones=clones,
         teaching=bazaar.teaching, routines=routines, emergency=emergency, commons=commons, board=board, hub=hub,
         bulletin=bazaar.bulletin,
-        moves=Moves(clock, approvals, credits, ledger, identity.seals, programmes),
+        moves=Moves(clock, approvals, credits, ledger, identity.seals),
         filings=filings,
     )  # fmt: skip
     privacy.connect(notifier, drawers_of(services), guardians.is_guardian)

@@ -1,20 +1,17 @@
 """Money that operators move by hand: one asks, another agrees, then it is done.
 
-Top-ups for money that came in otherwise, and reversals of postings. What was agreed to is done at once; agreeing again
-repeats what a crash left, since each deed is idempotent by its request. Other modules' moves keep their own ways and
-are reached from the same desk.
+Top-ups for money that came in otherwise, and reversals of postings: credits and the ledger know nothing of approvals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
-from shanhe.approvals.api import RequestConflict, RequestState, UnknownRequest
+from shanhe.approvals.api import RequestConflict, RequestState
 from shanhe.kernel.errors import ShanheError
-from shanhe.programmes.api import MOVES
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.sealing import Seals
     from shanhe.ledger.api import Ledger
-    from shanhe.programmes.api import Programmes
 
 TOP_UP, REVERSAL = "credits.top_up", "ledger.reversal"
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
@@ -30,23 +26,18 @@ OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
 DONE_ALREADY: Final = "already_reversed"
 WAITING_ROWS: Final = 200
-Agree = Callable[..., Awaitable[Any]]
-"""(request, by): agrees as the second person, and does it."""
 
 
 class Moves:
-    """Asking and agreeing, for operators of one city."""
+    """What operators of one city ask for, and what is done when another one agreed."""
 
-    def __init__(
-        self, clock: Clock, approvals: Approvals, credits: Credits, ledger: Ledger, seals: Seals, programmes: Programmes
-    ) -> None:
+    def __init__(self, clock: Clock, approvals: Approvals, credits: Credits, ledger: Ledger, seals: Seals) -> None:
         self._clock = clock
         self._approvals = approvals
         self._credits = credits
         self._ledger = ledger
         self._seals = seals
-        self._own = {TOP_UP: self._top_up, REVERSAL: self._reverse}
-        self._theirs: dict[str, Agree] = dict.fromkeys(MOVES, programmes.second.approve)
+        approvals.deeds |= {TOP_UP: self._top_up, REVERSAL: self._reverse}
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -57,7 +48,7 @@ class Moves:
         self._credits.check_top_up(amount_micro, reason, method, client_ref)
         number = uuid5(SPACE, f"{org_id}:{client_ref}")
         payload = {"org_id": str(org_id), "amount_micro": amount_micro, "method": method, "client_ref": client_ref}
-        known = await self._known(number)
+        known = await self._approvals.known(number)
         if known is not None:
             if {**known.payload, "reason": ""} != {**payload, "reason": ""}:
                 raise RequestConflict
@@ -73,7 +64,7 @@ class Moves:
         await self._ledger.posting(posting)
         for turn in range(WAITING_ROWS):  # refused or late ones stay on record; the next has a number of its own
             number = uuid5(SPACE, f"{posting}:{turn}")
-            known = await self._known(number)
+            known = await self._approvals.known(number)
             if known is None:
                 break
             if known.state in (RequestState.OPEN, RequestState.APPROVED):
@@ -83,29 +74,7 @@ class Moves:
             REVERSAL, str(posting), payload, by=by, request_id=number, expires_at=self._clock.now() + OPEN_FOR
         )
 
-    async def _known(self, number: UUID) -> Request | None:
-        try:
-            return await self._approvals.get(number)
-        except UnknownRequest:
-            return None
-
-    # -- deciding -----------------------------------------------------------------------------------------------------
-
-    async def approve(self, request_id: UUID, *, by: str, reason: str = "") -> Request:
-        """Agree as the second person, and do it, whatever kind of move it is."""
-        asked = await self._approvals.get(request_id)
-        theirs, own = self._theirs.get(asked.kind), self._own.get(asked.kind)
-        if theirs is not None:
-            await theirs(request_id, by=by)
-            return await self._approvals.get(request_id)
-        decided = await self._approvals.approve(request_id, by=by, reason=reason)
-        if own is not None:
-            await own(decided)
-        return decided
-
-    async def reject(self, request_id: UUID, *, by: str, reason: str) -> Request:
-        """Refuse as the second person, and say why."""
-        return await self._approvals.reject(request_id, by=by, reason=reason)
+    # -- doing --------------------------------------------------------------------------------------------------------
 
     async def _top_up(self, decided: Request) -> None:
         asked, org_id = decided.payload, UUID(str(decided.payload["org_id"]))
@@ -125,12 +94,9 @@ class Moves:
                 raise
 
     async def waiting(self) -> Sequence[tuple[Request, str]]:
-        """What waits for a second person, newest first, with why; a bounded page."""
-        found = []
-        for one in await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS):
-            if one.kind in self._own or one.kind in self._theirs:
-                found.append((one, await self._why(one)))
-        return found
+        """What is done once a second person agrees, whoever's deed it is; newest first, with why, a bounded page."""
+        asked = await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS)
+        return [(one, await self._why(one)) for one in asked if one.kind in self._approvals.deeds]
 
     async def _why(self, one: Request) -> str:
         said = str(one.payload.get("reason", ""))

@@ -82,7 +82,7 @@ def open_promises(
     programmes = Programmes(
         db, clock, vault, ledger=ledger, rulebook=rulebook, facts=facts, identity=identity, notifier=notifier,
         announce=outbox.emit, measures=measures.all() | tuned.all(), count=ranking.count, entry=log.record,
-        eyes=approvals,
+        approvals=approvals,
     )  # fmt: skip
     measures.subsidised = partial(programmes.since, CAPITAL_AWARD)
     books.standings = programmes.standings

@@ -171,7 +171,7 @@ def _routes(app: FastAPI, services: Services) -> None:
         app,
         identity_routes.router(services.identity),
         ledger_routes.router(services.ledger, require, services.moves.ask_reversal),
-        approvals_routes.router(services.approvals, require, services.moves.approve),
+        approvals_routes.router(services.approvals, require),
         glass_routes.router(
             services.emergency.glass, services.emergency.undoing, services.clock, require,
             audit=lambda object_: services.identity.audit(object_=object_),

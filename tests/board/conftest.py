@@ -69,7 +69,7 @@ class Town:
         self.programmes = Programmes(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=facts, identity=self.identity,
             notifier=self.notifier, announce=Outbox(db, clock).emit, measures=Measured(measures.all()),
-            catalogue=CATALOGUE, eyes=Approvals(db, clock), count=self._count,
+            catalogue=CATALOGUE, approvals=Approvals(db, clock), count=self._count,
         )  # fmt: skip
         self.board: Board = open_board(
             db, clock, gateway=SimpleNamespace(embed=None), compute=SimpleNamespace(models=list),  # type: ignore[arg-type]

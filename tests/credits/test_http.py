@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import uuid4
 
 import httpx
@@ -24,8 +23,6 @@ from shanhe.moves import Moves
 from shanhe.payments.routes import router as payments_router
 
 from .conftest import City
-
-NO_PROGRAMMES = SimpleNamespace(second=SimpleNamespace(approve=None))
 
 
 @dataclass
@@ -63,9 +60,9 @@ async def site(city: City, tmp_path: Path) -> Site:
     http.install(app)
     app.state.identity = identity
     approvals = Approvals(city.db, city.clock)
-    moves = Moves(city.clock, approvals, city.credits, city.ledger, identity.seals, NO_PROGRAMMES)
+    moves = Moves(city.clock, approvals, city.credits, city.ledger, identity.seals)
     http.take(app, credits_router(city.credits, moves.ask_top_up))
-    http.take(app, approvals_router(approvals, require, moves.approve))
+    http.take(app, approvals_router(approvals, require))
     http.take(app, payments_router(city.payments, city.sandbox))
     return Site(city, identity, app, moves)
 

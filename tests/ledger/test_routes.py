@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -40,10 +39,10 @@ async def client(
     app = FastAPI()
     http.install(app)
     approvals = Approvals(database, clock)
-    nobody: Any = SimpleNamespace(second=SimpleNamespace(approve=None))
-    moves = Moves(clock, approvals, nobody, books.ledger, Seals(), nobody)
+    nobody: Any = None
+    moves = Moves(clock, approvals, nobody, books.ledger, Seals())
     http.take(app, router(books.ledger, require, moves.ask_reversal))
-    http.take(app, approvals_router(approvals, require, moves.approve))
+    http.take(app, approvals_router(approvals, require))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
         yield made

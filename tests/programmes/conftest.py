@@ -48,7 +48,7 @@ class City:
             notifier=self.notifier, announce=self.outbox.emit, measures=self.measures,
             catalogue=CATALOGUE,
             entry=self._entry,
-            eyes=Approvals(db, clock),
+            approvals=Approvals(db, clock),
             count=self._count,
         )  # fmt: skip
         self.books = Measures(clock, ledger, None, self.facts)  # type: ignore[arg-type]

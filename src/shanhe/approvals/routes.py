@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
@@ -35,16 +35,12 @@ class ApproveBody(Body):
     reason: str = Field("", max_length=TEXT_LIMIT_CHARS)
 
 
-Agree = Callable[..., Awaitable[Any]]
-"""(request, by, reason): agrees as the second person, and does what was asked for."""
-
-
-def router(approvals: Approvals, require: Callable[[str], Any], agree: Agree) -> APIRouter:
+def router(approvals: Approvals, require: Callable[[str], Any]) -> APIRouter:
     """Everything under /api/approvals; the gate is public. `require(permission)` guards."""
     routes = APIRouter(prefix="/api/approvals", tags=["approvals"])
     read, write = Depends(require("ledger")), Depends(require("accounts"))
     _licences(routes, approvals, read, write)
-    _requests(routes, approvals, agree, read, write)
+    _requests(routes, approvals, read, write)
     return routes
 
 
@@ -70,7 +66,7 @@ def _licences(routes: APIRouter, approvals: Approvals, read: Any, write: Any) ->
         return as_json(asdict(await approvals.revoke(licence_id, reason=body.reason, by=actor.ref)))
 
 
-def _requests(routes: APIRouter, approvals: Approvals, agree: Agree, read: Any, write: Any) -> None:
+def _requests(routes: APIRouter, approvals: Approvals, read: Any, write: Any) -> None:
     @routes.get("/requests", dependencies=[read])
     async def requests(
         kind: Annotated[str | None, Query(max_length=64)] = None, state: RequestState | None = None,
@@ -88,7 +84,7 @@ def _requests(routes: APIRouter, approvals: Approvals, agree: Agree, read: Any, 
     @routes.post("/requests/{request_id}/approve")
     async def approve(request_id: UUID, body: ApproveBody, actor: Any = write) -> Response:
         """The second person agrees; then it is done. Agreeing again repeats what a crash left."""
-        return as_json(asdict(await agree(request_id, by=actor.ref, reason=body.reason)))
+        return as_json(asdict(await approvals.agree(request_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/requests/{request_id}/reject")
     async def reject(request_id: UUID, body: ReasonBody, actor: Any = write) -> Response:

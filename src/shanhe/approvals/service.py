@@ -36,6 +36,8 @@ PAGE_ROWS: Final = 50
 
 Behind = Callable[[str], Awaitable[str]]
 """The person behind an actor: of a key, who made it; anybody else is who they are."""
+Deed = Callable[[Request], Awaitable[object]]
+"""Does what two people agreed to. Idempotent by the request: agreeing again repeats what a crash left."""
 Entry = Callable[[Any, str, Mapping[str, Any], Mapping[str, Any] | None], Awaitable[Any]]
 """(connection, kind, public, private): hands an entry to the transparency log in the caller's transaction."""
 
@@ -58,6 +60,8 @@ class Approvals:
         self.glass: BreakGlass | None = None
         """By which one person may agree alone; set once it is there."""
         self.person_behind: Behind = _itself
+        self.deeds: dict[str, Deed] = {}
+        """What `agree` does, by kind of request; modules put theirs in. Others follow decisions in their own time."""
 
     # -- approvals of authorities -------------------------------------------------------------------------------------
 
@@ -132,6 +136,14 @@ class Approvals:
         """
         return await self._decide(request_id, RequestState.APPROVED, by, reason, conn)
 
+    async def agree(self, request_id: UUID, *, by: str, reason: str = "") -> Request:
+        """Approve, and do at once what was asked for, where somebody said how."""
+        decided = await self.approve(request_id, by=by, reason=reason)
+        deed = self.deeds.get(decided.kind)
+        if deed is not None:
+            await deed(decided)
+        return decided
+
     async def reject(self, request_id: UUID, *, by: str, reason: str, conn: Any = None) -> Request:
         """A second person refuses, and says why."""
         _check_text("reason", reason, TEXT_LIMIT_CHARS)
@@ -142,10 +154,15 @@ class Approvals:
         return await self._decide(request_id, RequestState.WITHDRAWN, by, "", None)
 
     async def get(self, request_id: UUID) -> Request:
-        found = await store.request(self._db, request_id)
+        found = await self.known(request_id)
         if found is None:
             raise UnknownRequest()
-        return await self._opened(found)
+        return found
+
+    async def known(self, request_id: UUID) -> Request | None:
+        """A request, if there is one: for who asks again with texts that are sealed anew each time."""
+        found = await store.request(self._db, request_id)
+        return None if found is None else await self._opened(found)
 
     async def requests(
         self, *, kind: str | None = None, state: RequestState | None = None, before: UUID | None = None,

@@ -109,7 +109,7 @@ def approve(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why
     """Agree to what somebody else asked for; then it is done."""
 
     async def work(services: Services) -> Request:
-        return await services.moves.approve(request, by=by, reason=reason)
+        return await services.approvals.agree(request, by=by, reason=reason)
 
     _decided(as_json, in_city(data, work))
 

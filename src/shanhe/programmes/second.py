@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
 from uuid import UUID
 
+from shanhe.approvals.api import Approvals, Request
 from shanhe.kernel.errors import Invalid
 from shanhe.programmes import store
 from shanhe.programmes.awards import Awards
@@ -23,55 +24,43 @@ NOTE_CHARS: Final = 1_000
 NOTE_FIELD: Final = "programmes.note"
 
 
-class Eyes(Protocol):
-    """Four eyes, as approvals offer them: who asks never decides."""
-
-    async def request(
-        self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, expires_at: datetime,
-        request_id: UUID | None = None, about: UUID | None = None,
-    ) -> Any: ...  # fmt: skip
-    async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Any: ...
-    async def reject(self, request_id: UUID, *, by: str, reason: str, conn: Any = None) -> Any: ...
-    async def get(self, request_id: UUID) -> Any: ...
-    async def requests(self, *, kind: str | None = None, limit: int = PAGE_ROWS) -> Sequence[Any]: ...
-
-
 class Second:
-    """Asking and agreeing. What was agreed is done at once; agreeing again repeats what a crash left."""
+    """Asking, and what approvals do once a second person agreed."""
 
     def __init__(
-        self, ground: Ground, eyes: Eyes, budgets: Budgets, awards: Awards, guarantees: Guarantees
+        self, ground: Ground, approvals: Approvals, budgets: Budgets, awards: Awards, guarantees: Guarantees
     ) -> None:
         self._ground = ground
-        self._eyes = eyes
+        self._approvals = approvals
         self._budgets = budgets
         self._awards = awards
         self._guarantees = guarantees
+        approvals.deeds |= {FUNDING: self._fund, CLAWBACK: self._claw_back, CALL: self._call}
 
-    async def fund(self, name: str, amount: int, *, reason: str, by: str, request_id: UUID) -> Any:
+    async def fund(self, name: str, amount: int, *, reason: str, by: str, request_id: UUID) -> Request:
         """Ask for money into a budget. Idempotent by id, which is also the posting's."""
         self._budgets.check(name, amount, reason)
         payload = {"budget": name, "amount": amount, "reason": reason.strip()}
         return await self._ask(FUNDING, name, payload, by, request_id)
 
-    async def claw_back(self, application: UUID, *, note: str, by: str, request_id: UUID) -> Any:
+    async def claw_back(self, application: UUID, *, note: str, by: str, request_id: UUID) -> Request:
         """Ask for an award to be ended and brought back. Idempotent by id."""
         row = await store.row(self._ground.db, application)
         if row is None:
             raise UnknownApplication
         if not 1 <= len(note.strip()) <= NOTE_CHARS:
             raise Invalid("needs_reason", "Say why.", message_zh="请写明理由。")
-        known = {one.id: one for one in await self._eyes.requests(kind=CLAWBACK, limit=PAGE_ROWS)}
-        if request_id in known:
-            return known[request_id]
+        known = await self._approvals.known(request_id)
+        if known is not None and known.kind == CLAWBACK:
+            return known
         sealed = await self._ground.identity.seals.seal(row["org_id"], NOTE_FIELD, note.strip())
         return await self._ask(CLAWBACK, str(application), {"application": str(application), "note": sealed}, by,
                                request_id, row["org_id"])  # fmt: skip
 
-    async def call(self, application: UUID, *, lost_fen: int, past_due: int, by: str, request_id: UUID) -> Any:
+    async def call(self, application: UUID, *, lost_fen: int, past_due: int, by: str, request_id: UUID) -> Request:
         """A bank asks to be paid on a guarantee (I8); an operator agrees. Idempotent by id."""
-        known = {one.id: one for one in await self._eyes.requests(kind=CALL, limit=PAGE_ROWS)}
-        if (asked := known.get(request_id)) is not None:
+        asked = await self._approvals.known(request_id)
+        if asked is not None and asked.kind == CALL:
             same = (asked.payload["application"], asked.payload["lost_fen"], asked.payload["past_due"])
             if same != (str(application), lost_fen, past_due) or asked.requested_by != by:
                 raise CallConflict
@@ -83,46 +72,49 @@ class Second:
 
     async def _ask(
         self, kind: str, subject: str, payload: Mapping[str, Any], by: str, request_id: UUID, about: UUID | None = None
-    ) -> Any:
+    ) -> Request:
         expires = self._ground.now() + timedelta(days=OPEN_DAYS)
-        return await self._eyes.request(
+        return await self._approvals.request(
             kind, subject, payload, by=by, expires_at=expires, request_id=request_id, about=about
         )
 
-    async def approve(self, request_id: UUID, *, by: str) -> Any:
+    async def approve(self, request_id: UUID, *, by: str) -> Request:
         """Agree as the second person, and do it."""
-        asked = await self._mine(request_id)
-        decided = await self._eyes.approve(request_id, by=by)
-        payload = asked.payload
-        if asked.kind == FUNDING:
-            await self._budgets.fund(
-                payload["budget"], payload["amount"], reason=payload["reason"], funding_id=request_id,
-                actor=decided.signed if decided.glass else asked.requested_by,
-            )  # fmt: skip
-        elif asked.kind == CALL:
-            await self._guarantees.call(
-                UUID(payload["application"]), lost_fen=payload["lost_fen"], past_due=payload["past_due"],
-                actor=asked.requested_by,
-            )  # fmt: skip
-        else:
-            application = UUID(payload["application"])
-            row = await store.row(self._ground.db, application)
-            note = await self._ground.identity.seals.open(row["org_id"], NOTE_FIELD, payload["note"])
-            await self._awards.claw_back(application, "error", note=note, actor=asked.requested_by)
-        return decided
+        await self._mine(request_id)
+        return await self._approvals.agree(request_id, by=by)
 
-    async def reject(self, request_id: UUID, *, by: str, reason: str) -> Any:
+    async def _fund(self, decided: Request) -> None:
+        asked = decided.payload
+        await self._budgets.fund(
+            asked["budget"], asked["amount"], reason=asked["reason"], funding_id=decided.id,
+            actor=decided.signed if decided.glass else decided.requested_by,
+        )  # fmt: skip
+
+    async def _call(self, decided: Request) -> None:
+        asked = decided.payload
+        await self._guarantees.call(
+            UUID(asked["application"]), lost_fen=asked["lost_fen"], past_due=asked["past_due"],
+            actor=decided.requested_by,
+        )  # fmt: skip
+
+    async def _claw_back(self, decided: Request) -> None:
+        application = UUID(decided.payload["application"])
+        row = await store.row(self._ground.db, application)
+        note = await self._ground.identity.seals.open(row["org_id"], NOTE_FIELD, decided.payload["note"])
+        await self._awards.claw_back(application, "error", note=note, actor=decided.requested_by)
+
+    async def reject(self, request_id: UUID, *, by: str, reason: str) -> Request:
         """Refuse as the second person, and say why."""
         await self._mine(request_id)
-        return await self._eyes.reject(request_id, by=by, reason=reason)
+        return await self._approvals.reject(request_id, by=by, reason=reason)
 
-    async def requests(self) -> list[Any]:
+    async def requests(self) -> list[Request]:
         """What was asked, newest first, a bounded page."""
-        found = [one for kind in KINDS for one in await self._eyes.requests(kind=kind, limit=PAGE_ROWS)]
+        found = [one for kind in KINDS for one in await self._approvals.requests(kind=kind, limit=PAGE_ROWS)]
         return sorted(found, key=lambda one: one.requested_at, reverse=True)
 
-    async def _mine(self, request_id: UUID) -> Any:
-        asked = await self._eyes.get(request_id)
+    async def _mine(self, request_id: UUID) -> Request:
+        asked = await self._approvals.get(request_id)
         if asked.kind not in KINDS:
             raise Invalid(
                 "not_of_programmes", f"Request {request_id} is about something else.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from shanhe.approvals.api import Approvals
 from shanhe.facts.api import Facts
 from shanhe.identity.api import Identity
 from shanhe.kernel.clock import Clock
@@ -30,7 +31,7 @@ from shanhe.programmes.model import Catalogue
 from shanhe.programmes.paying import Paying
 from shanhe.programmes.points import Points
 from shanhe.programmes.reviewing import Reviewing
-from shanhe.programmes.second import Eyes, Second
+from shanhe.programmes.second import Second
 from shanhe.programmes.sites import Sites
 from shanhe.programmes.standings import Count, Standings
 from shanhe.rulebook.api import Rulebook
@@ -48,8 +49,8 @@ class Programmes:
 
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
-        identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure], eyes: Eyes,
-        count: Count, catalogue: Catalogue | None = None, entry: Entry | None = None,
+        identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure],
+        approvals: Approvals, count: Count, catalogue: Catalogue | None = None, entry: Entry | None = None,
     ) -> None:  # fmt: skip
         found = catalogue if catalogue is not None else load_catalogue(rulebook)
         for name in measured(found):
@@ -72,7 +73,7 @@ class Programmes:
         self.budgets = Budgets(ground, books)
         self.points = Points(ground, books)
         self.sites = Sites(ground, self.budgets)
-        self.second = Second(ground, eyes, self.budgets, self.awards, self.guarantees)
+        self.second = Second(ground, approvals, self.budgets, self.awards, self.guarantees)
         self.importing = Importing(ground, self.applying)
         self.find = ground.find
         self.programme = ground.programme

@@ -72,7 +72,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         content=LiveContent(modules),
         commons=LiveCommons(modules),
         bulletin=LiveBulletin(modules.bulletin),
-        second=LiveSecond(modules.moves, names),
+        second=LiveSecond(modules.approvals, modules.moves, names),
         conduct=LiveConduct(modules),
         secure=modules.identity.options.secure,
         version=version,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.agents.api import Agents
 from shanhe.alliances.api import Alliances
-from shanhe.approvals.api import BreakGlass, Request, Undoing
+from shanhe.approvals.api import Approvals, BreakGlass, Request, Undoing
 from shanhe.batches.api import Batches
 from shanhe.board.api import Board
 from shanhe.bulletin.api import Bulletin
@@ -128,6 +128,8 @@ class Modules(Protocol):
     @property
     def commons(self) -> Commons: ...
     @property
+    def approvals(self) -> Approvals: ...
+    @property
     def emergency(self) -> Emergency: ...
     @property
     def filings(self) -> Filings: ...
@@ -163,13 +165,11 @@ class Commons(Protocol):
 
 
 class Moves(Protocol):
-    """Asking and agreeing, as the composition root offers it."""
+    """What operators ask for, as the composition root offers it."""
 
     async def ask_top_up(
         self, org_id: UUID, amount_micro: int, reason: str, *, method: str, client_ref: str, by: str
     ) -> Request: ...
-    async def approve(self, request_id: UUID, *, by: str, reason: str = "") -> Request: ...
-    async def reject(self, request_id: UUID, *, by: str, reason: str) -> Request: ...
     async def waiting(self) -> Sequence[tuple[Request, str]]: ...
 
 

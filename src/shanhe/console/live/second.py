@@ -1,4 +1,4 @@
-"""The desk of the second person over `Moves`."""
+"""The desk of the second person, over `Moves` and approvals."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from shanhe.approvals.api import Request
+from shanhe.approvals.api import Approvals, Request
 from shanhe.console import model as m
 from shanhe.console.live.modules import Moves, Names, actor_of
 from shanhe.kernel.money import format_credits
-
-TOP_UP = "credits.top_up"
 
 
 class LiveSecond:
     """See `ports.SecondDesk`."""
 
-    def __init__(self, moves: Moves, names: Names) -> None:
+    def __init__(self, approvals: Approvals, moves: Moves, names: Names) -> None:
+        self._approvals = approvals
         self._moves = moves
         self._names = names
 
@@ -33,14 +32,14 @@ class LiveSecond:
         ]  # fmt: skip
 
     async def _subject(self, one: Request) -> str:
-        return await self._names.owner(UUID(one.subject)) if one.kind == TOP_UP else one.subject
+        return await self._names.owner(one.about) if one.about and one.subject == str(one.about) else one.subject
 
     async def decide(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
         by = actor_of(who).ref
         if yes:
-            await self._moves.approve(request_id, by=by, reason=reason)
+            await self._approvals.agree(request_id, by=by, reason=reason)
         else:
-            await self._moves.reject(request_id, by=by, reason=reason)
+            await self._approvals.reject(request_id, by=by, reason=reason)
 
 
 def _amount(one: Request) -> str:
