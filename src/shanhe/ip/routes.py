@@ -68,7 +68,32 @@ class ReasonBody(Body):
 def router(rights: Rights, clock: Clock, find: Find) -> APIRouter:
     """Everything under /api/ip. `find` tells an organisation by id, registration number or login."""
     routes = APIRouter(prefix="/api/ip", tags=["ip"])
+    _public(routes, rights)
+    _entries(routes, rights, clock, find)
+    _holders(routes, rights)
+    _office(routes, rights)
+    return routes
 
+
+def _public(routes: APIRouter, rights: Rights) -> None:
+    @routes.get("")
+    async def verified(
+        find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None, pooled: bool = False
+    ) -> Response:
+        """Verified rights, newest first; public. `pooled`: those that calls may use."""
+        found = await rights.shown(find=find, kind=kind or "", pooled=pooled)
+        return as_json({"data": [await public_view(rights, one) for one in found]})
+
+    @routes.get("/entries/{entry}")
+    async def one(entry: UUID) -> Response:
+        """A verified right with its history; public."""
+        found = await rights.get(entry)
+        past = [{"id": one.id, "event": one.event, "at": one.at} for one in await rights.history(entry)]
+        used = await rights.used_by(found.entry) if found.entry.state in SHOWN else []
+        return as_json({**await public_view(rights, found), "history": past, "used_by": used})
+
+
+def _entries(routes: APIRouter, rights: Rights, clock: Clock, find: Find) -> None:
     async def shares_of(given: list[ShareBody], own: UUID) -> tuple[tuple[UUID, int], ...]:
         """Holders as organisations; none named: whoever registers it, alone."""
         return tuple([(await find(one.party), one.ppm) for one in given]) or ((own, 1_000_000),)
@@ -81,26 +106,6 @@ def router(rights: Rights, clock: Clock, find: Find) -> APIRouter:
         found = await rights.get(entry, org_of(who), officer=await _officer(rights, who))
         return as_json(await own_view(rights, found, org_of(who), clock.today()), status)
 
-    @routes.get("")
-    async def verified(
-        find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None, pooled: bool = False
-    ) -> Response:
-        """Verified rights, newest first; public. `pooled`: those that calls may use."""
-        found = await rights.shown(find=find, kind=kind or "", pooled=pooled)
-        return as_json({"data": [await public_view(rights, one) for one in found]})
-
-    @routes.get("/mine")
-    async def mine(who: Member) -> Response:
-        """What the caller's organisation registered, holds or is asked to hold."""
-        found = await rights.mine(org_of(who))
-        return as_json({"data": [await line_view(rights, one, org_of(who)) for one in found]})
-
-    @routes.get("/queue")
-    async def queue(who: Officer) -> Response:
-        """What waits for the office, oldest first."""
-        found = await rights.queue(_person(who))
-        return as_json({"data": [await line_view(rights, one, who.org_id) for one in found]})
-
     @routes.post("", status_code=201)
     async def draft(body: EntryBody, who: Member) -> Response:
         """Begin an entry; other holders are asked to consent. Idempotent by `id`."""
@@ -108,14 +113,6 @@ def router(rights: Rights, clock: Clock, find: Find) -> APIRouter:
         new = await new_of(body, body.id or new_id(), own)
         await rights.draft(new, org_id=own, actor=who.ref)
         return await shown(new.id, who, 201)
-
-    @routes.get("/entries/{entry}")
-    async def one(entry: UUID) -> Response:
-        """A verified right with its history; public."""
-        found = await rights.get(entry)
-        past = [{"id": one.id, "event": one.event, "at": one.at} for one in await rights.history(entry)]
-        used = await rights.used_by(found.entry) if found.entry.state in SHOWN else []
-        return as_json({**await public_view(rights, found), "history": past, "used_by": used})
 
     @routes.get("/entries/{entry}/file")
     async def file_of(entry: UUID, who: Member) -> Response:
@@ -147,11 +144,27 @@ def router(rights: Rights, clock: Clock, find: Find) -> APIRouter:
         await rights.propose(entry, wanted, body.rate_ppm, org_id=org_of(who), actor=who.ref)
         return await shown(entry, who)
 
+
+def _holders(routes: APIRouter, rights: Rights) -> None:
+    @routes.get("/mine")
+    async def mine(who: Member) -> Response:
+        """What the caller's organisation registered, holds or is asked to hold."""
+        found = await rights.mine(org_of(who))
+        return as_json({"data": [await line_view(rights, one, org_of(who)) for one in found]})
+
     @routes.post("/entries/{entry}/answer")
     async def answer(entry: UUID, body: AnswerBody, who: Member) -> Response:
         """Consent to the open terms, or decline them."""
         found = await rights.answer(entry, org_id=org_of(who), accept=body.accept, actor=who.ref)
         return as_json({"entry": entry, "accepted": body.accept, "in_force": found.open is None and body.accept})
+
+
+def _office(routes: APIRouter, rights: Rights) -> None:
+    @routes.get("/queue")
+    async def queue(who: Officer) -> Response:
+        """What waits for the office, oldest first."""
+        found = await rights.queue(_person(who))
+        return as_json({"data": [await line_view(rights, one, who.org_id) for one in found]})
 
     @routes.post("/entries/{entry}/verdict")
     async def verdict(entry: UUID, body: VerdictBody, who: Officer) -> Response:
@@ -163,8 +176,6 @@ def router(rights: Rights, clock: Clock, find: Find) -> APIRouter:
     async def lapse(entry: UUID, body: ReasonBody, who: Officer) -> Response:
         """As the office: the right is one no more."""
         return as_json(asdict((await rights.lapse(entry, reason=body.reason, person_id=_person(who))).entry))
-
-    return routes
 
 
 async def _officer(rights: Rights, who: Actor) -> bool:

@@ -42,7 +42,12 @@ def router(oauth: OAuth, city: str) -> APIRouter:
     """Where the standards want it: `/.well-known` and `/oauth`."""
     routes = APIRouter(tags=["oauth"], include_in_schema=False)
     _metadata(routes, oauth, city)
+    _apps(routes, oauth)
+    _tokens(routes, oauth)
+    return routes
 
+
+def _apps(routes: APIRouter, oauth: OAuth) -> None:
     @routes.post(REGISTER)
     async def register(body: RegisterBody) -> Response:
         """Take an app in; it has no secret, its codes are bound by PKCE."""
@@ -75,6 +80,8 @@ def router(oauth: OAuth, city: str) -> APIRouter:
             return _go(oauth.back(asked["redirect_uri"], asked.get("state"), values))
         return _go(f"{oauth.url}{CONSENT}/{asking.id}")
 
+
+def _tokens(routes: APIRouter, oauth: OAuth) -> None:
     @routes.post(TOKEN)
     async def token(request: Request) -> Response:
         """Tokens for a code or a refresh token."""
@@ -92,7 +99,7 @@ def router(oauth: OAuth, city: str) -> APIRouter:
                 raise OAuthError("unsupported_grant_type", "authorization_code or refresh_token.", "不支持的授权类型。")
         except OAuthError as error:
             return _said(error)
-        return JSONResponse(_tokens(made), headers=OPEN)
+        return JSONResponse(_answer(made), headers=OPEN)
 
     @routes.post(REVOKE)
     async def revoke(request: Request) -> Response:
@@ -100,8 +107,6 @@ def router(oauth: OAuth, city: str) -> APIRouter:
         given = await _form(request)
         await oauth.revoke(given.get("client_id", ""), given.get("token", ""))
         return JSONResponse({}, headers=OPEN)
-
-    return routes
 
 
 def apps_router(oauth: OAuth) -> APIRouter:
@@ -169,7 +174,7 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: value[:FIELD_MAX_CHARS] for name, value in form.items() if isinstance(value, str)}
 
 
-def _tokens(made: Tokens) -> dict[str, Any]:
+def _answer(made: Tokens) -> dict[str, Any]:
     return {"access_token": made.access, "token_type": "Bearer", "expires_in": made.expires_in_s,
             "refresh_token": made.refresh, "scope": SCOPE}  # fmt: skip
 

@@ -104,10 +104,12 @@ class ReviewerBody(Body):
 def router(programmes: Programmes) -> APIRouter:
     """Everything under /api/programmes."""
     routes = APIRouter(prefix="/api/programmes", tags=["programmes"])
+    _money(routes, programmes)
     _operators(routes, programmes)
     _guarantees(routes, programmes)
     _sites(routes, programmes)
-    _members(routes, programmes)
+    _entitled(routes, programmes)
+    _applications(routes, programmes)
     _reviewers(routes, programmes)
     _public(routes, programmes)
     return routes
@@ -125,10 +127,7 @@ def _public(routes: APIRouter, programmes: Programmes) -> None:
         return as_json(views.programme_view(programmes.programme(programme), programmes.catalogue))
 
 
-def _members(routes: APIRouter, programmes: Programmes) -> None:
-    def view(app: Application) -> dict[str, Any]:
-        return views.application_view(app, programmes.programme(app.programme), programmes.catalogue)
-
+def _entitled(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/entitlements")
     async def entitlements(who: Member) -> Response:
         """What the caller is entitled to today and why; what stands against the rest, and what would change it."""
@@ -148,6 +147,23 @@ def _members(routes: APIRouter, programmes: Programmes) -> None:
         """Turn whole blocks of points into credits; idempotent by `id`."""
         given = await programmes.points.convert(org_of(who), conversion_id=body.id, actor=who.ref)
         return as_json({"id": body.id, "credit_micro": given}, 201)
+
+    @routes.get("/index")
+    async def index(who: Member) -> Response:
+        """The caller's value index (T13) by quarter and why, what the present quarter points to, what it opens."""
+        org_id = org_of(who)
+        so_far = await programmes.standings.so_far(org_id)
+        benefits = await programmes.standings.benefits(org_id)
+        return as_json({
+            "data": [views.index_view(one) for one in await programmes.standings.of(org_id)],
+            "so_far": views.index_view(so_far) if so_far else None,
+            "benefits": {"outputs": benefits.outputs, "version": benefits.version, "trace": benefits.trace},
+        })  # fmt: skip
+
+
+def _applications(routes: APIRouter, programmes: Programmes) -> None:
+    def view(app: Application) -> dict[str, Any]:
+        return views.application_view(app, programmes.programme(app.programme), programmes.catalogue)
 
     @routes.post("/applications", status_code=201)
     async def apply(body: ApplyBody, who: Member) -> Response:
@@ -228,9 +244,7 @@ def _guarantees(routes: APIRouter, programmes: Programmes) -> None:
     async def recover(application: UUID, body: RecoveryBody, who: Member) -> Response:
         """As the bank, report what was recovered: the fund's part leaves the bank's account. Idempotent by `id`."""
         await _bank_only(programmes, application, who)
-        found = await programmes.guarantees.recover(
-            application, body.amount_fen, recovery_id=body.id, actor=who.ref
-        )
+        found = await programmes.guarantees.recover(application, body.amount_fen, recovery_id=body.id, actor=who.ref)
         return as_json((await shown([found]))[0], 201)
 
 
@@ -250,18 +264,6 @@ def _sites(routes: APIRouter, programmes: Programmes) -> None:
     async def report(site: str, _: Operator, first: date, last: date) -> Response:
         """What went through a base's budgets between two days, and whom it supported."""
         return as_json(views.site_view(await programmes.sites.report(site, first, last), programmes.catalogue))
-
-    @routes.get("/index")
-    async def index(who: Member) -> Response:
-        """The caller's value index (T13) by quarter and why, what the present quarter points to, what it opens."""
-        org_id = org_of(who)
-        so_far = await programmes.standings.so_far(org_id)
-        benefits = await programmes.standings.benefits(org_id)
-        return as_json({
-            "data": [views.index_view(one) for one in await programmes.standings.of(org_id)],
-            "so_far": views.index_view(so_far) if so_far else None,
-            "benefits": {"outputs": benefits.outputs, "version": benefits.version, "trace": benefits.trace},
-        })  # fmt: skip
 
 
 def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
@@ -297,7 +299,7 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
 
-def _operators(routes: APIRouter, programmes: Programmes) -> None:
+def _money(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/budgets")
     async def budgets(_: Operator) -> Response:
         """Every budget: what it holds, has promised and paid."""
@@ -325,6 +327,14 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         """Refuse as the second operator, and say why."""
         return as_json(views.request_view(await programmes.second.reject(request_id, by=who.ref, reason=body.reason)))
 
+    @routes.post("/applications/{application}/clawback", status_code=202)
+    async def clawback(application: UUID, body: ClawbackBody, who: Operator) -> Response:
+        """Ask for an award to end and to come back; a second operator has to agree. Idempotent by `id`."""
+        asked = await programmes.second.claw_back(application, note=body.note, by=who.ref, request_id=body.id)
+        return as_json(views.request_view(asked), 202)
+
+
+def _operators(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/all")
     async def everything(
         _: Operator, programme: str | None = None, state: State | None = None, before: UUID | None = None,
@@ -364,12 +374,6 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         """Record a breach of exclusivity; the rule decides between warning, freeze and clawback."""
         app = await programmes.awards.breach(application, note=body.note, actor=who.ref)
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
-
-    @routes.post("/applications/{application}/clawback", status_code=202)
-    async def clawback(application: UUID, body: ClawbackBody, who: Operator) -> Response:
-        """Ask for an award to end and to come back; a second operator has to agree. Idempotent by `id`."""
-        asked = await programmes.second.claw_back(application, note=body.note, by=who.ref, request_id=body.id)
-        return as_json(views.request_view(asked), 202)
 
 
 async def _may_see(programmes: Programmes, app: Application, who: Actor) -> None:

@@ -75,32 +75,20 @@ class VerdictBody(Body):
 def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
     """Everything under /api/science. `find` tells an organisation by id, registration number or login."""
     routes = APIRouter(prefix="/api/science", tags=["science"])
+    _public(routes, science, url, city)
+    _authors(routes, science, find)
+    _reuses(routes, science)
+    _department(routes, science)
+    return routes
 
-    async def version_of(body: VersionBody, own: UUID) -> NewVersion:
-        authors = tuple([(await find(one.party), one.ppm) for one in body.authors]) or ((own, WHOLE_PPM),)
-        return NewVersion(body.title, body.abstract, body.licence, body.sha256, body.link, authors)
 
-    async def shown(deposit: UUID, who: Actor, status: int = 200) -> Response:
-        return as_json(await own_view(science, await science.get(deposit, org_of(who)), org_of(who)), status)
-
+def _public(routes: APIRouter, science: Science, url: str, city: str) -> None:
     @routes.get("")
     async def published(find: Annotated[str, Query(max_length=FIND_MAX)] = "", kind: Kind | None = None) -> Response:
         """Published outputs, newest first; public."""
         found = await science.shown(find=find, kind=kind or "")
         counts = await science.counts(found)
         return as_json({"data": [await deposit_view(science, one, counts.get(one.id, 0)) for one in found]})
-
-    @routes.get("/mine")
-    async def mine(who: Member) -> Response:
-        """What the caller's organisation deposited, is an author of, or is asked to be."""
-        return as_json({"data": [await own_view(science, one, org_of(who)) for one in await science.mine(org_of(who))]})
-
-    @routes.post("", status_code=201)
-    async def deposit(body: DepositBody, who: Member) -> Response:
-        """Begin a deposit; other authors are asked whether they are. Idempotent by `id`."""
-        number, own = body.id or new_id(), org_of(who)
-        await science.deposit(number, body.kind, await version_of(body, own), org_id=own, actor=who.ref)
-        return await shown(number, who, 201)
 
     @routes.get("/deposits/{deposit}")
     async def one(deposit: str) -> Response:
@@ -120,6 +108,27 @@ def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
         found = await cited(science, await science.get(deposit), url=url, publisher=city)
         headers = {"content-disposition": f'attachment; filename="{FILES[form]}"'}
         return Response(cite(found, form), media_type=FORMATS[form], headers=headers)
+
+
+def _authors(routes: APIRouter, science: Science, find: Find) -> None:
+    async def version_of(body: VersionBody, own: UUID) -> NewVersion:
+        authors = tuple([(await find(one.party), one.ppm) for one in body.authors]) or ((own, WHOLE_PPM),)
+        return NewVersion(body.title, body.abstract, body.licence, body.sha256, body.link, authors)
+
+    async def shown(deposit: UUID, who: Actor, status: int = 200) -> Response:
+        return as_json(await own_view(science, await science.get(deposit, org_of(who)), org_of(who)), status)
+
+    @routes.get("/mine")
+    async def mine(who: Member) -> Response:
+        """What the caller's organisation deposited, is an author of, or is asked to be."""
+        return as_json({"data": [await own_view(science, one, org_of(who)) for one in await science.mine(org_of(who))]})
+
+    @routes.post("", status_code=201)
+    async def deposit(body: DepositBody, who: Member) -> Response:
+        """Begin a deposit; other authors are asked whether they are. Idempotent by `id`."""
+        number, own = body.id or new_id(), org_of(who)
+        await science.deposit(number, body.kind, await version_of(body, own), org_id=own, actor=who.ref)
+        return await shown(number, who, 201)
 
     @routes.put("/deposits/{deposit}/draft")
     async def revise(deposit: UUID, body: VersionBody, who: Member) -> Response:
@@ -148,6 +157,8 @@ def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
         found = await science.retract(deposit, reason=body.reason, org_id=own, actor=who.ref)
         return as_json(await deposit_view(science, found))
 
+
+def _reuses(routes: APIRouter, science: Science) -> None:
     @routes.post("/reuses", status_code=201)
     async def declare(body: ReuseBody, who: Member) -> Response:
         """Say that something of one's own reuses an output. Idempotent by `id`."""
@@ -167,13 +178,6 @@ def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
             "of_mine": [await reuse_view(science, one, whole=True) for one in of_mine],
         })  # fmt: skip
 
-    @routes.get("/queue")
-    async def queue(who: Person) -> Response:
-        """As the department: declared reuses that nobody has decided about."""
-        if who.person_id is None or not await science.is_reviewer(who.person_id):
-            raise UnknownReuse
-        return as_json({"data": [await reuse_view(science, one, whole=True) for one in await science.queue()]})
-
     @routes.post("/reuses/{reuse}/verdict")
     async def verdict(reuse: UUID, body: VerdictBody, who: Member) -> Response:
         """As an author of what was reused: it was, or it was not."""
@@ -184,6 +188,15 @@ def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
             found = await science.refuse(reuse, reason=body.reason, org_id=own, actor=who.ref)
         return as_json(await reuse_view(science, found, whole=True))
 
+
+def _department(routes: APIRouter, science: Science) -> None:
+    @routes.get("/queue")
+    async def queue(who: Person) -> Response:
+        """As the department: declared reuses that nobody has decided about."""
+        if who.person_id is None or not await science.is_reviewer(who.person_id):
+            raise UnknownReuse
+        return as_json({"data": [await reuse_view(science, one, whole=True) for one in await science.queue()]})
+
     @routes.post("/reuses/{reuse}/review")
     async def review(reuse: UUID, body: VerdictBody, who: Person) -> Response:
         """The same as a reviewer of the department."""
@@ -191,5 +204,3 @@ def router(science: Science, find: Find, *, url: str, city: str) -> APIRouter:
             raise UnknownReuse
         found = await science.review(reuse, confirm=body.confirm, reason=body.reason, person_id=who.person_id)
         return as_json(await reuse_view(science, found, whole=True))
-
-    return routes

@@ -66,6 +66,7 @@ def router(identity: Identity) -> APIRouter:
     _data(routes, identity)
     _sessions(routes, identity)
     _factors(routes, identity)
+    _passkeys(routes, identity)
     _rights(routes, identity)
     return routes
 
@@ -145,6 +146,23 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
         done.headers["set-cookie"] = answer.headers["set-cookie"]
         return done
 
+    @routes.post("/totp/remove")
+    async def remove_totp(body: forms.Confirmation, actor: Me) -> Response:
+        """Take the authenticator application off, with the password once more."""
+        assert actor.person_id is not None
+        await identity.signin.confirm(actor.person_id, body.password)
+        await identity.factors.remove_totp(actor.person_id, by=actor)
+        return private_json({"removed": True})
+
+    @routes.post("/recovery-codes")
+    async def recovery_codes(body: forms.Confirmation, actor: Me) -> Response:
+        """Ten new recovery codes in place of the old ones, with the password once more."""
+        assert actor.person_id is not None
+        await identity.signin.confirm(actor.person_id, body.password)
+        return private_json({"recovery_codes": await identity.factors.renew_recovery_codes(actor.person_id, by=actor)})
+
+
+def _passkeys(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/passkeys/options")
     async def passkey_options(who: Enrolling) -> Response:
         """Options for `navigator.credentials.create`."""
@@ -170,21 +188,6 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
         assert actor.person_id is not None
         await identity.passkeys.remove(actor.person_id, passkey_id, by=actor)
         return private_json({"removed": True})
-
-    @routes.post("/totp/remove")
-    async def remove_totp(body: forms.Confirmation, actor: Me) -> Response:
-        """Take the authenticator application off, with the password once more."""
-        assert actor.person_id is not None
-        await identity.signin.confirm(actor.person_id, body.password)
-        await identity.factors.remove_totp(actor.person_id, by=actor)
-        return private_json({"removed": True})
-
-    @routes.post("/recovery-codes")
-    async def recovery_codes(body: forms.Confirmation, actor: Me) -> Response:
-        """Ten new recovery codes in place of the old ones, with the password once more."""
-        assert actor.person_id is not None
-        await identity.signin.confirm(actor.person_id, body.password)
-        return private_json({"recovery_codes": await identity.factors.renew_recovery_codes(actor.person_id, by=actor)})
 
 
 def _rights(routes: APIRouter, identity: Identity) -> None:

@@ -56,7 +56,12 @@ def owner_of(acting: Actor, org: UUID | None) -> UUID | None:
 
 def router(identity: Identity) -> APIRouter:
     routes = APIRouter(prefix="/api/keys", tags=["keys"])
+    _keys(routes, identity)
+    _leaks(routes, identity)
+    return routes
 
+
+def _keys(routes: APIRouter, identity: Identity) -> None:
     def shown(key: Key) -> dict[str, Any]:
         return view(key, identity.now())
 
@@ -76,28 +81,6 @@ def router(identity: Identity) -> APIRouter:
         values["permissions"] = frozenset(body.permissions)
         key, token = await identity.create_key(scope(acting, org), NewKey(**values), by=acting)
         return private_json({"key": shown(key), "token": token}, 201)
-
-    @routes.post("/leaks")
-    async def leak(body: LeakBody, request: Request) -> Response:
-        """Report a leaked key. Whoever holds the whole token may: it is revoked at once.
-
-        With only its start (`sk-sh-` and six characters) one must be of its organisation or an operator. The answer
-        to strangers is the same whether the key exists or not.
-        """
-        acting = await maybe_actor(request)
-        if acting is not None and {"keys", "accounts"} & acting.permissions:
-            operator = "accounts" in acting.permissions
-            report = await identity.report_leak(
-                body.key, acting.ref, freeze=body.freeze, note=body.note, org_id=None if operator else acting.org_id
-            )
-            if report is None:
-                raise Unknown("API key", "API 密钥")
-            return private_json(report)
-        await identity.attempts.begin([identity.attempts.bucket("report", client_of(request).address)])
-        if len(body.key.strip()) < len("sk-sh-") + 43:
-            raise SessionMissing()
-        await identity.report_leak(body.key, "public", note=body.note)
-        return private_json({"received": True}, 202)
 
     @routes.get("/{key_id}")
     async def get(key_id: UUID, acting: Acting, org: Org = None) -> Response:
@@ -124,4 +107,26 @@ def router(identity: Identity) -> APIRouter:
         """End a key for good, in every process within a second."""
         return private_json(shown(await identity.keys.revoke(key_id, owner_of(acting, org), by=acting)))
 
-    return routes
+
+def _leaks(routes: APIRouter, identity: Identity) -> None:
+    @routes.post("/leaks")
+    async def leak(body: LeakBody, request: Request) -> Response:
+        """Report a leaked key. Whoever holds the whole token may: it is revoked at once.
+
+        With only its start (`sk-sh-` and six characters) one must be of its organisation or an operator. The answer
+        to strangers is the same whether the key exists or not.
+        """
+        acting = await maybe_actor(request)
+        if acting is not None and {"keys", "accounts"} & acting.permissions:
+            operator = "accounts" in acting.permissions
+            report = await identity.report_leak(
+                body.key, acting.ref, freeze=body.freeze, note=body.note, org_id=None if operator else acting.org_id
+            )
+            if report is None:
+                raise Unknown("API key", "API 密钥")
+            return private_json(report)
+        await identity.attempts.begin([identity.attempts.bucket("report", client_of(request).address)])
+        if len(body.key.strip()) < len("sk-sh-") + 43:
+            raise SessionMissing()
+        await identity.report_leak(body.key, "public", note=body.note)
+        return private_json({"received": True}, 202)
