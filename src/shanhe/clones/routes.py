@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from shanhe.clones.api import PURPOSES, Clones, Feedback, FeedbackState, Mandate, Teaching
 from shanhe.clones.model import CALLED_MAX_CHARS, TEXT_MAX_CHARS
-from shanhe.identity.api import Actor, org_of, person_actor, require
+from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
 from shanhe.kernel.http import private_json
 from shanhe.kernel.routing import APIRouter, Body
 
@@ -75,10 +75,9 @@ def _users(routes: APIRouter, teaching: Teaching) -> None:
     @routes.post("/feedback", status_code=201)
     async def say(body: FeedbackBody, actor: Me) -> Response:
         """Rate and correct an answer you got, with its `AIGC` label; needs your consent to `clone_training`."""
-        assert actor.person_id is not None
         label = body.label.get("AIGC", body.label)
         found = await teaching.say(
-            actor.person_id, org_of(actor), body.run_id, good=body.good, question=body.question, answer=body.answer,
+            person_of(actor), org_of(actor), body.run_id, good=body.good, question=body.question, answer=body.answer,
             label=label if isinstance(label, dict) else {}, correction=body.correction, feedback_id=body.id,
         )  # fmt: skip
         return private_json(feedback_view(found), 201)
@@ -86,8 +85,7 @@ def _users(routes: APIRouter, teaching: Teaching) -> None:
     @routes.get("/feedback")
     async def said(actor: Me) -> Response:
         """What you said of answers."""
-        assert actor.person_id is not None
-        return private_json({"data": [feedback_view(one) for one in await teaching.said(actor.person_id)]})
+        return private_json({"data": [feedback_view(one) for one in await teaching.said(person_of(actor))]})
 
 
 def _teachers(routes: APIRouter, teaching: Teaching) -> None:
@@ -156,8 +154,7 @@ def _people(routes: APIRouter, clones: Clones) -> None:
     @routes.get("/consents")
     async def mine(actor: Me) -> Response:
         """The clones of you: who made them, for what, until when."""
-        assert actor.person_id is not None
-        return private_json({"data": [view(one) for one in await clones.mandates(person_id=actor.person_id)]})
+        return private_json({"data": [view(one) for one in await clones.mandates(person_id=person_of(actor))]})
 
     @routes.get("/consents/{code}")
     async def asked(code: str, actor: Me) -> Response:
@@ -167,9 +164,8 @@ def _people(routes: APIRouter, clones: Clones) -> None:
     @routes.post("/consents/{code}")
     async def grant(code: str, body: GrantBody, actor: Me) -> Response:
         """Consent to a clone of you: for these purposes, until this day; never more than was asked."""
-        assert actor.person_id is not None
         found = await clones.grant(
-            code[:CODE_MAX], actor.person_id, called=body.called, wanted=body.purposes, until=body.until,
+            code[:CODE_MAX], person_of(actor), called=body.called, wanted=body.purposes, until=body.until,
             notice_version=body.notice_version,
         )  # fmt: skip
         return private_json(view(found))
@@ -177,14 +173,12 @@ def _people(routes: APIRouter, clones: Clones) -> None:
     @routes.post("/consents/{code}/decline")
     async def decline(code: str, actor: Me) -> Response:
         """Say no."""
-        assert actor.person_id is not None
-        return private_json(view(await clones.decline(code[:CODE_MAX], actor.person_id)))
+        return private_json(view(await clones.decline(code[:CODE_MAX], person_of(actor))))
 
     @routes.delete("/consents/{mandate_id}")
     async def revoke(mandate_id: UUID, actor: Me) -> Response:
         """Take your consent back: the clone stops at once and everything made for it is deleted."""
-        assert actor.person_id is not None
-        return private_json(view(await clones.revoke(mandate_id, actor.person_id)))
+        return private_json(view(await clones.revoke(mandate_id, person_of(actor))))
 
 
 def view(found: Mandate) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from shanhe.filings.model import AlgorithmKind, Decision, Filing, Grievance, NewAlgorithm, NewComplaint
 from shanhe.filings.service import Filings
 from shanhe.filings.views import algorithm_view, complaint_view, event_view, month_view, months_csv
-from shanhe.identity.api import Actor, actor, org_of, person_actor, require
+from shanhe.identity.api import Actor, actor, org_of, person_actor, person_of, require
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
@@ -176,7 +176,6 @@ def _complaints(routes: APIRouter, filings: Filings, clock: Clock) -> None:
     @routes.post("/api/complaints/{complaint_id}/decide")
     async def decide(complaint_id: UUID, body: DecideBody, who: Person, _: Desk) -> Response:
         """Uphold or reject with reasons; an appeal is somebody else's to decide."""
-        assert who.person_id is not None  # person_actor sees to it
-        done = await complaints.decide(complaint_id, uphold=body.uphold, answer=body.answer, person_id=who.person_id)
+        done = await complaints.decide(complaint_id, uphold=body.uphold, answer=body.answer, person_id=person_of(who))
         return as_json(complaint_view(done, clock.now()))
 

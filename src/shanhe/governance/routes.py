@@ -14,7 +14,7 @@ from starlette.responses import Response
 from shanhe.governance import views
 from shanhe.governance.model import NewProposal, Vote, duties
 from shanhe.governance.service import Governance
-from shanhe.identity.api import Actor, person_actor, require
+from shanhe.identity.api import Actor, person_actor, person_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 
@@ -152,28 +152,24 @@ def _seats(routes: APIRouter, governance: Governance) -> None:
     @routes.post("/proposals", status_code=201)
     async def propose(body: ProposalBody, who: Me) -> Response:
         """Propose; a rule's change is proved before it is taken. Idempotent by `id`."""
-        assert who.person_id is not None  # person_actor sees to it
-        made = await deciding.propose(NewProposal(**body.model_dump()), person_id=who.person_id)
+        made = await deciding.propose(NewProposal(**body.model_dump()), person_id=person_of(who))
         return as_json(views.file_view(await deciding.file(made.id)), 201)
 
     @routes.post("/proposals/{proposal}/comments", status_code=201)
     async def comment(proposal: UUID, body: CommentBody, who: Me) -> Response:
         """Say something while it is discussed; everybody who signs in may."""
-        assert who.person_id is not None
-        await deciding.comment(proposal, who.person_id, body.text, comment_id=body.id)
+        await deciding.comment(proposal, person_of(who), body.text, comment_id=body.id)
         return as_json({"id": body.id}, 201)
 
     @routes.post("/proposals/{proposal}/votes", status_code=201)
     async def vote(proposal: UUID, body: VoteBody, who: Me) -> Response:
         """Vote for, against (with a reason), or veto as the big-data group."""
-        assert who.person_id is not None
-        found = await deciding.vote(proposal, who.person_id, body.vote, reason=body.reason)
+        found = await deciding.vote(proposal, person_of(who), body.vote, reason=body.reason)
         return as_json(views.proposal_view(found), 201)
 
     @routes.post("/proposals/{proposal}/withdraw")
     async def withdraw(proposal: UUID, who: Me) -> Response:
-        assert who.person_id is not None
-        return as_json(views.proposal_view(await deciding.withdraw(proposal, who.person_id)))
+        return as_json(views.proposal_view(await deciding.withdraw(proposal, person_of(who))))
 
 
 def _samples(routes: APIRouter, governance: Governance) -> None:

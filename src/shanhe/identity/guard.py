@@ -103,9 +103,15 @@ def org_or_all(actor: Actor, *, everything: str, missing: str = "usage") -> UUID
 async def person_actor(request: Request) -> Actor:
     """The actor, if it is a signed-in person: what concerns one's own account is not for keys."""
     found = await actor(request)
-    if found.person_id is None:
-        raise SessionMissing()
+    person_of(found)
     return found
+
+
+def person_of(actor: Actor) -> UUID:
+    """The person who is signed in; SessionMissing for a key."""
+    if actor.person_id is None:
+        raise SessionMissing()
+    return actor.person_id
 
 
 async def waiting_token(request: Request) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, org_of, person_actor, require
+from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
 from shanhe.ip.model import SHOWN, Kind, NewEntry
 from shanhe.ip.service import Rights
 from shanhe.ip.views import line_view, own_view, public_view
@@ -163,25 +163,20 @@ def _office(routes: APIRouter, rights: Rights) -> None:
     @routes.get("/queue")
     async def queue(who: Officer) -> Response:
         """What waits for the office, oldest first."""
-        found = await rights.queue(_person(who))
+        found = await rights.queue(person_of(who))
         return as_json({"data": [await line_view(rights, one, who.org_id) for one in found]})
 
     @routes.post("/entries/{entry}/verdict")
     async def verdict(entry: UUID, body: VerdictBody, who: Officer) -> Response:
         """As the office: verify or refuse."""
-        found = await rights.decide(entry, verify=body.verify, reason=body.reason, person_id=_person(who))
+        found = await rights.decide(entry, verify=body.verify, reason=body.reason, person_id=person_of(who))
         return as_json(asdict(found.entry))
 
     @routes.post("/entries/{entry}/lapse")
     async def lapse(entry: UUID, body: ReasonBody, who: Officer) -> Response:
         """As the office: the right is one no more."""
-        return as_json(asdict((await rights.lapse(entry, reason=body.reason, person_id=_person(who))).entry))
+        return as_json(asdict((await rights.lapse(entry, reason=body.reason, person_id=person_of(who))).entry))
 
 
 async def _officer(rights: Rights, who: Actor) -> bool:
     return who.person_id is not None and await rights.is_officer(who.person_id)
-
-
-def _person(who: Any) -> UUID:
-    found: UUID = who.person_id
-    return found

@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from shanhe.identity.api import AUTOMATED, Actor, Identity, person_actor, require
+from shanhe.identity.api import AUTOMATED, Actor, Identity, person_actor, person_of, require
 from shanhe.kernel.documents import render, save_headers
 from shanhe.kernel.http import language, private_json
 from shanhe.kernel.ids import new_id
@@ -73,12 +73,11 @@ def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
     @routes.get("/me")
     async def standing(actor: Me) -> Response:
         """How I stand to every purpose, what I asked, and whether a person decides about me."""
-        assert actor.person_id is not None
         return private_json(
             {
-                "purposes": [asdict(one) for one in await privacy.standings(actor.person_id)],
-                "by_people": await identity.consents.refused(actor.person_id, AUTOMATED),
-                "requests": [asdict(one) for one in await privacy.requests(person_id=actor.person_id)],
+                "purposes": [asdict(one) for one in await privacy.standings(person_of(actor))],
+                "by_people": await identity.consents.refused(person_of(actor), AUTOMATED),
+                "requests": [asdict(one) for one in await privacy.requests(person_id=person_of(actor))],
             }
         )
 
@@ -87,36 +86,31 @@ def _mine(routes: APIRouter, privacy: Privacy, identity: Identity) -> None:
         actor: Me, before: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
     ) -> Response:
         """Who read my facts, for what, on what ground; newest first."""
-        assert actor.person_id is not None
-        page = await privacy.readings(actor.person_id, before=before, limit=limit)
+        page = await privacy.readings(person_of(actor), before=before, limit=limit)
         following = str(page[-1].id) if len(page) == limit else None
         return private_json({"data": [asdict(one) for one in page], "next": following})
 
     @routes.put("/me/refusals/{purpose}")
     async def refuse(purpose: str, actor: Me) -> Response:
         """Refuse what may be refused, like decisions by rules alone: from now on a person decides."""
-        assert actor.person_id is not None
-        await identity.consents.refuse(actor.person_id, purpose)
+        await identity.consents.refuse(person_of(actor), purpose)
         return private_json({"purpose": purpose, "refused": True})
 
     @routes.delete("/me/refusals/{purpose}")
     async def accept(purpose: str, actor: Me) -> Response:
-        assert actor.person_id is not None
-        await identity.consents.accept(actor.person_id, purpose)
+        await identity.consents.accept(person_of(actor), purpose)
         return private_json({"purpose": purpose, "refused": False})
 
     @routes.post("/me/requests", status_code=201)
     async def ask(body: AskBody, actor: Me) -> Response:
         """Ask for a correction, an explanation or a restriction; idempotent by `id`."""
-        assert actor.person_id is not None
-        return private_json(asdict(await privacy.ask(actor.person_id, body.kind, body.text, request_id=body.id)), 201)
+        return private_json(asdict(await privacy.ask(person_of(actor), body.kind, body.text, request_id=body.id)), 201)
 
     @routes.post("/children/{child}/consents", status_code=201)
     async def for_child(child: UUID, body: ChildBody, actor: Me) -> Response:
         """Consent for a child whose registered guardian I am."""
-        assert actor.person_id is not None
         given = await privacy.consent_for_child(
-            child, body.purpose, notice_version=body.notice_version, apart=body.apart, guardian=actor.person_id
+            child, body.purpose, notice_version=body.notice_version, apart=body.apart, guardian=person_of(actor)
         )
         return private_json(asdict(given), 201)
 
@@ -125,8 +119,7 @@ def _copies(routes: APIRouter, privacy: Privacy, city_name: str) -> None:
     @routes.get("/me/copy.json")
     async def machine(actor: Me) -> Response:
         """Everything the city has about me, for machines."""
-        assert actor.person_id is not None
-        made = await privacy.copy(actor.person_id)
+        made = await privacy.copy(person_of(actor))
         return Response(
             copy_json(made),
             media_type="application/json",
@@ -136,8 +129,7 @@ def _copies(routes: APIRouter, privacy: Privacy, city_name: str) -> None:
     @routes.get("/me/copy.pdf")
     async def readable(request: Request, actor: Me) -> Response:
         """The same, to read."""
-        assert actor.person_id is not None
-        paper = copy_paper(await privacy.copy(actor.person_id), city_name=city_name, language=language(request))
+        paper = copy_paper(await privacy.copy(person_of(actor)), city_name=city_name, language=language(request))
         return Response(await render(paper, "pdf"), headers=save_headers("my-data", "pdf"))
 
 

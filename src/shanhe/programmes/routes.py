@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, actor, org_of, person_actor, require
+from shanhe.identity.api import Actor, actor, org_of, person_actor, person_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.programmes import views
@@ -270,7 +270,7 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/queue")
     async def queue(who: Reviewer) -> Response:
         """What waits for the caller's departments, the most urgent first."""
-        found = await programmes.reviewing.queue(who.person_id)
+        found = await programmes.reviewing.queue(person_of(who))
         known = programmes.catalogue
         return as_json({"data": [views.application_view(app, known.programmes[app.programme], known) for app in found]})
 
@@ -285,17 +285,15 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
     @routes.post("/applications/{application}/verdicts", status_code=201)
     async def decide(application: UUID, body: VerdictBody, who: Reviewer) -> Response:
         """Pass, refuse or return the present step; refusing and returning need a reason."""
-        assert who.person_id is not None  # person_actor sees to it
         app = await programmes.reviewing.decide(
-            application, who.person_id, body.verdict, reason=body.reason, assessed=body.assessed
+            application, person_of(who), body.verdict, reason=body.reason, assessed=body.assessed
         )
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue), 201)
 
     @routes.post("/applications/{application}/milestones/{n}")
     async def met(application: UUID, n: int, body: MetBody, who: Reviewer) -> Response:
         """Accept the document of a milestone as of a day."""
-        assert who.person_id is not None  # person_actor sees to it
-        app = await programmes.reviewing.met(application, who.person_id, n, on=body.on)
+        app = await programmes.reviewing.met(application, person_of(who), n, on=body.on)
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from shanhe.identity.api import Actor, org_of, person_actor, require
+from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
@@ -152,8 +152,7 @@ def _authors(routes: APIRouter, science: Science, find: Find) -> None:
     @routes.post("/deposits/{deposit}/retract")
     async def retract(deposit: UUID, body: ReasonBody, who: Person) -> Response:
         """Take it back with a reason, as its depositor or as a reviewer of the department."""
-        officer = who.person_id is not None and await science.is_reviewer(who.person_id)
-        own = None if officer else org_of(who)
+        own = None if await science.is_reviewer(person_of(who)) else org_of(who)
         found = await science.retract(deposit, reason=body.reason, org_id=own, actor=who.ref)
         return as_json(await deposit_view(science, found))
 
@@ -193,14 +192,12 @@ def _department(routes: APIRouter, science: Science) -> None:
     @routes.get("/queue")
     async def queue(who: Person) -> Response:
         """As the department: declared reuses that nobody has decided about."""
-        if who.person_id is None or not await science.is_reviewer(who.person_id):
+        if not await science.is_reviewer(person_of(who)):
             raise UnknownReuse
         return as_json({"data": [await reuse_view(science, one, whole=True) for one in await science.queue()]})
 
     @routes.post("/reuses/{reuse}/review")
     async def review(reuse: UUID, body: VerdictBody, who: Person) -> Response:
         """The same as a reviewer of the department."""
-        if who.person_id is None:
-            raise UnknownReuse
-        found = await science.review(reuse, confirm=body.confirm, reason=body.reason, person_id=who.person_id)
+        found = await science.review(reuse, confirm=body.confirm, reason=body.reason, person_id=person_of(who))
         return as_json(await reuse_view(science, found, whole=True))

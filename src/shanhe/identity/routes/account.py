@@ -21,7 +21,7 @@ from shanhe.identity.api import (
     session_token,
     unseat,
 )
-from shanhe.identity.guard import CSRF_HEADER, identity_of
+from shanhe.identity.guard import CSRF_HEADER, identity_of, person_of
 from shanhe.identity.routes import forms
 from shanhe.identity.routes.entry import told
 from shanhe.kernel.http import private_json
@@ -75,9 +75,8 @@ def _data(routes: APIRouter, identity: Identity) -> None:
     @routes.get("")
     async def me(actor: Me) -> Response:
         """Who I am, for whom I act, what I may do; and the CSRF token of this session."""
-        assert actor.person_id is not None
-        person = await identity.people.get(actor.person_id)
-        places = await identity.orgs.of_person(actor.person_id)
+        person = await identity.people.get(person_of(actor))
+        places = await identity.orgs.of_person(person_of(actor))
         return private_json(
             {
                 "person": asdict(person),
@@ -85,7 +84,7 @@ def _data(routes: APIRouter, identity: Identity) -> None:
                 "organisations": [{"id": org.id, "name": org.name, "role": role} for org, role in places],
                 "roles": sorted(actor.roles),
                 "permissions": sorted(actor.permissions),
-                "second_factors": await identity.factors.of(actor.person_id),
+                "second_factors": await identity.factors.of(person_of(actor)),
                 "csrf": actor.csrf,
             }
         )
@@ -93,15 +92,13 @@ def _data(routes: APIRouter, identity: Identity) -> None:
     @routes.patch("")
     async def edit(body: forms.PersonChange, actor: Me) -> Response:
         """Correct one's own data."""
-        assert actor.person_id is not None
-        return private_json(await identity.people.edit(actor.person_id, body.given(), by=actor))
+        return private_json(await identity.people.edit(person_of(actor), body.given(), by=actor))
 
     @routes.post("/password")
     async def password(body: forms.PasswordChange, actor: Me) -> Response:
         """Change the password; every other session ends."""
-        assert actor.person_id is not None
-        await identity.signin.confirm(actor.person_id, body.current)
-        await identity.passwords.set(actor.person_id, body.new, by=actor, keep_session=actor.session_id)
+        await identity.signin.confirm(person_of(actor), body.current)
+        await identity.passwords.set(person_of(actor), body.new, by=actor, keep_session=actor.session_id)
         return private_json({"changed": True})
 
     @routes.post("/organisation")
@@ -114,14 +111,12 @@ def _data(routes: APIRouter, identity: Identity) -> None:
 def _sessions(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/sessions")
     async def sessions(actor: Me) -> Response:
-        assert actor.person_id is not None
-        found = await identity.sessions.list(actor.person_id)
+        found = await identity.sessions.list(person_of(actor))
         return private_json({"data": [asdict(row) | {"current": row.id == actor.session_id} for row in found]})
 
     @routes.delete("/sessions/{session_id}")
     async def end(session_id: UUID, actor: Me) -> Response:
-        assert actor.person_id is not None
-        await identity.sessions.revoke(actor.person_id, session_id)
+        await identity.sessions.revoke(person_of(actor), session_id)
         return private_json({"revoked": True})
 
 
@@ -149,17 +144,15 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/totp/remove")
     async def remove_totp(body: forms.Confirmation, actor: Me) -> Response:
         """Take the authenticator application off, with the password once more."""
-        assert actor.person_id is not None
-        await identity.signin.confirm(actor.person_id, body.password)
-        await identity.factors.remove_totp(actor.person_id, by=actor)
+        await identity.signin.confirm(person_of(actor), body.password)
+        await identity.factors.remove_totp(person_of(actor), by=actor)
         return private_json({"removed": True})
 
     @routes.post("/recovery-codes")
     async def recovery_codes(body: forms.Confirmation, actor: Me) -> Response:
         """Ten new recovery codes in place of the old ones, with the password once more."""
-        assert actor.person_id is not None
-        await identity.signin.confirm(actor.person_id, body.password)
-        return private_json({"recovery_codes": await identity.factors.renew_recovery_codes(actor.person_id, by=actor)})
+        await identity.signin.confirm(person_of(actor), body.password)
+        return private_json({"recovery_codes": await identity.factors.renew_recovery_codes(person_of(actor), by=actor)})
 
 
 def _passkeys(routes: APIRouter, identity: Identity) -> None:
@@ -180,47 +173,40 @@ def _passkeys(routes: APIRouter, identity: Identity) -> None:
 
     @routes.get("/passkeys")
     async def passkeys(actor: Me) -> Response:
-        assert actor.person_id is not None
-        return private_json({"data": await identity.passkeys.list(actor.person_id)})
+        return private_json({"data": await identity.passkeys.list(person_of(actor))})
 
     @routes.delete("/passkeys/{passkey_id}")
     async def remove_passkey(passkey_id: UUID, actor: Me) -> Response:
-        assert actor.person_id is not None
-        await identity.passkeys.remove(actor.person_id, passkey_id, by=actor)
+        await identity.passkeys.remove(person_of(actor), passkey_id, by=actor)
         return private_json({"removed": True})
 
 
 def _rights(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/consents")
     async def consents(actor: Me) -> Response:
-        assert actor.person_id is not None
-        return private_json({"data": await identity.consents.of(actor.person_id)})
+        return private_json({"data": await identity.consents.of(person_of(actor))})
 
     @routes.post("/consents")
     async def give(body: forms.ConsentBody, actor: Me) -> Response:
-        assert actor.person_id is not None
         given = body.model_dump()
-        return private_json(await identity.consents.give(actor.person_id, given.pop("purpose"), **given), 201)
+        return private_json(await identity.consents.give(person_of(actor), given.pop("purpose"), **given), 201)
 
     @routes.delete("/consents/{purpose}")
     async def withdraw(purpose: str, actor: Me) -> Response:
-        assert actor.person_id is not None
-        return private_json(await identity.consents.withdraw(actor.person_id, purpose))
+        return private_json(await identity.consents.withdraw(person_of(actor), purpose))
 
     @routes.get("/export")
     async def export(actor: Me) -> Response:
         """Everything identity holds about me, as a file."""
-        assert actor.person_id is not None
-        answer = private_json(await identity.people.export(actor.person_id))
+        answer = private_json(await identity.people.export(person_of(actor)))
         answer.headers["content-disposition"] = 'attachment; filename="my-data.json"'
         return answer
 
     @routes.post("/erase")
     async def erase(body: forms.Confirmation, actor: Me) -> Response:
         """Erase my data for good, with the password once more where there is one."""
-        assert actor.person_id is not None
-        await identity.signin.confirm(actor.person_id, body.password)
-        await identity.people.erase(actor.person_id, by=actor)
+        await identity.signin.confirm(person_of(actor), body.password)
+        await identity.people.erase(person_of(actor), by=actor)
         answer = private_json({"erased": True})
         unseat(answer, identity)
         return answer
