@@ -1,0 +1,134 @@
+"""Wiring of the truths, which everything else stands on: who, what is known, what is booked, what is on record."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Final
+
+from shanhe.approvals.api import Approvals
+from shanhe.books import Books
+from shanhe.drawers import Guardians
+from shanhe.facts.api import Facts, RelationTerms
+from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
+from shanhe.kernel.metrics import Metrics
+from shanhe.kernel.notify import EmailSender, Notifier, Sender, WebhookSender
+from shanhe.kernel.outbox import Outbox
+from shanhe.kernel.vault import Vault
+from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
+from shanhe.log.api import Log
+from shanhe.privacy.api import Privacy
+from shanhe.relatives import Relatives
+from shanhe.rulebook.api import Rulebook
+from shanhe.settings import Settings
+
+RETENTION_RULE: Final = "P9_retention"
+
+
+@dataclass(frozen=True)
+class Truths:
+    """What is true in the city, whoever asks; and the ground it stands on."""
+
+    db: Database
+    clock: Clock
+    vault: Vault
+    metrics: Metrics
+    outbox: Outbox
+    notifier: Notifier
+    rulebook: Rulebook
+    ledger: Ledger
+    log: Log
+    identity: Identity
+    privacy: Privacy
+    facts: Facts
+    approvals: Approvals
+    guardians: Guardians
+    relatives: Relatives
+    books: Books
+
+
+def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rulebook: Rulebook) -> Truths:
+    """Connect them; nothing runs yet. `worker`: this process's name."""
+    vault, metrics = Vault(settings.data / "keys", root_key=_root_key(settings.vault_key)), Metrics(worker)
+    outbox, today = Outbox(db, clock), clock.today()
+    ledger = Ledger(db, clock, worker=worker, workers=settings.workers, terms=_lot_terms(rulebook, today))
+    log = Log(db, clock, vault, data=settings.data, origin=lambda: log_origin(settings), feed=Feed(db), worker=worker)
+    identity = Identity(db, clock, vault, _identity_options(settings), announce=outbox.emit)
+    retention = partial(rulebook.parameter, RETENTION_RULE)
+    privacy = Privacy(db, clock, vault, identity=identity, parameter=retention)
+    facts = Facts(db, clock, vault, _relation_terms(rulebook, today), privacy)
+    guardians = Guardians(clock, facts, retention)
+    identity.consents.minors(guardians.is_child)
+    relatives = Relatives(identity, facts, clock)
+    books = Books(identity, relatives, facts, clock, settings.webhook_url)
+    notifier = books.notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
+    identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
+    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record, seals=identity.seals)
+    return Truths(
+        db, clock, vault, metrics, outbox, notifier, rulebook, ledger, log, identity, privacy, facts, approvals,
+        guardians, relatives, books,
+    )  # fmt: skip
+
+
+def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
+    """What the rulebook says of lots: burn order (C12), expiry (C11), lock (C6), how long income is pending (P10)."""
+    order = rulebook.parameter("C12", "order", today)
+    expiring = rulebook.parameter("C11", "expiring", today)
+    months = {Provenance(name): int(rulebook.parameter("C11", f"{name}_months", today)) for name in expiring}
+    return LotTerms(
+        burn_order=tuple(Provenance(name) for name in order),
+        income_expiry_months=months,
+        income_lock_months=int(rulebook.parameter("C6", "lock_months", today)),
+        income_pending_days=int(rulebook.parameter("P10", "income_pending_days", today)),
+    )
+
+
+def _relation_terms(rulebook: Rulebook, today: date) -> RelationTerms:
+    """What makes two parties count as one (R0)."""
+    return RelationTerms(
+        ownership_bps=int(rulebook.parameter("R0", "common_ownership", today)),
+        referral_months=int(rulebook.parameter("R0", "referral_months", today)),
+    )
+
+
+def log_origin(settings: Settings) -> str:
+    """The log's name: the address it is published at, without the scheme (tlog-tiles). Asked for once in its life."""
+    return settings.url.partition("://")[2] + "/log"
+
+
+def _identity_options(settings: Settings) -> Options:
+    oidc = None
+    if settings.oidc_issuer:
+        oidc = OidcSettings(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
+    relaxed = settings.second_factor == "optional" or (settings.second_factor == "auto" and settings.demo)
+    factor = SecondFactor.OPTIONAL if relaxed else SecondFactor.REQUIRED
+    return Options(url=settings.url, city_name=settings.city_name, second_factor=factor, oidc=oidc)
+
+
+def _senders(settings: Settings, clock: Clock) -> list[Sender]:
+    senders: list[Sender] = []
+    if settings.smtp_url:
+        senders.append(EmailSender(settings.smtp_url, settings.mail_from, settings.url))
+    if settings.webhook_url:
+        senders.append(WebhookSender(settings.webhook_secret, clock))
+    return senders
+
+
+def _root_key(text: str) -> bytes | None:
+    if not text:
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise Invalid(
+            "bad_vault_key",
+            "SHANHE_VAULT_KEY is not base64.",
+            message_zh="SHANHE_VAULT_KEY 不是 base64。",
+            hint="Make one with: openssl rand -base64 32",
+        ) from error
