@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shanhe.retrieval.api import Knowledge
     from shanhe.rulebook.api import Rulebook
     from shanhe.settings import Settings
+    from shanhe.store.api import Checker, Readying
     from shanhe.workshop import Workshop
 
 SEPARATOR = "/"
@@ -95,32 +96,9 @@ def open_bazaar(
         least_bps=lambda: int(rulebook.parameter(ALLIANCE_RULE, "sentence_share", clock.today())),
     )  # fmt: skip
 
-    async def agent_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
-        kind = name.partition(SEPARATOR)[0]
-        found = [Check(*one) for one in await agents.check(content, owner, kind)]
-        if kind == "clone" and found[0].passed:
-            found += await consent.checks(owner, content, name)
-        found += await shelf.filed(name, content)
-        if shelf.gate is not None and all(check.passed for check in found):
-            found += [Check(*one) for one in await shelf.gate(owner, name, content)]
-        return found
-
-    async def model_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
-        return await shelf.filed(name, content)
-
-    async def clone_ready(listing: Listing, version: Version) -> None:
-        await shelf.ready(listing, version)
-        await consent.ready(listing, version)
-
-    async def server_checks(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
-        return [Check(*one) for one in await tools.check(owner, content)]
-
     store = shelf.store = Store(
         db, clock, gateway=gateway, ledger=ledger, rulebook=rulebook, named=named, related=related,
-        seals=identity.seals,
-        checks={"agent": agent_checks, "clone": agent_checks, "alliance": agent_checks, "mcp": server_checks,
-                "model": model_checks},
-        readying={"clone": clone_ready, "agent": shelf.ready, "alliance": shelf.ready, "model": shelf.ready},
+        seals=identity.seals, checks=_checks(shelf, agents, consent, tools), readying=_readying(shelf, consent),
     )  # fmt: skip
     workshop.studio.licensed = clones.licensed
     clones.connect(removals(store, workshop.studio, knowledge, workshop.datasets))
@@ -131,11 +109,6 @@ def open_bazaar(
     gateway.delegate(OpenAiFace(agents).delegate)
     oauth = OAuth(db, clock, identity, url=settings.url, fetch=_reader(tools))
 
-    async def known(token: str, at: str) -> Caller | None:
-        if token.startswith(ACCESS_PREFIX):
-            return await oauth.caller(token, at)
-        return identity.caller_cached(token) or await identity.caller(token)
-
     contests = Contests(
         db, clock, store, rulebook, named=named, akin=akin, award=_awards(programmes, PRIZE, "contest"),
         seals=identity.seals,
@@ -143,8 +116,53 @@ def open_bazaar(
     ranks = Ranks(db, clock, store, rulebook, reward=_awards(programmes, RANK_REWARD, "round"))
     bulletin = open_bulletin(settings, db, clock, rulebook=rulebook, programmes=programmes, contests=contests)
     city = city_tools(clock, ledger, rulebook, programmes, store, bulletin)
-    face = McpFace(tools, city, vault, known, url=settings.url, name=settings.city_name, version=__version__)
+    face = McpFace(
+        tools, city, vault, _callers(oauth, identity), url=settings.url, name=settings.city_name, version=__version__
+    )
     return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching, bulletin, shelf)
+
+
+def _checks(shelf: _Shelf, agents: Agents, consent: Consent, tools: ToolGateway) -> Mapping[str, Checker]:
+    """What a version of each kind must stand before its review."""
+
+    async def agent(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
+        kind = name.partition(SEPARATOR)[0]
+        found = [Check(*one) for one in await agents.check(content, owner, kind)]
+        if kind == "clone" and found[0].passed:
+            found += await consent.checks(owner, content, name)
+        found += await shelf.filed(name, content)
+        if shelf.gate is not None and all(check.passed for check in found):
+            found += [Check(*one) for one in await shelf.gate(owner, name, content)]
+        return found
+
+    async def model(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
+        return await shelf.filed(name, content)
+
+    async def server(owner: UUID, content: Mapping[str, Any], name: str) -> list[Check]:
+        return [Check(*one) for one in await tools.check(owner, content)]
+
+    return {"agent": agent, "clone": agent, "alliance": agent, "mcp": server, "model": model}
+
+
+def _readying(shelf: _Shelf, consent: Consent) -> Mapping[str, Readying]:
+    """What has to be done before a version of each kind is offered."""
+
+    async def clone(listing: Listing, version: Version) -> None:
+        await shelf.ready(listing, version)
+        await consent.ready(listing, version)
+
+    return {"clone": clone, "agent": shelf.ready, "alliance": shelf.ready, "model": shelf.ready}
+
+
+def _callers(oauth: OAuth, identity: Identity) -> Callable[[str, str], Awaitable[Caller | None]]:
+    """Who calls with a token at an address: an app that may, or whoever's key it is."""
+
+    async def known(token: str, at: str) -> Caller | None:
+        if token.startswith(ACCESS_PREFIX):
+            return await oauth.caller(token, at)
+        return identity.caller_cached(token) or await identity.caller(token)
+
+    return known
 
 
 def paid_out(payouts: Payouts) -> Callable[[UUID], Awaitable[list[Paid]]]:

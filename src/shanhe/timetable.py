@@ -50,7 +50,7 @@ NIGHTLY: Final = "20 19 * * *"
 
 def register_jobs(services: Services) -> None:
     """Say what the jobs process repeats and which events it delivers to whom."""
-    jobs, outbox = services.jobs, services.outbox
+    jobs = services.jobs
     jobs.every("payments.tick", EVERY_5_S, lambda: _payments_tick(services))
     jobs.every("credits.tick", EVERY_5_S, lambda: credits_tick(services.credits))
     jobs.every("exchange.tick", EVERY_5_S, lambda: exchange_tick(services.exchange))
@@ -98,6 +98,12 @@ def register_jobs(services: Services) -> None:
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)
     jobs.every("reconcile.nightly", NIGHTLY, lambda: _reconcile(services))
+    _subscribe(services)
+
+
+def _subscribe(services: Services) -> None:
+    """Which events go to whom."""
+    outbox = services.outbox
 
     async def prices_changed(event: Event) -> None:
         payload = event.payload

@@ -165,20 +165,6 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
         return chinese if zh else english
 
     until = city_date(statement.until - timedelta(microseconds=1))
-    figure = Kind.FIGURE
-    columns = (
-        Column(word("批次", "Lot"), width=3),
-        Column(word("来源", "Provenance")),
-        Column(word("取得", "Issued")),
-        Column(word("到期", "Expires")),
-        Column(word("期初", "Opening"), figure, 2),
-        Column(word("增加", "In"), figure, 2),
-        Column(word("减少", "Out"), figure, 2),
-        Column(word("期末", "Closing"), figure, 2),
-        Column(word("单位成本（元）", "Unit cost (CNY)"), figure),
-        Column(word("成本（元）", "Cost (CNY)"), figure),
-        Column(word("账面价值（元）", "Book value (CNY)"), figure),
-    )
     lots = tuple(_lot_row(lot, zh) for lot in statement.lots)
     gained = sum(amount for lot in statement.lots for amount in lot.moves.values() if amount > 0)
     spent = sum(-amount for lot in statement.lots for amount in lot.moves.values() if amount < 0)
@@ -201,10 +187,10 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
             (word("机构编号", "Organisation"), str(statement.org_id)),
         ),
         tables=(
-            Table(word("按批次", "By lot"), columns, lots, total),
+            Table(word("按批次", "By lot"), _lot_columns(word), lots, total),
             Table(
                 word("变动汇总", "Movements"),
-                (Column(word("类别", "Kind")), Column(word("积分", "Credits"), figure)),
+                (Column(word("类别", "Kind")), Column(word("积分", "Credits"), Kind.FIGURE)),
                 moves,
                 (word("合计", "Total"), micro(statement.closing_micro - statement.opening_micro)),
             ),
@@ -218,6 +204,23 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
             word("期末合计与账本余额一致。", "The closing total equals the balance in the ledger."),
         ),
         footer=f"{city_name} · {statement.org_id} · {statement.month:%Y-%m}",
+    )
+
+
+def _lot_columns(word: Callable[[str, str], str]) -> tuple[Column, ...]:
+    figure = Kind.FIGURE
+    return (
+        Column(word("批次", "Lot"), width=3),
+        Column(word("来源", "Provenance")),
+        Column(word("取得", "Issued")),
+        Column(word("到期", "Expires")),
+        Column(word("期初", "Opening"), figure, 2),
+        Column(word("增加", "In"), figure, 2),
+        Column(word("减少", "Out"), figure, 2),
+        Column(word("期末", "Closing"), figure, 2),
+        Column(word("单位成本（元）", "Unit cost (CNY)"), figure),
+        Column(word("成本（元）", "Cost (CNY)"), figure),
+        Column(word("账面价值（元）", "Book value (CNY)"), figure),
     )
 
 

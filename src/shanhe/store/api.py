@@ -37,7 +37,7 @@ from shanhe.store.model import (
     VersionState,
 )
 from shanhe.store.ranks import Rank, Ranks
-from shanhe.store.service import CATEGORIES, Checker, Store
+from shanhe.store.service import CATEGORIES, Checker, Readying, Store
 
 __all__ = [
     "CATEGORIES",
@@ -73,6 +73,7 @@ __all__ = [
     "Rank",
     "Ranks",
     "Rating",
+    "Readying",
     "SaysItsName",
     "Store",
     "Terms",
