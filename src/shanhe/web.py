@@ -153,8 +153,16 @@ def _engine(services: Services) -> str:
 
 
 def _routes(app: FastAPI, services: Services) -> None:
-    """Every module's routes; guards find who acts through `app.state.identity`."""
+    """Every module's routes, layer by layer; guards find who acts through `app.state.identity`."""
+    app.state.identity = services.identity
+    _truths(app, services)
+    _machine(app, services)
+    _market(app, services)
+    _promises(app, services)
+    _makers(app, services)
 
+
+def _truths(app: FastAPI, services: Services) -> None:
     async def subject_of(org_id: UUID) -> UUID:
         return (await services.programmes.party(org_id)).subject
 
@@ -162,11 +170,6 @@ def _routes(app: FastAPI, services: Services) -> None:
         asking = await actor(request)
         return await services.gateway.receipt(receipt_id, None if "ledger" in asking.permissions else asking.org_id)
 
-    async def named(org_id: UUID) -> str:
-        return (await services.identity.orgs.get(org_id)).name
-
-    shelf = Shelf(services)
-    app.state.identity = services.identity
     http.take(
         app,
         identity_routes.router(services.identity),
@@ -180,72 +183,92 @@ def _routes(app: FastAPI, services: Services) -> None:
         log_routes.router(services.log, require, own_receipt),
         rulebook_routes.amendment_router(services.amendments, require),
         rulebook_routes.router(services.rulebook, services.clock),
+        credentials_routes.router(services.credentials, require),
+        facts_routes.router(services.facts, require, subject_of),
+    )  # fmt: skip
+
+
+def _machine(app: FastAPI, services: Services) -> None:
+    http.take(
+        app,
         gateway_routes.router(services.gateway, actor, services.clock),
         compute_routes.router(services.compute),
-        credits_routes.router(services.credits, services.moves.ask_top_up),
-        exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         payments_routes.router(services.payments, services.sandbox),
-        programmes_routes.router(services.programmes),
-        incubator_routes.router(services.incubator, services.clock),
-        ip_routes.router(services.commons.rights, services.clock, services.programmes.find),
-        board_routes.router(services.board),
-        science_routes.router(
-            services.commons.science, services.programmes.find, url=services.settings.url,
-            city=services.settings.city_name,
-        ),
-        alliances_routes.router(services.alliances, services.programmes.find),
-        bulletin_routes.router(services.bulletin, services.settings.city_name, services.settings.url),
-        governance_routes.router(services.governance),
-        filings_routes.router(services.filings, services.clock),
-        dilution_routes.router(services.governance.dilution),
-        privacy_routes.router(services.privacy, services.identity, services.settings.city_name),
-        credentials_routes.router(services.credentials, require),
-        nomads_routes.router(services.nomads),
-        facts_routes.router(services.facts, require, subject_of),
         payments_routes.bank_router(services.bank),
         payments_routes.payout_router(services.payouts),
         pool_routes.router(services.pool, services.settings.city_name),
         batches_routes.router(services.workshop.batches),
         datasets_routes.router(services.workshop.datasets),
         studio_routes.router(services.workshop.studio),
-        reconcile_routes.router(services.reconciliation, services.bills),
-        contest_routes.router(services.contests),
-        contest_routes.ranks_router(services.ranks),
-        earnings_routes.router(services.earnings, services.clock, named),
-        store_routes.router(services.store, services.clock),
-        clones_routes.router(services.clones, services.teaching),
-        mcp_routes.registry_router(shelf.everything, shelf.one, shelf.take),
-        mcp_routes.router(services.tools),
         retrieval_routes.router(
             services.library.knowledge, services.library.search, services.library.answering,
             services.library.evaluating, services.library.caller_for,
         ),
-        oauth_routes.router(services.oauth, services.settings.city_name),
-        oauth_routes.apps_router(services.oauth),
-        trials_routes.router(services.routines.trials),
-        workflows_routes.router(services.routines.workflows, services.settings.url),
-        content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
+    )  # fmt: skip
+
+
+def _market(app: FastAPI, services: Services) -> None:
+    http.take(
+        app,
+        credits_routes.router(services.credits, services.moves.ask_top_up),
+        exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
+        reconcile_routes.router(services.reconciliation, services.bills),
+        contest_routes.router(services.contests),
+        contest_routes.ranks_router(services.ranks),
+        earnings_routes.router(services.earnings, services.clock, _names(services)),
+        store_routes.router(services.store, services.clock),
+    )  # fmt: skip
+
+
+def _promises(app: FastAPI, services: Services) -> None:
+    city, url = services.settings.city_name, services.settings.url
+    http.take(
+        app,
+        programmes_routes.router(services.programmes),
+        incubator_routes.router(services.incubator, services.clock),
+        ip_routes.router(services.commons.rights, services.clock, services.programmes.find),
+        board_routes.router(services.board),
+        science_routes.router(services.commons.science, services.programmes.find, url=url, city=city),
+        alliances_routes.router(services.alliances, services.programmes.find),
+        bulletin_routes.router(services.bulletin, city, url),
+        governance_routes.router(services.governance),
+        filings_routes.router(services.filings, services.clock),
+        dilution_routes.router(services.governance.dilution),
+        privacy_routes.router(services.privacy, services.identity, city),
+        nomads_routes.router(services.nomads),
     )
-    _agents(app, services, named)
 
 
-def _agents(app: FastAPI, services: Services, named: Callable[[UUID], Awaitable[str]]) -> None:
-    """Agents' routes, with what they ask of the store and of identity."""
+def _makers(app: FastAPI, services: Services) -> None:
+    """What makers run and offer, with what agents ask of the store and of identity."""
+    shelf, settings = Shelf(services), services.settings
 
     async def directory() -> list[tuple[str, str, str]]:
         cards = [card for kind in ("agent", "clone", "alliance") for card in await services.store.cards(kind)]
-        return [
-            (one.name, one.title_en, one.summary_en or one.summary_zh) for one in (card.listing for card in cards)
-        ]
+        return [(one.name, one.title_en, one.summary_en or one.summary_zh) for one in (card.listing for card in cards)]
 
     async def draft(name: str, owner: UUID) -> Published:
         return published(await services.store.draft_of(name, owner))
 
-    settings = services.settings
     http.take(
         app,
+        clones_routes.router(services.clones, services.teaching),
+        mcp_routes.registry_router(shelf.everything, shelf.one, shelf.take),
+        mcp_routes.router(services.tools),
+        oauth_routes.router(services.oauth, settings.city_name),
+        oauth_routes.apps_router(services.oauth),
+        trials_routes.router(services.routines.trials),
+        workflows_routes.router(services.routines.workflows, settings.url),
+        content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
         agents_routes.router(
             services.agents, services.identity, url=settings.url, city=settings.city_name, version=__version__,
-            directory=directory, draft=draft, named=named,
+            directory=directory, draft=draft, named=_names(services),
         ),
     )  # fmt: skip
+
+
+def _names(services: Services) -> Callable[[UUID], Awaitable[str]]:
+    async def named(org_id: UUID) -> str:
+        return (await services.identity.orgs.get(org_id)).name
+
+    return named
