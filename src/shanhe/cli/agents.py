@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, find_org, in_city, rows, run, show
+from shanhe.cli.common import Data, Json, find_org, in_city, rows, show, show_checks
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -29,20 +29,8 @@ def check(
 ) -> None:
     """What is wrong with a definition before it is submitted."""
 
-    async def work() -> Any:
-        content = msgspec.json.decode(definition.read_bytes(), type=dict[str, Any])
-        async with city(data) as services:
-            return [
-                {"name": name, "passed": ok, "zh": zh, "en": en}
-                for name, ok, zh, en in await services.agents.check(content, kind=kind)
-            ]
-
-    found = run(work())
-    show(as_json, found, lambda: rows(("check", "", "found"), [
-        (one["name"], "✓" if one["passed"] else "✗", one["en"]) for one in found
-    ]))  # fmt: skip
-    if not all(one["passed"] for one in found):
-        raise typer.Exit(REFUSED)
+    content = msgspec.json.decode(definition.read_bytes(), type=dict[str, Any])
+    show_checks(as_json, in_city(data, lambda services: services.agents.check(content, kind=kind)))
 
 
 @app.command()

@@ -10,15 +10,13 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, in_city, pairs, rows, show
-from shanhe.cli.governance import person_called
+from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, one_of, pairs, person_of, rows, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 TEXTS = ("subject", "name_zh", "name_en", "operator", "kind", "purpose_zh", "purpose_en", "sources_zh", "sources_en")
 app = typer.Typer(no_args_is_help=True)
 AlgorithmId = Annotated[UUID, typer.Argument(help="Id of the record.")]
@@ -90,14 +88,11 @@ def state_(
     as_json: Json = False,
 ) -> None:
     """Write down how a filing stands."""
+    from shanhe.filings.api import Filing, algorithm_view
+
+    to = one_of(Filing, state)
 
     async def work(services: Services) -> dict[str, Any]:
-        from shanhe.filings.api import Filing, algorithm_view
-
-        try:
-            to = Filing(state)
-        except ValueError:
-            raise Invalid("bad_state", f"{state!r} is no state of a filing.", message_zh="没有该备案状态。") from None
         done = await services.filings.register.move(
             algorithm, to, by=ACTOR, number=number, filed_on=day_of(filed_on) if filed_on else None, reason=reason
         )
@@ -184,7 +179,7 @@ def decide(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.filings.api import complaint_view
 
-        person = await person_called(services, login)
+        person = await person_of(services, login)
         done = await services.filings.complaints.decide(complaint, uphold=uphold, answer=answer, person_id=person)
         return complaint_view(done, services.clock.now())
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, in_city, pairs, rows, show
+from shanhe.cli.common import Data, Json, day_of, in_city, one_of, pairs, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -23,9 +23,12 @@ ScopeWord = Annotated[str, typer.Argument(help="exchange, loans or securities.")
 def gate(scope: ScopeWord, on: Annotated[str, typer.Option(help="Day, like 2026-11-20 (default: today).")] = "",
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Whether real cash may move in a scope, and by which approval."""
+    from shanhe.approvals.api import Scope
+
+    where, day = one_of(Scope, scope), day_of(on) if on else None
 
     async def work(services: Services) -> Gate:
-        return await services.approvals.gate(_scope(scope), day_of(on) if on else None)
+        return await services.approvals.gate(where, day)
 
     found = in_city(data, work)
     licence = found.licence
@@ -40,9 +43,12 @@ def gate(scope: ScopeWord, on: Annotated[str, typer.Option(help="Day, like 2026-
 def list_(scope: Annotated[str, typer.Option(help="exchange, loans or securities.")] = "",
           data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Recorded approvals, newest first."""
+    from shanhe.approvals.api import Scope
+
+    where = one_of(Scope, scope) if scope else None
 
     async def work(services: Services) -> list[Licence]:
-        return list(await services.approvals.licences(_scope(scope) if scope else None))
+        return list(await services.approvals.licences(where))
 
     found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
@@ -64,9 +70,9 @@ def record(
     as_json: Json = False,
 ) -> None:
     """Record an authority's approval."""
-    from shanhe.approvals.api import NewLicence
+    from shanhe.approvals.api import NewLicence, Scope
 
-    new = NewLicence(_scope(scope), authority, number, day_of(since), day_of(until), sample)
+    new = NewLicence(one_of(Scope, scope), authority, number, day_of(since), day_of(until), sample)
 
     async def work(services: Services) -> Licence:
         return await services.approvals.record(new, by=by)
@@ -93,8 +99,10 @@ def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, 
     """Four-eyes requests, newest first."""
     from shanhe.approvals.api import RequestState
 
+    wanted = one_of(RequestState, state)
+
     async def work(services: Services) -> list[Request]:
-        return list(await services.approvals.requests(state=RequestState(state)))
+        return list(await services.approvals.requests(state=wanted))
 
     found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
@@ -127,16 +135,3 @@ def reject(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.
 
 def _decided(as_json: bool, done: Any) -> None:
     show(as_json, asdict(done), lambda: f"✓ {done.subject}: {done.state}")
-
-
-def _scope(word: str) -> Any:
-    from shanhe.approvals.api import Scope
-    from shanhe.kernel.errors import Invalid
-
-    try:
-        return Scope(word)
-    except ValueError:
-        raise Invalid(
-            "bad_scope", f"{word!r} is no scope.", message_zh=f"{word!r} 不是有效范围。",
-            hint="One of: exchange, loans, securities.", hint_zh="可选：exchange、loans、securities。",
-        ) from None  # fmt: skip

@@ -8,13 +8,12 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, in_city, rows, show
 from shanhe.kernel.money import format_fen
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Item = Annotated[UUID, typer.Argument(help="Id of the item in suspense.")]
 Note = Annotated[str, typer.Option(help="Why; for a return, the bank's reference of the transfer.")]

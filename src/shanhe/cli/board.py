@@ -7,13 +7,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
-from shanhe.kernel.ids import new_id
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, pairs, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 TITLE_CHARS = 30
 app = typer.Typer(no_args_is_help=True)
 Which = Annotated[UUID, typer.Argument(help="Id of the need or solution; `shanhe board list` shows it.")]
@@ -91,7 +89,7 @@ def post_(
             kind_of(kind), title, text, sector, day_of(until), not anonymous, not words_only, readiness,
             int(low) if low else None, int(high or low) if low else None, price_fen, asks,
         )  # fmt: skip
-        made = await posts.write(UUID(ref) if ref else new_id(), owner, words, actor=ACTOR)
+        made = await posts.write(id_of(ref), owner, words, actor=ACTOR)
         if not draft and made.published_at is None:
             made = await posts.publish(made.id, owner)
         return post_view(made, await posts.name_of(made, owner), own=True)
@@ -231,7 +229,7 @@ def interest(
 
         owner = (await find_org(services, org)).id
         return match_view(await services.board.meetings.interest(
-            UUID(ref) if ref else new_id(), owner, need, solution, note, actor=ACTOR
+            id_of(ref), owner, need, solution, note, actor=ACTOR
         ))  # fmt: skip
 
     _show_match(as_json, in_city(data, work))

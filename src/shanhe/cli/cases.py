@@ -8,14 +8,12 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.codes import asked
-from shanhe.cli.common import Data, Json, find_org, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 agreements = typer.Typer(no_args_is_help=True)
 invoices = typer.Typer(no_args_is_help=True)
 disputes = typer.Typer(no_args_is_help=True)
@@ -38,7 +36,7 @@ def expiry(
     days: Annotated[int, typer.Option(help="How far ahead, in days.")] = 90, data: Data = None, as_json: Json = False
 ) -> None:
     """What will lapse on which day unless it is spent (rule C11)."""
-    found = asked(data, lambda services: services.credits.lapses.calendar(days=days))
+    found = in_city(data, lambda services: services.credits.lapses.calendar(days=days))
     lines = [(d.on, format_credits(d.amount_micro), format_credits(d.held_micro), d.owners, d.lots) for d in found]
     columns = ("日期 day", "到期 lapses", "其中占用 held", "机构 owners", "批次 lots")
     show(as_json, [asdict(day) for day in found], lambda: rows(columns, lines, right=columns[1:]))
@@ -50,7 +48,7 @@ def loyalty(org: Org, data: Data = None, as_json: Json = False) -> None:
     async def work(services: Services) -> Any:
         return await services.credits.loyalty.standing((await find_org(services, org)).id)
 
-    found = asked(data, work)
+    found = in_city(data, work)
     show(as_json, asdict(found), lambda: pairs({
         "连续活跃季度 quarters": found.quarters, "手续费 fee": f"{found.fee_bps / 100:g} %",
         "排队权重 weight": found.queue_weight,
@@ -60,7 +58,7 @@ def loyalty(org: Org, data: Data = None, as_json: Json = False) -> None:
 @agreements.command("list")
 def list_agreements(data: Data = None, as_json: Json = False) -> None:
     """All agreements with what is paid."""
-    found = asked(data, lambda services: services.credits.agreements.list())
+    found = in_city(data, lambda services: services.credits.agreements.list())
     lines = [(a.id, a.org_id, a.year, a.reference, format_fen(a.paid_fen), format_fen(a.total_fen)) for a in found]
     columns = ("编号 id", "机构 organisation", "年度 year", "协议 agreement", "已付 paid", "总额 total")
     show(as_json, [asdict(one) for one in found], lambda: rows(columns, lines, right=columns[4:]))
@@ -80,7 +78,7 @@ def sign(
         owner = await find_org(services, org)
         return await services.credits.agreements.sign(owner.id, year, reference=reference, actor=ACTOR)
 
-    made = asked(data, work)
+    made = in_city(data, work)
     lines = [(one.number, one.due_on, format_fen(one.amount_fen), one.state) for one in made.instalments]
     show(as_json, asdict(made), lambda: rows(("期 number", "应付日 due", "金额 CNY", "状态 state"), lines))
 
@@ -99,7 +97,7 @@ def book(
         owner = (await services.credits.agreements.get(None, UUID(agreement))).org_id
         return await services.credits.agreements.book(owner, UUID(agreement), number, reference=reference, actor=ACTOR)
 
-    made = asked(data, work)
+    made = in_city(data, work)
     shown = {"purchase_id": made.id, "posting_id": made.posting_id, "state": made.state}
     show(as_json, shown, lambda: f"✓ {format_credits(made.priced.quantity_micro)} · {made.state}")
 
@@ -107,7 +105,7 @@ def book(
 @invoices.command("list")
 def list_invoices(data: Data = None, as_json: Json = False) -> None:
     """Requests of all organisations, newest first."""
-    found = asked(data, lambda services: services.credits.invoices.list())
+    found = in_city(data, lambda services: services.credits.invoices.list())
     lines = [(one.id, one.title, one.kind, format_fen(one.amount_fen), one.state, one.number) for one in found]
     columns = ("编号 id", "抬头 title", "类型 kind", "金额 CNY", "状态 state", "号码 number")
     show(as_json, [asdict(one) for one in found], lambda: rows(columns, lines))
@@ -121,7 +119,7 @@ def issue(
     as_json: Json = False,
 ) -> None:
     """Say that an invoice was issued."""
-    done = asked(data, lambda services: services.credits.invoices.issue(UUID(invoice), number=number, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.invoices.issue(UUID(invoice), number=number, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.number} · {format_fen(done.amount_fen)}")
 
 
@@ -130,14 +128,14 @@ def reject_invoice(
     invoice: Id, reason: Annotated[str, typer.Option(help="Why.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Give a request back with a reason."""
-    done = asked(data, lambda services: services.credits.invoices.reject(UUID(invoice), reason=reason, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.invoices.reject(UUID(invoice), reason=reason, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state} · {done.reason}")
 
 
 @disputes.command("list")
 def list_disputes(data: Data = None, as_json: Json = False) -> None:
     """Disputes of all organisations, newest first."""
-    found = asked(data, lambda services: services.credits.disputes.list())
+    found = in_city(data, lambda services: services.credits.disputes.list())
     lines = [(one.id, one.receipt_id, one.reason, one.state) for one in found]
     columns = ("编号 id", "凭据 receipt", "原因 reason", "状态 state")
     show(as_json, [asdict(one) for one in found], lambda: rows(columns, lines))
@@ -148,7 +146,7 @@ def grant(
     dispute: Id, answer: Annotated[str, typer.Option(help="Why.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Give a charge back by reversing its posting."""
-    done = asked(data, lambda services: services.credits.disputes.grant(UUID(dispute), answer=answer, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.disputes.grant(UUID(dispute), answer=answer, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state} · {done.reversal_id}")
 
 
@@ -157,7 +155,7 @@ def refuse(
     dispute: Id, answer: Annotated[str, typer.Option(help="Why.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Say why a charge is right."""
-    done = asked(data, lambda services: services.credits.disputes.refuse(UUID(dispute), answer=answer, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.disputes.refuse(UUID(dispute), answer=answer, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state}")
 
 
@@ -173,14 +171,14 @@ def offer(org: Org, data: Data = None, as_json: Json = False) -> None:
     async def work(services: Services) -> Any:
         return await services.credits.estates.offer((await find_org(services, org)).id)
 
-    found = asked(data, work)
+    found = in_city(data, work)
     show(as_json, [asdict(line) for line in found], lambda: _estate_lines(found))
 
 
 @estates.command("list")
 def list_estates(data: Data = None, as_json: Json = False) -> None:
     """Handovers, newest first."""
-    found = asked(data, lambda services: services.credits.estates.list())
+    found = in_city(data, lambda services: services.credits.estates.list())
     lines = [(e.id, e.org_id, e.kind, e.state, len(e.successors), e.posting_id or "") for e in found]
     columns = ("编号 id", "机构 organisation", "类型 kind", "状态 state", "承继方 successors", "入账 posting")
     show(as_json, [asdict(one) for one in found], lambda: rows(columns, lines))
@@ -211,5 +209,5 @@ def ask_estate(
             owner.id, kind=kind, successors=successors, documents=documents, reason=reason, by=by
         )
 
-    made = asked(data, work)
+    made = in_city(data, work)
     show(as_json, asdict(made), lambda: f"✓ {made.id} · waits for a second person 等待第二人审批")

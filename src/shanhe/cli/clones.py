@@ -9,12 +9,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Option("--org", help="The maker: id or name of an organisation.")]
 Name = Annotated[str, typer.Argument(help="A clone, like clone/teacher.")]

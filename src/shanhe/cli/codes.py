@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 Batch = Annotated[str, typer.Argument(help="The batch's id.")]
-
-
-def asked(data: Path | None, work: Callable[[Services], Awaitable[Any]]) -> Any:
-    """The answer of the city's services to one question."""
-
-    async def inside(services: Services) -> Any:
-        return await work(services)
-
-    return in_city(data, inside)
 
 
 def register(credits: typer.Typer) -> None:
@@ -64,7 +53,7 @@ def refund(
         )
         return refund_view(made)
 
-    found = asked(data, work)
+    found = in_city(data, work)
     show(as_json, found, lambda: pairs({
         "退款 refund CNY": format_fen(found["refund_fen"]),
         "收回 taken": format_credits(found["taken_micro"]),
@@ -77,7 +66,7 @@ def refunds(data: Data = None, as_json: Json = False) -> None:
     """Refunds of all organisations, newest first."""
     from shanhe.credits.api import refund_view
 
-    found = asked(data, lambda services: services.credits.refunds.list(None))
+    found = in_city(data, lambda services: services.credits.refunds.list(None))
     lines = [(one.id, one.org_id, format_fen(one.refund_fen), one.state, one.payout_ref) for one in found]
     columns = ("编号 id", "机构 organisation", "金额 CNY", "状态 state", "凭证 reference")
     show(as_json, [refund_view(one) for one in found], lambda: rows(columns, lines))
@@ -93,7 +82,8 @@ def refund_payout(
     """Say that a refund's money went back by hand."""
     from shanhe.credits.api import refund_view
 
-    done = asked(data, lambda services: services.credits.refunds.pay_by_hand(UUID(refund_id), reference, method=method))
+    number = UUID(refund_id)
+    done = in_city(data, lambda services: services.credits.refunds.pay_by_hand(number, reference, method=method))
     show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
 
 
@@ -106,7 +96,7 @@ def redeem(
         owner = await find_org(services, org)
         return await services.credits.codes.redeem(owner.id, code, actor=ACTOR)
 
-    batch = asked(data, work)
+    batch = in_city(data, work)
     shown = {"name": batch.name, "value_micro": batch.value_micro, "provenance": batch.provenance}
     show(as_json, shown, lambda: f"✓ +{format_credits(batch.value_micro)} · {batch.name}")
 
@@ -120,10 +110,10 @@ def fund_budget(
     as_json: Json = False,
 ) -> None:
     """Issue credits into a named budget."""
-    held = asked(
+    held = in_city(
         data,
         lambda services: services.credits.codes.fund(
-            name, parse_credits(amount), posting_id=UUID(ref) if ref else new_id(), reason=reason, actor=ACTOR
+            name, parse_credits(amount), posting_id=id_of(ref), reason=reason, actor=ACTOR
         ),
     )
     show(as_json, {"name": name, "balance_micro": held}, lambda: f"✓ {name} · {format_credits(held)}")
@@ -134,7 +124,7 @@ def list_batches(data: Data = None, as_json: Json = False) -> None:
     """Batches, newest first, with how many codes were redeemed."""
     from shanhe.credits.api import batch_view
 
-    found = asked(data, lambda services: services.credits.codes.batches())
+    found = in_city(data, lambda services: services.credits.codes.batches())
     lines = [
         (one.id, one.name, one.budget, f"{one.redeemed}/{one.codes}", format_credits(one.value_micro), one.state)
         for one in found
@@ -162,7 +152,7 @@ def create(
     from shanhe.ledger.api import earmark
 
     mark = earmark(department=department or None, models=model or ())
-    batch = asked(
+    batch = in_city(
         data,
         lambda services: services.credits.codes.create(
             client_ref=ref or str(new_id()), name=name, budget=budget, codes=count, value_micro=parse_credits(value),
@@ -190,7 +180,7 @@ def export(
 
     with save.open("xb"):  # before a code exists: a file that can't be written would lose them all
         save.chmod(0o600)
-    asked(data, work)
+    in_city(data, work)
     show(as_json, {"file": save}, lambda: f"✓ {save}")
 
 
@@ -204,5 +194,5 @@ def revoke(
     """End a batch; what nobody redeemed returns to its budget."""
     from shanhe.credits.api import batch_view
 
-    done = asked(data, lambda services: services.credits.codes.revoke(UUID(batch), reason=reason))
+    done = in_city(data, lambda services: services.credits.codes.revoke(UUID(batch), reason=reason))
     show(as_json, batch_view(done), lambda: f"✓ {done.name} · +{format_credits(done.returned_micro)} → {done.budget}")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,6 +24,7 @@ from rich.table import Table
 
 from shanhe.kernel import logs
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable
+from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +35,10 @@ REFUSED, AWAY, STOPPED = 1, 3, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder of the city (default: DATA or .shanhe).")]
+ACTOR: Final = "cli"
+"""Who did it, in the books, where no person is named."""
 T = TypeVar("T")
+Words = TypeVar("Words", bound=StrEnum)
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -145,6 +151,15 @@ def show(as_json: bool, value: Any, table: Callable[[], Any] | None = None) -> N
     out.print(table())
 
 
+def show_checks(as_json: bool, found: Sequence[tuple[str, bool, str, str]]) -> None:
+    """What was looked at as (name, passed, zh, en); refused unless everything passed."""
+    checks = [{"name": name, "passed": passed, "zh": zh, "en": en} for name, passed, zh, en in found]
+    lines = [(name, "✓" if passed else "✗", en) for name, passed, _, en in found]
+    show(as_json, checks, lambda: rows(("check", "", "found"), lines))
+    if not all(passed for _, passed, _, _ in found):
+        raise typer.Exit(REFUSED)
+
+
 def rows(
     columns: Sequence[str], lines: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
 ) -> Any:
@@ -170,12 +185,13 @@ def pairs(values: Mapping[str, object]) -> Any:
 
 
 async def person_of(services: Services, login: str) -> UUID:
-    """The person with this login name or e-mail address; Unknown when there is none."""
-    from shanhe.identity.api import Unknown
-
+    """The person with this login name or e-mail address; `NotFound` when there is none."""
     found = await services.identity.people.by_name(login)
     if found is None:
-        raise Unknown("person", "人员")
+        raise NotFound(
+            "unknown_person", f"Nobody signs in as {login!r}.", message_zh=f"没有登录名为 {login!r} 的人员。",
+            hint="`shanhe people list` shows everybody.", hint_zh="`shanhe people list` 可查看全部人员。",
+        )  # fmt: skip
     return found
 
 
@@ -188,6 +204,40 @@ async def shares_of(services: Services, given: Sequence[str], wrong: Invalid) ->
             raise wrong
         found.append((await services.programmes.find(word), int(ppm)))
     return tuple(found)
+
+
+def id_of(text: str) -> UUID:
+    """An id as written on the command line; a new one where none was, so that only who names one can repeat itself."""
+    try:
+        return UUID(text) if text else new_id()
+    except ValueError:
+        raise Invalid(
+            "bad_id", f"{text!r} is no id.", message_zh=f"{text!r} 不是编号。",
+            hint="Copy the whole id, or leave it out for a new one.", hint_zh="请复制完整编号，或留空以新建。",
+        ) from None  # fmt: skip
+
+
+def one_of(words: type[Words], text: str) -> Words:
+    """A word of an enumeration as written on the command line."""
+    try:
+        return words(text)
+    except ValueError:
+        raise Invalid(
+            "bad_word", f"{text!r} is none of {', '.join(words)}.",
+            message_zh=f"{text!r} 须为 {'、'.join(words)} 之一。",
+        ) from None  # fmt: skip
+
+
+def says(text: str, yes: str, no: str) -> bool:
+    """Whether the word on the command line is `yes`; it has to be one of the two."""
+    if text not in (yes, no):
+        raise Invalid("bad_word", f"Say {yes} or {no}.", message_zh=f"须为 {yes} 或 {no}。")
+    return text == yes
+
+
+def hash_of(document: Path | None) -> str:
+    """The SHA-256 of a document that stays where it is; nothing of no document."""
+    return "" if document is None else hashlib.sha256(document.read_bytes()).hexdigest()
 
 
 def day_of(text: str) -> date:

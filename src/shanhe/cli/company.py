@@ -8,14 +8,13 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, pairs, rows, says, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 alliances = typer.Typer(no_args_is_help=True)
 incubator = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
@@ -44,7 +43,7 @@ def found(
     """Found an alliance for a company."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        owner, made = await find_org(services, org), UUID(ref) if ref else new_id()
+        owner, made = await find_org(services, org), id_of(ref)
         await services.alliances.found(owner.id, alliance_id=made, name=name, purpose=purpose, actor=ACTOR)
         return await _alliances(services, owner.id)
 
@@ -75,10 +74,9 @@ def answer(
     """Accept or decline an invitation, for who was invited."""
 
     async def work(services: Services) -> list[dict[str, Any]]:
-        if word not in ("accept", "decline"):
-            raise Invalid("bad_word", "Say accept or decline.", message_zh="须为 accept 或 decline。")
         owner = await find_org(services, org)
-        await services.alliances.answer(alliance, owner.id, accept=word == "accept", actor=ACTOR)
+        accept = says(word, "accept", "decline")
+        await services.alliances.answer(alliance, owner.id, accept=accept, actor=ACTOR)
         return await _alliances(services, owner.id)
 
     _show_alliances(as_json, in_city(data, work))
@@ -221,7 +219,7 @@ def book(
 
         owner = await find_org(services, org)
         made = await services.incubator.book(
-            owner.id, resource, _instant(start), units, booking_id=UUID(ref) if ref else new_id(), by=ACTOR
+            owner.id, resource, _instant(start), units, booking_id=id_of(ref), by=ACTOR
         )
         return booking_view(made, await services.incubator.resource(made.resource))
 

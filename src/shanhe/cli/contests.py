@@ -8,12 +8,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, in_city, pairs, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 By = Annotated[str, typer.Option("--by", help="Who does it; somebody else decides.")]
 Decider = Annotated[str, typer.Option("--by", help="Who decides: had no hand in the call or the jury.")]
 ENTRY_DAYS, JURY_DAYS = 30, 44

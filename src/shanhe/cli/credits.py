@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shanhe.cli import cases, codes
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.credits.api import LotStatement
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 codes.register(app)

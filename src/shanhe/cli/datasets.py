@@ -8,12 +8,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, find_org, in_city, pairs, rows, run, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Option(help="Organisation that owns it: id or name.")]
 Name = Annotated[str, typer.Argument(help="Id of the data set.")]
@@ -106,12 +105,12 @@ def clean(
     from shanhe.datasets.api import Cleaning
     from shanhe.datasets.routes import version_view
 
-    async def work() -> Any:
-        wishes = Cleaning(personal, similar_bps, chars_min, chars_max, tuple(language or ()))
-        async with city(data) as services:
-            return version_view(await services.workshop.datasets.clean(version, None, wishes, by=ACTOR))
+    wishes = Cleaning(personal, similar_bps, chars_min, chars_max, tuple(language or ()))
 
-    found = run(work())
+    async def work(services: Services) -> Any:
+        return version_view(await services.workshop.datasets.clean(version, None, wishes, by=ACTOR))
+
+    found = in_city(data, work)
     show(as_json, found, lambda: f"✓ {found['id']}: version {found['number']}, {found['rows']} rows")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, in_city, rows, show
+from shanhe.cli.common import ACTOR, REFUSED, Data, Json, in_city, one_of, rows, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import parse_credits
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.compute.api import Rates
 
-ACTOR = "cli"
 REFERENCE_CHIP = "datacentre_gpu"
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,10 +43,12 @@ def add(
     """Register an engine; its models get a price at once, by the pricing rule."""
     from shanhe.compute.api import SCENES, Kind, NewEngine
 
+    what = one_of(Kind, kind)
+
     async def work(services: Services) -> Any:
         cost = _cost(services, kind if kind in SCENES else price_class, cost_input, cost_output)
         models = _pairs(model) if model else await _listed(services, url, key_env, kind)
-        new = NewEngine(name, url, models, cost, key_env, local=local, kind=Kind(kind),
+        new = NewEngine(name, url, models, cost, key_env, local=local, kind=what,
                         context_tokens=context_tokens, price_class=price_class)  # fmt: skip
         engine = await services.compute.add_engine(new, actor=ACTOR)
         return {"id": engine.id, "name": engine.name, "models": {m.model: m.upstream for m in engine.models}}

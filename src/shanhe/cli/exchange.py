@@ -9,17 +9,14 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
-from shanhe.kernel.ids import new_id
+from shanhe.cli.common import ACTOR, Data, Json, find_org, id_of, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen, parse_credits, parse_yuan
 
 if TYPE_CHECKING:
-
     from shanhe.app import Services
     from shanhe.exchange.api import OrderView
 
 app = typer.Typer(no_args_is_help=True)
-ACTOR = "cli"
 Org = Annotated[str, typer.Option(help="Organisation: id or name.")]
 OrderId = Annotated[UUID, typer.Argument(help="The order's id.")]
 Price = Annotated[str, typer.Option(help="CNY a credit, like 0.6543.")]
@@ -101,7 +98,7 @@ def place(
     if side not in SIDES:
         raise Invalid("bad_side", f"{side!r} is neither buy nor sell.", message_zh=f"{side!r} 不是 buy 或 sell。")
     ticks, micro = parse_price(price), parse_credits(quantity)
-    number = UUID(order_id) if order_id else new_id()
+    number = id_of(order_id)
 
     async def work(services: Services) -> OrderView:
         owner = await find_org(services, org)
@@ -294,7 +291,7 @@ def endow_stability(
     as_json: Json = False,
 ) -> None:
     """Move cash of the ecosystem fund to the stability fund."""
-    amount_fen, number = parse_yuan(amount), UUID(posting) if posting else new_id()
+    amount_fen, number = parse_yuan(amount), id_of(posting)
 
     async def work(services: Services) -> dict[str, Any]:
         await services.exchange.endow_stability(amount_fen, posting_id=number, actor=ACTOR)

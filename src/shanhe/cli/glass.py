@@ -7,10 +7,8 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, in_city, pairs, rows, show
-from shanhe.cli.governance import person_called
+from shanhe.cli.common import Data, Json, id_of, in_city, one_of, pairs, person_of, rows, show
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen, parse_yuan
 
 if TYPE_CHECKING:
@@ -39,9 +37,9 @@ def open_(
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.approvals.api import NewGlass, Proof, glass_view
 
-        person = await person_called(services, login)
+        person = await person_of(services, login)
         await _may(services, person, "accounts")
-        new = NewGlass(UUID(number) if number else new_id(), kind, object_, reason, _fen(limit))
+        new = NewGlass(id_of(number), kind, object_, reason, _fen(limit))
         made = await services.emergency.glass.open(new, person, Proof(code))
         return glass_view(made, services.clock.now())
 
@@ -88,7 +86,7 @@ def end(glass: GlassId, login: Person, data: Data = None, as_json: Json = False)
     async def work(services: Services) -> dict[str, Any]:
         from shanhe.approvals.api import glass_view
 
-        done = await services.emergency.glass.close(glass, await person_called(services, login))
+        done = await services.emergency.glass.close(glass, await person_of(services, login))
         return glass_view(done, services.clock.now())
 
     done = in_city(data, work)
@@ -106,17 +104,12 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Judge an opening that has ended; never who opened it."""
+    from shanhe.approvals.api import FollowUp, glass_view
+
+    follow = one_of(FollowUp, follow_up)
 
     async def work(services: Services) -> dict[str, Any]:
-        from shanhe.approvals.api import FollowUp, glass_view
-
-        try:
-            follow = FollowUp(follow_up)
-        except ValueError:
-            raise Invalid(
-                "bad_follow_up", f"{follow_up!r} is none of them.", message_zh="后续措施不在可选之列。"
-            ) from None
-        person = await person_called(services, login)
+        person = await person_of(services, login)
         await _may(services, person, "ledger")
         emergency = services.emergency
         await emergency.glass.review(glass, person, justified=justified, findings=findings, follow_up=follow)

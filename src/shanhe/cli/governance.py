@@ -9,28 +9,17 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, in_city, pairs, rows, show
-from shanhe.kernel.errors import Invalid, NotFound
-from shanhe.kernel.ids import new_id
+from shanhe.cli.common import ACTOR, Data, Json, day_of, id_of, in_city, one_of, pairs, person_of, rows, show
+from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 Person = Annotated[str, typer.Option("--as", help="Login of the person with the seat.")]
 Number = Annotated[str, typer.Option("--id", help="Id; repeat it to repeat the command.")]
 Proposal = Annotated[UUID, typer.Argument(help="Id of the proposal.")]
-
-
-async def person_called(services: Services, login: str) -> UUID:
-    found = await services.identity.people.by_name(login)
-    if found is None:
-        raise NotFound(
-            "unknown_person", f"Nobody signs in as {login!r}.", message_zh=f"没有登录名为 {login!r} 的人员。"
-        )
-    return found
 
 
 def _content(text: str) -> dict[str, Any]:
@@ -105,11 +94,11 @@ def propose(
         from shanhe.governance.api import NewProposal, file_view
 
         new = NewProposal(
-            UUID(number) if number else new_id(), matter, title, why, day_of(announced), _content(content),
+            id_of(number), matter, title, why, day_of(announced), _content(content),
             rule or None, department,
         )  # fmt: skip
         deciding = services.governance.deciding
-        made = await deciding.propose(new, person_id=await person_called(services, login))
+        made = await deciding.propose(new, person_id=await person_of(services, login))
         return file_view(await deciding.file(made.id))
 
     _show(as_json, in_city(data, work))
@@ -169,10 +158,10 @@ def show_(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
 def comment(proposal: Proposal, text: Annotated[str, typer.Argument(help="What to say.")], login: Person,
             number: Number = "", data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Say something while a proposal is discussed."""
-    made = UUID(number) if number else new_id()
+    made = id_of(number)
 
     async def work(services: Services) -> None:
-        person = await person_called(services, login)
+        person = await person_of(services, login)
         await services.governance.deciding.comment(proposal, person, text, comment_id=made)
 
     in_city(data, work)
@@ -184,12 +173,13 @@ def vote(proposal: Proposal, word: Annotated[str, typer.Argument(help="for, agai
          reason: Annotated[str, typer.Option(help="Why; needed against.")] = "",
          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Vote for or against, or veto as the big-data group."""
+    from shanhe.governance.api import Vote, file_view
+
+    says = one_of(Vote, word)
 
     async def work(services: Services) -> dict[str, Any]:
-        from shanhe.governance.api import Vote, file_view
-
         deciding = services.governance.deciding
-        await deciding.vote(proposal, await person_called(services, login), Vote(word), reason=reason)
+        await deciding.vote(proposal, await person_of(services, login), says, reason=reason)
         return file_view(await deciding.file(proposal))
 
     _show(as_json, in_city(data, work))
@@ -203,7 +193,7 @@ def withdraw(proposal: Proposal, login: Person, data: Data = None, as_json: Json
         from shanhe.governance.api import file_view
 
         deciding = services.governance.deciding
-        await deciding.withdraw(proposal, await person_called(services, login))
+        await deciding.withdraw(proposal, await person_of(services, login))
         return file_view(await deciding.file(proposal))
 
     _show(as_json, in_city(data, work))
@@ -231,7 +221,7 @@ def seat(login: Annotated[str, typer.Argument(help="Login of the person.")],
     """Give a person a seat in a department, or take it away."""
 
     async def work(services: Services) -> list[str]:
-        person, deciding = await person_called(services, login), services.governance.deciding
+        person, deciding = await person_of(services, login), services.governance.deciding
         if remove:
             await deciding.unseat(person, department)
         else:
@@ -266,7 +256,7 @@ def figure(name: Annotated[str, typer.Argument(help="Target, or cumulative_profi
            by: Annotated[str, typer.Option(help="Who records it.")] = ACTOR,
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Record a figure that nobody measures, with its evidence."""
-    made = UUID(number) if number else new_id()
+    made = id_of(number)
 
     async def work(services: Services) -> None:
         await services.governance.watching.record(
@@ -315,7 +305,7 @@ def project(name_zh: str, name_en: str, department: Annotated[str, typer.Option(
         from shanhe.governance.api import project_view
 
         made = await services.governance.watching.add_project(
-            UUID(number) if number else new_id(), name_zh=name_zh, name_en=name_en, department=department,
+            id_of(number), name_zh=name_zh, name_en=name_en, department=department,
             started_on=day_of(started), by=ACTOR,
         )  # fmt: skip
         return project_view(made)
@@ -336,7 +326,7 @@ def flow(project: UUID, kind: Annotated[str, typer.Argument(help="invested or re
 
         made = await services.governance.watching.flow(
             project, kind, amount_fen, on=day_of(on), evidence=evidence,
-            flow_id=UUID(number) if number else new_id(), by=ACTOR,
+            flow_id=id_of(number), by=ACTOR,
         )  # fmt: skip
         return project_view(made)
 
@@ -349,7 +339,7 @@ def review(rule: Annotated[str, typer.Argument(help="Rule, like P1.")], finding:
            on: Annotated[str, typer.Option(help="Day of the review.")], number: Number = "",
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Record that a rule was reviewed, and what was found (P9)."""
-    made = UUID(number) if number else new_id()
+    made = id_of(number)
 
     async def work(services: Services) -> None:
         await services.governance.watching.review(rule, on=day_of(on), finding=finding, review_id=made, by=ACTOR)

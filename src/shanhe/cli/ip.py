@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, in_city, pairs, person_of, rows, shares_of, show
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    day_of,
+    hash_of,
+    id_of,
+    in_city,
+    one_of,
+    pairs,
+    person_of,
+    rows,
+    says,
+    shares_of,
+    show,
+)
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
+    from shanhe.ip.api import Rights
 
-ACTOR = "cli"
 WHOLE_PPM = 1_000_000
 PERCENT_PPM = 10_000
 app = typer.Typer(no_args_is_help=True)
@@ -84,19 +98,15 @@ def register(
     as_json: Json = False,
 ) -> None:
     """Begin an entry; other holders are asked to consent, then it is filed."""
-    import hashlib
-
     from shanhe.ip.api import Kind, NewEntry
 
-    if kind not in list(Kind):
-        raise Invalid("bad_kind", f"A kind is one of {', '.join(Kind)}.", message_zh=f"类别须为 {'、'.join(Kind)}。")
-    sha256 = hashlib.sha256(document.read_bytes()).hexdigest() if document is not None else ""
+    what, sha256 = one_of(Kind, kind), hash_of(document)
 
     async def work(services: Services) -> dict[str, Any]:
         own = await services.programmes.find(org)
         shares = await _shares(services, holder or [f"{own}={WHOLE_PPM}"])
         new = NewEntry(
-            UUID(ref) if ref else new_id(), Kind(kind), number, title, abstract, office,
+            id_of(ref), what, number, title, abstract, office,
             day_of(applied) if applied else None, day_of(granted) if granted else None, sha256, shares, rate or None,
         )  # fmt: skip
         await services.commons.rights.draft(new, org_id=own, actor=ACTOR)
@@ -109,29 +119,16 @@ def register(
 def answer(entry: Entry, org: Org, word: Annotated[str, typer.Argument(help="accept or decline.")],
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Consent to the terms that wait, or decline them, for a holder."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        if word not in ("accept", "decline"):
-            raise Invalid("bad_word", "Say accept or decline.", message_zh="须为 accept 或 decline。")
-        rights = services.commons.rights
-        identifier, own = await rights.find(entry), await services.programmes.find(org)
-        await rights.answer(identifier, org_id=own, accept=word == "accept", actor=ACTOR)
-        return await _view(services, entry)
-
-    _show(as_json, in_city(data, work))
+    accept = says(word, "accept", "decline")
+    _held(
+        entry, org, data, as_json, lambda rights, one, own: rights.answer(one, org_id=own, accept=accept, actor=ACTOR)
+    )
 
 
 @app.command()
 def file(entry: Entry, org: Org, data: Data = None, as_json: Json = False) -> None:
     """Hand an entry to the office."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        rights = services.commons.rights
-        own = await services.programmes.find(org)
-        await rights.file(await rights.find(entry), org_id=own, actor=ACTOR)
-        return await _view(services, entry)
-
-    _show(as_json, in_city(data, work))
+    _held(entry, org, data, as_json, lambda rights, one, own: rights.file(one, org_id=own, actor=ACTOR))
 
 
 @app.command()
@@ -154,14 +151,7 @@ def terms(
 @app.command()
 def withdraw(entry: Entry, org: Org, data: Data = None, as_json: Json = False) -> None:
     """Take an entry back."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        rights = services.commons.rights
-        own = await services.programmes.find(org)
-        await rights.withdraw(await rights.find(entry), org_id=own, actor=ACTOR)
-        return await _view(services, entry)
-
-    _show(as_json, in_city(data, work))
+    _held(entry, org, data, as_json, lambda rights, one, own: rights.withdraw(one, org_id=own, actor=ACTOR))
 
 
 @app.command()
@@ -185,13 +175,11 @@ def decide(
     data: Data = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Verify a filed entry or refuse it, as a reviewer of the office."""
+    verify = says(verdict, "verify", "refuse")
 
     async def work(services: Services) -> dict[str, Any]:
-        if verdict not in ("verify", "refuse"):
-            raise Invalid("bad_word", "Say verify or refuse.", message_zh="须为 verify 或 refuse。")
-        rights = services.commons.rights
-        person = await person_of(services, by)
-        await rights.decide(await rights.find(entry), verify=verdict == "verify", reason=reason, person_id=person)
+        rights, person = services.commons.rights, await person_of(services, by)
+        await rights.decide(await rights.find(entry), verify=verify, reason=reason, person_id=person)
         return await _view(services, entry)
 
     _show(as_json, in_city(data, work))
@@ -204,6 +192,19 @@ def lapse(entry: Entry, by: By, reason: Reason, data: Data = None, as_json: Json
     async def work(services: Services) -> dict[str, Any]:
         rights = services.commons.rights
         await rights.lapse(await rights.find(entry), reason=reason, person_id=await person_of(services, by))
+        return await _view(services, entry)
+
+    _show(as_json, in_city(data, work))
+
+
+def _held(
+    entry: str, org: str, data: Path | None, as_json: bool, act: Callable[[Rights, UUID, UUID], Awaitable[object]]
+) -> None:
+    """What a holder does with an entry, (rights, entry, holder), and where it stands then."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        rights = services.commons.rights
+        await act(rights, await rights.find(entry), await services.programmes.find(org))
         return await _view(services, entry)
 
     _show(as_json, in_city(data, work))

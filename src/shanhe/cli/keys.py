@@ -9,14 +9,13 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, out, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, out, pairs, rows, show
 from shanhe.kernel.money import parse_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.identity.api import Key
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 OrgOption = Annotated[str, typer.Option("--org", help="Organisation: id or name.")]

@@ -8,12 +8,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Option(help="Organisation that owns it, or asks: id or name.")]
 BaseId = Annotated[UUID, typer.Argument(help="Id of the knowledge base.")]

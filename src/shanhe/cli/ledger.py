@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, day_of, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, REFUSED, Data, Json, day_of, in_city, pairs, rows, show
 from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         VerifyReport,
     )
 
-ACTOR = "cli"
 PAGE_MAX = 500
 
 PostingId = Annotated[UUID, typer.Argument(help="Id of the posting; a receipt's id is its posting's.")]

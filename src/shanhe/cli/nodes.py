@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 DAYS_MAX = 92
 PROOFS = 50
 app = typer.Typer(no_args_is_help=True)

@@ -10,7 +10,19 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, person_of, rows, run, show
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    day_of,
+    find_org,
+    in_city,
+    one_of,
+    pairs,
+    person_of,
+    rows,
+    show,
+)
 from shanhe.kernel.clock import CITY_TZ, SystemClock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -18,7 +30,6 @@ from shanhe.kernel.ids import new_id
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 KEY_BYTES = 32
 QUEUE_MAX_BYTES = 5_000_000
 
@@ -57,19 +68,15 @@ def venue_add(
 ) -> None:
     """Register a venue."""
 
-    async def work() -> dict[str, Any]:
-        from shanhe.nomads.api import NewVenue, VenueKind, venue_view
+    from shanhe.nomads.api import NewVenue, VenueKind, venue_view
 
-        if kind not in list(VenueKind):
-            raise Invalid("bad_kind", f"The kind is one of {', '.join(VenueKind)}.", message_zh="场所类别不正确。")
-        async with city(data) as services:
-            owner = await find_org(services, org)
-            new = NewVenue(
-                name, VenueKind(kind), owner.id, address, _hex(public_key) if public_key else None, certified
-            )
-            return venue_view(await services.nomads.venues.add(new, actor=ACTOR))
+    what, key = one_of(VenueKind, kind), _hex(public_key) if public_key else None
 
-    done = run(work())
+    async def work(services: Services) -> dict[str, Any]:
+        new = NewVenue(name, what, (await find_org(services, org)).id, address, key, certified)
+        return venue_view(await services.nomads.venues.add(new, actor=ACTOR))
+
+    done = in_city(data, work)
     show(as_json, done, lambda: pairs({"id": done["id"], "公钥 public key": done["public_key"]}))
 
 
@@ -376,16 +383,16 @@ def sync(
 ) -> None:
     """Report what scanners let in; the ledger moves once for each ticket."""
 
-    async def work() -> list[dict[str, Any]]:
-        from shanhe.nomads.api import Scan, settled_view
+    from shanhe.nomads.api import Scan, settled_view
 
-        scans = [Scan(x["code"], datetime.fromisoformat(x["at"]).astimezone(UTC), x["scanner"], x["seq"],
-                      x["companions"]) for x in _queue(queue)]  # fmt: skip
-        async with city(data) as services:
-            place = await services.nomads.venues.get(venue)
-            return [settled_view(item) for item in await services.nomads.offline.sync(place, scans)]
+    scans = [Scan(x["code"], datetime.fromisoformat(x["at"]).astimezone(UTC), x["scanner"], x["seq"],
+                  x["companions"]) for x in _queue(queue)]  # fmt: skip
 
-    done = run(work())
+    async def work(services: Services) -> list[dict[str, Any]]:
+        place = await services.nomads.venues.get(venue)
+        return [settled_view(item) for item in await services.nomads.offline.sync(place, scans)]
+
+    done = in_city(data, work)
     lines = [(x["scanner"], x["seq"], x["outcome"], x["zh"]) for x in done]
     show(as_json, done, lambda: rows(("扫码器 scanner", "序号 seq", "结果 result", "说明 why"), lines))
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.identity.api import Organisation
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import Data, Json, find_org, in_city, one_of, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen
 
 if TYPE_CHECKING:
@@ -27,13 +27,10 @@ def list_(
     state: Annotated[str, typer.Option(help="Only those in this state.")] = "", data: Data = None, as_json: Json = False
 ) -> None:
     """Payouts of everybody, newest first."""
+    from shanhe.payments.api import PayoutState
 
-    async def work(services: Services) -> Any:
-        from shanhe.payments.api import PayoutState
-
-        return await services.payouts.list(state=PayoutState(state) if state else None)
-
-    found = in_city(data, work)
+    wanted = one_of(PayoutState, state) if state else None
+    found = in_city(data, lambda services: services.payouts.list(state=wanted))
     show(as_json, found, lambda: rows(("id", "credits", "net yuan", "state", "first", "second"), [
         (p.id, format_credits(p.amount_micro), format_fen(p.net_fen or 0), p.state, p.first_by or "", p.second_by or "")
         for p in found

@@ -10,14 +10,13 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, pairs, person_of, rows, show
 from shanhe.kernel.errors import NotFound
 
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.identity.api import Person
 
-ACTOR = "cli"
 PASSWORD_BYTES = 15
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,13 +37,14 @@ def create(
     from shanhe.identity.api import NewPerson
     from shanhe.identity.api import Role as PersonRole
 
+    roles = [one_of(PersonRole, word) for word in role or ()]
     password = sys.stdin.readline().rstrip("\n") if stdin else secrets.token_urlsafe(PASSWORD_BYTES)
 
     async def work(services: Services) -> Person:
         owner = await find_org(services, org) if org else None
         person = await services.identity.people.create(NewPerson(name or login, login, password=password), by=ACTOR)
-        for word in role or ():
-            await services.identity.people.grant(person.id, PersonRole(word), by=ACTOR)
+        for given in roles:
+            await services.identity.people.grant(person.id, given, by=ACTOR)
         if owner is not None:
             await services.identity.orgs.set_member(owner.id, person.id, PersonRole.OWNER, by=ACTOR)
         return person
@@ -75,8 +75,10 @@ def grant(login: Login, role: str, data: Data = None, as_json: Json = False) -> 
     """Give a role in the city: admin, operator or auditor."""
     from shanhe.identity.api import Role as PersonRole
 
+    given = one_of(PersonRole, role)
+
     async def work(services: Services) -> None:
-        await services.identity.people.grant(await _person(services, login), PersonRole(role), by=ACTOR)
+        await services.identity.people.grant(await person_of(services, login), given, by=ACTOR)
 
     in_city(data, work)
     show(as_json, {"login": login, "role": role}, lambda: "✓")

@@ -7,13 +7,12 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.compute.api import Prices
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 Model = Annotated[str, typer.Argument(help="Model, like `shanhe models list` shows it.")]

@@ -9,27 +9,15 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, in_city, rows, run, show
-from shanhe.kernel.errors import NotFound
+from shanhe.cli.common import ACTOR, Data, Json, id_of, in_city, one_of, person_of, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 Login = Annotated[str, typer.Argument(help="Login name or e-mail address of the person.")]
 By = Annotated[str, typer.Option(help="Who decides, for the books.")]
-
-
-async def _person(services: Services, login: str) -> UUID:
-    found = await services.identity.people.by_name(login)
-    if found is None:
-        raise NotFound(
-            "unknown_person", f"Nobody signs in as {login!r}.", message_zh=f"没有登录名为 {login!r} 的人员。",
-            hint="`shanhe people list` shows everybody.", hint_zh="`shanhe people list` 可查看全部人员。",
-        )  # fmt: skip
-    return found
 
 
 @app.command()
@@ -38,7 +26,7 @@ def purposes(login: Annotated[str, typer.Option("--of", help="How this person st
     """Everything personal data is used for, on what ground, and whether a person's is."""
 
     async def work(services: Services) -> list[Any]:
-        person = await _person(services, login) if login else None
+        person = await person_of(services, login) if login else None
         return list(await services.privacy.standings(person))
 
     found = in_city(data, work)
@@ -57,7 +45,7 @@ def copy(login: Login, out_file: Annotated[Path, typer.Option("--out", help="Fil
         from shanhe.kernel.documents import render
         from shanhe.privacy.api import copy_json, copy_paper
 
-        person = await _person(services, login)
+        person = await person_of(services, login)
         made = await services.privacy.copy(person)
         await services.identity.record(ACTOR, "person.copy", f"person:{person}")
         if out_file.suffix == ".pdf":
@@ -76,7 +64,7 @@ def readings(login: Login, data: Data = None, as_json: Json = False) -> None:
     """Who read a person's facts, for what, on what ground; newest first."""
 
     async def work(services: Services) -> list[Any]:
-        return list(await services.privacy.readings(await _person(services, login)))
+        return list(await services.privacy.readings(await person_of(services, login)))
 
     found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
@@ -92,7 +80,7 @@ def refuse(login: Login, purpose: Annotated[str, typer.Argument(help="Like autom
     """Record that a person refuses what may be refused; people decide instead of rules alone."""
 
     async def work(services: Services) -> None:
-        person, consents = await _person(services, login), services.identity.consents
+        person, consents = await person_of(services, login), services.identity.consents
         await (consents.accept(person, purpose) if back else consents.refuse(person, purpose))
         await services.identity.record(ACTOR, "person.refusal", f"person:{person}", {"purpose": purpose})
 
@@ -142,18 +130,16 @@ def assess(
 ) -> None:
     """Record an impact assessment (PIPL 55, 56)."""
 
-    async def work() -> Any:
-        from shanhe.kernel.ids import new_id
-        from shanhe.privacy.api import Conclusion, NewAssessment
+    from shanhe.privacy.api import Conclusion, NewAssessment
 
-        new = NewAssessment(
-            UUID(number) if number else new_id(), purpose, tuple(ground), necessity, impact, safeguards,
-            Conclusion(conclusion),
-        )  # fmt: skip
-        async with city(data) as services:
-            return await services.privacy.assess(new, by=by)
+    new = NewAssessment(
+        id_of(number), purpose, tuple(ground), necessity, impact, safeguards, one_of(Conclusion, conclusion)
+    )
 
-    made = run(work())
+    async def work(services: Services) -> Any:
+        return await services.privacy.assess(new, by=by)
+
+    made = in_city(data, work)
     show(as_json, asdict(made), lambda: f"✓ {made.purpose} · {made.id} · → {made.keep_until}")
 
 
@@ -180,7 +166,7 @@ def erase(login: Login, sure: Annotated[bool, typer.Option("--yes", help="It can
         raise typer.BadParameter("An erased person cannot be brought back; say --yes. · 清除后无法恢复，请加 --yes。")
 
     async def work(services: Services) -> UUID:
-        person = await _person(services, login)
+        person = await person_of(services, login)
         await services.identity.people.erase(person, by=ACTOR)
         return person
 

@@ -10,14 +10,25 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, person_of, rows, run, show
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    day_of,
+    find_org,
+    in_city,
+    one_of,
+    pairs,
+    person_of,
+    rows,
+    show,
+)
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
@@ -169,21 +180,16 @@ def decide(
 ) -> None:
     """Record a reviewer's decision on the present step."""
 
-    async def work() -> dict[str, Any]:
-        from shanhe.programmes.api import Verdict
+    from shanhe.programmes.api import Verdict
 
-        if verdict not in list(Verdict):
-            raise Invalid(
-                "bad_verdict", "The verdict is pass, refuse or return.", message_zh="结论须为 pass、refuse 或 return。"
-            )
-        async with city(data) as services:
-            person = await person_of(services, by)
-            await services.programmes.reviewing.decide(
-                application, person, Verdict(verdict), reason=reason, assessed=_object(assessed)
-            )
-            return await _file(services, application)
+    word, given = one_of(Verdict, verdict), _object(assessed)
 
-    _show_file(as_json, run(work()))
+    async def work(services: Services) -> dict[str, Any]:
+        person = await person_of(services, by)
+        await services.programmes.reviewing.decide(application, person, word, reason=reason, assessed=given)
+        return await _file(services, application)
+
+    _show_file(as_json, in_city(data, work))
 
 
 @app.command()

@@ -8,12 +8,11 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, in_city, pairs, rows, run, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, one_of, pairs, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Id = Annotated[UUID, typer.Argument(help="Id of the difference.")]
 
@@ -106,15 +105,14 @@ def resolve(
 ) -> None:
     """Close a difference."""
 
-    async def work() -> Any:
-        from shanhe.reconcile.api import Outcome
+    from shanhe.reconcile.api import Outcome
 
-        if outcome not in tuple(Outcome):
-            raise typer.BadParameter(f"{outcome!r} is none of {', '.join(Outcome)}", param_hint="--outcome")
-        async with city(data) as services:
-            return await services.reconciliation.resolve(difference, Outcome(outcome), by=ACTOR, note=note)
+    found = one_of(Outcome, outcome)
 
-    show(as_json, run(work()), lambda: "✓")
+    async def work(services: Services) -> Any:
+        return await services.reconciliation.resolve(difference, found, by=ACTOR, note=note)
+
+    show(as_json, in_city(data, work), lambda: "✓")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, day_of, in_city, out, pairs, rows, show
+from shanhe.cli.common import REFUSED, Data, Json, day_of, id_of, in_city, out, pairs, rows, show
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Invalid
 
@@ -137,9 +137,8 @@ def propose(
     as_json: Json = False,
 ) -> None:
     """Prove an amendment of a rule and ask for a second person; `approve` decides."""
-    from shanhe.kernel.ids import new_id
 
-    number = UUID(request) if request else new_id()
+    number = id_of(request)
 
     async def work(services: Services) -> Any:
         return await services.amendments.propose(identifier, _facts(content), amendment_id=number, by=by, note=note)

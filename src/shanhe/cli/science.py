@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, in_city, pairs, rows, shares_of, show
+from shanhe.cli.common import ACTOR, Data, Json, hash_of, id_of, in_city, one_of, pairs, rows, shares_of, show
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
     from shanhe.app import Services
+    from shanhe.science.api import Science
 
-ACTOR = "cli"
 WHOLE_PPM = 1_000_000
 app = typer.Typer(no_args_is_help=True)
 Org = Annotated[str, typer.Argument(help="Organisation: id, registration number or a person's login.")]
@@ -77,19 +76,15 @@ def deposit(
     as_json: Json = False,
 ) -> None:
     """Begin a deposit; its other authors are asked whether they are."""
-    import hashlib
-
     from shanhe.science.api import Kind, NewVersion
 
-    if kind not in list(Kind):
-        raise Invalid("bad_kind", f"A kind is one of {', '.join(Kind)}.", message_zh=f"类别须为 {'、'.join(Kind)}。")
-    sha256 = hashlib.sha256(document.read_bytes()).hexdigest() if document is not None else ""
+    what, sha256 = one_of(Kind, kind), hash_of(document)
 
     async def work(services: Services) -> dict[str, Any]:
         own = await services.programmes.find(org)
         authors = await _authors(services, author or [f"{own}={WHOLE_PPM}"])
-        new, number = NewVersion(title, abstract, licence, sha256, link, authors), UUID(ref) if ref else new_id()
-        await services.commons.science.deposit(number, Kind(kind), new, org_id=own, actor=ACTOR)
+        new, number = NewVersion(title, abstract, licence, sha256, link, authors), id_of(ref)
+        await services.commons.science.deposit(number, what, new, org_id=own, actor=ACTOR)
         return await _view(services, str(number))
 
     _show(as_json, in_city(data, work))
@@ -98,14 +93,7 @@ def deposit(
 @app.command()
 def agree(output: Output, org: Org, data: Data = None, as_json: Json = False) -> None:
     """As an author of an open draft: one is."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        science = services.commons.science
-        own = await services.programmes.find(org)
-        await science.agree(await science.find(output), org_id=own, actor=ACTOR)
-        return await _view(services, output)
-
-    _show(as_json, in_city(data, work))
+    _held(output, org, data, as_json, lambda science, one, own: science.agree(one, org_id=own, actor=ACTOR))
 
 
 @app.command()
@@ -117,14 +105,10 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Make the draft public, for good."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        science = services.commons.science
-        own = await services.programmes.find(org)
-        await science.publish(await science.find(output), org_id=own, actor=ACTOR, dataset=dataset)
-        return await _view(services, output)
-
-    _show(as_json, in_city(data, work))
+    _held(
+        output, org, data, as_json,
+        lambda science, one, own: science.publish(one, org_id=own, actor=ACTOR, dataset=dataset),
+    )  # fmt: skip
 
 
 @app.command()
@@ -180,13 +164,12 @@ def declare(
     """Say that something of an organisation's reuses an output."""
     from shanhe.science.api import How
 
-    if how not in list(How):
-        raise Invalid("bad_how", f"It is one of {', '.join(How)}.", message_zh=f"须为 {'、'.join(How)}。")
+    way = one_of(How, how)
 
     async def work(services: Services) -> dict[str, Any]:
         science = services.commons.science
-        own, number = await services.programmes.find(org), UUID(ref) if ref else new_id()
-        await science.declare(number, await science.find(output), How(how), thing, org_id=own, actor=ACTOR)
+        own, number = await services.programmes.find(org), id_of(ref)
+        await science.declare(number, await science.find(output), way, thing, org_id=own, actor=ACTOR)
         return await _reuse(services, number)
 
     _show_reuse(as_json, in_city(data, work))
@@ -195,12 +178,7 @@ def declare(
 @app.command()
 def confirm(reuse: Number, org: Org, data: Data = None, as_json: Json = False) -> None:
     """As an author of what was reused: it was."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        await services.commons.science.confirm(reuse, org_id=await services.programmes.find(org), actor=ACTOR)
-        return await _reuse(services, reuse)
-
-    _show_reuse(as_json, in_city(data, work))
+    _judged(reuse, org, data, as_json, lambda science, own: science.confirm(reuse, org_id=own, actor=ACTOR))
 
 
 @app.command()
@@ -209,13 +187,9 @@ def refuse(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """As an author of what was reused: it was not."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        own = await services.programmes.find(org)
-        await services.commons.science.refuse(reuse, reason=reason, org_id=own, actor=ACTOR)
-        return await _reuse(services, reuse)
-
-    _show_reuse(as_json, in_city(data, work))
+    _judged(
+        reuse, org, data, as_json, lambda science, own: science.refuse(reuse, reason=reason, org_id=own, actor=ACTOR)
+    )
 
 
 @app.command()
@@ -235,6 +209,31 @@ def reuses(
     show(as_json, found, lambda: rows(("id", "output", "by", "how", "ref", "state"), [
         (one["id"], one["deposit_name"], one["by"], one["how"], one["ref"], one["state"]) for one in found
     ]))  # fmt: skip
+
+
+def _held(
+    output: str, org: str, data: Path | None, as_json: bool, act: Callable[[Science, UUID, UUID], Awaitable[object]]
+) -> None:
+    """What an author does with an output, (science, output, author), and where it stands then."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        science = services.commons.science
+        await act(science, await science.find(output), await services.programmes.find(org))
+        return await _view(services, output)
+
+    _show(as_json, in_city(data, work))
+
+
+def _judged(
+    reuse: UUID, org: str, data: Path | None, as_json: bool, act: Callable[[Science, UUID], Awaitable[object]]
+) -> None:
+    """What an author says of a reuse, (science, author), and where it stands then."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        await act(services.commons.science, await services.programmes.find(org))
+        return await _reuse(services, reuse)
+
+    _show_reuse(as_json, in_city(data, work))
 
 
 async def _view(services: Services, output: str) -> dict[str, Any]:

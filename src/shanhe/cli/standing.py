@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, day_of, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import Data, Json, day_of, find_org, id_of, in_city, pairs, rows, show
 from shanhe.cli.programmes import ACTOR, Application, Org, app
-from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen, parse_yuan
 
 if TYPE_CHECKING:
@@ -77,7 +75,7 @@ def call(
         from shanhe.programmes.api import request_view
 
         asked = await services.programmes.second.call(
-            application, lost_fen=parse_yuan(lost), past_due=past_due, by=by, request_id=UUID(ref) if ref else new_id()
+            application, lost_fen=parse_yuan(lost), past_due=past_due, by=by, request_id=id_of(ref)
         )
         return request_view(asked)
 
@@ -97,7 +95,7 @@ def recover(
 
     async def work(services: Services) -> dict[str, Any]:
         found = await services.programmes.guarantees.recover(
-            application, parse_yuan(amount), recovery_id=UUID(ref) if ref else new_id(), actor=ACTOR
+            application, parse_yuan(amount), recovery_id=id_of(ref), actor=ACTOR
         )
         return await _shown(services, found)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, city, day_of, find_org, in_city, pairs, rows, run, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="What is listed, like agent/translator or mcp/weather.")]
 Owner = Annotated[str, typer.Option("--org", help="The maker: id or name of an organisation.")]
@@ -104,19 +103,15 @@ def draft(
     from shanhe.store.api import Terms
     from shanhe.store.routes import version_view
 
-    async def work() -> Any:
-        offered = msgspec.json.decode(content.read_bytes(), type=dict[str, Any])
-        async with city(data) as services:
-            owner = (await find_org(services, org)).id
-            made = await services.store.draft(
-                name, offered, Terms(markup, fee, rights=tuple(dict.fromkeys(right or ()))), owner=owner, actor=ACTOR,
-                notes=notes,
-            )  # fmt: skip
-            if submit:
-                made = await services.store.submit(name, owner=owner)
-            return version_view(made)
+    offered = msgspec.json.decode(content.read_bytes(), type=dict[str, Any])
+    terms = Terms(markup, fee, rights=tuple(dict.fromkeys(right or ())))
 
-    made = run(work())
+    async def work(services: Services) -> Any:
+        owner = (await find_org(services, org)).id
+        made = await services.store.draft(name, offered, terms, owner=owner, actor=ACTOR, notes=notes)
+        return version_view(await services.store.submit(name, owner=owner) if submit else made)
+
+    made = in_city(data, work)
     show(as_json, made, lambda: f"✓ {name} version {made['n']}: {made['state']}")
 
 

@@ -7,13 +7,12 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 WORDS = {"true": True, "false": False}
 app = typer.Typer(no_args_is_help=True)
 JobId = Annotated[UUID, typer.Argument(help="Id of the job.")]

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, city, find_org, in_city, rows, run, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, rows, show, show_checks
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
     from shanhe.app import Services
 
-ACTOR = "cli"
 app = typer.Typer(no_args_is_help=True)
 Server = Annotated[str, typer.Argument(help="Name of a server, like weather for mcp/weather.")]
 Owner = Annotated[str, typer.Option("--org", help="The publisher: id or name of an organisation.")]
@@ -31,21 +30,12 @@ def check(
 ) -> None:
     """Reach a server and look at its tools, as submitting it would."""
 
-    async def work() -> Any:
-        content = msgspec.json.decode(server.read_bytes(), type=dict[str, Any])
-        async with city(data) as services:
-            owner = (await find_org(services, org)).id
-            return [
-                {"name": name, "passed": ok, "zh": zh, "en": en}
-                for name, ok, zh, en in await services.tools.check(owner, content)
-            ]
+    content = msgspec.json.decode(server.read_bytes(), type=dict[str, Any])
 
-    found = run(work())
-    show(as_json, found, lambda: rows(("check", "", "found"), [
-        (one["name"], "✓" if one["passed"] else "✗", one["en"]) for one in found
-    ]))  # fmt: skip
-    if not all(one["passed"] for one in found):
-        raise typer.Exit(REFUSED)
+    async def work(services: Services) -> Any:
+        return await services.tools.check((await find_org(services, org)).id, content)
+
+    show_checks(as_json, in_city(data, work))
 
 
 @app.command("list")
