@@ -22,7 +22,7 @@ from shanhe.agents.course import Way, question_of
 from shanhe.agents.errors import NoAnswer
 from shanhe.agents.guard import Guard
 from shanhe.agents.model import Contribution, Depicted, Message, Outcome, Published
-from shanhe.agents.trace import Trace
+from shanhe.agents.trace import Trace, message_of
 from shanhe.gateway.api import CallError, Weigh
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -155,24 +155,15 @@ class AllianceCourse:
                 sums[one.clone.owner] = sums.get(one.clone.owner, 0) + n
             return sums
 
-        name, began = self._agent.name, time.perf_counter()
+        name = self._agent.name
         owners = tuple(dict.fromkeys(one.clone.owner for one in answered))
         fields = self._fields(asked, sources)
-        caller = self._kept_inside(answered)
-        try:
-            said = await self._agents.gateway.ask(
-                caller, fields, through=(name,) if self._due else (), weigh=Weigh(name, owners, tokens),
-                carried={name: self._trace.spent}, most_micro=self._definition.budget_micro - self._trace.spent,
-            )  # fmt: skip
-        except (ShanheError, CallError) as error:
-            await self._trace.note("model", self._definition.model, "refused", began, error=error.code)
-            raise
-        text = watch.answer(str(said.answer["choices"][0]["message"].get("content") or ""))
-        await self._trace.note(
-            "model", self._definition.model, "done", began, paid=said.paid_micro, receipt=said.receipt_id,
-            tokens=self._trace.counted(said.answer), sent=len(msgspec.json.encode(fields["messages"])),
-            got=len(text.encode()),
-        )  # fmt: skip
+        said = await self._trace.call(self._definition.model, fields, self._agents.gateway.ask(
+            self._kept_inside(answered), fields, through=(name,) if self._due else (),
+            weigh=Weigh(name, owners, tokens), carried={name: self._trace.spent},
+            most_micro=self._definition.budget_micro - self._trace.spent,
+        ))  # fmt: skip
+        text = watch.answer(str(message_of(said).get("content") or ""))
         read = attribution.read(text, sources, least)
         return read.marked, read
 

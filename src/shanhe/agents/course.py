@@ -14,7 +14,7 @@ from shanhe.agents.errors import NoAnswer, ToolsLeaveTheCity
 from shanhe.agents.guard import Guard, removed
 from shanhe.agents.model import CITY_CLASSES, Message, Moderated, Outcome, Published, ToolSpec
 from shanhe.agents.talk import Talk, Understood, Wish
-from shanhe.agents.trace import Trace
+from shanhe.agents.trace import Trace, message_of
 from shanhe.gateway.api import CallError, Weigh
 from shanhe.kernel.errors import ShanheError
 from shanhe.retrieval.api import DECLINED_EN, DECLINED_ZH, Found, Hit, carried, kept_inside, shown, visible
@@ -147,22 +147,11 @@ class Course:
         fields = talk.fields(last=last)
         way = self._way
         through, self._read = [*way.through, *self._read], []
-        began = time.perf_counter()
-        try:
-            asked = await self._agents.gateway.ask(
-                self._caller, fields, through=through, fees=way.through if first else (), weigh=way.weigh,
-                most_micro=self._definition.budget_micro - self._trace.spent, inside=self._definition.clone is not None,
-            )  # fmt: skip
-        except (ShanheError, CallError) as error:
-            await self._trace.note("model", self._definition.model, "refused", began, error=error.code)
-            raise
-        message = asked.answer["choices"][0]["message"]
-        await self._trace.note(
-            "model", self._definition.model, "done", began, paid=asked.paid_micro, receipt=asked.receipt_id,
-            tokens=self._trace.counted(asked.answer), sent=len(msgspec.json.encode(fields["messages"])),
-            got=len(msgspec.json.encode(message)),
-        )  # fmt: skip
-        return talk.understand(message)
+        asked = await self._trace.call(self._definition.model, fields, self._agents.gateway.ask(
+            self._caller, fields, through=through, fees=way.through if first else (), weigh=way.weigh,
+            most_micro=self._definition.budget_micro - self._trace.spent, inside=self._definition.clone is not None,
+        ))  # fmt: skip
+        return talk.understand(message_of(asked))
 
     async def _use(self, wish: Wish, allowed: Mapping[str, ToolSpec]) -> str:
         """Call a tool the model asks for, if it is on the list; what goes wrong is told to the model."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import msgspec
+
 from shanhe.agents import store
 from shanhe.agents.model import Outcome, Step
+from shanhe.gateway.api import CallError
+from shanhe.kernel.errors import ShanheError
 
 if TYPE_CHECKING:
+    from shanhe.gateway.api import Asked
     from shanhe.kernel.db import Database
 
 ERROR_MAX_CHARS: Final = 300
@@ -41,13 +46,28 @@ class Trace:
         self._receipt = receipt or self._receipt
         await store.add_step(self._db, self.run_id, step)
 
+    async def call(self, model: str, fields: Mapping[str, Any], answer: Awaitable[Asked]) -> Asked:
+        """One call of a model with `fields`, written down as it went."""
+        began = time.perf_counter()
+        try:
+            asked = await answer
+        except (ShanheError, CallError) as error:
+            await self.note("model", model, "refused", began, error=error.code)
+            raise
+        await self.note(
+            "model", model, "done", began, paid=asked.paid_micro, receipt=asked.receipt_id,
+            tokens=self._counted(asked.answer), sent=len(msgspec.json.encode(fields["messages"])),
+            got=len(msgspec.json.encode(message_of(asked))),
+        )  # fmt: skip
+        return asked
+
     def count(self, prompt: int, completion: int) -> int:
         """Add tokens to the run's; their sum."""
         self._prompt += prompt
         self._completion += completion
         return prompt + completion
 
-    def counted(self, answer: Mapping[str, Any]) -> int:
+    def _counted(self, answer: Mapping[str, Any]) -> int:
         """`count` of a model's own usage."""
         usage = answer.get("usage") or {}
         return self.count(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
@@ -57,3 +77,9 @@ class Trace:
         return Outcome(
             self.run_id, text, self._prompt, self._completion, self.spent, self._receipt, tuple(self._steps), **more
         )
+
+
+def message_of(asked: Asked) -> Mapping[str, Any]:
+    """What the model said, with the tools it wishes for."""
+    said: Mapping[str, Any] = asked.answer["choices"][0]["message"]
+    return said

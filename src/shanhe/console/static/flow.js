@@ -1,28 +1,97 @@
-// The flow editor: the form's groups become nodes on a canvas, joined by lines that are drawn with the mouse or by keys.
-// The form is what counts: a group that is on the line from the data is used, and the form is sent as it always was.
+// The flow editors: a form's groups become nodes on a canvas, joined by lines that are drawn with the mouse or by keys.
+// The form is what counts and is sent as it always was. In the studio a group that is on the line from the data is used;
+// in a workflow a line is what a select says, a place is a hidden field, and there has to be room for a canvas.
 
 const SVG = "http://www.w3.org/2000/svg";
 const STEP = 16;
 const GAP = 28;
-const form = document.getElementById("flow");
-if (form) start(form);
+const FEW = 3; // so many nodes of a workflow stand open
+const ROOM = matchMedia("(min-width: 900px)");
+const studio = document.getElementById("flow");
+const steps = document.getElementById("steps");
+if (studio) pipeline(studio);
+if (steps && ROOM.matches) workflow(steps);
 
-function start(flow) {
+// -- what both are drawn with ----------------------------------------------------------------------------------------
+
+function canvas(flow) {
   const stage = flow.querySelector(".flow-stage");
   const said = flow.querySelector("[role=status]");
-  const words = stage.dataset;
-  const nodes = new Map([...stage.querySelectorAll("[data-kind]")].map((node) => [node.dataset.kind, node]));
-  const order = [...nodes.keys()];
-  const next = new Map(); // kind → the kind that its line leads to
   const lines = document.createElementNS(SVG, "svg");
-  let pending = null;
-
   lines.setAttribute("class", "flow-lines");
   lines.setAttribute("aria-hidden", "true");
   stage.prepend(lines);
   flow.classList.add("live");
+  for (const tool of stage.querySelectorAll(".port, .grip, .away")) tool.hidden = false;
+  return { stage, said, lines };
+}
+
+function middle(stage, port) {
+  const box = port.getBoundingClientRect();
+  const ground = stage.getBoundingClientRect();
+  return [box.left + box.width / 2 - ground.left, box.top + box.height / 2 - ground.top];
+}
+
+function bend([x, y], [toX, toY]) {
+  const by = Math.max(32, Math.abs(toX - x) / 2);
+  return `M${x} ${y} C${x + by} ${y} ${toX - by} ${toY} ${toX} ${toY}`;
+}
+
+function line(from, to) {
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", bend(from, to));
+  return path;
+}
+
+function arrow(event) { // how far a grip is moved by a key
+  const by = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+  if (by) event.preventDefault();
+  return by;
+}
+
+// A grip that is dragged moves its node, an outgoing port draws a line to the node it is let go over.
+function drag({ stage, lines }, which, { move, join }) {
+  stage.addEventListener("pointerdown", (event) => {
+    const handle = event.target.closest(".grip, .port.out");
+    if (!handle || event.button !== 0) return;
+    const node = handle.closest(which);
+    const joining = handle.classList.contains("out");
+    const from = [event.clientX, event.clientY];
+    const at = [node.offsetLeft, node.offsetTop];
+    const loose = joining ? line(middle(stage, handle), middle(stage, handle)) : null;
+    if (joining) lines.append(loose);
+    const moved = (now) => {
+      if (!joining) return move(node, at[0] + now.clientX - from[0], at[1] + now.clientY - from[1]);
+      const ground = stage.getBoundingClientRect();
+      loose.setAttribute("d", bend(middle(stage, handle), [now.clientX - ground.left, now.clientY - ground.top]));
+      return null;
+    };
+    const done = (now) => {
+      document.removeEventListener("pointermove", moved);
+      document.removeEventListener("pointerup", done);
+      if (!joining) return;
+      loose.remove();
+      const under = document.elementFromPoint(now.clientX, now.clientY)?.closest(which);
+      if (under && under !== node) join(handle, node, under);
+    };
+    document.addEventListener("pointermove", moved);
+    document.addEventListener("pointerup", done);
+    if (!joining) event.preventDefault();
+  });
+}
+
+// -- the studio: a pipeline in a fixed order --------------------------------------------------------------------------
+
+function pipeline(flow) {
+  const ground = canvas(flow);
+  const { stage, said, lines } = ground;
+  const words = stage.dataset;
+  const nodes = new Map([...stage.querySelectorAll("[data-kind]")].map((node) => [node.dataset.kind, node]));
+  const order = [...nodes.keys()];
+  const next = new Map(); // kind → the kind that its line leads to
+  let pending = null;
+
   flow.querySelector(".flow-palette").hidden = false;
-  for (const node of nodes.values()) for (const tool of node.querySelectorAll(".port, .grip, .away")) tool.hidden = false;
 
   const title = (kind) => nodes.get(kind).dataset.title;
   const there = (kind) => !nodes.get(kind).hidden;
@@ -61,16 +130,7 @@ function start(flow) {
   }
 
   function spot(kind, side) {
-    const port = nodes.get(kind).querySelector(`.port${side}`).getBoundingClientRect();
-    const ground = stage.getBoundingClientRect();
-    return [port.left + port.width / 2 - ground.left, port.top + port.height / 2 - ground.top];
-  }
-
-  function line([x, y], [toX, toY]) {
-    const path = document.createElementNS(SVG, "path");
-    const bend = Math.max(32, Math.abs(toX - x) / 2);
-    path.setAttribute("d", `M${x} ${y} C${x + bend} ${y} ${toX - bend} ${toY} ${toX} ${toY}`);
-    return path;
+    return middle(stage, nodes.get(kind).querySelector(`.port${side}`));
   }
 
   function join(from, to) {
@@ -142,50 +202,110 @@ function start(flow) {
     if (event.key === "Escape") pending = null;
     if (!grip) return;
     const kind = grip.closest("[data-kind]").dataset.kind;
-    const node = nodes.get(kind);
-    const by = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+    const [node, by] = [nodes.get(kind), arrow(event)];
     if (by) {
-      event.preventDefault();
       move(kind, node.offsetLeft + by[0], node.offsetTop + by[1]);
       draw();
     } else if (event.key === "Delete" && kind !== order[0]) away(kind);
   });
 
-  stage.addEventListener("pointerdown", (event) => {
-    const handle = event.target.closest(".grip, .port.out");
-    if (!handle || event.button !== 0) return;
-    const kind = handle.closest("[data-kind]").dataset.kind;
-    const joining = handle.classList.contains("out");
-    const node = nodes.get(kind);
-    const from = [event.clientX, event.clientY];
-    const at = [node.offsetLeft, node.offsetTop];
-    const loose = joining ? line(spot(kind, ".out"), spot(kind, ".out")) : null;
-    if (joining) lines.append(loose);
-    const moved = (now) => {
-      if (!joining) {
-        move(kind, at[0] + now.clientX - from[0], at[1] + now.clientY - from[1]);
-        return draw();
-      }
-      const ground = stage.getBoundingClientRect();
-      const end = [now.clientX - ground.left, now.clientY - ground.top];
-      loose.setAttribute("d", line(spot(kind, ".out"), end).getAttribute("d"));
-      return null;
-    };
-    const done = (now) => {
-      document.removeEventListener("pointermove", moved);
-      document.removeEventListener("pointerup", done);
-      if (!joining) return;
-      loose.remove();
-      const under = document.elementFromPoint(now.clientX, now.clientY)?.closest("[data-kind]");
-      if (under && under !== node) join(kind, under.dataset.kind);
-    };
-    document.addEventListener("pointermove", moved);
-    document.addEventListener("pointerup", done);
-    if (!joining) event.preventDefault();
+  drag(ground, "[data-kind]", {
+    move: (node, x, y) => { move(node.dataset.kind, x, y); draw(); },
+    join: (handle, node, under) => join(node.dataset.kind, under.dataset.kind),
   });
 
   flow.addEventListener("toggle", draw, true); // a node that opens is higher
   // What was refused is shown again as it was built.
   chain("again" in words ? order.filter((kind) => nodes.get(kind).querySelector("[data-use]")?.checked ?? true) : [order[0]]);
   addEventListener("resize", () => { for (const kind of order.filter(there)) place(kind); draw(); });
+}
+
+// -- a workflow: any lines without circles ----------------------------------------------------------------------------
+
+function workflow(flow) {
+  const ground = canvas(flow);
+  const { stage, said, lines } = ground;
+  const nodes = new Map([...stage.querySelectorAll("[data-node]")].map((node) => [node.dataset.node, node]));
+  let pending = null; // the select that waits for its node
+
+  if (nodes.size > FEW) for (const more of stage.querySelectorAll("details")) more.open = false;
+
+  const field = (node, axis) => node.querySelector(`[data-${axis}]`);
+
+  function place(node, x, y) {
+    const left = Math.round(Math.max(0, Math.min(x, stage.clientWidth - node.offsetWidth)));
+    const top = Math.round(Math.max(0, y));
+    node.style.left = `${left}px`;
+    node.style.top = `${top}px`;
+    field(node, "x").value = left;
+    field(node, "y").value = top;
+  }
+
+  function apart() { // nobody lies on another when the page opens
+    const seen = [];
+    for (const node of nodes.values()) {
+      place(node, Number(field(node, "x").value), Number(field(node, "y").value));
+      const over = () => seen.find((other) => Math.abs(other.offsetLeft - node.offsetLeft) < node.offsetWidth
+        && node.offsetTop < other.offsetTop + other.offsetHeight && other.offsetTop < node.offsetTop + node.offsetHeight);
+      for (let found = over(), tries = 0; found && tries < nodes.size; found = over(), tries += 1) {
+        place(node, node.offsetLeft, found.offsetTop + found.offsetHeight + GAP);
+      }
+      seen.push(node);
+    }
+  }
+
+  function draw() {
+    lines.replaceChildren();
+    let low = 0;
+    for (const port of stage.querySelectorAll(".port")) port.classList.remove("joined");
+    for (const node of nodes.values()) {
+      low = Math.max(low, node.offsetTop + node.offsetHeight);
+      for (const select of node.querySelectorAll("[data-edge]")) {
+        const to = nodes.get(select.value);
+        if (!to) continue;
+        const [from, into] = [select.parentElement.querySelector(".port.out"), to.querySelector(".port.in")];
+        from.classList.add("joined");
+        into.classList.add("joined");
+        lines.append(line(middle(stage, from), middle(stage, into)));
+      }
+    }
+    stage.style.height = `${low + GAP}px`;
+  }
+
+  function join(select, name) {
+    pending = null;
+    if (![...select.options].some((option) => option.value === name)) return;
+    select.value = name;
+    said.textContent = stage.dataset.sayJoined;
+    draw();
+  }
+
+  flow.addEventListener("click", (event) => {
+    const port = event.target.closest(".port");
+    if (!port) return;
+    if (port.classList.contains("out")) {
+      pending = port.parentElement.querySelector("[data-edge]");
+      said.textContent = stage.dataset.sayChoose;
+    } else if (pending) join(pending, port.closest("[data-node]").dataset.node);
+  });
+
+  flow.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") pending = null;
+    const node = event.target.closest(".grip")?.closest("[data-node]");
+    const by = node && arrow(event);
+    if (!by) return;
+    place(node, node.offsetLeft + by[0], node.offsetTop + by[1]);
+    draw();
+  });
+
+  drag(ground, "[data-node]", {
+    move: (node, x, y) => { place(node, x, y); draw(); },
+    join: (handle, node, under) => join(handle.parentElement.querySelector("[data-edge]"), under.dataset.node),
+  });
+
+  flow.addEventListener("change", draw);
+  flow.addEventListener("toggle", draw, true);
+  addEventListener("resize", draw);
+  apart();
+  draw();
 }
