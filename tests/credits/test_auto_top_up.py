@@ -41,7 +41,7 @@ class TestAutoTopUp:
     async def test_buys_once_for_a_dip_however_many_workers_look(self, city):
         await rule(city)
         city.clock.advance(seconds=10)
-        await asyncio.gather(*(city.credits.auto.low_balance(city.org) for _ in range(10)))
+        await asyncio.gather(*(city.credits.auto.run() for _ in range(10)))
         assert len(await bought(city)) == 1
         for _ in range(3):
             await city.tick()

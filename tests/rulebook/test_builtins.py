@@ -84,10 +84,9 @@ class TestMoneyMath:
 
     def test_cohort_rank_counts_equals_by_half(self) -> None:
         cohort = (10, 20, 20, 30)
-        assert [builtins.exact_rank(x, cohort) for x in (10, 20, 30)] == [0, Fraction(1, 2), 1]
-        assert builtins.exact_rank(5, (5,)) == Fraction(1, 2)
-        numerators, denominator = builtins.rank_column(np.array(cohort))
-        assert [Fraction(int(n), denominator) for n in numerators] == [0, Fraction(1, 2), Fraction(1, 2), 1]
+        assert [builtins.rank_numerator(x, cohort) for x in (10, 20, 30)] == [0, 3, 6]
+        assert builtins.rank_denominator(cohort) == 6
+        assert Fraction(builtins.rank_numerator(5, (5,)), builtins.rank_denominator((5,))) == Fraction(1, 2)
 
 
 class TestCalendar:

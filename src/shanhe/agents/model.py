@@ -26,7 +26,6 @@ SCHEMA_MAX_BYTES: Final = 16 * 1024
 TOPICS_MAX: Final = 20
 TOPIC_MAX_CHARS: Final = 40
 MEMBERS_MAX: Final = 8
-CLONE_SLUG_MAX_CHARS: Final = 34
 """A model's name has 40 characters, and a clone's begins with `clone-`."""
 CLONE: Final = re.compile(r"^clone/[a-z0-9][a-z0-9-]{1,33}$")
 PURPOSE: Final = re.compile(r"^[a-z][a-z_]{1,31}$")

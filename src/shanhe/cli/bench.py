@@ -10,7 +10,6 @@ import typer
 from shanhe.cli.common import Json, show
 
 app = typer.Typer(invoke_without_command=True)
-Docs = Annotated[Path, typer.Option("--docs", help="Folder of bench.md and bench.json.")]
 
 
 @app.callback()

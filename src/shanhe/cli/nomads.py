@@ -36,7 +36,6 @@ QUEUE_MAX_BYTES = 5_000_000
 app = typer.Typer(no_args_is_help=True)
 VenueId = Annotated[UUID, typer.Argument(help="Number of the venue.")]
 Login = Annotated[str, typer.Argument(help="Login of the person.")]
-KeyFile = Annotated[Path, typer.Argument(help="File with a private Ed25519 key, 64 hex digits.", exists=True)]
 
 
 @app.command()

@@ -131,13 +131,6 @@ class EngineClient:
         asked = {"model": target.upstream_model, "messages": list(messages)}
         return int((await self._control(target, f"{root}/tokenize", asked))["count"])
 
-    async def props(self, target: Target) -> dict[str, Any]:
-        """llama.cpp's own description: template, context, slots."""
-        status, answer = await self._json("GET", target, "/props", None, PROBE_TIMEOUT_S)
-        if status != 200:
-            raise EngineFailed(target.engine_name, f"status {status}")
-        return answer
-
     async def counters(self, target: Target) -> tuple[int, int] | None:
         """(prompt, completion) tokens since the engine started, as it counts them; None where it publishes none."""
         root = "" if target.kind == EngineKind.LLAMA else target.path_prefix.removesuffix("/v1")

@@ -81,9 +81,6 @@ class Rates:
             amounts.get("tool", given),
         )
 
-    def as_dict(self) -> dict[str, int]:
-        return {bucket: getattr(self, bucket) for bucket in BUCKETS}
-
     def most(self, other: Rates) -> Rates:
         """The larger of two, bucket by bucket."""
         return Rates(*(max(getattr(self, bucket), getattr(other, bucket)) for bucket in BUCKETS))

@@ -217,7 +217,6 @@ class Target:
         "contributor",
         "cost",
         "cost_basis",
-        "cost_ref",
         "data_classes",
         "engine_id",
         "engine_name",
@@ -283,7 +282,6 @@ class Target:
         self.cost: Rates | None = served.cost if upstream else None
         """What the city owes a supplier for each token; None where its own or a contributed node serves."""
         self.owner_account_kind = "income" if engine.contributor else "cost" if upstream else "platform"
-        self.cost_ref = f"{engine.name}/{served.model}"
         self.state = state
         self._wake = wake
 

@@ -157,11 +157,6 @@ class AutoTopUps:
             begun += await self._safely(rule)
         return begun + await self._resume()
 
-    async def low_balance(self, org_id: UUID) -> bool:
-        """Look at one organisation now, as when the gateway saw its balance run low; whether a purchase began."""
-        rule = await rule_store.auto(self._db, org_id)
-        return rule is not None and await self._safely(rule)
-
     async def _safely(self, rule: AutoTopUp) -> bool:
         try:
             return await self.check(rule)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from shanhe.credits.service import Credits
 
-TICK_S = 5
-"""How often `tick` wants to run."""
-
 
 async def tick(credits: Credits) -> dict[str, int]:
     """Settle what is outstanding, check spend alerts and automatic top-ups; how many of each moved."""

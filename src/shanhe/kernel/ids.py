@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 
 import uuid_utils
 from uuid_utils.compat import uuid7
@@ -21,10 +20,3 @@ def new_id_and_text() -> tuple[uuid.UUID, str]:
     object.__setattr__(identifier, "int", native.int)
     object.__setattr__(identifier, "is_safe", uuid.SafeUUID.unknown)
     return identifier, str(native)
-
-
-def id_time(identifier: uuid.UUID) -> datetime:
-    """The creation time that a UUIDv7 carries, to the millisecond, in UTC."""
-    if identifier.version != 7:
-        raise ValueError(f"{identifier} is not a UUIDv7")
-    return datetime.fromtimestamp((identifier.int >> 80) / 1000, tz=UTC)

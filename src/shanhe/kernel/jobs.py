@@ -27,7 +27,6 @@ SCHEMA = "queue"
 ATTEMPTS_MAX = 8
 CONCURRENT_MAX = 16
 BATCH = 8
-DRAIN_LIMIT_S = 20.0
 RESTART_WAIT_S = 2.0
 RESULT_CHARS = 200
 
@@ -61,9 +60,6 @@ class Jobs:
         if name in self._handlers:
             raise ValueError(f"job {name} has a handler already")
         self._handlers[name] = handle
-
-    def periodic(self) -> list[Periodic]:
-        return list(self._periodic)
 
     async def install(self, *, upgrade: bool = True) -> None:
         """Create or (unless told not to) upgrade the queue's tables; safe to call from several processes."""

@@ -1,4 +1,4 @@
-"""What a process of the city does about its own life: it ends with its parent, and knows how much memory it holds."""
+"""What a process of the city does about its own life: it ends with its parent, holds its folder, collects seldom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ctypes
 import fcntl
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
@@ -20,7 +19,6 @@ from shanhe.kernel.errors import Conflict
 PR_SET_PDEATHSIG = 1
 BACKLOG = 4096
 """Connections that may wait to be accepted."""
-PAGE_BYTES = resource.getpagesize()
 HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
 GC_THRESHOLDS: Final = (50_000, 50, 100)
 
@@ -36,14 +34,6 @@ def die_with_parent(parent_pid: int | None = None) -> None:
 def harmless(environment: Mapping[str, str], *more: str) -> dict[str, str]:
     """What a child that handles strangers' files may know of an environment: where things lie, no secret."""
     return {name: environment[name] for name in (*HARMLESS, *more) if name in environment}
-
-
-def resident_bytes() -> int:
-    """Memory this process holds now; the peak where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Held:

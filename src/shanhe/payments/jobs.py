@@ -9,9 +9,6 @@ from shanhe.payments.payouts import Payouts
 from shanhe.payments.sandbox import Sandbox
 from shanhe.payments.service import Payments
 
-TICK_S = 5
-"""How often `tick` wants to run."""
-
 
 async def tick(
     payments: Payments, sandbox: Sandbox | None, bank: BankDesk | None = None, payouts: Payouts | None = None

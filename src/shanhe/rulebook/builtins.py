@@ -278,17 +278,6 @@ def _rank_numerator_array(values: Any, cohort: Any) -> Any:
     return 2 * below + np.maximum(equal - 1, 0)
 
 
-def rank_column(values: Any) -> tuple[Any, int]:
-    """Cohort ranks of a whole column at once: (numerators, denominator), the same as `rank_numerator` against it."""
-    count = len(values)
-    if count <= 1:
-        return np.ones(count, dtype=np.int64), 2
-    ordered = np.sort(values)
-    below = np.searchsorted(ordered, values, side="left")
-    through = np.searchsorted(ordered, values, side="right")
-    return 2 * below + (through - below - 1), 2 * (count - 1)
-
-
 def _item_array(values: Any, index: Any) -> Any:
     width = values.shape[1]
     if width == 0:
@@ -340,8 +329,3 @@ def _builtins() -> Mapping[str, Builtin]:
 
 
 BUILTINS = _builtins()
-
-
-def exact_rank(value: int, cohort: Sequence[int]) -> Fraction:
-    """T13's percentile as a fraction: (below + ½ other equals) ÷ (N − 1), ½ for one alone."""
-    return Fraction(rank_numerator(value, cohort), rank_denominator(cohort))

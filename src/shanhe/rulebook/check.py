@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from shanhe.rulebook.service import Rulebook
 
 CORNERS_MAX = 4_096
-INT64_BITS = 63
 
 
 def check_rules(rulebook: Rulebook, rule_ids: Sequence[str], today: date | None) -> CheckReport:

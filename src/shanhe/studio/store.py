@@ -314,10 +314,6 @@ async def on_trial(db: Connection | Database, name: str) -> Made | None:
     return None if row is None else _made(row)
 
 
-async def end_trial(conn: Connection, one: Made) -> None:
-    await conn.execute("UPDATE studio.model SET state = 'retired' WHERE id = $1", one.id)
-
-
 async def deployed_before(db: Connection | Database, name: str) -> Made | None:
     """The model that was deployed last before the one that is."""
     row = await db.fetchrow(

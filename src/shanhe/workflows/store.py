@@ -191,10 +191,6 @@ async def touch(db: Database, run_id: UUID, worker: str, now: datetime) -> datet
     return False if row is None else row["cancel_at"]
 
 
-async def any_due(db: Database) -> bool:
-    return bool(await db.fetchval("SELECT EXISTS (SELECT 1 FROM workflows.run WHERE state = 'waiting')"))
-
-
 async def step(db: Connection | Database, run_id: UUID, n: int) -> Step | None:
     row = await db.fetchrow(f"SELECT {_STEP} FROM workflows.step WHERE run = $1 AND n = $2", run_id, n)
     return None if row is None else _row(Step, row)

@@ -26,9 +26,9 @@ class Forecaster:
     path = "/forecast"
 
     def __init__(self) -> None:
-        from statsforecast.models import AutoETS, SeasonalNaive
+        from statsforecast.models import AutoETS
 
-        self._smooth, self._naive = AutoETS, SeasonalNaive
+        self._smooth = AutoETS
 
     def run(self, asked: dict[str, Any]) -> dict[str, Any]:
         """`series`, `horizon`, `season_length`, `levels` → one forecast a series."""

@@ -242,10 +242,6 @@ class Organisations:
             for member in found
         ]
 
-    async def role_of(self, org_id: UUID, person_id: UUID) -> Role | None:
-        member = await store.member(self._ground.db, org_id, person_id)
-        return member.role if member else None
-
     async def _keeps_an_owner(self, conn: Any, org_id: UUID, person_id: UUID, role: Role | None) -> None:
         owners = {member.person_id for member in await store.members(conn, org_id) if member.role == Role.OWNER}
         if owners == {person_id} and role != Role.OWNER:
