@@ -25,6 +25,7 @@ from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import ORDER_LIFE_S, Order, OrderRequest, Payments, State, UnknownPayment
 from shanhe.rulebook.api import Rulebook
@@ -38,7 +39,6 @@ TOP_UP_LIMIT_MICRO = 10**15
 PAGE_ROWS = 100
 BATCH_ROWS = 100
 BATCHES_LIMIT = 10
-TEXT_LIMIT_CHARS = 200
 REASON_FIELD = "purchase.reason"
 MANUAL_METHODS = frozenset({"bank_transfer", "cash_desk"})
 
@@ -113,7 +113,7 @@ class Purchases:
         Give `quote_id` to buy at that price or get QuoteChanged, or `value_fen` to buy at today's. The discount is
         decided and reserved under the beneficiary's lock; an order that is not paid gives it back.
         """
-        _check_text(client_ref, "client_ref", 128)
+        check_line("client_ref", client_ref, 128)
         quoted = await self._quoted(org_id, quote_id)
         value_fen = quoted.value_fen if quoted else value_fen
         if value_fen is None:
@@ -398,8 +398,8 @@ class Purchases:
                 "An operator books bank_transfer or cash_desk.",
                 message_zh="运营充值方式只能是 bank_transfer（银行转账）或 cash_desk（现金柜台）。",
             )
-        _check_text(reason, "reason", TEXT_LIMIT_CHARS)
-        _check_text(client_ref, "client_ref", 128)
+        check_line("reason", reason)
+        check_line("client_ref", client_ref, 128)
 
     async def _manual(
         self, org_id: UUID, amount_micro: int, reason: str, actor: str, method: str, reference: str
@@ -468,12 +468,3 @@ class Purchases:
 def _check_value(value_fen: int) -> None:
     if not 0 < value_fen <= VALUE_LIMIT_FEN:
         raise ValueOutOfBounds(1, VALUE_LIMIT_FEN, "fen")
-
-
-def _check_text(text: str, name: str, limit_chars: int) -> None:
-    if not 0 < len(text) <= limit_chars or not text.isprintable():
-        raise Invalid(
-            "bad_text",
-            f"{name} must be 1 to {limit_chars} printable characters.",
-            message_zh=f"{name} 须为 1 至 {limit_chars} 个可见字符。",
-        )

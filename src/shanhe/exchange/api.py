@@ -9,7 +9,6 @@ from shanhe.exchange.engine import Advance, Replay
 from shanhe.exchange.errors import (
     BadPrice,
     BadQuantity,
-    BadText,
     ExchangeBusy,
     ExchangeUnavailable,
     ItemClosed,
@@ -72,7 +71,6 @@ __all__ = [
     "AuctionView",
     "BadPrice",
     "BadQuantity",
-    "BadText",
     "Book",
     "BookView",
     "Candle",

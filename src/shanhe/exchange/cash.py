@@ -9,7 +9,6 @@ from uuid import UUID, uuid5
 
 from shanhe.exchange import cash_store as store
 from shanhe.exchange.errors import (
-    BadText,
     ItemClosed,
     NotEnoughCash,
     OrderConflict,
@@ -25,6 +24,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import (
     Account,
     Asset,
@@ -43,7 +43,6 @@ from shanhe.payments.api import OrderRequest, Payments, State
 PURPOSE: Final = "exchange_deposit"
 SPACE: Final = UUID("5f0c5d4e-8a57-5a35-9d8e-3c1a7f2b9e10")
 CASH_MAX_FEN: Final = 10**12
-TEXT_LIMIT_CHARS: Final = 200
 PLACE: Final = "exchange.withdrawal"
 CREDIT_KIND: Final = {Market.REAL: "wallet", Market.PLAY: "play_wallet"}
 CASH_KIND: Final = {Market.REAL: "exchange_cash", Market.PLAY: "play_cash"}
@@ -162,7 +161,7 @@ class Cash:
     async def receive(self, org_id: UUID, amount_fen: int, *, reference: str, actor: str) -> UUID:
         """Book cash that came by bank transfer; the same reference again books nothing twice. The posting's id."""
         _check_amount(amount_fen)
-        _check_text("reference", reference)
+        check_line("reference", reference)
         number = uuid5(SPACE, f"receive {org_id} {reference}")
         await self._book_in(number, org_id, amount_fen, "bank_transfer", actor, reference)
         return number
@@ -199,7 +198,7 @@ class Cash:
     ) -> Withdrawal:
         """Ask for cash back. It is set aside until an operator has paid it or refuses. Idempotent by id."""
         _check_amount(amount_fen)
-        _check_text("payee", payee)
+        check_line("payee", payee)
         _, cash = await self.accounts(org_id, Market.REAL)
         known = await store.withdrawal(self._db, withdrawal_id)
         if known is None:
@@ -220,7 +219,7 @@ class Cash:
 
     async def decide_withdrawal(self, withdrawal_id: UUID, *, paid: bool, reference: str, actor: str) -> Withdrawal:
         """An operator has paid it (the bank's reference) or refuses it (why). Never who asked for it."""
-        _check_text("reference", reference)
+        check_line("reference", reference)
         found = await store.withdrawal(self._db, withdrawal_id)
         if found is None:
             raise UnknownItem("withdrawal", "提现")
@@ -261,8 +260,3 @@ def _check_amount(amount_fen: int) -> None:
             f"An amount is a positive whole number of fen, at most {CASH_MAX_FEN}.",
             message_zh=f"金额须为正整数（分），不超过 {CASH_MAX_FEN}。",
         )
-
-
-def _check_text(name: str, text: str) -> None:
-    if not 0 < len(text.strip()) <= TEXT_LIMIT_CHARS or not text.isprintable():
-        raise BadText(name, TEXT_LIMIT_CHARS)

@@ -9,10 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.exchange import fund_store as store
-from shanhe.exchange.errors import BadText, ItemClosed, OrderConflict, SecondPersonNeeded, UnknownItem
+from shanhe.exchange.errors import ItemClosed, OrderConflict, SecondPersonNeeded, UnknownItem
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.texts import BadText
 
 TEXT_LIMIT_CHARS: Final = 1000
 PAGE_ROWS: Final = 100

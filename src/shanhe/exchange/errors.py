@@ -259,15 +259,6 @@ class SecondPersonNeeded(Forbidden):
         )
 
 
-class BadText(Invalid):
-    def __init__(self, name: str, most_chars: int) -> None:
-        super().__init__(
-            "bad_text",
-            f"{name} must be 1 to {most_chars} printable characters.",
-            message_zh=f"{name} 须为 1 至 {most_chars} 字。",
-        )
-
-
 class NotUpheld(Conflict):
     def __init__(self, state: str) -> None:
         super().__init__(

@@ -11,18 +11,18 @@ from uuid import UUID
 from shanhe.approvals.api import Approvals, Request, RequestState
 from shanhe.exchange import fund_store as store
 from shanhe.exchange.cash import Cash
-from shanhe.exchange.errors import BadText, UnknownItem
+from shanhe.exchange.errors import UnknownItem
 from shanhe.exchange.model import Market
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import CITY_OWNER, Asset, InsufficientCredit, Ledger, Posting, Transfer
 
 FUND_PAYMENT: Final = "exchange.fund_payment"
 DECIDE_WITHIN: Final = timedelta(days=7)
 PAGE_ROWS: Final = 100
-TEXT_LIMIT_CHARS: Final = 200
 KIND: Final = {Market.REAL: "ecosystem", Market.PLAY: "play_fund"}
 
 
@@ -77,8 +77,7 @@ class Fund:
         """Ask to pay an organisation out of the fund; a second person decides within a week. Idempotent by id."""
         if not isinstance(amount_fen, int) or amount_fen <= 0:
             raise Invalid("bad_amount", "An amount is a positive number of fen.", message_zh="金额须为正整数（分）。")
-        if not 0 < len(reason.strip()) <= TEXT_LIMIT_CHARS or not reason.isprintable():
-            raise BadText("reason", TEXT_LIMIT_CHARS)
+        check_line("reason", reason)
         identifier, now = request_id or new_id(), self._clock.now()
         payload = {"org_id": str(org_id), "amount_fen": amount_fen, "reason": reason}
         async with self._db.transaction() as conn:

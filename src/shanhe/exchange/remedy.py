@@ -19,13 +19,14 @@ from shanhe.approvals.api import Approvals, Request, RequestState
 from shanhe.exchange import fund_store
 from shanhe.exchange import remedy_store as store
 from shanhe.exchange.disputes import Dispute, Disputes
-from shanhe.exchange.errors import BadText, NothingToReverse, NotUpheld, SecondPersonNeeded, UnknownItem
+from shanhe.exchange.errors import NothingToReverse, NotUpheld, SecondPersonNeeded, UnknownItem
 from shanhe.exchange.fund import Fund
 from shanhe.exchange.model import Market, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import (
     InsufficientCredit,
     Ledger,
@@ -47,7 +48,6 @@ SPACE: Final = UUID("7d0f6a52-2f0e-5c0b-9a41-6f6c1d1b7e32")
 DECIDE_WITHIN: Final = timedelta(days=7)
 TRADES_MAX: Final = 200
 PAGE_ROWS: Final = 100
-TEXT_LIMIT_CHARS: Final = 200
 TRIES: Final = 3
 CREDITS, CASH, FUND = "credits", "cash", "fund"
 
@@ -136,8 +136,7 @@ class Remedies:
 
         Raises NotUpheld, NothingToReverse, SecondPersonNeeded (who complained does not ask), RequestConflict.
         """
-        if not 0 < len(reason.strip()) <= TEXT_LIMIT_CHARS or not reason.isprintable():
-            raise BadText("reason", TEXT_LIMIT_CHARS)
+        check_line("reason", reason)
         if remedy_id is not None and (known := await store.remedy(self._db, remedy_id)) is not None:
             return await self._view(known)
         dispute = await fund_store.dispute(self._db, dispute_id)

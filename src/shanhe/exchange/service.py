@@ -19,7 +19,6 @@ from shanhe.exchange.engine import Advance, Engine, Replay
 from shanhe.exchange.errors import (
     BadPrice,
     BadQuantity,
-    BadText,
     OrderTooSmall,
     TraderFrozen,
     UnknownOrder,
@@ -62,6 +61,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import Ledger
 from shanhe.payments.api import Payments
 from shanhe.rulebook.api import Rulebook
@@ -71,7 +71,6 @@ PAGE_ROWS: Final = 100
 GATE_KEPT_S: Final = 0.5
 """An approval that was revoked shuts the exchange within this time; acceptance asks again for every batch."""
 SWEEP_ROWS: Final = 1_000
-TEXT_LIMIT_CHARS: Final = 200
 CANDLES_MAX: Final = 500
 CHANNEL: Final = "exchange_market"
 TICKS_SHOWN_MAX: Final = 10_000
@@ -344,8 +343,7 @@ class Exchange:
         return await self._switch(False, reason, actor)
 
     async def _switch(self, paused: bool, reason: str, actor: str) -> Status:
-        if not 0 < len(reason.strip()) <= TEXT_LIMIT_CHARS or not reason.isprintable():
-            raise BadText("reason", TEXT_LIMIT_CHARS)
+        check_line("reason", reason)
         market = await self.market()
         async with self._db.transaction() as conn:
             batch = await self._intakes[market].begin(conn)

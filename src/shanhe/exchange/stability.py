@@ -11,19 +11,18 @@ from uuid import UUID
 from shanhe.exchange import fund_store as store
 from shanhe.exchange.book import VALUE_PER_FEN, cash_of
 from shanhe.exchange.cash import CREDIT_KIND, Cash
-from shanhe.exchange.errors import BadText
 from shanhe.exchange.model import BUY, SELL, BookView, Market, NewOrder, Validity
 from shanhe.exchange.policy import Policy
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import Ledger, Posting, Transfer
 
 FUND: Final = UUID("f8f8f8f8-0000-5000-8000-000000000008")
 """The fund as an organisation: its accounts, its orders."""
 ACTOR: Final = "stability fund"
 PAGE_ROWS: Final = 100
-TEXT_LIMIT_CHARS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,7 @@ class Stability:
 
     async def endow(self, market: Market, amount_fen: int, *, source: UUID, posting_id: UUID, actor: str) -> None:
         """Move cash of the ecosystem fund to the stability fund. Idempotent by `posting_id`."""
-        if not 0 < len(actor) <= TEXT_LIMIT_CHARS:
-            raise BadText("actor", TEXT_LIMIT_CHARS)
+        check_line("actor", actor)
         _, cash = await self._cash.accounts(FUND, market)
         transfer = Transfer(posting_id, source, cash.id, amount_fen)
         await self._ledger.post(Posting(id=posting_id, kind="stability_fund", transfers=(transfer,), actor=actor))

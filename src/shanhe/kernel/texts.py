@@ -1,11 +1,28 @@
-"""Files of text as people here send them: in UTF-8 or in GBK."""
+"""Texts as people here send them: files in UTF-8 or in GBK, and lines of words."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from shanhe.kernel.errors import Invalid
+
 ENCODINGS: Final = ("utf-8-sig", "gb18030")
 """With or without a byte-order mark; GB 18030 reads GBK, too."""
+LINE_MAX_CHARS: Final = 200
+
+
+class BadText(Invalid):
+    def __init__(self, name: str, most_chars: int) -> None:
+        super().__init__(
+            "bad_text", f"{name} must be 1 to {most_chars} printable characters.",
+            message_zh=f"{name} 须为 1 至 {most_chars} 个可见字符。",
+        )  # fmt: skip
+
+
+def check_line(name: str, text: str, most_chars: int = LINE_MAX_CHARS) -> None:
+    """BadText unless it is one line of words, as references, names and reasons are."""
+    if not len(text.strip()) > 0 or len(text) > most_chars or not text.isprintable():
+        raise BadText(name, most_chars)
 
 
 def decoded(data: bytes) -> tuple[str, str] | None:

@@ -15,8 +15,9 @@ from uuid import UUID
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 from shanhe.payments import bank_csv, bank_store, store
@@ -359,14 +360,14 @@ class BankDesk:
 
     async def assign(self, suspense_id: UUID, owner: str) -> Suspense:
         """Name who looks after an item."""
-        _check_text(owner, "owner")
+        check_line("owner", owner)
         if not await bank_store.set_owner(self._db, suspense_id, owner):
             raise SuspenseDecided((await self._item(suspense_id)).state)
         return await self._item(suspense_id)
 
     async def apply(self, suspense_id: UUID, order_id: UUID, *, actor: str, note: str) -> Suspense:
         """Use an item (with the order's earlier parts) to pay a waiting order; what is too much stays in suspense."""
-        _check_text(note, "note")
+        check_line("note", note)
         now = self._clock.now()
         async with self._db.transaction() as conn:
             order = await store.order(conn, order_id, lock=True)
@@ -399,7 +400,7 @@ class BankDesk:
         return await self._end(suspense_id, SuspenseState.EXPLAINED, actor, note)
 
     async def _end(self, suspense_id: UUID, to: SuspenseState, actor: str, note: str) -> Suspense:
-        _check_text(note, "note")
+        check_line("note", note)
         async with self._db.transaction() as conn:
             item = await self._open(conn, suspense_id)
             said = self._slips.note(item, note)
@@ -463,12 +464,3 @@ def _lines(file_hash: str, parsed: list[Parsed]) -> list[tuple[object, ...]]:
         rows.append((file_hash, one.row, mark, one.direction, one.amount_fen, one.at, one.party[:TEXT_LIMIT_CHARS],
                      masked(one.party_account), one.remark[:TEXT_LIMIT_CHARS], state, one.why))  # fmt: skip
     return rows
-
-
-def _check_text(text: str, name: str) -> None:
-    if not 0 < len(text) <= TEXT_LIMIT_CHARS or not text.isprintable():
-        raise Invalid(
-            "bad_text",
-            f"{name} must be 1 to {TEXT_LIMIT_CHARS} printable characters.",
-            message_zh=f"{name} 须为 1 至 {TEXT_LIMIT_CHARS} 个可见字符。",
-        )

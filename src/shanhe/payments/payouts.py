@@ -23,6 +23,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import AlreadyReversed, Asset, InsufficientCredit, Ledger, LotDelta, Posting, Transfer
 from shanhe.payments import bank_store, payout_store
@@ -112,8 +113,8 @@ class Payouts:
         """Say where an organisation is paid. Name and number are sealed with the person's key; a new account needs a
         new check."""
         holder, bank, digits = holder.strip(), bank.strip(), "".join(account.split())
-        _check_text(holder, "holder")
-        _check_text(bank, "bank")
+        check_line("holder", holder)
+        check_line("bank", bank)
         if not (digits.isascii() and digits.isdigit() and 8 <= len(digits) <= 32):
             raise Invalid(
                 "bad_account", "An account number has 8 to 32 digits.", message_zh="银行账号应为 8 至 32 位数字。"
@@ -154,7 +155,7 @@ class Payouts:
 
     async def record_check(self, payee_id: UUID, *, passed: bool, reference: str, by: str) -> Payee:
         """Record that name and account belong together, or don't; `reference` names the evidence, not the person."""
-        _check_text(reference, "reference")
+        check_line("reference", reference)
         state = PayeeState.PASSED if passed else PayeeState.FAILED
         found = await payout_store.payee(self._db, payee_id)
         if found is None:
@@ -187,7 +188,7 @@ class Payouts:
 
         Raises PayeeNotChecked, PayoutOutOfBounds (more than earned, below the minimum, above the maximum).
         """
-        _check_text(client_ref, "client_ref")
+        check_line("client_ref", client_ref)
         known = await payout_store.by_ref(self._db, org_id, client_ref)
         if known is None:
             earned = await self._earned.of(org_id)
@@ -244,7 +245,7 @@ class Payouts:
 
     async def review(self, payout_id: UUID, *, by: str, note: str) -> Payout:
         """Say that the subsidy income in it comes from unrelated payers and real use (R1)."""
-        _check_text(note, "note")
+        check_line("note", note)
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, {PayoutState.REVIEW})
             _other_than(by, held.requested_by)
@@ -254,7 +255,7 @@ class Payouts:
 
     async def refuse(self, payout_id: UUID, *, by: str, reason: str) -> Payout:
         """Say no before the second approval."""
-        _check_text(reason, "reason")
+        check_line("reason", reason)
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
             said = await self._seals.seal(held.org_id, REASON_FIELD, f"{by}: {reason}"[:TEXT_LIMIT_CHARS])
@@ -404,7 +405,7 @@ class Payouts:
 
     async def fail(self, payout_id: UUID, *, reason: str) -> Payout:
         """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent."""
-        _check_text(reason, "reason")
+        check_line("reason", reason)
         found = await self.get(payout_id)
         if found.state is PayoutState.FAILED:
             return found
@@ -527,12 +528,3 @@ def _evidence(payout: Payout) -> bytes:
 def _other_than(by: str, *others: str | None) -> None:
     if by in others:
         raise PayoutSamePerson
-
-
-def _check_text(text: str, name: str) -> None:
-    if not 0 < len(text) <= TEXT_LIMIT_CHARS or not text.isprintable():
-        raise Invalid(
-            "bad_text",
-            f"{name} must be 1 to {TEXT_LIMIT_CHARS} printable characters.",
-            message_zh=f"{name} 须为 1 至 {TEXT_LIMIT_CHARS} 个可见字符。",
-        )

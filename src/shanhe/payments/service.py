@@ -14,6 +14,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import AMOUNT_MAX
+from shanhe.kernel.texts import check_line
 from shanhe.payments import store
 from shanhe.payments.errors import (
     AmountMismatch,
@@ -271,7 +272,7 @@ class Payments:
         succeed never exceed what was paid. Raises OrderState, AmountOutOfBounds (more than is left), OrderConflict,
         and ProviderUnavailable, after which the refund stands and is sent again by `sweep`.
         """
-        _check_text(client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
+        check_line("client_ref", client_ref, REFERENCE_LIMIT_CHARS)
         return await self._refunds.ask(order_id, amount_fen, client_ref, reason[:TEXT_LIMIT_CHARS], actor, refund_id)
 
     async def refund_of(self, refund_id: UUID) -> Refund:
@@ -305,7 +306,7 @@ class Payments:
     async def authorise(self, org_id: UUID, *, client_ref: str, provider: str, limit_fen: int) -> Mandate:
         """Ask for permission to charge up to `limit_fen` at a time; the payer signs at `redirect_url`."""
         chosen = self._provider(provider)
-        _check_text(client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
+        check_line("client_ref", client_ref, REFERENCE_LIMIT_CHARS)
         _check_amount(limit_fen, chosen)
         mandate = await store.insert_mandate(
             self._db, new_id(), org_id, client_ref, provider, limit_fen, self._clock.now()
@@ -424,8 +425,8 @@ class Payments:
 
 
 def _check(request: OrderRequest, provider: Provider) -> None:
-    _check_text(request.client_ref, "client_ref", REFERENCE_LIMIT_CHARS)
-    _check_text(request.subject, "subject", TEXT_LIMIT_CHARS)
+    check_line("client_ref", request.client_ref, REFERENCE_LIMIT_CHARS)
+    check_line("subject", request.subject)
     _check_amount(request.amount_fen, provider)
     path = request.return_path
     if not path.startswith("/") or path.startswith(("//", "/\\")) or not path.isprintable() or "\\" in path:
@@ -433,15 +434,6 @@ def _check(request: OrderRequest, provider: Provider) -> None:
             "return_path",
             "The return path must be a path on this site, like /topup.",
             message_zh="返回地址必须是本站路径，例如 /topup。",
-        )
-
-
-def _check_text(text: str, name: str, limit_chars: int) -> None:
-    if not 0 < len(text) <= limit_chars or not text.isprintable():
-        raise Invalid(
-            "bad_text",
-            f"{name} must be 1 to {limit_chars} printable characters.",
-            message_zh=f"{name} 须为 1 至 {limit_chars} 个可见字符。",
         )
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
 from shanhe.reconcile import store
 from shanhe.reconcile.checks import Checks
@@ -23,7 +23,6 @@ KIND: Final = "reconciliation"
 SUSPENSE_ACCOUNT: Final = "reconciliation"
 PAGE_ROWS: Final = 200
 BATCH_ROWS: Final = 500
-TEXT_LIMIT_CHARS: Final = 200
 JOBS: Final = "nightly"
 
 
@@ -111,7 +110,7 @@ class Reconciliation:
 
     async def assign(self, difference_id: UUID, owner: str) -> Difference:
         """Name who looks into it."""
-        _check_text(owner, "owner")
+        check_line("owner", owner)
         async with self._db.transaction() as conn:
             found = await store.difference(conn, difference_id, lock=True)
             if found is None:
@@ -123,7 +122,7 @@ class Reconciliation:
 
     async def resolve(self, difference_id: UUID, outcome: Outcome, *, by: str, note: str) -> Difference:
         """Close it. Money is released (its cause was put right, the suspense posting goes back) or written off."""
-        _check_text(note, "note")
+        check_line("note", note)
         async with self._db.transaction() as conn:
             found = await store.difference(conn, difference_id, lock=True)
             if found is None:
@@ -144,12 +143,3 @@ def plain(item: Difference) -> dict[str, object]:
         "posting_id": item.posting_id,
         "release_id": item.release_id if item.settled_at is not None else None,
     }
-
-
-def _check_text(text: str, name: str) -> None:
-    if not 0 < len(text) <= TEXT_LIMIT_CHARS or not text.isprintable():
-        raise Invalid(
-            "bad_text",
-            f"{name} must be 1 to {TEXT_LIMIT_CHARS} printable characters.",
-            message_zh=f"{name} 须为 1 至 {TEXT_LIMIT_CHARS} 个可见字符。",
-        )
