@@ -191,11 +191,11 @@ class _Drawers:
         """Where the person is paid, and payouts."""
         found = []
         for org in orgs:
-            payee = await self._s.payouts.payee(org)
+            payee = await self._s.payouts.payees.of(org)
             opened = None
             if payee is not None:
                 try:
-                    opened = asdict(await self._s.payouts.open_payee(payee.id))
+                    opened = asdict(await self._s.payouts.payees.open(payee.id))
                 except PersonErased:
                     opened = None
             payouts = [asdict(one) for one in await self._s.payouts.list(org_id=org)]

@@ -94,10 +94,10 @@ class Works:
         self.clock.advance(days=PENDING_DAYS)
 
     async def payee(self, account: str = "6200 0000 1111 2222", kind: PayeeKind = PayeeKind.ORGANISATION) -> None:
-        made = await self.payouts.set_payee(
+        made = await self.payouts.payees.set(
             self.maker, person_id=self.person, kind=kind, holder="青山机器人", account=account, bank="山河银行"
         )
-        await self.payouts.record_check(made.id, passed=True, reference="证件核对 0421", by="person:o1")
+        await self.payouts.payees.record_check(made.id, passed=True, reference="证件核对 0421", by="person:o1")
 
     async def approved(self, credits: int, channel: str = "", ref: str = "p1", **more: bool) -> Payout:
         asked = await self.payouts.request(self.maker, credits * MICRO, client_ref=ref, actor="person:maker", **more)
@@ -168,22 +168,22 @@ class TestEarnings:
 class TestPayee:
     async def test_is_sealed_and_shown_by_its_last_digits(self, works: Works) -> None:
         await works.payee()
-        payee = await works.payouts.payee(works.maker)
+        payee = await works.payouts.payees.of(works.maker)
         assert payee is not None
         assert (payee.last4, payee.state) == ("2222", PayeeState.PASSED)
         row = await works.db.fetchrow("SELECT holder, account FROM payments.payee")
         assert "青山".encode() not in row["holder"]
         assert b"6200" not in row["account"]
-        assert (await works.payouts.open_payee(payee.id)).account == "6200000011112222"
+        assert (await works.payouts.payees.open(payee.id)).account == "6200000011112222"
         works.vault.destroy(works.person)
         with pytest.raises(PersonErased):
-            await works.payouts.open_payee(payee.id)
+            await works.payouts.payees.open(payee.id)
 
     async def test_must_be_checked_before_the_first_approval(self, works: Works) -> None:
         await works.ripe(500)
         with pytest.raises(PayeeNotChecked):
             await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
-        await works.payouts.set_payee(
+        await works.payouts.payees.set(
             works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder="王小山", account="62000000", bank="b"
         )
         asked = await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
@@ -195,7 +195,7 @@ class TestPayee:
         await works.payee()
         asked = await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:maker")
         await works.payouts.approve(asked.id, by="person:o1")
-        await works.payouts.set_payee(
+        await works.payouts.payees.set(
             works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder="别人", account="62009999", bank="b"
         )
         with pytest.raises(PayeeNotChecked):
@@ -210,7 +210,7 @@ class TestPayee:
 
         works.payouts._check = Bureau()
         for holder, state in (("王小山", PayeeState.PASSED), ("李四", PayeeState.FAILED)):
-            payee = await works.payouts.set_payee(
+            payee = await works.payouts.payees.set(
                 works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder=holder, account="62000000", bank="b"
             )
             assert (payee.state, payee.checked_by, payee.check_ref) == (state, "bureau", "B-1")

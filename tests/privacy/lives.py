@@ -228,9 +228,9 @@ async def _registers(house: House, person: UUID, org: UUID) -> None:
     await services.identity.keys.report_leak(f"{keys[0].prefix}", "person:9", note=v["leak"])
     key, _ = await services.identity.keys.create(org, NewKey("甲"), by="t")
     await services.identity.keys.revoke(key.id, org, reason=v["revoked"], by="t")
-    payee = await services.payouts.payee(org)
+    payee = await services.payouts.payees.of(org)
     assert payee is not None
-    await services.payouts.record_check(payee.id, passed=True, reference=v["check"], by="person:1")
+    await services.payouts.payees.record_check(payee.id, passed=True, reference=v["check"], by="person:1")
 
 
 async def _strangers(house: House) -> None:

@@ -64,7 +64,7 @@ async def _devices(house: House, person: UUID) -> dict[str, str]:
 async def _paid(house: House, org: UUID) -> None:
     """A request to be paid that is refused with a reason."""
     payouts, db = house.services.payouts, house.services.db
-    payee = await payouts.payee(org)
+    payee = await payouts.payees.of(org)
     assert payee is not None
     wanted = Payout(
         id=uuid4(), org_id=org, client_ref="p", payee_id=payee.id, amount_micro=10_000_000, subsidy_micro=0,

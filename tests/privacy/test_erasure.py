@@ -138,7 +138,7 @@ async def _spend(house: House, person: UUID, org: UUID) -> None:
     await credits.alerts.run()
     await credits.refunds.refund(org, bought.id, client_ref="r", reason=VALUES["refund"], actor=by)
     holder = f"{VALUES['name']} {VALUES['id number']}"
-    await house.services.payouts.set_payee(
+    await house.services.payouts.payees.set(
         org, person_id=person, kind=PayeeKind.PERSON, holder=holder, account=VALUES["account"], bank="农商行"
     )
 
@@ -297,7 +297,7 @@ class TestErasure:
             await services.notifier.inbox(person, [org]), await services.store.mine(org),
             await services.credits.estates.list(org), await services.nomads.own_copy(person, actor="test"),
             await services.workshop.batches.batches(org), await services.approvals.requests(),
-            await services.payouts.payee(org), await services.governance.deciding.said_by(person),
+            await services.payouts.payees.of(org), await services.governance.deciding.said_by(person),
         ])  # fmt: skip
         assert [name for name, value in VALUES.items() if value in left] == []
 

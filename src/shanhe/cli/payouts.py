@@ -72,7 +72,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Record what a check of name and account said."""
-    _one(data, as_json, lambda p: p.record_check(payee, passed=not failed, reference=reference, by=by))
+    _one(data, as_json, lambda p: p.payees.record_check(payee, passed=not failed, reference=reference, by=by))
 
 
 @app.command()

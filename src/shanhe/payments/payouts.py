@@ -35,16 +35,14 @@ from shanhe.payments.errors import (
     PayoutOutOfBounds,
     PayoutSamePerson,
     PayoutStateError,
-    UnknownPayee,
     UnknownPayout,
 )
+from shanhe.payments.payees import Payees
 from shanhe.payments.payout_model import (
     OPEN,
     Earnings,
-    OpenPayee,
     Payee,
     PayeeCheck,
-    PayeeKind,
     PayeeState,
     Payout,
     PayoutChannel,
@@ -59,13 +57,11 @@ BANK_FILE: Final = "bank_file"
 BANK_CASH: Final = "bank_transfer"
 EXPENSE: Final = "income of makers"
 TAX: Final = "withheld tax"
-HOLDER_FIELD, ACCOUNT_FIELD = "payout.holder", "payout.account"
 BATCH_ROWS: Final = 200
 PAGE_ROWS: Final = 100
 TEXT_LIMIT_CHARS: Final = 200
 BURN, CASH_OUT, WITHHELD = 1, 2, 3
 REASON_FIELD: Final = "payout.reason"
-CHECK_FIELD: Final = "payee.check_ref"
 FAILED: Final = "payout failed"
 
 log = structlog.get_logger(__name__)
@@ -76,9 +72,7 @@ Alone = Callable[[Any, Payout, int, str], Awaitable[UUID | None]]
 
 class Payouts:
     """`channels` send by themselves; without one (or with `bank_file`) an operator sends a batch file to the bank.
-
-    `check` is the plug-in that checks name and account; without one an operator records what the documents said.
-    """
+    `payees` are who is paid; see `Payees` for `check`."""
 
     def __init__(
         self,
@@ -98,81 +92,11 @@ class Payouts:
         self._clock = clock
         self._ledger = ledger
         self._rulebook = rulebook
-        self._vault = vault
         self._channels = dict(channels)
-        self._check = check
+        self.payees = Payees(db, clock, vault, self._seals, check)
         self._earned = Earned(clock, ledger, related)
         self.alone: Alone | None = None
         """By which one person may give both approvals (break-glass); set once it is there."""
-
-    # -- who is paid --------------------------------------------------------------------------------------------------
-
-    async def set_payee(
-        self, org_id: UUID, *, person_id: UUID, kind: PayeeKind, holder: str, account: str, bank: str
-    ) -> Payee:
-        """Say where an organisation is paid. Name and number are sealed with the person's key; a new account needs a
-        new check."""
-        holder, bank, digits = holder.strip(), bank.strip(), "".join(account.split())
-        check_line("holder", holder)
-        check_line("bank", bank)
-        if not (digits.isascii() and digits.isdigit() and 8 <= len(digits) <= 32):
-            raise Invalid(
-                "bad_account", "An account number has 8 to 32 digits.", message_zh="银行账号应为 8 至 32 位数字。"
-            )
-        payee = Payee(
-            new_id(),
-            org_id,
-            person_id,
-            kind,
-            digits[-4:],
-            bank,
-            PayeeState.UNCHECKED,
-            None,
-            None,
-            None,
-            self._clock.now(),
-        )
-        sealed = (
-            self._vault.encrypt(person_id, HOLDER_FIELD, holder),
-            self._vault.encrypt(person_id, ACCOUNT_FIELD, digits),
-            self._vault.blind_index(ACCOUNT_FIELD, digits),
-        )
-        async with self._db.transaction() as conn:
-            await payout_store.lock_org(conn, org_id)
-            await payout_store.replace_payee(conn, payee, *sealed)
-        if self._check is not None:
-            said = await self._check.check(kind, OpenPayee(holder, digits, bank))
-            return await self.record_check(payee.id, passed=said.passed, reference=said.reference, by=self._check.name)
-        return payee
-
-    async def payee(self, org_id: UUID) -> Payee | None:
-        """Where an organisation is paid now; None before it said so."""
-        found = await payout_store.payee_of(self._db, org_id)
-        if found is None or found.check_ref is None:
-            return found
-        opened = self._seals.of_person(found.person_id).open(CHECK_FIELD, found.check_ref)
-        return replace(found, check_ref=opened)
-
-    async def record_check(self, payee_id: UUID, *, passed: bool, reference: str, by: str) -> Payee:
-        """Record that name and account belong together, or don't; `reference` names the evidence, not the person."""
-        check_line("reference", reference)
-        state = PayeeState.PASSED if passed else PayeeState.FAILED
-        found = await payout_store.payee(self._db, payee_id)
-        if found is None:
-            raise UnknownPayee
-        sealed = self._seals.of_person(found.person_id).text(CHECK_FIELD, reference)
-        if not await payout_store.set_check(self._db, payee_id, state, by, sealed, self._clock.now()):
-            raise UnknownPayee
-        return replace(found, state=state, checked_by=by, check_ref=reference, checked_at=self._clock.now())
-
-    async def open_payee(self, payee_id: UUID) -> OpenPayee:
-        """Name and account in plain text, for whoever sends or checks; PersonErased when their key is gone."""
-        person_id, holder, account, bank = await payout_store.sealed(self._db, payee_id)
-        return OpenPayee(
-            self._vault.decrypt(person_id, HOLDER_FIELD, holder),
-            self._vault.decrypt(person_id, ACCOUNT_FIELD, account),
-            bank,
-        )
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -347,7 +271,7 @@ class Payouts:
         if channel is None or payout.state is PayoutState.REFUSED:
             return False
         if payout.state is PayoutState.APPROVED:
-            await channel.send(payout, await self.open_payee(payout.payee_id))
+            await channel.send(payout, await self.payees.open(payout.payee_id))
             await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT)
             return True
         outcome = await channel.outcome(payout)
@@ -443,7 +367,7 @@ class Payouts:
         table = csv.writer(text)
         table.writerow(("序号", "收款户名", "收款账号", "开户银行", "金额", "附言"))
         for number, payout in enumerate(payouts, 1):
-            payee = await self.open_payee(payout.payee_id)
+            payee = await self.payees.open(payout.payee_id)
             net_fen = payout.net_fen or 0
             amount = f"{net_fen // 100}.{net_fen % 100:02d}"
             cells = (number, _plain(payee.holder), payee.account, _plain(payee.bank), amount, payout.reference)
@@ -453,7 +377,7 @@ class Payouts:
     async def _can_open(self, payout: Payout) -> bool:
         """False when the payee's person was erased: that payout has to fail, the others go on."""
         try:
-            await self.open_payee(payout.payee_id)
+            await self.payees.open(payout.payee_id)
         except ShanheError as error:
             log.warning("a payee cannot be read", payout=str(payout.id), error=error.code)
             return False

@@ -164,7 +164,7 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
     async def earnings(actor: Member) -> Response:
         """What the caller's organisation may turn into cash, and where it is paid."""
         org_id = org_of(actor)
-        found, payee = await payouts.earnings(org_id), await payouts.payee(org_id)
+        found, payee = await payouts.earnings(org_id), await payouts.payees.of(org_id)
         return as_json({**asdict(found), "available_micro": found.available_micro, "payee": payee and asdict(payee)})
 
     @routes.put("/payee")
@@ -174,7 +174,7 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
             raise Invalid(
                 "person_needed", "A person gives the account, not a key.", message_zh="收款账户须由本人登录后填写。"
             )
-        made = await payouts.set_payee(org_of(actor), person_id=actor.person_id, **body.model_dump())
+        made = await payouts.payees.set(org_of(actor), person_id=actor.person_id, **body.model_dump())
         return as_json(asdict(made))
 
     @routes.post("", status_code=201)
@@ -208,7 +208,7 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.post("/payees/{payee_id}/check")
     async def check(payee_id: UUID, body: CheckBody, actor: Operator) -> Response:
         """Record that name and account belong together, or don't."""
-        done = await payouts.record_check(payee_id, passed=body.passed, reference=body.reference, by=actor.ref)
+        done = await payouts.payees.record_check(payee_id, passed=body.passed, reference=body.reference, by=actor.ref)
         return as_json(asdict(done))
 
     @routes.post("/all/{payout_id}/review")

@@ -64,7 +64,7 @@ class LiveTreasury:
     # -- payouts ------------------------------------------------------------------------------------------------------
 
     async def income(self, who: m.Who) -> mt.IncomeView:
-        earned, payee = await self._payouts.earnings(who.org_id), await self._payouts.payee(who.org_id)
+        earned, payee = await self._payouts.earnings(who.org_id), await self._payouts.payees.of(who.org_id)
         payouts = await self._payouts.list(org_id=who.org_id)
         return mt.IncomeView(
             earned.available_micro,
@@ -77,7 +77,7 @@ class LiveTreasury:
 
     async def payee_set(self, who: m.Who, fields: Mapping[str, str]) -> None:
         kind = PayeeKind.PERSON if fields.get("kind") == "person" else PayeeKind.ORGANISATION
-        await self._payouts.set_payee(
+        await self._payouts.payees.set(
             who.org_id,
             person_id=who.person_id,
             kind=kind,
@@ -96,7 +96,7 @@ class LiveTreasury:
     async def payouts(self, who: m.Who) -> Sequence[mt.PayoutRow]:
         found = []
         for one in await self._payouts.list():
-            payee = await self._payouts.payee(one.org_id)
+            payee = await self._payouts.payees.of(one.org_id)
             shown = await self._open(payee) if payee is not None and payee.id == one.payee_id else None
             found.append(_payout(one, await self._names.owner(one.org_id), shown))
         return found
@@ -106,7 +106,7 @@ class LiveTreasury:
         if payee.state is not PayeeState.UNCHECKED:
             return _payee(payee)
         try:
-            plain = await self._payouts.open_payee(payee.id)
+            plain = await self._payouts.payees.open(payee.id)
         except PersonErased:
             return _payee(payee)
         return mt.PayeeRow(payee.id, payee.last4, payee.bank, str(payee.state), plain.holder, plain.account)
@@ -125,7 +125,7 @@ class LiveTreasury:
             await self._payouts.refuse(payout, by=by, reason=note)
 
     async def payee_check(self, who: m.Who, payee: UUID, *, passed: bool, reference: str) -> None:
-        await self._payouts.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
+        await self._payouts.payees.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
 
     async def payout_file(self, who: m.Who) -> tuple[str, str]:
         batch, text, _payouts = await self._payouts.export()
