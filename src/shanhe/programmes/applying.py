@@ -14,7 +14,7 @@ import structlog
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.words import any_of
-from shanhe.programmes import forms, messages, store
+from shanhe.programmes import award_store, forms, messages, store
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.cases import Application, Entitlement, Evidence, Outcome, Party, State
 from shanhe.programmes.errors import (
@@ -162,7 +162,7 @@ class Applying:
         clean = forms.answers_of(programme, await self.named(programme, answers), by="applicant")
         papers = forms.evidence_of(programme, evidence)
         await self.strangers(programme, party, clean)
-        mark = await store.mark(ground.db, programme.id) if programme.remembers else 0
+        mark = await award_store.mark(ground.db, programme.id) if programme.remembers else 0
         question = Question(programme, party, clean, today, today)
         outcome = await self._judge.outcome(question)
         by_people = await ground.by_people(party)
@@ -242,8 +242,8 @@ class Applying:
     async def unchanged(self, conn: Any, programme: Programme, mark: int) -> None:
         """Two approvals that count what was awarded before must not overlook each other: the later one asks again."""
         if programme.remembers:
-            await store.line_up(conn, programme.id)
-            if await store.mark(conn, programme.id) != mark:
+            await award_store.line_up(conn, programme.id)
+            if await award_store.mark(conn, programme.id) != mark:
                 raise AskAgain
 
     async def decision(

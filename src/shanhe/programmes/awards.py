@@ -12,7 +12,7 @@ import structlog
 
 from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import ShanheError
-from shanhe.programmes import store
+from shanhe.programmes import award_store
 from shanhe.programmes.cases import Application, Outcome, State
 from shanhe.programmes.judging import Question
 from shanhe.programmes.milestones import Milestones, Planned, tranches_of
@@ -57,7 +57,7 @@ class Awards:
     async def record(self, conn: Any, application: UUID, planned: Sequence[Planned]) -> None:
         """Write an approval's tranches, in the transaction that approves."""
         for n, due_on, payments in planned:
-            await store.insert_tranche(conn, application, n, due_on, payments, self._ground.now())
+            await award_store.insert_tranche(conn, application, n, due_on, payments, self._ground.now())
 
     # -- moving on ----------------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Awards:
             if programme.stop is not None or programme.bound or programme.schedule.kind == "milestones"
         ]
         now = ground.now()
-        due = await store.due(ground.db, now, ground.today(), watched, now - LOOK_AGAIN, LOOK_ROWS)
+        due = await award_store.due(ground.db, now, ground.today(), watched, now - LOOK_AGAIN, LOOK_ROWS)
         for application in due:
             try:
                 await self.settle(application)

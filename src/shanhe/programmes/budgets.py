@@ -12,7 +12,7 @@ from shanhe.kernel.clock import city_date, midnight
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import AMOUNT_MAX
 from shanhe.ledger.api import LotHistory
-from shanhe.programmes import store
+from shanhe.programmes import award_store
 from shanhe.programmes.booking import Books
 from shanhe.programmes.cases import BudgetView
 from shanhe.programmes.errors import ApplicationConflict, UnknownBudget
@@ -44,7 +44,7 @@ class Budgets:
 
     async def list(self) -> list[BudgetView]:
         """Every budget of the catalogue, read from the ledger and from what awards have promised."""
-        committed, spent = await store.committed(self._ground.db), await store.spent(self._ground.db)
+        committed, spent = await award_store.committed(self._ground.db), await award_store.spent(self._ground.db)
         found = []
         for name, budget in self._ground.catalogue.budgets.items():
             account = await self._books.budget(name)
@@ -63,7 +63,7 @@ class Budgets:
             page = await history.paid(
                 list(of), midnight(since), midnight(until), after=after, limit=PAGE_ROWS
             )
-            known = await store.programmes_of(self._ground.db, list({row.origin for row in page}))
+            known = await award_store.programmes_of(self._ground.db, list({row.origin for row in page}))
             found += [
                 Grant(of[row.account], known.get(row.origin, ""), row.owner, row.amount, city_date(row.at))
                 for row in page
@@ -76,7 +76,7 @@ class Budgets:
     async def fund(self, name: str, amount: int, *, reason: str, actor: str, funding_id: UUID) -> BudgetView:
         """Put money into a budget, once for each `funding_id`; in the asset's minor unit."""
         self.check(name, amount, reason)
-        row = await store.insert_funding(
+        row = await award_store.insert_funding(
             self._ground.db, funding_id, name, amount, reason.strip(), actor, self._ground.now()
         )
         if (row["budget"], row["amount"]) != (name, amount):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 from shanhe.ledger.api import Posting, Transfer, UnknownPosting
-from shanhe.programmes import guarantee_store, store
+from shanhe.programmes import award_store, guarantee_store, store
 from shanhe.programmes.cases import Application, Outcome, State, Tranche, TrancheState
 from shanhe.programmes.errors import NothingToCall, RecoveryConflict, WrongState
 from shanhe.programmes.paying import Paying
@@ -84,10 +84,10 @@ class Guarantees:
             outcome = Outcome(versions={decision.rule_id: decision.version}, traces={decision.rule_id: decision.trace})
             async with self._ground.db.transaction() as conn:
                 await store.row(conn, app.id, lock=True)
-                tranche = (await store.tranches(conn, app.id, lock=True))[0]
+                tranche = (await award_store.tranches(conn, app.id, lock=True))[0]
                 if not await self._paying.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.DUE):
                     raise WrongState(app.state, IN_FORCE)
-                await store.set_released(conn, app.id, 1, [pays])
+                await award_store.set_released(conn, app.id, 1, [pays])
                 await self._paying.write(conn, app, "tranche", outcome, 1, actor=actor)
                 details = {"lost_fen": lost_fen, "past_due": past_due, "pays_fen": pays}
                 await store.note(conn, app.id, CALLED, at=self._ground.now(), actor=actor, details=details)
@@ -156,7 +156,7 @@ class Guarantees:
     async def _tranche(self, app: Application) -> Tranche:
         if self._paying.programme(app).schedule.kind != "guarantee":
             raise WrongState(app.state, ("担保", "a guarantee"))
-        tranches = await store.tranches(self._ground.db, app.id)
+        tranches = await award_store.tranches(self._ground.db, app.id)
         if not tranches:
             raise WrongState(app.state, ("已给出的担保", "a guarantee that was given"))
         return tranches[0]

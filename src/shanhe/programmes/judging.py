@@ -11,7 +11,7 @@ from uuid import UUID
 from shanhe.facts.api import Facts, Reader, Use
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
-from shanhe.programmes import store
+from shanhe.programmes import award_store
 from shanhe.programmes.cases import Outcome, Party, Payment, Reason
 from shanhe.programmes.loading import known, today_of
 from shanhe.programmes.model import ABSENT, Amount, Catalogue, Condition, Grant, Programme, Source, Text
@@ -183,17 +183,17 @@ class Judge:
         """What another application of a programme was paid, in minor units of its asset; 0 if it is somebody else's."""
         if not isinstance(application, str):
             return None
-        return await store.paid(self._db, UUID(application), programme, party.org_id)
+        return await award_store.paid(self._db, UUID(application), programme, party.org_id)
 
     async def _past(self, what: str, question: Question, party: Party) -> int:
         name, before = question.programme.id, question.application
         if what == "ordinal":
-            return 1 + await store.awards_of(self._db, name, party.subject, before=before)
+            return 1 + await award_store.awards_of(self._db, name, party.subject, before=before)
         if what == "value_fen":
-            credit_micro, fen = await store.promised(self._db, name, party.subject, before=before)
+            credit_micro, fen = await award_store.promised(self._db, name, party.subject, before=before)
             price = int(self._rulebook.parameter(PRICE_RULE, PRICE_PARAMETER, question.on))
             return fen + -(-credit_micro * price // MICRO)
-        return await store.received(self._db, name, party.org_id, question.on.year, excluding=before)
+        return await award_store.received(self._db, name, party.org_id, question.on.year, excluding=before)
 
     async def _payments(self, question: Question, decision: Decision, findings: _Findings) -> tuple[Payment, ...]:
         found = []

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.programmes import store
+from shanhe.programmes import award_store, store
 from shanhe.programmes.cases import Application, Outcome, Payment, State, TrancheState
 from shanhe.programmes.errors import WrongState
 from shanhe.programmes.forms import WHOLE_BPS
@@ -31,14 +31,14 @@ class Milestones:
         ground, app = self._paying.ground, await self._paying.load(application)
         async with ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
-            tranches = await store.tranches(conn, app.id)
+            tranches = await award_store.tranches(conn, app.id)
             if (
                 app.state is not State.ACTIVE
                 or not 1 <= n <= len(tranches)
                 or tranches[n - 1].state is not TrancheState.COMMITTED
             ):
                 raise WrongState(app.state, ("生效中且该里程碑未完成", "active, with this milestone open"))
-            await store.set_met(conn, app.id, n, on)
+            await award_store.set_met(conn, app.id, n, on)
             await store.note(
                 conn, app.id, "milestone_met", at=ground.now(), actor=actor, details={"tranche": n, "on": str(on)}
             )
@@ -47,7 +47,7 @@ class Milestones:
         """Tranches in order: released when met, early or late; late ones moved with all that follow, up to a limit."""
         ground, programme = self._paying.ground, self._paying.programme(app)
         plan = app.answers.get(programme.schedule.plan, ())
-        for tranche in await store.tranches(ground.db, app.id):
+        for tranche in await award_store.tranches(ground.db, app.id):
             if tranche.state is TrancheState.DUE:
                 await self._paying.pay(app, tranche.n)
             if tranche.state is not TrancheState.COMMITTED:
@@ -67,7 +67,7 @@ class Milestones:
     async def _by_c1(self, app: Application, programme: Programme, n: int, met_on: date | None) -> bool:
         """Ask the milestone rule about one tranche; False when the next has to wait."""
         ground, today = self._paying.ground, self._paying.ground.today()
-        tranche = (await store.tranches(ground.db, app.id))[n - 1]
+        tranche = (await award_store.tranches(ground.db, app.id))[n - 1]
         asked_on = met_on or today
         facts = {
             "tranche_micro": tranche.payments[0].amount, "planned_on": tranche.planned_on,
@@ -82,7 +82,7 @@ class Milestones:
         async with ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
             if delay:
-                await store.defer(conn, app.id, n, delay, ground.now())
+                await award_store.defer(conn, app.id, n, delay, ground.now())
                 await store.note(
                     conn, app.id, "deferred", at=ground.now(), actor=SYSTEM, details={"tranche": n, "days": delay}
                 )
@@ -90,7 +90,7 @@ class Milestones:
                 conn, tranche, TrancheState.COMMITTED, TrancheState.DUE
             ):
                 return False
-            await store.set_released(conn, app.id, n, [int(decision.outputs["released_micro"])])
+            await award_store.set_released(conn, app.id, n, [int(decision.outputs["released_micro"])])
             await self._paying.write(conn, app, "tranche", outcome, n)
         await self._paying.pay(app, n)
         return True
@@ -98,7 +98,7 @@ class Milestones:
     async def _cancel_rest(self, app: Application, reason: str, outcome: Outcome) -> None:
         async with self._paying.ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
-            for tranche in await store.tranches(conn, app.id):
+            for tranche in await award_store.tranches(conn, app.id):
                 if tranche.state in OPEN:
                     await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)
             await self._paying.write(conn, app, "refusal", outcome, 0)

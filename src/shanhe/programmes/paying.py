@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.facts.api import NewFact, Standing, names
 from shanhe.kernel.clock import add_months
 from shanhe.ledger.api import InsufficientCredit
-from shanhe.programmes import messages, store
+from shanhe.programmes import award_store, messages, store
 from shanhe.programmes.booking import Books
 from shanhe.programmes.cases import Application, Outcome, Payment, State, Tranche, TrancheState
 from shanhe.programmes.errors import UnknownApplication
@@ -34,7 +34,7 @@ class Paying:
         self.books = books
 
     async def commit(self, app: Application) -> None:
-        ground, tranches = self.ground, await store.tranches(self.ground.db, app.id)
+        ground, tranches = self.ground, await award_store.tranches(self.ground.db, app.id)
         try:
             await self.books.commit(app.id, tranches, actor=app.actor)
         except InsufficientCredit:
@@ -49,7 +49,7 @@ class Paying:
                     await self.advance(conn, tranche, TrancheState.PLANNED, TrancheState.COMMITTED)
 
     async def release_due(self, app: Application) -> None:
-        for tranche in await store.tranches(self.ground.db, app.id):
+        for tranche in await award_store.tranches(self.ground.db, app.id):
             if tranche.due_on > self.ground.today() and tranche.state is not TrancheState.DUE:
                 continue
             if self.programme(app).schedule.kind == "guarantee" and tranche.state is TrancheState.COMMITTED:
@@ -84,11 +84,13 @@ class Paying:
             keys = self.claims(programme, app.subject, app.answers, tranche.due_on)
             if row["state"] != State.ACTIVE or await store.claim(conn, programme.family, keys, app.id) is not None:
                 return False
-            if not (await store.tranches(conn, app.id))[tranche.n - 1].payments:
-                await store.insert_payments(conn, app.id, tranche.n, outcome.payments)
+            if not (await award_store.tranches(conn, app.id))[tranche.n - 1].payments:
+                await award_store.insert_payments(conn, app.id, tranche.n, outcome.payments)
                 await self.write(conn, app, "tranche", outcome, tranche.n)
         try:
-            await self.books.commit(app.id, [(await store.tranches(ground.db, app.id))[tranche.n - 1]], actor=SYSTEM)
+            await self.books.commit(
+                app.id, [(await award_store.tranches(ground.db, app.id))[tranche.n - 1]], actor=SYSTEM
+            )
         except InsufficientCredit:
             return False  # the budget has to be funded first; the claim is ours, so nothing is lost
         async with ground.db.transaction() as conn:
@@ -115,7 +117,7 @@ class Paying:
     async def _decide(self, app: Application, n: int) -> None:
         """Fix what a committed tranche pays: what the rule gives on its day, never more than was set aside."""
         ground, programme = self.ground, self.programme(app)
-        tranche = (await store.tranches(ground.db, app.id))[n - 1]
+        tranche = (await award_store.tranches(ground.db, app.id))[n - 1]
         outcome, amounts = None, [item.amount for item in tranche.payments]
         if programme.schedule.kind == "instalments":
             question = Question(
@@ -127,13 +129,13 @@ class Paying:
             amounts = [0 if outcome.reasons else _matching(item, outcome.payments) for item in tranche.payments]
         async with ground.db.transaction() as conn:
             if await self.advance(conn, tranche, TrancheState.COMMITTED, TrancheState.DUE):
-                await store.set_released(conn, app.id, n, amounts)
+                await award_store.set_released(conn, app.id, n, amounts)
                 if outcome is not None:
                     await self.write(conn, app, "tranche", outcome, n)
 
     async def pay(self, app: Application, n: int) -> None:
         ground, programme = self.ground, self.programme(app)
-        tranche = (await store.tranches(ground.db, app.id))[n - 1]
+        tranche = (await award_store.tranches(ground.db, app.id))[n - 1]
         if tranche.state is not TrancheState.DUE:
             return
         versions = {name: ground.rulebook.version(name, app.applied_on) for name in programme.rules}
@@ -170,7 +172,7 @@ class Paying:
                 await ground.announce(conn, RELEASED_TOPIC, str(app.org_id), payload)
             if programme.schedule.kind == "yearly" and paid:
                 due_on = add_months(app.applied_on, MONTHS_A_YEAR * n)
-                await store.insert_tranche(conn, app.id, n + 1, due_on, (), ground.now())
+                await award_store.insert_tranche(conn, app.id, n + 1, due_on, (), ground.now())
 
     async def _fact(self, app: Application, programme: Programme, n: int) -> NewFact | None:
         """The fact that this award makes true, known at once to every other rule. Asked before the transaction that
@@ -195,13 +197,13 @@ class Paying:
 
     async def complete(self, app: Application) -> None:
         """An award whose tranches are all settled has run its course."""
-        tranches = await store.tranches(self.ground.db, app.id)
+        tranches = await award_store.tranches(self.ground.db, app.id)
         if all(tranche.state in (TrancheState.RELEASED, TrancheState.CANCELLED) for tranche in tranches):
             async with self.ground.db.transaction() as conn:
                 await store.move(conn, app.id, State.ACTIVE, State.COMPLETED, at=self.ground.now(), actor=SYSTEM)
 
     async def return_commitments(self, app: Application) -> None:
-        for tranche in await store.tranches(self.ground.db, app.id):
+        for tranche in await award_store.tranches(self.ground.db, app.id):
             if tranche.state is TrancheState.CANCELLED and tranche.committed and tranche.reason != "nothing_due":
                 await self.books.give_back(app.id, tranche, actor=SYSTEM)
 
@@ -224,7 +226,7 @@ class Paying:
         self, conn: Any, tranche: Tranche, was: TrancheState, becomes: TrancheState, *, posting: UUID | None = None,
         reason: str = "",
     ) -> bool:  # fmt: skip
-        return await store.move_tranche(
+        return await award_store.move_tranche(
             conn, tranche.application, tranche.n, was, becomes, self.ground.now(), posting=posting, reason=reason
         )
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.programmes import forms, messages, store
+from shanhe.programmes import award_store, forms, messages, store
 from shanhe.programmes.applying import Applying, content_of
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.cases import Application, Outcome, Reason, State, Verdict
@@ -101,7 +101,7 @@ class Reviewing:
         last = app.step + 1 == len(programme.path(app.round))
         outcome, planned, mark = Outcome(), [], 0
         if verdict is Verdict.PASS and last:
-            mark = await store.mark(ground.db, programme.id) if programme.remembers else 0
+            mark = await award_store.mark(ground.db, programme.id) if programme.remembers else 0
             question = await self._question(app, programme, answers)
             outcome = await self._judge.outcome(question)
             if outcome.missing:

@@ -14,7 +14,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
-from shanhe.programmes import store
+from shanhe.programmes import award_store, store
 from shanhe.programmes.applying import Applying
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.booking import Books
@@ -86,7 +86,7 @@ class Programmes:
             raise UnknownApplication
         app = store.application_of(row, ground.vault)
         return File(
-            app, await store.tranches(ground.db, app.id), await store.decisions(ground.db, app, ground.vault),
+            app, await award_store.tranches(ground.db, app.id), await store.decisions(ground.db, app, ground.vault),
             await store.history(ground.db, app.id),
         )  # fmt: skip
 
@@ -107,7 +107,7 @@ class Programmes:
 
     async def since(self, programme: str, org_id: UUID) -> datetime | None:
         """When a party asked for the award of a programme that it has or had; None when it never was granted one."""
-        return await store.since(self._ground.db, programme, org_id)
+        return await award_store.since(self._ground.db, programme, org_id)
 
     async def tick(self) -> dict[str, int]:
         """What repeats: deadlines that passed, awards that have something to do."""

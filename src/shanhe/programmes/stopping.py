@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.facts.api import Use
-from shanhe.programmes import messages, store
+from shanhe.programmes import award_store, messages, store
 from shanhe.programmes.cases import Application, Outcome, State, TrancheState
 from shanhe.programmes.errors import WrongState
 from shanhe.programmes.judging import PURPOSE, Question
@@ -63,7 +63,7 @@ class Stopping:
     async def breach(self, application: UUID, *, note: str, actor: str) -> Application:
         """A breach of exclusivity (C2): the rule says warning, freeze, or clawback of what is unspent."""
         ground, app = self._paying.ground, await self._paying.load(application)
-        programme, tranches = self._paying.programme(app), await store.tranches(ground.db, app.id)
+        programme, tranches = self._paying.programme(app), await award_store.tranches(ground.db, app.id)
         if not programme.bound or app.state not in (State.ACTIVE, State.SUSPENDED, State.COMPLETED):
             raise WrongState(app.state, ("须优先使用本平台的资助", "an award that is bound to this platform"))
         unspent = sum([await self._paying.books.unspent(tranche) for tranche in tranches])
@@ -77,7 +77,7 @@ class Stopping:
         async with ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
             if measure:
-                await store.breach(conn, app.id)
+                await award_store.breach(conn, app.id)
             await self._paying.write(conn, app, "breach", outcome, 0, note=note, actor=actor)
             await store.note(conn, app.id, "breach", at=ground.now(), actor=actor, details={"measure": measure})
             if measure == FREEZE and app.state is State.ACTIVE:
@@ -114,23 +114,25 @@ class Stopping:
             if not await store.move(conn, app.id, State(row["state"]), State.STOPPED, at=ground.now(), actor=actor,
                                     details={"cause": cause}):  # fmt: skip
                 raise WrongState(row["state"], ("已批准的资助", "an award"))
-            for tranche in await store.tranches(conn, app.id):
+            for tranche in await award_store.tranches(conn, app.id):
                 if tranche.state in OPEN:
                     await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=cause)
-            await store.open_clawback(conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now())
+            await award_store.open_clawback(
+                conn, app.id, cause, unspent=cause == "breach", actor=actor, at=ground.now()
+            )
             await self._paying.write(conn, app, "clawback", Outcome(), 0, note=note, actor=actor)
             await ground.notifier.notify(messages.stopped(self._paying.programme(app), app, cause), conn)
 
     async def bring_back(self, app: Application) -> None:
-        ground, open_ = self._paying.ground, await store.clawback(self._paying.ground.db, app.id)
+        ground, open_ = self._paying.ground, await award_store.clawback(self._paying.ground.db, app.id)
         if open_ is None or open_["settled_at"] is not None:
             return
-        for tranche in await store.tranches(ground.db, app.id):
+        for tranche in await award_store.tranches(ground.db, app.id):
             if tranche.state is TrancheState.DUE:
                 await self._paying.pay(app, tranche.n)  # decided before the end: paid, then brought back
         await self._paying.return_commitments(app)
         recovered, owed = dict[str, int](), dict[str, int]()
-        for tranche in await store.tranches(ground.db, app.id):
+        for tranche in await award_store.tranches(ground.db, app.id):
             if tranche.state is TrancheState.RELEASED:
                 got, rest = await self._paying.books.take_back(
                     app.id, tranche, unspent_only=open_["unspent"], actor=open_["actor"]
@@ -139,7 +141,7 @@ class Stopping:
                     for asset, amount in part.items():
                         sums[asset] = sums.get(asset, 0) + amount
         async with ground.db.transaction() as conn:
-            await store.settle_clawback(conn, app.id, recovered, owed, ground.now())
+            await award_store.settle_clawback(conn, app.id, recovered, owed, ground.now())
             await store.note(conn, app.id, "clawed_back", at=ground.now(), actor=open_["actor"],
                              details={"recovered": recovered, "owed": owed})  # fmt: skip
 
