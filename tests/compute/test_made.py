@@ -25,12 +25,12 @@ class TestMade:
             file.write_bytes(b"x" * number)
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
             mine = replace(base, id=f"helper.{number}", file=f"helper-{number}.gguf", sha256=digest, size_bytes=number)
-            engine = await compute.serve_made(mine, file, public="helper", actor="t")
+            engine = await compute.made.serve(mine, file, public="helper", actor="t")
             assert engine.enabled
             target = compute.route("helper")
             assert target is not None
             assert target.upstream_model == f"helper.{number}"
-        await compute.switch_made("helper", "local-helper.1", actor="t")
+        await compute.made.switch("helper", "local-helper.1", actor="t")
         target = compute.route("helper")
         assert target is not None
         assert target.upstream_model == "helper.1"
@@ -43,7 +43,7 @@ class TestMade:
             file.write_bytes(f"{public} {number}".encode())
             mine = replace(base, id=f"{public}.{number}", adapters=(file.name,))
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            await compute.serve_adapter(mine, file, digest, base=base.id, public=public, actor="t")
+            await compute.made.serve_adapter(mine, file, digest, base=base.id, public=public, actor="t")
 
         def led() -> list[tuple[str, bytes]]:
             found = [compute.route(public) for public in ("welder", "painter") if compute.model(public)]
@@ -59,7 +59,7 @@ class TestMade:
         held = read_made(tmp_path, host)
         assert held is not None
         assert (held.sha256, held.adapters) == (base.sha256, ("painter-1.gguf", "welder-2.gguf"))
-        await compute.switch_made("welder", "local-welder.1", actor="t")
+        await compute.made.switch("welder", "local-welder.1", actor="t")
         (back, number), _ = led()
         other = read_made(tmp_path, back)
         assert other is not None
@@ -71,7 +71,7 @@ class TestMade:
         (tmp_path / "a.gguf").write_bytes(b"other")
         mine = replace(base, id="welder.1", adapters=("a.gguf",))
         with pytest.raises(Invalid):
-            await bureau.compute.serve_adapter(
+            await bureau.compute.made.serve_adapter(
                 mine, tmp_path / "a.gguf", "00" * 32, base=base.id, public="welder", actor="t"
             )
         assert bureau.compute.model("welder") is None
@@ -84,7 +84,7 @@ class TestMade:
             file.write_bytes(b"x" * number)
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
             mine = replace(base, id=f"helper.{number}", file=f"helper-{number}.gguf", sha256=digest, size_bytes=number)
-            await compute.serve_made(mine, file, public="helper", actor="t", share_bps=share_bps)
+            await compute.made.serve(mine, file, public="helper", actor="t", share_bps=share_bps)
 
         def asked() -> Counter[str]:
             found = [compute.route("helper") for _ in range(40)]
@@ -96,5 +96,5 @@ class TestMade:
         assert asked() == {"helper.1": 30, "helper.2": 10}
         await serve(3, 1_000)
         assert asked() == {"helper.1": 36, "helper.3": 4}
-        await compute.switch_made("helper", "local-helper.3", actor="t")
+        await compute.made.switch("helper", "local-helper.3", actor="t")
         assert asked() == {"helper.3": 40}

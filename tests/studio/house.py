@@ -39,6 +39,7 @@ class Models:
         self.file.write_bytes(b"base")
         self.answering: dict[str, str] = {}
         self.trials: dict[str, tuple[str, int]] = {}
+        self.made = self
 
     def cards(self) -> Any:
         return cards()
@@ -49,7 +50,7 @@ class Models:
     async def model_file(self, model: str) -> Path:
         return self.file
 
-    async def serve_made(self, card: Any, file: Path, *, public: str, actor: str, share_bps: int) -> Any:
+    async def serve(self, card: Any, file: Path, *, public: str, actor: str, share_bps: int) -> Any:
         if share_bps < 10_000:
             self.trials[public] = (f"local-{card.id}", share_bps)
             return type("Engine", (), {"name": f"local-{card.id}"})()
@@ -62,7 +63,7 @@ class Models:
         self.answering[public] = f"{base} with {card.adapters[0].split('-')[0]}"
         return type("Engine", (), {"name": f"local-{card.id}"})()
 
-    async def switch_made(self, public: str, name: str, *, actor: str) -> Any:
+    async def switch(self, public: str, name: str, *, actor: str) -> Any:
         self.answering[public] = name
 
 

@@ -16,13 +16,12 @@ import asyncpg
 import structlog
 
 from shanhe.compute import counting, fetch, pricing, store
-from shanhe.compute.adapters import arrange, delete_made, keep_adapter
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
 from shanhe.compute.discovery import Discovery, discover
 from shanhe.compute.errors import BadEngine, EngineBusy, EngineExists, UnknownEngine, UnknownModel
-from shanhe.compute.made import keep_made
+from shanhe.compute.making import LOCAL_CHIP, MadeDesk
 from shanhe.compute.model import (
     GENERAL,
     Engine,
@@ -42,8 +41,8 @@ from shanhe.compute.nodes import NodeDesk, drop_node
 from shanhe.compute.price_desk import Announce, PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
-from shanhe.compute.registration import checked, local_engine, made_engine
-from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, WHOLE_BPS, RoutingTable, checked_policy
+from shanhe.compute.registration import checked, local_engine
+from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
 from shanhe.kernel.clock import Clock
@@ -61,8 +60,6 @@ START_LIMIT_S: Final = 20.0
 """Longest wait for an engine that should be running already: it is loading, or starting again after a crash."""
 WAKE_POLL_S: Final = 0.1
 SYSTEM: Final = "system"
-LOCAL_CHIP: Final = "cpu"
-"""Class of the chip that llama.cpp children of this machine run on."""
 
 KeyOf = Callable[[str], str | None]
 """The value of an environment variable that may hold an engine's key; Invalid for names that may not."""
@@ -101,6 +98,7 @@ class Compute:
         self._key = upstream_key
         self._workers = workers
         self._routing = checked_policy(routing)
+        self.made = MadeDesk(db, clock, data, self._desk, insert=self._insert, reload=self.reload, engine=self.engine)
         self._pulls = Pulls(data / "models", cache or fetch.default_cache(), sources)
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
@@ -337,16 +335,9 @@ class Compute:
         engine = local_engine(known, cost, contributor, self._clock.now())
         async with self._db.transaction() as conn:
             await store.add_model(
-                conn,
-                known.id,
-                kind=known.kind,
-                title_zh=known.title_zh,
-                title_en=known.title_en,
-                licence=known.licence,
-                made_by=known.made_by,
-                price_class=known.price_class,
-                now=engine.created_at,
-            )
+                conn, known.id, kind=known.kind, title_zh=known.title_zh, title_en=known.title_en,
+                licence=known.licence, made_by=known.made_by, price_class=known.price_class, now=engine.created_at,
+            )  # fmt: skip
             try:
                 async with conn.transaction():
                     await self._insert(conn, engine, actor, engine.created_at)
@@ -356,92 +347,6 @@ class Compute:
                 await store.changed(conn)
         await self.reload()
         return self.engine(engine.name)
-
-    async def serve_made(
-        self, card: ModelCard, file: Path, *, public: str, actor: str, share_bps: int = WHOLE_BPS
-    ) -> Engine:
-        """Serve a model that was made here under a public name, in the place of what was made before under it.
-
-        The card's id names this making and its child, `public` stays the same over all of them. BadEngine when the name
-        is another model's.
-        """
-        await asyncio.to_thread(keep_made, self._data, card, file)
-        return await self._made_here(card, public, None, actor, share_bps)
-
-    async def serve_adapter(
-        self, card: ModelCard, file: Path, sha256: str, *, base: str, public: str, actor: str,
-        share_bps: int = WHOLE_BPS,
-    ) -> Engine:  # fmt: skip
-        """`serve_made` for an adapter on a packaged model: `card` is the base's, with the adapter's file and a name.
-
-        All adapters that answer on a base are held by one child. Invalid when they are too many.
-        """
-        await asyncio.to_thread(keep_adapter, self._data, card.adapters[0], file, sha256)
-        return await self._made_here(card, public, base, actor, share_bps)
-
-    async def _made_here(self, card: ModelCard, public: str, base: str | None, actor: str, share_bps: int) -> Engine:
-        now = self._clock.now()
-        cost = self._desk.reference_cost(LOCAL_CHIP, card.price_class) or card.cost
-        engine = made_engine(card, public, cost, now)
-        async with self._db.transaction() as conn:
-            await store.add_model(
-                conn, public, kind=card.kind, title_zh=card.title_zh, title_en=card.title_en, licence=card.licence,
-                made_by=card.made_by, price_class=card.price_class, now=now,
-            )  # fmt: skip
-            if not await store.engine_named(conn, engine.name):
-                await self._insert(conn, engine, actor, now)
-                if base is not None:
-                    await store.add_adapter(conn, engine.name, base, card.adapters[0])
-            await self._switch(conn, public, engine.name, actor, share_bps)
-        await self.reload()
-        return self.engine(engine.name)
-
-    async def switch_made(self, public: str, name: str, *, actor: str, share_bps: int = WHOLE_BPS) -> Engine:
-        """Let one of the engines made under a public name answer, and no other; calls in flight are finished.
-
-        A `share_bps` of less than all: it answers so many of the calls, and whoever answered before answers the rest.
-        """
-        async with self._db.transaction() as conn:
-            await self._switch(conn, public, name, actor, share_bps)
-        await self.reload()
-        return self.engine(name)
-
-    async def withdraw_made(self, public: str, files: Sequence[str], *, actor: str) -> int:
-        """Forget everything that was made under a public name: engines, the children that hold it, cards and files.
-
-        `files`: of what was made, beside the models. Receipts and prices stay. How many files were deleted; again: 0.
-        """
-        async with self._db.transaction() as conn:
-            made, now = await store.made_engines(conn, public), self._clock.now()
-            for one in made:
-                await store.delete_engine(conn, one.name)
-                await store.add_event(conn, one.name, "removed", f"{public} is gone", actor, now)
-                await conn.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, store.UNWANTED + one.upstream)
-            for base in sorted({one.base for one in made if one.base is not None}):
-                await arrange(conn, self._data, base)
-            await store.changed(conn)
-        await self.reload()
-        return await asyncio.to_thread(delete_made, self._data, files)
-
-    async def _switch(self, conn: Any, public: str, name: str, actor: str, share_bps: int) -> None:
-        bases, made = set(), await store.made_engines(conn, public)
-        trial = share_bps < WHOLE_BPS and any(one.enabled and one.whole and one.name != name for one in made)
-        for one in made:
-            enabled = one.name == name or (trial and one.enabled and one.whole)
-            if enabled != one.enabled:
-                await store.set_enabled(conn, one.name, enabled)
-                event = "enabled" if enabled else "disabled"
-                await store.add_event(conn, one.name, event, f"{public} is {name}", actor, self._clock.now())
-            if one.name == name:
-                await store.set_share(conn, name, share_bps if trial else WHOLE_BPS)
-            if one.base is not None:
-                bases.add(one.base)
-                continue
-            payload = one.upstream if enabled else store.UNWANTED + one.upstream
-            await conn.execute("SELECT pg_notify($1, $2)", store.WANTED_CHANNEL, payload)
-        for base in sorted(bases):
-            await arrange(conn, self._data, base)
-        await store.changed(conn)
 
     async def model_file(self, model: str) -> Path:
         """The file of a model that comes with this software, fetched if need be; UnknownModel, DownloadFailed."""

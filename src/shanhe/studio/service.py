@@ -288,7 +288,7 @@ class Studio:
             await store.changed(conn)
         cards = [msgspec.convert(one.card, ModelCard) for one in made]
         files = [file for card in cards for file in (card.adapters or (card.file,))]
-        gone = await self._compute.withdraw_made(name, files, actor=by) if made else 0
+        gone = await self._compute.made.withdraw(name, files, actor=by) if made else 0
         for digest in [*await store.hashes_under(self.db, name, org_id), *(job.id.bytes for job in jobs)]:
             gone += await asyncio.to_thread(self.shelf.drop, digest)
         async with self.db.transaction() as conn:
@@ -367,9 +367,9 @@ class Studio:
         share_bps = WHOLE_BPS if before is None else share_bps
         served: dict[str, Any] = {"public": one.name, "actor": by, "share_bps": share_bps}
         if card.adapters:
-            engine = await self._compute.serve_adapter(card, file, one.sha256.hex(), base=one.base, **served)
+            engine = await self._compute.made.serve_adapter(card, file, one.sha256.hex(), base=one.base, **served)
         else:
-            engine = await self._compute.serve_made(card, file, **served)
+            engine = await self._compute.made.serve(card, file, **served)
         async with self.db.transaction() as conn:
             if share_bps < WHOLE_BPS:
                 await store.set_trial(conn, one, engine.name, share_bps, self.clock.now())
@@ -387,7 +387,7 @@ class Studio:
         before = await (store.deployed_before if trial is None else store.deployed)(self.db, name)
         if before is None or before.engine is None:
             raise NotDeployable("nothing was deployed before it", "此前没有部署过的版本")
-        await self._compute.switch_made(name, before.engine, actor=by)
+        await self._compute.made.switch(name, before.engine, actor=by)
         async with self.db.transaction() as conn:
             await store.set_deployed(conn, before, before.engine, now)
         return await self.made(name, org_id, before.number)
