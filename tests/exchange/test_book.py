@@ -8,7 +8,8 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shanhe.exchange.book import Book, Order, cash_of, fill, uniform_price
+from shanhe.exchange.book import Book, Order
+from shanhe.exchange.clearing import cash_of, fill, uniform_price
 from shanhe.exchange.journal import decode, encode, trade_id
 from shanhe.exchange.model import (
     BUY,

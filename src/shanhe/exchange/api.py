@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from shanhe.exchange.book import Book, cash_of, uniform_price
+from shanhe.exchange.book import Book
 from shanhe.exchange.cash import Cash, Deposit, Purse, Withdrawal
+from shanhe.exchange.clearing import cash_of, uniform_price
 from shanhe.exchange.disputes import Dispute
 from shanhe.exchange.engine import Advance, Replay
 from shanhe.exchange.errors import (

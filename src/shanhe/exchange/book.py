@@ -16,13 +16,12 @@ import heapq
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import repeat
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
-import numpy as np
 
+from shanhe.exchange.clearing import cash_of, fill, uniform_price
 from shanhe.exchange.model import (
     BUY,
     Amend,
@@ -41,21 +40,11 @@ from shanhe.exchange.model import (
     Trade,
 )
 
-VALUE_PER_FEN: Final = 10**8
-"""Ticks × micro-credits in a fen."""
-HALF_FEN: Final = VALUE_PER_FEN // 2
 TIDIED_AT_ONCE: Final = 16
 """Parties looked through with one event."""
 LEVEL_SLACK: Final = 64
 """Dead entries a level may keep before it is compacted."""
 NEVER_US: Final = 2**62
-INT64_MAX: Final = 2**63 - 1
-
-
-def cash_of(value: int) -> int:
-    """Ticks × micro-credits as fen, half to even."""
-    fen, rest = divmod(value, VALUE_PER_FEN)
-    return fen + (rest > HALF_FEN or (rest == HALF_FEN and fen & 1))
 
 
 class Order:
@@ -480,84 +469,6 @@ class Book:
         sell.left -= quantity
         self.last_ticks = ticks
         effects.trades.append(Trade(buy, sell, quantity, ticks, cash))
-
-
-def uniform_price(buys: list[tuple[int, int]], sells: list[tuple[int, int]], reference: int) -> tuple[int, int] | None:
-    """(price, volume) of an auction over (ticks, quantity) levels, each side best first; None when none cross."""
-    i = j = volume = 0
-    want = have = 0
-    low = high = 0
-    while True:
-        if not want:
-            if i == len(buys):
-                break
-            want = buys[i][1]
-        if not have:
-            if j == len(sells):
-                break
-            have = sells[j][1]
-        if buys[i][0] < sells[j][0]:
-            break
-        part = min(want, have)
-        volume += part
-        high, low = buys[i][0], sells[j][0]
-        want -= part
-        have -= part
-        i += not want
-        j += not have
-    if not volume:
-        return None
-    return min(max(reference, low), high), volume
-
-
-def fill(buys: list[Order], sells: list[Order], price: int, volume: int) -> list[Trade]:
-    """Share `volume` out over both sides in their order, which it reaches to the last.
-
-    Laid end to end, each side's orders cut [0, volume] into pieces. A trade is a piece that neither side cuts further:
-    the two lists of cuts, merged. What an order has cost so far is what is rounded, as in `Book._trade`.
-    """
-    had = [order.value for order in buys]
-    kind: Any = np.int64 if price * volume + max(had) <= INT64_MAX else object  # exact either way
-    bought, sold = (_cuts(side, volume, kind) for side in (buys, sells))
-    ends = np.union1d(bought, sold)
-    sizes = np.diff(ends, prepend=0)
-    buyer, seller = np.searchsorted(bought, ends), np.searchsorted(sold, ends)
-
-    before = np.array(had, kind)
-    values = before + price * np.diff(bought, prepend=0)
-    costs = cash_of_all(values[buyer] - price * (bought[buyer] - ends))
-    cash = np.diff(costs, prepend=0)
-    opening = np.diff(buyer, prepend=-1) > 0  # a buyer's first trade: what was paid before is not of this auction
-    cash[opening] = costs[opening] - cash_of_all(before)
-    trades = list(
-        map(Trade, [buys[n] for n in buyer.tolist()], [sells[n] for n in seller.tolist()], sizes.tolist(),
-            repeat(price), cash.tolist())
-    )  # fmt: skip
-    _book(buys, bought, price, cash, np.flatnonzero(opening))
-    _book(sells, sold, price, cash, np.flatnonzero(np.diff(seller, prepend=-1) > 0))
-    return trades
-
-
-def _cuts(orders: list[Order], volume: int, kind: Any) -> Any:
-    """Where each order ends when they are laid end to end; the last one at `volume`."""
-    ends = np.cumsum(np.array([order.left for order in orders], kind))
-    ends[-1] = volume
-    return ends
-
-
-def _book(orders: list[Order], ends: Any, price: int, cash: Any, starts: Any) -> None:
-    """Write down what each order has traded. `starts`: the first of its trades, of which `cash` has all."""
-    parts = np.diff(ends, prepend=0).tolist()
-    for order, part, paid in zip(orders, parts, np.add.reduceat(cash, starts).tolist(), strict=True):
-        order.left -= part
-        order.value += part * price
-        order.cash += paid
-
-
-def cash_of_all(values: Any) -> Any:
-    """`cash_of` for an array."""
-    fen, rest = values // VALUE_PER_FEN, values % VALUE_PER_FEN
-    return fen + ((rest > HALF_FEN) | ((rest == HALF_FEN) & (fen % 2 == 1)))
 
 
 def _dead(order: Order) -> Order:

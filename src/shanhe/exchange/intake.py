@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from shanhe.exchange import store
-from shanhe.exchange.book import cash_of
+from shanhe.exchange.clearing import cash_of
 from shanhe.exchange.errors import (
     ExchangeBusy,
     ExchangeUnavailable,

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from shanhe.approvals.api import Approvals, Gate, Scope
 from shanhe.exchange import store, timing
-from shanhe.exchange.book import cash_of, uniform_price
 from shanhe.exchange.cash import Cash
+from shanhe.exchange.clearing import cash_of, uniform_price
 from shanhe.exchange.disputes import Dispute, Disputes
 from shanhe.exchange.engine import Advance, Engine, Replay
 from shanhe.exchange.errors import (

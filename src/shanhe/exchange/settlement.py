@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.exchange import store
-from shanhe.exchange.book import cash_of
+from shanhe.exchange.clearing import cash_of
 from shanhe.exchange.model import SELL, Market
 from shanhe.exchange.policy import Day, Policy
 from shanhe.kernel.clock import Clock

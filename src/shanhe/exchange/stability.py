@@ -9,8 +9,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from shanhe.exchange import fund_store as store
-from shanhe.exchange.book import VALUE_PER_FEN, cash_of
 from shanhe.exchange.cash import CREDIT_KIND, Cash
+from shanhe.exchange.clearing import VALUE_PER_FEN, cash_of
 from shanhe.exchange.model import BUY, SELL, BookView, Market, NewOrder, Validity
 from shanhe.exchange.policy import Policy
 from shanhe.kernel.clock import Clock

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.kernel.db import Database
-from shanhe.ledger.leases import RECALL_WAITS_S
+from shanhe.ledger.holding import RECALL_WAITS_S
 from shanhe.ledger.model import CITY_OWNER, Lot, Provenance
 from shanhe.ledger.store import lot_of
 

@@ -20,22 +20,17 @@ import msgspec
 import structlog
 
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.literals import call, instants, integers, texts, uuids
-from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
+from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, Line
 from shanhe.ledger.counters import CounterBook
-from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit, LedgerUnavailable
-from shanhe.ledger.model import Limit, LotTerms, Provenance
+from shanhe.ledger.holding import Holder, pieces_of
+from shanhe.ledger.model import Limit, LotTerms
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
 
 log = structlog.get_logger(__name__)
 
 GRANT: Final = "SELECT (g).* FROM ledger.lease_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) g"
 SHRINK: Final = "SELECT ledger.lease_shrink($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS stands"
-HOLD: Final = (
-    call("(h).* FROM ledger.hold", "timestamptz text[] uuid[] uuid[] bigint[] text[] timestamptz[] jsonb[]") + " h"
-)
 STANDS: Final = "SELECT id FROM ledger.hold WHERE id = ANY($1) AND state = 'open'"
-HOLD_BOUNDED: Final = "SELECT (h).* FROM ledger.hold_bounded($1, $2, $3, $4, $5, $6, $7, $8, $9) h"
 CHANNEL: Final = "ledger_recall"
 LEASE_TTL: Final = timedelta(seconds=30)
 SOON: Final = timedelta(minutes=10)
@@ -46,123 +41,8 @@ GROWTH_MAX: Final = 64
 GROW_WITHIN_S: Final = 1.0
 DIRECT_FOR_S: Final = 1.0
 """How long an account that may not be leased goes straight to holds before a lease is tried again."""
-RECALL_WAITS_S: Final = (0.02, 0.04, 0.06, 0.08)
-"""200 ms for other workers to answer a recall."""
 GRANT_TRIES: Final = 3
 HOUSEKEEP_S: Final = 1.0
-
-
-class HoldRow:
-    """A queued request for a database hold."""
-
-    __slots__ = ("amount", "deadline", "expires_at", "facts", "future", "id", "payer", "purpose")
-
-    def __init__(
-        self, identifier: UUID, payer: UUID, amount: int, purpose: str, expires_at: datetime, facts: str | None
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self.id = identifier
-        self.payer = payer
-        self.amount = amount
-        self.purpose = purpose
-        self.expires_at = expires_at
-        self.facts = facts
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.deadline = loop.time() + LOST_LIMIT_S
-
-
-class Short(Exception):
-    """The database refused a hold; `leased` is what workers borrow of the account."""
-
-    def __init__(self, available: int, leased: int) -> None:
-        super().__init__(available, leased)
-        self.available = available
-        self.leased = leased
-
-
-class Holder:
-    """Database holds by group commit."""
-
-    def __init__(self, line: Line, clock: Clock, terms: LotTerms) -> None:
-        self._line = line
-        self._clock = clock
-        self._order = [provenance.value for provenance in terms.burn_order]
-        self.queue: GroupCommit[HoldRow] = GroupCommit(self._flush)
-
-    async def hold(
-        self, identifier: UUID, payer: UUID, amount: int, purpose: str, expires_at: datetime, facts: str | None
-    ) -> HeldLots:
-        """Reserve concrete lots; durable on return. `InsufficientCredit` after a recall's 200 ms at most."""
-        for wait_s in (*RECALL_WAITS_S, None):
-            row = HoldRow(identifier, payer, amount, purpose, expires_at, facts)
-            self.queue.submit(row)
-            try:
-                held: HeldLots = await row.future
-                return held
-            except Short as short:
-                if wait_s is None or not short.leased:
-                    raise InsufficientCredit(payer, max(0, short.available), amount) from None
-                await asyncio.sleep(wait_s)
-        raise AssertionError("unreachable: the last wait is None")
-
-    async def hold_bounded(
-        self, identifier: UUID, payer: UUID, amount: int, expires_at: datetime, facts: str | None, subsidy_max: int
-    ) -> HeldLots:
-        """A call's hold with at most so much subsidy in it; as `hold` otherwise, but not in a group."""
-        deadline = asyncio.get_running_loop().time() + LOST_LIMIT_S
-        waits = [*RECALL_WAITS_S, None]
-        while True:
-            try:
-                (answer,) = await self._line.fetch(
-                    HOLD_BOUNDED, self._clock.now(), self._order, identifier, payer, amount, "call", expires_at, facts,
-                    subsidy_max,
-                )  # fmt: skip
-            except ConnectionLost:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise LedgerUnavailable("It did not answer in time.") from None
-                await asyncio.sleep(RETRY_WAIT_S)
-                continue
-            if answer["verdict"] == "conflict":
-                raise IdempotencyConflict(identifier)
-            if answer["verdict"] != "short":
-                return HeldLots(identifier, amount, _pieces(answer))
-            wait_s = waits.pop(0)
-            if wait_s is None or not answer["leased"]:
-                raise InsufficientCredit(payer, max(0, answer["available"] or 0), amount)
-            await asyncio.sleep(wait_s)
-
-    async def _flush(self, rows: list[HoldRow]) -> None:
-        while rows := drop_late(rows, asyncio.get_running_loop().time()):
-            try:
-                found = await self._line.fetch(
-                    HOLD, self._clock.now(), texts(self._order), uuids([row.id for row in rows]),
-                    uuids([row.payer for row in rows]), integers([row.amount for row in rows]),
-                    texts([row.purpose for row in rows]), instants([row.expires_at for row in rows]),
-                    texts([row.facts for row in rows]),
-                )  # fmt: skip
-            except ConnectionLost:
-                await asyncio.sleep(RETRY_WAIT_S)
-                continue
-            for answer in found:
-                _answer(rows[answer["ord"] - 1], answer)
-            return
-
-
-def _answer(row: HoldRow, answer: Any) -> None:
-    if row.future.done():
-        return
-    verdict = answer["verdict"]
-    if verdict == "short":
-        row.future.set_exception(Short(answer["available"] or 0, answer["leased"] or 0))
-    elif verdict == "conflict":
-        row.future.set_exception(IdempotencyConflict(row.id))
-    else:
-        row.future.set_result(HeldLots(row.id, row.amount, _pieces(answer)))
-
-
-def _pieces(record: Any) -> list[Piece]:
-    columns = (record["lots"] or (), record["amounts"] or (), record["provenances"] or (), record["expiries"] or ())
-    return [Piece(lot, amount, Provenance(name), expires) for lot, amount, name, expires in zip(*columns, strict=True)]
 
 
 class LeaseBook:
@@ -346,7 +226,7 @@ class LeaseBook:
             lease = self._leases[payer] = Lease(payer, answer["epoch"], now + LEASE_TTL)
         lease.expires_at = max(lease.expires_at, now + LEASE_TTL)
         lease.used_at = now
-        pieces = _pieces(answer)
+        pieces = pieces_of(answer)
         lease.add(pieces)
         lease.low = sum(piece.amount for piece in pieces) // 2
         lease.growth = growth

@@ -26,7 +26,7 @@ from shanhe.ledger.errors import (
     PeriodClosed,
     UnknownAccount,
 )
-from shanhe.ledger.leases import RECALL_WAITS_S
+from shanhe.ledger.holding import RECALL_WAITS_S
 from shanhe.ledger.model import Account, LotTerms, NewLot, Posting, PostingResult
 
 POST: Final = call(

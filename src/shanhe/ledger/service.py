@@ -33,7 +33,8 @@ from shanhe.ledger.errors import (
     UnknownPosting,
 )
 from shanhe.ledger.escrow import Escrow
-from shanhe.ledger.leases import Holder, LeaseBook
+from shanhe.ledger.holding import Holder
+from shanhe.ledger.leases import LeaseBook
 from shanhe.ledger.model import (
     CITY_OWNER,
     LOT_KINDS,
