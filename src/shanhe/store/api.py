@@ -37,7 +37,8 @@ from shanhe.store.model import (
     VersionState,
 )
 from shanhe.store.ranks import Rank, Ranks
-from shanhe.store.service import CATEGORIES, Checker, Readying, Store
+from shanhe.store.service import Checker, Readying, Store
+from shanhe.store.terms import CATEGORIES
 
 __all__ = [
     "CATEGORIES",

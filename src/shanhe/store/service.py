@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from shanhe.gateway.api import ChargeBook, Gateway, ResourceTerms
+from shanhe.gateway.api import ChargeBook, Gateway
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -22,10 +22,7 @@ from shanhe.store.errors import BadListing, ChecksFailed, NameTaken, NotAUser, O
 from shanhe.store.model import (
     CONTENT_MAX_BYTES,
     NOTE_MAX_CHARS,
-    ROLES,
     SLUG,
-    SUMMARY_MAX_CHARS,
-    TITLE_MAX_CHARS,
     Card,
     Check,
     IncomeDay,
@@ -41,24 +38,16 @@ from shanhe.store.model import (
 )
 from shanhe.store.ranking import percentiles
 from shanhe.store.shelf import Shelf
+from shanhe.store.terms import WHOLE_PPM, check_terms, check_words, resource_terms
 
 if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
 
 RANK_RULE: Final = "P7"
-DEVELOPER_RULE: Final = "P6"
-ROYALTY_RULE: Final = "T16"
-WHOLE_PPM: Final = 1_000_000
-PARTIES_MAX: Final = 32
 CHANGED: Final = ("已修改", "changed")
-MARKUP_MAX_BPS: Final = 1_000_000
-FEE_MAX_MICRO: Final = 1_000_000_000_000
 INCOME_DAYS_MAX: Final = 366
 LINES_MAX: Final = 100_000
 """Lines of a statement that one income page reads."""
-CATEGORIES: Final = (
-    "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
-)  # fmt: skip
 FIRST_DAY: Final = date(2020, 1, 1)
 REVERSAL: Final = "reversal"
 
@@ -97,7 +86,7 @@ class Store:
         """A new listing, not offered yet; the standing one for an id that is known. NameTaken, BadListing."""
         if not SLUG.fullmatch(new.slug):
             raise BadListing("slug", "2 to 63 of a–z, 0–9 and -, not beginning with -", "2–63 位小写字母、数字或连字符")
-        _check_words(new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category)
+        check_words(new.title_zh, new.title_en, new.summary_zh, new.summary_en, new.category)
         try:
             async with self._db.transaction() as conn:
                 await self._shelf.insert(conn, new, owner, self._clock.now(), actor)
@@ -112,7 +101,7 @@ class Store:
         self, name: str, *, owner: UUID, title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str
     ) -> Listing:
         """Other words for the same thing."""
-        _check_words(title_zh, title_en, summary_zh, summary_en, category)
+        check_words(title_zh, title_en, summary_zh, summary_en, category)
         found = await self._own(name, owner)
         await self._shelf.describe(self._db, found, (title_zh, title_en, summary_zh, summary_en), category)
         return await self._own(name, owner)
@@ -126,7 +115,7 @@ class Store:
             raise BadListing("content", f"at most {CONTENT_MAX_BYTES} bytes", f"不超过 {CONTENT_MAX_BYTES} 字节")
         if len(notes) > NOTE_MAX_CHARS:
             raise BadListing("notes", f"at most {NOTE_MAX_CHARS} characters", f"不超过 {NOTE_MAX_CHARS} 字")
-        self._check_terms(terms)
+        check_terms(terms, self._rulebook, self._clock.today())
         async with self._db.transaction() as conn:
             found = await self._own(name, owner, conn=conn)
             if await self._shelf.version(conn, found, VersionState.SUBMITTED) is not None:
@@ -181,33 +170,6 @@ class Store:
             )  # fmt: skip
         checker = self._checks.get(listing.kind)
         return checks + list(await checker(listing.owner, draft.content, listing.name) if checker else ())
-
-    def _check_terms(self, terms: Terms) -> None:
-        today = self._clock.today()
-        lowest = int(self._rulebook.parameter(DEVELOPER_RULE, "lowest_markup", today))
-        if not lowest <= terms.markup_bps <= MARKUP_MAX_BPS:
-            raise BadListing(
-                "markup_bps",
-                f"{lowest} to {MARKUP_MAX_BPS} (P6: every token pays)",
-                f"应为 {lowest}–{MARKUP_MAX_BPS}（P6）",
-            )
-        if not 0 <= terms.fee_micro <= FEE_MAX_MICRO:
-            raise BadListing("fee_micro", f"0 to {FEE_MAX_MICRO}", f"应为 0–{FEE_MAX_MICRO}")
-        if terms.makers and (
-            sum(share for _, share in terms.makers) != WHOLE_PPM
-            or min(share for _, share in terms.makers) <= 0
-            or len({maker for maker, _ in terms.makers}) < len(terms.makers)
-        ):
-            raise BadListing("makers", "shares above 0 that sum to 1,000,000 (T17)", "份额须为正且合计一百万（T17）")
-        lowest, highest = (int(self._rulebook.parameter(ROYALTY_RULE, one, today)) for one in ("lowest", "highest"))
-        if any(not lowest <= rate <= highest for _, rate in terms.holders):
-            raise BadListing(
-                "holders",
-                f"rates of {lowest} to {highest} millionths (T16)",
-                f"费率应为百万分之 {lowest}–{highest}（T16）",
-            )
-        if max(len(terms.makers), len(terms.holders), len(terms.rights)) > PARTIES_MAX:
-            raise BadListing("makers", f"at most {PARTIES_MAX} parties", f"不超过 {PARTIES_MAX} 方")
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
@@ -350,9 +312,7 @@ class Store:
 
     async def mine(self, owner: UUID) -> list[tuple[Listing, list[Version]]]:
         """An organisation's listings with their versions, newest first."""
-        return [
-            (one, await self._shelf.versions(self._db, one)) for one in await self._shelf.of_owner(self._db, owner)
-        ]
+        return [(one, await self._shelf.versions(self._db, one)) for one in await self._shelf.of_owner(self._db, owner)]
 
     async def cards(self, kind: str | None = None, category: str | None = None, find: str | None = None) -> list[Card]:
         """The shop window, best ranked first (P7). Ranks are among what is offered of one kind."""
@@ -485,23 +445,3 @@ class Store:
         if found.owner != owner:
             raise UnknownListing(name)
         return found
-
-
-def resource_terms(listing: Listing, version: Version) -> ResourceTerms:
-    """What the gateway splits calls by once this version is approved."""
-    terms = version.terms
-    return ResourceTerms(
-        name=listing.name, role=ROLES[listing.kind], markup_bps=terms.markup_bps, fee_micro=terms.fee_micro,
-        makers=terms.makers or ((listing.owner, WHOLE_PPM),), holders=terms.holders, rights=terms.rights,
-    )  # fmt: skip
-
-
-def _check_words(title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str) -> None:
-    for field, text, most in (("title_zh", title_zh, TITLE_MAX_CHARS), ("title_en", title_en, TITLE_MAX_CHARS)):
-        if not 1 <= len(text.strip()) <= most or not text.isprintable():
-            raise BadListing(field, f"1 to {most} printable characters", f"1–{most} 个可见字符")
-    for field, text in (("summary_zh", summary_zh), ("summary_en", summary_en)):
-        if len(text) > SUMMARY_MAX_CHARS:
-            raise BadListing(field, f"at most {SUMMARY_MAX_CHARS} characters", f"不超过 {SUMMARY_MAX_CHARS} 字")
-    if category not in CATEGORIES:
-        raise BadListing("category", "one of " + ", ".join(CATEGORIES), "须为：" + "、".join(CATEGORIES))

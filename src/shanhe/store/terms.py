@@ -1,0 +1,72 @@
+"""What a listing may say and ask, and what its terms become on the gateway."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from shanhe.gateway.api import ResourceTerms
+from shanhe.store.errors import BadListing
+from shanhe.store.model import ROLES, SUMMARY_MAX_CHARS, TITLE_MAX_CHARS, Listing, Terms, Version
+
+if TYPE_CHECKING:
+    from shanhe.rulebook.api import Rulebook
+
+DEVELOPER_RULE: Final = "P6"
+ROYALTY_RULE: Final = "T16"
+WHOLE_PPM: Final = 1_000_000
+PARTIES_MAX: Final = 32
+MARKUP_MAX_BPS: Final = 1_000_000
+FEE_MAX_MICRO: Final = 1_000_000_000_000
+CATEGORIES: Final = (
+    "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
+)  # fmt: skip
+
+
+def resource_terms(listing: Listing, version: Version) -> ResourceTerms:
+    """What the gateway splits calls by once this version is approved."""
+    terms = version.terms
+    return ResourceTerms(
+        name=listing.name, role=ROLES[listing.kind], markup_bps=terms.markup_bps, fee_micro=terms.fee_micro,
+        makers=terms.makers or ((listing.owner, WHOLE_PPM),), holders=terms.holders, rights=terms.rights,
+    )  # fmt: skip
+
+
+def check_words(title_zh: str, title_en: str, summary_zh: str, summary_en: str, category: str) -> None:
+    """BadListing unless it is called and described as a window can show it."""
+    for field, text, most in (("title_zh", title_zh, TITLE_MAX_CHARS), ("title_en", title_en, TITLE_MAX_CHARS)):
+        if not 1 <= len(text.strip()) <= most or not text.isprintable():
+            raise BadListing(field, f"1 to {most} printable characters", f"1–{most} 个可见字符")
+    for field, text in (("summary_zh", summary_zh), ("summary_en", summary_en)):
+        if len(text) > SUMMARY_MAX_CHARS:
+            raise BadListing(field, f"at most {SUMMARY_MAX_CHARS} characters", f"不超过 {SUMMARY_MAX_CHARS} 字")
+    if category not in CATEGORIES:
+        raise BadListing("category", "one of " + ", ".join(CATEGORIES), "须为：" + "、".join(CATEGORIES))
+
+
+def check_terms(terms: Terms, rulebook: Rulebook, today: date) -> None:
+    """BadListing unless markup, fee and shares are within the rules (P6, T16, T17)."""
+    lowest = int(rulebook.parameter(DEVELOPER_RULE, "lowest_markup", today))
+    if not lowest <= terms.markup_bps <= MARKUP_MAX_BPS:
+        raise BadListing(
+            "markup_bps",
+            f"{lowest} to {MARKUP_MAX_BPS} (P6: every token pays)",
+            f"应为 {lowest}–{MARKUP_MAX_BPS}（P6）",
+        )
+    if not 0 <= terms.fee_micro <= FEE_MAX_MICRO:
+        raise BadListing("fee_micro", f"0 to {FEE_MAX_MICRO}", f"应为 0–{FEE_MAX_MICRO}")
+    if terms.makers and (
+        sum(share for _, share in terms.makers) != WHOLE_PPM
+        or min(share for _, share in terms.makers) <= 0
+        or len({maker for maker, _ in terms.makers}) < len(terms.makers)
+    ):
+        raise BadListing("makers", "shares above 0 that sum to 1,000,000 (T17)", "份额须为正且合计一百万（T17）")
+    lowest, highest = (int(rulebook.parameter(ROYALTY_RULE, one, today)) for one in ("lowest", "highest"))
+    if any(not lowest <= rate <= highest for _, rate in terms.holders):
+        raise BadListing(
+            "holders",
+            f"rates of {lowest} to {highest} millionths (T16)",
+            f"费率应为百万分之 {lowest}–{highest}（T16）",
+        )
+    if max(len(terms.makers), len(terms.holders), len(terms.rights)) > PARTIES_MAX:
+        raise BadListing("makers", f"at most {PARTIES_MAX} parties", f"不超过 {PARTIES_MAX} 方")
