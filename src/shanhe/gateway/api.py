@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from shanhe.gateway.terms import PriceList, TermsBook, Today, waiting_price
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
 from shanhe.gateway.weights import WeightOf, Weights
-from shanhe.kernel.clock import CITY_TZ
+from shanhe.kernel.clock import midnight
 from shanhe.ledger.api import Asset, LotHistory
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ class Gateway:
         return await read_day(day, self._call_postings(day))
 
     async def _call_postings(self, day: date) -> AsyncIterator[PostingView]:
-        since = datetime.combine(day, time.min, CITY_TZ)
+        since = midnight(day)
         cursor: str | None = None
         while True:
             page = await self._ledger.postings(

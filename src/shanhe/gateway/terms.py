@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from shanhe.compute.api import SCENES
 from shanhe.gateway.meter import BUCKETS
 from shanhe.gateway.model import Terms
 from shanhe.gateway.tariff import Party, Prices
-from shanhe.kernel.clock import CITY_TZ, Clock, city_date
+from shanhe.kernel.clock import Clock, city_date, midnight
 from shanhe.ledger.api import Asset, Ledger
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Today:
             now = self._clock.now()
         if not self._from <= now < self._until:
             self._date = city_date(now)
-            self._from = datetime.combine(self._date, time.min, CITY_TZ).astimezone(UTC)
+            self._from = midnight(self._date).astimezone(UTC)
             self._until = self._from + timedelta(days=1)
         return self._date
 

@@ -6,14 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from datetime import time as time_of_day
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger import counters as counting
@@ -66,13 +65,13 @@ from shanhe.ledger.model import (
 )
 from shanhe.ledger.posting import Poster
 from shanhe.ledger.reservation import HeldLots, Landing, Piece, Reservation, Row, State, check_charge
+from shanhe.ledger.reversing import CALL, mirror
 from shanhe.ledger.settling import Settler
 from shanhe.ledger.store import Store
 
 log = structlog.get_logger(__name__)
 
 SWEEP_MAX: Final = 500
-CALL: Final = "call"
 CALL_TTL: Final = timedelta(minutes=10)
 NO_LIMITS: Final[tuple[Limit, ...]] = ()
 
@@ -220,32 +219,12 @@ class Ledger:
         view = await self.posting(posting_id)
         await self._know([a for t in view.transfers for a in (t.debit, t.credit)])
         lots = await self._store.lots_by_id([delta.lot for delta in view.lots])
-        deltas, missing = [], dict[UUID, int]()
-        for delta in view.lots:
-            lot = lots[delta.lot]
-            part = delta.amount
-            if view.kind == CALL and part > 0:
-                part = min(part, lot.remaining - lot.held)
-                missing[lot.account] = missing.get(lot.account, 0) + delta.amount - part
-            if part:
-                deltas.append(LotDelta(delta.lot, -part))
-        transfers: list[Transfer] = []
-        for transfer in view.transfers:
-            owed = min(missing.get(transfer.credit, 0), transfer.amount)
-            if owed:
-                missing[transfer.credit] -= owed
-                asset = self._accounts[transfer.credit].asset
-                receivable = await self.system_account("receivable", asset, str(transfer.credit))
-                transfers.append(Transfer(new_id(), receivable.id, transfer.debit, owed))
-            if transfer.amount > owed:
-                transfers.append(Transfer(new_id(), transfer.credit, transfer.debit, transfer.amount - owed))
-        if not transfers:
-            raise NotBalanced("A posting that moved nothing has nothing to reverse.", "该入账没有金额，无需冲销。")
-        mirror = Posting(
-            id=new_id(), kind="reversal", transfers=tuple(transfers), deltas=tuple(deltas), actor=actor, memo=reason,
-            reverses=posting_id,
-        )  # fmt: skip
-        return await self.post(mirror)
+
+        async def receivable(account: UUID) -> UUID:
+            owing = await self.system_account("receivable", self._accounts[account].asset, str(account))
+            return owing.id
+
+        return await self.post(await mirror(view, lots, receivable, actor=actor, reason=reason))
 
     async def open_books(self, entries: Sequence[OpeningBalance], *, posting_id: UUID, actor: str) -> PostingResult:
         """Take over opening balances in one posting, against the equity account `opening` of each asset."""
@@ -537,7 +516,4 @@ class Ledger:
 
 
 def _days(since: date, until: date) -> tuple[datetime, datetime]:
-    return (
-        datetime.combine(since, time_of_day(), CITY_TZ),
-        datetime.combine(until + timedelta(days=1), time_of_day(), CITY_TZ),
-    )
+    return midnight(since), midnight(until + timedelta(days=1))
