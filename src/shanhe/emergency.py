@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -11,7 +12,7 @@ from uuid import UUID
 from shanhe.approvals.api import Approvals, BreakGlass, GlassNoFactor, Proof, Request, Undoing, Worth
 from shanhe.exchange.api import FUND_PAYMENT
 from shanhe.identity.api import Role, SignInFailed
-from shanhe.ledger.api import Asset
+from shanhe.ledger.api import AlreadyReversed, Asset
 from shanhe.programmes.api import FUNDING
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def open_emergency(
         return await glass.act(conn, PAYOUT, worth, act_id=payout.id, by=by)
 
     async def reverse(posting: UUID, actor: str, reason: str) -> None:
-        await ledger.reverse(posting, actor=actor, reason=reason)
+        with contextlib.suppress(AlreadyReversed):
+            await ledger.reverse(posting, actor=actor, reason=reason)
 
     async def behind(by: str) -> str:
         kind, _, number = by.partition(":")

@@ -5,13 +5,14 @@ Top-ups for money that came in otherwise, and reversals of postings: credits and
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
 from shanhe.approvals.api import RequestConflict, RequestState
-from shanhe.kernel.errors import ShanheError
+from shanhe.ledger.api import AlreadyReversed
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -24,7 +25,6 @@ TOP_UP, REVERSAL = "credits.top_up", "ledger.reversal"
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
-DONE_ALREADY: Final = "already_reversed"
 WAITING_ROWS: Final = 200
 
 
@@ -85,13 +85,10 @@ class Moves:
         )  # fmt: skip
 
     async def _reverse(self, decided: Request) -> None:
-        try:
+        with contextlib.suppress(AlreadyReversed):
             await self._ledger.reverse(
                 UUID(str(decided.payload["posting"])), actor=decided.signed, reason=str(decided.payload["reason"])
             )
-        except ShanheError as error:
-            if error.code != DONE_ALREADY:
-                raise
 
     async def waiting(self) -> Sequence[tuple[Request, str]]:
         """What is done once a second person agrees, whoever's deed it is; newest first, with why, a bounded page."""

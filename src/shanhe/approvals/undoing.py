@@ -22,10 +22,9 @@ from shanhe.kernel.errors import ShanheError
 SPACE: Final = UUID("6f1c8a3e-7d57-4a0b-9d4e-9b6a1f2c4d11")
 DECIDE_WITHIN: Final = timedelta(days=7)
 ROWS: Final = 50
-DONE_ALREADY: Final = "already_reversed"
 
 Reverse = Callable[[UUID, str, str], Awaitable[Any]]
-"""(posting, actor, reason): the mirror image of a posting, on the ledger."""
+"""(posting, actor, reason): the mirror image of a posting, on the ledger; once."""
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +79,8 @@ class Undoing:
                 try:
                     await self._reverse(row["posting"], f"{asked.requested_by} + {asked.decided_by}", "break-glass")
                 except ShanheError as error:
-                    if error.code != DONE_ALREADY:  # one's trouble does not keep the others waiting
-                        log.warning("a reversal waits", request=str(asked.id), error=error.code)
-                        continue
+                    log.warning("a reversal waits", request=str(asked.id), error=error.code)  # the others do not
+                    continue
                 state = "done"
             await store.end_reversal(self._db, row["act_id"], state, self._clock.now())
             done += 1
