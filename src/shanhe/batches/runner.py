@@ -76,8 +76,7 @@ class Runner:
     async def start(self) -> None:
         """Take up what a process of this name left behind, then work."""
         await self.recover(self._worker)
-        wake = self._crew.wake.set
-        self._db.listen(store.CHANNEL, lambda _: wake(), on_connect=wake)
+        self._db.wake(store.CHANNEL, self._crew.wake)
         self._crew.start()
 
     async def stop(self) -> None:

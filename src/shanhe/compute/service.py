@@ -118,7 +118,7 @@ class Compute:
     async def start(self, *, probe: bool = True) -> None:
         """Read the registry, follow its changes, and (unless told not to) watch the engines' health."""
         await self.reload()
-        self._db.listen(store.CHANNEL, lambda _: self._stale.set(), on_connect=self._stale.set)
+        self._db.wake(store.CHANNEL, self._stale)
         self._tasks.append(asyncio.create_task(self._follow(), name="compute follow"))
         if probe:
             self._tasks.append(asyncio.create_task(self._watch_health(), name="compute health"))

@@ -86,8 +86,7 @@ class Runner:
     async def start(self) -> None:
         """Take up what a process of this name left behind, then work."""
         await store.put_back(self._db, self._worker, self._clock.now())
-        wake = self._crew.wake.set
-        self._db.listen(store.CHANNEL, lambda _: wake(), on_connect=wake)
+        self._db.wake(store.CHANNEL, self._crew.wake)
         self._crew.start()
 
     async def stop(self) -> None:

@@ -49,7 +49,7 @@ class Feed:
             raise ExchangeBusy()
         if not self._listening:
             self._listening = True
-            self._db.listen(CHANNEL, lambda _: self._changed.set(), on_connect=self._changed.set)
+            self._db.wake(CHANNEL, self._changed)
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(WAITING_MAX)
         await self._look()
         queue.put_nowait({"type": "snapshot", **self._head, "levels": _levels(self._depth)})

@@ -102,6 +102,10 @@ class Database:
         """
         self._listeners.append(asyncio.create_task(self._listen(channel, callback, on_connect)))
 
+    def wake(self, channel: str, event: asyncio.Event) -> None:
+        """Set `event` with every notice on `channel`, and whenever some may have been missed."""
+        self.listen(channel, lambda _: event.set(), on_connect=event.set)
+
     async def _listen(
         self, channel: str, callback: Callable[[str], None], on_connect: Callable[[], None] | None
     ) -> None:

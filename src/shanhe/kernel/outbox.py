@@ -102,7 +102,7 @@ class Outbox:
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set: at once when notified, and every few seconds in any case."""
         wake = asyncio.Event()
-        self._db.listen(CHANNEL, lambda _: wake.set(), on_connect=wake.set)
+        self._db.wake(CHANNEL, wake)
         while not stop.is_set():
             wake.clear()
             while await self.deliver_due() and not stop.is_set():

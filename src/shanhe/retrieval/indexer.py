@@ -62,7 +62,7 @@ class Indexer:
         """Take up what a process of this name left behind, then work."""
         db = self._knowledge.db
         await store.give_back(db, self._worker)
-        db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
+        db.wake(store.CHANNEL, self._wake)
         self._loop = asyncio.create_task(
             keep_working(self.work_once, self._wake, poll_s=POLL_S, what="knowledge"), name="knowledge"
         )

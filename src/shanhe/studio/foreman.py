@@ -69,7 +69,7 @@ class Foreman:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; a running step is ended then, and goes on at the next start."""
-        self._studio.db.listen(store.CHANNEL, lambda _: self._wake.set(), on_connect=self._wake.set)
+        self._studio.db.wake(store.CHANNEL, self._wake)
         working = asyncio.create_task(keep_working(self.work_once, self._wake, poll_s=POLL_S, what="the studio"))
         await stop.wait()
         working.cancel()
