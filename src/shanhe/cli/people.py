@@ -6,12 +6,10 @@ import secrets
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
 from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, pairs, person_of, rows, show
-from shanhe.kernel.errors import NotFound
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -82,13 +80,3 @@ def grant(login: Login, role: str, data: Data = None, as_json: Json = False) -> 
 
     in_city(data, work)
     show(as_json, {"login": login, "role": role}, lambda: "✓")
-
-
-async def _person(services: Services, login: str) -> UUID:
-    found = await services.identity.people.by_name(login)
-    if found is None:
-        raise NotFound(
-            "unknown_person", f"Nobody signs in as {login!r}.", message_zh=f"没有登录名为 {login!r} 的人员。",
-            hint="`shanhe people list` shows everybody.", hint_zh="`shanhe people list` 可查看全部人员。",
-        )  # fmt: skip
-    return found

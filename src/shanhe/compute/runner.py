@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from shanhe.compute.model import SCENES, ModelCard
 from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.process import end
 
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0
@@ -214,17 +214,8 @@ class ModelRunner:
         return process.returncode
 
     async def _end(self) -> None:
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(STOP_LIMIT_S):
-                    await process.wait()
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        if self._process is not None:
+            await end(self._process, STOP_LIMIT_S)
         self.socket.unlink(missing_ok=True)
 
     def _tail(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -34,6 +36,21 @@ def die_with_parent(parent_pid: int | None = None) -> None:
 def harmless(environment: Mapping[str, str], *more: str) -> dict[str, str]:
     """What a child that handles strangers' files may know of an environment: where things lie, no secret."""
     return {name: environment[name] for name in (*HARMLESS, *more) if name in environment}
+
+
+async def end(process: asyncio.subprocess.Process, within_s: float) -> None:
+    """Ask a child to end; SIGKILL when it takes longer."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(within_s):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 class Held:

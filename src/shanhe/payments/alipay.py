@@ -21,7 +21,6 @@ from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import parse_yuan
 from shanhe.payments.errors import (
-    MethodCannot,
     NotificationForged,
     NotificationLate,
     NotificationMalformed,
@@ -36,7 +35,6 @@ from shanhe.payments.model import (
     AmountLimits,
     Created,
     Event,
-    Mandate,
     Notification,
     Order,
     ProviderPayment,
@@ -46,6 +44,7 @@ from shanhe.payments.model import (
     State,
     Verdict,
 )
+from shanhe.payments.present import PayerPresent
 from shanhe.payments.wire import Wire
 
 NAME = "alipay"
@@ -78,8 +77,10 @@ class AlipayAccount:
     gateway_url: str = PRODUCTION_URL
 
 
-class Alipay:
+class Alipay(PayerPresent):
     """See `model.Provider`."""
+
+    name, limits, order_life_s = NAME, LIMITS, ORDER_LIFE_S
 
     def __init__(
         self, account: AlipayAccount, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
@@ -99,18 +100,6 @@ class Alipay:
             )
         except (ValueError, IndexError, TypeError) as error:
             raise ProviderMisconfigured(NAME, "a key file cannot be read") from error
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def limits(self) -> AmountLimits:
-        return LIMITS
-
-    @property
-    def order_life_s(self) -> int:
-        return ORDER_LIFE_S
 
     # -- the provider protocol ----------------------------------------------------------------------------------------
 
@@ -157,15 +146,6 @@ class Alipay:
         # Older accounts leave the status out of a success; only another word means that it is still under way.
         done = answer.get("refund_status", "REFUND_SUCCESS") == "REFUND_SUCCESS"
         return RefundState.SUCCEEDED if done else RefundState.REQUESTED
-
-    async def authorise(self, mandate: Mandate) -> Created:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
-
-    async def charge(self, order: Order, mandate: Mandate) -> Created:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
-
-    async def revoke(self, mandate: Mandate) -> None:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
 
     # -- notifications ------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,6 @@ from shanhe.payments.bank_model import (
 )
 from shanhe.payments.bank_slips import Slips
 from shanhe.payments.errors import (
-    MethodCannot,
     NotificationForged,
     StatementUnreadable,
     SuspenseDecided,
@@ -50,7 +49,6 @@ from shanhe.payments.errors import (
 from shanhe.payments.model import (
     AmountLimits,
     Created,
-    Mandate,
     Notification,
     Order,
     ProviderPayment,
@@ -60,6 +58,7 @@ from shanhe.payments.model import (
     State,
     Verdict,
 )
+from shanhe.payments.present import PayerPresent
 from shanhe.payments.service import Payments
 
 NAME: Final = "bank_transfer"
@@ -85,22 +84,16 @@ Sent = Callable[[str, UUID, int, datetime], Awaitable[bool]]
 """(kind, subject, amount, when) of an outgoing line that carries one of our references; False when it does not fit."""
 
 
-class BankTransfer:
+class BankTransfer(PayerPresent):
     """The provider side (see `model.Provider`): its institution is whoever uploads the bank's statements."""
+
+    name, limits = NAME, LIMITS
 
     def __init__(self, db: Database, clock: Clock, account: BankAccount, days: Callable[[], int]) -> None:
         self._db = db
         self._clock = clock
         self._account = account
         self._days = days
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def limits(self) -> AmountLimits:
-        return LIMITS
 
     @property
     def order_life_s(self) -> int:
@@ -140,15 +133,6 @@ class BankTransfer:
         if found is None:
             raise UnknownPayment("refund")
         return RefundState.REQUESTED if found.done_at is None else RefundState.SUCCEEDED
-
-    async def authorise(self, mandate: Mandate) -> Created:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
-
-    async def charge(self, order: Order, mandate: Mandate) -> Created:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
-
-    async def revoke(self, mandate: Mandate) -> None:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Notification:
         raise NotificationForged("a bank sends none")

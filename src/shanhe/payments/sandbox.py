@@ -80,6 +80,8 @@ class Faults:
 class Sandbox:
     """One sandbox institution over the city's own database. `secret` (16 bytes or more) derives its signing key."""
 
+    name, limits, order_life_s = NAME, LIMITS, ORDER_LIFE_S
+
     def __init__(self, db: Database, clock: Clock, secret: bytes, *, faults: Faults | None = None) -> None:
         self._db = db
         self._clock = clock
@@ -87,18 +89,6 @@ class Sandbox:
         self._faults = faults or Faults()
         public = self._key.public_key()
         self._keys = {signing.serial(public): public}
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def limits(self) -> AmountLimits:
-        return LIMITS
-
-    @property
-    def order_life_s(self) -> int:
-        return ORDER_LIFE_S
 
     # -- the provider protocol ----------------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.errors import ShanheError
 from shanhe.payments.errors import (
-    MethodCannot,
     NotificationForged,
     NotificationLate,
     NotificationMalformed,
@@ -36,7 +35,6 @@ from shanhe.payments.model import (
     AmountLimits,
     Created,
     Event,
-    Mandate,
     Notification,
     Order,
     ProviderPayment,
@@ -46,6 +44,7 @@ from shanhe.payments.model import (
     State,
     Verdict,
 )
+from shanhe.payments.present import PayerPresent
 from shanhe.payments.signing import NONCE_LIMIT_CHARS, WINDOW_S
 from shanhe.payments.wire import Wire
 
@@ -93,8 +92,10 @@ class WeChatAccount:
     base_url: str = PRODUCTION_URL
 
 
-class WeChat:
+class WeChat(PayerPresent):
     """See `model.Provider`."""
+
+    name, limits, order_life_s = NAME, LIMITS, ORDER_LIFE_S
 
     def __init__(
         self, account: WeChatAccount, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
@@ -115,18 +116,6 @@ class WeChat:
             raise ProviderMisconfigured(NAME, "a key file cannot be read") from error
         if self._private is None or not self._keys:
             raise ProviderMisconfigured(NAME, "a key file is empty")
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def limits(self) -> AmountLimits:
-        return LIMITS
-
-    @property
-    def order_life_s(self) -> int:
-        return ORDER_LIFE_S
 
     # -- the provider protocol ----------------------------------------------------------------------------------------
 
@@ -189,15 +178,6 @@ class WeChat:
         except ProviderRefused as refusal:
             raise _unknown(refusal, "RESOURCE_NOT_EXISTS") from refusal
         return REFUND_STATES.get(str(answer.get("status")), RefundState.REQUESTED)
-
-    async def authorise(self, mandate: Mandate) -> Created:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
-
-    async def charge(self, order: Order, mandate: Mandate) -> Created:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
-
-    async def revoke(self, mandate: Mandate) -> None:
-        raise MethodCannot(NAME, "charge without the payer present", "自动扣款")
 
     # -- notifications ------------------------------------------------------------------------------------------------
 

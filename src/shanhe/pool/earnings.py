@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any, Final, Protocol
+from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
 import structlog
 
+from shanhe.compute.api import Decision
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.ledger.api import (
@@ -34,17 +35,6 @@ PAGE: Final = 200
 PAGES_MAX: Final = 50
 SPACE: Final = UUID("0190a3f2-6c1e-7b3a-9a51-5f0e6d3c2b1a")
 """Names of withholding postings are made of receipts in this space: a receipt's income is withheld once."""
-
-
-class Decision(Protocol):
-    """What the rule says."""
-
-    @property
-    def outputs(self) -> Mapping[str, Any]: ...
-    @property
-    def trace(self) -> Mapping[str, Any]: ...
-    @property
-    def version(self) -> str: ...
 
 
 WithholdRule = Callable[[Mapping[str, object], date], Decision]

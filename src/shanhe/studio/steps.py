@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from shanhe.kernel.process import harmless
+from shanhe.kernel.process import end, harmless
 from shanhe.studio.errors import StepFailed
 
 STOP_LIMIT_S: Final = 20.0
@@ -123,7 +122,7 @@ async def run_step(
                     return False
             code = await process.wait()
         finally:
-            await _stop(process)
+            await end(process, STOP_LIMIT_S)
     if code != 0 or not (folder / "result.json").exists():
         raise failed(folder, error, code)
     return True
@@ -164,20 +163,6 @@ def spoken(line: bytes) -> dict[str, Any] | None:
         if isinstance(told, dict):
             return told
     return None
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_LIMIT_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def tail(folder: Path) -> str:
