@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ agreements = typer.Typer(no_args_is_help=True)
 invoices = typer.Typer(no_args_is_help=True)
 disputes = typer.Typer(no_args_is_help=True)
 estates = typer.Typer(no_args_is_help=True)
-Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 Id = Annotated[str, typer.Argument(help="Its id.")]
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, id_of, in_city, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
-Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 Batch = Annotated[str, typer.Argument(help="The batch's id.")]
 
 

@@ -37,6 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder of the city (default: DATA or .shanhe).")]
 ACTOR: Final = "cli"
 """Who did it, in the books, where no person is named."""
+Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 T = TypeVar("T")
 Words = TypeVar("Words", bound=StrEnum)
 

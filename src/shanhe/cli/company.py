@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, pairs, rows, says, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, id_of, in_city, pairs, rows, says, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 alliances = typer.Typer(no_args_is_help=True)
 incubator = typer.Typer(no_args_is_help=True)
-Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 Alliance = Annotated[UUID, typer.Argument(help="Number of the alliance.")]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shanhe.cli import cases, codes
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen, parse_credits
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 codes.register(app)
 cases.register(app)
-Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 
 
 @app.command("top-up")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(no_args_is_help=True)
-Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 
 
 def _plain(org: Organisation) -> dict[str, Any]:

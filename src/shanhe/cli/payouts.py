@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, one_of, pairs, rows, show
+from shanhe.cli.common import Data, Json, Org, find_org, in_city, one_of, pairs, rows, show
 from shanhe.kernel.money import format_credits, format_fen
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def list_(
 
 @app.command()
 def earnings(
-    org: Annotated[str, typer.Argument(help="Organisation: id or name.")], data: Data = None, as_json: Json = False
+    org: Org, data: Data = None, as_json: Json = False
 ) -> None:
     """What an organisation may turn into cash."""
 

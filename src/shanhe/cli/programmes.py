@@ -10,19 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import (
-    ACTOR,
-    Data,
-    Json,
-    day_of,
-    find_org,
-    in_city,
-    one_of,
-    pairs,
-    person_of,
-    rows,
-    show,
-)
+from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, in_city, one_of, pairs, person_of, rows, show
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 
@@ -31,7 +19,6 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(no_args_is_help=True)
-Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 Application = Annotated[UUID, typer.Argument(help="Number of the application.")]
 
 
@@ -314,7 +301,7 @@ def clawback(
 
 @app.command()
 def points(
-    org: Annotated[str, typer.Argument(help="Organisation: id or name.")],
+    org: Org,
     convert: Annotated[bool, typer.Option("--convert", help="Turn whole blocks into credits.")] = False,
     ref: Annotated[UUID | None, typer.Option(help="Id of the conversion: the same one again converts once.")] = None,
     data: Data = None,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, id_of, in_city, pairs, rows, show
-from shanhe.cli.programmes import Application, Org, app
+from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, id_of, in_city, pairs, rows, show
+from shanhe.cli.programmes import Application, app
 from shanhe.kernel.money import format_fen, parse_yuan
 
 if TYPE_CHECKING:

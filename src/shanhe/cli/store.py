@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
+First = Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")]
+Last = Annotated[str | None, typer.Option(help="Last day.")]
 Name = Annotated[str, typer.Argument(help="What is listed, like agent/translator or mcp/weather.")]
 Owner = Annotated[str, typer.Option("--org", help="The maker: id or name of an organisation.")]
 Note = Annotated[str, typer.Option("--note", help="Why; the maker reads it.")]
@@ -232,8 +234,8 @@ def judge(
 @app.command()
 def income(
     org: Owner,
-    first: Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")] = None,
-    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    first: First = None,
+    last: Last = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -253,8 +255,8 @@ def income(
 @app.command()
 def earnings(
     org: Owner,
-    first: Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")] = None,
-    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    first: First = None,
+    last: Last = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -277,8 +279,8 @@ def earnings(
 def statement(
     org: Owner,
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .xlsx or .pdf.", dir_okay=False)],
-    first: Annotated[str | None, typer.Option(help="First day, like 2026-11-01.")] = None,
-    last: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    first: First = None,
+    last: Last = None,
     language: Annotated[str, typer.Option(help="zh or en.")] = "zh",
     data: Data = None,
     as_json: Json = False,
