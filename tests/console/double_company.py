@@ -11,7 +11,7 @@ from shanhe.console import model as m
 from shanhe.kernel.errors import Conflict
 
 AT = datetime(2026, 12, 1, 1, 0, tzinfo=UTC)
-ORG, BANK = UUID(int=7), UUID(int=702)
+ORG = UUID(int=7)
 ALLIANCE, BOOKING, RESOURCE, GUARANTEE = (UUID(int=number) for number in (710, 711, 712, 713))
 ROWS = [
     {"name": "usage", "value": 900_000_000, "below": 10, "equal": 0},
