@@ -208,7 +208,7 @@ class TestPayee:
             async def check(self, kind: PayeeKind, payee: OpenPayee) -> CheckResult:
                 return CheckResult(payee.holder == "王小山", "B-1")
 
-        works.payouts._check = Bureau()
+        works.payouts.payees._check = Bureau()
         for holder, state in (("王小山", PayeeState.PASSED), ("李四", PayeeState.FAILED)):
             payee = await works.payouts.payees.set(
                 works.maker, person_id=works.person, kind=PayeeKind.PERSON, holder=holder, account="62000000", bank="b"
