@@ -31,6 +31,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.migrations import migrate
 from shanhe.kernel.process import GC_THRESHOLDS
+from stage import nursery
 from stage.recycling import Recycled
 
 pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
@@ -59,6 +60,12 @@ QUIET = {
 START_LIMIT_S = 30.0
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)  # when the city of the tests began
 START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run in several processes starts cities: what they import is imported while the tests are collected."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        nursery.begin()
 
 
 def pytest_collection_finish() -> None:

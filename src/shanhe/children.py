@@ -9,29 +9,98 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import structlog
+
+from shanhe.nursery.keeper import Nursery, possible
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 15.0
 HEALTHY_AFTER_S = 30.0
 STOP_LIMIT_S = 25.0
+PROGRAM: Final = "shanhe.program"
+"""What the children of a city run, by name: the nursery imports it, this process need not."""
 
 log = structlog.get_logger(__name__)
 
 
-class Child:
-    """One supervised process of our own package, in a session of its own so that Ctrl-C reaches only its parent."""
+class Process(Protocol):
+    """A started process: of the nursery, or of an interpreter of its own."""
 
-    def __init__(
-        self, name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str], fds: Sequence[int] = ()
-    ) -> None:
-        self.name = name
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a child does: a module of ours with its arguments, its environment, and descriptors it gets as `--fd N`."""
+
+    name: str
+    module: str
+    environment: Mapping[str, str]
+    arguments: Sequence[str] = ()
+    fds: Sequence[int] = ()
+
+    @property
+    def title(self) -> str:
+        """What `ps` shows: `shanhe worker w0`."""
+        kind = self.module.rpartition(".")[2]
+        return f"shanhe {kind}" if kind == self.name else f"shanhe {kind} {self.name}"
+
+
+def open_nursery() -> Nursery | None:
+    """A nursery of the program, importing from now on; to be asked for before any loop runs. None where impossible."""
+    return Nursery.fork(PROGRAM) if possible() else None
+
+
+async def start(work: Work, nursery: Nursery | None) -> Process:
+    """Start it in a session of its own, so that Ctrl-C reaches only its parent; out of the nursery where that can."""
+    if nursery is not None:
+        grown = await nursery.grow(work.title, work.module, work.arguments, work.environment, work.fds)
+        if grown is not None:
+            return grown
+    described = [part for fd in work.fds for part in ("--fd", str(fd))]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", work.module, *work.arguments, "--parent", str(os.getpid()), *described,
+        env=dict(work.environment), pass_fds=tuple(work.fds), stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+
+async def stop(process: Process, name: str) -> None:
+    """SIGTERM, then SIGKILL after a bounded wait; returns when it is gone."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await process.wait()
+    except TimeoutError:
+        log.warning("child did not stop in time; ending it", child=name)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+class Child:
+    """One supervised process of our own package."""
+
+    def __init__(self, work: Work, nursery: Nursery | None = None) -> None:
+        self.name = work.name
         self.restarts = 0
-        self._command = [sys.executable, "-m", module, *arguments, "--parent", str(os.getpid())]
-        self._environment = dict(environment)
-        self._fds = tuple(fds)
-        self._process: asyncio.subprocess.Process | None = None
+        self._work = work
+        self._nursery = nursery
+        self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -41,37 +110,17 @@ class Child:
 
     async def start(self) -> None:
         """Start the process and watch over it."""
-        await self._spawn()
+        self._process = await start(self._work, self._nursery)
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after a bounded wait; returns when it is gone."""
+        """End it and return when it is gone."""
         self._stopping = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await process.wait()
-        except TimeoutError:
-            log.warning("child did not stop in time; ending it", child=self.name)
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-
-    async def _spawn(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=self._environment,
-            pass_fds=self._fds,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        if self._process is not None:
+            await stop(self._process, self.name)
 
     async def _keep(self) -> None:
         wait_s = BACKOFF_FIRST_S
@@ -87,4 +136,4 @@ class Child:
             await asyncio.sleep(wait_s)
             wait_s = min(BACKOFF_MAX_S, wait_s * 2)
             self.restarts += 1
-            await self._spawn()
+            self._process = await start(self._work, self._nursery)

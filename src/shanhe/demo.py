@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -20,6 +19,7 @@ from shanhe.board.api import Words
 from shanhe.clones.api import Mandate
 from shanhe.exchange.api import BUY, SELL, Market, NewOrder
 from shanhe.facts.api import NewFact, Standing, Use
+from shanhe.founding import Demo
 from shanhe.identity.api import NewKey, NewOrganisation, NewPerson, Organisation, OrgKind, Role
 from shanhe.ip.api import Kind as RightKind
 from shanhe.ip.api import NewEntry
@@ -118,15 +118,6 @@ BOARD: Final = (
      "agriculture", 6),
 )  # fmt: skip
 DEPARTMENTS: Final = ("算力运营处 Compute", "财务结算处 Settlement", "规则审计处 Rules and Audit")
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """What a first visitor needs."""
-
-    admin_user: str
-    admin_password: str
-    api_key: str
 
 
 async def seed(services: Services, known: Mapping[str, str]) -> Demo:

@@ -18,24 +18,24 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import structlog
 
-from shanhe.children import Child
+from shanhe.children import Child, Work, start, stop
+from shanhe.founding import Demo, Outcome
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.migrations import Migration, migrate
 from shanhe.kernel.postgres import EmbeddedPostgres
 from shanhe.kernel.process import BACKLOG, Held, bind
+from shanhe.nursery.keeper import Nursery
 from shanhe.settings import Settings
 
 if TYPE_CHECKING:
-    from shanhe.app import Services
     from shanhe.compute.api import LlamaSupervisor, PullState
-    from shanhe.demo import Demo
 
 LOCK_FILE = "city.lock"
-ENV_FILE = "demo.env"
 WATCH_S = 0.25
 READY_LIMIT_S = 60.0
 READY_POLL_S = 0.1
@@ -71,10 +71,11 @@ class Reporter(Protocol):
 class Supervisor:
     """Runs one city on one machine until it is told to stop."""
 
-    def __init__(self, settings: Settings, role: Role, reporter: Reporter) -> None:
+    def __init__(self, settings: Settings, role: Role, reporter: Reporter, nursery: Nursery | None = None) -> None:
         self._settings = replace(settings, data=settings.data.absolute())
         self._role = role
         self._report = reporter
+        self._nursery = nursery
         self._stop = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
 
@@ -83,6 +84,13 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
+        try:
+            await self._held()
+        finally:
+            if self._nursery is not None:
+                self._nursery.close()
+
+    async def _held(self) -> None:
         prepare_folder(self._settings.data)
         with Held(self._settings.data / LOCK_FILE):
             started = asyncio.create_task(self._serve())
@@ -103,10 +111,13 @@ class Supervisor:
             await migrate_city(settings)
             if listener is not None:
                 _listen(listener, settings)
-            for child in self._children(settings, listener):
+            children = self._children(settings, listener)
+            for child in children:
                 stack.push_async_callback(child.stop)
-                await child.start()
+            coming = asyncio.create_task(_start_all(children))
+            stack.push_async_callback(_cancelled, coming)
             demo = await self._prepare(settings, stack) if self._role is Role.ALL else None
+            await coming
             if self._starting is not None:
                 await self._starting
             if listener is not None:
@@ -116,19 +127,37 @@ class Supervisor:
 
     async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Demo | None:
         """What the first start makes and later ones find again; the workers come up meanwhile."""
-        from shanhe.app import open_services
-        from shanhe.demo import contributor
-
         if settings.with_model:
             await self._model(settings, stack)
         self._report.step("准备城市", "Preparing the city")
-        async with open_services(settings, "cli") as services:
-            if settings.with_model:
-                owner = await contributor(services) if settings.demo else None
-                for card in services.compute.cards():
-                    if card.id == settings.model or (card.lazy and card.runnable):
-                        await services.compute.ensure_local(card.id, contributor=owner)
-            return await seed_and_note(services, settings) if settings.demo else None
+        said = await self._said(Work("founding", "shanhe.founding", settings.child_environment()))
+        if not said:
+            raise _not_founded()
+        outcome = msgspec.json.decode(said, type=Outcome)
+        if outcome.refusal is not None:
+            raise outcome.refusal.error()
+        return outcome.demo
+
+    async def _said(self, work: Work) -> bytes:
+        """The line that a process leaves on the pipe it is given; empty when it ended without."""
+        listening, telling = os.pipe()
+        reader = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(listening, "rb")
+        )
+        try:
+            try:
+                process = await start(replace(work, fds=(telling,)), self._nursery)
+            finally:
+                os.close(telling)
+            try:
+                said = await reader.readline()
+                await process.wait()
+            finally:
+                await stop(process, work.name)
+            return said
+        finally:
+            pipe.close()
 
     async def _model(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         """Fetch and start the default model; a city without it still serves everything else, and says so."""
@@ -218,13 +247,14 @@ class Supervisor:
     def _children(self, settings: Settings, listener: socket.socket | None) -> list[Child]:
         found: list[Child] = []
         if self._role in (Role.ALL, Role.JOBS):
-            found.append(Child("jobs", "shanhe.background", (), settings.child_environment(worker="jobs")))
+            work = Work("jobs", "shanhe.background", settings.child_environment(worker="jobs"))
+            found.append(Child(work, self._nursery))
         if listener is not None:
             for index in range(settings.workers):
                 name = f"w{index}"
-                arguments = (name, "--fd", str(listener.fileno()))
                 environment = settings.child_environment(worker=name)
-                found.append(Child(name, "shanhe.worker", arguments, environment, (listener.fileno(),)))
+                work = Work(name, "shanhe.worker", environment, (name,), (listener.fileno(),))
+                found.append(Child(work, self._nursery))
         return found
 
     async def _until_ready(self, settings: Settings) -> None:
@@ -246,6 +276,11 @@ class Supervisor:
             if await _ask(settings, "/readyz") == OK:
                 return
             await asyncio.sleep(READY_POLL_S)
+
+
+async def _start_all(children: Sequence[Child]) -> None:
+    for child in children:
+        await child.start()
 
 
 async def _ask(settings: Settings, path: str) -> int:
@@ -289,36 +324,21 @@ def embedded_postgres(settings: Settings, *, die_with_parent: bool = True) -> Em
     return EmbeddedPostgres(settings.data / "postgres", settings=connections | relaxed, die_with_parent=die_with_parent)
 
 
-async def seed_and_note(services: Services, settings: Settings) -> Demo:
-    """Seed the demo city and write its address and keys to demo.env (0600); the same values at every start."""
-    from shanhe.demo import seed
-
-    path = settings.data / ENV_FILE
-    demo = await seed(services, read_env(path))
-    values = {"SHANHE_URL": settings.url, "SHANHE_API_KEY": demo.api_key}
-    values |= {"SHANHE_ADMIN_USER": demo.admin_user, "SHANHE_ADMIN_PASSWORD": demo.admin_password}
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"{name}={value}\n" for name, value in values.items())
-    fresh.replace(path)
-    return demo
-
-
-def read_env(path: Path) -> dict[str, str]:
-    """The values of an env file; empty when there is none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-
-
 def _listen(listener: socket.socket, settings: Settings) -> None:
     try:
         listener.listen(BACKLOG)
     except OSError as error:  # another city took the address between our bind and now
         raise _port_taken(settings, error) from error
+
+
+def _not_founded() -> Unavailable:
+    return Unavailable(
+        "not_founded",
+        "The process that prepares the city ended before it was done.",
+        message_zh="准备城市的进程提前结束。",
+        hint="Read the log lines above; what was made stays, and the next start goes on from there.",
+        hint_zh="请查看上面的日志；已完成的部分会保留，再次启动将继续。",
+    )
 
 
 def _port_taken(settings: Settings, error: OSError) -> Conflict:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,10 @@ from tests.platform.test_commands import Call, call
 from typer.testing import CliRunner
 
 from shanhe.cli import app
+from stage.nursery import program
 
 __all__ = ["call"]
+LIMIT_S = 60
 
 
 class TestProof:
@@ -35,8 +35,8 @@ class TestProof:
         monkeypatch.delenv("DATABASE_URL")
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        command = [sys.executable, "-m", "shanhe", "log", "verify", str(file), "--key", key, "--json"]
-        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False, timeout=60)
+        command = ["log", "verify", str(file), "--key", key, "--json"]
+        done = program().run(command, elsewhere, {}, LIMIT_S)
         found = json.loads(done.stdout)
         assert found["valid"]
         assert found["private"]["id"] == top_up
@@ -45,7 +45,7 @@ class TestProof:
         assert list(elsewhere.iterdir()) == []
 
         file.write_bytes(file.read_bytes().replace(b"index ", b"index 1", 1))
-        refused = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False, timeout=60)
+        refused = program().run(command, elsewhere, {}, LIMIT_S)
         assert refused.returncode == 1
         assert json.loads(refused.stderr)["error"]["code"] == "proof_refused"
 

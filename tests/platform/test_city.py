@@ -91,6 +91,15 @@ class TestCity:
         until(lambda: len(city.worker_pids()) == 2 and set(city.worker_pids()) != before, "a new worker")
         until(city.ready, "readiness")
 
+    @pytest.mark.prove
+    def test_survives_the_end_of_its_nursery(self, city: City) -> None:
+        before = set(city.worker_pids())
+        (nursery,) = (pid for pid, line in descendants(city.child.process.pid) if line == "shanhe nursery")
+        os.kill(nursery, signal.SIGKILL)
+        until(lambda: not any(alive(pid) for pid in before), "the end of its workers")
+        until(lambda: len(city.worker_pids()) == 2, "new workers")
+        until(city.ready, "readiness")
+
     def test_refuses_a_second_city_on_the_same_folder(self, city: City) -> None:
         second = subprocess.run(
             [sys.executable, "-m", "shanhe", "up", "--data", str(city.data), "--port", "0", "--no-model"],

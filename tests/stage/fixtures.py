@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import shutil
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import pytest
 from shanhe.bench.city import City, launch
 from shanhe.bench.processes import Child, free_port, running, spawn
 from shanhe.kernel.money import parse_credits
+from stage.nursery import allow_files, program
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -35,8 +35,6 @@ MODELS = (
     "cut", "error-inside", "stall-inside",
 )  # fmt: skip
 UP_WITHIN_S = 20.0
-FILES = 4_096
-"""A thousand sockets need more than some machines' soft limit; the city inherits it."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +154,14 @@ def furnish(stage: Stage) -> Stage:
 @contextlib.contextmanager
 def open_stage(*, workers: int = 1, environment: dict[str, str] | None = None) -> Iterator[Stage]:
     """A city of its own for a test that breaks or drains it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard))
+    allow_files()
     folder = Path(tempfile.mkdtemp(prefix="shanhe-stage-"))
     with running([]) as children:
         try:
             upstream, port = start_upstream(folder)
             children.append(upstream)
             settings = {ENGINE_KEY: "unused", "SHANHE_DEMO": "false", **(environment or {})}
-            city = launch(folder / "city", workers=workers, environment=settings)
+            city = launch(folder / "city", workers=workers, environment=settings, program=program())
             children.append(city.child)
             city.wait_until_ready()
             yield furnish(Stage(city, port))

@@ -6,8 +6,6 @@ The bench and the end-to-end tests share it, so that both see exactly what an op
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +17,7 @@ from typing import Any
 
 from shanhe.bench.errors import BenchError
 from shanhe.bench.model import Endpoint
-from shanhe.bench.processes import Child, descendants, free_port, spawn
+from shanhe.bench.processes import Child, Interpreter, Program, descendants, free_port
 
 START_WITHIN_S = 120.0
 CLI_TIMEOUT_S = 60
@@ -34,6 +32,7 @@ class City:
     port: int
     child: Child
     environment: Mapping[str, str] = field(default_factory=dict)
+    program: Program = field(default_factory=Interpreter)
 
     @property
     def url(self) -> str:
@@ -53,18 +52,16 @@ class City:
         """Run `shanhe ARGUMENTS --json` beside the server and return what it printed.
 
         Raises BenchError with the command's own words when it fails."""
-        extra = [f"{key}={value}" for key, value in {**self.environment, **(environment or {})}.items()]
-        done = subprocess.run(
-            ["/usr/bin/env", *extra, sys.executable, "-m", "shanhe", *arguments, "--json"],
-            capture_output=True, text=True, check=False, timeout=CLI_TIMEOUT_S, cwd=self.data,
-        )  # fmt: skip
+        given = {**self.environment, **(environment or {})}
+        done = self.program.run([*arguments, "--json"], self.data, given, CLI_TIMEOUT_S)
         if done.returncode:
             raise BenchError(f"`shanhe {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()[-800:]}")
         return json.loads(done.stdout)
 
     def worker_pids(self) -> list[int]:
-        """Process ids of the gateway workers: descendants of `up` whose command line says so."""
-        return [pid for pid, line in descendants(self.child.process.pid) if "worker" in line and "postgres" not in line]
+        """Process ids of the gateway workers: descendants of `up` whose title, or command line, says so."""
+        lines = descendants(self.child.process.pid)
+        return [pid for pid, line in lines if line.startswith("shanhe worker ") or " -m shanhe.worker " in line]
 
     def ready(self) -> bool:
         """Whether the city says that it can serve, and the demo city's keys are written."""
@@ -91,7 +88,7 @@ class City:
 
 
 def launch(data: Path, *, workers: int = 1, with_model: bool = False, port: int | None = None,
-           environment: Mapping[str, str] | None = None) -> City:  # fmt: skip
+           environment: Mapping[str, str] | None = None, program: Program | None = None) -> City:  # fmt: skip
     """Start `shanhe up` and return at once; `wait_until_ready` waits. The data folder is kept between launches."""
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     chosen = port or free_port()
@@ -103,8 +100,8 @@ def launch(data: Path, *, workers: int = 1, with_model: bool = False, port: int 
         "SHANHE_LOG_LEVEL": "warning",
         **(environment or {}),
     }
-    child = spawn("city", [sys.executable, "-m", "shanhe", "up"], data, settings)
-    return City(data, chosen, child, settings)
+    program = program or Interpreter()
+    return City(data, chosen, program.start("city", ["up"], data, settings), settings, program)
 
 
 @contextmanager

@@ -8,12 +8,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shanhe.bench.errors import BenchError
 from shanhe.bench.load import BODY
@@ -23,12 +25,43 @@ POLL_S = 0.2
 STOP_S = 20
 
 
+class Process(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Program(Protocol):
+    """The command `shanhe`, however it is started."""
+
+    def start(self, name: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> Child:
+        """Begin it in `folder`, its output going to `folder/name.log`; it ends with whoever began it."""
+        ...
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it in `folder` to its end; subprocess.TimeoutExpired when that takes too long."""
+        ...
+
+
 @dataclass
 class Child:
     """A started process with its log file. It leads its own group, so that its children end with it."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def tail(self, lines: int = 15) -> str:
@@ -68,6 +101,22 @@ def spawn(name: str, command: Sequence[str], folder: Path, env: Mapping[str, str
             start_new_session=True,
         )  # fmt: skip
     return Child(name, process, log)
+
+
+class Interpreter:
+    """An interpreter of its own for each start: what an operator has."""
+
+    def start(self, name: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> Child:
+        return spawn(name, [sys.executable, "-m", "shanhe", *arguments], folder, env)
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        extra = [f"{key}={value}" for key, value in env.items()]
+        return subprocess.run(
+            ["/usr/bin/env", *extra, sys.executable, "-m", "shanhe", *arguments],
+            capture_output=True, text=True, check=False, timeout=timeout_s, cwd=folder,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.settings import Settings
 
 if TYPE_CHECKING:
-    from shanhe.demo import Demo
+    from shanhe.founding import Demo
 
 
 class Terminal:
@@ -80,6 +80,7 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
 ) -> None:
     """Start the city and serve until Ctrl-C."""
+    from shanhe.children import open_nursery
     from shanhe.supervisor import Role, Supervisor
 
     if role not in tuple(Role):
@@ -87,8 +88,9 @@ def up(
     settings = settings_for(data, port=port, workers=workers, with_model=model, host=host)
     logs.configure(settings.log_level, as_json=settings.log_json, worker="up")
     terminal = Terminal()
+    nursery = open_nursery()
     try:
-        asyncio.run(Supervisor(settings, Role(role), terminal).run())
+        asyncio.run(Supervisor(settings, Role(role), terminal, nursery).run())
     finally:
         terminal.close()
     err.print("[dim]已停止 · stopped[/]")

@@ -1,0 +1,22 @@
+"""The program as a nursery holds it: what the processes of a city import, and what they read of the package itself."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+MODULES: Final = (
+    "shanhe.worker", "shanhe.background", "shanhe.founding", "shanhe.app", "shanhe.demo", "shanhe.timetable",
+    "shanhe.serving", "shanhe.web",
+)  # fmt: skip
+
+
+def ready() -> None:
+    """Import it all and fill the caches that hold nothing of one city. No thread is started, nothing is opened."""
+    for name in MODULES:
+        import_module(name)
+    from shanhe.console.render import words
+    from shanhe.rulebook.api import Rulebook
+
+    Rulebook.load()
+    words()
