@@ -8,7 +8,10 @@ from typing import Final
 MODULES: Final = (
     "shanhe.worker", "shanhe.background", "shanhe.founding", "shanhe.app", "shanhe.demo", "shanhe.timetable",
     "shanhe.serving", "shanhe.web",
+    "cryptography.hazmat.backends.openssl.backend", "pgqueuer.adapters.drivers.asyncpg", "pgqueuer.core.applications",
+    "pydantic.v1", "websockets.server",
 )  # fmt: skip
+"""The last of these are what libraries put off until they are first used, which every city does."""
 
 
 def ready() -> None:

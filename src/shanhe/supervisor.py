@@ -129,6 +129,8 @@ class Supervisor:
         """What the first start makes and later ones find again; the workers come up meanwhile."""
         if settings.with_model:
             await self._model(settings, stack)
+        if not (settings.with_model or settings.demo):
+            return None
         self._report.step("准备城市", "Preparing the city")
         said = await self._said(Work("founding", "shanhe.founding", settings.child_environment()))
         if not said:
