@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from shanhe.nursery.keeper import Nursery, possible
+from shanhe.nursery.api import Nursery, possible
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 15.0

@@ -29,7 +29,7 @@ from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.migrations import Migration, migrate
 from shanhe.kernel.postgres import EmbeddedPostgres
 from shanhe.kernel.process import BACKLOG, Held, bind
-from shanhe.nursery.keeper import Nursery
+from shanhe.nursery.api import Nursery
 from shanhe.settings import Settings
 
 if TYPE_CHECKING:

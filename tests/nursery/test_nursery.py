@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from shanhe.children import Child, Work, start
-from shanhe.nursery.keeper import UNKNOWN_STATUS, Nursery, Nursling
+from shanhe.nursery.api import UNKNOWN_STATUS, Nursery, Nursling
 
 HERE = str(Path(__file__).parent)
 LIMIT_S = 20.0
 KEEPER = """
 import asyncio, os, sys
-from shanhe.nursery.keeper import Nursery
+from shanhe.nursery.api import Nursery
 nursery = Nursery.fork("nestling")
 async def keep():
     grown = await nursery.grow("a nestling", "nestling", ["stay", sys.argv[1]], dict(os.environ))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shanhe.bench.processes import Interpreter
-from shanhe.nursery.keeper import possible
+from shanhe.nursery.api import possible
 from stage.nursery import program
 
 LIMIT_S = 60.0

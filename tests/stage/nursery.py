@@ -28,7 +28,7 @@ from typing import IO, Final
 
 from shanhe.bench.processes import Child, Interpreter, Program
 from shanhe.kernel.process import collect_seldom, die_with_parent, entitle
-from shanhe.nursery.keeper import possible
+from shanhe.nursery.api import possible
 from shanhe.nursery.orders import Order, Report, receive, send
 from shanhe.nursery.process import ONE_THREAD, Nursery, leave
 
