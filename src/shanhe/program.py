@@ -18,7 +18,7 @@ def ready() -> None:
     """Import it all and fill the caches that hold nothing of one city. No thread is started, nothing is opened."""
     for name in MODULES:
         import_module(name)
-    from shanhe.console.render import words
+    from shanhe.console.api import words
     from shanhe.rulebook.api import Rulebook
 
     Rulebook.load()
