@@ -197,6 +197,13 @@ class Settings:
         return os.environ.get(name)
 
 
+def take_on(environment: Mapping[str, str], *, instead: bool = True) -> None:
+    """Make this the environment of a forked process, instead of the one it came with or on top of that."""
+    if instead:
+        os.environ.clear()
+    os.environ.update(environment)
+
+
 def _variable(item: Field[Any]) -> str:
     return str(item.metadata["variable"])
 

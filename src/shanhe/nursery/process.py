@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 
 from shanhe.kernel.process import collect_seldom, die_with_parent, entitle, threads
 from shanhe.nursery.orders import Order, Report, receive, send
+from shanhe.settings import take_on
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -35,7 +36,7 @@ def nurse(channel: socket.socket, parent: int, program: str) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     entitle("shanhe nursery")
-    os.environ.update(ONE_THREAD)
+    take_on(ONE_THREAD, instead=False)
     importlib.import_module(program).ready()
     collect_seldom()
     Nursery(channel).tend()
@@ -110,8 +111,7 @@ def become(order: Order, descriptors: list[int], nursery: int) -> None:
     """What `python -m MODULE ARGUMENTS` does after its imports."""
     os.setsid()
     die_with_parent(nursery)
-    os.environ.clear()
-    os.environ.update(order.environment)
+    take_on(order.environment)
     if order.folder:
         os.chdir(order.folder)
     entitle(order.title)
