@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.money import format_fen
 from shanhe.kernel.words import en, zh
 
 
@@ -147,8 +148,8 @@ class GlassOverCap(Conflict):
     def __init__(self, value_fen: int, left_fen: int) -> None:
         super().__init__(
             "glass_over_cap",
-            f"This is worth {value_fen} fen, and the opening has {left_fen} fen left.",
-            message_zh=f"该事项折合 {value_fen} 分，本次紧急授权余额为 {left_fen} 分。",
+            f"This is worth CNY {format_fen(value_fen)}, and the opening has CNY {format_fen(left_fen)} left.",
+            message_zh=f"该事项折合 {format_fen(value_fen)} 元，本次紧急授权余额为 {format_fen(left_fen)} 元。",
             hint="Ask a second person for it.", hint_zh="请由第二人审批。",
             details={"value_fen": value_fen, "left_fen": left_fen},
         )  # fmt: skip

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
+from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.words import en, zh
+
+PEOPLE_READ = {
+    "µ": (format_credits, "积分", "credits"),
+    "fen": (format_fen, "元", "yuan"),
+}
+"""How an amount of a unit is written, and what it is called, for people."""
 
 
 class UnknownPurchase(NotFound):
@@ -34,8 +41,9 @@ class QuoteChanged(Conflict):
     def __init__(self, quoted_fen: int, now_fen: int) -> None:
         super().__init__(
             "quote_changed",
-            f"The price changed from {quoted_fen} to {now_fen} fen since the quote; nothing was ordered.",
-            message_zh=f"询价后应付金额由 {quoted_fen} 分变为 {now_fen} 分，未下单。",
+            f"The price changed from CNY {format_fen(quoted_fen)} to {format_fen(now_fen)} since the quote; nothing was"
+            " ordered.",
+            message_zh=f"询价后应付金额由 {format_fen(quoted_fen)} 元变为 {format_fen(now_fen)} 元，未下单。",
             hint="Ask for a new quote and decide again.",
             hint_zh="请重新询价后再决定。",
             details={"quoted_fen": quoted_fen, "now_fen": now_fen},
@@ -65,13 +73,16 @@ class PurchaseClosed(Conflict):
 
 
 class ValueOutOfBounds(Invalid):
+    """`unit` is that of the interface (µ, fen or %); people read credits and yuan."""
+
     def __init__(self, least: int, most: int, unit: str) -> None:
+        shape, zh, en = PEOPLE_READ.get(unit, (str, unit, unit))
         super().__init__(
             "value_out_of_bounds",
-            f"The amount must be between {least} and {most} {unit}.",
-            message_zh=f"金额须在 {least} 至 {most}（{unit}）之间。",
-            hint="Give an integer within the bounds.",
-            hint_zh="请输入范围内的整数。",
+            f"The amount must be between {shape(least)} and {shape(most)} {en}.",
+            message_zh=f"金额须在 {shape(least)} 至 {shape(most)} {zh}之间。",
+            hint="Give an amount within the bounds.",
+            hint_zh="请填写范围内的金额。",
             details={"least": least, "most": most, "unit": unit},
         )
 
@@ -122,10 +133,11 @@ class StatementUnbalanced(Conflict):
     """The lots and the balance differ: either calls settle faster than they are read, or the books are broken."""
 
     def __init__(self, balance_micro: int, lots_micro: int) -> None:
+        lots, balance = format_credits(lots_micro), format_credits(balance_micro)
         super().__init__(
             "statement_unbalanced",
-            f"The lots sum to {lots_micro} µ, the balance is {balance_micro} µ; no statement is given out.",
-            message_zh=f"批次合计 {lots_micro} µ 与余额 {balance_micro} µ 不一致，暂不出具对账单。",
+            f"The lots sum to {lots} credits, the balance is {balance}; no statement is given out.",
+            message_zh=f"批次合计 {lots} 积分与余额 {balance} 积分不一致，暂不出具对账单。",
             hint="Try again; if it stays, an operator runs `shanhe ledger verify`.",
             hint_zh="请重试；若仍不一致，请运营人员运行 `shanhe ledger verify`。",
             details={"balance_micro": balance_micro, "lots_micro": lots_micro},
@@ -156,8 +168,8 @@ class LotsHeld(Conflict):
     def __init__(self, held_micro: int) -> None:
         super().__init__(
             "lots_held",
-            f"{held_micro} µ of this purchase are held by running calls, orders or collateral.",
-            message_zh=f"该购买有 {held_micro} µ 被进行中的调用、挂单或抵押占用。",
+            f"{format_credits(held_micro)} credits of this purchase are held by running calls, orders or collateral.",
+            message_zh=f"该购买有 {format_credits(held_micro)} 积分被进行中的调用、挂单或抵押占用。",
             hint="Cancel the orders or wait for the calls to end, then ask again.",
             hint_zh="请撤单或等待调用结束后重试。",
             details={"held_micro": held_micro},
@@ -322,8 +334,8 @@ class TooMuchInvoiced(Conflict):
     def __init__(self, left_fen: int) -> None:
         super().__init__(
             "too_much_invoiced",
-            f"At most {left_fen} fen can still be invoiced.",
-            message_zh=f"可开票余额为 {left_fen} 分。",
+            f"At most CNY {format_fen(left_fen)} can still be invoiced.",
+            message_zh=f"可开票余额为 {format_fen(left_fen)} 元。",
             hint="Ask for less; refunds and earlier requests count.",
             hint_zh="请减少金额；退款与已申请金额均已扣除。",
             details={"left_fen": left_fen},
@@ -444,8 +456,8 @@ class EstatePledged(Conflict):
     def __init__(self, floor: int) -> None:
         super().__init__(
             "estate_pledged",
-            f"{floor} µ of it secure a loan and cannot be handed over (rule R4).",
-            message_zh=f"其中 {floor} 微积分已质押担保，不得移转（规则 R4）。",
+            f"{format_credits(floor)} credits of it secure a loan and cannot be handed over (rule R4).",
+            message_zh=f"其中 {format_credits(floor)} 积分已质押担保，不得移转（规则 R4）。",
             hint="Settle or release the pledge first.",
             hint_zh="请先清偿或解除质押。",
         )

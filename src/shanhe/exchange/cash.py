@@ -23,6 +23,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_fen
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import (
@@ -257,6 +258,6 @@ def _check_amount(amount_fen: int) -> None:
     if not isinstance(amount_fen, int) or not 0 < amount_fen <= CASH_MAX_FEN:
         raise Invalid(
             "bad_amount",
-            f"An amount is a positive whole number of fen, at most {CASH_MAX_FEN}.",
-            message_zh=f"金额须为正整数（分），不超过 {CASH_MAX_FEN}。",
+            f"An amount is above zero and at most CNY {format_fen(CASH_MAX_FEN)}.",
+            message_zh=f"金额须大于 0，且不超过 {format_fen(CASH_MAX_FEN)} 元。",
         )

@@ -76,7 +76,7 @@ class Fund:
     ) -> FundPayment:
         """Ask to pay an organisation out of the fund; a second person decides within a week. Idempotent by id."""
         if not isinstance(amount_fen, int) or amount_fen <= 0:
-            raise Invalid("bad_amount", "An amount is a positive number of fen.", message_zh="金额须为正整数（分）。")
+            raise Invalid("bad_amount", "An amount is above zero.", message_zh="金额须大于 0。")
         check_line("reason", reason)
         identifier, now = request_id or new_id(), self._clock.now()
         payload = {"org_id": str(org_id), "amount_fen": amount_fen, "reason": reason}

@@ -217,7 +217,7 @@ class Admitter:
             )
         except InsufficientCredit as error:
             bounded = " Subsidy credits pay only a part of a markup." if admission.commission is not None else ""
-            raise CallError(402, "insufficient_quota", error.message + bounded) from error
+            raise CallError(402, "insufficient_quota", f"{error.message}{bounded} {error.hint}") from error
         except LimitExceeded as error:
             raise self._limit_error(error) from error
 

@@ -47,6 +47,15 @@ class ShanheError(Exception):
         return {"error": body}
 
 
+class Unreadable(ValueError):
+    """What a person typed and nobody can read; `zh` and `en` say why, and how to write it."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
+        self.en = en
+
+
 class Unauthorized(ShanheError):
     default_status = 401
 

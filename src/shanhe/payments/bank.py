@@ -17,6 +17,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_fen
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
@@ -272,7 +273,7 @@ class BankDesk:
         for part in parts:
             note = f"completed by row {line.row}"
             await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, "matching", now)
-        why = "" if excess_fen == 0 else f"{excess_fen} fen too much · 多付 {excess_fen} 分"
+        why = "" if excess_fen == 0 else f"CNY {format_fen(excess_fen)} too much · 多付 {format_fen(excess_fen)} 元"
         await bank_store.decide_line(conn, line, LineState.MATCHED, why, order.id, reference)
         if excess_fen:
             await bank_store.insert_suspense(conn, new_id(), line, SuspenseKind.OVER, excess_fen, order.id, OWNER, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
+from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.words import en, zh
 
 
@@ -73,10 +74,11 @@ class AmountMismatch(Conflict):
     """The notification names another amount than the order."""
 
     def __init__(self, expected_fen: int, got_fen: int | None) -> None:
+        expected, got = format_fen(expected_fen), "—" if got_fen is None else format_fen(got_fen)
         super().__init__(
             "amount_mismatch",
-            f"The order is over {expected_fen} fen, the notification says {got_fen}; nothing was booked.",
-            message_zh=f"订单金额为 {expected_fen} 分，通知金额为 {got_fen} 分；未入账。",
+            f"The order is over CNY {expected}, the notification says CNY {got}; nothing was booked.",
+            message_zh=f"订单金额为 {expected} 元，通知金额为 {got} 元；未入账。",
             hint="Query the payment at the provider; an operator settles the difference.",
             hint_zh="请向支付机构查询该笔支付，由运营人员处理差额。",
             details={"expected_fen": expected_fen, "got_fen": got_fen},
@@ -112,10 +114,11 @@ class OrderState(Conflict):
 
 class AmountOutOfBounds(Invalid):
     def __init__(self, amount_fen: int, least_fen: int, most_fen: int) -> None:
+        amount, least, most = format_fen(amount_fen), format_fen(least_fen), format_fen(most_fen)
         super().__init__(
             "amount_out_of_bounds",
-            f"{amount_fen} fen is outside what this provider takes at once ({least_fen} to {most_fen} fen).",
-            message_zh=f"金额 {amount_fen} 分超出该支付方式单笔范围（{least_fen} 至 {most_fen} 分）。",
+            f"CNY {amount} is outside what this provider takes at once (CNY {least} to {most}).",
+            message_zh=f"金额 {amount} 元超出该支付方式单笔范围（{least} 至 {most} 元）。",
             hint="Split the amount or choose another method.",
             hint_zh="请拆分金额或更换支付方式。",
             details={"least_fen": least_fen, "most_fen": most_fen},
@@ -227,8 +230,8 @@ class SuspenseUnfit(Conflict):
     def __init__(self, needed_fen: int, given_fen: int) -> None:
         super().__init__(
             "suspense_unfit",
-            f"The order needs {needed_fen} fen, this item has {given_fen}.",
-            message_zh=f"订单需要 {needed_fen} 分，该款项为 {given_fen} 分，金额不足。",
+            f"The order needs CNY {format_fen(needed_fen)}, this item has CNY {format_fen(given_fen)}.",
+            message_zh=f"订单需要 {format_fen(needed_fen)} 元，该款项为 {format_fen(given_fen)} 元，金额不足。",
             hint="Apply it together with other items of the order, or send it back.",
             hint_zh="请与同一订单的其他款项一并处理，或退回付款人。",
             details={"needed_fen": needed_fen, "given_fen": given_fen},
@@ -274,10 +277,10 @@ class PayoutOutOfBounds(Invalid):
     def __init__(self, amount_micro: int, most_micro: int, least_fen: int, most_fen: int) -> None:
         super().__init__(
             "payout_out_of_bounds",
-            f"{amount_micro} µ cannot be paid out: at most {most_micro} µ are available, and one payout is over"
-            f" {least_fen} to {most_fen} fen.",
-            message_zh=f"无法提现：当前可提 {most_micro / 1_000_000:.6f} 积分，单笔金额须在 {least_fen / 100:.2f} 至"
-            f" {most_fen / 100:.2f} 元之间。",
+            f"{format_credits(amount_micro)} credits cannot be paid out: at most {format_credits(most_micro)} are"
+            f" available, and one payout is over CNY {format_fen(least_fen)} to {format_fen(most_fen)}.",
+            message_zh=f"无法提现：当前可提 {format_credits(most_micro)} 积分，单笔金额须在 {format_fen(least_fen)} 至"
+            f" {format_fen(most_fen)} 元之间。",
             hint="Income can be paid out after its pending days; see rule P10_payout for the bounds.",
             hint_zh="收益在待结算期满后方可提现；限额见规则 P10_payout。",
             details={"most_micro": most_micro, "least_fen": least_fen, "most_fen": most_fen},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from shanhe.kernel.documents.model import Cell, Column, Document, DocumentTooLarge, Kind, Table
 from shanhe.kernel.documents.render import MEDIA, Format, file_name, render, save_headers
+from shanhe.kernel.documents.sheets import csv_cell
 
 __all__ = [
     "MEDIA",
@@ -19,6 +20,7 @@ __all__ = [
     "Format",
     "Kind",
     "Table",
+    "csv_cell",
     "file_name",
     "render",
     "save_headers",

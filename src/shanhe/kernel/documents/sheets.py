@@ -36,14 +36,15 @@ def csv_bytes(document: Document) -> bytes:
         if number:
             write([])
         if len(document.tables) > 1:
-            write([_csv_cell(table.title)])
-        write([_csv_cell(column.title) for column in table.columns])
+            write([csv_cell(table.title)])
+        write([csv_cell(column.title) for column in table.columns])
         for row in _rows(table):
-            write([_csv_cell(cell) for cell in row])
+            write([csv_cell(cell) for cell in row])
     return (BOM + out.getvalue()).encode()
 
 
-def _csv_cell(cell: Cell) -> str:
+def csv_cell(cell: Cell) -> str:
+    """A cell as a CSV carries it: on one line, and nothing that a spreadsheet would run."""
     if cell is None:
         return ""
     if isinstance(cell, str):
