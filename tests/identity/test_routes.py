@@ -87,6 +87,22 @@ class TestSignInRoute:
         assert "Secure" in cookie
 
 
+class TestPersonal:
+    async def test_opens_ones_own_organisation_once_and_acts_for_it(self, city: City) -> None:
+        person = await city.person()
+        issued = await city.sign_in()
+        async with city.browser(issued) as browser:
+            before = (await browser.get("/api/identity/me")).json()
+            assert (before["org_id"], before["permissions"]) == (None, [])
+            made = [(await browser.post("/api/identity/me/personal")).json() for _ in range(2)]
+            assert made[0]["id"] == made[1]["id"]
+            assert (made[0]["kind"], made[0]["person_id"]) == ("person", str(person.id))
+            await browser.post("/api/identity/me/organisation", json={"org_id": made[0]["id"]})
+            after = (await browser.get("/api/identity/me")).json()
+            assert after["org_id"] == made[0]["id"]
+            assert "apply" in after["permissions"]
+
+
 class TestCsrf:
     async def test_is_needed_for_every_change_under_a_cookie(self, city: City) -> None:
         await city.member()

@@ -31,7 +31,8 @@ def create(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Make a person who can sign in; prints a generated password once."""
+    """Make a person who can sign in; prints a generated password once. Without a role and an organisation they act
+    for themselves."""
     from shanhe.identity.api import NewPerson
     from shanhe.identity.api import Role as PersonRole
 
@@ -45,6 +46,8 @@ def create(
             await services.identity.people.grant(person.id, given, by=ACTOR)
         if owner is not None:
             await services.identity.orgs.set_member(owner.id, person.id, PersonRole.OWNER, by=ACTOR)
+        elif not role:
+            await services.identity.orgs.create_personal(person.id, by=ACTOR)
         return person
 
     person = in_city(data, work)

@@ -109,6 +109,12 @@ def _data(routes: APIRouter, identity: Identity) -> None:
 
 
 def _sessions(routes: APIRouter, identity: Identity) -> None:
+    @routes.post("/personal")
+    async def personal(actor: Me) -> Response:
+        """The organisation of oneself alone, opened when there is none; for what people apply for."""
+        assert actor.person_id is not None
+        return private_json(await identity.orgs.create_personal(actor.person_id, by=actor))
+
     @routes.get("/sessions")
     async def sessions(actor: Me) -> Response:
         found = await identity.sessions.list(person_of(actor))

@@ -28,10 +28,10 @@ PASSES = 3
 LANES = 1
 HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 64
-FREE_FAILURES = {"login": 5, "factor": 5, "address": 50, "report": 50}
+FREE_FAILURES = {"login": 5, "factor": 5, "address": 50, "report": 50, "member": 10}
 FIRST_LOCK_S = 30
 LOCK_MAX_S = 3_600
-FORGET_AFTER_S = {"login": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600}
+FORGET_AFTER_S = {"login": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600, "member": 24 * 3_600}
 SALT_BYTES = 16
 T = TypeVar("T")
 
