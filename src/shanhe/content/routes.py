@@ -195,7 +195,7 @@ def _drafts(routes: APIRouter, content: Content, labels: Labels, receipt_of: Rec
 async def receipt_view(content: Content, draft: Draft, receipt_of: ReceiptOf) -> dict[str, Any]:
     """Who paid a draft, by which decision, and the receipt; UnknownContent before there is one."""
     if draft.state != "done" or draft.receipt_id is None:
-        raise UnknownContent("receipt", "收据")
+        raise UnknownContent("receipt", "凭据")
     receipt = await receipt_of(draft.receipt_id, draft.payer_org)
     return {"payer": draft.payer, "payer_name": await content.payer_name(draft), "decision": content.why_paid(draft),
             "receipt": receipt}  # fmt: skip

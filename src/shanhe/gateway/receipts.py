@@ -122,14 +122,14 @@ class Receipts:
             return NotFound(
                 "receipt_pending",
                 "This call is still running; its receipt appears when it ends.",
-                message_zh="该调用仍在进行，结束后生成收据。",
+                message_zh="该调用仍在进行，结束后生成凭据。",
                 hint="Ask again in a moment.",
                 hint_zh="请稍后再查。",
             )
         return NotFound(
             "receipt_not_found",
             "There is no receipt with this id for your organisation.",
-            message_zh="您所在的组织没有该编号的收据。",
+            message_zh="您所在的机构没有该编号的凭据。",
             hint="Take the id from the x-shanhe-receipt header of an answer.",
             hint_zh="编号见回答的 x-shanhe-receipt 响应头。",
         )

@@ -181,7 +181,7 @@ def _answered(appeal: Appeal, upheld: bool) -> Notice:
     zh, en = ("已采纳，将重新核定", "upheld; the card is decided again") if upheld else ("未采纳", "rejected")
     return Notice(
         "nomad.appeal", Words(f"您对身份卡决定的申诉{zh}", f"Your appeal was {en}"),
-        Words("答复见“我的在场”。", "The answer is on the page of your days."), Severity.INFO,
+        Words("答复见“数字游民”。", "The answer is on the page “Digital nomad”."), Severity.INFO,
         person_id=appeal.person_id, link="/nomad", dedupe=f"nomad-appeal:{appeal.id}",
     )  # fmt: skip
 

@@ -310,7 +310,7 @@ class Benefits:
         if card is None or not card.valid_on(self._ground.today()):
             raise NotEligible(
                 "no_valid_card", "there is no valid digital nomad ID", "没有有效的数字游民身份",
-                "The holder can apply for or renew it on “My days”.", "持有人可在“我的在场”页面申请或续期。",
+                "The holder can apply for or renew it on “Digital nomad”.", "持有人可在“数字游民”页面申请或续期。",
             )  # fmt: skip
         return card
 

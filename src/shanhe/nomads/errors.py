@@ -39,8 +39,8 @@ class NeedsConsent(Forbidden):
             "presence_consent",
             "Presence is sensitive personal information; it is recorded with the person's separate consent only.",
             message_zh="在场记录属于敏感个人信息，须本人单独同意后方可记录。",
-            hint="Give it on the page “My days”; it can be withdrawn there at any time.",
-            hint_zh="请在“我的在场”页面确认同意，可随时撤回。",
+            hint="Give it on the page “Digital nomad”; it can be withdrawn there at any time.",
+            hint_zh="请在“数字游民”页面确认同意，可随时撤回。",
         )
 
 
@@ -75,7 +75,7 @@ class UnknownNomad(NotFound):
     def __init__(self) -> None:
         super().__init__(
             "unknown_nomad", "Nobody has this nomad number.", message_zh="没有该游民编号。",
-            hint="It stands on the nomad's page “My days”.", hint_zh="编号见本人的“我的在场”页面。",
+            hint="It stands on the nomad's page “Digital nomad”.", hint_zh="编号见本人的“数字游民”页面。",
         )  # fmt: skip
 
 
