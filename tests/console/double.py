@@ -24,6 +24,7 @@ from tests.console.double_connect import Connect
 from tests.console.double_content import ContentDesk
 from tests.console.double_contests import Contests
 from tests.console.double_counter import Counter
+from tests.console.double_house import House
 from tests.console.double_knowledge import Knowledge
 from tests.console.double_nomads import NomadDesk
 from tests.console.double_routines import Routines
@@ -44,7 +45,7 @@ from shanhe.console.ports import Desk, SignedIn
 from shanhe.console.routes import pages
 from shanhe.kernel import http
 from shanhe.kernel.errors import Invalid, NotFound, Unauthorized
-from shanhe.kernel.money import MICRO
+from shanhe.kernel.money import MICRO, parse_yuan
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 ORG, PERSON = UUID(int=7), UUID(int=8)
@@ -61,6 +62,7 @@ EVERYTHING = frozenset(
         "rules",
         "audit",
         "apply",
+        "members",
         "publish",
         "store",
         "programmes",
@@ -842,6 +844,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.mode = "sample"
+        self.asked: list[UUID] = []
 
     async def market(self) -> x.MarketPage:
         rows = [x.DepthRow(6_500 - 20 * n, (120 - 9 * n) * MICRO, 3 + n, 10_000 - 700 * n) for n in range(8)]
@@ -886,7 +889,10 @@ class Exchange:
     async def deposit(self, who: m.Who, yuan: str, ref: str, method: str) -> str:
         return f"/pay/{method}/x"
 
-    async def withdraw(self, who: m.Who, withdrawal_id: UUID, yuan: str, payee: str) -> None: ...
+    async def withdraw(self, who: m.Who, withdrawal_id: UUID, yuan: str, payee: str) -> None:
+        parse_yuan(yuan)
+        self.asked.append(withdrawal_id)
+
     async def operations(self, who: m.Who) -> x.Operations:
         row = x.FundRow(ident(9), NOW, "山河一中", 500_000, "人工智能大赛奖金", "open", "person:1")
         out = x.WithdrawalRow(ident(8), NOW, "启明", 10_000, "山河银行 6222", "open", "")
@@ -914,7 +920,7 @@ def desk() -> Desk:
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
-    rest = (*rest, ConductDesk())
+    rest = (*rest, ConductDesk(), House())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

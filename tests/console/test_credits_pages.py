@@ -34,7 +34,7 @@ WORK: tuple[tuple[str, dict[str, str], str], ...] = (
 )
 WRONG = (
     ("/credits/redeem", {"code": "used"}, "该兑换码已被他人使用"),
-    ("/credits/invoices", {"title": "抬头", "amount": "12,x"}, "金额填写有误"),
+    ("/credits/invoices", {"title": "抬头", "amount": "12,x"}, "“12,x”不是有效的金额"),
     ("/credits/disputes", {"receipt": "none", "reason": "x"}, 'value="none"'),
     ("/city/credits/batches", {"codes": "many"}, "note bad"),
     ("/city/credits/agreements", {"org": "?", "year": "2026", "reference": "7"}, "note bad"),

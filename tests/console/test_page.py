@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
@@ -13,6 +14,7 @@ from tests.console import (
     double_conduct,
     double_content,
     double_contests,
+    double_house,
     double_knowledge,
     double_nomads,
     double_routines,
@@ -31,6 +33,7 @@ PAGES = (
     "/",
     "/keys",
     "/keys/new",
+    "/members",
     "/playground",
     "/usage",
     "/usage?by=model",
@@ -223,11 +226,32 @@ class TestPage:
     async def test_is_public_where_everybody_may_read(self, visitor: httpx.AsyncClient, path: str) -> None:
         assert (await visitor.get(path)).status_code == 200
 
-    @pytest.mark.parametrize("path", ["/", "/keys", "/topup", "/city/ledger"])
+    @pytest.mark.parametrize("path", ["/keys", "/topup", "/city/ledger"])
     async def test_sends_visitors_to_sign_in_and_back(self, visitor: httpx.AsyncClient, path: str) -> None:
         answer = await visitor.get(path)
         assert answer.status_code == 303
-        assert answer.headers["location"] == ("/sign-in" if path == "/" else f"/sign-in?next={path}")
+        assert answer.headers["location"] == f"/sign-in?next={path}"
+
+    async def test_receives_visitors_with_what_is_here_and_how_to_get_in(self, visitor: httpx.AsyncClient) -> None:
+        page = (await visitor.get("/")).text
+        for place in ("/models", "/rules", "/store", "/bulletin", "/verify", "/exchange", "/board", "/sign-in"):
+            assert f'href="{place}"' in page
+        assert "开通" in page
+        assert "开通" in (await visitor.get("/sign-in")).text
+
+    async def test_brings_whoever_was_signed_out_back_to_their_page(self, visitor: httpx.AsyncClient) -> None:
+        sent = await visitor.post("/topup", data={"yuan": "1"}, headers={"referer": "http://city/topup?yuan=100"})
+        assert sent.headers["location"] == "/sign-in?next=/topup%3Fyuan%3D100&done=session_over"
+        assert "没有提交" in (await visitor.get(sent.headers["location"])).text
+        elsewhere = await visitor.post("/topup", data={"yuan": "1"}, headers={"referer": "https://evil.example/x"})
+        assert elsewhere.headers["location"] == "/sign-in?done=session_over"
+
+    async def test_changes_language_where_the_reader_is(self, member: httpx.AsyncClient) -> None:
+        assert 'name="back" value="/usage?by=model&amp;from=2026-01-01"' in (
+            await member.get("/usage?by=model&from=2026-01-01")
+        ).text
+        wrong = await member.post("/keys", data={**TOKEN, "name": ""}, headers={"referer": "http://city/keys/new"})
+        assert 'name="back" value="/keys/new"' in wrong.text
 
     @pytest.mark.parametrize("path", OPERATORS_ONLY)
     async def test_is_refused_to_those_who_may_not(self, member: httpx.AsyncClient, desk: Desk, path: str) -> None:
@@ -317,6 +341,22 @@ class TestForm:
         assert 'value="777"' in answer.text
         assert 'role="alert"' in answer.text
 
+    @pytest.mark.parametrize(
+        ("path", "typed", "kept"),
+        [
+            ("/settings/alerts", {"name": "预算", "amount": "12.5元", "percent": "80"}, "12.5元"),
+            ("/settings/alerts", {"name": "预算", "amount": "12", "percent": "多"}, "多"),
+            ("/settings/auto", {"threshold": "5", "value": "100.001", "cap": "500"}, "100.001"),
+        ],
+    )
+    async def test_says_on_the_settings_what_cannot_be_read(
+        self, member: httpx.AsyncClient, path: str, typed: dict[str, str], kept: str
+    ) -> None:
+        answer = await member.post(path, data={**TOKEN, **typed})
+        assert answer.status_code == 422
+        assert f"“{kept}”" in answer.text
+        assert f'value="{kept}"' in answer.text
+
     async def test_buys_after_a_quote(self, member: httpx.AsyncClient) -> None:
         quote = await member.get("/topup/quote", params={"yuan": "100"}, headers={"hx-request": "true"})
         assert "¥ 70.00" in quote.text
@@ -339,6 +379,47 @@ class TestForm:
         assert "账本无误" in last.text
 
 
+class TestHouse:
+    async def test_switches_organisation_and_password(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/settings")).text
+        assert str(double_house.OTHER) in page
+        moved = await member.post("/settings/organisation", data={**TOKEN, "org": str(double_house.OTHER)})
+        assert moved.headers["location"] == "/?done=organisation_changed"
+        new = {"current": "right", "new": "长长的新密码 2026", "again": "长长的新密码 2026"}
+        for wrong in ({"again": "不同"}, {"current": "wrong"}):
+            refused = await member.post("/settings/password", data={**TOKEN, **new, **wrong})
+            assert refused.status_code in (401, 422)
+            assert "不一致" in refused.text or "密码不正确" in refused.text
+            assert new["new"] not in refused.text
+        assert (await member.post("/settings/password", data={**TOKEN, **new})).status_code == 303
+        assert desk.house.done == [("switch", double_house.OTHER), ("password", new["new"])]  # type: ignore[attr-defined]
+
+    async def test_opens_an_account_of_ones_own_once(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert 'action="/settings/personal"' not in (await member.get("/settings")).text
+        desk.house.own = False  # type: ignore[attr-defined]
+        assert 'action="/settings/personal"' in (await member.get("/settings")).text
+        opened = await member.post("/settings/personal", data=TOKEN)
+        assert opened.headers["location"] == "/?done=personal_opened"
+        assert [what for what, _ in desk.house.done] == ["personal"]  # type: ignore[attr-defined]
+
+    async def test_lets_owners_add_and_remove_members(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/members")).text
+        assert "&lt;b&gt;李明" in page
+        assert f'action="/members/{double_house.COLLEAGUE}/remove"' in page
+        wrong = await member.post("/members", data={**TOKEN, "login": "nobody", "role": "owner"})
+        assert wrong.status_code == 404
+        assert 'value="nobody"' in wrong.text
+        await member.post("/members", data={**TOKEN, "login": "li.ming", "role": "member"})
+        await member.post(f"/members/{double_house.COLLEAGUE}/remove", data=TOKEN)
+        wanted = [("put", ("li.ming", "member")), ("remove", double_house.COLLEAGUE)]
+        assert desk.house.done == wanted  # type: ignore[attr-defined]
+
+    async def test_keeps_members_from_those_who_do_not_own(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        desk.gate.member_only = True  # type: ignore[attr-defined]
+        assert (await member.get("/members")).status_code == 403
+        assert 'href="/members"' not in (await member.get("/")).text
+
+
 class TestUsage:
     async def test_is_exported_as_csv(self, member: httpx.AsyncClient) -> None:
         answer = await member.get("/usage.csv", params={"from": "2026-11-01", "to": "2026-11-03", "by": "day"})
@@ -358,6 +439,27 @@ class TestPlayground:
         answer = await member.post("/playground/chat", json=body, headers={"x-csrf-token": TOKEN["csrf"]})
         assert answer.headers["x-shanhe-receipt"] == str(ident(60))
         assert answer.text.endswith("data: [DONE]\n\n")
+
+    async def test_says_in_the_readers_language_why_a_call_was_refused(
+        self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def poor(who: object, body: bytes) -> AsyncIterator[tuple[int, dict[str, str], bytes]]:
+            yield 402, {}, b'{"error": {"code": "insufficient_quota", "message": "The balance is low."}}'
+
+        monkeypatch.setattr(desk.talk, "stream", poor)
+        headers = {"x-csrf-token": TOKEN["csrf"]}
+        body = {"model": double.MODEL, "messages": [{"role": "user", "content": "你好"}]}
+        streamed = await member.post("/playground/chat", json=body, headers=headers)
+        assert streamed.status_code == 402
+        assert "余额不足" in streamed.json()["error"]["message"]
+        for path, fields in (
+            ("/playground", {"model": double.MODEL, "prompt": "你好"}),
+            ("/store/agent/letters/try", {"question": "你好"}),
+        ):
+            answer = await member.post(path, data={**TOKEN, **fields})
+            assert answer.status_code == 402
+            assert "余额不足" in answer.text
+            assert "balance" not in answer.text
 
     async def test_works_without_scripts(self, member: httpx.AsyncClient) -> None:
         answer = await member.post("/playground", data={**TOKEN, "model": double.MODEL, "prompt": "你好"})
@@ -445,6 +547,21 @@ class TestExchange:
             assert paid.headers["location"] == f"/pay/{where}/x"
         monkeypatch.setattr(desk.till, "ways", ())
         assert (await member.post("/exchange/deposit", data=form)).status_code == 422
+
+    async def test_asks_once_for_cash_however_often_the_form_is_sent(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get("/exchange/trade")).text
+        number = re.search(r'action="/exchange/withdraw".*?name="id" value="([^"]+)"', page)
+        assert number is not None
+        form = {"id": number.group(1), "out": "12.5", "payee": "山河银行 6222", **TOKEN}
+        for _ in range(2):
+            assert (await member.post("/exchange/withdraw", data=form)).status_code == 303
+        assert set(map(str, desk.exchange.asked)) == {number.group(1)}  # type: ignore[attr-defined]
+        wrong = await member.post("/exchange/withdraw", data={**form, "out": "12,5元"})
+        assert wrong.status_code == 422
+        assert 'value="12,5元"' in wrong.text
+        assert 'value="山河银行 6222"' in wrong.text
 
     async def test_shows_what_a_dispute_led_to_and_lets_operators_undo_trades(self, member: httpx.AsyncClient) -> None:
         mine = (await member.get("/exchange/trade")).text

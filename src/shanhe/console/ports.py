@@ -19,6 +19,7 @@ from shanhe.console import model_credits as c
 from shanhe.console.ports_board import BoardDesk
 from shanhe.console.ports_commons import CommonsDesk
 from shanhe.console.ports_content import ContentDesk
+from shanhe.console.ports_house import HouseDesk
 from shanhe.console.ports_money import Counter, ExchangeDesk, Till, Treasury
 from shanhe.console.ports_watch import ConductDesk, SecondDesk, WatchDesk
 
@@ -494,5 +495,6 @@ class Desk:
     bulletin: BulletinDesk
     second: SecondDesk
     conduct: ConductDesk
+    house: HouseDesk
     secure: bool = False
     version: str = ""

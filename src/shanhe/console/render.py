@@ -11,8 +11,10 @@ from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
@@ -23,7 +25,7 @@ from shanhe.console.explain import explain
 from shanhe.console.model import BUCKETS, Bilingual, Who
 from shanhe.console.ports import Desk
 from shanhe.kernel.clock import CITY_TZ
-from shanhe.kernel.errors import Forbidden, ShanheError
+from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language
 from shanhe.kernel.i18n import Catalogue
 from shanhe.kernel.money import format_credits, format_fen
@@ -34,6 +36,7 @@ FORM_COOKIE: Final = "shanhe_form"
 FORM_COOKIE_AGE_S: Final = 86_400
 SAFE_METHODS: Final = ("GET", "HEAD")
 FIELDS_MAX: Final = 64
+REFUSAL_CHARS_MAX: Final = 400
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -79,6 +82,7 @@ class View:
             short=short,
             size=size,
             pick=pick,
+            lines=lines,
             word=self._word,
             choices=self._choices,
             listed=self._listed,
@@ -136,6 +140,7 @@ class View:
             theme=theme if theme in THEMES else THEMES[0],
             who=who,
             path=request.url.path,
+            here=address(request),
             query=request.query_params,
             flash=self.words.get(f"flash.{flash}", lang, "") if _CODE.match(flash) else "",
             csrf=who.csrf if who else form_token(request),
@@ -169,11 +174,27 @@ class View:
         body = error.to_dict(language(request))["error"]
         return f"{body['message']} {body.get('hint', '')}".strip()
 
+    def refusal(self, request: Request, data: bytes) -> str:
+        """Why the gateway refused a call, in the reader's language; its own words where we have none for its code."""
+        try:
+            error = msgspec.json.decode(data)["error"]
+            code, message = str(error.get("code", "")), str(error["message"])[:REFUSAL_CHARS_MAX]
+        except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+            code, message = "no_answer", ""
+        lang = language(request)
+        return self.words.get(f"call_error.{code}", lang, message or self.words.text("call_error.no_answer", lang))
+
     def mistake(self, request: Request, error: Exception) -> str:
         """The same for anything a form may raise."""
         if isinstance(error, ShanheError):
             return self.problem(request, error)
+        if isinstance(error, Unreadable):
+            return error.zh if language(request).startswith("zh") else _sentence(error.en)
         return self.words.text("error.bad_value", language(request))
+
+
+def _sentence(text: str) -> str:
+    return f"{text.removesuffix('.')}."
 
 
 def form_token(request: Request) -> str:
@@ -224,6 +245,16 @@ def go(path: str, done: str = "") -> Response:
     """Redirect after a form; `done` names the message to show (`flash.<done>`)."""
     target = f"{path}{'&' if '?' in path else '?'}done={done}" if done else path
     return RedirectResponse(target, status_code=303, headers={"cache-control": "no-store"})
+
+
+def address(request: Request) -> str:
+    """Where the person is: the page asked for, or the page whose form was sent (a form has no page)."""
+    if request.method == "GET":
+        return local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    came = urlsplit(request.headers.get("referer", ""))
+    if came.netloc != request.url.netloc or not came.path:
+        return "/"
+    return local_path(came.path + (f"?{came.query}" if came.query else ""))
 
 
 def local_path(text: str) -> str:
@@ -294,6 +325,11 @@ def size(count: int) -> str:
 
 def pick(mapping: Mapping[str, Any], key: str) -> Any:
     return mapping.get(key, 0)
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a form's text that say something."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def html(text: object) -> str:

@@ -25,6 +25,7 @@ from shanhe.console.pages.credits import CreditsDesk, CreditsRoom
 from shanhe.console.pages.entrance import Entrance
 from shanhe.console.pages.exchange import ExchangeRoom
 from shanhe.console.pages.governance import GovernanceRoom
+from shanhe.console.pages.house import HouseRoom
 from shanhe.console.pages.keys import KeysRoom
 from shanhe.console.pages.knowledge import KnowledgeRoom
 from shanhe.console.pages.member import MemberRoom
@@ -70,6 +71,7 @@ ROOMS = (
     VenueRoom,
     NomadDeskRoom,
     SettingsRoom,
+    HouseRoom,
     PublicRoom,
     CityRoom,
     BooksRoom,

@@ -18,6 +18,7 @@ from shanhe.console.live.counter import LiveCounter
 from shanhe.console.live.exchange import LiveExchange
 from shanhe.console.live.gate import LiveGate
 from shanhe.console.live.governance import LiveGovernance
+from shanhe.console.live.house import LiveHouse
 from shanhe.console.live.knowledge import LiveKnowledge
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names
@@ -74,6 +75,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         bulletin=LiveBulletin(modules.bulletin),
         second=LiveSecond(modules.approvals, modules.moves, names),
         conduct=LiveConduct(modules),
+        house=LiveHouse(modules),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +18,12 @@ from shanhe.kernel.money import format_credits, format_fen
 from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce
 
 BPS_A_PERCENT = 100
+NUMBER = re.compile(r"^(-?[0-9]{1,15})(?:\.([0-9]{1,6}))?$")
+FORMS = {
+    "fen": ("yuan", 2), "fen_per_credit": ("yuan_per_credit", 2), "micro": ("credit", 6), "micro_credit": ("credit", 6),
+    "micro_per_mtok": ("credit_per_mtok", 6), "bps": ("percent", 2), "ppm": ("percent", 4),
+}  # fmt: skip
+"""Units of the rulebook → the unit in which people write them, and by how many digits it is larger."""
 ITEMS_MAX = 24
 
 
@@ -53,12 +62,14 @@ class LiveRules:
                     fact.name,
                     (fact.title.zh, fact.title.en),
                     fact.type,
-                    "" if fact.unit == "int" or fact.type != "number" else fact.unit,
+                    "" if fact.unit == "int" or fact.type != "number" else _form(fact.unit).word or fact.unit,
                     fact.values,
                     ""
                     if fact.default is None
                     else str(fact.default).lower()
                     if fact.type == "bool"
+                    else _form(fact.unit).show(int(fact.default))
+                    if fact.type == "number"
                     else str(fact.default),
                     fact.default is None,
                 )
@@ -155,10 +166,11 @@ def _typed(rule: Rule, facts: Mapping[str, str]) -> dict[str, Any]:
     known = {fact.name: fact for fact in rule.facts}
     typed: dict[str, Any] = {}
     for name, text in facts.items():
-        kind = known[name].type if name in known else "enum"
+        fact = known.get(name)
+        kind = fact.type if fact else "enum"
         try:
-            if kind == "number":
-                typed[name] = int(text.replace(",", ""))
+            if fact and kind == "number":
+                typed[name] = _form(fact.unit).read(text)
             elif kind == "bool":
                 typed[name] = text == "true"
             elif kind == "list":
@@ -166,8 +178,31 @@ def _typed(rule: Rule, facts: Mapping[str, str]) -> dict[str, Any]:
             else:
                 typed[name] = text
         except ValueError as error:
+            zh, en = (fact.title.zh, fact.title.en) if fact else (name, name)
             raise Invalid(
-                "bad_fact", f"{name}: {text!r} cannot be read.", message_zh=f"无法读取“{name}”的值。",
-                hint="Numbers are whole; lists are JSON.", hint_zh="数字应为整数，列表用 JSON。",
+                "bad_fact", f"{en}: {text!r} cannot be read.", message_zh=f"无法读取“{zh}”的值：{text}。",
+                hint="Write a number like 12 or 12.5; lists are JSON.", hint_zh="数字请写作 12 或 12.5，列表用 JSON。",
             ) from error  # fmt: skip
     return typed
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How people write numbers of a unit in a form: yuan for fen, credits for µ, percent for basis points."""
+
+    word: str
+    digits: int
+
+    def read(self, text: str) -> int:
+        match = NUMBER.match(text.replace(",", "").strip())
+        if match is None or len(match.group(2) or "") > self.digits:
+            raise ValueError(text)
+        return int(match.group(1) + (match.group(2) or "").ljust(self.digits, "0"))
+
+    def show(self, value: int) -> str:
+        text = f"{Decimal(value).scaleb(-self.digits):f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _form(unit: str) -> _Form:
+    return _Form(*FORMS.get(unit, ("", 0)))

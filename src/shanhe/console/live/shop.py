@@ -285,7 +285,7 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def _likeness_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:

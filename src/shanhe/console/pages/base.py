@@ -11,9 +11,11 @@ from starlette.responses import Response
 
 from shanhe.console.model import Who
 from shanhe.console.ports import Desk
-from shanhe.console.render import View, form
-from shanhe.kernel.errors import Forbidden, ShanheError, Unauthorized
+from shanhe.console.render import View, address, form
+from shanhe.kernel.errors import Forbidden, ShanheError, Unauthorized, Unreadable
 
+SIGN_IN_PATH: Final = "/sign-in"
+INT_CHARS_MAX: Final = 12
 ENROL_PATH: Final = "/settings/second-factor"
 
 
@@ -64,11 +66,12 @@ class Room:
 class SignInFirst(Unauthorized):
     """Nobody is signed in (or a second factor is missing); pages turn this into a redirect."""
 
-    def __init__(self, request: Request, path: str = "/sign-in") -> None:
-        wanted = request.url.path if request.method == "GET" else "/"
-        if request.method == "GET" and request.url.query:
-            wanted += f"?{request.url.query}"
-        self.location = path if wanted == "/" else f"{path}?next={quote(wanted, safe='/')}"
+    def __init__(self, request: Request, path: str = SIGN_IN_PATH) -> None:
+        wanted = address(request)
+        query = [] if wanted == "/" else [f"next={quote(wanted, safe='/')}"]
+        if request.method != "GET" and path == SIGN_IN_PATH:
+            query.append("done=session_over")
+        self.location = f"{path}?{'&'.join(query)}" if query else path
         super().__init__(
             "sign_in_first",
             "Please sign in.",
@@ -79,11 +82,11 @@ class SignInFirst(Unauthorized):
 
 
 def optional_int(fields: Mapping[str, str], name: str) -> int | None:
-    """A positive whole number of a form; None when left empty; ValueError otherwise."""
+    """A positive whole number of a form; None when left empty; `Unreadable` otherwise."""
     text = fields.get(name, "").replace(",", "").strip()
     if not text:
         return None
-    number = int(text)
-    if not 0 < number < 2**31:
-        raise ValueError(f"{name} is out of range")
-    return number
+    if not text.isdecimal() or not 0 < int(text[:INT_CHARS_MAX]) < 2**31:
+        shown = text[:INT_CHARS_MAX]
+        raise Unreadable(f"“{shown}”应为正整数。", f"{shown!r} should be a whole number above zero")
+    return int(text)

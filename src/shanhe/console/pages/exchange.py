@@ -72,6 +72,7 @@ class ExchangeRoom(Room):
             "order_mistake": "",
             "mistake": "",
             "cash_mistake": "",
+            "cash_typed": {},
             **values,
         }
         return self.show(request, "exchange_trade.html", who, **shown)
@@ -103,7 +104,11 @@ class ExchangeRoom(Room):
 
     async def dispute(self, request: Request, order_id: UUID) -> Response:
         who, fields = await self.posted(request, "topup")
-        await self.desk.exchange.dispute(who, order_id, new_id(), fields.get("text", ""))
+        try:
+            await self.desk.exchange.dispute(who, order_id, UUID(fields.get("id", "")), fields.get("text", ""))
+        except (ShanheError, ValueError) as error:
+            status = error.status if isinstance(error, ShanheError) else 422
+            return await self._trade(request, who, order_mistake=self.view.mistake(request, error), status=status)
         return go("/exchange/trade", "dispute_opened")
 
     async def play(self, request: Request) -> Response:
@@ -119,16 +124,19 @@ class ExchangeRoom(Room):
             url = await self.desk.exchange.deposit(who, fields.get("yuan", ""), reference, method)
         except (ShanheError, ValueError, IndexError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
-            return await self._trade(request, who, cash_mistake=self.view.mistake(request, error), status=status)
+            mistake = self.view.mistake(request, error)
+            return await self._trade(request, who, cash_mistake=mistake, cash_typed=fields, status=status)
         return go(local_path(url) if url else "/exchange/trade")
 
     async def withdraw(self, request: Request) -> Response:
         who, fields = await self.posted(request, "topup")
         try:
-            await self.desk.exchange.withdraw(who, new_id(), fields.get("yuan", ""), fields.get("payee", ""))
+            number = UUID(fields.get("id", ""))  # the form's own: sent twice, it is asked for once
+            await self.desk.exchange.withdraw(who, number, fields.get("out", ""), fields.get("payee", ""))
         except (ShanheError, ValueError) as error:
             status = error.status if isinstance(error, ShanheError) else 422
-            return await self._trade(request, who, cash_mistake=self.view.mistake(request, error), status=status)
+            mistake = self.view.mistake(request, error)
+            return await self._trade(request, who, cash_mistake=mistake, cash_typed=fields, status=status)
         return go("/exchange/trade", "withdrawal_asked")
 
     # -- operators ----------------------------------------------------------------------------------------------------

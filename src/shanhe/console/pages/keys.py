@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +14,12 @@ from shanhe.console import model as m
 from shanhe.console.pages.base import Room, optional_int
 from shanhe.console.render import go
 from shanhe.kernel.clock import CITY_TZ
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import ShanheError, Unreadable
 from shanhe.kernel.money import parse_credits
 from shanhe.kernel.routing import APIRouter
 
 NAME_CHARS_MAX = 60
+MODEL_EXAMPLE = "qwen2.5-coder-0.5b-instruct"
 
 
 class KeysRoom(Room):
@@ -40,7 +41,9 @@ class KeysRoom(Room):
     async def _list(self, request: Request, who: m.Who, **values: Any) -> Response:
         shown = {"secret": "", "secret_name": "", **values}
         base = str(request.base_url).rstrip("/")
-        return self.show(request, "keys.html", who, keys=await self.desk.member.keys(who), base=base, **shown)
+        chat = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
+        shown |= {"keys": await self.desk.member.keys(who), "base": base, "model": chat[0] if chat else MODEL_EXAMPLE}
+        return self.show(request, "keys.html", who, **shown)
 
     async def new(self, request: Request) -> Response:
         who = await self.allowed(request, "keys")
@@ -67,12 +70,14 @@ class KeysRoom(Room):
 
 
 def wanted(fields: Mapping[str, str]) -> m.NewKey:
-    """A key as the form describes it; ValueError for what cannot be read."""
+    """A key as the form describes it; `Unreadable` for what cannot be read."""
     name = fields.get("name", "")
     if not 0 < len(name) <= NAME_CHARS_MAX:
-        raise ValueError("a key needs a name of at most 60 characters")
+        raise Unreadable(
+            f"请填写密钥名称，最多 {NAME_CHARS_MAX} 个字符。",
+            f"A key needs a name of at most {NAME_CHARS_MAX} characters",
+        )
     models = tuple(fields["models"].split("\n")) if fields.get("models") else None
-    last_day = fields.get("expires")
     return m.NewKey(
         name=name,
         models=models,
@@ -80,10 +85,18 @@ def wanted(fields: Mapping[str, str]) -> m.NewKey:
         budget_month_micro=_credits(fields, "budget_month"),
         rpm=optional_int(fields, "rpm"),
         tpm=optional_int(fields, "tpm"),
-        expires_at=datetime.combine(datetime.fromisoformat(last_day).date(), time(23, 59, 59), CITY_TZ)
-        if last_day
-        else None,
+        expires_at=_end(fields.get("expires", "")),
     )
+
+
+def _end(day: str) -> datetime | None:
+    """The last second of a form's day; None for none."""
+    if not day:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(day), time(23, 59, 59), CITY_TZ)
+    except ValueError:
+        raise Unreadable("到期日应写作 2027-01-31。", "Write the last day like 2027-01-31") from None
 
 
 def _credits(fields: Mapping[str, str], name: str) -> int | None:
@@ -92,5 +105,5 @@ def _credits(fields: Mapping[str, str], name: str) -> int | None:
         return None
     micro = parse_credits(text)
     if micro <= 0:
-        raise ValueError(f"{name} must be above zero")
+        raise Unreadable("预算应大于 0；不设上限请留空。", "A budget is above zero; leave it empty for none")
     return micro

@@ -16,18 +16,21 @@ from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.documents import csv_cell
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.http import language
 from shanhe.kernel.money import format_credits
 from shanhe.kernel.routing import APIRouter
 
 HOME_DAYS = 30
 HOME_CALLS = 8
 HOME_NOTICES = 3
+FRONT_TALK = 4
+NO_ORG_PATH = "/settings#organisations"
 RANGE_DAYS_MAX = 366
 NOTICES_MAX = 100
 GROUPS = ("day", "model", "key")
 RANGES = (7, 30, 90)
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class MemberRoom(Room):
@@ -45,9 +48,11 @@ class MemberRoom(Room):
         return routes
 
     async def home(self, request: Request) -> Response:
+        if await self.desk.gate.who(request) is None:
+            return await self._front(request)
         who = await self.who(request)
         if not who.has_org:
-            return go("/city/accounts" if who.may("accounts") else "/city/ledger" if who.may("ledger") else "/settings")
+            return go("/city/accounts" if who.may("accounts") else "/city/ledger" if who.may("ledger") else NO_ORG_PATH)
         member = self.desk.member
         wallet = await member.wallet(who)
         spend = await member.spend(who, HOME_DAYS)
@@ -64,6 +69,11 @@ class MemberRoom(Room):
         if request.headers.get("hx-target") == "wallet":
             return self.show(request, "parts/wallet.html", who, **values)
         return self.show(request, "home.html", who, **values)
+
+    async def _front(self, request: Request) -> Response:
+        """What a visitor meets first: what is here, what is new, and how one gets in."""
+        issue = await self.desk.bulletin.issue(None)
+        return self.show(request, "front.html", None, issue=issue, talk_max=FRONT_TALK, oidc=self.desk.gate.oidc)
 
     async def usage(self, request: Request) -> Response:
         who = await self.allowed(request, "usage")
@@ -100,7 +110,7 @@ class MemberRoom(Room):
         for row in rows:
             tokens = [row.tokens.get(bucket, 0) for bucket in m.BUCKETS]
             figures = [row.calls, *tokens, row.tokens_total, format_credits(row.micro).replace(",", ""), row.micro]
-            writer.writerow([inert(row.label), *figures])
+            writer.writerow([csv_cell(row.label), *figures])
         name = f"shanhe-usage-{start:%Y%m%d}-{end:%Y%m%d}-{by}.csv"
         # The mark at the start makes spreadsheet programs read the Chinese in it.
         return Response(
@@ -142,15 +152,16 @@ class MemberRoom(Room):
         if wanted:
             found += [
                 ("nav.keys", key.name, "/keys")
-                for key in await self.desk.member.keys(who)
+                for key in (await self.desk.member.keys(who) if who.may("keys") else ())
                 if wanted in key.name.casefold()
             ]
             for model in await self.desk.member.models():
-                if wanted in model.id.casefold() or wanted in model.title[0].casefold():
+                if any(wanted in one.casefold() for one in (model.id, *model.title)):
                     found.append(("nav.models", model.id, "/models"))
+            title = 0 if language(request).startswith("zh") else 1
             for rule in await self.desk.rules.list():
                 if wanted in f"{rule.id} {rule.title[0]} {rule.title[1]}".casefold():
-                    found.append(("nav.rules", f"{rule.id} {rule.title[0]}", f"/rules/{rule.id}"))
+                    found.append(("nav.rules", f"{rule.short} {rule.title[title]}", f"/rules/{rule.id}"))
         return self.show(request, "search.html", who, text=text, found=found)
 
 
@@ -188,11 +199,6 @@ def by_day(rows: Sequence[m.UsageRow], start: date, end: date) -> list[m.DaySpen
 def total(rows: Sequence[m.UsageRow]) -> m.UsageRow:
     tokens = {bucket: sum(row.tokens.get(bucket, 0) for row in rows) for bucket in m.BUCKETS}
     return m.UsageRow("", sum(row.calls for row in rows), tokens, sum(row.micro for row in rows))
-
-
-def inert(text: str) -> str:
-    """Text that no spreadsheet program takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _sum(lines: Sequence[m.BurnLine]) -> dict[str, int]:

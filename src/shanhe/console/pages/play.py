@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 from fastapi import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import check_token
-from shanhe.kernel.errors import Invalid, ShanheError, Unavailable
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.routing import APIRouter
 
 PROMPT_CHARS_MAX = 32_000
+REFUSED = 400
 TURNS_MAX = 60
 TOKENS_DEFAULT = 512
 TOKENS_MAX = 8_192
@@ -78,6 +79,10 @@ class PlayRoom(Room):
         answer = self.desk.talk.stream(who, body_of(ask, stream=True))
         status, headers, first = await anext(answer, (502, {}, b""))
         passed = {name: value for name, value in headers.items() if name in PASSED_HEADERS}
+        if status >= REFUSED:
+            data = first + b"".join([piece async for _, _, piece in answer])
+            body = {"error": {"message": self.view.refusal(request, data)}}
+            return JSONResponse(body, status_code=status, headers={"cache-control": "no-store"})
         return StreamingResponse(
             _rest(first, answer),
             status_code=status,
@@ -96,9 +101,9 @@ class PlayRoom(Room):
         try:
             text = msgspec.json.decode(data, type=Answer).choices[0].message.content
         except (msgspec.MsgspecError, IndexError):
-            return await self._page(
-                request, who, prompt=prompt, chosen=model, mistake=_reason(data), status=max(status, 400)
-            )
+            mistake = self.view.refusal(request, data)
+            status = max(status, REFUSED)
+            return await self._page(request, who, prompt=prompt, chosen=model, mistake=mistake, status=status)
         receipt = await self._receipt(who, head.get("x-shanhe-receipt", ""))
         return await self._page(request, who, prompt=prompt, answer=text, chosen=model, receipt=receipt)
 
@@ -141,12 +146,3 @@ async def _rest(first: bytes, answer: AsyncIterator[tuple[int, Any, bytes]]) -> 
         yield first
     async for _, _, piece in answer:
         yield piece
-
-
-def _reason(data: bytes) -> str:
-    """The gateway's own words for what was wrong."""
-    try:
-        return str(msgspec.json.decode(data)["error"]["message"])[:400]
-    except (msgspec.MsgspecError, KeyError, TypeError):
-        error = Unavailable("no_answer", "The gateway gave no answer.", message_zh="网关没有返回结果。")
-        return error.message_zh

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
 from starlette.responses import Response
 
+from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
+from shanhe.console.ports import Desk
 from shanhe.console.render import THEMES, go
 from shanhe.kernel.http import LANGUAGES
 from shanhe.kernel.routing import APIRouter
+
+
+async def settings_of(desk: Desk, who: Who) -> dict[str, Any]:
+    """What the page shows; the forms of its money part are empty."""
+    gate, till, money = desk.gate, desk.till, who.may("topup")
+    return {
+        "sessions": await gate.sessions(who),
+        "passkeys": await gate.passkeys(who),
+        "alerts": await till.alerts(who) if money else (),
+        "auto": await till.auto(who) if money else None,
+        "places": await desk.house.places(who),
+        "has_password": await desk.house.has_password(who),
+        "languages": LANGUAGES,
+        "themes": THEMES,
+        "typed": {},
+        "mistake_in": "",
+    }
 
 
 class SettingsRoom(Room):
@@ -23,19 +44,7 @@ class SettingsRoom(Room):
 
     async def page(self, request: Request) -> Response:
         who = await self.who(request)
-        gate, till = self.desk.gate, self.desk.till
-        money = who.may("topup")
-        return self.show(
-            request,
-            "settings.html",
-            who,
-            sessions=await gate.sessions(who),
-            passkeys=await gate.passkeys(who),
-            alerts=await till.alerts(who) if money else (),
-            auto=await till.auto(who) if money else None,
-            languages=LANGUAGES,
-            themes=THEMES,
-        )
+        return self.show(request, "settings.html", who, **await settings_of(self.desk, who))
 
     async def end(self, request: Request, session_id: str) -> Response:
         who, _ = await self.posted(request)

@@ -79,12 +79,14 @@ class ShopRoom(Room):
             if not question:
                 raise Invalid("question_missing", "Ask something.", message_zh="请填写问题。")
             values["purpose"] = purpose = fields.get("purpose", "")[:32]
-            values["said"] = await self._ask(who, f"{kind}/{slug}", question, purpose)
+            values["said"] = await self._ask(request, who, f"{kind}/{slug}", question, purpose)
         except ShanheError as error:
             return self.again(request, "store_listing.html", who, error, **values)
         return self.show(request, "store_listing.html", who, **values)
 
-    async def _ask(self, who: m.Who, name: str, question: str, purpose: str) -> Mapping[str, Any]:
+    async def _ask(
+        self, request: Request, who: m.Who, name: str, question: str, purpose: str
+    ) -> Mapping[str, Any]:
         asked: dict[str, Any] = {
             "model": name, "messages": [{"role": "user", "content": question}], "stream": False,
         }  # fmt: skip
@@ -95,12 +97,10 @@ class ShopRoom(Room):
         async for code, _, piece in self.desk.talk.stream(who, body):
             status = code or status
             parts.append(piece)
-        answer = msgspec.json.decode(b"".join(parts))
+        data = b"".join(parts)
         if status != OK:
-            text = str(answer.get("error", {}).get("message", ""))
-            raise Invalid(
-                "no_answer", text or "There was no answer.", message_zh=text or "没有得到回答。", status=status or 502
-            )
+            raise Invalid("no_answer", self.view.refusal(request, data), status=status or 502)
+        answer = msgspec.json.decode(data)
         label = answer.get("AIGC")
         signed = msgspec.json.encode(label).decode() if label else ""
         told = {"steps": [], "citations": [], "clones": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
@@ -144,8 +144,14 @@ class ShopRoom(Room):
 
     async def edit(self, request: Request, kind: str, slug: str) -> Response:
         who = await self.allowed(request, "publish")
-        found = await self.desk.shop.edit(who, f"{kind}/{slug}")
-        return self.show(request, "maker.html", who, one=found, fields=found["form"])
+        found = await self._edited(who, f"{kind}/{slug}")
+        return self.show(request, "maker.html", who, fields=found["one"]["form"], **found)
+
+    async def _edited(self, who: m.Who, name: str) -> dict[str, Any]:
+        """A listing with what its form offers to choose from."""
+        models = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
+        bases = await self.desk.knowledge.overview(who)
+        return {"one": await self.desk.shop.edit(who, name), "models": models, "bases": bases}
 
     async def save(self, request: Request, kind: str, slug: str) -> Response:
         """Keep the draft; with the other button hand it in as well."""
@@ -157,8 +163,7 @@ class ShopRoom(Room):
                 await self.desk.shop.submit(who, name)
                 done = "listing_submitted"
         except (ShanheError, ValueError) as error:
-            found = await self.desk.shop.edit(who, name)
-            return self.again(request, "maker.html", who, error, one=found, fields=fields)
+            return self.again(request, "maker.html", who, error, fields=fields, **await self._edited(who, name))
         return go(f"/makers/{name}", done)
 
     async def withdraw(self, request: Request, kind: str, slug: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from starlette.responses import Response
 
 from shanhe.console import chart
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, optional_int
+from shanhe.console.pages.settings import settings_of
 from shanhe.console.render import go, local_path
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError, Unreadable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits, parse_yuan
 from shanhe.kernel.routing import APIRouter
@@ -20,6 +22,7 @@ from shanhe.kernel.routing import APIRouter
 PRESETS_YUAN = (100, 500, 1000, 5000)
 PURCHASE_CHOSEN = "100"
 ALERT_NAME_CHARS_MAX = 60
+WHOLE_PERCENT = 100
 
 
 class TillRoom(Room):
@@ -96,11 +99,19 @@ class TillRoom(Room):
     async def alert_add(self, request: Request) -> Response:
         who, fields = await self.posted(request, "topup")
         name = fields.get("name", "")[:ALERT_NAME_CHARS_MAX]
-        amount = parse_amount(fields.get("amount", ""))
-        await self.desk.till.alert_add(
-            who, name, fields.get("window", "month"), amount, int(fields.get("percent") or 100)
-        )
+        try:
+            amount, percent = parse_amount(fields.get("amount", "")), optional_int(fields, "percent") or WHOLE_PERCENT
+            await self.desk.till.alert_add(who, name, fields.get("window", "month"), amount, percent)
+        except (ShanheError, ValueError) as error:
+            return await self._settings(request, who, error, "alert", fields)
         return go("/settings", "alert_added")
+
+    async def _settings(
+        self, request: Request, who: m.Who, error: Exception, part: str, fields: Mapping[str, str]
+    ) -> Response:
+        """The settings once more, the form in question with what was typed."""
+        shown = await settings_of(self.desk, who) | {"typed": fields, "mistake_in": part}
+        return self.again(request, "settings.html", who, error, **shown)
 
     async def alert_remove(self, request: Request, alert_id: UUID) -> Response:
         who, _ = await self.posted(request, "topup")
@@ -109,12 +120,15 @@ class TillRoom(Room):
 
     async def auto_save(self, request: Request) -> Response:
         who, fields = await self.posted(request, "topup")
-        rule = await self.desk.till.auto_save(
-            who,
-            parse_amount(fields.get("threshold", "")),
-            parse_amount(fields.get("value", ""), yuan=True),
-            parse_amount(fields.get("cap", ""), yuan=True),
-        )
+        try:
+            rule = await self.desk.till.auto_save(
+                who,
+                parse_amount(fields.get("threshold", "")),
+                parse_amount(fields.get("value", ""), yuan=True),
+                parse_amount(fields.get("cap", ""), yuan=True),
+            )
+        except ShanheError as error:
+            return await self._settings(request, who, error, "auto", fields)
         return go(local_path(rule.url)) if rule.url else go("/settings", "auto_saved")
 
     async def auto_stop(self, request: Request) -> Response:
@@ -125,15 +139,7 @@ class TillRoom(Room):
 
 def parse_amount(text: str, *, yuan: bool = False) -> int:
     """An amount of a form; `Invalid` says how to write one."""
-    from shanhe.kernel.errors import Invalid
-
     try:
         return parse_yuan(text) if yuan else parse_credits(text)
-    except ValueError as error:
-        raise Invalid(
-            "bad_amount",
-            str(error),
-            message_zh="金额填写有误。",
-            hint="Write it like 12.5 and go back to the form.",
-            hint_zh="请按 12.5 的格式填写后重试。",
-        ) from error
+    except Unreadable as error:
+        raise Invalid("bad_amount", f"{error.en}.", message_zh=error.zh) from error

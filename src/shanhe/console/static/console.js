@@ -47,6 +47,26 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// A form is sent once: pressing again while it is on its way does nothing. A file that is offered leaves the page where
+// it is, so the button comes back after a while.
+const SENT_MS = 6000;
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "1";
+  if (event.submitter) event.submitter.setAttribute("aria-busy", "true");
+  setTimeout(() => again(form), form.hasAttribute("data-slow") ? 120000 : SENT_MS);
+});
+function again(form) {
+  delete form.dataset.sent;
+  for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+}
+addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach(again));
+
 // A panel that refreshes itself must not take an open confirmation or a focused control away.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const panel = event.detail.elt;

@@ -1,0 +1,88 @@
+"""One's organisations and password, and an owner's members."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from starlette.responses import Response
+
+from shanhe.console.model import Who
+from shanhe.console.pages.base import Room
+from shanhe.console.pages.settings import settings_of
+from shanhe.console.render import go
+from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.routing import APIRouter
+
+LOGIN_CHARS_MAX = 254
+PASSWORD_CHARS_MAX = 1024
+
+
+class HouseRoom(Room):
+    """`/members`, `/settings/organisation`, `/settings/personal`, `/settings/password`."""
+
+    def routes(self) -> APIRouter:
+        add = (routes := APIRouter(include_in_schema=False)).add_api_route
+        add("/settings/organisation", self.switch, methods=["POST"])
+        add("/settings/personal", self.personal, methods=["POST"])
+        add("/settings/password", self.password, methods=["POST"])
+        add("/members", self.members, methods=["GET"])
+        add("/members", self.put, methods=["POST"])
+        add("/members/{person_id}/remove", self.remove, methods=["POST"])
+        return routes
+
+    async def switch(self, request: Request) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            await self.desk.house.switch(who, UUID(fields.get("org", "")))
+        except (ShanheError, ValueError) as error:
+            return await self._settings(request, who, error, "organisation")
+        return go("/", "organisation_changed")
+
+    async def personal(self, request: Request) -> Response:
+        who, _ = await self.posted(request)
+        try:
+            await self.desk.house.personal(who)
+        except ShanheError as error:
+            return await self._settings(request, who, error, "organisation")
+        return go("/", "personal_opened")
+
+    async def password(self, request: Request) -> Response:
+        who, fields = await self.posted(request)
+        new = fields.get("new", "")[:PASSWORD_CHARS_MAX]
+        try:
+            if new != fields.get("again", ""):
+                raise Invalid("not_twice", "The new password differs in the two fields.",
+                              message_zh="两次填写的新密码不一致。")  # fmt: skip
+            await self.desk.house.password(who, fields.get("current", "")[:PASSWORD_CHARS_MAX], new)
+        except ShanheError as error:
+            return await self._settings(request, who, error, "password")
+        return go("/settings", "password_changed")
+
+    async def _settings(self, request: Request, who: Who, error: Exception, part: str) -> Response:
+        shown = await settings_of(self.desk, who) | {"mistake_in": part}
+        return self.again(request, "settings.html", who, error, **shown)
+
+    async def members(self, request: Request) -> Response:
+        who = await self.allowed(request, "members")
+        return self.show(request, "members.html", who, **await self._members(who))
+
+    async def _members(self, who: Who) -> dict[str, Any]:
+        return {"rows": await self.desk.house.members(who), "typed": {}}
+
+    async def put(self, request: Request) -> Response:
+        who, fields = await self.posted(request, "members")
+        try:
+            await self.desk.house.put(who, fields.get("login", "")[:LOGIN_CHARS_MAX], fields.get("role", ""))
+        except ShanheError as error:
+            return self.again(request, "members.html", who, error, **await self._members(who) | {"typed": fields})
+        return go("/members", "member_put")
+
+    async def remove(self, request: Request, person_id: UUID) -> Response:
+        who, _ = await self.posted(request, "members")
+        try:
+            await self.desk.house.remove(who, person_id)
+        except ShanheError as error:
+            return self.again(request, "members.html", who, error, **await self._members(who))
+        return go("/members", "member_removed")

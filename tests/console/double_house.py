@@ -1,0 +1,55 @@
+"""A stand-in for a person's organisations, their members and the password."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.kernel.errors import NotFound, Unauthorized
+
+OTHER = UUID(int=77)
+COLLEAGUE = UUID(int=78)
+
+
+class House:
+    """See `ports_house.HouseDesk`."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, object]] = []
+        self.own = True
+
+    async def places(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [
+            {"id": who.org_id, "name": who.org_name, "role": "owner", "current": True, "personal": False},
+            {"id": OTHER, "name": "陈思远", "role": "owner", "current": False, "personal": self.own},
+        ]
+
+    async def switch(self, who: m.Who, org_id: UUID) -> None:
+        self.done.append(("switch", org_id))
+
+    async def personal(self, who: m.Who) -> None:
+        self.done.append(("personal", who.person_id))
+
+    async def has_password(self, who: m.Who) -> bool:
+        return True
+
+    async def password(self, who: m.Who, current: str, new: str) -> None:
+        if current != "right":
+            raise Unauthorized("sign_in_failed", "Wrong password.", message_zh="密码不正确。")
+        self.done.append(("password", new))
+
+    async def members(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return [
+            {"id": who.person_id, "name": who.name, "role": "owner", "self": True},
+            {"id": COLLEAGUE, "name": "<b>李明</b>", "role": "member", "self": False},
+        ]
+
+    async def put(self, who: m.Who, login: str, role: str) -> None:
+        if login == "nobody":
+            raise NotFound("unknown_person", "Nobody signs in with this name.", message_zh="没有以此登录名登录的人员。")
+        self.done.append(("put", (login, role)))
+
+    async def remove(self, who: m.Who, person_id: UUID) -> None:
+        self.done.append(("remove", person_id))

@@ -1,0 +1,33 @@
+"""What people type into a rule's form: yuan, credits and percent, not the units of the books."""
+
+from __future__ import annotations
+
+import pytest
+
+from shanhe.console.live.rules import _form
+
+
+class TestForm:
+    @pytest.mark.parametrize(
+        ("unit", "typed", "value", "shown"),
+        [
+            ("fen", "1,000.5", 100_050, "1000.5"),
+            ("fen", "-3", -300, "-3"),
+            ("micro", "0.000001", 1, "0.000001"),
+            ("bps", "12.34", 1_234, "12.34"),
+            ("ppm", "100", 1_000_000, "100"),
+            ("day", "90", 90, "90"),
+            ("int", "0", 0, "0"),
+        ],
+    )
+    def test_reads_and_shows_the_unit_of_people(self, unit: str, typed: str, value: int, shown: str) -> None:
+        assert _form(unit).read(typed) == value
+        assert _form(unit).show(value) == shown
+
+    @pytest.mark.parametrize(
+        ("unit", "typed"),
+        [("fen", "1.005"), ("day", "1.5"), ("fen", "1e9"), ("fen", ""), ("bps", "很多"), ("fen", "9" * 40)],
+    )
+    def test_refuses_what_is_finer_or_no_number(self, unit: str, typed: str) -> None:
+        with pytest.raises(ValueError, match=r".*"):
+            _form(unit).read(typed)
