@@ -97,11 +97,14 @@ $(STUDIO_STAMP): requirements-studio.lock requirements.lock pyproject.toml | $(V
 	@touch $@ $(RUN_STAMP)
 
 chromium:
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null 2>&1 && exit 0; done; \
+	@for name in chromium-headless-shell chromium chromium-browser google-chrome; do \
+		command -v $$name >/dev/null 2>&1 && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 		echo "Installing Chromium for the browser tests …"; \
-		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-			chromium fonts-noto-cjk) >/dev/null || { echo "apt could not install chromium."; exit 1; }; \
+		(apt-get update -qq && export DEBIAN_FRONTEND=noninteractive; \
+			apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-noto-cjk \
+			|| apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk) >/dev/null 2>&1 \
+			|| { echo "apt could not install chromium."; exit 1; }; \
 	else \
-		echo "The browser tests need Chromium. Install it first, for example: sudo apt install chromium"; exit 1; \
+		echo "The browser tests need Chromium. Install it first, for example: sudo apt install chromium-headless-shell"; exit 1; \
 	fi
