@@ -8,7 +8,9 @@ import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final
+from xml.etree import ElementTree
 
+from shanhe.kernel.documents.merged import merged_cells
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.texts import decoded
 
@@ -18,6 +20,7 @@ ROWS_MAX: Final = 2_000
 COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 2_000
 WORKBOOK_MAGIC: Final = b"PK\x03\x04"
+BROKEN: Final = (zipfile.BadZipFile, KeyError, ValueError, IndexError, ElementTree.ParseError)
 
 
 class ImportRefused(Invalid):
@@ -69,8 +72,10 @@ def _workbook(data: bytes) -> list[list[str]]:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             if sum(item.file_size for item in packed.infolist()) > UNPACKED_MAX_BYTES:
                 raise ImportRefused("解压后过大", "it unpacks to too much")
+            if merged_cells(packed, ROWS_MAX * COLUMNS_MAX) > ROWS_MAX * COLUMNS_MAX:
+                raise ImportRefused("合并单元格过大", "its merged cells cover too much")
         sheet = load_workbook(io.BytesIO(data), data_only=True).worksheets[0]
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, IndexError) as error:
+    except (*BROKEN, InvalidFileException) as error:
         raise ImportRefused("不是可读的 XLSX 文件", "it is no workbook that can be read") from error
     if sheet.max_row > ROWS_MAX + 1 or sheet.max_column > COLUMNS_MAX:
         raise ImportRefused(
