@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +26,7 @@ from shanhe.programmes.model import Programme, Step
 from shanhe.programmes.sealing import seal
 
 OVERDUE_ROWS: Final = 200
+OFFSET_MAX: Final = 100_000
 REASON_MAX_CHARS: Final = 1_000
 KINDS: Final = {State.RETURNED: "return", State.REFUSED: "refusal", State.APPROVED: "grant"}
 
@@ -57,21 +58,41 @@ class Reviewing:
         """What a person reviews for."""
         return await store.departments_of(self._ground.db, person_id)
 
-    async def queue(self, person_id: UUID | None) -> list[Application]:
-        """What waits for this person's departments (None: for anybody), the most urgent first."""
+    async def queue(
+        self, person_id: UUID | None, *, programme: str | None = None, orgs: Sequence[UUID] | None = None,
+        overdue: bool = False, offset: int = 0, limit: int = store.PAGE_ROWS,
+    ) -> list[Application]:  # fmt: skip
+        """What waits for this person's departments (None: for anybody), the most urgent first; a bounded page of one
+        programme, of some applicants, or of what is overdue. What they have given their voice on waits for others."""
+        places = await self._places(person_id, programme)
+        rows = await store.queue(
+            self._ground.db, places, orgs=orgs, overdue=overdue, person_id=person_id,
+            offset=min(max(offset, 0), OFFSET_MAX), limit=min(limit, store.PAGE_ROWS),
+        )  # fmt: skip
+        return [store.application_of(row, self._ground.vault) for row in rows]
+
+    async def queued(
+        self, person_id: UUID | None, *, orgs: Sequence[UUID] | None = None, overdue: bool = False
+    ) -> Mapping[str, int]:
+        """How many wait for this person's departments, by programme."""
+        places = await self._places(person_id, None)
+        return await store.queued(self._ground.db, places, orgs=orgs, overdue=overdue, person_id=person_id)
+
+    async def _places(self, person_id: UUID | None, wanted: str | None) -> list[tuple[str, int, int]]:
+        """(programme, round, step) that a person's departments decide."""
         mine = (
             await self.departments(person_id)
             if person_id is not None
             else frozenset(self._ground.catalogue.departments)
         )
-        places = [
+        return [
             (programme.id, round_, index)
             for programme in self._ground.catalogue.programmes.values()
+            if wanted in (None, programme.id)
             for round_ in (1, 2)
             for index, step in enumerate(programme.path(round_))
             if step.by in mine
         ]
-        return [store.application_of(row, self._ground.vault) for row in await store.queue(self._ground.db, places)]
 
     async def may_see(self, application: UUID, person_id: UUID) -> bool:
         """Whether a reviewer's department has a step in this application's path."""

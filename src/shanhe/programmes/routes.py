@@ -18,6 +18,7 @@ from shanhe.programmes import views
 from shanhe.programmes.cases import Application, State, Verdict
 from shanhe.programmes.errors import UnknownApplication
 from shanhe.programmes.guarantees import Guarantee
+from shanhe.programmes.reviewing import OFFSET_MAX
 from shanhe.programmes.service import Programmes
 
 TEXT_MAX_CHARS = 1_000
@@ -268,11 +269,19 @@ def _sites(routes: APIRouter, programmes: Programmes) -> None:
 
 def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/queue")
-    async def queue(who: Reviewer) -> Response:
-        """What waits for the caller's departments, the most urgent first."""
-        found = await programmes.reviewing.queue(person_of(who))
+    async def queue(
+        who: Reviewer, programme: str | None = None, org_id: UUID | None = None, overdue: bool = False,
+        offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
+    ) -> Response:  # fmt: skip
+        """What waits for the caller's departments, the most urgent first; `waiting` counts all of it by programme."""
+        person, orgs = person_of(who), None if org_id is None else (org_id,)
+        found = await programmes.reviewing.queue(
+            person, programme=programme, orgs=orgs, overdue=overdue, offset=offset
+        )
+        counts = await programmes.reviewing.queued(person, orgs=orgs, overdue=overdue)
         known = programmes.catalogue
-        return as_json({"data": [views.application_view(app, known.programmes[app.programme], known) for app in found]})
+        shown = [views.application_view(app, known.programmes[app.programme], known) for app in found]
+        return as_json({"data": shown, "waiting": counts})
 
     @routes.post("/applications/{application}/preview")
     async def preview(application: UUID, body: SupplementBody, who: Reviewer) -> Response:

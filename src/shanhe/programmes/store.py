@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from shanhe.kernel.ids import new_id
@@ -222,15 +222,44 @@ async def reviewers(conn: Connection) -> Sequence[Any]:
     return found
 
 
-async def queue(conn: Connection, programmes: Sequence[tuple[str, int, int]], limit: int = PAGE_ROWS) -> Sequence[Any]:
-    """Applications that wait at one of these (programme, round, step), the most urgent first."""
+_WAITING: Final = """FROM programmes.application a
+  WHERE state = 'in_review' AND (programme, round::int, step::int) IN
+      (SELECT * FROM unnest($1::text[], $2::int[], $3::int[]))
+    AND ($4::uuid[] IS NULL OR org_id = ANY($4)) AND (NOT $5 OR overdue_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM programmes.verdict v
+      WHERE v.application = a.id AND v.person_id = $6 AND (v.round, v.step) = (a.round, a.step) AND v.turn =
+        (SELECT count(*) FROM programmes.history h WHERE h.application = a.id AND h.event = 'returned'))"""
+"""What waits at one of these (programme, round, step) for a voice that this person has not given yet."""
+
+
+def _wanted(
+    places: Sequence[tuple[str, int, int]], orgs: Sequence[UUID] | None, overdue: bool, person_id: UUID | None
+) -> tuple[Any, ...]:
+    columns = [[place[n] for place in places] for n in range(3)]
+    return (*columns, None if orgs is None else list(orgs), overdue, person_id)
+
+
+async def queue(
+    conn: Connection, places: Sequence[tuple[str, int, int]], *, orgs: Sequence[UUID] | None = None,
+    overdue: bool = False, person_id: UUID | None = None, offset: int = 0, limit: int = PAGE_ROWS,
+) -> Sequence[Any]:  # fmt: skip
+    """Applications that wait, the most urgent first."""
     found: Sequence[Any] = await conn.fetch(
-        f"""SELECT {APPLICATION} FROM programmes.application a
-            WHERE state = 'in_review' AND (programme, round::int, step::int) IN
-              (SELECT * FROM unnest($1::text[], $2::int[], $3::int[])) ORDER BY step_due, id LIMIT $4""",
-        [item[0] for item in programmes], [item[1] for item in programmes], [item[2] for item in programmes], limit,
+        f"SELECT {APPLICATION} {_WAITING} ORDER BY step_due, id LIMIT $7 OFFSET $8",
+        *_wanted(places, orgs, overdue, person_id), limit, offset,
     )  # fmt: skip
     return found
+
+
+async def queued(
+    conn: Connection, places: Sequence[tuple[str, int, int]], *, orgs: Sequence[UUID] | None = None,
+    overdue: bool = False, person_id: UUID | None = None,
+) -> Mapping[str, int]:  # fmt: skip
+    """How many applications wait, by programme."""
+    rows = await conn.fetch(
+        f"SELECT programme, count(*) AS n {_WAITING} GROUP BY programme", *_wanted(places, orgs, overdue, person_id)
+    )
+    return {row["programme"]: row["n"] for row in rows}
 
 
 async def overdue(conn: Connection, now: datetime, limit: int) -> Sequence[Any]:
