@@ -171,6 +171,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         privacy=truths.privacy, notifier=notifier, outbox=truths.outbox, log=log, approvals=approvals, gateway=gateway,
         relatives=relatives, books=books, workshop=workshop,
     )  # fmt: skip
+    credits.codes.reserved = frozenset(promises.programmes.catalogue.budgets)
     library = open_library(settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=worker)
     clones = Clones(db, clock, vault, identity=identity)
     bazaar = open_bazaar(

@@ -1,18 +1,24 @@
 """Money that operators move by hand: one asks, another agrees, then it is done.
 
-Top-ups for money that came in otherwise, and reversals of postings: credits and the ledger know nothing of approvals.
+Top-ups and instalments for money that came in otherwise, credits into budgets of codes, reversals of postings, closed
+periods and opening balances: credits and the ledger know nothing of approvals.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
+import msgspec
+
 from shanhe.approvals.api import RequestConflict, RequestState
-from shanhe.ledger.api import AlreadyReversed
+from shanhe.credits.api import InstalmentPaid
+from shanhe.kernel.errors import Invalid
+from shanhe.ledger.api import AlreadyReversed, PeriodClosed, read_opening
+from shanhe.programmes.api import CLAWBACK, NOTE_FIELD
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -21,11 +27,15 @@ if TYPE_CHECKING:
     from shanhe.kernel.sealing import Seals
     from shanhe.ledger.api import Ledger
 
-TOP_UP, REVERSAL = "credits.top_up", "ledger.reversal"
+TOP_UP, REVERSAL, CLOSE, OPENING = "credits.top_up", "ledger.reversal", "ledger.period_close", "ledger.opening"
+BUDGET, INSTALMENT = "credits.budget", "credits.instalment"
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
 WAITING_ROWS: Final = 200
+DECIDED_ROWS: Final = 50
+OPENING_BYTES_MAX: Final = 128 * 1024
+"""What both people looked at is in the transparency log, whose entries are small."""
 
 
 class Moves:
@@ -37,7 +47,10 @@ class Moves:
         self._credits = credits
         self._ledger = ledger
         self._seals = seals
-        approvals.deeds |= {TOP_UP: self._top_up, REVERSAL: self._reverse}
+        approvals.deeds |= {
+            TOP_UP: self._top_up, REVERSAL: self._reverse, CLOSE: self._close, OPENING: self._open_books,
+            BUDGET: self._fund, INSTALMENT: self._book,
+        }  # fmt: skip
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -62,16 +75,63 @@ class Moves:
     async def ask_reversal(self, posting: UUID, reason: str, *, by: str) -> Request:
         """Ask for a posting's mirror image. One request a posting stands at a time."""
         await self._ledger.posting(posting)
-        for turn in range(WAITING_ROWS):  # refused or late ones stay on record; the next has a number of its own
-            number = uuid5(SPACE, f"{posting}:{turn}")
+        payload = {"posting": str(posting), "reason": reason}
+        return await self._once(REVERSAL, str(posting), payload, by=by)
+
+    async def ask_budget(self, name: str, amount_micro: int, reason: str, *, posting_id: UUID, by: str) -> Request:
+        """Ask for credits into a budget that codes are drawn from. Idempotent by `posting_id`."""
+        self._credits.codes.check_fund(name, amount_micro)
+        payload = {"budget": name, "amount_micro": amount_micro, "reason": reason}
+        return await self._approvals.request(
+            BUDGET, name, payload, by=by, request_id=posting_id, expires_at=self._clock.now() + OPEN_FOR
+        )
+
+    async def ask_instalment(self, agreement: UUID, number: int, *, reference: str, by: str) -> Request:
+        """Ask that an instalment be booked which was found at the bank. One request an instalment stands at a time."""
+        org_id = (await self._credits.agreements.get(None, agreement)).org_id
+        instalment = await self._credits.agreements.payable(org_id, agreement, number)
+        payload = {
+            "agreement": str(agreement), "number": number, "reason": reference, "amount_fen": instalment.amount_fen
+        }  # fmt: skip
+        return await self._once(INSTALMENT, f"{agreement}:{number}", payload, by=by, about=org_id)
+
+    async def ask_close(self, through: date, *, by: str) -> Request:
+        """Ask that nothing be booked any more up to a day. One request a day stands at a time."""
+        await self._ledger.check_close(through)
+        return await self._once(CLOSE, through.isoformat(), {"through": through.isoformat()}, by=by)
+
+    async def ask_opening(self, raw: bytes, *, by: str) -> Request:
+        """Ask to take opening balances over, as `read_opening` reads them. Idempotent by their `id`."""
+        posting, entries = read_opening(raw)
+        if len(raw) > OPENING_BYTES_MAX:
+            raise Invalid(
+                "opening_too_large",
+                f"Opening balances of more than {OPENING_BYTES_MAX // 1024} KiB can't be asked for.",
+                message_zh=f"期初余额文件超过 {OPENING_BYTES_MAX // 1024} KiB，无法提交审批。",
+                hint="Split them, each part with an id of its own.", hint_zh="请拆分后分别提交，每份用各自的 id。",
+            )  # fmt: skip
+        for entry in entries:
+            await self._ledger.account(entry.account)
+        payload = {"books": msgspec.json.decode(raw)}
+        asked = await self._once(OPENING, str(posting), payload, by=by)
+        if asked.payload != payload:
+            raise RequestConflict
+        return asked
+
+    async def _once(
+        self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, about: UUID | None = None
+    ) -> Request:
+        """The request that stands about a subject, else a new one: refused or late ones stay on record, and the next
+        has a number of its own."""
+        for turn in range(WAITING_ROWS):
+            number = uuid5(SPACE, f"{subject}:{turn}" if kind == REVERSAL else f"{kind}:{subject}:{turn}")
             known = await self._approvals.known(number)
             if known is None:
                 break
             if known.state in (RequestState.OPEN, RequestState.APPROVED):
                 return known
-        payload = {"posting": str(posting), "reason": reason}
         return await self._approvals.request(
-            REVERSAL, str(posting), payload, by=by, request_id=number, expires_at=self._clock.now() + OPEN_FOR
+            kind, subject, payload, by=by, request_id=number, about=about, expires_at=self._clock.now() + OPEN_FOR
         )
 
     # -- doing --------------------------------------------------------------------------------------------------------
@@ -90,13 +150,47 @@ class Moves:
                 UUID(str(decided.payload["posting"])), actor=decided.signed, reason=str(decided.payload["reason"])
             )
 
+    async def _fund(self, decided: Request) -> None:
+        asked = decided.payload
+        await self._credits.codes.fund(
+            str(asked["budget"]), int(asked["amount_micro"]), posting_id=decided.id, reason=str(asked["reason"]),
+            actor=decided.signed,
+        )  # fmt: skip
+
+    async def _book(self, decided: Request) -> None:
+        asked, agreement = decided.payload, UUID(str(decided.payload["agreement"]))
+        org_id = (await self._credits.agreements.get(None, agreement)).org_id
+        with contextlib.suppress(InstalmentPaid):
+            await self._credits.agreements.book(
+                org_id, agreement, int(asked["number"]), reference=str(asked["reason"]), actor=decided.signed
+            )
+
+    async def _close(self, decided: Request) -> None:
+        through = date.fromisoformat(str(decided.payload["through"]))
+        with contextlib.suppress(PeriodClosed):  # up to this day or a later one: what was wanted is so
+            await self._ledger.close_period(through, actor=decided.signed)
+
+    async def _open_books(self, decided: Request) -> None:
+        posting, entries = read_opening(msgspec.json.encode(decided.payload["books"]))
+        await self._ledger.open_books(entries, posting_id=posting, actor=decided.signed)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
     async def waiting(self) -> Sequence[tuple[Request, str]]:
-        """What is done once a second person agrees, whoever's deed it is; newest first, with why, a bounded page."""
-        asked = await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS)
-        return [(one, await self._why(one)) for one in asked if one.kind in self._approvals.deeds]
+        """What waits for a second person, whichever module asked, newest first, with why; a bounded page."""
+        found = await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS)
+        return [(one, await self._why(one)) for one in found]
+
+    async def decided(self, before: UUID | None = None) -> tuple[Sequence[tuple[Request, str]], UUID | None]:
+        """What no longer waits, newest first, with why it was asked; a page, and where the next one begins."""
+        found = await self._approvals.requests(before=before, limit=DECIDED_ROWS)
+        shown = [(one, await self._why(one)) for one in found if one.state is not RequestState.OPEN]
+        return shown, found[-1].id if len(found) == DECIDED_ROWS else None
 
     async def _why(self, one: Request) -> str:
-        said = str(one.payload.get("reason", ""))
+        said = str(one.payload.get("reason", one.payload.get("note", "")))
+        if one.kind == CLAWBACK and one.about is not None:
+            return await self._seals.open(one.about, NOTE_FIELD, said)
         if one.kind == TOP_UP and one.about is not None:
             return await self._seals.open(one.about, REASON_FIELD, said)
         return said

@@ -173,7 +173,7 @@ def _truths(app: FastAPI, services: Services) -> None:
     http.take(
         app,
         identity_routes.router(services.identity),
-        ledger_routes.router(services.ledger, require, services.moves.ask_reversal),
+        ledger_routes.router(services.ledger, require, services.moves),
         approvals_routes.router(services.approvals, require),
         glass_routes.router(
             services.emergency.glass, services.emergency.undoing, services.clock, require,
@@ -210,7 +210,7 @@ def _machine(app: FastAPI, services: Services) -> None:
 def _market(app: FastAPI, services: Services) -> None:
     http.take(
         app,
-        credits_routes.router(services.credits, services.moves.ask_top_up),
+        credits_routes.router(services.credits, services.moves),
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         reconcile_routes.router(services.reconciliation, services.bills),
         contest_routes.router(services.contests),

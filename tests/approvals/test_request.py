@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -61,3 +61,13 @@ class TestRequest:
     async def test_that_does_not_exist_is_said_to_be_unknown(self, approvals):
         with pytest.raises(UnknownRequest):
             await approvals.approve(uuid4(), by="person:b")
+
+    async def test_is_listed_by_when_it_was_asked_whatever_its_number(self, approvals, clock):
+        numbers = [UUID(int=n) for n in (9, 3, 7)]  # as those of a name are: in no order
+        for number in numbers:
+            until = clock.now() + timedelta(days=1)
+            await approvals.request("fund.payment", "x", {}, by="person:a", expires_at=until, request_id=number)
+            clock.advance(seconds=1)
+        assert [one.id for one in await approvals.requests()] == numbers[::-1]
+        first = await approvals.requests(limit=2)
+        assert [one.id for one in await approvals.requests(before=first[-1].id)] == numbers[:1]

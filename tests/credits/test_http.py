@@ -61,7 +61,7 @@ async def site(city: City, tmp_path: Path) -> Site:
     app.state.identity = identity
     approvals = Approvals(city.db, city.clock)
     moves = Moves(city.clock, approvals, city.credits, city.ledger, identity.seals)
-    http.take(app, credits_router(city.credits, moves.ask_top_up))
+    http.take(app, credits_router(city.credits, moves))
     http.take(app, approvals_router(approvals, require))
     http.take(app, payments_router(city.payments, city.sandbox))
     return Site(city, identity, app, moves)
@@ -266,11 +266,28 @@ class TestRefundOverHttp:
 
 class TestCodesOverHttp:
     async def test_a_batch_is_funded_exported_once_and_redeemed(self, site: Site) -> None:
-        async with await site.client("topup") as member, await site.client("accounts", name="运营") as operator:
+        async with (
+            await site.client("topup") as member,
+            await site.client("accounts", name="运营") as operator,
+            await site.client("accounts", name="财务") as second,
+        ):
             fund = {"posting_id": str(uuid4()), "amount_micro": 20_000_000, "reason": "会议纪要 7 号"}
+            site.city.credits.codes.reserved = frozenset({"ip_credit"})
+            theirs = await operator.post("/api/credits/budgets/ip_credit/fund", json=fund)
+            assert (theirs.status_code, theirs.json()["error"]["code"]) == (422, "budget_of_programme")
             for _ in range(2):
-                funded = await operator.post("/api/credits/budgets/竞赛/fund", json=fund)
-                assert funded.json()["balance_micro"] == 20_000_000
+                asked = await operator.post("/api/credits/budgets/竞赛/fund", json=fund)
+                assert (asked.status_code, asked.json()["state"]) == (202, "open")
+            agree = f"/api/approvals/requests/{asked.json()['id']}/approve"
+            account = (await site.city.credits.codes.budget("竞赛")).id
+            assert (await operator.post(agree, json={})).status_code == 403
+            assert (await site.city.ledger.balance(account)).balance == 0
+            for _ in range(2):
+                assert (await second.post(agree, json={})).json()["state"] == "approved"
+            assert (await site.city.ledger.balance(account)).balance == 20_000_000
+            stolen = {"client_ref": "s", "name": "竞赛", "budget": "ip_credit", "codes": 2, "value_micro": 5_000_000,
+                      "valid_through": "2026-12-31"}  # fmt: skip
+            assert (await operator.post("/api/credits/code-batches", json=stolen)).status_code == 422
             body = {"client_ref": "b", "name": "竞赛", "budget": "竞赛", "codes": 2, "value_micro": 5_000_000,
                     "valid_through": "2026-12-31"}  # fmt: skip
             batch = (await operator.post("/api/credits/code-batches", json=body)).json()
@@ -299,8 +316,15 @@ class TestCasesOverHttp:
             signed = (await operator.post("/api/credits/agreements", json=sign)).json()
             assert [one["amount_fen"] for one in signed["instalments"]] == [125_000_000] * 4
             path = f"/api/credits/agreements/{signed['id']}/instalments"
-            paid = await operator.post(f"{path}/1/book", json={"reference": "B1"})
-            assert paid.json()["state"] == "posted"
+            for _ in range(2):
+                asked = await operator.post(f"{path}/1/book", json={"reference": "B1"})
+                assert (asked.status_code, asked.json()["state"]) == (202, "open")
+            agree = f"/api/approvals/requests/{asked.json()['id']}/approve"
+            assert (await operator.post(agree, json={})).status_code == 403
+            async with await site.client("accounts", name="财务") as second:
+                for _ in range(2):
+                    assert (await second.post(agree, json={})).json()["state"] == "approved"
+            assert (await operator.post(f"{path}/1/book", json={"reference": "B1"})).status_code == 409
             assert (await member.post(f"{path}/2/pay", json={})).json()["redirect_url"]
             body = {"client_ref": "i", "title": "山河市教育局", "amount_fen": 125_000_000}
             asked = (await member.post("/api/credits/invoices", json=body)).json()

@@ -41,11 +41,16 @@ async def client(
     approvals = Approvals(database, clock)
     nobody: Any = None
     moves = Moves(clock, approvals, nobody, books.ledger, Seals())
-    http.take(app, router(books.ledger, require, moves.ask_reversal))
+    http.take(app, router(books.ledger, require, moves))
     http.take(app, approvals_router(approvals, require))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://city", headers={"x-role": "operator"}) as made:
         yield made
+
+
+async def agree(client: httpx.AsyncClient, asked: httpx.Response) -> httpx.Response:
+    """Somebody else agrees: each call of these tests is another person's, but for repeating an agreement."""
+    return await client.post(f"/api/approvals/requests/{asked.json()['id']}/approve", json={})
 
 
 class TestLedgerRoutes:
@@ -96,23 +101,35 @@ class TestLedgerRoutes:
         wallet = await books.wallet(1_000)
         yesterday = clock.today()
         clock.advance(days=1)
-        assert (await client.post("/api/ledger/periods", json={"through": str(yesterday)})).status_code == 201
+        body = {"through": str(yesterday)}
+        asked = [await client.post("/api/ledger/periods", json=body) for _ in range(2)]
+        assert [one.status_code for one in asked] == [202, 202]
+        assert asked[0].json()["id"] == asked[1].json()["id"]
+        assert (await client.get("/api/ledger/periods/last")).json()["items"] == []  # nothing before a second person
+        assert (await agree(client, asked[0])).status_code == 200
         carried = (await client.get("/api/ledger/periods/last")).json()["items"]
         assert {"account": str(wallet.id), "balance": 1_000} in carried
-        assert (await client.post("/api/ledger/periods", json={"through": str(yesterday)})).status_code == 409
+        assert (await client.post("/api/ledger/periods", json=body)).status_code == 409
         assert (await client.post("/api/ledger/periods", json={})).status_code == 422
+        assert (await client.post("/api/ledger/periods", json={"through": str(clock.today())})).status_code == 422
 
-    async def test_take_over_opening_balances_once(self, client: httpx.AsyncClient, books: Books) -> None:
+    async def test_take_over_opening_balances_once_two_agreed(self, client: httpx.AsyncClient, books: Books) -> None:
         wallet = await books.wallet()
         lot = {"provenance": "purchased", "amount": 5_000_000}
         books_taken = {
             "id": str(new_id()),
             "entries": [{"account": str(wallet.id), "amount": 5_000_000, "lots": [lot]}],
         }
-        for _ in range(2):
-            assert (await client.post("/api/ledger/opening", json=books_taken)).status_code == 201
+        asked = [await client.post("/api/ledger/opening", json=books_taken) for _ in range(2)]
+        assert [one.status_code for one in asked] == [202, 202]
+        assert (await books.ledger.balance(wallet.id)).balance == 0
+        other = books_taken | {"entries": [{"account": str(wallet.id), "amount": 6_000_000, "lots": []}]}
+        assert (await client.post("/api/ledger/opening", json=other)).status_code == 409
+        assert (await agree(client, asked[1])).status_code == 200
         assert (await books.ledger.balance(wallet.id)).balance == 5_000_000
         assert await books.clean()
+        nowhere = {"id": str(new_id()), "entries": [{"account": str(new_id()), "amount": 1}]}
+        assert (await client.post("/api/ledger/opening", json=nowhere)).status_code == 404
 
     @pytest.mark.parametrize(
         "raw", [b"", b"{}", b"\xff", b'{"id": "x", "entries": []}', b'{"entries": [{"account": 1, "amount": 0.5}]}']

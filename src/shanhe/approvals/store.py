@@ -88,11 +88,13 @@ async def request(conn: Connection | Database, request_id: UUID, *, lock: bool =
 async def requests(
     db: Database, kind: str | None, state: RequestState | None, before: UUID | None, limit: int
 ) -> list[Request]:
-    """Newest first."""
+    """Newest first, by when it was asked: not every id begins with the time."""
     rows = await db.fetch(
         """SELECT * FROM approvals.request
-           WHERE ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR id < $3)
-           ORDER BY id DESC LIMIT $4""",
+           WHERE ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR state = $2)
+             AND ($3::uuid IS NULL
+                  OR (requested_at, id) < (SELECT b.requested_at, b.id FROM approvals.request b WHERE b.id = $3))
+           ORDER BY requested_at DESC, id DESC LIMIT $4""",
         kind, state, before, min(limit, PAGE_ROWS),
     )  # fmt: skip
     return [_request(row) for row in rows]

@@ -119,7 +119,7 @@ class Agreements:
         self, org_id: UUID, agreement_id: UUID, number: int, *, method: str, actor: str, return_path: str | None = None
     ) -> Purchase:
         """Order an instalment at list price; the answer says where to pay. An open order is found again."""
-        instalment = await self._payable(org_id, agreement_id, number)
+        instalment = await self.payable(org_id, agreement_id, number)
         if instalment.state == "ordered" and instalment.purchase_id is not None:
             return await self._purchases.get(org_id, instalment.purchase_id)
         attempt = instalment.attempt + 1
@@ -136,7 +136,7 @@ class Agreements:
 
     async def book(self, org_id: UUID, agreement_id: UUID, number: int, *, reference: str, actor: str) -> Purchase:
         """An operator found the instalment's transfer at the bank: post it, once."""
-        instalment = await self._payable(org_id, agreement_id, number)
+        instalment = await self.payable(org_id, agreement_id, number)
         attempt = instalment.attempt + 1
         purchase = await self._purchases.top_up(
             org_id,
@@ -148,7 +148,8 @@ class Agreements:
         await self._attach(agreement_id, number, attempt, purchase.id)
         return purchase
 
-    async def _payable(self, org_id: UUID, agreement_id: UUID, number: int) -> Instalment:
+    async def payable(self, org_id: UUID, agreement_id: UUID, number: int) -> Instalment:
+        """An instalment that is not paid yet; InstalmentPaid, UnknownAgreement otherwise."""
         agreement = await self.get(org_id, agreement_id)
         instalment = next((one for one in agreement.instalments if one.number == number), None)
         if instalment is None:

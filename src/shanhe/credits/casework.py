@@ -13,6 +13,7 @@ from shanhe.credits import invoices
 from shanhe.credits.estate_model import DOCUMENTS_MAX, SUCCESSORS_MAX, WHOLE_BPS, EstateDocument, Successor
 from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
+from shanhe.credits.views import Asks, asked_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import Body
@@ -87,10 +88,10 @@ class EstateBody(Body):
     reason: Text
 
 
-def add(routes: APIRouter, credits: Credits) -> None:
+def add(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     """Add them to the router of credits."""
     _time(routes, credits)
-    _agreements(routes, credits)
+    _agreements(routes, credits, asks)
     _invoices(routes, credits)
     _invoices_by_operators(routes, credits)
     _disputes(routes, credits)
@@ -119,7 +120,7 @@ def _time(routes: APIRouter, credits: Credits) -> None:
         return as_json(await credits.loyalty.standing(org_id))
 
 
-def _agreements(routes: APIRouter, credits: Credits) -> None:
+def _agreements(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     @routes.get("/agreements")
     async def agreements(actor: Payer) -> Response:
         """The organisation's framework agreements with their instalments (rule P2)."""
@@ -143,14 +144,11 @@ def _agreements(routes: APIRouter, credits: Credits) -> None:
         )
         return as_json({"purchase_id": made.id, "state": made.state, "redirect_url": made.redirect_url}, 201)
 
-    @routes.post("/agreements/{agreement_id}/instalments/{number}/book", status_code=201)
+    @routes.post("/agreements/{agreement_id}/instalments/{number}/book", status_code=202)
     async def book(agreement_id: UUID, number: int, body: BankBody, actor: Operator) -> Response:
-        """Post an instalment that was found at the bank; for operators."""
-        org_id = (await credits.agreements.get(None, agreement_id)).org_id
-        made = await credits.agreements.book(
-            org_id, agreement_id, number, reference=body.reference, actor=actor.ref
-        )
-        return as_json({"purchase_id": made.id, "state": made.state, "posting_id": made.posting_id}, 201)
+        """Ask to post an instalment that was found at the bank; another operator agrees."""
+        asked = await asks.ask_instalment(agreement_id, number, reference=body.reference, by=actor.ref)
+        return as_json(asked_view(asked), 202)
 
 
 def _invoices(routes: APIRouter, credits: Credits) -> None:

@@ -62,6 +62,8 @@ class Codes:
         self._ledger = ledger
         self._rulebook = rulebook
         self._notifier = notifier
+        self.reserved: frozenset[str] = frozenset()
+        """Budgets of programmes: what they hold is promised to applicants. Set once they are known."""
 
     # -- budgets ------------------------------------------------------------------------------------------------------
 
@@ -73,8 +75,7 @@ class Codes:
 
     async def fund(self, name: str, amount_micro: int, *, posting_id: UUID, reason: str, actor: str) -> int:
         """Issue credits into a budget; idempotent by `posting_id`. What the budget holds now."""
-        if not 0 < amount_micro <= VALUE_MAX_MICRO * CODES_MAX:
-            raise Invalid("bad_amount", "Give a positive amount.", message_zh="金额须为正数。")
+        self.check_fund(name, amount_micro)
         account = await self.budget(name)
         issuance = await self._ledger.system_account("issuance", Asset.CREDIT)
         transfer = Transfer(_leg(posting_id), issuance.id, account.id, amount_micro)
@@ -82,6 +83,22 @@ class Codes:
             Posting(id=posting_id, kind=KIND_BUDGET, transfers=(transfer,), actor=actor, memo=f"{name}: {reason}")
         )
         return (await self._ledger.balance(account.id)).balance
+
+    def check_fund(self, name: str, amount_micro: int) -> None:
+        """Whether credits may be issued into a budget for codes: an amount, and no programme's budget."""
+        if not 0 < amount_micro <= VALUE_MAX_MICRO * CODES_MAX:
+            raise Invalid("bad_amount", "Give a positive amount.", message_zh="金额须为正数。")
+        self._not_a_programmes(name)
+
+    def _not_a_programmes(self, name: str) -> None:
+        if name in self.reserved:
+            raise Invalid(
+                "budget_of_programme",
+                f"The budget {name} belongs to a programme.",
+                message_zh=f"预算 {name} 属于政策计划。",
+                hint="Codes need a budget of their own; give it another name.",
+                hint_zh="兑换码须使用单独的预算，请另取名称。",
+            )  # fmt: skip
 
     # -- batches ------------------------------------------------------------------------------------------------------
 
@@ -101,6 +118,7 @@ class Codes:
         """Set the value of all codes aside. Idempotent by `client_ref`; InsufficientCredit when the budget is short."""
         now = self._clock.now()
         _check(client_ref, name, codes, value_micro, provenance, expires_at, now)
+        self._not_a_programmes(budget)
         batch = await code_store.batch_by_ref(self._db, client_ref)
         if batch is None:
             batch = CodeBatch(

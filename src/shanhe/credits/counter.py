@@ -13,7 +13,7 @@ from starlette.responses import Response
 from shanhe.credits import codes
 from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
-from shanhe.credits.views import batch_view, end_of, refund_view
+from shanhe.credits.views import Asks, asked_view, batch_view, end_of, refund_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import Body
@@ -60,12 +60,12 @@ class CodeBody(Body):
     code: str = Field(min_length=1, max_length=64)
 
 
-def add(routes: APIRouter, credits: Credits) -> None:
+def add(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     """Add refunds, codes and budgets to the router of credits."""
     _refunds(routes, credits)
     _refunds_by_operators(routes, credits)
     _codes(routes, credits)
-    _batches(routes, credits)
+    _batches(routes, credits, asks)
 
 
 def _refunds(routes: APIRouter, credits: Credits) -> None:
@@ -123,14 +123,14 @@ def _codes(routes: APIRouter, credits: Credits) -> None:
         return as_json({"data": await credits.codes.redeemed(org_of(actor))})
 
 
-def _batches(routes: APIRouter, credits: Credits) -> None:
-    @routes.post("/budgets/{name}/fund", status_code=201)
+def _batches(routes: APIRouter, credits: Credits, asks: Asks) -> None:
+    @routes.post("/budgets/{name}/fund", status_code=202)
     async def fund(name: str, body: FundBody, actor: Operator) -> Response:
-        """Issue credits into a named budget."""
-        held = await credits.codes.fund(
-            name, body.amount_micro, posting_id=body.posting_id, reason=body.reason, actor=actor.ref
+        """Ask for credits into a named budget; another operator agrees, then they are issued."""
+        asked = await asks.ask_budget(
+            name, body.amount_micro, body.reason, posting_id=body.posting_id, by=actor.ref
         )
-        return as_json({"name": name, "balance_micro": held}, 201)
+        return as_json(asked_view(asked), 202)
 
     @routes.get("/code-batches")
     async def batches(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from shanhe.credits import casework, counter, paper
 from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
 from shanhe.credits.service import Credits
+from shanhe.credits.views import Asks, asked_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
@@ -74,24 +74,20 @@ Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
 
 
-AskTopUp = Callable[..., Awaitable[Any]]
-"""(organisation, µ, reason, method, client_ref, by): asks a second person to agree to a top-up; the request."""
-
-
-def router(credits: Credits, ask_top_up: AskTopUp) -> APIRouter:
+def router(credits: Credits, asks: Asks) -> APIRouter:
     """Everything under /api/credits."""
     routes = APIRouter(prefix="/api/credits", tags=["credits"])
-    _purchases(routes, credits, ask_top_up)
+    _purchases(routes, credits, asks)
     _wallet(routes, credits)
     _alerts(routes, credits)
     _auto(routes, credits)
     paper.add(routes, credits)
-    counter.add(routes, credits)
-    casework.add(routes, credits)
+    counter.add(routes, credits, asks)
+    casework.add(routes, credits, asks)
     return routes
 
 
-def _purchases(routes: APIRouter, credits: Credits, ask_top_up: AskTopUp) -> None:
+def _purchases(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     @routes.post("/quotes", status_code=201)
     async def quote(body: QuoteBody, actor: Payer) -> Response:
         """What credits of a list value cost this organisation now, and why."""
@@ -134,10 +130,10 @@ def _purchases(routes: APIRouter, credits: Credits, ask_top_up: AskTopUp) -> Non
     @routes.post("/top-ups", status_code=202)
     async def top_up(body: TopUpBody, actor: Operator) -> Response:
         """Ask for credits paid by bank transfer or at the cash desk; another operator agrees, then they are booked."""
-        asked = await ask_top_up(
+        asked = await asks.ask_top_up(
             body.org_id, body.amount_micro, body.reason, method=body.method, client_ref=body.client_ref, by=actor.ref
         )
-        return as_json({"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}, 202)
+        return as_json(asked_view(asked), 202)
 
 
 def _wallet(routes: APIRouter, credits: Credits) -> None:

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from shanhe.credits import windows
 from shanhe.credits.errors import BadMonth
 from shanhe.credits.model import CodeBatch, Refund
+
+
+class Asks(Protocol):
+    """Asking a second person to agree to what moves money by hand; each gives the request."""
+
+    async def ask_top_up(
+        self, org_id: UUID, amount_micro: int, reason: str, *, method: str, client_ref: str, by: str
+    ) -> Any: ...
+    async def ask_budget(self, name: str, amount_micro: int, reason: str, *, posting_id: UUID, by: str) -> Any: ...
+    async def ask_instalment(self, agreement: UUID, number: int, *, reference: str, by: str) -> Any: ...
+
+
+def asked_view(asked: Any) -> dict[str, Any]:
+    """What waits for the second person."""
+    return {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
 
 
 def refund_view(refund: Refund) -> dict[str, Any]:

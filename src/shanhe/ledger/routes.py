@@ -1,15 +1,16 @@
 """The ledger over HTTP, for operators: accounts, postings, trial balance, verify, periods, statements (JSON and CSV).
 
-Auditors read; only who may also change accounts may reverse, close a period or take over opening balances.
+Auditors read; only who may also change accounts may ask to reverse, to close a period or to take over opening
+balances, and another one agrees.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import date, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -20,7 +21,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import MICRO
 from shanhe.kernel.routing import APIRouter
-from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, read_opening
+from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine
 
 PERMISSION: Final = "ledger"
 CHANGE_PERMISSION: Final = "accounts"
@@ -47,17 +48,26 @@ def view_of(posting: PostingView) -> dict[str, Any]:
     return plain
 
 
-AskReversal = Callable[..., Awaitable[Any]]
-"""(posting, reason, by): asks a second person to agree to a reversal; the request."""
+class Asks(Protocol):
+    """Asking a second person to agree; each gives the request."""
+
+    async def ask_reversal(self, posting: UUID, reason: str, *, by: str) -> Any: ...
+    async def ask_close(self, through: date, *, by: str) -> Any: ...
+    async def ask_opening(self, raw: bytes, *, by: str) -> Any: ...
 
 
-def router(ledger: Ledger, require: Callable[[str], Any], ask_reversal: AskReversal) -> APIRouter:
+def _asked(asked: Any) -> Response:
+    shown = {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
+    return as_json(shown, 202)
+
+
+def router(ledger: Ledger, require: Callable[[str], Any], asks: Asks) -> APIRouter:
     """Routes under `/api/ledger`; `require(permission)` is a FastAPI dependency that yields the actor."""
     routes = APIRouter(prefix="/api/ledger", tags=["ledger"], dependencies=[Depends(require(PERMISSION))])
     changer = require(CHANGE_PERMISSION)
     _accounts(routes, ledger)
-    _postings(routes, ledger, changer, ask_reversal)
-    _periods(routes, ledger, changer)
+    _postings(routes, ledger, changer, asks)
+    _periods(routes, ledger, changer, asks)
     _statements(routes, ledger)
     return routes
 
@@ -92,7 +102,7 @@ def _accounts(routes: APIRouter, ledger: Ledger) -> None:
         return as_json({"clean": report.clean, **msgspec.structs.asdict(report)})
 
 
-def _postings(routes: APIRouter, ledger: Ledger, changer: Any, ask_reversal: AskReversal) -> None:
+def _postings(routes: APIRouter, ledger: Ledger, changer: Any, asks: Asks) -> None:
     @routes.get("/postings")
     async def postings(
         account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
@@ -119,34 +129,30 @@ def _postings(routes: APIRouter, ledger: Ledger, changer: Any, ask_reversal: Ask
         reason = body.get("reason", "").strip()
         if not reason:
             raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲销须写明原因（reason）。")
-        asked = await ask_reversal(posting_id, reason[:500], by=actor.ref)
-        return as_json({"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}, 202)
+        return _asked(await asks.ask_reversal(posting_id, reason[:500], by=actor.ref))
 
 
-def _periods(routes: APIRouter, ledger: Ledger, changer: Any) -> None:
+def _periods(routes: APIRouter, ledger: Ledger, changer: Any, asks: Asks) -> None:
     @routes.get("/periods/last")
     async def opening_balances(through: date | None = None) -> Response:
         """Balances carried over from the last close, or from that of `through`, by account."""
         found = await ledger.opening_balances(through)
         return as_json({"items": [{"account": account, "balance": balance} for account, balance in found.items()]})
 
-    @routes.post("/periods", status_code=201)
+    @routes.post("/periods", status_code=202)
     async def close(body: dict[str, date], actor: Any = Depends(changer)) -> Response:
-        """Refuse postings dated up to `through` from now on."""
+        """Ask to refuse postings dated up to `through` from then on; another operator agrees, then it is closed."""
         through = body.get("through")
         if through is None:
             raise Invalid(
                 "through_missing", "Say the last day to close as `through`.", message_zh="须写明关账截止日（through）。"
             )
-        await ledger.close_period(through, actor=actor.ref)
-        return as_json({"closed_through": through}, status=201)
+        return _asked(await asks.ask_close(through, by=actor.ref))
 
-    @routes.post("/opening", status_code=201)
+    @routes.post("/opening", status_code=202)
     async def open_books(request: Request, actor: Any = Depends(changer)) -> Response:
-        """Take over opening balances in one posting; the same `id` again books nothing twice."""
-        posting_id, entries = read_opening(await request.body())
-        done = await ledger.open_books(entries, posting_id=posting_id, actor=actor.ref)
-        return as_json({"id": done.id}, status=201)
+        """Ask to take over opening balances in one posting; another operator agrees. The same `id` books once."""
+        return _asked(await asks.ask_opening(await request.body(), by=actor.ref))
 
 
 def _statements(routes: APIRouter, ledger: Ledger) -> None:

@@ -472,10 +472,20 @@ class Ledger:
 
     # ── periods and sweeping ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def close_period(self, through: date, *, actor: str) -> None:
-        """Refuse postings dated up to `through` from now on; `PeriodClosed` when that is closed already."""
+    async def check_close(self, through: date) -> None:
+        """Whether a period may be closed through a day: it is over, and not closed yet."""
         if through >= self._clock.today():
             raise NotBalanced(f"{through} is not over yet.", f"{through} 尚未结束。")
+        if (closed := await self._store.closed_through()) is not None and closed >= through:
+            raise PeriodClosed(through, closed)
+
+    async def closed_through(self) -> date | None:
+        """The last day of the last closed period; None before the first close."""
+        return await self._store.closed_through()
+
+    async def close_period(self, through: date, *, actor: str) -> None:
+        """Refuse postings dated up to `through` from now on; `PeriodClosed` when that is closed already."""
+        await self.check_close(through)
         if not await self._store.close_period(through, actor, self._clock.now()):
             raise PeriodClosed(through, await self._store.closed_through())
 
