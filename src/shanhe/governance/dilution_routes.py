@@ -14,13 +14,13 @@ from shanhe.identity.api import Actor, maybe_actor
 from shanhe.kernel.http import as_json
 
 Reader = Annotated[Actor | None, Depends(maybe_actor)]
-WHOLE = "rules"
+WHOLE = "ledger"
 """The permission of those who see sums and small cells."""
 
 
 
 def router(dilution: Dilution) -> APIRouter:
-    """/api/governance/dilution…; `whole` views need the permission `rules`."""
+    """/api/governance/dilution…; `whole` views need the permission `ledger`."""
     routes = APIRouter(prefix="/api/governance", tags=["governance"])
 
     @routes.get("/dilution")

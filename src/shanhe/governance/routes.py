@@ -19,6 +19,7 @@ from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 
 Me = Annotated[Actor, Depends(person_actor)]
+Reader = Annotated[Actor, Depends(require("ledger"))]
 Operator = Annotated[Actor, Depends(require("rules"))]
 Seats = Annotated[Actor, Depends(require("accounts"))]
 
@@ -180,7 +181,7 @@ def _samples(routes: APIRouter, governance: Governance) -> None:
         return as_json({"sample": views.sample_view(found) if found else None})
 
     @routes.get("/proposals/{proposal}/sample/cases")
-    async def cases(proposal: UUID, _: Operator) -> Response:
+    async def cases(proposal: UUID, _: Reader) -> Response:
         """The same with the organisations drawn."""
         found = await governance.sampling.get((await governance.deciding.get(proposal)).id)
         return as_json({"sample": views.sample_view(found, named=True) if found else None})
@@ -190,7 +191,7 @@ def _operators(routes: APIRouter, governance: Governance) -> None:
     deciding, watching = governance.deciding, governance.watching
 
     @routes.get("/seats")
-    async def seats(_: Operator) -> Response:
+    async def seats(_: Reader) -> Response:
         return as_json({"data": await deciding.seats()})
 
     @routes.post("/seats", status_code=201)

@@ -67,7 +67,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[str]] = {
     Role.MEMBER: MEMBER_PERMISSIONS,
     Role.OWNER: MEMBER_PERMISSIONS | {"members"},
     Role.OPERATOR: OPERATOR_PERMISSIONS | {"people"},
-    Role.AUDITOR: frozenset({"ledger", "rules", "audit", "receipts"}),
+    Role.AUDITOR: frozenset({"ledger", "audit", "receipts"}),
     Role.ADMIN: OPERATOR_PERMISSIONS | {"people", "audit", "roles"},
 }
 PLAIN_KEY_PERMISSIONS = frozenset({"receipts"})

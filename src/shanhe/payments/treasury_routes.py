@@ -23,6 +23,7 @@ from shanhe.payments.payouts import Payouts
 
 TEXT_LIMIT_CHARS = 200
 Operator = Annotated[Actor, Depends(require("accounts"))]
+Reader = Annotated[Actor, Depends(require("ledger"))]
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT_CHARS)]
 
 
@@ -57,17 +58,17 @@ def bank_router(bank: BankDesk) -> APIRouter:
         return as_json(report_view(report), 200 if report.known else 201)
 
     @routes.get("/statements")
-    async def statements(_: Operator) -> Response:
+    async def statements(_: Reader) -> Response:
         """Uploaded statements, newest first."""
         return as_json({"data": [asdict(file) for file in await bank.files()]})
 
     @routes.get("/statements/{file_hash}")
-    async def statement(file_hash: str, _: Operator) -> Response:
+    async def statement(file_hash: str, _: Reader) -> Response:
         """What a statement did, row by row."""
         return as_json(report_view(await bank.report(file_hash)))
 
     @routes.get("/outgoing")
-    async def outgoing(_: Operator) -> Response:
+    async def outgoing(_: Reader) -> Response:
         """Refunds and payouts that somebody still has to send, with the reference for the remark."""
         return as_json({"data": [asdict(item) for item in await bank.outgoing()]})
 
@@ -77,7 +78,7 @@ def bank_router(bank: BankDesk) -> APIRouter:
 
 def _suspense(routes: APIRouter, bank: BankDesk) -> None:
     @routes.get("/suspense")
-    async def suspense(_: Operator, state: SuspenseState | None = SuspenseState.OPEN) -> Response:
+    async def suspense(_: Reader, state: SuspenseState | None = SuspenseState.OPEN) -> Response:
         """Money that no order accounts for."""
         return as_json({"data": [suspense_view(item) for item in await bank.suspense(state)]})
 
@@ -196,12 +197,12 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
 
 def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/all")
-    async def everything(_: Operator, state: PayoutState | None = None) -> Response:
+    async def everything(_: Reader, state: PayoutState | None = None) -> Response:
         """Payouts of everybody, newest first."""
         return as_json({"data": [payout_view(item) for item in await payouts.list(state=state)]})
 
     @routes.get("/all/{payout_id}")
-    async def one(payout_id: UUID, _: Operator) -> Response:
+    async def one(payout_id: UUID, _: Reader) -> Response:
         """A payout with its decision's trace."""
         return as_json(payout_view(await payouts.get(payout_id), trace=True))
 

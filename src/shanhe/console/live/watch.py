@@ -17,7 +17,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
 
 OPENINGS_SHOWN = 50
-WHOLE = "rules"
+WHOLE = "ledger"
 """The permission of those who see sums and small cells."""
 
 
