@@ -117,11 +117,14 @@ class Gate:
     def __init__(self) -> None:
         self.member_only = False
         self.enrolled = True
+        self.rights: frozenset[str] | None = None
+        """What whoever is signed in may do, where a test says so."""
 
     async def who(self, request: Request) -> m.Who | None:
         if request.cookies.get(COOKIE) != "in":
             return None
-        rights = frozenset({"keys", "usage", "topup", "chat"}) if self.member_only else EVERYTHING
+        usual = frozenset({"keys", "usage", "topup", "chat"}) if self.member_only else EVERYTHING
+        rights = usual if self.rights is None else self.rights
         return m.Who(
             PERSON,
             ORG,
@@ -658,7 +661,7 @@ class City:
             [(MODEL, "up"), ("qwen-large", "degraded")],
         )
 
-    async def orgs(self, who: m.Who, find: str) -> Sequence[m.OrgRow]:
+    async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[m.OrgRow]:
         rows = [
             m.OrgRow(
                 ORG,
@@ -688,7 +691,9 @@ class City:
 
     async def org_freeze(self, who: m.Who, org_id: UUID, reason: str) -> None: ...
     async def org_unfreeze(self, who: m.Who, org_id: UUID) -> None: ...
-    async def org_top_up(self, who: m.Who, org_id: UUID, micro: int, reason: str, client_ref: str) -> None: ...
+    async def org_top_up(
+        self, who: m.Who, org_id: UUID, micro: int, reason: str, *, method: str, client_ref: str
+    ) -> None: ...
 
     async def cards(self, who: m.Who) -> Sequence[m.CardRow]:
         state = "downloading" if self.pulling else ""
@@ -762,14 +767,20 @@ class City:
 
     async def engine_switch(self, who: m.Who, engine_id: UUID, enabled: bool) -> None: ...
 
-    async def accounts(self, who: m.Who, asset: str, kind: str) -> Sequence[m.AccountRow]:
-        return [
+    async def closed_through(self, who: m.Who) -> date | None:
+        return date(2026, 10, 31)
+
+    async def accounts(
+        self, who: m.Who, asset: str, kind: str, find: str, after: str
+    ) -> tuple[Sequence[m.AccountRow], str]:
+        rows = [
             m.AccountRow(
                 ident(40), "山河市启明智能科技有限公司", "credit", "wallet", "", 92_608_117_340, 12_400_000, 0, True
             ),
             m.AccountRow(ident(41), "山河市", "credit", "issuance", "", -101_200 * MICRO, 0, None, False),
             m.AccountRow(ident(42), "山河市", "cny", "cash", "", 7_000_000, 0, None, False),
         ]
+        return rows, "" if after else str(ident(42))
 
     async def trial(self, who: m.Who) -> Sequence[m.TrialLine]:
         return [
@@ -821,9 +832,9 @@ class City:
     async def verify_start(self, who: m.Who) -> None:
         self.verifying = 1
 
-    async def audit(self, who: m.Who, before: str) -> Sequence[m.AuditRow]:
+    async def audit(self, who: m.Who, before: str, about: str) -> Sequence[m.AuditRow]:
         return [
-            m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "budget_day=50"),
+            m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "", ident(1), "key:1", [("role", "operator")]),
             m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费"),
         ]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
 
 DAY = date(2026, 11, 26)
+AT = datetime(2026, 11, 25, 6, tzinfo=UTC)
 
 
 def both(zh: str, en: str) -> dict[str, str]:
@@ -39,15 +40,32 @@ class Bulletin:
 
 
 class SecondDesk:
-    """Two moves wait, one of them asked for by who looks."""
+    """Two moves wait, one of them asked for by who looks; one was decided."""
 
     def __init__(self) -> None:
-        self.done: list[tuple[UUID, bool, str]] = []
+        self.done: list[tuple[UUID, str, str]] = []
+        self.asked: list[object] = []
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        common = {"kind": "credits.top_up", "subject": "青山机器人", "amount": "1,000", "why": "汇款 7",
-                  "asked_at": DAY, "expires_at": DAY}  # fmt: skip
-        return [{**common, "id": UUID(int=91), "mine": False}, {**common, "id": UUID(int=92), "mine": True}]
+        return [self._row(91, mine=False), self._row(92, mine=True)]
 
-    async def decide(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
-        self.done.append((request_id, yes, reason))
+    async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        known = {"state": "rejected", "decided_by": "周敏", "decided_at": AT, "said": "回单金额不符"}
+        return [self._row(93, mine=False) | known], UUID(int=93)
+
+    def _row(self, number: int, *, mine: bool) -> Mapping[str, Any]:
+        return {
+            "id": UUID(int=number), "kind": "credits.top_up", "subject": "青山机器人", "link": "/city/accounts/1",
+            "amount": 1_000_000_000, "asset": "credit", "why": "汇款 7", "asked_at": AT, "asked_by": "李青",
+            "expires_at": AT, "mine": mine, "state": "open", "decided_by": "", "decided_at": None, "said": "",
+            "glass": None,
+        }  # fmt: skip
+
+    async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
+        self.done.append((request_id, do, reason))
+
+    async def ask_close(self, who: m.Who, through: date) -> None:
+        self.asked.append(through)
+
+    async def ask_reversal(self, who: m.Who, posting: UUID, reason: str) -> None:
+        self.asked.append((posting, reason))

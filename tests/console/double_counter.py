@@ -126,7 +126,7 @@ class Counter:
         row = c.Row(f"{ident(8)}/1", ("教育局", 2026, 1, date(2026, 1, 1), 125_000_000, "due"), ("book",))
         return self._sheet("agreements.list", (Col("agreements.org"), *live.INSTALMENTS), "agreements.none", row)
 
-    async def agreement_sign(self, who: m.Who, org: str, year: int, reference: str) -> None:
+    async def agreement_sign(self, who: m.Who, org: str, year: str, reference: str) -> None:
         self.sent.append(("sign", (UUID(org), year, reference)))
 
     async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:

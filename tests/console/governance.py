@@ -63,10 +63,12 @@ class Governance:
     async def may_propose(self, who: m.Who | None) -> bool:
         return who is not None
 
-    async def form(self) -> Mapping[str, Any]:
+    async def form(self, rule_id: str) -> Mapping[str, Any]:
         one = [{"id": "rulebook_change", "title": words("规则修订", "Change of a rule")}]
         return {"matters": one, "departments": [{"id": "digital", "title": OFFICE}],
-                "rules": [("P1_resident_discount", words("居民优惠", "Resident discount"))]}  # fmt: skip
+                "rules": [("P1_resident_discount", words("居民优惠", "Resident discount"))],
+                "parameters": [{"name": "discount", "title": words("优惠率", "Rate"), "value": "30 %", "unit": "bps"}]
+                if rule_id else []}  # fmt: skip
 
     async def propose(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         if not fields.get("title"):

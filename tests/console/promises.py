@@ -115,13 +115,18 @@ class Promises:
     async def reviews(self, who: m.Who) -> bool:
         return True
 
-    async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return [row(ONE, "in_review")]
+    async def queue(self, who: m.Who, programme: str, find: str, page: int, *, overdue: bool) -> Mapping[str, Any]:
+        rows = [row(ONE, "in_review") | {"applicant": "青山机器人"}]
+        return {"rows": rows, "more": page == 0, "kinds": [("gold", TITLE, 70)], "total": 70, "waiting": 70}
+
+    async def next_case(self, who: m.Who, after: UUID, due: datetime | None) -> UUID | None:
+        return None
 
     async def case(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
         outcome = {"payments": [PAYMENT], "reasons": [REASON], "missing": [words("级别", "Tier")], "traces": {}}
         asks = {name: ask for name, ask in PROGRAMME["asks"].items() if ask["by"] == "reviewer"}
-        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "applicant": "青山机器人"}
+        return {**await self.file(who, application), "outcome": outcome, "asks": asks, "applicant": "青山机器人",
+                "others": [row(TWO, "refused")]}  # fmt: skip
 
     async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
         self.done.append(("decide", verdict, reason))
@@ -145,5 +150,5 @@ class Promises:
     async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
         self.done.append(("agree", request_id, yes))
 
-    async def everything(self, who: m.Who, state: str) -> Sequence[Mapping[str, Any]]:
-        return [row(ONE, "in_review"), row(TWO, "refused")]
+    async def everything(self, who: m.Who, state: str, before: UUID | None) -> Sequence[Mapping[str, Any]]:
+        return [row(one, state) | {"applicant": "青山机器人"} for one, state in ((ONE, "in_review"), (TWO, "refused"))]

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import pytest
 from tests.conftest import PostgresServer
 
+from shanhe.console.live.modules import Names
 from shanhe.erasure import follow_erasures
 from shanhe.identity.api import ERASED_TOPIC, Client, NewKey, Role
 from shanhe.kernel.errors import ShanheError
@@ -228,7 +229,10 @@ class TestErasure:
         assert await hay.in_tables(services.db) == []
         assert hay.in_files(places, database=ours) == []  # never written in plain, not even while the person was here
 
+        names = Names(services.identity, services.ledger)
+        assert await names.owner(org) == VALUES["name"]
         await services.identity.people.erase(person, by="person:1")
+        assert VALUES["name"] not in await names.owner(org)  # no page shows it from memory either
         assert not services.vault.exists(person)
         event = await services.db.fetchrow("SELECT key, payload FROM kernel.event WHERE topic = $1", ERASED_TOPIC)
         assert (event["key"], event["payload"]["org_id"]) == (str(person), str(org))

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from tests.console import double
 
 from shanhe.console import model as m
+from shanhe.console.live.modules import Names
 from shanhe.console.live.promises import LivePromises
 from shanhe.identity.api import Actor
 
@@ -34,7 +35,8 @@ class Gate(double.Gate):
 
 
 async def browser(city: City, person: UUID, org: UUID, rights: frozenset[str] = RIGHTS) -> httpx.AsyncClient:
-    desk = replace(double.desk(), gate=Gate(person, org, rights), promises=LivePromises(city.programmes))
+    live = LivePromises(city.programmes, city.identity, Names(city.identity, city.ledger))
+    desk = replace(double.desk(), gate=Gate(person, org, rights), promises=live)
     transport = httpx.ASGITransport(double.app(desk), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://city", headers={"accept": "text/html"})
 

@@ -57,6 +57,8 @@ class Who:
     unread: int = 0
     alarms: Sequence[Mapping[str, Any]] = ()
     """Openings of break-glass in force, for whoever works for the city."""
+    reviews: bool = False
+    """Whether applications wait for this person's departments, or may."""
     actor: object = field(default=None, repr=False)
     """What the modules know this person by; pages do not look inside."""
 
@@ -419,6 +421,8 @@ class ParameterRow:
     reason: Bilingual
     article: str
     in_force: bool
+    unit: str = ""
+    """Of a single number; "" where the value says it, or has none."""
 
 
 @dataclass(frozen=True)
@@ -483,3 +487,6 @@ class PostingPage:
     transfers: Sequence[TransferLine]
     lots: Sequence[tuple[UUID, int]]
     evidence: str
+    rules: Sequence[tuple[str, str]] = ()
+    """The rules that decided it, each with the version that was in force."""
+    sealed: bool = False

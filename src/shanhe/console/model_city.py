@@ -58,7 +58,8 @@ class AccountRow:
     owner: str
     asset: str
     kind: str
-    name: str
+    name: str | tuple[str, str]
+    """A budget's in both languages."""
     balance: int
     held: int
     floor: int | None
@@ -112,6 +113,9 @@ class AuditRow:
     subject: str
     detail: str
     id: UUID | None = None
+    object: str = ""
+    """What `subject` names, as the audit is asked about it."""
+    details: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

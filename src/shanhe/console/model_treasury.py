@@ -24,6 +24,7 @@ class BankLineRow:
     state: str
     why: str
     remark: str
+    party: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class SuspenseRow:
     order_id: UUID | None
     posting_id: UUID
     at: datetime
+    file: str = ""
+    row: int = 0
 
 
 @dataclass(frozen=True)

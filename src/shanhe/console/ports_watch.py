@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -57,4 +58,10 @@ class SecondDesk(Protocol):
     """What waits for a second person, as plain data; `mine` are those this one asked for."""
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]: ...
-    async def decide(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None: ...
+    async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]: ...
+    async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
+        """`do`: approve, reject or, by who asked, withdraw."""
+        ...
+
+    async def ask_close(self, who: m.Who, through: date) -> None: ...
+    async def ask_reversal(self, who: m.Who, posting: UUID, reason: str) -> None: ...

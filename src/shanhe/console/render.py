@@ -42,6 +42,8 @@ CSP: Final = (
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _CODE = re.compile(r"^[a-z_]{1,40}$")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+BOTH: Final = " · "
 
 
 def listed(texts: Iterable[str], lang: str) -> str:
@@ -87,6 +89,7 @@ class View:
             choices=self._choices,
             listed=self._listed,
             account=self._account,
+            spoken=self._spoken,
         )
 
     def asset(self, path: str) -> str:
@@ -98,12 +101,22 @@ class View:
         """An account's label, `owner · kind · name`, with its kind in the reader's language."""
         owner, dot, rest = label.partition(" · ")
         kind, second, name = rest.partition(" · ")
-        return owner + dot + (self._word(context, kind, "account_kind") if kind else "") + second + name
+        named = self._word(context, name, "account_name") if name else ""
+        return owner + dot + (self._word(context, kind, "account_kind") if kind else "") + second + named
 
     @pass_context
     def _word(self, context: Context, name: object, family: str) -> str:
         """The text for a word that comes from data, or the word itself."""
         return self.words.get(f"{family}.{name}", context["lang"], str(name))
+
+    @pass_context
+    def _spoken(self, context: Context, text: str) -> str:
+        """A text that was written in both languages, `English · 中文`, in the reader's; any other as it is."""
+        parts = text.split(BOTH)
+        chinese = [bool(_HAN.search(part)) for part in parts]
+        if len(parts) != len(set(chinese)) or len(parts) == 1:
+            return text
+        return parts[chinese.index(context["lang"].startswith("zh"))]
 
     @pass_context
     def _choices(self, context: Context, value: object) -> str:

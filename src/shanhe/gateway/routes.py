@@ -138,5 +138,6 @@ def usage_csv(rows: list[UsageRow]) -> str:
     writer.writerow(CSV_COLUMNS)
     for row in rows:
         values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-1]]
-        writer.writerow(["" if value is None else value for value in values] + [format_credits(row.amount_micro)])
+        amount = format_credits(row.amount_micro).replace(",", "")
+        writer.writerow([*("" if value is None else value for value in values), amount])
     return "\ufeff" + out.getvalue()

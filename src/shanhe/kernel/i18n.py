@@ -57,6 +57,11 @@ class Catalogue:
         found = self.entries[key].text(language)
         return found.format_map(dict(values)) if values else found
 
+    def below(self, family: str) -> list[str]:
+        """The words that a family names, in the order of its files."""
+        start = f"{family}."
+        return [key.removeprefix(start) for key in self.entries if key.startswith(start)]
+
     def get(self, key: str, language: str, default: str) -> str:
         """Like `text` for keys that come from data (a status, a kind) and may be newer than the catalogue."""
         entry = self.entries.get(key)

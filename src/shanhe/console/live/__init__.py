@@ -45,15 +45,17 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
     """A desk over the modules; `ready` tells what of the process works (`up`, `down`, `off`)."""
     names = Names(modules.identity, modules.ledger)
     return Desk(
-        gate=LiveGate(modules.identity, modules.notifier, modules.emergency.glass),
+        gate=LiveGate(
+            modules.identity, modules.notifier, modules.emergency.glass, modules.programmes.reviewing.departments
+        ),
         member=LiveMember(modules, names),
         till=LiveTill(modules.credits, modules.payments),
-        counter=LiveCounter(modules.credits, names, modules.clock),
+        counter=LiveCounter(modules.credits, modules.moves, names, modules.clock),
         talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),
         proofs=LiveProofs(modules),
-        promises=LivePromises(modules.programmes),
+        promises=LivePromises(modules.programmes, modules.identity, names),
         rights=LiveRights(modules),
         governance=LiveGovernance(modules),
         nomads=LiveNomads(modules.nomads, modules.identity),
@@ -73,7 +75,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         content=LiveContent(modules),
         commons=LiveCommons(modules),
         bulletin=LiveBulletin(modules.bulletin),
-        second=LiveSecond(modules.approvals, modules.moves, names),
+        second=LiveSecond(modules, names),
         conduct=LiveConduct(modules),
         house=LiveHouse(modules),
         secure=modules.identity.options.secure,

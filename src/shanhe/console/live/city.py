@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
 from uuid import UUID
 
 import msgspec
@@ -17,11 +18,12 @@ from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKin
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
-from shanhe.ledger.api import Asset, PostingView, VerifyReport
+from shanhe.ledger.api import AccountView, Asset, PostingView, VerifyReport
 
 ORGS_SHOWN = 50
 ROWS_SHOWN = 50
 ACCOUNTS_SHOWN = 100
+OWNERS_SEARCHED = 20
 STANDING = {"operational": "up", "degraded": "degraded", "outage": "down"}
 PRESENT = ("done", "ready", "present")
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
@@ -46,8 +48,8 @@ class LiveCity:
 
     # -- organisations -----------------------------------------------------------------------------------------------
 
-    async def orgs(self, who: m.Who, find: str) -> Sequence[m.OrgRow]:
-        found = await self._of.identity.orgs.list(find=find or None, limit=ORGS_SHOWN)
+    async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[m.OrgRow]:
+        found = await self._of.identity.orgs.list(find=find or None, before=_uuid(before), limit=ORGS_SHOWN)
         return [await self._org(org) for org in found]
 
     async def _org(self, org: Organisation) -> m.OrgRow:
@@ -78,10 +80,12 @@ class LiveCity:
     async def org_unfreeze(self, who: m.Who, org_id: UUID) -> None:
         await self._of.identity.orgs.unfreeze(org_id, by=actor_of(who))
 
-    async def org_top_up(self, who: m.Who, org_id: UUID, micro: int, reason: str, client_ref: str) -> None:
+    async def org_top_up(
+        self, who: m.Who, org_id: UUID, micro: int, reason: str, *, method: str, client_ref: str
+    ) -> None:
         await self._of.identity.orgs.get(org_id)
         await self._of.moves.ask_top_up(
-            org_id, micro, reason, method="bank_transfer", client_ref=client_ref or str(new_id()), by=actor_of(who).ref
+            org_id, micro, reason, method=method, client_ref=client_ref or str(new_id()), by=actor_of(who).ref
         )
 
     # -- models and engines --------------------------------------------------------------------------------------------
@@ -172,24 +176,37 @@ class LiveCity:
 
     # -- ledger --------------------------------------------------------------------------------------------------------
 
-    async def accounts(self, who: m.Who, asset: str, kind: str) -> Sequence[m.AccountRow]:
-        found = await self._of.ledger.accounts(
-            asset=Asset(asset) if asset else None, kind=kind or None, limit=ACCOUNTS_SHOWN
-        )
-        return [
-            m.AccountRow(
-                view.account.id,
-                await self._names.owner(view.account.owner),
-                str(view.account.asset),
-                view.account.kind,
-                view.account.name,
-                view.balance,
-                view.held,
-                view.account.floor,
-                view.account.lots,
-            )
-            for view in found
-        ]
+    async def accounts(
+        self, who: m.Who, asset: str, kind: str, find: str, after: str
+    ) -> tuple[Sequence[m.AccountRow], str]:
+        ledger, wanted, named = self._of.ledger, Asset(asset) if asset else None, kind or None
+        if find:
+            orgs = await self._of.identity.orgs.list(find=find, limit=OWNERS_SEARCHED)
+            found = [
+                view
+                for org in orgs
+                for view in await ledger.accounts(owner=org.id, asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
+            ]
+            return await self._account_rows(found), ""
+        found = await ledger.accounts(after=_uuid(after), asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
+        following = str(found[-1].account.id) if len(found) == ACCOUNTS_SHOWN else ""
+        return await self._account_rows(found), following
+
+    async def closed_through(self, who: m.Who) -> date | None:
+        return await self._of.ledger.closed_through()
+
+    async def _account_rows(self, found: Sequence[AccountView]) -> Sequence[m.AccountRow]:
+        budgets, rows = self._of.programmes.catalogue.budgets, []
+        for view in found:
+            account, budget = view.account, budgets.get(view.account.name)
+            name = (budget.zh, budget.en) if budget else account.name
+            rows.append(
+                m.AccountRow(
+                    account.id, await self._names.owner(account.owner), str(account.asset), account.kind, name,
+                    view.balance, view.held, account.floor, account.lots,
+                )
+            )  # fmt: skip
+        return rows
 
     async def trial(self, who: m.Who) -> Sequence[m.TrialLine]:
         sums: dict[tuple[str, str], list[int]] = {}
@@ -210,14 +227,15 @@ class LiveCity:
         page = await self._of.ledger.postings(
             account=wanted, kind=kind or None, cursor=before or None, limit=ROWS_SHOWN
         )
-        return [await self._posting_row(posting, page.next or "") for posting in page.items]
+        called = self._names.actors()
+        return [await self._posting_row(one, page.next or "", await called(one.actor)) for one in page.items]
 
-    async def _posting_row(self, posting: PostingView, cursor: str) -> m.PostingRow:
+    async def _posting_row(self, posting: PostingView, cursor: str, actor: str) -> m.PostingRow:
         """The asset of the first transfer, and how much of it moved."""
         assets = [str((await self._of.ledger.account(line.debit)).asset) for line in posting.transfers]
         asset = "credit" if "credit" in assets else assets[0] if assets else "credit"
         amount = sum(line.amount for line, of in zip(posting.transfers, assets, strict=True) if of == asset)
-        return m.PostingRow(posting.id, posting.at, posting.kind, posting.actor, posting.memo, amount, asset, cursor)
+        return m.PostingRow(posting.id, posting.at, posting.kind, actor, posting.memo, amount, asset, cursor)
 
     async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
         found = await self._of.ledger.posting(posting_id)
@@ -240,12 +258,14 @@ class LiveCity:
             found.at,
             found.day,
             found.kind,
-            found.actor,
+            await self._names.actors()(found.actor),
             found.memo,
             found.reverses,
             transfers,
             lots,
             evidence,
+            _rules(found.evidence),
+            await self._of.log.sealed(posting_id),
         )
 
     async def verify(self, who: m.Who) -> m.VerifyView:
@@ -255,22 +275,23 @@ class LiveCity:
         await self._of.identity.record(actor_of(who), "ledger.verify", "ledger")
         self._verifying.start(self._of)
 
-    async def audit(self, who: m.Who, before: str) -> Sequence[m.AuditRow]:
-        try:
-            start = UUID(before) if before else None
-        except ValueError:
-            start = None
-        return [
-            m.AuditRow(
-                row.at,
-                row.actor,
-                row.action,
-                row.object,
-                ", ".join(f"{name}={value}" for name, value in row.details.items()),
-                row.id,
-            )
-            for row in await self._of.identity.audit(before=start, limit=ROWS_SHOWN)
-        ]
+    async def audit(self, who: m.Who, before: str, about: str) -> Sequence[m.AuditRow]:
+        called = self._names.actors()
+        found = await self._of.identity.audit(object_=about or None, before=_uuid(before), limit=ROWS_SHOWN)
+        rows = []
+        for row in found:
+            details = [(name, _plain(value)) for name, value in row.details.items() if value not in ([], "", None)]
+            subject = await self._audited(row.object, called)
+            actor = await called(row.actor)
+            rows.append(m.AuditRow(row.at, actor, row.action, subject, "", row.id, row.object, details))
+        return rows
+
+    async def _audited(self, object_: str, called: Callable[[str], Awaitable[str]]) -> str:
+        """What was acted upon: organisations and officers by name, anything else as it is written."""
+        kind, _, number = object_.partition(":")
+        if kind == "org" and (org := _uuid(number)) is not None:
+            return await self._names.owner(org)
+        return await called(object_)
 
 
 class _Verification:
@@ -306,6 +327,32 @@ def _verified(report: VerifyReport, modules: Modules, took_ms: int) -> m.VerifyV
         at=modules.clock.now(),
         findings=[(one.invariant, one.subject, one.expected, one.found) for one in report.findings],
     )
+
+
+def _rules(evidence: bytes | None) -> Sequence[tuple[str, str]]:
+    """Rules that a posting's evidence names, as a table or as a list of `rule@version`."""
+    try:
+        found = msgspec.json.decode(evidence or b"{}")
+    except msgspec.DecodeError:
+        return ()
+    said = found.get("rules") if isinstance(found, dict) else None
+    if isinstance(said, dict):
+        return [(str(rule), str(version)) for rule, version in said.items()]
+    if isinstance(said, list):
+        pairs = [str(one).partition("@") for one in said if isinstance(one, str)]
+        return [(rule, version) for rule, _, version in pairs]
+    return ()
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
 
 
 def _models(text: str) -> dict[str, str]:

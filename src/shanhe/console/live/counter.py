@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
-from shanhe.console.live.modules import Names, actor_of
+from shanhe.console.live.modules import Moves, Names, actor_of
 from shanhe.credits.api import (
     Agreement,
     Credits,
@@ -50,8 +50,9 @@ LAPSES = (Col("lapses.day", "day"), Col("lapses.amount", "credits"), Col("lapses
 class LiveCounter:
     """See `ports.Counter`."""
 
-    def __init__(self, credits: Credits, names: Names, clock: Clock) -> None:
+    def __init__(self, credits: Credits, moves: Moves, names: Names, clock: Clock) -> None:
         self._credits = credits
+        self._moves = moves
         self._names = names
         self._clock = clock
 
@@ -192,9 +193,9 @@ class LiveCounter:
         )  # fmt: skip
 
     async def budget_fund(self, who: m.Who, fields: Mapping[str, str]) -> None:
-        await self._credits.codes.fund(
-            fields.get("budget", ""), parse_credits(fields.get("amount", "")),
-            posting_id=UUID(fields.get("client_ref", "")), reason=fields.get("reason", ""), actor=actor_of(who).ref,
+        await self._moves.ask_budget(
+            fields.get("budget", ""), parse_credits(fields.get("amount", "")), fields.get("reason", ""),
+            posting_id=UUID(fields.get("client_ref", "")), by=actor_of(who).ref,
         )  # fmt: skip
 
     async def batch_export(self, who: m.Who, batch_id: UUID) -> c.File:
@@ -217,12 +218,12 @@ class LiveCounter:
             rows.append(c.Row(row.id, (await self._names.owner(row.cells[0]), *row.cells[1:]), row.acts))
         return c.Sheet(sheet.key, sheet.columns, rows, sheet.empty)
 
-    async def agreement_sign(self, who: m.Who, org: str, year: int, reference: str) -> None:
-        await self._credits.agreements.sign(UUID(org), year, reference=reference, actor=actor_of(who).ref)
+    async def agreement_sign(self, who: m.Who, org: str, year: str, reference: str) -> None:
+        owner = await self._names.organisation(org)
+        await self._credits.agreements.sign(owner, int(year), reference=reference, actor=actor_of(who).ref)
 
     async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:
-        owner = (await self._credits.agreements.get(None, agreement_id)).org_id
-        await self._credits.agreements.book(owner, agreement_id, number, reference=reference, actor=actor_of(who).ref)
+        await self._moves.ask_instalment(agreement_id, number, reference=reference, by=actor_of(who).ref)
 
     async def all_invoices(self, who: m.Who) -> c.Sheet:
         return _invoices(await self._credits.invoices.list(), operator=True)
@@ -267,9 +268,9 @@ class LiveCounter:
 
     async def estate_ask(self, who: m.Who, fields: Mapping[str, str]) -> None:
         await self._credits.estates.ask(
-            UUID(fields.get("org", "")),
+            await self._names.organisation(fields.get("org", "")),
             kind=fields.get("kind", ""),
-            successors=[Successor(UUID(fields.get("successor", "")))],
+            successors=[Successor(await self._names.organisation(fields.get("successor", "")))],
             documents=[
                 EstateDocument("end", fields.get("end", "")),
                 EstateDocument("right", fields.get("right", "")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -39,10 +39,14 @@ OPERATORS_READ = frozenset({"accounts", "engines", "ledger"})
 class LiveGate:
     """See `ports.Gate`."""
 
-    def __init__(self, identity: Identity, notifier: Notifier, glass: BreakGlass) -> None:
+    def __init__(
+        self, identity: Identity, notifier: Notifier, glass: BreakGlass,
+        departments: Callable[[UUID], Awaitable[frozenset[str]]],
+    ) -> None:  # fmt: skip
         self._glass = glass
         self._identity = identity
         self._notifier = notifier
+        self._departments = departments
         self.oidc = identity.oidc is not None
 
     async def who(self, request: Request) -> m.Who | None:
@@ -76,6 +80,7 @@ class LiveGate:
             unread=sum(not notice.read for notice in notices),
             alarms=[{"id": one.id, "class": one.kind, "until": one.expires_at,
                      "mine": one.person_id == actor.person_id} for one in alarms],
+            reviews=bool(await self._departments(actor.person_id)),
             actor=actor,
         )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.live.rules import versions
 from shanhe.governance.api import (
     NewProposal,
     Vote,
@@ -24,10 +25,12 @@ from shanhe.governance.api import (
 )
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import parse_yuan
 
 DUTIES_SHOWN = 200
 
 RULE_CHANGE = "rulebook_change"
+HUNDREDTHS = ("cumulative_profit_fen", "availability_bps")
 
 
 class LiveGovernance:
@@ -64,14 +67,24 @@ class LiveGovernance:
     async def may_propose(self, who: m.Who | None) -> bool:
         return who is not None and bool(await self._deciding.seats_of(who.person_id))
 
-    async def form(self) -> Mapping[str, Any]:
+    async def form(self, rule_id: str) -> Mapping[str, Any]:
         known = duties()
         return {
             "matters": [{"id": name, "title": {"zh": one.zh, "en": one.en}} for name, one in known.matters.items()],
             "departments": [{"id": name, "title": {"zh": one.zh, "en": one.en}}
                             for name, one in known.departments.items()],
-            "rules": [(rule_id, self._rulebook.rule(rule_id).title.to_dict()) for rule_id in self._rulebook.ids()],
+            "rules": [(one, self._rulebook.rule(one).title.to_dict()) for one in self._rulebook.ids()],
+            "parameters": self._parameters(rule_id) if rule_id in set(self._rulebook.ids()) else [],
         }  # fmt: skip
+
+    def _parameters(self, rule_id: str) -> list[dict[str, Any]]:
+        """What can be changed in a rule: name, title, the value in force, its unit."""
+        found, today = [], self._clock.today()
+        for parameter in self._rulebook.rule(rule_id).parameters:
+            value = next((row.value for row in versions(parameter, today) if row.in_force), "")
+            found.append({"name": parameter.name, "title": parameter.title.to_dict(), "value": value,
+                          "unit": parameter.unit})  # fmt: skip
+        return found
 
     async def propose(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         matter = fields.get("matter", "")
@@ -121,7 +134,7 @@ class LiveGovernance:
         on = date.fromisoformat(fields.get("on", ""))
         if what == "figure":
             await self._watching.record(
-                fields.get("name", ""), int(fields.get("value", "")), on=on, evidence=fields.get("evidence", ""),
+                fields.get("name", ""), _figure(fields), on=on, evidence=fields.get("evidence", ""),
                 figure_id=number, by=by,
             )  # fmt: skip
         elif what == "review":
@@ -130,6 +143,14 @@ class LiveGovernance:
             )
         else:
             raise Invalid("unknown_record", "Nothing is recorded like that.", message_zh="无法记录该类内容。")
+
+
+def _figure(fields: Mapping[str, str]) -> int:
+    """A figure as people write it, in the units that are kept: profit in yuan, availability in percent."""
+    text = fields.get("value", "")
+    if fields.get("name") in HUNDREDTHS:  # fen and basis points are both hundredths of what is written
+        return parse_yuan(text.removesuffix("%"))
+    return int(text.replace(",", ""))
 
 
 def _department(duty: Mapping[str, Any]) -> str:

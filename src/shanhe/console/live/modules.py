@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from typing import Protocol
 from uuid import UUID
 
@@ -24,10 +25,11 @@ from shanhe.facts.api import Facts
 from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
-from shanhe.identity.api import Actor, Caller, Identity, Unknown
+from shanhe.identity.api import Actor, Caller, Identity, OrgKind, Unknown
 from shanhe.incubator.api import Incubator
 from shanhe.ip.api import Rights
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.errors import Invalid
 from shanhe.kernel.labelling import Labels
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
@@ -48,6 +50,7 @@ from shanhe.trials.api import Trials
 from shanhe.workflows.api import Workflows
 
 NAMES_KEPT = 2_000
+ACTOR_CHARS = 24
 
 
 class Modules(Protocol):
@@ -170,7 +173,12 @@ class Moves(Protocol):
     async def ask_top_up(
         self, org_id: UUID, amount_micro: int, reason: str, *, method: str, client_ref: str, by: str
     ) -> Request: ...
+    async def ask_budget(self, name: str, amount_micro: int, reason: str, *, posting_id: UUID, by: str) -> Request: ...
+    async def ask_instalment(self, agreement: UUID, number: int, *, reference: str, by: str) -> Request: ...
+    async def ask_reversal(self, posting: UUID, reason: str, *, by: str) -> Request: ...
+    async def ask_close(self, through: date, *, by: str) -> Request: ...
     async def waiting(self) -> Sequence[tuple[Request, str]]: ...
+    async def decided(self, before: UUID | None = None) -> tuple[Sequence[tuple[Request, str]], UUID | None]: ...
 
 
 class Routines(Protocol):
@@ -215,7 +223,7 @@ def actor_of(who: Who) -> Actor:
 
 
 class Names:
-    """Who an account belongs to, in words; a bounded cache, since names hardly change."""
+    """Who an account belongs to, in words; a bounded cache, since names of organisations hardly change."""
 
     def __init__(self, identity: Identity, ledger: Ledger) -> None:
         self._identity = identity
@@ -230,13 +238,54 @@ class Names:
         if known is not None:
             return known
         try:
-            name = (await self._identity.orgs.get(owner)).name
+            found = await self._identity.orgs.get(owner)
         except Unknown:
-            name = f"…{str(owner)[-8:]}"
-        self._owners[owner] = name
+            return f"…{str(owner)[-8:]}"
+        if found.kind is OrgKind.PERSON:  # a person's name may be erased any moment
+            return found.name
+        name = self._owners[owner] = found.name
         if len(self._owners) > NAMES_KEPT:
             self._owners.popitem(last=False)
         return name
+
+    async def organisation(self, text: str) -> UUID:
+        """The organisation that a clerk means: by its number or by its whole name."""
+        wanted = text.strip()
+        try:
+            return (await self._identity.orgs.get(UUID(wanted))).id
+        except ValueError:
+            found = [org.id for org in await self._identity.orgs.list(find=wanted or "?") if org.name == wanted]
+        if len(found) != 1:
+            raise Invalid(
+                "which_organisation",
+                "No organisation, or more than one, has exactly this name.",
+                message_zh="没有或不止一个机构使用该全称。",
+                hint="Write its whole name, or copy its number from its page.",
+                hint_zh="请填写机构全称，或从机构页面复制机构编号。",
+            )  # fmt: skip
+        return found[0]
+
+    def actors(self) -> Callable[[str], Awaitable[str]]:
+        """Who stands behind an actor of the books, for one page: officers by their names, everybody else by the end of
+        their number. Names of people are never kept longer."""
+        known: dict[str, str] = {}
+
+        async def called(actor: str) -> str:
+            if actor not in known:
+                known[actor] = " + ".join([await self._called(part) for part in actor.split(" + ")])
+            return known[actor]
+
+        return called
+
+    async def _called(self, actor: str) -> str:
+        kind, colon, number = actor.partition(":")
+        if kind != "person" or not colon:
+            return f"{kind} …{number[-8:]}" if len(number) > ACTOR_CHARS else actor
+        try:
+            person = await self._identity.people.get(UUID(number))
+        except (Unknown, ValueError):
+            return f"…{number[-8:]}"
+        return person.name if person.city_roles and person.name else f"…{number[-8:]}"
 
     async def account(self, account_id: UUID) -> tuple[str, str, str]:
         """(owner, kind, asset) of an account."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
-from shanhe.console.live.modules import actor_of
+from shanhe.console.live.modules import Names, actor_of
+from shanhe.identity.api import Identity
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits, format_fen, parse_credits, parse_yuan
@@ -30,13 +32,19 @@ from shanhe.programmes.api import (
 ANSWER, PAPER, DIGEST = "a_", "e_", "s_"
 """How a form names answers, documents and their digests."""
 PERCENT_BPS = 100
+QUEUE_ROWS = 50
+ALL_ROWS = 50
+OTHERS = 20
+APPLICANTS_SEARCHED = 100
 
 
 class LivePromises:
     """See `ports.Promises`."""
 
-    def __init__(self, programmes: Programmes) -> None:
+    def __init__(self, programmes: Programmes, identity: Identity, names: Names) -> None:
         self._programmes = programmes
+        self._identity = identity
+        self._names = names
 
     # -- applicants ---------------------------------------------------------------------------------------------------
 
@@ -102,8 +110,32 @@ class LivePromises:
     async def reviews(self, who: m.Who) -> bool:
         return bool(await self._programmes.reviewing.departments(who.person_id))
 
-    async def queue(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return [self._row(item) for item in await self._programmes.reviewing.queue(who.person_id)]
+    async def queue(
+        self, who: m.Who, programme: str, find: str, page: int, *, overdue: bool
+    ) -> Mapping[str, Any]:
+        reviewing, known = self._programmes.reviewing, self._programmes.catalogue
+        known_as = await self._identity.orgs.list(find=find, limit=APPLICANTS_SEARCHED) if find else ()
+        orgs = [org.id for org in known_as] if find else None
+        counts = await reviewing.queued(who.person_id, orgs=orgs, overdue=overdue)
+        found = await reviewing.queue(
+            who.person_id, programme=programme or None, orgs=orgs, overdue=overdue, limit=QUEUE_ROWS + 1,
+            offset=page * QUEUE_ROWS,
+        )  # fmt: skip
+        kinds = [(name, programme_view(known.programmes[name], known)["title"], n) for name, n in counts.items()]
+        return {
+            "rows": [await self._named(item) for item in found[:QUEUE_ROWS]], "more": len(found) > QUEUE_ROWS,
+            "kinds": kinds, "total": sum(counts.values()),
+            "waiting": counts.get(programme, 0) if programme else sum(counts.values()),
+        }  # fmt: skip
+
+    async def _named(self, item: Application) -> Mapping[str, Any]:
+        return {**self._row(item), "applicant": await self._names.owner(item.org_id)}
+
+    async def next_case(self, who: m.Who, after: UUID, due: datetime | None) -> UUID | None:
+        """The next most urgent after one that was due then; the first again behind the last."""
+        found = [one for one in await self._programmes.reviewing.queue(who.person_id) if one.id != after]
+        later = [one for one in found if due and one.step_due and (one.step_due, one.id) > (due, after)]
+        return next((one.id for one in (*later, *found)), None)
 
     async def case(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
         """An application with what the rules say of it now and what a reviewer fills in."""
@@ -116,7 +148,19 @@ class LivePromises:
             if ask["by"] == "reviewer"
         }
         party = await self._programmes.party(view["org_id"])
-        return {**view, "outcome": outcome_view(programme, outcome), "asks": asks, "applicant": party.name}
+        return {**view, "outcome": outcome_view(programme, outcome), "asks": asks, "applicant": party.name,
+                "others": await self._others(who, view["org_id"], application)}  # fmt: skip
+
+    async def _others(self, who: m.Who, org_id: UUID, shown: UUID) -> Sequence[Mapping[str, Any]]:
+        """What the same applicant has before this person's departments besides."""
+        mine = await self._programmes.reviewing.departments(who.person_id)
+
+        def ours(programme: str) -> bool:
+            known = self._programmes.programme(programme)
+            return any(step.by in mine for step in (*known.path(1), *known.path(2)))
+
+        found = await self._programmes.applications(org_id=org_id, limit=OTHERS)
+        return [self._row(item) for item in found if item.id != shown and ours(item.programme)]
 
     async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
         app = (await self._programmes.file(application)).application
@@ -163,8 +207,9 @@ class LivePromises:
         else:
             await self._programmes.second.reject(request_id, by=actor_of(who).ref, reason=reason)
 
-    async def everything(self, who: m.Who, state: str) -> Sequence[Mapping[str, Any]]:
-        return [self._row(item) for item in await self._programmes.applications(state=state or None, limit=50)]
+    async def everything(self, who: m.Who, state: str, before: UUID | None) -> Sequence[Mapping[str, Any]]:
+        found = await self._programmes.applications(state=state or None, before=before, limit=ALL_ROWS)
+        return [await self._named(item) for item in found]
 
     def _row(self, item: Application) -> Mapping[str, Any]:
         return application_view(item, self._programmes.programme(item.programme), self._programmes.catalogue)

@@ -56,7 +56,7 @@ class LiveRules:
             note=(rule.note.zh, rule.note.en) if rule.note else ("", ""),
             event=(rule.event_title.zh, rule.event_title.en),
             version=version,
-            parameters=[line for name in rule.parameters for line in _versions(name, today)],
+            parameters=[line for name in rule.parameters for line in versions(name, today)],
             facts=[
                 m.FactField(
                     fact.name,
@@ -107,7 +107,7 @@ def _row(rule: Rule) -> m.RuleRow:
     return m.RuleRow(rule.id, title, rule.article, department, rule.kind, rule.review, assumed)
 
 
-def _versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
+def versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
     """Every dated value of a parameter, the newest first."""
     in_force = max((v.start for v in parameter.values if v.start <= today), default=None)
     return [
@@ -121,6 +121,7 @@ def _versions(parameter: Any, today: date) -> Sequence[m.ParameterRow]:
             (value.reason.zh, value.reason.en) if value.reason else ("", ""),
             value.article,
             value.start == in_force,
+            parameter.unit if isinstance(value.value, int) and not isinstance(value.value, bool) else "",
         )
         for value in sorted(parameter.values, key=lambda one: one.start, reverse=True)
     ]
@@ -152,6 +153,8 @@ def _number(value: int, unit: str) -> str:
     match unit:
         case "fen" | "fen_per_credit":
             return f"¥ {format_fen(value)}"
+        case "yuan":
+            return f"¥ {value:,}"
         case "bps":
             whole, rest = divmod(value, BPS_A_PERCENT)
             return f"{whole}.{rest:02d} %" if rest else f"{whole} %"

@@ -3,46 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
-from shanhe.approvals.api import Approvals, Request
+from shanhe.approvals.api import Request
 from shanhe.console import model as m
-from shanhe.console.live.modules import Moves, Names, actor_of
-from shanhe.kernel.money import format_credits
+from shanhe.console.live.modules import Modules, Names, actor_of
+
+PAGES = {
+    "ledger.reversal": "/city/ledger/postings/{posting}", "approvals.reversal": "/city/ledger/postings/{posting}",
+    "ledger.period_close": "/city/ledger/trial", "exchange.fund_payment": "/city/exchange",
+    "exchange.reversal": "/city/exchange", "programmes.funding": "/city/programmes",
+    "programmes.clawback": "/city/programmes", "programmes.guarantee": "/city/programmes",
+}  # fmt: skip
+"""Where to look at what a request is about; of other kinds the page of the organisation."""
 
 
 class LiveSecond:
     """See `ports.SecondDesk`."""
 
-    def __init__(self, approvals: Approvals, moves: Moves, names: Names) -> None:
-        self._approvals = approvals
-        self._moves = moves
+    def __init__(self, modules: Modules, names: Names) -> None:
+        self._approvals = modules.approvals
+        self._moves = modules.moves
+        self._catalogue = modules.programmes.catalogue
         self._names = names
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        own = actor_of(who).ref
+        return await self._rows(who, await self._moves.waiting())
+
+    async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        found, following = await self._moves.decided(before)
+        return await self._rows(who, found), following
+
+    async def _rows(self, who: m.Who, found: Sequence[tuple[Request, str]]) -> Sequence[Mapping[str, Any]]:
+        own, called = actor_of(who).ref, self._names.actors()
         return [
             {
-                "id": one.id, "kind": one.kind, "subject": await self._subject(one), "why": why,
-                "amount": _amount(one), "asked_at": one.requested_at, "expires_at": one.expires_at,
-                "mine": one.requested_by == own,
+                "id": one.id, "kind": one.kind, "subject": await self._subject(one), "link": _link(one), "why": why,
+                "asked_at": one.requested_at, "asked_by": await called(one.requested_by),
+                "expires_at": one.expires_at, "mine": one.requested_by == own, "state": str(one.state),
+                "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
+                "glass": one.glass, **self._amount(one),
             }
-            for one, why in await self._moves.waiting()
+            for one, why in found
         ]  # fmt: skip
 
-    async def _subject(self, one: Request) -> str:
-        return await self._names.owner(one.about) if one.about and one.subject == str(one.about) else one.subject
+    async def _subject(self, one: Request) -> str | tuple[str, str]:
+        given = one.payload
+        org = one.about or _uuid(given.get("org_id"))
+        if org is not None:
+            return await self._names.owner(org)
+        if one.kind == "programmes.funding" and (budget := self._catalogue.budgets.get(str(given["budget"]))):
+            return budget.zh, budget.en
+        if one.kind == "ledger.opening":
+            entries = len(given["books"]["entries"])
+            return f"{entries} 个账户", f"{entries} accounts"
+        if (posting := given.get("posting")) is not None:
+            return f"…{str(posting)[-8:]}"
+        return one.subject
 
-    async def decide(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
+    def _amount(self, one: Request) -> Mapping[str, Any]:
+        """How much of what, where the move says it; of other moves the page of its own says more."""
+        given = one.payload
+        if isinstance(micro := given.get("amount_micro"), int):
+            return {"amount": micro, "asset": "credit"}
+        if isinstance(fen := given.get("amount_fen"), int):
+            return {"amount": fen, "asset": "cny"}
+        if isinstance(amount := given.get("amount"), int):
+            budget = self._catalogue.budgets.get(str(given.get("budget", "")))
+            return {"amount": amount, "asset": str(budget.asset) if budget else "cny"}
+        return {"amount": None, "asset": ""}
+
+    async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
         by = actor_of(who).ref
-        if yes:
+        if do == "approve":
             await self._approvals.agree(request_id, by=by, reason=reason)
+        elif do == "withdraw":
+            await self._approvals.withdraw(request_id, by=by)
         else:
             await self._approvals.reject(request_id, by=by, reason=reason)
 
+    async def ask_close(self, who: m.Who, through: date) -> None:
+        await self._moves.ask_close(through, by=actor_of(who).ref)
 
-def _amount(one: Request) -> str:
-    """Credits, where the move says how many; of other moves the page of its own says more."""
-    micro = one.payload.get("amount_micro")
-    return format_credits(micro) if isinstance(micro, int) else ""
+    async def ask_reversal(self, who: m.Who, posting: UUID, reason: str) -> None:
+        await self._moves.ask_reversal(posting, reason, by=actor_of(who).ref)
+
+
+def _link(one: Request) -> str:
+    if (page := PAGES.get(one.kind)) is not None:
+        return page.format(posting=one.payload.get("posting", ""))
+    org = one.about or _uuid(one.payload.get("org_id"))
+    return f"/city/accounts/{org}" if org is not None else ""
+
+
+def _uuid(text: object) -> UUID | None:
+    try:
+        return UUID(str(text)) if text else None
+    except ValueError:
+        return None

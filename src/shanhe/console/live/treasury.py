@@ -37,7 +37,7 @@ class LiveTreasury:
             [
                 mt.SuspenseRow(
                     item.id, str(item.kind), item.amount_fen, item.outgoing, item.owner, item.order_id, item.posting_id,
-                    item.created_at,
+                    item.created_at, item.file_hash, item.row,
                 )
                 for item in waiting
             ],
@@ -97,7 +97,9 @@ class LiveTreasury:
         found = []
         for one in await self._payouts.list():
             payee = await self._payouts.payees.of(one.org_id)
-            shown = await self._open(payee) if payee is not None and payee.id == one.payee_id else None
+            shown = None
+            if payee is not None and payee.id == one.payee_id:
+                shown = await self._open(payee) if who.may("accounts") else _payee(payee)
             found.append(_payout(one, await self._names.owner(one.org_id), shown))
         return found
 
@@ -164,7 +166,9 @@ class LiveTreasury:
 
 def _lines(report: Report) -> list[mt.BankLineRow]:
     return [
-        mt.BankLineRow(line.row, line.direction or "", line.amount_fen or 0, str(line.state), line.why, line.remark)
+        mt.BankLineRow(
+            line.row, line.direction or "", line.amount_fen or 0, str(line.state), line.why, line.remark, line.party
+        )
         for line in report.lines
     ]
 

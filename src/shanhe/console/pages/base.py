@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shanhe.console.model import Who
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form
-from shanhe.kernel.errors import Forbidden, ShanheError, Unauthorized, Unreadable
+from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
 
 SIGN_IN_PATH: Final = "/sign-in"
 INT_CHARS_MAX: Final = 12
@@ -79,6 +80,17 @@ class SignInFirst(Unauthorized):
             hint="Your session may have ended.",
             hint_zh="会话可能已过期。",
         )
+
+
+async def sent(request: Request) -> dict[str, Any]:
+    """What a page's script sent: one JSON object; Invalid for anything else."""
+    try:
+        found = msgspec.json.decode(await request.body(), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Invalid(
+            "invalid_request", "The request does not have the expected form.", message_zh="请求的格式不正确。"
+        ) from error
+    return found
 
 
 def optional_int(fields: Mapping[str, str], name: str) -> int | None:

@@ -1,18 +1,24 @@
-"""The ledger explorer: accounts, postings, trial balance, verification with progress."""
+"""The ledger explorer: accounts, postings, trial balance, closing a period, verification with progress."""
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from fastapi import Request
 from starlette.responses import Response
 
+from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.routing import APIRouter
 
 ASSETS = ("credit", "cny", "voucher", "ticket", "point")
 WORD_CHARS_MAX = 64
+FIND_CHARS_MAX = 100
+REASON_CHARS_MAX = 500
 
 
 class BooksRoom(Room):
@@ -25,7 +31,9 @@ class BooksRoom(Room):
         add("/city/ledger/trial", self.trial, methods=["GET"])
         add("/city/ledger/verify", self.verify, methods=["GET"])
         add("/city/ledger/verify", self.verify_start, methods=["POST"])
+        add("/city/ledger/close", self.close, methods=["POST"])
         add("/city/ledger/postings/{posting_id}", self.posting, methods=["GET"])
+        add("/city/ledger/postings/{posting_id}/reverse", self.reverse, methods=["POST"])
         return routes
 
     async def postings(self, request: Request) -> Response:
@@ -33,22 +41,57 @@ class BooksRoom(Room):
         query = request.query_params
         kind, account = query.get("kind", "")[:WORD_CHARS_MAX], query.get("account", "")[:WORD_CHARS_MAX]
         rows = await self.desk.city.postings(who, kind, account, query.get("before", "")[:WORD_CHARS_MAX])
-        return self.show(request, "postings.html", who, rows=rows, kind=kind, account=account)
+        kinds = self.view.words.below("posting_kind")
+        return self.show(request, "postings.html", who, rows=rows, kind=kind, account=account, kinds=kinds)
 
     async def posting(self, request: Request, posting_id: UUID) -> Response:
         who = await self.allowed(request, "ledger")
-        return self.show(request, "posting.html", who, posting=await self.desk.city.posting(who, posting_id))
+        return await self._posting(request, who, posting_id)
+
+    async def _posting(self, request: Request, who: Who, posting_id: UUID, **values: Any) -> Response:
+        posting = await self.desk.city.posting(who, posting_id)
+        return self.show(request, "posting.html", who, posting=posting, **values)
+
+    async def reverse(self, request: Request, posting_id: UUID) -> Response:
+        """Ask for a posting's mirror image; a second person agrees."""
+        who, fields = await self.posted(request, "accounts")
+        try:
+            reason = fields.get("reason", "")[:REASON_CHARS_MAX]
+            if not reason:
+                raise ValueError(reason)
+            await self.desk.second.ask_reversal(who, posting_id, reason)
+        except (ShanheError, ValueError) as error:
+            mistake = self.view.mistake(request, error)
+            return await self._posting(request, who, posting_id, mistake=mistake, status=422)
+        return go("/city/second", "payment_asked")
 
     async def accounts(self, request: Request) -> Response:
         who = await self.allowed(request, "ledger")
         query = request.query_params
         asset, kind = query.get("asset", ""), query.get("kind", "")[:WORD_CHARS_MAX]
-        rows = await self.desk.city.accounts(who, asset if asset in ASSETS else "", kind)
-        return self.show(request, "accounts.html", who, rows=rows, asset_name=asset, kind=kind, assets=ASSETS)
+        asset = asset if asset in ASSETS else ""
+        find, after = query.get("find", "")[:FIND_CHARS_MAX].strip(), query.get("after", "")[:WORD_CHARS_MAX]
+        rows, following = await self.desk.city.accounts(who, asset, kind, find, after)
+        shown = {"rows": rows, "following": following, "asset_name": asset, "kind": kind, "find": find, "after": after}
+        kinds = self.view.words.below("account_kind")
+        return self.show(request, "accounts.html", who, assets=ASSETS, kinds=kinds, **shown)
 
     async def trial(self, request: Request) -> Response:
-        who = await self.allowed(request, "ledger")
-        return self.show(request, "trial.html", who, rows=await self.desk.city.trial(who))
+        return await self._trial(request, await self.allowed(request, "ledger"))
+
+    async def _trial(self, request: Request, who: Who, **values: Any) -> Response:
+        rows, closed = await self.desk.city.trial(who), await self.desk.city.closed_through(who)
+        return self.show(request, "trial.html", who, rows=rows, closed=closed, **{"fields": {}, **values})
+
+    async def close(self, request: Request) -> Response:
+        """Ask that the books be closed through a day; a second person agrees."""
+        who, fields = await self.posted(request, "accounts")
+        try:
+            await self.desk.second.ask_close(who, date.fromisoformat(fields.get("through", "")))
+        except (ShanheError, ValueError) as error:
+            mistake = self.view.mistake(request, error)
+            return await self._trial(request, who, fields=fields, mistake=mistake, status=422)
+        return go("/city/second", "payment_asked")
 
     async def verify(self, request: Request) -> Response:
         who = await self.allowed(request, "ledger")

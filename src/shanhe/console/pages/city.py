@@ -19,6 +19,8 @@ from shanhe.kernel.routing import APIRouter
 
 NAME_CHARS_MAX = 120
 REASON_CHARS_MAX = 200
+OBJECT_CHARS_MAX = 120
+MANUAL = ("bank_transfer", "cash_desk")
 ORG_KINDS = ("company", "government", "institution", "person")
 
 
@@ -49,7 +51,7 @@ class CityRoom(Room):
 
     async def _orgs(self, request: Request, who: Who, **values: Any) -> Response:
         find = request.query_params.get("q", "")[:NAME_CHARS_MAX]
-        rows = await self.desk.city.orgs(who, find)
+        rows = await self.desk.city.orgs(who, find, request.query_params.get("before", "")[:OBJECT_CHARS_MAX])
         shown = {"fields": {}, **values}
         if request.headers.get("hx-target") == "orgs":
             return self.show(request, "parts/orgs.html", who, orgs=rows, find=find)
@@ -68,15 +70,21 @@ class CityRoom(Room):
         return go(f"/city/accounts/{org_id}", "org_created")
 
     async def org(self, request: Request, org_id: UUID) -> Response:
-        who = await self.allowed(request, "accounts")
+        return await self._org(request, await self.allowed(request, "accounts"), org_id)
+
+    async def _org(self, request: Request, who: Who, org_id: UUID, **values: Any) -> Response:
         org = await self.desk.city.org(who, org_id)
         keys = await self.desk.city.org_keys(who, org_id)
-        strip = chart.strip(org.by_provenance)
-        return self.show(request, "org.html", who, org=org, keys=keys, strip=strip, client_ref=str(new_id()))
+        shown = {"strip": chart.strip(org.by_provenance), "client_ref": str(new_id()), "fields": {}, "methods": MANUAL}
+        return self.show(request, "org.html", who, org=org, keys=keys, **shown | values)
 
     async def org_freeze(self, request: Request, org_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
-        await self.desk.city.org_freeze(who, org_id, fields.get("reason", "")[:REASON_CHARS_MAX])
+        try:
+            await self.desk.city.org_freeze(who, org_id, fields.get("reason", "")[:REASON_CHARS_MAX])
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._org(request, who, org_id, mistake=mistake, status=error.status)
         return go(f"/city/accounts/{org_id}", "org_frozen")
 
     async def org_unfreeze(self, request: Request, org_id: UUID) -> Response:
@@ -86,9 +94,14 @@ class CityRoom(Room):
 
     async def org_top_up(self, request: Request, org_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
-        micro = parse_amount(fields.get("amount", ""))
-        reason = fields.get("reason", "")[:REASON_CHARS_MAX]
-        await self.desk.city.org_top_up(who, org_id, micro, reason, fields.get("client_ref", ""))
+        try:
+            micro = parse_amount(fields.get("amount", ""))
+            reason = fields.get("reason", "")[:REASON_CHARS_MAX]
+            method, reference = fields.get("method") or MANUAL[0], fields.get("client_ref", "")
+            await self.desk.city.org_top_up(who, org_id, micro, reason, method=method, client_ref=reference)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._org(request, who, org_id, fields=fields, mistake=mistake, status=error.status)
         return go(f"/city/accounts/{org_id}", "payment_asked")
 
     # -- models and engines --------------------------------------------------------------------------------------------
@@ -136,5 +149,6 @@ class CityRoom(Room):
 
     async def audit(self, request: Request) -> Response:
         who = await self.allowed(request, "audit")
-        rows = await self.desk.city.audit(who, request.query_params.get("before", ""))
-        return self.show(request, "audit.html", who, rows=rows)
+        about = request.query_params.get("about", "")[:OBJECT_CHARS_MAX].strip()
+        rows = await self.desk.city.audit(who, request.query_params.get("before", ""), about)
+        return self.show(request, "audit.html", who, rows=rows, about=about)

@@ -235,11 +235,12 @@ class CreditsDesk(Room):
 
     async def batch_create(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
-        return await self._done(request, who, "batches", self.desk.counter.batch_create(who, fields))
+        return await self._done(request, who, "batches", self.desk.counter.batch_create(who, fields), fields=fields)
 
     async def budget_fund(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
-        return await self._done(request, who, "batches", self.desk.counter.budget_fund(who, fields))
+        work = self.desk.counter.budget_fund(who, fields)
+        return await self._done(request, who, "batches", work, done="payment_asked", fields=fields)
 
     async def batch_export(self, request: Request, batch_id: UUID) -> Response:
         who, _ = await self.posted(request, "accounts")
@@ -252,14 +253,14 @@ class CreditsDesk(Room):
 
     async def agreement_sign(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
-        year = int(fields.get("year") or 0)
-        work = self.desk.counter.agreement_sign(who, fields.get("org", ""), year, fields.get("reference", ""))
-        return await self._done(request, who, "agreements", work)
+        org, year, reference = (fields.get(name, "") for name in ("org", "year", "reference"))
+        work = self.desk.counter.agreement_sign(who, org, year, reference)
+        return await self._done(request, who, "agreements", work, fields=fields)
 
     async def instalment_book(self, request: Request, agreement_id: UUID, number: int) -> Response:
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.instalment_book(who, agreement_id, number, fields.get("reference", ""))
-        return await self._done(request, who, "agreements", work)
+        return await self._done(request, who, "agreements", work, done="payment_asked")
 
     async def invoice_decide(self, request: Request, invoice_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
@@ -281,14 +282,16 @@ class CreditsDesk(Room):
         work = self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
         return await self._done(request, who, "refunds", work)
 
-    async def _done(self, request: Request, who: m.Who, tab: str, work: Any, **values: Any) -> Response:
+    async def _done(
+        self, request: Request, who: m.Who, tab: str, work: Any, *, done: str = "done", **values: Any
+    ) -> Response:
         try:
             await work
         except (ShanheError, ValueError) as error:
             return await self._tab(
                 request, who, tab, mistake=self.view.mistake(request, error), status=status_of(error), **values
             )
-        return go(f"/city/credits/{tab}", "done")
+        return go(f"/city/credits/{tab}", done)
 
 
 def download(file: File) -> Response:

@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from shanhe.console.model import Who
-from shanhe.console.pages.base import ENROL_PATH, Room
+from shanhe.console.pages.base import ENROL_PATH, Room, sent
 from shanhe.console.ports import SignedIn
 from shanhe.console.qr import qr_path
 from shanhe.console.render import THEME_COOKIE, THEMES, check_token, form, go, local_path
@@ -91,7 +91,7 @@ class Entrance(Room):
 
     async def passkey(self, request: Request) -> Response:
         check_token(request, None, request.headers.get("x-csrf-token", ""))
-        result = await self.desk.gate.passkey(request, await request.json())
+        result = await self.desk.gate.passkey(request, await sent(request))
         response = JSONResponse({"next": ENROL_PATH if result.needs == "enrolment" else "/"})
         self.desk.gate.seat(response, result, secure=self.desk.secure)
         return response
@@ -146,7 +146,7 @@ class Entrance(Room):
     async def passkey_add(self, request: Request) -> Response:
         who = await self.who(request)
         check_token(request, who, request.headers.get("x-csrf-token", ""))
-        body = await request.json()
+        body = await sent(request)
         done = await self.desk.gate.passkey_add(request, who, body, str(body.get("name", ""))[:NAME_CHARS_MAX])
         response = JSONResponse({"next": "/" if done is not None else "/settings?done=passkey_added"})
         if done is not None:

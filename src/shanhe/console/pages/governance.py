@@ -15,6 +15,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 VOTES = ("for", "against", "veto")
+WORD_CHARS = 80
 
 
 class GovernanceRoom(Room):
@@ -41,14 +42,17 @@ class GovernanceRoom(Room):
 
     async def new(self, request: Request) -> Response:
         who = await self.who(request)
-        return self.show(request, "governance_new.html", who, **await self._form({}))
+        fields = {"rule": request.query_params.get("rule", "")[:WORD_CHARS]}
+        return self.show(request, "governance_new.html", who, **await self._form(fields))
 
     async def _form(self, fields: dict[str, str]) -> dict[str, Any]:
-        form = await self.desk.governance.form()
+        form = await self.desk.governance.form(fields.get("rule", ""))
         return {"form": form, "fields": fields, "proposal_id": fields.get("id") or str(new_id())}
 
     async def propose(self, request: Request) -> Response:
         who, fields = await self.posted(request)
+        if fields.get("look"):  # the same form, with what the chosen rule has; nothing is written
+            return self.show(request, "governance_new.html", who, **await self._form(fields))
         try:
             made = await self.desk.governance.propose(who, fields)
         except (ShanheError, ValueError) as error:
@@ -101,5 +105,6 @@ class GovernanceRoom(Room):
         try:
             await self.desk.governance.record(who, what, fields)
         except (ShanheError, ValueError) as error:
-            return self.again(request, "governance_board.html", who, error, **await self._board(who))
+            shown = await self._board(who) | {"fields": fields}
+            return self.again(request, "governance_board.html", who, error, **shown)
         return go("/governance/board", "done")

@@ -31,6 +31,7 @@ RANGE_DAYS_MAX = 366
 NOTICES_MAX = 100
 GROUPS = ("day", "model", "key")
 RANGES = (7, 30, 90)
+ORGS_FOUND = 10
 
 
 class MemberRoom(Room):
@@ -140,16 +141,21 @@ class MemberRoom(Room):
         return go("/notices", "notices_read")
 
     async def search(self, request: Request) -> Response:
-        """A receipt by its id, else the keys, models and rules whose name holds the text."""
+        """A receipt by its id, else the keys, models and rules whose name holds the text; for who runs the city any
+        posting by its id, and organisations."""
         who = await self.who(request)
         text = request.query_params.get("q", "").strip()[:80]
         wanted = text.casefold()
         try:
-            return go(f"/receipts/{UUID(text)}")
+            number = UUID(text)
+            return go(f"/city/ledger/postings/{number}" if who.may("ledger") else f"/receipts/{number}")
         except ValueError:
             pass
         found: list[tuple[str, str, str]] = []
         if wanted:
+            if who.may("accounts"):
+                orgs = (await self.desk.city.orgs(who, text))[:ORGS_FOUND]
+                found += [("nav.accounts", org.name, f"/city/accounts/{org.id}") for org in orgs]
             found += [
                 ("nav.keys", key.name, "/keys")
                 for key in (await self.desk.member.keys(who) if who.may("keys") else ())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
@@ -26,6 +28,9 @@ STATES = (
     "stopped",
     "withdrawn",
 )
+WORD_CHARS = 64
+FIND_CHARS = 100
+PAGES_MAX = 1_000
 
 
 class PromisesRoom(Room):
@@ -111,8 +116,13 @@ class PromisesRoom(Room):
         return go(f"/applications/{application}", "supplemented")
 
     async def queue(self, request: Request) -> Response:
-        who = await self.who(request)
-        return self.show(request, "review.html", who, rows=await self.desk.promises.queue(who))
+        who, query = await self.who(request), request.query_params
+        find = query.get("find", "")[:FIND_CHARS].strip()
+        wanted = {"programme": query.get("programme", "")[:WORD_CHARS], "find": find}
+        overdue, page = query.get("overdue") == "1", _page(query.get("page", ""))
+        found = await self.desk.promises.queue(who, page=page, overdue=overdue, **wanted)
+        same = urlencode(wanted | ({"overdue": "1"} if overdue else {}))
+        return self.show(request, "review.html", who, overdue=overdue, page=page, same=same, **wanted, **found)
 
     async def case(self, request: Request, application: UUID) -> Response:
         who = await self.who(request)
@@ -126,7 +136,8 @@ class PromisesRoom(Room):
         except (ShanheError, ValueError) as error:
             case = await self.desk.promises.case(who, application)
             return self.again(request, "case.html", who, error, case=case, fields=fields)
-        return go("/review", "decided")
+        following = await self.desk.promises.next_case(who, application, _instant(fields.get("due", "")))
+        return go(f"/review/{following}" if following else "/review", "decided")
 
     async def city(self, request: Request) -> Response:
         who = await self.allowed(request, "programmes")
@@ -136,9 +147,13 @@ class PromisesRoom(Room):
         asked = request.query_params.get("state", "")
         state = asked if asked in STATES else ""
         desk = self.desk.promises
+        try:
+            before = UUID(request.query_params.get("before", ""))
+        except ValueError:
+            before = None
         budgets, waiting = await desk.budgets(who), await desk.waiting(who)
-        return {"budgets": budgets, "waiting": waiting, "rows": await desk.everything(who, state), "state": state,
-                "states": STATES,
+        return {"budgets": budgets, "waiting": waiting, "rows": await desk.everything(who, state, before),
+                "state": state, "states": STATES, "before": before,
                 "funding_id": str(new_id()), "fields": {}}  # fmt: skip
 
     async def fund(self, request: Request) -> Response:
@@ -164,3 +179,15 @@ class PromisesRoom(Room):
         except ShanheError as error:
             return self.again(request, "city_programmes.html", who, error, **await self._city(request, who))
         return go("/city/programmes", "decided")
+
+
+def _page(text: str) -> int:
+    return min(int(text), PAGES_MAX) if text.isascii() and text.isdigit() and len(text) <= len(str(PAGES_MAX)) else 0
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

@@ -1,17 +1,21 @@
-"""What waits for a second person: every money move that operators make by hand."""
+"""What waits for a second person, whichever module asked, and what was decided; auditors read it."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 
 REASON_CHARS_MAX = 200
+ACTS = ("approve", "reject", "withdraw")
+DONE = {"approve": "agreed", "reject": "decided", "withdraw": "withdrawn"}
 
 
 class SecondRoom(Room):
@@ -24,14 +28,25 @@ class SecondRoom(Room):
         return routes
 
     async def waiting(self, request: Request) -> Response:
-        who = await self.allowed(request, "accounts")
-        return self.show(request, "second.html", who, rows=await self.desk.second.waiting(who))
+        who = await self.allowed(request, "ledger")
+        return self.show(request, "second.html", who, **await self._page(request, who))
+
+    async def _page(self, request: Request, who: Who) -> dict[str, Any]:
+        try:
+            before = UUID(request.query_params.get("before", ""))
+        except ValueError:
+            before = None
+        decided, following = await self.desk.second.decided(who, before)
+        waiting = await self.desk.second.waiting(who) if before is None else ()
+        return {"rows": waiting, "decided": decided, "before": before, "following": following}
 
     async def decide(self, request: Request, request_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
-        reason = fields.get("reason", "")[:REASON_CHARS_MAX]
+        reason, do = fields.get("reason", "")[:REASON_CHARS_MAX], fields.get("do", "")
         try:
-            await self.desk.second.decide(who, request_id, yes=fields.get("do") == "approve", reason=reason)
-        except ShanheError as error:
-            return self.again(request, "second.html", who, error, rows=await self.desk.second.waiting(who))
-        return go("/city/second", "decided")
+            if do not in ACTS:
+                raise ValueError(do)
+            await self.desk.second.decide(who, request_id, do, reason)
+        except (ShanheError, ValueError) as error:
+            return self.again(request, "second.html", who, error, **await self._page(request, who))
+        return go("/city/second", DONE[do])

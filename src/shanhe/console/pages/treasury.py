@@ -80,7 +80,7 @@ class TreasuryRoom(Room):
     # -- bank statements ----------------------------------------------------------------------------------------------
 
     async def bank(self, request: Request) -> Response:
-        return await self._bank(request, await self.allowed(request, "accounts"))
+        return await self._bank(request, await self.allowed(request, "ledger"))
 
     async def _bank(self, request: Request, who: m.Who, **values: Any) -> Response:
         view = await self.desk.treasury.bank(who, request.query_params.get("file", "")[:HASH_CHARS])
@@ -106,7 +106,7 @@ class TreasuryRoom(Room):
     # -- payouts ------------------------------------------------------------------------------------------------------
 
     async def payouts(self, request: Request) -> Response:
-        return await self._payouts(request, await self.allowed(request, "accounts"))
+        return await self._payouts(request, await self.allowed(request, "ledger"))
 
     async def _payouts(self, request: Request, who: m.Who, **values: Any) -> Response:
         return self.show(request, "payouts.html", who, rows=await self.desk.treasury.payouts(who), **values)
@@ -138,7 +138,7 @@ class TreasuryRoom(Room):
     # -- reconciliation -----------------------------------------------------------------------------------------------
 
     async def reconcile(self, request: Request) -> Response:
-        return await self._reconcile(request, await self.allowed(request, "accounts"))
+        return await self._reconcile(request, await self.allowed(request, "ledger"))
 
     async def _reconcile(self, request: Request, who: m.Who, **values: Any) -> Response:
         everything = request.query_params.get("all") == "1"

@@ -1,0 +1,59 @@
+"""The desk of the second person, closing the books, reversing: what the forms do, and what an auditor sees of them."""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+import httpx
+import pytest
+from tests.console import double
+from tests.console.double_bulletin import SecondDesk
+
+from shanhe.console.ports import Desk
+
+TOKEN = {"csrf": "csrf-of-session"}
+HERS, MINE, POSTING = UUID(int=91), UUID(int=92), double.ident(4)
+
+
+@pytest.fixture
+def second(desk: Desk) -> SecondDesk:
+    assert isinstance(desk.second, SecondDesk)
+    return desk.second
+
+
+class TestSecondPerson:
+    async def test_agrees_refuses_with_a_reason_and_takes_back_what_is_their_own(
+        self, member: httpx.AsyncClient, second: SecondDesk
+    ) -> None:
+        page = (await member.get("/city/second")).text
+        for word in ("李青", "汇款 7", "未同意", "回单金额不符", "周敏", "待审批"):
+            assert word in page
+        assert page.count('value="withdraw"') == 1
+        for number, do, reason in ((HERS, "approve", ""), (HERS, "reject", "金额不符"), (MINE, "withdraw", "")):
+            fields = TOKEN | {"do": do, "reason": reason}
+            assert (await member.post(f"/city/second/{number}", data=fields)).status_code == 303
+        assert second.done == [(HERS, "approve", ""), (HERS, "reject", "金额不符"), (MINE, "withdraw", "")]
+        assert (await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": "?"})).status_code == 422
+
+    async def test_shows_an_auditor_everything_and_no_button(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert isinstance(desk.gate, double.Gate)
+        desk.gate.rights = frozenset({"ledger", "audit"})
+        for path in ("/city/second", "/city/bank", "/city/payouts", "/city/reconcile", "/city/ledger/trial",
+                     f"/city/ledger/postings/{POSTING}"):  # fmt: skip
+            page = await member.get(path)
+            assert page.status_code == 200, path
+            assert 'method="post" action="/city' not in page.text, path
+        assert (await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": "approve"})).status_code == 403
+
+
+class TestBooks:
+    async def test_are_closed_and_reversed_by_asking(self, member: httpx.AsyncClient, second: SecondDesk) -> None:
+        assert "2026-10-31" in (await member.get("/city/ledger/trial")).text
+        closing = await member.post("/city/ledger/close", data=TOKEN | {"through": "2026-10-31"})
+        assert closing.headers["location"] == "/city/second?done=payment_asked"
+        path = f"/city/ledger/postings/{POSTING}/reverse"
+        assert (await member.post(path, data=TOKEN | {"reason": "记错账户"})).status_code == 303
+        assert second.asked == [date(2026, 10, 31), (POSTING, "记错账户")]
+        for wrong in (("/city/ledger/close", {"through": "never"}), (path, {"reason": ""})):
+            assert (await member.post(wrong[0], data=TOKEN | wrong[1])).status_code == 422
