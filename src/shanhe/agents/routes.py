@@ -91,7 +91,7 @@ def _runs(routes: APIRouter, agents: Agents) -> None:
 
 
     @routes.post("/api/agents/runs/{run_id}/refund")
-    async def refund(run_id: UUID, body: RefundBody, actor: Annotated[Actor, Depends(require("ledger"))]) -> Response:
+    async def refund(run_id: UUID, body: RefundBody, actor: Annotated[Actor, Depends(require("accounts"))]) -> Response:
         """Take back everything a run cost and paid, that of an alliance's clones included; again does nothing."""
         return as_json({"reversed": await agents.refund(run_id, actor=actor.ref, reason=body.reason)})
 
