@@ -186,6 +186,10 @@ class TestOffice:
             assert (await client.get(f"/api/ip/entries/{draft}")).status_code == 404
             whole = (await client.get(f"/api/ip/entries/{listed[0]['id']}/file")).json()
             assert [one["event"] for one in whole["history"]][-1] == "verified"
+        async with await city.browser(await city.company("路人")) as stranger:  # neither names nor what it earned
+            path = f"/api/ip/entries/{listed[0]['id']}"
+            assert (await stranger.get(path)).status_code == 200
+            assert (await stranger.get(f"{path}/file")).status_code == 404
 
 
 class TestPool:

@@ -13,6 +13,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, person_actor, person_of, require
+from shanhe.ip.errors import UnknownEntry
 from shanhe.ip.model import SHOWN, Kind, NewEntry
 from shanhe.ip.service import Rights
 from shanhe.ip.views import line_view, own_view, public_view
@@ -103,7 +104,10 @@ def _entries(routes: APIRouter, rights: Rights, clock: Clock, find: Find) -> Non
         return NewEntry(id=identifier, shares=await shares_of(body.shares, own), **values)
 
     async def shown(entry: UUID, who: Actor, status: int = 200) -> Response:
-        found = await rights.get(entry, org_of(who), officer=await _officer(rights, who))
+        officer = await _officer(rights, who)
+        found = await rights.get(entry, org_of(who), officer=officer)
+        if not officer and not found.touches(org_of(who)):  # whoever else reads what is public of it
+            raise UnknownEntry
         return as_json(await own_view(rights, found, org_of(who), clock.today()), status)
 
     @routes.post("", status_code=201)
