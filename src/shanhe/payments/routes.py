@@ -72,9 +72,7 @@ def router(payments: Payments, sandbox: Sandbox | None) -> APIRouter:
 def _cashier(payments: Payments) -> APIRouter:
     """The page of methods whose institution has none here: a code to scan, a link, or an account to transfer to."""
     routes = APIRouter(include_in_schema=False)
-    templates = Environment(
-        loader=PackageLoader("shanhe.payments"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    templates = _templates()
 
     @routes.get("/pay/{method}/{ref}")
     async def cashier(method: Annotated[str, Path(pattern="^[a-z_]{1,32}$")], ref: Ref) -> Response:
@@ -102,6 +100,12 @@ def _cashier(payments: Payments) -> APIRouter:
     return routes
 
 
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("shanhe.payments"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+
+
 def _qr(text: str) -> str:
     """The QR code of a text as inline SVG."""
     return str(segno.make(text, error="m").svg_inline(scale=6, border=3, dark="#000", light="#fff"))
@@ -120,9 +124,7 @@ async def _body(request: Request) -> bytes:
 
 def _pages(payments: Payments, sandbox: Sandbox) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
-    templates = Environment(
-        loader=PackageLoader("shanhe.payments"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    templates = _templates()
 
     def render(page: PayPage | None, kind: str, error: ShanheError | None = None) -> Response:
         text = templates.get_template("pay.html").render(
