@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.board.api import Board, Finding, Match, Meetings, Posts
+from shanhe.kernel.asking import Named, Related
 from shanhe.kernel.money import MICRO
 from shanhe.payers import Payers
 from shanhe.programmes.api import TrancheState
@@ -29,8 +30,7 @@ KEY_NAME: Final = "~board"
 
 def open_board(
     db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, identity: Identity, notifier: Notifier,
-    programmes: Programmes, rulebook: Rulebook, named: Callable[[UUID], Awaitable[str]],
-    related: Callable[[UUID, UUID], Awaitable[bool]],
+    programmes: Programmes, rulebook: Rulebook, named: Named, related: Related,
 ) -> Board:  # fmt: skip
     """Make the board and hand it what it asks of others."""
     payers = Payers(identity, KEY_NAME)

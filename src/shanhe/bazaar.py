@@ -13,6 +13,7 @@ from shanhe.atelier import Classroom, Consent, labels_of, provenance_of, removal
 from shanhe.clones.api import Clones, Teaching
 from shanhe.datasets.api import personal_data
 from shanhe.enquiries import city_tools
+from shanhe.kernel.asking import Akin, Named, Related
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.mcp.api import McpFace, Offered, ToolGateway, server_of, text_of
 from shanhe.newsroom import open_bulletin
@@ -45,7 +46,6 @@ RANK_REWARD = "rank_reward"
 ALLIANCE_RULE, CLONE_RULE = "T3", "T2"
 HTTP_OK = 200
 DOCUMENT_MAX_BYTES = 16 * 1024
-Named = Callable[[UUID], Awaitable[str]]
 Gate = Callable[[UUID, str, Mapping[str, Any]], Awaitable[Sequence[tuple[str, bool, str, str]]]]
 """(owner, name, content): what a version must stand before its review, as (name, passed, zh, en)."""
 
@@ -77,8 +77,7 @@ class Bazaar:
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
     rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
-    related: Callable[[UUID, UUID], Awaitable[bool]], akin: Callable[[UUID, UUID], Awaitable[bool]], shelves: Shelves,
-    clones: Clones, workshop: Workshop, knowledge: Knowledge,
+    related: Related, akin: Akin, shelves: Shelves, clones: Clones, workshop: Workshop, knowledge: Knowledge,
 ) -> Bazaar:  # fmt: skip
     """Make the three and introduce them to each other."""
     labels = labels_of(settings, vault)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any, Final, Protocol
@@ -24,6 +24,7 @@ from shanhe.filings.api import Filings, complaint_view, event_view
 from shanhe.governance.api import Governance
 from shanhe.hub import Hub
 from shanhe.identity.api import Identity
+from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock, add_months
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -105,7 +106,7 @@ class House(Protocol):
 class Guardians:
     """Who is too young to consent, and who consents for them (PIPL 31), as far as registers say."""
 
-    def __init__(self, clock: Clock, facts: Facts, parameter: Callable[[str, date], Any]) -> None:
+    def __init__(self, clock: Clock, facts: Facts, parameter: Parameter) -> None:
         self._clock = clock
         self._facts = facts
         self._parameter = parameter

@@ -10,6 +10,7 @@ from uuid import UUID
 from shanhe.board.api import Match
 from shanhe.facts.api import Facts, Use
 from shanhe.gateway.api import Gateway
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import CITY_TZ, Clock, add_months
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, Ledger, Provenance
@@ -221,7 +222,7 @@ class Tuned:
 
     def __init__(
         self, clock: Clock, standing: Standing, gateway: Gateway, *,
-        related: Callable[[UUID, UUID], Awaitable[bool]], price: Callable[[date], Any],
+        related: Related, price: Callable[[date], Any],
     ) -> None:  # fmt: skip
         self._clock = clock
         self._standing = standing

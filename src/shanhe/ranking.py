@@ -10,6 +10,7 @@ from uuid import UUID
 from shanhe.facts.api import Fact, Facts, Use
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
+from shanhe.kernel.asking import Related
 from shanhe.programmes.api import Counted
 from shanhe.rulebook.api import Rulebook
 
@@ -19,7 +20,6 @@ GRANTED: Final = ("patent", "software_copyright")
 JOBS: Final = "insured_jobs"
 DATA: Final = "data"
 NAMES_AT_ONCE: Final = 500
-Related = Callable[[UUID, UUID], Awaitable[bool]]
 ListingsOf = Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Sequence[tuple[str, str]]]]]
 """(kind, name) of everything that each owner published."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Final
 
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import Seals
@@ -20,7 +21,6 @@ from shanhe.payments.api import (
     Payments,
     PayoutChannel,
     Payouts,
-    RelatedTo,
     Sandbox,
     SandboxPayouts,
     open_methods,
@@ -50,7 +50,7 @@ def open_treasury(
     *,
     ledger: Ledger,
     rulebook: Rulebook,
-    related: RelatedTo,
+    related: Related,
     seals: Seals,
 ) -> Treasury:
     """Connect it; nothing runs yet. `related` tells related parties (R0)."""

@@ -41,6 +41,7 @@ from shanhe.identity.api import actor, require
 from shanhe.incubator import routes as incubator_routes
 from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
+from shanhe.kernel.asking import Named
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
 from shanhe.mcp import routes as mcp_routes
@@ -267,7 +268,7 @@ def _makers(app: FastAPI, services: Services) -> None:
     )  # fmt: skip
 
 
-def _names(services: Services) -> Callable[[UUID], Awaitable[str]]:
+def _names(services: Services) -> Named:
     async def named(org_id: UUID) -> str:
         return (await services.identity.orgs.get(org_id)).name
 

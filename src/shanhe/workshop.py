@@ -16,6 +16,7 @@ from shanhe.datasets.api import Datasets, UnknownDataset
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
 from shanhe.judges import KEY_NAME, Judges
+from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.outbox import Event
@@ -25,7 +26,7 @@ from shanhe.payers import Payers
 from shanhe.programmes.api import AlreadyClaimed, ApplicationConflict, BadAnswers, NotForYou, Programmes, State
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
-from shanhe.studio.api import Announce, Foreman, RayJobs, Rules, RunStep, Studio, UnknownMade, run_step
+from shanhe.studio.api import Foreman, RayJobs, Rules, RunStep, Studio, UnknownMade, run_step
 
 BATCH_RULE: Final = "P11_batch"
 STUDIO_RULE: Final = "P11_studio"

@@ -19,6 +19,7 @@ from shanhe.agents.exports import labelled_file
 from shanhe.agents.service import FACE_TRY, purpose_of
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of
+from shanhe.kernel.asking import Named
 from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
 from shanhe.kernel.labelling import check_sound, check_text
@@ -36,7 +37,6 @@ Maker = Annotated[Actor, Depends(require("publish"))]
 Directory = Callable[[], Awaitable[list[tuple[str, str, str]]]]
 """(name, title, what it does) of every agent that is offered."""
 DraftOf = Callable[[str, UUID], Awaitable[Published]]
-Named = Callable[[UUID], Awaitable[str]]
 
 
 class TryBody(Body):
@@ -88,7 +88,6 @@ def _runs(routes: APIRouter, agents: Agents) -> None:
         """A run with each step, what it cost, and the receipts; no texts are kept."""
         found, steps = await agents.trace(run_id, None if "ledger" in actor.permissions else org_of(actor))
         return as_json({**asdict(found), "steps": [asdict(step) for step in steps]})
-
 
     @routes.post("/api/agents/runs/{run_id}/refund")
     async def refund(run_id: UUID, body: RefundBody, actor: Annotated[Actor, Depends(require("accounts"))]) -> Response:

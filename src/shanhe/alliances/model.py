@@ -69,8 +69,6 @@ class View:
         return self.parties >= self.needed
 
 
-Related = Callable[[UUID, UUID], Awaitable[bool]]
-"""Whether two organisations are related parties (R0)."""
 Company = Callable[[UUID], Awaitable[tuple[str, bool]]]
 """(name, whether it may be a member: a company that is not frozen)."""
 Title = Callable[[UUID, str], Awaitable[str | None]]

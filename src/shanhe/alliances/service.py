@@ -19,7 +19,8 @@ from shanhe.alliances.errors import (
     TooMany,
     UnknownAlliance,
 )
-from shanhe.alliances.model import Alliance, Company, Member, MemberState, Related, Shared, Title, View
+from shanhe.alliances.model import Alliance, Company, Member, MemberState, Shared, Title, View
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid

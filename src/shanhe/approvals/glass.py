@@ -41,6 +41,7 @@ from shanhe.approvals.glass_model import (
     Worth,
 )
 from shanhe.approvals.model import Request
+from shanhe.kernel.asking import Akin, Record
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -63,12 +64,9 @@ UNREVIEWED: Final = "glass_unreviewed"
 
 log = structlog.get_logger(__name__)
 
-Entry = Callable[..., Awaitable[Any]]
 StepUp = Callable[[UUID, Proof], Awaitable[str]]
 """The factor by which a person proved just now that they are there; raises where they did not."""
 Weigh = Callable[[Request], Awaitable[Worth]]
-Concerned = Callable[[UUID, UUID], Awaitable[bool]]
-"""Whether a person belongs to an organisation, or is related to it (R0)."""
 
 
 class Rules(Protocol):
@@ -83,8 +81,8 @@ class BreakGlass:
     """`weighs` say what a request of a class would move; a class that is not known can't be done under break-glass."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, rules: Rules, notifier: Notifier, step_up: StepUp, concerned: Concerned,
-        entry: Entry | None = None, seals: Seals | None = None,
+        self, db: Database, clock: Clock, *, rules: Rules, notifier: Notifier, step_up: StepUp, concerned: Akin,
+        entry: Record | None = None, seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock

@@ -21,6 +21,7 @@ from shanhe.approvals.errors import (
 )
 from shanhe.approvals.glass import BreakGlass
 from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -38,8 +39,6 @@ Behind = Callable[[str], Awaitable[str]]
 """The person behind an actor: of a key, who made it; anybody else is who they are."""
 Deed = Callable[[Request], Awaitable[object]]
 """Does what two people agreed to. Idempotent by the request: agreeing again repeats what a crash left."""
-Entry = Callable[[Any, str, Mapping[str, Any], Mapping[str, Any] | None], Awaitable[Any]]
-"""(connection, kind, public, private): hands an entry to the transparency log in the caller's transaction."""
 
 
 class Approvals:
@@ -49,7 +48,7 @@ class Approvals:
     """
 
     def __init__(
-        self, db: Database, clock: Clock, *, samples: bool = False, entry: Entry | None = None,
+        self, db: Database, clock: Clock, *, samples: bool = False, entry: Record | None = None,
         seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db

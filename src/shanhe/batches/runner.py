@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from shanhe.batches.errors import NotThisTime
 from shanhe.batches.model import Taken
 from shanhe.batches.service import Batches
 from shanhe.gateway.api import Answered, Errand
+from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound, ShanheError
@@ -58,7 +59,7 @@ class Runner:
 
     def __init__(
         self, db: Database, clock: Clock, batches: Batches, *, worker: str, run: Run, caller_of: CallerOf,
-        charged: Charged, spare: Spare, parameter: Callable[[str, date], Any],
+        charged: Charged, spare: Spare, parameter: Parameter,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid5
 
 import msgspec
@@ -35,6 +35,7 @@ from shanhe.batches.model import (
     dropped_line,
     read_requests,
 )
+from shanhe.kernel.asking import Parameter
 from shanhe.kernel.blobs import Blobs
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -52,9 +53,6 @@ KEY_MAX, VALUE_MAX = 64, 512
 EXPIRY_MIN: Final = timedelta(hours=1)
 REQUEST_KEY_MAX: Final = 255
 CONTENT_FIELD: Final = "batches.content"
-
-Parameter = Callable[[str, date], Any]
-"""A number of the rule for batches, by name and day."""
 
 
 class Batches:

@@ -41,6 +41,7 @@ from shanhe.board.model import (
     plain,
 )
 from shanhe.board.service import Posts
+from shanhe.kernel.asking import Related
 from shanhe.kernel.notify import Notice, Text
 
 WORD: Final = "board.word.text"
@@ -68,9 +69,7 @@ class View:
 class Meetings:
     """Matches of one city. `related`: whether two organisations are related parties (R0)."""
 
-    def __init__(
-        self, posts: Posts, *, award: Award, told: Told, related: Callable[[UUID, UUID], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, posts: Posts, *, award: Award, told: Told, related: Related) -> None:
         self._posts = posts
         self._db = posts.db
         self._clock = posts.clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,7 @@ from shanhe.board.model import (
     checked,
     plain,
 )
+from shanhe.kernel.asking import Named
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier, Text
@@ -32,7 +33,6 @@ PLACE: Final = "board.post"
 WHY: Final = "board.post.removed_why"
 SEALED: Final = ("title", "text", "asks")
 LIST_MAX: Final = 100
-Named = Callable[[UUID], Awaitable[str]]
 
 
 class Posts:

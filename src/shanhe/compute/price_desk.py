@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
 from shanhe.compute import pricing, store
 from shanhe.compute.errors import BadEngine, UnknownModel
 from shanhe.compute.model import BUCKETS, Engine, NewEngine, Rates
+from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 
 PRICE_TOPIC: Final = "compute.price_announced"
-
-Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[object]]
-"""Writes an event inside a transaction: (connection, topic, key, payload)."""
 
 
 class PriceDesk:

@@ -38,13 +38,14 @@ from shanhe.compute.model import (
     TestReport,
 )
 from shanhe.compute.nodes import NodeDesk, drop_node
-from shanhe.compute.price_desk import Announce, PriceDesk
+from shanhe.compute.price_desk import PriceDesk
 from shanhe.compute.pulls import Pulls
 from shanhe.compute.references import References
 from shanhe.compute.registration import checked, local_engine
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
+from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid

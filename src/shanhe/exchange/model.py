@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -260,5 +260,3 @@ class Ran:
 
 TraderOf = Callable[[UUID], Awaitable[Trader]]
 FeeDiscount = Callable[[UUID, date], Awaitable[int]]
-Record = Callable[[Any, str, Mapping[str, Any]], Awaitable[Any]]
-"""Hands a public record to the transparency log on the caller's connection, inside its transaction."""

@@ -21,7 +21,8 @@ from shanhe.exchange import remedy_store as store
 from shanhe.exchange.disputes import Dispute, Disputes
 from shanhe.exchange.errors import NothingToReverse, NotUpheld, SecondPersonNeeded, UnknownItem
 from shanhe.exchange.fund import Fund
-from shanhe.exchange.model import Market, Record
+from shanhe.exchange.model import Market
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id

@@ -44,7 +44,6 @@ from shanhe.exchange.model import (
     Pause,
     Ran,
     Reason,
-    Record,
     Resume,
     Status,
     Trader,
@@ -56,6 +55,7 @@ from shanhe.exchange.remedy import Remedies
 from shanhe.exchange.settlement import Settlement
 from shanhe.exchange.stability import ACTOR as STABILITY_ACTOR
 from shanhe.exchange.stability import FUND, Stability
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from shanhe.filings import store
 from shanhe.filings.errors import BadComplaint, ComplaintClosed, NotYourComplaint, UnknownComplaint
 from shanhe.filings.model import Complaint, Grievance, NewComplaint
+from shanhe.kernel.asking import Akin, Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text
@@ -21,17 +22,14 @@ PAGE_ROWS: Final = 100
 LATE_ROWS: Final = 100
 SEALED: Final = ("text", "answer", "appeal", "final_answer")
 
-Parameter = Callable[[str, date], Any]
 ModelOf = Callable[[UUID], Awaitable[str]]
 """The model of a receipt; raises where there is none."""
-Concerned = Callable[[UUID, UUID], Awaitable[bool]]
-"""Whether a person belongs to an organisation, or is related to it (R0)."""
 
 
 class Complaints:
     def __init__(
         self, db: Database, clock: Clock, *, parameter: Parameter, seals: Seals, notifier: Notifier, model_of: ModelOf,
-        concerned: Concerned,
+        concerned: Akin,
     ) -> None:  # fmt: skip
         self._concerned = concerned
         self._db = db

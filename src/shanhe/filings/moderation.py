@@ -7,7 +7,7 @@ payer is one person, with theirs, which goes when they are erased. What stays is
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -16,6 +16,7 @@ import structlog
 
 from shanhe.filings import store
 from shanhe.filings.model import Decision, Event, Intervention, Month
+from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock, add_months
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -28,7 +29,6 @@ TEXT_MAX_CHARS: Final = 4_000
 PURGE_ROWS: Final = 5_000
 MONTHS_SHOWN: Final = 12
 
-Parameter = Callable[[str, date], Any]
 
 log = structlog.get_logger(__name__)
 

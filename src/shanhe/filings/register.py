@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -13,6 +13,7 @@ import asyncpg
 from shanhe.filings import store
 from shanhe.filings.errors import AlgorithmConflict, BadAlgorithm, FilingMove, NotFiled, UnknownAlgorithm
 from shanhe.filings.model import EVERYTHING, MISSING, Algorithm, Filing, NewAlgorithm, Verdict
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -26,11 +27,10 @@ BUILT_ON_MAX: Final = 64
 
 Evaluate = Callable[[Mapping[str, Any], date], Any]
 """Rule P9_filing on facts and a day."""
-Entry = Callable[..., Awaitable[Any]]
 
 
 class Register:
-    def __init__(self, db: Database, clock: Clock, *, evaluate: Evaluate, entry: Entry | None = None) -> None:
+    def __init__(self, db: Database, clock: Clock, *, evaluate: Evaluate, entry: Record | None = None) -> None:
         self._db = db
         self._clock = clock
         self._evaluate = evaluate

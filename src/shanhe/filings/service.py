@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from shanhe.filings.complaints import Complaints, Concerned, ModelOf
+from shanhe.filings.complaints import Complaints, ModelOf
 from shanhe.filings.moderation import Moderation
-from shanhe.filings.register import Entry, Register
+from shanhe.filings.register import Register
+from shanhe.kernel.asking import Akin, Parameter, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -20,9 +21,9 @@ class Filings:
     """`register` of algorithms, `moderation` records, `complaints`. `parameter` and `evaluate` are rule P9_filing's."""
 
     def __init__(
-        self, db: Database, clock: Clock, vault: Vault, *, parameter: Callable[[str, date], Any],
+        self, db: Database, clock: Clock, vault: Vault, *, parameter: Parameter,
         evaluate: Callable[[Mapping[str, Any], date], Any], seals: Seals, notifier: Notifier, model_of: ModelOf,
-        concerned: Concerned, entry: Entry | None = None,
+        concerned: Akin, entry: Record | None = None,
     ) -> None:  # fmt: skip
         self.register = Register(db, clock, evaluate=evaluate, entry=entry)
         self.moderation = Moderation(db, clock, vault, parameter=parameter, seals=seals)

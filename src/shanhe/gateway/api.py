@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from shanhe.gateway.admission import PRIVATE, Admitter
 from shanhe.gateway.asgi import GatewayApp
-from shanhe.gateway.charges import ChargeBook, Referrer, Related, ResourceTerms, nobody, unrelated
+from shanhe.gateway.charges import ChargeBook, Referrer, ResourceTerms, nobody, unrelated
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.day import EngineTokens, LedgerDay, Sums, read_day
 from shanhe.gateway.dispatch import Dispatcher
@@ -33,6 +33,7 @@ from shanhe.gateway.terms import PriceList, TermsBook, Today, waiting_price
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
 from shanhe.gateway.weights import WeightOf, Weights
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import midnight
 from shanhe.ledger.api import Asset, LotHistory
 

@@ -13,6 +13,7 @@ import msgspec
 from shanhe.gateway import charge_store as store
 from shanhe.gateway.commission import Commission, Maker, Markup, Referral, Royalty
 from shanhe.gateway.errors import CallError
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -38,7 +39,6 @@ FEE_TTL_S: Final = 5.0
 RELATION_TTL_S: Final = 60.0
 """How long an answer about two parties is remembered."""
 WHOLE_PPM: Final = 1_000_000
-Related = Callable[[UUID, UUID], Awaitable[bool]]
 Referrer = Callable[[UUID], Awaitable[tuple[UUID, date] | None]]
 """Who brought an organisation, and when it signed up."""
 

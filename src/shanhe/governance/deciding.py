@@ -32,6 +32,7 @@ from shanhe.governance.model import (
     Vote,
     duties,
 )
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -48,8 +49,6 @@ Check = Callable[[Mapping[str, Any], date], Awaitable[None]]
 """Whether a matter's facts allow it on a day; raises why not."""
 Follow = Callable[[Any, Proposal], Awaitable[None]]
 """(connection, proposal): what an adopted matter sets in motion, in the transaction that adopts it."""
-Record = Callable[..., Awaitable[Any]]
-"""(connection, kind, public, private): an entry of the transparency log."""
 
 log = structlog.get_logger(__name__)
 

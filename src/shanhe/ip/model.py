@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 TITLE_MAX_CHARS, ABSTRACT_MAX_CHARS, OFFICE_MAX_CHARS, NUMBER_MAX_CHARS = 100, 2_000, 100, 60
@@ -182,11 +182,6 @@ def same_as(number: str) -> str:
     return re.sub(r"^(ZL|CN)(?=\d)", "", canonical(number))
 
 
-Record = Callable[..., Awaitable[Any]]
-"""(connection, kind, public, private, id, about): hands an entry to the log in the caller's transaction."""
 Officer = Callable[[UUID], Awaitable[bool]]
 """Whether a person decides for the office."""
-Akin = Callable[[UUID, UUID], Awaitable[bool]]
-"""(person, organisation): whether the person belongs to it or to one related to it (R0)."""
-Named = Callable[[UUID], Awaitable[str]]
 Shares = Sequence[tuple[UUID, int]]

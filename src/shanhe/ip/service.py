@@ -33,15 +33,12 @@ from shanhe.ip.model import (
     REASON_MAX_CHARS,
     SHOWN,
     TITLE_MAX_CHARS,
-    Akin,
     Entry,
     File,
     Happened,
     Kind,
-    Named,
     NewEntry,
     Officer,
-    Record,
     RightDay,
     Shares,
     State,
@@ -49,6 +46,7 @@ from shanhe.ip.model import (
     canonical,
     written,
 )
+from shanhe.kernel.asking import Akin, Named, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier, Text

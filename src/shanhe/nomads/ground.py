@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from shanhe.credentials.api import Credentials
 from shanhe.facts.api import Facts
 from shanhe.identity.api import Actor, Identity, OrgKind
+from shanhe.kernel.asking import Announce, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -22,9 +22,6 @@ from shanhe.nomads.errors import NotAPerson
 from shanhe.rulebook.api import Rulebook
 
 CITY_KEY: Final = "nomad-codes"
-Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
-Record = Callable[..., Awaitable[UUID]]
-"""`log.record`: connection, kind, public part, private part."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 from shanhe.credentials.api import Credentials, Jwk
 from shanhe.facts.api import Facts
 from shanhe.identity.api import Identity
+from shanhe.kernel.asking import Announce, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -20,7 +21,7 @@ from shanhe.nomads.appeals import Appeal, Appeals
 from shanhe.nomads.benefits import Benefits
 from shanhe.nomads.cards import Cards
 from shanhe.nomads.feeds import Feeds
-from shanhe.nomads.ground import Announce, Ground, Record
+from shanhe.nomads.ground import Ground
 from shanhe.nomads.membership import Membership
 from shanhe.nomads.model import Card, Verdict
 from shanhe.nomads.offline import Offline

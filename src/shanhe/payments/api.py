@@ -75,7 +75,6 @@ from shanhe.payments.payout_model import (
     Payout,
     PayoutChannel,
     PayoutState,
-    RelatedTo,
 )
 from shanhe.payments.payouts import BANK_FILE, Payouts
 from shanhe.payments.refunds import RefundHandler
@@ -145,7 +144,6 @@ __all__ = [
     "Refund",
     "RefundHandler",
     "RefundState",
-    "RelatedTo",
     "Reply",
     "Report",
     "Sandbox",

@@ -14,9 +14,10 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Lot, Provenance
-from shanhe.payments.payout_model import Earnings, RelatedTo
+from shanhe.payments.payout_model import Earnings
 
 PAGE_ROWS: Final = 500
 PAGES_MAX: Final = 40
@@ -70,7 +71,7 @@ class Usable:
 class Earned:
     """Reads income lots."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, related: RelatedTo) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, related: Related) -> None:
         self._clock = clock
         self._ledger = ledger
         self._related = related

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -150,7 +149,3 @@ class PayoutChannel(Protocol):
     async def outcome(self, payout: Payout) -> bool | None:
         """True paid, False refused, None not known yet."""
         ...
-
-
-RelatedTo = Callable[[UUID, UUID], Awaitable[bool]]
-"""Whether two organisations are related parties (R0)."""

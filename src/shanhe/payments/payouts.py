@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
@@ -47,7 +48,6 @@ from shanhe.payments.payout_model import (
     Payout,
     PayoutChannel,
     PayoutState,
-    RelatedTo,
 )
 from shanhe.rulebook.api import Rulebook
 
@@ -82,7 +82,7 @@ class Payouts:
         ledger: Ledger,
         rulebook: Rulebook,
         vault: Vault,
-        related: RelatedTo,
+        related: Related,
         channels: Mapping[str, PayoutChannel],
         check: PayeeCheck | None = None,
         seals: Seals | None = None,

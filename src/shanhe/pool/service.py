@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from shanhe.compute.api import Compute, Kind, NodeEngine, NodeModel, Rates, Speed, private_folder, run_folder
+from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -69,7 +70,7 @@ class Pool:
         *,
         compute: Compute,
         ledger: Ledger,
-        parameter: Callable[[str, date], Any],
+        parameter: Parameter,
         withhold_rule: WithholdRule,
         data: Path,
         city: str,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shanhe.facts.api import Reading, Use
 from shanhe.identity.api import Consent, Identity, Purpose, PurposeRefused, UnknownPurpose, purposes
+from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock, add_months, midnight
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
@@ -37,8 +38,6 @@ OVERDUE_ROWS: Final = 100
 COPY_READINGS: Final = 200
 ASKED, ANSWER = "privacy.asked", "privacy.answer"
 
-Parameter = Callable[[str, date], Any]
-"""A term of the rule on retention on a day."""
 Drawer = Callable[[UUID, Sequence[UUID]], Awaitable[Any]]
 """What another module has of a person, and of the organisation that is the person: for their own copy."""
 IsGuardian = Callable[[UUID, UUID], Awaitable[bool]]

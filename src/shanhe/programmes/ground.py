@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 
 from shanhe.facts.api import Facts
 from shanhe.identity.api import AUTOMATED, Identity, OrgKind, OrgState, Unknown
+from shanhe.kernel.asking import Announce, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -25,10 +26,6 @@ from shanhe.programmes.model import Catalogue, Programme
 from shanhe.programmes.sealing import seal
 from shanhe.rulebook.api import Rulebook
 
-Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
-"""Writes an event on the caller's connection: connection, topic, key, payload."""
-Entry = Callable[..., Awaitable[Any]]
-"""(connection, kind, public, private, id, about): hands an entry to the log in the caller's transaction."""
 ENTRY_KIND = "programme.decided"
 
 
@@ -44,7 +41,7 @@ class Ground:
     notifier: Notifier
     catalogue: Catalogue
     announce: Announce
-    entry: Entry | None = None
+    entry: Record | None = None
 
     def now(self) -> datetime:
         return self.clock.now()

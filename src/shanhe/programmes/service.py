@@ -9,6 +9,7 @@ from uuid import UUID
 from shanhe.approvals.api import Approvals
 from shanhe.facts.api import Facts
 from shanhe.identity.api import Identity
+from shanhe.kernel.asking import Announce, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
@@ -22,7 +23,7 @@ from shanhe.programmes.budgets import Budgets
 from shanhe.programmes.cases import Application, File
 from shanhe.programmes.checking import Checking
 from shanhe.programmes.errors import CatalogueInvalid, UnknownApplication
-from shanhe.programmes.ground import Announce, Entry, Ground
+from shanhe.programmes.ground import Ground
 from shanhe.programmes.guarantees import Guarantees
 from shanhe.programmes.importing import Importing
 from shanhe.programmes.judging import Judge, Measure
@@ -50,7 +51,7 @@ class Programmes:
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
         identity: Identity, notifier: Notifier, announce: Announce, measures: Mapping[str, Measure],
-        approvals: Approvals, count: Count, catalogue: Catalogue | None = None, entry: Entry | None = None,
+        approvals: Approvals, count: Count, catalogue: Catalogue | None = None, entry: Record | None = None,
     ) -> None:  # fmt: skip
         found = catalogue if catalogue is not None else load_catalogue(rulebook)
         for name in measured(found):

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
@@ -45,10 +46,6 @@ class Eyes(Protocol):
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Any: ...
     async def get(self, request_id: UUID) -> Any: ...
     async def requests(self, *, kind: str | None = None, limit: int = PAGE_ROWS) -> Sequence[Any]: ...
-
-
-Entry = Callable[..., Awaitable[Any]]
-"""(connection, kind, public, private, id): hands an entry to the transparency log in the caller's transaction."""
 
 
 async def load_amended(db: Database) -> Rulebook:
@@ -107,7 +104,7 @@ class Amendments:
     """
 
     def __init__(
-        self, db: Database, clock: Clock, rulebook: Rulebook, eyes: Eyes, *, entry: Entry | None = None
+        self, db: Database, clock: Clock, rulebook: Rulebook, eyes: Eyes, *, entry: Record | None = None
     ) -> None:
         self._db = db
         self._clock = clock

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.kernel.asking import Named, Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -18,7 +19,7 @@ from shanhe.kernel.sealing import Seals
 from shanhe.kernel.vault import Vault
 from shanhe.science import store
 from shanhe.science.errors import UnknownDeposit
-from shanhe.science.model import Deposit, How, Named, NewVersion, Record, Reuse
+from shanhe.science.model import Deposit, How, NewVersion, Reuse
 
 WORDS: Final = ("title", "abstract", "link")
 VERSION, DEPOSIT, REUSE = "science.version", "science.deposit", "science.reuse"

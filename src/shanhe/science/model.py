@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 TITLE_MAX_CHARS, ABSTRACT_MAX_CHARS, LINK_MAX_CHARS, REF_MAX_CHARS = 200, 4_000, 500, 200
@@ -161,13 +161,7 @@ class Counted:
     place: int
 
 
-Record = Callable[..., Awaitable[Any]]
-"""(connection, kind, public, private, id, about): hands an entry to the log in the caller's transaction."""
 Reviewer = Callable[[UUID], Awaitable[bool]]
-Akin = Callable[[UUID, UUID], Awaitable[bool]]
-"""(person, organisation): whether the person belongs to it or to one related to it (R0)."""
-Related = Callable[[UUID, UUID], Awaitable[bool]]
-Named = Callable[[UUID], Awaitable[str]]
 Title = Callable[[UUID, str], Awaitable[str | None]]
 """What an organisation's thing of a kind is called; None when it has none of that reference."""
 Uses = Callable[[UUID], Awaitable[Sequence[tuple[UUID, str]]]]

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from shanhe.kernel.asking import Akin, Named, Record, Related
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -34,17 +35,13 @@ from shanhe.science.errors import (
 from shanhe.science.model import (
     REASON_MAX_CHARS,
     REF_MAX_CHARS,
-    Akin,
     Award,
     Counted,
     Deposit,
     Happened,
     How,
     Kind,
-    Named,
     NewVersion,
-    Record,
-    Related,
     Reuse,
     ReuseState,
     Reviewer,

@@ -12,6 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from shanhe.kernel.asking import Akin, Named
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -55,8 +56,6 @@ WORK: Final = "store.entry.work"
 NOTE: Final = "store.entry_score.note"
 LOOKS_MAX: Final = 3
 """How often a decision looks again because points arrived meanwhile."""
-Akin = Callable[[UUID, UUID], Awaitable[bool]]
-"""(person, organisation): whether a person belongs to an organisation or to one related to it (R0)."""
 Award = Callable[[UUID, UUID], Awaitable[UUID | None]]
 """(organisation, contest): apply for the prize of the place it took; the application's id, None while it can't."""
 
@@ -65,7 +64,7 @@ class Contests:
     """Contests of one city. `award` and `named` ask other modules."""
 
     def __init__(
-        self, db: Database, clock: Clock, shop: Store, rulebook: Rulebook, *, named: Callable[[UUID], Awaitable[str]],
+        self, db: Database, clock: Clock, shop: Store, rulebook: Rulebook, *, named: Named,
         akin: Akin, award: Award, seals: Seals | None = None,
     ) -> None:  # fmt: skip
         self._db = db

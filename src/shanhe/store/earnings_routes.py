@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Annotated, Literal
-from uuid import UUID
 
 from fastapi import Depends
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.asking import Named
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.http import as_json
@@ -20,7 +19,7 @@ from shanhe.store.api import Earnings, earnings_view, period
 Maker = Annotated[Actor, Depends(require("publish"))]
 
 
-def router(earnings: Earnings, clock: Clock, named: Callable[[UUID], Awaitable[str]]) -> APIRouter:
+def router(earnings: Earnings, clock: Clock, named: Named) -> APIRouter:
     """Everything under /api/store/earnings."""
     routes = APIRouter(prefix="/api/store/earnings", tags=["store"])
 

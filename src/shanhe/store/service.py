@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from shanhe.gateway.api import ChargeBook, Gateway
+from shanhe.kernel.asking import Named, Related
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -55,9 +56,6 @@ Checker = Callable[[UUID, Mapping[str, Any], str], Awaitable[Sequence[Check]]]
 """(owner, content, name): what the kind's own module finds in a version; may ask the network."""
 Readying = Callable[[Listing, Version], Awaitable[None]]
 """What has to be done before a version is offered; what it raises stops the approval."""
-Named = Callable[[UUID], Awaitable[str]]
-Belongs = Callable[[UUID, UUID], Awaitable[bool]]
-"""(organisation that decides, owner): whether they are related."""
 
 
 class Store:
@@ -65,7 +63,7 @@ class Store:
 
     def __init__(
         self, db: Database, clock: Clock, *, gateway: Gateway, ledger: Ledger, rulebook: Rulebook,
-        checks: Mapping[str, Checker], named: Named, related: Belongs, seals: Seals | None = None,
+        checks: Mapping[str, Checker], named: Named, related: Related, seals: Seals | None = None,
         readying: Mapping[str, Readying] | None = None,
     ) -> None:  # fmt: skip
         self._db = db

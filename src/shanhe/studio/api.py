@@ -9,7 +9,7 @@ from shanhe.studio.jury import Going
 from shanhe.studio.model import QUANTA, Comparison, Job, Made, Recipe, Step
 from shanhe.studio.ray_steps import RayJobs
 from shanhe.studio.scoring import asked_as, gain, gain_of
-from shanhe.studio.service import Announce, Rules, Studio
+from shanhe.studio.service import Rules, Studio
 from shanhe.studio.standing import DEPLOYED_TOPIC, Standing
 from shanhe.studio.steps import RunStep, run_step
 from shanhe.studio.trades import sample_of, template, templates
@@ -18,7 +18,6 @@ __all__ = [
     "DEPLOYED_TOPIC",
     "QUANTA",
     "RUBRIC",
-    "Announce",
     "BadModelFile",
     "BadRecipe",
     "Comparison",

@@ -13,6 +13,7 @@ import msgspec
 
 from shanhe.compute.api import Compute, ModelCard
 from shanhe.gateway.api import PRIVATE
+from shanhe.kernel.asking import Announce, Parameter
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -56,8 +57,6 @@ Lessons = Callable[[UUID, UUID | None], Awaitable[tuple[Sequence[Any], Sequence[
 """(pairs to train on, questions to evaluate with, the data set) of a version that an organisation may use."""
 Used = Callable[[UUID, str, str, str], Awaitable[None]]
 """Notes what became of a version: (version, purpose, ref, name)."""
-Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
-"""Writes an event on the caller's connection: connection, topic, key, payload."""
 
 
 Licensed = Callable[[str, UUID], Awaitable[None]]
@@ -67,9 +66,7 @@ Licensed = Callable[[str, UUID], Awaitable[None]]
 class Rules:
     """What the rulebook says of the studio."""
 
-    def __init__(
-        self, charge: Callable[[Mapping[str, object], date], int], parameter: Callable[[str, date], Any]
-    ) -> None:
+    def __init__(self, charge: Callable[[Mapping[str, object], date], int], parameter: Parameter) -> None:
         self.charge = charge
         self.parameter = parameter
 

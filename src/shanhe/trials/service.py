@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid, ShanheError
@@ -46,8 +47,6 @@ def main(pairs):
 """
 Finding = tuple[str, bool, str, str]
 """(name, passed, zh, en) of one check."""
-Entry = Callable[[Any, str, Mapping[str, Any], Mapping[str, Any] | None], Awaitable[Any]]
-"""(connection, kind, public, private): hands an entry to the transparency log in the caller's transaction."""
 
 
 class Asks(Protocol):
@@ -77,7 +76,7 @@ class Trials:
     """Evaluation sets of one city."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, asks: Asks, match: Match, entry: Entry, seals: Seals | None = None
+        self, db: Database, clock: Clock, *, asks: Asks, match: Match, entry: Record, seals: Seals | None = None
     ) -> None:
         self._db = db
         self._clock = clock

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shanhe.identity.errors import Unknown
 from shanhe.identity.model import AuditRow, Caller, Client, Issued, Key, LeakReport, NewKey, Options, Organisation
-from shanhe.identity.service.base import Announce, By, Ground, ref
+from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.consents import Consents
 from shanhe.identity.service.factors import Factors
@@ -21,6 +21,7 @@ from shanhe.identity.service.people import People
 from shanhe.identity.service.sessions import Sessions
 from shanhe.identity.service.signin import NOWHERE, SignIn
 from shanhe.identity.store import audit, sessions
+from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import Seals

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from shanhe.identity.model import Actor, Options
+from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.vault import PersonErased, Vault
 
-Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[Any]]
-"""Writes an event on the caller's connection: connection, topic, key, payload."""
 By = Actor | str
 """Who does something: an actor, or `cli`, `system`, … for trusted code without one."""
 

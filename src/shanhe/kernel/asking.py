@@ -1,0 +1,21 @@
+"""What modules are handed as functions: small questions to others that they do not know, and places to write to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+Announce = Callable[[Any, str, str, Mapping[str, Any]], Awaitable[object]]
+"""Writes an event on the caller's connection: (connection, topic, key, payload)."""
+Record = Callable[..., Awaitable[Any]]
+"""Hands an entry to the log in the caller's transaction: (connection, kind, public, private, id, about)."""
+Named = Callable[[UUID], Awaitable[str]]
+"""What an organisation is called."""
+Related = Callable[[UUID, UUID], Awaitable[bool]]
+"""Whether two organisations are related parties (R0)."""
+Akin = Callable[[UUID, UUID], Awaitable[bool]]
+"""(person, organisation): whether the person belongs to it or to one related to it (R0)."""
+Parameter = Callable[[str, date], Any]
+"""A parameter of one rule on a day."""
