@@ -127,8 +127,8 @@ class TestDocument:
     async def test_costs_only_what_is_new_in_it(self, house: House) -> None:
         base = await house.base()
         first = await house.filled(base)
-        same, todo = await house.knowledge.bring(base, "指南.md", GUIDE.encode(), by="t")
-        assert (same.id, todo) == (first.id, False)
+        same, new = await house.knowledge.bring(base, "指南.md", GUIDE.encode(), by="t")
+        assert (same.id, new) == (first.id, False)
         house.embedder.texts.clear()
         second = await house.filled(base, text=GUIDE + "\n# 师徒\n\n导师按新人补贴的两成获得奖励。\n")
         assert (second.id, second.paid_micro) == (first.id, 4)

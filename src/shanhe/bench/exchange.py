@@ -138,11 +138,11 @@ class _Bench:
 
     async def accept(self) -> dict[str, float]:
         """Every caller places one order after the other and awaits each."""
-        todo = iter(self._orders)
+        orders = iter(self._orders)
         waits: list[float] = []
 
         async def caller() -> None:
-            for order in todo:
+            for order in orders:
                 begin = time.perf_counter()
                 await self.exchange.place(order, actor="bench")
                 waits.append(time.perf_counter() - begin)

@@ -72,7 +72,7 @@ def add(
         knowledge = services.library.knowledge
         into = await knowledge.own(base, None)
         made = [await knowledge.bring(into, file.name, file.read_bytes(), by=ACTOR) for file in files]
-        return [document_view(one) | {"unchanged": not todo} for one, todo in made]
+        return [document_view(one) | {"unchanged": not new} for one, new in made]
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "name", "state"), [

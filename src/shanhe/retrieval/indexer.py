@@ -168,16 +168,16 @@ class Indexer:
             return {}
         have = await store.embedded(knowledge.db, one.id)
         with_vector = {source for source, row in known.items() if row["vector"] is not None or row["sealed"]}
-        todo = {
+        lacking = {
             source: piece
             for piece in made
             if (source := source_hash(piece, base.secret)) not in with_vector and source not in have
         }
-        if not todo:
+        if not lacking:
             return have
         caller = await knowledge.payer(base, one.key_id)
         tell = self._teller(one, "embedding")
-        items = list(todo.items())
+        items = list(lacking.items())
         for at in range(0, len(items), BATCH):
             await tell(at, len(items))
             part = items[at : at + BATCH]

@@ -194,8 +194,8 @@ def _documents(routes: APIRouter, knowledge: Knowledge) -> None:
         its next version, and only what is new in it is embedded and paid for."""
         into = await knowledge.own(base, manager(actor))
         data = await request.body()
-        made, todo = await knowledge.bring(into, file, data, by=actor.ref, key_id=actor.key_id)
-        return plainly(document_view(made) | {"unchanged": not todo}, 201 if todo else 200)
+        made, new = await knowledge.bring(into, file, data, by=actor.ref, key_id=actor.key_id)
+        return plainly(document_view(made) | {"unchanged": not new}, 201 if new else 200)
 
     @routes.get("/{base_id}/documents/{document_id}")
     async def one(base_id: UUID, document_id: UUID, actor: Acting) -> Response:
