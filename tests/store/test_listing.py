@@ -26,6 +26,7 @@ from shanhe.store.api import (
     WrongState,
 )
 from shanhe.store.ranking import percentiles
+from shanhe.store.terms import check_terms
 from stage.market import MODEL, Market, Party
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -99,7 +100,7 @@ class TestListing:
     )
     async def test_asks_for_what_the_rules_allow(self, market: Market, terms: Terms) -> None:
         with pytest.raises(BadListing):
-            market.services.store._check_terms(terms)
+            check_terms(terms, market.services.rulebook, market.services.clock.today())
 
     async def test_without_a_summary_fails_its_checks(self, market: Market) -> None:
         store, maker = market.services.store, await market.party("silent")
