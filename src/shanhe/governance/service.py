@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from shanhe.governance.deciding import Deciding, Follow, Record
+from shanhe.governance.deciding import Deciding, Follow
 from shanhe.governance.dilution import Dilution
 from shanhe.governance.sampling import Outcome, Sampling, Treated
 from shanhe.governance.trials import Trials
 from shanhe.governance.watching import Measure, Watching, Work
+from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
