@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from shanhe.console.compiled import Compiled
 from shanhe.console.explain import explain
 from shanhe.console.model import BUCKETS, Bilingual, Who
 from shanhe.console.ports import Desk
@@ -70,6 +71,7 @@ class View:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            bytecode_cache=Compiled(),
         )
         self._jinja.globals.update(BUCKETS=BUCKETS, asset=self.asset, explain=explain)
         self._jinja.filters.update(
