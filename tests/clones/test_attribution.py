@@ -19,6 +19,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.labelling import Labels, check_text, check_wav, label_in, wav_digest
 from shanhe.kernel.provenance import Provenance, state_of
 from shanhe.ledger.api import Provenance as Source
+from stage.draws import draws
 
 NOTES, TREES = "作文先列提纲，再写开头。", "果树冬天要剪枝，春天要施肥。"
 SENTENCES = ["作文先列提纲。", "果树要剪枝！", "Water the trees. ", "再写开头；", "哦", "\n"]
@@ -58,7 +59,7 @@ def alliances(draw: Any) -> tuple[Commission, int, Buckets, Prices]:
 
 
 class TestSplit:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=draws(60), deadline=None)
     @given(alliances(), st.integers(0, 10_000_000))
     def test_of_any_alliance_is_exact_and_within_what_is_held(
         self, one: tuple[Commission, int, Buckets, Prices], subsidy: int

@@ -14,6 +14,7 @@ from shanhe.compute.breaker import (
     Breaker,
     Circuit,
 )
+from stage.draws import draws
 
 
 def opened(now: float = 0.0) -> Breaker:
@@ -78,7 +79,7 @@ class TestBreaker:
             breaker.abandon()
         assert breaker.circuit is Circuit.HALF_OPEN
 
-    @settings(max_examples=200)
+    @settings(max_examples=draws(200))
     @given(st.lists(st.booleans(), max_size=300))
     def test_never_opens_without_a_failure(self, outcomes: list[bool]) -> None:
         breaker = Breaker()

@@ -26,6 +26,7 @@ from shanhe.exchange.model import (
     Reason,
     Resume,
 )
+from stage.draws import draws
 
 LOW, HIGH = 10, 30
 LEVELS = st.lists(st.tuples(st.integers(LOW, HIGH), st.integers(1, 50)), max_size=12)
@@ -216,17 +217,17 @@ def check(effects, parties):
 
 
 class TestBook:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=draws(150), deadline=None)
     @given(st.lists(STEP, max_size=30))
     def test_agrees_with_a_slow_one_in_call_auctions(self, steps):
         fold(steps, continuous=False)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=draws(150), deadline=None)
     @given(st.lists(STEP, max_size=30))
     def test_agrees_with_a_slow_one_when_it_matches_continuously(self, steps):
         fold(steps, continuous=True)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=draws(50), deadline=None)
     @given(st.lists(STEP, max_size=30), st.booleans())
     def test_is_the_same_byte_for_byte_when_its_journal_is_replayed(self, steps, continuous):
         book, events = fold(steps, continuous)
@@ -236,7 +237,7 @@ class TestBook:
         assert again.snapshot() == book.snapshot()
         assert again.digest() == book.digest()
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=draws(50), deadline=None)
     @given(st.lists(STEP, max_size=30), st.booleans())
     def test_goes_on_alike_when_it_is_taken_up_from_its_open_orders(self, steps, continuous):
         book, _ = fold(steps, continuous)

@@ -17,6 +17,7 @@ from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Account, InsufficientCredit, Ledger, Posting, Provenance, Transfer, split_exact
+from stage.draws import draws
 
 from .conftest import TERMS, Books, open_books
 
@@ -163,7 +164,7 @@ class TestHistory:
     def place(self, dsn: str) -> str:
         return dsn
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=draws(40), deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps=st.lists(STEP, min_size=5, max_size=40))
     def test_agrees_with_the_oracle(self, place: str, steps: list[tuple[Any, ...]]) -> None:
         async def run() -> None:

@@ -15,6 +15,7 @@ from shanhe.log.merkle import prove_inclusion
 from shanhe.log.note import COSIGNATURE, ED25519, Checkpoint, Note, Signer, VerifierKey, b64
 from shanhe.log.proof import Proof, verify
 from shanhe.log.tiles import Edge, TileReader
+from stage.draws import draws
 
 LOG = Signer("city.example/log", ED25519, bytes(range(32)))
 OLD = Signer("city.example/log", ED25519, bytes(range(1, 33)))
@@ -52,7 +53,7 @@ class TestProof:
             with pytest.raises(ProofRefused):
                 verify(FILE, keys, quorum=quorum)
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=draws(400), deadline=None)
     @given(st.integers(0, len(FILE) * 8 - 1))
     def test_with_one_flipped_bit_is_refused(self, bit: int) -> None:
         data = bytearray(FILE)
@@ -60,7 +61,7 @@ class TestProof:
         with pytest.raises(ProofRefused):
             verify(bytes(data), [LOG.verifier])
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=draws(100), deadline=None)
     @given(st.integers(0, len(FILE)), st.binary(min_size=1, max_size=3))
     def test_with_something_put_in_or_cut_off_is_refused(self, at: int, more: bytes) -> None:
         for changed in (FILE[:at] + more + FILE[at:], FILE[:at], FILE + more):

@@ -24,6 +24,7 @@ from shanhe.payments.api import (
     State,
     UnknownPayment,
 )
+from stage.draws import draws
 
 from .conftest import NOON, SECRET, Counter
 
@@ -205,7 +206,7 @@ class TestRefusal:
     @given(
         headers=st.dictionaries(st.text(max_size=30), st.text(max_size=40), max_size=5), body=st.binary(max_size=200)
     )
-    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=draws(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_of_anything_unsigned_is_always_typed(self, headers, body):
         sandbox = Sandbox(None, None, SECRET)  # type: ignore[arg-type]
         with pytest.raises(NotificationForged):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shanhe.compute.api import Speed
 from shanhe.pool.forecast import forecast
 from shanhe.pool.placement import BATCH_SHARE, HOUR_MS, ModelNeed, Move, NodeState, plan
+from stage.draws import draws
 
 FAST, SLOW = Speed(10_000, 100, 10, 500), Speed(1_000, 20, 20, 2_000)
 NOW = datetime(2026, 11, 20, 2, tzinfo=UTC)
@@ -66,7 +67,7 @@ class TestPlan:
     def test_passes_over_a_node_that_is_ill(self) -> None:
         assert plan([need()], [node("ill", healthy=False), node("well", SLOW)]).placed["well"] == ("chat",)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=draws(60), deadline=None)
     @given(st.integers(0, 10**6))
     def test_never_fills_more_memory_or_time_than_there_is(self, seed: int) -> None:
         coins = random.Random(seed)

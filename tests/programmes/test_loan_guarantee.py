@@ -19,6 +19,7 @@ from shanhe.programmes.api import (
 from shanhe.programmes.errors import CallConflict
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.rulebook.api import Rulebook
+from stage.draws import draws
 
 from .conftest import City
 
@@ -188,7 +189,7 @@ class TestLoanGuarantee:
 
 
 class TestShares:
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=draws(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.integers(1, 10**12), st.integers(1, 10**12), st.lists(st.integers(1, 10**11), max_size=6))
     def test_the_fund_gets_back_at_most_what_it_paid_and_all_of_it_with_the_whole_loss(
         self, lost: int, loan: int, parts: list[int]

@@ -15,6 +15,7 @@ from shanhe.rulebook.api import FormulaInvalid, Rulebook, VectorKernel, recomput
 from shanhe.rulebook.check import columns
 from shanhe.rulebook.model import Rule, canonical
 from shanhe.rulebook.resolve import resolve
+from stage.draws import draws
 
 RULES = Rulebook.load()
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -135,7 +136,7 @@ def random_rule(expression: str, rounding: str) -> dict[str, Any]:
 
 
 class TestRandomFormulas:
-    @settings(relaxed, max_examples=50)
+    @settings(relaxed, max_examples=draws(50))
     @given(EXPRESSIONS, st.sampled_from(ROUNDINGS), st.data())
     def test_agree(self, expression: str, rounding: str, data: st.DataObject) -> None:
         rule = made(**random_rule(expression, rounding))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shanhe.rulebook import builtins, calendar
 from shanhe.rulebook.builtins import BUILTINS
+from stage.draws import draws
 
 AMOUNT = st.integers(0, 10**12)
 WEIGHTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=8).map(tuple)
@@ -138,7 +139,7 @@ class TestTwins:
 
 
 class TestGrownColumns:
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=draws(100))
     @given(
         st.lists(st.integers(0, 10**11), min_size=1, max_size=20),
         st.integers(0, 1500),
@@ -164,7 +165,7 @@ class TestGrownColumns:
 
 
 class TestSplitColumns:
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=draws(150))
     @given(
         st.lists(st.tuples(st.integers(0, 10**15), st.lists(st.integers(0, 10**6), min_size=4, max_size=4)), min_size=1)
     )
@@ -175,7 +176,7 @@ class TestSplitColumns:
 
 
 class TestDecaySum:
-    @settings(deadline=None, max_examples=80)
+    @settings(deadline=None, max_examples=draws(80))
     @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 9000)), min_size=1, max_size=12))
     def test_is_the_sum_of_decays_both_ways(self, pairs: list[tuple[int, int]]) -> None:
         amounts, ages = [amount for amount, _ in pairs], [age for _, age in pairs]

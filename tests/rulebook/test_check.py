@@ -15,6 +15,7 @@ from rulebook.rulemaker import ON, book, formula, made, numbers, parameter
 from shanhe.rulebook.api import FormulaInvalid, Rulebook
 from shanhe.rulebook.loader import band_problem
 from shanhe.rulebook.model import Band
+from stage.draws import draws
 
 RULES = Rulebook.load()
 
@@ -81,7 +82,7 @@ CHAINS = st.lists(st.integers(0, 50), min_size=1, max_size=6, unique=True).map(
 
 
 class TestBandProof:
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=draws(150))
     @given(st.one_of(BANDS, CHAINS))
     def test_agrees_with_z3(self, bands: list[Band]) -> None:
         """z3 looks for any x ≥ the first edge that lies in no band or in two."""

@@ -15,6 +15,7 @@ from shanhe.rulebook.api import FormulaInvalid, Rulebook
 from shanhe.rulebook.build import Builder
 from shanhe.rulebook.evaluate import Evaluation
 from shanhe.rulebook.functions import FUNCTIONS
+from stage.draws import draws
 
 
 def value(source: str) -> object:
@@ -76,13 +77,13 @@ class TestGate:
         with pytest.raises(FormulaInvalid):
             value("1" + " " * 2000)
 
-    @settings(deadline=None, max_examples=80)
+    @settings(deadline=None, max_examples=draws(80))
     @given(st.text(max_size=60))
     def test_survives_any_text(self, source: str) -> None:
         with pytest.raises(FormulaInvalid):
             value("nothing_known + " + source)
 
-    @settings(deadline=None, max_examples=80)
+    @settings(deadline=None, max_examples=draws(80))
     @given(st.lists(st.sampled_from(TOKENS), max_size=25))
     def test_survives_any_tokens(self, tokens: list[str]) -> None:
         source = " ".join(tokens)
