@@ -4,7 +4,7 @@
 PORT ?= 8600
 DATA ?= .shanhe
 WORKERS ?= 1
-JOBS ?= 4
+JOBS ?= 3
 VENV ?= .venv
 
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -49,7 +49,7 @@ bench: $(DEV_STAMP) ## Measure the gateway, the ledger and the rulebook; the tab
 	@$(BIN)/python -m shanhe bench
 
 prove: $(DEV_STAMP) ## Run the slow proofs: crashes under load, a thousand callers, every disconnect
-	@$(BIN)/python -m pytest -m prove
+	@$(BIN)/python -m pytest -m "prove or hypothesis" --hypothesis-profile=thorough
 
 mutate: $(DEV_STAMP) ## Change every constant of every rule and see whether an example notices
 	@$(BIN)/python -m shanhe rules mutate

@@ -27,7 +27,7 @@ SWEEP_GRACE_S = 30
 QUIET_S = 0.5
 RECOVERY_S = 60.0
 CALL_TIMEOUT_S = 30.0
-PACE_S = 0.05
+PACE_S = 0.2
 """A caller's pause between two calls: what is proved needs calls at every moment, not all that a machine can do."""
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 1.5
 

@@ -16,6 +16,7 @@ QUIET = (
     "--no-sandbox",
     "--disable-gpu",
     "--in-process-gpu",
+    "--js-flags=--no-opt",  # no page of a test lives long enough for what the optimizing compiler costs
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
