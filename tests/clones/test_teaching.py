@@ -24,7 +24,7 @@ from stage.market import Market, Party, TalkingEngine, says
 from .likeness import PERSONA, asked, consent, person
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
-WORKER = (sys.executable, str(Path(__file__).parents[1] / "studio" / "worker.py"))
+WORKER = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "studio" / "worker.py"))
 BASE = "qwen2.5-coder-0.5b-instruct"
 NEEDLES = ("桂花树下的老院子", "三十年没换过的钢笔", "先问孩子想写什么", "家里的地址从不外传")
 """In the persona, the knowledge base, a correction, a document's name: nothing of these may be left."""

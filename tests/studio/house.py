@@ -23,7 +23,7 @@ from shanhe.studio.jury import Asks
 from shanhe.studio.model import Job, Recipe
 from shanhe.studio.service import Rules, Studio
 
-WORKER = (sys.executable, str(Path(__file__).parent / "worker.py"))
+WORKER = (sys.executable, "-I", "-S", str(Path(__file__).parent / "worker.py"))
 BASE = "qwen2.5-coder-0.5b-instruct"
 RECIPE = Recipe(BASE, epochs=1, drop_layers=2)
 STEPS = 8

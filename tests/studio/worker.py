@@ -15,7 +15,10 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # two hundred of these are started: what they do without, they do not import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def say(**said: object) -> None:

@@ -26,7 +26,14 @@ log = structlog.get_logger(__name__)
 
 def possible() -> bool:
     """Whether this system has what a nursery is made of; elsewhere every process imports for itself."""
-    return sys.platform.startswith("linux") and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
+    if not (sys.platform.startswith("linux") and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")):
+        return False
+    try:
+        watched = os.pidfd_open(os.getpid())
+    except OSError:  # the kernel is older than 5.3, or a sandbox does not let it through
+        return False
+    os.close(watched)
+    return True
 
 
 class Nursling:
