@@ -19,6 +19,7 @@ import pytest
 from shanhe.bench.city import City, launch
 from shanhe.bench.processes import descendants
 from stage.fixtures import Stage
+from stage.nursery import program
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -38,6 +39,7 @@ def city(folder: Path) -> Iterator[City]:
     running = launch(folder / "data", workers=2, environment={"SHANHE_FSYNC": "false"})
     try:
         running.wait_until_ready()
+        running.program = program()  # what is started here is started as an operator does it; its commands need not be
         yield running
     finally:
         running.child.stop()
@@ -131,10 +133,7 @@ class TestCommand:
         assert json.loads(made.stdout)["name"] == "青山机器人"
 
     def test_explains_an_unknown_organisation(self, city: City) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "shanhe", "credits", "balance", "nobody", "--data", str(city.data)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = program().run(["credits", "balance", "nobody", "--data", str(city.data)], city.data, {}, WAIT_S)
         assert done.returncode == 1
         assert "shanhe orgs list" in done.stderr
         assert "Traceback" not in done.stderr
