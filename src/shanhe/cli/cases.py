@@ -18,7 +18,7 @@ agreements = typer.Typer(no_args_is_help=True)
 invoices = typer.Typer(no_args_is_help=True)
 disputes = typer.Typer(no_args_is_help=True)
 estates = typer.Typer(no_args_is_help=True)
-Id = Annotated[str, typer.Argument(help="Its id.")]
+Id = Annotated[UUID, typer.Argument(help="Its id.")]
 
 
 def register(credits: typer.Typer) -> None:
@@ -93,8 +93,8 @@ def book(
     """Post an instalment whose transfer was found at the bank."""
 
     async def work(services: Services) -> Any:
-        owner = (await services.credits.agreements.get(None, UUID(agreement))).org_id
-        return await services.credits.agreements.book(owner, UUID(agreement), number, reference=reference, actor=ACTOR)
+        owner = (await services.credits.agreements.get(None, agreement)).org_id
+        return await services.credits.agreements.book(owner, agreement, number, reference=reference, actor=ACTOR)
 
     made = in_city(data, work)
     shown = {"purchase_id": made.id, "posting_id": made.posting_id, "state": made.state}
@@ -118,7 +118,7 @@ def issue(
     as_json: Json = False,
 ) -> None:
     """Say that an invoice was issued."""
-    done = in_city(data, lambda services: services.credits.invoices.issue(UUID(invoice), number=number, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.invoices.issue(invoice, number=number, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.number} · {format_fen(done.amount_fen)}")
 
 
@@ -127,7 +127,7 @@ def reject_invoice(
     invoice: Id, reason: Annotated[str, typer.Option(help="Why.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Give a request back with a reason."""
-    done = in_city(data, lambda services: services.credits.invoices.reject(UUID(invoice), reason=reason, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.invoices.reject(invoice, reason=reason, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state} · {done.reason}")
 
 
@@ -145,7 +145,7 @@ def grant(
     dispute: Id, answer: Annotated[str, typer.Option(help="Why.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Give a charge back by reversing its posting."""
-    done = in_city(data, lambda services: services.credits.disputes.grant(UUID(dispute), answer=answer, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.disputes.grant(dispute, answer=answer, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state} · {done.reversal_id}")
 
 
@@ -154,7 +154,7 @@ def refuse(
     dispute: Id, answer: Annotated[str, typer.Option(help="Why.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Say why a charge is right."""
-    done = in_city(data, lambda services: services.credits.disputes.refuse(UUID(dispute), answer=answer, by=ACTOR))
+    done = in_city(data, lambda services: services.credits.disputes.refuse(dispute, answer=answer, by=ACTOR))
     show(as_json, asdict(done), lambda: f"✓ {done.state}")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shanhe.app import Services
 
 app = typer.Typer(no_args_is_help=True)
-Batch = Annotated[str, typer.Argument(help="The batch's id.")]
+Batch = Annotated[UUID, typer.Argument(help="The batch's id.")]
 
 
 def register(credits: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def register(credits: typer.Typer) -> None:
 
 def refund(
     org: Org,
-    purchase: Annotated[str, typer.Argument(help="The purchase's id.")],
+    purchase: Annotated[UUID, typer.Argument(help="The purchase's id.")],
     reason: Annotated[str, typer.Option(help="Why, for the books.")] = "asked for",
     ref: Annotated[str, typer.Option(help="Reference: the same one again refunds nothing twice.")] = "",
     offer: Annotated[bool, typer.Option("--offer", help="Only show what rule R3 gives.")] = False,
@@ -45,10 +45,10 @@ def refund(
     async def work(services: Services) -> dict[str, Any]:
         owner = await find_org(services, org)
         if offer:
-            found = await services.credits.refunds.offer(owner.id, UUID(purchase))
+            found = await services.credits.refunds.offer(owner.id, purchase)
             return {**found.decision.outputs, "trace": found.decision.trace}
         made = await services.credits.refunds.refund(
-            owner.id, UUID(purchase), client_ref=ref or str(new_id()), reason=reason, actor=ACTOR
+            owner.id, purchase, client_ref=ref or str(new_id()), reason=reason, actor=ACTOR
         )
         return refund_view(made)
 
@@ -72,7 +72,7 @@ def refunds(data: Data = None, as_json: Json = False) -> None:
 
 
 def refund_payout(
-    refund_id: Annotated[str, typer.Argument(help="The refund's id.")],
+    refund_id: Annotated[UUID, typer.Argument(help="The refund's id.")],
     reference: Annotated[str, typer.Argument(help="The bank's reference.")],
     method: Annotated[str, typer.Option(help="bank_transfer or cash_desk.")] = "bank_transfer",
     data: Data = None,
@@ -81,8 +81,7 @@ def refund_payout(
     """Say that a refund's money went back by hand."""
     from shanhe.credits.api import refund_view
 
-    number = UUID(refund_id)
-    done = in_city(data, lambda services: services.credits.refunds.pay_by_hand(number, reference, method=method))
+    done = in_city(data, lambda services: services.credits.refunds.pay_by_hand(refund_id, reference, method=method))
     show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
 
 
@@ -173,7 +172,7 @@ def export(
     from shanhe.kernel.documents import render
 
     async def work(services: Services) -> None:
-        made = await services.credits.codes.export(UUID(batch))
+        made = await services.credits.codes.export(batch)
         content = await render(code_sheet(*made), "csv")
         await asyncio.to_thread(save.write_bytes, content)
 
@@ -193,5 +192,5 @@ def revoke(
     """End a batch; what nobody redeemed returns to its budget."""
     from shanhe.credits.api import batch_view
 
-    done = in_city(data, lambda services: services.credits.codes.revoke(UUID(batch), reason=reason))
+    done = in_city(data, lambda services: services.credits.codes.revoke(batch, reason=reason))
     show(as_json, batch_view(done), lambda: f"✓ {done.name} · +{format_credits(done.returned_micro)} → {done.budget}")
