@@ -1,13 +1,13 @@
 """Money that operators move by hand: one asks, another agrees, then it is done.
 
 Top-ups and instalments for money that came in otherwise, credits into budgets of codes, reversals of postings, closed
-periods and opening balances: credits and the ledger know nothing of approvals.
+periods, opening balances and what runs booked: credits, the ledger and agents know nothing of approvals.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from shanhe.ledger.api import Ledger
 
 TOP_UP, REVERSAL, CLOSE, OPENING = "credits.top_up", "ledger.reversal", "ledger.period_close", "ledger.opening"
-BUDGET, INSTALMENT = "credits.budget", "credits.instalment"
+BUDGET, INSTALMENT, RUN = "credits.budget", "credits.instalment", "agents.run"
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
@@ -37,11 +37,17 @@ DECIDED_ROWS: Final = 50
 OPENING_BYTES_MAX: Final = 128 * 1024
 """What both people looked at is in the transparency log, whose entries are small."""
 
+TakeBack = Callable[..., Awaitable[Any]]
+"""(run, actor, reason): everything that was booked in a run, reversed."""
+
 
 class Moves:
     """What operators of one city ask for, and what is done when another one agreed."""
 
-    def __init__(self, clock: Clock, approvals: Approvals, credits: Credits, ledger: Ledger, seals: Seals) -> None:
+    def __init__(
+        self, clock: Clock, approvals: Approvals, credits: Credits, ledger: Ledger, seals: Seals,
+        take_back: TakeBack | None = None,
+    ) -> None:  # fmt: skip
         self._clock = clock
         self._approvals = approvals
         self._credits = credits
@@ -51,6 +57,9 @@ class Moves:
             TOP_UP: self._top_up, REVERSAL: self._reverse, CLOSE: self._close, OPENING: self._open_books,
             BUDGET: self._fund, INSTALMENT: self._book,
         }  # fmt: skip
+        if take_back is not None:
+            self._take_back = take_back
+            approvals.deeds[RUN] = self._refund_run
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -77,6 +86,10 @@ class Moves:
         await self._ledger.posting(posting)
         payload = {"posting": str(posting), "reason": reason}
         return await self._once(REVERSAL, str(posting), payload, by=by)
+
+    async def ask_run_refund(self, run_id: UUID, reason: str, *, by: str) -> Request:
+        """Ask that all a run booked be taken back. One request a run stands at a time."""
+        return await self._once(RUN, str(run_id), {"run": str(run_id), "reason": reason}, by=by)
 
     async def ask_budget(self, name: str, amount_micro: int, reason: str, *, posting_id: UUID, by: str) -> Request:
         """Ask for credits into a budget that codes are drawn from. Idempotent by `posting_id`."""
@@ -149,6 +162,10 @@ class Moves:
             await self._ledger.reverse(
                 UUID(str(decided.payload["posting"])), actor=decided.signed, reason=str(decided.payload["reason"])
             )
+
+    async def _refund_run(self, decided: Request) -> None:
+        asked = decided.payload
+        await self._take_back(UUID(str(asked["run"])), actor=decided.signed, reason=str(asked["reason"]))
 
     async def _fund(self, decided: Request) -> None:
         asked = decided.payload

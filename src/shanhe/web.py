@@ -263,7 +263,7 @@ def _makers(app: FastAPI, services: Services) -> None:
         content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
         agents_routes.router(
             services.agents, services.identity, url=settings.url, city=settings.city_name, version=__version__,
-            directory=directory, draft=draft, named=_names(services),
+            directory=directory, draft=draft, named=_names(services), ask_refund=services.moves.ask_run_refund,
         ),
     )  # fmt: skip
 

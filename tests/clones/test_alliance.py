@@ -87,12 +87,16 @@ class TestAlliance:
         listed = {run.id for run in await market.services.agents.runs(payer.org)}
         assert not listed & set(runs)
 
-        # a refund takes everything back
-        done = await market.services.agents.refund(UUID(found["run_id"]), actor="tests", reason="wrong")
-        assert len(done) == 3
+        # a refund takes everything back, once a second person agreed
+        run, moves, approvals = UUID(found["run_id"]), market.services.moves, market.services.approvals
+        requests = [await moves.ask_run_refund(run, "wrong", by="person:1") for _ in range(2)]
+        assert requests[0].id == requests[1].id
+        assert await market.wallet(payer.org) < before
+        for _ in range(2):
+            assert (await approvals.agree(requests[0].id, by="person:2")).state == "approved"
         assert await market.wallet(payer.org) == before
         assert [await market.income(party.org) for party in (one, two)] == [0, 0]
-        assert await market.services.agents.refund(UUID(found["run_id"]), actor="tests", reason="wrong") == []
+        assert await market.services.agents.refund(run, actor="tests", reason="wrong") == []
 
     async def test_asks_only_whom_the_question_is_for(self, market: Market) -> None:
         one, two, _ = await school(market, "right")

@@ -62,14 +62,17 @@ class CheckBody(Body):
     definition: dict[str, Any]
     kind: Literal["agent", "clone", "alliance"] = "agent"
 
+AskRefund = Callable[..., Awaitable[Any]]
+"""(run, reason, by): asks a second person to agree; the request."""
+
 
 def router(
     agents: Agents, identity: Identity, *, url: str, city: str, version: str, directory: Directory, draft: DraftOf,
-    named: Named,
+    named: Named, ask_refund: AskRefund,
 ) -> APIRouter:  # fmt: skip
     """Everything under /api/agents, /a2a and the well-known card."""
     routes = APIRouter(tags=["agents"])
-    _runs(routes, agents)
+    _runs(routes, agents, ask_refund)
     _drafts(routes, agents, identity, draft)
     _cards(routes, agents, url, city, version, directory, named)
     _rpc(routes, A2aFace(agents), identity)
@@ -77,7 +80,7 @@ def router(
     return routes
 
 
-def _runs(routes: APIRouter, agents: Agents) -> None:
+def _runs(routes: APIRouter, agents: Agents, ask_refund: AskRefund) -> None:
     @routes.get("/api/agents/runs")
     async def runs(actor: Asking, before: UUID | None = None) -> Response:
         """Your organisation's runs, newest first."""
@@ -89,10 +92,14 @@ def _runs(routes: APIRouter, agents: Agents) -> None:
         found, steps = await agents.trace(run_id, None if "ledger" in actor.permissions else org_of(actor))
         return as_json({**asdict(found), "steps": [asdict(step) for step in steps]})
 
-    @routes.post("/api/agents/runs/{run_id}/refund")
+    @routes.post("/api/agents/runs/{run_id}/refund", status_code=202)
     async def refund(run_id: UUID, body: RefundBody, actor: Annotated[Actor, Depends(require("accounts"))]) -> Response:
-        """Take back everything a run cost and paid, that of an alliance's clones included; again does nothing."""
-        return as_json({"reversed": await agents.refund(run_id, actor=actor.ref, reason=body.reason)})
+        """Ask to take back everything a run cost and paid, that of an alliance's clones included; another operator
+        agrees, then it is done."""
+        await agents.trace(run_id, None)
+        asked = await ask_refund(run_id, body.reason, by=actor.ref)
+        shown = {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
+        return as_json(shown, 202)
 
 
 def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:
