@@ -312,6 +312,7 @@ class TestJourney:
         order("buy", "1", "40")
         page.goto(f"{city.url}/city/exchange")
         page.locator("#auction").click()
+        page.locator(".confirm[open] button").click()
         page.goto(f"{city.url}/exchange/trade")
         expect(page.locator("#orders tbody tr").first.get_by_text("已成交").first).to_be_visible()
         page.goto(f"{city.url}/exchange/fund")

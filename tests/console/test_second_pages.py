@@ -40,6 +40,7 @@ class TestSecondPerson:
         assert isinstance(desk.gate, double.Gate)
         desk.gate.rights = frozenset({"ledger", "audit"})
         for path in ("/city/second", "/city/bank", "/city/payouts", "/city/reconcile", "/city/ledger/trial",
+                     "/city/exchange",
                      f"/city/ledger/postings/{POSTING}"):  # fmt: skip
             page = await member.get(path)
             assert page.status_code == 200, path

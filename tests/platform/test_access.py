@@ -26,8 +26,11 @@ REFUSED: Final = (401, 403)
 ANSWER_S: Final = 5
 OPEN: Final = Path(__file__).parent / "open_to_auditors.txt"
 NONSENSE: Final[tuple[Any, ...]] = (None, [], {"id": "x", "amount": "-1", "n": "99999999999999999999", "on": "never"})
-ENDS: Final = ("/api/identity/sign-out", "/sign-out", "/api/identity/me/erase", "/my-data/erase")
-"""What ends the session or the person: one's own to do."""
+ENDS: Final = (
+    "/api/identity/sign-out", "/sign-out", "/api/identity/me/erase", "/my-data/erase", "/api/identity/me/personal",
+    "/settings/personal",
+)  # fmt: skip
+"""What ends the session or the person, or lets them act for an organisation of their own: one's own to do."""
 
 
 def routes_of(site: Any) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,8 @@ from shanhe.kernel.routing import APIRouter
 
 SIDES = ("buy", "sell")
 
+EMPTY_ORDER = {"side": "buy", "price": "", "quantity": "", "validity": "gtc"}
+
 
 class ExchangeRoom(Room):
     """`/exchange`, `/exchange/trade`, `/exchange/fund`, `/city/exchange`."""
@@ -66,7 +68,6 @@ class ExchangeRoom(Room):
         shown = {
             "page": await self.desk.exchange.market(),
             "mine": await self.desk.exchange.mine(who),
-            "typed": {"side": "buy", "price": "", "quantity": "", "validity": "gtc"},
             "order_id": str(new_id()),
             "methods": self.desk.till.methods(),
             "order_mistake": "",
@@ -75,6 +76,7 @@ class ExchangeRoom(Room):
             "cash_typed": {},
             **values,
         }
+        shown["typed"] = EMPTY_ORDER | shown.get("typed", {})
         return self.show(request, "exchange_trade.html", who, **shown)
 
     async def place(self, request: Request) -> Response:
@@ -142,7 +144,7 @@ class ExchangeRoom(Room):
     # -- operators ----------------------------------------------------------------------------------------------------
 
     async def city(self, request: Request) -> Response:
-        who = await self.allowed(request, "accounts")
+        who = await self.allowed(request, "ledger")
         return await self._city(request, who)
 
     async def _city(self, request: Request, who: m.Who, **values: Any) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form_with_file, go
-from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.routing import APIRouter
 
 MAY: Final = "usage"
@@ -94,7 +94,13 @@ class KnowledgeRoom(Room):
     async def bring(self, request: Request) -> Response:
         who = await self.may(request)
         fields, name, data = await form_with_file(request, who)
-        base = UUID(fields["base"])
+        try:
+            base = UUID(fields.get("base", ""))
+        except ValueError as error:
+            raise Invalid(
+                "no_base", "The file names no knowledge base.", message_zh="未指明知识库。",
+                hint="Open the knowledge base and add the file there.", hint_zh="请打开知识库页面后再添加文件。",
+            ) from error  # fmt: skip
         try:
             await self.desk.knowledge.bring(who, base, name, data)
         except ShanheError as error:
