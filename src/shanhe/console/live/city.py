@@ -23,7 +23,7 @@ from shanhe.ledger.api import AccountView, Asset, PostingView, VerifyReport
 ORGS_SHOWN = 50
 ROWS_SHOWN = 50
 ACCOUNTS_SHOWN = 100
-OWNERS_SEARCHED = 20
+OWNERS_SEARCHED = 100
 STANDING = {"operational": "up", "degraded": "degraded", "outage": "down"}
 PRESENT = ("done", "ready", "present")
 Ready = Callable[[], Awaitable[Mapping[str, str]]]

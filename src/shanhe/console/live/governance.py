@@ -23,7 +23,7 @@ from shanhe.governance.api import (
     sample_view,
     score_view,
 )
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
 
@@ -74,17 +74,21 @@ class LiveGovernance:
             "departments": [{"id": name, "title": {"zh": one.zh, "en": one.en}}
                             for name, one in known.departments.items()],
             "rules": [(one, self._rulebook.rule(one).title.to_dict()) for one in self._rulebook.ids()],
-            "parameters": self._parameters(rule_id) if rule_id in set(self._rulebook.ids()) else [],
+            **self._of_rule(rule_id),
         }  # fmt: skip
 
-    def _parameters(self, rule_id: str) -> list[dict[str, Any]]:
-        """What can be changed in a rule: name, title, the value in force, its unit."""
+    def _of_rule(self, rule_id: str) -> dict[str, Any]:
+        """A rule by its whole id, and what can be changed in it: name, title, the value in force, its unit."""
         found, today = [], self._clock.today()
-        for parameter in self._rulebook.rule(rule_id).parameters:
+        try:
+            rule = self._rulebook.rule(rule_id)
+        except ShanheError:  # none is chosen, or an address that somebody typed
+            return {"rule": "", "parameters": []}
+        for parameter in rule.parameters:
             value = next((row.value for row in versions(parameter, today) if row.in_force), "")
             found.append({"name": parameter.name, "title": parameter.title.to_dict(), "value": value,
                           "unit": parameter.unit})  # fmt: skip
-        return found
+        return {"rule": rule.id, "parameters": found}
 
     async def propose(self, who: m.Who, fields: Mapping[str, str]) -> UUID:
         matter = fields.get("matter", "")

@@ -18,6 +18,8 @@ PAGES = {
     "programmes.clawback": "/city/programmes", "programmes.guarantee": "/city/programmes",
 }  # fmt: skip
 """Where to look at what a request is about; of other kinds the page of the organisation."""
+AUDITED = ("/city/ledger", "/city/exchange")
+"""Pages that auditors read."""
 
 
 class LiveSecond:
@@ -40,7 +42,8 @@ class LiveSecond:
         own, called = actor_of(who).ref, self._names.actors()
         return [
             {
-                "id": one.id, "kind": one.kind, "subject": await self._subject(one), "link": _link(one), "why": why,
+                "id": one.id, "kind": one.kind, "subject": await self._subject(one),
+                "link": _link(who, one), "why": why,
                 "asked_at": one.requested_at, "asked_by": await called(one.requested_by),
                 "expires_at": one.expires_at, "mine": one.requested_by == own, "state": str(one.state),
                 "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
@@ -91,11 +94,12 @@ class LiveSecond:
         await self._moves.ask_reversal(posting, reason, by=actor_of(who).ref)
 
 
-def _link(one: Request) -> str:
-    if (page := PAGES.get(one.kind)) is not None:
-        return page.format(posting=one.payload.get("posting", ""))
+def _link(who: m.Who, one: Request) -> str:
+    """Where this person may look at it; "" for nowhere."""
     org = one.about or _uuid(one.payload.get("org_id"))
-    return f"/city/accounts/{org}" if org is not None else ""
+    page = PAGES.get(one.kind, f"/city/accounts/{org}" if org is not None else "")
+    readable = who.may("accounts") or page.startswith(AUDITED)
+    return page.format(posting=one.payload.get("posting", "")) if readable else ""
 
 
 def _uuid(text: object) -> UUID | None:
