@@ -197,7 +197,8 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
         ),
         notes=(
             word(
-                f"估值规则 C3：取成本与走廊中值两者较低者；当日标价 {price} 元。规则版本 {statement.rule_version}。",
+                f"估值规则 C3：取成本与价格通道中值两者较低者；当日标价 {price} 元。"
+                f"规则版本 {statement.rule_version}。",
                 f"Valuation by rule C3: the lower of cost and the middle of the corridor; list price CNY {price}."
                 f" Rule version {statement.rule_version}.",
             ),

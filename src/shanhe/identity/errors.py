@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorized
-from shanhe.kernel.words import PERMISSIONS_ZH
+from shanhe.kernel.words import PERMISSIONS_ZH, field_en, field_zh
 
 
 class InvalidKey(Unauthorized):
@@ -144,7 +144,8 @@ class Unknown(NotFound):
 
 class BadText(Invalid):
     def __init__(self, field: str, why: str, why_zh: str) -> None:
-        super().__init__("bad_text", f"{field}: {why}.", message_zh=f"{field}：{why_zh}。", details={"field": field})
+        super().__init__("bad_text", f"{field_en(field)}: {why}.", message_zh=f"{field_zh(field)}：{why_zh}。",
+                         details={"field": field})  # fmt: skip
 
 
 class Taken(Conflict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.words import field_en, field_zh
 
 ENCODINGS: Final = ("utf-8-sig", "gb18030")
 """With or without a byte-order mark; GB 18030 reads GBK, too."""
@@ -14,8 +15,8 @@ LINE_MAX_CHARS: Final = 200
 class BadText(Invalid):
     def __init__(self, name: str, most_chars: int) -> None:
         super().__init__(
-            "bad_text", f"{name} must be 1 to {most_chars} printable characters.",
-            message_zh=f"{name} 须为 1 至 {most_chars} 个可见字符。",
+            "bad_text", f"{field_en(name)} must be 1 to {most_chars} printable characters.",
+            message_zh=f"{field_zh(name)}须为 1 至 {most_chars} 个可见字符。",
         )  # fmt: skip
 
 

@@ -41,6 +41,15 @@ PERMISSIONS_ZH: Final[Mapping[str, str]] = {
     "store": "商店管理", "topup": "充值", "usage": "查看用量",
 }  # fmt: skip
 
+FIELDS_ZH: Final[Mapping[str, str]] = {
+    "amount": "金额", "answer": "答复", "at": "时间", "bank": "开户银行", "client_ref": "请求编号", "email": "邮箱",
+    "evidence": "凭证编号", "find": "关键词", "holder": "户名", "key": "密钥", "language": "语言", "login": "登录名",
+    "model": "模型", "name": "名称", "nights": "晚数", "note": "备注", "owner": "所有人", "password": "密码",
+    "payee": "收款账户", "phone": "电话", "price": "价格", "reason": "理由", "reference": "凭证编号",
+    "registration": "登记号", "reporter": "提交人", "scans": "扫码记录", "subject": "事项", "text": "内容",
+    "title": "标题", "venue": "场所", "why": "理由",
+}  # fmt: skip
+
 Word = str | tuple[str, str]
 """A state by its name, or what is said instead of one: (zh, en)."""
 
@@ -53,6 +62,15 @@ def zh(word: Word) -> str:
 def en(word: Word) -> str:
     """What a state is called in English."""
     return word[1] if isinstance(word, tuple) else str(word).replace("_", " ")
+
+
+def field_zh(name: str) -> str:
+    """What a field of a form or a request is called in Chinese."""
+    return FIELDS_ZH.get(name, name)
+
+
+def field_en(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def any_of(*words: Word) -> Word:

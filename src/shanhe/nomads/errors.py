@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
+from shanhe.kernel.words import field_en, field_zh
 
 
 class BadCode(Invalid):
@@ -122,6 +123,6 @@ class CardConflict(Conflict):
 class BadField(Invalid):
     def __init__(self, field: str, problem: str, problem_zh: str) -> None:
         super().__init__(
-            "bad_field", f"{field}: {problem}.", message_zh=f"{field}：{problem_zh}。",
+            "bad_field", f"{field_en(field)}: {problem}.", message_zh=f"{field_zh(field)}：{problem_zh}。",
             hint="Correct it and send again; nothing was written.", hint_zh="请改正后重新提交，本次未写入。",
         )  # fmt: skip

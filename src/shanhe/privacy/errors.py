@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
-from shanhe.kernel.words import en, zh
+from shanhe.kernel.words import en, field_en, field_zh, zh
 
 
 class UnknownRequest(NotFound):
@@ -37,8 +37,8 @@ class BadText(Invalid):
     def __init__(self, field: str, limit_chars: int) -> None:
         super().__init__(
             "bad_text",
-            f"{field} has 1 to {limit_chars} characters.",
-            message_zh=f"{field} 须为 1–{limit_chars} 字。",
+            f"{field_en(field)} has 1 to {limit_chars} characters.",
+            message_zh=f"{field_zh(field)}须为 1–{limit_chars} 字。",
             details={"field": field},
         )
 

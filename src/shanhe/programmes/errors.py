@@ -79,13 +79,17 @@ class UnknownBudget(NotFound):
 
 
 class BadAnswers(Invalid):
-    """`problems`: field, zh, en."""
+    """`problems`: field, zh, en; `called`: what the form calls its fields, zh and en."""
 
-    def __init__(self, problems: Sequence[tuple[str, str, str]]) -> None:
+    def __init__(
+        self, problems: Sequence[tuple[str, str, str]], called: Mapping[str, tuple[str, str]] | None = None
+    ) -> None:
+        known = {name: (called or {}).get(name, (name, name)) for name, _, _ in problems}
+        told = {name: en if en == name else f"{en} ({name})" for name, (_, en) in known.items()}
         super().__init__(
             "bad_answers",
-            "The form is not complete: " + "; ".join(f"{name}: {en}" for name, _, en in problems) + ".",
-            message_zh="表单未填写完整：" + "；".join(f"{name}：{zh}" for name, zh, _ in problems) + "。",
+            "The form is not complete: " + "; ".join(f"{told[name]}: {en}" for name, _, en in problems) + ".",
+            message_zh="表单未填写完整：" + "；".join(f"{known[name][0]}：{zh}" for name, zh, _ in problems) + "。",
             hint="Correct these fields; nothing was recorded.", hint_zh="请改正这些项目；本次未提交。",
             details={"fields": [{"field": name, "zh": zh, "en": en} for name, zh, en in problems]},
         )  # fmt: skip

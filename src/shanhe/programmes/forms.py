@@ -31,8 +31,14 @@ def answers_of(programme: Programme, given: Mapping[str, Any], *, by: str) -> di
     """The answers of one side of the form (`applicant` or `reviewer`) as stored; BadAnswers names every wrong field."""
     clean, problems = read_answers(programme, given, by=by)
     if problems:
-        raise BadAnswers(problems)
+        raise BadAnswers(problems, called(programme))
     return clean
+
+
+def called(programme: Programme) -> dict[str, tuple[str, str]]:
+    """What the form calls its fields and documents, Chinese first."""
+    asks = {name: (one.zh, one.en) for name, one in programme.asks.items()}
+    return asks | {name: (one.zh, one.en) for name, one in programme.evidence.items()}
 
 
 def read_answers(
@@ -175,7 +181,7 @@ def _plan(value: Any) -> tuple[Any, tuple[str, str] | None]:
             {"title": title, "due_on": day, "share_bps": share} | ({"target_micro": target} if target else {})
         )
     if sum(item["share_bps"] for item in stored) != WHOLE_BPS:
-        return value, ("各里程碑份额合计须为 10000（基点）", "the shares sum to 10000 basis points")
+        return value, ("各里程碑份额合计须为 100 %（10000 基点）", "the shares sum to 100 % (10000 basis points)")
     return stored, None
 
 
@@ -183,7 +189,7 @@ def evidence_of(programme: Programme, given: Mapping[str, Any]) -> dict[str, Evi
     """Documents named for the application; BadAnswers for what is missing or not in order."""
     clean, problems = read_evidence(programme, given)
     if problems:
-        raise BadAnswers(problems)
+        raise BadAnswers(problems, called(programme))
     return clean
 
 

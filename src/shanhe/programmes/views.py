@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,13 @@ from shanhe.programmes.standings import Index
 
 PARTS = ("opening", "funded", "set_aside", "given_back", "closing")
 """What a base's report says of each budget."""
+MEASURED: Final = {
+    "capital_once_fen": ("经核实的实缴资本", "paid-in capital, checked"),
+    "untied_last_month_micro": ("上月用量", "use of the last month"),
+    "untied_four_quarters_micro": ("近四个季度用量", "use of the last four quarters"),
+    "ai_training_hours": ("AI 培训学时", "hours of AI training"),
+}
+"""What the city measures itself, as it is called where it isn't known yet."""
 
 
 def text(item: Text) -> dict[str, str]:
@@ -68,7 +75,8 @@ def _title(programme: Programme, name: str) -> dict[str, str]:
     ask, kind = programme.asks.get(name), names().get(name)
     if ask is not None:
         return {"zh": ask.zh, "en": ask.en}
-    return {"zh": kind.zh, "en": kind.en} if kind is not None else {"zh": name, "en": name}
+    zh, en = (kind.zh, kind.en) if kind is not None else MEASURED.get(name, (name, name))
+    return {"zh": zh, "en": en}
 
 
 def entitlement_view(programme: Programme, item: Entitlement, catalogue: Catalogue) -> dict[str, Any]:

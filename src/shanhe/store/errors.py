@@ -9,6 +9,24 @@ from shanhe.kernel.words import Word, en, zh
 from shanhe.store.contest_model import Phase
 from shanhe.store.model import Check
 
+CALLED = {
+    "category": ("分类", "category"), "content": ("版本内容", "content"), "fee_micro": ("每次费用", "fee a call"),
+    "holders": ("权利人费率", "rates of holders"), "makers": ("其他制作方与份额", "other makers"),
+    "markup_bps": ("加价率", "markup"), "note": ("理由", "reason"), "notes": ("版本说明", "notes"),
+    "period": ("期间", "period"), "rights": ("使用的知识产权", "rights used"), "score": ("评分", "score"),
+    "slug": ("短名称", "short name"), "stars": ("星级", "stars"), "summary": ("简介", "summary"),
+    "definition": ("格式", "definition"), "model": ("模型", "model"), "tools": ("工具", "tools"),
+    "knowledge": ("知识库", "knowledge"), "filing": ("算法登记", "filing"), "consent": ("本人授权", "consent"),
+    "gate": ("评测", "evaluation"), "voice": ("声音", "voice"), "entries": ("参赛作品", "entries"),
+    "jurors": ("评委", "jurors"), "pool_fen": ("奖金池", "prize pool"), "work": ("作品说明", "description"),
+    "server": ("服务", "server"), "members": ("成员", "members"),
+}  # fmt: skip
+"""What fields and checks are called on the pages, Chinese first."""
+
+
+def _called(name: str) -> tuple[str, str]:
+    return CALLED.get(name, (name, name))
+
 
 class UnknownListing(NotFound):
     def __init__(self, name: str = "") -> None:
@@ -16,8 +34,8 @@ class UnknownListing(NotFound):
             "unknown_listing",
             f"There is no listing {name[:80]!r} that you may see.",
             message_zh=f"没有名为“{name[:80]}”的上架项，或您无权查看。",
-            hint="GET /api/store/listings shows what is offered.",
-            hint_zh="GET /api/store/listings 列出在售项目。",
+            hint="The store (over HTTP, GET /api/store/listings) shows what is offered.",
+            hint_zh="“商店”中列有在售作品（接口：GET /api/store/listings）。",
         )
 
 
@@ -36,8 +54,8 @@ class BadListing(Invalid):
     def __init__(self, field: str, en: str, zh: str) -> None:
         super().__init__(
             "bad_listing",
-            f"{field}: {en}.",
-            message_zh=f"{field}：{zh}。",
+            f"{_called(field)[1]}: {en}.",
+            message_zh=f"{_called(field)[0]}：{zh}。",
             hint="Correct the field; nothing was saved.",
             hint_zh="请改正该项；本次未保存。",
             details={"field": field},
@@ -51,8 +69,8 @@ class ChecksFailed(Invalid):
         failed = [check for check in checks if not check.passed]
         super().__init__(
             "checks_failed",
-            "Not submitted: " + "; ".join(f"{check.name}: {check.en}" for check in failed) + ".",
-            message_zh="未提交：" + "；".join(f"{check.name}：{check.zh}" for check in failed) + "。",
+            "Not submitted: " + "; ".join(f"{_called(check.name)[1]}: {check.en}" for check in failed) + ".",
+            message_zh="未提交：" + "；".join(f"{_called(check.name)[0]}：{check.zh}" for check in failed) + "。",
             hint="Correct the draft and submit it again.",
             hint_zh="请修改草稿后重新提交。",
             details={"checks": [{"name": c.name, "zh": c.zh, "en": c.en} for c in failed]},
@@ -111,8 +129,8 @@ class BadContest(Invalid):
     def __init__(self, field: str, en: str, zh: str) -> None:
         super().__init__(
             "bad_contest",
-            f"{field}: {en}.",
-            message_zh=f"{field}：{zh}。",
+            f"{_called(field)[1]}: {en}.",
+            message_zh=f"{_called(field)[0]}：{zh}。",
             hint="Correct the field; nothing was saved.",
             hint_zh="请改正该项；本次未保存。",
             details={"field": field},

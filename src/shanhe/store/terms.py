@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from shanhe.gateway.api import ResourceTerms
+from shanhe.kernel.money import format_credits
 from shanhe.store.errors import BadListing
 from shanhe.store.model import ROLES, SUMMARY_MAX_CHARS, TITLE_MAX_CHARS, Listing, Terms, Version
 
@@ -18,6 +19,8 @@ WHOLE_PPM: Final = 1_000_000
 PARTIES_MAX: Final = 32
 MARKUP_MAX_BPS: Final = 1_000_000
 FEE_MAX_MICRO: Final = 1_000_000_000_000
+PERCENT_BPS: Final = 100
+PERCENT_PPM: Final = 10_000
 CATEGORIES: Final = (
     "general", "government", "industry", "health", "education", "culture_tourism", "finance", "transport", "developer",
 )  # fmt: skip
@@ -50,23 +53,24 @@ def check_terms(terms: Terms, rulebook: Rulebook, today: date) -> None:
     if not lowest <= terms.markup_bps <= MARKUP_MAX_BPS:
         raise BadListing(
             "markup_bps",
-            f"{lowest} to {MARKUP_MAX_BPS} (P6: every token pays)",
-            f"应为 {lowest}–{MARKUP_MAX_BPS}（P6）",
+            f"{lowest / PERCENT_BPS:g} % to {MARKUP_MAX_BPS / PERCENT_BPS:g} % (P6: every token pays)",
+            f"应为 {lowest / PERCENT_BPS:g} % 至 {MARKUP_MAX_BPS / PERCENT_BPS:g} %（规则 P6）",
         )
     if not 0 <= terms.fee_micro <= FEE_MAX_MICRO:
-        raise BadListing("fee_micro", f"0 to {FEE_MAX_MICRO}", f"应为 0–{FEE_MAX_MICRO}")
+        most = format_credits(FEE_MAX_MICRO)
+        raise BadListing("fee_micro", f"0 to {most} credits", f"应为 0 至 {most} 积分")
     if terms.makers and (
         sum(share for _, share in terms.makers) != WHOLE_PPM
         or min(share for _, share in terms.makers) <= 0
         or len({maker for maker, _ in terms.makers}) < len(terms.makers)
     ):
-        raise BadListing("makers", "shares above 0 that sum to 1,000,000 (T17)", "份额须为正且合计一百万（T17）")
+        raise BadListing("makers", "shares above 0 that sum to 100 % (T17)", "份额须为正，合计 100 %（规则 T17）")
     lowest, highest = (int(rulebook.parameter(ROYALTY_RULE, one, today)) for one in ("lowest", "highest"))
     if any(not lowest <= rate <= highest for _, rate in terms.holders):
         raise BadListing(
             "holders",
-            f"rates of {lowest} to {highest} millionths (T16)",
-            f"费率应为百万分之 {lowest}–{highest}（T16）",
+            f"rates of {lowest / PERCENT_PPM:g} % to {highest / PERCENT_PPM:g} % (T16)",
+            f"费率应为 {lowest / PERCENT_PPM:g} % 至 {highest / PERCENT_PPM:g} %（规则 T16）",
         )
     if max(len(terms.makers), len(terms.holders), len(terms.rights)) > PARTIES_MAX:
         raise BadListing("makers", f"at most {PARTIES_MAX} parties", f"不超过 {PARTIES_MAX} 方")

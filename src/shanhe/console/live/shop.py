@@ -33,6 +33,12 @@ from shanhe.store.api import (
 )
 
 BPS_PERCENT: Final = 100
+NUMBERS: Final = {
+    "budget": ("单次运行预算", "budget of a run"), "steps_max": ("最多步数", "steps at most"),
+    "answers_max": ("作答成员数", "answers"), "adapter": ("适配器", "adapter"), "share": ("份额", "share"),
+    "markup": ("加价率", "markup"), "fee": ("每次费用", "fee a call"),
+}  # fmt: skip
+"""What the numbers of the form are called."""
 PPM_PERCENT: Final = 10_000
 MARKUP_DEFAULT: Final = "20"
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
@@ -268,8 +274,8 @@ def content_of(kind: str, fields: Mapping[str, str], kept: Mapping[str, Any]) ->
         return {
             **kept, "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
             "tools": lines, "knowledge": _lines(fields.get("knowledge", "")),
-            "calling": fields.get("calling") or "auto", "budget_micro": _credits(fields.get("budget", "")),
-            "steps_max": _whole(fields.get("steps_max", "")),
+            "calling": fields.get("calling") or "auto", "budget_micro": _credits(fields.get("budget", ""), "budget"),
+            "steps_max": _whole(fields.get("steps_max", ""), "steps_max"),
         }  # fmt: skip
     if kind == Kind.MCP:
         pairs = [line.partition("=") for line in fields.get("secrets", "").splitlines() if line.strip()]
@@ -292,13 +298,14 @@ def _likeness_of(kind: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """A clone or an alliance, out of a form."""
     found: dict[str, Any] = {
         "model": fields.get("model", "").strip(), "instructions": fields.get("instructions", "").strip(),
-        "budget_micro": _credits(fields.get("budget", "")),
+        "budget_micro": _credits(fields.get("budget", ""), "budget"),
     }  # fmt: skip
     if kind == Kind.ALLIANCE:
         members = _lines(fields.get("members", ""))
-        return {**found, "alliance": {"members": members, "answers_max": _whole(fields.get("answers_max", "3"))}}
+        most = _whole(fields.get("answers_max", "3"), "answers_max")
+        return {**found, "alliance": {"members": members, "answers_max": most}}
     clone = {
-        "mandate": fields.get("mandate", "").strip(), "adapter": _whole(fields.get("adapter", "0") or "0"),
+        "mandate": fields.get("mandate", "").strip(), "adapter": _whole(fields.get("adapter", "0") or "0", "adapter"),
         "topics": _lines(fields.get("topics", "")), "voice": fields.get("voice", "").strip(),
         "voice_name": fields.get("voice_name", "").strip(),
     }  # fmt: skip
@@ -322,39 +329,39 @@ def terms_of(fields: Mapping[str, str]) -> Terms:
         if line.strip():
             party, _, percent = line.strip().partition(" ")
             try:
-                makers.append((UUID(party), _scaled(percent, PPM_PERCENT)))
+                makers.append((UUID(party), _scaled(percent, PPM_PERCENT, "share")))
             except ValueError as error:
                 raise Invalid("bad_maker", f"{party[:40]!r} is no organisation's id.",
-                              message_zh=f"“{party[:40]}”不是组织编号。") from error  # fmt: skip
-    markup_bps = _scaled(fields.get("markup", ""), BPS_PERCENT)
+                              message_zh=f"“{party[:40]}”不是机构编号。") from error  # fmt: skip
+    markup_bps = _scaled(fields.get("markup", ""), BPS_PERCENT, "markup")
     rights = tuple(dict.fromkeys(fields.get("rights", "").split()))
-    return Terms(markup_bps, _credits(fields.get("fee", "") or "0"), tuple(makers), rights=rights)
+    return Terms(markup_bps, _credits(fields.get("fee", "") or "0", "fee"), tuple(makers), rights=rights)
 
 
-def _scaled(text: str, scale: int) -> int:
+def _scaled(text: str, scale: int, field: str) -> int:
     """A percentage in whole steps of 1/scale of a percent."""
     try:
         value = Decimal(text.strip().removesuffix("%") or "0") * scale
     except InvalidOperation as error:
-        raise _bad_number(text) from error
+        raise _bad_number(text, field) from error
     if not value.is_finite() or value != value.to_integral_value() or not 0 <= value < 2**31:
-        raise _bad_number(text)
+        raise _bad_number(text, field)
     return int(value)
 
 
-def _credits(text: str) -> int:
+def _credits(text: str, field: str) -> int:
     try:
         return parse_credits(text)
     except ValueError as error:
-        raise _bad_number(text) from error
+        raise _bad_number(text, field) from error
 
 
-def _whole(text: str) -> int:
+def _whole(text: str, field: str) -> int:
     if not text.strip().isdigit() or len(text) > 6:
-        raise _bad_number(text)
+        raise _bad_number(text, field)
     return int(text)
 
 
-def _bad_number(text: str) -> Invalid:
-    return Invalid("bad_number", f"{text[:40]!r} is not a number that fits here.",
-                   message_zh=f"“{text[:40]}”不是有效的数值。")  # fmt: skip
+def _bad_number(text: str, field: str) -> Invalid:
+    return Invalid("bad_number", f"{NUMBERS[field][1]}: {text[:40]!r} is not a number that fits here.",
+                   message_zh=f"{NUMBERS[field][0]}：“{text[:40]}”不是有效的数值。")  # fmt: skip
