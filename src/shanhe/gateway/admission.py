@@ -16,6 +16,7 @@ from shanhe.gateway.http import Client
 from shanhe.gateway.model import Admission, with_commission
 from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.money import format_credits
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded, LotHistory, call_facts
 
 if TYPE_CHECKING:
@@ -252,11 +253,21 @@ class Admitter:
         return self._window_names
 
     def _limit_error(self, error: LimitExceeded) -> CallError:
-        name = error.limit.name
-        if name.endswith("_per_minute"):
+        limit, left = error.limit, max(0, error.limit.cap - error.used)
+        if limit.name.endswith("_per_minute"):
             wait_s = 60 - self._clock.now().second
-            return CallError(429, "rate_limit_exceeded", error.message, retry_after_s=wait_s)
-        return CallError(402, "key_budget_exceeded", error.message)
+            what = "calls" if limit.name.startswith("requests") else "tokens"
+            text = (
+                f"This key may use {limit.cap} {what} a minute and has {left} left; this needs {limit.amount}."
+                f" Try again in {wait_s} s."
+            )
+            return CallError(429, "rate_limit_exceeded", text, retry_after_s=wait_s)
+        cap, rest, needed = (format_credits(micro) for micro in (limit.cap, left, limit.amount))
+        text = (
+            f"The key's budget of {cap} credits a {limit.name.removeprefix('budget_per_')} has {rest} left, and this"
+            f" call may cost {needed}. Raise the key's budget, or ask for fewer tokens."
+        )
+        return CallError(402, "key_budget_exceeded", text)
 
 
 def understood(call: Call, body: bytes) -> Parsed:
