@@ -116,6 +116,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.member_only = False
+        self.alone = False
+        """Signed in, and a member of nothing."""
         self.enrolled = True
         self.rights: frozenset[str] | None = None
         """What whoever is signed in may do, where a test says so."""
@@ -125,9 +127,11 @@ class Gate:
             return None
         usual = frozenset({"keys", "usage", "topup", "chat"}) if self.member_only else EVERYTHING
         rights = usual if self.rights is None else self.rights
+        if self.alone:
+            rights = frozenset()
         return m.Who(
             PERSON,
-            ORG,
+            UUID(int=0) if self.alone else ORG,
             "陈思远",
             "山河市启明智能科技有限公司",
             frozenset({"admin"}),

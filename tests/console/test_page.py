@@ -402,6 +402,14 @@ class TestHouse:
         assert opened.headers["location"] == "/?done=personal_opened"
         assert [what for what, _ in desk.house.done] == ["personal"]  # type: ignore[attr-defined]
 
+    async def test_shows_whoever_belongs_to_nothing_how_to_begin(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        desk.gate.alone = True  # type: ignore[attr-defined]
+        for path in ("/nomad", "/programmes", "/keys"):
+            answer = await member.get(path)
+            assert answer.status_code == 403
+            assert "以个人身份办理" in answer.text
+        assert (await member.get("/")).headers["location"] == "/settings#organisations"
+
     async def test_lets_owners_add_and_remove_members(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = (await member.get("/members")).text
         assert "&lt;b&gt;李明" in page

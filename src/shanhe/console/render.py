@@ -42,6 +42,8 @@ CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_ARTICLE = re.compile(r"(\d+)(?:\((\d+)\))?")
+_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 _CODE = re.compile(r"^[a-z_]{1,40}$")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 BOTH: Final = " · "
@@ -82,6 +84,7 @@ class View:
             when=when,
             minute=minute,
             day=day,
+            month=month,
             grouped=grouped,
             short=short,
             size=size,
@@ -92,6 +95,9 @@ class View:
             listed=self._listed,
             account=self._account,
             spoken=self._spoken,
+            law=self._law,
+            said=self._said,
+            plain=self._plain,
         )
 
     def asset(self, path: str) -> str:
@@ -123,9 +129,39 @@ class View:
     @pass_context
     def _choices(self, context: Context, value: object) -> str:
         """A rule's value, its choices in the reader's language; numbers and other texts stay as they are."""
-        parts = str(value).split(", ")
-        known = [self.words.get(f"choice.{part}", context["lang"], "") for part in parts]
-        return listed(known, context["lang"]) if all(known) else str(value)
+        lang, parts, known = context["lang"], str(value).split(", "), []
+        for part in parts:
+            name, colon, rest = part.partition(": ")
+            word = self.words.get(f"choice.{name}", lang, "")
+            known.append(f"{word}{' ' if colon else ''}{rest}" if word else "")
+        return listed(known, lang) if all(known) else str(value)
+
+    @pass_context
+    def _said(self, context: Context, value: object) -> str:
+        """A fact's value for people: yes and no, choices in words, lists with the language's comma."""
+        lang = context["lang"]
+        if isinstance(value, bool):
+            return self.words.text("promises.yes" if value else "promises.no", lang)
+        if isinstance(value, list | tuple):
+            return listed((self._said(context, one) for one in value), lang)
+        if isinstance(value, int):
+            return grouped(value)
+        return self._choices(context, value)
+
+    @pass_context
+    def _plain(self, context: Context, text: str) -> str:
+        """A sentence in which the names of choices (`software_copyright`) are words."""
+        lang = context["lang"]
+        return _NAME.sub(lambda found: self.words.get(f"choice.{found[0]}", lang, found[0]), text)
+
+    @pass_context
+    def _law(self, context: Context, article: str) -> str:
+        """An article of the law on personal information, as its readers cite it: `PIPL 13(3)`."""
+        parts = [_ARTICLE.fullmatch(one) for one in article.removeprefix("PIPL ").split(", ")]
+        if not context["lang"].startswith("zh") or not article.startswith("PIPL ") or not all(parts):
+            return article
+        cited = (f"第 {one[1]} 条" + (f"第（{one[2]}）项" if one[2] else "") for one in parts if one)
+        return "《个人信息保护法》" + "、".join(cited)
 
     @pass_context
     def _listed(self, context: Context, texts: Iterable[str | Bilingual | Mapping[str, str]]) -> str:
@@ -315,6 +351,12 @@ def day(at: datetime | date | None) -> Markup:
         return Markup("—")
     here = at.astimezone(CITY_TZ).date() if isinstance(at, datetime) else at
     return Markup('<time datetime="{0}">{0}</time>').format(here.isoformat())
+
+
+def month(at: datetime) -> Markup:
+    """The month of an instant in the city."""
+    here = at.astimezone(CITY_TZ)
+    return Markup('<time datetime="{0}">{0}</time>').format(here.strftime("%Y-%m"))
 
 
 def grouped(number: int | float) -> str:

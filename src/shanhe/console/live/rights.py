@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -19,6 +19,20 @@ from shanhe.privacy.api import GROUNDS, Conclusion, NewAssessment, RequestKind, 
 
 READINGS_SHOWN = 30
 EDITABLE = ("name", "email", "phone")
+
+
+def _gathered(readings: Sequence[Any], titles: Mapping[str, Any], myself: str) -> Sequence[Mapping[str, Any]]:
+    """Readings for a page: those of one minute, purpose, reader and ground in one line, with how often."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in readings:
+        by, ground = _reader(one.by, myself), one.ground.partition(":")[0]
+        row = rows.setdefault(
+            (one.at.replace(second=0, microsecond=0), one.purpose, by, ground),
+            {"at": one.at, "purpose": titles[one.purpose], "by": by, "ground": ground, "names": {}, "times": 0},
+        )
+        row["times"] += 1
+        row["names"] |= {name: {"zh": names()[name].zh, "en": names()[name].en} for name in one.names}
+    return [row | {"names": list(row["names"].values())} for row in rows.values()]
 
 
 def _reader(by: str, myself: str) -> str:
@@ -56,12 +70,7 @@ class LiveRights:
             "facts": [{"title": {"zh": names()[fact.name].zh, "en": names()[fact.name].en}, "value": fact.value,
                        "standing": str(fact.standing), "since": fact.valid_from, "source": fact.source}
                       for fact in facts],
-            "readings": [
-                {"at": one.at, "purpose": titles[one.purpose], "by": _reader(one.by, myself),
-                 "names": [{"zh": names()[name].zh, "en": names()[name].en} for name in one.names],
-                 "ground": one.ground.partition(":")[0]}
-                for one in await self._privacy.readings(who.person_id, limit=READINGS_SHOWN)
-            ],
+            "readings": _gathered(await self._privacy.readings(who.person_id, limit=READINGS_SHOWN), titles, myself),
             "requests": [asdict(one) for one in await self._privacy.requests(person_id=who.person_id)],
         }  # fmt: skip
 

@@ -39,6 +39,14 @@ class Room:
     async def allowed(self, request: Request, permission: str) -> Who:
         """The same, for those who may."""
         who = await self.who(request)
+        if not who.may(permission) and not who.permissions:
+            raise Forbidden(
+                "no_account_yet",
+                "You belong to no organisation yet, so there is nothing to act for.",
+                message_zh="您还没有个人账户，也不是任何机构的成员，暂时不能办理。",
+                hint="Open an account of your own in the settings; it takes one click.",
+                hint_zh="请在“设置”中点“以个人身份办理”，即可开通个人账户。",
+            )
         if not who.may(permission):
             raise Forbidden(
                 "not_permitted",

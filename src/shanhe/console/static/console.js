@@ -48,18 +48,19 @@ document.addEventListener("click", async (event) => {
 });
 
 // A form is sent once: pressing again while it is on its way does nothing. A file that is offered leaves the page where
-// it is, so the button comes back after a while.
-const SENT_MS = 6000;
+// it is, so the button comes back after a while; another button of the form works at once.
+const SENT_MS = 10000;
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") return;
-  if (form.dataset.sent) {
+  const pressed = event.submitter ? `${event.submitter.name}=${event.submitter.value}` : "=";
+  if (form.dataset.sent === pressed) {
     event.preventDefault();
     return;
   }
-  form.dataset.sent = "1";
+  form.dataset.sent = pressed;
   if (event.submitter) event.submitter.setAttribute("aria-busy", "true");
-  setTimeout(() => again(form), form.hasAttribute("data-slow") ? 120000 : SENT_MS);
+  setTimeout(() => again(form), SENT_MS);
 });
 function again(form) {
   delete form.dataset.sent;
