@@ -17,6 +17,7 @@ import msgspec
 from fastapi import Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from shanhe.kernel.documents import csv_cell
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import MICRO
@@ -28,7 +29,6 @@ CHANGE_PERMISSION: Final = "accounts"
 PAGE_MAX: Final = 500
 STATEMENT_DAYS_MAX: Final = 3660
 CSV_HEAD: Final = ("time", "posting", "transfer", "kind", "memo", "counterpart", "amount", "balance")
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
@@ -188,15 +188,10 @@ async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> Async
     async for line in lines:
         buffer = io.StringIO()
         csv.writer(buffer).writerow([
-            line.at.isoformat(), line.posting, line.transfer, _safe(line.kind), _safe(line.memo), line.counterpart,
+            line.at.isoformat(), line.posting, line.transfer, *map(csv_cell, (line.kind, line.memo)), line.counterpart,
             _decimal(line.amount, unit, digits), _decimal(line.balance, unit, digits),
         ])  # fmt: skip
         yield buffer.getvalue()
-
-
-def _safe(text: str) -> str:
-    """A cell that a spreadsheet will not run as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _decimal(amount: int, unit: int, digits: int) -> str:

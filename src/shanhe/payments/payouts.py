@@ -21,6 +21,7 @@ import structlog
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
+from shanhe.kernel.documents import csv_cell
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
@@ -370,7 +371,7 @@ class Payouts:
             payee = await self.payees.open(payout.payee_id)
             net_fen = payout.net_fen or 0
             amount = f"{net_fen // 100}.{net_fen % 100:02d}"
-            cells = (number, _plain(payee.holder), payee.account, _plain(payee.bank), amount, payout.reference)
+            cells = (number, csv_cell(payee.holder), payee.account, csv_cell(payee.bank), amount, payout.reference)
             table.writerow(cells)
         return batch_id, text.getvalue(), payouts
 
@@ -421,10 +422,6 @@ class Payouts:
 def _cash(payout: Payout) -> str:
     return BANK_CASH if payout.channel == BANK_FILE else str(payout.channel)
 
-
-def _plain(text: str) -> str:
-    """No cell of a spreadsheet begins a formula."""
-    return f"'{text}" if text[:1] in "=+-@" else text
 
 
 def _evidence(payout: Payout) -> bytes:
