@@ -33,7 +33,7 @@ from shanhe.kernel.process import GC_THRESHOLDS
 from stage import nursery
 from stage.recycling import Recycled
 
-pytest_plugins = ["stage.draws", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
+pytest_plugins = ["stage.draws", "stage.trust", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
 structlog.configure(  # a traceback with every local value takes a second of a core
     processors=[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,3 +117,25 @@ class TestFault:
                 assert await body_of(connection) == b"ok"
                 pool.give_back(connection)
         pool.close()
+
+    async def test_whose_certificate_nobody_vouches_for_is_an_error_and_authorities_are_loaded_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded: list[ssl.SSLContext] = []
+
+        def load() -> ssl.SSLContext:
+            loaded.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            return loaded[-1]
+
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            writer.close()
+
+        monkeypatch.setattr(ssl, "create_default_context", load)
+        server = await asyncio.start_server(plain, "127.0.0.1", 0)
+        pool, port = Pool(), server.sockets[0].getsockname()[1]
+        async with server:
+            for _ in range(2):
+                with pytest.raises(UpstreamError):
+                    await pool.exchange(Endpoint(host="127.0.0.1", port=port, tls=True), REQUEST, timeout_s=5)
+        assert len(loaded) == 1

@@ -12,6 +12,7 @@ from shanhe.compute import counting
 from shanhe.compute.errors import EngineFailed, NoTokenizer
 from shanhe.compute.model import EngineKind, Kind, TestReport
 from shanhe.compute.target import Target
+from shanhe.kernel.calling import authorities, over_socket
 
 CONNECT_TIMEOUT_S: Final = 3.0
 PROBE_TIMEOUT_S: Final = 5.0
@@ -182,11 +183,12 @@ class EngineClient:
         key = (target.uds_path, target.host, target.port, target.tls)
         client = self._clients.get(key)
         if client is None:
-            transport = httpx.AsyncHTTPTransport(uds=target.uds_path) if target.uds_path else None
+            transport = over_socket(target.uds_path) if target.uds_path else None
             scheme = "https" if target.tls else "http"
             client = self._clients[key] = httpx.AsyncClient(
-                base_url=f"{scheme}://{_netloc(target)}", transport=transport, follow_redirects=False, trust_env=False
-            )
+                base_url=f"{scheme}://{_netloc(target)}", transport=transport, follow_redirects=False, trust_env=False,
+                verify=authorities(trust_env=False) if target.tls else False,
+            )  # fmt: skip
         return client
 
 

@@ -16,6 +16,7 @@ import httpx
 from shanhe.compute.address import MODEL_ID, parse_url
 from shanhe.compute.errors import EngineFailed
 from shanhe.compute.model import Kind
+from shanhe.kernel.calling import authorities
 
 TIMEOUT_S: Final = 10.0
 ANSWER_MAX_BYTES: Final = 4 * 1024 * 1024
@@ -72,7 +73,7 @@ async def discover(url: str, key: str = "", *, transport: httpx.AsyncBaseTranspo
     host = f"[{address.host}]" if ":" in address.host else address.host
     async with httpx.AsyncClient(
         base_url=f"{scheme}://{host}:{address.port}", headers=headers, timeout=TIMEOUT_S, follow_redirects=False,
-        trust_env=False, transport=transport,
+        trust_env=False, transport=transport, verify=authorities(trust_env=False) if address.tls else False,
     ) as client:  # fmt: skip
         loop = asyncio.get_running_loop()
         began = loop.time()

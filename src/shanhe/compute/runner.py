@@ -25,6 +25,7 @@ from shanhe.compute.fetch import DEFAULT_SOURCES, Progress, default_cache, find,
 from shanhe.compute.made import read_made
 from shanhe.compute.model import SCENES, ModelCard
 from shanhe.compute.store import UNWANTED, WANTED_CHANNEL
+from shanhe.kernel.calling import over_socket
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.process import end
@@ -101,7 +102,7 @@ class ModelRunner:
         """Whether the child answers its health probe."""
         if not self.socket.exists():
             return False
-        transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
+        transport = over_socket(self.socket)
         try:
             async with httpx.AsyncClient(transport=transport, timeout=timeout_s, trust_env=False) as client:
                 return (await client.get("http://engine/health")).status_code == 200

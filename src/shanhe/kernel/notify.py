@@ -25,6 +25,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from shanhe.kernel.calling import authorities
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -293,7 +294,7 @@ class WebhookSender:
         import httpx  # half a second of start-up that most processes never need
 
         try:
-            async with httpx.AsyncClient(timeout=SEND_LIMIT_S, follow_redirects=False) as client:
+            async with httpx.AsyncClient(timeout=SEND_LIMIT_S, verify=authorities(), follow_redirects=False) as client:
                 (await client.post(address, content=body, headers=headers)).raise_for_status()
         except httpx.HTTPError as error:
             raise OSError(type(error).__name__) from error

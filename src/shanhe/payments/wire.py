@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import structlog
 
+from shanhe.kernel.calling import authorities
 from shanhe.payments.errors import ProviderUnavailable
 
 CONNECT_LIMIT_S = 5.0
@@ -31,7 +32,9 @@ class Wire:
     async def ask(self, make: Signed) -> httpx.Response:
         """The answer to what `make` signs; ProviderUnavailable when none came or the institution is busy."""
         limits = httpx.Timeout(ANSWER_LIMIT_S, connect=CONNECT_LIMIT_S)
-        async with httpx.AsyncClient(timeout=limits, transport=self._transport, follow_redirects=False) as client:
+        async with httpx.AsyncClient(
+            timeout=limits, transport=self._transport, verify=authorities(), follow_redirects=False
+        ) as client:
             for attempt in range(ATTEMPTS_MAX):
                 request = await asyncio.to_thread(make)  # RSA takes milliseconds: not on the event loop
                 try:

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from shanhe.compute.api import Compute
+from shanhe.kernel.calling import over_socket
 from shanhe.kernel.errors import ShanheError
 from shanhe.pool.answers import Answer, Asked, Seen, answer_of, asked_of
 from shanhe.pool.checks import AGREE_TOKENS, REFERENCE_MIN_CHARS, Memory, canary, disagrees, miscounted, refuses
@@ -144,7 +145,7 @@ class Inspector:
         request = msgspec.json.encode(body)
         asked = asked_of(request)
         assert asked is not None
-        transport = httpx.AsyncHTTPTransport(uds=str(session.path))
+        transport = over_socket(str(session.path))
         headers = {"content-type": "application/json", PROBE_HEADER.decode(): "1"}
         async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=CANARY_LIMIT_S) as client:
             got = await client.post("http://engine/v1/chat/completions", content=request, headers=headers)

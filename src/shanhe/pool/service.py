@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from shanhe.compute.api import Compute, Kind, NodeEngine, NodeModel, Rates, Speed, private_folder, run_folder
 from shanhe.kernel.asking import Parameter
+from shanhe.kernel.calling import over_socket
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -393,7 +394,7 @@ class Pool:
         await self._offer(session)
 
     async def _measure(self, session: Session) -> int:
-        transport = httpx.AsyncHTTPTransport(uds=str(self.tunnels.socket_of(session.node.id)))
+        transport = over_socket(self.tunnels.socket_of(session.node.id))
         found = 0
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             for offer in session.node.report.offers:

@@ -19,6 +19,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from shanhe import __version__
+from shanhe.kernel.calling import over_socket
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -130,7 +131,7 @@ class Tunnels:
         path = self.socket_of(node.id)
         if not path.exists():
             return False
-        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        transport = over_socket(path)
         try:
             async with httpx.AsyncClient(transport=transport, timeout=ALIVE_WAIT_S + 1, trust_env=False) as client:
                 return (await client.get("http://engine/alive")).status_code == 200

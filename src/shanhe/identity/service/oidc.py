@@ -34,6 +34,7 @@ from shanhe.identity.service.orgs import Organisations
 from shanhe.identity.service.people import People
 from shanhe.identity.service.signin import SignIn
 from shanhe.identity.store import sessions as store
+from shanhe.kernel.calling import authorities
 
 CALLBACK_PATH = "/api/identity/oidc/callback"
 SCOPE = "openid profile email"
@@ -202,7 +203,10 @@ class Oidc:
         """A JSON object from the provider, within FETCH_LIMIT_S and BODY_MAX_BYTES; no redirects."""
         try:
             async with (
-                httpx.AsyncClient(timeout=FETCH_LIMIT_S, transport=self._transport, trust_env=False) as client,
+                httpx.AsyncClient(
+                    timeout=FETCH_LIMIT_S, transport=self._transport, trust_env=False,
+                    verify=authorities(trust_env=False),
+                ) as client,  # fmt: skip
                 client.stream(method, url, headers={"accept": "application/json"}, **request) as response,
             ):
                 body = b""
