@@ -466,7 +466,7 @@ class TestJourney:
         page.get_by_label("正文").fill("全市第一的热水器，省电 30%。")
         page.get_by_role("button", name="保存并重新检查").click()
         expect(page.locator("mark.found")).to_have_text("第一")
-        assert barriers(page, whole=True) == []
+        assert barriers(page, whole=False) == []
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
         if SHOTS:
             page.screenshot(path=f"{SHOTS}/content-draft-390.png", full_page=True)
@@ -538,7 +538,8 @@ class TestLook:
             for width, scheme in LOOKS if looks == len(LOOKS) else (LOOKS[place % looks],):
                 page.set_viewport_size({"width": width, "height": 844})
                 page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-                assert barriers(page, whole=True) == [], (path, width, scheme)
+                contrast = looks == len(LOOKS) or place < CONTRASTS
+                assert barriers(page, whole=True, contrast=contrast) == [], (path, width, scheme)
                 if SHOTS and path == "/sign-in":
                     page.screenshot(path=f"{SHOTS}/sign-in-{width}-{scheme}.png")
         context.close()

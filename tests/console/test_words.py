@@ -84,19 +84,24 @@ class TestCatalogue:
 
 
 class TestTemplate:
-    @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-    def test_holds_no_bare_text(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
-        assert not CHINESE.search(re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL))
-        parser = Bare()
-        parser.feed(CALLS.sub("", text))
-        assert [found for found in parser.found if found not in ALLOWED] == []
+    """All in one test each: a hundred and seventy files are read in the time in which pytest reports on ten."""
 
-    @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-    def test_posts_only_with_a_token(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
-        for form in re.findall(r'<form[^>]*method="post".*?</form>', text, flags=re.DOTALL):
-            assert "csrf" in form
+    def test_holds_no_bare_text(self) -> None:
+        for path in TEMPLATES:
+            text = path.read_text(encoding="utf-8")
+            assert not CHINESE.search(re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)), path.name
+            parser = Bare()
+            parser.feed(CALLS.sub("", text))
+            assert [found for found in parser.found if found not in ALLOWED] == [], path.name
+
+    def test_posts_only_with_a_token(self) -> None:
+        forms = [
+            (path.name, form)
+            for path in TEMPLATES
+            for form in re.findall(r'<form[^>]*method="post".*?</form>', path.read_text(encoding="utf-8"), re.DOTALL)
+        ]
+        assert len(forms) > 100
+        assert [(name, form) for name, form in forms if "csrf" not in form] == []
 
 
 class TestVendored:

@@ -95,7 +95,7 @@ class TestVault:
         context = multiprocessing.get_context("spawn")
         results = context.Queue()
         folder = str(tmp_path / "shared")
-        workers = [context.Process(target=first_secret, args=(folder, results)) for _ in range(4)]
+        workers = [context.Process(target=first_secret, args=(folder, results)) for _ in range(2)]
         for worker in workers:
             worker.start()
         values = {results.get(timeout=60) for _ in workers}

@@ -136,8 +136,10 @@ class TestEmbeddedPostgres:
         assert await until_gone(pid)
         assert await ask(server.start(), "SELECT 1") == 1
 
-    async def test_deep_folder_gets_a_short_socket(self, tmp_path: Path) -> None:
-        server = EmbeddedPostgres(tmp_path / ("deep" * 30) / "pg")
+    async def test_deep_folder_gets_a_short_socket(self, made: Path, tmp_path: Path) -> None:
+        deep = tmp_path / ("deep" * 30) / "pg"
+        shutil.copytree(made, deep)
+        server = EmbeddedPostgres(deep)
         try:
             dsn = server.start()
             assert len(os.fsencode(server.socket_dir)) < SOCKET_PATH_MAX_BYTES
