@@ -237,6 +237,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
     gateway = books.gateway = Gateway(
         db=db, clock=clock, ledger=ledger, rulebook=rulebook, identity=identity, compute=compute,
         registry=metrics.registry, related=relatives.related, referrer=relatives.referrer, weight=books.queue_weight,
+        slates=settings.data / "run" / "fees",
     )  # fmt: skip
     pool = Pool(
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,

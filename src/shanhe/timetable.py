@@ -59,6 +59,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("log.seal", EVERY_2_S, lambda: log_tick(services.log, gauges))
     jobs.every("log.purge", NIGHTLY, services.log.purge)
     jobs.every("ledger.sweep", EVERY_5_S, lambda: _sweep(services))
+    jobs.every("fees.recover", EVERY_MINUTE, services.gateway.recover_fees)
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
     jobs.every("nomads.tick", EVERY_MINUTE, lambda: nomads_tick(services.nomads))

@@ -32,6 +32,8 @@ FEE_MICRO: Final = 5_000
 ROUNDS: Final = 5
 SECONDS: Final = 3.0
 LISTS: Final = 30
+LISTS_MAX_S: Final = 60.0
+CALLS_MOST: Final = 1_000_000
 CREDITS: Final = 1_000_000
 ADDED_LIMIT_MS: Final = 3.0
 LIST_LIMIT_MS: Final = 50.0
@@ -83,36 +85,79 @@ async def furnish(services: Any, port: int) -> str:
 # -- a publisher's server ---------------------------------------------------------------------------------------------
 
 
+class Arguments(msgspec.Struct):
+    work_ms: int = 0
+
+
+class Params(msgspec.Struct):
+    arguments: Arguments = msgspec.field(default_factory=Arguments)
+
+
+class Asked(msgspec.Struct):
+    """What a server looks at in a request."""
+
+    method: str
+    id: int | str | None = None
+    params: Params = msgspec.field(default_factory=Params)
+
+
+_asked: Final = msgspec.json.Decoder(Asked).decode
+_encode: Final = msgspec.json.encode
+DONE: Final = _encode({"resultType": "complete", "content": [{"type": "text", "text": "晴，21 度"}], "isError": False})
+
+
 async def publish(port: int) -> None:
     """Tools that take a moment, and ones that don't, over the version without sessions. Runs until it is ended."""
-    server = await asyncio.start_server(_serve, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(Publisher, "127.0.0.1", port)
     await server.serve_forever()
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            at = head.lower().index(b"content-length:") + 15
-            asked = msgspec.json.decode(await reader.readexactly(int(head[at : head.index(b"\r", at)])))
-            body = msgspec.json.encode({"jsonrpc": "2.0", "id": asked["id"], "result": await _result(asked)})
-            kind = b"content-type: application/json"
-            writer.write(b"HTTP/1.1 200 OK\r\n%b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
+def _whole(data: bytes) -> bytes | None:
+    """The body of a message that is here as a whole; None while it isn't."""
+    head, found, body = data.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    head = head.lower()
+    at = head.index(b"content-length:") + 15
+    end = head.find(b"\r", at)
+    return body if len(body) >= int(head[at:] if end < 0 else head[at:end]) else None
 
 
-async def _result(asked: dict[str, Any]) -> dict[str, Any]:
+class Publisher(asyncio.Protocol):
+    """One connection; as lean as can be, for it shares the machine with what is measured."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        body = _whole(self._data)
+        if body is None:
+            return
+        self._data = b""
+        asked = _asked(body)
+        if asked.method != "tools/call":
+            self._answer(asked.id, _encode(_result(asked.method)))
+        elif work_ms := asked.params.arguments.work_ms:
+            asyncio.get_running_loop().call_later(work_ms / 1000, self._answer, asked.id, DONE)
+        else:
+            self._answer(asked.id, DONE)
+
+    def _answer(self, number: int | str | None, result: bytes) -> None:
+        body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_encode(number), result)
+        kind = b"content-type: application/json"
+        self._transport.write(b"HTTP/1.1 200 OK\r\n%b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body))
+
+
+def _result(method: str) -> dict[str, Any]:
     about = {"resultType": "complete"}
-    if asked["method"] == "server/discover":
+    if method == "server/discover":
         return {**about, "supportedVersions": [MODERN], "capabilities": {"tools": {}}}
-    if asked["method"] == "tools/list":
-        schema = {"type": "object", "properties": {"city": {"type": "string", "description": "Which city 城市"}}}
-        tools = [{"name": f"tool_{n}", "description": f"Tool {n} of the bench. 测量用工具。", "inputSchema": schema}
-                 for n in range(TOOLS_EACH)]  # fmt: skip
-        return {**about, "tools": tools}
-    await asyncio.sleep(asked["params"]["arguments"]["work_ms"] / 1000)
-    return {**about, "content": [{"type": "text", "text": "晴，21 度"}], "isError": False}
+    schema = {"type": "object", "properties": {"city": {"type": "string", "description": "Which city 城市"}}}
+    tools = [{"name": f"tool_{n}", "description": f"Tool {n} of the bench. 测量用工具。", "inputSchema": schema}
+             for n in range(TOOLS_EACH)]  # fmt: skip
+    return {**about, "tools": tools}
 
 
 # -- the client -------------------------------------------------------------------------------------------------------
@@ -128,31 +173,67 @@ def _request(path: str, token: str, method: str, params: dict[str, Any]) -> byte
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[float, bytes]:
-    began = time.perf_counter()
-    writer.write(request)
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    at = head.index(b"content-length:") + 15
-    body = await reader.readexactly(int(head[at : head.index(b"\r", at)]))
-    return (time.perf_counter() - began) * 1000, body
+class Client(asyncio.Protocol):
+    """One connection that asks the same again and again until a moment, or so many times."""
+
+    def __init__(self, request: bytes, mark: bytes, until: float, most: int) -> None:
+        self._request, self._mark, self._until, self._most = request, mark, until, most
+        self._parts: list[bytes] = []
+        self.times_ms: list[float] = []
+        self.body = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self._parts = []
+        self._began = time.perf_counter()
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._parts.append(data)
+        body = _whole(b"".join(self._parts) if len(self._parts) > 1 else data)
+        if body is None:
+            return
+        now = time.perf_counter()
+        self.times_ms.append((now - self._began) * 1000)
+        if self._mark not in body:
+            self._end(BenchError(f"A call failed: {body[:300]!r}"))
+        elif now >= self._until or len(self.times_ms) >= self._most:
+            self.body = body
+            self._end(None)
+        else:
+            self._ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(BenchError("The connection was closed."))
+
+    def _end(self, error: BenchError | None) -> None:
+        if not self.done.done():
+            if error is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(error)
+        self._transport.close()
+
+
+async def _clients(port: int, requests: list[bytes], seconds: float, mark: bytes, most: int) -> list[Client]:
+    """Ask side by side, each request one after another on a connection of its own."""
+    loop, until = asyncio.get_running_loop(), time.perf_counter() + seconds
+    made = [
+        (await loop.create_connection(lambda one=one: Client(one, mark, until, most), "127.0.0.1", port))[1]  # type: ignore[misc]
+        for one in requests
+    ]
+    await asyncio.gather(*(client.done for client in made))
+    return made
 
 
 async def _load(port: int, requests: list[bytes], seconds: float, paid: bool) -> list[float]:
     """Latencies in ms of calls made one after another on each of so many connections."""
-    until, seen = time.perf_counter() + seconds, list[float]()
-    mark = b'"shanhe/receipt"' if paid else b'"result"'
-
-    async def one(request: bytes) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.perf_counter() < until:
-            took_ms, body = await _ask(reader, writer, request)
-            if mark not in body:
-                raise BenchError(f"A call failed: {body[:300]!r}")
-            seen.append(took_ms)
-        writer.close()
-
-    await asyncio.gather(*(one(request) for request in requests))
-    return seen
+    made = await _clients(port, requests, seconds, b'"shanhe/receipt"' if paid else b'"result"', CALLS_MOST)
+    return [took_ms for client in made for took_ms in client.times_ms]
 
 
 async def _measure(server: int, city: int, token: str, seconds: float, rounds: int) -> dict[str, Any]:
@@ -179,16 +260,11 @@ async def _measure(server: int, city: int, token: str, seconds: float, rounds: i
 
 
 async def _lists(city: int, token: str) -> dict[str, Any]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", city, limit=4 * 1024 * 1024)
     request = _request("/mcp", token, "tools/list", {})
-    times, body = list[float](), b""
-    for _ in range(LISTS):
-        took_ms, body = await _ask(reader, writer, request)
-        times.append(took_ms)
-    writer.close()
-    tools = json.loads(body)["result"]["tools"]
-    return {"tools": len(tools), "bytes": len(body), "first_ms": round(times[0], 2),
-            "median_ms": round(statistics.median(times), 2)}  # fmt: skip
+    (client,) = await _clients(city, [request], LISTS_MAX_S, b'"result"', LISTS)
+    tools = json.loads(client.body)["result"]["tools"]
+    return {"tools": len(tools), "bytes": len(client.body), "first_ms": round(client.times_ms[0], 2),
+            "median_ms": round(statistics.median(client.times_ms), 2)}  # fmt: skip
 
 
 def _figures(times: list[float]) -> dict[str, Any]:

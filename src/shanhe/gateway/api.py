@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from shanhe.gateway import ahead
 from shanhe.gateway.admission import PRIVATE, Admitter
+from shanhe.gateway.ahead import Ahead
 from shanhe.gateway.asgi import GatewayApp
 from shanhe.gateway.charges import ChargeBook, Referrer, ResourceTerms, nobody, unrelated
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
@@ -123,6 +126,7 @@ class Gateway:
     """Calls, receipts and usage of one process. `app` is its ASGI application for `/v1/`.
 
     `weight(org_id)` is what loyalty (C10) gives an organisation's calls where they have to wait for an engine.
+    `slates`: the folder of this machine where processes note what they book ahead; None books nothing ahead.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Gateway:
         related: Related = unrelated,
         referrer: Referrer = nobody,
         weight: WeightOf | None = None,
+        slates: Path | None = None,
     ) -> None:
         self._pool = Pool()
         self._ledger = ledger
@@ -150,10 +155,11 @@ class Gateway:
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
         settler = Settler(ledger, self._terms, self._usage, self.charges.divide)
         metrics = Metrics(registry)
-        self._tolls = Tolls(admitter, self.charges, settler)
+        self._ahead = Ahead(ledger, settler, slates)
+        self._tolls = Tolls(admitter, self.charges, settler, self._ahead)
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
-        self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight)
+        self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight, self._ahead.is_open)
         self.app = GatewayApp(self._pipeline, self._express, admitter, dispatcher, compute)
 
     async def start(self) -> None:
@@ -161,10 +167,12 @@ class Gateway:
         self.charges.start()
         await self._terms.start()
         self._usage.start()
+        self._ahead.start()
 
     async def stop(self) -> None:
         """Write what is left; the server has drained its calls by now."""
         await self._express.stop()
+        await self._ahead.stop()
         await self._weights.stop()
         await self._usage.stop()
         self._pool.close()
@@ -235,6 +243,10 @@ class Gateway:
     async def toll(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
         """See `Tolls.hold`."""
         return await self._tolls.hold(caller, resource, label, most_micro)
+
+    async def recover_fees(self) -> int:
+        """See `Ahead.recover`."""
+        return await self._ahead.recover()
 
     def delegate(self, delegate: Delegate) -> None:
         """Hand calls that name no model to whoever answers them: see `Pipeline.delegate`."""
@@ -310,14 +322,17 @@ class Gateway:
         return await read_day(day, self._call_postings(day))
 
     async def _call_postings(self, day: date) -> AsyncIterator[PostingView]:
+        """A day's calls, without those that were booked ahead and came to nothing."""
         since = midnight(day)
         cursor: str | None = None
         while True:
             page = await self._ledger.postings(
                 kind=CALL_KIND, since=since, until=since + timedelta(days=1), cursor=cursor, limit=REBUILD_PAGE
             )
+            void = await self._ledger.reversed_among([posting.id for posting in page.items], ahead.ACTOR)
             for posting in page.items:
-                yield posting
+                if posting.id not in void:
+                    yield posting
             cursor = page.next
             if cursor is None:
                 return

@@ -291,15 +291,20 @@ class Pool:
         self._idle: dict[tuple[Any, ...], deque[Connection]] = {}
         self._tls = tls_context
 
-    async def exchange(self, endpoint: Endpoint, request: bytes, *, timeout_s: float) -> Connection:
+    async def exchange(
+        self, endpoint: Endpoint, request: bytes, *, timeout_s: float, sent: Callable[[], None] | None = None
+    ) -> Connection:
         """Send one request and wait for the head of the answer; UpstreamError when there is none.
 
-        A kept-alive connection that the engine closed meanwhile is replaced once by a fresh one.
+        A kept-alive connection that the engine closed meanwhile is replaced once by a fresh one. `sent` is called when
+        the request is out.
         """
         loop = asyncio.get_running_loop()
         connection = self.take(endpoint)
         if connection is not None:
             connection.start(request)
+            if sent is not None:
+                sent()
             try:
                 await connection.head(timeout_s)
             except UpstreamError as error:
@@ -313,6 +318,8 @@ class Pool:
                 return connection
         connection = await self._connect(endpoint, loop)
         connection.start(request)
+        if sent is not None:
+            sent()
         try:
             await connection.head(timeout_s)
         except BaseException:

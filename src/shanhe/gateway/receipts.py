@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
 
 CALL_KIND: Final = "call"
+REVERSED: Final = "reversed"
 RECENT_MAX: Final = 100
 _evidence = msgspec.json.Decoder(Evidence)
 
@@ -60,6 +62,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """What `lines` count and their prices are of, a million each: see `unit_of`."""
     decisions: tuple[dict[str, Any], ...] = ()
     """Traces of the rules that paid others than the engine and the platform."""
+    reversed_by: UUID | None = None
+    """The posting that gave all of it back; its `status` is `reversed` then."""
 
 
 class ReceiptSummary(msgspec.Struct, frozen=True):
@@ -85,16 +89,21 @@ class CallPage(msgspec.Struct, frozen=True):
 class Receipts:
     """Reads receipts; nothing is stored beside the ledger."""
 
-    def __init__(self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID]) -> None:
+    def __init__(
+        self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID], ahead: Callable[[UUID], bool]
+    ) -> None:
         self._ledger = ledger
         self._rulebook = rulebook
         self._in_flight = in_flight
+        self._ahead = ahead
 
     async def one(self, receipt_id: UUID, org_id: UUID | None) -> Receipt:
         """A receipt of an organisation, or of anyone when `org_id` is None (operators); NotFound otherwise.
 
         A call that still runs has none yet: NotFound `receipt_pending` says so where this process runs it.
         """
+        if self._ahead(receipt_id):
+            raise self._missing(receipt_id)
         try:
             posting = await self._ledger.posting(receipt_id)
         except NotFound as error:
@@ -104,7 +113,11 @@ class Receipts:
         seen = _evidence.decode(posting.evidence)
         if org_id is not None and seen.org_id != org_id:
             raise self._missing(receipt_id)
-        return self._receipt(posting, seen)
+        found = self._receipt(posting, seen)
+        reversals = await self._ledger.reversed_among([receipt_id])
+        if not reversals:
+            return found
+        return msgspec.structs.replace(found, status=REVERSED, reversed_by=reversals[receipt_id])
 
     async def recent(
         self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None
@@ -114,11 +127,16 @@ class Receipts:
         page = await self._ledger.postings(
             account=wallet.id, kind=CALL_KIND, cursor=cursor, limit=min(limit, RECENT_MAX)
         )
-        found = (summary(posting) for posting in page.items if posting.evidence is not None)
+        reversals = await self._ledger.reversed_among([posting.id for posting in page.items])
+        found = (
+            summary(posting, is_reversed=posting.id in reversals)
+            for posting in page.items
+            if posting.evidence is not None and not self._ahead(posting.id)
+        )
         return CallPage(tuple(one for one in found if key_id in (None, one.key_id)), page.next)
 
     def _missing(self, receipt_id: UUID) -> NotFound:
-        if receipt_id in self._in_flight:
+        if receipt_id in self._in_flight or self._ahead(receipt_id):
             return NotFound(
                 "receipt_pending",
                 "This call is still running; its receipt appears when it ends.",
@@ -192,7 +210,7 @@ class Receipts:
         return decision.trace
 
 
-def summary(posting: PostingView) -> ReceiptSummary:
+def summary(posting: PostingView, *, is_reversed: bool = False) -> ReceiptSummary:
     """The list's row of a call posting."""
     seen = _evidence.decode(posting.evidence or b"")
     return ReceiptSummary(
@@ -201,7 +219,7 @@ def summary(posting: PostingView) -> ReceiptSummary:
         seen.model,
         seen.key_id,
         seen.key_name,
-        seen.status,
+        REVERSED if is_reversed else seen.status,
         seen.buckets.total,
         seen.total_micro,
     )

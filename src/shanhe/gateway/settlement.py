@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -12,7 +15,7 @@ import structlog
 from shanhe.gateway.admission import actuals, database_away
 from shanhe.gateway.commission import Divide, Parted, part
 from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
-from shanhe.gateway.meter import Metered
+from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.errors import ShanheError
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
 FEES_MAX: Final = 1_000
+FEE_METER: Final = Metered(Buckets(), "fee")
 Landed = Callable[[Exception | None], None]
 log = structlog.get_logger(__name__)
 
@@ -39,6 +43,26 @@ class Outcome(msgspec.Struct, frozen=True):
     status: str
     finish_reason: str | None
     timings: Timings
+
+
+class Fee:
+    """A fee as it is charged. `on`: the day that its posting has."""
+
+    __slots__ = ("call", "charge", "on", "outcome", "parted", "reservation")
+
+    def __init__(
+        self, call: Call, reservation: Any, charge: Charge, parted: Parted, outcome: Outcome, on: date
+    ) -> None:
+        self.call = call
+        self.reservation = reservation
+        self.charge = charge
+        self.parted = parted
+        self.outcome = outcome
+        self.on = on
+
+    @property
+    def receipt_id(self) -> UUID:
+        return self.call.receipt_id
 
 
 class Settler:
@@ -127,25 +151,45 @@ class Settler:
         return Charge(charged.total_micro, legs, evidence, used,
                       parted.through.subsidy_max_micro if commission.bounded else None)  # fmt: skip
 
-    async def settle_fee(self, call: Call, outcome: Outcome) -> None:
+    async def settle_fee(self, call: Call) -> None:
         """Capture a fee that no engine has a part in; returns when the posting is durable."""
+        fee = self.fee_of(call)
+        call.reservation = None
+        try:
+            await self._ledger.settle(fee.reservation, fee.charge)
+        except LedgerUnavailable:
+            self._later(fee.reservation, fee.charge)
+            raise
+        self.count_fee(fee)
+
+    def fee_soon(self, fee: Fee, landed: Landed) -> bool:
+        """Capture it without a wait: see `Ledger.settle_soon`. Nothing is counted yet, nothing asked again."""
+        return self._ledger.settle_soon(fee.reservation, fee.charge, landed)
+
+    async def fee_again(self, fee: Fee) -> None:
+        """Ask again for one whose outcome is unknown; it is booked at most once."""
+        await self._ledger.settle(fee.reservation, fee.charge)
+
+    def count_fee(self, fee: Fee) -> None:
+        """It was paid, and for something: one more in the sums, on the day that its posting has."""
+        fee.call.paid_micro = fee.charge.total_micro
+        self._usage.count(fee.call, fee.outcome, fee.charge.total_micro, fee.on)
+        self._usage.count_parted(fee.call, 0, fee.parted.charged, fee.parted.through, fee.on)
+
+    def fee_of(self, call: Call) -> Fee:
+        """What a call that costs its fee alone is charged, as of now, and the evidence for it."""
         commission, reservation = call.admission.commission, call.reservation
         assert commission is not None
+        taken_ms = int((perf_counter() - call.started_at) * 1e6) / 1000
+        admitted_ms = int((call.admitted_at - call.started_at) * 1e6) / 1000
+        outcome = Outcome(FEE_METER, "completed", None, Timings(admitted_ms, taken_ms, taken_ms))
         parted = self._fee_parted(call, commission, outcome)
         charged = parted.charged
         evidence = fee_evidence(call, outcome, charged, parted.through, commission.rules)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
         used = actuals(reservation.limits, 0, charged.total_micro)
         charge = Charge(charged.total_micro, legs, evidence, used, parted.through.subsidy_max_micro)
-        call.reservation = None
-        try:
-            await self._ledger.settle(reservation, charge)
-        except LedgerUnavailable:
-            self._later(reservation, charge)
-            raise
-        call.paid_micro = charged.total_micro
-        self._usage.count(call, outcome, charged.total_micro)
-        self._usage.count_parted(call, 0, charged, parted.through)
+        return Fee(call, reservation, charge, parted, outcome, self._usage.today())
 
     def _fee_parted(self, call: Call, commission: Commission, outcome: Outcome) -> Parted:
         """The split of a fee; of one that divides into whole µ and burns no subsidy it is always the same."""

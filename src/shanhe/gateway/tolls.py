@@ -1,4 +1,4 @@
-"""Paid things that are no model: one call of a tool, at a fee. Reserved before it runs, booked after it answered."""
+"""Paid things that are no model: one call of a tool, at a fee. Reserved before it, booked before its answer leaves."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from uuid import UUID
 from shanhe.gateway.admission import database_away
 from shanhe.gateway.faces.base import Parsed
 from shanhe.gateway.faces.openai import Chat
-from shanhe.gateway.meter import Buckets, Metered
-from shanhe.gateway.model import Admission, Timings, with_commission
+from shanhe.gateway.model import Admission, with_commission
 from shanhe.gateway.pipeline import Call
-from shanhe.gateway.settlement import Outcome
 from shanhe.gateway.tariff import Prices
 
 if TYPE_CHECKING:
     from shanhe.gateway.admission import Admitter
+    from shanhe.gateway.ahead import Ahead, Booking
     from shanhe.gateway.charges import ChargeBook
     from shanhe.gateway.settlement import Settler
     from shanhe.identity.api import Caller
@@ -31,40 +30,62 @@ class Toll:
     `receipt_id` None and nothing paid where there is no fee for this payer.
     """
 
-    __slots__ = ("_call", "_tolls", "paid_micro", "receipt_id")
+    __slots__ = ("_tolls", "booking", "call", "paid_micro", "receipt_id")
 
     def __init__(self, tolls: Tolls, call: Call | None) -> None:
         self._tolls = tolls
-        self._call = call
+        self.call = call
+        self.booking: Booking | None = None
+        """Where it is booked already, while its call runs."""
         self.receipt_id: UUID | None = None
         self.paid_micro = 0
 
+    @property
+    def runs(self) -> bool:
+        """Neither ended nor booked."""
+        return self.call is not None and self.booking is None and self.call.reservation is not None
+
+    def under_way(self) -> None:
+        """What it is for has been asked for: if that takes a moment, the fee is booked meanwhile."""
+        if self.runs and self.call is not None:
+            self._tolls.ahead.watch(self, self.call.parsed.model)
+
     async def book(self) -> None:
         """What was paid for has been had; durable on return."""
-        call, self._call = self._call, None
+        call, self.call = self.call, None
         if call is None:
             return
-        try:
-            await self._tolls.settle(call)
-        finally:
-            if call.reservation is not None:
-                await self._tolls.release(call)
+        if self.booking is not None:
+            await self._tolls.ahead.pay(self.booking)
+        else:
+            try:
+                await self._tolls.settler.settle_fee(call)
+            finally:
+                if call.reservation is not None:
+                    await self._tolls.release(call)
         self.receipt_id, self.paid_micro = call.receipt_id, call.paid_micro
+        self._tolls.ahead.ended(call.parsed.model, paid=True)
 
     async def give_back(self) -> None:
         """It came to nothing."""
-        call, self._call = self._call, None
-        if call is not None and call.reservation is not None:
+        call, self.call = self.call, None
+        if call is None:
+            return
+        self._tolls.ahead.ended(call.parsed.model, paid=False)
+        if self.booking is not None:
+            await self._tolls.ahead.undo(self.booking)
+        elif call.reservation is not None:
             await self._tolls.release(call)
 
 
 class Tolls:
     """Reserves and books fees. One per process."""
 
-    def __init__(self, admitter: Admitter, charges: ChargeBook, settler: Settler) -> None:
+    def __init__(self, admitter: Admitter, charges: ChargeBook, settler: Settler, ahead: Ahead) -> None:
         self._admitter = admitter
         self._charges = charges
-        self._settler = settler
+        self.settler = settler
+        self.ahead = ahead
 
     async def hold(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
         """Reserve a fee before what it is for; from memory where there is a lease and the terms are known.
@@ -83,12 +104,6 @@ class Tolls:
         await self._admitter.reserve(call)
         call.admitted_at = perf_counter()
         return Toll(self, call)
-
-    async def settle(self, call: Call) -> None:
-        taken_ms = int((perf_counter() - call.started_at) * 1e6) / 1000
-        admitted_ms = int((call.admitted_at - call.started_at) * 1e6) / 1000
-        outcome = Outcome(Metered(Buckets(), "fee"), "completed", None, Timings(admitted_ms, taken_ms, taken_ms))
-        await self._settler.settle_fee(call, outcome)
 
     async def release(self, call: Call) -> None:
         await self._admitter.release(call.reservation)

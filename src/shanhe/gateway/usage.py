@@ -56,19 +56,25 @@ class UsageBook:
             await asyncio.gather(self._task, return_exceptions=True)
         await self.flush()
 
-    def count(self, call: Call, outcome: Outcome, total_micro: int) -> None:
-        """Add one settled call."""
-        caller, model, on = call.caller, call.parsed.model, self._today()
+    def today(self) -> date:
+        """The day that is counted now."""
+        return self._today()
+
+    def count(self, call: Call, outcome: Outcome, total_micro: int, on: date | None = None) -> None:
+        """Add one settled call; `on`: the day of its posting, where that isn't today's."""
+        caller, model, on = call.caller, call.parsed.model, on or self._today()
         last = self._last
         if last is None or last[0] is not caller or last[1] != model or last[2] != on:
             key = UsageKey(on, caller.org_id, caller.key_id, model)
             last = self._last = caller, model, on, self._sums.setdefault(key, [0] * 7)
         _sum(last[3], outcome.metered.buckets.as_tuple(), total_micro)
 
-    def count_parted(self, call: Call, tokens: int, charged: Charged, through: Through) -> None:
+    def count_parted(
+        self, call: Call, tokens: int, charged: Charged, through: Through, on: date | None = None
+    ) -> None:
         """Add one settled call that came through listings, or that a referrer is paid from."""
         payer = call.caller.org_id
-        add_parted(self._parted, self._today(), payer, tokens, charged.total_micro, charged.shares, through)
+        add_parted(self._parted, on or self._today(), payer, tokens, charged.total_micro, charged.shares, through)
 
     async def flush(self) -> None:
         """Write the sums; what can't be written now is kept for the next time."""

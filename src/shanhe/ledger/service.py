@@ -289,6 +289,11 @@ class Ledger:
         """Count against limits of something that has no price; `LimitExceeded`, `LedgerUnavailable`."""
         await self._counters.take(limits)
 
+    def uncount(self, limits: Sequence[Limit], actuals: Sequence[int]) -> None:
+        """Give back what a call counted against its limits that was settled and is being reversed."""
+        pairs = zip(limits, actuals, strict=True)
+        self._counters.give_back([msgspec.structs.replace(limit, amount=used) for limit, used in pairs])
+
     async def _admit_nothing(
         self, payer: UUID, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta
     ) -> Reservation:
@@ -443,6 +448,10 @@ class Ledger:
         if found is None:
             raise UnknownPosting(posting_id)
         return found
+
+    async def reversed_among(self, postings: Sequence[UUID], actor: str | None = None) -> dict[UUID, UUID]:
+        """Those of these postings that are reversed (by `actor`, if one is named), each with what reversed it."""
+        return await self._store.reversed_among(list(postings), actor) if postings else {}
 
     async def postings(
         self, *, account: UUID | None = None, kind: str | None = None, since: datetime | None = None,

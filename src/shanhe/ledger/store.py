@@ -148,6 +148,7 @@ class Store:
             """SELECT l.provenance, sum(-d.delta)::bigint AS amount
                FROM (SELECT DISTINCT posting FROM ledger.transfer WHERE debit = $1 AND at >= $3 AND at < $4) t
                JOIN ledger.posting p ON p.id = t.posting AND p.kind = $2
+                AND NOT EXISTS (SELECT FROM ledger.posting r WHERE r.reverses = p.id)
                CROSS JOIN LATERAL unnest(p.lots, p.lot_deltas) d(lot, delta)
                JOIN ledger.lot l ON l.id = d.lot AND l.account = $1 WHERE d.delta < 0 GROUP BY l.provenance""",
             account, kind, since, until,
@@ -195,6 +196,13 @@ class Store:
             transfers.setdefault(row["posting"], []).append(one)
         by_id = {row["id"]: row for row in rows}
         return [_posting_of(by_id[key], transfers.get(key, [])) for key in identifiers if key in by_id]
+
+    async def reversed_among(self, identifiers: list[UUID], actor: str | None) -> dict[UUID, UUID]:
+        rows = await self._db.fetch(
+            "SELECT id, reverses FROM ledger.posting WHERE reverses = ANY($1) AND ($2::text IS NULL OR actor = $2)",
+            identifiers, actor,
+        )  # fmt: skip
+        return {row["reverses"]: row["id"] for row in rows}
 
     async def postings(
         self, account: UUID | None, kind: str | None, since: datetime | None, until: datetime | None,

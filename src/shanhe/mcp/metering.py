@@ -1,4 +1,4 @@
-"""One call of a tool from admission to its record: the fee held before, booked before the result is passed on."""
+"""One call of a tool from admission to its record: the fee held before, in the books before the result is passed on."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ class Metered:
         await self._gateway.count(self._caller, offer)
         self._toll = await self._gateway.toll(self._caller, self.slug, self._tool, self._most_micro)
         self.open = True
+
+    def under_way(self) -> None:
+        """The server has been asked: if it takes a moment, the fee is booked meanwhile."""
+        if self._toll is not None:
+            self._toll.under_way()
 
     async def finish(self, result: dict[str, Any], got: int) -> dict[str, Any]:
         """The result as it is passed on: booked unless the tool says that it could not, or needs something first."""

@@ -1,17 +1,16 @@
 """`/mcp/<server>`: one publisher's server through the gateway, message by message.
 
 What a client says goes to the server as it is, and back; what the gateway looks at on the way: who may (an allow-list
-of tools, of other features, quotas), what a call costs (held before, booked before its result is passed on), how long
-and how large an answer may be. Sessions are the publisher's own, sealed to the payer who began them. The list of tools
-is answered here, as it was reviewed.
+of tools, of other features, quotas), what a call costs (held before, in the books before its result is passed on), how
+long and how large an answer may be. Sessions are the publisher's own, sealed to the payer who began them. The list of
+tools is answered here, as it was reviewed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,8 +67,9 @@ class Relay:
     def __init__(self, gateway: ToolGateway, sessions: wire.Sessions) -> None:
         self._gateway = gateway
         self._sessions = sessions
-        self._waiting: dict[tuple[str, Any], tuple[float, Metered]] = {}
+        self._waiting: dict[tuple[str, Any], tuple[asyncio.TimerHandle, Metered]] = {}
         """Calls whose stream ended before their answer: a server may give it on the next one."""
+        self._failing: set[asyncio.Task[None]] = set()
 
     async def serve(self, client: Client, caller: Caller, slug: str, offer: Offered | None = None) -> None:
         """Answer one request; `offer` is the server where it has been looked up."""
@@ -139,7 +139,7 @@ class Relay:
         try:
             async with asyncio.timeout(limit_s) as metered.deadline:
                 await metered.begin(visit.offer)
-                async with self._open(visit, body, limit_s) as connection:
+                async with self._open(visit, body, limit_s, metered.under_way) as connection:
                     await self._back(visit, message, connection, metered)
         except TimeoutError:
             await self._refuse(visit, message, metered, ServerLate(visit.offer.slug, visit.offer.server.timeout_ms))
@@ -153,16 +153,23 @@ class Relay:
 
     async def _end(self, visit: Visit, message: wire.Message, metered: Metered) -> None:
         """A call without its answer waits for the session's next stream, or costs nothing."""
-        now = time.monotonic()
-        for key, (until, other) in list(self._waiting.items()):
-            if until < now:
-                del self._waiting[key]
-                await other.fail(ServerLate(other.slug, visit.offer.server.timeout_ms))
         if metered.open and visit.session is not None and metered.resumable and len(self._waiting) < WAITING_MAX:
-            until = now + visit.offer.server.timeout_ms / 1000
-            self._waiting[visit.session, message.id] = until, metered
+            key = visit.session, message.id
+            self._late(key)  # an id that is used twice: the first call has no answer to come any more
+            limit_s = visit.offer.server.timeout_ms / 1000
+            self._waiting[key] = asyncio.get_running_loop().call_later(limit_s, self._late, key), metered
         else:
             await metered.fail(ServerFailed(visit.offer.slug, "it ended without an answer"))
+
+    def _late(self, key: tuple[str, Any]) -> None:
+        """A call that waited in vain costs nothing."""
+        waited = self._waiting.pop(key, None)
+        if waited is not None:
+            timer, metered = waited
+            timer.cancel()
+            task = asyncio.create_task(metered.fail(ServerFailed(metered.slug, "its answer never came")))
+            self._failing.add(task)
+            task.add_done_callback(self._failing.discard)
 
     async def _other(self, visit: Visit, message: wire.Message, body: bytes) -> None:
         """Handshakes, notifications, answers, and whatever else the listing says is passed on."""
@@ -208,9 +215,11 @@ class Relay:
 
     # -- from the server ----------------------------------------------------------------------------------------------
 
-    def _open(self, visit: Visit, body: bytes, limit_s: float) -> Exchange:
+    def _open(
+        self, visit: Visit, body: bytes, limit_s: float, sent: Callable[[], None] | None = None
+    ) -> Exchange:
         server, slug = visit.offer.server, visit.offer.slug
-        return self._gateway.links.exchange(slug, server.url, "POST", visit.headers, body, limit_s)
+        return self._gateway.links.exchange(slug, server.url, "POST", visit.headers, body, limit_s, sent)
 
     async def _back(
         self, visit: Visit, message: wire.Message | None, connection: Connection, metered: Metered | None
@@ -257,6 +266,7 @@ class Relay:
                 return _initialized(data, visit.offer) if message.method in HANDSHAKES else data
             waiting = self._waiting.pop((visit.session or "", found.id), None)
             if waiting is not None:
+                waiting[0].cancel()
                 return await self._settled(visit, found, data, waiting[1], 200)
             return None if message is None else data
         asked = ASKS_OF_CLIENT.get(found.method) if isinstance(found.method, str) else None

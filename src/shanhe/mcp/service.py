@@ -247,6 +247,7 @@ class ToolGateway:
         try:
             offer = await self.admitted(caller, slug)
             await metered.begin(offer)
+            metered.under_way()
             if offer.server.hosted is not None:
                 result = await self._bench.call(offer.server, tool, arguments)
             else:

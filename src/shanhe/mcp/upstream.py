@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -179,13 +179,14 @@ class Links:
 
     def exchange(
         self, name: str, url: str, method: str, headers: Mapping[str, str], body: bytes = b"",
-        limit_s: float = 3_600.0,
+        limit_s: float = 3_600.0, sent: Callable[[], None] | None = None,
     ) -> Exchange:  # fmt: skip
         """One HTTP exchange, from its head on; ServerFailed, ServerLate, AnswerTooLarge, BadServer.
 
-        The connection is kept when the answer was read to its end, and closed otherwise.
+        The connection is kept when the answer was read to its end, and closed otherwise. `sent` is called when the
+        request is out.
         """
-        return Exchange(self, name, url, method, headers, body, limit_s)
+        return Exchange(self, name, url, method, headers, body, limit_s, sent)
 
     @property
     def pool(self) -> Pool:
@@ -210,11 +211,12 @@ class Links:
 class Exchange:
     """See `Links.exchange`."""
 
-    __slots__ = ("_body", "_connection", "_headers", "_limit_s", "_links", "_method", "_name", "_url")
+    __slots__ = ("_body", "_connection", "_headers", "_limit_s", "_links", "_method", "_name", "_sent", "_url")
 
     def __init__(
-        self, links: Links, name: str, url: str, method: str, headers: Mapping[str, str], body: bytes, limit_s: float
-    ) -> None:
+        self, links: Links, name: str, url: str, method: str, headers: Mapping[str, str], body: bytes, limit_s: float,
+        sent: Callable[[], None] | None,
+    ) -> None:  # fmt: skip
         self._links = links
         self._name = name
         self._url = url
@@ -222,13 +224,16 @@ class Exchange:
         self._headers = headers
         self._body = body
         self._limit_s = limit_s
+        self._sent = sent
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Connection:
         endpoint, host, target = await self._links.place(self._url)
         request = wire.request_head(self._method, target, host, self._headers, len(self._body)) + self._body
         try:
-            self._connection = await self._links.pool.exchange(endpoint, request, timeout_s=self._limit_s)
+            self._connection = await self._links.pool.exchange(
+                endpoint, request, timeout_s=self._limit_s, sent=self._sent
+            )
         except UpstreamError as error:
             raise self._said(error) from error
         return self._connection
