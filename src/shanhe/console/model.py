@@ -307,6 +307,7 @@ class Receipt:
     markups: Sequence[MarkupLine] = ()
     decisions: Sequence[Mapping[str, Any]] = ()
     """Traces of the rules that paid makers and rights."""
+    reversed_by: UUID | None = None
 
     @property
     def tokens(self) -> int:

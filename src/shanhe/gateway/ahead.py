@@ -5,14 +5,15 @@ booked beside its work; an answer to be paid for then finds it in the ledger. A 
 has it reversed, each exactly once. What is booked ahead and not ended is noted on a slate that outlives the process:
 whoever starts next reverses what a dead one left. See docs/adr/0066.
 
-Calls are gathered and booked together at a beat. One that ends before its beat is booked as if nothing were here, and
-so is every call of a tool that failed lately: statements are not for pairs of entries that say nothing.
+Calls are gathered and booked together at a beat. One that ends before it is booked as if nothing were here, and so is
+every call of a tool that failed lately: statements are not for pairs of entries that say nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from shanhe.gateway.tolls import Toll
     from shanhe.ledger.api import Ledger
 
-BEAT_S: Final = 0.004
-"""A call is booked ahead at its second beat: when it has run for one to two of them."""
+BOOK_AFTER_S: Final = 0.004
+"""A call that ends sooner is booked at its end."""
+BEAT_S: Final = 0.006
+"""How long calls that are to be booked are gathered: nobody waits for them, and a batch costs much the same whatever
+its size."""
 STEADY_CALLS: Final = 8
 """A tool's calls are booked ahead once so many in a row were paid, until one is not."""
 TOOLS_MAX: Final = 10_000
@@ -83,8 +87,7 @@ class Ahead:
         self._settler = settler
         self._folder = folder
         self._slate: Slate | None = None
-        self._young: list[Toll] = []
-        self._old: list[Toll] = []
+        self._watched: deque[tuple[float, Toll]] = deque()
         self._beat: asyncio.TimerHandle | None = None
         self._paid: dict[str, int] = {}
         """Calls of a tool that were paid in a row, up to `STEADY_CALLS`."""
@@ -111,7 +114,7 @@ class Ahead:
         self._ending = True
         if self._beat is not None:
             self._beat.cancel()
-        self._young, self._old = [], []
+        self._watched.clear()
         waiting: set[asyncio.Task[Any]] = {
             self._take_back(booking) for booking in self._open.values() if not booking.paying
         }
@@ -151,9 +154,10 @@ class Ahead:
         """The call is under way: book its fee if it takes a moment."""
         if self._slate is None or self._ending or self._paid.get(tool, 0) < STEADY_CALLS:
             return
-        self._young.append(toll)
+        loop = asyncio.get_running_loop()
+        self._watched.append((loop.time() + BOOK_AFTER_S, toll))
         if self._beat is None:
-            self._beat = asyncio.get_running_loop().call_later(BEAT_S, self._on_beat)
+            self._beat = loop.call_later(BEAT_S, self._on_beat)
 
     def ended(self, tool: str, *, paid: bool) -> None:
         """How a call of a tool ended."""
@@ -171,11 +175,13 @@ class Ahead:
         return receipt in self._open
 
     def _on_beat(self) -> None:
-        due, self._old, self._young = self._old, self._young, []
-        self._beat = asyncio.get_running_loop().call_later(BEAT_S, self._on_beat) if self._old else None
-        for toll in due:
+        loop, watched = asyncio.get_running_loop(), self._watched
+        now = loop.time()
+        while watched and watched[0][0] <= now:
+            toll = watched.popleft()[1]
             if self._slate is not None and toll.runs:
                 self._book(toll, self._slate)
+        self._beat = loop.call_later(BEAT_S, self._on_beat) if watched else None
 
     def _book(self, toll: Toll, slate: Slate) -> None:
         call = toll.call

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from shanhe.gateway.admission import Admitter
     from shanhe.gateway.ahead import Ahead, Booking
     from shanhe.gateway.charges import ChargeBook
+    from shanhe.gateway.commission import Commission
     from shanhe.gateway.settlement import Settler
     from shanhe.identity.api import Caller
 
 NO_PRICES: Final = Prices(0, 0, 0, 0, 0, "fee")
 FACE: Final = Chat()
+ADMISSIONS_MAX: Final = 1_000
 
 
 class Toll:
@@ -86,6 +88,7 @@ class Tolls:
         self._charges = charges
         self.settler = settler
         self.ahead = ahead
+        self._admissions: dict[tuple[int, str], tuple[Commission, Admission]] = {}
 
     async def hold(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
         """Reserve a fee before what it is for; from memory where there is a lease and the terms are known.
@@ -100,10 +103,21 @@ class Tolls:
             return Toll(self, None)
         call = Call(FACE)
         call.caller, call.most_micro, call.parsed = caller, most_micro, Parsed(label, {})
-        call.admission = with_commission(Admission(label, 0, 0, None, 0, NO_PRICES), commission)
+        call.admission = self._admission(label, commission)
         await self._admitter.reserve(call)
         call.admitted_at = perf_counter()
         return Toll(self, call)
+
+    def _admission(self, label: str, commission: Commission) -> Admission:
+        """What is held for a fee; the same for every call at the same terms."""
+        known = self._admissions.get((id(commission), label))
+        if known is not None and known[0] is commission:
+            return known[1]
+        made = with_commission(Admission(label, 0, 0, None, 0, NO_PRICES), commission)
+        if len(self._admissions) >= ADMISSIONS_MAX:
+            self._admissions.clear()
+        self._admissions[id(commission), label] = commission, made  # kept alive, so that its id stays its own
+        return made
 
     async def release(self, call: Call) -> None:
         await self._admitter.release(call.reservation)

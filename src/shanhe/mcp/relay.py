@@ -155,6 +155,7 @@ class Relay:
         """A call without its answer waits for the session's next stream, or costs nothing."""
         if metered.open and visit.session is not None and metered.resumable and len(self._waiting) < WAITING_MAX:
             key = visit.session, message.id
+            metered.deadline = None  # it was this stream's; the timer takes its place
             self._late(key)  # an id that is used twice: the first call has no answer to come any more
             limit_s = visit.offer.server.timeout_ms / 1000
             self._waiting[key] = asyncio.get_running_loop().call_later(limit_s, self._late, key), metered

@@ -115,6 +115,7 @@ class LiveMember:
             trace=found.trace or {},
             markups=_markups(found),
             decisions=found.decisions,
+            reversed_by=found.reversed_by,
         )
 
     async def _transfer(self, line: dict[str, object]) -> m.TransferLine:
