@@ -102,7 +102,10 @@ async def torment(stage: Stage, tenant: Tenant, publisher: Publisher) -> Load:
 
 class TestKill:
     @pytest.mark.prove
-    def test_of_a_gateway_while_tools_work_leaves_paid_what_was_answered(self, own_stage: Stage) -> None:
+    def test_of_a_gateway_while_tools_work_leaves_paid_what_was_answered(
+        self, own_stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SHANHE_PRIVATE_TOOLS", "true")  # for what is done beside the city
         tenant = own_stage.tenant("Chaos", credits="10000")
 
         async def act() -> Load:

@@ -84,7 +84,7 @@ class Scene:
 
     async def postings(self, kind: str) -> list[PostingView]:
         wallet = await self.services.credits.wallet(self.payer.org)
-        page = await self.services.ledger.postings(account=wallet.account_id, kind=kind)
+        page = await self.services.ledger.postings(account=wallet.account_id, kind=kind, limit=200)
         return list(page.items)
 
     async def spent(self) -> int:
