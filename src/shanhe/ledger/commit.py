@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from shanhe.kernel.db import Connection
 from shanhe.ledger.errors import LedgerBusy, LedgerUnavailable
 
 BATCH_MAX: Final = 500
@@ -77,6 +78,7 @@ class Line:
             self._connection = await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_LIMIT_S,
+                connection_class=Connection,
                 server_settings=SESSION,
             )
         statement = self._statements[query] = await self._connection.prepare(query)
