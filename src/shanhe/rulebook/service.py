@@ -69,7 +69,9 @@ class Rulebook:
         """
         packaged = _packaged()
         if not extra:
-            return cls(packaged._rules, packaged._made)
+            rulebook = cls(packaged._rules)
+            rulebook._edition, rulebook._made = packaged._edition, packaged._made
+            return rulebook
         rulebook = cls(load_rules(extra), packaged._made)
         for rule in rulebook._rules.values():
             if rule.content_hash != packaged._rules[rule.id].content_hash:
@@ -181,17 +183,18 @@ class Rulebook:
 
     def _keep(self, kind: str, version: InForce, make: Callable[[InForce], Made]) -> Made:
         key = (kind, version.version)
-        if key not in self._made:
-            self._made[key] = make(version)
+        made: Made | None = self._made.get(key)
+        if made is None:
+            made = self._made[key] = make(version)
             if len(self._made) > VERSIONS_KEPT:
                 self._made.popitem(last=False)
-        made: Made = self._made[key]
         return made
 
 
 @cache
 def _packaged() -> Rulebook:
-    """The rules as they are packaged, typed once in a process; others begin with a copy of what it made."""
+    """The rules as they are packaged, typed once in a process. Who has the same rules shares what was made of them;
+    who has others begins with a copy."""
     rulebook = Rulebook(load_rules())
     for rule in rulebook._rules.values():
         rulebook._type(rule)
