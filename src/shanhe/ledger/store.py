@@ -78,11 +78,13 @@ class Store:
         where = "WHERE (owner, asset, kind, name) = ($1, $2, $3, $4)"
         row = await self._db.fetchrow(f"SELECT {_ACCOUNT} FROM ledger.account {where}", *key)
         if row is None:
-            await self._db.execute(
+            row = await self._db.fetchrow(
                 "INSERT INTO ledger.account (owner, asset, kind, name, id, floor, lots, opened_at) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (owner, asset, kind, name) DO NOTHING",
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (owner, asset, kind, name) DO NOTHING "
+                f"RETURNING {_ACCOUNT}",
                 *key, new_id(), floor, lots, now,
             )  # fmt: skip
+        if row is None:  # somebody else has just opened it
             row = await self._db.fetchrow(f"SELECT {_ACCOUNT} FROM ledger.account {where}", *key)
         return account_of(row)
 
