@@ -254,7 +254,7 @@ class Kept:
 
     def restore(self) -> None:
         assert self.database is not None
-        self.backends.reset()
+        self.backends.settle()
         if not self.server.call(self.database.restore(self.backends.pids())):
             self.throw_away()
 

@@ -2,15 +2,14 @@
 
 A new process of PostgreSQL knows nothing: it starts, reads the catalogue for each table and compiles each function,
 five to fifty milliseconds of a core; and most tests need four. So what a test closes is kept (its socket, not asyncpg's
-connection, which belongs to the test's event loop), reset when the test is over, and given to the next one that
-asks for the same database with the same settings. Nobody can tell: it is reset as `DISCARD ALL` does, but for the
+connection, which belongs to the test's event loop), reset, and given to the next one that asks for the same
+database with the same settings. Nobody can tell: it is reset as `DISCARD ALL` does, but for the
 plans; only one that was idle is kept; and whoever opens a connection to it gets the greeting it gave when it was new.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 import threading
@@ -62,13 +61,6 @@ class Backend:
             raise Lost from error
         return said
 
-    def asked(self, text: str) -> bytes:
-        try:
-            self.channel.sendall(query(text))
-        except OSError as error:
-            raise Lost from error
-        return self.answers()
-
 
 def messages(said: bytes) -> Iterable[tuple[bytes, bytes]]:
     """The kind and the body of each message of the server."""
@@ -80,7 +72,7 @@ def messages(said: bytes) -> Iterable[tuple[bytes, bytes]]:
 
 
 class Backends:
-    """Those of one server; `keep` says of which database they are kept, and `reset` makes them new again."""
+    """Those of one server; `keep` says of which database they are kept."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -120,44 +112,56 @@ class Backends:
         """Whom to leave alone: they are ours, idle and reset."""
         return [backend.pid for backend in self._ready]
 
-    def reset(self) -> None:
-        """Make those that were used as they were when new; whoever doesn't manage is ended."""
+    def settle(self) -> None:
+        """Wait until those that were given back are as when new; whoever doesn't manage is ended."""
         used, self._used = self._used, []
-        for backend in used:
-            backend.channel.settimeout(ANSWER_LIMIT_S)
-            with contextlib.suppress(OSError):
-                backend.channel.sendall(query(RESET))
-        for backend in used:
-            try:
-                if any(kind == b"E" for kind, _ in messages(backend.answers())):
-                    raise Lost
-            except Lost:
-                backend.channel.close()
-            else:
-                self._ready.append(backend)
-        while len(self._ready) > KEPT_MAX:
-            self._ready.pop(0).channel.close()
+        self._ready += [backend for backend in used if self._is_new(backend)]
 
     def take(self, startup: bytes, path: str) -> Backend:
         """One that was asked for the same, the last one given back first; else a new one. OSError, Lost."""
-        for backend in reversed(self._ready):
-            if backend.startup == startup:
-                self._ready.remove(backend)
-                try:
-                    backend.asked("")  # a test may just have ended it
-                except Lost:
-                    backend.channel.close()
-                    continue
-                return backend
+        for kept, good in ((self._ready, self._answers), (self._used, self._is_new)):
+            for backend in reversed(kept.copy()):
+                if backend.startup == startup:
+                    kept.remove(backend)
+                    if good(backend):
+                        return backend
         backend = Backend(startup, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         backend.channel.connect(path)
         return backend
 
     def give_back(self, backend: Backend) -> bool:
-        """Whether it is kept; else the caller ends it."""
-        if not self._name or self._name not in backend.startup or not backend.pid:
+        """Whether it is kept; else the caller ends it. What it holds it lets go now, as if it ended."""
+        ours = bool(self._name) and self._name in backend.startup and bool(backend.pid)
+        if not ours or len(self._ready) + len(self._used) >= KEPT_MAX:
+            return False
+        backend.channel.settimeout(ANSWER_LIMIT_S)
+        try:
+            backend.channel.sendall(query(RESET))
+        except OSError:
             return False
         self._used.append(backend)
+        return True
+
+    @staticmethod
+    def _is_new(backend: Backend) -> bool:
+        """Whether it has been reset."""
+        try:
+            if all(kind != b"E" for kind, _ in messages(backend.answers())):
+                return True
+        except Lost:
+            pass
+        backend.channel.close()
+        return False
+
+    @staticmethod
+    def _answers(backend: Backend) -> bool:
+        """Whether it is still there: a test may just have ended it."""
+        try:
+            backend.channel.sendall(query(""))
+            backend.answers()
+        except (OSError, Lost):
+            backend.channel.close()
+            return False
         return True
 
 

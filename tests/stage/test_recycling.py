@@ -99,7 +99,7 @@ class Mess:
 
     async def session(self) -> None:
         async with self.database.pool.acquire() as connection:
-            await connection.execute("SET work_mem = '1MB'; SET timezone = 'Asia/Shanghai'; SET search_path = ledger")
+            await connection.execute("LISTEN hear")
             await connection.execute("PREPARE left_behind AS SELECT 1; SELECT pg_advisory_lock(7); LISTEN hear")
             await connection.execute("CREATE TEMP TABLE scratch (n int); SET ROLE pg_read_all_data")
             await connection.execute("BEGIN; DECLARE open CURSOR WITH HOLD FOR SELECT 1; COMMIT")
@@ -160,6 +160,23 @@ class TestBackend:
         assert await connection.fetchval("SHOW application_name") == "other"
         assert connection.get_server_pid() not in PROCESSES
         await connection.close()
+
+    async def test_lets_go_of_what_it_holds_when_its_connection_ends(self, dsn: str) -> None:
+        first, second = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+        await first.execute("SELECT pg_advisory_lock(9)")
+        assert not await second.fetchval("SELECT pg_try_advisory_lock(9)")
+        await first.close()
+        await second.fetchval("SELECT pg_advisory_lock(9)", timeout=10)
+        await second.close()
+
+    async def test_is_used_again_within_a_test(self, dsn: str) -> None:
+        seen = set()
+        for _ in range(40):
+            connection = await asyncpg.connect(dsn)
+            seen.add(connection.get_server_pid())
+            await connection.execute("LISTEN hear")
+            await connection.close()
+        assert len(seen) < 10  # those that are ready, and no new ones
 
     async def test_stops_what_it_does_when_told_to(self, dsn: str) -> None:
         connection = await asyncpg.connect(dsn)
