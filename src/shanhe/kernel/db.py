@@ -33,7 +33,7 @@ def _described() -> dict[tuple[int, frozenset[int]], Any]:
     return {}
 
 
-class Connection(asyncpg.Connection):  # type: ignore[type-arg]
+class Connection(asyncpg.Connection):
     """Asks what an array is once in a process: asyncpg asks on every connection, and the answer takes the server ten
     milliseconds of a core, more than most of what is then done with it."""
 
