@@ -217,7 +217,8 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), alliances=promises.alliances,
         incubator=promises.incubator, clones=clones, teaching=bazaar.teaching, routines=routines, emergency=emergency,
         commons=commons, board=board, hub=hub, bulletin=bazaar.bulletin, filings=filings,
-        moves=Moves(clock, approvals, credits, ledger, identity.seals, take_back=bazaar.agents.refund),
+        moves=Moves(clock, approvals, credits, ledger, identity.seals, take_back=bazaar.agents.refund,
+                    reconciliation=machine.reconciliation),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Money that operators move by hand: one asks, another agrees, then it is done.
 
 Top-ups and instalments for money that came in otherwise, credits into budgets of codes, reversals of postings, closed
-periods, opening balances and what runs booked: credits, the ledger and agents know nothing of approvals.
+periods, opening balances, what runs booked and differences written off: those modules know nothing of approvals.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from shanhe.credits.api import InstalmentPaid
 from shanhe.kernel.errors import Invalid
 from shanhe.ledger.api import AlreadyReversed, PeriodClosed, read_opening
 from shanhe.programmes.api import CLAWBACK, NOTE_FIELD
+from shanhe.reconcile.api import DifferenceResolved, Outcome
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.sealing import Seals
     from shanhe.ledger.api import Ledger
+    from shanhe.reconcile.api import Reconciliation
 
 TOP_UP, REVERSAL, CLOSE, OPENING = "credits.top_up", "ledger.reversal", "ledger.period_close", "ledger.opening"
-BUDGET, INSTALMENT, RUN = "credits.budget", "credits.instalment", "agents.run"
+BUDGET, INSTALMENT, RUN, WRITE_OFF = "credits.budget", "credits.instalment", "agents.run", "reconcile.write_off"
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
@@ -46,7 +48,7 @@ class Moves:
 
     def __init__(
         self, clock: Clock, approvals: Approvals, credits: Credits, ledger: Ledger, seals: Seals,
-        take_back: TakeBack | None = None,
+        take_back: TakeBack | None = None, reconciliation: Reconciliation | None = None,
     ) -> None:  # fmt: skip
         self._clock = clock
         self._approvals = approvals
@@ -60,6 +62,9 @@ class Moves:
         if take_back is not None:
             self._take_back = take_back
             approvals.deeds[RUN] = self._refund_run
+        if reconciliation is not None:
+            self._reconciliation = reconciliation
+            approvals.deeds[WRITE_OFF] = self._write_off
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -90,6 +95,12 @@ class Moves:
     async def ask_run_refund(self, run_id: UUID, reason: str, *, by: str) -> Request:
         """Ask that all a run booked be taken back. One request a run stands at a time."""
         return await self._once(RUN, str(run_id), {"run": str(run_id), "reason": reason}, by=by)
+
+    async def ask_write_off(self, difference: UUID, note: str, *, by: str) -> Request:
+        """Ask that a difference of money be written off. One request a difference stands at a time."""
+        found = await self._reconciliation.check_write_off(difference, note)
+        payload = {"difference": str(difference), "reason": note, "amount_fen": abs(found.money_fen)}
+        return await self._once(WRITE_OFF, str(difference), payload, by=by)
 
     async def ask_budget(self, name: str, amount_micro: int, reason: str, *, posting_id: UUID, by: str) -> Request:
         """Ask for credits into a budget that codes are drawn from. Idempotent by `posting_id`."""
@@ -161,6 +172,13 @@ class Moves:
         with contextlib.suppress(AlreadyReversed):
             await self._ledger.reverse(
                 UUID(str(decided.payload["posting"])), actor=decided.signed, reason=str(decided.payload["reason"])
+            )
+
+    async def _write_off(self, decided: Request) -> None:
+        asked = decided.payload
+        with contextlib.suppress(DifferenceResolved):
+            await self._reconciliation.resolve(
+                UUID(str(asked["difference"])), Outcome.WRITTEN_OFF, by=decided.signed, note=str(asked["reason"])
             )
 
     async def _refund_run(self, decided: Request) -> None:

@@ -213,7 +213,7 @@ def _market(app: FastAPI, services: Services) -> None:
         app,
         credits_routes.router(services.credits, services.moves),
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
-        reconcile_routes.router(services.reconciliation, services.bills),
+        reconcile_routes.router(services.reconciliation, services.bills, services.moves.ask_write_off),
         contest_routes.router(services.contests),
         contest_routes.ranks_router(services.ranks),
         earnings_routes.router(services.earnings, services.clock, _names(services)),

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from shanhe.app import Services, open_services
+from shanhe.approvals.api import SamePerson
 from shanhe.compute import counting
 from shanhe.gateway.meter import Buckets
 from shanhe.gateway.model import Evidence, Timings
@@ -258,7 +259,17 @@ class TestResolution:
 
     async def test_writes_money_off_to_a_named_account(self, night: Night) -> None:
         found, desk = await self.planted(night), night.services.reconciliation
-        await desk.resolve(found.id, Outcome.WRITTEN_OFF, by="person:2", note="付款人放弃")
+        moves, approvals = night.services.moves, night.services.approvals
+        asked = [await moves.ask_write_off(found.id, "付款人放弃", by="person:1") for _ in range(2)]
+        assert asked[0].id == asked[1].id
+        with pytest.raises(SamePerson):
+            await approvals.agree(asked[0].id, by="person:1")
+        assert await night.fen("suspense", "reconciliation") == 7_000
+        for _ in range(2):
+            await approvals.agree(asked[0].id, by="person:2")
+        assert (await desk.get(found.id)).decided_by == "person:1 + person:2"
+        with pytest.raises(DifferenceResolved):
+            await moves.ask_write_off(found.id, "x", by="person:1")
         assert await night.fen("suspense", "reconciliation") == 0
         assert await night.fen("revenue", "reconciliation") == 7_000
         assert (await night.services.ledger.verify()).clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
@@ -36,7 +37,11 @@ class ResolveBody(Body):
     note: Text
 
 
-def router(reconciliation: Reconciliation, bills: Bills) -> APIRouter:
+AskWriteOff = Callable[..., Awaitable[Any]]
+"""(difference, note, by): asks a second person to agree; the request."""
+
+
+def router(reconciliation: Reconciliation, bills: Bills, ask_write_off: AskWriteOff) -> APIRouter:
     """Everything under /api/reconcile."""
     routes = APIRouter(prefix="/api/reconcile", tags=["reconcile"])
 
@@ -66,7 +71,12 @@ def router(reconciliation: Reconciliation, bills: Bills) -> APIRouter:
 
     @routes.post("/differences/{difference_id}/resolve")
     async def resolve(difference_id: UUID, body: ResolveBody, actor: Operator) -> Response:
-        """Close it: released or written off where money is concerned, else explained."""
+        """Close it: released where money is concerned, else explained. Writing money off is asked for; another operator
+        agrees, then it is closed."""
+        if body.outcome is Outcome.WRITTEN_OFF:
+            asked = await ask_write_off(difference_id, body.note, by=actor.ref)
+            shown = {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
+            return as_json(shown, 202)
         done = await reconciliation.resolve(difference_id, body.outcome, by=actor.ref, note=body.note)
         return as_json(plain(done))
 

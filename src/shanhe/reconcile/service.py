@@ -120,6 +120,16 @@ class Reconciliation:
             await store.assign(conn, difference_id, owner)
         return await self.get(difference_id)
 
+    async def check_write_off(self, difference_id: UUID, note: str) -> Difference:
+        """A difference that may be written off: open, and of money."""
+        check_line("note", note)
+        found = await self.get(difference_id)
+        if found.state is State.RESOLVED:
+            raise DifferenceResolved
+        if not found.money_fen:
+            raise OutcomeUnfit(False)
+        return found
+
     async def resolve(self, difference_id: UUID, outcome: Outcome, *, by: str, note: str) -> Difference:
         """Close it. Money is released (its cause was put right, the suspense posting goes back) or written off."""
         check_line("note", note)

@@ -14,11 +14,12 @@ from shanhe.console.live.modules import Modules, Names, actor_of
 PAGES = {
     "ledger.reversal": "/city/ledger/postings/{posting}", "approvals.reversal": "/city/ledger/postings/{posting}",
     "ledger.period_close": "/city/ledger/trial", "exchange.fund_payment": "/city/exchange",
-    "exchange.reversal": "/city/exchange", "programmes.funding": "/city/programmes",
+    "exchange.reversal": "/city/exchange", "reconcile.write_off": "/city/reconcile?all=1",
+    "programmes.funding": "/city/programmes",
     "programmes.clawback": "/city/programmes", "programmes.guarantee": "/city/programmes",
 }  # fmt: skip
 """Where to look at what a request is about; of other kinds the page of the organisation."""
-AUDITED = ("/city/ledger", "/city/exchange")
+AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile")
 """Pages that auditors read."""
 
 
@@ -64,7 +65,7 @@ class LiveSecond:
             return f"{entries} 个账户", f"{entries} accounts"
         if (posting := given.get("posting")) is not None:
             return f"…{str(posting)[-8:]}"
-        return one.subject
+        return f"…{one.subject[-8:]}" if _uuid(one.subject) else one.subject
 
     def _amount(self, one: Request) -> Mapping[str, Any]:
         """How much of what, where the move says it; of other moves the page of its own says more."""

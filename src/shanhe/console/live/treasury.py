@@ -23,6 +23,7 @@ class LiveTreasury:
     def __init__(self, modules: Modules, names: Names) -> None:
         self._bank = modules.bank
         self._bills = modules.bills
+        self._moves = modules.moves
         self._names = names
         self._payouts = modules.payouts
         self._reconciliation = modules.reconciliation
@@ -160,8 +161,11 @@ class LiveTreasury:
         outcome = fields.get("outcome", "")
         if outcome not in tuple(Outcome):
             raise Invalid("bad_outcome", "Choose how it ended.", message_zh="请选择处理方式。")
-        by = actor_of(who).ref
-        await self._reconciliation.resolve(item, Outcome(outcome), by=by, note=fields.get("note", ""))
+        by, note = actor_of(who).ref, fields.get("note", "")
+        if outcome == Outcome.WRITTEN_OFF:
+            await self._moves.ask_write_off(item, note, by=by)
+        else:
+            await self._reconciliation.resolve(item, Outcome(outcome), by=by, note=note)
 
 
 def _lines(report: Report) -> list[mt.BankLineRow]:

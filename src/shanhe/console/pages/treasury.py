@@ -18,6 +18,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 HASH_CHARS = 64
+WRITTEN_OFF = "written_off"
 SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain")
 PAYOUT_ACTIONS = ("review", "approve", "refuse", "confirm", "fail")
 
@@ -170,7 +171,8 @@ class TreasuryRoom(Room):
             await self.desk.treasury.difference_decide(who, item, action, fields)
         except ShanheError as error:
             return await self._reconcile(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go("/city/reconcile", "decided")
+        asked = fields.get("outcome") == WRITTEN_OFF
+        return go("/city/reconcile", "payment_asked" if asked else "decided")
 
 
 def _one_of(action: str, known: tuple[str, ...]) -> str:
