@@ -138,6 +138,15 @@ class TestNursery:
         assert lines(note) == [f"begin {child.pid}", f"end {child.pid}"], "it was told to end, and ended in order"
         assert (await told(nursery))["parent"] == nursery.pid != before
 
+    async def test_leaves_a_signal_to_all_to_its_keeper(self, nursery: Nursery, tmp_path: Path) -> None:
+        note = tmp_path / "note"
+        child, before = await stays(nursery, note), nursery.pid
+        os.kill(before, signal.SIGTERM)
+        assert (await told(nursery))["parent"] == before
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+        assert lines(note) == [f"begin {child.pid}", f"end {child.pid}"]
+
     async def test_never_has_two_of_one_name(self, nursery: Nursery, tmp_path: Path) -> None:
         """A child whose nursery fell is started again when it has ended, not when the nursery has."""
         note = tmp_path / "note"

@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -31,6 +32,9 @@ def nurse(channel: socket.socket, parent: int, program: str) -> None:
 
     Returns when the nursery ends; a child never returns from here."""
     os.setsid()  # Ctrl-C in the terminal reaches the keeper only, which stops in order
+    # A signal to the whole service (systemd sends one) is the keeper's to answer, in order; when the keeper ends, the
+    # channel says so.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     die_with_parent(parent)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -111,6 +115,7 @@ def become(order: Order, descriptors: list[int], nursery: int) -> None:
     """What `python -m MODULE ARGUMENTS` does after its imports."""
     os.setsid()
     die_with_parent(nursery)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # one that came meanwhile is heeded now
     take_on(order.environment)
     if order.folder:
         os.chdir(order.folder)
