@@ -75,7 +75,8 @@ def stay(given: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, end)
     note("begin")
-    time.sleep(60)
+    for _ in range(600):  # a signal just before a long sleep would wait for its end
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":
