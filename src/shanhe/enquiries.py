@@ -60,7 +60,7 @@ def _books(clock: Clock, ledger: Ledger, rulebook: Rulebook) -> tuple[Asked, ...
 
     text = {"type": "object", "description": "What the rule wants to know; see its schema in the rulebook."}
     return (
-        (Tool("shanhe_balance", "AI Credits of your organisation, in micro-credits. 查询本组织积分。", schema()),
+        (Tool("shanhe_balance", "AI Credits of your organisation, in micro-credits. 查询本机构积分。", schema()),
          balance),
         (Tool("shanhe_rules", "The city's rules by id and title. 查询规则列表。",
               schema(find="Part of a title 标题关键词")), rules),

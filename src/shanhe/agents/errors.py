@@ -82,7 +82,7 @@ class TooManyOfYours(TooMany):
         super().__init__(
             "too_many_own_runs",
             f"Your organisation already pays for {most} runs of agents at once.",
-            message_zh=f"本组织同时付费运行的智能体已达 {most} 个。",
+            message_zh=f"本机构同时付费运行的智能体已达 {most} 个。",
             hint="If a tool of yours calls an agent that calls your tool, end the circle; else try again shortly.",
             hint_zh="如您的工具调用了又会调用该工具的智能体，请断开循环；否则请稍后再试。",
             retry_after_s=2,

@@ -10,7 +10,7 @@ class UnknownFile(NotFound):
     def __init__(self, name: str) -> None:
         super().__init__(
             "file_not_found", f"No such File object: {name[:80]}", message_zh="没有该文件，或已过期。",
-            hint="GET /v1/files lists the files of this organisation.", hint_zh="GET /v1/files 可查看本组织的文件。",
+            hint="GET /v1/files lists the files of this organisation.", hint_zh="GET /v1/files 可查看本机构的文件。",
         )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ class TooManyFiles(TooMany):
     def __init__(self, most: str) -> None:
         super().__init__(
             "file_quota", f"This organisation keeps as many files as it may ({most}).",
-            message_zh=f"本组织保存的文件已达上限（{most}）。", retry_after_s=60,
+            message_zh=f"本机构保存的文件已达上限（{most}）。", retry_after_s=60,
             hint="Delete files that are no longer needed.", hint_zh="请删除不再需要的文件。",
         )  # fmt: skip
 
@@ -56,7 +56,7 @@ class TooManyBatches(TooMany):
     def __init__(self, most: int) -> None:
         super().__init__(
             "batch_quota", f"{most} batches of this organisation are open already.",
-            message_zh=f"本组织已有 {most} 个批量任务未完成。", retry_after_s=60,
+            message_zh=f"本机构已有 {most} 个批量任务未完成。", retry_after_s=60,
             hint="Wait until one ends, or cancel one.", hint_zh="请等待其中一个完成，或取消一个。",
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ class UnknownPurchase(NotFound):
         super().__init__(
             "unknown_purchase",
             "There is no such purchase in this organisation.",
-            message_zh="本组织没有该购买记录。",
+            message_zh="本机构没有该购买记录。",
             hint="List the purchases to find its number.",
             hint_zh="请在购买记录中查找编号。",
         )
@@ -29,7 +29,7 @@ class UnknownQuote(NotFound):
         super().__init__(
             "unknown_quote",
             "There is no such quote in this organisation, or it has run out.",
-            message_zh="本组织没有该报价，或报价已过期。",
+            message_zh="本机构没有该报价，或报价已过期。",
             hint="Ask for a new quote.",
             hint_zh="请重新询价。",
         )
@@ -79,10 +79,10 @@ class ValueOutOfBounds(Invalid):
         shape, zh, en = PEOPLE_READ.get(unit, (str, unit, unit))
         super().__init__(
             "value_out_of_bounds",
-            f"The amount must be between {shape(least)} and {shape(most)} {en}.",
-            message_zh=f"金额须在 {shape(least)} 至 {shape(most)} {zh}之间。",
-            hint="Give an amount within the bounds.",
-            hint_zh="请填写范围内的金额。",
+            f"This must be between {shape(least)} and {shape(most)} {en}.",
+            message_zh=f"须在 {shape(least)} 至 {shape(most)} {zh} 之间。",
+            hint="Give a value within the bounds.",
+            hint_zh="请填写范围内的数值。",
             details={"least": least, "most": most, "unit": unit},
         )
 
@@ -103,7 +103,7 @@ class UnknownAlert(NotFound):
         super().__init__(
             "unknown_alert",
             "There is no such spend alert in this organisation.",
-            message_zh="本组织没有该消费提醒。",
+            message_zh="本机构没有该消费提醒。",
         )
 
 
@@ -112,7 +112,7 @@ class NoAutoTopUp(NotFound):
         super().__init__(
             "no_auto_top_up",
             "This organisation has no automatic top-up rule.",
-            message_zh="本组织未设置自动充值。",
+            message_zh="本机构未设置自动充值。",
             hint="Set threshold, amount and monthly cap first.",
             hint_zh="请先设置阈值、金额与每月上限。",
         )
@@ -149,7 +149,7 @@ class UnknownRefund(NotFound):
         super().__init__(
             "unknown_refund",
             "There is no such refund in this organisation.",
-            message_zh="本组织没有该退款记录。",
+            message_zh="本机构没有该退款记录。",
         )
 
 
@@ -194,7 +194,7 @@ class RefundConflict(Conflict):
             f"The reference {client_ref!r} belongs to another refund, or the purchase has one already.",
             message_zh=f"编号 {client_ref!r} 已用于其他退款，或该购买已退款。",
             hint="Look at the refunds of this organisation.",
-            hint_zh="请查看本组织的退款记录。",
+            hint_zh="请查看本机构的退款记录。",
         )
 
 
@@ -288,7 +288,7 @@ class UnknownAgreement(NotFound):
         super().__init__(
             "unknown_agreement",
             "There is no such agreement or instalment in this organisation.",
-            message_zh="本组织没有该框架协议或该期次。",
+            message_zh="本机构没有该框架协议或该期次。",
         )
 
 
@@ -326,7 +326,7 @@ class UnknownInvoice(NotFound):
         super().__init__(
             "unknown_invoice",
             "There is no such invoice request in this organisation.",
-            message_zh="本组织没有该开票申请。",
+            message_zh="本机构没有该开票申请。",
         )
 
 
@@ -365,7 +365,7 @@ class UnknownDispute(NotFound):
         super().__init__(
             "unknown_dispute",
             "There is no such dispute in this organisation.",
-            message_zh="本组织没有该争议。",
+            message_zh="本机构没有该争议。",
         )
 
 
@@ -374,7 +374,7 @@ class NotYourReceipt(NotFound):
         super().__init__(
             "unknown_receipt",
             "There is no such receipt of a call paid by this organisation.",
-            message_zh="本组织没有该调用凭据。",
+            message_zh="本机构没有该调用凭据。",
             hint="The usage page lists the receipts.",
             hint_zh="可在用量页面查看凭据。",
         )

@@ -102,7 +102,7 @@ class Statements:
         now = self._clock.now()
         first = (month or city_date(now)).replace(day=1)
         if not EARLIEST <= first <= city_date(now):
-            raise BadMonth(first)
+            raise BadMonth(f"{first:%Y-%m}")
         span = windows.month(windows.midnight(first))
         complete = span.end <= now
         accounts = await self._history.accounts(org_id)

@@ -115,7 +115,7 @@ class UnknownOrder(NotFound):
         super().__init__(
             "unknown_order",
             "There is no such order in this organisation.",
-            message_zh="本组织没有该委托。",
+            message_zh="本机构没有该委托。",
             hint="List the orders to find its id.",
             hint_zh="请在委托列表中查找编号。",
         )

@@ -121,6 +121,8 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
                 "invalid_request",
                 "The request does not have the expected form.",
                 message_zh="请求的格式不正确。",
+                hint="Check the address and what was filled in.",
+                hint_zh="请检查网址与填写的内容。",
                 details={"fields": places},
             ),
         )

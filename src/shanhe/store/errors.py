@@ -146,7 +146,7 @@ class SaysItsName(Invalid):
             f"The text says {said!r}; jurors must not see whose entry it is.",
             message_zh=f"文字中出现了“{said}”；评审须匿名进行。",
             hint="Describe the work without your organisation's and your listing's names.",
-            hint_zh="请去掉本组织与上架项的名称后重新提交。",
+            hint_zh="请去掉本机构与上架项的名称后重新提交。",
         )
 
 

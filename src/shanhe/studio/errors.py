@@ -51,7 +51,7 @@ class TooManyJobs(TooMany):
     def __init__(self, most: int) -> None:
         super().__init__(
             "studio_queue", f"{most} jobs of this organisation wait or run already.",
-            message_zh=f"本组织已有 {most} 个任务在排队或运行。", retry_after_s=60,
+            message_zh=f"本机构已有 {most} 个任务在排队或运行。", retry_after_s=60,
             hint="Wait until one ends, or cancel one.", hint_zh="请等待或取消一个任务。",
         )  # fmt: skip
 
