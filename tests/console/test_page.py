@@ -27,6 +27,7 @@ from tests.console import (
 from tests.console.double import ident
 
 from shanhe.console.ports import Desk
+from shanhe.kernel.errors import NotFound
 
 TOKEN = {"csrf": "csrf-of-session"}
 PAGES = (
@@ -280,6 +281,18 @@ class TestPage:
             answer = await member.get(path)
             assert answer.status_code == status
             assert words in answer.text
+
+    async def test_gives_readers_a_way_back_where_programs_get_a_request(
+        self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def gone(*_: object) -> None:
+            raise NotFound("unknown", "None.", message_zh="没有该上架项。", hint_zh="GET /api/store 列出在售项目。")
+
+        monkeypatch.setattr(desk.shop, "listing", gone)
+        page = (await member.get("/store/agent/x")).text
+        assert "没有该上架项" in page
+        assert "请回到列表" in page
+        assert "GET /api" not in page
 
     async def test_escapes_what_people_wrote(self, member: httpx.AsyncClient) -> None:
         name = "<script>alert(1)</script>{{7*7}}"

@@ -44,6 +44,7 @@ CSP: Final = (
 )
 _ARTICLE = re.compile(r"(\d+)(?:\((\d+)\))?")
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
+_CALL = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) /")
 _CODE = re.compile(r"^[a-z_]{1,40}$")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 BOTH: Final = " · "
@@ -222,8 +223,17 @@ class View:
 
     def problem(self, request: Request, error: ShanheError) -> str:
         """What to tell the person about an error, with what to do next."""
-        body = error.to_dict(language(request))["error"]
+        body = self.told(request, error)["error"]
         return f"{body['message']} {body.get('hint', '')}".strip()
+
+    def told(self, request: Request, error: ShanheError) -> dict[str, Any]:
+        """An error's body as a page tells it: a hint that names a request is for programs, a reader gets a way back."""
+        lang = language(request)
+        body = error.to_dict(lang)
+        call = _CALL.search(body["error"].get("hint", ""))
+        if call is not None:
+            body["error"]["hint"] = self.words.text("error.look_back", lang) if call[1] == "GET" else ""
+        return body
 
     def refusal(self, request: Request, data: bytes) -> str:
         """Why the gateway refused a call, in the reader's language; its own words where we have none for its code."""

@@ -13,7 +13,6 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import View
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import NotFound, ShanheError, TooMany, Unavailable
-from shanhe.kernel.http import language
 from shanhe.kernel.routing import APIRouter
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
@@ -101,7 +100,7 @@ async def error_page(view: View, request: Request, error: ShanheError) -> Respon
     """Any error as a page that says what happened and what to do next."""
     # When we are the trouble, asking who is there may fail the same way: then the page does without.
     who = await view.desk.gate.who(request) if error.status < 500 else None
-    problem = error.to_dict(language(request))
+    problem = view.told(request, error)
     response = view.page(request, "error.html", who, status=error.status, error=error, problem=problem)
     if isinstance(error, TooMany | Unavailable):
         response.headers["retry-after"] = str(error.retry_after_s)
