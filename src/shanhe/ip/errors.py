@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shanhe.kernel import words
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import field_en, field_zh
 
 
 class UnknownEntry(NotFound):
@@ -32,7 +33,10 @@ class NumberTaken(Conflict):
 
 class BadEntry(Invalid):
     def __init__(self, field: str, en: str, zh: str) -> None:
-        super().__init__("bad_right", f"{field}: {en}.", message_zh=f"{field}：{zh}。", details={"field": field})
+        super().__init__(
+            "bad_right", f"{field_en(field)}: {en}.", message_zh=f"{field_zh(field)}：{zh}。",
+            details={"field": field},
+        )  # fmt: skip
 
 
 class EntryConflict(Conflict):

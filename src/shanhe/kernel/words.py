@@ -42,12 +42,13 @@ PERMISSIONS_ZH: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 FIELDS_ZH: Final[Mapping[str, str]] = {
-    "amount": "金额", "answer": "答复", "at": "时间", "bank": "开户银行", "client_ref": "请求编号", "email": "邮箱",
-    "evidence": "凭证编号", "find": "关键词", "holder": "户名", "key": "密钥", "language": "语言", "login": "登录名",
-    "model": "模型", "name": "名称", "nights": "晚数", "note": "备注", "owner": "所有人", "password": "密码",
+    "abstract": "摘要", "amount": "金额", "answer": "答复", "at": "时间", "bank": "开户银行",
+    "client_ref": "请求编号", "email": "邮箱", "evidence": "凭证编号", "find": "关键词", "holder": "户名",
+    "key": "密钥", "language": "语言", "licence": "许可", "link": "网址", "login": "登录名", "model": "模型",
+    "name": "名称", "nights": "晚数", "note": "备注", "number": "登记号", "owner": "所有人", "password": "密码",
     "payee": "收款账户", "phone": "电话", "price": "价格", "reason": "理由", "reference": "凭证编号",
-    "registration": "登记号", "reporter": "提交人", "scans": "扫码记录", "subject": "事项", "text": "内容",
-    "title": "标题", "venue": "场所", "why": "理由",
+    "registration": "登记号", "reporter": "提交人", "scans": "扫码记录", "shares": "份额", "subject": "事项",
+    "text": "内容", "title": "名称", "venue": "场所", "why": "理由",
 }  # fmt: skip
 
 Word = str | tuple[str, str]

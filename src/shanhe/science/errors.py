@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shanhe.kernel import words
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.words import field_en, field_zh
 
 
 class UnknownDeposit(NotFound):
@@ -28,7 +29,10 @@ class UnknownReuse(NotFound):
 
 class BadDeposit(Invalid):
     def __init__(self, field: str, en: str, zh: str) -> None:
-        super().__init__("bad_deposit", f"{field}: {en}.", message_zh=f"{field}：{zh}。", details={"field": field})
+        super().__init__(
+            "bad_deposit", f"{field_en(field)}: {en}.", message_zh=f"{field_zh(field)}：{zh}。",
+            details={"field": field},
+        )  # fmt: skip
 
 
 class DepositConflict(Conflict):

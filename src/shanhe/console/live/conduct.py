@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
-from shanhe.console.live.modules import Modules, actor_of
+from shanhe.console.live.modules import Modules, actor_of, receipt_id
 from shanhe.filings.api import (
     AlgorithmKind,
     Filing,
@@ -54,7 +54,7 @@ class LiveConduct:
     async def complain(self, who: m.Who, fields: Mapping[str, str]) -> None:
         number = UUID(fields["id"]) if fields.get("id") else new_id()
         new = NewComplaint(
-            number, UUID(fields.get("receipt", "")), Grievance(fields.get("category", "")), fields.get("text", "")
+            number, receipt_id(fields.get("receipt", "")), Grievance(fields.get("category", "")), fields.get("text", "")
         )
         await self._filings.complaints.make(new, org_id=org_of(actor_of(who)), by=actor_of(who).ref)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
-from shanhe.console.live.modules import Moves, Names, actor_of
+from shanhe.console.live.modules import Moves, Names, actor_of, receipt_id
 from shanhe.credits.api import (
     Agreement,
     Credits,
@@ -26,7 +26,6 @@ from shanhe.credits.api import (
 )
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.documents import MEDIA, Document, Format, render, save_headers
-from shanhe.kernel.errors import Unreadable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
 
@@ -153,15 +152,8 @@ class LiveCounter:
         return _disputes(await self._credits.disputes.list(who.org_id), operator=False)
 
     async def dispute_open(self, who: m.Who, receipt: str, reason: str, evidence: str) -> None:
-        try:
-            number = UUID(receipt.strip())
-        except ValueError:
-            raise Unreadable(
-                "请粘贴完整的凭据编号，在凭据页的标题下方。",
-                "Paste the whole id of the receipt; it stands below its title",
-            ) from None
         await self._credits.disputes.open(
-            who.org_id, number, reason=reason, evidence=evidence, actor=actor_of(who).ref
+            who.org_id, receipt_id(receipt), reason=reason, evidence=evidence, actor=actor_of(who).ref
         )
 
     async def dispute_withdraw(self, who: m.Who, dispute_id: UUID) -> None:

@@ -29,7 +29,7 @@ from shanhe.identity.api import Actor, Caller, Identity, OrgKind, Unknown
 from shanhe.incubator.api import Incubator
 from shanhe.ip.api import Rights
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, Unreadable
 from shanhe.kernel.labelling import Labels
 from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import CITY_OWNER, Ledger
@@ -298,3 +298,14 @@ class Names:
         account = await self._ledger.account(account_id)
         parts = [await self.owner(account.owner), account.kind, account.name]
         return " · ".join(part for part in parts if part)
+
+
+def receipt_id(text: str) -> UUID:
+    """A receipt's id as a form has it; `Unreadable` says where it is found."""
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise Unreadable(
+            "请粘贴完整的凭据编号，在凭据页的标题下方。",
+            "Paste the whole id of the receipt; it stands below its title",
+        ) from None
