@@ -161,8 +161,9 @@ class Settings:
         return changed
 
     def child_environment(self, **changes: Any) -> dict[str, str]:
-        """The environment of a child process: ours, with these settings (and changes) on top."""
-        return {**os.environ, **replace(self, **changes).to_environment()}
+        """The environment of a child process: ours, with these settings (and changes) in place of its own."""
+        others = {name: value for name, value in os.environ.items() if name not in _own_variables()}
+        return others | replace(self, **changes).to_environment()
 
     @property
     def url(self) -> str:

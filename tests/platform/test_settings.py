@@ -41,6 +41,13 @@ class TestSettings:
         settings = Settings(port=9000, with_model=False, database_url="postgresql://x", data=Path("/tmp/a"))
         assert Settings.from_environment(settings.to_environment()) == settings
 
+    def test_chosen_anew_win_over_the_environment_in_a_child(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SHANHE_WORKERS", "2")
+        monkeypatch.setenv("STAGE_ENGINE_KEY", "an engine's")
+        environment = Settings(workers=1).child_environment()
+        assert Settings.from_environment(environment).workers == 1
+        assert environment["STAGE_ENGINE_KEY"] == "an engine's"
+
     def test_name_the_variable_that_cannot_be_read(self) -> None:
         with pytest.raises(Invalid, match="PORT='many'"):
             Settings.from_environment({"PORT": "many"})
