@@ -19,7 +19,8 @@ def ready() -> None:
     for name in MODULES:
         import_module(name)
     from shanhe.console.api import words
+    from shanhe.programmes.api import load_catalogue
     from shanhe.rulebook.api import Rulebook
 
-    Rulebook.load()
+    load_catalogue(Rulebook.load())
     words()

@@ -40,6 +40,14 @@ class TestDoor:
         assert found == []
 
 
+class TestRoutes:
+    def test_read_their_signatures_when_they_are_first_asked_for(self) -> None:
+        """FastAPI's own router reads them all when a process starts: `kernel.routing` has the one to take."""
+        taken = re.compile(r"^from fastapi import .*\bAPIRouter\b", re.M)
+        found = [path.relative_to(ROOT) for path in SOURCE.rglob("*.py") if taken.search(path.read_text("utf-8"))]
+        assert found == []
+
+
 class TestSql:
     def test_is_given_the_time_and_never_reads_it(self) -> None:
         found = []

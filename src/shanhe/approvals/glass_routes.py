@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from shanhe.approvals.errors import GlassRefused
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.routing import Body
+from shanhe.kernel.routing import APIRouter, Body
 
 CLASS_CHARS, OBJECT_CHARS, REASON_CHARS, CODE_CHARS = 64, 80, 1_000, 16
 PAGE_ROWS = 50

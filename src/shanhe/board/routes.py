@@ -6,7 +6,7 @@ from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -23,7 +23,7 @@ from shanhe.board.model import (
 )
 from shanhe.identity.api import Actor, maybe_actor, org_of, require
 from shanhe.kernel.http import as_json, private_json
-from shanhe.kernel.routing import Body
+from shanhe.kernel.routing import APIRouter, Body
 
 Member = Annotated[Actor, Depends(require("apply"))]
 Operator = Annotated[Actor, Depends(require("store"))]

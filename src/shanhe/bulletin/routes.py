@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 
 from shanhe.bulletin.service import Bulletin
 from shanhe.bulletin.views import feed, issue_view, row_view
 from shanhe.identity.api import Actor, require
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Operator = Annotated[Actor, Depends(require("programmes"))]
 FEED_ISSUES = 12

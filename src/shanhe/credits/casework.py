@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import Field
 from starlette.responses import Response
 
@@ -16,7 +16,7 @@ from shanhe.credits.service import Credits
 from shanhe.credits.views import Asks, asked_view
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import Body
+from shanhe.kernel.routing import APIRouter, Body
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 
 from shanhe.credits import statements
@@ -14,6 +14,7 @@ from shanhe.credits.views import month_of
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.documents import MEDIA, Document, Format, render, save_headers
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Payer = Annotated[Actor, Depends(require("topup"))]
 Books = Annotated[Actor, Depends(require("ledger"))]

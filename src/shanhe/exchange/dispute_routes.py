@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import Field
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from shanhe.exchange.remedy import TRADES_MAX
 from shanhe.exchange.service import Exchange
 from shanhe.identity.api import Actor, org_of, require
 from shanhe.kernel.http import as_json
-from shanhe.kernel.routing import Body
+from shanhe.kernel.routing import APIRouter, Body
 
 TEXT_LIMIT_CHARS = 200
 DISPUTE_LIMIT_CHARS = 1000

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -17,6 +17,7 @@ from shanhe.identity.api import Actor, actor, org_of, person_actor, person_of, r
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Forbidden
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Me = Annotated[Actor, Depends(actor)]
 Person = Annotated[Actor, Depends(person_actor)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from starlette.responses import Response
 
 from shanhe.governance.dilution import Dilution
 from shanhe.governance.dilution_views import as_csv, report_view, trend_view
 from shanhe.identity.api import Actor, maybe_actor
 from shanhe.kernel.http import as_json
+from shanhe.kernel.routing import APIRouter
 
 Reader = Annotated[Actor | None, Depends(maybe_actor)]
 WHOLE = "ledger"

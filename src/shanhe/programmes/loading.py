@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Final, TypeVar
@@ -24,7 +25,20 @@ T = TypeVar("T")
 
 def load_catalogue(rulebook: Rulebook, folder: Traversable | None = None) -> Catalogue:
     """Every programme; CatalogueInvalid names the file and what is wrong with it."""
-    root = folder if folder is not None else resources.files("shanhe.programmes") / "catalogue"
+    catalogue = _packaged() if folder is None else _read(folder)
+    for programme in catalogue.programmes.values():
+        for problem in problems(programme, catalogue, rulebook):
+            raise CatalogueInvalid(programme.id, problem)
+    return catalogue
+
+
+@cache
+def _packaged() -> Catalogue:
+    """What comes with the program, read once in a process."""
+    return _read(resources.files("shanhe.programmes") / "catalogue")
+
+
+def _read(root: Traversable) -> Catalogue:
     departments = _convert(root / "departments.yaml", dict[str, Text])
     budgets = _convert(root / "budgets.yaml", dict[str, Budget])
     programmes: dict[str, Programme] = {}
@@ -35,15 +49,11 @@ def load_catalogue(rulebook: Rulebook, folder: Traversable | None = None) -> Cat
                 raise CatalogueInvalid(file.name, f"holds programme {programme.id}")
             programmes[programme.id] = programme
     sites = _convert(root / "sites.yaml", dict[str, Site]) if (root / "sites.yaml").is_file() else {}
-    catalogue = Catalogue(programmes, budgets, departments, sites)
     for name, site in sites.items():
         for wanted in site.budgets:
             if wanted not in budgets:
                 raise CatalogueInvalid(name, f"there is no budget {wanted!r}")
-    for programme in programmes.values():
-        for problem in problems(programme, catalogue, rulebook):
-            raise CatalogueInvalid(programme.id, problem)
-    return catalogue
+    return Catalogue(programmes, budgets, departments, sites)
 
 
 def _convert(file: Traversable, kind: type[T]) -> T:

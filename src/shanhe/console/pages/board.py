@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.kernel.routing import APIRouter
 
 POST_STEPS: Final = ("publish", "withdraw")
 MATCH_STEPS: Final = ("offer", "accept", "leave")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.routing import APIRouter
 
 KINDS = ("generation", "recommendation", "ranking", "search", "dispatch")
 STATES = ("not_needed", "preparing", "filed", "changed", "withdrawn")
