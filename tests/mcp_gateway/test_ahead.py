@@ -152,6 +152,21 @@ class TestPaid:
         assert (len(await scene.postings("call")), await scene.postings("reversal")) == (1, [])
         await scene.nothing_open()
 
+    async def test_answer_waits_for_the_ledgers_word(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        words, real = list[Any](), scene.services.ledger.settle_soon
+
+        def late(reservation: Any, charge: Any, landed: Any) -> bool:
+            return real(reservation, charge, lambda error: words.append((landed, error)))
+
+        monkeypatch.setattr(scene.services.ledger, "settle_soon", late)
+        task = await scene.booked("paid")
+        scene.publisher.gate.set()
+        assert not (await asyncio.wait({task}, timeout=0.2))[0]
+        ((landed, error),) = words
+        landed(error)
+        assert (await task)["result"]["_meta"]["shanhe/paid_micro"] == FEE_MICRO
+        await scene.nothing_open()
+
     async def test_unknown_outcome_is_asked_again_and_booked_once(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:

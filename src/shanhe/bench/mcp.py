@@ -3,7 +3,9 @@
 A city runs as an operator would run it, ledger and fsync on. A publisher's server answers after the time that a small
 piece of real work takes, so that what is seen is what the gateway adds and not how fast an empty answer can be; the
 instant tool beside it shows where the machine is full. The same client calls the server directly and through the
-gateway, in turns. Every call through the gateway is paid: the fee is in the ledger before its answer leaves.
+gateway, in turns. Every call through the gateway is paid: the fee is in the ledger, on disk, before its answer leaves
+(that of a tool which works is booked while it does). Client and server are bare protocols, so that they take little of
+the machine that they share with the gateway; what they take is in both figures.
 """
 
 from __future__ import annotations
