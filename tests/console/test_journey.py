@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from tests.console import flow
 from tests.stage.chromium import barriers, chromium
 from tests.stage.fixtures import Stage, open_stage
@@ -141,15 +139,19 @@ def browser(city: Stage) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(city: Stage, browser: Browser) -> Iterator[str]:
-    """The state of a signed-in browser, as a file that contexts start from."""
-    folder = Path(tempfile.mkdtemp(prefix="shanhe-browser-"))
-    context = browser.new_context(locale="zh-CN")
-    sign_in(context.new_page(), city)
-    context.storage_state(path=folder / "state.json")
+def desk(city: Stage, browser: Browser) -> Iterator[Page]:
+    """The page of somebody who has signed in, for all tests that need no other person: a new one costs a second of a
+    CPU, for a renderer of its own and for compiling every script again."""
+    context = browser.new_context(locale="zh-CN", reduced_motion="reduce")
+    page = context.new_page()
+    sign_in(page, city)
+    yield page
     context.close()
-    yield str(folder / "state.json")
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def page(desk: Page) -> Page:
+    return shaped(desk, *LOOKS[0])
 
 
 def sign_in(page: Page, city: Stage) -> None:
@@ -162,14 +164,11 @@ def sign_in(page: Page, city: Stage) -> None:
     expect(page).to_have_url(f"{city.url}/keys")
 
 
-def opened(browser: Browser, state: str, *, width: int = 1440, scheme: str = "light") -> BrowserContext:
-    return browser.new_context(
-        storage_state=state,
-        locale="zh-CN",
-        viewport={"width": width, "height": 900 if width > 600 else 844},
-        color_scheme="dark" if scheme == "dark" else "light",
-        reduced_motion="reduce",
-    )
+def shaped(page: Page, width: int, scheme: str) -> Page:
+    """As on a screen of this width, in this theme."""
+    page.set_viewport_size({"width": width, "height": 900 if width > 600 else 844})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    return page
 
 
 def hire(city: Stage, login: str) -> str:
@@ -193,9 +192,7 @@ def balance_micro(page: Page) -> int:
 
 
 class TestJourney:
-    def test_goes_from_sign_in_to_a_balance_that_moves(self, city: Stage, browser: Browser, signed_in: str) -> None:
-        context = opened(browser, signed_in)
-        page = context.new_page()
+    def test_goes_from_sign_in_to_a_balance_that_moves(self, city: Stage, page: Page) -> None:
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
@@ -234,21 +231,15 @@ class TestJourney:
         page.goto(f"{city.url}/topup")
         assert balance_micro(page) - before == 200 * MICRO
         assert troubles == []
-        context.close()
 
-    def test_verifies_the_ledger_from_the_console(self, city: Stage, browser: Browser, signed_in: str) -> None:
-        context = opened(browser, signed_in)
-        page = context.new_page()
+    def test_verifies_the_ledger_from_the_console(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/city/ledger/verify")
         page.get_by_role("button", name="开始核验").click()
         expect(page.get_by_text("账本无误")).to_be_visible(timeout=20_000)
-        context.close()
 
     def test_verifies_a_receipt_with_the_network_cut(
-        self, city: Stage, browser: Browser, signed_in: str, tmp_path: Path
+        self, city: Stage, browser: Browser, page: Page, tmp_path: Path
     ) -> None:
-        context = opened(browser, signed_in)
-        page = context.new_page()
         page.goto(f"{city.url}/")
         page.get_by_role("link", name="凭据").first.click()
         download = page.get_by_role("link", name="下载证明")
@@ -257,7 +248,6 @@ class TestJourney:
             download.click()
         good, bad = tmp_path / "good.tlog-proof", tmp_path / "bad.tlog-proof"
         waiting.value.save_as(good)
-        context.close()
 
         visitor = browser.new_context(locale="zh-CN")
         page = visitor.new_page()
@@ -285,10 +275,8 @@ class TestJourney:
         visitor.close()
 
     def test_places_and_cancels_an_order_sees_an_auction_clear_and_downloads_a_statement(
-        self, city: Stage, browser: Browser, signed_in: str
+        self, city: Stage, page: Page
     ) -> None:
-        context = opened(browser, signed_in)
-        page = context.new_page()
 
         def order(side: str, price: str, quantity: str) -> None:
             page.goto(f"{city.url}/exchange/trade")
@@ -323,10 +311,9 @@ class TestJourney:
             with page.expect_download() as waiting:
                 page.get_by_role("link", name=re.compile(kind.upper())).first.click()
             assert Path(waiting.value.path()).stat().st_size > 200
-        context.close()
 
     def test_publishes_an_agent_that_somebody_else_uses_pays_and_rates(
-        self, city: Stage, browser: Browser, signed_in: str
+        self, city: Stage, browser: Browser, page: Page
     ) -> None:
         login, slug = f"maker-{new_id().hex[-6:]}", f"helper-{new_id().hex[-6:]}"
         makers = browser.new_context(locale="zh-CN")
@@ -347,8 +334,7 @@ class TestJourney:
         expect(maker.get_by_text("已提交审核").first).to_be_visible()
 
         # A reviewer of the city approves it; then it is in the window.
-        users = opened(browser, signed_in)
-        user = users.new_page()
+        user = page
         user.goto(f"{city.url}/city/store")
         waiting = user.locator("section.card", has_text=f"agent/{slug}")
         waiting.get_by_label("理由").fill("内容完整，可以上架")
@@ -372,35 +358,23 @@ class TestJourney:
         maker.goto(f"{city.url}/makers/income")
         expect(maker.locator("#income tbody tr")).to_have_count(1)
         expect(maker.locator("#income tbody tr")).to_contain_text(f"agent/{slug}")
-        users.close()
         makers.close()
 
     @pytest.mark.model
-    def test_builds_a_flow_runs_compares_deploys_and_rolls_back(
-        self, city: Stage, browser: Browser, signed_in: str
-    ) -> None:
+    def test_builds_a_flow_runs_compares_deploys_and_rolls_back(self, city: Stage, page: Page) -> None:
         flow.take_time(city.city.data)
-        context = opened(browser, signed_in)
-        page = context.new_page()
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
         flow.walk(page, city.url, f"floor-{new_id().hex[-6:]}")
         assert barriers(page, whole=False) == []
         assert troubles == []
-        context.close()
 
     @pytest.mark.prove
-    def test_ends_a_job_that_goes_on_from_its_checkpoint(self, city: Stage, browser: Browser, signed_in: str) -> None:
-        context = opened(browser, signed_in)
-        flow.stop_and_go_on(context.new_page(), city.url, f"halt-{new_id().hex[-6:]}", city.city.data)
-        context.close()
+    def test_ends_a_job_that_goes_on_from_its_checkpoint(self, city: Stage, page: Page) -> None:
+        flow.stop_and_go_on(page, city.url, f"halt-{new_id().hex[-6:]}", city.city.data)
 
     @pytest.mark.prove
-    def test_draws_a_workflow_runs_it_approves_and_sees_what_each_step_cost(
-        self, city: Stage, browser: Browser, signed_in: str
-    ) -> None:
-        context = opened(browser, signed_in)
-        page = context.new_page()
+    def test_draws_a_workflow_runs_it_approves_and_sees_what_each_step_cost(self, city: Stage, page: Page) -> None:
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
         slug = f"flow-{new_id().hex[-6:]}"
@@ -445,14 +419,10 @@ class TestJourney:
         page.goto(f"{city.url}/workflows/{slug}")
         assert barriers(page, whole=False) == []
         assert troubles == []
-        context.close()
 
-    def test_has_a_text_drafted_checks_it_and_sees_the_bureau_pay(
-        self, city: Stage, browser: Browser, signed_in: str
-    ) -> None:
+    def test_has_a_text_drafted_checks_it_and_sees_the_bureau_pay(self, city: Stage, page: Page) -> None:
         """The demo's bureau pays; the page follows by itself; an edit is checked again; axe on a phone."""
-        context = opened(browser, signed_in, width=390)
-        page = context.new_page()
+        shaped(page, 390, "light")
         page.goto(f"{city.url}/city/content")
         page.get_by_label("为哪个模型付款").select_option(MODEL)
         page.get_by_role("button", name="保存设置").click()
@@ -470,10 +440,11 @@ class TestJourney:
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
         if SHOTS:
             page.screenshot(path=f"{SHOTS}/content-draft-390.png", full_page=True)
-        context.close()
 
-    def test_works_without_scripts(self, city: Stage, browser: Browser, signed_in: str) -> None:
-        context = browser.new_context(storage_state=signed_in, locale="zh-CN", java_script_enabled=False)
+    def test_works_without_scripts(self, city: Stage, browser: Browser, desk: Page) -> None:
+        context = browser.new_context(
+            storage_state=desk.context.storage_state(), locale="zh-CN", java_script_enabled=False
+        )
         page = context.new_page()
         page.goto(f"{city.url}/playground")
         page.locator("#model").select_option(MODEL)
@@ -486,9 +457,7 @@ class TestJourney:
         expect(page.get_by_text("¥ 300.00", exact=True).first).to_be_visible()
         context.close()
 
-    def test_leads_by_keyboard(self, city: Stage, browser: Browser, signed_in: str) -> None:
-        context = opened(browser, signed_in)
-        page = context.new_page()
+    def test_leads_by_keyboard(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/keys")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -496,7 +465,6 @@ class TestJourney:
         assert page.evaluate("document.activeElement.id") == "main"
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "find"
-        context.close()
 
 
 class TestLook:
@@ -509,12 +477,11 @@ class TestLook:
         ],
     )
     def test_is_accessible_and_fits_the_screen(
-        self, city: Stage, browser: Browser, signed_in: str, width: int, scheme: str, pages: list[str], contrasts: int
+        self, city: Stage, page: Page, width: int, scheme: str, pages: list[str], contrasts: int
     ) -> None:
         """axe finds nothing serious or critical, and no page is wider than the screen."""
         problems = []
-        context = opened(browser, signed_in, width=width, scheme=scheme)
-        page = context.new_page()
+        shaped(page, width, scheme)
         page.goto(f"{city.url}/")
         receipt = page.get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
         for place, name in enumerate(pages):
@@ -525,7 +492,6 @@ class TestLook:
             problems += [f"{name}: {what}" for what in barriers(page, whole=not place, contrast=place < contrasts)]
             if SHOTS:
                 page.screenshot(path=f"{SHOTS}/{name}-{width}-{scheme}.png", full_page=width > 600)
-        context.close()
         assert problems == []
 
     @pytest.mark.parametrize("looks", [2, pytest.param(len(LOOKS), marks=pytest.mark.prove)])
@@ -536,8 +502,7 @@ class TestLook:
         for place, path in enumerate(("/sign-in", "/status", "/rules", "/verify")):
             page.goto(f"{city.url}{path}")
             for width, scheme in LOOKS if looks == len(LOOKS) else (LOOKS[place % looks],):
-                page.set_viewport_size({"width": width, "height": 844})
-                page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                shaped(page, width, scheme)
                 contrast = looks == len(LOOKS) or place < CONTRASTS
                 assert barriers(page, whole=True, contrast=contrast) == [], (path, width, scheme)
                 if SHOTS and path == "/sign-in":
