@@ -40,7 +40,7 @@ def client(path: Path) -> httpx.AsyncClient:
 
 
 class TestChat:
-    async def test_answers_counts_and_comes_back_after_a_crash(
+    async def test_answers_counts_refuses_what_overflows_and_comes_back_after_a_crash(
         self, supervisor: LlamaSupervisor, database: Database, clock: FixedClock, tmp_path: Path
     ) -> None:
         runner = await supervisor.start(CHAT)
@@ -62,6 +62,7 @@ class TestChat:
             assert answer["usage"]["completion_tokens"] <= 4
             assert await compute.tokenize(target, "你好") == 1
             assert _loopback_ports(runner.pid) == [], "an open port would bypass metering"
+            await self._overflow(runner.socket)
             await self._crash(runner.pid, supervisor)
             await compute.check_health()
             assert (await compute.test_engine(f"local-{CHAT}"))[0].ok
@@ -78,9 +79,8 @@ class TestChat:
         await until(back, 60)
         assert runner.restarts == 1
 
-    async def test_a_context_that_overflows_is_refused_by_the_engine(self, supervisor: LlamaSupervisor) -> None:
-        runner = await supervisor.start(CHAT)
-        async with client(runner.socket) as engine:
+    async def _overflow(self, socket: Path) -> None:
+        async with client(socket) as engine:
             content = "很长" * card(CHAT).context_tokens
             asked = {"model": CHAT, "messages": [{"role": "user", "content": content}], "max_tokens": 4}
             answer = await engine.post("/chat/completions", json=asked)
