@@ -241,7 +241,7 @@ class TestJourney:
         self, city: Stage, browser: Browser, page: Page, tmp_path: Path
     ) -> None:
         page.goto(f"{city.url}/")
-        page.get_by_role("link", name="凭据").first.click()
+        page.get_by_role("main").get_by_role("link", name="凭据").first.click()
         download = page.get_by_role("link", name="下载证明")
         expect(download).to_be_visible(timeout=30_000)
         with page.expect_download() as waiting:
@@ -483,7 +483,7 @@ class TestLook:
         problems = []
         shaped(page, width, scheme)
         page.goto(f"{city.url}/")
-        receipt = page.get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
+        receipt = page.get_by_role("main").get_by_role("link", name="凭据").first.get_attribute("href") or "/usage"
         for place, name in enumerate(pages):
             page.goto(f"{city.url}{PATHS.get(name, receipt)}")
             expect(page.locator(".htmx-request")).to_have_count(0)
