@@ -184,7 +184,7 @@ class TestNextVersion:
         now = (await services.store.offer(name)).version
         content = {**now.content, "clone": {**now.content["clone"], "adapter": 2}}
         await services.store.draft(name, content, now.terms, owner=maker.org, actor="t")
-        with pytest.raises(ShanheError, match="gate"):
+        with pytest.raises(ShanheError, match="evaluation: it was not compared"):
             await services.store.submit(name, owner=maker.org)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from tests.log.conftest import ORIGIN, Town
 
-from shanhe.bench.processes import free_port
 from shanhe.kernel import http
 from shanhe.kernel.errors import NotFound, Unauthorized
 from shanhe.log.note import Note, open_checkpoint
@@ -98,16 +98,16 @@ class TestGuarded:
 
 @contextmanager
 def served(log: Log) -> Iterator[str]:
-    """The routes on a port, in a thread of their own."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(application(log), port=port, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{port}/log"
-    finally:
-        server.should_exit = True
-        thread.join()
+    """The routes on a port, in a thread of their own. The port listens before the thread runs: who asks early waits."""
+    server = uvicorn.Server(uvicorn.Config(application(log), log_level="warning", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/log"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class TestRemote:
