@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from tests.console import flow
-from tests.console.test_journey import opened
 from tests.stage.chromium import chromium
 from tests.stage.later import Later
 
@@ -27,6 +25,7 @@ BASE = "qwen2.5-coder-0.5b-instruct"
 NAME = "shop-floor"
 LAYERS, RATE_PPM, ITEMS = 4, 3_000, 4
 WITHIN_MS = 600_000
+SCREEN: ViewportSize = {"width": 1440, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +44,15 @@ def browser(city: City) -> Iterator[Browser]:
         yield opened
 
 
-def signed_in(browser: Browser, city: City, folder: Path) -> Page:
-    context = browser.new_context(locale="zh-CN")
+def signed_in(browser: Browser, city: City) -> Page:
+    context = browser.new_context(locale="zh-CN", viewport=SCREEN, reduced_motion="reduce")
     page, demo = context.new_page(), city.demo()
     page.goto(f"{city.url}/sign-in")
     page.get_by_label("邮箱或用户名").fill(demo["SHANHE_ADMIN_USER"])
     page.get_by_label("密码").fill(demo["SHANHE_ADMIN_PASSWORD"])
     page.get_by_role("button", name="登录").click()
     expect(page).not_to_have_url(re.compile(r"/sign-in"))
-    context.storage_state(path=folder / "state.json")
-    context.close()
-    return opened(browser, str(folder / "state.json")).new_page()
+    return page
 
 
 def run(page: Page, city: City, epochs: int, *, judged: bool = False) -> str:
@@ -100,9 +97,9 @@ def answered(city: City, question: str) -> dict[str, Any]:
 
 class TestTraining:
     def test_is_built_watched_judged_deployed_and_rolled_back_by_mouse(
-        self, city: City, browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, city: City, browser: Browser, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        page = signed_in(browser, city, tmp_path)
+        page = signed_in(browser, city)
         page.goto(f"{city.url}/studio")
         flow.bring(page, ITEMS)
         first = run(page, city, 5)
