@@ -268,6 +268,13 @@ class TestEvaluation:
         assert [row["rank"] > 0 for row in made.result["questions"]] == [True, False, True, False]
         assert (await evaluating.past(base))[0] == made
 
+    def test_threshold_would_rather_decline_a_tenth_than_answer_what_is_not_there(self) -> None:
+        answerable = [(True, 0.30), (True, 0.31), *((True, 0.5 + n / 100) for n in range(18))]
+        unanswerable = [(False, 0.32), *((False, 0.1 + n / 1_000) for n in range(19))]
+        assert 0.32 < threshold([*answerable, *unanswerable]) < 0.5
+        more = [(True, 0.29), (True, 0.295)]  # four of 22 would be too many
+        assert threshold([*more, *answerable, *unanswerable]) < 0.3
+
     def test_threshold_divides_best_and_keeps_answers(self) -> None:
         assert 0.4 < threshold([(True, 0.9), (True, 0.6), (False, 0.4), (False, 0.1)]) < 0.6
         assert threshold([(True, 0.3), (False, 0.5)]) <= 0.3

@@ -104,18 +104,21 @@ def _bps(part: int, whole: int) -> int:
 
 
 def threshold(known: Sequence[tuple[bool, float]]) -> float:
-    """The support between two neighbours that divides best (Youden's J), of those that keep nearly all that have an
-    answer; halfway between them, so that it is as far from both as it can be."""
+    """The support that declines most of what has no answer, of those that keep nearly all that has one: to answer what
+    isn't there misleads, to decline what is there sends somebody to the counter. Halfway between two neighbours, so
+    that it is as far from both as it can be; 0.5 where nothing is known. (Neyman and Pearson's choice: a bound on one
+    error, the least of the other. The sum of both, which Youden's J weighs, wavers with every document that is added.)
+    """
     scores = sorted({score for _, score in known})
     able = [score for answerable, score in known if answerable]
     unable = [score for answerable, score in known if not answerable]
-    best, least = -1.0, 0.5
+    best, least = (-1.0, -1.0), 0.5
     for low, high in zip([0.0, *scores], [*scores, 1.0], strict=True):
         cut = (low + high) / 2
         kept = sum(score >= cut for score in able) / max(1, len(able))
         declined = sum(score < cut for score in unable) / max(1, len(unable))
-        if kept >= KEPT_MIN and kept + declined > best:
-            best, least = kept + declined, cut
+        if kept >= KEPT_MIN and (declined, kept) > best:
+            best, least = (declined, kept), cut
     return least
 
 
