@@ -162,7 +162,8 @@ class Settings:
 
     def child_environment(self, **changes: Any) -> dict[str, str]:
         """The environment of a child process: ours, with these settings (and changes) in place of its own."""
-        others = {name: value for name, value in os.environ.items() if name not in _own_variables()}
+        own = _own_variables()
+        others = {name: value for name, value in os.environ.items() if name not in own}
         return others | replace(self, **changes).to_environment()
 
     @property
