@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
+from shanhe.kernel.process import Process, end
 from shanhe.nursery.api import Nursery, possible
 
 BACKOFF_FIRST_S = 0.2
@@ -24,21 +23,6 @@ PROGRAM: Final = "shanhe.program"
 """What the children of a city run, by name: the nursery imports it, this process need not."""
 
 log = structlog.get_logger(__name__)
-
-
-class Process(Protocol):
-    """A started process: of the nursery, or of an interpreter of its own."""
-
-    pid: int
-
-    @property
-    def returncode(self) -> int | None: ...
-
-    def send_signal(self, number: int, /) -> None: ...
-
-    def kill(self) -> None: ...
-
-    async def wait(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +62,8 @@ async def start(work: Work, nursery: Nursery | None) -> Process:
 
 async def stop(process: Process, name: str) -> None:
     """SIGTERM, then SIGKILL after a bounded wait; returns when it is gone."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_LIMIT_S):
-            await process.wait()
-    except TimeoutError:
-        log.warning("child did not stop in time; ending it", child=name)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    if not await end(process, STOP_LIMIT_S):
+        log.warning("child did not stop in time; it was ended", child=name)
 
 
 class Child:

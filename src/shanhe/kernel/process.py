@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from shanhe.kernel.errors import Conflict
 
@@ -60,19 +60,36 @@ def harmless(environment: Mapping[str, str], *more: str) -> dict[str, str]:
     return {name: environment[name] for name in (*HARMLESS, *more) if name in environment}
 
 
-async def end(process: asyncio.subprocess.Process, within_s: float) -> None:
-    """Ask a child to end; SIGKILL when it takes longer."""
+class Process(Protocol):
+    """A started process, whoever started it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
+
+
+async def end(process: Process, within_s: float) -> bool:
+    """Ask a child to end; SIGKILL when it takes longer. Returns when it is gone: whether it did as it was asked."""
     if process.returncode is not None:
-        return
+        return True
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
         async with asyncio.timeout(within_s):
             await process.wait()
+            return True
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        return False
 
 
 class Held:
