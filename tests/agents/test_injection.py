@@ -107,7 +107,7 @@ async def scene(market: Market, workshop: Workshop) -> AsyncIterator[Scene]:
     library = market.services.library
     maker, other, payer = [await market.party(f"injection {name}") for name in ("maker", "other", "payer")]
     publisher = await market.party("injection publisher")
-    content = {"url": workshop.url, "tools": ["forecast", "echo"]}
+    content = {"url": workshop.url, "tools": ["forecast", "echo"], "calls_per_minute": 6_000}  # all ask in one minute
     await market.listed(publisher.org, "mcp/allowed", content)
     own = await library.knowledge.make(maker.org, NewBase("docs"), by="tests")
     theirs = await library.knowledge.make(other.org, NewBase("theirs"), by="tests")
