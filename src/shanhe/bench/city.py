@@ -18,7 +18,6 @@ from typing import Any
 from shanhe.bench.errors import BenchError
 from shanhe.bench.model import Endpoint
 from shanhe.bench.processes import Child, Interpreter, Program, descendants, free_port
-from shanhe.founding import ENV_FILE, read_env
 
 START_WITHIN_S = 120.0
 CLI_TIMEOUT_S = 60
@@ -46,7 +45,8 @@ class City:
 
     def demo(self) -> dict[str, str]:
         """What `up` wrote for a first call: address, key, admin name and password."""
-        return read_env(self.data / ENV_FILE)
+        lines = (self.data / "demo.env").read_text(encoding="utf-8").splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
     def command(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
         """Run `shanhe ARGUMENTS --json` beside the server and return what it printed.
@@ -65,7 +65,7 @@ class City:
 
     def ready(self) -> bool:
         """Whether the city says that it can serve, and the demo city's keys are written."""
-        if self.environment.get("SHANHE_DEMO") != "false" and not (self.data / ENV_FILE).exists():
+        if self.environment.get("SHANHE_DEMO") != "false" and not (self.data / "demo.env").exists():
             return False
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
