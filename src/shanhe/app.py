@@ -173,11 +173,10 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     )  # fmt: skip
     credits.codes.reserved = frozenset(promises.programmes.catalogue.budgets)
     library = open_library(settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=worker)
-    clones = Clones(db, clock, vault, identity=identity)
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=promises.programmes, named=books.org_name, related=relatives.related,
-        akin=relatives.akin, shelves=library.shelves, clones=clones, workshop=workshop, knowledge=library.knowledge,
+        akin=relatives.akin, shelves=library.shelves, workshop=workshop, knowledge=library.knowledge,
     )  # fmt: skip
     board = open_board(
         db, clock, gateway=gateway, compute=compute, identity=identity, notifier=notifier, rulebook=rulebook,
@@ -215,8 +214,8 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         governance=promises.governance, store=bazaar.store, agents=bazaar.agents, tools=bazaar.tools, mcp=bazaar.mcp,
         oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks, workshop=workshop, library=library,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), alliances=promises.alliances,
-        incubator=promises.incubator, clones=clones, teaching=bazaar.teaching, routines=routines, emergency=emergency,
-        commons=commons, board=board, hub=hub, bulletin=bazaar.bulletin, filings=filings,
+        incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
+        emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings,
         moves=Moves(clock, approvals, credits, ledger, identity.seals, take_back=bazaar.agents.refund,
                     reconciliation=machine.reconciliation),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Store, agents and tools put together: each is handed what it asks of the others, as functions."""
+"""Store, agents, clones and tools put together: each is handed what it asks of the others, as functions."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class Bazaar:
     oauth: OAuth
     contests: Contests
     ranks: Ranks
+    clones: Clones
     teaching: Teaching
     bulletin: Bulletin
     shelf: _Shelf
@@ -77,9 +78,9 @@ class Bazaar:
 def open_bazaar(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, gateway: Gateway, ledger: Ledger,
     rulebook: Rulebook, compute: Compute, identity: Identity, programmes: Programmes, named: Named,
-    related: Related, akin: Akin, shelves: Shelves, clones: Clones, workshop: Workshop, knowledge: Knowledge,
+    related: Related, akin: Akin, shelves: Shelves, workshop: Workshop, knowledge: Knowledge,
 ) -> Bazaar:  # fmt: skip
-    """Make the three and introduce them to each other."""
+    """Make them and introduce them to each other."""
     labels = labels_of(settings, vault)
     gateway.label(labels.media)
     shelf = _Shelf(private=settings.private_tools)
@@ -87,6 +88,7 @@ def open_bazaar(
         db, clock, vault, gateway=gateway, ledger=ledger, find=shelf.server, everything=shelf.servers,
         sandbox=Sandbox(), private=settings.private_tools, seals=identity.seals,
     )  # fmt: skip
+    clones = Clones(db, clock, vault, identity=identity)
     consent = Consent(clones, compute, workshop.studio)
     agents = Agents(
         db, clock, gateway=gateway, compute=compute, tools=_Toolbox(tools), find=shelf.agent, shelves=shelves,
@@ -118,7 +120,7 @@ def open_bazaar(
     face = McpFace(
         tools, city, vault, _callers(oauth, identity), url=settings.url, name=settings.city_name, version=__version__
     )
-    return Bazaar(store, agents, tools, face, oauth, contests, ranks, teaching, bulletin, shelf)
+    return Bazaar(store, agents, tools, face, oauth, contests, ranks, clones, teaching, bulletin, shelf)
 
 
 def _checks(shelf: _Shelf, agents: Agents, consent: Consent, tools: ToolGateway) -> Mapping[str, Checker]:

@@ -29,6 +29,13 @@ WHOLE = 1_000_000
 CREDIT = 1_000_000
 
 
+def ways_of(number: str) -> list[str]:
+    """One number as people write it."""
+    wide = "".join(chr(ord(one) + 0xFEE0) if one.isascii() and one.isalnum() else one for one in number)
+    bare = number.removeprefix("ZL ")
+    return [number, number.replace(" ", "").lower(), wide, bare.replace(" ", "-").replace(".", "·"), f" {number}/ "]
+
+
 @dataclass
 class City:
     services: Services

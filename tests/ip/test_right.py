@@ -8,8 +8,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shanhe.ip.api import (
     BadEntry,
@@ -23,34 +21,17 @@ from shanhe.ip.api import (
     TermsState,
     UnknownEntry,
     WrongState,
-    canonical,
-    same_as,
 )
 from shanhe.programmes.api import AlreadyClaimed, Verdict
 from shanhe.programmes.api import State as Applied
 
-from .conftest import CREDIT, WHOLE, City
+from .conftest import CREDIT, WHOLE, City, ways_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 THIRDS = (333_334, 333_333, 333_333)
 
 
-def ways_of(number: str) -> list[str]:
-    """One number as people write it."""
-    wide = "".join(chr(ord(one) + 0xFEE0) if one.isascii() and one.isalnum() else one for one in number)
-    bare = number.removeprefix("ZL ")
-    return [number, number.replace(" ", "").lower(), wide, bare.replace(" ", "-").replace(".", "·"), f" {number}/ "]
-
-
 class TestNumber:
-    def test_is_the_same_however_it_is_written(self) -> None:
-        assert {same_as(one) for one in ways_of("ZL 2026 1 0000001.2")} == {"2026100000012"}
-        assert canonical("２０２６ｓｒ 0123456") == "2026SR0123456"
-
-    @given(st.text(max_size=40))
-    def test_stays_as_it_is_once_it_is_written_the_registrys_way(self, number: str) -> None:
-        assert canonical(canonical(number)) == canonical(number)
-
     async def test_is_registered_once_and_the_refusal_says_nothing_of_the_other(self, city: City) -> None:
         number, other = city.number(), await city.company()
         await city.verified(await city.person("王小明"), number, title="王小明的发明")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "shanhe"
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 MODULES = {path.parent.name for path in SOURCE.glob("*/__init__.py")} - {"kernel", "cli", "bench"}
 DOORS = {"api", "errors", "routes"}
 GAUGES = {"bench", "synthetic"}  # how a module is measured; for the bench and its command only
@@ -38,6 +39,16 @@ class TestDoor:
                 if parts[0] == "shanhe" and len(parts) > 2 and parts[1] in MODULES - {own} and parts[2] not in doors:
                     found.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
         assert found == []
+
+
+class TestArchitecture:
+    def test_shows_every_module_and_says_what_it_promises(self) -> None:
+        told = ARCHITECTURE.read_text(encoding="utf-8")
+        picture, promises = told.split("## Layers")[1].split("## What each module promises")
+        drawn = set(re.findall(r"[a-z]+", picture.split("```")[1]))
+        promised = set(re.findall(r"^\| ([a-z]+) \|", promises, re.M))
+        modules = MODULES - {"nursery"} | {"kernel"}  # a way to start processes
+        assert (modules - drawn, modules - promised) == (set(), set())
 
 
 class TestRoutes:

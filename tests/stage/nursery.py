@@ -93,13 +93,13 @@ class Forked:
     def start(self, name: str, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> Child:
         log = folder / f"{name}.log"
         with log.open("wb") as sink:
-            return Child(name, self._grow(arguments, folder, env, sink, sink), log)
+            return Child(name, self._bear(arguments, folder, env, sink, sink), log)
 
     def run(
         self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = self._grow(arguments, folder, env, out, err)
+            process = self._bear(arguments, folder, env, out, err)
             try:
                 status = process.wait(timeout_s)
             except subprocess.TimeoutExpired:
@@ -117,9 +117,9 @@ class Forked:
                 self._hear()
             return self._ended.pop(number)
 
-    def _grow(
+    def _bear(
         self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
-    ) -> Grown:
+    ) -> Nursling:
         with self._lock, Path(os.devnull).open("rb") as nothing:
             self._number += 1
             number = self._number
@@ -132,7 +132,7 @@ class Forked:
                 self._hear()
             report, descriptors = self._reports.pop(number)
         assert not report.refused, report.refused
-        return Grown(self, number, report.pid, descriptors[0], [*arguments])
+        return Nursling(self, number, report.pid, descriptors[0], [*arguments])
 
     def _hear(self) -> None:
         received = receive(self._channel, Report)
@@ -144,7 +144,7 @@ class Forked:
             self._reports[report.number] = report, descriptors
 
 
-class Grown:
+class Nursling:
     """A forked process, with what is used of a `subprocess.Popen`."""
 
     def __init__(self, forked: Forked, number: int, pid: int, watched: int, args: list[str]) -> None:

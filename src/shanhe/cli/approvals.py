@@ -12,7 +12,7 @@ from shanhe.cli.common import Data, Json, day_of, in_city, one_of, pairs, rows, 
 
 if TYPE_CHECKING:
     from shanhe.app import Services
-    from shanhe.approvals.api import Gate, Licence, Request
+    from shanhe.approvals.api import Licence, Request
 
 app = typer.Typer(no_args_is_help=True)
 By = Annotated[str, typer.Option(help="Who decides, for the books; never the one who asked.")]
@@ -27,10 +27,7 @@ def gate(scope: ScopeWord, on: Annotated[str, typer.Option(help="Day, like 2026-
 
     where, day = one_of(Scope, scope), day_of(on) if on else None
 
-    async def work(services: Services) -> Gate:
-        return await services.approvals.gate(where, day)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.approvals.gate(where, day))
     licence = found.licence
     show(as_json, asdict(found), lambda: pairs({
         "模式 mode": f"{'真实 real' if found.real else '沙盒 sandbox'}{'（示例 sample）' if found.sample else ''}",
@@ -74,10 +71,7 @@ def record(
 
     new = NewLicence(one_of(Scope, scope), authority, number, day_of(since), day_of(until), sample)
 
-    async def work(services: Services) -> Licence:
-        return await services.approvals.record(new, by=by)
-
-    made = in_city(data, work)
+    made = in_city(data, lambda services: services.approvals.record(new, by=by))
     show(as_json, asdict(made), lambda: f"✓ {made.scope} {made.number} · {made.id}")
 
 
@@ -85,11 +79,7 @@ def record(
 def revoke(licence: UUID, reason: Annotated[str, typer.Option(help="Why.")], by: By = "cli",
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """End an approval now."""
-
-    async def work(services: Services) -> Licence:
-        return await services.approvals.revoke(licence, reason=reason, by=by)
-
-    ended = in_city(data, work)
+    ended = in_city(data, lambda services: services.approvals.revoke(licence, reason=reason, by=by))
     show(as_json, asdict(ended), lambda: f"✓ {ended.number} revoked · 已撤销")
 
 
@@ -115,22 +105,14 @@ def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, 
 def approve(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.")] = "",
             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Agree to what somebody else asked for; then it is done."""
-
-    async def work(services: Services) -> Request:
-        return await services.approvals.agree(request, by=by, reason=reason)
-
-    _decided(as_json, in_city(data, work))
+    _decided(as_json, in_city(data, lambda services: services.approvals.agree(request, by=by, reason=reason)))
 
 
 @app.command()
 def reject(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.")],
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Refuse what somebody else asked for."""
-
-    async def work(services: Services) -> Request:
-        return await services.approvals.reject(request, by=by, reason=reason)
-
-    _decided(as_json, in_city(data, work))
+    _decided(as_json, in_city(data, lambda services: services.approvals.reject(request, by=by, reason=reason)))
 
 
 def _decided(as_json: bool, done: Any) -> None:

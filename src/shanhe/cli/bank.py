@@ -28,10 +28,7 @@ def upload(
     """Read a statement: match what matches, suspend the rest; the same file twice does nothing twice."""
     content = file.read_bytes()
 
-    async def work(services: Services) -> Any:
-        return await services.bank.upload(content, name=file.name, actor=ACTOR)
-
-    report = in_city(data, work)
+    report = in_city(data, lambda services: services.bank.upload(content, name=file.name, actor=ACTOR))
     plain = {"file": report.file, "known": report.known, "counts": report.counts, "lines": report.lines}
     show(as_json, plain, lambda: _lines(report))
 
@@ -43,22 +40,14 @@ def report(
     as_json: Json = False,
 ) -> None:
     """What a statement did, row by row."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.report(file_hash)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.bank.report(file_hash))
     show(as_json, {"file": found.file, "counts": found.counts, "lines": found.lines}, lambda: _lines(found))
 
 
 @app.command()
 def statements(data: Data = None, as_json: Json = False) -> None:
     """Uploaded statements, newest first."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.files()
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.bank.files())
     show(as_json, found, lambda: rows(("hash", "name", "rows", "by", "at"), [
         (file.hash[:16], file.name, file.lines, file.uploaded_by, file.uploaded_at) for file in found
     ]))  # fmt: skip
@@ -67,11 +56,7 @@ def statements(data: Data = None, as_json: Json = False) -> None:
 @app.command()
 def outgoing(data: Data = None, as_json: Json = False) -> None:
     """Refunds and payouts that somebody still has to send, with the reference for the remark."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.outgoing()
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.bank.outgoing())
     show(as_json, found, lambda: rows(("reference", "kind", "yuan", "since"), [
         (item.reference, item.kind, format_fen(item.amount_fen), item.created_at) for item in found
     ], right=("yuan",)))  # fmt: skip
@@ -99,11 +84,7 @@ def suspense(
 @app.command()
 def assign(item: Item, owner: Annotated[str, typer.Argument()], data: Data = None, as_json: Json = False) -> None:
     """Name who looks after an item."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.assign(item, owner)
-
-    show(as_json, in_city(data, work), lambda: "✓")
+    show(as_json, in_city(data, lambda services: services.bank.assign(item, owner)), lambda: "✓")
 
 
 @app.command("apply")
@@ -115,31 +96,19 @@ def apply_(
     as_json: Json = False,
 ) -> None:
     """Pay a waiting order with an item."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.apply(item, order, actor=ACTOR, note=note)
-
-    show(as_json, in_city(data, work), lambda: "✓")
+    show(as_json, in_city(data, lambda services: services.bank.apply(item, order, actor=ACTOR, note=note)), lambda: "✓")
 
 
 @app.command("return")
 def give_back(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
     """Say that an item was sent back to its payer."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.give_back(item, actor=ACTOR, note=note)
-
-    show(as_json, in_city(data, work), lambda: "✓")
+    show(as_json, in_city(data, lambda services: services.bank.give_back(item, actor=ACTOR, note=note)), lambda: "✓")
 
 
 @app.command()
 def explain(item: Item, note: Note, data: Data = None, as_json: Json = False) -> None:
     """Say where else in the books an item is accounted for."""
-
-    async def work(services: Services) -> Any:
-        return await services.bank.explain(item, actor=ACTOR, note=note)
-
-    show(as_json, in_city(data, work), lambda: "✓")
+    show(as_json, in_city(data, lambda services: services.bank.explain(item, actor=ACTOR, note=note)), lambda: "✓")
 
 
 def _lines(report: Any) -> Any:

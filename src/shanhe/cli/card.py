@@ -54,11 +54,7 @@ def verify(
 @app.command()
 def keys(data: Data = None, as_json: Json = False) -> None:
     """The issuer's public keys (JWKS), to be kept by verifiers."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        return await services.credentials.jwks()
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: services.credentials.jwks())
     show(True, done)
 
 

@@ -141,11 +141,7 @@ def list_engines(data: Data = None, as_json: Json = False) -> None:
 @app.command("test")
 def try_out(name: Name, model: str = "", data: Data = None, as_json: Json = False) -> None:
     """One tiny real call for each of its models; exit code 1 when one fails."""
-
-    async def work(services: Services) -> list[Any]:
-        return await services.compute.test_engine(name, model or None)
-
-    reports = in_city(data, work)
+    reports = in_city(data, lambda services: services.compute.test_engine(name, model or None))
     plain = [
         {"engine": r.engine, "model": r.model, "ok": r.ok, "status": r.status, "latency_ms": round(r.latency_ms, 1),
          "answer": r.answer, "usage": r.usage, "problems": r.problems}
@@ -159,10 +155,7 @@ def try_out(name: Name, model: str = "", data: Data = None, as_json: Json = Fals
 
 
 def _switch(name: str, enabled: bool, data: Any, as_json: bool) -> None:
-    async def work(services: Services) -> Any:
-        return await services.compute.set_enabled(name, enabled, actor=ACTOR)
-
-    engine = in_city(data, work)
+    engine = in_city(data, lambda services: services.compute.set_enabled(name, enabled, actor=ACTOR))
     show(as_json, {"name": engine.name, "enabled": engine.enabled}, lambda: "✓")
 
 

@@ -89,11 +89,7 @@ def revoke(
     key_id: KeyId, reason: Annotated[str, typer.Option()] = "revoked", data: Data = None, as_json: Json = False
 ) -> None:
     """End a key for good, in every process within a second."""
-
-    async def work(services: Services) -> Key:
-        return await services.identity.keys.revoke(key_id, None, reason=reason, by=ACTOR)
-
-    key = in_city(data, work)
+    key = in_city(data, lambda services: services.identity.keys.revoke(key_id, None, reason=reason, by=ACTOR))
     show(as_json, _plain(key), lambda: f"✓ {key.name} revoked · 已吊销")
 
 
@@ -122,11 +118,7 @@ def leak(
     as_json: Json = False,
 ) -> None:
     """A key has leaked: revoke it at once, trace its use, tell its owners."""
-
-    async def work(services: Services) -> Any:
-        return await services.identity.keys.report_leak(key, ACTOR, freeze=freeze, note=note)
-
-    report = in_city(data, work)
+    report = in_city(data, lambda services: services.identity.keys.report_leak(key, ACTOR, freeze=freeze, note=note))
     show(as_json, report, lambda: "no key of this city · 不是本城的密钥" if report is None else pairs({
         "key": report.key_name, "organisation": report.org_id, "frozen": report.frozen,
         "recent calls": len(report.trace),

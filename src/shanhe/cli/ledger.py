@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from shanhe.ledger.api import (
         AccountView,
         PostingPage,
-        PostingResult,
         PostingView,
         Statement,
         TrialRow,
@@ -37,11 +36,7 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def verify(data: Data = None, as_json: Json = False) -> None:
     """Recompute balances, lots and holds from the transfers; exit code 1 when anything is off."""
-
-    async def work(services: Services) -> VerifyReport:
-        return await services.ledger.verify()
-
-    report = in_city(data, work)
+    report = in_city(data, lambda services: services.ledger.verify())
     plain = {"clean": report.clean, "accounts": report.accounts, "transfers": report.transfers, "lots": report.lots,
              "findings": report.findings}  # fmt: skip
     show(as_json, plain, lambda: _shown(report))
@@ -168,11 +163,7 @@ def _plain(posting: PostingView) -> dict[str, Any]:
 @app.command()
 def posting(posting_id: PostingId, data: Data = None, as_json: Json = False) -> None:
     """One posting: transfers, lots and the evidence it was made by."""
-
-    async def work(services: Services) -> PostingView:
-        return await services.ledger.posting(posting_id)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.ledger.posting(posting_id))
     show(as_json, _plain(found), lambda: pairs({
         "id": found.id, "kind": found.kind, "time": found.at, "actor": found.actor, "memo": found.memo,
         "reverses": found.reverses or "", "lots": "\n".join(f"{d.lot} {d.amount:+}" for d in found.lots),
@@ -188,11 +179,7 @@ def reverse(
     as_json: Json = False,
 ) -> None:
     """Undo a posting by a new one; both stay visible."""
-
-    async def work(services: Services) -> PostingResult:
-        return await services.ledger.reverse(posting_id, actor=ACTOR, reason=reason)
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: services.ledger.reverse(posting_id, actor=ACTOR, reason=reason))
     show(as_json, {"id": done.id, "reverses": posting_id}, lambda: f"✓ {done.id}")
 
 
@@ -240,8 +227,5 @@ def open_books(
 
     posting_id, entries = read_opening(file.read_bytes())
 
-    async def work(services: Services) -> PostingResult:
-        return await services.ledger.open_books(entries, posting_id=posting_id, actor=ACTOR)
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: services.ledger.open_books(entries, posting_id=posting_id, actor=ACTOR))
     show(as_json, {"id": done.id, "entries": len(entries)}, lambda: f"✓ {len(entries)} entries · {done.id}")

@@ -15,7 +15,7 @@ from shanhe.kernel.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
     from shanhe.app import Services
-    from shanhe.log.api import LogKey, Proof, Recovered, Ring, Status, VerifierKey
+    from shanhe.log.api import Recovered, Ring, VerifierKey
 
 ALARMED = 4
 
@@ -26,11 +26,7 @@ Keys = Annotated[list[str], typer.Option("--key", help="Public key of the log, o
 @app.command()
 def status(data: Data = None, as_json: Json = False) -> None:
     """How many entries are sealed and signed, by which key, and whether anything is wrong."""
-
-    async def work(services: Services) -> Status:
-        return await services.log.status()
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.log.status())
     show(as_json, found, lambda: pairs({
         "state": found.state, "origin": found.origin, "key": found.key, "signed": found.signed,
         "root": found.root, "signed at": found.signed_at or "", "waiting": found.waiting,
@@ -49,10 +45,7 @@ def prove(
     """Write a proof that verifies without this city: the entry, what it hides, its place, the signed checkpoint."""
     from shanhe.log.api import SUFFIX
 
-    async def work(services: Services) -> Proof:
-        return await services.log.prove(receipt)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.log.prove(receipt))
     path = output or Path(f"{receipt}{SUFFIX}")
     path.write_text(str(found), encoding="utf-8")
     show(as_json, {"file": str(path), "index": found.index}, lambda: f"✓ {path} · entry {found.index}")
@@ -130,11 +123,7 @@ def keys(
 @app.command()
 def rotate(data: Data = None, as_json: Json = False) -> None:
     """Make a new signing key. The one before signs beside it until the next rotation, so both verify."""
-
-    async def work(services: Services) -> LogKey:
-        return await services.log.rotate(actor="cli")
-
-    made = in_city(data, work)
+    made = in_city(data, lambda services: services.log.rotate(actor="cli"))
     show(as_json, made, lambda: f"✓ {made.vkey}")
 
 
@@ -159,11 +148,7 @@ def shred(
     as_json: Json = False,
 ) -> None:
     """Destroy what entries hide: their salts. The entries, every root and every other proof stay valid."""
-
-    async def work(services: Services) -> int:
-        return await services.log.shred(receipts)
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: services.log.shred(receipts))
     show(as_json, {"shredded": done}, lambda: f"✓ {done}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,11 +53,7 @@ def list_orgs(
     find: Annotated[str, typer.Option(help="Part of the name.")] = "", data: Data = None, as_json: Json = False
 ) -> None:
     """Organisations, newest first."""
-
-    async def work(services: Services) -> Sequence[Organisation]:
-        return await services.identity.orgs.list(find=find or None, limit=500)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.identity.orgs.list(find=find or None, limit=500))
     show(as_json, [_plain(org) for org in found], lambda: rows(("id", "name", "kind", "state"), [
         (org.id, org.name, org.kind, org.state) for org in found
     ]))  # fmt: skip

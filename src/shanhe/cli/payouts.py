@@ -55,10 +55,7 @@ def earnings(
 
 
 def _one(data: Any, as_json: bool, decide: Callable[[Payouts], Awaitable[Any]]) -> None:
-    async def work(services: Services) -> Any:
-        return await decide(services.payouts)
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: decide(services.payouts))
     show(as_json, done, lambda: f"✓ {done.state}")
 
 
@@ -119,11 +116,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """A CSV for the bank of everything approved for it."""
-
-    async def work(services: Services) -> Any:
-        return await services.payouts.export(batch)
-
-    batch_id, text, payouts = in_city(data, work)
+    batch_id, text, payouts = in_city(data, lambda services: services.payouts.export(batch))
     file.touch(mode=0o600)
     file.write_text("\ufeff" + text, encoding="utf-8")
     total = sum(payout.net_fen or 0 for payout in payouts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,11 +59,7 @@ def create(
 @app.command("list")
 def list_people(data: Data = None, as_json: Json = False) -> None:
     """People, newest first."""
-
-    async def work(services: Services) -> Sequence[Person]:
-        return await services.identity.people.list(limit=200)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.identity.people.list(limit=200))
     plain = [{"id": p.id, "login": p.login, "name": p.name, "state": str(p.state)} for p in found]
     show(as_json, plain, lambda: rows(("id", "login", "name", "state"), [
         (p.id, p.login or "", p.name, p.state) for p in found

@@ -84,8 +84,4 @@ def trace(
     version: Annotated[UUID, typer.Argument(help="Version of a price.")], data: Data = None, as_json: Json = False
 ) -> None:
     """Why a price is what it is, by bucket (always JSON)."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        return await services.compute.price_traces(version)
-
-    show(True, in_city(data, work))
+    show(True, in_city(data, lambda services: services.compute.price_traces(version)))

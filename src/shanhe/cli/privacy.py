@@ -107,11 +107,7 @@ def answer(request: UUID, text: Annotated[str, typer.Option("--answer", help="Wh
            refused: Annotated[bool, typer.Option("--refuse", help="It can't be done; say why.")] = False,
            by: By = ACTOR, data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Answer a person's request."""
-
-    async def work(services: Services) -> Any:
-        return await services.privacy.decide(request, done=not refused, answer=text, by=by)
-
-    made = in_city(data, work)
+    made = in_city(data, lambda services: services.privacy.decide(request, done=not refused, answer=text, by=by))
     show(as_json, asdict(made), lambda: f"✓ {made.id} · {made.state}")
 
 
@@ -136,10 +132,7 @@ def assess(
         id_of(number), purpose, tuple(ground), necessity, impact, safeguards, one_of(Conclusion, conclusion)
     )
 
-    async def work(services: Services) -> Any:
-        return await services.privacy.assess(new, by=by)
-
-    made = in_city(data, work)
+    made = in_city(data, lambda services: services.privacy.assess(new, by=by))
     show(as_json, asdict(made), lambda: f"✓ {made.purpose} · {made.id} · → {made.keep_until}")
 
 

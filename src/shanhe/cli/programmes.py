@@ -117,11 +117,7 @@ def check(
 @app.command()
 def status(application: Application, data: Data = None, as_json: Json = False) -> None:
     """An application with its tranches, decisions and history."""
-
-    async def work(services: Services) -> dict[str, Any]:
-        return await _file(services, application)
-
-    _show_file(as_json, in_city(data, work))
+    _show_file(as_json, in_city(data, lambda services: _file(services, application)))
 
 
 @app.command()

@@ -24,11 +24,7 @@ def run_(
     as_json: Json = False,
 ) -> None:
     """Compare meter, engines, ledger, payments and statements of a day."""
-
-    async def work(services: Services) -> Any:
-        return await services.reconciliation.run(day_of(day) if day else None, by=ACTOR)
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: services.reconciliation.run(day_of(day) if day else None, by=ACTOR))
     plain = {"id": done.id, "day": done.day, "checks": done.checks, "differences": done.differences}
     show(as_json, plain, lambda: rows(
         ("check", "compared", "differences", "without a counterpart"),
@@ -40,11 +36,7 @@ def run_(
 @app.command()
 def runs(data: Data = None, as_json: Json = False) -> None:
     """Comparisons made, newest first."""
-
-    async def work(services: Services) -> Any:
-        return await services.reconciliation.runs()
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.reconciliation.runs())
     show(as_json, found, lambda: rows(("day", "by", "at", "differences"), [
         (one.day, one.by, one.ended_at, one.differences) for one in found
     ], right=("differences",)))  # fmt: skip
@@ -88,11 +80,7 @@ def assign(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Name who looks into a difference."""
-
-    async def work(services: Services) -> Any:
-        return await services.reconciliation.assign(difference, owner)
-
-    show(as_json, in_city(data, work), lambda: "✓")
+    show(as_json, in_city(data, lambda services: services.reconciliation.assign(difference, owner)), lambda: "✓")
 
 
 @app.command()
@@ -125,8 +113,5 @@ def bill(
     """Take in an institution's bill, to be compared with our orders and refunds."""
     content = file.read_bytes()
 
-    async def work(services: Services) -> Any:
-        return await services.bills.upload(provider, content, name=file.name, actor=ACTOR)
-
-    done = in_city(data, work)
+    done = in_city(data, lambda services: services.bills.upload(provider, content, name=file.name, actor=ACTOR))
     show(as_json, done, lambda: f"✓ {done.lines} lines, {done.refused} unreadable{' (known)' if done.known else ''}")

@@ -160,11 +160,7 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Agree to an amendment as the second person: it is recorded, and every running process goes over to it."""
-
-    async def work(services: Services) -> Any:
-        return await services.amendments.approve(amendment, by=by, reason=reason)
-
-    made = in_city(data, work)
+    made = in_city(data, lambda services: services.amendments.approve(amendment, by=by, reason=reason))
     show(
         as_json,
         {"id": made.id, "rule": made.rule_id, "decided_by": made.decided_by},

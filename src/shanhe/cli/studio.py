@@ -49,11 +49,7 @@ def trades(as_json: Json = False) -> None:
 @app.command()
 def estimate(version: VersionId, base: str, fields: Set = None, data: Data = None, as_json: Json = False) -> None:
     """Steps, processor time and price of a recipe."""
-
-    async def work(services: Services) -> Any:
-        return await services.workshop.studio.estimate(None, version, _recipe(base, fields))
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.workshop.studio.estimate(None, version, _recipe(base, fields)))
     show(as_json, found, lambda: pairs({
         "steps": " → ".join(step["title"] for step in found["steps"]), "core seconds": found["core_ms"] // 1000,
         "price": format_credits(found["price_micro"]), "budget held": format_credits(found["budget_micro"]),
@@ -139,11 +135,7 @@ def resume(job: JobId, data: Data = None, as_json: Json = False) -> None:
 @app.command()
 def compare(job: JobId, data: Data = None, as_json: Json = False) -> None:
     """What the base and the model answered to the same questions."""
-
-    async def work(services: Services) -> Any:
-        return await services.workshop.studio.compare(job, None)
-
-    found = in_city(data, work)
+    found = in_city(data, lambda services: services.workshop.studio.compare(job, None))
     show(as_json, found, lambda: rows(("question", "right answer", "before", "after"), [
         (one["question"], one["answer"], one["before"], one["after"]) for one in found
     ]))  # fmt: skip

@@ -69,8 +69,11 @@ class Referral(msgspec.Struct, frozen=True):
     rate_bps: int
 
 
-class Commission(msgspec.Struct, frozen=True):
-    """Everyone who is paid from one call besides the engine and the platform, and the rules that say so."""
+class Commission(msgspec.Struct, frozen=True, eq=False):
+    """Everyone who is paid from one call besides the engine and the platform, and the rules that say so.
+
+    The same only as itself, so that what follows from one can be remembered by it at the cost of no comparison.
+    """
 
     markups: tuple[Markup, ...]
     royalties: tuple[Royalty, ...]

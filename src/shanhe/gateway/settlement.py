@@ -74,7 +74,7 @@ class Settler:
         self._terms = terms
         self._usage = usage
         self._evidence = EvidenceWriter()
-        self._fees: dict[int, tuple[Commission, Parted]] = {}
+        self._fees: dict[Commission, Parted] = {}
         self._open: set[asyncio.Task[None]] = set()
 
     async def prepare(self, exchange: Exchange) -> None:
@@ -193,11 +193,11 @@ class Settler:
 
     def _fee_parted(self, call: Call, commission: Commission, outcome: Outcome) -> Parted:
         """The split of a fee; of one that divides into whole µ and burns no subsidy it is always the same."""
-        burning, known = call.reservation.burning, self._fees.get(id(commission))
-        if known is not None and known[0] is commission:
-            total = known[1].charged.total_micro
-            if not burning(total, known[1].through.subsidy_max_micro).get(Provenance.SUBSIDY):
-                return known[1]
+        burning, known = call.reservation.burning, self._fees.get(commission)
+        if known is not None:
+            burned = burning(known.charged.total_micro, known.through.subsidy_max_micro)
+            if not burned.get(Provenance.SUBSIDY):
+                return known
         parted = part(
             call.admission.prices, outcome.metered.buckets, (), commission, self._terms.platform, call.receipt_id,
             burning, self._divide,
@@ -205,7 +205,7 @@ class Settler:
         if commission.whole and parted.through.paid_micro == parted.charged.total_micro:
             if len(self._fees) >= FEES_MAX:
                 self._fees.clear()
-            self._fees[id(commission)] = commission, parted  # kept alive, so that its id stays its own
+            self._fees[commission] = parted
         return parted
 
     def _later(self, reservation: Any, charge: Charge) -> None:

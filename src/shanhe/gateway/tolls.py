@@ -88,7 +88,7 @@ class Tolls:
         self._charges = charges
         self.settler = settler
         self.ahead = ahead
-        self._admissions: dict[tuple[int, str], tuple[Commission, Admission]] = {}
+        self._admissions: dict[tuple[Commission, str], Admission] = {}
 
     async def hold(self, caller: Caller, resource: str, label: str, most_micro: int | None = None) -> Toll:
         """Reserve a fee before what it is for; from memory where there is a lease and the terms are known.
@@ -110,13 +110,12 @@ class Tolls:
 
     def _admission(self, label: str, commission: Commission) -> Admission:
         """What is held for a fee; the same for every call at the same terms."""
-        known = self._admissions.get((id(commission), label))
-        if known is not None and known[0] is commission:
-            return known[1]
-        made = with_commission(Admission(label, 0, 0, None, 0, NO_PRICES), commission)
-        if len(self._admissions) >= ADMISSIONS_MAX:
-            self._admissions.clear()
-        self._admissions[id(commission), label] = commission, made  # kept alive, so that its id stays its own
+        made = self._admissions.get((commission, label))
+        if made is None:
+            made = with_commission(Admission(label, 0, 0, None, 0, NO_PRICES), commission)
+            if len(self._admissions) >= ADMISSIONS_MAX:
+                self._admissions.clear()
+            self._admissions[commission, label] = made
         return made
 
     async def release(self, call: Call) -> None:
