@@ -93,7 +93,7 @@ class TestErasure:
         # The ledger still knows what was booked, but without the salt nothing leads from it to the leaf.
         posting = await log._feed.one(theirs)
         assert posting is not None
-        plain = private_of(posting)[0]
+        plain = private_of(posting)
         assert b64(commitment(salt, plain)).encode() in leaf
         assert await found_anywhere(services, salt) == []
         salts = [row["salt"] for row in await services.db.fetch("SELECT salt FROM log.opening")]

@@ -6,43 +6,68 @@ import json
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from shanhe.ledger.api import FeedLeg, FeedPosting
 from shanhe.log.errors import BadEntry
-from shanhe.log.leaf import canonical, draft_posting, private_bytes, private_of, public_bytes
+from shanhe.log.leaf import Drafter, canonical, commitment, private_bytes, private_of, public_bytes
+from shanhe.log.note import b64
 
 WALLET, REVENUE, COST = UUID(int=1), UUID(int=2), UUID(int=3)
+EVIDENCE = b'{"model":"m","rules":{"P11":"sha256:aa","C12":"sha256:bb"}}'
 
 
 def posting(*, city: bool) -> FeedPosting:
     legs = (FeedLeg(UUID(int=9), WALLET, REVENUE, 7, "credit", "wallet", "revenue", city),)
-    evidence = b'{"model":"m","rules":{"P11":"sha256:aa","C12":"sha256:bb"}}'
     at = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
     return FeedPosting(
-        5, UUID(int=9), at, date(2026, 11, 20), "call", "key:1", "\u8c22", None, evidence, legs, ((COST, -7),)
+        5, UUID(int=9), at, date(2026, 11, 20), "call", "key:1", "\u8c22", None, EVIDENCE, legs, ((COST, -7),)
     )
+
+
+def drafted(*, city: bool) -> bytes:
+    return Drafter().draft(posting(city=city), bytes(16)).leaf
 
 
 class TestPosting:
     def test_hides_who_and_how_much(self) -> None:
-        draft = draft_posting(posting(city=False), bytes(16))
-        assert draft.leaf == (
-            b'{"assets":["credit"],"commit":"vdgQ38lzoNLu8yV9BPguy5p5IaRNxcAItKWKlRrcoPw=","day":"2026-11-20",'
-            b'"kind":"posting","rules":["C12@sha256:bb","P11@sha256:aa"],"type":"call","v":1}'
+        assert drafted(city=False) == (
+            b'{"assets":["credit"],"commit":"W57QHvhKyok7zQcfL2d0c1O++nWl605X0j5Vi+p3zKM=","day":"2026-11-20",'
+            b'"kind":"posting","rules":["C12@sha256:bb","P11@sha256:aa"],"type":"call","v":2}'
         )
 
     def test_shows_flows_where_only_the_city_is_concerned(self) -> None:
-        leaf = json.loads(draft_posting(posting(city=True), bytes(16)).leaf)
-        assert leaf["flows"] == [["credit", "wallet", "revenue", 7]]
+        assert json.loads(drafted(city=True))["flows"] == [["credit", "wallet", "revenue", 7]]
 
     def test_is_written_canonically_and_always_the_same(self) -> None:
-        private, rules = private_of(posting(city=False))
-        assert private == canonical(json.loads(private))
+        private = private_of(posting(city=False))
+        assert private == canonical(json.loads(private)).replace(canonical(json.loads(EVIDENCE)), EVIDENCE)
         assert json.loads(private)["transfers"][0][3:] == [7, "credit", "wallet", "revenue"]
-        assert rules == {"P11": "sha256:aa", "C12": "sha256:bb"}
-        leaf = draft_posting(posting(city=True), bytes(16)).leaf
-        assert leaf == canonical(json.loads(leaf))
+        for leaf in (drafted(city=True), drafted(city=False)):
+            assert leaf == canonical(json.loads(leaf))
+
+    def test_differs_from_its_like_in_its_commitment_alone(self) -> None:
+        drafter = Drafter()
+        one, other = (json.loads(drafter.draft(posting(city=False), bytes([n] * 16)).leaf) for n in (1, 2))
+        assert one.pop("commit") != other.pop("commit")
+        assert one == other == {key: value for key, value in json.loads(drafted(city=False)).items() if key != "commit"}
+
+    def test_of_the_first_version_is_still_what_its_entry_commits_to(self) -> None:
+        private = private_of(posting(city=False), 1)
+        assert private == canonical(json.loads(private))
+        assert b64(commitment(bytes(16), private)) == "vdgQ38lzoNLu8yV9BPguy5p5IaRNxcAItKWKlRrcoPw="
+
+    @pytest.mark.parametrize(("evidence", "shown"), [
+        (None, None), (b"", None), (b"[1, 2]", [1, 2]), (b'{"rules": 7}', {"rules": 7}), (b"[1,", "WzEs"),
+        (b"\xff", "/w=="), (b'{"a":01}', "eyJhIjowMX0="), ('{"memo":"谢"}'.encode(), {"memo": "谢"}),
+    ])  # fmt: skip
+    def test_shows_its_evidence_as_it_was_booked(self, evidence: bytes | None, shown: object) -> None:
+        booked = msgspec.structs.replace(posting(city=False), evidence=evidence)
+        draft = Drafter().draft(booked, bytes(16))
+        assert json.loads(private_of(booked))["evidence"] == shown
+        assert json.loads(draft.leaf)["commit"] == b64(commitment(bytes(16), private_of(booked)))
+        assert "rules" not in json.loads(draft.leaf)
 
 
 class TestRecord:

@@ -17,7 +17,8 @@ from tests.log.conftest import ORIGIN, Town
 from shanhe.kernel.ids import new_id
 from shanhe.log.errors import FeedRewound, LogRewound, NotLeader, NotSealedYet, UnknownEntry
 from shanhe.log.files import Folder
-from shanhe.log.note import open_checkpoint
+from shanhe.log.leaf import Draft, canonical, commitment, private_of
+from shanhe.log.note import b64, open_checkpoint
 from shanhe.log.proof import verify
 from shanhe.log.service import Log
 from shanhe.log.tiles import TileReader
@@ -276,3 +277,21 @@ class TestUpgrade:
         assert published(log)[0] == 38
         for receipt in (*old, *new):
             assert await log.sealed(receipt)
+
+    async def test_proves_what_the_first_version_sealed(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+        def first(posting: Any, salt: bytes) -> Draft:
+            public = {"v": 1, "kind": "posting", "day": posting.day, "type": posting.kind}
+            public["commit"] = b64(commitment(salt, private_of(posting, 1)))
+            return Draft(posting.id, "posting", canonical(public), salt)
+
+        log = town.log()
+        (old,) = await town.post(1)
+        monkeypatch.setattr(log.sealer._drafter, "draft", first)
+        await log.seal()
+        monkeypatch.undo()
+        (new,) = await town.post(1)
+        await log.seal()
+        for receipt, version in ((old, 1), (new, 2)):
+            proved = verify(str(await log.prove(receipt)).encode(), log.verifiers())  # type: ignore[arg-type]
+            assert proved.private is not None
+            assert (proved.private["id"], proved.private["v"]) == (str(receipt), version)

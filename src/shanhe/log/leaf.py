@@ -6,9 +6,10 @@ salt is 128 random bits in an erasable row: without it the commitment says nothi
 
 from __future__ import annotations
 
-import hashlib
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -18,8 +19,11 @@ from shanhe.log.errors import BadEntry
 from shanhe.log.note import b64
 
 VERSION: Final = 1
+POSTING_VERSION: Final = 2
+"""How a posting is written now. Version 1 wrote its evidence anew, with sorted keys; proofs of both are made."""
 DOMAIN: Final = b"shanhe-commit/v1\n"
 SALT_BYTES: Final = 16
+COMMIT: Final = b'"commit":"'
 PUBLIC_BYTES_MAX: Final = 8 * 1024
 PRIVATE_BYTES_MAX: Final = 256 * 1024
 RESERVED: Final = frozenset({"v", "kind", "day", "commit"})
@@ -28,6 +32,8 @@ TOTALS: Final = "totals"
 RECOVERED: Final = "recovered"
 OWN_KINDS: Final = frozenset({POSTING, TOTALS, RECOVERED})
 """Kinds that the log itself writes."""
+TEMPLATES_MAX: Final = 4096
+"""Public parts kept but for their commitments: those of one kind of posting, day and set of rules are one."""
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _plain: Final = msgspec.json.Encoder()
@@ -40,7 +46,7 @@ def canonical(value: object) -> bytes:
 
 
 def commitment(salt: bytes, private: bytes) -> bytes:
-    return hashlib.sha256(DOMAIN + salt + private).digest()
+    return sha256(DOMAIN + salt + private).digest()
 
 
 class LegLike(Protocol):
@@ -95,7 +101,7 @@ Flow = tuple[str, str, str]
 """Asset, kind of the account that gave, kind of the one that got."""
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An entry before it has a place: `flows` are the amounts that its batch's totals take in."""
 
     subject: UUID
@@ -107,8 +113,27 @@ class Draft(msgspec.Struct, frozen=True):
     type: str = ""
 
 
+Transfers = list[tuple[UUID, UUID, UUID, int, str, str, str]]
+
+
 class _Private(msgspec.Struct, frozen=True, gc=False):
-    """A posting's private part. Fields in the order of their names, which makes it canonical."""
+    """A posting's private part. Fields in the order of their names, which makes it canonical but for its evidence."""
+
+    actor: str
+    at: datetime
+    day: date
+    evidence: msgspec.Raw | bytes | None
+    id: UUID
+    kind: str
+    lots: Sequence[tuple[UUID, int]]
+    memo: str
+    reverses: UUID | None
+    transfers: Transfers
+    v: int
+
+
+class _FirstPrivate(msgspec.Struct, frozen=True, gc=False):
+    """As version 1 wrote it: all of it canonical."""
 
     actor: str
     at: str
@@ -119,7 +144,7 @@ class _Private(msgspec.Struct, frozen=True, gc=False):
     lots: Sequence[tuple[UUID, int]]
     memo: str
     reverses: UUID | None
-    transfers: list[tuple[UUID, UUID, UUID, int, str, str, str]]
+    transfers: Transfers
     v: int
 
 
@@ -136,41 +161,84 @@ class _Public(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only
     v: int
 
 
-def private_of(posting: PostingLike) -> tuple[bytes, dict[str, str]]:
-    """A posting's private part, and its evidence's rules (id → version). The same bytes whenever it is read again."""
-    evidence, rules = _evidence(posting.evidence)
+class _Evidence(msgspec.Struct, frozen=True, gc=False):
+    """What of the evidence is public; the rest is skipped, and seen to be JSON."""
+
+    rules: msgspec.Raw = msgspec.Raw(b"")
+
+
+_rules_of: Final = msgspec.json.Decoder(_Evidence)
+
+
+def private_of(posting: PostingLike, version: int = POSTING_VERSION) -> bytes:
+    """A posting's private part as that version wrote it: the same bytes whenever it is read again."""
     transfers = [
         (leg.id, leg.debit, leg.credit, leg.amount, leg.asset, leg.from_kind, leg.to_kind) for leg in posting.legs
     ]
-    at = posting.at.astimezone(UTC).isoformat(timespec="microseconds")
-    value = _Private(
-        posting.actor, at, posting.day, evidence, posting.id, posting.kind, posting.lots, posting.memo,
-        posting.reverses, transfers, VERSION,
-    )  # fmt: skip
-    return _encoder.encode(value), rules
+    if version == VERSION:
+        at = posting.at.astimezone(UTC).isoformat(timespec="microseconds")
+        return _encoder.encode(_FirstPrivate(
+            posting.actor, at, posting.day, _first_evidence(posting.evidence), posting.id, posting.kind, posting.lots,
+            posting.memo, posting.reverses, transfers, version,
+        ))  # fmt: skip
+    return _private(posting, transfers, _evidence(posting.evidence)[0])
 
 
-def draft_posting(posting: PostingLike, salt: bytes) -> Draft:
-    """Public: type, day, assets, rule versions; amounts only where nobody but the city is concerned."""
-    private, rules = private_of(posting)
-    sums: dict[Flow, int] = {}
-    city = True
-    for leg in posting.legs:
-        flow = (leg.asset, leg.from_kind, leg.to_kind)
-        sums[flow] = sums.get(flow, 0) + leg.amount
-        city = city and leg.city
-    flows = tuple(sums.items()) if len(sums) == 1 else tuple(sorted(sums.items()))
+def _private(posting: PostingLike, transfers: Transfers, evidence: msgspec.Raw | bytes | None) -> bytes:
+    return _plain.encode(_Private(
+        posting.actor, posting.at.astimezone(UTC), posting.day, evidence, posting.id, posting.kind, posting.lots,
+        posting.memo, posting.reverses, transfers, POSTING_VERSION,
+    ))  # fmt: skip
+
+
+class Drafter:
+    """Makes postings' entries. Remembers public parts: those of one day and kind differ in their commitments alone."""
+
+    def __init__(self) -> None:
+        self._templates: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
+
+    def draft(self, posting: PostingLike, salt: bytes) -> Draft:
+        """Public: type, day, assets, rule versions; amounts only where nobody but the city is concerned."""
+        evidence, rules = _evidence(posting.evidence)
+        transfers: Transfers = []
+        sums: dict[Flow, int] = {}
+        city = True
+        for leg in posting.legs:
+            asset, giver, taker, amount = leg.asset, leg.from_kind, leg.to_kind, leg.amount
+            transfers.append((leg.id, leg.debit, leg.credit, amount, asset, giver, taker))
+            flow = (asset, giver, taker)
+            sums[flow] = sums.get(flow, 0) + amount
+            city = city and leg.city
+        flows = tuple(sums.items())
+        if city:
+            before, after = _template(posting, sums, rules, city=True)
+        else:
+            key = (posting.kind, posting.day, rules, *sums)
+            found = self._templates.get(key)
+            if found is None:
+                if len(self._templates) >= TEMPLATES_MAX:
+                    self._templates.clear()
+                found = self._templates[key] = _template(posting, sums, rules, city=False)
+            before, after = found
+        commit = b2a_base64(commitment(salt, _private(posting, transfers, evidence)), newline=False)
+        return Draft(posting.id, POSTING, before + commit + after, salt, None, flows, posting.kind)
+
+
+def _template(posting: PostingLike, sums: Mapping[Flow, int], rules: bytes, *, city: bool) -> tuple[bytes, bytes]:
+    """A posting's public part before and after its commitment."""
+    versions = _versions(rules)
     public = _Public(
         assets=sorted({flow[0] for flow in sums}),
-        commit=b64(commitment(salt, private)),
+        commit="",
         day=posting.day,
-        flows=[(*flow, amount) for flow, amount in flows] if city else [],
+        flows=[(*flow, amount) for flow, amount in sorted(sums.items())] if city else [],
         kind=POSTING,
-        rules=[f"{name}@{version}" for name, version in sorted(rules.items())] if rules else [],
+        rules=[f"{name}@{version}" for name, version in sorted(versions.items())],
         type=posting.kind,
-        v=VERSION,
+        v=POSTING_VERSION,
     )
-    return Draft(posting.id, POSTING, _plain.encode(public), salt, None, flows, posting.kind)
+    before, after = _plain.encode(public).split(COMMIT, 1)
+    return before + COMMIT, after
 
 
 def public_bytes(kind: str, day: date, public: Mapping[str, Any]) -> bytes:
@@ -206,14 +274,25 @@ def draft_record(subject: UUID, kind: str, public: bytes, private: bytes | None,
     return Draft(subject, kind, leaf, salt, private)
 
 
-def _evidence(raw: bytes | None) -> tuple[Any, dict[str, str]]:
+def _evidence(raw: bytes | None) -> tuple[msgspec.Raw | bytes | None, bytes]:
+    """The evidence as it was booked, in base64 where it is no JSON, and the JSON of its rules."""
     if not raw:
-        return None, {}
+        return None, b""
     try:
-        found = _decoder.decode(raw)
+        if not raw.isascii():
+            raw.decode()
+        return msgspec.Raw(raw), bytes(_rules_of.decode(raw).rules)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return (raw if isinstance(_first_evidence(raw), bytes) else msgspec.Raw(raw)), b""
+
+
+def _versions(rules: bytes) -> dict[str, str]:
+    found = _decoder.decode(rules) if rules else None
+    return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+
+
+def _first_evidence(raw: bytes | None) -> Any:
+    try:
+        return _decoder.decode(raw) if raw else None
     except msgspec.DecodeError:
-        return raw, {}
-    rules = found.get("rules") if isinstance(found, dict) else None
-    if not isinstance(rules, dict):
-        return found, {}
-    return found, {str(name): str(version) for name, version in rules.items()}
+        return raw

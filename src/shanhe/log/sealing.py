@@ -20,7 +20,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.log.errors import FeedRewound, LogRewound, NotLeader, ProofRefused
 from shanhe.log.files import CHECKPOINT, Folder
 from shanhe.log.keys import Keys, Ring
-from shanhe.log.leaf import SALT_BYTES, TOTALS, Draft, PostingLike, draft_posting, draft_record
+from shanhe.log.leaf import SALT_BYTES, TOTALS, Draft, Drafter, PostingLike, draft_record
 from shanhe.log.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, root
 from shanhe.log.model import Head
 from shanhe.log.note import Checkpoint, Note
@@ -77,6 +77,7 @@ class Sealer:
         self.feed = feed
         self._holder = f"{holder}-{secrets.token_hex(4)}"
         self.epoch = 0
+        self._drafter = Drafter()
         self._edge: Edge | None = None
         self._fresh: list[bytes] = []  # leaves appended by this `seal`, up to the head: not read back for the tiles
         self._ahead: tuple[tuple[int, UUID], asyncio.Task[Sequence[PostingLike]]] | None = None
@@ -199,13 +200,17 @@ class Sealer:
 
     async def _drafts(self, postings: Sequence[PostingLike]) -> list[Draft]:
         """Entries of postings that have none: after a recovery the feed is read again from its start."""
+        if not postings:
+            return []
         known = await self.store.known([one.id for one in postings])
+        salts = secrets.token_bytes(SALT_BYTES * len(postings))
         found = []
         for number, posting in enumerate(postings):
             if number % REST_BATCH == 0:
                 await asyncio.sleep(0)
             if posting.id not in known:
-                found.append(draft_posting(posting, secrets.token_bytes(SALT_BYTES)))
+                place = number * SALT_BYTES
+                found.append(self._drafter.draft(posting, salts[place : place + SALT_BYTES]))
         return found
 
     # ── what was signed ──────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -149,7 +151,7 @@ class Log:
         private = opening.private
         if private is None and entry.kind == POSTING:
             posting = await self._feed.one(entry.subject)
-            private = private_of(posting)[0] if posting is not None else b""
+            private = private_of(posting, msgspec.json.decode(entry.leaf)["v"]) if posting is not None else b""
         if private is None or b64(commitment(opening.salt, private)).encode() not in entry.leaf:
             raise ProofRefused("the ledger no longer holds what was sealed under this id", "账本中的内容与封存时不一致")
         return private
