@@ -26,7 +26,8 @@ from shanhe.founding import Demo, Outcome
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
 from shanhe.kernel.jobs import Jobs
-from shanhe.kernel.migrations import Migration, migrate
+from shanhe.kernel.migrations import Migration, Progress, migrate
+from shanhe.kernel.outage import room
 from shanhe.kernel.postgres import EmbeddedPostgres
 from shanhe.kernel.process import BACKLOG, Held, bind
 from shanhe.nursery.api import Nursery
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "city.lock"
 WATCH_S = 0.25
+AGAIN_MAX_S = 4.0
+MIGRATIONS_SHOWN_FROM = 10
+MIGRATIONS_A_STEP = 20
 READY_LIMIT_S = 60.0
 READY_POLL_S = 0.1
 PROBE_LIMIT_S = 5.0
@@ -108,7 +112,7 @@ class Supervisor:
             listener = stack.enter_context(self._address())
             settings = await stack.enter_async_context(self._database())
             self._report.step("升级数据库结构", "Migrating the database")
-            await migrate_city(settings)
+            await migrate_city(settings, self._migrated)
             if listener is not None:
                 _listen(listener, settings)
             children = self._children(settings, listener)
@@ -191,6 +195,10 @@ class Supervisor:
         except ShanheError as error:
             self._report.warn(error)
 
+    def _migrated(self, done: int, total: int) -> None:
+        if total >= MIGRATIONS_SHOWN_FROM and done % MIGRATIONS_A_STEP == 0:
+            self._report.step(f"升级数据库结构 {done} / {total}", f"Migrating the database, {done} of {total}")
+
     def _downloaded(self, state: PullState) -> None:
         self._report.progress(state.model, state.done_bytes, state.total_bytes)
 
@@ -221,14 +229,19 @@ class Supervisor:
             await asyncio.to_thread(postgres.stop)
 
     async def _keep(self, postgres: EmbeddedPostgres) -> None:
+        """Start it again whenever it ends, for as long as the city lives: on a full disk it cannot, until it can."""
+        wait_s = WATCH_S
         while True:
-            await asyncio.sleep(WATCH_S)
-            if not postgres.is_running:
-                log.warning("PostgreSQL ended; starting it again")
-                try:
-                    postgres.start()
-                except ShanheError as error:
-                    log.error("PostgreSQL did not start", error=error.message)
+            await asyncio.sleep(wait_s)
+            if postgres.is_running:
+                wait_s = WATCH_S
+                continue
+            log.warning("PostgreSQL ended; starting it again")
+            try:
+                postgres.start()
+            except (ShanheError, OSError) as error:
+                wait_s = min(AGAIN_MAX_S, wait_s * 2)
+                log.error("PostgreSQL did not start", error=str(error), again_in_s=wait_s, disk=room(postgres.data_dir))
 
     @contextlib.contextmanager
     def _address(self) -> Iterator[socket.socket | None]:
@@ -301,11 +314,11 @@ async def _ask(settings: Settings, path: str) -> int:
         return 0
 
 
-async def migrate_city(settings: Settings) -> Sequence[Migration]:
+async def migrate_city(settings: Settings, progress: Progress | None = None) -> Sequence[Migration]:
     """Bring the database that the settings name up to date; what was applied."""
     db = await Database.open(settings.database_url, size=1)
     try:
-        applied = await migrate(db)
+        applied = await migrate(db, progress=progress)
         await Jobs(db).install(upgrade=False)
         return applied
     finally:

@@ -42,6 +42,7 @@ from shanhe.incubator import routes as incubator_routes
 from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
 from shanhe.kernel.asking import Named
+from shanhe.kernel.outage import room
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
 from shanhe.mcp import routes as mcp_routes
@@ -121,10 +122,11 @@ def _health(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        """The database answers and, where local models are on, one can be called; 503 otherwise."""
+        """The database answers, there is room to write and, where local models are on, one can be called; else 503."""
         checks = await readiness(services)
         # A log that is behind or refuses to sign is an operator's matter; calls are answered all the same.
-        ready = all(state in ("up", "off") for name, state in checks.items() if name != "log")
+        # Little room is one, too, until there is none.
+        ready = all(state in ("up", "off", "low") for name, state in checks.items() if name != "log")
         return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
     @app.get("/metrics", include_in_schema=False)
@@ -142,7 +144,8 @@ async def readiness(services: Services) -> dict[str, str]:
             database, log = "up", await services.log.state()
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         database, log = "down", "behind"
-    return {"database": database, "engine": _engine(services), "log": log}
+    disk = "full" if services.ledger.refused_for_room() else await asyncio.to_thread(room, services.settings.data)
+    return {"database": database, "disk": disk, "engine": _engine(services), "log": log}
 
 
 def _engine(services: Services) -> str:

@@ -64,6 +64,7 @@ class TestCity:
     def test_answers_about_its_health(self, city: City) -> None:
         assert httpx.get(f"{city.url}/healthz", trust_env=False).json() == {"status": "ok"}
         ready = httpx.get(f"{city.url}/readyz", trust_env=False).json()
+        assert ready["checks"].pop("disk") in ("up", "low")  # whatever machine the tests run on
         assert ready == {"ready": True, "checks": {"database": "up", "engine": "off", "log": "up"}}
 
     def test_writes_its_first_keys_for_its_owner_only(self, city: City) -> None:

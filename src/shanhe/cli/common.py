@@ -112,7 +112,9 @@ async def database(settings: Settings) -> AsyncIterator[Settings]:
         return
     postgres = embedded_postgres(settings)
     lock = settings.data / LOCK_FILE
-    if settings.data.exists() and is_held(lock) and postgres.is_running:
+    if settings.data.exists() and is_held(lock):
+        if not postgres.is_running:
+            raise database_away("the running city's PostgreSQL is down, and is being started again.")
         yield replace(settings, database_url=postgres.dsn)
         return
     prepare_folder(settings.data)

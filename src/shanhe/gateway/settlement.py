@@ -19,7 +19,7 @@ from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg, Provenance
+from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
 
 if TYPE_CHECKING:
     from shanhe.gateway.commission import Commission
@@ -90,6 +90,8 @@ class Settler:
         reservation, call.reservation = call.reservation, None
         try:
             await self._ledger.settle(reservation, settled)
+        except LedgerFull:  # nothing was booked, and what was not delivered is not charged later
+            raise
         except LedgerUnavailable:
             self._later(reservation, settled)
             raise
@@ -112,7 +114,7 @@ class Settler:
         def verdict(error: Exception | None) -> None:
             if error is None:
                 self._usage.count(call, outcome, settled.total_micro)
-            elif isinstance(error, LedgerUnavailable):
+            elif isinstance(error, LedgerUnavailable) and not isinstance(error, LedgerFull):
                 self._later(reservation, settled)
             landed(error)
 
@@ -157,6 +159,8 @@ class Settler:
         call.reservation = None
         try:
             await self._ledger.settle(fee.reservation, fee.charge)
+        except LedgerFull:
+            raise
         except LedgerUnavailable:
             self._later(fee.reservation, fee.charge)
             raise

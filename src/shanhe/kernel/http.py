@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.outage import outage
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
@@ -133,6 +134,10 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
+        known = outage(error)
+        if known is not None:
+            log.warning("no room or no database", path=request.url.path, error=f"{type(error).__name__}: {error}")
+            return await answer(request, known)
         log.error("unexpected error", path=request.url.path, error=type(error).__name__, exc_info=error)
         return await answer(
             request,

@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from shanhe.kernel.db import Database
+from shanhe.kernel.outage import outage
 
 if TYPE_CHECKING:
     from pgqueuer import PgQueuer
@@ -150,7 +151,11 @@ class Jobs:
         """Run one repetition now; a failure is logged and left to the next one."""
         try:
             result = await item.run()
-        except Exception:
+        except Exception as error:
+            known = outage(error)
+            if known is not None:  # every job says the same every few seconds: a line is enough
+                log.error("periodic job waits", job=item.name, why=known.code, error=f"{type(error).__name__}: {error}")
+                return
             log.exception("periodic job failed", job=item.name)
         else:
             if any(result.values()) if isinstance(result, dict) else result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -55,9 +56,19 @@ def configure(level: str = "info", *, as_json: bool = False, worker: str = "") -
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
+class Patient(structlog.PrintLogger):
+    """A line that cannot be written, because the disk is full, is dropped: what was being done goes on."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = critical = fatal = exception = failure = err = msg
+
+
 def to_stderr(*_: Any) -> structlog.PrintLogger:
     """Write to what stderr is now: it may have been replaced, even closed, since the process was configured."""
-    return structlog.PrintLogger(sys.stderr)
+    return Patient(sys.stderr)
 
 
 def scrub(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -13,6 +14,9 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
 
 LOCK_KEY = 0x5348414E  # "SHAN"
+LIMIT_S = 6 * 3600.0
+"""One migration, or the wait for another process's: a table of years takes longer than a connection's usual limit."""
+Progress = Callable[[int, int], None]
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 
 _TABLE = """
@@ -57,24 +61,30 @@ def discover() -> list[Migration]:
     return [found[key] for key in sorted(found)]
 
 
-async def migrate(db: Database, clock: Clock | None = None) -> list[Migration]:
-    """Apply what is missing and return it. Safe to run from several processes at once.
+async def migrate(db: Database, clock: Clock | None = None, *, progress: Progress | None = None) -> list[Migration]:
+    """Apply what is missing and return it; `progress(done, total)` before each. Safe from several processes at once.
 
-    A file that changed after it was applied is refused (`migration_changed`): write a new one instead.
+    A file that changed after it was applied is refused (`migration_changed`): write a new one instead. So is a
+    database that a newer program has brought further than this one knows (`database_newer`).
     """
     now = (clock or SystemClock()).now()
     applied: list[Migration] = []
     async with db.pool.acquire() as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=LIMIT_S)
         try:
             await connection.execute(_TABLE)
             done = {row["ordinal"]: row["sha256"] for row in await connection.fetch("SELECT * FROM kernel.migration")}
-            for migration in discover():
+            known = discover()
+            _no_newer(known, done)
+            for migration in known:
                 if migration.ordinal in done:
                     _same(migration, done[migration.ordinal])
-                    continue
+            missing = [migration for migration in known if migration.ordinal not in done]
+            for number, migration in enumerate(missing):
+                if progress is not None:
+                    progress(number, len(missing))
                 async with connection.transaction():
-                    await connection.execute(migration.sql)
+                    await connection.execute(migration.sql, timeout=LIMIT_S)
                     await connection.execute(
                         "INSERT INTO kernel.migration VALUES ($1, $2, $3, $4, $5)",
                         migration.ordinal,
@@ -93,6 +103,21 @@ async def opened_at(db: Database) -> datetime:
     """When this city's database was first migrated: nothing in it is older."""
     found: datetime = await db.fetchval("SELECT min(applied_at) FROM kernel.migration")
     return found
+
+
+def _no_newer(known: Sequence[Migration], done: Mapping[int, str]) -> None:
+    """An older program on a newer database would write what its successor does not expect, unnoticed."""
+    newer = sorted(set(done) - {migration.ordinal for migration in known})
+    if newer:
+        raise Conflict(
+            "database_newer",
+            f"A newer version of the program has used this database: it has {len(newer)} migrations that this one does"
+            f" not know ({newer[0]:04d} … {newer[-1]:04d}). Nothing was changed.",
+            message_zh=f"此数据库已被更新版本的程序使用：其中 {len(newer)} 个迁移本版本不认识"
+            f"（{newer[0]:04d} … {newer[-1]:04d}）。未作任何更改。",
+            hint="Start the newer version again. To go back to this one, restore a backup made before the upgrade.",
+            hint_zh="请重新使用较新的版本；如需退回本版本，请恢复升级前的备份。",
+        )
 
 
 def _same(migration: Migration, sha256: str) -> None:

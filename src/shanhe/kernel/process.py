@@ -113,8 +113,9 @@ class Held:
                 hint="Stop it first, or give this one another folder with DATA=… (and another PORT).",
                 hint_zh="请先停止它，或用 DATA=… 指定另一个目录（并换一个 PORT）。",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # the number is for people; on a full disk the lock holds without it
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
         return self
 

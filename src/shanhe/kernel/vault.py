@@ -318,8 +318,13 @@ def _written(path: Path, data: bytes) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
+    except BaseException:  # a full disk: leave nothing behind, what was there before stays
+        draft.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
     return draft

@@ -7,6 +7,7 @@ asked once for all of them.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -15,7 +16,7 @@ from uuid import UUID
 import asyncpg
 
 from shanhe.kernel.db import Connection
-from shanhe.ledger.errors import LedgerBusy, LedgerUnavailable
+from shanhe.ledger.errors import LedgerBusy, LedgerFull, LedgerUnavailable
 
 BATCH_MAX: Final = 500
 CROWD: Final = 128
@@ -58,14 +59,21 @@ class Line:
         self._connection: asyncpg.Connection[Any] | None = None
         self._statements: dict[str, Any] = {}
         self._turn = asyncio.Lock()
+        self.full_at_s: float | None = None
+        """When the database last said that its disk is full; None once it took something again."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
-        """Rows of a prepared query; `ConnectionLost` when the server is away or silent, asyncpg's errors otherwise."""
+        """Rows of a prepared query; `ConnectionLost` when the server is away or silent, `LedgerFull` when its disk is
+        full, asyncpg's errors otherwise."""
         async with self._turn:  # two tenants may ask for a lease at once; a connection does one thing at a time
             try:
                 statement = self._statements.get(query) or await self._prepare(query)
                 rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
+                self.full_at_s = None
                 return rows
+            except asyncpg.DiskFullError as error:  # an answer, not a silence: what was asked for is undone
+                self.full_at_s = time.monotonic()
+                raise LedgerFull from error
             except GONE as error:
                 self._drop()
                 raise ConnectionLost(str(error)) from error
@@ -198,6 +206,13 @@ class GroupCommit(Generic[Row]):
                 lines[payer] = line
         self._queue = [row for line in lines.values() for row in line]
         return batch
+
+
+def refuse(rows: list[Row], error: Exception) -> None:
+    """Tell everybody who still waits."""
+    for row in rows:
+        if not row.future.done():
+            row.future.set_exception(error)
 
 
 def drop_late(rows: list[Row], now_s: float) -> list[Row]:

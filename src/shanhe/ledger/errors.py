@@ -163,6 +163,21 @@ class LedgerUnavailable(Unavailable):
         )
 
 
+class LedgerFull(LedgerUnavailable):
+    """The database has no room left on its disk. It said so itself: nothing was booked, and nothing is pending."""
+
+    def __init__(self) -> None:
+        Unavailable.__init__(
+            self,
+            "disk_full",
+            "The city's disk is full; nothing was booked or charged. Try again when the operator has made room.",
+            message_zh="磁盘空间不足，未入账、未计费。请在运营方清理磁盘后重试。",
+            retry_after_s=60,
+            hint="Make room on the disk of the database (`shanhe doctor` names it); the city goes on by itself.",
+            hint_zh="请清理数据库所在磁盘（`shanhe doctor` 会指出），之后会自动恢复。",
+        )
+
+
 class LedgerBusy(Unavailable):
     """The queue of waiting postings is full."""
 

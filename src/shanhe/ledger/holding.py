@@ -9,8 +9,8 @@ from uuid import UUID
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.literals import call, instants, integers, texts, uuids
-from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
-from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit, LedgerUnavailable
+from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late, refuse
+from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit, LedgerFull, LedgerUnavailable
 from shanhe.ledger.model import LotTerms, Provenance
 from shanhe.ledger.reservation import HeldLots, Piece
 
@@ -110,6 +110,9 @@ class Holder:
                     texts([row.purpose for row in rows]), instants([row.expires_at for row in rows]),
                     texts([row.facts for row in rows]),
                 )  # fmt: skip
+            except LedgerFull as full:  # a hold whose answer was lost before lapses by itself
+                refuse(rows, full)
+                return
             except ConnectionLost:
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue

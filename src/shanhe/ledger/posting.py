@@ -16,11 +16,12 @@ import msgspec
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.kernel.money import AMOUNT_MAX
-from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late
+from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late, refuse
 from shanhe.ledger.errors import (
     AlreadyReversed,
     IdempotencyConflict,
     InsufficientCredit,
+    LedgerFull,
     LedgerUnavailable,
     NotBalanced,
     PeriodClosed,
@@ -149,19 +150,22 @@ class Poster:
                 await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the last wait is None")
 
-    async def _flush(self, line: Line, rows: list[PostRow], *, retry: bool = False) -> None:
+    async def _flush(self, line: Line, rows: list[PostRow], *, retry: bool = False, lost: bool = False) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
             retry = retry or any(row.again for row in rows)
             if retry and len({row.posting.id for row in rows}) < len(rows):
                 first = {row.posting.id: row for row in reversed(rows)}
                 again = [row for row in rows if first[row.posting.id] is not row]
-                await self._flush(line, list(first.values()), retry=True)
+                await self._flush(line, list(first.values()), retry=True, lost=lost)
                 rows = again
                 continue
             try:
                 (answer,) = await line.fetch(POST, *self._arguments(rows, retry))
+            except LedgerFull as full:
+                refuse(rows, LedgerUnavailable("The outcome of this posting is unknown.") if lost else full)
+                return
             except ConnectionLost:
-                retry = True
+                retry = lost = True
                 await asyncio.sleep(RETRY_WAIT_S)
                 continue
             except asyncpg.PostgresError as error:
@@ -172,7 +176,7 @@ class Poster:
                     _fail(rows[0], error, self._accounts)
                     return
                 middle = len(rows) // 2
-                await self._flush(line, rows[:middle], retry=True)
+                await self._flush(line, rows[:middle], retry=True, lost=lost)
                 rows = rows[middle:]
                 continue
             for row, verdict in zip(rows, answer[0], strict=True):

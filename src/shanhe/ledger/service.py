@@ -73,6 +73,8 @@ log = structlog.get_logger(__name__)
 
 SWEEP_MAX: Final = 500
 CALL_TTL: Final = timedelta(minutes=10)
+FULL_FOR_S: Final = 15.0
+"""How long a database that refused for want of room counts as full when it is not asked again."""
 NO_LIMITS: Final[tuple[Limit, ...]] = ()
 
 
@@ -114,6 +116,11 @@ class Ledger:
         self._db.listen(leasing.CHANNEL, self._book.recall)
         self._db.listen(counting.CHANNEL, self._recall_counter)
         self._keeper = asyncio.create_task(self._housekeep())
+
+    def refused_for_room(self) -> bool:
+        """Whether the database said lately that its disk is full, and has taken nothing since."""
+        since_s = time.monotonic() - FULL_FOR_S
+        return any(line.full_at_s is not None and line.full_at_s > since_s for line in self._lines)
 
     async def stop(self) -> None:
         """Flush, give leases and counters back, close."""

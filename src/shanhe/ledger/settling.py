@@ -15,9 +15,9 @@ import asyncpg
 
 from shanhe.kernel.clock import Clock, add_months, city_date, midnight
 from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
-from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late
+from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, refuse
 from shanhe.ledger.counters import CounterBook
-from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerUnavailable
+from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerFull, LedgerUnavailable
 from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance
 from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State, pick
 
@@ -283,6 +283,9 @@ class Settler:
                 for row in rows:
                     row.reservation.sent = True
                 rows = await self._explain(rows)
+            except LedgerFull as error:
+                self._no_room(rows, error)
+                return
             except asyncpg.PostgresError as error:
                 explained = await self._explain(rows)
                 rows = explained if len(explained) < len(rows) else await self._bisect(rows, error)
@@ -338,6 +341,15 @@ class Settler:
             except ConnectionLost:
                 await asyncio.sleep(RETRY_WAIT_S)
         return []
+
+    def _no_room(self, rows: list[Row], error: LedgerFull) -> None:
+        """Nothing of these was booked, so what they reserved is free again; unless an earlier answer was lost."""
+        known = [row for row in rows if not row.reservation.sent]
+        for row in known:
+            self._undo(row)
+            self._counters.give_back(row.reservation.limits)
+        refuse(known, error)
+        refuse(rows, LedgerUnavailable("The outcome of this posting is unknown."))
 
     async def _settle_known(self, row: Row) -> None:
         """The receipt is booked: by this reservation (an answer was lost), or earlier."""

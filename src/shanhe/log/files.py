@@ -65,6 +65,9 @@ class Folder:
             while view:
                 view = view[os.write(descriptor, view) :]
             os.fsync(descriptor)
+        except BaseException:  # a full disk: sealing tries again within seconds, and must not leave a draft each time
+            draft.unlink(missing_ok=True)
+            raise
         finally:
             os.close(descriptor)
         draft.replace(path)

@@ -42,7 +42,8 @@ class LiveCity:
     async def status(self) -> m.StatusView:
         seen = self._of.compute.public_status()
         parts = dict(await self._ready())
-        state = STANDING[seen["status"]] if parts.get("database", "up") == "up" else "down"
+        serving = parts.get("database", "up") == "up" and parts.get("disk", "up") != "full"
+        state = STANDING[seen["status"]] if serving else "down"
         models = [(row["id"], STANDING[row["status"]]) for row in seen["models"]]
         return m.StatusView(state, self._of.clock.now(), [("gateway", "up"), *parts.items()], models)
 
