@@ -13,7 +13,7 @@ from shanhe.agents.api import Agents
 from shanhe.agora import open_board
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals
-from shanhe.bazaar import open_bazaar, paid_out
+from shanhe.bazaar import Bazaar, open_bazaar, paid_out
 from shanhe.board.api import Board
 from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
@@ -54,6 +54,7 @@ from shanhe.promises import open_promises
 from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.routines import Routines, open_routines
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
+from shanhe.rulings import Rulings
 from shanhe.settings import Settings
 from shanhe.store.api import Contests, Earnings, Ranks, Store
 from shanhe.tariffs import COST_RULES, PRICING_RULES, rule_of_class
@@ -124,6 +125,7 @@ class Services:
     hub: Hub
     bulletin: Bulletin
     moves: Moves
+    rulings: Rulings
     filings: Filings
 
 
@@ -204,6 +206,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         settings, db, clock, vault, gateway=gateway, compute=compute, identity=identity, facts=truths.facts,
         rulebook=rulebook, worker=worker,
     )  # fmt: skip
+    moves, rulings = _by_two(truths, machine, credits, bazaar)
     return Services(
         settings=settings, role=role, db=db, clock=clock, vault=vault, metrics=truths.metrics, jobs=Jobs(db),
         outbox=truths.outbox, notifier=notifier, rulebook=rulebook, amendments=promises.amendments, ledger=ledger,
@@ -215,9 +218,8 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         oauth=bazaar.oauth, contests=bazaar.contests, ranks=bazaar.ranks, workshop=workshop, library=library,
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), alliances=promises.alliances,
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
-        emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings,
-        moves=Moves(clock, approvals, credits, ledger, identity.seals, take_back=bazaar.agents.refund,
-                    reconciliation=machine.reconciliation),
+        emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
+        rulings=rulings,
     )  # fmt: skip
 
 
@@ -268,6 +270,19 @@ def _market(settings: Settings, truths: Truths, machine: Machine) -> tuple[Credi
         record=truths.log.record, seals=seals,
     )  # fmt: skip
     return credits, exchange
+
+
+def _by_two(truths: Truths, machine: Machine, credits: Credits, bazaar: Bazaar) -> tuple[Moves, Rulings]:
+    """What operators do by hand when a second one agrees."""
+    clock, approvals, seals = truths.clock, truths.approvals, truths.identity.seals
+    moves = Moves(
+        clock, approvals, credits, truths.ledger, seals, take_back=bazaar.agents.refund,
+        reconciliation=machine.reconciliation,
+    )  # fmt: skip
+    rulings = Rulings(
+        clock, approvals, seals, truths.rulebook, bank=machine.till.bank, disputes=credits.disputes, facts=truths.facts
+    )
+    return moves, rulings
 
 
 async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:

@@ -7,18 +7,17 @@ periods, opening balances, what runs booked and differences written off: those m
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.approvals.api import RequestConflict, RequestState
+from shanhe.approvals.api import Deed, RequestConflict, RequestState
 from shanhe.credits.api import InstalmentPaid
 from shanhe.kernel.errors import Invalid
 from shanhe.ledger.api import AlreadyReversed, PeriodClosed, read_opening
-from shanhe.programmes.api import CLAWBACK, NOTE_FIELD
 from shanhe.reconcile.api import DifferenceResolved, Outcome
 
 if TYPE_CHECKING:
@@ -56,15 +55,17 @@ class Moves:
         self._ledger = ledger
         self._seals = seals
         approvals.deeds |= {
-            TOP_UP: self._top_up, REVERSAL: self._reverse, CLOSE: self._close, OPENING: self._open_books,
-            BUDGET: self._fund, INSTALMENT: self._book,
+            TOP_UP: Deed(self._top_up, why=self._top_up_reason),
+            REVERSAL: Deed(self._reverse, "/city/ledger/postings/{posting}"),
+            CLOSE: Deed(self._close, "/city/ledger/trial"),
+            OPENING: Deed(self._open_books), BUDGET: Deed(self._fund), INSTALMENT: Deed(self._book),
         }  # fmt: skip
         if take_back is not None:
             self._take_back = take_back
-            approvals.deeds[RUN] = self._refund_run
+            approvals.deeds[RUN] = Deed(self._refund_run)
         if reconciliation is not None:
             self._reconciliation = reconciliation
-            approvals.deeds[WRITE_OFF] = self._write_off
+            approvals.deeds[WRITE_OFF] = Deed(self._write_off, "/city/reconcile?all=1")
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -145,28 +146,23 @@ class Moves:
     async def _once(
         self, kind: str, subject: str, payload: Mapping[str, Any], *, by: str, about: UUID | None = None
     ) -> Request:
-        """The request that stands about a subject, else a new one: refused or late ones stay on record, and the next
-        has a number of its own."""
-        for turn in range(WAITING_ROWS):
-            number = uuid5(SPACE, f"{subject}:{turn}" if kind == REVERSAL else f"{kind}:{subject}:{turn}")
-            known = await self._approvals.known(number)
-            if known is None:
-                break
-            if known.state in (RequestState.OPEN, RequestState.APPROVED):
-                return known
-        return await self._approvals.request(
-            kind, subject, payload, by=by, request_id=number, about=about, expires_at=self._clock.now() + OPEN_FOR
+        """The request that stands about a subject, else a new one."""
+        named = subject if kind == REVERSAL else f"{kind}:{subject}"
+        return await self._approvals.standing(
+            numbers_of(named), kind, subject, payload, by=by, about=about, expires_at=self._clock.now() + OPEN_FOR
         )
 
     # -- doing --------------------------------------------------------------------------------------------------------
 
     async def _top_up(self, decided: Request) -> None:
         asked, org_id = decided.payload, UUID(str(decided.payload["org_id"]))
-        reason = await self._seals.open(org_id, REASON_FIELD, str(asked["reason"]))
         await self._credits.top_up(
-            org_id, int(asked["amount_micro"]), reason, decided.signed, method=str(asked["method"]),
-            client_ref=str(asked["client_ref"]),
+            org_id, int(asked["amount_micro"]), await self._top_up_reason(decided), decided.signed,
+            method=str(asked["method"]), client_ref=str(asked["client_ref"]),
         )  # fmt: skip
+
+    async def _top_up_reason(self, asked: Request) -> str:
+        return await self._seals.open(UUID(str(asked.payload["org_id"])), REASON_FIELD, str(asked.payload["reason"]))
 
     async def _reverse(self, decided: Request) -> None:
         with contextlib.suppress(AlreadyReversed):
@@ -214,18 +210,15 @@ class Moves:
     async def waiting(self) -> Sequence[tuple[Request, str]]:
         """What waits for a second person, whichever module asked, newest first, with why; a bounded page."""
         found = await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS)
-        return [(one, await self._why(one)) for one in found]
+        return [(one, await self._approvals.why(one)) for one in found]
 
     async def decided(self, before: UUID | None = None) -> tuple[Sequence[tuple[Request, str]], UUID | None]:
         """What no longer waits, newest first, with why it was asked; a page, and where the next one begins."""
         found = await self._approvals.requests(before=before, limit=DECIDED_ROWS)
-        shown = [(one, await self._why(one)) for one in found if one.state is not RequestState.OPEN]
+        shown = [(one, await self._approvals.why(one)) for one in found if one.state is not RequestState.OPEN]
         return shown, found[-1].id if len(found) == DECIDED_ROWS else None
 
-    async def _why(self, one: Request) -> str:
-        said = str(one.payload.get("reason", one.payload.get("note", "")))
-        if one.kind == CLAWBACK and one.about is not None:
-            return await self._seals.open(one.about, NOTE_FIELD, said)
-        if one.kind == TOP_UP and one.about is not None:
-            return await self._seals.open(one.about, REASON_FIELD, said)
-        return said
+
+def numbers_of(subject: str) -> Iterator[UUID]:
+    """The numbers that requests about a subject have, one after the other."""
+    return (uuid5(SPACE, f"{subject}:{turn}") for turn in range(WAITING_ROWS))

@@ -188,7 +188,7 @@ def _truths(app: FastAPI, services: Services) -> None:
         rulebook_routes.amendment_router(services.amendments, require),
         rulebook_routes.router(services.rulebook, services.clock),
         credentials_routes.router(services.credentials, require),
-        facts_routes.router(services.facts, require, subject_of),
+        facts_routes.router(services.facts, require, subject_of, services.rulings.record),
     )  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def _machine(app: FastAPI, services: Services) -> None:
         gateway_routes.router(services.gateway, actor, services.clock),
         compute_routes.router(services.compute),
         payments_routes.router(services.payments, services.sandbox),
-        payments_routes.bank_router(services.bank),
+        payments_routes.bank_router(services.bank, services.rulings.close),
         payments_routes.payout_router(services.payouts),
         pool_routes.router(services.pool, services.settings.city_name),
         batches_routes.router(services.workshop.batches),
@@ -214,7 +214,7 @@ def _machine(app: FastAPI, services: Services) -> None:
 def _market(app: FastAPI, services: Services) -> None:
     http.take(
         app,
-        credits_routes.router(services.credits, services.moves),
+        credits_routes.router(services.credits, services.moves, services.rulings.grant),
         exchange_routes.router(services.exchange, Feed(services.exchange, services.db)),
         reconcile_routes.router(services.reconciliation, services.bills, services.moves.ask_write_off),
         contest_routes.router(services.contests),

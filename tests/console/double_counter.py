@@ -143,8 +143,9 @@ class Counter:
         row = c.Row(ident(6), (AT, ident(7), "重复计费", "open", ""), ("decide",))
         return self._sheet("disputes.list", live.DISPUTES, "disputes.none", row)
 
-    async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> None:
+    async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> bool:
         self.sent.append(("dispute_decide", (granted, answer)))
+        return granted
 
     async def estates(self, who: m.Who) -> c.Sheet:
         cells = (AT, "清算公司", "dissolution", "承继公司", "注销通知 1；清算报告 1", "open", 75 * MICRO, 30 * MICRO)

@@ -50,8 +50,9 @@ class Treasury:
         self.done.append((name, data))
         return "a" * 64
 
-    async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
+    async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         self.done.append((action, item))
+        return action == "return"
 
     async def income(self, who: m.Who) -> mt.IncomeView:
         rows = [payout(n, state) for n, state in enumerate(("requested", "confirmed", "failed"))]

@@ -10,8 +10,9 @@ from shanhe.credits.api import Affected, Credits, Payer, Purchase, tick
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import MICRO
 from shanhe.kernel.notify import Notifier
-from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
+from shanhe.ledger.api import Asset, Charge, Ledger, Leg, Posting, Transfer
 from shanhe.payments.api import Faults, Payments, Sandbox
 from shanhe.rulebook.api import Rulebook
 
@@ -92,6 +93,15 @@ class City:
         await self.payments.sweep()
         await self.deliver()
         return await tick(self.credits)
+
+    async def call(self, micro: int = 5 * MICRO) -> UUID:
+        """The receipt of a call of the organisation's."""
+        wallet = await self.ledger.ensure_account(self.org, Asset.CREDIT, "wallet")
+        platform = await self.ledger.system_account("platform", Asset.CREDIT)
+        receipt = new_id()
+        admitted = await self.ledger.admit(wallet.id, micro, receipt_id=receipt)
+        await self.ledger.settle(admitted, Charge(micro, (Leg(platform.id, micro),)))
+        return receipt
 
     async def balance(self, org: UUID | None = None) -> int:
         return (await self.credits.wallet(org or self.org)).balance_micro

@@ -6,7 +6,8 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from shanhe.kernel import http
 from shanhe.kernel.vault import Vault
 from shanhe.moves import Moves
 from shanhe.payments.routes import router as payments_router
+from shanhe.rulings import Rulings
 
 from .conftest import City
 
@@ -61,7 +63,11 @@ async def site(city: City, tmp_path: Path) -> Site:
     app.state.identity = identity
     approvals = Approvals(city.db, city.clock)
     moves = Moves(city.clock, approvals, city.credits, city.ledger, identity.seals)
-    http.take(app, credits_router(city.credits, moves))
+    nobody: Any = None
+    rulings = Rulings(
+        city.clock, approvals, identity.seals, city.rulebook, bank=nobody, disputes=city.credits.disputes, facts=nobody
+    )
+    http.take(app, credits_router(city.credits, moves, rulings.grant))
     http.take(app, approvals_router(approvals, require))
     http.take(app, payments_router(city.payments, city.sandbox))
     return Site(city, identity, app, moves)
@@ -340,3 +346,33 @@ class TestCasesOverHttp:
             for hidden in ("agreements/all", "invoices/all", "disputes/all", "expiry/calendar"):
                 assert (await member.get(f"/api/credits/{hidden}")).status_code == 403
                 assert (await operator.get(f"/api/credits/{hidden}")).status_code == 200
+
+    async def test_a_disputed_call_is_given_back_by_one_and_a_dear_one_by_two(self, site: Site) -> None:
+        """The smallest payout, which takes two, is CNY 100; a credit is worth CNY 1."""
+        city = site.city
+        async with (
+            await site.client("topup", "accounts") as member, await site.client("accounts", name="运营") as operator,
+            await site.client("accounts", name="财务") as second,
+        ):  # fmt: skip
+            city.org = UUID(member.org_id)
+            await city.buy(20_000)
+
+            async def disputed(micro: int) -> tuple[str, httpx.Response]:
+                body = {"receipt_id": str(await city.call(micro)), "reason": "重复计费"}
+                made = (await member.post("/api/credits/disputes", json=body)).json()
+                path = f"/api/credits/disputes/{made['id']}/grant"
+                return path, await operator.post(path, json={"answer": "属实"})
+
+            _, small = await disputed(99_999_999)
+            assert (small.status_code, small.json()["state"]) == (200, "granted")
+            path, dear = await disputed(100_000_000)
+            assert (dear.status_code, dear.json()["kind"]) == (202, "credits.dispute")
+            assert await city.balance() == 100_000_000
+            agree = f"/api/approvals/requests/{dear.json()['id']}/approve"
+            for own in (operator, member):  # who asked, and who disputed the call
+                assert (await own.post(agree, json={})).status_code == 403
+            for _ in range(2):
+                assert (await second.post(agree, json={})).json()["state"] == "approved"
+            assert await city.balance() == 200_000_000
+            assert (await operator.post(path, json={"answer": "属实"})).status_code == 409
+            assert (await city.ledger.verify()).clean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from uuid import UUID
 
 import pypdf
 import pytest
@@ -26,7 +25,7 @@ from shanhe.kernel.documents import render
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
-from shanhe.ledger.api import Asset, Charge, LedgerUnavailable, Leg
+from shanhe.ledger.api import LedgerUnavailable
 
 TAX_NUMBER = "91330100MA27XYZ12Q"
 
@@ -85,19 +84,10 @@ class TestInvoice:
             assert word in text
 
 
-async def call(city: City, micro: int = 5 * MICRO) -> UUID:
-    wallet = await city.ledger.ensure_account(city.org, Asset.CREDIT, "wallet")
-    platform = await city.ledger.system_account("platform", Asset.CREDIT)
-    receipt = new_id()
-    admitted = await city.ledger.admit(wallet.id, micro, receipt_id=receipt)
-    await city.ledger.settle(admitted, Charge(micro, (Leg(platform.id, micro),)))
-    return receipt
-
-
 class TestDispute:
     async def test_a_granted_one_gives_the_charge_back_to_its_own_lots(self, city: City) -> None:
         await city.buy(10_000)
-        receipt = await call(city)
+        receipt = await city.call()
         dispute = await city.credits.disputes.open(city.org, receipt, reason="重复计费", actor="person:t")
         assert await city.balance() == 95 * MICRO
         granted = await city.credits.disputes.grant(dispute.id, answer="属实", by="person:o")
@@ -110,7 +100,7 @@ class TestDispute:
 
     async def test_a_refused_one_moves_nothing_and_is_final(self, city: City) -> None:
         await city.buy(10_000)
-        receipt = await call(city)
+        receipt = await city.call()
         dispute = await city.credits.disputes.open(city.org, receipt, reason="x", actor="person:t")
         assert (await city.credits.disputes.refuse(dispute.id, answer="计量无误", by="person:o")).state == "refused"
         with pytest.raises(DisputeClosed):
@@ -121,20 +111,20 @@ class TestDispute:
 
     async def test_is_decided_by_somebody_else(self, city: City) -> None:
         await city.buy(10_000)
-        dispute = await city.credits.disputes.open(city.org, await call(city), reason="x", actor="person:o")
+        dispute = await city.credits.disputes.open(city.org, await city.call(), reason="x", actor="person:o")
         with pytest.raises(OwnDispute):
             await city.credits.disputes.grant(dispute.id, answer="mine", by="person:o")
 
     async def test_needs_a_receipt_of_ones_own_call(self, city: City) -> None:
         bought = await city.buy(10_000)
-        receipt = await call(city)
+        receipt = await city.call()
         for org, posting in ((new_id(), receipt), (city.org, new_id()), (city.org, bought.posting_id)):
             with pytest.raises(NotYourReceipt):
                 await city.credits.disputes.open(org, posting, reason="x", actor="person:t")
 
     async def test_a_crash_after_the_decision_is_repaired(self, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
         await city.buy(10_000)
-        dispute = await city.credits.disputes.open(city.org, await call(city), reason="x", actor="person:t")
+        dispute = await city.credits.disputes.open(city.org, await city.call(), reason="x", actor="person:t")
         real = city.ledger.reverse
 
         async def away(*_: object, **__: object) -> None:
@@ -150,7 +140,7 @@ class TestDispute:
 
     async def test_a_withdrawn_one_may_come_again(self, city: City) -> None:
         await city.buy(10_000)
-        receipt = await call(city)
+        receipt = await city.call()
         dispute = await city.credits.disputes.open(city.org, receipt, reason="x", actor="person:t")
         await city.credits.disputes.withdraw(city.org, dispute.id, by="person:t")
         again = await city.credits.disputes.open(city.org, receipt, reason="y", actor="person:t")

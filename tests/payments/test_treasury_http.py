@@ -98,6 +98,7 @@ class TestTreasury:
         """One city for all of it: a start takes longer than the questions."""
         operator, second = await city.key("accounts", "ledger"), await city.key("accounts", "ledger")
         await _statements(city, operator)
+        await _dear_ones(city, operator, second)
         await _payouts(city, operator, second, clock)
         await _reconciles(city, operator, clock)
         assert (await city.services.ledger.verify()).clean
@@ -133,6 +134,29 @@ async def _statements(city: City, operator: httpx.AsyncClient) -> None:
     assert (await operator.post(f"{path}/explain", json={"note": "again"})).status_code == 409
     assert data(await operator.get("/api/bank/suspense"))["data"] == []
     assert (await operator.get(f"/api/bank/suspense/{uuid4()}/assign")).status_code == 405
+
+
+async def _dear_ones(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient) -> None:
+    """Stray money of CNY 100 or more, the smallest payout, leaves suspense when two agreed."""
+    text = "\n".join([HEADER, row("不明一", "99.99", "D1"), row("不明二", "100.00", "D2")])
+    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    waiting = {item["amount"]: item["id"] for item in data(await operator.get("/api/bank/suspense"))["data"]}
+    path = "/api/bank/suspense/{}/return"
+    done = data(await operator.post(path.format(waiting["99.99"]), json={"note": "已退"}))
+    assert done["state"] == "returned"
+    asked = [data(await operator.post(path.format(waiting["100.00"]), json={"note": "退 王五"}), 202) for _ in range(2)]
+    assert asked[0]["id"] == asked[1]["id"]
+    assert data(await operator.get("/api/bank/suspense"))["data"][0]["state"] == "open"
+    request = await city.services.approvals.get(UUID(asked[0]["id"]))
+    assert "王五" not in str(request)
+    assert await city.services.approvals.why(request) == "退 王五"
+    agree = f"/api/approvals/requests/{request.id}/approve"
+    assert (await operator.post(agree, json={})).status_code == 403
+    for _ in range(2):
+        data(await second.post(agree, json={}))
+    (_, item) = data(await operator.get("/api/bank/suspense", params={"state": "returned"}))["data"][:2][::-1]
+    assert (item["id"], item["note"], item["decided_by"].count("key:")) == (waiting["100.00"], "退 王五", 2)
+    assert data(await operator.get("/api/bank/suspense"))["data"] == []
 
 
 async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient, clock: FixedClock) -> None:

@@ -40,6 +40,7 @@ class City:
         self.facts = Facts(db, clock, vault, RelationTerms(ownership_bps=2500, referral_months=24))
         self.measured: dict[tuple[str, UUID | str], Any] = {}
         self.outbox = Outbox(db, clock)
+        self.approvals = Approvals(db, clock)
         self.measures = _Measures(self)
         self.notifier = Notifier(db, clock)
         self.entries: list[tuple[str, Mapping[str, Any], Mapping[str, Any], UUID, Any]] = []
@@ -48,7 +49,7 @@ class City:
             notifier=self.notifier, announce=self.outbox.emit, measures=self.measures,
             catalogue=CATALOGUE,
             entry=self._entry,
-            approvals=Approvals(db, clock),
+            approvals=self.approvals,
             count=self._count,
         )  # fmt: skip
         self.books = Measures(clock, ledger, None, self.facts)  # type: ignore[arg-type]

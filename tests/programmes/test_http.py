@@ -9,13 +9,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from shanhe.approvals.routes import router as approvals_router
 from shanhe.facts.routes import router as facts_router
 from shanhe.identity.api import Client, NewKey, Stage, require
 from shanhe.kernel import http
 from shanhe.programmes.api import Counted
 from shanhe.programmes.routes import router as programmes_router
+from shanhe.rulings import Rulings
 
-from .conftest import CREDIT, City
+from .conftest import CREDIT, RULEBOOK, City
 
 FORM = {
     "programme": "software_copyright",
@@ -36,7 +38,12 @@ class Site:
         async def subject_of(org_id: UUID) -> UUID:
             return (await city.programmes.party(org_id)).subject
 
-        http.take(app, facts_router(city.facts, require, subject_of))
+        nobody: Any = None
+        rulings = Rulings(
+            city.clock, city.approvals, city.identity.seals, RULEBOOK, bank=nobody, disputes=nobody, facts=city.facts
+        )
+        http.take(app, facts_router(city.facts, require, subject_of, rulings.record))
+        http.take(app, approvals_router(city.approvals, require))
         self.transport = httpx.ASGITransport(app=http.Manners(app))
 
     async def key(self, org: UUID, *permissions: str) -> httpx.AsyncClient:
@@ -111,16 +118,34 @@ class TestProgramme:
         assert (await stranger.get(f"/api/programmes/applications/{made['id']}")).status_code == 404
         assert (await stranger.post(f"/api/programmes/applications/{made['id']}/withdraw")).status_code == 404
 
-    async def test_facts_are_declared_by_oneself_and_recorded_by_operators(self, site: Site, city: City) -> None:
+    async def test_facts_are_declared_by_oneself_and_recorded_by_two_operators(self, site: Site, city: City) -> None:
         firm, office = await city.company(), await city.company("数字办")
         member, operator = await site.key(firm, "apply"), await site.key(office, "programmes")
         fact: dict[str, Any] = {"name": "insured_jobs", "value": 12, "valid_from": "2026-01-01"}
         assert (await member.post("/api/facts", json=fact)).json()["standing"] == "declared"
         assert (await member.post(f"/api/facts/{firm}", json=fact)).status_code == 403
-        checked = await operator.post(f"/api/facts/{firm}", json=fact | {"source": "社保局"})
-        assert checked.json()["standing"] == "checked"
-        assert (await member.get("/api/facts")).json()["data"][0]["source"] == "社保局"
         assert (await member.post("/api/facts", json=fact | {"value": "many"})).status_code == 422
+        checked = fact | {"id": str(uuid4()), "source": "社保局"}
+        assert (await operator.post(f"/api/facts/{firm}", json=checked | {"value": "many"})).status_code == 422
+        asked = [await operator.post(f"/api/facts/{firm}", json=checked) for _ in range(2)]
+        assert [(one.status_code, one.json()["state"]) for one in asked] == [(202, "open")] * 2
+        assert asked[0].json()["id"] == asked[1].json()["id"]
+        assert (await operator.post(f"/api/facts/{firm}", json=checked | {"value": 13})).status_code == 409
+        assert (await member.get("/api/facts")).json()["data"][0]["standing"] == "declared"
+        agree, second = f"/api/approvals/requests/{asked[0].json()['id']}/approve", await site.key(office, "accounts")
+        for _ in range(2):
+            assert (await second.post(agree, json={})).json()["state"] == "approved"
+        known = (await member.get("/api/facts")).json()["data"][0]
+        assert (known["id"], known["standing"], known["source"]) == (checked["id"], "checked", "社保局")
+
+    async def test_a_fact_about_a_person_waits_for_the_second_one_sealed(self, site: Site, city: City) -> None:
+        operator = await site.key(await city.company("数字办"), "programmes")
+        person = await city.person()
+        fact = {"name": "residence", "value": "东街 4 号", "valid_from": "2026-01-01", "source": "公安局"}
+        asked = await operator.post(f"/api/facts/{person}", json=fact)
+        request = await city.approvals.get(UUID(asked.json()["id"]))
+        assert "东街" not in str(request)
+        assert "东街 4 号" in await city.approvals.why(request)
 
 
 class TestGuarantee:

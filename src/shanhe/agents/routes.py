@@ -19,7 +19,7 @@ from shanhe.agents.exports import labelled_file
 from shanhe.agents.service import FACE_TRY, purpose_of
 from shanhe.identity.api import Actor, Caller, Identity, PermissionMissing, org_of, require
 from shanhe.identity.api import actor as actor_of
-from shanhe.kernel.asking import Named
+from shanhe.kernel.asking import Named, asked_view
 from shanhe.kernel.errors import Invalid, Unauthorized
 from shanhe.kernel.http import as_json, bearer
 from shanhe.kernel.labelling import check_sound, check_text
@@ -98,8 +98,7 @@ def _runs(routes: APIRouter, agents: Agents, ask_refund: AskRefund) -> None:
         agrees, then it is done."""
         await agents.trace(run_id, None)
         asked = await ask_refund(run_id, body.reason, by=actor.ref)
-        shown = {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
-        return as_json(shown, 202)
+        return as_json(asked_view(asked), 202)
 
 
 def _drafts(routes: APIRouter, agents: Agents, identity: Identity, draft: DraftOf) -> None:

@@ -36,7 +36,7 @@ from shanhe.approvals.glass_model import (
     Worth,
 )
 from shanhe.approvals.jobs import GlassGauges, tick
-from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.approvals.model import Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
 from shanhe.approvals.service import Approvals
 from shanhe.approvals.undoing import Undoing
 from shanhe.approvals.views import act_view, glass_view
@@ -49,6 +49,7 @@ __all__ = [
     "BadGlass",
     "BreakGlass",
     "Counts",
+    "Deed",
     "FollowUp",
     "Gate",
     "Glass",

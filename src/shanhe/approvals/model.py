@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -99,3 +99,17 @@ class Request:
     def signed(self) -> str:
         """Who stands for it in the books: both people, or one and the opening."""
         return f"{self.requested_by} + {f'break-glass:{self.glass}' if self.glass else self.decided_by}"
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What a kind of request is for; its module says so once.
+
+    `do`: done at once when a second person agrees, and idempotent by the request, since agreeing again repeats what a
+    crash left. None where the module follows decisions in its own time. `page`: where to look at what it is about, with
+    fields of the payload in braces. `why`: reads why it was asked, where that is not the payload's own `reason`.
+    """
+
+    do: Callable[[Request], Awaitable[object]] | None = None
+    page: str = ""
+    why: Callable[[Request], Awaitable[str]] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -20,7 +20,7 @@ from shanhe.approvals.errors import (
     UnknownRequest,
 )
 from shanhe.approvals.glass import BreakGlass
-from shanhe.approvals.model import Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.approvals.model import Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
 from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -37,8 +37,6 @@ PAGE_ROWS: Final = 50
 
 Behind = Callable[[str], Awaitable[str]]
 """The person behind an actor: of a key, who made it; anybody else is who they are."""
-Deed = Callable[[Request], Awaitable[object]]
-"""Does what two people agreed to. Idempotent by the request: agreeing again repeats what a crash left."""
 
 
 class Approvals:
@@ -60,7 +58,7 @@ class Approvals:
         """By which one person may agree alone; set once it is there."""
         self.person_behind: Behind = _itself
         self.deeds: dict[str, Deed] = {}
-        """What `agree` does, by kind of request; modules put theirs in. Others follow decisions in their own time."""
+        """By kind of request; modules put theirs in."""
 
     # -- approvals of authorities -------------------------------------------------------------------------------------
 
@@ -128,6 +126,24 @@ class Approvals:
             raise RequestConflict()
         return await self._opened(made)
 
+    async def standing(
+        self, numbers: Iterable[UUID], kind: str, subject: str, payload: Mapping[str, Any], *, by: str,
+        expires_at: datetime, about: UUID | None = None,
+    ) -> Request:  # fmt: skip
+        """The request among these numbers that waits or was agreed to, else a new one under the first that is free.
+
+        Refused and late ones stay on record, and the next has a number of its own.
+        """
+        for number in numbers:
+            known = await self.known(number)
+            if known is None:
+                break
+            if known.state in (RequestState.OPEN, RequestState.APPROVED):
+                return known
+        return await self.request(
+            kind, subject, payload, by=by, request_id=number, about=about, expires_at=expires_at
+        )
+
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Request:
         """A second person agrees. `SamePerson`, `RequestClosed`; repeating one's own approval changes nothing.
 
@@ -139,9 +155,16 @@ class Approvals:
         """Approve, and do at once what was asked for, where somebody said how."""
         decided = await self.approve(request_id, by=by, reason=reason)
         deed = self.deeds.get(decided.kind)
-        if deed is not None:
-            await deed(decided)
+        if deed is not None and deed.do is not None:
+            await deed.do(decided)
         return decided
+
+    async def why(self, request: Request) -> str:
+        """Why it was asked; empty where nobody can say it any more."""
+        deed = self.deeds.get(request.kind)
+        if deed is not None and deed.why is not None:
+            return await deed.why(request)
+        return str(request.payload.get("reason", ""))
 
     async def reject(self, request_id: UUID, *, by: str, reason: str, conn: Any = None) -> Request:
         """A second person refuses, and says why."""

@@ -13,7 +13,7 @@ from shanhe.approvals import glass_store as store
 from shanhe.approvals.errors import GlassReviewer
 from shanhe.approvals.glass import BreakGlass
 from shanhe.approvals.glass_model import REVERSAL, Act, Glass
-from shanhe.approvals.model import Request, RequestState
+from shanhe.approvals.model import Deed, Request, RequestState
 from shanhe.approvals.service import Approvals
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -42,6 +42,7 @@ class Undoing:
         self._glass = glass
         self._reverse = reverse
         self._reversible = reversible
+        approvals.deeds[REVERSAL] = Deed(page="/city/ledger/postings/{posting}")
 
     async def ask(self, glass_id: UUID, person_id: UUID) -> Sequence[Request]:
         """Ask that what the ledger can undo of an opening be undone, once an act; whoever reviewed it asks."""

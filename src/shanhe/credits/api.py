@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shanhe.credits.agreements import Agreement, Instalment
 from shanhe.credits.codes import sheet as code_sheet
-from shanhe.credits.disputes import Dispute
+from shanhe.credits.disputes import Dispute, Disputes
 from shanhe.credits.errors import (
     AgreementConflict,
     BadEstate,
@@ -108,6 +108,7 @@ __all__ = [
     "Dispute",
     "DisputeClosed",
     "DisputeConflict",
+    "Disputes",
     "Estate",
     "EstateConflict",
     "EstateDocument",

@@ -13,8 +13,9 @@ from shanhe.credits import invoices
 from shanhe.credits.estate_model import DOCUMENTS_MAX, SUCCESSORS_MAX, WHOLE_BPS, EstateDocument, Successor
 from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
-from shanhe.credits.views import Asks, asked_view
+from shanhe.credits.views import Asks
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 
@@ -88,13 +89,13 @@ class EstateBody(Body):
     reason: Text
 
 
-def add(routes: APIRouter, credits: Credits, asks: Asks) -> None:
+def add(routes: APIRouter, credits: Credits, asks: Asks, grant: AskSecond) -> None:
     """Add them to the router of credits."""
     _time(routes, credits)
     _agreements(routes, credits, asks)
     _invoices(routes, credits)
     _invoices_by_operators(routes, credits)
-    _disputes(routes, credits)
+    _disputes(routes, credits, grant)
     _estates(routes, credits)
 
 
@@ -190,7 +191,7 @@ def _invoices_by_operators(routes: APIRouter, credits: Credits) -> None:
         return as_json(await credits.invoices.reject(invoice_id, reason=body.reason, by=actor.ref))
 
 
-def _disputes(routes: APIRouter, credits: Credits) -> None:
+def _disputes(routes: APIRouter, credits: Credits, give_back: AskSecond) -> None:
     @routes.get("/disputes")
     async def mine(actor: Payer, before: UUID | None = None, limit: Limit = 50) -> Response:
         return as_json({"data": await credits.disputes.list(org_of(actor), before=before, limit=limit)})
@@ -210,8 +211,12 @@ def _disputes(routes: APIRouter, credits: Credits) -> None:
 
     @routes.post("/disputes/{dispute_id}/grant")
     async def grant(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:
-        """Give the charge back: the receipt's posting is reversed."""
-        return as_json(await credits.disputes.grant(dispute_id, answer=body.answer, by=actor.ref))
+        """Give the charge back: the receipt's posting is reversed. A large one is asked for; another operator agrees,
+        then it is done."""
+        asked = await give_back(dispute_id, answer=body.answer, by=actor.ref)
+        if asked is not None:
+            return as_json(asked_view(asked), 202)
+        return as_json(await credits.disputes.get(None, dispute_id))
 
     @routes.post("/disputes/{dispute_id}/refuse")
     async def refuse(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from shanhe.credits import codes
 from shanhe.credits.paper import file
 from shanhe.credits.service import Credits
-from shanhe.credits.views import Asks, asked_view, batch_view, end_of, refund_view
+from shanhe.credits.views import Asks, batch_view, end_of, refund_view
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.asking import asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 

@@ -97,6 +97,18 @@ class Disputes:
         await self.get(org_id, dispute_id)
         return await self._decide(dispute_id, "withdrawn", by, "")
 
+    async def check_grant(self, dispute_id: UUID, *, answer: str, by: str) -> tuple[Dispute, int]:
+        """A dispute that may be granted: open and somebody else's; with what its call was charged, µ."""
+        _answer(answer)
+        dispute = await self.get(None, dispute_id)
+        if dispute.actor == by:
+            raise OwnDispute
+        if dispute.state != "open":
+            raise DisputeClosed(dispute.state)
+        accounts = set(await self._history.accounts(dispute.org_id))
+        view = await self._ledger.posting(dispute.receipt_id)
+        return dispute, sum(one.amount for one in view.transfers if one.debit in accounts)
+
     async def grant(self, dispute_id: UUID, *, answer: str, by: str) -> Dispute:
         """Give the charge back: the receipt's posting is reversed and stays visible. Not by who opened it."""
         dispute = await self._decide(dispute_id, "granting", by, _answer(answer))

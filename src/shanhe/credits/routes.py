@@ -13,8 +13,9 @@ from starlette.responses import Response
 from shanhe.credits import casework, counter, paper
 from shanhe.credits.model import Alert, AutoTopUp, Purchase, Quote, Wallet, Window
 from shanhe.credits.service import Credits
-from shanhe.credits.views import Asks, asked_view
+from shanhe.credits.views import Asks
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
 from shanhe.kernel.routing import APIRouter, Body
@@ -74,8 +75,8 @@ Payer = Annotated[Actor, Depends(require("topup"))]
 Operator = Annotated[Actor, Depends(require("accounts"))]
 
 
-def router(credits: Credits, asks: Asks) -> APIRouter:
-    """Everything under /api/credits."""
+def router(credits: Credits, asks: Asks, grant: AskSecond) -> APIRouter:
+    """Everything under /api/credits. `grant` gives a disputed call back: (dispute, answer, by)."""
     routes = APIRouter(prefix="/api/credits", tags=["credits"])
     _purchases(routes, credits, asks)
     _wallet(routes, credits)
@@ -83,7 +84,7 @@ def router(credits: Credits, asks: Asks) -> APIRouter:
     _auto(routes, credits)
     paper.add(routes, credits)
     counter.add(routes, credits, asks)
-    casework.add(routes, credits, asks)
+    casework.add(routes, credits, asks, grant)
     return routes
 
 

@@ -22,11 +22,6 @@ class Asks(Protocol):
     async def ask_instalment(self, agreement: UUID, number: int, *, reference: str, by: str) -> Any: ...
 
 
-def asked_view(asked: Any) -> dict[str, Any]:
-    """What waits for the second person."""
-    return {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
-
-
 def refund_view(refund: Refund) -> dict[str, Any]:
     """A refund as JSON."""
     return {**asdict(refund), "lots": {str(lot): amount for lot, amount in refund.lots.items()}}

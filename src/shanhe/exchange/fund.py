@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.approvals.api import Approvals, Request, RequestState
+from shanhe.approvals.api import Approvals, Deed, Request, RequestState
 from shanhe.exchange import fund_store as store
 from shanhe.exchange.cash import Cash
 from shanhe.exchange.errors import UnknownItem
@@ -21,6 +21,8 @@ from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import CITY_OWNER, Asset, InsufficientCredit, Ledger, Posting, Transfer
 
 FUND_PAYMENT: Final = "exchange.fund_payment"
+PAGE: Final = "/city/exchange"
+"""Where operators look after the exchange."""
 DECIDE_WITHIN: Final = timedelta(days=7)
 PAGE_ROWS: Final = 100
 KIND: Final = {Market.REAL: "ecosystem", Market.PLAY: "play_fund"}
@@ -57,6 +59,7 @@ class Fund:
         self._ledger = ledger
         self._approvals = approvals
         self._cash = cash
+        approvals.deeds[FUND_PAYMENT] = Deed(page=PAGE)
 
     async def account(self, market: Market) -> UUID:
         """Where the fees of a market go; never below zero."""

@@ -15,12 +15,12 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.approvals.api import Approvals, Request, RequestState
+from shanhe.approvals.api import Approvals, Deed, Request, RequestState
 from shanhe.exchange import fund_store
 from shanhe.exchange import remedy_store as store
 from shanhe.exchange.disputes import Dispute, Disputes
 from shanhe.exchange.errors import NothingToReverse, NotUpheld, SecondPersonNeeded, UnknownItem
-from shanhe.exchange.fund import Fund
+from shanhe.exchange.fund import PAGE, Fund
 from shanhe.exchange.model import Market
 from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
@@ -127,6 +127,7 @@ class Remedies:
         self._fund = fund
         self._record = record
         self._history = LotHistory(db)
+        approvals.deeds[REQUEST] = Deed(page=PAGE)
 
     # -- two people ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from shanhe.facts.model import (
     Value,
 )
 from shanhe.facts.reading import Reader, names
-from shanhe.facts.service import Facts
+from shanhe.facts.service import Facts, checked
 from shanhe.facts.views import fact_view
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "UnknownName",
     "Use",
     "Value",
+    "checked",
     "fact_view",
     "names",
 ]

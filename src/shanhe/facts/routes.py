@@ -16,6 +16,7 @@ from shanhe.facts.model import NewFact, Standing, Use
 from shanhe.facts.reading import names
 from shanhe.facts.service import Facts
 from shanhe.facts.views import fact_view
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter, Body
@@ -34,8 +35,12 @@ class FactBody(Body):
     evidence: str = Field("", max_length=200)
 
 
-def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UUID], Awaitable[UUID]]) -> APIRouter:
-    """Everything under /api/facts. `require(permission)` guards; `subject_of` tells whose facts an organisation has."""
+def router(
+    facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UUID], Awaitable[UUID]],
+    record_checked: AskSecond,
+) -> APIRouter:  # fmt: skip
+    """Everything under /api/facts. `require(permission)` guards; `subject_of` tells whose facts an organisation has;
+    `record_checked`: (organisation, fact, by)."""
     routes = APIRouter(prefix="/api/facts", tags=["facts"])
     member, operator = Depends(require("apply")), Depends(require("programmes"))
 
@@ -65,11 +70,11 @@ def router(facts: Facts, require: Callable[[str], Any], subject_of: Callable[[UU
             found = await reader.history(await subject_of(org_id))
         return as_json({"data": [fact_view(fact) for fact in found]})
 
-    @routes.post("/{org_id}", status_code=201)
+    @routes.post("/{org_id}", status_code=202)
     async def record(org_id: UUID, body: FactBody, actor: Any = operator) -> Response:
-        """Record what a register or a checked document says of a party."""
+        """Ask to record what a register or a checked document says of a party; another operator agrees, then it is."""
         new = _new(body, await subject_of(org_id), Standing.CHECKED)
-        return as_json(fact_view(await facts.publish(new, actor=actor.ref)), 201)
+        return as_json(asked_view(await record_checked(org_id, new, by=actor.ref)), 202)
 
     return routes
 

@@ -19,3 +19,10 @@ Akin = Callable[[UUID, UUID], Awaitable[bool]]
 """(person, organisation): whether the person belongs to it or to one related to it (R0)."""
 Parameter = Callable[[str, date], Any]
 """A parameter of one rule on a day."""
+AskSecond = Callable[..., Awaitable[Any]]
+"""Asks a second person to agree; the request, or None where one person is enough and it is done."""
+
+
+def asked_view(asked: Any) -> dict[str, Any]:
+    """What waits for the second person, as JSON."""
+    return {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}

@@ -17,6 +17,7 @@ import msgspec
 from fastapi import Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from shanhe.kernel.asking import asked_view
 from shanhe.kernel.documents import csv_cell
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
@@ -57,8 +58,7 @@ class Asks(Protocol):
 
 
 def _asked(asked: Any) -> Response:
-    shown = {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
-    return as_json(shown, 202)
+    return as_json(asked_view(asked), 202)
 
 
 def router(ledger: Ledger, require: Callable[[str], Any], asks: Asks) -> APIRouter:

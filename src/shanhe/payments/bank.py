@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -347,22 +348,16 @@ class BankDesk:
         """Name who looks after an item."""
         check_line("owner", owner)
         if not await bank_store.set_owner(self._db, suspense_id, owner):
-            raise SuspenseDecided((await self._item(suspense_id)).state)
-        return await self._item(suspense_id)
+            raise SuspenseDecided((await self.get(suspense_id)).state)
+        return await self.get(suspense_id)
 
     async def apply(self, suspense_id: UUID, order_id: UUID, *, actor: str, note: str) -> Suspense:
         """Use an item (with the order's earlier parts) to pay a waiting order; what is too much stays in suspense."""
         check_line("note", note)
         now = self._clock.now()
         async with self._db.transaction() as conn:
-            order = await store.order(conn, order_id, lock=True)
-            if order is None or order.provider != NAME or order.state not in WAITING:
-                raise UnknownPayment("waiting bank order")
-            item = await self._open(conn, suspense_id)
-            parts = [part for part in await bank_store.waiting_for(conn, order_id) if part.id != item.id]
+            order, item, parts = await self._fitting(conn, suspense_id, order_id)
             given_fen = item.amount_fen + sum(part.amount_fen for part in parts)
-            if item.outgoing or given_fen < order.amount_fen:
-                raise SuspenseUnfit(order.amount_fen, 0 if item.outgoing else given_fen)
             for part in (item, *parts):
                 said = self._slips.note(part, note)
                 await bank_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
@@ -374,7 +369,7 @@ class BankDesk:
                     conn, new_id(), line, _rest(item.kind), excess_fen, order_id, item.owner, now
                 )
         await self.settle()
-        return await self._item(suspense_id)
+        return await self.get(suspense_id)
 
     async def give_back(self, suspense_id: UUID, *, actor: str, note: str) -> Suspense:
         """Say that the money was sent back to its payer; `note` names the bank's reference of that transfer."""
@@ -384,6 +379,36 @@ class BankDesk:
         """Close an item whose money is accounted for elsewhere in the books; `note` names the posting."""
         return await self._end(suspense_id, SuspenseState.EXPLAINED, actor, note)
 
+    async def check(self, suspense_id: UUID, *, note: str, order_id: UUID | None = None) -> Suspense:
+        """An item that may be closed now: open, and enough for the order that it is to pay, if it is to pay one."""
+        check_line("note", note)
+        async with self._db.transaction() as conn:
+            if order_id is not None:
+                return (await self._fitting(conn, suspense_id, order_id))[1]
+            return await self._open(conn, suspense_id)
+
+    def seal_note(self, item: Suspense, note: str) -> str:
+        """What is said of an item, to keep elsewhere: unreadable once its payer is forgotten."""
+        return self._slips.note(item, note)
+
+    async def open_note(self, suspense_id: UUID, sealed: str) -> str:
+        """The note again; empty once its payer is forgotten."""
+        return self._slips.noted(replace(await self.get(suspense_id), note=sealed)).note
+
+    async def _fitting(
+        self, conn: object, suspense_id: UUID, order_id: UUID
+    ) -> tuple[Order, Suspense, list[Suspense]]:
+        """A waiting order, the item, and the order's earlier parts, which together pay it."""
+        order = await store.order(conn, order_id, lock=True)
+        if order is None or order.provider != NAME or order.state not in WAITING:
+            raise UnknownPayment("waiting bank order")
+        item = await self._open(conn, suspense_id)
+        parts = [part for part in await bank_store.waiting_for(conn, order_id) if part.id != item.id]
+        given_fen = item.amount_fen + sum(part.amount_fen for part in parts)
+        if item.outgoing or given_fen < order.amount_fen:
+            raise SuspenseUnfit(order.amount_fen, 0 if item.outgoing else given_fen)
+        return order, item, parts
+
     async def _end(self, suspense_id: UUID, to: SuspenseState, actor: str, note: str) -> Suspense:
         check_line("note", note)
         async with self._db.transaction() as conn:
@@ -391,7 +416,7 @@ class BankDesk:
             said = self._slips.note(item, note)
             await bank_store.decide(conn, suspense_id, to, said, actor, self._clock.now())
         await self.settle()
-        return await self._item(suspense_id)
+        return await self.get(suspense_id)
 
     async def _open(self, conn: object, suspense_id: UUID) -> Suspense:
         found = await bank_store.suspense(conn, suspense_id, lock=True)
@@ -401,7 +426,8 @@ class BankDesk:
             raise SuspenseDecided(found.state)
         return found
 
-    async def _item(self, suspense_id: UUID) -> Suspense:
+    async def get(self, suspense_id: UUID) -> Suspense:
+        """An item in suspense; UnknownSuspense."""
         found = await bank_store.suspense(self._db, suspense_id)
         if found is None:
             raise UnknownSuspense

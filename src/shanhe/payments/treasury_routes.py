@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, org_of, require
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits, format_fen
@@ -39,8 +40,8 @@ class ApplyBody(NoteBody):
     order_id: UUID
 
 
-def bank_router(bank: BankDesk) -> APIRouter:
-    """Everything under /api/bank."""
+def bank_router(bank: BankDesk, close: AskSecond) -> APIRouter:
+    """Everything under /api/bank. `close` ends an item in suspense: (item, how, note, by, order)."""
     routes = APIRouter(prefix="/api/bank", tags=["bank"])
 
     @routes.post("/statements", status_code=201)
@@ -72,11 +73,19 @@ def bank_router(bank: BankDesk) -> APIRouter:
         """Refunds and payouts that somebody still has to send, with the reference for the remark."""
         return as_json({"data": [asdict(item) for item in await bank.outgoing()]})
 
-    _suspense(routes, bank)
+    _suspense(routes, bank, close)
     return routes
 
 
-def _suspense(routes: APIRouter, bank: BankDesk) -> None:
+def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
+    """Above a sum the three endings are asked for (202): another operator agrees, then they are done."""
+
+    async def closed(
+        item: UUID, to: SuspenseState, note: str, actor: Actor, order: UUID | None = None
+    ) -> Response:  # fmt: skip
+        asked = await close(item, to, note=note, by=actor.ref, order_id=order)
+        return as_json(asked_view(asked), 202) if asked is not None else as_json(suspense_view(await bank.get(item)))
+
     @routes.get("/suspense")
     async def suspense(_: Reader, state: SuspenseState | None = SuspenseState.OPEN) -> Response:
         """Money that no order accounts for."""
@@ -90,18 +99,17 @@ def _suspense(routes: APIRouter, bank: BankDesk) -> None:
     @routes.post("/suspense/{suspense_id}/apply")
     async def apply(suspense_id: UUID, body: ApplyBody, actor: Operator) -> Response:
         """Pay a waiting order with it."""
-        done = await bank.apply(suspense_id, body.order_id, actor=actor.ref, note=body.note)
-        return as_json(suspense_view(done))
+        return await closed(suspense_id, SuspenseState.APPLIED, body.note, actor, body.order_id)
 
     @routes.post("/suspense/{suspense_id}/return")
     async def give_back(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say that it was sent back."""
-        return as_json(suspense_view(await bank.give_back(suspense_id, actor=actor.ref, note=body.note)))
+        return await closed(suspense_id, SuspenseState.RETURNED, body.note, actor)
 
     @routes.post("/suspense/{suspense_id}/explain")
     async def explain(suspense_id: UUID, body: NoteBody, actor: Operator) -> Response:
         """Say where else in the books it is accounted for."""
-        return as_json(suspense_view(await bank.explain(suspense_id, actor=actor.ref, note=body.note)))
+        return await closed(suspense_id, SuspenseState.EXPLAINED, body.note, actor)
 
 
 def report_view(report: Report) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from shanhe.programmes.loading import load_catalogue
 from shanhe.programmes.messages import amount_text
 from shanhe.programmes.model import Ask, Catalogue, Programme, Text
 from shanhe.programmes.paying import RELEASED_TOPIC
-from shanhe.programmes.second import CLAWBACK, FUNDING, NOTE_FIELD
+from shanhe.programmes.second import FUNDING
 from shanhe.programmes.service import Programmes
 from shanhe.programmes.sites import Flow, Report
 from shanhe.programmes.standings import Count, Counted, Index, Standings, first_of, quarter_end
@@ -69,9 +69,7 @@ from shanhe.programmes.views import (
 )
 
 __all__ = [
-    "CLAWBACK",
     "FUNDING",
-    "NOTE_FIELD",
     "RELEASED_TOPIC",
     "AlreadyClaimed",
     "AlreadyJudged",

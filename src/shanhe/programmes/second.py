@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.approvals.api import Approvals, Request
+from shanhe.approvals.api import Approvals, Deed, Request
 from shanhe.kernel.errors import Invalid
 from shanhe.programmes import store
 from shanhe.programmes.awards import Awards
@@ -18,6 +18,7 @@ from shanhe.programmes.guarantees import Guarantees
 
 FUNDING, CLAWBACK, CALL = "programmes.funding", "programmes.clawback", "programmes.guarantee"
 KINDS: Final = (FUNDING, CLAWBACK, CALL)
+PAGE: Final = "/city/programmes"
 OPEN_DAYS: Final = 30
 PAGE_ROWS: Final = 50
 NOTE_CHARS: Final = 1_000
@@ -35,7 +36,10 @@ class Second:
         self._budgets = budgets
         self._awards = awards
         self._guarantees = guarantees
-        approvals.deeds |= {FUNDING: self._fund, CLAWBACK: self._claw_back, CALL: self._call}
+        approvals.deeds |= {
+            FUNDING: Deed(self._fund, PAGE), CLAWBACK: Deed(self._claw_back, PAGE, self._noted),
+            CALL: Deed(self._call, PAGE),
+        }  # fmt: skip
 
     async def fund(self, name: str, amount: int, *, reason: str, by: str, request_id: UUID) -> Request:
         """Ask for money into a budget. Idempotent by id, which is also the posting's."""
@@ -100,8 +104,14 @@ class Second:
     async def _claw_back(self, decided: Request) -> None:
         application = UUID(decided.payload["application"])
         row = await store.row(self._ground.db, application)
-        note = await self._ground.identity.seals.open(row["org_id"], NOTE_FIELD, decided.payload["note"])
+        note = await self._note(row["org_id"], decided)
         await self._awards.claw_back(application, "error", note=note, actor=decided.requested_by)
+
+    async def _noted(self, asked: Request) -> str:
+        return "" if asked.about is None else await self._note(asked.about, asked)
+
+    async def _note(self, org_id: UUID, asked: Request) -> str:
+        return await self._ground.identity.seals.open(org_id, NOTE_FIELD, str(asked.payload["note"]))
 
     async def reject(self, request_id: UUID, *, by: str, reason: str) -> Request:
         """Refuse as the second person, and say why."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, require
+from shanhe.kernel.asking import AskSecond, asked_view
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.payments.api import Bills, StatementUnreadable
@@ -37,12 +37,8 @@ class ResolveBody(Body):
     note: Text
 
 
-AskWriteOff = Callable[..., Awaitable[Any]]
-"""(difference, note, by): asks a second person to agree; the request."""
-
-
-def router(reconciliation: Reconciliation, bills: Bills, ask_write_off: AskWriteOff) -> APIRouter:
-    """Everything under /api/reconcile."""
+def router(reconciliation: Reconciliation, bills: Bills, ask_write_off: AskSecond) -> APIRouter:
+    """Everything under /api/reconcile. `ask_write_off`: (difference, note, by)."""
     routes = APIRouter(prefix="/api/reconcile", tags=["reconcile"])
 
     @routes.post("/runs", status_code=201)
@@ -75,8 +71,7 @@ def router(reconciliation: Reconciliation, bills: Bills, ask_write_off: AskWrite
         agrees, then it is closed."""
         if body.outcome is Outcome.WRITTEN_OFF:
             asked = await ask_write_off(difference_id, body.note, by=actor.ref)
-            shown = {"id": asked.id, "kind": asked.kind, "state": asked.state, "expires_at": asked.expires_at}
-            return as_json(shown, 202)
+            return as_json(asked_view(asked), 202)
         done = await reconciliation.resolve(difference_id, body.outcome, by=actor.ref, note=body.note)
         return as_json(plain(done))
 

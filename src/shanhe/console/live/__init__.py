@@ -50,7 +50,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         ),
         member=LiveMember(modules, names),
         till=LiveTill(modules.credits, modules.payments),
-        counter=LiveCounter(modules.credits, modules.moves, names, modules.clock),
+        counter=LiveCounter(modules, names),
         talk=LiveTalk(modules.identity, modules.gateway, modules.clock),
         rules=LiveRules(modules.rulebook, modules.clock),
         city=LiveCity(modules, names, ready),

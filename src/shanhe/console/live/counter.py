@@ -8,10 +8,9 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
-from shanhe.console.live.modules import Moves, Names, actor_of, receipt_id
+from shanhe.console.live.modules import Modules, Names, actor_of, receipt_id
 from shanhe.credits.api import (
     Agreement,
-    Credits,
     Dispute,
     EstateDocument,
     Invoice,
@@ -24,7 +23,6 @@ from shanhe.credits.api import (
     month_of,
     statement_document,
 )
-from shanhe.kernel.clock import Clock
 from shanhe.kernel.documents import MEDIA, Document, Format, render, save_headers
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
@@ -50,11 +48,12 @@ LAPSES = (Col("lapses.day", "day"), Col("lapses.amount", "credits"), Col("lapses
 class LiveCounter:
     """See `ports.Counter`."""
 
-    def __init__(self, credits: Credits, moves: Moves, names: Names, clock: Clock) -> None:
-        self._credits = credits
-        self._moves = moves
+    def __init__(self, modules: Modules, names: Names) -> None:
+        self._credits = modules.credits
+        self._moves = modules.moves
+        self._rulings = modules.rulings
         self._names = names
-        self._clock = clock
+        self._clock = modules.clock
 
     # -- statements ---------------------------------------------------------------------------------------------------
 
@@ -238,9 +237,12 @@ class LiveCounter:
     async def all_disputes(self, who: m.Who) -> c.Sheet:
         return _disputes(await self._credits.disputes.list(), operator=True)
 
-    async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> None:
-        decide = self._credits.disputes.grant if granted else self._credits.disputes.refuse
-        await decide(dispute_id, answer=answer, by=actor_of(who).ref)
+    async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> bool:
+        by = actor_of(who).ref
+        if granted:
+            return await self._rulings.grant(dispute_id, answer=answer, by=by) is not None
+        await self._credits.disputes.refuse(dispute_id, answer=answer, by=by)
+        return False
 
     async def all_refunds(self, who: m.Who) -> c.Sheet:
         return _refunds(await self._credits.refunds.list(None))

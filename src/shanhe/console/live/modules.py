@@ -36,7 +36,7 @@ from shanhe.ledger.api import CITY_OWNER, Ledger
 from shanhe.log.api import Log
 from shanhe.nomads.api import Nomads
 from shanhe.oauth.api import OAuth
-from shanhe.payments.api import BankDesk, Bills, Payments, Payouts
+from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, SuspenseState
 from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
@@ -68,6 +68,8 @@ class Modules(Protocol):
     def bulletin(self) -> Bulletin: ...
     @property
     def moves(self) -> Moves: ...
+    @property
+    def rulings(self) -> Rulings: ...
     @property
     def oauth(self) -> OAuth: ...
     @property
@@ -180,6 +182,15 @@ class Moves(Protocol):
     async def ask_close(self, through: date, *, by: str) -> Request: ...
     async def waiting(self) -> Sequence[tuple[Request, str]]: ...
     async def decided(self, before: UUID | None = None) -> tuple[Sequence[tuple[Request, str]], UUID | None]: ...
+
+
+class Rulings(Protocol):
+    """What operators rule on; the request where a second person has to agree, None where it is done."""
+
+    async def close(
+        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None
+    ) -> Request | None: ...
+    async def grant(self, dispute_id: UUID, *, answer: str, by: str) -> Request | None: ...
 
 
 class Routines(Protocol):

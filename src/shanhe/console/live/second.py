@@ -11,15 +11,7 @@ from shanhe.approvals.api import Request
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
 
-PAGES = {
-    "ledger.reversal": "/city/ledger/postings/{posting}", "approvals.reversal": "/city/ledger/postings/{posting}",
-    "ledger.period_close": "/city/ledger/trial", "exchange.fund_payment": "/city/exchange",
-    "exchange.reversal": "/city/exchange", "reconcile.write_off": "/city/reconcile?all=1",
-    "programmes.funding": "/city/programmes",
-    "programmes.clawback": "/city/programmes", "programmes.guarantee": "/city/programmes",
-}  # fmt: skip
-"""Where to look at what a request is about; of other kinds the page of the organisation."""
-AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile")
+AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile", "/city/bank")
 """Pages that auditors read."""
 
 
@@ -44,7 +36,7 @@ class LiveSecond:
         return [
             {
                 "id": one.id, "kind": one.kind, "subject": await self._subject(one),
-                "link": _link(who, one), "why": why,
+                "link": self._link(who, one), "why": why,
                 "asked_at": one.requested_at, "asked_by": await called(one.requested_by),
                 "expires_at": one.expires_at, "mine": one.requested_by == own, "state": str(one.state),
                 "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
@@ -63,9 +55,16 @@ class LiveSecond:
         if one.kind == "ledger.opening":
             entries = len(given["books"]["entries"])
             return f"{entries} 个账户", f"{entries} accounts"
-        if (posting := given.get("posting")) is not None:
-            return f"…{str(posting)[-8:]}"
+        if (about := given.get("posting") or given.get("item")) is not None:
+            return f"…{str(about)[-8:]}"
         return f"…{one.subject[-8:]}" if _uuid(one.subject) else one.subject
+
+    def _link(self, who: m.Who, one: Request) -> str:
+        """Where this person may look at it; "" for nowhere."""
+        deed, org = self._approvals.deeds.get(one.kind), one.about or _uuid(one.payload.get("org_id"))
+        page = deed.page.format(**one.payload) if deed is not None else ""
+        page = page or (f"/city/accounts/{org}" if org is not None else "")
+        return page if who.may("accounts") or page.startswith(AUDITED) else ""
 
     def _amount(self, one: Request) -> Mapping[str, Any]:
         """How much of what, where the move says it; of other moves the page of its own says more."""
@@ -93,14 +92,6 @@ class LiveSecond:
 
     async def ask_reversal(self, who: m.Who, posting: UUID, reason: str) -> None:
         await self._moves.ask_reversal(posting, reason, by=actor_of(who).ref)
-
-
-def _link(who: m.Who, one: Request) -> str:
-    """Where this person may look at it; "" for nowhere."""
-    org = one.about or _uuid(one.payload.get("org_id"))
-    page = PAGES.get(one.kind, f"/city/accounts/{org}" if org is not None else "")
-    readable = who.may("accounts") or page.startswith(AUDITED)
-    return page.format(posting=one.payload.get("posting", "")) if readable else ""
 
 
 def _uuid(text: object) -> UUID | None:

@@ -11,10 +11,13 @@ from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.vault import PersonErased
-from shanhe.payments.api import Payee, PayeeKind, PayeeState, Payout, Report
+from shanhe.payments.api import Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
 from shanhe.reconcile.api import Difference, Outcome
 
 BILLED = ("wechat", "alipay")
+ENDINGS = {
+    "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED
+}  # fmt: skip
 
 
 class LiveTreasury:
@@ -24,6 +27,7 @@ class LiveTreasury:
         self._bank = modules.bank
         self._bills = modules.bills
         self._moves = modules.moves
+        self._rulings = modules.rulings
         self._names = names
         self._payouts = modules.payouts
         self._reconciliation = modules.reconciliation
@@ -51,16 +55,15 @@ class LiveTreasury:
         report = await self._bank.upload(data, name=name or "statement.csv", actor=actor_of(who).ref)
         return report.file.hash
 
-    async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
-        by, note = actor_of(who).ref, fields.get("note", "")
+    async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         if action == "assign":
             await self._bank.assign(item, fields.get("owner", ""))
-        elif action == "apply":
-            await self._bank.apply(item, _uuid(fields.get("order", "")), actor=by, note=note)
-        elif action == "return":
-            await self._bank.give_back(item, actor=by, note=note)
-        else:
-            await self._bank.explain(item, actor=by, note=note)
+            return False
+        order = _uuid(fields.get("order", "")) if action == "apply" else None
+        asked = await self._rulings.close(
+            item, ENDINGS[action], note=fields.get("note", ""), by=actor_of(who).ref, order_id=order
+        )
+        return asked is not None
 
     # -- payouts ------------------------------------------------------------------------------------------------------
 

@@ -270,8 +270,12 @@ class CreditsDesk(Room):
     async def dispute_decide(self, request: Request, dispute_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
         granted = fields.get("decision") == "grant"
-        work = self.desk.counter.dispute_decide(who, dispute_id, granted, fields.get("answer", ""))
-        return await self._done(request, who, "disputes", work)
+        try:
+            asked = await self.desk.counter.dispute_decide(who, dispute_id, granted, fields.get("answer", ""))
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._tab(request, who, "disputes", mistake=mistake, status=error.status)
+        return go("/city/credits/disputes", "payment_asked" if asked else "done")
 
     async def refund_retry(self, request: Request, refund_id: UUID) -> Response:
         who, _ = await self.posted(request, "accounts")

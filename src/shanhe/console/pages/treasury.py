@@ -99,10 +99,10 @@ class TreasuryRoom(Room):
     async def suspense(self, request: Request, item: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
         try:
-            await self.desk.treasury.suspense_decide(who, item, _one_of(action, SUSPENSE_ACTIONS), fields)
+            asked = await self.desk.treasury.suspense_decide(who, item, _one_of(action, SUSPENSE_ACTIONS), fields)
         except ShanheError as error:
             return await self._bank(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return go("/city/bank", "decided")
+        return go("/city/bank", "payment_asked" if asked else "decided")
 
     # -- payouts ------------------------------------------------------------------------------------------------------
 

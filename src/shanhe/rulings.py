@@ -1,0 +1,168 @@
+"""What operators rule on by looking: what a register says, where stray money belongs, whether a call is given back.
+
+One says so. From the sum on at which a payout takes two people, and of every checked fact, since rules pay by those
+without asking anybody, another agrees first; then it is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from shanhe.approvals.api import Deed, RequestConflict
+from shanhe.facts.api import NewFact, checked, names
+from shanhe.kernel.money import MICRO
+from shanhe.moves import OPEN_FOR, REASON_FIELD, numbers_of
+from shanhe.payments.api import SuspenseState
+
+if TYPE_CHECKING:
+    from shanhe.approvals.api import Approvals, Request
+    from shanhe.credits.api import Disputes
+    from shanhe.facts.api import Facts
+    from shanhe.kernel.clock import Clock
+    from shanhe.kernel.sealing import Seals
+    from shanhe.payments.api import BankDesk
+    from shanhe.rulebook.api import Rulebook
+
+FACT, GRANT = "facts.checked", "credits.dispute"
+CLOSING: Final = {
+    SuspenseState.APPLIED: "payments.suspense_applied", SuspenseState.RETURNED: "payments.suspense_returned",
+    SuspenseState.EXPLAINED: "payments.suspense_explained",
+}  # fmt: skip
+SUM_RULE, SUM = "P10_payout", "minimum"
+"""No payout is smaller, and each takes two people: the sum from which on these rulings do, too."""
+PRICE_RULE, PRICE = "P1_resident_discount", "list_price_fen"
+SPACE: Final = UUID("8c1df5ba-7b0e-5f07-8f5c-2d0e6c0b7b4e")
+FORGOTTEN: Final = "—"
+"""Said instead of a note whose payer was forgotten before the second person agreed."""
+
+
+class Rulings:
+    """What operators of one city rule on, and what is done when a second one agreed."""
+
+    def __init__(
+        self, clock: Clock, approvals: Approvals, seals: Seals, rulebook: Rulebook, *, bank: BankDesk,
+        disputes: Disputes, facts: Facts,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._approvals = approvals
+        self._seals = seals
+        self._rulebook = rulebook
+        self._bank = bank
+        self._disputes = disputes
+        self._facts = facts
+        approvals.deeds |= {
+            FACT: Deed(self._record, why=self._fact_said),
+            GRANT: Deed(self._grant, "/city/credits/disputes", self._said),
+            **{kind: Deed(self._close, "/city/bank", self._note) for kind in CLOSING.values()},
+        }  # fmt: skip
+
+    def _takes_two(self, fen: int) -> bool:
+        return fen >= int(self._rulebook.parameter(SUM_RULE, SUM, self._clock.today()))
+
+    # -- stray money --------------------------------------------------------------------------------------------------
+
+    async def close(
+        self, item_id: UUID, to: SuspenseState, *, note: str, by: str, order_id: UUID | None = None
+    ) -> Request | None:
+        """Close an item in suspense, to `order_id` where it is applied; None when that is done, else what waits for a
+        second person. One request an ending stands at a time."""
+        item = await self._bank.check(item_id, note=note, order_id=order_id)
+        if not self._takes_two(item.amount_fen):
+            await self._end(item_id, to, order_id, note, by)
+            return None
+        kind, order = CLOSING[to], str(order_id or "")
+        subject = f"{item_id}:{order}" if order else str(item_id)
+        payload = {
+            "item": str(item_id), "to": str(to), "order": order, "reason": self._bank.seal_note(item, note),
+            "amount_fen": item.amount_fen,
+        }  # fmt: skip
+        return await self._approvals.standing(
+            numbers_of(f"{kind}:{subject}"), kind, subject, payload, by=by, expires_at=self._clock.now() + OPEN_FOR
+        )
+
+    async def _end(self, item_id: UUID, to: SuspenseState, order_id: UUID | None, note: str, actor: str) -> None:
+        if order_id is not None:
+            await self._bank.apply(item_id, order_id, actor=actor, note=note)
+        elif to is SuspenseState.RETURNED:
+            await self._bank.give_back(item_id, actor=actor, note=note)
+        else:
+            await self._bank.explain(item_id, actor=actor, note=note)
+
+    async def _close(self, decided: Request) -> None:
+        asked, order = decided.payload, str(decided.payload["order"])
+        item_id = UUID(str(asked["item"]))
+        if (await self._bank.get(item_id)).decided_by == decided.signed:
+            return  # it was done, and whoever agreed says so again
+        note = await self._note(decided) or FORGOTTEN
+        await self._end(item_id, SuspenseState(str(asked["to"])), UUID(order) if order else None, note, decided.signed)
+
+    async def _note(self, asked: Request) -> str:
+        return await self._bank.open_note(UUID(str(asked.payload["item"])), str(asked.payload["reason"]))
+
+    # -- disputed calls -----------------------------------------------------------------------------------------------
+
+    async def grant(self, dispute_id: UUID, *, answer: str, by: str) -> Request | None:
+        """Give a disputed call's charge back; None when that is done, else what waits for a second person, who is not
+        the one that disputed it. One request a dispute stands at a time."""
+        dispute, charged_micro = await self._disputes.check_grant(dispute_id, answer=answer, by=by)
+        price_fen = int(self._rulebook.parameter(PRICE_RULE, PRICE, self._clock.today()))
+        if not self._takes_two(charged_micro * price_fen // MICRO):
+            await self._disputes.grant(dispute_id, answer=answer, by=by)
+            return None
+        payload = {
+            "dispute": str(dispute_id), "amount_micro": charged_micro,
+            "reason": await self._seals.seal(dispute.org_id, REASON_FIELD, answer),
+            "not_by": [await self._approvals.person_behind(dispute.actor)],
+        }  # fmt: skip
+        return await self._approvals.standing(
+            numbers_of(f"{GRANT}:{dispute_id}"), GRANT, str(dispute_id), payload, by=by, about=dispute.org_id,
+            expires_at=self._clock.now() + OPEN_FOR,
+        )  # fmt: skip
+
+    async def _grant(self, decided: Request) -> None:
+        dispute_id = UUID(str(decided.payload["dispute"]))
+        await self._disputes.grant(dispute_id, answer=await self._said(decided) or FORGOTTEN, by=decided.signed)
+
+    async def _said(self, asked: Request) -> str:
+        return "" if asked.about is None else await self._seals.open(asked.about, REASON_FIELD, asked.payload["reason"])
+
+    # -- checked facts ------------------------------------------------------------------------------------------------
+
+    async def record(self, org_id: UUID, new: NewFact, *, by: str) -> Request:
+        """Ask that a fact be recorded which a register or a document shows of an organisation or its person; idempotent
+        by the fact's id."""
+        checked(new)
+        number = uuid5(SPACE, str(new.id))
+        known = await self._approvals.known(number)
+        if known is not None:
+            if known.about != org_id or await self._fact(known) != new:
+                raise RequestConflict
+            return known
+        sealed = await self._seals.seal(org_id, REASON_FIELD, msgspec.json.encode(new).decode())
+        payload = {"org_id": str(org_id), "name": new.name, "fact": sealed}
+        return await self._approvals.request(
+            FACT, new.name, payload, by=by, request_id=number, about=org_id, expires_at=self._clock.now() + OPEN_FOR
+        )
+
+    async def _record(self, decided: Request) -> None:
+        fact = await self._fact(decided)
+        if fact is not None:  # else its person was forgotten in between
+            await self._facts.publish(fact, actor=decided.signed)
+
+    async def _fact(self, asked: Request) -> NewFact | None:
+        org_id = UUID(str(asked.payload["org_id"]))
+        text = await self._seals.open(org_id, REASON_FIELD, str(asked.payload["fact"]))
+        return msgspec.json.decode(text, type=NewFact) if text else None
+
+    async def _fact_said(self, asked: Request) -> str:
+        """The fact as one line, for whoever is to agree."""
+        fact = await self._fact(asked)
+        if fact is None:
+            return ""
+        kind = names()[fact.name]
+        value, days = msgspec.json.encode(fact.value).decode(), f"{fact.valid_from} – {fact.valid_to or ''}".rstrip()
+        parts = (f"{kind.zh} {kind.en}", fact.key, value, days, fact.source, fact.evidence)
+        return " · ".join(part for part in parts if part)
