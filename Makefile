@@ -4,7 +4,7 @@
 PORT ?= 8600
 DATA ?= .shanhe
 WORKERS ?= 1
-JOBS ?= 3
+JOBS ?= 4
 VENV ?= .venv
 
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \

@@ -40,7 +40,9 @@ from stage.backends import Backends
 from stage.prepared import copy, prepared
 from stage.recycling import Inventory, Recycled
 
-pytest_plugins = ["stage.draws", "stage.trust", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts"]
+pytest_plugins = [
+    "stage.brood", "stage.draws", "stage.trust", "stage.fixtures", "stage.market", "stage.tools", "stage.shifts",
+]  # fmt: skip
 gc.set_threshold(*GC_THRESHOLDS)  # what is imported and collected stays: looking for garbage in it is in vain
 structlog.configure(  # a traceback with every local value takes a second of a core
     processors=[

@@ -1,0 +1,70 @@
+"""Workers of a run in several processes: forked with the tests collected, and otherwise what xdist's are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shanhe.nursery.api import possible
+
+pytestmark = pytest.mark.skipif(not possible(), reason="nothing is forked on this system")
+TESTS = """
+import os, sys, warnings
+import pytest
+
+COLLECTED_BY = os.getpid()
+warnings.warn("said while collecting")
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_(name, worker_id, tmp_path, capfd):
+    print("heard")
+    os.system("echo from a child")
+    assert capfd.readouterr().out.split() == ["heard", "from", "a", "child"]
+    assert os.getppid() == COLLECTED_BY != os.getpid()
+    assert os.environ["PYTEST_XDIST_WORKER"] == worker_id and f"popen-{worker_id}" in str(tmp_path)
+    print("seen by", worker_id)
+    assert name == "b", name
+"""
+END_EARLY = """
+import os
+
+def pytest_sessionstart(session):
+    if getattr(session.config, "workerinput", {}).get("workerid") == "brood":
+        os._exit(1)
+"""
+
+
+def run(folder: Path, workers: int) -> str:
+    """What a run in several processes says."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "SHANHE_"))}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "xdist.plugin", "-p", "stage.brood", "-n", str(workers)]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "--rootdir", str(folder), "."], cwd=folder, env=environment, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+    )  # fmt: skip
+    return done.stdout
+
+
+class TestWorker:
+    def test_is_forked_from_the_process_that_collected(self, tmp_path: Path) -> None:
+        (tmp_path / "test_it.py").write_text(TESTS)
+        said = run(tmp_path, 2)
+        assert "1 failed, 1 passed" in said
+        assert "AssertionError: a" in said
+        assert "seen by gw" in said
+        assert "said while collecting" in said
+
+    @pytest.mark.prove
+    @pytest.mark.parametrize("early", [False, True])
+    def test_tells_what_could_not_be_collected_or_collects_for_itself(self, early: bool, tmp_path: Path) -> None:
+        (tmp_path / "conftest.py").write_text(END_EARLY if early else "")
+        (tmp_path / "test_it.py").write_text("import module_that_is_not_there\n")
+        said = run(tmp_path, 1)
+        assert "ModuleNotFoundError" in said
+        assert "1 error" in said
