@@ -364,7 +364,7 @@ class TestOutcomes:
                 return ""
             answer = await scene.call(ends, wait=False, work_ms=work_ms, number=number)
             meta = answer.get("result", {}).get("_meta", {})
-            assert (meta.get("shanhe/paid_micro", 0) == FEE_MICRO) is (ends == "paid")
+            assert (meta.get("shanhe/paid_micro", 0) == FEE_MICRO) is (ends == "paid"), answer
             return str(meta.get("shanhe/receipt", ""))
 
         seen = await asyncio.gather(*(one(number) for number in range(60)))
