@@ -171,7 +171,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     promises = open_promises(
         settings, db, clock, vault, ledger=ledger, rulebook=rulebook, facts=truths.facts, identity=identity,
         privacy=truths.privacy, notifier=notifier, outbox=truths.outbox, log=log, approvals=approvals, gateway=gateway,
-        relatives=relatives, books=books, workshop=workshop,
+        relatives=relatives, books=books, workshop=workshop, credits=credits, compute=compute,
     )  # fmt: skip
     credits.codes.reserved = frozenset(promises.programmes.catalogue.budgets)
     library = open_library(settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=worker)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from shanhe.alliances.api import Alliances
 from shanhe.credentials.api import Credentials
+from shanhe.foresight import Foresight
 from shanhe.governance.api import Dilution, Governance
 from shanhe.incubator.api import Incubator
 from shanhe.measures import Measures, Tuned
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from shanhe.bazaar import Bazaar
     from shanhe.board.api import Board
     from shanhe.books import Books
+    from shanhe.compute.api import Compute
+    from shanhe.credits.api import Credits
     from shanhe.emergency import Emergency
     from shanhe.facts.api import Facts
     from shanhe.filings.api import Filings
@@ -72,7 +75,7 @@ class Promises:
 def open_promises(
     settings: Settings, db: Database, clock: Clock, vault: Vault, *, ledger: Ledger, rulebook: Rulebook, facts: Facts,
     identity: Identity, privacy: Privacy, notifier: Notifier, outbox: Outbox, log: Log, approvals: Approvals,
-    gateway: Gateway, relatives: Relatives, books: Books, workshop: Workshop,
+    gateway: Gateway, relatives: Relatives, books: Books, workshop: Workshop, credits: Credits, compute: Compute,
 ) -> Promises:  # fmt: skip
     """Connect them; nothing runs yet."""
     measures = Measures(clock, ledger, gateway, facts)
@@ -113,6 +116,7 @@ def open_promises(
               "break_glass": deadlines.openings, "complaints": deadlines.complaints},
         outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
         follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility}, dilution=dilution,
+        gather=Foresight(rulebook, programmes=programmes, credits=credits, gateway=gateway, compute=compute).gather,
     )  # fmt: skip
     return Promises(programmes, alliances, incubator, credentials, nomads, amendments, governance, measures, ranking,
                     deadlines)  # fmt: skip

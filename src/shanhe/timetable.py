@@ -19,6 +19,7 @@ from shanhe.erasure import follow_erasures
 from shanhe.exchange.api import tick as exchange_tick
 from shanhe.filings.api import purge as filings_purge
 from shanhe.filings.api import tick as filings_tick
+from shanhe.governance.api import simulate as governance_simulate
 from shanhe.governance.api import tick as governance_tick
 from shanhe.incubator.api import tick as incubator_tick
 from shanhe.kernel.outbox import Event
@@ -62,6 +63,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("fees.recover", EVERY_MINUTE, services.gateway.recover_fees)
     jobs.every("programmes.tick", EVERY_MINUTE, lambda: programmes_tick(services.programmes))
     jobs.every("governance.tick", EVERY_MINUTE, lambda: governance_tick(services.governance))
+    jobs.every("governance.simulate", EVERY_5_S, lambda: governance_simulate(services.governance))
     jobs.every("nomads.tick", EVERY_MINUTE, lambda: nomads_tick(services.nomads))
     jobs.every("incubator.tick", EVERY_MINUTE, lambda: incubator_tick(services.incubator))
     jobs.every("ranks.tick", HOURLY, services.ranks.tick)

@@ -34,7 +34,7 @@ from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
 from shanhe.filings import routes as filings_routes
 from shanhe.gateway import routes as gateway_routes
-from shanhe.governance import dilution_routes
+from shanhe.governance import dilution_routes, simulation_routes
 from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
 from shanhe.identity.api import actor, require
@@ -238,6 +238,7 @@ def _promises(app: FastAPI, services: Services) -> None:
         governance_routes.router(services.governance),
         filings_routes.router(services.filings, services.clock),
         dilution_routes.router(services.governance.dilution),
+        simulation_routes.router(services.governance.simulating),
         privacy_routes.router(services.privacy, services.identity, city),
         nomads_routes.router(services.nomads),
     )

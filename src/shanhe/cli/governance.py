@@ -142,6 +142,61 @@ def sample(
     } if found else {"抽样 sample": "—"}))  # fmt: skip
 
 
+@app.command()
+def simulate(
+    proposal: Proposal,
+    first: Annotated[str, typer.Option("--from", help="First day (default: of last month).")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last day (default: of last month).")] = "",
+    number: Number = "",
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the table into this file.")] = None,
+    by: Annotated[str, typer.Option(help="Who asks.")] = ACTOR,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What a proposed change would have cost over a past time; worked out now and kept with the proposal."""
+    from shanhe.cli.simulations import save_csv, span_of
+
+    made = id_of(number)
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.governance.api import simulation_view
+
+        simulating = services.governance.simulating
+        await simulating.ask(made, proposal, days=span_of(first, last), by=by)
+        view = simulation_view(await simulating.run(made), whole=True)
+        if table is not None and view["report"]:
+            save_csv(view["report"], table)
+        return view
+
+    _simulated(as_json, in_city(data, work))
+
+
+@app.command()
+def simulations(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
+    """What was known of a change when: the simulations of a proposal, newest first."""
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        from shanhe.governance.api import simulation_view
+
+        found = await services.governance.simulating.of(proposal)
+        return [simulation_view(one, whole=True, traces=False) for one in found]
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("id", "state", "from", "to", "asked", "done", "sha256"), [
+        (x["id"], x["state"], x["first"], x["last"], x["asked_at"], x["ended_at"] or "—", x["report_sha256"] or "—")
+        for x in found
+    ]))  # fmt: skip
+
+
+def _simulated(as_json: bool, view: dict[str, Any]) -> None:
+    from shanhe.cli.simulations import spoken
+
+    if view["report"]:
+        show(as_json, view, lambda: spoken(view["report"]))
+    else:
+        show(as_json, view, lambda: f"{view['state']} · {(view['error'] or {}).get('zh', '')}")
+
+
 @app.command("show")
 def show_(proposal: Proposal, data: Data = None, as_json: Json = False) -> None:
     """A proposal: what it changes in words and numbers, votes, comments, history."""

@@ -127,6 +127,38 @@ def diff(
 
 
 @app.command()
+def simulate(
+    identifier: Identifier,
+    proposed: Annotated[Path, typer.Option("--proposed", help="Dated rows, or a whole rule file (YAML or JSON).")],
+    first: Annotated[str, typer.Option("--from", help="First day (default: of last month).")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last day (default: of last month).")] = "",
+    table: Annotated[Path | None, typer.Option("--csv", help="Write the table into this file.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """What another version of a rule would have cost over the decisions that the city recorded in a past time."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.cli.simulations import proposed_book, save_csv, span_of, told
+        from shanhe.governance.api import report_as_seen
+
+        rule, book, content = proposed_book(services.rulebook, identifier, proposed)
+        simulating = services.governance.simulating
+        with told() as seen:
+            days = simulating.span(span_of(first, last))
+            report = await simulating.report(rule, book, days, seen=seen, content=content)
+        view = report_as_seen(report, whole=True)
+        if table is not None:
+            save_csv(view, table)
+        return view
+
+    from shanhe.cli.simulations import spoken
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: spoken(found))
+
+
+@app.command()
 def propose(
     identifier: Identifier,
     content: Annotated[str, typer.Option("--content", help="Dated rows as a JSON object, or @FILE.")],

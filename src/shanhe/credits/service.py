@@ -18,6 +18,7 @@ from shanhe.credits.lapses import Lapses
 from shanhe.credits.loyalty import Loyalty
 from shanhe.credits.model import AffectedBy, KindOf, NameOf, PayerOf, SpentBy
 from shanhe.credits.purchases import PURPOSE, Purchases
+from shanhe.credits.recorded import Recorded
 from shanhe.credits.refunds import Refunds
 from shanhe.credits.statements import Statements
 from shanhe.kernel.clock import Clock
@@ -78,6 +79,7 @@ class Credits(Purchases):
             approvals=approvals or Approvals(db, clock), payer=payer, end_orders=end_orders, seals=seals,
         )  # fmt: skip
         self.statements = Statements(db, clock, rulebook)
+        self.recorded = Recorded(db)
         self.alerts = Alerts(db, clock, notifier=notifier, spent=spent, affected=affected, seals=seals)
 
     async def settle(self, order: Order) -> None:

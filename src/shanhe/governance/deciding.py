@@ -59,8 +59,10 @@ class Deciding:
     def __init__(
         self, db: Database, clock: Clock, vault: Vault, *, rulebook: Rulebook, amendments: Amendments,
         notifier: Notifier, record: Record, checks: Mapping[str, Check], follow: Mapping[str, Follow],
+        proposed: Follow,
     ) -> None:  # fmt: skip
         self._follow = follow
+        self._proposed = proposed
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -104,6 +106,7 @@ class Deciding:
         async with self._db.transaction() as conn:
             if await store.insert(conn, made):
                 await store.note(conn, made.id, "proposed", now=made.proposed_at, actor=f"person:{person_id}")
+                await self._proposed(conn, made)
         return await self.get(made.id)
 
     async def _made(self, new: NewProposal, person_id: UUID, seats: frozenset[str]) -> Proposal:

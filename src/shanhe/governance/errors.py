@@ -92,3 +92,50 @@ class NotDecided(Forbidden):
             hint="Propose it on the page “Governance”; it takes effect by itself once adopted.",
             hint_zh="请在“治理”页面提出，通过并公告后自动生效。",
         )
+
+
+class UnknownSimulation(NotFound):
+    def __init__(self) -> None:
+        super().__init__("unknown_simulation", "There is no such simulation.", message_zh="没有该测算。")
+
+
+class NothingToSimulate(Invalid):
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing_to_simulate",
+            "Only the change of a rule can be simulated, in a city that records decisions.",
+            message_zh="只有规则修订可以测算，且须有已记录的决定。",
+        )
+
+
+class BadSimulation(Invalid):
+    def __init__(self, why: str, why_zh: str) -> None:
+        super().__init__(
+            "bad_simulation", f"The simulation is not in order: {why}.", message_zh=f"测算请求不合规：{why_zh}。"
+        )
+
+
+class SimulationConflict(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "simulation_conflict", "This id already belongs to another simulation.",
+            message_zh="该编号已用于另一次测算。", hint="Use a new id.", hint_zh="请使用新的编号。",
+        )  # fmt: skip
+
+
+class TooManySimulations(Conflict):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "too_many_simulations", f"At most {most} simulations a day can be asked for.",
+            message_zh=f"每天最多申请 {most} 次测算。", hint="Read the ones that are done, or ask tomorrow.",
+            hint_zh="请先查看已完成的测算，或明日再试。",
+        )  # fmt: skip
+
+
+class TooManyCases(Invalid):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "too_many_cases", f"More than {most} cases were recorded in that time.",
+            message_zh=f"该区间内的案例超过 {most} 件。", hint="Ask for a shorter time; part of it would mislead.",
+            hint_zh="请缩短区间；只算一部分会误导。",
+        )  # fmt: skip

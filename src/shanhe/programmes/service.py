@@ -31,6 +31,7 @@ from shanhe.programmes.loading import load_catalogue, measured
 from shanhe.programmes.model import Catalogue
 from shanhe.programmes.paying import Paying
 from shanhe.programmes.points import Points
+from shanhe.programmes.recorded import Recorded
 from shanhe.programmes.reviewing import Reviewing
 from shanhe.programmes.second import Second
 from shanhe.programmes.sites import Sites
@@ -76,6 +77,7 @@ class Programmes:
         self.sites = Sites(ground, self.budgets)
         self.second = Second(ground, approvals, self.budgets, self.awards, self.guarantees)
         self.importing = Importing(ground, self.applying)
+        self.recorded = Recorded(ground)
         self.find = ground.find
         self.programme = ground.programme
         self.party = ground.party

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from shanhe.rulebook.amendments import Amendments, load_amended, proved, record
+from shanhe.rulebook.cases import Case, Stream
 from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.documents import read_yaml
+from shanhe.rulebook.effects import hidden
 from shanhe.rulebook.errors import (
     FactProblem,
     FormulaInvalid,
@@ -16,10 +18,11 @@ from shanhe.rulebook.errors import (
 )
 from shanhe.rulebook.language import number as number_of
 from shanhe.rulebook.language import parse as parse_formula
-from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment
+from shanhe.rulebook.model import CheckFinding, CheckReport, Decision, Rule, RuleAmendment, Text, content_hash
 from shanhe.rulebook.mutate import MutationReport, mutate_rules
 from shanhe.rulebook.resolve import in_force
 from shanhe.rulebook.service import Rulebook
+from shanhe.rulebook.simulate import Section, Side, last_month, simulate
 from shanhe.rulebook.table import CHAPTERS, rules_page
 from shanhe.rulebook.trace import recompute
 from shanhe.rulebook.vector import VectorKernel
@@ -28,6 +31,7 @@ from shanhe.rulebook.wording import display
 __all__ = [
     "CHAPTERS",
     "Amendments",
+    "Case",
     "CheckFinding",
     "CheckReport",
     "Decision",
@@ -43,10 +47,17 @@ __all__ = [
     "RuleNotFound",
     "RuleNotInForce",
     "Rulebook",
+    "Section",
+    "Side",
+    "Stream",
+    "Text",
     "VectorKernel",
+    "content_hash",
     "differences",
     "display",
+    "hidden",
     "in_force",
+    "last_month",
     "load_amended",
     "mutate_rules",
     "number_of",
@@ -56,4 +67,5 @@ __all__ = [
     "recompute",
     "record",
     "rules_page",
+    "simulate",
 ]

@@ -13,7 +13,7 @@ from shanhe.rulebook.compiled import ScalarFunction, compile_exact, compile_scal
 from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.errors import ParameterNotFound, RuleNotFound
 from shanhe.rulebook.facts import json_schema, validated
-from shanhe.rulebook.loader import amend, load_rules
+from shanhe.rulebook.loader import amend, linked, load_rules, parse_rule
 from shanhe.rulebook.model import Band, CheckReport, DatedValue, Decision, Rule, RuleAmendment
 from shanhe.rulebook.program import Program, build_program
 from shanhe.rulebook.resolve import InForce, known_day, parameter_in_force, resolve
@@ -86,6 +86,13 @@ class Rulebook:
     def amended(self, extra: Sequence[RuleAmendment]) -> Rulebook:
         """A rulebook with more amendments on top of this one."""
         return Rulebook(amend(self._rules, extra), self._made)
+
+    def with_file(self, text: str, where: str = "proposed") -> tuple[Rulebook, str]:
+        """A rulebook in which a whole rule file, of a rule that is known or new, stands for what is there; its id."""
+        rule = parse_rule(text, where)
+        book = Rulebook(linked({**self._rules, rule.id: rule}), self._made)
+        book._type(book.rule(rule.id))
+        return book, rule.id
 
     # -- reading -------------------------------------------------------------------------------------------------
 

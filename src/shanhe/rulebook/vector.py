@@ -28,6 +28,7 @@ KERNELS_KEPT = 16
 ROWS_MAX = 100_000_000
 
 Columns = Mapping[str, Any]
+Also = Callable[[Program], Program]
 
 
 def _half_even(numerators: Any, denominators: Any) -> Any:
@@ -166,12 +167,13 @@ class VectorKernel:
     Columns are one-dimensional arrays of one length, named as the facts: integers for numbers, bool for conditions,
     `datetime64[D]` (or ordinals) for dates, texts or declaration indices for enums, two-dimensional integers (rows ×
     items) for lists. Outputs are int64, bool or `datetime64[D]`; a number output is an object column only where a value
-    does not fit 64 bits. RuleFactsInvalid names the columns that don't fit.
+    does not fit 64 bits. RuleFactsInvalid names the columns that don't fit. `also` adds outputs to the program.
     """
 
-    def __init__(self, version: InForce) -> None:
+    def __init__(self, version: InForce, also: Also | None = None) -> None:
         self._version = version
-        self._program = build_program(version)
+        self._also = also
+        self._program = self._build()
         self._scalar = compile_scalar(self._program)
         self._kernels: OrderedDict[tuple[Any, ...], _Kernel] = OrderedDict()
         self._declared = _Kernel(self._program)
@@ -202,6 +204,10 @@ class VectorKernel:
         if kernel.fits:
             return self._dated(kernel.run([_as_int64(column) for column in clean], rows))
         return self._dated(self._boxed(clean, rows))
+
+    def _build(self, ranges: Ranges | None = None) -> Program:
+        program = build_program(self._version, ranges)
+        return program if self._also is None else self._also(program)
 
     # -- columns in ----------------------------------------------------------------------------------------------
 
@@ -249,7 +255,7 @@ class VectorKernel:
         key = tuple(sorted(ranges.items()))
         kernel = self._kernels.get(key)
         if kernel is None:
-            kernel = _Kernel(build_program(self._version, ranges))
+            kernel = _Kernel(self._build(ranges))
             self._kernels[key] = kernel
             if len(self._kernels) > KERNELS_KEPT:
                 self._kernels.popitem(last=False)
