@@ -18,6 +18,7 @@ SAMPLE = {
               {"treated": False, "before": 100, "during": 110, "change": 10}],
 }  # fmt: skip
 VOTING, ADOPTED = UUID(int=701), UUID(int=702)
+DONE, RUNNING, FEW = UUID(int=711), UUID(int=712), UUID(int=713)
 
 
 def words(zh: str, en: str) -> dict[str, str]:
@@ -40,6 +41,50 @@ def row(identifier: UUID, state: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _amount(name: str, zh: str, before: int | None, after: int | None) -> dict[str, Any]:
+    known = before is not None and after is not None
+    difference = after - before if before is not None and after is not None else None
+    spread = {"before": [1, 2], "after": [1, 2], "difference": [-500_000, 1_000]} if known else None
+    return {"name": name, "title": words(zh, name), "unit": name, "before": before, "after": after,
+            "difference": difference, "interval": spread}  # fmt: skip
+
+
+def _section(*, few: bool) -> dict[str, Any]:
+    trace = {"inputs": [{"title": words("购买额", "Purchase"), "value": 100, "display": "¥1.00"}], "parameters": [],
+             "steps": [], "outputs": [{"title": words("优惠", "Benefit"), "display": "¥0.30", "arithmetic": "1 * 0.3"}],
+             "binding": [], "nearest": []}  # fmt: skip
+    shown = None if few else 40
+    said = {"amount": 30, "unit": "fen", "outputs": {}, "trace": trace}
+    return {
+        "rule": "P1_resident_discount", "key": "purchases", "title": words("积分购买", "Purchases"),
+        "note": words("只记录最优惠的规则", "Only the best rule is recorded"), "versions": ["a" * 64, "b" * 64],
+        "charged": False, "cases": shown, "checked": 80, "digest": "c" * 64, "seed": "d" * 64, "people": shown,
+        "suppressed": few, "main": 0, "gain": None if few else 0, "lose": shown, "same": None, "begin": 0, "end": None,
+        "amounts": [_amount("fen", "优惠金额", None if few else 2_400_000, None if few else 2_000_000),
+                    _amount("micro", "积分", None if few else 7, None if few else 9)],
+        "groups": [] if few else [{"people": 20, "before": 60_000, "after": 50_000, "difference": -10_000}] * 2,
+        "limits": [{"title": words("按率", "By rate"), "other": words("上限", "Cap"), "before": None, "after": 12}],
+        "examples": [] if few else [{"people": 20, "difference": -10_000, "facts": {}, "before": said, "after": said}],
+        "left_out": {"other_version": 3, "unlike": 0, "erased": None, "by_people": 0}, "missing": {"green": 9},
+        "invalid": {"value_fen": None},
+    }  # fmt: skip
+
+
+def simulated(identifier: UUID) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "id": identifier, "proposal": VOTING, "rule": "P1_resident_discount", "content_sha256": "e" * 64,
+        "first": date(2026, 2, 1), "last": date(2026, 2, 28), "state": "running", "seen": 1_234, "asked_at": AT,
+        "ended_at": None, "report_sha256": None, "error": None, "report": None,
+    }  # fmt: skip
+    if identifier == RUNNING:
+        return found
+    report = {"format": 1, "first": "2026-02-01", "last": "2026-02-28", "least": 5, "whole": False,
+              "sections": [_section(few=identifier == FEW)], "unrecorded": ["N5_credits"],
+              "unseen": [{"name": "days", "title": words("天数", "Days")}],
+              "limits": [words("每例单独", "Each case by itself")]}  # fmt: skip
+    return found | {"state": "done", "ended_at": AT, "report_sha256": "f" * 64, "report": report}
+
+
 class Governance:
     def __init__(self) -> None:
         self.done: list[Any] = []
@@ -57,7 +102,8 @@ class Governance:
             "votes": [{"step": 1, "vote": "for", "reason": "", "at": AT}] if voting else [],
             "comments": [{"text": "同意", "at": AT}, {"text": "", "at": AT}] if voting else [],
             "history": [{"at": AT, "event": "voting", "details": {}}], "sample": None if voting else SAMPLE,
-            "can": ["comment", "vote", "veto", "withdraw"] if who is not None and voting else [],
+            "simulations": [simulated(one) for one in (RUNNING, DONE)] if voting else [],
+            "can": ["comment", "vote", "veto", "withdraw", "simulate"] if who is not None and voting else [],
         }  # fmt: skip
 
     async def may_propose(self, who: m.Who | None) -> bool:
@@ -84,6 +130,15 @@ class Governance:
 
     async def withdraw(self, who: m.Who, proposal: UUID) -> None:
         self.done.append(("withdraw", proposal))
+
+    async def simulation(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> Mapping[str, Any]:
+        return simulated(simulation)
+
+    async def simulation_csv(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> str:
+        return "\ufeffrule,section"
+
+    async def simulate(self, who: m.Who, proposal: UUID, fields: Mapping[str, str]) -> None:
+        self.done.append(("simulate", fields["first"]))
 
     async def board(self, who: m.Who | None) -> Mapping[str, Any]:
         score = {"name": "nomads", "title": words("数字游民", "Nomads"), "target": 10_000, "unit": "int", "actual": 900,

@@ -72,6 +72,9 @@ PAGES = (
     "/governance/board",
     f"/governance/{governance.VOTING}",
     f"/governance/{governance.ADOPTED}",
+    *(f"/governance/{governance.VOTING}/simulations/{number}" for number in (
+        governance.DONE, governance.RUNNING, governance.FEW,
+    )),
     "/nomad",
     "/nomad/check-in?c=SH1.dg.cw",
     "/nomad/card",
@@ -183,6 +186,8 @@ PUBLIC = (
     "/governance",
     "/governance/board",
     f"/governance/{governance.VOTING}",
+    f"/governance/{governance.VOTING}/simulations/{governance.DONE}",
+    f"/governance/{governance.VOTING}/simulations/{governance.DONE}/csv",
     "/exchange",
     "/exchange/fund",
     "/sign-in",
@@ -648,6 +653,8 @@ class TestGovernance:
         [
             ("/governance/new", {"title": "t", "why": "w"}, ("propose", "t")),
             (f"/governance/{governance.VOTING}/comment", {"text": "x", "id": str(ident(1))}, ("comment", "x")),
+            (f"/governance/{governance.VOTING}/simulations", {"first": "2026-01-01", "last": "2026-01-31"},
+             ("simulate", "2026-01-01")),
             (f"/governance/{governance.VOTING}/vote", {"vote": "veto", "reason": "r"}, ("vote", "veto", "r")),
             (f"/governance/{governance.VOTING}/withdraw", {}, ("withdraw", governance.VOTING)),
             ("/governance/board/figure", {"evidence": "e"}, ("figure", "e")),

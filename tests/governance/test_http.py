@@ -65,3 +65,53 @@ async def test_a_sample_is_for_everybody_and_the_companies_in_it_for_operators(d
         assert [(one["org_id"], one["treated"]) for one in cases] == [(str(firms[0]), True), (str(firms[1]), False)]
         for client in (member, operator):
             await client.aclose()
+
+
+async def test_a_change_is_simulated_over_real_awards_and_everybody_reads_what_it_would_have_cost(
+    dsn: str, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path, database_url=dsn, with_model=False, demo=True)
+    clock = FixedClock(datetime(2026, 2, 10, 4, 0, tzinfo=UTC))
+    async with open_services(settings, "cli", clock) as services:
+        site, identity, deciding = create_app(services), services.identity, services.governance.deciding
+        await services.programmes.budgets.fund("nomad_credit", 10**13, reason="t", actor="t", funding_id=new_id())
+        for n in range(6):
+            person = await identity.people.create(NewPerson(f"欧阳{n}", login=f"nomad{n}"), by="test")
+            org = await identity.orgs.create_personal(person.id, by="test")
+            fact = NewFact(new_id(), person.id, "nomad_id", True, date(2026, 1, 1), standing=Standing.CHECKED,
+                           source="register")  # fmt: skip
+            await services.facts.publish(fact, actor="test")
+            await services.programmes.applying.apply(
+                "nomad_credits", org.id, answers={}, evidence={}, client_ref="a", actor="t"
+            )
+        clock.set(NOON)
+        clerk = await identity.people.create(NewPerson("委员", login="clerk"), by="test")
+        await deciding.seat(clerk.id, "culture", by="test")
+        row = {"from": "2026-05-01", "announced": "2026-04-01", "value": 800, "given": True}
+        new = NewProposal(new_id(), "rulebook_change", "年度积分降为 800 元", "控制支出", date(2026, 4, 1),
+                          {"parameters": {"value_fen": [row]}}, rule_id="N5_credits")  # fmt: skip
+        made = await deciding.propose(new, person_id=clerk.id)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600") as anybody:
+            path = f"/api/governance/proposals/{made.id}/simulations"
+            (waiting,) = (await anybody.get(path)).json()["data"]
+            assert (waiting["state"], waiting["first"], waiting["report"]) == ("waiting", "2026-02-01", None)
+            assert await services.governance.simulating.tick() == 1
+            one = (await anybody.get(f"/api/governance/simulations/{waiting['id']}")).json()
+            (section,) = one["report"]["sections"]
+            assert section["key"] == "programme:nomad_credits"
+            (amount,) = section["amounts"]
+            assert (amount["before"], amount["after"], amount["unit"]) == (6_000_000_000, 4_800_000_000, "micro")
+            assert (section["people"], section["lose"], section["checked"]) == (6, 6, 12)
+            table = await anybody.get(f"/api/governance/simulations/{waiting['id']}.csv")
+            assert table.text.startswith("\ufeffrule,section,what")
+            assert "credit_micro,micro,,6000000000,4800000000,-1200000000" in table.text
+            page = await anybody.get(f"/governance/{made.id}", headers={"accept-language": "zh"})
+            assert "按已发生的事实测算" in page.text
+            whole = await anybody.get(f"/governance/{made.id}/simulations/{waiting['id']}")
+            assert one["report_sha256"] in whole.text
+            for text in (one, table.text, page.text, whole.text):
+                assert "欧阳" not in str(text)
+            assert (await anybody.post(path, json={"id": str(new_id())})).status_code == 401
+        draft = await services.governance.simulating.draft(new_id(), "N5", new.content, by="t")
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600") as anybody:
+            assert (await anybody.get(f"/api/governance/simulations/{draft.id}")).status_code == 404

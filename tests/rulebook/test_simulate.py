@@ -101,7 +101,7 @@ class TestSimulation:
     def test_leaves_out_other_versions_and_what_is_not_reproduced(self) -> None:
         good = [purchase(i, "resident", 10_000) for i in range(6)]
         old = replace(good[0], version="0" * 64)
-        wrong = replace(good[0], outputs=good[0].outputs | {"benefit_fen": 1})
+        wrong = replace(good[0], outputs={**good[0].outputs, "benefit_fen": 1})
         found = run([*good, old, wrong], amended(discount=2500), erased=3, by_people=2)
         assert found.cases == 6
         assert found.left_out == {"other_version": 1, "unlike": 1, "erased": 3, "by_people": 2}

@@ -9,8 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
-
 from shanhe.cli.common import day_of, err, rows
 from shanhe.kernel.errors import Invalid
 
@@ -92,7 +90,7 @@ def save_csv(view: Mapping[str, Any], file: Path) -> None:
     file.write_text(simulation_csv(view), encoding="utf-8")
 
 
-def spoken(view: Mapping[str, Any]) -> Table:
+def spoken(view: Mapping[str, Any]) -> Any:
     """The amounts as people read them, a row each; who gains and loses beside the first."""
     lines = []
     for one in view["sections"]:

@@ -71,11 +71,6 @@ def _reading(routes: APIRouter, simulating: Simulating) -> None:
         found = await simulating.of(proposal)
         return as_json({"data": [simulation_view(one, whole=sees_all(who), traces=False) for one in found]})
 
-    @routes.get("/simulations/{simulation}")
-    async def one(simulation: UUID, who: Anybody) -> Response:
-        """A simulation: how far it is, or its report with typical cases and their traces."""
-        return as_json(simulation_view(await _seen(simulating, simulation, who), whole=sees_all(who)))
-
     @routes.get("/simulations/{simulation}.csv")
     async def table(simulation: UUID, who: Anybody) -> Response:
         """The report as CSV (UTF-8 with a mark, for spreadsheets)."""
@@ -84,6 +79,11 @@ def _reading(routes: APIRouter, simulating: Simulating) -> None:
             raise UnknownSimulation()
         headers = {"content-disposition": 'attachment; filename="simulation.csv"', "cache-control": "no-store"}
         return Response(simulation_csv(report).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @routes.get("/simulations/{simulation}")
+    async def one(simulation: UUID, who: Anybody) -> Response:
+        """A simulation: how far it is, or its report with typical cases and their traces."""
+        return as_json(simulation_view(await _seen(simulating, simulation, who), whole=sees_all(who)))
 
 
 async def _seen(simulating: Simulating, simulation: UUID, who: Actor | None) -> Simulation:

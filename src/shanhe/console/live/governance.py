@@ -14,6 +14,7 @@ from shanhe.console.live.modules import Modules, actor_of
 from shanhe.console.live.rules import versions
 from shanhe.governance.api import (
     NewProposal,
+    UnknownSimulation,
     Vote,
     duties,
     duty_view,
@@ -22,6 +23,8 @@ from shanhe.governance.api import (
     proposal_view,
     sample_view,
     score_view,
+    simulation_csv,
+    simulation_view,
 )
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
@@ -30,6 +33,8 @@ from shanhe.kernel.money import parse_yuan
 DUTIES_SHOWN = 200
 
 RULE_CHANGE = "rulebook_change"
+RULES, WHOLE = "rules", "ledger"
+"""The permissions of those who may ask without a seat, and who see sums of few people."""
 HUNDREDTHS = ("cumulative_profit_fen", "availability_bps")
 
 
@@ -40,6 +45,7 @@ class LiveGovernance:
         self._deciding = modules.governance.deciding
         self._watching = modules.governance.watching
         self._sampling = modules.governance.sampling
+        self._simulating = modules.governance.simulating
         self._rulebook = modules.rulebook
         self._clock = modules.clock
 
@@ -47,7 +53,7 @@ class LiveGovernance:
         return [proposal_view(one) for one in await self._deciding.proposals()]
 
     async def proposal(self, who: m.Who | None, proposal: UUID) -> Mapping[str, Any]:
-        """With what this person can do: `comment`, `vote`, `veto`, `withdraw`."""
+        """With its simulations, and what this person can do: `comment`, `vote`, `veto`, `withdraw`, `simulate`."""
         file = await self._deciding.file(proposal)
         one, can = file.proposal, list[str]()
         if who is not None:
@@ -61,8 +67,13 @@ class LiveGovernance:
                 can.append("veto")
             if mine and one.state in ("discussion", "voting", "approved"):
                 can.append("withdraw")
+            if one.matter == RULE_CHANGE and (seats or who.may(RULES)):
+                can.append("simulate")
+        simulations = [simulation_view(found, whole=_whole(who), traces=False)
+                       for found in await self._simulating.of(proposal)]  # fmt: skip
         sample = await self._sampling.get(proposal)
-        return {**file_view(file), "can": can, "sample": sample_view(sample) if sample else None}
+        return {**file_view(file), "can": can, "sample": sample_view(sample) if sample else None,
+                "simulations": simulations}  # fmt: skip
 
     async def may_propose(self, who: m.Who | None) -> bool:
         return who is not None and bool(await self._deciding.seats_of(who.person_id))
@@ -123,6 +134,25 @@ class LiveGovernance:
     async def withdraw(self, who: m.Who, proposal: UUID) -> None:
         await self._deciding.withdraw(proposal, who.person_id)
 
+    async def simulation(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> Mapping[str, Any]:
+        found = await self._simulating.get(simulation)
+        if found.proposal != proposal:
+            raise UnknownSimulation()
+        return simulation_view(found, whole=_whole(who))
+
+    async def simulation_csv(self, who: m.Who | None, proposal: UUID, simulation: UUID) -> str:
+        report = (await self.simulation(who, proposal, simulation))["report"]
+        if report is None:
+            raise UnknownSimulation()
+        return simulation_csv(report)
+
+    async def simulate(self, who: m.Who, proposal: UUID, fields: Mapping[str, str]) -> None:
+        days = date.fromisoformat(fields.get("first", "")), date.fromisoformat(fields.get("last", ""))
+        await self._simulating.ask(
+            UUID(fields["id"]) if fields.get("id") else new_id(), proposal, days=days, by=actor_of(who).ref,
+            person_id=None if who.may(RULES) else who.person_id,
+        )  # fmt: skip
+
     async def board(self, who: m.Who | None) -> Mapping[str, Any]:
         decision, missing = await self._watching.profit_lock()
         duties = [duty_view(one) for one in (await self._watching.duties())[:DUTIES_SHOWN]]
@@ -147,6 +177,10 @@ class LiveGovernance:
             )
         else:
             raise Invalid("unknown_record", "Nothing is recorded like that.", message_zh="无法记录该类内容。")
+
+
+def _whole(who: m.Who | None) -> bool:
+    return who is not None and who.may(WHOLE)
 
 
 def _figure(fields: Mapping[str, str]) -> int:

@@ -19,7 +19,7 @@ WORD_CHARS = 80
 
 
 class GovernanceRoom(Room):
-    """`/governance`, `/governance/new`, `/governance/board`, `/governance/{id}`."""
+    """`/governance`, `/governance/new`, `/governance/board`, `/governance/{id}` with its simulations."""
 
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
@@ -32,6 +32,9 @@ class GovernanceRoom(Room):
         add("/governance/{proposal}/comment", self.comment, methods=["POST"])
         add("/governance/{proposal}/vote", self.vote, methods=["POST"])
         add("/governance/{proposal}/withdraw", self.withdraw, methods=["POST"])
+        add("/governance/{proposal}/simulations", self.simulate, methods=["POST"])
+        add("/governance/{proposal}/simulations/{simulation}", self.simulation, methods=["GET"])
+        add("/governance/{proposal}/simulations/{simulation}/csv", self.simulation_csv, methods=["GET"])
         return routes
 
     async def list(self, request: Request) -> Response:
@@ -64,7 +67,8 @@ class GovernanceRoom(Room):
         return self.show(request, "governance_proposal.html", who, **await self._proposal(who, proposal))
 
     async def _proposal(self, who: Any, proposal: UUID) -> dict[str, Any]:
-        return {"one": await self.desk.governance.proposal(who, proposal), "comment_id": str(new_id()), "fields": {}}
+        numbers = {"comment_id": str(new_id()), "simulation_id": str(new_id())}
+        return {"one": await self.desk.governance.proposal(who, proposal), "fields": {}, **numbers}
 
     async def comment(self, request: Request, proposal: UUID) -> Response:
         who, fields = await self.posted(request)
@@ -91,6 +95,26 @@ class GovernanceRoom(Room):
         who, _ = await self.posted(request)
         await self.desk.governance.withdraw(who, proposal)
         return go(f"/governance/{proposal}", "withdrawn")
+
+    async def simulate(self, request: Request, proposal: UUID) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            await self.desk.governance.simulate(who, proposal, fields)
+        except (ShanheError, ValueError) as error:
+            shown = await self._proposal(who, proposal) | {"fields": fields}
+            return self.again(request, "governance_proposal.html", who, error, **shown)
+        return go(f"/governance/{proposal}", "simulating")
+
+    async def simulation(self, request: Request, proposal: UUID, simulation: UUID) -> Response:
+        who = await self.desk.gate.who(request)
+        found = await self.desk.governance.simulation(who, proposal, simulation)
+        return self.show(request, "governance_simulation.html", who, sim=found, proposal=proposal)
+
+    async def simulation_csv(self, request: Request, proposal: UUID, simulation: UUID) -> Response:
+        who = await self.desk.gate.who(request)
+        text = await self.desk.governance.simulation_csv(who, proposal, simulation)
+        headers = {"content-disposition": 'attachment; filename="simulation.csv"', "cache-control": "no-store"}
+        return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
     async def board(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)
