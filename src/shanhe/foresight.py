@@ -11,6 +11,7 @@ from shanhe.compute.api import Compute, NoPrice
 from shanhe.credits.api import Credits
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Progress
+from shanhe.nomads.api import Nomads
 from shanhe.programmes.api import Programmes
 from shanhe.rulebook.api import Case, Rulebook, Stream, Text
 from shanhe.tariffs import PRICING_RULES
@@ -28,10 +29,12 @@ class Foresight:
     """Asks each module that records decisions; knows nothing itself."""
 
     def __init__(
-        self, rulebook: Rulebook, *, programmes: Programmes, credits: Credits, gateway: Gateway, compute: Compute
-    ) -> None:
+        self, rulebook: Rulebook, *, programmes: Programmes, nomads: Nomads, credits: Credits, gateway: Gateway,
+        compute: Compute,
+    ) -> None:  # fmt: skip
         self._prices = {rulebook.rule(one).id for one in PRICING_RULES}
         self._programmes = programmes
+        self._nomads = nomads
         self._credits = credits
         self._gateway = gateway
         self._compute = compute
@@ -40,6 +43,7 @@ class Foresight:
         """See `governance.Gather`."""
         found = [*await self._programmes.recorded.cases(rule_id, first, last, most, tell)]
         found += await self._credits.recorded.cases(rule_id, first, last, most, tell)
+        found += await self._nomads.recorded.cases(rule_id, first, last, most, tell)
         if rule_id in self._prices:
             found += await self._metered(rule_id, first, last, tell)
         return found

@@ -116,7 +116,8 @@ def open_promises(
               "break_glass": deadlines.openings, "complaints": deadlines.complaints},
         outcomes=Trialled(facts, gateway, identity).all(), treated=partial(members_of_lab, facts),
         follow={"infeasibility": Accepted(clock, facts, programmes, rulebook).infeasibility}, dilution=dilution,
-        gather=Foresight(rulebook, programmes=programmes, credits=credits, gateway=gateway, compute=compute).gather,
+        gather=Foresight(rulebook, programmes=programmes, nomads=nomads, credits=credits, gateway=gateway,
+                         compute=compute).gather,
     )  # fmt: skip
     return Promises(programmes, alliances, incubator, credentials, nomads, amendments, governance, measures, ranking,
                     deadlines)  # fmt: skip

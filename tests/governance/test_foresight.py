@@ -43,7 +43,7 @@ class Meter:
 def foresight() -> Foresight:
     meter: Any = Meter()
     meter.recorded = meter
-    return Foresight(BOOK, programmes=meter, credits=meter, gateway=meter, compute=meter)
+    return Foresight(BOOK, programmes=meter, nomads=meter, credits=meter, gateway=meter, compute=meter)
 
 
 class TestMeter:

@@ -105,7 +105,7 @@ class Cards:
                           message_zh="编号长度不合规。")  # fmt: skip
         known = await store.decision(self._ground.db, person_id, client_ref)
         if known is not None:
-            return self._verdict(known)
+            return self.verdict(known)
         await self._presence.nomad(person_id)
         ruling = await self._ruling(person_id, Purpose.QUALIFY, actor)
         verdict = self._said(person_id, client_ref, ruling)
@@ -115,7 +115,7 @@ class Cards:
         row = await store.decision(self._ground.db, person_id, client_ref)
         if row is None:
             raise CardConflict(client_ref)
-        return self._verdict(row)
+        return self.verdict(row)
 
     def _said(self, person_id: UUID, client_ref: str, ruling: _Ruling) -> Verdict:
         traces = {item.rule_id: item.trace for item in ruling.decisions}
@@ -299,7 +299,7 @@ class Cards:
 
     async def verdicts(self, person_id: UUID) -> Sequence[Verdict]:
         """The latest decisions about a person, with reasons and traces."""
-        return [self._verdict(row) for row in await store.decisions(self._ground.db, person_id, LIST_ROWS)]
+        return [self.verdict(row) for row in await store.decisions(self._ground.db, person_id, LIST_ROWS)]
 
     async def revoke(self, card_id: UUID, reason: str, *, actor: str) -> Card:
         """End a card today: the status list says so, and every rule that reads the fact."""
@@ -334,7 +334,8 @@ class Cards:
         return (verdict.id, verdict.person_id, verdict.kind, verdict.client_ref, verdict.granted, verdict.at,
                 verdict.card, dict(verdict.versions), sealed)  # fmt: skip
 
-    def _verdict(self, row: Any) -> Verdict:
+    def verdict(self, row: Any) -> Verdict:
+        """A decision as it is stored, opened; without reasons and traces once its person is erased."""
         try:
             packed = base64.b64decode(self._ground.vault.decrypt(row["person_id"], FIELD, row["sealed"]))
             content = msgspec.json.decode(zlib.decompressobj().decompress(packed, PLAIN_MAX_BYTES))

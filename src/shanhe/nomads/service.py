@@ -26,6 +26,7 @@ from shanhe.nomads.membership import Membership
 from shanhe.nomads.model import Card, Verdict
 from shanhe.nomads.offline import Offline
 from shanhe.nomads.presence import Presence
+from shanhe.nomads.recorded import Recorded
 from shanhe.nomads.venues import Venues
 from shanhe.nomads.views import appeal_view, card_view, verdict_view
 from shanhe.rulebook.api import Rulebook
@@ -51,6 +52,7 @@ class Nomads:
         self.offline = Offline(ground, self.benefits)
         self.appeals = Appeals(ground, self.presence)
         self.feeds = Feeds(ground, self.presence)
+        self.recorded = Recorded(ground, self.cards)
         self.person_of = ground.person_of
         self.credentials = credentials
 
