@@ -109,7 +109,7 @@ class TestLeader:
         assert await second.seal() > 0
         head = await first.store.head()
         with pytest.raises(NotLeader):
-            await first.store.append(head.epoch - 1, head.size, [], [], 0, UUID(int=0), {})
+            await first.store.append(head.epoch - 1, head.size, [], [], [], 0, UUID(int=0), {})
         with pytest.raises(asyncpg.PostgresError, match="append-only"):
             await town.db.execute("DELETE FROM log.entry")
 

@@ -10,7 +10,10 @@ import msgspec
 
 
 class Head(msgspec.Struct, frozen=True):
-    """How far the database is: entries with an index, the ledger's cursor, amounts not yet in a totals entry."""
+    """How far the database is: entries with an index, the ledger's cursor, amounts not yet in a totals entry.
+
+    `again`: postings born before it may have been sealed already.
+    """
 
     epoch: int
     holder: str
@@ -19,6 +22,7 @@ class Head(msgspec.Struct, frozen=True):
     feed_born: int
     feed_id: UUID
     pending: dict[str, Any]
+    again: int
 
 
 class Entry(msgspec.Struct, frozen=True):

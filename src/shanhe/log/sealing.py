@@ -24,6 +24,7 @@ from shanhe.log.leaf import SALT_BYTES, TOTALS, Draft, Drafter, PostingLike, dra
 from shanhe.log.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, root
 from shanhe.log.model import Head
 from shanhe.log.note import Checkpoint, Note
+from shanhe.log.sheets import Sheet, arrange
 from shanhe.log.store import PAGE_MAX, Store
 from shanhe.log.tiles import HEIGHT, LEVELS_MAX, WIDTH, Edge, TileReader, tile_path
 from shanhe.log.totals import Totals
@@ -52,11 +53,17 @@ class PostingFeed(Protocol):
 class Batch(msgspec.Struct, frozen=True):
     """Entries to append, the records among them, and where that leaves the ledger's cursor and the totals."""
 
-    drafts: list[Draft]
+    sheets: list[Sheet]
+    rows: list[Draft]
     records: list[UUID]
     feed_born: int
     feed_id: UUID
     pending: dict[str, Any]
+
+    @property
+    def drafts(self) -> list[Draft]:
+        """All of them, in the order of their indices."""
+        return [*(one for sheet in self.sheets for one in sheet.drafts), *self.rows]
 
     def after(self, head: Head) -> Head:
         """The head once this is appended."""
@@ -132,7 +139,7 @@ class Sealer:
 
     async def append_all(self, until: int) -> int:
         """Give indices to everything born before `until`, known postings excepted; how many were added."""
-        head = await self.store.head()
+        head = msgspec.structs.replace(await self.store.head(), again=FAR)
         first = head.size
         while (batch := await self._gather(head, until)) is not None:
             await self._append(head, batch)
@@ -142,7 +149,7 @@ class Sealer:
     async def adopt(self, drafts: Sequence[Draft]) -> None:
         """Append entries that were signed before, and leave everything else as it is."""
         head = await self.store.head()
-        await self.store.append(self.epoch, head.size, drafts, [], head.feed_born, head.feed_id, head.pending)
+        await self.store.append(self.epoch, head.size, [], drafts, [], head.feed_born, head.feed_id, head.pending)
 
     async def _gather(self, head: Head, horizon: int, before: asyncio.Task[None] | None = None) -> Batch | None:
         """The next transaction's worth of entries, or None when nothing is left to read.
@@ -155,7 +162,7 @@ class Sealer:
         postings = await self._page(head.feed_born, head.feed_id, horizon)
         if len(postings) == BATCH:
             self._read_ahead(postings[-1].born, postings[-1].id, horizon)
-        drafts = await self._drafts(postings)
+        drafts = await self._drafts(postings, head.again)
         if before is not None:
             await before
         records = await self.store.intake(horizon, BATCH)
@@ -166,20 +173,22 @@ class Sealer:
         totals = Totals(head.pending, today)
         for draft in drafts:
             totals.add(draft, today)
+        sheets, others = arrange(drafts)
         if totals.ripe(today):
             end = head.size + len(drafts)
-            drafts.append(Draft(new_id(), TOTALS, totals.leaf(end, today)))
+            others.append(Draft(new_id(), TOTALS, totals.leaf(end, today)))
             totals.restart(end + 1)
-        if not drafts and not postings:
+        if not drafts and not others and not postings:
             return None
         born, last = (postings[-1].born, postings[-1].id) if postings else (head.feed_born, head.feed_id)
-        return Batch(drafts, [row["id"] for row in records], born, last, totals.plain())
+        return Batch(sheets, others, [row["id"] for row in records], born, last, totals.plain())
 
     async def _append(self, head: Head, batch: Batch) -> None:
         """One transaction: a batch's entries get the indices from the head's size on."""
         await self.store.append(
-            self.epoch, head.size, batch.drafts, batch.records, batch.feed_born, batch.feed_id, batch.pending
-        )
+            self.epoch, head.size, batch.sheets, batch.rows, batch.records, batch.feed_born, batch.feed_id,
+            batch.pending,
+        )  # fmt: skip
         self._fresh += [draft.leaf for draft in batch.drafts]
 
     def _read_ahead(self, born: int, last: UUID, until: int) -> None:
@@ -198,11 +207,10 @@ class Sealer:
                 return found
         return await self._of(born, last, until)
 
-    async def _drafts(self, postings: Sequence[PostingLike]) -> list[Draft]:
+    async def _drafts(self, postings: Sequence[PostingLike], again: int) -> list[Draft]:
         """Entries of postings that have none: after a recovery the feed is read again from its start."""
-        if not postings:
-            return []
-        known = await self.store.known([one.id for one in postings])
+        doubtful = [one.id for one in postings if one.born < again]
+        known = await self.store.known(doubtful) if doubtful else set[UUID]()
         salts = secrets.token_bytes(SALT_BYTES * len(postings))
         found = []
         for number, posting in enumerate(postings):

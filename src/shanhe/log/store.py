@@ -11,8 +11,10 @@ import asyncpg
 
 from shanhe.kernel.db import Database
 from shanhe.log.errors import NotLeader
-from shanhe.log.leaf import Draft
+from shanhe.log.leaf import POSTING, Draft
 from shanhe.log.model import Entry, Head, Opening, SignedHead
+from shanhe.log.sheets import SHEET_MAX, SHREDDED, Sheet
+from shanhe.log.tiles import unbundle
 
 FENCED: Final = "SH010"
 PAGE_MAX: Final = 1000
@@ -27,8 +29,9 @@ class Store:
     async def head(self) -> Head:
         row = await self._db.fetchrow("SELECT * FROM log.head")
         return Head(
-            row["epoch"], row["holder"], row["until"], row["size"], row["feed_born"], row["feed_id"], row["pending"]
-        )
+            row["epoch"], row["holder"], row["until"], row["size"], row["feed_born"], row["feed_id"], row["pending"],
+            row["again"],
+        )  # fmt: skip
 
     async def lead(self, holder: str, epoch: int, now: datetime, until: datetime) -> int | None:
         found: int | None = await self._db.fetchval("SELECT log.lead($1, $2, $3, $4)", holder, epoch, now, until)
@@ -38,17 +41,19 @@ class Store:
         await self._db.execute("UPDATE log.head SET until = NULL WHERE holder = $1 AND epoch = $2", holder, epoch)
 
     async def append(
-        self, epoch: int, first: int, drafts: Sequence[Draft], intake: Sequence[UUID], born: int, last: UUID,
-        pending: dict[str, Any],
+        self, epoch: int, first: int, sheets: Sequence[Sheet], rows: Sequence[Draft], intake: Sequence[UUID],
+        born: int, last: UUID, pending: dict[str, Any],
     ) -> None:  # fmt: skip
-        """Give drafts the indices from `first` on; NotLeader when this epoch is over."""
-        opened = [(first + n, one) for n, one in enumerate(drafts) if one.salt is not None]
+        """Give sheets' entries, then rows, the indices from `first` on; NotLeader when this epoch is over."""
+        filed = [one.subject for sheet in sheets for one in sheet.drafts]
+        opened = [(first + len(filed) + n, one) for n, one in enumerate(rows) if one.salt is not None]
         try:
             await self._db.execute(
-                "SELECT log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", epoch, first,
-                [one.subject for one in drafts], [one.kind for one in drafts], [one.leaf for one in drafts],
-                [index for index, _ in opened], [one.salt for _, one in opened], [one.private for _, one in opened],
-                list(intake), born, last, pending,
+                "SELECT log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)", epoch,
+                first, filed, [len(one.drafts) for one in sheets], [one.leaves for one in sheets],
+                [one.salts for one in sheets], [one.subject for one in rows], [one.kind for one in rows],
+                [one.leaf for one in rows], [index for index, _ in opened], [one.salt for _, one in opened],
+                [one.private for _, one in opened], list(intake), born, last, pending,
             )  # fmt: skip
         except asyncpg.PostgresError as error:
             if error.sqlstate == FENCED:
@@ -56,10 +61,11 @@ class Store:
             raise
 
     async def move(self, epoch: int, born: int, last: UUID) -> None:
-        """Set how far the ledger was read."""
+        """Set how far the ledger was read; where that is back, what comes again is looked for."""
         done = await self._db.execute(
-            "UPDATE log.head SET feed_born = $2, feed_id = $3 WHERE epoch = $1", epoch, born, last
-        )
+            "UPDATE log.head SET feed_born = $2, feed_id = $3, again = greatest(again, feed_born + 1) WHERE epoch = $1",
+            epoch, born, last,
+        )  # fmt: skip
         if done != "UPDATE 1":
             raise NotLeader
 
@@ -73,14 +79,21 @@ class Store:
         return int(await self._db.fetchval("SELECT count(*) FROM log.intake"))
 
     async def known(self, subjects: Sequence[UUID]) -> set[UUID]:
-        rows = await self._db.fetch("SELECT subject FROM log.entry WHERE subject = ANY($1)", list(subjects))
+        rows = await self._db.fetch(
+            "SELECT subject FROM log.entry WHERE subject = ANY($1) UNION ALL SELECT u.id FROM unnest($1) u(id) "
+            "WHERE EXISTS (SELECT FROM log.sheet s WHERE s.span @> u.id AND u.id = ANY(s.subjects))", list(subjects),
+        )  # fmt: skip
         return {row["subject"] for row in rows}
 
     async def leaves(self, first: int, end: int) -> list[bytes]:
-        rows = await self._db.fetch(
-            "SELECT leaf FROM log.entry WHERE idx >= $1 AND idx < $2 ORDER BY idx", first, min(end, first + PAGE_MAX)
-        )
-        return [row["leaf"] for row in rows]
+        end = min(end, first + PAGE_MAX)
+        rows = await self._db.fetch("SELECT idx, leaf FROM log.entry WHERE idx >= $1 AND idx < $2", first, end)
+        found = {row["idx"]: row["leaf"] for row in rows}
+        for row in await self._db.fetch(
+            "SELECT first, leaves FROM log.sheet WHERE first > $1 AND first < $2", first - SHEET_MAX, end
+        ):
+            found |= enumerate(unbundle(row["leaves"]), row["first"])
+        return [found[index] for index in range(first, end) if index in found]
 
     # ── recording, opening, forgetting ───────────────────────────────────────────────────────────────────────────
 
@@ -100,14 +113,28 @@ class Store:
 
     async def entry_of(self, subject: UUID) -> Entry | None:
         row = await self._db.fetchrow("SELECT * FROM log.entry WHERE subject = $1", subject)
-        return Entry(row["idx"], row["subject"], row["kind"], row["leaf"]) if row else None
+        if row is not None:
+            return Entry(row["idx"], row["subject"], row["kind"], row["leaf"])
+        row = await self._db.fetchrow(
+            "SELECT first, array_position(subjects, $1) - 1 AS place, leaves FROM log.sheet "
+            "WHERE span @> $1 AND $1 = ANY(subjects)", subject,
+        )  # fmt: skip
+        if row is None:
+            return None
+        return Entry(row["first"] + row["place"], subject, POSTING, unbundle(row["leaves"])[row["place"]])
 
     async def in_intake(self, subject: UUID) -> bool:
         return bool(await self._db.fetchval("SELECT EXISTS (SELECT FROM log.intake WHERE id = $1)", subject))
 
     async def opening(self, index: int) -> Opening | None:
         row = await self._db.fetchrow("SELECT salt, private FROM log.opening WHERE idx = $1", index)
-        return Opening(row["salt"], row["private"]) if row else None
+        if row is not None:
+            return Opening(row["salt"], row["private"])
+        salt = await self._db.fetchval(
+            "SELECT substring(salts FROM ($1 - first)::int * 16 + 1 FOR 16) FROM log.sheet_salts "
+            "WHERE first > $1 - $2::bigint AND first <= $1 ORDER BY first DESC LIMIT 1", index, SHEET_MAX,
+        )  # fmt: skip
+        return Opening(salt, None) if salt and salt != SHREDDED else None
 
     async def about(self, party: UUID, after: UUID, limit: int) -> list[UUID]:
         """Recorded entries about a party, in order of id."""
@@ -118,10 +145,7 @@ class Store:
         return [row["subject"] for row in rows]
 
     async def shred(self, subjects: Sequence[UUID]) -> int:
-        done = await self._db.execute(
-            "DELETE FROM log.opening o USING log.entry e WHERE e.idx = o.idx AND e.subject = ANY($1)", list(subjects)
-        )
-        return int(done.rsplit(" ", 1)[-1])
+        return int(await self._db.fetchval("SELECT log.shred($1)", list(subjects)))
 
     # ── checkpoints and witnesses ────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,73 @@
+"""Sheets: postings with neighbouring ids, kept together in one row. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from shanhe.log.leaf import POSTING, SALT_BYTES, Draft
+from shanhe.log.tiles import bundle
+
+SHEET_MAX: Final = 256
+SHEET_MIN: Final = 16
+"""Fewer would be a row each in two tables either way."""
+SPAN_MS: Final = 10 * 60 * 1000
+"""Between the ids of one sheet, so that an id lies in the spans of few."""
+VERSION_BYTE: Final = 6
+TIME_BYTES: Final = 6
+"""A UUID of version 7 begins with the millisecond in which it was made."""
+SHREDDED: Final = bytes(SALT_BYTES)
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """Entries that follow each other in the log, in the order of their subjects."""
+
+    drafts: list[Draft]
+
+    @property
+    def leaves(self) -> bytes:
+        return bundle([draft.leaf for draft in self.drafts])
+
+    @property
+    def salts(self) -> bytes:
+        return b"".join([draft.salt or SHREDDED for draft in self.drafts])
+
+
+def arrange(drafts: Sequence[Draft]) -> tuple[list[Sheet], list[Draft]]:
+    """What goes into sheets, and the others in the order they had.
+
+    A posting whose id tells no time, or another time than those of the batch, is a row of its own.
+    """
+    timed: list[tuple[bytes, Draft]] = []
+    rest: list[Draft] = []
+    for draft in drafts:
+        raw = draft.subject.bytes
+        if draft.kind == POSTING and draft.salt is not None and raw[VERSION_BYTE] >> 4 == 7:
+            timed.append((raw, draft))
+        else:
+            rest.append(draft)
+    timed.sort(key=_raw)
+    sheets: list[Sheet] = []
+    single: list[Draft] = []
+    at = 0
+    while at < len(timed):
+        end, latest = at + 1, _ms(timed[at][0]) + SPAN_MS
+        while end < len(timed) and end - at < SHEET_MAX and _ms(timed[end][0]) <= latest:
+            end += 1
+        piece = [draft for _, draft in timed[at:end]]
+        if len(piece) < SHEET_MIN:
+            single += piece
+        else:
+            sheets.append(Sheet(piece))
+        at = end
+    return sheets, single + rest
+
+
+def _raw(one: tuple[bytes, Draft]) -> bytes:
+    return one[0]
+
+
+def _ms(raw: bytes) -> int:
+    return int.from_bytes(raw[:TIME_BYTES], "big")
