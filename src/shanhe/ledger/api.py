@@ -18,7 +18,7 @@ from shanhe.ledger.errors import (
     UnknownPosting,
 )
 from shanhe.ledger.escrow import Delivery, Escrow, EscrowRequest, EscrowVerdict
-from shanhe.ledger.feed import Feed, FeedLeg, FeedPosting
+from shanhe.ledger.feed import Feed, FeedPosting
 from shanhe.ledger.history import Lapse, LotHistory, LotPeriod, Paid
 from shanhe.ledger.model import (
     CHART,
@@ -72,7 +72,6 @@ __all__ = [
     "EscrowRequest",
     "EscrowVerdict",
     "Feed",
-    "FeedLeg",
     "FeedPosting",
     "Finding",
     "Hold",

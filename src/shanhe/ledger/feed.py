@@ -18,27 +18,19 @@ from shanhe.kernel.db import Database
 from shanhe.ledger.model import CITY_OWNER
 
 PAGE_MAX: Final = 10_000
-ACCOUNTS_MAX: Final = 200_000
+PAIRS_MAX: Final = 200_000
 REST_ROWS: Final = 100
 """Read before others in this process get their turn: a page of thousands would keep them waiting."""
-COLUMNS: Final = "id, at, day, kind, actor, memo, reverses, evidence, lots, lot_deltas"
+COLUMNS: Final = "id, id::text AS name, at, day, kind, actor, memo, reverses, evidence, lots::text[], lot_deltas"
 
 
-class FeedLeg(msgspec.Struct, frozen=True, gc=False):
-    """A transfer with what its accounts are; `city` when both belong to the city."""
-
-    id: UUID
-    debit: UUID
-    credit: UUID
-    amount: int
-    asset: str
-    from_kind: str
-    to_kind: str
-    city: bool
+Leg = tuple[str, str, str, int, str, str, str]
+"""A transfer: its id, the accounts that gave and got, the amount, the asset, the kinds of the two accounts.
+Ids as text: there are many, and they are only written down."""
 
 
 class FeedPosting(msgspec.Struct, frozen=True, gc=False):
-    """A posting as the feed gives it."""
+    """A posting as the feed gives it; `city` when it moved nothing that isn't the city's own."""
 
     born: int
     id: UUID
@@ -49,8 +41,9 @@ class FeedPosting(msgspec.Struct, frozen=True, gc=False):
     memo: str
     reverses: UUID | None
     evidence: bytes | None
-    legs: tuple[FeedLeg, ...]
-    lots: tuple[tuple[UUID, int], ...]
+    legs: tuple[Leg, ...]
+    city: bool
+    lots: tuple[tuple[str, int], ...]
 
 
 class Feed:
@@ -58,7 +51,7 @@ class Feed:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._accounts: dict[UUID, tuple[str, str, bool]] = {}
+        self._pairs: dict[tuple[str, str], tuple[str, str, str, bool]] = {}
 
     async def horizon(self) -> int:
         """Everything born before this transaction has committed or never will."""
@@ -100,48 +93,55 @@ class Feed:
         if not rows:
             return []
         identifiers = [row["id"] for row in rows]
-        further: dict[UUID, list[UUID]] = {}
-        for row in await self._db.fetch(
-            "SELECT posting, transfer FROM ledger.posting_transfer WHERE posting = ANY($1) ORDER BY posting, ordinal",
-            identifiers,
-        ):
-            further.setdefault(row["posting"], []).append(row["transfer"])
-        wanted = [*identifiers, *(one for some in further.values() for one in some)]
-        transfers = {row["id"]: row for row in await self._db.fetch(
-            "SELECT id, posting, debit, credit, amount FROM ledger.transfer WHERE id = ANY($1)", wanted
+        further: dict[str, list[str]] = {}
+        wanted = identifiers.copy()
+        for posting, text, transfer in await self._db.fetch(
+            "SELECT p.posting::text, p.transfer::text, p.transfer FROM ledger.posting_transfer p "
+            "WHERE p.posting = ANY($1) ORDER BY p.posting, p.ordinal", identifiers,
+        ):  # fmt: skip
+            further.setdefault(posting, []).append(text)
+            wanted.append(transfer)
+        transfers = {row[0]: row for row in await self._db.fetch(
+            "SELECT id::text, posting::text, debit::text, credit::text, amount FROM ledger.transfer WHERE id = ANY($1)",
+            wanted,
         )}  # fmt: skip
-        await self._learn({row[place] for row in transfers.values() for place in ("debit", "credit")})
+        await self._learn({(row[2], row[3]) for row in transfers.values()})
         found: list[FeedPosting] = []
         for start in range(0, len(rows), REST_ROWS):
-            found += [
-                self._posting(row, transfers, further.get(row["id"], ())) for row in rows[start : start + REST_ROWS]
-            ]
+            found += [self._posting(row, transfers, further) for row in rows[start : start + REST_ROWS]]
             await asyncio.sleep(0)
         return found
 
-    async def _learn(self, identifiers: Iterable[UUID]) -> None:
-        missing = [one for one in identifiers if one not in self._accounts]
+    async def _learn(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """What two accounts are, for each pair that something moved between."""
+        missing = [one for one in pairs if one not in self._pairs]
         if not missing:
             return
-        if len(self._accounts) > ACCOUNTS_MAX:
-            self._accounts.clear()
-            missing = list(identifiers)
-        rows = await self._db.fetch("SELECT id, asset, kind, owner FROM ledger.account WHERE id = ANY($1)", missing)
-        for row in rows:
-            self._accounts[row["id"]] = (row["asset"], row["kind"], row["owner"] == CITY_OWNER)
+        if len(self._pairs) > PAIRS_MAX:
+            self._pairs.clear()
+            missing = list(pairs)
+        rows = await self._db.fetch(
+            "SELECT id::text, asset, kind, owner FROM ledger.account WHERE id = ANY($1::text[]::uuid[])",
+            list({one for pair in missing for one in pair}),
+        )
+        accounts = {row["id"]: (row["asset"], row["kind"], row["owner"] == CITY_OWNER) for row in rows}
+        for debit, credit in missing:
+            (asset, giver, own), (_, taker, theirs) = accounts[debit], accounts[credit]
+            self._pairs[debit, credit] = (asset, giver, taker, own and theirs)
 
-    def _posting(self, row: Any, transfers: Mapping[UUID, Any], further: Sequence[UUID]) -> FeedPosting:
-        born, posting, at, day, kind, actor, memo, reverses, evidence, lots, deltas = row
-        own = transfers.get(posting)
-        legs = [self._leg(own)] if own is not None and own["posting"] == posting else []
-        legs += [self._leg(transfers[one]) for one in further]
+    def _posting(self, row: Any, transfers: Mapping[str, Any], further: Mapping[str, Sequence[str]]) -> FeedPosting:
+        born, posting, name, at, day, kind, actor, memo, reverses, evidence, lots, deltas = row
+        moved = [transfers[one] for one in further.get(name, ())]
+        own = transfers.get(name)
+        if own is not None and own[1] == name:
+            moved.insert(0, own)
+        legs: list[Leg] = []
+        city = True
+        for transfer, _, debit, credit, amount in moved:
+            asset, giver, taker, theirs = self._pairs[debit, credit]
+            legs.append((transfer, debit, credit, amount, asset, giver, taker))
+            city = city and theirs
         return FeedPosting(
-            born, posting, at, day, kind, actor, memo, reverses, evidence, tuple(legs),
+            born, posting, at, day, kind, actor, memo, reverses, evidence, tuple(legs), city,
             tuple(zip(lots or (), deltas or (), strict=True)),
         )  # fmt: skip
-
-    def _leg(self, row: Any) -> FeedLeg:
-        identifier, _, debit, credit, amount = row
-        asset, giver, own = self._accounts[debit]
-        _, taker, theirs = self._accounts[credit]
-        return FeedLeg(identifier, debit, credit, amount, asset, giver, taker, own and theirs)

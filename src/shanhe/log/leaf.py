@@ -49,29 +49,15 @@ def commitment(salt: bytes, private: bytes) -> bytes:
     return sha256(DOMAIN + salt + private).digest()
 
 
-class LegLike(Protocol):
-    """A transfer with what its two accounts are; `city` = both belong to the city."""
-
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def debit(self) -> UUID: ...
-    @property
-    def credit(self) -> UUID: ...
-    @property
-    def amount(self) -> int: ...
-    @property
-    def asset(self) -> str: ...
-    @property
-    def from_kind(self) -> str: ...
-    @property
-    def to_kind(self) -> str: ...
-    @property
-    def city(self) -> bool: ...
+Leg = tuple[str, str, str, int, str, str, str]
+"""A transfer: its id, the accounts that gave and got, the amount, the asset, the kinds of the two accounts."""
 
 
 class PostingLike(Protocol):
-    """A booked posting as the ledger's feed gives it; (`born`, `id`) is its place in the feed."""
+    """A booked posting as the ledger's feed gives it; (`born`, `id`) is its place in the feed.
+
+    `city`: every account that it moves something between is the city's own.
+    """
 
     @property
     def born(self) -> int: ...
@@ -92,9 +78,11 @@ class PostingLike(Protocol):
     @property
     def evidence(self) -> bytes | None: ...
     @property
-    def legs(self) -> Sequence[LegLike]: ...
+    def legs(self) -> Sequence[Leg]: ...
     @property
-    def lots(self) -> Sequence[tuple[UUID, int]]: ...
+    def city(self) -> bool: ...
+    @property
+    def lots(self) -> Sequence[tuple[str, int]]: ...
 
 
 Flow = tuple[str, str, str]
@@ -113,9 +101,6 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     type: str = ""
 
 
-Transfers = list[tuple[UUID, UUID, UUID, int, str, str, str]]
-
-
 class _Private(msgspec.Struct, frozen=True, gc=False):
     """A posting's private part. Fields in the order of their names, which makes it canonical but for its evidence."""
 
@@ -125,10 +110,10 @@ class _Private(msgspec.Struct, frozen=True, gc=False):
     evidence: msgspec.Raw | bytes | None
     id: UUID
     kind: str
-    lots: Sequence[tuple[UUID, int]]
+    lots: Sequence[tuple[str, int]]
     memo: str
     reverses: UUID | None
-    transfers: Transfers
+    transfers: Sequence[Leg]
     v: int
 
 
@@ -141,10 +126,10 @@ class _FirstPrivate(msgspec.Struct, frozen=True, gc=False):
     evidence: Any
     id: UUID
     kind: str
-    lots: Sequence[tuple[UUID, int]]
+    lots: Sequence[tuple[str, int]]
     memo: str
     reverses: UUID | None
-    transfers: Transfers
+    transfers: Sequence[Leg]
     v: int
 
 
@@ -172,22 +157,19 @@ _rules_of: Final = msgspec.json.Decoder(_Evidence)
 
 def private_of(posting: PostingLike, version: int = POSTING_VERSION) -> bytes:
     """A posting's private part as that version wrote it: the same bytes whenever it is read again."""
-    transfers = [
-        (leg.id, leg.debit, leg.credit, leg.amount, leg.asset, leg.from_kind, leg.to_kind) for leg in posting.legs
-    ]
     if version == VERSION:
         at = posting.at.astimezone(UTC).isoformat(timespec="microseconds")
         return _encoder.encode(_FirstPrivate(
             posting.actor, at, posting.day, _first_evidence(posting.evidence), posting.id, posting.kind, posting.lots,
-            posting.memo, posting.reverses, transfers, version,
+            posting.memo, posting.reverses, posting.legs, version,
         ))  # fmt: skip
-    return _private(posting, transfers, _evidence(posting.evidence)[0])
+    return _private(posting, _evidence(posting.evidence)[0])
 
 
-def _private(posting: PostingLike, transfers: Transfers, evidence: msgspec.Raw | bytes | None) -> bytes:
+def _private(posting: PostingLike, evidence: msgspec.Raw | bytes | None) -> bytes:
     return _plain.encode(_Private(
         posting.actor, posting.at.astimezone(UTC), posting.day, evidence, posting.id, posting.kind, posting.lots,
-        posting.memo, posting.reverses, transfers, POSTING_VERSION,
+        posting.memo, posting.reverses, posting.legs, POSTING_VERSION,
     ))  # fmt: skip
 
 
@@ -200,38 +182,32 @@ class Drafter:
     def draft(self, posting: PostingLike, salt: bytes) -> Draft:
         """Public: type, day, assets, rule versions; amounts only where nobody but the city is concerned."""
         evidence, rules = _evidence(posting.evidence)
-        transfers: Transfers = []
         sums: dict[Flow, int] = {}
-        city = True
         for leg in posting.legs:
-            asset, giver, taker, amount = leg.asset, leg.from_kind, leg.to_kind, leg.amount
-            transfers.append((leg.id, leg.debit, leg.credit, amount, asset, giver, taker))
-            flow = (asset, giver, taker)
-            sums[flow] = sums.get(flow, 0) + amount
-            city = city and leg.city
-        flows = tuple(sums.items())
-        if city:
-            before, after = _template(posting, sums, rules, city=True)
+            flow = leg[4:]
+            sums[flow] = sums.get(flow, 0) + leg[3]
+        if posting.city:
+            before, after = _template(posting, sums, rules)
         else:
             key = (posting.kind, posting.day, rules, *sums)
             found = self._templates.get(key)
             if found is None:
                 if len(self._templates) >= TEMPLATES_MAX:
                     self._templates.clear()
-                found = self._templates[key] = _template(posting, sums, rules, city=False)
+                found = self._templates[key] = _template(posting, sums, rules)
             before, after = found
-        commit = b2a_base64(commitment(salt, _private(posting, transfers, evidence)), newline=False)
-        return Draft(posting.id, POSTING, before + commit + after, salt, None, flows, posting.kind)
+        commit = b2a_base64(commitment(salt, _private(posting, evidence)), newline=False)
+        return Draft(posting.id, POSTING, before + commit + after, salt, None, tuple(sums.items()), posting.kind)
 
 
-def _template(posting: PostingLike, sums: Mapping[Flow, int], rules: bytes, *, city: bool) -> tuple[bytes, bytes]:
+def _template(posting: PostingLike, sums: Mapping[Flow, int], rules: bytes) -> tuple[bytes, bytes]:
     """A posting's public part before and after its commitment."""
     versions = _versions(rules)
     public = _Public(
         assets=sorted({flow[0] for flow in sums}),
         commit="",
         day=posting.day,
-        flows=[(*flow, amount) for flow, amount in sorted(sums.items())] if city else [],
+        flows=[(*flow, amount) for flow, amount in sorted(sums.items())] if posting.city else [],
         kind=POSTING,
         rules=[f"{name}@{version}" for name, version in sorted(versions.items())],
         type=posting.kind,

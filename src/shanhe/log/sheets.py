@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -48,14 +49,14 @@ def arrange(drafts: Sequence[Draft]) -> tuple[list[Sheet], list[Draft]]:
             timed.append((raw, draft))
         else:
             rest.append(draft)
-    timed.sort(key=_raw)
+    timed.sort(key=itemgetter(0))
     sheets: list[Sheet] = []
     single: list[Draft] = []
     at = 0
     while at < len(timed):
-        end, latest = at + 1, _ms(timed[at][0]) + SPAN_MS
-        while end < len(timed) and end - at < SHEET_MAX and _ms(timed[end][0]) <= latest:
-            end += 1
+        end, latest = min(at + SHEET_MAX, len(timed)), _ms(timed[at][0]) + SPAN_MS
+        while _ms(timed[end - 1][0]) > latest:
+            end -= 1
         piece = [draft for _, draft in timed[at:end]]
         if len(piece) < SHEET_MIN:
             single += piece
@@ -63,10 +64,6 @@ def arrange(drafts: Sequence[Draft]) -> tuple[list[Sheet], list[Draft]]:
             sheets.append(Sheet(piece))
         at = end
     return sheets, single + rest
-
-
-def _raw(one: tuple[bytes, Draft]) -> bytes:
-    return one[0]
 
 
 def _ms(raw: bytes) -> int:
