@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.ledger import settling
 from shanhe.ledger.api import (
     Asset,
     Charge,
@@ -45,6 +47,64 @@ class TestCall:
         assert sum(delta.amount for delta in view.burned) == -700
         assert (await ledger.balance(payer.id)).balance == 1_000_000_000 - 1600
         assert (await ledger.balance(books.revenue.id)).balance == 1400
+        assert await books.clean()
+
+    @pytest.mark.parametrize("payers", [1, 3])
+    @pytest.mark.parametrize("ordinary", [True, False])
+    async def test_is_booked_the_same_by_either_function(
+        self, books: Books, monkeypatch: pytest.MonkeyPatch, payers: int, ordinary: bool
+    ) -> None:
+        """Four calls of each payer in one batch, some with two legs."""
+        ledger, asked = books.ledger, list[bool]()
+
+        def choose(*arguments: Any) -> Any:
+            found = real(*arguments) if ordinary else None
+            asked.append(found is not None)
+            return found
+
+        real = settling.ordinary
+        monkeypatch.setattr(settling, "ordinary", choose)
+        wallets = [await books.wallet(10**9) for _ in range(payers)]
+        for wallet in wallets:
+            await ledger.release(await ledger.admit(wallet.id, 5_000, receipt_id=new_id()))
+        charges = [books.charge(700, cost=200), books.charge(1), books.charge(5_000, cost=1), books.charge(30)]
+        open_calls = [
+            (await ledger.admit(wallet.id, 5_000, receipt_id=new_id()), charge)
+            for charge in charges for wallet in wallets
+        ]  # fmt: skip
+        asked.clear()
+        settled = await asyncio.gather(*(ledger.settle(reserved, charge) for reserved, charge in open_calls))
+        assert asked == [ordinary]
+        for (reserved, charge), one in zip(open_calls, settled, strict=True):
+            view = await ledger.posting(one.id)
+            assert [(t.debit, t.credit, t.amount) for t in view.transfers] == [
+                (reserved.payer, leg.account, leg.amount_micro) for leg in charge.legs
+            ]
+            assert view.burned == one.burned
+            assert sum(delta.amount for delta in view.burned) == -charge.total_micro
+            assert (view.kind, view.evidence) == ("call", b"{}")
+        total = sum(charge.total_micro for charge in charges)
+        assert {(await ledger.balance(wallet.id)).balance for wallet in wallets} == {10**9 - total}
+        assert (await ledger.balance(books.cost.id)).balance == 201 * payers
+        assert (await ledger.balance(books.revenue.id)).balance == (total - 201) * payers
+        assert await books.clean()
+
+    @pytest.mark.parametrize("others", [0, 1, 3])
+    async def test_of_a_reclaimed_lease_lapses_and_those_beside_it_are_booked(
+        self, books: Books, database: Database, others: int
+    ) -> None:
+        ledger = books.ledger
+        wallets = [await books.wallet(10**9) for _ in range(others + 1)]
+        reserved = [await ledger.admit(wallet.id, 1_000, receipt_id=new_id()) for wallet in wallets]
+        await database.fetch(
+            "SELECT ledger.reclaim(array_agg(epoch)) FROM ledger.lease WHERE account = $1", wallets[0].id
+        )
+        told = await asyncio.gather(
+            *(ledger.settle(one, books.charge(900)) for one in reserved), return_exceptions=True
+        )
+        assert isinstance(told[0], LeaseReclaimed)
+        assert [one for one in told[1:] if isinstance(one, BaseException)] == []
+        assert [(await ledger.balance(w.id)).balance for w in wallets] == [10**9] + [10**9 - 900] * others
         assert await books.clean()
 
     async def test_beside_a_free_one_keeps_all_its_legs(self, books: Books) -> None:

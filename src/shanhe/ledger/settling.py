@@ -19,6 +19,7 @@ from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, 
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerFull, LedgerUnavailable
 from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance
+from shanhe.ledger.ordinary import SETTLE_CALLS, Names, ordinary
 from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State, pick
 
 SETTLE: Final = call(
@@ -29,7 +30,6 @@ SETTLE: Final = call(
 )
 CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
 BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
-NAMES_MAX: Final = 100_000
 NO_HOLDS: Final = ("{}",) * 4
 NO_INCOME: Final = ("{}",) * 8
 INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
@@ -51,16 +51,6 @@ class IncomeLot:
         locked = terms.income_lock_months
         self.unlock_at = midnight(add_months(day, locked)) if locked else None
         self.amount = 0
-
-
-class Names(dict[UUID, str]):
-    """How PostgreSQL is told the accounts of every batch: each is written once."""
-
-    def __missing__(self, account: UUID) -> str:
-        if len(self) >= NAMES_MAX:
-            self.clear()
-        name = self[account] = f"{account.int:032x}"
-        return name
 
 
 class Batch:
@@ -278,7 +268,7 @@ class Settler:
                 _allocate(row.reservation, row.charge)
         while rows:
             try:
-                await self._line.fetch(SETTLE, *self._batch(rows).arguments())
+                await self._book(rows)
             except ConnectionLost:
                 for row in rows:
                     row.reservation.sent = True
@@ -294,8 +284,15 @@ class Settler:
                     self._done(row, known=False)
                 return
 
-    def _batch(self, rows: list[Row]) -> Batch:
+    async def _book(self, rows: list[Row]) -> None:
         now = self._clock.now()
+        calls = ordinary(rows, self._worker, self._accounts, self._names, now)
+        if calls is not None:
+            await self._line.fetch(SETTLE_CALLS, *calls)
+        else:
+            await self._line.fetch(SETTLE, *self._batch(rows, now).arguments())
+
+    def _batch(self, rows: list[Row], now: datetime) -> Batch:
         batch = Batch(self._worker, self._accounts, self._names, self._terms, now, city_date(now))
         for row in rows:
             batch.add(row)
