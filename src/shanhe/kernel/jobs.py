@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -128,8 +128,19 @@ class Jobs:
             watcher.cancel()
 
     def _register(self, queuer: PgQueuer) -> None:
-        from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor
-        from pgqueuer.domain.models import Job, Schedule
+        from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor, ScheduleExecutor
+        from pgqueuer.domain.models import Job, Schedule, utc_now
+
+        class Scheduled(ScheduleExecutor):
+            """Keeps its next time: asked whenever any schedule is due, it would read its expression anew each time,
+            which is half of what an idle city's jobs cost."""
+
+            known = datetime.min.replace(tzinfo=UTC)
+
+            def get_next(self) -> datetime:
+                if self.known <= utc_now():
+                    self.known = super().get_next()
+                return self.known
 
         def retrying(parameters: Any) -> Any:
             return DatabaseRetryEntrypointExecutor(parameters, max_attempts=ATTEMPTS_MAX)
@@ -145,7 +156,9 @@ class Jobs:
             async def tick(_: Schedule, item: Periodic = item) -> None:
                 await self.run_periodic(item)
 
-            queuer.schedule(item.name, item.cron, clean_old=True, accepts_context=False)(tick)
+            queuer.schedule(item.name, item.cron, executor_factory=Scheduled, clean_old=True, accepts_context=False)(
+                tick
+            )
 
     async def run_periodic(self, item: Periodic) -> None:
         """Run one repetition now; a failure is logged and left to the next one."""
