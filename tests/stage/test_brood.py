@@ -68,3 +68,11 @@ class TestWorker:
         said = run(tmp_path, 1)
         assert "ModuleNotFoundError" in said
         assert "1 error" in said
+
+
+class TestRun:
+    def test_is_forked_with_all_that_the_tests_import(self, pytestconfig: pytest.Config) -> None:
+        """A thread that an import leaves would make every process collect for itself, and nobody would notice."""
+        if not hasattr(pytestconfig, "workerinput"):
+            pytest.skip("one process runs everything")
+        assert "Collected" in {type(plugin).__name__ for plugin in pytestconfig.pluginmanager.get_plugins()}
