@@ -6,6 +6,8 @@ docs/settings.md is generated from these (`python -m shanhe.settings > docs/sett
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -176,6 +178,21 @@ class Settings:
     def sources(self) -> tuple[str, ...]:
         """Where a model's bytes are looked for, in order."""
         return tuple(word.strip() for word in self.model_sources.split(",") if word.strip())
+
+    @property
+    def vault_root_key(self) -> bytes | None:
+        """The bytes of SHANHE_VAULT_KEY; None when there is none."""
+        if not self.vault_key:
+            return None
+        try:
+            return base64.b64decode(self.vault_key, validate=True)
+        except binascii.Error as error:
+            raise Invalid(
+                "bad_vault_key",
+                "SHANHE_VAULT_KEY is not base64.",
+                message_zh="SHANHE_VAULT_KEY 不是 base64。",
+                hint="Make one with: openssl rand -base64 32",
+            ) from error
 
     @property
     def secure_cookies(self) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
+from shanhe.belonging import belong
 from shanhe.children import Child, Work, start, stop
 from shanhe.founding import Demo, Outcome
 from shanhe.kernel.db import Database
@@ -113,6 +114,7 @@ class Supervisor:
             settings = await stack.enter_async_context(self._database())
             self._report.step("升级数据库结构", "Migrating the database")
             await migrate_city(settings, self._migrated)
+            await belong(settings)
             if listener is not None:
                 _listen(listener, settings)
             children = self._children(settings, listener)

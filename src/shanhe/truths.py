@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -16,7 +14,6 @@ from shanhe.facts.api import Facts, RelationTerms
 from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Invalid
 from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.notify import EmailSender, Notifier, Sender, WebhookSender
 from shanhe.kernel.outbox import Outbox
@@ -55,7 +52,8 @@ class Truths:
 
 def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rulebook: Rulebook) -> Truths:
     """Connect them; nothing runs yet. `worker`: this process's name."""
-    vault, metrics = Vault(settings.data / "keys", root_key=_root_key(settings.vault_key)), Metrics(worker)
+    vault, metrics = Vault(settings.data / "keys", root_key=settings.vault_root_key), Metrics(worker)
+    metrics.watch_room(settings.data)
     outbox, today = Outbox(db, clock), clock.today()
     ledger = Ledger(db, clock, worker=worker, workers=settings.workers, terms=_lot_terms(rulebook, today))
     log = Log(db, clock, vault, data=settings.data, origin=lambda: log_origin(settings), feed=Feed(db), worker=worker)
@@ -118,17 +116,3 @@ def _senders(settings: Settings, clock: Clock) -> list[Sender]:
     if settings.webhook_url:
         senders.append(WebhookSender(settings.webhook_secret, clock))
     return senders
-
-
-def _root_key(text: str) -> bytes | None:
-    if not text:
-        return None
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise Invalid(
-            "bad_vault_key",
-            "SHANHE_VAULT_KEY is not base64.",
-            message_zh="SHANHE_VAULT_KEY 不是 base64。",
-            hint="Make one with: openssl rand -base64 32",
-        ) from error

@@ -661,7 +661,7 @@ class City:
         return m.StatusView(
             "up",
             NOW,
-            [("gateway", "up"), ("database", "up"), ("engine", "up")],
+            [("gateway", "up"), ("database", "up"), ("disk", "low"), ("engine", "up")],
             [(MODEL, "up"), ("qwen-large", "degraded")],
         )
 

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import stat
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from shanhe.kernel.errors import Invalid
-from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged
+from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged, destroy_again
 
 
 def first_secret(folder: str, results: object) -> None:
@@ -80,6 +81,61 @@ class TestVault:
             path.write_bytes(data)
         with pytest.raises(VaultDamaged):
             vault.decrypt(person, "name", sealed)
+
+    def test_goes_on_with_a_rotation_that_was_interrupted(
+        self, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        people = [uuid4() for _ in range(5)]
+        for person in people:
+            vault.create(person)
+        sealed = {person: vault.encrypt(person, "name", str(person)) for person in people}
+        real, done = Vault._rewrap, 0
+
+        def killed(self: Vault, path: Path, owner: bytes) -> bool:
+            nonlocal done
+            done += 1
+            if done == 3:
+                raise KeyboardInterrupt
+            return real(self, path, owner)
+
+        monkeypatch.setattr(Vault, "_rewrap", killed)
+        with pytest.raises(KeyboardInterrupt):
+            vault.rotate_master()
+        monkeypatch.setattr(Vault, "_rewrap", real)
+        again = Vault(tmp_path / "keys")
+        assert again.standing().masters == 2
+        late = uuid4()
+        again.create(late)
+        vault.destroy(people[4])
+        assert all(again.decrypt(person, "name", sealed[person]) == str(person) for person in people[:4])
+        steps: list[tuple[int, int]] = []
+        assert again.rotate_master(lambda step, total: steps.append((step, total))) == 5
+        assert steps == [(0, 5), (5, 5)]
+        assert again.standing().masters == 1
+        assert all(vault.decrypt(person, "name", sealed[person]) == str(person) for person in people[:4])
+        with pytest.raises(PersonErased):
+            again.decrypt(people[4], "name", sealed[people[4]])
+
+    def test_of_an_older_backup_does_not_bring_back_who_was_erased(self, vault: Vault, tmp_path: Path) -> None:
+        gone, there = uuid4(), uuid4()
+        for person in (gone, there):
+            vault.create(person)
+        shutil.copytree(tmp_path / "keys", tmp_path / "older")
+        vault.destroy(gone)
+        listed = (tmp_path / "keys" / "destroyed").read_text()
+        assert listed == f"{gone}\n"
+        assert destroy_again(tmp_path / "older", listed) == 1
+        older = Vault(tmp_path / "older")
+        assert (older.exists(gone), older.exists(there)) == (False, True)
+
+    def test_is_rotated_by_one_at_a_time(self, vault: Vault, tmp_path: Path) -> None:
+        vault.create(uuid4())
+
+        def meddle(*_: int) -> None:
+            with pytest.raises(Conflict, match="another command"):
+                Vault(tmp_path / "keys").rotate_master()
+
+        assert vault.rotate_master(meddle) == 1
 
     def test_needs_the_root_key_that_sealed_it(self, tmp_path: Path) -> None:
         root = os.urandom(32)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
-from shanhe.kernel.jobs import Jobs
+from shanhe.kernel.jobs import Jobs, set_back
 
 LIMIT_S = 15
 
@@ -97,3 +99,17 @@ class TestPeriodic:
         jobs.every("tick", "* * * * * *", tick)
         await run_until(jobs, done)
         assert len(ticks) >= 2
+
+
+class TestSetBack:
+    async def test_is_told_for_a_jump_back_and_for_nothing_else(self) -> None:
+        clock = FixedClock(datetime(2026, 11, 27, tzinfo=UTC))
+        told = asyncio.create_task(set_back(clock, 0.001))
+        await asyncio.sleep(0.01)
+        clock.advance(hours=3)  # ahead, or a little behind: nothing would wait
+        await asyncio.sleep(0.01)
+        clock.advance(seconds=-2)
+        await asyncio.sleep(0.01)
+        assert not told.done()
+        clock.advance(hours=-1)
+        await asyncio.wait_for(told, 5)

@@ -111,8 +111,15 @@ def served(log: Log) -> Iterator[str]:
 
 
 class TestRemote:
-    async def test_witness_reads_over_http(self, town: Town, tmp_path: Path) -> None:
+    async def test_witness_reads_over_http(
+        self, town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         log = town.log()
+
+        async def files_alone() -> None:
+            """The pool of connections belongs to the test's own loop, the server's thread has another."""
+
+        monkeypatch.setattr(log, "presentable", files_alone)
         await town.post(3)
         await log.seal()
         signer = open_signer(tmp_path, "witness.example/w1", lambda: bytes(range(2, 34)))

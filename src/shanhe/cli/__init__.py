@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from shanhe.cli import audit, city
+from shanhe.cli import audit, backup, city
 from shanhe.cli.common import guarded
 from shanhe.kernel.process import collect_seldom
 
@@ -38,6 +38,7 @@ GROUPS: Final = {
     "bank": ("bank:app", "Statements of the city's bank account, and money in suspense."),
     "exchange": ("exchange:app", "The credit exchange: orders, auctions, the fund."),
     "ledger": ("ledger:app", "The double-entry ledger."),
+    "vault": ("vault:app", "The keys of everybody's data: look, rotate the master key."),
     "log": ("log:app", "The transparency log: status, proofs, keys, witnesses."),
     "rules": ("rules:app", "The rulebook: every number and formula as dated data."),
     "approvals": ("approvals:app", "Approvals of authorities, the gates they open, four eyes."),
@@ -119,6 +120,8 @@ app = typer.Typer(
 )
 city.register(app)
 app.command("audit")(audit.audit)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 
 
 def main() -> None:

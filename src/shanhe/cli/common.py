@@ -102,7 +102,7 @@ def database_away(why: str) -> Unavailable:
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[Settings]:
+async def database(settings: Settings, *, migrating: bool = True) -> AsyncIterator[Settings]:
     """Settings that name a reachable database: DATABASE_URL, the running city's, or the embedded one for a moment."""
     from shanhe.kernel.process import Held, is_held
     from shanhe.supervisor import LOCK_FILE, embedded_postgres, migrate_city, prepare_folder
@@ -121,7 +121,8 @@ async def database(settings: Settings) -> AsyncIterator[Settings]:
     with Held(lock):
         opened = replace(settings, database_url=postgres.start())
         try:
-            await migrate_city(opened)
+            if migrating:
+                await migrate_city(opened)
             yield opened
         finally:
             postgres.stop()

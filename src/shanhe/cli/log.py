@@ -155,6 +155,7 @@ def shred(
 @app.command()
 def recover(
     place: Annotated[str, typer.Option("--from", help="A mirror's address or folder.")] = "",
+    alone: Annotated[bool, typer.Option("--alone", help="Witnesses have seen nothing newer than this.")] = False,
     data: Data = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -162,7 +163,7 @@ def recover(
 
     async def work(services: Services) -> Recovered:
         try:
-            return await services.log.recover(place or None)
+            return await services.log.recover(place or None, alone=alone)
         finally:
             await services.log.close()
 

@@ -19,7 +19,7 @@ from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
+from shanhe.ledger.api import AlreadyReversed, Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
 
 if TYPE_CHECKING:
     from shanhe.gateway.commission import Commission
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
+ACTOR: Final = "gateway"
+WITHHELD: Final = "未送达，不计费 · withheld: the ledger was away when the answer was there"
 FEES_MAX: Final = 1_000
 FEE_METER: Final = Metered(Buckets(), "fee")
 Landed = Callable[[Exception | None], None]
@@ -93,7 +95,7 @@ class Settler:
         except LedgerFull:  # nothing was booked, and what was not delivered is not charged later
             raise
         except LedgerUnavailable:
-            self._later(reservation, settled)
+            self._later(reservation, settled, withheld=not call.parsed.stream)
             raise
         call.paid_micro = settled.total_micro
         self._usage.count(call, outcome, settled.total_micro)
@@ -115,7 +117,7 @@ class Settler:
             if error is None:
                 self._usage.count(call, outcome, settled.total_micro)
             elif isinstance(error, LedgerUnavailable) and not isinstance(error, LedgerFull):
-                self._later(reservation, settled)
+                self._later(reservation, settled, withheld=True)
             landed(error)
 
         if not self._ledger.settle_soon(reservation, settled, verdict):
@@ -212,19 +214,25 @@ class Settler:
             self._fees[commission] = parted
         return parted
 
-    def _later(self, reservation: Any, charge: Charge) -> None:
-        """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up."""
-        task = asyncio.create_task(self._again(reservation, charge))
+    def _later(self, reservation: Any, charge: Charge, *, withheld: bool = False) -> None:
+        """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up.
+
+        `withheld`: nothing of the answer was delivered, so what turns out to be booked is reversed."""
+        task = asyncio.create_task(self._again(reservation, charge, withheld))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _again(self, reservation: Any, charge: Charge) -> None:
+    async def _again(self, reservation: Any, charge: Charge, withheld: bool) -> None:
         for _ in range(RETRIES_MAX):
             await asyncio.sleep(RETRY_WAIT_S)
             try:
                 await self._ledger.settle(reservation, charge)
+                if withheld:
+                    await self._ledger.reverse(reservation.receipt_id, actor=ACTOR, reason=WITHHELD)
             except LedgerUnavailable:
                 continue
+            except AlreadyReversed:
+                pass
             except ShanheError as error:
                 log.warning("a capture lapsed", receipt=str(reservation.receipt_id), error=error.code)
             return

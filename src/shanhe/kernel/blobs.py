@@ -94,7 +94,8 @@ class Blobs:
 def gone() -> NotFound:
     return NotFound(
         "bytes_gone", "These bytes are not here any more.", message_zh="文件内容已不存在。",
-        hint="Upload the file again.", hint_zh="请重新上传文件。",
+        hint="Upload the file again. Where several machines run the city and do not share DATA, it may lie on another.",
+        hint_zh="请重新上传文件。若城市运行在多台未共享 DATA 的机器上，文件可能在另一台。",
     )  # fmt: skip
 
 

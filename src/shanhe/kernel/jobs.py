@@ -8,6 +8,7 @@ Modules say what they want done; the composition root registers it, and one proc
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.outage import outage
 
@@ -30,6 +32,9 @@ CONCURRENT_MAX = 16
 BATCH = 8
 RESTART_WAIT_S = 2.0
 RESULT_CHARS = 200
+CLOCK_LOOK_S = 5.0
+CLOCK_BACK_S = 3.0
+"""A clock that is behind what it was by more than this was set back."""
 
 log = structlog.get_logger(__name__)
 
@@ -119,13 +124,19 @@ class Jobs:
             await stop.wait()
             queuer.shutdown.set()
 
-        watcher = asyncio.create_task(relay())
+        async def anew() -> None:
+            await set_back(SystemClock())
+            log.warning("the clock was set back: schedules begin anew")
+            queuer.shutdown.set()
+
+        watcher, clock = asyncio.create_task(relay()), asyncio.create_task(anew())
         try:
             await queuer.run(
                 dequeue_timeout=timedelta(seconds=10), batch_size=BATCH, max_concurrent_tasks=CONCURRENT_MAX
             )
         finally:
             watcher.cancel()
+            clock.cancel()
 
     def _register(self, queuer: PgQueuer) -> None:
         from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor, ScheduleExecutor
@@ -173,6 +184,18 @@ class Jobs:
         else:
             if any(result.values()) if isinstance(result, dict) else result:
                 log.info("periodic job", job=item.name, result=str(result)[:RESULT_CHARS])
+
+
+async def set_back(clock: Clock, look_s: float = CLOCK_LOOK_S) -> None:
+    """Return once the clock has jumped back. What repeats is noted with its next time: after a jump of an hour nothing
+    would repeat for an hour. A clock that is slewed, or jumps ahead, hinders nobody."""
+    ahead_s = clock.now().timestamp() - time.monotonic()
+    while True:
+        await asyncio.sleep(look_s)
+        now_s = clock.now().timestamp() - time.monotonic()
+        if now_s < ahead_s - CLOCK_BACK_S:
+            return
+        ahead_s = now_s
 
 
 def _queries(target: Any, driver: Any = None) -> Queries:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.outage import free_bytes
 
 SNAPSHOT_S = 5.0
 STALE_S = 30
@@ -40,6 +42,11 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         up = Gauge("shanhe_up", "1 while the process lives.", registry=self.registry)
         up.set(1)
+
+    def watch_room(self, folder: Path) -> None:
+        """Say how much room a folder's disk has: whoever is warned in time never sees it full."""
+        free = Gauge("shanhe_disk_free_bytes", "Free bytes on the disk of the data folder.", registry=self.registry)
+        free.set_function(lambda: float(free_bytes(folder)))
 
     def families(self) -> list[Family]:
         """This process's values as JSON: name, type, help and samples (name, labels, value)."""

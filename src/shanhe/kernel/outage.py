@@ -47,10 +47,13 @@ def database_away() -> Unavailable:
     )  # fmt: skip
 
 
+def free_bytes(folder: Path) -> int:
+    """Free bytes where the folder is, or will be."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def room(folder: Path) -> str:
     """How much room the city's folder has: `up`, `low`, or `full`, when nothing can be relied on to be written."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if there is None:
-        return "up"
-    free = shutil.disk_usage(there).free
+    free = free_bytes(folder)
     return "full" if free < ROOM_MIN_BYTES else "low" if free < ROOM_LOW_BYTES else "up"

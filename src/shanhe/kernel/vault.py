@@ -4,6 +4,7 @@
       master.key          0600  the ring of master keys, current one first (sealed under the root key when there is one)
       people/3f/<id>.key  0600  one person's data key, wrapped by a master key
       secrets/<name>.key  0600  one secret of the city, wrapped by a master key
+      destroyed           0600  ids of people whose key was destroyed, one a line
 
 A deleted row lingers in the write-ahead log and in backups of the database, but its key does not: to erase a person
 is to destroy the key. Overwriting a file promises little on flash and copy-on-write file systems, so `rotate_master`
@@ -24,14 +25,15 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shanhe.kernel.errors import Invalid, NotFound, ShanheError
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -42,6 +44,10 @@ SEALED_MAGIC = b"SHR1"
 WRAPPED_BYTES = len(WRAP_MAGIC) + MASTER_ID_BYTES + NONCE_BYTES + KEY_BYTES + 16
 TEXT_MAX_BYTES = 64 * 1024
 INDEX_SECRET = "blind-index"
+REWRAP_BATCH = 64
+"""Keys wrapped anew before others, who want to make one, have their turn."""
+Progress = Callable[[int, int], None]
+DESTROYED = "destroyed"
 SECRET_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}\Z")
 
 
@@ -71,6 +77,20 @@ class VaultDamaged(ShanheError):
             hint="Check that the database and the keys folder belong together; restore the keys from their backup.",
             hint_zh="请检查数据库与密钥目录是否配套，必要时从备份恢复密钥。",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a keys folder holds."""
+
+    people: int
+    secrets: int
+    masters: int
+    sealed: bool
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 class PersonKey:
@@ -177,6 +197,7 @@ class Vault:
             except FileNotFoundError:
                 return False
             try:
+                self._remember(person_id)  # before: asked again after a crash, there is nothing left to destroy
                 os.write(descriptor, secrets.token_bytes(WRAPPED_BYTES))
                 os.fsync(descriptor)
             finally:
@@ -184,6 +205,15 @@ class Vault:
             path.unlink(missing_ok=True)
             _sync_folder(path.parent)
         return True
+
+    def _remember(self, person_id: UUID) -> None:
+        """Note the id, which says nothing of anybody, so that an older backup of the keys does not bring them back."""
+        descriptor = os.open(self._folder / DESTROYED, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, f"{person_id}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     # -- secrets of the city -----------------------------------------------------------------------------------------
 
@@ -205,28 +235,66 @@ class Vault:
 
     # -- master keys -------------------------------------------------------------------------------------------------
 
-    def rotate_master(self) -> int:
+    def rotate_master(self, progress: Progress = _silent) -> int:
         """Make a new master key, wrap every key with it, forget the old ones; returns how many keys were wrapped.
 
-        Safe to repeat after an interruption: the ring keeps the old keys until every file is under the new one.
+        Beside a running city: others wait for one batch at most. Safe to repeat after an interruption: the ring keeps
+        the old keys until every file is under the new one. Conflict while another rotation goes on.
         """
-        with self._lock(fcntl.LOCK_EX):
-            self._load_ring()
-            self._ring.insert(0, (secrets.token_bytes(MASTER_ID_BYTES), secrets.token_bytes(KEY_BYTES)))
-            _replace(self._ring_path, self._seal_ring())
+        with self._alone():
+            with self._lock(fcntl.LOCK_EX):
+                self._load_ring()
+                self._ring.insert(0, (secrets.token_bytes(MASTER_ID_BYTES), secrets.token_bytes(KEY_BYTES)))
+                _replace(self._ring_path, self._seal_ring())
+            # Whoever makes a key from here on reads the ring first, and wraps with the new master.
+            files = [(path, UUID(path.stem).bytes) for path in sorted(self._people.glob("*/*.key"))]
+            files += [(path, path.stem.encode()) for path in sorted(self._secrets_folder.glob("*.key"))]
             wrapped = 0
-            for path in sorted(self._people.glob("*/*.key")):
-                self._rewrap(path, UUID(path.stem).bytes)
-                wrapped += 1
-            for path in sorted(self._secrets_folder.glob("*.key")):
-                self._rewrap(path, path.stem.encode())
-                wrapped += 1
-            del self._ring[1:]
-            _replace(self._ring_path, self._seal_ring())
+            for start in range(0, len(files), REWRAP_BATCH):
+                progress(start, len(files))
+                with self._lock(fcntl.LOCK_EX):
+                    wrapped += sum(self._rewrap(path, owner) for path, owner in files[start : start + REWRAP_BATCH])
+            with self._lock(fcntl.LOCK_EX):
+                del self._ring[1:]
+                _replace(self._ring_path, self._seal_ring())
+            progress(len(files), len(files))
             return wrapped
 
-    def _rewrap(self, path: Path, owner: bytes) -> None:
-        _replace(path, self._wrap(self._unwrap(path.read_bytes(), owner), owner))
+    def _rewrap(self, path: Path, owner: bytes) -> bool:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # erased meanwhile
+            return False
+        _replace(path, self._wrap(self._unwrap(data, owner), owner))
+        return True
+
+    def standing(self) -> Standing:
+        """What the folder holds; more than one master key means that a rotation was interrupted."""
+        with self._lock(fcntl.LOCK_SH):
+            self._load_ring()
+            people, made = (sum(1 for _ in found) for found in (self._people.glob("*/*.key"), self._city_keys()))
+            return Standing(people, made, len(self._ring), self._root is not None)
+
+    def _city_keys(self) -> Iterator[Path]:
+        return self._secrets_folder.glob("*.key")
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One rotation at a time: two would wrap each other's files with a key that the other forgets."""
+        descriptor = os.open(self._folder / "rotating", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Conflict(
+                    "already_rotating", "The master key is being rotated by another command.",
+                    message_zh="另一条命令正在轮换主密钥。",
+                    hint="Wait for it; `shanhe vault status` tells when it is done.",
+                    hint_zh="请等待其完成；`shanhe vault status` 可查看进度。",
+                ) from None  # fmt: skip
+            yield
+        finally:
+            os.close(descriptor)
 
     def _make_ring(self) -> None:
         if not self._ring_path.exists():
@@ -307,6 +375,28 @@ class Vault:
             yield
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def still(folder: Path) -> Iterator[bool]:
+    """Hold rotations off while the folder is copied from outside; whether its ring is sealed under a root key."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield (folder / "master.key").read_bytes().startswith(SEALED_MAGIC)
+    finally:
+        os.close(descriptor)
+
+
+def destroy_again(folder: Path, listed: str) -> int:
+    """Destroy the keys of listed people in a folder out of an older backup; how many there were. ValueError: no ids."""
+    vault_people, done = folder / "people", 0
+    for word in listed.split():
+        person = UUID(word)
+        path = vault_people / person.hex[-2:] / f"{person}.key"
+        done += path.exists()
+        path.unlink(missing_ok=True)
+    return done
 
 
 def _aad(person_id: UUID, field: str) -> bytes:

@@ -75,6 +75,36 @@ class LogRewound(Conflict):
         )
 
 
+class LogMoved(Conflict):
+    """The database lies on another server than the one whose entries were signed: restored, or moved."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "log_moved",
+            "The database was restored or moved to another server. Others may have seen newer entries than it has: "
+            "nothing is signed.",
+            message_zh="数据库已恢复或迁移到另一台服务器；他人可能见过更新的日志条目，已停止签发。",
+            hint="Run `shanhe log recover --from MIRROR` with a mirror's or witness's copy of the log; without --from "
+            "where nobody keeps one.",
+            hint_zh="请运行 `shanhe log recover --from 镜像`，指定镜像或见证人保存的日志；无任何副本时可不带 --from。",
+        )
+
+
+class WitnessAsked(Conflict):
+    """Going on alone although others follow the log."""
+
+    def __init__(self, witnesses: int) -> None:
+        super().__init__(
+            "witness_needed",
+            f"{witnesses} witnesses follow this log and may have seen more than the restored database has.",
+            message_zh=f"有 {witnesses} 位见证人在跟踪本日志，他们见过的条目可能多于恢复后的数据库。",
+            hint="Name what they hold with --from (a mirror's address or a copied folder), or say --alone when they "
+            "have seen nothing newer: otherwise they will hold proof of two histories.",
+            hint_zh="请用 --from 指定其副本（镜像地址或目录）；若确认他们没有见过更新内容，可用 --alone，"
+            "否则他们会持有两份不同历史的证据。",
+        )
+
+
 class FeedRewound(Conflict):
     """The ledger's transaction counter is behind the log's cursor: another server, or a logical restore."""
 

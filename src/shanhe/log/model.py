@@ -23,6 +23,8 @@ class Head(msgspec.Struct, frozen=True):
     feed_id: UUID
     pending: dict[str, Any]
     again: int
+    place: str | None = None
+    """Where the database lay when it was last known to continue what was signed."""
 
 
 class Entry(msgspec.Struct, frozen=True):

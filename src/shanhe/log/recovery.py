@@ -46,6 +46,7 @@ async def recover(sealer: Sealer, source: Fetch | None) -> Recovered:
     await sealer.store.move(sealer.epoch, 0, NOBODY)
     again = await sealer.append_all(FAR)
     await sealer.store.move(sealer.epoch, horizon - 1, NOBODY)
+    await sealer.store.note_place(sealer.epoch, await sealer.place())
     added = await sealer.seal()
     return Recovered(adopted, again + added, signed.size if signed is not None else 0)
 

@@ -46,6 +46,7 @@ def router(log: Log, require: Callable[[str], Any], own: Own) -> APIRouter:
 def _public(routes: APIRouter, log: Log) -> None:
     @routes.get("/log/checkpoint")
     async def checkpoint() -> Response:
+        await log.presentable()
         return Response(await _file(log, "checkpoint"), media_type=TEXT, headers=FRESH)
 
     @routes.get("/log/tile/{path:path}")

@@ -17,7 +17,7 @@ import msgspec
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.ids import new_id
-from shanhe.log.errors import FeedRewound, LogRewound, NotLeader, ProofRefused
+from shanhe.log.errors import FeedRewound, LogMoved, LogRewound, NotLeader, ProofRefused
 from shanhe.log.files import CHECKPOINT, Folder
 from shanhe.log.keys import Keys, Ring
 from shanhe.log.leaf import SALT_BYTES, TOTALS, Draft, Drafter, PostingLike, draft_record
@@ -87,6 +87,7 @@ class Sealer:
         self._drafter = Drafter()
         self._edge: Edge | None = None
         self._fresh: list[bytes] = []  # leaves appended by this `seal`, up to the head: not read back for the tiles
+        self._place: str | None = None
         self._ahead: tuple[tuple[int, UUID], asyncio.Task[Sequence[PostingLike]]] | None = None
 
     async def seal(self) -> int:
@@ -225,7 +226,9 @@ class Sealer:
 
     async def _check(self, head: Head) -> None:
         """Refuse a database that is not a continuation of what was signed, by us or before a witness."""
-        refused = self.rewound(head)
+        if head.place is None:
+            await self.store.note_place(self.epoch, await self.place())
+        refused = self.rewound(head) or await self.moved(head)
         if refused is not None:
             raise refused
         raw = self._remembered()
@@ -252,6 +255,16 @@ class Sealer:
         found = [raw for raw in (self._remembered(), self.keys.folder.read(WITNESSED)) if raw is not None]
         size = max((_head(raw).size for raw in found), default=0)
         return LogRewound(size, head.size) if size > head.size else None
+
+    async def place(self) -> str:
+        if self._place is None:
+            self._place = await self.store.place()
+        return self._place
+
+    async def moved(self, head: Head) -> LogMoved | None:
+        """What `seal` would refuse with when the database lies elsewhere than it did: files may be as old as it is, so
+        that nothing here tells how much others have seen."""
+        return LogMoved() if head.place is not None and head.place != await self.place() else None
 
     def _root_at(self, size: int) -> bytes:
         edge = self._edge

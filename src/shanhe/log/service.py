@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from shanhe.kernel.clock import Clock
@@ -26,8 +27,10 @@ from shanhe.log.errors import (
     UnknownCheckpoint,
     UnknownEntry,
     UnknownWitness,
+    WitnessAsked,
 )
 from shanhe.log.files import CHECKPOINT, Folder
+from shanhe.log.following import follow
 from shanhe.log.keys import Keys, LogKey, Ring
 from shanhe.log.leaf import POSTING, commitment, private_bytes, private_of, public_bytes
 from shanhe.log.merkle import prove_inclusion
@@ -108,8 +111,15 @@ class Log:
         """Let another process seal at once."""
         await self.sealer.release()
 
-    async def recover(self, place: str | None) -> Recovered:
-        """Go on after the database was restored; `place`: a mirror's address or folder where our tiles are lost too."""
+    async def recover(self, place: str | None, *, alone: bool = False) -> Recovered:
+        """Go on after the database was restored; `place`: a mirror's address or folder, which may have more than we.
+
+        WitnessAsked where others follow the log and neither a place is named nor `alone` says that they saw no more.
+        """
+        if place is None and not alone and await self.sealer.moved(await self.store.head()) is not None:
+            witnesses = await self.store.witnesses()
+            if witnesses:
+                raise WitnessAsked(len(witnesses))
         done = await recover(self.sealer, open_source(place) if place else None)
         self.problem = None
         return done
@@ -122,6 +132,7 @@ class Log:
         signed = await self.store.best_for(entry.idx)
         if signed is None:
             raise NotSealedYet(subject)
+        await follow(self.store, self.folder, signed)
         path = await asyncio.to_thread(self._path, entry.idx, signed)
         opening = await self.store.opening(entry.idx)
         if opening is None:
@@ -240,6 +251,21 @@ class Log:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+    async def presentable(self) -> None:
+        """Make this machine's files as new as what another one signed, before they are shown.
+
+        LogMoved while a restored database waits for `recover`: its files may be older than what witnesses hold, who
+        would rightly call that a rollback. Where the database is away the files are shown as they are.
+        """
+        try:
+            moved, signed = await self.sealer.moved(await self.store.head()), await self.store.latest()
+            if moved is None and signed is not None:
+                await follow(self.store, self.folder, signed)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return
+        if moved is not None:
+            raise moved
+
     def resource(self, path: str) -> bytes | None:
         """A public file of the log: `checkpoint` or a tile."""
         return self.folder.resource(path)
@@ -279,7 +305,7 @@ class Log:
     async def state(self) -> str:
         """`up`, `behind` or `refused`; makes no key."""
         head, signed = await self.store.head(), await self.store.latest()
-        if self.problem is not None or self.sealer.rewound(head) is not None:
+        if self.problem is not None or (self.sealer.rewound(head) or await self.sealer.moved(head)) is not None:
             return "refused"
         waiting = head.size > (signed.size if signed is not None else 0)
         late = signed is not None and self._clock.now() - signed.at > BEHIND_AFTER
@@ -290,7 +316,7 @@ class Log:
         ring = self.ring()
         size = signed.size if signed else 0
         waiting = head.size - size + await self.store.waiting()
-        problem = self.problem or self.sealer.rewound(head)
+        problem = self.problem or self.sealer.rewound(head) or await self.sealer.moved(head)
         return Status(
             state=await self.state(),
             origin=ring.origin,

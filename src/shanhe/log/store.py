@@ -30,8 +30,21 @@ class Store:
         row = await self._db.fetchrow("SELECT * FROM log.head")
         return Head(
             row["epoch"], row["holder"], row["until"], row["size"], row["feed_born"], row["feed_id"], row["pending"],
-            row["again"],
+            row["again"], row["place"],
         )  # fmt: skip
+
+    async def place(self) -> str:
+        """Which database this is: the server's own number, given when its data folder was made, and the database's."""
+        database = "SELECT oid::text FROM pg_database WHERE datname = current_database()"
+        found: str = await self._db.fetchval(database)
+        try:
+            server = await self._db.fetchval("SELECT system_identifier::text FROM pg_control_system()")
+        except asyncpg.InsufficientPrivilegeError:  # some who run servers for others keep this to themselves
+            server = "?"
+        return f"{server}/{found}"
+
+    async def note_place(self, epoch: int, place: str) -> None:
+        await self._db.execute("UPDATE log.head SET place = $2 WHERE epoch = $1", epoch, place)
 
     async def lead(self, holder: str, epoch: int, now: datetime, until: datetime) -> int | None:
         found: int | None = await self._db.fetchval("SELECT log.lead($1, $2, $3, $4)", holder, epoch, now, until)

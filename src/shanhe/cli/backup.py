@@ -1,0 +1,113 @@
+"""`shanhe backup` and `shanhe restore`: a whole city into folders that check themselves, and out of them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from shanhe.cli.common import Data, Json, city, database, err, pairs, run, settings_for, show
+
+if TYPE_CHECKING:
+    from shanhe.backing import Manifest
+
+WORDS = {"database": "数据库 database", "files": "文件 files", "digests": "校验 digests"}
+
+
+class Bar:
+    """Shows how far it is; silent for programs."""
+
+    def __init__(self, silent: bool) -> None:
+        columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+        self._bars = Progress(*columns, TimeElapsedColumn(), console=err, disable=silent)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bar:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(WORDS[what], total=total or None)
+        self._bars.update(self._tasks[what], completed=done, total=total or None)
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(help="A folder that does not exist yet, on another disk.")],
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Another such folder, kept apart: the keys of everybody's data.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Back the city up, running or not: database, files and, apart from them, keys. Whole or not at all."""
+    from shanhe.backing import back_up
+
+    async def work(bar: Bar) -> tuple[Manifest, bool]:
+        async with database(settings_for(data), migrating=False) as settings:
+            return await back_up(settings, to, keys, bar)
+
+    with Bar(as_json) as bar:
+        manifest, sealed = run(work(bar))
+    plain = _plain(manifest) | {"backup": str(to), "keys": str(keys) if keys else None, "keys_sealed": sealed}
+    show(as_json, plain, lambda: pairs({"✓": str(to), **_plain(manifest), "keys": _of_keys(keys, sealed)}))
+
+
+def restore(
+    backup: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="A folder that `shanhe backup` made.")],
+    keys: Annotated[
+        Path | None, typer.Option("--keys", exists=True, file_okay=False, help="The folder of keys made with it.")
+    ] = None,
+    without_keys: Annotated[bool, typer.Option("--without-keys", help="Personal data stays unreadable.")] = False,
+    erased: Annotated[
+        Path | None,
+        typer.Option("--erased", exists=True, dir_okay=False, help="The newest copy of DATA/keys/destroyed."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only compare the backup with its digests.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Put a city back into an empty folder and database, and look its books over."""
+    from shanhe.backing import check as compare
+    from shanhe.restoring import restore as put_back
+
+    if not check and (keys is None) is not without_keys:
+        raise typer.BadParameter("Name --keys FOLDER or say --without-keys.", param_hint="--keys")
+    settings, gone = settings_for(data), erased.read_text(encoding="utf-8") if erased else ""
+
+    async def work(bar: Bar) -> dict[str, Any]:
+        manifest = await put_back(settings, backup, keys, bar, erased=gone)
+        async with city(settings.data) as services:
+            report, state = await services.ledger.verify(), await services.log.state()
+        return _plain(manifest) | {"data": str(settings.data), "ledger_clean": report.clean, "log": state}
+
+    with Bar(as_json) as bar:
+        found = _plain(compare(backup, bar)) | {"whole": True} if check else run(work(bar))
+    show(as_json, found, lambda: pairs({"✓": str(backup), **found} | ({} if check else {"→": NEXT})))
+
+
+NEXT = """日志在确认他人未见过更新内容之前不会签发：先 `shanhe log recover --from 镜像`，再 `shanhe up`。
+The log signs nothing before you say what others have seen: `shanhe log recover --from MIRROR`, then `shanhe up`."""
+
+
+def _of_keys(keys: Path | None, sealed: bool) -> str:
+    if keys is None:
+        return "未备份：没有密钥，个人信息无法读取 · none: without them nobody's data can be read (--keys FOLDER)"
+    if sealed:
+        return f"{keys} · 由 SHANHE_VAULT_KEY 封装，请另处保存 · sealed under SHANHE_VAULT_KEY: keep that apart, too"
+    return f"{keys} · 未封装：与备份一起即可读取所有人的数据 · not sealed: with the backup it opens everybody's data"
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    books = manifest.books
+    return {
+        "city": manifest.city, "at": manifest.at.isoformat(), "program": manifest.program, "server": manifest.server,
+        "files": len(manifest.files), "bytes": sum(one.size_bytes for one in manifest.files),
+        "accounts": books.accounts, "postings": books.postings, "people": books.people,
+        "log_entries": books.log_entries, "balances_sha256": books.balances_sha256,
+    }  # fmt: skip

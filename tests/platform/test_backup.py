@@ -1,0 +1,175 @@
+"""A city goes into a backup and comes out of it as it was, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from tests.conftest import BINARIES
+from typer.testing import CliRunner
+
+from shanhe import backing
+from shanhe.backing import MANIFEST, Manifest, back_up, check, environment
+from shanhe.belonging import adopt, belong
+from shanhe.cli import app
+from shanhe.kernel.errors import Conflict, Invalid, ShanheError
+from shanhe.kernel.vault import PersonErased, Vault
+from shanhe.restoring import restore
+from shanhe.settings import Settings
+
+
+def silent(*_: Any) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture(autouse=True)
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backing, "program", lambda name: str(BINARIES / name))
+    monkeypatch.setattr("shanhe.restoring.program", lambda name: str(BINARIES / name))
+
+
+@pytest.fixture
+async def settings(dsn: str, tmp_path: Path) -> Settings:
+    """A city with a person, an account and a file or two."""
+    found = Settings(data=tmp_path / "city", database_url=dsn, with_model=False, demo=False)
+    for name, text in (("files/ab/one", "kept"), ("log/checkpoint", "signed"), ("logs/engine.log", "noise"),
+                       ("run/x", "noise"), ("files/ab/.two.draft", "half"), ("models/made/m.json", "{}")):  # fmt: skip
+        path = found.data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return found
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def furnished(settings: Settings) -> tuple[UUID, bytes]:
+    """A person in the database whose name only the keys open."""
+    person, vault = uuid4(), Vault(settings.data / "keys")
+    vault.create(person)
+    sealed = vault.encrypt(person, "name", "张伟")
+    await belong(settings)
+    return person, sealed
+
+
+@pytest.fixture
+def no_dump(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is not about the database: no dump is made of it."""
+
+    async def nothing(command: list[str], *_: Any) -> None:
+        next(Path(word.partition("=")[2]) for word in command if word.startswith("--file=")).write_bytes(b"dump")
+
+    monkeypatch.setattr(backing, "run_program", nothing)
+
+
+class TestBackup:
+    async def test_comes_back_whole_with_its_keys_and_never_over_another(
+        self, settings: Settings, empty_dsn: str, tmp_path: Path
+    ) -> None:
+        person, sealed = await furnished(settings)
+        to, keys = tmp_path / "backup", tmp_path / "elsewhere"
+        manifest, is_sealed = await back_up(settings, to, keys, silent)
+        assert not is_sealed
+        assert [one.path for one in manifest.files] == [
+            "database.dump", "files/log/checkpoint", "files/files/ab/one", "files/models/made/m.json",
+        ]  # fmt: skip
+        assert names(to) == ["database.dump", "files", "manifest.json"]
+        assert names(tmp_path) == ["backup", "city", "elsewhere"]
+        with pytest.raises(Conflict, match="never replaces"):
+            await back_up(settings, to, None, silent)
+        there = Settings(data=tmp_path / "there", database_url=empty_dsn)
+        other = uuid4()
+        restored = await restore(there, to, keys, silent, erased=f"{other}\n")
+        assert restored == manifest
+        assert (there.data / "files/ab/one").read_text() == "kept"
+        assert (there.data / "log/checkpoint").stat().st_mode & 0o777 == 0o644
+        assert (there.data / "keys/master.key").stat().st_mode & 0o777 == 0o600
+        assert Vault(there.data / "keys").decrypt(person, "name", sealed) == "张伟"
+        await belong(there)
+        for again in (there, Settings(data=tmp_path / "third", database_url=empty_dsn)):
+            with pytest.raises(Conflict):
+                await restore(again, to, keys, silent)
+        assert not (tmp_path / "third").exists()
+
+    @pytest.mark.usefixtures("no_dump")
+    async def test_is_refused_when_a_byte_of_it_changed(self, settings: Settings, tmp_path: Path) -> None:
+        await furnished(settings)
+        to, keys = tmp_path / "backup", tmp_path / "elsewhere"
+        await back_up(settings, to, keys, silent)
+        file = to / "files/files/ab/one"
+        file.write_text("keptt")
+        with pytest.raises(Invalid, match="files/ab/one"):
+            check(to, silent)
+        file.write_text("kept")
+        made = msgspec.json.decode((to / MANIFEST).read_bytes(), type=Manifest)
+        newer = msgspec.structs.replace(made, migrations=[*made.migrations, 9999])
+        (to / MANIFEST).write_bytes(msgspec.json.encode(newer))
+        with pytest.raises(Conflict, match="newer version"):
+            await restore(Settings(data=tmp_path / "there"), to, keys, silent)
+        (to / MANIFEST).write_text("{")
+        with pytest.raises(Invalid, match=MANIFEST):
+            check(to, silent)
+
+    @pytest.mark.parametrize("place", ["backup/keys", "backup"])
+    async def test_never_lies_beside_its_keys(self, place: str, settings: Settings, tmp_path: Path) -> None:
+        with pytest.raises(Invalid, match="beside"):
+            await back_up(settings, tmp_path / "backup", tmp_path / place, silent)
+        with pytest.raises(Invalid, match="own folder"):
+            await back_up(settings, settings.data / "backup", None, silent)
+
+    @pytest.mark.usefixtures("no_dump")
+    async def test_leaves_nothing_when_it_fails(
+        self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await furnished(settings)
+
+        def full(*_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(backing, "_write", full)
+        with pytest.raises(ShanheError, match="disk is full"):
+            await back_up(settings, tmp_path / "backup", tmp_path / "elsewhere", silent)
+        assert names(tmp_path) == ["city"]
+
+    def test_keeps_the_password_off_command_lines(self) -> None:
+        bare, env = environment("postgresql://city:p%40ss@db.example:5433/city?sslmode=require")
+        assert bare == "postgresql://city@db.example:5433/city?sslmode=require"
+        assert env["PGPASSWORD"] == "p@ss"
+
+
+class TestKeysFolder:
+    async def test_of_another_city_is_noticed_at_the_start(self, settings: Settings, tmp_path: Path) -> None:
+        person, sealed = await furnished(settings)
+        await belong(settings)
+        wrong = Settings(data=tmp_path / "second", database_url=settings.database_url)
+        with pytest.raises(Conflict) as refused:
+            await belong(wrong)
+        assert refused.value.code == "keys_foreign"
+        assert await adopt(wrong) == 0
+        await belong(wrong)
+        with pytest.raises(PersonErased):
+            Vault(wrong.data / "keys").decrypt(person, "name", sealed)
+
+
+class TestVaultCommand:
+    def test_rotates_and_tells(self, tmp_path: Path) -> None:
+        person, vault = uuid4(), Vault(tmp_path / "keys")
+        vault.create(person)
+        sealed = vault.encrypt(person, "name", "张伟")
+        before = (tmp_path / "keys/master.key").read_bytes()
+
+        def run(*words: str) -> Any:
+            result = CliRunner().invoke(app, ["vault", *words, "--data", str(tmp_path), "--json"])
+            assert result.exit_code == 0, result.output
+            return json.loads(result.stdout)
+
+        assert run("rotate") == {"wrapped": 1}
+        assert (tmp_path / "keys/master.key").read_bytes() != before
+        assert run("status") == {"people": 1, "secrets": 0, "masters": 1, "sealed": False, "interrupted": False}
+        assert vault.decrypt(person, "name", sealed) == "张伟"
+
