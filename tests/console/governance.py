@@ -79,7 +79,8 @@ def simulated(identifier: UUID) -> dict[str, Any]:
     if identifier == RUNNING:
         return found
     report = {"format": 1, "first": "2026-02-01", "last": "2026-02-28", "least": 5, "whole": False,
-              "sections": [_section(few=identifier == FEW)], "unrecorded": ["N5_credits"],
+              "sections": [_section(few=identifier == FEW)],
+              "unrecorded": [{"rule": "N5_credits", "title": words("年度积分", "Credits")}],
               "unseen": [{"name": "days", "title": words("天数", "Days")}],
               "limits": [words("每例单独", "Each case by itself")]}  # fmt: skip
     return found | {"state": "done", "ended_at": AT, "report_sha256": "f" * 64, "report": report}

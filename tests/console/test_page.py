@@ -653,8 +653,8 @@ class TestGovernance:
         [
             ("/governance/new", {"title": "t", "why": "w"}, ("propose", "t")),
             (f"/governance/{governance.VOTING}/comment", {"text": "x", "id": str(ident(1))}, ("comment", "x")),
-            (f"/governance/{governance.VOTING}/simulations", {"first": "2026-01-01", "last": "2026-01-31"},
-             ("simulate", "2026-01-01")),
+            (f"/governance/{governance.VOTING}/simulations", {"first": "2026-01", "last": "2026-01"},
+             ("simulate", "2026-01")),
             (f"/governance/{governance.VOTING}/vote", {"vote": "veto", "reason": "r"}, ("vote", "veto", "r")),
             (f"/governance/{governance.VOTING}/withdraw", {}, ("withdraw", governance.VOTING)),
             ("/governance/board/figure", {"evidence": "e"}, ("figure", "e")),

@@ -103,7 +103,7 @@ def spoken(view: Mapping[str, Any]) -> Any:
                 " / ".join("<" if one[name] is None else str(one[name]) for name in ("gain", "lose", "same"))
                 if place == one["main"] else "",
             ))  # fmt: skip
-    lines += [(name, "未记录 unrecorded", *[""] * 6) for name in view["unrecorded"]]
+    lines += [(one["title"]["zh"], "未记录 unrecorded", *[""] * 6) for one in view["unrecorded"]]
     return rows(("来源", "金额", "cases", "before", "after", "difference", "95 %", "gain/lose/same"), lines)
 
 

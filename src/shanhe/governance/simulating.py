@@ -122,7 +122,7 @@ class Simulating:
         self, simulation: UUID, proposal: UUID, *, days: tuple[date, date] | None = None, by: str,
         person_id: UUID | None = None,
     ) -> Simulation:  # fmt: skip
-        """Of a proposal, over other days than last month; idempotent by id. A person needs a seat."""
+        """Of a proposal, over other calendar months than the last; idempotent by id. A person needs a seat."""
         if person_id is not None and not await store.seats_of(self._db, person_id):
             raise NotSeated("任一部门", "any department")
         found = await store.get(self._db, proposal)
@@ -145,7 +145,7 @@ class Simulating:
         self, simulation: UUID, proposal: UUID | None, rule_id: str, content: Mapping[str, Any],
         days: tuple[date, date] | None, by: str,
     ) -> Simulation:  # fmt: skip
-        span = self.span(days)
+        span = self.span(days, months=proposal is not None)
         row = await simulation_store.get(self._db, simulation)
         if row is None:
             since = self._clock.now() - timedelta(days=1)
@@ -168,8 +168,11 @@ class Simulating:
             secrets.token_hex(SALT_BYTES), by, self._clock.now(),
         )  # fmt: skip
 
-    def span(self, days: tuple[date, date] | None) -> tuple[date, date]:
-        """The days asked for, last month by default; BadSimulation for a time that is not over, or too long."""
+    def span(self, days: tuple[date, date] | None, *, months: bool = False) -> tuple[date, date]:
+        """The days asked for, last month by default; BadSimulation for a time that is not over, or too long.
+
+        What everybody reads is of whole `months`: two times that differ by a day would tell of that day's few.
+        """
         if days is None:
             return last_month(self._clock.today())
         first, last = days
@@ -177,6 +180,8 @@ class Simulating:
             raise BadSimulation("its days are in order and have passed", "起止日期须先后有序且均已过去")
         if (last - first).days >= SPAN_MOST_DAYS:
             raise BadSimulation(f"it covers at most {SPAN_MOST_DAYS} days", f"区间最多 {SPAN_MOST_DAYS} 天")
+        if months and (first.day != 1 or (last + timedelta(days=1)).day != 1):
+            raise BadSimulation("a proposal's is of whole calendar months", "提案的测算须为完整的日历月")
         return first, last
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -282,9 +287,10 @@ class Simulating:
                     sections.append(asdict(await asyncio.to_thread(
                         simulate, stream, *sides, least=least, salt=salt, span=span, tell=_nothing
                     )))  # fmt: skip
+        named = [{"rule": one, "title": amended.rule(one).title.to_dict()} for one in unrecorded]
         return {
             "format": FORMAT, "rule": rule.id, "first": str(days[0]), "last": str(days[1]), "asked_on": str(today),
-            "after_on": str(after_on), "least": least, "sections": sections, "unrecorded": unrecorded,
+            "after_on": str(after_on), "least": least, "sections": sections, "unrecorded": named,
             "unseen": _unseen(rule, content),
         }  # fmt: skip
 

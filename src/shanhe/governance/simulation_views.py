@@ -48,16 +48,15 @@ def _section(one: Mapping[str, Any], least: int, *, whole: bool, traces: bool) -
         for name in ("rule", "key", "title", "note", "versions", "charged", "cases", "checked", "digest", "seed")
     }  # fmt: skip
     few = 0 < one["people"] < least
-    changed = one["gain"] + one["lose"]
+    few_change = not whole and 0 < one["gain"] + one["lose"] < least
     counts = hidden({name: one[name] for name in COUNTED}, least)
     if few:
         counts = dict.fromkeys(COUNTED)
     found |= {
         "people": None if few else one["people"], "suppressed": few, "main": one["main"],
-        **counts, "begin": _known(one["begin"], least), "end": _known(one["end"], least),
-        "amounts": [_amount(amount, hide=not whole and few, few_change=not whole and 0 < changed < least)
-                    for amount in one["amounts"]],
-        "groups": list(one["groups"]),
+        **counts, **_parts(one, counts, least),
+        "amounts": [_amount(amount, hide=not whole and few, few_change=few_change) for amount in one["amounts"]],
+        "groups": [] if few_change else list(one["groups"]),
         "limits": [limit | {side: _known(limit[side], least) for side in ("before", "after")}
                    for limit in one["limits"]],
         "examples": [_example(example, traces=traces) for example in one["examples"]],
@@ -68,6 +67,12 @@ def _section(one: Mapping[str, Any], least: int, *, whole: bool, traces: bool) -
     if few:
         found["cases"] = None
     return found
+
+
+def _parts(one: Mapping[str, Any], counts: Mapping[str, int | None], least: int) -> dict[str, int | None]:
+    """Who begins and who ends are parts of those who gain or lose: hidden with them, for the rest would follow."""
+    covered = None in counts.values()
+    return {name: None if covered and one[name] else _known(one[name], least) for name in ("begin", "end")}
 
 
 def _known(n: int, least: int) -> int | None:

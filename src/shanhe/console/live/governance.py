@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from shanhe.governance.api import (
     simulation_csv,
     simulation_view,
 )
+from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
@@ -147,7 +148,8 @@ class LiveGovernance:
         return simulation_csv(report)
 
     async def simulate(self, who: m.Who, proposal: UUID, fields: Mapping[str, str]) -> None:
-        days = date.fromisoformat(fields.get("first", "")), date.fromisoformat(fields.get("last", ""))
+        first, last = (date.fromisoformat(f"{fields.get(name, '')}-01") for name in ("first", "last"))
+        days = first, add_months(last, 1) - timedelta(days=1)
         await self._simulating.ask(
             UUID(fields["id"]) if fields.get("id") else new_id(), proposal, days=days, by=actor_of(who).ref,
             person_id=None if who.may(RULES) else who.person_id,
