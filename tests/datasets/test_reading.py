@@ -15,7 +15,7 @@ from openpyxl import Workbook
 from shanhe.datasets import reading
 from shanhe.datasets.errors import UnreadableFile, WrongColumns
 from shanhe.datasets.model import in_form, packed, unpacked
-from shanhe.datasets.reading import read
+from shanhe.datasets.reading import read, table
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -39,26 +39,26 @@ def document(body: str) -> bytes:
 class TestTable:
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
     def test_is_read_in_the_encodings_of_offices(self, encoding: str) -> None:
-        columns, rows = read("a.csv", "问题,答案\n焊前做什么,清除油污\n\n".encode(encoding))
+        columns, rows = table("a.csv", "问题,答案\n焊前做什么,清除油污\n\n".encode(encoding))
         assert (columns, rows) == (["问题", "答案"], [{"问题": "焊前做什么", "答案": "清除油污"}])
 
     def test_is_read_from_a_workbook(self) -> None:
-        _, rows = read("a.xlsx", workbook(["题目", "错误做法", "正确做法", "原因"], ["几度", 5.0, "先预热", None]))
+        _, rows = table("a.xlsx", workbook(["题目", "错误做法", "正确做法", "原因"], ["几度", 5.0, "先预热", None]))
         assert rows == [{"题目": "几度", "错误做法": "5", "正确做法": "先预热", "原因": ""}]
 
     def test_is_read_from_lines_of_json(self) -> None:
         row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
-        _, rows = read("a.jsonl", (json.dumps(row) + "\n" + json.dumps({"question": 1, "answer": None})).encode())
+        _, rows = table("a.jsonl", (json.dumps(row) + "\n" + json.dumps({"question": 1, "answer": None})).encode())
         assert rows == [{"question": "q", "answer": "a"}, {"question": "1", "answer": ""}]
 
     def test_is_read_from_a_document(self) -> None:
         data = document(
             "<w:p><w:r><w:t>第一段</w:t></w:r><w:r><w:t>，完</w:t></w:r></w:p><w:p/><w:p><w:r><w:t>二</w:t></w:r></w:p>"
         )
-        assert read("a.docx", data)[1] == [{"text": "第一段，完"}, {"text": "二"}]
+        assert table("a.docx", data)[1] == [{"text": "第一段，完"}, {"text": "二"}]
 
     def test_is_read_from_paragraphs(self) -> None:
-        assert [row["text"] for row in read("a.txt", b"one\r\ntwo\r\n\r\n\r\nthree")[1]] == ["one\ntwo", "three"]
+        assert [row["text"] for row in table("a.txt", b"one\r\ntwo\r\n\r\n\r\nthree")[1]] == ["one\ntwo", "three"]
 
 
 class TestBomb:
@@ -68,14 +68,14 @@ class TestBomb:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("xl/workbook.xml", b"0" * 2_000_000)
         with pytest.raises(UnreadableFile, match="unpacks"):
-            read("a.xlsx", out.getvalue())
+            table("a.xlsx", out.getvalue())
 
     def test_that_lies_about_its_size_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reading, "UNPACKED_MAX_BYTES", 300_000)
         data = document("<w:p><w:r><w:t>" + "x" * 200_000 + "</w:t></w:r></w:p>" * 1)
         lying = data.replace((200_000 + 150).to_bytes(4, "little"), (10).to_bytes(4, "little"))
         with pytest.raises(UnreadableFile):
-            read("a.docx", lying)
+            table("a.docx", lying)
 
     def test_of_entities_is_refused(self) -> None:
         entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10 if n else "ha" * 50}">' for n in range(9))
@@ -85,24 +85,24 @@ class TestBomb:
             xml = f'<!DOCTYPE d [{entities}]><w:document xmlns:w="{WORD}">{said}</w:document>'
             archive.writestr("word/document.xml", xml)
         with pytest.raises(UnreadableFile):
-            read("a.docx", out.getvalue())
+            table("a.docx", out.getvalue())
 
     @pytest.mark.parametrize(
-        "data", [b"", b"PK\x03\x04rubbish", b"%PDF-1.7", b"\xff\xfe\x00\xd8", b'{"a": ', b"a,b\n", b'"a']
+        "data", [b"PK\x03\x04rubbish", b"\xff\xfe\x00\xd8", b'{"a": ', b"a,b\n", b'"a']
     )
     def test_that_is_only_rubbish_is_refused(self, data: bytes) -> None:
         with pytest.raises(UnreadableFile):
-            read("a.bin", data)
+            table("a.bin", data)
 
     def test_of_rows_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reading, "ROWS_MAX", 10)
         with pytest.raises(UnreadableFile, match="rows"):
-            read("a.csv", b"a\n" + b"1\n" * 11)
+            table("a.csv", b"a\n" + b"1\n" * 11)
 
     @given(st.binary(max_size=400), st.sampled_from(["a.csv", "a.jsonl", "a.txt", "a.docx", ""]))
     def test_of_any_bytes_is_read_or_refused(self, data: bytes, name: str) -> None:
         try:
-            _, rows = read(name, data)
+            _, rows = table(name, data)
         except UnreadableFile:
             return
         assert all(isinstance(value, str) for row in rows for value in row.values())
@@ -142,18 +142,23 @@ def pdf_of(content: bytes, more: bytes = b"") -> bytes:
 
 
 class TestPaper:
-    def test_gives_its_paragraphs(self) -> None:
-        drawn = b"BT /F 12 Tf 20 200 Td (Clean the groove) Tj 0 -20 Td (before welding.) Tj 0 -20 Td (Then heat.) Tj ET"
-        assert read("a.pdf", pdf_of(drawn)) == (
+    async def test_gives_its_paragraphs_as_the_page_shows_them(self) -> None:
+        drawn = b"BT /F 12 Tf 20 200 Td (Clean the groove) Tj 0 -14 Td (before welding.) Tj 0 -40 Td (Then heat.) Tj ET"
+        assert await read("a.pdf", pdf_of(drawn)) == (
             ["text"], [{"text": "Clean the groove before welding."}, {"text": "Then heat."}]
         )  # fmt: skip
 
-    def test_that_would_take_all_memory_is_refused(self) -> None:
+    async def test_that_would_take_all_memory_is_refused(self) -> None:
         bomb = zlib.compress(bytes(400_000_000), 1)
         with pytest.raises(UnreadableFile):
-            read("a.pdf", pdf_of(zlib.compress(bomb, 1), b"/Filter[/FlateDecode/FlateDecode]"))
+            await read("a.pdf", pdf_of(zlib.compress(bomb, 1), b"/Filter[/FlateDecode/FlateDecode]"))
 
     @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\nnothing", b"\xff\xd8\xffnothing"])
-    def test_that_is_a_broken_picture_is_refused(self, data: bytes) -> None:
+    async def test_that_is_a_broken_picture_is_refused(self, data: bytes) -> None:
         with pytest.raises(UnreadableFile, match="picture"):
-            read("a.png", data)
+            await read("a.png", data)
+
+    @pytest.mark.parametrize("data", [b"", b"%PDF-1.7"])
+    async def test_that_is_none_is_refused(self, data: bytes) -> None:
+        with pytest.raises(UnreadableFile):
+            await read("a.pdf", data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,9 @@ from shanhe.cli import app
 from shanhe.kernel.clock import SystemClock
 
 Call = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *(one for one in (ROOT / "docs").rglob("*.md") if one.parent.name != "adr")]
+NAMED = re.compile(r"(?:^|`)shanhe((?: [a-z][a-z-]*)+)", re.M)
 
 
 @pytest.fixture
@@ -47,6 +51,20 @@ class TestCommands:
             name for name, command in leaves(get_command(app)) if not any("--json" in p.opts for p in command.params)
         ]
         assert mute == ["up", "bench gateway"]  # one serves until it is stopped, the other writes docs/bench.json
+
+    def test_named_on_pages_exist(self) -> None:
+        """`shanhe credits codes fund` in a page is a path of commands, as far as its words are names of any."""
+        wrong, root = [], get_command(app)
+        for page in PAGES:
+            for words in NAMED.findall(page.read_text(encoding="utf-8")):
+                command: click.Command | None = root
+                for word in words.split():
+                    if command is None or not getattr(command, "commands", {}):
+                        break
+                    command = command.commands.get(word)  # type: ignore[attr-defined]
+                if command is None:
+                    wrong.append((page.name, words))
+        assert wrong == []
 
     def test_open_books_close_a_period_and_reverse(self, call: Call, tmp_path: Path) -> None:
         owner = call("orgs", "create", "Qingshan Robotics")["id"]

@@ -19,8 +19,8 @@ class UnreadableFile(Invalid):
     def __init__(self, why: str, why_zh: str) -> None:
         super().__init__(
             "unreadable_file", f"The file can't be read: {why}.", message_zh=f"文件无法读取：{why_zh}。",
-            hint="Send JSONL, CSV (UTF-8 or GBK), XLSX, DOCX or plain text.",
-            hint_zh="请提供 JSONL、CSV（UTF-8 或 GBK）、XLSX、DOCX 或纯文本。",
+            hint="Send JSONL, CSV (UTF-8 or GBK), XLSX, DOCX, PDF, a picture or plain text.",
+            hint_zh="请提供 JSONL、CSV（UTF-8 或 GBK）、XLSX、DOCX、PDF、图片或纯文本。",
         )  # fmt: skip
 
 

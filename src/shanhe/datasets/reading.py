@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -15,6 +14,7 @@ import msgspec
 
 from shanhe.datasets.errors import UnreadableFile
 from shanhe.kernel.texts import decoded
+from shanhe.retrieval.api import Unreadable, read_document
 
 FILE_MAX_BYTES: Final = 15 * 1024 * 1024
 UNPACKED_MAX_BYTES: Final = 150 * 1024 * 1024
@@ -22,32 +22,32 @@ MEMBERS_MAX: Final = 2_000
 ROWS_MAX: Final = 50_000
 COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 20_000
-PAPERS: Final = {b"%PDF": "pdf", b"\x89PNG\r\n\x1a\n": "picture", b"\xff\xd8\xff": "picture"}
+PAPERS: Final = (b"%PDF", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """How files begin whose text a process of its own reads."""
 PAPER_LIMIT_S: Final = 180.0
-SAID_MAX_BYTES: Final = 64 * 1024 * 1024
 ZIP: Final = b"PK\x03\x04"
 DOCUMENT: Final = "word/document.xml"
 WORD: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-
-PLAIN: Final = {"LANG": "C.UTF-8"}
-"""Environment of a process that reads what strangers upload: nothing of ours."""
 
 Table = tuple[list[str], list[dict[str, str]]]
 """Columns and rows."""
 
 
-def read(name: str, data: bytes) -> Table:
+async def read(name: str, data: bytes) -> Table:
     """Columns and rows of a file, by its content and, where that does not tell, its name; UnreadableFile."""
     if not data:
         raise UnreadableFile("it is empty", "文件为空")
     if len(data) > FILE_MAX_BYTES:
         raise UnreadableFile(f"it is larger than {FILE_MAX_BYTES:,} bytes", f"超过 {FILE_MAX_BYTES:,} 字节")
+    if data.startswith(PAPERS):
+        return ["text"], [{"text": checked(part, 0)} for part in _bounded(await _paper(name, data))]
+    return await asyncio.to_thread(table, name, data)
+
+
+def table(name: str, data: bytes) -> Table:
+    """Columns and rows of a file that is neither a PDF nor a picture."""
     if data.startswith(ZIP):
         return _packed(data)
-    paper = next((kind for sign, kind in PAPERS.items() if data.startswith(sign)), None)
-    if paper is not None:
-        return ["text"], [{"text": checked(part, 0)} for part in _bounded(_paper(paper, data))]
     text = text_of(data)
     ending = name.lower().rpartition(".")[2]
     if ending in ("jsonl", "json", "ndjson") or (ending not in ("csv", "txt", "md") and text.lstrip()[:1] in "{["):
@@ -57,20 +57,15 @@ def read(name: str, data: bytes) -> Table:
     return _csv(text)
 
 
-def _paper(kind: str, data: bytes) -> list[str]:
-    """Paragraphs of a PDF or a picture, read by a process that may take neither all memory nor all time."""
-    command = [sys.executable, "-m", "shanhe.datasets.paper_child", kind]
+async def _paper(name: str, data: bytes) -> list[str]:
+    """Paragraphs of a PDF or a picture, as its pages show them."""
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=PAPER_LIMIT_S, check=False, env=PLAIN)
-        said = msgspec.json.decode(done.stdout[:SAID_MAX_BYTES]) if done.returncode == 0 else {}
-    except (subprocess.TimeoutExpired, msgspec.DecodeError):
-        said = {}
-    if "parts" in said:
-        return list(said["parts"])
-    raise UnreadableFile(
-        str(said.get("why", "reading it took too much time or memory")),
-        str(said.get("why_zh", "读取耗用过多时间或内存")),
-    )
+        found = await read_document(name, data, wall_max_s=PAPER_LIMIT_S)
+    except Unreadable as refused:
+        raise UnreadableFile(refused.why, refused.why_zh) from refused
+    if not found.blocks:
+        raise UnreadableFile("there is no text in it", "其中没有文字")
+    return [block.text for block in found.blocks]
 
 
 def text_of(data: bytes) -> str:

@@ -80,7 +80,7 @@ class Datasets:
         """Import a file as a data set, or as the next version of the one with this name. The same rows again are the
         same version. UnreadableFile, WrongColumns, NameTaken (another form), TooManyDatasets."""
         new = checked(new)
-        rows = await asyncio.to_thread(_rows_of, new.form, file_name, data)
+        rows = await _rows_of(new.form, file_name, data)
         recipe = {
             "step": "import", "file": file_name[:200], "sha256": hashlib.sha256(data).hexdigest(),
             "licence": new.licence, "consent": new.consent,
@@ -280,9 +280,9 @@ def _opened_version(seal: Seal, one: Version) -> Version:
     )  # fmt: skip
 
 
-def _rows_of(form: str, file_name: str, data: bytes) -> list[Row]:
-    columns, rows = reading.read(file_name, data)
-    found = in_form(form, columns, rows)
+async def _rows_of(form: str, file_name: str, data: bytes) -> list[Row]:
+    columns, rows = await reading.read(file_name, data)
+    found = await asyncio.to_thread(in_form, form, columns, rows)
     if not found:
         raise NothingLeft()
     return found

@@ -11,10 +11,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import IO, Final, Protocol, Self
 
 from shanhe.kernel.errors import Conflict
 
@@ -90,6 +90,31 @@ async def end(process: Process, within_s: float) -> bool:
             process.kill()
         await process.wait()
         return False
+
+
+@contextlib.asynccontextmanager
+async def child(
+    *command: str, environment: Mapping[str, str], line_max_bytes: int, end_within_s: float = 0.0,
+    cwd: str | None = None, stdin: int = asyncio.subprocess.DEVNULL,
+    stderr: int | IO[bytes] = asyncio.subprocess.DEVNULL,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:  # fmt: skip
+    """A child for the length of a block, and the lines it says; gone afterwards with whoever it started.
+
+    It knows of `environment` only. Asked to end and given `end_within_s` to do so, where that is above zero.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, cwd=cwd, stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=stderr,
+        limit=line_max_bytes, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout
+    finally:
+        if end_within_s > 0:
+            await end(process, end_within_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 class Held:

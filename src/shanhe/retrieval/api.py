@@ -24,6 +24,7 @@ from shanhe.retrieval.model import (
     Question,
 )
 from shanhe.retrieval.ranking import fused
+from shanhe.retrieval.reader import read as read_document
 from shanhe.retrieval.search import Search
 from shanhe.retrieval.service import Knowledge
 from shanhe.retrieval.words import asked as words_of
@@ -65,6 +66,7 @@ __all__ = [
     "packed",
     "phrases",
     "prefixes",
+    "read_document",
     "scores_of",
     "shown",
     "signs_of",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shanhe.kernel.process import harmless
+from shanhe.kernel.process import child, harmless
 from shanhe.retrieval.errors import Unreadable
 from shanhe.retrieval.model import Block
 
@@ -37,38 +36,34 @@ class Read:
 
 
 async def read(
-    name: str, data: bytes, progress: Progress, *, environment: Mapping[str, str] | None = None,
-    command: Sequence[str] = COMMAND, silent_max_s: float = SILENT_MAX_S,
+    name: str, data: bytes, progress: Progress | None = None, *, environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND, silent_max_s: float = SILENT_MAX_S, wall_max_s: float = WALL_MAX_S,
 ) -> Read:  # fmt: skip
     """Blocks of a file; Unreadable when it can't be read within bounds. The reader gets no secret and ends with us."""
     needed = harmless(environment or {}) | QUIET
     with tempfile.TemporaryDirectory(prefix="shanhe-read-") as folder:
         path = Path(folder) / "file"
         await asyncio.to_thread(path.write_bytes, data)
-        process = await asyncio.create_subprocess_exec(
-            *command, str(path), name[-100:], "--parent", str(os.getpid()), env=needed, cwd=folder,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            limit=LINE_MAX_BYTES, start_new_session=True,
-        )  # fmt: skip
+        whole = (*command, str(path), name[-100:], "--parent", str(os.getpid()))
         try:
-            async with asyncio.timeout(WALL_MAX_S):
-                return await _heard(process, progress, silent_max_s)
+            async with (
+                child(*whole, environment=needed, line_max_bytes=LINE_MAX_BYTES, cwd=folder) as (process, said),
+                asyncio.timeout(wall_max_s),
+            ):
+                return await _heard(process, said, progress, silent_max_s)
         except TimeoutError as error:
             raise Unreadable("reading it takes too long", "读取超时", "document_bomb") from error
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
 
 
-async def _heard(process: asyncio.subprocess.Process, progress: Progress, silent_max_s: float) -> Read:
-    assert process.stdout is not None
+async def _heard(
+    process: asyncio.subprocess.Process, lines: asyncio.StreamReader, progress: Progress | None, silent_max_s: float
+) -> Read:
     blocks: list[Block] = []
     kind = ""
     while True:
         try:
             async with asyncio.timeout(silent_max_s):
-                line = await process.stdout.readline()
+                line = await lines.readline()
         except ValueError as error:
             raise Unreadable("its reader said too much at once", "读取过程异常") from error
         if not line:
@@ -81,7 +76,8 @@ async def _heard(process: asyncio.subprocess.Process, progress: Progress, silent
         if "block" in said:
             blocks.append(msgspec.convert(said["block"], Block))
         elif "page" in said:
-            await progress(int(said["page"]), int(said["of"]))
+            if progress is not None:
+                await progress(int(said["page"]), int(said["of"]))
         elif "format" in said:
             kind = said["format"]
         elif "error" in said:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.kernel.errors import Invalid
+from shanhe.kernel.process import child
 from shanhe.sandbox.errors import CageMissing, CodeRaised, CodeStopped
 from shanhe.sandbox.model import ANSWER_MAX_BYTES, CODE_MAX_BYTES, Limits
 
@@ -61,27 +60,24 @@ class Sandbox:
 
     async def _caged(self, job: bytes, limit_s: float) -> bytes:
         """The cage's one line; it is ended in any case."""
-        process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL, env={}, cwd="/", limit=ANSWER_MAX_BYTES + 1024, start_new_session=True,
-        )  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
         try:
-            async with asyncio.timeout(limit_s):
+            async with (
+                child(
+                    *self._command, environment={}, line_max_bytes=ANSWER_MAX_BYTES + 1024, cwd="/",
+                    stdin=asyncio.subprocess.PIPE,
+                ) as (process, lines),
+                asyncio.timeout(limit_s),
+            ):  # fmt: skip
+                assert process.stdin is not None
                 with contextlib.suppress(ConnectionError):
                     process.stdin.write(job + b"\n")
                     await process.stdin.drain()
                     process.stdin.close()
-                return await process.stdout.readline()
+                return await lines.readline()
         except ValueError as error:  # a line beyond the limit
             raise CodeStopped("too_large") from error
         except TimeoutError as error:
             raise CodeStopped("time") from error
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and whoever else holds its pipe
-            await process.wait()
 
 
 def _understood(line: bytes) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from shanhe.kernel.process import end, harmless
+from shanhe.kernel.process import child, harmless
 from shanhe.studio.errors import StepFailed
 
 STOP_LIMIT_S: Final = 20.0
@@ -108,21 +108,17 @@ async def run_step(
     with (folder / "log.txt").open("ab") as log:
         if log.tell() > LOG_MAX_BYTES:
             log.truncate(0)
-        process = await asyncio.create_subprocess_exec(
-            *command, str(folder), "--parent", str(os.getpid()), env=needed, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=log, limit=LINE_MAX_BYTES, start_new_session=True,
-        )  # fmt: skip
         error: dict[str, Any] | None = None
-        try:
-            assert process.stdout is not None
-            async for told in _lines(process.stdout):
+        whole = (*command, str(folder), "--parent", str(os.getpid()))
+        async with child(
+            *whole, environment=needed, line_max_bytes=LINE_MAX_BYTES, end_within_s=STOP_LIMIT_S, stderr=log
+        ) as (process, lines):
+            async for told in _lines(lines):
                 if "error" in told:
                     error = told["error"]
                 elif not await said(told):
                     return False
             code = await process.wait()
-        finally:
-            await end(process, STOP_LIMIT_S)
     if code != 0 or not (folder / "result.json").exists():
         raise failed(folder, error, code)
     return True
