@@ -80,6 +80,12 @@ class Settings:
     second_factor: str = _setting(
         "SHANHE_SECOND_FACTOR", "`required`, `optional`, or `auto`: required unless this is a demo city.", "auto"
     )
+    registration: str = _setting(
+        "SHANHE_REGISTRATION",
+        "Whether residents open accounts themselves: `on`, `off`, `approval` (an officer looks first), or `auto`: "
+        "`on` in a demo city, `approval` elsewhere.",
+        "auto",
+    )
     oidc_issuer: str = _setting("SHANHE_OIDC_ISSUER", "OpenID Connect issuer for console sign-in; empty = off.", "")
     oidc_client_id: str = _setting("SHANHE_OIDC_CLIENT_ID", "Client id at the OpenID Connect issuer.", "")
     oidc_client_secret: str = _setting(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from shanhe.approvals.api import GlassGauges
 from shanhe.approvals.api import tick as glass_tick
+from shanhe.arrivals import follow_arrivals
 from shanhe.bulletin.api import as_markdown
 from shanhe.compute.api import PRICE_TOPIC
 from shanhe.credits.api import PriceChange
@@ -116,6 +117,7 @@ def _subscribe(services: Services) -> None:
 
     outbox.subscribe(PRICE_TOPIC, "credits.alerts", prices_changed)
     follow_erasures(outbox, services)
+    follow_arrivals(outbox, services.identity, services.notifier, services.clock)
     outbox.subscribe(DEPLOYED_TOPIC, "programmes.tuned", partial(ask_for_subsidies, services.programmes))
     outbox.subscribe(ISSUED_TOPIC, "programmes.nomad_credits", lambda event: nomad_credits(services, event))
 

@@ -11,7 +11,7 @@ from shanhe.approvals.api import Approvals
 from shanhe.books import Books
 from shanhe.drawers import Guardians
 from shanhe.facts.api import Facts, RelationTerms
-from shanhe.identity.api import Identity, OidcSettings, Options, SecondFactor
+from shanhe.identity.api import Identity, OidcSettings, Options, Registering, SecondFactor
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.metrics import Metrics
@@ -106,7 +106,25 @@ def _identity_options(settings: Settings) -> Options:
         oidc = OidcSettings(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret)
     relaxed = settings.second_factor == "optional" or (settings.second_factor == "auto" and settings.demo)
     factor = SecondFactor.OPTIONAL if relaxed else SecondFactor.REQUIRED
-    return Options(url=settings.url, city_name=settings.city_name, second_factor=factor, oidc=oidc)
+    registering = _registering(settings)
+    return Options(
+        url=settings.url, city_name=settings.city_name, second_factor=factor, oidc=oidc, registering=registering
+    )
+
+
+def _registering(settings: Settings) -> Registering:
+    """At once in a demo city; elsewhere somebody looks first, unless the operator says otherwise."""
+    if settings.registration == "auto":
+        return Registering.ON if settings.demo else Registering.APPROVAL
+    if settings.registration not in tuple(Registering):
+        raise Invalid(
+            "bad_registration",
+            f"SHANHE_REGISTRATION is {settings.registration!r}.",
+            message_zh=f"SHANHE_REGISTRATION 的值“{settings.registration}”无效。",
+            hint="Use on, off, approval or auto.",
+            hint_zh="请使用 on、off、approval 或 auto。",
+        )
+    return Registering(settings.registration)
 
 
 def _senders(settings: Settings, clock: Clock) -> list[Sender]:

@@ -14,6 +14,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from tests.console.double_arrivals import Arrivals
 from tests.console.double_board import Board
 from tests.console.double_bulletin import Bulletin, SecondDesk
 from tests.console.double_clones import Clones
@@ -935,7 +936,7 @@ def desk() -> Desk:
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
-    rest = (*rest, ConductDesk(), House())
+    rest = (*rest, ConductDesk(), House(), Arrivals())
     return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -46,10 +46,11 @@ class House:
             {"id": COLLEAGUE, "name": "<b>李明</b>", "role": "member", "self": False},
         ]
 
-    async def put(self, who: m.Who, login: str, role: str) -> None:
+    async def put(self, who: m.Who, login: str, role: str) -> bool:
         if login == "nobody":
             raise NotFound("unknown_person", "Nobody signs in with this name.", message_zh="没有以此登录名登录的人员。")
         self.done.append(("put", (login, role)))
+        return True
 
     async def remove(self, who: m.Who, person_id: UUID) -> None:
         self.done.append(("remove", person_id))

@@ -35,6 +35,8 @@ PAGES = (
     "/keys",
     "/keys/new",
     "/members",
+    "/welcome",
+    "/city/registrations",
     "/playground",
     "/usage",
     "/usage?by=model",

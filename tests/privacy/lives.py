@@ -74,6 +74,7 @@ LATER_VALUES: Final = {
     "stranger remark": "欧阳转学费请查收",
     "bank note": "欧阳致电说明用途",
     "called": "欧阳夫子",
+    "invited as": "ouyang.zhanggui",
     "clone question": "欧阳问分身家训",
     "clone answer": "欧阳家训是勤俭",
     "clone correction": "欧阳家训是勤读",
@@ -228,6 +229,8 @@ async def _registers(house: House, person: UUID, org: UUID) -> None:
     await services.identity.keys.report_leak(f"{keys[0].prefix}", "person:9", note=v["leak"])
     key, _ = await services.identity.keys.create(org, NewKey("甲"), by="t")
     await services.identity.keys.revoke(key.id, org, reason=v["revoked"], by="t")
+    firm = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, "邀请公司"), by="t")
+    await services.identity.invitations.invite(new_id(), firm.id, person, called=v["invited as"], by="t")
     payee = await services.payouts.payees.of(org)
     assert payee is not None
     await services.payouts.payees.record_check(payee.id, passed=True, reference=v["check"], by="person:1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -12,7 +13,7 @@ from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, pair
 
 if TYPE_CHECKING:
     from shanhe.app import Services
-    from shanhe.identity.api import Person
+    from shanhe.identity.api import Invitation, Person, Registration
 
 PASSWORD_BYTES = 15
 
@@ -78,3 +79,108 @@ def grant(login: Login, role: str, data: Data = None, as_json: Json = False) -> 
 
     in_city(data, work)
     show(as_json, {"login": login, "role": role}, lambda: "✓")
+
+
+@app.command()
+def suspend(login: Login, data: Data = None, as_json: Json = False) -> None:
+    """Close an account until `resume`: its sessions end at once."""
+
+    async def work(services: Services) -> None:
+        await services.identity.people.suspend(await person_of(services, login), by=ACTOR)
+
+    in_city(data, work)
+    show(as_json, {"login": login, "state": "suspended"}, lambda: "✓")
+
+
+@app.command()
+def resume(login: Login, data: Data = None, as_json: Json = False) -> None:
+    """Let somebody sign in again."""
+
+    async def work(services: Services) -> None:
+        await services.identity.people.resume(await person_of(services, login), by=ACTOR)
+
+    in_city(data, work)
+    show(as_json, {"login": login, "state": "active"}, lambda: "✓")
+
+
+# -- who registered, and who is asked --------------------------------------------------------------------------------
+
+
+@app.command()
+def registrations(
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only those that wait to be looked at.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Residents who registered themselves, those that wait first."""
+    from shanhe.identity.api import RegistrationState
+
+    async def work(services: Services) -> Sequence[Registration]:
+        state = RegistrationState.WAITING if waiting else None
+        found = await services.identity.registrations.list(state=state, limit=200)
+        await services.identity.record(ACTOR, "registration.list", "registrations", {"count": len(found)})
+        return found
+
+    found = in_city(data, work)
+    plain = [{"id": r.id, "login": r.login, "name": r.name, "state": str(r.state), "created_at": r.created_at}
+             for r in found]  # fmt: skip
+    show(as_json, plain, lambda: rows(("id", "login", "name", "state"), [
+        (r.id, r.login, r.name, r.state) for r in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def approve(registration: UUID, data: Data = None, as_json: Json = False) -> None:
+    """Open an account that waits."""
+
+    async def work(services: Services) -> Registration:
+        return await services.identity.registrations.approve(registration, by=ACTOR)
+
+    done = in_city(data, work)
+    show(as_json, {"id": done.id, "state": str(done.state)}, lambda: f"✓ {done.login}: {done.state}")
+
+
+@app.command()
+def decline(registration: UUID, data: Data = None, as_json: Json = False) -> None:
+    """Erase an account that waits, with all its data."""
+
+    async def work(services: Services) -> None:
+        await services.identity.registrations.decline(registration, by=ACTOR)
+
+    in_city(data, work)
+    show(as_json, {"id": registration, "declined": True}, lambda: "✓")
+
+
+@app.command()
+def invitations(login: Login, data: Data = None, as_json: Json = False) -> None:
+    """Organisations that ask somebody to become a member."""
+
+    async def work(services: Services) -> Sequence[Invitation]:
+        return await services.identity.invitations.of_person(await person_of(services, login))
+
+    found = in_city(data, work)
+    plain = [{"id": one.id, "org": one.org_name, "role": str(one.role), "expires_at": one.expires_at} for one in found]
+    show(as_json, plain, lambda: rows(("id", "org", "role", "until"), [
+        (one.id, one.org_name, one.role, one.expires_at.date()) for one in found
+    ]))  # fmt: skip
+
+
+@app.command()
+def answer(
+    login: Login,
+    invitation: UUID,
+    word: Annotated[str, typer.Argument(help="accept or decline, in the person's own words.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Answer an invitation for somebody who can't sign in just now; it is written down that it was done here."""
+    if word not in ("accept", "decline"):
+        raise typer.BadParameter(f"{word!r} is neither accept nor decline", param_hint="WORD")
+
+    async def work(services: Services) -> Invitation:
+        person, asked = await person_of(services, login), services.identity.invitations
+        act = asked.accept if word == "accept" else asked.decline
+        return await act(invitation, person, by=ACTOR)
+
+    done = in_city(data, work)
+    show(as_json, {"id": done.id, "state": str(done.state)}, lambda: f"✓ {done.org_name}: {done.state}")

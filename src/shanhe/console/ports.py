@@ -6,69 +6,23 @@ Every method raises `ShanheError` for what a person can act on; pages show its t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
+from shanhe.console.ports_arrivals import ArrivalDesk
 from shanhe.console.ports_board import BoardDesk
 from shanhe.console.ports_commons import CommonsDesk
 from shanhe.console.ports_content import ContentDesk
+from shanhe.console.ports_gate import Gate
+from shanhe.console.ports_gate import SignedIn as SignedIn
 from shanhe.console.ports_house import HouseDesk
 from shanhe.console.ports_making import CloneDesk, KnowledgeDesk, PoolDesk, RoutineDesk, WorkshopDesk
 from shanhe.console.ports_money import Counter, ExchangeDesk, Till, Treasury
 from shanhe.console.ports_watch import ConductDesk, SecondDesk, WatchDesk
-
-
-@dataclass(frozen=True)
-class SignedIn:
-    """How a step of signing in ended. `needs`: "" (signed in), "second_factor" or "enrolment"."""
-
-    needs: str
-    cookies: Mapping[str, str]
-    issued: object = field(default=None, repr=False)
-
-
-class Gate(Protocol):
-    """Who is there, signing in and out, second factors, sessions."""
-
-    oidc: bool
-
-    async def who(self, request: Request) -> m.Who | None: ...
-    def seat(self, response: Response, result: SignedIn, *, secure: bool) -> None:
-        """Put the session on the answer."""
-        ...
-
-    async def waiting(self, request: Request) -> str:
-        """What an unfinished sign-in waits for, in the words of `SignedIn.needs`; empty for none."""
-        ...
-
-    async def password(self, request: Request, login: str, password: str) -> SignedIn: ...
-    async def code(self, request: Request, code: str) -> SignedIn: ...
-    async def passkey_options(self, request: Request) -> Mapping[str, Any]: ...
-    async def passkey(self, request: Request, answer: Mapping[str, Any]) -> SignedIn: ...
-    async def sign_out(self, request: Request, response: Response) -> None: ...
-    async def totp_start(self, who: m.Who) -> tuple[str, str]:
-        """A fresh TOTP secret and its otpauth:// address, unconfirmed."""
-        ...
-
-    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
-        """Confirm the secret; recovery codes, shown once, and the session it completed if it did."""
-        ...
-
-    async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]: ...
-    async def passkey_add(
-        self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str
-    ) -> SignedIn | None: ...
-    async def passkeys(self, who: m.Who) -> Sequence[m.PasskeyRow]: ...
-    async def passkey_remove(self, who: m.Who, passkey_id: str) -> None: ...
-    async def sessions(self, who: m.Who) -> Sequence[m.SessionRow]: ...
-    async def session_end(self, who: m.Who, session_id: str) -> None: ...
 
 
 class Member(Protocol):
@@ -393,5 +347,6 @@ class Desk:
     second: SecondDesk
     conduct: ConductDesk
     house: HouseDesk
+    arrivals: ArrivalDesk
     secure: bool = False
     version: str = ""

@@ -27,8 +27,8 @@ class HouseDesk(Protocol):
         """Members of the organisation: `id`, `name`, `role`, whether it is the person (`self`)."""
         ...
 
-    async def put(self, who: m.Who, login: str, role: str) -> None:
-        """Make whoever signs in with `login` a member, or change their role; and tell them."""
+    async def put(self, who: m.Who, login: str, role: str) -> bool:
+        """Ask whoever signs in with `login` to become a member (True), or change a member's role."""
         ...
 
     async def remove(self, who: m.Who, person_id: UUID) -> None: ...

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from shanhe.console.live import Ready, open_desk
 from shanhe.console.live.modules import Modules
+from shanhe.console.pages.arrivals import ArrivalsRoom
 from shanhe.console.pages.base import SignInFirst
 from shanhe.console.pages.board import BoardRoom
 from shanhe.console.pages.books import BooksRoom
@@ -72,6 +73,7 @@ ROOMS = (
     NomadDeskRoom,
     SettingsRoom,
     HouseRoom,
+    ArrivalsRoom,
     PublicRoom,
     CityRoom,
     BooksRoom,

@@ -68,6 +68,54 @@ class SignInFailed(Unauthorized):
         )
 
 
+class RegistrationOff(Forbidden):
+    def __init__(self) -> None:
+        super().__init__(
+            "registration_off",
+            "Nobody can register in this city right now.",
+            message_zh="本市暂不开放自助注册。",
+            hint="Ask at the city's service counter for an account.",
+            hint_zh="请到政务服务窗口开通账户。",
+        )
+
+
+class RegistrationKnown(Conflict):
+    """The id is another registration's, or the password isn't the one it was made with."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "registration_known",
+            "This form was sent before, with another password; nothing was done.",
+            message_zh="该表单此前已提交过，且密码不同；未做任何更改。",
+            hint="Sign in, or open the page again to register anew.",
+            hint_zh="请直接登录，或重新打开注册页面。",
+        )
+
+
+class RegistrationWaiting(Forbidden):
+    """Told only to who has the password."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "registration_waiting",
+            "This account waits to be looked at by an officer.",
+            message_zh="该账户正在等待工作人员审核。",
+            hint="You can sign in as soon as it is opened; try again later.",
+            hint_zh="审核通过后即可登录，请稍后再试。",
+        )
+
+
+class InvitationOver(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "invitation_over",
+            "This invitation was answered, taken back or has run out.",
+            message_zh="该邀请已处理、已撤回或已过期。",
+            hint="Ask the organisation's owner to invite you again.",
+            hint_zh="如需加入，请联系该机构负责人重新邀请。",
+        )
+
+
 class SignInLocked(TooMany):
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(

@@ -18,6 +18,27 @@ class PersonState(StrEnum):
     ERASED = "erased"
 
 
+class Registering(StrEnum):
+    """Whether residents open accounts themselves: not at all, at once, or after an officer looked."""
+
+    OFF = "off"
+    ON = "on"
+    APPROVAL = "approval"
+
+
+class RegistrationState(StrEnum):
+    WAITING = "waiting"
+    OPEN = "open"
+
+
+class InvitationState(StrEnum):
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    LAPSED = "lapsed"
+
+
 class CategoryName(StrEnum):
     """Grounds on which a person buys below market (P1)."""
 
@@ -152,6 +173,48 @@ class NewPerson:
     password: str | None = field(default=None, repr=False)
     language: str = "zh-CN"
     email_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewRegistration:
+    """What a resident gives to open an account: `login` is the part of the sign-in name that they choose."""
+
+    id: UUID
+    name: str
+    login: str
+    password: str = field(repr=False)
+    notice_version: str
+    agreed: bool
+    language: str = "zh-CN"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    id: UUID
+    person_id: UUID
+    state: RegistrationState
+    person_state: PersonState
+    login: str
+    name: str
+    notice_version: str
+    created_at: datetime
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """`called`: the name by which the asking person knows the other; the person's own is told by a membership."""
+
+    id: UUID
+    org_id: UUID
+    org_name: str
+    person_id: UUID
+    role: Role
+    department_id: UUID | None
+    called: str
+    state: InvitationState
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +515,7 @@ class Options:
     city_name: str = "Shanhe"
     second_factor: SecondFactor = SecondFactor.REQUIRED
     oidc: OidcSettings | None = None
+    registering: Registering = Registering.OFF
 
     @property
     def secure(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from shanhe.console.live.arrivals import LiveArrivals
 from shanhe.console.live.board import LiveBoard
 from shanhe.console.live.bulletin import LiveBulletin
 from shanhe.console.live.city import LiveCity
@@ -78,6 +79,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         second=LiveSecond(modules, names),
         conduct=LiveConduct(modules),
         house=LiveHouse(modules),
+        arrivals=LiveArrivals(modules.identity),
         secure=modules.identity.options.secure,
         version=version,
     )

@@ -109,10 +109,10 @@ class LiveGate:
             seat(response, self._identity, result.issued)
 
     async def password(self, request: Request, login: str, password: str) -> SignedIn:
-        return _step(await self._identity.sign_in(login, password, client_of(request)))
+        return step(await self._identity.sign_in(login, password, client_of(request)))
 
     async def code(self, request: Request, code: str) -> SignedIn:
-        return _step(await self._identity.signin.code(_token(request), code, client_of(request)))
+        return step(await self._identity.signin.code(_token(request), code, client_of(request)))
 
     async def passkey_options(self, request: Request) -> Mapping[str, Any]:
         return _options(await self._identity.signin.passkey_options(await self._second(request)))
@@ -120,7 +120,7 @@ class LiveGate:
     async def passkey(self, request: Request, answer: Mapping[str, Any]) -> SignedIn:
         ceremony, credential = _answer(answer)
         token = await self._second(request)
-        return _step(await self._identity.signin.passkey(ceremony, credential, client_of(request), token=token))
+        return step(await self._identity.signin.passkey(ceremony, credential, client_of(request), token=token))
 
     async def _second(self, request: Request) -> str | None:
         return _token(request) if await self.waiting(request) == "second_factor" else None
@@ -147,7 +147,7 @@ class LiveGate:
     async def _enrolled(self, request: Request, who: m.Who) -> SignedIn | None:
         if who.second_factor:
             return None
-        return _step(await self._identity.signin.enrolled(_token(request), client_of(request)))
+        return step(await self._identity.signin.enrolled(_token(request), client_of(request)))
 
     async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]:
         return _options(await self._identity.passkeys.begin_registration(who.person_id))
@@ -204,7 +204,7 @@ def _token(request: Request) -> str:
     return token
 
 
-def _step(issued: Issued) -> SignedIn:
+def step(issued: Issued) -> SignedIn:
     return SignedIn(NEEDS[issued.stage], {}, issued=issued)
 
 

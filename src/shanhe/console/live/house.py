@@ -9,8 +9,8 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
 from shanhe.identity.api import OrgKind, Role
-from shanhe.kernel.errors import NotFound
-from shanhe.kernel.notify import Notice, Text
+from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.ids import new_id
 
 ROLES = (Role.MEMBER, Role.OWNER)
 
@@ -20,7 +20,6 @@ class LiveHouse:
 
     def __init__(self, modules: Modules) -> None:
         self._identity = modules.identity
-        self._notifier = modules.notifier
 
     async def places(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [
@@ -53,37 +52,25 @@ class LiveHouse:
         ]
         return sorted(rows, key=lambda row: (row["role"] != Role.OWNER, row["name"]))
 
-    async def put(self, who: m.Who, login: str, role: str) -> None:
-        identity = self._identity
-        bucket = [identity.attempts.bucket("member", str(who.person_id))]  # names can't be tried one after the other
-        await identity.attempts.begin(bucket)
+    async def put(self, who: m.Who, login: str, role: str) -> bool:
+        identity, by = self._identity, actor_of(who)
+        if (await identity.orgs.get(who.org_id)).kind is OrgKind.PERSON:
+            raise Invalid("one_person", "Nobody else acts for a person's own account.",
+                          message_zh="个人账户只有本人一名成员。")  # fmt: skip
+        await identity.attempts.begin([identity.attempts.bucket("member", by.ref)])  # names can't be tried one by one
         person = await identity.people.by_name(login)
         if person is None:
             raise NotFound(
                 "unknown_person", "Nobody signs in with this name.", message_zh="没有以此登录名或邮箱登录的人员。",
-                hint="Check it with them; who has no account yet gets one from the city's operators.",
-                hint_zh="请与本人核对；尚无账户的，请先由城市运营方开通。",
+                hint="Check it with them; who has no account yet opens one on the page to register.",
+                hint_zh="请与本人核对；尚无账户的，可先自行注册。",
             )  # fmt: skip
-        await identity.attempts.succeeded(bucket)
         wanted = Role(role) if role in tuple(ROLES) else Role.MEMBER
-        await identity.orgs.set_member(who.org_id, person, wanted, by=actor_of(who))
-        if person != who.person_id:
-            await self._tell(who, person)
-
-    async def _tell(self, who: m.Who, person: UUID) -> None:
-        await self._notifier.notify(
-            Notice(
-                kind="identity.member",
-                title=Text(f"您已成为“{who.org_name}”的成员", f"You are a member of {who.org_name}"),
-                body=Text(
-                    "可在设置中切换所代表的机构；如有疑问，请联系该机构负责人。",
-                    "Choose in your settings for whom you act; if this is a mistake, ask its owner.",
-                ),
-                person_id=person,
-                link="/settings#organisations",
-                dedupe=f"member:{who.org_id}:{person}",
-            )
-        )
+        if await identity.orgs.is_member(who.org_id, person):
+            await identity.orgs.set_member(who.org_id, person, wanted, by=by)
+            return False
+        await identity.invitations.invite(new_id(), who.org_id, person, wanted, called=login, by=by)
+        return True
 
     async def remove(self, who: m.Who, person_id: UUID) -> None:
         await self._identity.orgs.remove_member(who.org_id, person_id, by=actor_of(who))

@@ -52,7 +52,8 @@ class Entrance(Room):
 
     def _entry(self, request: Request, **values: Any) -> Response:
         wanted = local_path(values.pop("wanted", request.query_params.get("next", "/")))
-        return self.show(request, "sign_in.html", None, wanted=wanted, oidc=self.desk.gate.oidc, **values)
+        return self.show(request, "sign_in.html", None, wanted=wanted, oidc=self.desk.gate.oidc,
+                         registers=self.desk.arrivals.mode != "off", **values)  # fmt: skip
 
     async def password(self, request: Request) -> Response:
         fields = await form(request, None)

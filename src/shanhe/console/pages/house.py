@@ -69,15 +69,18 @@ class HouseRoom(Room):
         return self.show(request, "members.html", who, **await self._members(who))
 
     async def _members(self, who: Who) -> dict[str, Any]:
-        return {"rows": await self.desk.house.members(who), "typed": {}}
+        return {
+            "rows": await self.desk.house.members(who), "asked": await self.desk.arrivals.asked(who), "typed": {},
+        }  # fmt: skip
 
     async def put(self, request: Request) -> Response:
         who, fields = await self.posted(request, "members")
         try:
-            await self.desk.house.put(who, fields.get("login", "")[:LOGIN_CHARS_MAX], fields.get("role", ""))
+            name, role = fields.get("login", "")[:LOGIN_CHARS_MAX], fields.get("role", "")
+            invited = await self.desk.house.put(who, name, role)
         except ShanheError as error:
             return self.again(request, "members.html", who, error, **await self._members(who) | {"typed": fields})
-        return go("/members", "member_put")
+        return go("/members", "member_invited" if invited else "member_put")
 
     async def remove(self, request: Request, person_id: UUID) -> Response:
         who, _ = await self.posted(request, "members")

@@ -24,6 +24,8 @@ async def settings_of(desk: Desk, who: Who) -> dict[str, Any]:
         "alerts": await till.alerts(who) if money else (),
         "auto": await till.auto(who) if money else None,
         "places": await desk.house.places(who),
+        "own": await desk.arrivals.own(who),
+        "invitations": await desk.arrivals.invitations(who),
         "has_password": await desk.house.has_password(who),
         "languages": LANGUAGES,
         "themes": THEMES,

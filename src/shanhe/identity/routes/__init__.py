@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.identity.api import Identity
-from shanhe.identity.routes import account, entry, keys, orgs, people
+from shanhe.identity.routes import account, arrivals, entry, keys, orgs, people
 from shanhe.kernel import http
 from shanhe.kernel.routing import APIRouter
 
@@ -11,5 +11,5 @@ from shanhe.kernel.routing import APIRouter
 def router(identity: Identity) -> APIRouter:
     """Every route of identity. The application must carry the same `identity` on `app.state.identity`."""
     routes = APIRouter()
-    http.take(routes, *(part.router(identity) for part in (entry, account, keys, orgs, people)))
+    http.take(routes, *(part.router(identity) for part in (entry, arrivals, account, keys, orgs, people)))
     return routes

@@ -91,7 +91,9 @@ def _data(routes: APIRouter, identity: Identity) -> None:
 
     @routes.patch("")
     async def edit(body: forms.PersonChange, actor: Me) -> Response:
-        """Correct one's own data."""
+        """Correct one's own data. Names that can be taken are tried no more often than at the door."""
+        if body.given().keys() & {"login", "email"}:
+            await identity.attempts.begin([identity.attempts.bucket("member", str(person_of(actor)))])
         return private_json(await identity.people.edit(person_of(actor), body.given(), by=actor))
 
     @routes.post("/password")

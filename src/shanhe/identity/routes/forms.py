@@ -29,6 +29,28 @@ class SignInBody(Body):
     password: Secret
 
 
+class RegisterBody(Body):
+    """`login` is the part of the sign-in name that one chooses; the answer says the whole."""
+
+    id: UUID
+    name: Text
+    login: Text
+    password: Secret
+    notice_version: Text
+    agreed: bool = False
+    language: Text = "zh-CN"
+
+
+class InviteBody(Body):
+    """Whom an owner asks: by the name they sign in with, or by id."""
+
+    id: UUID
+    login: Text = ""
+    person_id: UUID | None = None
+    role: Role = Role.MEMBER
+    department_id: UUID | None = None
+
+
 class CodeBody(Body):
     code: Text
 

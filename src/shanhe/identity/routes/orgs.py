@@ -19,6 +19,7 @@ from shanhe.identity.api import (
 )
 from shanhe.identity.routes import forms
 from shanhe.kernel.http import private_json
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 Acting = Annotated[Actor, Depends(actor)]
@@ -98,8 +99,13 @@ def _people(routes: APIRouter, identity: Identity) -> None:
 
     @routes.put("/{org_id}/members/{person_id}")
     async def set_member(org_id: UUID, person_id: UUID, body: forms.MemberBody, acting: Acting) -> Response:
-        """Make a person a member, or change role or department."""
+        """Change a member's role or department. Operators make members; whom an owner names is invited (202)."""
         writable(acting, org_id)
+        if "accounts" not in acting.permissions and not await identity.orgs.is_member(org_id, person_id):
+            invited = await identity.invitations.invite(
+                new_id(), org_id, person_id, body.role, department_id=body.department_id, by=acting
+            )
+            return private_json(invited, 202)
         member = await identity.orgs.set_member(
             org_id, person_id, body.role, department_id=body.department_id, by=acting
         )

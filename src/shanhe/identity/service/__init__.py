@@ -13,14 +13,16 @@ from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.consents import Consents
 from shanhe.identity.service.factors import Factors
+from shanhe.identity.service.invitations import Invitations
 from shanhe.identity.service.keys import Keys
 from shanhe.identity.service.orgs import Organisations
 from shanhe.identity.service.passkeys import Passkeys
 from shanhe.identity.service.passwords import FORGET_AFTER_S, Attempts, Passwords
 from shanhe.identity.service.people import People
+from shanhe.identity.service.registrations import Registrations
 from shanhe.identity.service.sessions import Sessions
 from shanhe.identity.service.signin import NOWHERE, SignIn
-from shanhe.identity.store import audit, sessions
+from shanhe.identity.store import arrivals, audit, sessions
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -37,8 +39,9 @@ OBJECT_MAX = 200
 
 
 class Identity:
-    """Who is who in one city. `people`, `consents`, `orgs`, `keys`, `sessions`, `signin`, `factors`, `passkeys`,
-    `passwords` and `oidc` (None when no provider is set) are its parts; what everybody needs is on `Identity`.
+    """Who is who in one city. `people`, `registrations`, `consents`, `orgs`, `invitations`, `keys`, `sessions`,
+    `signin`, `factors`, `passkeys`, `passwords` and `oidc` (None when no provider is set) are its parts; what everybody
+    needs is on `Identity`.
 
     `announce` writes an event: that a person was erased, so that other modules forget too."""
 
@@ -61,14 +64,17 @@ class Identity:
         self.people = People(ground, self.passwords)
         self.consents = Consents(ground)
         self.orgs = Organisations(ground)
+        self.invitations = Invitations(ground, self.orgs)
+        self.registrations = Registrations(ground, self.people, self.passwords, self.attempts, self.orgs)
         self.seals = Seals(vault, self._person_of)
         self.keys = Keys(ground, self.seals)
         self.sessions = Sessions(ground)
         self.factors = Factors(ground)
         self.passkeys = Passkeys(ground, self.factors)
         self.signin = SignIn(
-            ground, self.people, self.passwords, self.attempts, self.factors, self.passkeys, self.sessions
-        )
+            ground, self.people, self.passwords, self.attempts, self.factors, self.passkeys, self.sessions,
+            self.registrations,
+        )  # fmt: skip
         self.oidc: Oidc | None = None
         if self.options.oidc is not None:
             from shanhe.identity.service.oidc import Oidc  # libraries that a city without a provider never needs
@@ -91,10 +97,13 @@ class Identity:
         await self._callers.stop()
 
     async def purge(self) -> None:
-        """Drop sessions, challenges, flows and attempts that have run out; call it every hour or so."""
+        """Drop sessions, challenges, flows, attempts, invitations and registrations that have run out; call it every
+        hour or so."""
         now = self._ground.now()
         longest_s = max(FORGET_AFTER_S.values())
         await sessions.purge(self._ground.db, now, now - timedelta(seconds=longest_s))
+        await arrivals.lapse(self._ground.db, now)
+        await self.registrations.lapse()
         await self.people.finish_erasures()
 
     # -- keys on the hot path ----------------------------------------------------------------------------------------

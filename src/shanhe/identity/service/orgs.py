@@ -58,7 +58,7 @@ class Organisations:
             async with self._ground.db.transaction() as conn:
                 org = await store.insert(conn, org_id, new, person_id=None, now=now)
                 if owner is not None:
-                    await self._active(conn, owner)
+                    await active(conn, owner)
                     await store.put_member(conn, Member(org_id, owner, Role.OWNER, None), now)
                 await audit.add(conn, ref(by), "org.create", f"org:{org_id}", {"kind": new.kind}, now, org_id=org_id)
         except asyncpg.UniqueViolationError as error:
@@ -69,7 +69,7 @@ class Organisations:
         """The organisation of one person; the standing one when there is one. Its name stays sealed with the person."""
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
-            await self._active(conn, person_id)
+            await active(conn, person_id)
             org = await store.of_person(conn, person_id)
             if org is None:
                 new = NewOrganisation(OrgKind.PERSON, "")
@@ -203,20 +203,14 @@ class Organisations:
         self, org_id: UUID, person_id: UUID, role: Role = Role.MEMBER, *, department_id: UUID | None = None, by: By
     ) -> Member:
         """Make a person a member, or change the member's role or department."""
-        if role not in ORG_ROLES:
-            raise Invalid(
-                "bad_role", "In an organisation one is owner or member.", message_zh="机构角色只能为负责人或成员。"
-            )
         now, member = self._ground.now(), Member(org_id, person_id, role, department_id)
         async with self._ground.db.transaction() as conn:
-            org = _found(await store.get(conn, org_id, lock=True))
+            org = await in_org(conn, org_id, role, department_id)
             if org.kind == OrgKind.PERSON and person_id != org.person_id:
                 raise Invalid(
                     "one_person", "A person's organisation has one member.", message_zh="个人机构只有一名成员。"
                 )
-            await self._active(conn, person_id)
-            if department_id is not None and await store.department(conn, org_id, department_id) is None:
-                raise Unknown("department", "部门")
+            await active(conn, person_id)
             await self._keeps_an_owner(conn, org_id, person_id, role)
             await store.put_member(conn, member, now)
             await audit.add(conn, ref(by), "member.set", f"person:{person_id}", {"role": role}, now, org_id=org_id)
@@ -233,6 +227,9 @@ class Organisations:
                 conn, ref(by), "member.remove", f"person:{person_id}", {}, self._ground.now(), org_id=org_id
             )
 
+    async def is_member(self, org_id: UUID, person_id: UUID) -> bool:
+        return await store.member(self._ground.db, org_id, person_id) is not None
+
     async def members(self, org_id: UUID) -> Sequence[Member]:
         """Members with their names."""
         found = await store.members(self._ground.db, org_id)
@@ -246,12 +243,6 @@ class Organisations:
         owners = {member.person_id for member in await store.members(conn, org_id) if member.role == Role.OWNER}
         if owners == {person_id} and role != Role.OWNER:
             raise LastOfItsKind("owner", "负责人")
-
-    @staticmethod
-    async def _active(conn: Any, person_id: UUID) -> None:
-        row = await people.get(conn, person_id)
-        if row is None or row["state"] != PersonState.ACTIVE:
-            raise Unknown("person", "人员")
 
     def _seal(self, person_id: UUID | None) -> Seal:
         return Seals(self._ground.vault).of_person(person_id)
@@ -271,6 +262,25 @@ class Organisations:
             else org
             for org in found
         ]
+
+
+async def active(conn: Any, person_id: UUID) -> None:
+    """Unknown unless the person is there and may act."""
+    row = await people.get(conn, person_id)
+    if row is None or row["state"] != PersonState.ACTIVE:
+        raise Unknown("person", "人员")
+
+
+async def in_org(conn: Any, org_id: UUID, role: Role, department_id: UUID | None) -> Organisation:
+    """The organisation, locked, when somebody can be `role` in it and its department."""
+    if role not in ORG_ROLES:
+        raise Invalid(
+            "bad_role", "In an organisation one is owner or member.", message_zh="机构角色只能为负责人或成员。"
+        )
+    org = _found(await store.get(conn, org_id, lock=True))
+    if department_id is not None and await store.department(conn, org_id, department_id) is None:
+        raise Unknown("department", "部门")
+    return org
 
 
 def _found(org: Organisation | None) -> Organisation:

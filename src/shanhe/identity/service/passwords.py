@@ -28,10 +28,16 @@ PASSES = 3
 LANES = 1
 HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 64
-FREE_FAILURES = {"login": 5, "factor": 5, "address": 50, "report": 50, "member": 10}
+FREE_FAILURES = {
+    "login": 5, "factor": 5, "address": 50, "report": 50, "member": 10, "register": 10, "register_city": 2_000,
+}  # fmt: skip
 FIRST_LOCK_S = 30
 LOCK_MAX_S = 3_600
-FORGET_AFTER_S = {"login": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600, "member": 24 * 3_600}
+FORGET_AFTER_S = {
+    "login": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600, "member": 24 * 3_600,
+    "register": 6 * 3_600, "register_city": 3_600,
+}  # fmt: skip
+"""`register` is counted by address and `register_city` for all of them; `member` are names that one person tried."""
 SALT_BYTES = 16
 T = TypeVar("T")
 

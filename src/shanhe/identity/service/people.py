@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from shanhe.identity.model import (
 from shanhe.identity.names import NAME_MAX, clean, email_key, login_key, phone_key
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.passwords import Passwords
-from shanhe.identity.store import audit, orgs, sessions
+from shanhe.identity.store import arrivals, audit, orgs, sessions
 from shanhe.identity.store import people as store
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
@@ -37,6 +37,9 @@ ERASED_TOPIC = "identity.person_erased"
 of the name under which a bank would know them (`kernel.sealing.PAYER_INDEX`)."""
 PASSKEY_FIELD = "passkey.name"
 KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
+INVITATIONS_MAX = 200
+Along = Callable[[Any, UUID], Awaitable[None]]
+"""What else is written in the transaction that makes a person."""
 
 
 class People:
@@ -44,7 +47,9 @@ class People:
         self._ground = ground
         self._passwords = passwords
 
-    async def create(self, new: NewPerson, *, by: By) -> Person:
+    async def create(
+        self, new: NewPerson, *, by: By, suspended: bool = False, along: Along | None = None
+    ) -> Person:
         """A person, with a key of the person's own; Taken when login or e-mail is in use."""
         fields = self._checked({name: getattr(new, name) for name in store.FIELDS})
         if fields["login"] is None and fields["email"] is None:
@@ -60,6 +65,7 @@ class People:
                     person_id,
                     {name: self._ground.seal(person_id, name, text) for name, text in fields.items()},
                     {name: self._index(name, fields[name]) for name in store.INDEXED},
+                    state=PersonState.SUSPENDED if suspended else PersonState.ACTIVE,
                     language=new.language,
                     email_verified=new.email_verified,
                     now=now,
@@ -67,8 +73,12 @@ class People:
                 if hashed is not None:
                     await sessions.set_password(conn, person_id, hashed, now)
                 await audit.add(conn, ref(by), "person.create", f"person:{person_id}", {}, now)
+                if along is not None:
+                    await along(conn, person_id)
         except asyncpg.UniqueViolationError as error:
             self._ground.vault.destroy(person_id)
+            if error.table_name != "person":  # what goes along has a say of its own
+                raise
             raise _taken(error) from error
         return await self.get(person_id)
 
@@ -194,6 +204,7 @@ class People:
         async with self._ground.db.transaction() as conn:
             if not await store.set_state(conn, person_id, PersonState.ACTIVE):
                 raise Unknown("person", "人员")
+            await arrivals.settle(conn, person_id, ref(by), self._ground.now())
             await audit.add(conn, ref(by), "person.resume", f"person:{person_id}", {}, self._ground.now())
 
     # -- export and erasure ------------------------------------------------------------------------------------------
@@ -209,6 +220,12 @@ class People:
             "exported_at": self._ground.now(),
             "person": asdict(person) | {"city_roles": sorted(person.city_roles)},
             "memberships": [asdict(member) for member in await orgs.memberships(db, person_id)],
+            "registration": _registered(await arrivals.registration_of(db, person_id)),
+            "invitations": [
+                {name: row[name] for name in ("org_id", "role", "state", "created_at", "decided_at")}
+                | {"called": self._ground.open(person_id, "called", row["called_sealed"])}
+                for row in await arrivals.of_person(db, person_id, INVITATIONS_MAX)
+            ],
             "consents": [asdict(consent) for consent in await audit.consents(db, person_id)],
             "objections": [dict(row) for row in await audit.objections(db, person_id, None)],
             "passkeys": [
@@ -303,6 +320,11 @@ class People:
     async def _not_the_last_admin(conn: Any, person_id: UUID, role: Role) -> None:
         if role == Role.ADMIN and await store.holders(conn, role) == [person_id]:
             raise LastOfItsKind("administrator", "管理员")
+
+
+def _registered(row: Any) -> dict[str, Any] | None:
+    """A registration of one's own, for the person's copy."""
+    return row and {name: row[name] for name in ("state", "notice_version", "created_at", "decided_at")}
 
 
 def _city_role(role: Role) -> None:

@@ -14,6 +14,7 @@ from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.passkeys import Passkeys
 from shanhe.identity.service.passwords import Attempts, Passwords
 from shanhe.identity.service.people import People
+from shanhe.identity.service.registrations import Registrations
 from shanhe.identity.service.sessions import Sessions
 from shanhe.identity.store import audit
 from shanhe.identity.store import people as store
@@ -31,6 +32,7 @@ class SignIn:
         factors: Factors,
         passkeys: Passkeys,
         sessions: Sessions,
+        registrations: Registrations,
     ) -> None:
         self._ground = ground
         self._people = people
@@ -39,9 +41,11 @@ class SignIn:
         self._factors = factors
         self._passkeys = passkeys
         self._sessions = sessions
+        self._registrations = registrations
 
     async def password(self, login: str, password: str, client: Client = NOWHERE) -> Issued:
-        """The first step. SignInFailed alike for a wrong login, a wrong password, a suspended person; SignInLocked."""
+        """The first step. SignInFailed alike for a wrong login, a wrong password, a suspended person; SignInLocked;
+        RegistrationWaiting."""
         if len(login) > EMAIL_MAX:
             raise SignInFailed()
         person_id = await self._people.by_name(login)
@@ -51,7 +55,10 @@ class SignIn:
             buckets.append(self._attempts.bucket("address", client.address))
         await self._attempts.begin(buckets)
         right = await self._passwords.verify(person_id, password)
-        if person_id is None or not right or not await self._active(person_id):
+        if person_id is None or not right:
+            raise SignInFailed()
+        if not await self._active(person_id):
+            await self._registrations.waits(person_id)  # who knows the password may know that, too
             raise SignInFailed()
         await self._attempts.succeeded(buckets)
         return await self.proved(person_id, "password", client)

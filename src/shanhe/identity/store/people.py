@@ -21,6 +21,7 @@ async def insert(
     sealed: Mapping[str, bytes | None],
     indexes: Mapping[str, bytes | None],
     *,
+    state: str,
     language: str,
     email_verified: bool,
     now: datetime,
@@ -28,8 +29,9 @@ async def insert(
     await conn.execute(
         """INSERT INTO identity.person (id, state, language, name_sealed, login_sealed, email_sealed, phone_sealed,
                                         login_index, email_index, phone_index, email_verified, created_at)
-           VALUES ($1, 'active', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
         person_id,
+        state,
         language,
         *(sealed.get(field) for field in FIELDS),
         *(indexes.get(field) for field in INDEXED),
@@ -184,6 +186,8 @@ async def erase(conn: Connection, person_id: UUID, now: datetime) -> None:
         "city_role",
         "category",
         "membership",
+        "registration",
+        "invitation",
     ):
         await conn.execute(f"DELETE FROM identity.{table} WHERE person_id = $1", person_id)
     await conn.execute(

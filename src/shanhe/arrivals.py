@@ -1,0 +1,77 @@
+"""Who is told when people arrive: officers of a registration that waits, a person of an invitation, its organisation of
+the answer. Notices name no person: they outlive an erasure."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+from uuid import UUID
+
+from shanhe.identity.api import ANSWERED_TOPIC, INVITED_TOPIC, REGISTERED_TOPIC, Identity, RegistrationState, Unknown
+from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.notify import Notice, Notifier, Text
+from shanhe.kernel.outbox import Event, Outbox
+
+ANSWERS: Final = {"accepted": ("接受", "accepted"), "declined": ("谢绝", "declined")}
+
+
+def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, clock: Clock) -> None:
+    """Subscribe the notices."""
+
+    async def registered(event: Event) -> None:
+        if event.payload.get("state") == RegistrationState.WAITING:
+            await notifier.notify(_waiting(clock.now().astimezone(CITY_TZ).date()))
+
+    async def invited(event: Event) -> None:
+        org = await _name(identity, UUID(event.payload["org"]))
+        await notifier.notify(_invitation(event.key, org, UUID(event.payload["person"])))
+
+    async def answered(event: Event) -> None:
+        zh, en = ANSWERS[event.payload["state"]]
+        await notifier.notify(
+            Notice(
+                kind="identity.invitation",
+                title=Text(f"一项成员邀请已被{zh}", f"An invitation to become a member was {en}"),
+                body=Text("请在成员页面查看。", "See the members of your organisation."),
+                org_id=UUID(event.payload["org"]),
+                link="/members",
+                dedupe=f"answered:{event.key}",
+            )
+        )
+
+    outbox.subscribe(REGISTERED_TOPIC, "registrations.notice", registered)
+    outbox.subscribe(INVITED_TOPIC, "invitations.notice", invited)
+    outbox.subscribe(ANSWERED_TOPIC, "invitations.answer", answered)
+
+
+def _waiting(today: date) -> Notice:
+    """One a day, however many they are."""
+    return Notice(
+        kind="identity.registration",
+        title=Text("有居民注册等待审核", "Residents who registered wait to be looked at"),
+        body=Text("请在“注册审核”中办理；逾期未办的申请会被删除。",
+                  "Open or decline them; what nobody looks at is deleted in the end."),
+        link="/city/registrations",
+        dedupe=f"registrations:{today}",
+    )  # fmt: skip
+
+
+def _invitation(key: str, org: str, person: UUID) -> Notice:
+    return Notice(
+        kind="identity.member",
+        title=Text(f"“{org}”邀请您成为成员", f"{org} invites you to become a member"),
+        body=Text(
+            "请在设置中接受或谢绝；接受之前，该机构与您互不产生任何权限。",
+            "Accept or decline in your settings; until you accept, neither has any right of the other's.",
+        ),
+        person_id=person,
+        link="/settings#invitations",
+        dedupe=f"invited:{key}",
+    )
+
+
+async def _name(identity: Identity, org_id: UUID) -> str:
+    try:
+        return (await identity.orgs.get(org_id)).name
+    except Unknown:
+        return "—"

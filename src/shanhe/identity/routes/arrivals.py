@@ -1,0 +1,119 @@
+"""Registering, and answering invitations, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+
+from shanhe.identity.api import (
+    Actor,
+    Identity,
+    NewRegistration,
+    RegistrationState,
+    Unknown,
+    client_of,
+    own_site,
+    person_actor,
+    person_of,
+    require,
+)
+from shanhe.identity.routes import forms
+from shanhe.identity.routes.orgs import Acting, writable
+from shanhe.kernel.http import private_json
+from shanhe.kernel.routing import APIRouter
+
+Clerk = Annotated[Actor, Depends(require("people"))]
+Me = Annotated[Actor, Depends(person_actor)]
+
+
+def router(identity: Identity) -> APIRouter:
+    routes = APIRouter(tags=["identity"])
+    _register(routes, identity)
+    _registrations(routes, identity)
+    _invite(routes, identity)
+    _answer(routes, identity)
+    return routes
+
+
+def _register(routes: APIRouter, identity: Identity) -> None:
+    @routes.get("/api/identity/registration")
+    async def registration() -> Response:
+        """Whether residents register here (`on`, `off`, `approval`), and the notice that one agrees to."""
+        return private_json({"mode": identity.registrations.mode, "notice": identity.registrations.notice()})
+
+    @routes.post("/api/identity/register", dependencies=[Depends(own_site)])
+    async def register(body: forms.RegisterBody, request: Request) -> Response:
+        """Open an account: the sign-in name it got, and whether it is open or waits for an officer. Nobody is signed in
+        by it. The same request again has the same answer."""
+        made = await identity.registrations.register(NewRegistration(**body.model_dump()), client_of(request))
+        return private_json({"id": made.id, "login": made.login, "state": made.state}, 201)
+
+
+def _registrations(routes: APIRouter, identity: Identity) -> None:
+    @routes.get("/api/registrations")
+    async def registrations(
+        acting: Clerk,
+        state: RegistrationState | None = None,
+        before: datetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        """Who registered, those that wait first. Reading them is written down."""
+        found = await identity.registrations.list(state=state, before=before, limit=limit)
+        await identity.record(acting, "registration.list", "registrations", {"count": len(found)})
+        return private_json({"data": found})
+
+    @routes.post("/api/registrations/{registration_id}/approve")
+    async def approve(registration_id: UUID, acting: Clerk) -> Response:
+        return private_json(await identity.registrations.approve(registration_id, by=acting))
+
+    @routes.post("/api/registrations/{registration_id}/decline")
+    async def decline(registration_id: UUID, acting: Clerk) -> Response:
+        """Erase a waiting account with all its data."""
+        await identity.registrations.decline(registration_id, by=acting)
+        return private_json({"declined": True})
+
+
+def _invite(routes: APIRouter, identity: Identity) -> None:
+    @routes.post("/api/orgs/{org_id}/invitations")
+    async def invite(org_id: UUID, body: forms.InviteBody, acting: Acting) -> Response:
+        """Ask somebody to become a member. Until they accept they have no right of the organisation's."""
+        writable(acting, org_id)
+        person = body.person_id
+        if person is None:
+            await identity.attempts.begin([identity.attempts.bucket("member", acting.ref)])
+            person = await identity.people.by_name(body.login)
+        if person is None:
+            raise Unknown("person", "人员")
+        invited = await identity.invitations.invite(
+            body.id, org_id, person, body.role, department_id=body.department_id, called=body.login, by=acting
+        )
+        return private_json(invited, 201)
+
+    @routes.get("/api/orgs/{org_id}/invitations")
+    async def invitations(org_id: UUID, acting: Acting) -> Response:
+        """What waits for an answer."""
+        writable(acting, org_id)
+        return private_json({"data": await identity.invitations.of_org(org_id)})
+
+    @routes.delete("/api/orgs/{org_id}/invitations/{invitation_id}")
+    async def withdraw(org_id: UUID, invitation_id: UUID, acting: Acting) -> Response:
+        writable(acting, org_id)
+        return private_json(await identity.invitations.withdraw(invitation_id, org_id, by=acting))
+
+
+def _answer(routes: APIRouter, identity: Identity) -> None:
+    @routes.get("/api/identity/me/invitations")
+    async def mine(actor: Me) -> Response:
+        """Organisations that ask me to become a member."""
+        return private_json({"data": await identity.invitations.of_person(person_of(actor))})
+
+    @routes.post("/api/identity/me/invitations/{invitation_id}/accept")
+    async def accept(invitation_id: UUID, actor: Me) -> Response:
+        return private_json(await identity.invitations.accept(invitation_id, person_of(actor), by=actor))
+
+    @routes.post("/api/identity/me/invitations/{invitation_id}/decline")
+    async def decline(invitation_id: UUID, actor: Me) -> Response:
+        return private_json(await identity.invitations.decline(invitation_id, person_of(actor), by=actor))

@@ -1,0 +1,126 @@
+"""SQL of registrations and invitations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
+
+# -- registrations ---------------------------------------------------------------------------------------------------
+
+
+async def register(
+    conn: Connection, registration_id: UUID, person_id: UUID, state: str, notice_version: str, now: datetime
+) -> None:
+    await conn.execute(
+        """INSERT INTO identity.registration (id, person_id, state, notice_version, created_at)
+           VALUES ($1, $2, $3, $4, $5)""",
+        registration_id, person_id, state, notice_version, now,
+    )  # fmt: skip
+
+
+async def registration(conn: Connection, registration_id: UUID, *, lock: bool = False) -> Any:
+    return await conn.fetchrow(
+        f"SELECT * FROM identity.registration WHERE id = $1{' FOR UPDATE' if lock else ''}", registration_id
+    )
+
+
+async def registration_of(conn: Connection, person_id: UUID) -> Any:
+    return await conn.fetchrow("SELECT * FROM identity.registration WHERE person_id = $1", person_id)
+
+
+async def registrations(conn: Connection, state: str | None, before: datetime | None, limit: int) -> list[Any]:
+    """Those that wait before the others, then newest first."""
+    rows: list[Any] = await conn.fetch(
+        """SELECT r.*, p.state AS person_state FROM identity.registration r
+             JOIN identity.person p ON p.id = r.person_id
+            WHERE ($1::text IS NULL OR r.state = $1) AND ($2::timestamptz IS NULL OR r.created_at < $2)
+            ORDER BY r.state = 'waiting' DESC, r.created_at DESC LIMIT $3""",
+        state, before, limit,
+    )  # fmt: skip
+    return rows
+
+
+async def waiting_count(conn: Connection) -> int:
+    return int(await conn.fetchval("SELECT count(*) FROM identity.registration WHERE state = 'waiting'"))
+
+
+async def settle(conn: Connection, person_id: UUID, by: str, now: datetime) -> None:
+    """A waiting registration is open from now on; any other stays as it is."""
+    await conn.execute(
+        """UPDATE identity.registration SET state = 'open', decided_at = $3, decided_by = $2
+            WHERE person_id = $1 AND state = 'waiting'""",
+        person_id, by, now,
+    )  # fmt: skip
+
+
+async def stale(conn: Connection, before: datetime, limit: int) -> list[UUID]:
+    """People whose registration nobody looked at since."""
+    rows = await conn.fetch(
+        "SELECT person_id FROM identity.registration WHERE state = 'waiting' AND created_at < $1 LIMIT $2",
+        before, limit,
+    )  # fmt: skip
+    return [row["person_id"] for row in rows]
+
+
+# -- invitations -----------------------------------------------------------------------------------------------------
+
+
+async def invite(
+    conn: Connection, invitation_id: UUID, org_id: UUID, person_id: UUID, role: str, department_id: UUID | None,
+    called: bytes | None, by: str, now: datetime, until: datetime,
+) -> bool:  # fmt: skip
+    """False when one is pending already or the id is known."""
+    row = await conn.fetchval(
+        """INSERT INTO identity.invitation
+             (id, org_id, person_id, role, department_id, called_sealed, state, invited_by, created_at, expires_at)
+           VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8, $9) ON CONFLICT DO NOTHING RETURNING 1""",
+        invitation_id, org_id, person_id, role, department_id, called, by, now, until,
+    )  # fmt: skip
+    return row is not None
+
+
+async def invitation(conn: Connection, invitation_id: UUID, *, lock: bool = False) -> Any:
+    return await conn.fetchrow(
+        f"SELECT * FROM identity.invitation WHERE id = $1{' FOR UPDATE' if lock else ''}", invitation_id
+    )
+
+
+async def pending(
+    conn: Connection, now: datetime, *, org_id: UUID | None = None, person_id: UUID | None = None, limit: int
+) -> list[Any]:
+    """Invitations that can be answered, of an organisation or a person; oldest first."""
+    rows: list[Any] = await conn.fetch(
+        """SELECT * FROM identity.invitation WHERE state = 'pending' AND expires_at > $1
+              AND ($2::uuid IS NULL OR org_id = $2) AND ($3::uuid IS NULL OR person_id = $3)
+            ORDER BY created_at, id LIMIT $4""",
+        now, org_id, person_id, limit,
+    )  # fmt: skip
+    return rows
+
+
+async def answer(conn: Connection, invitation_id: UUID, state: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE identity.invitation SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'pending'",
+        invitation_id, state, now,
+    )  # fmt: skip
+
+
+async def lapse(conn: Connection, now: datetime, org_id: UUID | None = None) -> None:
+    """What nobody answered in time: of an organisation, or everybody's."""
+    await conn.execute(
+        """UPDATE identity.invitation SET state = 'lapsed', decided_at = $1
+            WHERE state = 'pending' AND expires_at <= $1 AND ($2::uuid IS NULL OR org_id = $2)""",
+        now, org_id,
+    )  # fmt: skip
+
+
+async def of_person(conn: Connection, person_id: UUID, limit: int) -> Sequence[Any]:
+    """Every invitation that a person ever had, for the person's own copy."""
+    rows: Sequence[Any] = await conn.fetch(
+        "SELECT * FROM identity.invitation WHERE person_id = $1 ORDER BY created_at DESC LIMIT $2", person_id, limit
+    )
+    return rows

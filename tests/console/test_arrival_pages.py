@@ -1,0 +1,100 @@
+"""Pages to register, to answer invitations, and the officers' list; a visitor's way through the real modules."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from tests.console import double, double_arrivals
+
+from shanhe.console.ports import Desk
+
+TOKEN = {"csrf": "csrf-of-session"}
+FORM = {
+    "name": "李伟", "login": "liwei", "password": "long enough pw", "again": "long enough pw", "notice": "1",
+    "agreed": "yes",
+}  # fmt: skip
+
+
+async def filled(visitor: httpx.AsyncClient, **given: str) -> dict[str, str]:
+    page = (await visitor.get("/register")).text
+    number = page.partition('name="id" value="')[2].partition('"')[0]
+    return {"csrf": visitor.cookies["shanhe_form"], "id": number} | FORM | given
+
+
+class TestRegisterPage:
+    async def test_lets_a_visitor_in_and_shows_the_name_to_note(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
+        assert 'href="/register"' in (await visitor.get("/sign-in")).text
+        assert 'href="/register"' in (await visitor.get("/")).text
+        sent = await visitor.post("/register", data=await filled(visitor))
+        assert (sent.status_code, sent.headers["location"]) == (303, "/welcome")
+        assert double_arrivals.LOGIN in (await visitor.get("/welcome")).text
+        assert (await visitor.get("/register")).headers["location"] == "/"
+
+    async def test_keeps_what_was_typed_but_no_password(self, visitor: httpx.AsyncClient) -> None:
+        for wrong in ({"again": "another one"}, {"agreed": ""}):
+            answer = await visitor.post("/register", data=await filled(visitor, **wrong))
+            assert answer.status_code == 422
+            assert 'value="liwei"' in answer.text
+            assert "long enough pw" not in answer.text
+
+    async def test_shows_the_name_of_who_has_to_wait_once(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
+        desk.arrivals.mode = "approval"
+        assert "工作人员审核" in (await visitor.get("/register")).text
+        sent = await visitor.post("/register", data=await filled(visitor))
+        assert sent.headers["location"] == "/register/waiting"
+        assert double_arrivals.LOGIN not in sent.headers["location"]
+        assert double_arrivals.LOGIN in (await visitor.get("/register/waiting")).text
+        again = (await visitor.get("/register/waiting")).text
+        assert double_arrivals.LOGIN not in again
+        assert "登录名已显示过" in again
+
+    async def test_says_where_nobody_can_register(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
+        desk.arrivals.mode = "off"
+        page = (await visitor.get("/register")).text
+        assert "政务服务窗口" in page
+        assert 'name="password"' not in page
+        assert 'href="/register"' not in (await visitor.get("/sign-in")).text
+
+    async def test_refuses_a_form_from_elsewhere(self, visitor: httpx.AsyncClient) -> None:
+        assert (await visitor.post("/register", data=await filled(visitor) | {"csrf": "x"})).status_code == 403
+
+
+class TestInvitationPages:
+    async def test_let_the_invited_answer(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/settings")).text
+        assert "&lt;i&gt;山河数据" in page
+        path = f"/settings/invitations/{double_arrivals.ASKED}"
+        assert (await member.post(path, data={**TOKEN, "do": "accept"})).status_code == 303
+        await member.post(path, data={**TOKEN, "do": "decline"})
+        over = await member.post(f"/settings/invitations/{double.ORG}", data={**TOKEN, "do": "accept"})
+        assert over.status_code == 409
+        assert "该邀请已处理" in over.text
+        wanted = [("accept", double_arrivals.ASKED), ("decline", double_arrivals.ASKED)]
+        assert desk.arrivals.done == wanted  # type: ignore[attr-defined]
+
+    async def test_show_owners_whom_they_asked(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/members")).text
+        assert "zhao@example.cn" in page
+        sent = await member.post("/members", data={**TOKEN, "login": "li.ming", "role": "member"})
+        assert "邀请已发出" in (await member.get(sent.headers["location"])).text
+        await member.post(f"/members/invitations/{double_arrivals.ASKED}/withdraw", data=TOKEN)
+        assert desk.arrivals.done == [("withdraw", double_arrivals.ASKED)]  # type: ignore[attr-defined]
+
+
+class TestRegistrationDesk:
+    @pytest.mark.parametrize("word", ["approve", "decline", "suspend", "resume"])
+    async def test_decides(self, member: httpx.AsyncClient, desk: Desk, word: str) -> None:
+        page = (await member.get("/city/registrations")).text
+        assert "&lt;b&gt;李伟" in page
+        path = f"/city/registrations/{double_arrivals.WAITING}"
+        assert (await member.post(path, data={**TOKEN, "do": word})).status_code == 303
+        assert desk.arrivals.done == [(word, double_arrivals.WAITING)]  # type: ignore[attr-defined]
+
+    async def test_says_why_it_did_not(self, member: httpx.AsyncClient) -> None:
+        opened = f"/city/registrations/{double_arrivals.OPENED}"
+        assert "该账户已开通" in (await member.post(opened, data={**TOKEN, "do": "decline"})).text
+        assert (await member.post(opened, data={**TOKEN, "do": "erase"})).status_code == 422
+
+    async def test_is_for_officers(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        desk.gate.member_only = True  # type: ignore[attr-defined]
+        assert (await member.get("/city/registrations")).status_code == 403
