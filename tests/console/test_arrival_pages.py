@@ -59,6 +59,19 @@ class TestRegisterPage:
         assert (await visitor.post("/register", data=await filled(visitor) | {"csrf": "x"})).status_code == 403
 
 
+class TestShownOnce:
+    async def test_shows_recovery_codes_and_nothing_to_who_comes_back(self, member: httpx.AsyncClient) -> None:
+        sent = await member.post("/settings/second-factor", data={**TOKEN, "code": "123456"})
+        assert sent.headers["location"] == "/settings/second-factor/codes"
+        assert "1111-3333" in (await member.get("/settings/second-factor/codes")).text
+        assert (await member.get("/settings/second-factor/codes")).headers["location"] == "/settings"
+
+    async def test_is_no_door_into_the_page(self, member: httpx.AsyncClient) -> None:
+        for text in ("nonsense", "eyJrZXlzIjoiIn0=", "W10="):
+            member.cookies.set("shanhe_once", text)
+            assert (await member.get("/keys")).status_code == 200
+
+
 class TestInvitationPages:
     async def test_let_the_invited_answer(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = (await member.get("/settings")).text

@@ -68,7 +68,9 @@ class TestEditor:
                         ("schedule", {"at": "09:30", "days": [1, 5]}), ("schedule", None)]  # fmt: skip
 
     async def test_shows_a_webhooks_secret_once(self, member: httpx.AsyncClient, desk: Desk) -> None:
-        assert "whsec_secret" in (await member.post(f"{AT}/hooks", data=TOKEN)).text
+        sent = await member.post(f"{AT}/hooks", data=TOKEN)
+        assert "whsec_secret" in (await member.get(sent.headers["location"])).text
+        assert "whsec_secret" not in (await member.get(AT)).text
         page = (await member.get(AT)).text
         assert "whsec_secret" not in page
         await member.post(f"{AT}/hooks/{RUN}/revoke", data=TOKEN)

@@ -17,6 +17,7 @@ from shanhe.identity.api import (
     Identity,
     InvalidKey,
     KeyExpired,
+    KeyMade,
     KeyRevoked,
     LeakReport,
     NewKey,
@@ -27,6 +28,7 @@ from shanhe.identity.api import (
 )
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import Vault
 from shanhe.payers import Payers
 
@@ -331,3 +333,12 @@ class TestActor:
         person = uuid4()
         actor = Actor(person, None, None, frozenset({Role.ADMIN}), frozenset(), name="张伟")
         assert actor.ref == f"person:{person}"
+
+
+class TestSentTwice:
+    async def test_makes_one_key(self, city: City) -> None:
+        _, org = await city.member()
+        made, _ = await city.identity.create_key(org.id, NewKey("robot"), by="test", key_id=new_id())
+        with pytest.raises(KeyMade):
+            await city.identity.create_key(org.id, NewKey("robot"), by="test", key_id=made.id)
+        assert [key.id for key in await city.identity.keys.list(org.id)] == [made.id]

@@ -155,6 +155,8 @@ class NewKey:
     rpm: int | None = None
     tpm: int | None = None
     expires_at: datetime | None = None
+    id: UUID | None = None
+    """The form's: the same form again makes no second key."""
 
 
 class Priced(Protocol):

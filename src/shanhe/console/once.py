@@ -27,10 +27,11 @@ def leave(response: Response, path: str, said: Mapping[str, str], *, secure: boo
     return response
 
 
-def found(request: Request) -> dict[str, str]:
-    """What was left for this page; nothing when it was shown or never there."""
+def found(request: Request, *names: str) -> dict[str, str]:
+    """What was left for this page under these names; nothing when it was shown or never there."""
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(request.cookies.get(COOKIE, "")), type=dict[str, str])
+        left = msgspec.json.decode(base64.urlsafe_b64decode(request.cookies.get(COOKIE, "")), type=dict[str, str])
+        return {name: left[name] for name in names if name in left}
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         return {}
 

@@ -44,6 +44,19 @@ class KeyExpired(Unauthorized):
         )
 
 
+class KeyMade(Conflict):
+    """The same form or request again; the token was in the first answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "key_made",
+            "This key was made already; its token was shown then, once.",
+            message_zh="该密钥已创建，完整密钥仅在创建时显示一次。",
+            hint="If nobody noted it, revoke it on the keys page and make another.",
+            hint_zh="如未记下，请在密钥页面吊销后重新创建。",
+        )
+
+
 class OrgFrozen(Forbidden):
     def __init__(self) -> None:
         super().__init__(

@@ -181,7 +181,7 @@ class LiveMember:
             tpm=wanted.tpm,
             expires_at=wanted.expires_at,
         )
-        key, token = await self._of.identity.create_key(who.org_id, new, by=actor_of(who))
+        key, token = await self._of.identity.create_key(who.org_id, new, by=actor_of(who), key_id=wanted.id)
         return self._key(key), token
 
     async def key_rotate(self, who: m.Who, key_id: UUID) -> tuple[m.KeyRow, str]:

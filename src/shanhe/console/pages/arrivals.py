@@ -57,16 +57,15 @@ class ArrivalsRoom(Room):
         except ShanheError as error:
             return self.again(request, "register.html", None, error, **self._form(fields))
         if signed_in is None:
-            return once.leave(go(WAITING_PATH), WAITING_PATH, {"login": login}, secure=self.desk.secure)
+            return self.hand(WAITING_PATH, login=login)
         response = go("/welcome")
         self.desk.gate.seat(response, signed_in, secure=self.desk.secure)
         return response
 
     async def waiting(self, request: Request) -> Response:
         """The name to note: it stays on the screen until the page is left, and is nowhere after that."""
-        login = once.found(request).get("login", "")
-        response = self.show(request, "registered.html", None, login=login)
-        return once.taken(request, response, WAITING_PATH, secure=self.desk.secure)
+        login = once.found(request, "login").get("login", "")
+        return self.handed(request, self.show(request, "registered.html", None, login=login))
 
     async def welcome(self, request: Request) -> Response:
         who = await self.who(request)

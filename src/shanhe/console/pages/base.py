@@ -10,9 +10,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shanhe.console import once
 from shanhe.console.model import Who
 from shanhe.console.ports import Desk
-from shanhe.console.render import View, address, form
+from shanhe.console.render import View, address, form, go
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
 
 SIGN_IN_PATH: Final = "/sign-in"
@@ -64,6 +65,14 @@ class Room:
 
     def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:
         return self.view.page(request, template, who, **values)
+
+    def hand(self, path: str, **said: str) -> Response:
+        """After a form: to the page that shows, once, what was made; a reload makes nothing."""
+        return once.leave(go(path), path, said, secure=self.desk.secure)
+
+    def handed(self, request: Request, response: Response) -> Response:
+        """The page that showed it, which is the last one to."""
+        return once.taken(request, response, request.url.path, secure=self.desk.secure)
 
     def again(self, request: Request, template: str, who: Who | None, error: Exception, **values: Any) -> Response:
         """The form once more, with what was typed and what was wrong."""

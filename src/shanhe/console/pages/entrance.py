@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
+from shanhe.console import once
 from shanhe.console.model import Who
 from shanhe.console.pages.base import ENROL_PATH, Room, sent
 from shanhe.console.ports import SignedIn
@@ -16,6 +17,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.http import LANGUAGE_COOKIE, LANGUAGES
 from shanhe.kernel.routing import APIRouter
 
+CODES_PATH = f"{ENROL_PATH}/codes"
 YEAR_S = 365 * 86_400
 LOGIN_CHARS_MAX = 254
 PASSWORD_CHARS_MAX = 1024
@@ -39,6 +41,7 @@ class Entrance(Room):
         add("/preferences", self.preferences, methods=["POST"])
         add(ENROL_PATH, self.enrol_page, methods=["GET"])
         add(ENROL_PATH, self.enrol, methods=["POST"])
+        add(CODES_PATH, self.codes, methods=["GET"])
         add(f"{ENROL_PATH}/passkey/options", self.passkey_add_options, methods=["POST"])
         add(f"{ENROL_PATH}/passkey", self.passkey_add, methods=["POST"])
         return routes
@@ -134,10 +137,17 @@ class Entrance(Room):
             secret, address = fields.get("secret", "")[:SECRET_CHARS_MAX], fields.get("address", "")[:ADDRESS_CHARS_MAX]
             problem = self.view.problem(request, error)
             return self._enrol(request, who, secret, address, mistake=problem, status=error.status)
-        response = self._enrol(request, who, "", "", codes=codes)
+        response = self.hand(CODES_PATH, codes="\n".join(codes))
         if done is not None:
             self.desk.gate.seat(response, done, secure=self.desk.secure)
         return response
+
+    async def codes(self, request: Request) -> Response:
+        """Recovery codes, once."""
+        who, made = await self.who(request), once.found(request, "codes")
+        if not made.get("codes"):
+            return go("/settings")
+        return self.handed(request, self._enrol(request, who, "", "", codes=made["codes"].split("\n")))
 
     async def passkey_add_options(self, request: Request) -> Response:
         who = await self.who(request)

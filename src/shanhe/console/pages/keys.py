@@ -11,10 +11,12 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
+from shanhe.console import once
 from shanhe.console.pages.base import Room, optional_int
 from shanhe.console.render import go
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError, Unreadable
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
 from shanhe.kernel.routing import APIRouter
 
@@ -36,18 +38,17 @@ class KeysRoom(Room):
 
     async def list(self, request: Request) -> Response:
         who = await self.allowed(request, "keys")
-        return await self._list(request, who)
-
-    async def _list(self, request: Request, who: m.Who, **values: Any) -> Response:
-        shown = {"secret": "", "secret_name": "", **values}
+        made = once.found(request, "secret", "name")
+        shown: dict[str, Any] = {"secret": made.get("secret", ""), "secret_name": made.get("name", "")}
         base = str(request.base_url).rstrip("/")
         chat = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
         shown |= {"keys": await self.desk.member.keys(who), "base": base, "model": chat[0] if chat else MODEL_EXAMPLE}
-        return self.show(request, "keys.html", who, **shown)
+        return self.handed(request, self.show(request, "keys.html", who, **shown))
 
     async def new(self, request: Request) -> Response:
         who = await self.allowed(request, "keys")
-        return self.show(request, "key_new.html", who, models=await self.desk.member.models(), fields={})
+        models = await self.desk.member.models()
+        return self.show(request, "key_new.html", who, models=models, fields={}, form_id=new_id())
 
     async def create(self, request: Request) -> Response:
         who, fields = await self.posted(request, "keys")
@@ -55,13 +56,14 @@ class KeysRoom(Room):
             key, secret = await self.desk.member.key_create(who, wanted(fields))
         except (ShanheError, ValueError) as error:
             models = await self.desk.member.models()
-            return self.again(request, "key_new.html", who, error, models=models, fields=fields)
-        return await self._list(request, who, secret=secret, secret_name=key.name)
+            return self.again(request, "key_new.html", who, error, models=models, fields=fields,
+                              form_id=fields.get("id") or new_id())  # fmt: skip
+        return self.hand("/keys", secret=secret, name=key.name)
 
     async def rotate(self, request: Request, key_id: UUID) -> Response:
         who, _ = await self.posted(request, "keys")
         key, secret = await self.desk.member.key_rotate(who, key_id)
-        return await self._list(request, who, secret=secret, secret_name=key.name)
+        return self.hand("/keys", secret=secret, name=key.name)
 
     async def revoke(self, request: Request, key_id: UUID) -> Response:
         who, _ = await self.posted(request, "keys")
@@ -86,6 +88,7 @@ def wanted(fields: Mapping[str, str]) -> m.NewKey:
         rpm=optional_int(fields, "rpm"),
         tpm=optional_int(fields, "tpm"),
         expires_at=_end(fields.get("expires", "")),
+        id=UUID(fields["id"]) if fields.get("id") else None,
     )
 
 

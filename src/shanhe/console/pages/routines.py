@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
+from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form, go
 from shanhe.kernel.errors import Invalid, ShanheError
@@ -95,7 +96,8 @@ class RoutinesRoom(Room):
     # -- the editor ---------------------------------------------------------------------------------------------------
 
     async def editor(self, request: Request, slug: str) -> Response:
-        return await self._editor(request, await self.may(request), slug)
+        who, made = await self.may(request), once.found(request, "hook", "secret")
+        return self.handed(request, await self._editor(request, who, slug, **made))
 
     async def _editor(self, request: Request, who: m.Who, slug: str, **values: Any) -> Response:
         found = await self.desk.routines.one(who, slug)
@@ -150,7 +152,7 @@ class RoutinesRoom(Room):
         except ShanheError as error:
             mistake = self.view.mistake(request, error)
             return await self._editor(request, who, slug, mistake=mistake, status=error.status)
-        return await self._editor(request, who, slug, hook=hook, secret=secret)
+        return self.hand(f"/workflows/{slug}", hook=str(hook), secret=secret)
 
     async def revoke_hook(self, request: Request, slug: str, hook: UUID) -> Response:
         who, _ = await self.posted(request, MAY)

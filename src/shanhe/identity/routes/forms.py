@@ -91,6 +91,9 @@ class ConsentBody(Body):
 
 
 class KeyBody(Body):
+    """With an `id` of the client's the same request again makes no second key (409: its token was told once)."""
+
+    id: UUID | None = None
     name: Text
     models: Annotated[list[Text], Field(max_length=200)] | None = None
     permissions: Annotated[list[Text], Field(max_length=50)] = Field(default_factory=list)

@@ -76,10 +76,10 @@ def _keys(routes: APIRouter, identity: Identity) -> None:
     @routes.post("")
     async def create(body: KeyBody, acting: Acting, org: Org = None) -> Response:
         """Make a key; `token` is in this answer and nowhere else."""
-        values = body.model_dump()
+        values = body.model_dump(exclude={"id"})
         values["models"] = None if body.models is None else frozenset(body.models)
         values["permissions"] = frozenset(body.permissions)
-        key, token = await identity.create_key(scope(acting, org), NewKey(**values), by=acting)
+        key, token = await identity.create_key(scope(acting, org), NewKey(**values), by=acting, key_id=body.id)
         return private_json({"key": shown(key), "token": token}, 201)
 
     @routes.get("/{key_id}")

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from shanhe.identity.errors import BadText, PermissionMissing, TooManyOfThem, Unknown
+from shanhe.identity.errors import BadText, KeyMade, PermissionMissing, TooManyOfThem, Unknown
 from shanhe.identity.model import (
     ALL_PERMISSIONS,
     Actor,
@@ -79,12 +79,18 @@ class Keys:
         """How to find a key's recent use, and whom to tell; the composition root knows both."""
         self._trace, self._tell = trace, tell
 
-    async def create(self, org_id: UUID, new: NewKey, *, by: By) -> tuple[Key, str]:
-        """A key and its token, which is never shown again. A key may do in administration at most what `by` may."""
+    async def create(
+        self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None
+    ) -> tuple[Key, str]:
+        """A key and its token, which is never shown again. A key may do in administration at most what `by` may.
+        KeyMade when there is one with this id: the form was sent before."""
         checked = _checked(new, self._ground.now())
         self._allowed(checked.permissions, by)
         async with self._ground.db.transaction() as conn:
-            return await self._create(conn, await self._locked(conn, org_id), checked, by)
+            org = await self._locked(conn, org_id)
+            if key_id is not None and await store.get(conn, key_id, None) is not None:
+                raise KeyMade()
+            return await self._create(conn, org, checked, by, key_id)
 
     async def house(self, org_id: UUID, purpose: str, *, by: By) -> UUID:
         """The key by which an organisation pays for a purpose (`~…`), with a token that nobody ever saw: one at a time,
@@ -109,10 +115,13 @@ class Keys:
             raise Unknown("organisation", "机构")
         return org
 
-    async def _create(self, conn: Any, org: Organisation, new: NewKey, by: By) -> tuple[Key, str]:
+    async def _create(
+        self, conn: Any, org: Organisation, new: NewKey, by: By, key_id: UUID | None = None
+    ) -> tuple[Key, str]:
         await self._room(conn, org, new.department_id)
         token = new_token()
         key = _key(org.id, new, token, by, self._ground.now())
+        key = replace(key, id=key_id, limit_scope=key_id) if key_id is not None else key
         await store.insert(conn, await self._sealed(key), _digest(token))
         await self._note(conn, by, "key.create", key, {"prefix": key.prefix, "permissions": sorted(key.permissions)})
         return key, token
