@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -45,10 +46,20 @@ class Sites:
 
     async def report(self, name: str, first: date, last: date) -> Report:
         """UnknownSite when there is none."""
-        site = self._ground.catalogue.sites.get(name)
-        if site is None:
+        if name not in self._ground.catalogue.sites:
             raise UnknownSite(name)
-        views = {view.name: view for view in await self._budgets.list()}
+        return await self._report(name, first, last, await self._views())
+
+    async def reports(self, first: date, last: date) -> list[Report]:
+        """Every base."""
+        views = await self._views()
+        return [await self._report(name, first, last, views) for name in self._ground.catalogue.sites]
+
+    async def _views(self) -> dict[str, BudgetView]:
+        return {view.name: view for view in await self._budgets.list()}
+
+    async def _report(self, name: str, first: date, last: date, views: Mapping[str, BudgetView]) -> Report:
+        site = self._ground.catalogue.sites[name]
         flows = [await self._flow(views[budget], first, last) for budget in site.budgets]
         awards, companies = await site_store.awarded(self._ground.db, site.budgets, first, last)
         return Report(name, Text(zh=site.zh, en=site.en), first, last, tuple(flows), awards, companies)

@@ -155,8 +155,7 @@ class LiveCompany:
                       for each in found]  # fmt: skip
             resources.append({**resource_view(one), "booked": booked})
         sites = [
-            site_view(await self._programmes.sites.report(name, first, today), self._programmes.catalogue)
-            for name in self._programmes.catalogue.sites
+            site_view(one, self._programmes.catalogue) for one in await self._programmes.sites.reports(first, today)
         ]
         guarantees = [await self._guarantee(one, who) for one in await self._programmes.guarantees.of()]
         return {"resources": resources, "sites": sites, "guarantees": guarantees, "services": SERVICES,
