@@ -637,7 +637,7 @@ class Rules:
             parameters,
             facts,
             formula,
-            [("CNY 1,000", {"value_fen": 100_000}, {"benefit_fen": 30_000})],
+            [("CNY 1,000", [(("目录价", "List value"), "¥1,000.00")], [(("优惠金额", "Benefit"), "¥300.00")])],
             [
                 m.RuleChange(
                     ("优惠比例由 25 % 变为 30 %", "Discount goes from 25 % to 30 %"),

@@ -245,7 +245,7 @@ class TestPage:
         for place in ("/models", "/rules", "/store", "/bulletin", "/verify", "/exchange", "/board", "/sign-in"):
             assert f'href="{place}"' in page
         assert "开通" in page
-        assert "开通" in (await visitor.get("/sign-in")).text
+        assert "注册个人账户" in (await visitor.get("/sign-in")).text
 
     async def test_brings_whoever_was_signed_out_back_to_their_page(self, visitor: httpx.AsyncClient) -> None:
         sent = await visitor.post("/topup", data={"yuan": "1"}, headers={"referer": "http://city/topup?yuan=100"})
@@ -763,7 +763,9 @@ class TestRules:
 
     async def test_show_examples_and_what_changed(self, visitor: httpx.AsyncClient) -> None:
         page = (await visitor.get("/rules/P1")).text
-        assert "value_fen = 100000 → benefit_fen = 30000" in page
+        assert "示例 1" in page
+        assert "目录价 ¥1,000.00 → 优惠金额 ¥300.00" in page
+        assert "CNY 1,000" not in page  # what an example is called in the file is English
         assert "优惠比例由 25 % 变为 30 %" in page
 
 

@@ -465,7 +465,8 @@ class RulePage:
     parameters: Sequence[ParameterRow]
     facts: Sequence[FactField]
     formula: Sequence[FormulaLine]
-    examples: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]
+    examples: Sequence[tuple[str, Sequence[tuple[Bilingual, str]], Sequence[tuple[Bilingual, str]]]]
+    """Name (in English, for who reads the files), what is given, what comes out."""
     changes: Sequence[RuleChange] = ()
 
 

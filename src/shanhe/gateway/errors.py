@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from shanhe.kernel.words import CALLS_ZH
+
 OPENAI_TYPE: Final = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -44,6 +46,11 @@ class CallError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+
+    @property
+    def message_zh(self) -> str:
+        """For pages in Chinese; programs read `message`."""
+        return CALLS_ZH.get(self.code, "调用被拒绝或中断") + "。"
 
     @property
     def openai_type(self) -> str:

@@ -41,6 +41,18 @@ PERMISSIONS_ZH: Final[Mapping[str, str]] = {
     "store": "商店管理", "topup": "充值", "usage": "查看用量",
 }  # fmt: skip
 
+CALLS_ZH: Final[Mapping[str, str]] = {
+    "insufficient_quota": "余额不足，未计费", "key_budget_exceeded": "密钥的预算已用完，未计费",
+    "run_budget_exceeded": "已达到单次运行的预算上限", "rate_limit_exceeded": "请求过于频繁",
+    "too_many_calls": "同时进行的调用过多", "no_engine": "该模型目前没有可用的引擎",
+    "ledger_unavailable": "账本暂不可用，未计费", "engine_busy": "模型正忙", "engine_failed": "模型没有响应，未计费",
+    "engine_broke_off": "模型中途中断，只计已送达的部分", "model_not_found": "没有这个模型或智能体，或它已停止服务",
+    "listing_withdrawn": "该作品已下架", "request_too_large": "内容过长",
+    "context_length_exceeded": "内容超出模型的上下文长度", "internal_error": "系统出错，未送达的部分不计费",
+    "key_expired": "密钥已过期", "api_key_revoked": "密钥已吊销", "organisation_frozen": "机构已被冻结",
+}  # fmt: skip
+"""Why a call of a model was refused or broken off, by its code."""
+
 FIELDS_ZH: Final[Mapping[str, str]] = {
     "abstract": "摘要", "amount": "金额", "answer": "答复", "at": "时间", "bank": "开户银行",
     "client_ref": "请求编号", "email": "邮箱", "evidence": "凭证编号", "find": "关键词", "holder": "户名",

@@ -15,7 +15,7 @@ from shanhe.console import model as m
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import format_credits, format_fen
-from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce
+from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, display
 
 BPS_A_PERCENT = 100
 NUMBER = re.compile(r"^(-?[0-9]{1,15})(?:\.([0-9]{1,6}))?$")
@@ -76,7 +76,9 @@ class LiveRules:
                 for fact in rule.facts
             ],
             formula=lines,
-            examples=[(example.name, example.facts, example.outputs) for example in rule.examples if example.outputs],
+            examples=[
+                (one.name, _shown(rule, one.facts), _shown(rule, one.outputs)) for one in rule.examples if one.outputs
+            ],
             changes=_changes(self._rulebook, rule),
         )
 
@@ -86,6 +88,17 @@ class LiveRules:
         shown = next((o for o in decision.trace["outputs"] if o["name"] == decision.trace["amount"]), None)
         amount = str(shown["display"]) if shown is not None else value_text(decision.amount, decision.unit)
         return m.DecisionView(amount, "", decision.version, decision.article, decision.trace)
+
+
+def _shown(rule: Rule, values: Mapping[str, Any]) -> list[tuple[m.Bilingual, str]]:
+    """What an example is given or what comes out of it, by its title and as people write it."""
+    known = {one.name: one for formula in rule.formulas for one in formula.outputs}
+    found: list[tuple[m.Bilingual, str]] = []
+    for name, value in values.items():
+        named = next((fact for fact in rule.facts if fact.name == name), known.get(name))
+        title = (named.title.zh, named.title.en) if named is not None else (name, name)
+        found.append((title, display(value, named.unit if named is not None else "")))
+    return found
 
 
 def _changes(rulebook: Rulebook, rule: Rule) -> Sequence[m.RuleChange]:
