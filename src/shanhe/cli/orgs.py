@@ -11,6 +11,8 @@ from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, one_of,
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shanhe.app import Services
     from shanhe.identity.api import Invitation, Member, Organisation
 

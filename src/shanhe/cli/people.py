@@ -12,6 +12,8 @@ import typer
 from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, pairs, person_of, rows, show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shanhe.app import Services
     from shanhe.identity.api import Invitation, Person, Registration
 
