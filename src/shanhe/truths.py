@@ -14,6 +14,7 @@ from shanhe.facts.api import Facts, RelationTerms
 from shanhe.identity.api import Identity, OidcSettings, Options, Registering, SecondFactor
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Invalid
 from shanhe.kernel.metrics import Metrics
 from shanhe.kernel.notify import EmailSender, Notifier, Sender, WebhookSender
 from shanhe.kernel.outbox import Outbox
