@@ -44,3 +44,10 @@ class TestEndpoints:
         for name in ("api.md", "zh/api.md"):
             page = (ROOT / "docs" / name).read_text(encoding="utf-8")
             assert [path for path in paths if f"{path}`" not in page] == []
+
+
+class TestFigures:
+    def test_of_rules_are_what_there_is(self) -> None:
+        there = len([*(ROOT / "src" / "shanhe" / "rulebook" / "rules").glob("*.yaml")])
+        for name, said in (("README.md", rf"\b{there} dated rules"), ("README.zh-CN.md", rf"\b{there} 条带日期的规则")):
+            assert re.search(said, (ROOT / name).read_text(encoding="utf-8")), name

@@ -21,10 +21,9 @@ from shanhe.agents.model import (
     ToolAnswer,
     ToolSpec,
 )
-from shanhe.agents.service import CONSULTATION, Agents, Find, Shelves, Toolbox, definition_of
+from shanhe.agents.service import Agents, Find, Shelves, Toolbox, definition_of
 
 __all__ = [
-    "CONSULTATION",
     "Agents",
     "Alliance",
     "BadRequest",

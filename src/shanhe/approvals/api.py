@@ -39,7 +39,7 @@ from shanhe.approvals.jobs import GlassGauges, tick
 from shanhe.approvals.model import Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
 from shanhe.approvals.service import Approvals
 from shanhe.approvals.undoing import Undoing
-from shanhe.approvals.views import act_view, glass_view
+from shanhe.approvals.views import glass_view
 
 __all__ = [
     "READING",
@@ -82,7 +82,6 @@ __all__ = [
     "UnknownLicence",
     "UnknownRequest",
     "Worth",
-    "act_view",
     "glass_view",
     "tick",
 ]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from shanhe.bulletin.errors import NotDue, UnknownIssue
-from shanhe.bulletin.model import TOLD, Issue, Item, Kind, Source, Words
+from shanhe.bulletin.model import Issue, Item, Kind, Source, Words
 from shanhe.bulletin.service import Bulletin
 from shanhe.bulletin.talk import SECTIONS, as_markdown
-from shanhe.bulletin.views import MADE_BY_AI, feed, issue_view, row_view
+from shanhe.bulletin.views import feed, issue_view, row_view
 
 __all__ = [
-    "MADE_BY_AI",
     "SECTIONS",
-    "TOLD",
     "Bulletin",
     "Issue",
     "Item",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from shanhe.datasets.errors import PersonalDataInside, UnknownDataset, UnreadableFile
-from shanhe.datasets.model import CONSENTS, FORMS, Cleaning, Dataset, Use, Version
+from shanhe.datasets.model import FORMS, Cleaning, Dataset, Use, Version
 from shanhe.datasets.pairs import Pair
 from shanhe.datasets.privacy import personal_data
 from shanhe.datasets.service import Datasets, NewDataset
 
 __all__ = [
-    "CONSENTS",
     "FORMS",
     "Cleaning",
     "Dataset",

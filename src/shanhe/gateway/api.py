@@ -32,7 +32,7 @@ from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, R
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
-from shanhe.gateway.terms import PriceList, TermsBook, Today, waiting_price
+from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
 from shanhe.gateway.weights import WeightOf, Weights
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
 
 __all__ = [
-    "CALL_KIND",
     "EVENT_STREAM",
     "JSON_TYPE",
     "PRIVATE",
@@ -89,7 +88,6 @@ __all__ = [
     "Weigh",
     "invalid",
     "protocol_for",
-    "waiting_price",
 ]
 
 

@@ -49,8 +49,6 @@ from shanhe.identity.guard import (
 from shanhe.identity.model import (
     ALL_PERMISSIONS,
     CITY_ROLES,
-    ORG_ROLES,
-    ROLE_PERMISSIONS,
     Actor,
     AuditRow,
     Caller,
@@ -93,7 +91,7 @@ from shanhe.identity.model import (
     TotpEnrolment,
     permissions_of,
 )
-from shanhe.identity.names import clean, safe_path
+from shanhe.identity.names import clean
 from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
 from shanhe.identity.service.invitations import ANSWERED_TOPIC, INVITED_TOPIC
@@ -107,9 +105,7 @@ __all__ = [
     "CITY_ROLES",
     "ERASED_TOPIC",
     "INVITED_TOPIC",
-    "ORG_ROLES",
     "REGISTERED_TOPIC",
-    "ROLE_PERMISSIONS",
     "Actor",
     "AuditRow",
     "BadText",
@@ -190,7 +186,6 @@ __all__ = [
     "person_of",
     "purposes",
     "require",
-    "safe_path",
     "seat",
     "session_token",
     "unseat",

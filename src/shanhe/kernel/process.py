@@ -1,4 +1,4 @@
-"""What a process of the city does about its own life: it ends with its parent, holds its folder, collects seldom."""
+"""A process's life and its children's: it ends with its parent, holds its folder, collects seldom, and ends them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from shanhe.nomads.benefits import Purse, TicketView
 from shanhe.nomads.cards import ISSUED_TOPIC, Outlook
 from shanhe.nomads.codes import PASS, TICKET, VENUE, Ticket
 from shanhe.nomads.codes import make as make_code
-from shanhe.nomads.codes import read as read_code
 from shanhe.nomads.errors import (
     BadCode,
     BadField,
@@ -98,7 +97,6 @@ __all__ = [
     "make_code",
     "outlook_view",
     "purse_view",
-    "read_code",
     "settled_view",
     "tick",
     "venue_view",

@@ -10,7 +10,6 @@ from shanhe.retrieval.grounding import DECLINED_EN, DECLINED_ZH, carried, shown
 from shanhe.retrieval.indexer import Indexer
 from shanhe.retrieval.model import (
     DATA_CLASSES,
-    REACHES,
     Answer,
     Asking,
     Base,
@@ -36,7 +35,6 @@ __all__ = [
     "DATA_CLASSES",
     "DECLINED_EN",
     "DECLINED_ZH",
-    "REACHES",
     "Answer",
     "Answering",
     "Asking",

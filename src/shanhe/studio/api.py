@@ -8,7 +8,7 @@ from shanhe.studio.judging import RUBRIC, Heard
 from shanhe.studio.jury import Going
 from shanhe.studio.model import QUANTA, Comparison, Job, Made, Recipe, Step
 from shanhe.studio.ray_steps import RayJobs
-from shanhe.studio.scoring import asked_as, gain, gain_of
+from shanhe.studio.scoring import gain, gain_of
 from shanhe.studio.service import Rules, Studio
 from shanhe.studio.standing import DEPLOYED_TOPIC, Standing
 from shanhe.studio.steps import RunStep, run_step
@@ -37,7 +37,6 @@ __all__ = [
     "Studio",
     "UnknownJob",
     "UnknownMade",
-    "asked_as",
     "gain",
     "gain_of",
     "run_step",
