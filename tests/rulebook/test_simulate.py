@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shanhe.rulebook.api import Case, RuleAmendment, Rulebook, Section, Side, Stream, Text, hidden, last_month, simulate
@@ -53,6 +53,7 @@ PURCHASES = st.lists(
 
 
 class TestSimulation:
+    @settings(max_examples=20)
     @given(PURCHASES)
     def test_of_the_version_in_force_changes_nothing_and_sums_what_was_recorded(self, cases: list[Case]) -> None:
         found = run(cases, amended(discount=3000))
@@ -63,6 +64,7 @@ class TestSimulation:
         assert (found.gain, found.lose, found.same) == (0, 0, len({case.who for case in cases}))
         assert found.examples == []
 
+    @settings(max_examples=20)
     @given(PURCHASES, st.integers(0, 6_000), st.integers(0, 2 * 10**8))
     def test_is_what_the_scalar_function_says_of_each_case(self, cases: list[Case], rate: int, cap: int) -> None:
         book = amended(discount=rate, cap_fen=cap)
