@@ -87,6 +87,7 @@ class Sealer:
         self._drafter = Drafter()
         self._edge: Edge | None = None
         self._fresh: list[bytes] = []  # leaves appended by this `seal`, up to the head: not read back for the tiles
+        self._shown: int | None = None  # the size that we know to be signed, with its row in the database
         self._place: str | None = None
         self._ahead: tuple[tuple[int, UUID], asyncio.Task[Sequence[PostingLike]]] | None = None
 
@@ -112,7 +113,8 @@ class Sealer:
         finally:
             if writing is not None:
                 await writing
-        await self._publish(ring)
+        if head.size > first or self._shown != head.size:
+            await self._publish(ring)
         return head.size - first
 
     async def release(self) -> None:
@@ -133,7 +135,7 @@ class Sealer:
         if epoch is None:
             return None
         if epoch != self.epoch:
-            self.epoch, self._edge = epoch, None
+            self.epoch, self._edge, self._shown = epoch, None, None
         return await self.store.head()
 
     # ── indices ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -336,6 +338,7 @@ class Sealer:
         raw = (self.keys.folder.read(SIGNED) or b"").decode()
         if await self.store.checkpoint(edge.size) is None:
             await self.store.signed(edge.size, edge.root, raw, self._clock.now())
+        self._shown = edge.size
 
     def _write(self, edge: Edge, start: int, ring: Ring) -> None:
         """Tiles, then the memory of what is signed, then the checkpoint; each durable before the next."""

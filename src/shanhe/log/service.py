@@ -34,7 +34,7 @@ from shanhe.log.following import follow
 from shanhe.log.keys import Keys, LogKey, Ring
 from shanhe.log.leaf import POSTING, commitment, private_bytes, private_of, public_bytes
 from shanhe.log.merkle import prove_inclusion
-from shanhe.log.model import Entry, Opening, Recovered, SignedHead, Status
+from shanhe.log.model import Entry, Head, Opening, Recovered, SignedHead, Status
 from shanhe.log.note import COSIGNATURE, Checkpoint, Note, VerifierKey, b64, open_checkpoint
 from shanhe.log.proof import Proof
 from shanhe.log.recovery import recover
@@ -305,7 +305,13 @@ class Log:
     async def state(self) -> str:
         """`up`, `behind` or `refused`; makes no key."""
         head, signed = await self.store.head(), await self.store.latest()
-        if self.problem is not None or (self.sealer.rewound(head) or await self.sealer.moved(head)) is not None:
+        return self._state(head, signed, await self._refusal(head))
+
+    async def _refusal(self, head: Head) -> ShanheError | None:
+        return self.problem or self.sealer.rewound(head) or await self.sealer.moved(head)
+
+    def _state(self, head: Head, signed: SignedHead | None, refusal: ShanheError | None) -> str:
+        if refusal is not None:
             return "refused"
         waiting = head.size > (signed.size if signed is not None else 0)
         late = signed is not None and self._clock.now() - signed.at > BEHIND_AFTER
@@ -316,9 +322,9 @@ class Log:
         ring = self.ring()
         size = signed.size if signed else 0
         waiting = head.size - size + await self.store.waiting()
-        problem = self.problem or self.sealer.rewound(head) or await self.sealer.moved(head)
+        problem = await self._refusal(head)
         return Status(
-            state=await self.state(),
+            state=self._state(head, signed, problem),
             origin=ring.origin,
             key=ring.keys[0].vkey,
             assigned=head.size,
