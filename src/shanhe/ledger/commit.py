@@ -145,7 +145,7 @@ class GroupCommit(Generic[Row]):
         self._batch_max = batch_max
         self._waiting_max = waiting_max
         self._queue: list[Row] = []
-        self._wakes = [asyncio.Event() for _ in flushes]
+        self._wakes: list[asyncio.Future[None] | None] = [None for _ in flushes]  # of those that wait for rows
         self._tasks: list[asyncio.Task[None] | None] = [None for _ in flushes]
         self._ending = False
 
@@ -163,24 +163,28 @@ class GroupCommit(Generic[Row]):
         task = self._tasks[index]
         if task is None or task.done():
             self._tasks[index] = asyncio.create_task(self._run(index))
-        self._wakes[index].set()
+        wake = self._wakes[index]
+        if wake is not None and not wake.done():
+            wake.set_result(None)
 
     async def stop(self) -> None:
         """Flush what waits, then end."""
         self._ending = True
         for wake in self._wakes:
-            wake.set()
+            if wake is not None and not wake.done():
+                wake.set_result(None)
         await asyncio.gather(*(task for task in self._tasks if task is not None), return_exceptions=True)
         self._ending = False
 
     async def _run(self, index: int) -> None:
-        flush, wake, enough = self._flushes[index], self._wakes[index], CROWD if index else 1
+        flush, enough, loop = self._flushes[index], CROWD if index else 1, asyncio.get_running_loop()
         while True:
             while len(self._queue) < enough:
                 if self._ending:
                     return
-                wake.clear()
-                await wake.wait()
+                wake = self._wakes[index] = loop.create_future()
+                await wake
+                self._wakes[index] = None
             batch = self._take()
             try:
                 await flush(batch)

@@ -21,6 +21,8 @@ SETTLE_CALLS: Final = call(
     "timestamptz date text text uuid[] bytea[] uuid[] bigint[] uuid[] uuid[] uuid[] uuid[] bigint[] "
     "uuid[] bigint[] uuid[] bigint[] uuid[] bigint[]",
 )
+SETTLE_CALL: Final = SETTLE_CALLS.replace("$6::bytea[]", "ARRAY[$6::bytea]")
+"""The same for one call, whose evidence needs no array: asyncpg asks a lot before it writes one."""
 NAMES_MAX: Final = 100_000
 Taken = tuple[UUID, Lease, UUID]
 
@@ -38,7 +40,7 @@ class Names(dict[UUID, str]):
 def ordinary(
     rows: list[Row], worker: str, accounts: Mapping[UUID, Account], names: Names, now: datetime
 ) -> tuple[Any, ...] | None:
-    """The arguments of `ledger.settle_calls` in their order, or None when a row asks for more than it does."""
+    """`SETTLE_CALL` for one row, else `SETTLE_CALLS`, and its arguments; None when a row asks for more than they do."""
     kind = rows[0].kind
     for row in rows:
         if row.kind != kind or not _is_ordinary(row, accounts):
@@ -75,8 +77,9 @@ def ordinary(
     sources = sorted(taken, key=_account) if len(taken) > 1 else list(taken)
     striped = sorted(paid)
     return (
-        now, city_date(now), worker, kind,
-        plain(ids), evidence, plain(lots), plain(amounts), *map(plain, zip(*transfers, strict=True)),
+        SETTLE_CALL if len(rows) == 1 else SETTLE_CALLS, now, city_date(now), worker, kind,
+        plain(ids), evidence[0] if len(rows) == 1 else evidence, plain(lots), plain(amounts),
+        *map(plain, zip(*transfers, strict=True)),
         plain([names[account] for account, _, _ in sources]), plain([str(lease.epoch) for _, lease, _ in sources]),
         plain([names[lot] for _, _, lot in sources]), plain([str(taken[source]) for source in sources]),
         plain([names[account] for account in striped]), plain([str(paid[account]) for account in striped]),

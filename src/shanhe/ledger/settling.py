@@ -19,7 +19,7 @@ from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, 
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerFull, LedgerUnavailable
 from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance
-from shanhe.ledger.ordinary import SETTLE_CALLS, Names, ordinary
+from shanhe.ledger.ordinary import Names, ordinary
 from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State, pick
 
 SETTLE: Final = call(
@@ -288,7 +288,7 @@ class Settler:
         now = self._clock.now()
         calls = ordinary(rows, self._worker, self._accounts, self._names, now)
         if calls is not None:
-            await self._line.fetch(SETTLE_CALLS, *calls)
+            await self._line.fetch(*calls)
         else:
             await self._line.fetch(SETTLE, *self._batch(rows, now).arguments())
 
