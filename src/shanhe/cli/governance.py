@@ -145,8 +145,8 @@ def sample(
 @app.command()
 def simulate(
     proposal: Proposal,
-    first: Annotated[str, typer.Option("--from", help="First day (default: of last month).")] = "",
-    last: Annotated[str, typer.Option("--to", help="Last day (default: of last month).")] = "",
+    first: Annotated[str, typer.Option("--from", help="First day of a month (default: the last).")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last day of a month (default: the last).")] = "",
     number: Number = "",
     table: Annotated[Path | None, typer.Option("--csv", help="Write the table into this file.")] = None,
     by: Annotated[str, typer.Option(help="Who asks.")] = ACTOR,
