@@ -47,6 +47,12 @@ DUMP_LIMIT_S: Final = 24 * 3600.0
 POLL_S: Final = 0.25
 TAIL_CHARS: Final = 800
 
+COUNTED: Final = {
+    "accounts": ("ledger.account", "count(*)"), "postings": ("ledger.posting", "count(*)"),
+    "transfers": ("ledger.transfer", "count(*)"), "people": ("identity.person", "count(*)"),
+    "log_entries": ("log.head", "size"),
+}  # fmt: skip
+
 Progress = Callable[[str, int, int], None]
 """What is being done, how many bytes of it are, and how many there will be (0 = unknown)."""
 
@@ -138,15 +144,14 @@ def check_keys(keys: Path, progress: Progress) -> KeysManifest:
 
 async def books_of(connection: asyncpg.Connection[Any]) -> Books:
     """What a database says of itself."""
-    row: Any = await connection.fetchrow(
-        "SELECT (SELECT count(*) FROM ledger.account) accounts, (SELECT count(*) FROM ledger.posting) postings,"
-        " (SELECT count(*) FROM ledger.transfer) transfers, (SELECT count(*) FROM identity.person) people,"
-        " (SELECT size FROM log.head) log_entries"
-    )
+    found: dict[str, int] = {}
+    for name, (table, what) in COUNTED.items():  # an older release, backed up before its upgrade, may lack one
+        there = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table)
+        found[name] = await connection.fetchval(f"SELECT {what} FROM {table}") if there else 0
     digest = hashlib.sha256()
     async for one in connection.cursor("SELECT id, asset::text, balance FROM ledger.account ORDER BY id"):
         digest.update(f"{one['id']} {one['asset']} {one['balance']}\n".encode())
-    return Books(**dict(row), balances_sha256=digest.hexdigest())
+    return Books(**found, balances_sha256=digest.hexdigest())
 
 
 def environment(dsn: str) -> tuple[str, dict[str, str]]:
