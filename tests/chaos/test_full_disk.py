@@ -34,14 +34,14 @@ SEGMENTS = 40
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, and temporary folders in it."""
-    folder = tmp_path / "small"
-    folder.mkdir()
+def small() -> Iterator[Path]:
+    """A file system of its own, and temporary folders in it; its path is short, for the sockets below it."""
+    folder = Path(tempfile.mkdtemp(prefix="small"))
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if done.returncode:
+        folder.rmdir()
         pytest.skip("may not mount a file system here")
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
@@ -49,6 +49,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
     finally:
         tempfile.tempdir = before
         subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()
 
 
 def fill(folder: Path) -> Path:
