@@ -136,6 +136,13 @@ class TestEmbeddedPostgres:
         assert await until_gone(pid)
         assert await ask(server.start(), "SELECT 1") == 1
 
+    def test_deep_folder_gets_a_short_socket_where_temporary_files_lie_deep_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("deep" * 25)))
+        server = EmbeddedPostgres(tmp_path / ("deep" * 25) / "postgres", bin_dir=tmp_path)
+        assert server.socket_dir.parent == Path("/tmp")
+
     async def test_deep_folder_gets_a_short_socket(self, made: Path, tmp_path: Path) -> None:
         deep = tmp_path / ("deep" * 30) / "pg"
         shutil.copytree(made, deep)

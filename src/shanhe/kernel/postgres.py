@@ -30,6 +30,8 @@ DATABASE: Final = "shanhe"
 PORT: Final = 5432
 SOCKET_PATH_MAX_BYTES: Final = 107
 """Longest unix socket path (sockaddr_un less its final NUL)."""
+SHORTEST: Final = Path("/tmp")
+"""Where a socket goes when even the folder for temporary files lies too deep."""
 INITDB_LIMIT_S: Final = 120.0
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 30.0
@@ -184,12 +186,11 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}:{quote(password)}@/{database}?host={quote(str(self.socket_dir))}&port={PORT}"
 
     def _socket_dir(self) -> Path:
-        folder = self.data_dir / "socket"
-        if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX_BYTES:
-            return folder
         # The same deep folder must give the same short one, else a restart could not adopt the server.
         digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"shanhe-{os.geteuid()}-{digest}"
+        short = f"shanhe-{os.geteuid()}-{digest}"
+        choices = (self.data_dir / "socket", Path(tempfile.gettempdir()) / short, SHORTEST / short)
+        return next(one for one in choices if len(os.fsencode(one / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX_BYTES)
 
     def _pid_file(self) -> tuple[int | None, str]:
         """The pid and the status that `postmaster.pid` tells."""
