@@ -149,6 +149,7 @@ async def _load(dsn: str, dump: Path, manifest: Manifest, progress: Progress) ->
          f"--dbname={address}", str(dump)],
         env, "pg_restore", lambda: progress("database", 0, 0),
     )  # fmt: skip
+    progress("database", 1, 1)
 
 
 async def _compare(dsn: str, books: Books) -> None:
