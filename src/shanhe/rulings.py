@@ -13,14 +13,14 @@ import msgspec
 
 from shanhe.approvals.api import Deed, RequestConflict
 from shanhe.facts.api import NewFact, checked, names
-from shanhe.kernel.money import MICRO
+from shanhe.kernel.money import MICRO, format_fen
 from shanhe.moves import OPEN_FOR, REASON_FIELD, numbers_of
 from shanhe.payments.api import SuspenseState
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
     from shanhe.credits.api import Disputes
-    from shanhe.facts.api import Facts
+    from shanhe.facts.api import Facts, Kind
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.sealing import Seals
     from shanhe.payments.api import BankDesk
@@ -163,6 +163,19 @@ class Rulings:
         if fact is None:
             return ""
         kind = names()[fact.name]
-        value, days = msgspec.json.encode(fact.value).decode(), f"{fact.valid_from} – {fact.valid_to or ''}".rstrip()
-        parts = (f"{kind.zh} {kind.en}", fact.key, value, days, fact.source, fact.evidence)
+        days = str(fact.valid_from) if fact.valid_to is None else f"{fact.valid_from} – {fact.valid_to}"
+        parts = (f"{kind.zh} {kind.en}", fact.key, _said_of(kind, fact.value), days, fact.source, fact.evidence)
         return " · ".join(part for part in parts if part)
+
+
+def _said_of(kind: Kind, value: object) -> str:
+    """A fact's value as people say it: in yuan and percent, in words."""
+    if value is None:
+        return "撤回 withdrawn"
+    if isinstance(value, bool):
+        return "是 yes" if value else "否 no"
+    if isinstance(value, int) and kind.unit == "fen":
+        return f"¥ {format_fen(value)}"
+    if isinstance(value, int) and kind.unit == "bps":
+        return f"{format_fen(value)} %"  # hundredths, as fen are of a yuan
+    return str(value)

@@ -138,10 +138,14 @@ class TestProgramme:
         known = (await member.get("/api/facts")).json()["data"][0]
         assert (known["id"], known["standing"], known["source"]) == (checked["id"], "checked", "社保局")
 
-    async def test_a_fact_about_a_person_waits_for_the_second_one_sealed(self, site: Site, city: City) -> None:
+    async def test_a_fact_waits_for_the_second_one_in_words_and_sealed(self, site: Site, city: City) -> None:
         operator = await site.key(await city.company("数字办"), "programmes")
         person = await city.person()
         fact = {"name": "residence", "value": "东街 4 号", "valid_from": "2026-01-01", "source": "公安局"}
+        firm = await city.company()
+        capital = {"name": "paid_in_capital_fen", "value": 500_000_000, "valid_from": "2026-01-01", "source": "市监局"}
+        told = await city.approvals.get(UUID((await operator.post(f"/api/facts/{firm}", json=capital)).json()["id"]))
+        assert await city.approvals.why(told) == "实缴资本 Paid-in capital · ¥ 5,000,000.00 · 2026-01-01 · 市监局"
         asked = await operator.post(f"/api/facts/{person}", json=fact)
         request = await city.approvals.get(UUID(asked.json()["id"]))
         assert "东街" not in str(request)
