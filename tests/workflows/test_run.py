@@ -127,9 +127,10 @@ class TestRun:
         run, steps = await house.run(strict)
         assert (run.state, run.error, run.paid_micro) == ("failed", "bad_json", PRICE)
         assert (steps[0].state, steps[0].receipt_id in house.charged) == ("failed", True)
-        house.plan = [CallError(402, "insufficient_credits", "No credits.")]
+        house.plan = [CallError(402, "insufficient_quota", "No credits.")]
         poor, _ = await house.on(await house.workflows.start(house.org, "flow", {}, ref="2"))
-        assert (poor.error, poor.paid_micro) == ("insufficient_credits", 0)
+        assert (poor.error, poor.paid_micro) == ("insufficient_quota", 0)
+        assert poor.why == {"zh": "余额不足，未计费。", "en": "No credits."}
 
     async def test_runs_code_and_reads_addresses_on_its_list(self, house: House) -> None:
         content = flow(

@@ -49,6 +49,7 @@ CALLS_ZH: Final[Mapping[str, str]] = {
     "engine_broke_off": "模型中途中断，只计已送达的部分", "model_not_found": "没有这个模型或智能体，或它已停止服务",
     "listing_withdrawn": "该作品已下架", "request_too_large": "内容过长",
     "context_length_exceeded": "内容超出模型的上下文长度", "internal_error": "系统出错，未送达的部分不计费",
+    "invalid_value": "请求的内容不正确", "request_timeout": "超过时限", "image_too_large": "图片过大",
     "key_expired": "密钥已过期", "api_key_revoked": "密钥已吊销", "organisation_frozen": "机构已被冻结",
 }  # fmt: skip
 """Why a call of a model was refused or broken off, by its code."""

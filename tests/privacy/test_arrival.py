@@ -1,0 +1,51 @@
+"""A resident comes by the page, is asked by a company, and joins it: console, events and notices over the real modules."""
+
+from __future__ import annotations
+
+import httpx
+
+from shanhe.identity.api import Identity, NewOrganisation, OrgKind
+from shanhe.timetable import register_jobs
+
+from .conftest import PASSWORD, URL, House
+
+
+def hidden(page: str, name: str) -> str:
+    return page.partition(f'name="{name}" value="')[2].partition('"')[0]
+
+
+class TestArrival:
+    async def test_leads_from_the_form_into_a_company(self, house: House) -> None:
+        services = house.services
+        identity: Identity = services.identity
+        visitor = httpx.AsyncClient(transport=httpx.ASGITransport(house.site), base_url=URL, follow_redirects=True)
+        page = (await visitor.get("/register")).text
+        form = {name: hidden(page, name) for name in ("csrf", "id", "notice")} | {
+            "name": "林晓", "login": "linxiao", "password": PASSWORD, "again": PASSWORD, "agreed": "yes",
+        }  # fmt: skip
+        welcome = await visitor.post("/register", data=form)
+        assert (welcome.url.path, "linxiao-" in welcome.text) == ("/welcome", True)
+        (made,) = await identity.registrations.list()
+
+        owner = await house.person("owner", name="周敏")
+        firm = await identity.orgs.create(NewOrganisation(OrgKind.COMPANY, "山河数据"), owner=owner, by="test")
+        async with await house.browser(owner) as browser:
+            token = {"csrf": browser.headers["x-csrf-token"]}
+            asked = await browser.post("/members", data={**token, "login": made.login, "role": "member"})
+            assert asked.headers["location"] == "/members?done=member_invited"
+            members = (await browser.get("/members")).text
+        assert made.login in members
+        assert "林晓" not in members  # a name is told by who joins
+
+        register_jobs(services)
+        await services.outbox.drain()
+        (notice,) = await services.notifier.inbox(made.person_id, [])
+        assert "山河数据" in notice.title.zh
+        settings = (await visitor.get(notice.link)).text
+        path = settings.partition('action="/settings/invitations/')[2].partition('"')[0]
+        joined = await visitor.post(
+            f"/settings/invitations/{path}", data={"csrf": hidden(settings, "csrf"), "do": "accept"}
+        )
+        assert "您现在是该机构成员" in joined.text
+        assert {member.person_id for member in await identity.orgs.members(firm.id)} == {owner, made.person_id}
+        await visitor.aclose()
