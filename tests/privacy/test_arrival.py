@@ -38,7 +38,7 @@ class TestArrival:
         assert "林晓" not in members  # a name is told by who joins
 
         register_jobs(services)
-        await services.outbox.drain()
+        await services.outbox.deliver_due()
         (notice,) = await services.notifier.inbox(made.person_id, [])
         assert "山河数据" in notice.title.zh
         settings = (await visitor.get(notice.link)).text
