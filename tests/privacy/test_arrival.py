@@ -1,4 +1,4 @@
-"""A resident comes by the page, is asked by a company, and joins it: console, events and notices over the real modules."""
+"""A resident comes by the page, is asked by a company, and joins it: pages, events and notices over the modules."""
 
 from __future__ import annotations
 
