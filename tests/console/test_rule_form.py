@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from shanhe.console.explain import explain
 from shanhe.console.live.rules import _form
+from shanhe.rulebook.api import Rulebook
 
 
 class TestForm:
@@ -31,3 +35,12 @@ class TestForm:
     def test_refuses_what_is_finer_or_no_number(self, unit: str, typed: str) -> None:
         with pytest.raises(ValueError, match=r".*"):
             _form(unit).read(typed)
+
+
+class TestExplained:
+    def test_says_prices_as_people_write_them(self) -> None:
+        decision = Rulebook.load().evaluate(
+            "P1", {"category": "resident", "value_fen": 100_000, "benefit_used_fen": 0}, on=date(2026, 11, 20)
+        )
+        shown = {line.title[0]: line.value for line in explain(decision.trace).parameters}
+        assert (shown["积分标价"], shown["优惠率"]) == ("¥1.00", "30%")

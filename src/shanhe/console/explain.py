@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shanhe.console.model import Bilingual
+from shanhe.kernel.money import format_credits, format_fen
 
 TEXT_CHARS_MAX = 400
 LIST_ITEMS_MAX = 12
@@ -64,6 +65,7 @@ def _items(value: Any) -> Iterable[Mapping[str, Any]]:
 
 def _line(item: Mapping[str, Any], *, source: bool = True) -> Line:
     shown = item.get("display", item.get("text", item.get("value", item.get("result", ""))))
+    shown = priced(item.get("value"), str(item.get("unit", ""))) or shown
     calc = item.get("arithmetic") or item.get("calc") or item.get("expression") or ""
     return Line(
         title=_text(item.get("title") or item.get("name", "")),
@@ -73,6 +75,13 @@ def _line(item: Mapping[str, Any], *, source: bool = True) -> Line:
         source=str(item.get("article", "") or "") if source else "",
         assumed=item.get("origin") == "assumed" or bool(item.get("assumed")),
     )
+
+
+def priced(value: Any, unit: str) -> str:
+    """A price of the rulebook, kept in fen or micro-credits, as people write one; empty for anything else."""
+    if type(value) is not int or unit not in ("fen_per_credit", "micro_per_mtok"):
+        return ""
+    return f"¥{format_fen(value)}" if unit == "fen_per_credit" else format_credits(value)
 
 
 def _text(value: Any) -> Bilingual:

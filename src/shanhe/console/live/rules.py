@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from shanhe.console import model as m
+from shanhe.console.explain import priced
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import format_credits, format_fen
@@ -97,7 +98,8 @@ def _shown(rule: Rule, values: Mapping[str, Any]) -> list[tuple[m.Bilingual, str
     for name, value in values.items():
         named = next((fact for fact in rule.facts if fact.name == name), known.get(name))
         title = (named.title.zh, named.title.en) if named is not None else (name, name)
-        found.append((title, display(value, named.unit if named is not None else "")))
+        unit = named.unit if named is not None else ""
+        found.append((title, priced(value, unit) or display(value, unit)))
     return found
 
 
