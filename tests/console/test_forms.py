@@ -36,8 +36,9 @@ STAYS = {
 def posted() -> Iterator[tuple[type[Room], str]]:
     """Every room with the name of each of its methods that takes a form."""
     desk = double.desk()
+    view = View(desk)
     for room in ROOMS:
-        for route in room(desk, View(desk)).routes().routes:
+        for route in room(desk, view).routes().routes:
             if "POST" in getattr(route, "methods", ()):
                 yield room, route.endpoint.__name__  # type: ignore[attr-defined]
 
