@@ -7,6 +7,7 @@ becomes the interpreter that was asked for.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 
@@ -21,6 +22,7 @@ def main() -> None:
         except OSError:
             taken = False
         if taken:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker hears it, too, and ends in order
             os.close(0)
             os.close(1)
             channel.recv(1)
