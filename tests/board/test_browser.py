@@ -66,7 +66,7 @@ class Phone:
         self.page: Page = context.new_page()
         self._shots, self._url, self._name = shots, city.url, f"{login}-{width}"
         self.page.goto(f"{city.url}/sign-in")
-        self.page.get_by_label("邮箱或用户名").fill(login)
+        self.page.get_by_label("登录名或邮箱").fill(login)
         self.page.get_by_label("密码").fill(password)
         self.page.get_by_role("button", name="登录").click()
         self.page.wait_for_url(re.compile(r"^(?!.*sign-in)"))

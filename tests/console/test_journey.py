@@ -158,7 +158,7 @@ def sign_in(page: Page, city: Stage) -> None:
     demo = city.city.demo()
     page.goto(f"{city.url}/keys")
     expect(page).to_have_url(re.compile(r"/sign-in\?next=/keys$"))
-    page.get_by_label("邮箱或用户名").fill(demo["SHANHE_ADMIN_USER"])
+    page.get_by_label("登录名或邮箱").fill(demo["SHANHE_ADMIN_USER"])
     page.get_by_label("密码").fill(demo["SHANHE_ADMIN_PASSWORD"])
     page.get_by_role("button", name="登录").click()
     expect(page).to_have_url(f"{city.url}/keys")
@@ -319,7 +319,7 @@ class TestJourney:
         makers = browser.new_context(locale="zh-CN")
         maker = makers.new_page()
         maker.goto(f"{city.url}/sign-in?next=/makers")
-        maker.get_by_label("邮箱或用户名").fill(login)
+        maker.get_by_label("登录名或邮箱").fill(login)
         maker.get_by_label("密码").fill(hire(city, login))
         maker.get_by_role("button", name="登录").click()
 

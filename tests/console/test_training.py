@@ -48,7 +48,7 @@ def signed_in(browser: Browser, city: City) -> Page:
     context = browser.new_context(locale="zh-CN", viewport=SCREEN, reduced_motion="reduce")
     page, demo = context.new_page(), city.demo()
     page.goto(f"{city.url}/sign-in")
-    page.get_by_label("邮箱或用户名").fill(demo["SHANHE_ADMIN_USER"])
+    page.get_by_label("登录名或邮箱").fill(demo["SHANHE_ADMIN_USER"])
     page.get_by_label("密码").fill(demo["SHANHE_ADMIN_PASSWORD"])
     page.get_by_role("button", name="登录").click()
     expect(page).not_to_have_url(re.compile(r"/sign-in"))
