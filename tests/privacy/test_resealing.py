@@ -92,7 +92,7 @@ class TestResealing:
         elsewhere = {
             "set row", "prompt", "base text", "insurance", "comment", "bank note",
             "card appeal", "card evidence", "card answer", "called", "clone question", "clone answer",
-            "clone correction",
+            "clone correction", "invited as",
         }  # fmt: skip
         assert [name for name in LATER_VALUES if name not in found and name not in elsewhere] == []
 
