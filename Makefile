@@ -7,9 +7,7 @@ WORKERS ?= 1
 JOBS ?= 4
 VENV ?= .venv
 
-PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
-	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	&& echo $$p && break; done)
+PYTHON ?=  # which Python makes the virtual environment; empty: the fastest
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 RUN_STAMP := $(VENV)/.installed-run
@@ -73,9 +71,11 @@ lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes
 	@$(COMPILE) --upgrade --extra scenes -c requirements.lock -o requirements-scenes.lock
 
 $(VENV)/bin/python:
-	@if [ -z "$(PYTHON)" ]; then echo "Shanhe needs Python 3.11 or newer; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi
-	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) \
-		&& $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; } \
+	@python="$(or $(strip $(PYTHON)),$$(deploy/fastest-python))"; \
+	if [ -z "$$python" ]; then echo "Shanhe needs Python 3.11 or newer with pip; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi; \
+	echo "Python: $$python"; \
+	$$python -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $$python -m venv --without-pip $(VENV) \
+		&& $$python -m pip --python $(VENV)/bin/python install --quiet pip; } \
 		|| { echo "A virtual environment could not be made. On Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 
 $(RUN_STAMP): requirements.lock pyproject.toml | $(VENV)/bin/python
