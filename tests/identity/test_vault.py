@@ -128,6 +128,20 @@ class TestVault:
         older = Vault(tmp_path / "older")
         assert (older.exists(gone), older.exists(there)) == (False, True)
 
+    def test_of_an_older_backup_names_who_was_erased_to_the_next_restore(self, vault: Vault, tmp_path: Path) -> None:
+        first, second = uuid4(), uuid4()
+        vault.create(first)
+        vault.create(second)
+        vault.destroy(first)
+        shutil.copytree(tmp_path / "keys", tmp_path / "older")
+        vault.destroy(second)
+        listed = (tmp_path / "keys" / "destroyed").read_text()
+        assert destroy_again(tmp_path / "older", listed) == 1
+        assert destroy_again(tmp_path / "older", listed) == 0
+        noted = tmp_path / "older" / "destroyed"
+        assert noted.read_text() == f"{first}\n{second}\n"
+        assert noted.stat().st_mode & 0o777 == 0o600
+
     def test_is_rotated_by_one_at_a_time(self, vault: Vault, tmp_path: Path) -> None:
         vault.create(uuid4())
 

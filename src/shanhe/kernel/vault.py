@@ -389,10 +389,17 @@ def still(folder: Path) -> Iterator[bool]:
 
 
 def destroy_again(folder: Path, listed: str) -> int:
-    """Destroy the keys of listed people in a folder out of an older backup; how many there were. ValueError: no ids."""
-    vault_people, done = folder / "people", 0
-    for word in listed.split():
-        person = UUID(word)
+    """Destroy the keys of listed people in a folder out of an older backup; how many there were. ValueError: no ids.
+
+    Its own list then names them, too: the next restore is given this one.
+    """
+    vault_people, done, noted = folder / "people", 0, folder / DESTROYED
+    people = [UUID(word) for word in listed.split()]
+    known = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set[str]()
+    new = [str(person) for person in dict.fromkeys(people) if str(person) not in known]
+    if new:
+        _replace(noted, "".join(f"{one}\n" for one in sorted(known) + new).encode())
+    for person in people:
         path = vault_people / person.hex[-2:] / f"{person}.key"
         done += path.exists()
         path.unlink(missing_ok=True)
