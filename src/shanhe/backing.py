@@ -287,7 +287,13 @@ def _copy(source: Path, target: Path, left_out: frozenset[str], progress: Progre
 
 
 def _walk(folder: Path, top: Path, left_out: frozenset[str]) -> Iterator[Path]:
-    for path in folder.iterdir():
+    try:
+        found = list(folder.iterdir())
+    except FileNotFoundError:  # a running city takes folders away, as the log does those of tiles that are full now
+        if folder == top:
+            raise
+        return
+    for path in found:
         name = path.relative_to(top).as_posix()
         if name in left_out or path.name.startswith(".") or path.is_symlink():
             continue  # names with a dot are drafts of files that are being written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -140,6 +141,25 @@ class TestBackup:
         bare, env = environment("postgresql://city:p%40ss@db.example:5433/city?sslmode=require")
         assert bare == "postgresql://city@db.example:5433/city?sslmode=require"
         assert env["PGPASSWORD"] == "p@ss"
+
+    def test_goes_on_when_a_running_city_takes_a_folder_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        city, there = tmp_path / "city", Path.is_dir
+        for name in ("log/tile/0/000.p/7", "log/tile/0/000"):
+            (city / name).parent.mkdir(parents=True, exist_ok=True)
+            (city / name).write_text(name)
+
+        def full(path: Path) -> bool:
+            found = there(path)
+            if path.name == "000.p":  # between a look and the next, its tile became full
+                shutil.rmtree(path)
+            return found
+
+        monkeypatch.setattr(Path, "is_dir", full)
+        assert list(backing._walk(city, city, frozenset())) == [city / "log/tile/0/000"]
+        with pytest.raises(FileNotFoundError):
+            list(backing._walk(tmp_path / "nowhere", tmp_path / "nowhere", frozenset()))
 
 
 class TestKeysFolder:
