@@ -261,8 +261,21 @@ def _fetchable() -> frozenset[str]:
 
 
 def _copy(source: Path, target: Path, left_out: frozenset[str], progress: Progress) -> list[File]:
-    """Copy a tree, hashing as it goes. The log's checkpoint comes first: its tiles are then at least as new."""
-    found = sorted(_walk(source, source, left_out), key=lambda path: (path.name != "checkpoint", path))
+    """Copy a tree, hashing as it goes. The log's checkpoint comes first: its tiles are then at least as new.
+
+    Looked at twice: what the log took away before it was copied is by then in a tile that was not there before.
+    """
+    seen: set[Path] = set()
+    files: list[File] = []
+    for _ in range(2):
+        new = set(_walk(source, source, left_out)) - seen
+        seen |= new
+        found = sorted(new, key=lambda path: (path.name != "checkpoint", path))
+        files += _copy_each(found, source, target, progress)
+    return files
+
+
+def _copy_each(found: list[Path], source: Path, target: Path, progress: Progress) -> list[File]:
     total, done, files = sum(path.stat().st_size for path in found if path.exists()), 0, []
     for path in found:
         name = path.relative_to(source).as_posix()

@@ -161,6 +161,21 @@ class TestBackup:
         with pytest.raises(FileNotFoundError):
             list(backing._walk(tmp_path / "nowhere", tmp_path / "nowhere", frozenset()))
 
+    def test_has_the_tile_that_took_the_place_of_its_parts(self, tmp_path: Path) -> None:
+        city, copy = tmp_path / "city", tmp_path / "copy"
+        tiles = city / "log/tile/0"
+        for path in (city / "log/checkpoint", tiles / "000.p/7"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("7")
+
+        def fill(*_: Any) -> None:  # while the checkpoint is copied
+            (tiles / "000").write_text("256")
+            shutil.rmtree(tiles / "000.p", ignore_errors=True)
+
+        files = backing._copy(city, copy, frozenset(), fill)
+        assert [one.path for one in files] == ["files/log/checkpoint", "files/log/tile/0/000"]
+        assert (copy / "log/tile/0/000").read_text() == "256"
+
 
 class TestKeysFolder:
     async def test_of_another_city_is_noticed_at_the_start(self, settings: Settings, tmp_path: Path) -> None:
@@ -192,4 +207,3 @@ class TestVaultCommand:
         assert (tmp_path / "keys/master.key").read_bytes() != before
         assert run("status") == {"people": 1, "secrets": 0, "masters": 1, "sealed": False, "interrupted": False}
         assert vault.decrypt(person, "name", sealed) == "张伟"
-
