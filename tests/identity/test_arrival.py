@@ -136,6 +136,23 @@ class TestApproval:
         with pytest.raises(Conflict):
             await identity.registrations.decline(made.id, by="test")
 
+    async def test_makes_up_for_a_crash_in_the_middle_when_asked_again(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        identity = opened(city, Registering.APPROVAL)
+        made = await identity.registrations.register(form(), HERE)
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("the power is gone")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(identity.orgs, "create_personal", crash)
+            with pytest.raises(OSError, match="power"):
+                await identity.registrations.approve(made.id, by="test")
+        assert await identity.orgs.of_person(made.person_id) == []
+        await identity.registrations.approve(made.id, by="test")
+        assert len(await identity.orgs.of_person(made.person_id)) == 1
+
     async def test_erases_whom_it_declines_or_forgets(self, city: City) -> None:
         identity = opened(city, Registering.APPROVAL)
         first = await identity.registrations.register(form("first"), HERE)

@@ -143,7 +143,7 @@ class Registrations:
         return await self._shown(_found(await store.registration(self._ground.db, registration_id)))
 
     async def approve(self, registration_id: UUID, *, by: By) -> Registration:
-        """Let a waiting account be used; again changes nothing."""
+        """Let a waiting account be used; again makes up for what a crash left undone and changes nothing else."""
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
             row = _found(await store.registration(conn, registration_id, lock=True))
@@ -152,8 +152,8 @@ class Registrations:
                 await people_store.set_state(conn, person_id, PersonState.ACTIVE)
                 await store.settle(conn, person_id, ref(by), now)
                 await audit.add(conn, ref(by), "registration.approve", f"person:{person_id}", {}, now)
-        if row["state"] == RegistrationState.WAITING:
-            await self._organisations.create_personal(person_id, by=by)
+        if (await self._people.get(person_id)).state is PersonState.ACTIVE:
+            await self._organisations.create_personal(person_id, by=by)  # again, where a crash came between the two
         return await self.get(registration_id)
 
     async def decline(self, registration_id: UUID, *, by: By) -> None:
