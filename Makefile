@@ -74,8 +74,8 @@ $(VENV)/bin/python:
 	@python="$(or $(strip $(PYTHON)),$$(deploy/fastest-python))"; \
 	if [ -z "$$python" ]; then echo "Shanhe needs Python 3.11 or newer with pip; none was found. Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; fi; \
 	echo "Python: $$python"; \
-	$$python -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $$python -m venv --without-pip $(VENV) \
-		&& $$python -m pip --python $(VENV)/bin/python install --quiet pip; } \
+	"$$python" -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); "$$python" -m venv --without-pip $(VENV) \
+		&& "$$python" -m pip --python $(VENV)/bin/python install --quiet pip; } \
 		|| { echo "A virtual environment could not be made. On Debian: apt install python3-venv"; rm -rf $(VENV); exit 1; }
 
 $(RUN_STAMP): requirements.lock pyproject.toml | $(VENV)/bin/python
