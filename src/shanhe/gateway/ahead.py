@@ -24,7 +24,7 @@ import structlog
 
 from shanhe.gateway.slate import Slate, left_behind
 from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import AlreadyReversed, LedgerFull, LedgerUnavailable, UnknownPosting
+from shanhe.ledger.api import AlreadyReversed, LedgerUnavailable, UnknownPosting
 
 if TYPE_CHECKING:
     from shanhe.gateway.settlement import Fee, Settler
@@ -211,7 +211,7 @@ class Ahead:
         booking.paying = True
         try:
             await booking.done()
-            if isinstance(booking.error, LedgerUnavailable) and not isinstance(booking.error, LedgerFull):
+            if isinstance(booking.error, LedgerUnavailable):
                 await self._settler.fee_again(booking.fee)
             elif booking.error is not None:
                 raise booking.error

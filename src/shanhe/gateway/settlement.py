@@ -92,9 +92,7 @@ class Settler:
         reservation, call.reservation = call.reservation, None
         try:
             await self._ledger.settle(reservation, settled)
-        except LedgerFull:  # nothing was booked, and what was not delivered is not charged later
-            raise
-        except LedgerUnavailable:
+        except LedgerUnavailable:  # a full disk is no such case: nothing was booked, and nothing is charged later
             self._later(reservation, settled, withheld=not call.parsed.stream)
             raise
         call.paid_micro = settled.total_micro
@@ -116,7 +114,7 @@ class Settler:
         def verdict(error: Exception | None) -> None:
             if error is None:
                 self._usage.count(call, outcome, settled.total_micro)
-            elif isinstance(error, LedgerUnavailable) and not isinstance(error, LedgerFull):
+            elif isinstance(error, LedgerUnavailable):
                 self._later(reservation, settled, withheld=True)
             landed(error)
 
@@ -161,8 +159,6 @@ class Settler:
         call.reservation = None
         try:
             await self._ledger.settle(fee.reservation, fee.charge)
-        except LedgerFull:
-            raise
         except LedgerUnavailable:
             self._later(fee.reservation, fee.charge)
             raise
@@ -229,7 +225,7 @@ class Settler:
                 await self._ledger.settle(reservation, charge)
                 if withheld:
                     await self._ledger.reverse(reservation.receipt_id, actor=ACTOR, reason=WITHHELD)
-            except LedgerUnavailable:
+            except (LedgerUnavailable, LedgerFull):
                 continue
             except AlreadyReversed:
                 pass

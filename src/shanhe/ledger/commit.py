@@ -212,6 +212,11 @@ class GroupCommit(Generic[Row]):
         return batch
 
 
+def unknown() -> LedgerUnavailable:
+    """An answer was lost: the posting may be booked or not."""
+    return LedgerUnavailable("The outcome of this posting is unknown.")
+
+
 def refuse(rows: list[Row], error: Exception) -> None:
     """Tell everybody who still waits."""
     for row in rows:
@@ -221,8 +226,8 @@ def refuse(rows: list[Row], error: Exception) -> None:
 
 def drop_late(rows: list[Row], now_s: float) -> list[Row]:
     """Rows that may still wait for a lost server; the others are told `LedgerUnavailable`."""
-    kept = [row for row in rows if row.deadline > now_s]
-    for row in rows:
-        if row.deadline <= now_s and not row.future.done():
-            row.future.set_exception(LedgerUnavailable("The outcome of this posting is unknown."))
-    return kept
+    late = [row for row in rows if row.deadline <= now_s]
+    if not late:
+        return rows
+    refuse(late, unknown())
+    return [row for row in rows if row.deadline > now_s]

@@ -163,12 +163,12 @@ class LedgerUnavailable(Unavailable):
         )
 
 
-class LedgerFull(LedgerUnavailable):
-    """The database has no room left on its disk. It said so itself: nothing was booked, and nothing is pending."""
+class LedgerFull(Unavailable):
+    """The database has no room left on its disk. It said so itself: nothing was booked, and nothing is pending, unlike
+    where it is only away."""
 
     def __init__(self) -> None:
-        Unavailable.__init__(
-            self,
+        super().__init__(
             "disk_full",
             "The city's disk is full; nothing was booked or charged. Try again when the operator has made room.",
             message_zh="磁盘空间不足，未入账、未计费。请在运营方清理磁盘后重试。",

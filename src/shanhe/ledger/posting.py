@@ -16,7 +16,16 @@ import msgspec
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.kernel.money import AMOUNT_MAX
-from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late, refuse
+from shanhe.ledger.commit import (
+    LOST_LIMIT_S,
+    RETRY_WAIT_S,
+    ConnectionLost,
+    GroupCommit,
+    Line,
+    drop_late,
+    refuse,
+    unknown,
+)
 from shanhe.ledger.errors import (
     AlreadyReversed,
     IdempotencyConflict,
@@ -162,7 +171,7 @@ class Poster:
             try:
                 (answer,) = await line.fetch(POST, *self._arguments(rows, retry))
             except LedgerFull as full:
-                refuse(rows, LedgerUnavailable("The outcome of this posting is unknown.") if lost else full)
+                refuse(rows, unknown() if lost else full)
                 return
             except ConnectionLost:
                 retry = lost = True

@@ -15,7 +15,7 @@ import asyncpg
 
 from shanhe.kernel.clock import Clock, add_months, city_date, midnight
 from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
-from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, refuse
+from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, refuse, unknown
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerFull, LedgerUnavailable
 from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance
@@ -346,7 +346,7 @@ class Settler:
             self._undo(row)
             self._counters.give_back(row.reservation.limits)
         refuse(known, error)
-        refuse(rows, LedgerUnavailable("The outcome of this posting is unknown."))
+        refuse(rows, unknown())
 
     async def _settle_known(self, row: Row) -> None:
         """The receipt is booked: by this reservation (an answer was lost), or earlier."""
