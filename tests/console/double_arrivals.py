@@ -15,6 +15,7 @@ from shanhe.kernel.errors import Conflict, Invalid
 
 ASKED, WAITING, OPENED = UUID(int=81), UUID(int=82), UUID(int=83)
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
+FOLLOWING = f"open.2026-11-20T04:00:00+00:00.{OPENED}"
 LOGIN = "liwei-04821"
 
 
@@ -38,9 +39,10 @@ class Arrivals:
     async def own(self, who: m.Who) -> Mapping[str, str]:
         return {"login": LOGIN, "email": ""}
 
-    async def registrations(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+    async def registrations(self, who: m.Who, after: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
         names = ((WAITING, "<b>李伟</b>", "waiting"), (OPENED, "王芳", "active"), (UUID(int=84), "赵六", "suspended"))
-        return [{"id": one, "login": LOGIN, "name": name, "at": NOON, "state": state} for one, name, state in names]
+        rows = [{"id": one, "login": LOGIN, "name": name, "at": NOON, "state": state} for one, name, state in names]
+        return (rows[2:], None) if after == FOLLOWING else (rows, FOLLOWING)
 
     async def decide(self, who: m.Who, registration_id: UUID, word: str) -> None:
         if word == "decline" and registration_id == OPENED:

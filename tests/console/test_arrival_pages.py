@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import httpx
 import pytest
 from tests.console import double, double_arrivals
@@ -102,6 +105,14 @@ class TestRegistrationDesk:
         path = f"/city/registrations/{double_arrivals.WAITING}"
         assert (await member.post(path, data={**TOKEN, "do": word})).status_code == 303
         assert desk.arrivals.done == [(word, double_arrivals.WAITING)]  # type: ignore[attr-defined]
+
+    async def test_goes_on_where_a_page_ended(self, member: httpx.AsyncClient) -> None:
+        first = (await member.get("/city/registrations")).text
+        (link,) = re.findall(r'href="(/city/registrations\?after=[^"]+)"', first)
+        page = (await member.get(html.unescape(link))).text
+        assert "赵六" in page
+        assert "王芳" not in page
+        assert 'href="/city/registrations?after=' not in page
 
     async def test_says_why_it_did_not(self, member: httpx.AsyncClient) -> None:
         opened = f"/city/registrations/{double_arrivals.OPENED}"

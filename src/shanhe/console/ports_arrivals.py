@@ -29,8 +29,9 @@ class ArrivalDesk(Protocol):
         """The names by which the person signs in: `login`, `email`."""
         ...
 
-    async def registrations(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        """`id`, `login`, `name`, `at`, `state` (`waiting`, or the account's: `active`, `suspended`, `erased`)."""
+    async def registrations(self, who: m.Who, after: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+        """`id`, `login`, `name`, `at`, `state` (`waiting`, or the account's: `active`, `suspended`, `erased`); and the
+        `after` of the following page, None on the last one."""
         ...
 
     async def decide(self, who: m.Who, registration_id: UUID, word: str) -> None:

@@ -15,10 +15,12 @@ from shanhe.identity.errors import (
     LastOfItsKind,
     OidcFailed,
     OrgFrozen,
+    OrgTakesNobody,
     PermissionMissing,
     PurposeRefused,
     RegistrationKnown,
     RegistrationOff,
+    RegistrationOver,
     RegistrationWaiting,
     SecondFactorNeeded,
     SessionMissing,
@@ -96,7 +98,7 @@ from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
 from shanhe.identity.service.invitations import ANSWERED_TOPIC, INVITED_TOPIC
 from shanhe.identity.service.people import ERASED_TOPIC
-from shanhe.identity.service.registrations import REGISTERED_TOPIC
+from shanhe.identity.service.registrations import REGISTERED_TOPIC, place_of
 
 __all__ = [
     "ALL_PERMISSIONS",
@@ -144,6 +146,7 @@ __all__ = [
     "OrgFrozen",
     "OrgKind",
     "OrgState",
+    "OrgTakesNobody",
     "Organisation",
     "Passkey",
     "PayerFacts",
@@ -157,6 +160,7 @@ __all__ = [
     "Registration",
     "RegistrationKnown",
     "RegistrationOff",
+    "RegistrationOver",
     "RegistrationState",
     "RegistrationWaiting",
     "Role",
@@ -184,6 +188,7 @@ __all__ = [
     "permissions_of",
     "person_actor",
     "person_of",
+    "place_of",
     "purposes",
     "require",
     "seat",

@@ -105,6 +105,19 @@ class RegistrationKnown(Conflict):
         )
 
 
+class RegistrationOver(Conflict):
+    """What is left of it is that it was."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "registration_over",
+            "This registration was declined or ran out; its data is erased.",
+            message_zh="该注册申请未获通过或逾期未办，相关信息已删除。",
+            hint="Whoever still wants an account registers anew.",
+            hint_zh="如仍需开通账户，请重新打开注册页面办理。",
+        )
+
+
 class RegistrationWaiting(Forbidden):
     """Told only to who has the password."""
 
@@ -115,6 +128,19 @@ class RegistrationWaiting(Forbidden):
             message_zh="该账户正在等待工作人员审核。",
             hint="You can sign in as soon as it is opened; try again later.",
             hint_zh="审核通过后即可登录，请稍后再试。",
+        )
+
+
+class OrgTakesNobody(Conflict):
+    """A frozen organisation, whoever asks or is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "organisation_frozen",
+            "This organisation is frozen; nobody becomes a member until it is released.",
+            message_zh="该机构已被冻结，解冻之前不能邀请或加入成员。",
+            hint="Ask the city's operator why and how to lift it; the owner invites again afterwards.",
+            hint_zh="请联系运营方了解原因；解冻后由负责人重新邀请。",
         )
 
 

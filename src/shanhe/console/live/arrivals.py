@@ -20,6 +20,7 @@ from shanhe.identity.api import (
     Registration,
     RegistrationState,
     client_of,
+    place_of,
 )
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import language
@@ -57,10 +58,10 @@ class LiveArrivals:
         person = await self._identity.people.get(who.person_id)
         return {"login": person.login or "", "email": person.email or ""}
 
-    async def registrations(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        found = await self._identity.registrations.list(limit=SHOWN_MAX)
+    async def registrations(self, who: m.Who, after: str) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+        found = await self._identity.registrations.list(after=after or None, limit=SHOWN_MAX)
         await self._identity.record(actor_of(who), "registration.list", "registrations", {"count": len(found)})
-        return [_row(one) for one in found]
+        return [_row(one) for one in found], place_of(found[-1]) if len(found) == SHOWN_MAX else None
 
     async def decide(self, who: m.Who, registration_id: UUID, word: str) -> None:
         identity, by = self._identity, actor_of(who)

@@ -20,6 +20,7 @@ from shanhe.kernel.routing import APIRouter
 WAITING_PATH = "/register/waiting"
 WORDS = ("approve", "decline", "suspend", "resume")
 FIELD_CHARS_MAX = 1_024
+PLACE_CHARS_MAX = 120
 
 
 class ArrivalsRoom(Room):
@@ -92,10 +93,12 @@ class ArrivalsRoom(Room):
 
     async def registrations(self, request: Request) -> Response:
         who = await self.allowed(request, "people")
-        return self.show(request, "city_registrations.html", who, **await self._desk(who))
+        after = request.query_params.get("after", "")[:PLACE_CHARS_MAX]
+        return self.show(request, "city_registrations.html", who, **await self._desk(who, after))
 
-    async def _desk(self, who: Who) -> dict[str, Any]:
-        return {"rows": await self.desk.arrivals.registrations(who), "mode": self.desk.arrivals.mode}
+    async def _desk(self, who: Who, after: str = "") -> dict[str, Any]:
+        rows, following = await self.desk.arrivals.registrations(who, after)
+        return {"rows": rows, "after": after, "following": following, "mode": self.desk.arrivals.mode}
 
     async def decide(self, request: Request, registration_id: UUID) -> Response:
         who, fields = await self.posted(request, "people")

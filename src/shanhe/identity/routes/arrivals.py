@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from shanhe.identity.api import (
     own_site,
     person_actor,
     person_of,
+    place_of,
     require,
 )
 from shanhe.identity.routes import forms
@@ -57,13 +57,14 @@ def _registrations(routes: APIRouter, identity: Identity) -> None:
     async def registrations(
         acting: Clerk,
         state: RegistrationState | None = None,
-        before: datetime | None = None,
+        after: Annotated[str | None, Query(max_length=120)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> Response:
-        """Who registered, those that wait first. Reading them is written down."""
-        found = await identity.registrations.list(state=state, before=before, limit=limit)
+        """Who registered, those that wait first, then newest first; `next` is the `after` of the following page.
+        Reading them is written down."""
+        found = await identity.registrations.list(state=state, after=after, limit=limit)
         await identity.record(acting, "registration.list", "registrations", {"count": len(found)})
-        return private_json({"data": found})
+        return private_json({"data": found, "next": place_of(found[-1]) if len(found) == limit else None})
 
     @routes.post("/api/registrations/{registration_id}/approve")
     async def approve(registration_id: UUID, acting: Clerk) -> Response:
@@ -71,7 +72,7 @@ def _registrations(routes: APIRouter, identity: Identity) -> None:
 
     @routes.post("/api/registrations/{registration_id}/decline")
     async def decline(registration_id: UUID, acting: Clerk) -> Response:
-        """Erase a waiting account with all its data."""
+        """Erase a waiting account with all its data; again changes nothing."""
         await identity.registrations.decline(registration_id, by=acting)
         return private_json({"declined": True})
 
@@ -81,9 +82,11 @@ def _invite(routes: APIRouter, identity: Identity) -> None:
     async def invite(org_id: UUID, body: forms.InviteBody, acting: Acting) -> Response:
         """Ask somebody to become a member. Until they accept they have no right of the organisation's."""
         writable(acting, org_id)
+        await identity.invitations.invites(org_id)  # before names are looked up: an own account would tell them
         person = body.person_id
         if person is None:
-            await identity.attempts.begin([identity.attempts.bucket("member", acting.ref)])
+            who = acting.ref if acting.person_id is not None else f"org:{org_id}"  # all its keys together
+            await identity.attempts.begin([identity.attempts.bucket("member", who)])
             person = await identity.people.by_name(body.login)
         if person is None:
             raise Unknown("person", "人员")

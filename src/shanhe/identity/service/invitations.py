@@ -7,18 +7,31 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.identity.errors import InvitationOver, TooManyOfThem, Unknown
-from shanhe.identity.model import Invitation, InvitationState, Member, OrgKind, Role
+from shanhe.identity.errors import InvitationOver, OrgTakesNobody, PermissionMissing, TooManyOfThem, Unknown
+from shanhe.identity.model import (
+    Invitation,
+    InvitationState,
+    Member,
+    Organisation,
+    OrgKind,
+    OrgState,
+    PersonState,
+    Role,
+    permissions_of,
+)
 from shanhe.identity.names import EMAIL_MAX
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.orgs import Organisations, active, in_org
 from shanhe.identity.store import arrivals as store
-from shanhe.identity.store import audit, orgs
+from shanhe.identity.store import audit, keys, orgs, people
 from shanhe.kernel.errors import Conflict, Invalid
 
 VALID_DAYS: Final = 14
 PENDING_MAX: Final = 200
 FIELD: Final = "called"
+ROTATED: Final = "rotated"
+NAMING: Final = frozenset({"members", "accounts"})
+"""Either lets one ask people into an organisation."""
 INVITED_TOPIC: Final = "identity.invited"
 """Key: the invitation; payload: `person`, `org`."""
 ANSWERED_TOPIC: Final = "identity.invitation_answered"
@@ -37,14 +50,12 @@ class Invitations:
         """Ask a person to become a member; the pending invitation when there is one. `called` is the name by which the
         asking person knows them."""
         now = self._ground.now()
-        sealed = self._ground.seal(person_id, FIELD, called[:EMAIL_MAX]) if called else None
         async with self._ground.db.transaction() as conn:
-            org = await in_org(conn, org_id, role, department_id)
-            if org.kind == OrgKind.PERSON:
-                raise Invalid(
-                    "one_person", "A person's organisation has one member.", message_zh="个人机构只有一名成员。"
-                )
+            _takes_members(await in_org(conn, org_id, role, department_id))
+            if not await self._may_ask(conn, ref(by), org_id):
+                raise PermissionMissing("members")
             await active(conn, person_id)
+            sealed = self._ground.seal(person_id, FIELD, called[:EMAIL_MAX]) if called else None
             if await orgs.member(conn, org_id, person_id) is not None:
                 raise Conflict("member_already", "This person is a member already.", message_zh="此人已是本机构成员。")
             await store.lapse(conn, now, org_id)
@@ -62,6 +73,10 @@ class Invitations:
         if not found:  # the id is another invitation's
             raise InvitationOver()
         return await self._shown(found[0])
+
+    async def invites(self, org_id: UUID) -> None:
+        """Whether anybody can be asked at all, before it is looked up who: Unknown, Invalid, OrgTakesNobody."""
+        _takes_members(await self._organisations.get(org_id))
 
     async def of_org(self, org_id: UUID) -> Sequence[Invitation]:
         """What waits for an answer, as the organisation may see it: without the people's names."""
@@ -97,11 +112,20 @@ class Invitations:
                 or (row["org_id"] != (org_id or row["org_id"]))
             ):
                 raise Unknown("invitation", "邀请")
-            await orgs.get(conn, row["org_id"], lock=True)  # one after the other with what owners do
+            org = await orgs.get(conn, row["org_id"], lock=True)  # one after the other with what owners do
+            assert org is not None
+            if state is InvitationState.ACCEPTED:
+                await active(conn, row["person_id"])  # before the invitation, as an erasure does
             row = await store.invitation(conn, invitation_id, lock=True)
+            if row is None:
+                raise Unknown("invitation", "邀请")
             if row["state"] != state:
                 if row["state"] != InvitationState.PENDING or row["expires_at"] <= now:
                     raise InvitationOver()
+                if state is InvitationState.ACCEPTED:
+                    _takes_members(org)
+                    if not await self._may_ask(conn, row["invited_by"], org.id):
+                        raise InvitationOver()
                 await self._do(conn, row, state, by)
             row = await store.invitation(conn, invitation_id)
         return await self._shown(row)
@@ -109,15 +133,32 @@ class Invitations:
     async def _do(self, conn: Any, row: Any, state: InvitationState, by: By) -> None:
         now, org_id, person_id = self._ground.now(), row["org_id"], row["person_id"]
         await store.answer(conn, row["id"], state, now)
-        if state is InvitationState.ACCEPTED:
-            await active(conn, person_id)
-            if await orgs.member(conn, org_id, person_id) is None:
-                await orgs.put_member(conn, Member(org_id, person_id, Role(row["role"]), row["department_id"]), now)
+        if state is InvitationState.ACCEPTED and await orgs.member(conn, org_id, person_id) is None:
+            await orgs.put_member(conn, Member(org_id, person_id, Role(row["role"]), row["department_id"]), now)
         await audit.add(
             conn, ref(by), f"member.{state}", f"person:{person_id}", {"role": row["role"]}, now, org_id=org_id
         )
         if state is not InvitationState.WITHDRAWN:
             await self._announce(conn, ANSWERED_TOPIC, row["id"], {"org": str(org_id), "state": state})
+
+    async def _may_ask(self, conn: Any, by: str, org_id: UUID) -> bool:
+        """Whether who asks, or asked, may name members there today; trusted code always may."""
+        kind, _, text = by.partition(":")
+        if kind == "key":
+            key = await keys.get(conn, UUID(text), None)
+            if key is None or (key.revoked_at is not None and key.revoked_reason != ROTATED):
+                return False
+            maker = key.created_by
+            return maker is None or bool(NAMING & await self._permissions(conn, maker, org_id))
+        return kind != "person" or bool(NAMING & await self._permissions(conn, UUID(text), org_id))
+
+    @staticmethod
+    async def _permissions(conn: Any, person_id: UUID, org_id: UUID) -> frozenset[str]:
+        row, member = await people.get(conn, person_id), await orgs.member(conn, org_id, person_id)
+        if row is None or row["state"] != PersonState.ACTIVE:
+            return frozenset()
+        roles = await people.city_roles(conn, person_id)
+        return permissions_of(roles | {member.role} if member is not None else roles)
 
     async def _announce(self, conn: Any, topic: str, invitation_id: UUID, payload: dict[str, str]) -> None:
         if self._ground.announce is not None:
@@ -130,3 +171,11 @@ class Invitations:
             self._ground.open(row["person_id"], FIELD, row["called_sealed"]) or "", InvitationState(row["state"]),
             row["created_at"], row["expires_at"],
         )  # fmt: skip
+
+
+def _takes_members(org: Organisation) -> None:
+    """Invalid for a person's own, OrgTakesNobody for a frozen one."""
+    if org.kind == OrgKind.PERSON:
+        raise Invalid("one_person", "A person's organisation has one member.", message_zh="个人账户只有本人一名成员。")
+    if org.state == OrgState.FROZEN:
+        raise OrgTakesNobody()

@@ -25,7 +25,7 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import NOTE_MAX, ORG_NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
-from shanhe.identity.store import audit, people
+from shanhe.identity.store import arrivals, audit, people
 from shanhe.identity.store import orgs as store
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -153,6 +153,8 @@ class Organisations:
             frozen_at = now if state == OrgState.FROZEN else None
             said = self._seal(org.person_id).text(REASON_FIELD, reason) if reason else reason
             org = await store.update(conn, replace(org, state=state, frozen_reason=said, frozen_at=frozen_at))
+            if state == OrgState.FROZEN:
+                await arrivals.take_back(conn, now, org_id=org_id)
             action = "org.freeze" if state == OrgState.FROZEN else "org.unfreeze"
             details = {"reason": reason} if said == reason else {}
             await audit.add(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
@@ -202,7 +204,8 @@ class Organisations:
     async def set_member(
         self, org_id: UUID, person_id: UUID, role: Role = Role.MEMBER, *, department_id: UUID | None = None, by: By
     ) -> Member:
-        """Make a person a member, or change the member's role or department."""
+        """Make a person a member, or change the member's role or department. Whom a falling owner invited is no
+        longer; neither is the person who is a member now."""
         now, member = self._ground.now(), Member(org_id, person_id, role, department_id)
         async with self._ground.db.transaction() as conn:
             org = await in_org(conn, org_id, role, department_id)
@@ -213,19 +216,24 @@ class Organisations:
             await active(conn, person_id)
             await self._keeps_an_owner(conn, org_id, person_id, role)
             await store.put_member(conn, member, now)
+            await arrivals.take_back(conn, now, org_id=org_id, person_id=person_id)
+            if role != Role.OWNER:
+                await arrivals.take_back(conn, now, org_id=org_id, by=f"person:{person_id}")
             await audit.add(conn, ref(by), "member.set", f"person:{person_id}", {"role": role}, now, org_id=org_id)
         return member
 
     async def remove_member(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
+        """End a membership, and with it whatever invitation that person gave or has in the organisation."""
+        now = self._ground.now()
         async with self._ground.db.transaction() as conn:
             _found(await store.get(conn, org_id, lock=True))
             if await store.member(conn, org_id, person_id) is None:
                 raise Unknown("member", "成员")
             await self._keeps_an_owner(conn, org_id, person_id, None)
             await store.remove_member(conn, org_id, person_id)
-            await audit.add(
-                conn, ref(by), "member.remove", f"person:{person_id}", {}, self._ground.now(), org_id=org_id
-            )
+            await arrivals.take_back(conn, now, org_id=org_id, by=f"person:{person_id}")
+            await arrivals.take_back(conn, now, org_id=org_id, person_id=person_id)
+            await audit.add(conn, ref(by), "member.remove", f"person:{person_id}", {}, now, org_id=org_id)
 
     async def is_member(self, org_id: UUID, person_id: UUID) -> bool:
         return await store.member(self._ground.db, org_id, person_id) is not None
@@ -265,8 +273,8 @@ class Organisations:
 
 
 async def active(conn: Any, person_id: UUID) -> None:
-    """Unknown unless the person is there and may act."""
-    row = await people.get(conn, person_id)
+    """Unknown unless the person is there and may act; until the transaction ends nobody suspends or erases them."""
+    row = await people.get(conn, person_id, lock=True)
     if row is None or row["state"] != PersonState.ACTIVE:
         raise Unknown("person", "人员")
 

@@ -23,7 +23,7 @@ from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.passwords import Passwords
 from shanhe.identity.store import arrivals, audit, orgs, sessions
 from shanhe.identity.store import people as store
-from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import PAYER_INDEX, Seals, payer_key
 
@@ -40,6 +40,8 @@ KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
 INVITATIONS_MAX = 200
 Along = Callable[[Any, UUID], Awaitable[None]]
 """What else is written in the transaction that makes a person."""
+Still = Callable[[Any], Awaitable[bool]]
+"""Whether an erasure is still wanted, asked in its transaction once nobody else can change the person."""
 
 
 class People:
@@ -80,6 +82,9 @@ class People:
             if error.table_name != "person":  # what goes along has a say of its own
                 raise
             raise _taken(error) from error
+        except ShanheError:
+            self._ground.vault.destroy(person_id)
+            raise
         return await self.get(person_id)
 
     async def get(self, person_id: UUID) -> Person:
@@ -184,6 +189,7 @@ class People:
         async with self._ground.db.transaction() as conn:
             await self._not_the_last_admin(conn, person_id, role)
             await store.withdraw(conn, person_id, role)
+            await arrivals.take_back(conn, self._ground.now(), by=_ref(person_id))
             await audit.add(conn, ref(by), "role.withdraw", f"person:{person_id}", {"role": role}, self._ground.now())
 
     async def holders(self, *roles: Role) -> Sequence[UUID]:
@@ -194,10 +200,12 @@ class People:
         """End all sessions and refuse new ones until `resume`."""
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
+            await store.get(conn, person_id, lock=True)  # before what else is locked, as an erasure does
             await self._not_the_last_admin(conn, person_id, Role.ADMIN)
             if not await store.set_state(conn, person_id, PersonState.SUSPENDED):
                 raise Unknown("person", "人员")
             await sessions.revoke_sessions(conn, person_id, now)
+            await arrivals.take_back(conn, now, by=_ref(person_id))
             await audit.add(conn, ref(by), "person.suspend", f"person:{person_id}", {}, now)
 
     async def resume(self, person_id: UUID, *, by: By) -> None:
@@ -234,18 +242,22 @@ class People:
             "actions": [asdict(row) for row in rows],
         }
 
-    async def erase(self, person_id: UUID, *, by: By) -> None:
+    async def erase(self, person_id: UUID, *, by: By, still: Still | None = None) -> bool:
         """Anonymise the rows, then destroy the key, so that copies in logs and backups can't be read either (PIPL 47).
 
         Keys the person made stay with their organisations; audit rows keep an id that no longer leads to anybody.
+        False, and nothing done, where `still` says so.
         """
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
             row = await store.get(conn, person_id, lock=True)
             if row is None:
                 raise Unknown("person", "人员")
+            if still is not None and not await still(conn):
+                return False
             if row["state"] != PersonState.ERASED:
                 await self._not_the_last_admin(conn, person_id, Role.ADMIN)
+                await arrivals.take_back(conn, now, by=_ref(person_id))
                 await store.erase(conn, person_id, now)
                 await audit.add(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
                 if self._ground.announce is not None:
@@ -257,6 +269,7 @@ class People:
                     }
                     await self._ground.announce(conn, ERASED_TOPIC, str(person_id), payload)
         await self._destroy_key(person_id)
+        return True
 
     async def finish_erasures(self) -> int:
         """Destroy keys that a process left behind when it died between the two steps of an erasure."""
@@ -320,6 +333,11 @@ class People:
     async def _not_the_last_admin(conn: Any, person_id: UUID, role: Role) -> None:
         if role == Role.ADMIN and await store.holders(conn, role) == [person_id]:
             raise LastOfItsKind("administrator", "管理员")
+
+
+def _ref(person_id: UUID) -> str:
+    """How a person's own doings are written down (`Actor.ref`)."""
+    return f"person:{person_id}"
 
 
 def _registered(row: Any) -> dict[str, Any] | None:

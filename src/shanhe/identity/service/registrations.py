@@ -20,6 +20,7 @@ from shanhe.identity.errors import (
     ConsentNeedsMore,
     RegistrationKnown,
     RegistrationOff,
+    RegistrationOver,
     RegistrationWaiting,
     Taken,
     Unknown,
@@ -40,11 +41,11 @@ from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.consents import purpose_of
 from shanhe.identity.service.orgs import Organisations
 from shanhe.identity.service.passwords import Attempts, Passwords
-from shanhe.identity.service.people import People
+from shanhe.identity.service.people import People, Still
 from shanhe.identity.store import arrivals as store
 from shanhe.identity.store import audit
 from shanhe.identity.store import people as people_store
-from shanhe.kernel.errors import Conflict
+from shanhe.kernel.errors import Conflict, Invalid
 
 PURPOSE: Final = "account"
 STEM_MAX: Final = 40
@@ -55,6 +56,8 @@ WAIT_DAYS: Final = 30
 LAPSING_MAX: Final = 200
 PAGE_MAX: Final = 200
 CITY: Final = "city"
+DECLINE: Final = "registration.decline"
+LAPSE: Final = "registration.lapse"
 REGISTERED_TOPIC: Final = "identity.registered"
 """Key: the person; payload: `state`, whether an officer has to look."""
 
@@ -86,15 +89,15 @@ class Registrations:
         await self._attempts.begin([
             self._attempts.bucket("register", client.address), self._attempts.bucket("register_city", CITY)
         ])  # fmt: skip
-        known = None
-        if await store.registration(self._ground.db, new.id) is None:
-            if await store.waiting_count(self._ground.db) >= WAITING_MAX:
-                raise RegistrationOff()
-            known = await self._open(new, stem, name)
-        if known is None:  # sent before, perhaps at this very moment
-            known = await store.registration(self._ground.db, new.id)
-            if not await self._passwords.verify(known["person_id"], new.password):
-                raise RegistrationKnown()
+        made, known = None, await store.registration(self._ground.db, new.id)
+        if known is None:
+            await self._not_over(new.id)
+            made = await self._open(new, stem, name)
+            known = made or await store.registration(self._ground.db, new.id)  # sent at this very moment, too
+        if known is None:  # and declined or erased in between
+            raise RegistrationOver()
+        if made is None and not await self._passwords.verify(known["person_id"], new.password):
+            raise RegistrationKnown()
         if known["state"] == RegistrationState.OPEN:
             await self._organisations.create_personal(known["person_id"], by="register")
         return await self._shown(known)
@@ -106,6 +109,8 @@ class Registrations:
 
         async def register(conn: Any, person_id: UUID) -> None:
             now = self._ground.now()
+            if waits and await store.waiting_count(conn) >= WAITING_MAX:
+                raise RegistrationOff()
             await store.register(conn, new.id, person_id, state, new.notice_version, now)
             if self._ground.announce is not None:
                 await self._ground.announce(conn, REGISTERED_TOPIC, str(person_id), {"state": state})
@@ -132,22 +137,25 @@ class Registrations:
     # -- what officers do ------------------------------------------------------------------------------------------
 
     async def list(
-        self, *, state: RegistrationState | None = None, before: datetime | None = None, limit: int = 50
+        self, *, state: RegistrationState | None = None, after: str | None = None, limit: int = 50
     ) -> Sequence[Registration]:
-        """Those that wait first, then newest first."""
-        wanted = min(max(limit, 1), PAGE_MAX)
-        return [await self._shown(row) for row in await store.registrations(self._ground.db, state, before, wanted)]
+        """Those that wait first, then newest first; `after` is the `place_of` of the last one seen."""
+        wanted, place = min(max(limit, 1), PAGE_MAX), _place(after) if after else None
+        return [await self._shown(row) for row in await store.registrations(self._ground.db, state, place, wanted)]
 
     async def get(self, registration_id: UUID) -> Registration:
         """Unknown when there is none."""
-        return await self._shown(_found(await store.registration(self._ground.db, registration_id)))
+        return await self._shown(await self._known(registration_id))
 
     async def approve(self, registration_id: UUID, *, by: By) -> Registration:
         """Let a waiting account be used; again makes up for what a crash left undone and changes nothing else."""
         now = self._ground.now()
+        person_id: UUID = (await self._known(registration_id))["person_id"]
         async with self._ground.db.transaction() as conn:
-            row = _found(await store.registration(conn, registration_id, lock=True))
-            person_id: UUID = row["person_id"]
+            await people_store.get(conn, person_id, lock=True)  # before the registration, as an erasure does
+            row = await store.registration(conn, registration_id, lock=True)
+            if row is None:
+                raise RegistrationOver()
             if row["state"] == RegistrationState.WAITING:
                 await people_store.set_state(conn, person_id, PersonState.ACTIVE)
                 await store.settle(conn, person_id, ref(by), now)
@@ -157,25 +165,59 @@ class Registrations:
         return await self.get(registration_id)
 
     async def decline(self, registration_id: UUID, *, by: By) -> None:
-        """Erase a waiting account with all that its person wrote; Conflict for one that is open."""
-        row = _found(await store.registration(self._ground.db, registration_id))
-        if row["state"] != RegistrationState.WAITING:
-            raise Conflict(
-                "registration_open", "This account is open; suspend or erase the person instead.",
-                message_zh="该账户已开通；如需停用，请停用或注销此人。",
-            )  # fmt: skip
-        await audit.add(
-            self._ground.db, ref(by), "registration.decline", f"person:{row['person_id']}", {}, self._ground.now()
-        )
-        await self._people.erase(row["person_id"], by=by)
+        """Erase a waiting account with all that its person wrote; again changes nothing. Conflict for one that is open,
+        also when it was opened at this very moment."""
+        row = await store.registration(self._ground.db, registration_id)
+        if row is None and await self._end(registration_id) == DECLINE:
+            return
+        row = row or await self._known(registration_id)
+        if not await self._people.erase(row["person_id"], by=by, still=self._ending(registration_id, DECLINE, by)):
+            row = await store.registration(self._ground.db, registration_id)
+            if row is not None:
+                raise Conflict(
+                    "registration_open", "This account is open; suspend or erase the person instead.",
+                    message_zh="该账户已开通；如需停用，请停用或注销此人。",
+                )  # fmt: skip
 
     async def lapse(self) -> int:
         """Erase accounts that waited WAIT_DAYS for nothing."""
-        before = self._ground.now() - timedelta(days=WAIT_DAYS)
-        left = await store.stale(self._ground.db, before, LAPSING_MAX)
-        for person_id in left:
-            await self._people.erase(person_id, by="system")
-        return len(left)
+        before, gone = self._ground.now() - timedelta(days=WAIT_DAYS), 0
+        for row in await store.stale(self._ground.db, before, LAPSING_MAX):
+            gone += await self._people.erase(
+                row["person_id"], by="system", still=self._ending(row["id"], LAPSE, "system")
+            )
+        return gone
+
+    def _ending(self, registration_id: UUID, how: str, by: By) -> Still:
+        """Whether a registration still waits; then it is written down that it ends, and how."""
+
+        async def waits(conn: Any) -> bool:
+            row = await store.registration(conn, registration_id, lock=True)
+            if row is None or row["state"] != RegistrationState.WAITING:
+                return False
+            await audit.add(conn, ref(by), how, f"registration:{registration_id}", {}, self._ground.now())
+            return True
+
+        return waits
+
+    async def _end(self, registration_id: UUID) -> str | None:
+        """How a registration ended whose person is gone: DECLINE, LAPSE, or None for one that never was."""
+        found = await audit.rows(
+            self._ground.db, object_=f"registration:{registration_id}", org_id=None, before=None, limit=1
+        )
+        return found[0].action if found else None
+
+    async def _not_over(self, registration_id: UUID) -> None:
+        if await self._end(registration_id) is not None:
+            raise RegistrationOver()
+
+    async def _known(self, registration_id: UUID) -> Any:
+        """Its row; RegistrationOver for one that was declined or ran out, Unknown for one that never was."""
+        row = await store.registration(self._ground.db, registration_id)
+        if row is None:
+            await self._not_over(registration_id)
+            raise Unknown("registration", "注册申请")
+        return row
 
     async def waits(self, person_id: UUID) -> None:
         """RegistrationWaiting when the person's account waits to be looked at."""
@@ -199,7 +241,19 @@ def _checked(new: NewRegistration) -> tuple[str, str]:
     return clean("login", new.login, STEM_MAX), clean("name", new.name, NAME_MAX)
 
 
-def _found(row: Any) -> Any:
-    if row is None:
-        raise Unknown("registration", "注册申请")
-    return row
+def place_of(one: Registration) -> str:
+    """Where a list goes on after this one."""
+    return f"{one.state.value}.{one.created_at.isoformat()}.{one.id}"
+
+
+def _place(text: str) -> store.Place:
+    """The place that `place_of` wrote; Invalid for anything else."""
+    try:
+        state, rest = text.split(".", 1)
+        at, known = rest.rsplit(".", 1)
+        return RegistrationState(state) is RegistrationState.WAITING, datetime.fromisoformat(at), UUID(known)
+    except ValueError as error:
+        raise Invalid(
+            "bad_place", "The list can't go on from there.", message_zh="列表的续页位置不正确。",
+            hint="Give `after` as the answer before said in `next`.", hint_zh="请原样使用上一页返回的 next。",
+        ) from error  # fmt: skip

@@ -9,6 +9,9 @@ from uuid import UUID
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
+Place = tuple[bool, datetime, UUID]
+"""Where a page of registrations ended: whether the last one waited, since when, its id."""
+
 # -- registrations ---------------------------------------------------------------------------------------------------
 
 
@@ -32,19 +35,22 @@ async def registration_of(conn: Connection, person_id: UUID) -> Any:
     return await conn.fetchrow("SELECT * FROM identity.registration WHERE person_id = $1", person_id)
 
 
-async def registrations(conn: Connection, state: str | None, before: datetime | None, limit: int) -> list[Any]:
-    """Those that wait before the others, then newest first."""
+async def registrations(conn: Connection, state: str | None, after: Place | None, limit: int) -> list[Any]:
+    """Those that wait before the others, then newest first; from `after` on, whatever became of the row there."""
+    waits, at, known = after if after is not None else (None, None, None)
     rows: list[Any] = await conn.fetch(
-        """SELECT r.*, p.state AS person_state FROM identity.registration r
-             JOIN identity.person p ON p.id = r.person_id
-            WHERE ($1::text IS NULL OR r.state = $1) AND ($2::timestamptz IS NULL OR r.created_at < $2)
-            ORDER BY r.state = 'waiting' DESC, r.created_at DESC LIMIT $3""",
-        state, before, limit,
+        """SELECT r.* FROM identity.registration r
+            WHERE ($1::text IS NULL OR r.state = $1)
+              AND ($2::boolean IS NULL OR (r.state = 'waiting', r.created_at, r.id) < ($2, $3::timestamptz, $4::uuid))
+            ORDER BY r.state = 'waiting' DESC, r.created_at DESC, r.id DESC LIMIT $5""",
+        state, waits, at, known, limit,
     )  # fmt: skip
     return rows
 
 
 async def waiting_count(conn: Connection) -> int:
+    """How many wait; in a transaction, one after the other with everybody who asks."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('identity.registration.waiting', 0))")
     return int(await conn.fetchval("SELECT count(*) FROM identity.registration WHERE state = 'waiting'"))
 
 
@@ -57,13 +63,13 @@ async def settle(conn: Connection, person_id: UUID, by: str, now: datetime) -> N
     )  # fmt: skip
 
 
-async def stale(conn: Connection, before: datetime, limit: int) -> list[UUID]:
-    """People whose registration nobody looked at since."""
-    rows = await conn.fetch(
-        "SELECT person_id FROM identity.registration WHERE state = 'waiting' AND created_at < $1 LIMIT $2",
+async def stale(conn: Connection, before: datetime, limit: int) -> list[Any]:
+    """Registrations that nobody looked at since."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT id, person_id FROM identity.registration WHERE state = 'waiting' AND created_at < $1 LIMIT $2",
         before, limit,
     )  # fmt: skip
-    return [row["person_id"] for row in rows]
+    return rows
 
 
 # -- invitations -----------------------------------------------------------------------------------------------------
@@ -106,6 +112,19 @@ async def answer(conn: Connection, invitation_id: UUID, state: str, now: datetim
     await conn.execute(
         "UPDATE identity.invitation SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'pending'",
         invitation_id, state, now,
+    )  # fmt: skip
+
+
+async def take_back(
+    conn: Connection, now: datetime, *, org_id: UUID | None = None, by: str | None = None, person_id: UUID | None = None
+) -> None:
+    """Nobody can accept any more what is pending of an organisation, by somebody, to somebody: of all that is given."""
+    assert (org_id, by, person_id) != (None, None, None)
+    await conn.execute(
+        """UPDATE identity.invitation SET state = 'withdrawn', decided_at = $1
+            WHERE state = 'pending' AND ($2::uuid IS NULL OR org_id = $2) AND ($3::text IS NULL OR invited_by = $3)
+              AND ($4::uuid IS NULL OR person_id = $4)""",
+        now, org_id, by, person_id,
     )  # fmt: skip
 
 
