@@ -22,12 +22,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
 
 from shanhe import __version__
+from shanhe.begun import synced
+from shanhe.kernel.address import without_secrets
 from shanhe.kernel.blobs import FULL, disk_full
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
@@ -40,7 +41,7 @@ MANIFEST: Final = "manifest.json"
 KEYS_MANIFEST: Final = "keys.json"
 DUMP: Final = "database.dump"
 FILES: Final = "files"
-LEFT_OUT: Final = frozenset({"postgres", "run", "logs", "keys", "city.lock", "demo.env"})
+LEFT_OUT: Final = frozenset({"postgres", "run", "logs", "keys", "city.lock", "demo.env", "lost+found"})
 """Rooms of DATA that are not copied as files: the server's (dumped), the keys' (apart), what a start makes again."""
 PIECE_BYTES: Final = 1024 * 1024
 DUMP_LIMIT_S: Final = 24 * 3600.0
@@ -117,7 +118,7 @@ async def back_up(settings: Settings, to: Path, keys: Path | None, progress: Pro
             if coming_keys is not None:
                 sealed = await asyncio.to_thread(_keep_keys, settings.data / "keys", coming_keys, manifest.id)
             await asyncio.to_thread(check, coming, progress)
-            _sync_tree(coming)
+            sync_tree(coming)
         if coming_keys is not None and keys is not None:
             coming_keys.rename(keys)
         coming.rename(to)
@@ -152,15 +153,6 @@ async def books_of(connection: asyncpg.Connection[Any]) -> Books:
     async for one in connection.cursor("SELECT id, asset::text, balance FROM ledger.account ORDER BY id"):
         digest.update(f"{one['id']} {one['asset']} {one['balance']}\n".encode())
     return Books(**found, balances_sha256=digest.hexdigest())
-
-
-def environment(dsn: str) -> tuple[str, dict[str, str]]:
-    """The address for a program of PostgreSQL, and the environment with the password: command lines are public."""
-    parts = urlsplit(dsn)
-    user, _, place = parts.netloc.rpartition("@")
-    name, _, password = user.partition(":")
-    bare = urlunsplit(parts._replace(netloc=f"{name}@{place}" if name else place))
-    return bare, {**os.environ, **({"PGPASSWORD": unquote(password)} if password else {})}
 
 
 def program(name: str) -> str:
@@ -210,7 +202,7 @@ async def _content(settings: Settings, coming: Path, with_keys: bool, progress: 
         server = await connection.fetchval("SHOW server_version")
         size = await connection.fetchval("SELECT pg_database_size(current_database())")
         dump = coming / DUMP
-        address, env = environment(settings.database_url)
+        address, env = without_secrets(settings.database_url)
         progress("database", 0, int(size))
         await run_program(
             [program("pg_dump"), "--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}",
@@ -249,7 +241,7 @@ def _keep_keys(keys: Path, coming: Path, backup: str) -> bool:
         files = _copy(keys, coming / FILES, frozenset({"lock"}), lambda *_: None)
     _write(coming / KEYS_MANIFEST, KeysManifest(FORMAT, backup, SystemClock().now(), sealed, files))
     check_keys(coming, lambda *_: None)
-    _sync_tree(coming)
+    sync_tree(coming)
     return sealed
 
 
@@ -350,6 +342,16 @@ def _read(path: Path, kind: type[Any]) -> Any:
     return found
 
 
+def unlike(found: Books, made: Books) -> Invalid:
+    said, noted = msgspec.json.encode(found).decode(), msgspec.json.encode(made).decode()
+    return Invalid(
+        "restored_otherwise", f"The restored database says {said}, the backup said {noted}.",
+        message_zh=f"恢复后的数据库为 {said}，备份记录为 {noted}。",
+        hint="Nothing was kept of it. Copy the backup again, or take another.",
+        hint_zh="未保留任何内容。请重新复制备份或改用其他备份。",
+    )  # fmt: skip
+
+
 def _damaged(name: str) -> Invalid:
     return Invalid(
         "backup_damaged", f"The backup is not as it was made: {name}.", message_zh=f"备份与制作时不符：{name}。",
@@ -407,10 +409,6 @@ def room_or_disk_full() -> Iterator[None]:
         raise
 
 
-def _sync_tree(top: Path) -> None:
+def sync_tree(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        synced(Path(folder))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from shanhe.begun import begun
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.postgres import EmbeddedPostgres, find_binaries
 from shanhe.kernel.process import is_held
@@ -88,6 +89,9 @@ def _memory() -> Finding:
 def _folder(settings: Settings) -> Finding:
     if not settings.data.exists():
         return Finding("data folder", True, f"{settings.data} (made at the first start)")
+    if begun(settings.data) is not None:
+        again = "Run the same `shanhe restore` again."
+        return Finding("data folder", False, "a restore was begun and not finished", again)
     mode = settings.data.stat().st_mode & 0o777
     ok = mode & 0o077 == 0 and os.access(settings.data, os.W_OK)
     return _judge("data folder", ok, f"{settings.data} ({mode:o})", f"chmod 700 {settings.data}")

@@ -1,11 +1,14 @@
-"""`shanhe restore`: a city out of its backup, in a folder and a database that are empty. Whole or not at all."""
+"""`shanhe restore`: a city out of its backup, in a folder and a database that are empty. Whole, or begun and saying so.
+
+DATA may be a mount point, which cannot be renamed or removed: so everything is made ready inside it (`begun`), moved
+from there room after room, and a database of somebody else's is filled last, in one transaction.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -13,32 +16,35 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-import msgspec
 
 from shanhe.backing import (
     DUMP,
     FILES,
-    Books,
     File,
     KeysManifest,
     Manifest,
     Progress,
-    books_of,
     check,
     check_keys,
-    environment,
-    program,
     room_or_disk_full,
-    run_program,
+    sync_tree,
 )
+from shanhe.begun import FOLDER, Begun, begin, begun, coming, finish, synced
+from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.migrations import discover
-from shanhe.kernel.vault import destroy_again
+from shanhe.kernel.process import Held
+from shanhe.kernel.vault import destroy_again, people_listed
+from shanhe.loading import holds, load, vacant
 from shanhe.settings import Settings
-from shanhe.supervisor import embedded_postgres
+from shanhe.supervisor import LOCK_FILE, embedded_postgres
 
 PUBLIC: Final = "log"
 """The room whose files a web server may hand out."""
+KEYS: Final = "keys"
+POSTGRES: Final = "postgres"
+NO_CITY: Final = frozenset({FOLDER, LOCK_FILE, "lost+found", "cache"})
+"""What may lie in DATA before a city does: ours, the file system's, and models fetched for a node."""
 
 
 async def restore(
@@ -46,32 +52,108 @@ async def restore(
 ) -> Manifest:
     """Put a city back; the manifest of its backup. `erased`: ids of people whose keys are not to come back.
 
-    Invalid for a damaged backup or keys of another one, Conflict where something is already: nothing is ever replaced.
-    The books of the restored database are compared with what the manifest says of them.
+    Invalid for a damaged backup, keys of another one or an unreadable list, Conflict where something is already:
+    nothing is ever replaced. All of that is looked at before anything is written. What fails afterwards leaves
+    nothing; what is killed says so in DATA (`restore_unfinished`) and is repeated by the same command.
     """
+    gone = people_listed(erased)
     manifest = await asyncio.to_thread(check, backup, progress)
     opened = await asyncio.to_thread(check_keys, keys, progress) if keys is not None else None
     _fits(manifest, opened)
-    _empty(settings.data)
-    data = settings.data.absolute()
-    data.parent.mkdir(parents=True, exist_ok=True)
-    coming = data.with_name(f".{data.name}.{secrets.token_hex(4)}")
-    try:
-        with room_or_disk_full():
-            coming.mkdir(mode=0o700)
-            await asyncio.to_thread(_copy, backup, manifest.files, coming, progress)
-            if keys is not None and opened is not None:
-                await asyncio.to_thread(_copy, keys, opened.files, coming / "keys", progress)
-                destroy_again(coming / "keys", erased)
-            async with _database(replace(settings, data=coming)) as dsn:
-                await _load(dsn, backup / DUMP, manifest, progress)
-                await _compare(dsn, manifest.books)
-        if data.exists():
-            data.rmdir()
-        coming.rename(data)
-    finally:
-        shutil.rmtree(coming, ignore_errors=True)
+    settings = replace(settings, data=settings.data.absolute())
+    data, made = settings.data, not settings.data.exists()
+    rooms = _rooms(manifest, opened, embedded=not settings.database_url)
+    _empty(data, begun(data), rooms)
+    loaded, server = await _database_fits(settings, manifest, begun(data))
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with Held(data / LOCK_FILE):
+        _take_away(settings)
+        begin(data, Begun(manifest.id, rooms))
+        try:
+            with room_or_disk_full():
+                await _make_ready(settings, backup, manifest, progress)
+                if keys is not None and opened is not None:
+                    await asyncio.to_thread(_copy, keys, opened.files, coming(data) / KEYS, progress)
+                    destroy_again(coming(data) / KEYS, gone)
+                await asyncio.to_thread(_move, data, rooms)
+            if settings.database_url and not loaded:
+                now = SystemClock().now()
+                await load(settings.database_url, backup / DUMP, manifest, now, progress, server=server)
+        except BaseException:
+            if not await _may_be_loaded(settings, manifest):
+                _take_away(settings)
+                finish(data)
+                (data / LOCK_FILE).unlink(missing_ok=True)
+                if made:
+                    with contextlib.suppress(OSError):
+                        data.rmdir()
+            raise
+        finish(data)
     return manifest
+
+
+def _rooms(manifest: Manifest, keys: KeysManifest | None, *, embedded: bool) -> list[str]:
+    """The names in DATA that a restore makes."""
+    found = {Path(one.path).relative_to(FILES).parts[0] for one in manifest.files if one.path != DUMP}
+    return sorted(found | ({KEYS} if keys is not None else set()) | ({POSTGRES} if embedded else set()))
+
+
+async def _database_fits(settings: Settings, manifest: Manifest, before: Begun | None) -> tuple[bool, int]:
+    """Whether an earlier, unfinished restore of this backup has filled the database already, and its major version."""
+    if not settings.database_url:
+        return False, 0
+    if before is not None and before.backup == manifest.id and await holds(settings.database_url, manifest.id):
+        return True, 0
+    return False, await vacant(settings.database_url, manifest)
+
+
+async def _may_be_loaded(settings: Settings, manifest: Manifest) -> bool:
+    """Whether the database may hold the city although loading failed: the answer to its commit was lost on the way."""
+    if not settings.database_url:
+        return False
+    try:
+        return await holds(settings.database_url, manifest.id)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return True
+
+
+async def _make_ready(settings: Settings, backup: Path, manifest: Manifest, progress: Progress) -> None:
+    """Everything but the keys, beside where it is to lie; a server of the city's own with its database in it, too."""
+    there = coming(settings.data)
+    there.mkdir(mode=0o700)
+    await asyncio.to_thread(_copy, backup, manifest.files, there, progress)
+    if settings.database_url:
+        return
+    async with _own_database(replace(settings, data=there)) as dsn:
+        await load(dsn, backup / DUMP, manifest, SystemClock().now(), progress)
+
+
+def _move(data: Path, rooms: Sequence[str]) -> None:
+    """Put every room in its place."""
+    there = coming(data)
+    sync_tree(there)
+    for room in rooms:
+        if (there / room).exists():
+            (there / room).rename(data / room)
+    synced(data)
+
+
+def _take_away(settings: Settings) -> None:
+    """What a restore that was begun has left in DATA: its own rooms, and nothing else."""
+    data = settings.data
+    before = begun(data)
+    if before is None:
+        return
+    for place in (data, coming(data)):
+        if (place / POSTGRES).exists():
+            embedded_postgres(replace(settings, data=place)).stop()
+    for room in before.rooms:
+        path = data / room
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(coming(data), ignore_errors=True)
 
 
 def _fits(manifest: Manifest, keys: KeysManifest | None) -> None:
@@ -90,15 +172,31 @@ def _fits(manifest: Manifest, keys: KeysManifest | None) -> None:
         )  # fmt: skip
 
 
-def _empty(data: Path) -> None:
-    if data.exists() and (not data.is_dir() or any(data.iterdir())):
-        raise Conflict(
-            "restore_not_empty", f"{data} is not empty; a city is never restored over another.",
-            message_zh=f"{data} 不为空；不会覆盖已有的城市。",
-            hint="Name another folder with --data, or move the old one away first (keep it: the newest entries of the "
-            "log may lie there).",
-            hint_zh="请用 --data 指定其他目录，或先把旧目录移走（请保留：其中可能有最新的日志条目）。",
-        )  # fmt: skip
+def _empty(data: Path, before: Begun | None, rooms: Sequence[str]) -> None:
+    """Nothing lies in DATA but what a restore that was begun has left there itself, and folders without a file."""
+    if data.exists() and not data.is_dir():
+        raise _not_empty(data, data.name)
+    own = NO_CITY | frozenset(before.rooms if before is not None else ())
+    for path in data.iterdir() if data.exists() else ():
+        if path.name not in own and (not path.is_dir() or any(path.iterdir())):
+            raise _not_empty(data, path.name)
+        if path.name in rooms and path.is_mount():
+            raise Conflict(
+                "room_mounted", f"{path} is a mount of its own; a restore puts whole rooms into {data}.",
+                message_zh=f"{path} 是单独的挂载点；恢复时会把整个目录放入 {data}。",
+                hint="Unmount it, restore, then move the room onto that disk.",
+                hint_zh="请先卸载，恢复后再把该目录移到那块磁盘上。",
+            )  # fmt: skip
+
+
+def _not_empty(data: Path, what: str) -> Conflict:
+    return Conflict(
+        "restore_not_empty", f"{data} is not empty ({what}); a city is never restored over another.",
+        message_zh=f"{data} 不为空（{what}）；不会覆盖已有的城市。",
+        hint="Name another folder with --data, or move the old one away first (keep it: the newest entries of the "
+        "log may lie there).",
+        hint_zh="请用 --data 指定其他目录，或先把旧目录移走（请保留：其中可能有最新的日志条目）。",
+    )  # fmt: skip
 
 
 def _copy(source: Path, files: Sequence[File], target: Path, progress: Progress) -> None:
@@ -117,53 +215,10 @@ def _copy(source: Path, files: Sequence[File], target: Path, progress: Progress)
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
-    """The empty database to restore into: DATABASE_URL, or a new server of the city's own in its coming folder."""
-    if settings.database_url:
-        connection = await asyncpg.connect(settings.database_url)
-        try:
-            used = await connection.fetchval("SELECT to_regclass('kernel.migration') IS NOT NULL")
-        finally:
-            await connection.close()
-        if used:
-            raise Conflict(
-                "database_not_empty", "The database that DATABASE_URL names has a city in it already.",
-                message_zh="DATABASE_URL 指向的数据库中已有一座城。",
-                hint="Make an empty one (createdb) and name that; drop the old one only when the new city runs.",
-                hint_zh="请新建空数据库（createdb）并指向它；新城运行后再删除旧库。",
-            )  # fmt: skip
-        yield settings.database_url
-        return
+async def _own_database(settings: Settings) -> AsyncIterator[str]:
+    """A new server of the city's own in its coming folder, stopped again before that is moved."""
     postgres = embedded_postgres(settings)
     try:
         yield postgres.start()
     finally:
         postgres.stop()
-
-
-async def _load(dsn: str, dump: Path, manifest: Manifest, progress: Progress) -> None:
-    address, env = environment(dsn)
-    progress("database", 0, 0)
-    await run_program(
-        [program("pg_restore"), "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges",
-         f"--dbname={address}", str(dump)],
-        env, "pg_restore", lambda: progress("database", 0, 0),
-    )  # fmt: skip
-    progress("database", 1, 1)
-
-
-async def _compare(dsn: str, books: Books) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        async with connection.transaction():
-            found = await books_of(connection)
-    finally:
-        await connection.close()
-    if found != books:
-        said, made = msgspec.json.encode(found).decode(), msgspec.json.encode(books).decode()
-        raise Invalid(
-            "restored_otherwise", f"The restored database says {said}, the backup said {made}.",
-            message_zh=f"恢复后的数据库为 {said}，备份记录为 {made}。",
-            hint="Nothing was kept of it. Copy the backup again, or take another.",
-            hint_zh="未保留任何内容。请重新复制备份或改用其他备份。",
-        )  # fmt: skip

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
+from shanhe.begun import none_unfinished
 from shanhe.belonging import belong
 from shanhe.children import Child, Work, start, stop
 from shanhe.founding import Demo, Outcome
@@ -96,6 +97,7 @@ class Supervisor:
                 self._nursery.close()
 
     async def _held(self) -> None:
+        none_unfinished(self._settings.data)
         prepare_folder(self._settings.data)
         with Held(self._settings.data / LOCK_FILE):
             started = asyncio.create_task(self._serve())

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from shanhe.kernel.errors import Conflict, Invalid
-from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged, destroy_again
+from shanhe.kernel.vault import PersonErased, Vault, VaultDamaged, destroy_again, people_listed
 
 
 def first_secret(folder: str, results: object) -> None:
@@ -124,9 +124,17 @@ class TestVault:
         vault.destroy(gone)
         listed = (tmp_path / "keys" / "destroyed").read_text()
         assert listed == f"{gone}\n"
-        assert destroy_again(tmp_path / "older", listed) == 1
+        assert destroy_again(tmp_path / "older", people_listed(listed)) == 1
         older = Vault(tmp_path / "older")
         assert (older.exists(gone), older.exists(there)) == (False, True)
+
+    @pytest.mark.parametrize("line", ["nobody", "01a21b00-9d5f-7442-82fb-0b14252731", f"{uuid4()} {uuid4()}"])
+    def test_refuses_a_list_of_erased_people_that_it_cannot_read(self, line: str) -> None:
+        gone = uuid4()
+        assert people_listed(f"\ufeff{gone}\r\n\n") == [gone]
+        with pytest.raises(Invalid, match="Line 3") as refused:
+            people_listed(f"{gone}\n\n{line}\n")
+        assert refused.value.code == "erased_unreadable"
 
     def test_of_an_older_backup_names_who_was_erased_to_the_next_restore(self, vault: Vault, tmp_path: Path) -> None:
         first, second = uuid4(), uuid4()
@@ -136,8 +144,8 @@ class TestVault:
         shutil.copytree(tmp_path / "keys", tmp_path / "older")
         vault.destroy(second)
         listed = (tmp_path / "keys" / "destroyed").read_text()
-        assert destroy_again(tmp_path / "older", listed) == 1
-        assert destroy_again(tmp_path / "older", listed) == 0
+        assert destroy_again(tmp_path / "older", people_listed(listed)) == 1
+        assert destroy_again(tmp_path / "older", people_listed(listed)) == 0
         noted = tmp_path / "older" / "destroyed"
         assert noted.read_text() == f"{first}\n{second}\n"
         assert noted.stat().st_mode & 0o777 == 0o600

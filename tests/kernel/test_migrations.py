@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import Iterator
+
 import pytest
 
+from shanhe.kernel import migrations
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
-from shanhe.kernel.migrations import discover, migrate
+from shanhe.kernel.migrations import LARGE, Migration, discover, migrate
+
+RUNNING_SINCE = 475
+"""Cities with data have run up to here; whatever comes later has to come to them while they are called."""
+TABLE = r"(?:ONLY\s+)?([\w.]+)"
+
+
+def blocking(migration: Migration) -> Iterator[str]:
+    """What of a migration keeps writers of a large table that was there before waiting for as long as it is large."""
+    if migration.built is not None:
+        return
+    sql = re.sub(r"--.*", "", migration.sql)
+    own = {name.lower() for name in re.findall(rf"CREATE TABLE (?:IF NOT EXISTS )?{TABLE}", sql, re.I)}
+    for table in re.findall(rf"CREATE (?:UNIQUE )?INDEX (?:\w+ )?ON {TABLE}", sql, re.I):
+        if table.lower() in LARGE - own:
+            yield f"an index on {table} in a transaction"
+    for table, what in re.findall(rf"ALTER TABLE (?:IF EXISTS )?{TABLE}([^;]*)", sql, re.I):
+        if table.lower() not in LARGE - own:
+            continue
+        checked = re.search(r"\bADD (CONSTRAINT|CHECK|UNIQUE|PRIMARY|FOREIGN)\b", what, re.I)
+        if checked and "NOT VALID" not in what.upper():
+            yield f"a constraint on {table} without NOT VALID"
+        if re.search(r"\bSET NOT NULL\b|\bTYPE\b", what, re.I):
+            yield f"a column of {table} that is read or written again"
 
 
 class TestMigration:
@@ -51,6 +79,51 @@ class TestMigration:
             assert rest[-1] == (len(known) - 4, len(known) - 3)
         finally:
             await db.close()
+
+    async def test_builds_an_index_beside_writes_and_again_after_a_kill(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sql = "-- Why.\nCREATE INDEX CONCURRENTLY event_kind ON kernel.event (topic);\n"
+        later = Migration(9999, "kernel", "event_kind", sql)
+        monkeypatch.setattr(migrations, "discover", lambda: [*discover(), later])
+        index = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('kernel.event_kind')"
+        async with database.pool.acquire() as writer, writer.transaction():  # started before, and not done
+            await writer.execute("LOCK TABLE kernel.event IN ROW EXCLUSIVE MODE")
+            async with asyncio.timeout(10):
+                coming = asyncio.create_task(migrate(database))
+                while await database.fetchval(index) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                waiting = asyncio.create_task(migrate(database))  # another process meanwhile does not hold it up
+        assert [m.ordinal for m in (await coming)] == [9999]
+        assert await waiting == []
+        await database.execute("DELETE FROM kernel.migration WHERE ordinal = 9999")
+        half = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'kernel.event_kind'::regclass"
+        await database.execute(half)
+        assert [m.ordinal for m in await migrate(database)] == [9999]
+        assert await database.fetchval(index) is True
+        await database.execute("DROP INDEX kernel.event_kind")
+
+    def test_keeps_nobody_waiting_for_a_large_table(self) -> None:
+        found = {m.ordinal: list(blocking(m)) for m in discover() if m.ordinal > RUNNING_SINCE}
+        assert {ordinal: what for ordinal, what in found.items() if what} == {}, "CONTRIBUTING.md says how to"
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "CREATE INDEX x ON ledger.posting (born, id);",
+            "CREATE UNIQUE INDEX ON ledger.transfer (id);",
+            "ALTER TABLE facts.fact DROP CONSTRAINT a, ADD CONSTRAINT a CHECK (true);",
+            "ALTER TABLE ledger.lot ALTER COLUMN amount TYPE numeric;",
+            "CREATE INDEX CONCURRENTLY x ON ledger.posting (born); SELECT 1;",
+        ],
+    )
+    def test_that_would_keep_them_waiting_is_seen(self, sql: str) -> None:
+        later = Migration(9999, "ledger", "later", sql)
+        assert list(blocking(later)) or ("CONCURRENTLY" in sql and later.built is None)
+
+    def test_has_large_tables_that_are_there(self) -> None:
+        every = {name for m in discover() for name in re.findall(rf"CREATE TABLE {TABLE}", m.sql)}
+        assert LARGE - every == set()
 
     def test_has_an_ordinal_that_no_other_has(self) -> None:
         ordinals = [migration.ordinal for migration in discover()]

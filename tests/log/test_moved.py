@@ -62,6 +62,24 @@ class TestMoved:
         assert (await restored.status()).signed > size + grown
         await restored.close()
 
+    async def test_came_out_of_a_backup_from_before_places_were_noted(self, town: Town) -> None:
+        log = town.log()
+        await town.post(2)
+        await log.seal()
+        await town.db.execute("UPDATE log.head SET place = NULL")
+        await town.db.execute("INSERT INTO kernel.restored VALUES (true, '0a1b', $1)", town.clock.now())
+        await town.post(1)
+        with pytest.raises(LogMoved):
+            await log.seal()
+        await log.close()
+        other = town.log("w0")
+        with pytest.raises(LogMoved):
+            await other.presentable()
+        await other.recover(None)
+        assert await other.state() == "up"
+        assert await town.db.fetchval("SELECT count(*) FROM kernel.restored") == 0
+        await other.close()
+
     async def test_asks_for_what_witnesses_hold(self, town: Town) -> None:
         log = town.log()
         await town.post(1)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import msgspec
 import pytest
 from tests.conftest import BINARIES
 from typer.testing import CliRunner
 
-from shanhe import backing
-from shanhe.backing import MANIFEST, Manifest, back_up, check, environment
+from shanhe import backing, restoring
+from shanhe.backing import DUMP, MANIFEST, Manifest, back_up, check
+from shanhe.begun import Begun, begin, none_unfinished
 from shanhe.belonging import adopt, belong
 from shanhe.cli import app
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
@@ -27,10 +29,22 @@ def silent(*_: Any) -> None:
     """Nobody watches."""
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def _killed(*_: Any) -> None:
+    raise Killed
+
+
 @pytest.fixture(autouse=True)
+def carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs(monkeypatch)
+
+
 def programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backing, "program", lambda name: str(BINARIES / name))
-    monkeypatch.setattr("shanhe.restoring.program", lambda name: str(BINARIES / name))
+    monkeypatch.setattr("shanhe.loading.program", lambda name: str(BINARIES / name))
 
 
 @pytest.fixture
@@ -43,6 +57,22 @@ async def settings(dsn: str, tmp_path: Path) -> Settings:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return found
+
+
+def _noted(backup: Path, manifest: Manifest) -> None:
+    (backup / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+
+
+async def _tables(dsn: str) -> list[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        found = await connection.fetch(
+            "SELECT schema_name FROM information_schema.schemata"
+            " WHERE schema_name !~ '^pg_' AND schema_name NOT IN ('public', 'information_schema')"
+        )
+        return [row[0] for row in found]
+    finally:
+        await connection.close()
 
 
 def names(folder: Path) -> list[str]:
@@ -70,7 +100,7 @@ def no_dump(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestBackup:
     async def test_comes_back_whole_with_its_keys_and_never_over_another(
-        self, settings: Settings, empty_dsn: str, tmp_path: Path
+        self, settings: Settings, empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         person, sealed = await furnished(settings)
         to, keys = tmp_path / "backup", tmp_path / "elsewhere"
@@ -84,9 +114,23 @@ class TestBackup:
         with pytest.raises(Conflict, match="never replaces"):
             await back_up(settings, to, None, silent)
         there = Settings(data=tmp_path / "there", database_url=empty_dsn)
-        other = uuid4()
-        restored = await restore(there, to, keys, silent, erased=f"{other}\n")
+        there.data.mkdir()
+        (there.data / "lost+found").mkdir()
+        disk = there.data.stat().st_ino
+        with pytest.raises(Invalid, match="Line 2"):
+            await restore(there, to, keys, silent, erased=f"{uuid4()}\nsomebody\n")
+        monkeypatch.setattr(restoring, "finish", _killed)
+        with pytest.raises(Killed):
+            await restore(there, to, keys, silent)
+        monkeypatch.undo()
+        programs(monkeypatch)
+        with pytest.raises(Conflict, match="not finished"):
+            none_unfinished(there.data)
+        restored = await restore(there, to, keys, silent, erased=f"{uuid4()}\n")  # the database is filled by then
         assert restored == manifest
+        none_unfinished(there.data)
+        assert names(there.data) == ["city.lock", "files", "keys", "log", "lost+found", "models"]
+        assert there.data.stat().st_ino == disk  # a mount point can't be replaced
         assert (there.data / "files/ab/one").read_text() == "kept"
         assert (there.data / "log/checkpoint").stat().st_mode & 0o777 == 0o644
         assert (there.data / "keys/master.key").stat().st_mode & 0o777 == 0o600
@@ -96,6 +140,43 @@ class TestBackup:
             with pytest.raises(Conflict):
                 await restore(again, to, keys, silent)
         assert not (tmp_path / "third").exists()
+
+    @pytest.mark.prove
+    async def test_leaves_the_database_empty_when_its_books_are_others(
+        self, settings: Settings, empty_dsn: str, tmp_path: Path
+    ) -> None:
+        to = tmp_path / "backup"
+        made, _ = await back_up(settings, to, None, silent)
+        _noted(to, msgspec.structs.replace(made, books=msgspec.structs.replace(made.books, balances_sha256="0" * 64)))
+        there = Settings(data=tmp_path / "there", database_url=empty_dsn)
+        with pytest.raises(Invalid, match="the backup said"):
+            await restore(there, to, None, silent)
+        (to / DUMP).write_bytes((to / DUMP).read_bytes()[:-100_000])
+        cut = backing._digest(to / DUMP, DUMP)
+        _noted(to, msgspec.structs.replace(made, files=[cut, *made.files[1:]]))
+        with pytest.raises(ShanheError, match="could not be loaded"):
+            await restore(there, to, None, silent)
+        assert not there.data.exists()
+        assert await _tables(empty_dsn) == []
+
+    @pytest.mark.usefixtures("no_dump")
+    async def test_begun_by_a_killed_one_is_started_over(self, settings: Settings, tmp_path: Path) -> None:
+        """What the first one had moved is taken away; what somebody else has put there since is not."""
+        await furnished(settings)
+        to = tmp_path / "backup"
+        made, _ = await back_up(settings, to, None, silent)
+        there = Settings(data=tmp_path / "there", database_url="postgresql://nobody@127.0.0.1:9/none")
+        (there.data / "files").mkdir(parents=True)
+        (there.data / "files/half").write_text("ha")
+        with pytest.raises(Conflict, match="not empty"):
+            await restore(there, to, None, silent)
+        begin(there.data, Begun(made.id, ["files", "log"]))
+        (there.data / "letters").write_text("mine")
+        with pytest.raises(Conflict, match="letters"):
+            await restore(there, to, None, silent)
+        (there.data / "letters").unlink()
+        restoring._take_away(there)
+        assert names(there.data) == [".restoring"]
 
     @pytest.mark.usefixtures("no_dump")
     async def test_is_refused_when_a_byte_of_it_changed(self, settings: Settings, tmp_path: Path) -> None:
@@ -109,7 +190,7 @@ class TestBackup:
         file.write_text("kept")
         made = msgspec.json.decode((to / MANIFEST).read_bytes(), type=Manifest)
         newer = msgspec.structs.replace(made, migrations=[*made.migrations, 9999])
-        (to / MANIFEST).write_bytes(msgspec.json.encode(newer))
+        _noted(to, newer)
         with pytest.raises(Conflict, match="newer version"):
             await restore(Settings(data=tmp_path / "there"), to, keys, silent)
         (to / MANIFEST).write_text("{")
@@ -136,11 +217,6 @@ class TestBackup:
         with pytest.raises(ShanheError, match="disk is full"):
             await back_up(settings, tmp_path / "backup", tmp_path / "elsewhere", silent)
         assert names(tmp_path) == ["city"]
-
-    def test_keeps_the_password_off_command_lines(self) -> None:
-        bare, env = environment("postgresql://city:p%40ss@db.example:5433/city?sslmode=require")
-        assert bare == "postgresql://city@db.example:5433/city?sslmode=require"
-        assert env["PGPASSWORD"] == "p@ss"
 
     def test_goes_on_when_a_running_city_takes_a_folder_away(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -75,13 +75,19 @@ def restore(
     """Put a city back into an empty folder and database, and look its books over."""
     from shanhe.backing import check as compare
     from shanhe.restoring import restore as put_back
+    from shanhe.supervisor import migrate_city
 
     if not check and (keys is None) is not without_keys:
         raise typer.BadParameter("Name --keys FOLDER or say --without-keys.", param_hint="--keys")
-    settings, gone = settings_for(data), erased.read_text(encoding="utf-8") if erased else ""
+    if erased is not None and keys is None:
+        raise typer.BadParameter("It is about the keys that --keys brings back.", param_hint="--erased")
+    settings = settings_for(data)
+    gone = erased.read_text(encoding="utf-8", errors="replace") if erased else ""
 
     async def work(bar: Bar) -> dict[str, Any]:
         manifest = await put_back(settings, backup, keys, bar, erased=gone)
+        if settings.database_url:  # the embedded one is brought up to date as it is opened
+            await migrate_city(settings)
         async with city(settings.data) as services:
             report, state = await services.ledger.verify(), await services.log.state()
         return _plain(manifest) | {"data": str(settings.data), "ledger_clean": report.clean, "log": state}

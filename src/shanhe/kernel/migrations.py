@@ -1,23 +1,40 @@
-"""Forward-only migrations: numbered SQL files in each module, one global order, applied under an advisory lock."""
+"""Forward-only migrations: numbered SQL files in each module, one global order, applied under an advisory lock.
+
+Each is one transaction, but for a file whose one statement is `CREATE INDEX CONCURRENTLY`: that is how an index comes
+to a table that is written to all the time.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
+from typing import Any, Final
 
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
-from shanhe.kernel.errors import Conflict
+from shanhe.kernel.errors import Conflict, Unavailable
 
 LOCK_KEY = 0x5348414E  # "SHAN"
 LIMIT_S = 6 * 3600.0
 """One migration, or the wait for another process's: a table of years takes longer than a connection's usual limit."""
+LOCK_POLL_S = 0.1
+LARGE: Final = frozenset({
+    "agents.run", "agents.step", "credits.purchase", "facts.fact", "gateway.share_day", "gateway.usage_day",
+    "identity.audit", "kernel.dispatch", "kernel.event", "ledger.account", "ledger.hold", "ledger.lot",
+    "ledger.posting", "ledger.posting_transfer", "ledger.transfer", "log.about", "log.entry", "log.intake",
+    "log.opening", "log.sheet", "log.sheet_salts", "mcp.call", "programmes.decision", "retrieval.chunk",
+})  # fmt: skip
+"""Tables that grow with every call, posting or decision: calls wait while one of them is locked against writing."""
 Progress = Callable[[int, int], None]
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+
+_BUILD = re.compile(r"^\s*CREATE (?:UNIQUE )?INDEX CONCURRENTLY (\w+)\s+ON\s+(\w+)\.\w+[^;]*;?\s*$", re.I)
+_COMMENT = re.compile(r"--.*")
 
 _TABLE = """
 CREATE SCHEMA IF NOT EXISTS kernel;
@@ -41,6 +58,12 @@ class Migration:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def built(self) -> str | None:
+        """The index that this builds beside running writes, outside of any transaction; None for all others."""
+        match = _BUILD.match(_COMMENT.sub("", self.sql))
+        return f"{match[2]}.{match[1]}" if match else None
 
 
 def discover() -> list[Migration]:
@@ -70,7 +93,7 @@ async def migrate(db: Database, clock: Clock | None = None, *, progress: Progres
     now = (clock or SystemClock()).now()
     applied: list[Migration] = []
     async with db.pool.acquire() as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY, timeout=LIMIT_S)
+        await _locked(connection)
         try:
             await connection.execute(_TABLE)
             done = {row["ordinal"]: row["sha256"] for row in await connection.fetch("SELECT * FROM kernel.migration")}
@@ -83,20 +106,48 @@ async def migrate(db: Database, clock: Clock | None = None, *, progress: Progres
             for number, migration in enumerate(missing):
                 if progress is not None:
                     progress(number, len(missing))
-                async with connection.transaction():
-                    await connection.execute(migration.sql, timeout=LIMIT_S)
-                    await connection.execute(
-                        "INSERT INTO kernel.migration VALUES ($1, $2, $3, $4, $5)",
-                        migration.ordinal,
-                        migration.module,
-                        migration.name,
-                        migration.sha256,
-                        now,
-                    )
+                if migration.built is not None:
+                    await _build(connection, migration.built, migration.sql)
+                    await _note(connection, migration, now)
+                else:
+                    async with connection.transaction():
+                        await connection.execute(migration.sql, timeout=LIMIT_S)
+                        await _note(connection, migration, now)
                 applied.append(migration)
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
     return applied
+
+
+async def _locked(connection: Any) -> None:
+    """Asked for again and again: to wait in a statement would hold up whoever builds an index meanwhile, for ever."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110
+                await asyncio.sleep(LOCK_POLL_S)
+    except TimeoutError as error:
+        raise Unavailable(
+            "migration_waits", f"Another process has been migrating this database for {LIMIT_S / 3600:.0f} hours.",
+            message_zh=f"另一个进程已迁移此数据库 {LIMIT_S / 3600:.0f} 小时。",
+            hint="Look what it does (pg_stat_activity); start again when it is done.",
+            hint_zh="请查看其状态（pg_stat_activity），完成后再启动。",
+        ) from error  # fmt: skip
+
+
+async def _build(connection: Any, index: str, sql: str) -> None:
+    """Build an index; one that a killed process left half built is dropped first, a whole one is kept."""
+    valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index)
+    if valid is False:
+        await connection.execute(f"DROP INDEX CONCURRENTLY {index}", timeout=LIMIT_S)
+    if not valid:
+        await connection.execute(sql, timeout=LIMIT_S)
+
+
+async def _note(connection: Any, migration: Migration, now: datetime) -> None:
+    await connection.execute(
+        "INSERT INTO kernel.migration VALUES ($1, $2, $3, $4, $5)",
+        migration.ordinal, migration.module, migration.name, migration.sha256, now,
+    )  # fmt: skip
 
 
 async def opened_at(db: Database) -> datetime:

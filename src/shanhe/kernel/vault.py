@@ -25,7 +25,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -48,6 +48,8 @@ REWRAP_BATCH = 64
 """Keys wrapped anew before others, who want to make one, have their turn."""
 Progress = Callable[[int, int], None]
 DESTROYED = "destroyed"
+LINE_SHOWN = 80
+"""Characters of a line that cannot be read, in the words about it."""
 SECRET_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}\Z")
 
 
@@ -388,13 +390,32 @@ def still(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def destroy_again(folder: Path, listed: str) -> int:
-    """Destroy the keys of listed people in a folder out of an older backup; how many there were. ValueError: no ids.
+def people_listed(text: str) -> list[UUID]:
+    """The people that a copy of DATA/keys/destroyed lists, one id a line; Invalid (`erased_unreadable`) names a line
+    that is none: a list that is half read would bring somebody's data back."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        word = line.strip().lstrip("\ufeff")
+        if not word:
+            continue
+        try:
+            found.append(UUID(word))
+        except ValueError:
+            raise Invalid(
+                "erased_unreadable", f"Line {number} of the list of erased people is no id: {word[:LINE_SHOWN]!r}.",
+                message_zh=f"已删除人员名单第 {number} 行不是编号：{word[:LINE_SHOWN]!r}。",
+                hint="Take a copy of DATA/keys/destroyed as it is, one id a line; nothing was restored.",
+                hint_zh="请使用 DATA/keys/destroyed 的原样副本，每行一个编号；未恢复任何内容。",
+            ) from None  # fmt: skip
+    return found
+
+
+def destroy_again(folder: Path, people: Sequence[UUID]) -> int:
+    """Destroy the keys of listed people in a folder out of an older backup; how many there were.
 
     Its own list then names them, too: the next restore is given this one.
     """
     vault_people, done, noted = folder / "people", 0, folder / DESTROYED
-    people = [UUID(word) for word in listed.split()]
     known = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set[str]()
     new = [str(person) for person in dict.fromkeys(people) if str(person) not in known]
     if new:

@@ -7,7 +7,6 @@ awaits its own durable verdict; one process, one connection per kind of batch.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import tempfile
@@ -15,10 +14,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import uvloop
 
+from shanhe.kernel.address import without_secrets
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -83,8 +82,7 @@ async def bench_ledger(dsn: str, pg_bin: Path, *, seconds: float = SECONDS, call
 
 def pgbench(dsn: str, pg_bin: Path, seconds: float) -> float:
     """TPC-B transactions per second: scale 10, 8 clients, 2 threads."""
-    password, target = _without_password(dsn)
-    environment = {**os.environ, "PGPASSWORD": password} if password else dict(os.environ)
+    target, environment = without_secrets(dsn)
     command = str(pg_bin / "pgbench")
     for arguments in (
         ["-q", "-i", "-s", str(PGBENCH_SCALE), target],
@@ -99,14 +97,6 @@ def pgbench(dsn: str, pg_bin: Path, seconds: float) -> float:
     if found is None:
         raise RuntimeError(f"pgbench printed no figure: {done.stdout}")
     return float(found.group(1))
-
-
-def _without_password(dsn: str) -> tuple[str, str]:
-    """The password apart from the rest of the DSN: command lines are public on the machine."""
-    parts = urlsplit(dsn)
-    if parts.password is None:
-        return "", dsn
-    return unquote(parts.password), dsn.replace(f":{parts.password}@", "@", 1)
 
 
 class _Bench:

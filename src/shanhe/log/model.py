@@ -25,6 +25,8 @@ class Head(msgspec.Struct, frozen=True):
     again: int
     place: str | None = None
     """Where the database lay when it was last known to continue what was signed."""
+    restored: bool = False
+    """Whether it came out of a backup and nobody has looked since what others have seen."""
 
 
 class Entry(msgspec.Struct, frozen=True):

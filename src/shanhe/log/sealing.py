@@ -228,7 +228,7 @@ class Sealer:
 
     async def _check(self, head: Head) -> None:
         """Refuse a database that is not a continuation of what was signed, by us or before a witness."""
-        if head.place is None:
+        if head.place is None and not head.restored:
             await self.store.note_place(self.epoch, await self.place())
         refused = self.rewound(head) or await self.moved(head)
         if refused is not None:
@@ -264,9 +264,10 @@ class Sealer:
         return self._place
 
     async def moved(self, head: Head) -> LogMoved | None:
-        """What `seal` would refuse with when the database lies elsewhere than it did: files may be as old as it is, so
-        that nothing here tells how much others have seen."""
-        return LogMoved() if head.place is not None and head.place != await self.place() else None
+        """What `seal` would refuse with when the database came out of a backup or lies elsewhere than it did: files may
+        be as old as it is, so that nothing here tells how much others have seen."""
+        elsewhere = head.place is not None and head.place != await self.place()
+        return LogMoved() if head.restored or elsewhere else None
 
     def _root_at(self, size: int) -> bytes:
         edge = self._edge

@@ -27,10 +27,10 @@ class Store:
     # ── sealing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def head(self) -> Head:
-        row = await self._db.fetchrow("SELECT * FROM log.head")
+        row = await self._db.fetchrow("SELECT *, EXISTS (SELECT FROM kernel.restored) AS restored FROM log.head")
         return Head(
             row["epoch"], row["holder"], row["until"], row["size"], row["feed_born"], row["feed_id"], row["pending"],
-            row["again"], row["place"],
+            row["again"], row["place"], row["restored"],
         )  # fmt: skip
 
     async def place(self) -> str:
@@ -44,7 +44,12 @@ class Store:
         return f"{server}/{found}"
 
     async def note_place(self, epoch: int, place: str) -> None:
-        await self._db.execute("UPDATE log.head SET place = $2 WHERE epoch = $1", epoch, place)
+        """The database lies here, and its entries are known to continue what was signed."""
+        await self._db.execute(
+            "WITH noted AS (UPDATE log.head SET place = $2 WHERE epoch = $1 RETURNING 1)"
+            " DELETE FROM kernel.restored WHERE EXISTS (SELECT FROM noted)",
+            epoch, place,
+        )  # fmt: skip
 
     async def lead(self, holder: str, epoch: int, now: datetime, until: datetime) -> int | None:
         found: int | None = await self._db.fetchval("SELECT log.lead($1, $2, $3, $4)", holder, epoch, now, until)

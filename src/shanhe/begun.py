@@ -1,0 +1,90 @@
+"""A restore that was begun in a data folder says so there until it is finished: nothing else starts on half a city.
+
+    DATA/.restoring/begun.json  which backup, and which rooms it puts into DATA
+    DATA/.restoring/city/…      what is being made ready; moved from here, one room after the other
+
+The note goes last, so whatever else is there, without it there is nothing to repeat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from shanhe.kernel.errors import Conflict
+
+FOLDER: Final = ".restoring"
+NOTE: Final = "begun.json"
+COMING: Final = "city"
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What was begun: the backup's id, and the rooms of DATA that are its own."""
+
+    backup: str
+    rooms: list[str]
+
+
+def coming(data: Path) -> Path:
+    """Where a city is made ready: on the disk that it is for, so that it only has to be renamed."""
+    return data / FOLDER / COMING
+
+
+def begun(data: Path) -> Begun | None:
+    """The restore that was begun and not finished; a note that cannot be read claims no room."""
+    try:
+        return msgspec.json.decode((data / FOLDER / NOTE).read_bytes(), type=Begun)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError):
+        return Begun("", [])
+
+
+def begin(data: Path, what: Begun) -> None:
+    """Note it, durable, before anything else is written."""
+    folder = data / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    draft = folder / f".{NOTE}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(what))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / NOTE)
+    synced(folder)
+    synced(data)
+
+
+def finish(data: Path) -> None:
+    """It is done, or nothing of it is left: whoever comes next finds a city, or an empty folder."""
+    folder = data / FOLDER
+    shutil.rmtree(folder / COMING, ignore_errors=True)
+    (folder / NOTE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    synced(data)
+
+
+def synced(folder: Path) -> None:
+    """Make durable which names are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def none_unfinished(data: Path) -> None:
+    """Conflict (`restore_unfinished`) where a restore has to be repeated before anything else."""
+    found = begun(data)
+    if found is not None:
+        raise Conflict(
+            "restore_unfinished", f"A restore into {data} was begun and not finished (backup {found.backup or '?'}).",
+            message_zh=f"恢复到 {data} 的操作尚未完成（备份 {found.backup or '?'}）。",
+            hint="Run the same `shanhe restore` again: it takes away what the first one left, and starts over.",
+            hint_zh="请再次运行同一条 `shanhe restore`：它会清除上次留下的内容并重新开始。",
+        )  # fmt: skip
