@@ -69,23 +69,26 @@ class Rulings:
     ) -> Request | None:
         """Close an item in suspense, to `order_id` where it is applied; None when that is done, else what waits for a
         second person. One request an ending stands at a time."""
-        item = await self._bank.check(item_id, note=note, order_id=order_id)
-        if not self._takes_two(item.amount_fen):
-            await self._end(item_id, to, order_id, note, by)
+        item, moved_fen = await self._bank.check(item_id, note=note, order_id=order_id)
+        if not self._takes_two(moved_fen):
+            await self._end(item_id, to, order_id, note, by, moved_fen)
             return None
         kind, order = CLOSING[to], str(order_id or "")
         subject = f"{item_id}:{order}" if order else str(item_id)
         payload = {
             "item": str(item_id), "to": str(to), "order": order, "reason": self._bank.seal_note(item, note),
-            "amount_fen": item.amount_fen,
+            "amount_fen": moved_fen,
         }  # fmt: skip
+        about = f"{subject}:{moved_fen}" if order else subject  # another sum is another decision
         return await self._approvals.standing(
-            numbers_of(f"{kind}:{subject}"), kind, subject, payload, by=by, expires_at=self._clock.now() + OPEN_FOR
+            numbers_of(f"{kind}:{about}"), kind, subject, payload, by=by, expires_at=self._clock.now() + OPEN_FOR
         )
 
-    async def _end(self, item_id: UUID, to: SuspenseState, order_id: UUID | None, note: str, actor: str) -> None:
+    async def _end(
+        self, item_id: UUID, to: SuspenseState, order_id: UUID | None, note: str, actor: str, moved_fen: int
+    ) -> None:  # fmt: skip
         if order_id is not None:
-            await self._bank.apply(item_id, order_id, actor=actor, note=note)
+            await self._bank.apply(item_id, order_id, actor=actor, note=note, decided_fen=moved_fen)
         elif to is SuspenseState.RETURNED:
             await self._bank.give_back(item_id, actor=actor, note=note)
         else:
@@ -97,7 +100,8 @@ class Rulings:
         if (await self._bank.get(item_id)).decided_by == decided.signed:
             return  # it was done, and whoever agreed says so again
         note = await self._note(decided) or FORGOTTEN
-        await self._end(item_id, SuspenseState(str(asked["to"])), UUID(order) if order else None, note, decided.signed)
+        to, order_id = SuspenseState(str(asked["to"])), UUID(order) if order else None
+        await self._end(item_id, to, order_id, note, decided.signed, int(asked["amount_fen"]))
 
     async def _note(self, asked: Request) -> str:
         return await self._bank.open_note(UUID(str(asked.payload["item"])), str(asked.payload["reason"]))

@@ -99,6 +99,7 @@ class TestTreasury:
         operator, second = await city.key("accounts", "ledger"), await city.key("accounts", "ledger")
         await _statements(city, operator)
         await _dear_ones(city, operator, second)
+        await _dear_together(city, operator, second)
         await _payouts(city, operator, second, clock)
         await _reconciles(city, operator, clock)
         assert (await city.services.ledger.verify()).clean
@@ -157,6 +158,34 @@ async def _dear_ones(city: City, operator: httpx.AsyncClient, second: httpx.Asyn
     (_, item) = data(await operator.get("/api/bank/suspense", params={"state": "returned"}))["data"][:2][::-1]
     assert (item["id"], item["note"], item["decided_by"].count("key:")) == (waiting["100.00"], "退 王五", 2)
     assert data(await operator.get("/api/bank/suspense"))["data"] == []
+
+
+async def _dear_together(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient) -> None:
+    """An order's earlier parts move with a small item, so both are what is decided on; another sum is another word."""
+    member = await city.key("topup", org=(org := await city.organisation()))
+    bought = {"client_ref": "parts", "value_fen": 15_000, "method": "bank_transfer"}
+    made = data(await member.post("/api/credits/purchases", json=bought), 201)
+    order = await city.services.payments.order(
+        (await city.services.credits.get(org, UUID(made["id"]))).order_id  # type: ignore[arg-type]
+    )
+    reference = str(order.provider_ref)
+    text = "\n".join([HEADER, row(reference, "120.00", "E1"), row("忘写识别码", "60.00", "E2")])
+    data(await operator.post("/api/bank/statements", content=text.encode()), 201)
+    waiting = {item["amount"]: item["id"] for item in data(await operator.get("/api/bank/suspense"))["data"]}
+    path, told = f"/api/bank/suspense/{waiting['60.00']}/apply", {"order_id": str(order.id), "note": "来电确认"}
+    asked = data(await operator.post(path, json=told), 202)
+    assert (await city.services.approvals.get(UUID(asked["id"]))).payload["amount_fen"] == 18_000
+    more = "\n".join([HEADER, row(reference, "10.00", "E3")])
+    data(await operator.post("/api/bank/statements", content=more.encode()), 201)
+    late = await second.post(f"/api/approvals/requests/{asked['id']}/approve", json={})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "suspense_changed")
+    assert len(data(await operator.get("/api/bank/suspense"))["data"]) == 3
+    again = data(await operator.post(path, json=told), 202)
+    assert again["id"] != asked["id"]
+    data(await second.post(f"/api/approvals/requests/{again['id']}/approve", json={}))
+    (rest,) = data(await operator.get("/api/bank/suspense"))["data"]
+    assert (rest["amount"], (await city.services.payments.order(order.id)).state) == ("40.00", "paid")
+    data(await operator.post(f"/api/bank/suspense/{rest['id']}/return", json={"note": "多付已退"}))
 
 
 async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncClient, clock: FixedClock) -> None:

@@ -43,6 +43,7 @@ from shanhe.payments.bank_slips import Slips
 from shanhe.payments.errors import (
     NotificationForged,
     StatementUnreadable,
+    SuspenseChanged,
     SuspenseDecided,
     SuspenseUnfit,
     UnknownPayment,
@@ -351,13 +352,20 @@ class BankDesk:
             raise SuspenseDecided((await self.get(suspense_id)).state)
         return await self.get(suspense_id)
 
-    async def apply(self, suspense_id: UUID, order_id: UUID, *, actor: str, note: str) -> Suspense:
-        """Use an item (with the order's earlier parts) to pay a waiting order; what is too much stays in suspense."""
+    async def apply(
+        self, suspense_id: UUID, order_id: UUID, *, actor: str, note: str, decided_fen: int | None = None
+    ) -> Suspense:
+        """Use an item (with the order's earlier parts) to pay a waiting order; what is too much stays in suspense.
+
+        `decided_fen`: what `check` said that it moves, where somebody decided on that; SuspenseChanged for another sum.
+        """
         check_line("note", note)
         now = self._clock.now()
         async with self._db.transaction() as conn:
             order, item, parts = await self._fitting(conn, suspense_id, order_id)
-            given_fen = item.amount_fen + sum(part.amount_fen for part in parts)
+            given_fen = _sum(item, parts)
+            if decided_fen not in (None, given_fen):
+                raise SuspenseChanged(decided_fen or 0, given_fen)
             for part in (item, *parts):
                 said = self._slips.note(part, note)
                 await bank_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
@@ -379,13 +387,18 @@ class BankDesk:
         """Close an item whose money is accounted for elsewhere in the books; `note` names the posting."""
         return await self._end(suspense_id, SuspenseState.EXPLAINED, actor, note)
 
-    async def check(self, suspense_id: UUID, *, note: str, order_id: UUID | None = None) -> Suspense:
-        """An item that may be closed now: open, and enough for the order that it is to pay, if it is to pay one."""
+    async def check(
+        self, suspense_id: UUID, *, note: str, order_id: UUID | None = None
+    ) -> tuple[Suspense, int]:  # fmt: skip
+        """An item that may be closed now, open, and enough for the order that it is to pay, if it is to pay one; and
+        how many fen that moves: an order's earlier parts move with it."""
         check_line("note", note)
         async with self._db.transaction() as conn:
             if order_id is not None:
-                return (await self._fitting(conn, suspense_id, order_id))[1]
-            return await self._open(conn, suspense_id)
+                _, item, parts = await self._fitting(conn, suspense_id, order_id)
+                return item, _sum(item, parts)
+            item = await self._open(conn, suspense_id)
+            return item, item.amount_fen
 
     def seal_note(self, item: Suspense, note: str) -> str:
         """What is said of an item, to keep elsewhere: unreadable once its payer is forgotten."""
@@ -404,7 +417,7 @@ class BankDesk:
             raise UnknownPayment("waiting bank order")
         item = await self._open(conn, suspense_id)
         parts = [part for part in await bank_store.waiting_for(conn, order_id) if part.id != item.id]
-        given_fen = item.amount_fen + sum(part.amount_fen for part in parts)
+        given_fen = _sum(item, parts)
         if item.outgoing or given_fen < order.amount_fen:
             raise SuspenseUnfit(order.amount_fen, 0 if item.outgoing else given_fen)
         return order, item, parts
@@ -453,6 +466,10 @@ class BankDesk:
 
 async def _nobody(_: UUID) -> bool:
     return False
+
+
+def _sum(item: Suspense, parts: list[Suspense]) -> int:
+    return item.amount_fen + sum(part.amount_fen for part in parts)
 
 
 def _rest(kind: SuspenseKind) -> SuspenseKind:

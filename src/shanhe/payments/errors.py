@@ -238,6 +238,22 @@ class SuspenseUnfit(Conflict):
         )
 
 
+class SuspenseChanged(Conflict):
+    """Other money of the order came or went since somebody decided on a sum."""
+
+    def __init__(self, decided_fen: int, given_fen: int) -> None:
+        super().__init__(
+            "suspense_changed",
+            f"CNY {format_fen(decided_fen)} were decided on; with the order's other parts it is CNY"
+            f" {format_fen(given_fen)} now. Nothing was moved.",
+            message_zh=f"所决定的金额为 {format_fen(decided_fen)} 元，连同该订单的其他款项现为"
+            f" {format_fen(given_fen)} 元，未作处理。",
+            hint="Look at the order's items and decide again.",
+            hint_zh="请核对该订单的款项后重新提交。",
+            details={"decided_fen": decided_fen, "given_fen": given_fen},
+        )
+
+
 class UnknownPayout(NotFound):
     def __init__(self) -> None:
         super().__init__(
