@@ -9,9 +9,11 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import httpx
 import pytest
@@ -30,6 +32,9 @@ CALL_TIMEOUT_S = 30.0
 PACE_S = 0.2
 """A caller's pause between two calls: what is proved needs calls at every moment, not all that a machine can do."""
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 1.5
+UNHEARD_KILLS = 6
+GIVEN_BACK_WITHIN_S = 150.0
+"""What a dead process left is looked for over a minute where it isn't in the books, and by a job every minute."""
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Load:
     finished: list[str] = field(default_factory=list)
     started: int = 0
     stopping: bool = False
+    streams: bool = True
 
     async def run(self) -> None:
         headers = {"authorization": f"Bearer {self.tenant.token}"}
@@ -53,7 +59,7 @@ class Load:
         while not self.stopping:
             self.started += 1
             try:
-                await (self._stream(client) if number % 2 else self._whole(client))
+                await (self._stream(client) if number % 2 and self.streams else self._whole(client))
             except httpx.HTTPError:
                 await asyncio.sleep(0.05)
 
@@ -96,6 +102,44 @@ async def kill_and_recover(stage: Stage, kind: str, dice: random.Random) -> None
         await asyncio.sleep(0.1)
 
 
+@contextmanager
+def silent(postmaster: int) -> Iterator[None]:
+    """A PostgreSQL that reads what it is sent and answers nothing, until it is left alone again."""
+    pids = [postmaster, *(pid for pid, _ in descendants(postmaster))]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def kill_unheard(stage: Stage, tenant: Tenant) -> Load:
+    """Gateways are killed whose bookings are with the database, which has not answered: nobody knows of them."""
+    load = Load(stage, tenant, streams=False)
+    task = asyncio.create_task(load.run())
+    (postmaster,) = victims(stage, "postgres")
+    try:
+        for _ in range(UNHEARD_KILLS):
+            await asyncio.sleep(2.0)
+            with silent(postmaster):
+                await asyncio.sleep(QUIET_S)
+                for pid in victims(stage, "gateway"):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(QUIET_S)
+            async with asyncio.timeout(RECOVERY_S):
+                while not await asyncio.to_thread(stage.city.ready):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.1)
+    finally:
+        load.stopping = True
+        await asyncio.wait_for(task, CALL_TIMEOUT_S * 2)
+    async with asyncio.timeout(GIVEN_BACK_WITHIN_S):
+        while len(list((stage.city.data / "run" / "fees").glob("*.slate"))) > 2:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.5)
+    return load
+
+
 async def torment(stage: Stage, tenant: Tenant, kinds: list[str], seed: int) -> Load:
     load = Load(stage, tenant)
     task = asyncio.create_task(load.run())
@@ -118,19 +162,22 @@ def assert_nothing_lost(stage: Stage, tenant: Tenant, load: Load) -> None:
         for receipt_id in load.finished:
             answer = client.get(f"/api/receipts/{receipt_id}")
             assert answer.status_code == 200, (receipt_id, answer.text)
-    calls, overdue = stage.run(lambda services: looked_up(services, tenant))
-    assert len(load.finished) <= calls <= load.started, "a call was lost or charged twice"
+    stand, back, overdue = stage.run(lambda services: looked_up(services, tenant))
+    assert len(load.finished) <= len(stand | back) <= load.started, "a call was lost or charged twice"
+    assert {UUID(receipt) for receipt in load.finished} <= stand, "a call that was answered was given back"
     assert overdue == []
     report = stage.verify()
     assert report["clean"] is True, json.dumps(report, ensure_ascii=False)
 
 
-async def looked_up(services: Services, tenant: Tenant) -> tuple[int, list[str]]:
-    """(calls charged to the tenant, holds and leases that outlived their expiry by more than a sweep)."""
+async def looked_up(services: Services, tenant: Tenant) -> tuple[set[UUID], set[UUID], list[str]]:
+    """(calls charged to the tenant that stand, those that were given back, holds and leases that outlived their expiry
+    by more than a sweep)."""
     wallet = await services.credits.wallet(tenant.org_id)
-    calls = await services.db.fetchval(
-        "SELECT count(DISTINCT t.posting) FROM ledger.transfer t JOIN ledger.posting p ON p.id = t.posting"
-        " JOIN ledger.account a ON a.id = t.debit WHERE a.owner = $1 AND p.kind = 'call'",
+    calls = await services.db.fetch(
+        "SELECT DISTINCT p.id, r.id AS back FROM ledger.transfer t JOIN ledger.posting p ON p.id = t.posting"
+        " JOIN ledger.account a ON a.id = t.debit LEFT JOIN ledger.posting r ON r.reverses = p.id"
+        " WHERE a.owner = $1 AND p.kind = 'call'",
         tenant.org_id,
     )
     since = services.clock.now() - timedelta(seconds=SWEEP_GRACE_S)
@@ -140,7 +187,8 @@ async def looked_up(services: Services, tenant: Tenant) -> tuple[int, list[str]]
         since,
     )
     assert 0 <= wallet.held_micro <= wallet.balance_micro
-    return int(calls), [str(row["name"]) for row in rows]
+    stand, back = ({row["id"] for row in calls if bool(row["back"]) is gone} for gone in (False, True))
+    return stand, back, [str(row["name"]) for row in rows]
 
 
 @pytest.fixture
@@ -165,3 +213,14 @@ class TestKill:
         kinds = [dice.choice(["gateway", "postgres"]) for _ in range(30)]
         load = asyncio.run(torment(own_stage, tenant, kinds, seed=31))
         assert_nothing_lost(own_stage, tenant, load)
+
+    @pytest.mark.prove
+    def test_of_gateways_whose_bookings_nobody_heard_of_gives_them_back(self, own_stage: Stage) -> None:
+        tenant = own_stage.tenant("Chaos", credits="10000")
+        load = asyncio.run(kill_unheard(own_stage, tenant))
+        assert_nothing_lost(own_stage, tenant, load)
+        stand, back, _ = own_stage.run(lambda services: looked_up(services, tenant))
+        unseen = stand - {UUID(receipt) for receipt in load.finished}
+        print(f"{load.started} calls, {len(load.finished)} answered, {len(back)} given back, {len(unseen)} unseen")
+        assert len(back) > UNHEARD_KILLS, "nothing was under way at any kill"
+        assert len(unseen) <= UNHEARD_KILLS, "a call is charged whose answer nobody got"

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -187,7 +188,7 @@ class Desk:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(template: Any) -> AsyncIterator[Desk]:
+async def house(template: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     """A gateway that the tests of a module share; each gets an organisation and engines of its own (`desk`)."""
     clock = FixedClock(OPENED_AT)
     name = template.clone()
@@ -203,6 +204,7 @@ async def house(template: Any) -> AsyncIterator[Desk]:
         identity=keys,  # type: ignore[arg-type]
         compute=engines,  # type: ignore[arg-type]
         registry=CollectorRegistry(),
+        slates=tmp_path_factory.mktemp("fees"),
     )
     await gateway.start()
     listener = socket.socket()

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.ledger.conftest import TERMS, Books, open_books
 
-from shanhe.gateway import ahead
+from shanhe.gateway import ahead, returns
 from shanhe.gateway.ahead import Ahead
+from shanhe.gateway.returns import Returns
 from shanhe.gateway.settlement import Fee
 from shanhe.gateway.slate import SLOTS, Slate, left_behind
 from shanhe.gateway.tolls import Toll
@@ -42,6 +43,12 @@ def died(slate: Slate) -> None:
     """What the kernel does with the file of a process that is killed."""
     slate._map.close()
     os.close(slate._descriptor)
+
+
+def opened(folder: Path) -> list[list[tuple[int, UUID]]]:
+    """What slates that nobody holds have open."""
+    with left_behind(folder) as slates:
+        return [slate.open() for slate in slates]
 
 
 class Fees:
@@ -110,8 +117,9 @@ class Course:
 
     def begin(self) -> None:
         settler: Any = self.fees
-        self.ahead = Ahead(self.books.ledger, settler, self.folder)
-        self.ahead.start()
+        self.returns = Returns(self.books.ledger, self.folder)
+        self.returns.start()
+        self.ahead = Ahead(settler, self.returns)
         release = self.books.ledger.release
 
         async def given_back(call: Any) -> None:
@@ -154,19 +162,19 @@ class Course:
         self.beat(booked, flying)
         assert booked.booking is not None
         await booked.booking.done()
-        slate = self.ahead._slate
+        slate = self.returns._slate
         assert slate is not None
         slate.note(new_id())
         assert len(slate.open()) == 3
-        if self.ahead._recovery is not None:
-            await self.ahead._recovery
+        if self.returns._recovery is not None:
+            await self.returns._recovery
         died(slate)
         assert flying.booking is not None
         await flying.booking.done()  # the database ends what was sent to it; how late is `TestDeath`'s in mcp_gateway
         self.begin()
-        assert self.ahead._recovery is not None
-        await self.ahead._recovery
-        assert list(left_behind(self.folder)) == []
+        assert self.returns._recovery is not None
+        await self.returns._recovery
+        assert opened(self.folder) == []
 
     async def check(self, payer: Account) -> None:
         balance = await self.books.ledger.balance(payer.id)
@@ -176,14 +184,15 @@ class Course:
         assert self.fees.counted == self.answered
         assert self.ahead._open == {}
         await self.ahead.stop()
+        await self.returns.stop()
         assert list(self.folder.iterdir()) == []
 
 
 class TestCourse:
     @pytest.fixture
     def place(self, dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
-        monkeypatch.setattr(ahead, "UNKNOWN_TRIES", 3)
-        monkeypatch.setattr(ahead, "RETRY_FIRST_S", 0.001)
+        monkeypatch.setattr(returns, "UNKNOWN_TRIES", 3)
+        monkeypatch.setattr(returns, "RETRY_FIRST_S", 0.001)
         monkeypatch.setattr(ahead, "STEADY_CALLS", 0)
         monkeypatch.setattr(ahead, "BOOK_AFTER_S", -1.0)
         monkeypatch.setattr(ahead, "BEAT_S", 60.0)
@@ -220,14 +229,14 @@ class TestSlate:
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"noted\n"
-        assert list(left_behind(tmp_path)) == []  # it is held
+        assert opened(tmp_path) == []  # it is held
         writer.kill()
         writer.wait()
         writer.stdout.close()
-        for slate in left_behind(tmp_path):
+        with left_behind(tmp_path) as (slate,):
             assert [number.int for _, number in slate.open()] == [1, 3]
-            assert list(left_behind(tmp_path)) == []  # one at a time
-        (again,) = [slate.open() for slate in left_behind(tmp_path)]  # not wiped: still there
+            assert opened(tmp_path) == []  # one at a time
+        (again,) = opened(tmp_path)  # not wiped: still there
         assert len(again) == 2
 
     def test_is_bounded(self, tmp_path: Path) -> None:
@@ -253,16 +262,18 @@ class TestSlate:
 
     def test_that_is_no_slate_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "other.slate").write_bytes(b"short")
-        assert list(left_behind(tmp_path)) == []
+        assert opened(tmp_path) == []
         assert (tmp_path / "other.slate").exists()
 
     async def test_that_cannot_be_written_books_nothing_ahead(self, tmp_path: Path) -> None:
         (tmp_path / "fees").write_text("a file where the folder should be")
         nothing: Any = None
-        book = Ahead(nothing, nothing, tmp_path / "fees")
-        book.start()
+        kept = Returns(nothing, tmp_path / "fees")
+        kept.start()
+        book = Ahead(nothing, kept)
         toll: Any = SimpleNamespace(runs=True)
         book.watch(toll, "tool")
         assert not book._watched
-        assert await book.recover() == 0
+        assert await kept.recover() == 0
         await book.stop()
+        await kept.stop()

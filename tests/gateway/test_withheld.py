@@ -1,56 +1,253 @@
-"""An answer that was withheld because the ledger was away costs nothing, whatever turns out to have been booked."""
+"""Answers that are withheld because the ledger was away, or that a death took, cost nothing, whatever was booked."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
-from uuid import UUID, uuid4
+import os
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
+import pytest_asyncio
 
-from shanhe.gateway import settlement
-from shanhe.gateway.settlement import Settler
-from shanhe.ledger.api import AlreadyReversed, LedgerUnavailable
+from shanhe.gateway import returns, settlement
+from shanhe.gateway.api import ResourceTerms
+from shanhe.gateway.returns import Returns
+from shanhe.gateway.settlement import Unsettled
+from shanhe.gateway.slate import left_behind
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import LedgerUnavailable
+
+from .conftest import RATES, TOKEN, Desk
+from .engine import DONE, chunk, stream, usage_chunk
+from .test_express import warm
+
+if TYPE_CHECKING:
+    from shanhe.gateway.tolls import Toll
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+BUDGET_MICRO = 100_000_000
+FEE_MICRO = 5_000
+COST_MICRO = (9 * RATES.input + 2 * RATES.output) // 1_000_000
+FIELDS = {"model": "syn", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}
 
 
-class Books:
-    """A ledger that is away for two questions, and then has booked it."""
+class Lossy:
+    """The desk's ledger: `losing` says whether the next settlements are `booked`, or `lost` on their way; both times
+    their answer is. `ends` lets what was lost be answered again."""
 
-    def __init__(self, *, reversed_before: bool = False) -> None:
-        self.asked, self._before = 0, reversed_before
-        self.reversed: list[UUID] = []
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk, self.losing, self.asked = desk, "", 0
+        ledger, settle, soon = desk.ledger, desk.ledger.settle, desk.ledger.settle_soon
 
-    async def settle(self, *_: Any) -> None:
-        self.asked += 1
-        if self.asked < 3:
-            raise LedgerUnavailable
+        async def settles(reservation: Any, charge: Any, **more: Any) -> Any:
+            self.asked += 1
+            if self.losing != "lost":
+                found = await settle(reservation, charge, **more)
+            if self.losing:
+                raise LedgerUnavailable("its answer was lost")
+            return found
 
-    async def reverse(self, receipt: UUID, *, actor: str, reason: str) -> None:
-        if self._before:
-            raise AlreadyReversed(receipt)
-        self.reversed.append(receipt)
+        def settles_soon(reservation: Any, charge: Any, landed: Any) -> bool:
+            if self.losing == "lost":
+                asyncio.get_running_loop().call_soon(landed, LedgerUnavailable("lost"))
+                return True
+            told = (lambda _: landed(LedgerUnavailable("its answer was lost"))) if self.losing else landed
+            return soon(reservation, charge, told)
+
+        monkeypatch.setattr(ledger, "settle", settles)
+        monkeypatch.setattr(ledger, "settle_soon", settles_soon)
+        for room, name, value in (
+            (settlement, "RETRY_WAIT_S", 0), (returns, "RETRY_FIRST_S", 0.001), (returns, "RETRY_MOST_S", 0.01),
+            (returns, "UNKNOWN_TRIES", 3),
+        ):  # fmt: skip
+            monkeypatch.setattr(room, name, value)
+
+    @property
+    def returns(self) -> Returns:
+        return self.desk.gateway._returns
+
+    async def settled(self) -> None:
+        """Until nothing is given back any more, and nothing is noted."""
+        async with asyncio.timeout(10):
+            await asyncio.gather(*self.returns._tasks)
+        slate = self.returns._slate
+        assert slate is not None
+        assert slate.open() == []
+
+    async def postings(self) -> tuple[list[UUID], list[UUID]]:
+        """(calls that stand, those that were given back)."""
+        rows = await self.desk.gateway.charges._db.fetch(
+            "SELECT p.id, r.id AS back FROM ledger.posting p LEFT JOIN ledger.posting r ON r.reverses = p.id"
+            " JOIN ledger.transfer t ON t.posting = p.id JOIN ledger.account a ON a.id = t.debit"
+            " WHERE p.kind = 'call' AND a.owner = $1 GROUP BY 1, 2", self.desk.org,
+        )  # fmt: skip
+        return [row["id"] for row in rows if not row["back"]], [row["id"] for row in rows if row["back"]]
+
+    async def budget(self) -> int:
+        """What the key's budget of today says was spent."""
+        await self.desk.ledger._counters.housekeep(everything=True)
+        scope = self.desk.keys.known[TOKEN].limit_scope
+        return int(await self.desk.gateway.charges._db.fetchval(
+            "SELECT coalesce(sum(used), 0) FROM ledger.counter WHERE name = 'budget_per_day' AND scope = $1", scope
+        ))  # fmt: skip
+
+    async def toll(self) -> Toll:
+        """The fee of a call of a tool, held."""
+        charges, name = self.desk.gateway.charges, f"mcp/tool-{new_id().hex[-8:]}"
+        makers = ((new_id(), 1_000_000),)
+        terms = ResourceTerms(name=name, role="mcp_developer", markup_bps=0, fee_micro=FEE_MICRO, makers=makers)
+        await charges.publish(terms, actor="tests")
+        return await self.desk.gateway.toll(self.desk.keys.known[TOKEN], name, f"{name}/t")
+
+    async def die(self) -> None:
+        """The process is killed, and another one starts. What it had in its hands has no answer."""
+        died = self.returns
+        assert died._slate is not None
+        died._slate._map.close()
+        os.close(died._slate._descriptor)
+        died._slate = None
+        for task in died._tasks:
+            task.cancel()
+        died.start()
+        assert died._recovery is not None
+        await died._recovery
+        assert died._folder is not None
+        with left_behind(died._folder) as slates:
+            assert slates == []
 
 
-class TestWithheldAnswer:
-    @pytest.mark.parametrize("withheld", [True, False])
-    async def test_is_given_back_and_a_delivered_one_is_not(
-        self, withheld: bool, monkeypatch: pytest.MonkeyPatch
+@pytest_asyncio.fixture(loop_scope="module")
+async def lossy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lossy]:
+    desk.keys.known[TOKEN] = desk.caller(budget_day_micro=BUDGET_MICRO)
+    yield Lossy(desk, monkeypatch)
+
+
+class TestWholeAnswer:
+    @pytest.mark.parametrize("losing", ["booked", "lost"])
+    @pytest.mark.parametrize("way", ["pipeline", "short"])
+    async def test_of_unknown_outcome_is_withheld_and_given_back(self, lossy: Lossy, way: str, losing: str) -> None:
+        async with warm(lossy.desk) as line:
+            before, spent = await lossy.desk.balance(), await lossy.budget()
+            lossy.losing = losing
+            if way == "short":
+                status, _, answer = await line.ask()
+            else:
+                response = await lossy.desk.chat()
+                status, answer = response.status_code, response.json()
+            lossy.losing = ""
+        assert (status, answer["error"]["code"]) == (503, "ledger_unavailable")
+        await lossy.settled()
+        (_,), back = await lossy.postings()
+        assert len(back) == (losing == "booked")
+        assert await lossy.desk.balance() == before
+        assert await lossy.budget() == spent == COST_MICRO
+        assert (await lossy.desk.chat()).status_code == 200
+
+    async def test_that_was_delivered_is_charged_whatever_happens(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(settlement, "RETRY_WAIT_S", 0)
-        books: Any = Books()
-        nothing: Any = None
-        settler, receipt = Settler(books, nothing, nothing, nothing), uuid4()
-        settler._later(SimpleNamespace(receipt_id=receipt), nothing, withheld=withheld)
-        await asyncio.gather(*settler._open)
-        assert books.asked == 3
-        assert books.reversed == ([receipt] if withheld else [])
+        await lossy.desk.chat()
+        before = await lossy.desk.balance()
+        lossy.desk.engine.scripts.append(stream(chunk("He"), chunk("llo", finish="stop"), usage_chunk(9, 2), DONE))
+        lossy.losing = "lost"
+        monkeypatch.setattr(settlement, "RETRY_WAIT_S", 0.1)
+        answer = await lossy.desk.chat(stream=True)
+        assert "ledger_unavailable" in answer.text
+        lossy.losing = ""
+        await asyncio.gather(*lossy.desk.gateway._settler._open)
+        assert before - await lossy.desk.balance() == COST_MICRO
+        assert [len(some) for some in await lossy.postings()] == [2, 0]
 
-    async def test_is_given_back_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(settlement, "RETRY_WAIT_S", 0)
-        books: Any = Books(reversed_before=True)
-        nothing: Any = None
-        settler = Settler(books, nothing, nothing, nothing)
-        settler._later(SimpleNamespace(receipt_id=uuid4()), nothing, withheld=True)
-        await asyncio.gather(*settler._open)
-        assert books.asked == 3
+    async def test_that_its_asker_keeps_is_asked_for_until_it_is_known_and_never_given_back(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before, kept = await lossy.desk.balance(), list[bytes]()
+
+        async def keep(answer: bytes) -> None:
+            kept.append(answer)
+            lossy.losing, lossy.asked = "booked", 0
+
+        real = lossy.desk.ledger.settle
+
+        async def ends(*some: Any, **more: Any) -> Any:
+            if lossy.asked == 3:
+                lossy.losing = ""
+            return await real(*some, **more)
+
+        monkeypatch.setattr(lossy.desk.ledger, "settle", ends)
+        gateway, caller = lossy.desk.gateway, lossy.desk.keys.known[TOKEN]
+        assert (await gateway.ask(caller, FIELDS, receipt_id=new_id(), keep=keep)).paid_micro == COST_MICRO
+        monkeypatch.setattr(lossy.desk.ledger, "settle", real)
+        with pytest.raises(Unsettled):
+            await gateway.ask(caller, FIELDS, receipt_id=new_id(), keep=keep)
+        lossy.losing = ""
+        await lossy.settled()
+        assert [len(some) for some in await lossy.postings()] == [2, 0]  # its asker finds the second, and has it
+        assert (len(kept), before - await lossy.desk.balance()) == (2, 2 * COST_MICRO)
+
+
+class TestFee:
+    @pytest.mark.parametrize("losing", ["booked", "lost"])
+    async def test_of_unknown_outcome_is_given_back(self, lossy: Lossy, losing: str) -> None:
+        before = await lossy.desk.balance()
+        toll = await lossy.toll()
+        lossy.losing = losing
+        with pytest.raises(LedgerUnavailable):
+            await toll.book()
+        lossy.losing = ""
+        assert toll.paid_micro == 0
+        await lossy.settled()
+        assert [len(some) for some in await lossy.postings()] == [0, int(losing == "booked")]
+        assert await lossy.desk.balance() == before
+        assert await lossy.budget() == 0
+        toll = await lossy.toll()
+        await toll.book()
+        assert (toll.paid_micro, before - await lossy.desk.balance()) == (FEE_MICRO, FEE_MICRO)
+
+    async def test_is_given_back_when_who_waits_for_its_booking_leaves(self, lossy: Lossy) -> None:
+        before = await lossy.desk.balance()
+        toll = await lossy.toll()
+        booking = asyncio.create_task(toll.book())
+        await asyncio.sleep(0)
+        booking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await booking
+        await lossy.settled()
+        assert [len(some) for some in await lossy.postings()] == [0, 1]
+        assert await lossy.desk.balance() == before
+        assert await lossy.budget() == 0
+
+
+async def away(*_: Any, **__: Any) -> None:
+    raise OSError("away")
+
+
+class TestDeath:
+    async def test_gives_back_what_was_booked_and_not_answered_and_nothing_else(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One call is answered, one's booking was heard of by nobody, one was withheld and not given back yet."""
+        async with warm(lossy.desk) as line:
+            answered = await lossy.desk.balance()
+            real = lossy.desk.ledger.settle_soon
+
+            def unheard(reservation: Any, charge: Any, _: Any) -> bool:
+                return real(reservation, charge, lambda _: None)
+
+            monkeypatch.setattr(lossy.desk.ledger, "settle_soon", unheard)
+            line.send()
+            async with asyncio.timeout(10):
+                while len((await lossy.postings())[0]) < 2:  # noqa: ASYNC110 - there is no event for it
+                    await asyncio.sleep(0.005)
+        monkeypatch.setattr(lossy.desk.ledger, "settle_soon", real)
+        reverse, lossy.losing = lossy.desk.ledger.reverse, "booked"
+        monkeypatch.setattr(lossy.desk.ledger, "reverse", away)
+        await lossy.desk.chat()
+        assert answered - await lossy.desk.balance() == 2 * COST_MICRO
+        monkeypatch.setattr(lossy.desk.ledger, "reverse", reverse)
+        await lossy.die()
+        assert [len(some) for some in await lossy.postings()] == [1, 2]
+        assert await lossy.desk.balance() == answered
+        lossy.desk.gateway._pipeline.in_flight.clear()

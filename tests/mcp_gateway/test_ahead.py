@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from shanhe.gateway import ahead
+from shanhe.gateway import ahead, returns
 from shanhe.gateway.slate import Slate, left_behind
 from shanhe.identity.api import NewKey
 from shanhe.kernel.errors import NotFound
@@ -98,7 +98,7 @@ class Scene:
         async with asyncio.timeout(20):
             while self.services.gateway._ahead._open:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.005)
-        slate = self.services.gateway._ahead._slate
+        slate = self.services.gateway._returns._slate
         assert slate is not None
         assert slate.open() == []
 
@@ -195,7 +195,7 @@ class TestNothing:
         answer = await task
         assert "shanhe/receipt" not in str(answer)
         (posting,), (back,) = await scene.postings("call"), await scene.postings("reversal")
-        assert (back.reverses, back.actor) == (posting.id, ahead.ACTOR)
+        assert (back.reverses, back.actor) == (posting.id, returns.ACTOR)
         assert await scene.market.wallet(scene.payer.org) == before
         assert await scene.market.income(scene.maker.org) == 0
         now = await scene.services.ledger.lots((await scene.services.credits.wallet(scene.payer.org)).account_id)
@@ -243,7 +243,7 @@ class TestNothing:
 
         monkeypatch.setattr(ledger, "reverse", reverse)
         monkeypatch.setattr(ahead, "REVERSED_WITHIN_S", 0.0)
-        monkeypatch.setattr(ahead, "RETRY_FIRST_S", 0.001)
+        monkeypatch.setattr(returns, "RETRY_FIRST_S", 0.001)
         task = await scene.booked("no")
         scene.publisher.gate.set()
         assert (await task)["result"]["isError"]  # the answer did not wait
@@ -290,8 +290,8 @@ class TestDeath:
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its call was booked and unanswered; another was never booked; a third was ended."""
-        monkeypatch.setattr(ahead, "UNKNOWN_TRIES", 2)
-        monkeypatch.setattr(ahead, "RETRY_FIRST_S", 0.001)
+        monkeypatch.setattr(returns, "UNKNOWN_TRIES", 2)
+        monkeypatch.setattr(returns, "RETRY_FIRST_S", 0.001)
         before = await scene.market.wallet(scene.payer.org)
         gateway = scene.services.gateway
         receipts = []
@@ -313,7 +313,8 @@ class TestDeath:
         (back,) = await scene.postings("reversal")
         assert back.reverses == receipts[0]
         assert before - await scene.market.wallet(scene.payer.org) == FEE_MICRO
-        assert [slate.path for slate in left_behind(folder)] == []
+        with left_behind(folder) as slates:
+            assert slates == []
 
     async def test_in_the_middle_of_giving_back_gives_back_once(self, scene: Scene) -> None:
         """The reversal is in the books, the slate still says open."""
@@ -331,7 +332,7 @@ class TestDeath:
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A batch that was under way when its process died is booked after the first look."""
-        monkeypatch.setattr(ahead, "RETRY_FIRST_S", 0.001)
+        monkeypatch.setattr(returns, "RETRY_FIRST_S", 0.001)
         gateway, real = scene.services.gateway, scene.services.ledger.reverse
         scene.publisher.gate.set()
         receipt = UUID((await scene.call("paid"))["result"]["_meta"]["shanhe/receipt"])

@@ -2,8 +2,7 @@
 
 The fee of a call is known before it. Once the request is out, and the tool has not answered for a moment, the fee is
 booked beside its work; an answer to be paid for then finds it in the ledger. A call that comes to nothing after all
-has it reversed, each exactly once. What is booked ahead and not ended is noted on a slate that outlives the process:
-whoever starts next reverses what a dead one left. See docs/adr/0066.
+has it reversed, each exactly once, and so does one whose process dies: see `returns` and docs/adr/0066.
 
 Calls are gathered and booked together at a beat. One that ends before it is booked as if nothing were here, and so is
 every call of a tool that failed lately: statements are not for pairs of entries that say nothing.
@@ -14,22 +13,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
-from shanhe.gateway.slate import Slate, left_behind
+from shanhe.gateway.returns import ENDED
 from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import AlreadyReversed, LedgerUnavailable, UnknownPosting
+from shanhe.ledger.api import LedgerUnavailable
 
 if TYPE_CHECKING:
+    from shanhe.gateway.returns import Returns
     from shanhe.gateway.settlement import Fee, Settler
     from shanhe.gateway.tolls import Toll
-    from shanhe.ledger.api import Ledger
 
 BOOK_AFTER_S: Final = 0.004
 """A call that ends sooner is booked at its end."""
@@ -41,14 +37,7 @@ STEADY_CALLS: Final = 8
 TOOLS_MAX: Final = 10_000
 REVERSED_WITHIN_S: Final = 1.0
 """How long a failing answer waits for its reversal; after that it is reversed behind its back."""
-RETRY_FIRST_S, RETRY_MOST_S = 0.05, 2.0
-UNKNOWN_TRIES: Final = 40
-"""How often a fee is looked for that isn't in the books: for over a minute, far longer than a batch can be under way
-in the database after who sent it has died."""
 STOP_WITHIN_S: Final = 5.0
-ACTOR: Final = "gateway"
-REASON: Final = "The call came to nothing · 调用未成，费用退回"
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 log = structlog.get_logger(__name__)
 
 
@@ -80,13 +69,11 @@ class Booking:
 
 
 class Ahead:
-    """Books ahead for one process: only while it has a slate."""
+    """Books ahead for one process: only while what it has under way is noted."""
 
-    def __init__(self, ledger: Ledger, settler: Settler, folder: Path | None) -> None:
-        self._ledger = ledger
+    def __init__(self, settler: Settler, returns: Returns) -> None:
         self._settler = settler
-        self._folder = folder
-        self._slate: Slate | None = None
+        self._returns = returns
         self._watched: deque[tuple[float, Toll]] = deque()
         self._beat: asyncio.TimerHandle | None = None
         self._paid: dict[str, int] = {}
@@ -94,65 +81,29 @@ class Ahead:
         self._open: dict[UUID, Booking] = {}
         self._ending = False
         self._last_paid: asyncio.Event | None = None
-        self._recovery: asyncio.Task[int] | None = None
-
-    # -- a process's life ---------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to book ahead, and reverse what dead processes left. Where nothing can be noted nothing is ahead."""
-        if self._folder is None:
-            return
-        try:
-            self._slate = Slate.make(self._folder)
-        except OSError as error:
-            log.warning("fees are not booked ahead: nothing can be noted", folder=str(self._folder), error=str(error))
-            return
-        self._recovery = asyncio.create_task(self.recover())
 
     async def stop(self) -> None:
-        """Reverse what will have no answer, as far as there is time; what is left is for whoever starts next."""
+        """Reverse what will have no answer, and let end what is being paid, as far as there is time."""
         self._ending = True
         if self._beat is not None:
             self._beat.cancel()
         self._watched.clear()
-        waiting: set[asyncio.Task[Any]] = {
-            self._take_back(booking) for booking in self._open.values() if not booking.paying
-        }
+        reversals = {self._take_back(booking) for booking in self._open.values() if not booking.paying}
         if any(booking.paying for booking in self._open.values()):
             self._last_paid = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._last_paid.wait(), STOP_WITHIN_S)
-        if waiting:
-            await asyncio.wait(waiting, timeout=STOP_WITHIN_S)
-        if self._recovery is not None:
-            waiting.add(self._recovery)
-        for task in waiting:
+        if reversals:
+            await asyncio.wait(reversals, timeout=STOP_WITHIN_S)
+        for task in reversals:
             task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        slate, self._slate = self._slate, None
-        if slate is not None:
-            slate.close()
-
-    async def recover(self) -> int:
-        """Reverse what dead processes of this machine booked ahead and did not end; how many were reversed."""
-        count = 0
-        if self._folder is None:
-            return count
-        with contextlib.suppress(OSError):
-            for slate in left_behind(self._folder):
-                left = slate.open()
-                count += sum(await asyncio.gather(*(self._reversed(number) for _, number in left)))
-                for slot, _ in left:
-                    slate.wipe(slot)
-        if count:
-            log.warning("fees of calls that a dead process left were given back", count=count)
-        return count
+        await asyncio.gather(*reversals, return_exceptions=True)
 
     # -- a call -------------------------------------------------------------------------------------------------------
 
     def watch(self, toll: Toll, tool: str) -> None:
         """The call is under way: book its fee if it takes a moment."""
-        if self._slate is None or self._ending or self._paid.get(tool, 0) < STEADY_CALLS:
+        if not self._returns.lasts or self._ending or self._paid.get(tool, 0) < STEADY_CALLS:
             return
         loop = asyncio.get_running_loop()
         self._watched.append((loop.time() + BOOK_AFTER_S, toll))
@@ -179,14 +130,14 @@ class Ahead:
         now = loop.time()
         while watched and watched[0][0] <= now:
             toll = watched.popleft()[1]
-            if self._slate is not None and toll.runs:
-                self._book(toll, self._slate)
+            if toll.runs:
+                self._book(toll)
         self._beat = loop.call_later(BEAT_S, self._on_beat) if watched else None
 
-    def _book(self, toll: Toll, slate: Slate) -> None:
+    def _book(self, toll: Toll) -> None:
         call = toll.call
         assert call is not None
-        slot = slate.note(call.receipt_id)
+        slot = self._returns.note(call.receipt_id)
         if slot is None:
             return
         fee = None
@@ -198,7 +149,7 @@ class Ahead:
             log.info("a fee was not booked ahead", receipt=str(call.receipt_id), error=error.code)
         if fee is None:
             toll.booking = None
-            slate.wipe(slot)
+            self._returns.wipe(slot)
             return
         self._open[call.receipt_id] = booking
         call.reservation = None
@@ -218,9 +169,8 @@ class Ahead:
         except BaseException:
             self._take_back(booking)
             raise
-        if self._slate is None:  # it can't be wiped any more: whoever starts next gives it back
-            raise LedgerUnavailable("This process has ended.")
-        self._end(booking)
+        if not self._end(booking):
+            raise LedgerUnavailable(ENDED)
         self._settler.count_fee(booking.fee)
 
     async def undo(self, booking: Booking) -> None:
@@ -233,47 +183,16 @@ class Ahead:
         return booking.reversal
 
     async def _undone(self, booking: Booking) -> None:
-        fee = booking.fee
         await booking.done()
-        if booking.error is None:
-            self._ledger.uncount(fee.reservation.limits, fee.charge.limit_actuals)
         if booking.error is None or isinstance(booking.error, LedgerUnavailable):
-            await self._reversed(fee.receipt_id)
-            if booking.error is not None:
-                await self._ledger.release(fee.reservation)
+            await self._returns.undo(booking.fee.reservation)
         self._end(booking)
 
-    def _end(self, booking: Booking) -> None:
-        """Before the answer leaves: a process that dies from here on has been paid for it."""
-        del self._open[booking.fee.receipt_id]
-        if self._slate is not None:
-            self._slate.wipe(booking.slot)
+    def _end(self, booking: Booking) -> bool:
+        """See `Returns.wipe`."""
+        wiped = self._returns.wipe(booking.slot)
+        if wiped:
+            del self._open[booking.fee.receipt_id]
         if self._last_paid is not None and not any(one.paying for one in self._open.values()):
             self._last_paid.set()
-
-    async def _reversed(self, receipt: UUID) -> bool:
-        """Reverse a fee, for as long as it takes; False where it isn't in the books, or is reversed."""
-        unknown, told = 0, False
-        for wait_s in _waits():
-            try:
-                await self._ledger.reverse(receipt, actor=ACTOR, reason=REASON)
-                return True
-            except AlreadyReversed:
-                return False
-            except UnknownPosting:
-                unknown += 1
-                if unknown >= UNKNOWN_TRIES:
-                    return False
-            except (ShanheError, *AWAY) as error:
-                if not told:
-                    log.warning("a fee is not given back yet", receipt=str(receipt), error=str(error)[:200])
-                told = True
-            await asyncio.sleep(wait_s)
-        raise AssertionError("unreachable: the waits don't end")
-
-
-def _waits() -> Iterator[float]:
-    wait_s = RETRY_FIRST_S
-    while True:  # as long as the process lives: what waits is bounded by the slots of a slate, and stays on it
-        yield wait_s
-        wait_s = min(RETRY_MOST_S, wait_s * 2)
+        return wiped

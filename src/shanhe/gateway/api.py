@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from shanhe.gateway import ahead
+from shanhe.gateway import returns
 from shanhe.gateway.admission import PRIVATE, Admitter
 from shanhe.gateway.ahead import Ahead
 from shanhe.gateway.asgi import GatewayApp
@@ -29,6 +29,7 @@ from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.pipeline import Call, Delegate, Label, Pipeline
 from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, ReceiptRule, Receipts, ReceiptSummary
+from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
@@ -124,7 +125,8 @@ class Gateway:
     """Calls, receipts and usage of one process. `app` is its ASGI application for `/v1/`.
 
     `weight(org_id)` is what loyalty (C10) gives an organisation's calls where they have to wait for an engine.
-    `slates`: the folder of this machine where processes note what they book ahead; None books nothing ahead.
+    `slates`: the folder of this machine where processes note what they book before it is answered; None: nowhere, and
+    nothing is booked ahead.
     """
 
     def __init__(
@@ -151,9 +153,10 @@ class Gateway:
         self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
         prices, waiting = PriceList(compute, clock), PriceList(compute, clock, rulebook)
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
-        settler = Settler(ledger, self._terms, self._usage, self.charges.divide)
+        self._returns = Returns(ledger, slates)
+        settler = self._settler = Settler(ledger, self._terms, self._usage, self.charges.divide, self._returns)
         metrics = Metrics(registry)
-        self._ahead = Ahead(ledger, settler, slates)
+        self._ahead = Ahead(settler, self._returns)
         self._tolls = Tolls(admitter, self.charges, settler, self._ahead)
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
@@ -165,12 +168,13 @@ class Gateway:
         self.charges.start()
         await self._terms.start()
         self._usage.start()
-        self._ahead.start()
+        self._returns.start()
 
     async def stop(self) -> None:
         """Write what is left; the server has drained its calls by now."""
         await self._express.stop()
         await self._ahead.stop()
+        await self._returns.stop()
         await self._weights.stop()
         await self._usage.stop()
         self._pool.close()
@@ -243,8 +247,8 @@ class Gateway:
         return await self._tolls.hold(caller, resource, label, most_micro)
 
     async def recover_fees(self) -> int:
-        """See `Ahead.recover`."""
-        return await self._ahead.recover()
+        """See `Returns.recover`."""
+        return await self._returns.recover()
 
     def delegate(self, delegate: Delegate) -> None:
         """Hand calls that name no model to whoever answers them: see `Pipeline.delegate`."""
@@ -320,14 +324,14 @@ class Gateway:
         return await read_day(day, self._call_postings(day))
 
     async def _call_postings(self, day: date) -> AsyncIterator[PostingView]:
-        """A day's calls, without those that were booked ahead and came to nothing."""
+        """A day's calls, without those that were booked and came to nothing."""
         since = midnight(day)
         cursor: str | None = None
         while True:
             page = await self._ledger.postings(
                 kind=CALL_KIND, since=since, until=since + timedelta(days=1), cursor=cursor, limit=REBUILD_PAGE
             )
-            void = await self._ledger.reversed_among([posting.id for posting in page.items], ahead.ACTOR)
+            void = await self._ledger.reversed_among([posting.id for posting in page.items], returns.ACTOR)
             for posting in page.items:
                 if posting.id not in void:
                     yield posting

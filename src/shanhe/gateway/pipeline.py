@@ -28,7 +28,7 @@ from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
 from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Admission, Timings, weighed
-from shanhe.gateway.settlement import Outcome, Settler
+from shanhe.gateway.settlement import Outcome, Settler, Unsettled
 from shanhe.gateway.sse import DONE, EventTooLarge, Splitter, data_of
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id_and_text
@@ -225,6 +225,8 @@ class Pipeline:
             await self._fail(call, from_shanhe(error), client)
         except UpstreamError as error:
             await self._fail(call, CallError(502, "engine_failed", f"The engine failed: {error}."), client)
+        except Unsettled as error:
+            await self._fail(call, CallError(503, "ledger_unavailable", f"The ledger is away: {error}."), client)
         except Exception as error:
             log.error("call failed", error=repr(error)[:500], exc_info=True)
             text = "Something went wrong on our side; nothing was charged for what was not delivered."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import date
 from time import perf_counter
@@ -17,25 +18,29 @@ from shanhe.gateway.commission import Divide, Parted, part
 from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
+from shanhe.gateway.returns import ENDED
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import AlreadyReversed, Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
+from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg, Provenance
 
 if TYPE_CHECKING:
     from shanhe.gateway.commission import Commission
     from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.pipeline import Call
+    from shanhe.gateway.returns import Returns
     from shanhe.gateway.terms import TermsBook
     from shanhe.gateway.usage import UsageBook
 
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
-ACTOR: Final = "gateway"
-WITHHELD: Final = "未送达，不计费 · withheld: the ledger was away when the answer was there"
 FEES_MAX: Final = 1_000
 FEE_METER: Final = Metered(Buckets(), "fee")
 Landed = Callable[[Exception | None], None]
 log = structlog.get_logger(__name__)
+
+
+class Unsettled(OSError):
+    """Whether a kept answer was charged isn't known: who kept it asks for its posting, later."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -70,8 +75,9 @@ class Fee:
 class Settler:
     """Prices what was used, splits it and captures it."""
 
-    def __init__(self, ledger: Ledger, terms: TermsBook, usage: UsageBook, divide: Divide) -> None:
+    def __init__(self, ledger: Ledger, terms: TermsBook, usage: UsageBook, divide: Divide, returns: Returns) -> None:
         self._ledger = ledger
+        self._returns = returns
         self._divide = divide
         self._terms = terms
         self._usage = usage
@@ -89,12 +95,12 @@ class Settler:
         """Capture; returns when the posting is durable."""
         terms = self._terms.of(exchange.target) or await self._terms.load(exchange.target)
         settled = self._charge(call, exchange, outcome, terms)
-        reservation, call.reservation = call.reservation, None
-        try:
-            await self._ledger.settle(reservation, settled)
-        except LedgerUnavailable:  # a full disk is no such case: nothing was booked, and nothing is charged later
-            self._later(reservation, settled, withheld=not call.parsed.stream)
-            raise
+        if call.parsed.stream:
+            await self._book_delivered(call, settled)
+        elif call.keep is not None:
+            await self._book_kept(call, settled)
+        else:
+            await self._book(call, settled)
         call.paid_micro = settled.total_micro
         self._usage.count(call, outcome, settled.total_micro)
         if call.parted is not None:
@@ -110,18 +116,58 @@ class Settler:
             return False
         reservation = call.reservation
         settled = self._charge(call, exchange, outcome, terms)
+        slot: int | None = None
 
         def verdict(error: Exception | None) -> None:
+            if isinstance(error, LedgerUnavailable):
+                self._returns.take_back(slot, reservation)
+            elif not self._returns.wipe(slot):
+                error = error or LedgerUnavailable(ENDED)
             if error is None:
                 self._usage.count(call, outcome, settled.total_micro)
-            elif isinstance(error, LedgerUnavailable):
-                self._later(reservation, settled, withheld=True)
             landed(error)
 
         if not self._ledger.settle_soon(reservation, settled, verdict):
             return False
+        slot = self._returns.note(call.receipt_id)  # queued, and not sent before this callback has ended
         call.reservation = None
         return True
+
+    async def _book(self, call: Call, charge: Charge) -> None:
+        """Capture what is answered once it is paid; given back where it can't be answered after all."""
+        slot = self._returns.note(call.receipt_id)
+        try:
+            await self._ledger.settle(call.reservation, charge)
+        except (LedgerUnavailable, asyncio.CancelledError):  # it may be booked, or be so yet
+            self._returns.take_back(slot, call.reservation)
+            call.reservation = None
+            raise
+        except BaseException:  # it is not booked: a full disk, say, or what was held has lapsed
+            self._returns.wipe(slot)
+            raise
+        call.reservation = None
+        if not self._returns.wipe(slot):
+            raise LedgerUnavailable(ENDED)
+
+    async def _book_delivered(self, call: Call, charge: Charge) -> None:
+        """Capture what was answered already: it is charged, if not now then later."""
+        reservation, call.reservation = call.reservation, None
+        try:
+            await self._ledger.settle(reservation, charge)
+        except LedgerUnavailable:  # a full disk is no such case: nothing was booked, and nothing is charged later
+            task = asyncio.create_task(self._later(reservation, charge))
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+            raise
+
+    async def _book_kept(self, call: Call, charge: Charge) -> None:
+        """Capture what its asker has kept, and will have if it finds the posting: nobody else gives it back. Nobody
+        waits for it at a socket either, so what isn't known is asked for until it is."""
+        reservation, call.reservation = call.reservation, None
+        try:
+            await self._ledger.settle(reservation, charge)
+        except LedgerUnavailable:
+            await self._again(reservation, charge)
 
     def _charge(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms) -> Charge:
         """What a call costs, who gets it, and the evidence for both."""
@@ -156,12 +202,7 @@ class Settler:
     async def settle_fee(self, call: Call) -> None:
         """Capture a fee that no engine has a part in; returns when the posting is durable."""
         fee = self.fee_of(call)
-        call.reservation = None
-        try:
-            await self._ledger.settle(fee.reservation, fee.charge)
-        except LedgerUnavailable:
-            self._later(fee.reservation, fee.charge)
-            raise
+        await self._book(call, fee.charge)
         self.count_fee(fee)
 
     def fee_soon(self, fee: Fee, landed: Landed) -> bool:
@@ -210,26 +251,19 @@ class Settler:
             self._fees[commission] = parted
         return parted
 
-    def _later(self, reservation: Any, charge: Charge, *, withheld: bool = False) -> None:
-        """The outcome is unknown: ask again with the same charge, which is booked at most once, then give up.
+    async def _later(self, reservation: Any, charge: Charge) -> None:
+        try:
+            await self._again(reservation, charge)
+        except Unsettled:
+            log.error("a capture was given up", receipt=str(reservation.receipt_id))
+        except ShanheError as error:
+            log.warning("a capture lapsed", receipt=str(reservation.receipt_id), error=error.code)
 
-        `withheld`: nothing of the answer was delivered, so what turns out to be booked is reversed."""
-        task = asyncio.create_task(self._again(reservation, charge, withheld))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
-
-    async def _again(self, reservation: Any, charge: Charge, withheld: bool) -> None:
+    async def _again(self, reservation: Any, charge: Charge) -> None:
+        """The outcome is unknown: ask again with the same charge, which is booked at most once. Unsettled."""
         for _ in range(RETRIES_MAX):
             await asyncio.sleep(RETRY_WAIT_S)
-            try:
+            with contextlib.suppress(LedgerUnavailable):
                 await self._ledger.settle(reservation, charge)
-                if withheld:
-                    await self._ledger.reverse(reservation.receipt_id, actor=ACTOR, reason=WITHHELD)
-            except (LedgerUnavailable, LedgerFull):
-                continue
-            except AlreadyReversed:
-                pass
-            except ShanheError as error:
-                log.warning("a capture lapsed", receipt=str(reservation.receipt_id), error=error.code)
-            return
-        log.error("a capture was given up", receipt=str(reservation.receipt_id))
+                return
+        raise Unsettled(f"the outcome of {reservation.receipt_id} stays unknown")

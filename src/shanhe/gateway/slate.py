@@ -11,7 +11,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -24,7 +24,7 @@ SUFFIX: Final = ".slate"
 MAKING: Final = ".making"
 NUMBER_BYTES: Final = 16
 SLOT_BYTES: Final = 1 + NUMBER_BYTES
-OPEN, FREE = b"\1", b"\0"
+OPEN, FREE = 1, 0
 FILES_MAX: Final = 256
 """Files of dead processes that are looked at in one go."""
 
@@ -36,7 +36,7 @@ class Slate:
         self.path = path
         self._descriptor = descriptor
         self._map = mmap.mmap(descriptor, SLOTS * SLOT_BYTES)
-        self._free = [slot for slot in reversed(range(SLOTS)) if self._map[slot * SLOT_BYTES] == FREE[0]]
+        self._free = [slot for slot in reversed(range(SLOTS)) if self._map[slot * SLOT_BYTES] == FREE]
 
     @classmethod
     def make(cls, folder: Path) -> Slate:
@@ -62,21 +62,21 @@ class Slate:
             return None
         slot = self._free.pop()
         at = slot * SLOT_BYTES
-        self._map[at + 1 : at + SLOT_BYTES] = number.bytes
-        self._map[at : at + 1] = OPEN  # last: a slot that says it is open has its number
+        self._map[at + 1 : at + SLOT_BYTES] = number.int.to_bytes(NUMBER_BYTES, "big")
+        self._map[at] = OPEN  # last: a slot that says it is open has its number
         return slot
 
     def wipe(self, slot: int) -> None:
         """What was open there has ended."""
         at = slot * SLOT_BYTES
-        self._map[at : at + 1] = FREE
+        self._map[at] = FREE
         self._free.append(slot)
 
     def open(self) -> list[tuple[int, UUID]]:
         """Slots and numbers of what is open."""
         found = []
         for at in range(0, SLOTS * SLOT_BYTES, SLOT_BYTES):
-            if self._map[at : at + 1] == OPEN:
+            if self._map[at] == OPEN:
                 found.append((at // SLOT_BYTES, UUID(bytes=self._map[at + 1 : at + SLOT_BYTES])))
         return found
 
@@ -89,17 +89,15 @@ class Slate:
         os.close(self._descriptor)
 
 
-def left_behind(folder: Path) -> Iterator[Slate]:
-    """Files of processes that are dead, each held while it is looked at, and closed after that. OSError."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.glob(f"*{SUFFIX}"))[:FILES_MAX]:
-        slate = _taken(path)
-        if slate is not None:
-            try:
-                yield slate
-            finally:
-                slate.close()
+@contextmanager
+def left_behind(folder: Path) -> Iterator[list[Slate]]:
+    """Files of processes that are dead, all held while they are looked at, and closed after that. OSError."""
+    with ExitStack() as held:
+        paths = sorted(folder.glob(f"*{SUFFIX}"))[:FILES_MAX] if folder.is_dir() else []
+        found = [slate for path in paths if (slate := _taken(path)) is not None]
+        for slate in found:
+            held.callback(slate.close)
+        yield found
 
 
 def _taken(path: Path) -> Slate | None:

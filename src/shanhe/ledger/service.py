@@ -296,10 +296,13 @@ class Ledger:
         """Count against limits of something that has no price; `LimitExceeded`, `LedgerUnavailable`."""
         await self._counters.take(limits)
 
-    def uncount(self, limits: Sequence[Limit], actuals: Sequence[int]) -> None:
-        """Give back what a call counted against its limits that was settled and is being reversed."""
-        pairs = zip(limits, actuals, strict=True)
-        self._counters.give_back([msgspec.structs.replace(limit, amount=used) for limit, used in pairs])
+    async def forgo(self, reservation: Reservation) -> None:
+        """Have it count and hold nothing more, where its posting was reversed or is not to be had; once."""
+        if reservation.state is State.SETTLED and reservation.charge is not None:
+            pairs = zip(reservation.limits, reservation.charge.limit_actuals, strict=True)
+            self._counters.give_back([msgspec.structs.replace(limit, amount=used) for limit, used in pairs])
+        else:
+            await self.release(reservation)
 
     async def _admit_nothing(
         self, payer: UUID, receipt_id: UUID, limits: tuple[Limit, ...], ttl: timedelta
