@@ -120,6 +120,7 @@ class Gate:
         self.alone = False
         """Signed in, and a member of nothing."""
         self.enrolled = True
+        self.session = "s1"
         self.rights: frozenset[str] | None = None
         """What whoever is signed in may do, where a test says so."""
 
@@ -138,7 +139,7 @@ class Gate:
             frozenset({"admin"}),
             rights,
             "csrf-of-session",
-            "s1",
+            self.session,
             self.enrolled,
             2,
         )
@@ -195,6 +196,28 @@ class Gate:
         ]
 
     async def session_end(self, who: m.Who, session_id: str) -> None: ...
+
+
+class Handover:
+    """See `ports_gate.Handover`: in memory, for ever."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[str, str, dict[str, Any]]] = {}
+
+    async def leave(self, holder: str, path: str, said: Mapping[str, Any], *, life_s: int) -> str:
+        token = f"{len(self.kept):043d}"
+        self.kept[token] = (holder, path, json.loads(json.dumps(said)))
+        return token
+
+    async def take(self, holder: str, path: str, token: str) -> dict[str, Any]:
+        found = await self.see(holder, path, token)
+        if found:
+            self.kept[token] = ("", "", {})
+        return found
+
+    async def see(self, holder: str, path: str, token: str) -> dict[str, Any]:
+        kept = self.kept.get(token, ("", "", {}))
+        return dict(kept[2]) if kept[:2] == (holder, path) else {}
 
 
 class Member:
@@ -937,7 +960,7 @@ def desk() -> Desk:
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
     rest = (*rest, ConductDesk(), House(), Arrivals())
-    return Desk(Gate(), member, Till(member), Counter(), *rest, version="0.1.0")
+    return Desk(Gate(), Handover(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 
 def app(of: Desk) -> Any:

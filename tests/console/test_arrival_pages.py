@@ -69,6 +69,23 @@ class TestShownOnce:
         assert "1111-3333" in (await member.get("/settings/second-factor/codes")).text
         assert (await member.get("/settings/second-factor/codes")).headers["location"] == "/settings"
 
+    async def test_is_only_for_the_session_it_was_made_in(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        """Who signs in next on the same browser holds its cookies, too; what is in them says nothing by itself."""
+        made = await member.post("/keys", data={**TOKEN, "name": "机器人"})
+        assert "A1b2" not in made.headers["set-cookie"]
+        assert "no-store" in made.headers["cache-control"]
+        desk.gate.session = "s2"  # type: ignore[attr-defined]
+        assert "A1b2" not in (await member.get("/keys")).text
+        desk.gate.session = "s1"  # type: ignore[attr-defined]
+        assert "A1b2" not in (await member.get("/keys")).text  # the page has taken the cookie away
+
+    async def test_answers_are_only_for_the_session_that_asked(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        asked = await member.post("/playground", data={**TOKEN, "model": double.MODEL, "prompt": "你好"})
+        desk.gate.session = "s2"  # type: ignore[attr-defined]
+        page = await member.get(asked.headers["location"])
+        assert 'class="turn"' not in page.text
+        assert "已不再保留" in page.text
+
     async def test_is_no_door_into_the_page(self, member: httpx.AsyncClient) -> None:
         for text in ("nonsense", "eyJrZXlzIjoiIn0=", "W10="):
             member.cookies.set("shanhe_once", text)

@@ -85,16 +85,19 @@ class TestActions:
 class TestTrying:
     async def test_a_clone_shows_its_label_and_takes_a_correction(self, member: httpx.AsyncClient) -> None:
         form = TOKEN | {"question": "怎么写开头？", "purpose": "teaching"}
-        answer = await member.post("/store/clone/teacher/try", data=form)
-        assert answer.status_code == 200
+        asked = await member.post("/store/clone/teacher/try", data=form)
+        answer = await member.get(asked.headers["location"])
+        assert (asked.status_code, answer.status_code) == (303, 200)
         assert str(ident(61)) in answer.text
         assert 'action="/my-clones/say"' in answer.text
         assert '<option value="teaching" selected>' in answer.text
-        plain = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "Hi"})
+        plain = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "Hi"}, follow_redirects=True)
+        assert 'id="answer"' in plain.text
         assert 'action="/my-clones/say"' not in plain.text
 
     async def test_an_alliance_shows_who_answered_and_why(self, member: httpx.AsyncClient) -> None:
-        answer = await member.post("/store/alliance/school/try", data=TOKEN | {"question": "怎么写开头？"})
+        form = TOKEN | {"question": "怎么写开头？"}
+        answer = await member.post("/store/alliance/school/try", data=form, follow_redirects=True)
         assert "作文、开头" in answer.text
         assert "已作答" in answer.text
         assert 'action="/my-clones/say"' not in answer.text

@@ -14,16 +14,17 @@ from shanhe.console.pages.base import Room
 from shanhe.console.render import View
 from shanhe.console.routes import ROOMS
 
-LEADS_ON = ("go(", "self.hand(", "self._next(", "download(", "JSONResponse(", "as_json(", "StreamingResponse(")
+LEADS_ON = (
+    "go(", "self.hand(", "self.answered(", "self._next(", "download(", "JSONResponse(", "as_json(",
+    "StreamingResponse(",
+)  # fmt: skip
 """What an answer may begin with: a way to another page, a file, or data for a script."""
 STAYS = {
-    "CityRoom.engine_test": "asks an engine and shows what it said",
+    "CityRoom.engine_test": "a part of the page that htmx fills in",
     "BooksRoom.verify_start": "a part of the page that htmx fills in",
     "CityRoom.pull": "a part of the page that htmx fills in",
     "PromisesRoom.check": "a trial by the rule; nothing is applied for",
     "GovernanceRoom.propose": "a look at the change before it is proposed",
-    "ShopRoom.attempt": "a trial call of one's own, which who reloads the page makes again",
-    "PlayRoom.ask": "the playground without scripts: a call of one's own, made again by who sends the form again",
     "WatchRoom.read": "break-glass shows what it read; each reading is written down, again as well",
     "VenueRoom.scanned": "a scan counts once a day, however often it is sent",
     "VenueRoom.feed": "a scan counts once a day, however often it is sent",
@@ -31,6 +32,23 @@ STAYS = {
     "ConnectRoom.answer": "an authorisation that was asked for once; its page closes itself",
     "NomadRoom.apply": "a refusal, kept once by the id of its form",
 }
+HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull"})
+"""Whose staying answer goes to a script only; without scripts they lead on."""
+LOOKS = frozenset({
+    "connect.asked", "governance.form", "nomads.mine", "nomads.venue", "promises.check", "promises.programme",
+    "watch.opening",
+})  # fmt: skip
+"""What may be asked of the city by a form that answers itself: it changes nothing and costs nothing."""
+AGAIN = {
+    "WatchRoom.read": {"watch.read"},
+    "VenueRoom.scanned": {"nomads.gate"},
+    "VenueRoom.feed": {"nomads.feed"},
+    "TreasuryRoom.file": {"treasury.payout_file"},
+    "ConnectRoom.answer": {"connect.allow", "connect.refuse"},
+    "NomadRoom.apply": {"nomads.apply"},
+    "GovernanceRoom.propose": {"governance.propose"},
+}
+"""What else such a form does: it may be sent again without doing it twice, for the reason in STAYS."""
 
 
 def posted() -> Iterator[tuple[type[Room], str]]:
@@ -68,6 +86,27 @@ def _returned(node: ast.AST) -> Iterator[str]:
         yield from _returned(child)
 
 
+def asks(room: type[Room], name: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """What a method asks of the city (`shop.rate`), through the room's own methods."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(room, name))))
+    found: set[str] = set()
+    aliases = {"self.desk": ""}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("self.desk."):
+            aliases[ast.unparse(node.targets[0])] = ast.unparse(node.value).removeprefix("self.desk.") + "."
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        for alias, meant in aliases.items():
+            if called.startswith(f"{alias}."):
+                found.add(meant + called.removeprefix(f"{alias}."))
+        helper = called.removeprefix("self.")
+        if called.startswith("self._") and helper not in seen and hasattr(room, helper):
+            found |= asks(room, helper, seen | {helper})
+    return found
+
+
 def leads(answer: str) -> bool:
     return answer.startswith(LEADS_ON)
 
@@ -83,3 +122,28 @@ class TestForm:
                 shown[f"{room.__name__}.{name}"] = stay
         assert {name: stay for name, stay in shown.items() if name not in STAYS} == {}
         assert set(STAYS) == set(shown)
+
+    def test_that_answers_itself_does_nothing_that_a_reload_would_do_again(self) -> None:
+        """Every call to the city of a form that is not followed by a page of its own is known to be a look, or to be
+        done once. A call to a model is neither."""
+        asked = {f"{room.__name__}.{name}": asks(room, name) for room, name in posted()}
+        stay = {form: asked[form] for form in STAYS if form not in HTMX}
+        assert {form: left for form, found in stay.items() if (left := found - LOOKS - AGAIN.get(form, set()))} == {}
+        for form, known in AGAIN.items():
+            assert known <= stay[form], form
+        assert set().union(*stay.values()) >= LOOKS
+
+    def test_is_read_through_what_it_is_left_to(self) -> None:
+        """The reading itself: what the two forms that call a model ask of the city."""
+        rooms = {f"{room.__name__}.{name}": (room, name) for room, name in posted()}
+        for form in ("PlayRoom.ask", "ShopRoom.attempt"):
+            assert "talk.stream" in asks(*rooms[form])
+        assert "city.engine_test" in asks(*rooms["CityRoom.engine_test"])
+
+    def test_answers_a_script_only_where_it_says_so(self) -> None:
+        for room, name in posted():
+            if f"{room.__name__}.{name}" in HTMX:
+                assert "'hx-request' in request.headers" in ast.unparse(
+                    ast.parse(textwrap.dedent(inspect.getsource(getattr(room, name))))
+                )
+                assert any(leads(answer) for answer in answers(room, name))

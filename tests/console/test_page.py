@@ -493,9 +493,15 @@ class TestPlayground:
             assert "balance" not in answer.text
 
     async def test_works_without_scripts(self, member: httpx.AsyncClient) -> None:
-        answer = await member.post("/playground", data={**TOKEN, "model": double.MODEL, "prompt": "你好"})
-        assert "复式记账" in answer.text
-        assert f"/receipts/{ident(60)}" in answer.text
+        asked = await member.post("/playground", data={**TOKEN, "model": double.MODEL, "prompt": "你好"})
+        assert asked.status_code == 303
+        for _ in range(2):  # a reload shows the same and asks nothing
+            answer = await member.get(asked.headers["location"])
+            assert "复式记账" in answer.text
+            assert f"/receipts/{ident(60)}" in answer.text
+        lapsed = (await member.get("/playground?answer=gone")).text
+        assert "已不再保留" in lapsed
+        assert 'class="turn"' not in lapsed
 
     @pytest.mark.parametrize(
         "body",
@@ -827,8 +833,9 @@ class TestShop:
         assert typed in answer.text
 
     async def test_tries_an_agent(self, member: httpx.AsyncClient) -> None:
-        answer = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "什么是复式记账？"})
-        assert answer.status_code == 200
+        asked = await member.post("/store/agent/letters/try", data=TOKEN | {"question": "什么是复式记账？"})
+        assert asked.status_code == 303
+        answer = await member.get(asked.headers["location"])
         assert "都同时记下" in answer.text
 
     async def test_says_when_nothing_is_offered(self, visitor: httpx.AsyncClient, desk: Desk) -> None:

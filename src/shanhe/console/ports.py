@@ -17,7 +17,7 @@ from shanhe.console.ports_arrivals import ArrivalDesk
 from shanhe.console.ports_board import BoardDesk
 from shanhe.console.ports_commons import CommonsDesk
 from shanhe.console.ports_content import ContentDesk
-from shanhe.console.ports_gate import Gate
+from shanhe.console.ports_gate import Gate, Handover
 from shanhe.console.ports_gate import SignedIn as SignedIn
 from shanhe.console.ports_house import HouseDesk
 from shanhe.console.ports_making import CloneDesk, KnowledgeDesk, PoolDesk, RoutineDesk, WorkshopDesk
@@ -317,6 +317,7 @@ class Desk:
     """Everything the console can ask, handed in by the composition root."""
 
     gate: Gate
+    handover: Handover
     member: Member
     till: Till
     counter: Counter

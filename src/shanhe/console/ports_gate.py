@@ -19,6 +19,21 @@ class SignedIn:
     needs: str
     cookies: Mapping[str, str]
     issued: object = field(default=None, repr=False)
+    session_id: str = ""
+
+
+class Handover(Protocol):
+    """What a form leaves for the page that follows it; `holder` and `path` have to be the same to read it."""
+
+    async def leave(self, holder: str, path: str, said: Mapping[str, Any], *, life_s: int) -> str:
+        """The token to read it with."""
+        ...
+
+    async def take(self, holder: str, path: str, token: str) -> dict[str, Any]:
+        """For the only time; empty when it was taken, ran out or is another's."""
+        ...
+
+    async def see(self, holder: str, path: str, token: str) -> dict[str, Any]: ...
 
 
 class Gate(Protocol):

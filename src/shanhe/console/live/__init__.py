@@ -49,6 +49,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         gate=LiveGate(
             modules.identity, modules.notifier, modules.emergency.glass, modules.programmes.reviewing.departments
         ),
+        handover=modules.identity.handovers,
         member=LiveMember(modules, names),
         till=LiveTill(modules.credits, modules.payments),
         counter=LiveCounter(modules, names),

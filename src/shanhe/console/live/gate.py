@@ -205,7 +205,7 @@ def _token(request: Request) -> str:
 
 
 def step(issued: Issued) -> SignedIn:
-    return SignedIn(NEEDS[issued.stage], {}, issued=issued)
+    return SignedIn(NEEDS[issued.stage], {}, issued=issued, session_id=str(issued.session_id))
 
 
 def _options(ceremony: Ceremony) -> Mapping[str, Any]:

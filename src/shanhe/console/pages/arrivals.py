@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console import once
 from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
 from shanhe.console.pages.settings import settings_of
@@ -58,14 +57,14 @@ class ArrivalsRoom(Room):
         except ShanheError as error:
             return self.again(request, "register.html", None, error, **self._form(fields))
         if signed_in is None:
-            return self.hand(WAITING_PATH, login=login)
+            return await self.hand(request, None, WAITING_PATH, login=login)
         response = go("/welcome")
         self.desk.gate.seat(response, signed_in, secure=self.desk.secure)
         return response
 
     async def waiting(self, request: Request) -> Response:
         """The name to note: it stays on the screen until the page is left, and is nowhere after that."""
-        login = once.found(request, "login").get("login", "")
+        login = (await self.left(request, None, "login")).get("login", "")
         return self.handed(request, self.show(request, "registered.html", None, login=login))
 
     async def welcome(self, request: Request) -> Response:

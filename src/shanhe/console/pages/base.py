@@ -66,9 +66,34 @@ class Room:
     def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:
         return self.view.page(request, template, who, **values)
 
-    def hand(self, path: str, **said: str) -> Response:
+    async def hand(
+        self, request: Request, who: Who | None, path: str, *, holder: str = "", **said: str
+    ) -> Response:
         """After a form: to the page that shows, once, what was made; a reload makes nothing."""
-        return once.leave(go(path), path, said, secure=self.desk.secure)
+        to = holder or once.holder(request, who)
+        token = await self.desk.handover.leave(to, path, said, life_s=once.WAIT_S)
+        return once.leave(go(path), path, token, secure=self.desk.secure)
+
+    async def left(self, request: Request, who: Who | None, *names: str) -> dict[str, str]:
+        """What a form left for this page under these names, for the only time."""
+        if not (token := once.token_of(request)):
+            return {}
+        left = await self.desk.handover.take(once.holder(request, who), request.url.path, token)
+        return {name: str(left[name]) for name in names if name in left}
+
+    async def answered(
+        self, request: Request, who: Who, path: str, said: Mapping[str, Any], *, mark: str = ""
+    ) -> Response:
+        """After a form that asked something: to the page that shows the answer, however often, for a while."""
+        token = await self.desk.handover.leave(once.holder(request, who), path, said, life_s=once.STAY_S)
+        return go(f"{path}?{once.FIELD}={token}{mark}")
+
+    async def answer_of(self, request: Request, who: Who | None) -> dict[str, Any] | None:
+        """The answer that the address asks for: None where it asks for none, empty where it is no longer kept."""
+        token = request.query_params.get(once.FIELD, "")[: once.TOKEN_CHARS_MAX]
+        if not token:
+            return None
+        return await self.desk.handover.see(once.holder(request, who), request.url.path, token)
 
     def handed(self, request: Request, response: Response) -> Response:
         """The page that showed it, which is the last one to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -115,7 +116,7 @@ class CityRoom(Room):
 
     async def engines(self, request: Request) -> Response:
         who = await self.allowed(request, "engines")
-        return await self._engines(request, who)
+        return await self._engines(request, who, report=await self.answer_of(request, who) or None)
 
     async def _engines(self, request: Request, who: Who, **values: Any) -> Response:
         shown = {"fields": {}, "report": None, **values}
@@ -139,7 +140,7 @@ class CityRoom(Room):
         report = await self.desk.city.engine_test(who, engine_id)
         if "hx-request" in request.headers:
             return self.show(request, "parts/engine_test.html", who, report=report)
-        return await self._engines(request, who, report=report)
+        return await self.answered(request, who, "/city/engines", asdict(report))
 
     async def engine_switch(self, request: Request, engine_id: UUID) -> Response:
         who, fields = await self.posted(request, "engines")

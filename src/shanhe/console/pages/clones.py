@@ -10,7 +10,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
@@ -38,7 +37,7 @@ class ClonesRoom(Room):
     # -- people and makers --------------------------------------------------------------------------------------------
 
     async def mine(self, request: Request) -> Response:
-        who, made = await self.who(request), once.found(request, "link")
+        made = await self.left(request, who := await self.who(request), "link")
         return self.handed(request, await self._mine(request, who, {}, **made))
 
     async def _mine(self, request: Request, who: m.Who, fields: Mapping[str, str], **values: Any) -> Response:
@@ -52,7 +51,8 @@ class ClonesRoom(Room):
         except ShanheError as error:
             mistake = self.view.mistake(request, error)
             return await self._mine(request, who, fields, mistake=mistake, status=error.status)
-        return self.hand("/my-clones", link=f"{str(request.base_url).rstrip('/')}/my-clones/consent/{code}")
+        link = f"{str(request.base_url).rstrip('/')}/my-clones/consent/{code}"
+        return await self.hand(request, who, "/my-clones", link=link)
 
     async def drop(self, request: Request, mandate: UUID) -> Response:
         who, _ = await self.posted(request, "publish")

@@ -137,14 +137,15 @@ class Entrance(Room):
             secret, address = fields.get("secret", "")[:SECRET_CHARS_MAX], fields.get("address", "")[:ADDRESS_CHARS_MAX]
             problem = self.view.problem(request, error)
             return self._enrol(request, who, secret, address, mistake=problem, status=error.status)
-        response = self.hand(CODES_PATH, codes="\n".join(codes))
+        holder = once.session(done.session_id) if done is not None and done.session_id else ""  # it takes over
+        response = await self.hand(request, who, CODES_PATH, holder=holder, codes="\n".join(codes))
         if done is not None:
             self.desk.gate.seat(response, done, secure=self.desk.secure)
         return response
 
     async def codes(self, request: Request) -> Response:
         """Recovery codes, once."""
-        who, made = await self.who(request), once.found(request, "codes")
+        made = await self.left(request, who := await self.who(request), "codes")
         if not made.get("codes"):
             return go("/settings")
         return self.handed(request, self._enrol(request, who, "", "", codes=made["codes"].split("\n")))

@@ -11,7 +11,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console import once
 from shanhe.console.pages.base import Room, optional_int
 from shanhe.console.render import go
 from shanhe.kernel.clock import CITY_TZ
@@ -38,7 +37,7 @@ class KeysRoom(Room):
 
     async def list(self, request: Request) -> Response:
         who = await self.allowed(request, "keys")
-        made = once.found(request, "secret", "name")
+        made = await self.left(request, who, "secret", "name")
         shown: dict[str, Any] = {"secret": made.get("secret", ""), "secret_name": made.get("name", "")}
         base = str(request.base_url).rstrip("/")
         chat = [one.id for one in await self.desk.member.models() if one.kind == "chat"]
@@ -58,12 +57,12 @@ class KeysRoom(Room):
             models = await self.desk.member.models()
             return self.again(request, "key_new.html", who, error, models=models, fields=fields,
                               form_id=fields.get("id") or new_id())  # fmt: skip
-        return self.hand("/keys", secret=secret, name=key.name)
+        return await self.hand(request, who, "/keys", secret=secret, name=key.name)
 
     async def rotate(self, request: Request, key_id: UUID) -> Response:
         who, _ = await self.posted(request, "keys")
         key, secret = await self.desk.member.key_rotate(who, key_id)
-        return self.hand("/keys", secret=secret, name=key.name)
+        return await self.hand(request, who, "/keys", secret=secret, name=key.name)
 
     async def revoke(self, request: Request, key_id: UUID) -> Response:
         who, _ = await self.posted(request, "keys")

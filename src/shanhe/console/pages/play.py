@@ -16,6 +16,7 @@ from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.routing import APIRouter
 
 PROMPT_CHARS_MAX = 32_000
+ANSWER_CHARS_MAX = 30_000
 REFUSED = 400
 TURNS_MAX = 60
 TOKENS_DEFAULT = 512
@@ -60,12 +61,16 @@ class PlayRoom(Room):
 
     async def page(self, request: Request) -> Response:
         who = await self.allowed(request, "chat")
-        return await self._page(request, who)
+        kept = await self.answer_of(request, who)
+        if not kept:
+            return await self._page(request, who, lapsed=kept is not None)
+        receipt = await self._receipt(who, str(kept.pop("receipt", "")))
+        return await self._page(request, who, **kept, receipt=receipt)
 
     async def _page(self, request: Request, who: m.Who, **values: Any) -> Response:
         models = [model for model in await self.desk.member.models() if model.kind == "chat"]
         agents = [row["name"] for row in await self.desk.shop.window("agent", "")][:AGENTS_SHOWN_MAX]
-        shown = {"prompt": "", "answer": "", "receipt": None, "chosen": "", "strip": [], **values}
+        shown = {"prompt": "", "answer": "", "receipt": None, "chosen": "", "strip": [], "lapsed": False, **values}
         return self.show(request, "playground.html", who, models=models, agents=agents, tokens=TOKENS_DEFAULT, **shown)
 
     async def chat(self, request: Request) -> Response:
@@ -90,7 +95,8 @@ class PlayRoom(Room):
         )
 
     async def ask(self, request: Request) -> Response:
-        """The same without scripts: one question, one answer, one receipt."""
+        """The same without scripts: one question, one answer, one receipt; on a page of their own, which a reload shows
+        again and asks nothing."""
         who, fields = await self.posted(request, "chat")
         prompt, model = fields.get("prompt", "")[:PROMPT_CHARS_MAX], fields.get("model", "")
         body = body_of(Ask(model, [Turn("user", prompt)]), stream=False)
@@ -104,8 +110,10 @@ class PlayRoom(Room):
             mistake = self.view.refusal(request, data)
             status = max(status, REFUSED)
             return await self._page(request, who, prompt=prompt, chosen=model, mistake=mistake, status=status)
-        receipt = await self._receipt(who, head.get("x-shanhe-receipt", ""))
-        return await self._page(request, who, prompt=prompt, answer=text, chosen=model, receipt=receipt)
+        kept = {"prompt": prompt, "answer": text[:ANSWER_CHARS_MAX], "chosen": model}
+        return await self.answered(
+            request, who, "/playground", kept | {"receipt": head.get("x-shanhe-receipt", "")}
+        )
 
     async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
         from uuid import UUID

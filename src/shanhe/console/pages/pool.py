@@ -8,7 +8,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import NotFound, ShanheError
@@ -33,7 +32,7 @@ class PoolRoom(Room):
         return who if who.may("engines") else await self.allowed(request, "usage")
 
     async def nodes(self, request: Request) -> Response:
-        who, made = await self.may(request), once.found(request, "secret")
+        made = await self.left(request, who := await self.may(request), "secret")
         return self.handed(request, await self._nodes(request, who, **made))
 
     async def _nodes(self, request: Request, who: m.Who, **values: Any) -> Response:
@@ -45,7 +44,7 @@ class PoolRoom(Room):
             secret = await self.desk.pool.token(who, fields.get("name", ""))
         except ShanheError as error:
             return await self._nodes(request, who, mistake=self.view.mistake(request, error), status=error.status)
-        return self.hand("/nodes", secret=secret)
+        return await self.hand(request, who, "/nodes", secret=secret)
 
     async def node(self, request: Request, name: str) -> Response:
         who = await self.may(request)

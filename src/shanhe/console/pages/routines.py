@@ -11,7 +11,6 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import form, go
 from shanhe.kernel.errors import Invalid, ShanheError
@@ -96,7 +95,7 @@ class RoutinesRoom(Room):
     # -- the editor ---------------------------------------------------------------------------------------------------
 
     async def editor(self, request: Request, slug: str) -> Response:
-        who, made = await self.may(request), once.found(request, "hook", "secret")
+        made = await self.left(request, who := await self.may(request), "hook", "secret")
         return self.handed(request, await self._editor(request, who, slug, **made))
 
     async def _editor(self, request: Request, who: m.Who, slug: str, **values: Any) -> Response:
@@ -152,7 +151,7 @@ class RoutinesRoom(Room):
         except ShanheError as error:
             mistake = self.view.mistake(request, error)
             return await self._editor(request, who, slug, mistake=mistake, status=error.status)
-        return self.hand(f"/workflows/{slug}", hook=str(hook), secret=secret)
+        return await self.hand(request, who, f"/workflows/{slug}", hook=str(hook), secret=secret)
 
     async def revoke_hook(self, request: Request, slug: str, hook: UUID) -> Response:
         who, _ = await self.posted(request, MAY)

@@ -27,6 +27,7 @@ CATEGORIES: Final = (
 )  # fmt: skip
 STARS: Final = (5, 4, 3, 2, 1)
 QUESTION_MAX_CHARS: Final = 4_000
+ANSWER_CHARS_MAX: Final = 30_000
 FORMATS: Final = ("csv", "xlsx", "pdf")
 OK: Final = 200
 
@@ -64,14 +65,20 @@ class ShopRoom(Room):
 
     async def listing(self, request: Request, kind: str, slug: str) -> Response:
         who = await self.desk.gate.who(request)
-        return self.show(request, "store_listing.html", who, **await self._listing(kind, slug))
+        kept = await self.answer_of(request, who)
+        values = await self._listing(kind, slug) | (kept or {})
+        return self.show(request, "store_listing.html", who, **values | {"lapsed": kept == {}})
 
     async def _listing(self, kind: str, slug: str) -> dict[str, Any]:
         one = await self.desk.shop.listing(f"{kind}/{slug}")
-        return {"one": one, "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": ""}
+        return {
+            "one": one, "stars": STARS, "question": "", "said": None, "tried": TRIED, "uses": USES, "purpose": "",
+            "lapsed": False,
+        }  # fmt: skip
 
     async def attempt(self, request: Request, kind: str, slug: str) -> Response:
-        """One question to an agent, paid by the person's organisation."""
+        """One question to an agent, paid by the person's organisation; the answer has a page of its own, which a reload
+        shows again and asks nothing."""
         who, fields = await self.posted(request, "chat")
         values = await self._listing(kind, slug)
         values["question"] = question = fields.get("question", "").strip()[:QUESTION_MAX_CHARS]
@@ -79,10 +86,11 @@ class ShopRoom(Room):
             if not question:
                 raise Invalid("question_missing", "Ask something.", message_zh="请填写问题。")
             values["purpose"] = purpose = fields.get("purpose", "")[:32]
-            values["said"] = await self._ask(request, who, f"{kind}/{slug}", question, purpose)
+            said = await self._ask(request, who, f"{kind}/{slug}", question, purpose)
         except ShanheError as error:
             return self.again(request, "store_listing.html", who, error, **values)
-        return self.show(request, "store_listing.html", who, **values)
+        kept = {"question": question, "purpose": purpose, "said": said}
+        return await self.answered(request, who, f"/store/{kind}/{slug}", kept, mark="#try")
 
     async def _ask(
         self, request: Request, who: m.Who, name: str, question: str, purpose: str
@@ -104,7 +112,7 @@ class ShopRoom(Room):
         label = answer.get("AIGC")
         signed = msgspec.json.encode(label).decode() if label else ""
         told = {"steps": [], "citations": [], "clones": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
-        return {"text": answer["choices"][0]["message"]["content"], **told}
+        return {"text": answer["choices"][0]["message"]["content"][:ANSWER_CHARS_MAX], **told}
 
     async def keep(self, request: Request, kind: str, slug: str) -> Response:
         """An answer as a file that carries its mark and label."""

@@ -13,6 +13,7 @@ from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.consents import Consents
 from shanhe.identity.service.factors import Factors
+from shanhe.identity.service.handovers import Handovers
 from shanhe.identity.service.invitations import Invitations
 from shanhe.identity.service.keys import Keys
 from shanhe.identity.service.orgs import Organisations
@@ -40,8 +41,8 @@ OBJECT_MAX = 200
 
 class Identity:
     """Who is who in one city. `people`, `registrations`, `consents`, `orgs`, `invitations`, `keys`, `sessions`,
-    `signin`, `factors`, `passkeys`, `passwords` and `oidc` (None when no provider is set) are its parts; what everybody
-    needs is on `Identity`.
+    `signin`, `factors`, `handovers`, `passkeys`, `passwords` and `oidc` (None when no provider is set) are its parts;
+    what everybody needs is on `Identity`.
 
     `announce` writes an event: that a person was erased, so that other modules forget too."""
 
@@ -70,6 +71,7 @@ class Identity:
         self.keys = Keys(ground, self.seals)
         self.sessions = Sessions(ground)
         self.factors = Factors(ground)
+        self.handovers = Handovers(ground)
         self.passkeys = Passkeys(ground, self.factors)
         self.signin = SignIn(
             ground, self.people, self.passwords, self.attempts, self.factors, self.passkeys, self.sessions,
@@ -97,8 +99,8 @@ class Identity:
         await self._callers.stop()
 
     async def purge(self) -> None:
-        """Drop sessions, challenges, flows, attempts, invitations and registrations that have run out; call it every
-        hour or so."""
+        """Drop sessions, challenges, flows, attempts, handovers, invitations and registrations that have run out; call
+        it every hour or so."""
         now = self._ground.now()
         longest_s = max(FORGET_AFTER_S.values())
         await sessions.purge(self._ground.db, now, now - timedelta(seconds=longest_s))

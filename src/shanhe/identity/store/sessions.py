@@ -88,6 +88,7 @@ async def purge(conn: Connection, now: datetime, forget_before: datetime) -> Non
     )
     await conn.execute("DELETE FROM identity.challenge WHERE expires_at < $1", now)
     await conn.execute("DELETE FROM identity.oidc_flow WHERE expires_at < $1", now)
+    await conn.execute("DELETE FROM identity.handover WHERE expires_at < $1", now)
     await conn.execute("DELETE FROM identity.session WHERE expires_at < $1", now)
 
 
