@@ -2,8 +2,8 @@
 
 With `-n`, pytest starts `python brood.py`, which imports and collects as a worker of xdist does and then forks for
 whoever comes (`hatch.py`). A fork is an ordinary worker: xdist's own code runs in it, but finds its tests collected.
-Where that is impossible (no Linux, an error in the arguments, a thread left by an import), every worker collects for
-itself as ever and says what is wrong.
+Where that is impossible (no Linux, an error in the arguments, a thread, a socket or an event loop left by an import),
+every worker collects for itself as ever and says what is wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from shanhe.nursery.process import ONE_THREAD, leave
 BACKLOG: Final = 64
 END_WITHIN_S: Final = 5.0
 STREAMS: Final = 3
+SHARED: Final = ("socket:", "anon_inode:[eventpoll]")
+"""What a fork would have in common with its siblings: each would hear what is said to another."""
 NAME: Final = pytest.StashKey[str]()
+LOST: Final = pytest.StashKey[list[str]]()
 
 
 @pytest.hookimpl(trylast=True)
@@ -52,6 +55,19 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None
             if spec.popen and not spec.chdir and not spec.python:
                 command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("hatch.py")), name]
                 spec.python = shlex.join(command)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    if error:
+        node.config.stash.setdefault(LOST, []).append(node.gateway.id)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker that is lost after its last test fails no test: the run has failed all the same."""
+    if session.config.stash.get(LOST, []) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -86,8 +102,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 class Brood:
     """A plugin of the process that collects: forks when it would run the tests."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, given: set[str]) -> None:
         self._listener = listener
+        self._given = given
         self._told: list[tuple[str, dict[str, Any]]] = []
         """What went wrong meanwhile: each worker tells it as if it had happened there."""
 
@@ -104,7 +121,7 @@ class Brood:
             os.environ.pop(name, None)
         brood = os.getpid()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever asked for it sees how it ends
-        while threads() == 1:
+        while threads() == 1 and not self._left():
             channel, _ = self._listener.accept()
             with channel:
                 _, streams, _, _ = socket.recv_fds(channel, 1, STREAMS)
@@ -114,8 +131,20 @@ class Brood:
                     os.close(descriptor)
         return True
 
+    def _left(self) -> bool:
+        """Whether an import left something open that only one process can use."""
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # the one that lists is closed by now
+                target = os.readlink(f"/proc/self/fd/{name}")
+                if target.startswith(SHARED) and int(name) != self._listener.fileno() and target not in self._given:
+                    return True
+        return False
+
     def _grow(self, session: pytest.Session, channel: socket.socket, streams: list[int], brood: int) -> None:
-        """The life of a worker: the interpreter that xdist meant to start, with the pytest that is there already."""
+        """The life of a worker: the interpreter that xdist meant to start, with the pytest that is there already.
+
+        It ends with the brood, which ends with the run: whoever would end the interpreter finds `hatch.py` only."""
+        die_with_parent(brood)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._listener.close()
         session.config.pluginmanager.get_plugin("capturemanager").stop_global_capturing()
@@ -194,6 +223,7 @@ def main() -> None:
     die_with_parent(parent)
     entitle("shanhe test brood")
     sys.path[:], sys.argv[:] = path, ["-c"]
+    given = {os.readlink(f"/proc/self/fd/{number}") for number in range(STREAMS)}  # and whoever copies one of them
 
     from _pytest.config import _prepareconfig
 
@@ -203,7 +233,7 @@ def main() -> None:
     setup_config(config, None)
     config.workerinput = {"workerid": "brood", "workercount": 0, "testrunuid": "", "mainargv": [""]}  # type: ignore[attr-defined]
     config.workeroutput = {}  # type: ignore[attr-defined]
-    config.pluginmanager.register(Brood(socket.socket(fileno=listener)))
+    config.pluginmanager.register(Brood(socket.socket(fileno=listener), given))
     with contextlib.suppress(SystemExit):
         config.hook.pytest_cmdline_main(config=config)
 

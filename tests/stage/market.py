@@ -203,7 +203,12 @@ async def open_market(template: Any, tmp_path_factory: Any) -> AsyncIterator[Mar
         listener.listen(512)
         port = listener.getsockname()[1]
         settings = Settings(
-            data=data, database_url=template.dsn(name), with_model=False, worker="w0", port=port, demo=False,
+            data=data,
+            database_url=template.dsn(name),
+            with_model=False,
+            worker="w0",
+            port=port,
+            demo=False,
             private_tools=True,
         )
         async with open_services(settings, "gateway") as services:
