@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from shanhe.governance.api import (
+    AlreadySimulated,
     BadSimulation,
     NothingToSimulate,
     NotSeated,
@@ -24,8 +25,10 @@ from shanhe.governance.api import (
     simulation_view,
 )
 from shanhe.governance.deciding import Deciding
+from shanhe.governance.simulating import sealed_hash
+from shanhe.governance.simulation_views import amount_view
 from shanhe.kernel.ids import new_id
-from shanhe.rulebook.api import Case, Stream, Text, content_hash
+from shanhe.rulebook.api import Case, RuleAmendment, Stream, Text, content_hash
 
 from .conftest import Hall, change, discount
 
@@ -82,7 +85,7 @@ class TestSimulation:
         (done,) = await simulating.of(made.id)
         assert (done.state, done.seen) == ("done", 8)
         assert done.report is not None
-        assert done.report_sha256 == content_hash(done.report)
+        assert done.report_sha256 == sealed_hash(done.salt, done.report) != content_hash(done.report)
         view = simulation_view(done, whole=False)["report"]
         (section,) = view["sections"]
         benefit = section["amounts"][0]
@@ -115,6 +118,9 @@ class TestSimulation:
         assert await simulating.ask(number, made.id, days=january, by="p", person_id=clerk) == first
         with pytest.raises(SimulationConflict):
             await simulating.ask(number, made.id, by="p", person_id=clerk)
+        for days in (None, january):  # by the difference of two one would know of whom was erased in between
+            with pytest.raises(AlreadySimulated):
+                await simulating.ask(new_id(), made.id, days=days, by="p", person_id=clerk)
         done = await simulating.run(number)
         assert books.asked[0] == ("P1_resident_discount", *january)
         assert done.state == "done"
@@ -163,6 +169,16 @@ class TestSimulation:
         assert [amount["after"] for amount in shown["amounts"]] == [None, None]
         assert "30000" not in simulation_csv(simulation_view(done, whole=False)["report"])
 
+    async def test_blames_no_change_for_another_that_comes_before_it(self, hall: Hall, books: Books) -> None:
+        simulating, row = hall.governance.simulating, discount()["parameters"]["discount"][0]
+        early = {"parameters": {"discount": [row | {"from": "2026-04-10", "announced": "2026-03-01", "value": 1_000}]}}
+        simulating._rulebook = hall.rulebook.amended([RuleAmendment("a", "P1_resident_discount", early, "test")])
+        made = await simulating.draft(new_id(), "P1", discount(), by="t")
+        report = (await simulating.run(made.id)).report
+        assert report is not None
+        benefit = report["sections"][0]["amounts"][0]
+        assert (benefit["before"], benefit["after"]) == (80_002, 200_007)  # a tenth, which is no longer thirty percent
+
     async def test_is_bounded_and_says_why_it_failed(
         self, hall: Hall, books: Books, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -190,3 +206,25 @@ class TestSimulation:
             hall.later(hours=1)
         assert await simulating.tick() == 1
         assert (await simulating.get(made.id)).state == "failed"
+
+
+class TestAmount:
+    @pytest.mark.parametrize(
+        ("behind", "shown"),
+        [((9, 9, 9), (10, 30, 20)), ((0, 9, 9), (10, 30, 20)), ((9, 9, 4), (10, None, None)),
+         ((4, 9, 9), (None, 30, None)), ((9, 4, 9), (10, None, None)), ((4, 4, 4), (None, None, None))],
+    )  # fmt: skip
+    def test_is_told_where_enough_people_stand_behind_it(self, behind: Any, shown: Any) -> None:
+        spread = {"before": [1, 2], "after": [1, 2], "difference": [1, 2]}
+        amount = {"name": "n", "title": {}, "unit": "fen", "before": 10, "after": 30, "interval": spread,
+                  "behind": list(behind)}  # fmt: skip
+        seen = amount_view(amount, 5)
+        assert (seen["before"], seen["after"], seen["difference"]) == shown
+        assert (seen["interval"] is None) == (None in shown)
+        whole = amount_view(amount, 0)
+        assert (whole["before"], whole["after"], whole["difference"]) == (10, 30, 20)
+
+    def test_of_an_older_report_tells_no_difference(self) -> None:
+        amount = {"name": "n", "title": {}, "unit": "fen", "before": 10, "after": 30, "interval": None}
+        seen = amount_view(amount, 5)
+        assert (seen["before"], seen["after"], seen["difference"]) == (10, None, None)

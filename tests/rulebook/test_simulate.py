@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shanhe.rulebook.api import Case, RuleAmendment, Rulebook, Section, Side, Stream, Text, hidden, last_month, simulate
-from shanhe.rulebook.effects import groups_of, interval
+from shanhe.rulebook.effects import behind, few, groups_of, interval
 from shanhe.rulebook.model import canonical
 
 ON, STARTS = date(2026, 3, 1), date(2026, 5, 1)
@@ -72,6 +73,52 @@ class TestSimulation:
         assert found.amounts[0].after == sum(decide(**case.facts)["benefit_fen"] for case in cases)
         assert found.cases == len(cases)
         assert found.checked == 2 * len(cases)
+
+    @settings(max_examples=20)
+    @given(PURCHASES, st.integers(0, 6_000), st.integers(0, 2 * 10**8))
+    def test_is_what_the_article_says_worked_out_by_hand(self, cases: list[Case], rate: int, cap: int) -> None:
+        """Rate times value, at most what is left of the cap, a half to the even fen: by fractions, without the rule."""
+
+        def benefit(case: Case, rate: int, cap: int) -> tuple[int, bool]:
+            facts = case.facts
+            by_rate = Fraction(facts["value_fen"] * (rate if facts["category"] != "none" else 0), 10_000)
+            left = max(cap - facts["benefit_used_fen"], 0)
+            return round(min(by_rate, left)), left < by_rate
+
+        found = run(cases, amended(discount=rate, cap_fen=cap))
+        old, new = ({case.who: [0, False] for case in cases} for _ in range(2))
+        for said, terms in ((old, (3_000, 100_000_000)), (new, (rate, cap))):
+            for case in cases:
+                fen, met = benefit(case, *terms)
+                said[case.who] = [said[case.who][0] + fen, said[case.who][1] or met]
+        steps = [(old[who][0], new[who][0]) for who in old]
+        amount = found.amounts[0]
+        assert (amount.before, amount.after) == (sum(a for a, _ in steps), sum(b for _, b in steps))
+        assert found.amounts[1].difference == -amount.difference
+        assert amount.behind == (sum(a > 0 for a, _ in steps), sum(b > 0 for _, b in steps), found.gain + found.lose)
+        assert (found.gain, found.lose, found.same) == (
+            sum(b > a for a, b in steps), sum(b < a for a, b in steps), sum(a == b for a, b in steps),
+        )  # fmt: skip
+        assert found.begin == sum(not a and b > 0 for a, b in steps)
+        assert found.end == sum(a > 0 and not b for a, b in steps)
+        limit = found.limits[0]
+        assert (limit.before, limit.after) == tuple(sum(met for _, met in said.values()) for said in (old, new))
+        assert sum(group.people for group in found.groups) in (0, len(steps))
+
+    def test_blames_no_change_for_another_that_comes_before_it(self) -> None:
+        """In April the discount falls anyway; in May the cap that nobody reaches is to rise."""
+        april = DATED | {"from": "2026-04-01", "announced": "2026-03-01", "value": 2_000}
+        to_come = RuleAmendment("a", "P1_resident_discount", {"parameters": {"discount": [april]}}, "test")
+        cap = {"parameters": {"cap_fen": [DATED | {"value": 200_000_000}]}}
+        book = BOOK.amended([to_come])
+        then = BOOK.amended([to_come, RuleAmendment("b", "P1_resident_discount", cap, "test")])
+        decided, before, after = (Side.of(one.in_force("P1", day), day)
+                                  for one, day in ((BOOK, ON), (book, STARTS), (then, STARTS)))  # fmt: skip
+        cases = [purchase(i, "resident", 10_000) for i in range(6)]
+        stream = Stream("x", Text("甲", "X"), "P1_resident_discount", cases, paid=("benefit_fen",))
+        found = simulate(stream, before, after, least=LEAST, salt="", span="", tell=lambda _: None, decided=decided)
+        assert (found.cases, found.amounts[0].before, found.amounts[0].after) == (6, 12_000, 12_000)
+        assert found.left_out["other_version"] == 0
 
     def test_says_who_gains_who_meets_a_limit_and_how_sure_it_is(self) -> None:
         cases = many()
@@ -155,13 +202,29 @@ class TestPrivacy:
         assert hidden({"gain": 3, "lose": 0, "same": 90}, 5) == {"gain": None, "lose": 0, "same": None}
         assert hidden({"gain": 6, "lose": 0, "same": 90}, 5) == {"gain": 6, "lose": 0, "same": 90}
         assert hidden({"gain": 2, "lose": 3, "same": 90}, 5) == {"gain": None, "lose": None, "same": 90}
+        assert hidden({"gain": 1, "lose": 2, "same": 90}, 5) == dict.fromkeys(("gain", "lose", "same"))
 
     @given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), max_size=80), st.integers(1, 9))
     def test_breaks_no_group_out_that_is_smaller_than_the_threshold(self, pairs: list[Any], least: int) -> None:
         groups = groups_of(pairs, least)
         assert all(group.people >= least for group in groups)
         assert sum(group.people for group in groups) == (len(pairs) if groups else 0)
-        assert len(groups) == min(10, len(pairs) // least)
+        assert len(groups) <= min(10, len(pairs) // least)
+
+    @given(st.lists(st.tuples(st.sampled_from([0, 0, 7]), st.sampled_from([0, 7, 7, 9])), max_size=80),
+           st.integers(1, 9))  # fmt: skip
+    def test_shows_no_mean_that_a_few_alone_stand_behind(self, pairs: list[Any], least: int) -> None:
+        """Whoever has nothing, or loses and gains nothing, adds nothing: the others' sum would follow."""
+        ordered = sorted(pairs, key=lambda pair: (pair[1] - pair[0], pair[0]))
+        for group in groups_of(pairs, least):
+            part, ordered = ordered[: group.people], ordered[group.people :]
+            assert not any(few(n, least) for n in behind(part))
+
+    def test_puts_the_one_who_loses_together_with_those_who_gain(self) -> None:
+        """Of nineteen one loses and six gain: the lowest of three groups would tell what the one loses."""
+        pairs = [(1_000, 100)] + [(1_000, 1_000)] * 12 + [(1_000, 1_100)] * 6
+        (all_of_them,) = groups_of(pairs, LEAST)
+        assert all_of_them.people == 19
 
     def test_says_nothing_of_next_month_from_a_few(self) -> None:
         assert interval([(1, 2)] * 4, 5, "a" * 64) is None

@@ -153,7 +153,7 @@ def simulate(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """What a proposed change would have cost over a past time; worked out now and kept with the proposal."""
+    """What a proposed change would have cost over a past time; worked out now, once, and kept with the proposal."""
     from shanhe.cli.simulations import save_csv, span_of
 
     made = id_of(number)
@@ -162,8 +162,9 @@ def simulate(
         from shanhe.governance.api import simulation_view
 
         simulating = services.governance.simulating
-        await simulating.ask(made, proposal, days=span_of(first, last), by=by)
-        view = simulation_view(await simulating.run(made), whole=True)
+        days = simulating.span(span_of(first, last), months=True)
+        found = await simulating.of_days(proposal, days) or await simulating.ask(made, proposal, days=days, by=by)
+        view = simulation_view(await simulating.run(found.id), whole=True)
         if table is not None and view["report"]:
             save_csv(view["report"], table)
         return view

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shanhe.governance.dilution import BudgetCard, Dilution, ProgrammeCard, spread_of
 from shanhe.governance.dilution_views import as_csv, report_view, trend_view
 from shanhe.governance.errors import (
+    AlreadySimulated,
     AlreadyVoted,
     BadProposal,
     BadSimulation,
@@ -33,6 +34,7 @@ from shanhe.governance.views import duty_view, file_view, project_view, proposal
 from shanhe.governance.watching import Measure
 
 __all__ = [
+    "AlreadySimulated",
     "AlreadyVoted",
     "BadProposal",
     "BadSimulation",

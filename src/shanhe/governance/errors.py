@@ -123,6 +123,15 @@ class SimulationConflict(Conflict):
         )  # fmt: skip
 
 
+class AlreadySimulated(Conflict):
+    def __init__(self, first: date, last: date) -> None:
+        super().__init__(
+            "already_simulated", f"The proposal has a simulation of {first} to {last}.",
+            message_zh=f"该提案已有 {first} 至 {last} 的测算。", hint="Read that one, or ask for other months.",
+            hint_zh="请查看已有的测算，或另选月份。",
+        )  # fmt: skip
+
+
 class TooManySimulations(Conflict):
     def __init__(self, most: int) -> None:
         super().__init__(

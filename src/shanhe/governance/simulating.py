@@ -20,6 +20,7 @@ import structlog
 
 from shanhe.governance import simulation_store, store
 from shanhe.governance.errors import (
+    AlreadySimulated,
     BadSimulation,
     NothingToSimulate,
     NotSeated,
@@ -122,7 +123,10 @@ class Simulating:
         self, simulation: UUID, proposal: UUID, *, days: tuple[date, date] | None = None, by: str,
         person_id: UUID | None = None,
     ) -> Simulation:  # fmt: skip
-        """Of a proposal, over other calendar months than the last; idempotent by id. A person needs a seat."""
+        """Of a proposal, over other calendar months than the last; idempotent by id. A person needs a seat.
+
+        Once for each time: a second one would tell by its difference what somebody had who was erased meanwhile.
+        """
         if person_id is not None and not await store.seats_of(self._db, person_id):
             raise NotSeated("任一部门", "any department")
         found = await store.get(self._db, proposal)
@@ -130,24 +134,26 @@ class Simulating:
             raise UnknownProposal()
         if found.matter != RULE_CHANGE:
             raise NothingToSimulate()
-        return await self._ask(simulation, proposal, found.rule_id or "", found.content, days, by)
+        return await self._ask(simulation, proposal, found.rule_id or "", found.content,
+                               self.span(days, months=True), by)  # fmt: skip
 
     async def draft(
         self, simulation: UUID, rule_id: str, content: Mapping[str, Any], *, days: tuple[date, date] | None = None,
-        by: str,
+        by: str, months: bool = False,
     ) -> Simulation:  # fmt: skip
-        """Of rows that nobody proposed yet."""
+        """Of rows that nobody proposed yet; of whole `months` where few people's sums are not for who asks."""
         rule = self._rulebook.rule(rule_id)
         self._rulebook.amended([_amendment(rule.id, content)])
-        return await self._ask(simulation, None, rule.id, content, days, by)
+        return await self._ask(simulation, None, rule.id, content, self.span(days, months=months), by)
 
     async def _ask(
         self, simulation: UUID, proposal: UUID | None, rule_id: str, content: Mapping[str, Any],
-        days: tuple[date, date] | None, by: str,
+        span: tuple[date, date], by: str,
     ) -> Simulation:  # fmt: skip
-        span = self.span(days, months=proposal is not None)
         row = await simulation_store.get(self._db, simulation)
         if row is None:
+            if proposal is not None and await self.of_days(proposal, span) is not None:
+                raise AlreadySimulated(*span)
             since = self._clock.now() - timedelta(days=1)
             if await simulation_store.count(self._db, proposal, since) >= PER_DAY_MOST:
                 raise TooManySimulations(PER_DAY_MOST)
@@ -196,6 +202,11 @@ class Simulating:
         """A proposal's, newest first; drafts for None."""
         return [Simulation(**dict(row)) for row in await simulation_store.of(self._db, proposal)]
 
+    async def of_days(self, proposal: UUID, days: tuple[date, date]) -> Simulation | None:
+        """A proposal's of these days, unless it failed."""
+        row = await simulation_store.of_days(self._db, proposal, days)
+        return Simulation(**dict(row)) if row is not None else None
+
     # -- working ------------------------------------------------------------------------------------------------------
 
     async def tick(self) -> int:
@@ -239,7 +250,7 @@ class Simulating:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
         async with self._db.transaction() as conn:
-            sha256 = content_hash(report)
+            sha256 = sealed_hash(found.salt, report)
             if await simulation_store.end(
                 conn, found.id, self._clock.now(), seen=seen.cases, report=report, sha256=sha256
             ):
@@ -283,9 +294,11 @@ class Simulating:
                 if sides is None or not any(stream.cases or stream.erased for stream in streams):
                     unrecorded.append(one)
                     continue
+                decided, before, after = sides
                 for stream in streams:
                     sections.append(asdict(await asyncio.to_thread(
-                        simulate, stream, *sides, least=least, salt=salt, span=span, tell=_nothing
+                        simulate, stream, before, after, least=least, salt=salt, span=span, tell=_nothing,
+                        decided=decided,
                     )))  # fmt: skip
         named = [{"rule": one, "title": amended.rule(one).title.to_dict()} for one in unrecorded]
         return {
@@ -294,15 +307,18 @@ class Simulating:
             "unseen": _unseen(rule, content),
         }  # fmt: skip
 
-    def _sides(self, amended: Rulebook, rule_id: str, today: date, after_on: date) -> tuple[Side, Side] | None:
-        """The version in force and the proposed one; None for a rule without a formula, or that is new."""
+    def _sides(self, amended: Rulebook, rule_id: str, today: date, after_on: date) -> tuple[Side, Side, Side] | None:
+        """The version in force, what would hold without the change on the day of the change, and the proposed one;
+        None for a rule without a formula, or that is new."""
         if rule_id not in self._rulebook.ids() or not amended.rule(rule_id).formulas:
             return None
         try:
-            now = self._rulebook.in_force(rule_id, today)
+            now, then = self._rulebook.in_force(rule_id, today), self._rulebook.in_force(rule_id, after_on)
         except RuleNotInForce:
             return None
-        return Side.of(now, today), Side.of(amended.in_force(rule_id, after_on), after_on)
+        decided = Side.of(now, today)
+        before = decided if then.version == now.version else Side.of(then, after_on)
+        return decided, before, Side.of(amended.in_force(rule_id, after_on), after_on)
 
 
 @dataclass
@@ -319,6 +335,11 @@ class Seen:
             raise TooManyCases(CASES_MOST)
         if self.told is not None and self.every and self.cases // self.every != before // self.every:
             self.told(self.cases)
+
+
+def sealed_hash(salt: str, report: Mapping[str, Any]) -> str:
+    """Of a report, for the log. The salt keeps a count that is hidden from being tried."""
+    return content_hash({"salt": salt, "report": report})
 
 
 def _nothing(_: int) -> None:

@@ -53,6 +53,15 @@ async def count(conn: Connection, proposal: UUID | None, since: datetime) -> int
     return n
 
 
+async def of_days(conn: Connection, proposal: UUID, days: tuple[date, date]) -> Any:
+    """A proposal's of these days that did not fail; None where there is none."""
+    return await conn.fetchrow(
+        f"""SELECT {SIMULATION} FROM governance.simulation
+            WHERE proposal = $1 AND first_day = $2 AND last_day = $3 AND state <> 'failed' ORDER BY id LIMIT 1""",
+        proposal, *days,
+    )  # fmt: skip
+
+
 async def claim(conn: Connection, now: datetime, stale: datetime, tries_most: int) -> Any:
     """The next that waits, or whose worker is gone, as this process's own; None when there is none."""
     return await conn.fetchrow(

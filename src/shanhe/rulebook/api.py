@@ -6,7 +6,7 @@ from shanhe.rulebook.amendments import Amendments, load_amended, proved, record
 from shanhe.rulebook.cases import Case, Stream
 from shanhe.rulebook.differences import Difference, differences
 from shanhe.rulebook.documents import read_yaml
-from shanhe.rulebook.effects import hidden
+from shanhe.rulebook.effects import few, hidden
 from shanhe.rulebook.errors import (
     FactProblem,
     FormulaInvalid,
@@ -55,6 +55,7 @@ __all__ = [
     "content_hash",
     "differences",
     "display",
+    "few",
     "hidden",
     "in_force",
     "last_month",

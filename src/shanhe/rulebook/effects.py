@@ -43,14 +43,39 @@ class Group:
 Pair = tuple[int, int]
 
 
+def behind(pairs: Sequence[Pair]) -> tuple[int, int, int]:
+    """How many have anything before, anything after, and another amount than before."""
+    return (sum(a != 0 for a, _ in pairs), sum(b != 0 for _, b in pairs), sum(a != b for a, b in pairs))
+
+
+def few(count: int, least: int) -> bool:
+    """Whether a sum that so many stand behind would tell of one of them; of nobody it tells nothing."""
+    return 0 < count < least
+
+
 def groups_of(pairs: Sequence[Pair], least: int) -> list[Group]:
-    """At most ten groups of (nearly) equal size, from who gets less to who gets more; none is smaller than `least`."""
+    """At most ten groups of (nearly) equal size, from who gets less to who gets more.
+
+    None is smaller than `least`; and as those for whom nothing changes add nothing to a sum, so many stand behind each
+    figure, or nobody does: a group of which that is not so is put together with the next.
+    """
     count = min(GROUPS_MOST, len(pairs) // max(least, 1))
     if not count:
         return []
     ordered = sorted(pairs, key=lambda pair: (pair[1] - pair[0], pair[0]))
     edges = [index * len(ordered) // count for index in range(count + 1)]
-    return [_group(ordered[first:last]) for first, last in pairwise(edges)]
+    parts = [ordered[first:last] for first, last in pairwise(edges)]
+    while any(told := [_tells(part, least) for part in parts]):
+        if len(parts) == 1:
+            return []
+        at = told.index(True)
+        first = at if at < len(parts) - 1 else at - 1
+        parts[first : first + 2] = [parts[first] + parts[first + 1]]
+    return [_group(part) for part in parts]
+
+
+def _tells(part: Sequence[Pair], least: int) -> bool:
+    return any(few(count, least) for count in behind(part))
 
 
 def _group(part: Sequence[Pair]) -> Group:
@@ -79,12 +104,12 @@ def interval(pairs: Sequence[Pair], least: int, seed: str) -> Interval | None:
 
 
 def hidden(counts: dict[str, int], least: int) -> dict[str, int | None]:
-    """Counts of a whole that is known: a small one is hidden, and so is the next smallest where it alone would be
-    worked out from the rest."""
-    small = {name for name, n in counts.items() if 0 < n < least}
-    if len(small) == 1:
-        others = sorted((n, name) for name, n in counts.items() if name not in small and n)
-        small |= {others[0][1]} if others else set()
+    """Counts of a whole that is known: a small one is hidden, and so are the next smallest as long as the hidden ones
+    together, which follow from the rest, are one or few."""
+    small = {name for name, n in counts.items() if few(n, least)}
+    others = sorted((n, name) for name, n in counts.items() if name not in small and n)
+    while small and others and (len(small) == 1 or few(sum(counts[name] for name in small), least)):
+        small.add(others.pop(0)[1])
     return {name: None if name in small else n for name, n in counts.items()}
 
 

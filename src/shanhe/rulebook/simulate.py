@@ -1,8 +1,9 @@
 """What another version of a rule would have decided over recorded cases: by the vector kernel, checked by the scalar.
 
 Both versions see the facts that were recorded, and nothing else. What the version in force says must be what was
-recorded; a case of which that is not so, or which lacks a fact, is counted and left out. Each case stands by itself:
-what the change would have done to facts of later cases is not followed.
+recorded; a case of which that is not so, or which lacks a fact, is counted and left out. Where another version comes
+before the change in any case, that one is what it is compared with. Each case stands by itself: what the change would
+have done to facts of later cases is not followed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from shanhe.kernel.clock import add_months
 from shanhe.rulebook.cases import Case, Stream, Table, digest, tabled, used_facts
 from shanhe.rulebook.compiled import compile_scalar
-from shanhe.rulebook.effects import Group, Interval, groups_of, interval
+from shanhe.rulebook.effects import Group, Interval, behind, groups_of, interval
 from shanhe.rulebook.examples import Illustration, illustrated
 from shanhe.rulebook.ir import BOOL, Call, Choose, Compare, Const, FactRef, Lookup, Node, Pick, StepRef, children
 from shanhe.rulebook.model import Output, Text, canonical
@@ -36,7 +37,8 @@ Tell = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """One kind of money, summed over all cases, in minor units."""
+    """One kind of money, summed over all cases, in minor units. `behind`: for how many it is anything before, anything
+    after, and another after than before."""
 
     name: str
     title: Mapping[str, str]
@@ -44,6 +46,7 @@ class Amount:
     before: int
     after: int
     interval: Interval | None
+    behind: tuple[int, int, int]
 
     @property
     def difference(self) -> int:
@@ -121,21 +124,30 @@ class _Outcome:
         return self.rows[index][name]
 
 
-def simulate(stream: Stream, before: Side, after: Side, *, least: int, salt: str, span: str, tell: Tell) -> Section:
-    """One section. `span` says which time it is about, for the seed; `tell` hears of cases that are done."""
-    cases = stream.cases
-    known = [index for index, case in enumerate(cases) if case.version == before.version.version]
-    first = tabled(before.version.rule, before.used, cases, known)
-    now = _evaluated(before, first)
+def simulate(
+    stream: Stream, before: Side, after: Side, *, least: int, salt: str, span: str, tell: Tell,
+    decided: Side | None = None,
+) -> Section:  # fmt: skip
+    """One section. `span` says which time it is about, for the seed; `tell` hears of cases that are done; `decided` is
+    the version that the cases are of, where it isn't the one before the change."""
+    cases, decided = stream.cases, decided or before
+    known = [index for index, case in enumerate(cases) if case.version == decided.version.version]
+    first = tabled(decided.version.rule, decided.used, cases, known)
+    now = _evaluated(decided, first)
     like = [index for index in first.rows if _same(cases[index], now.rows[index])]
+    unlike, base = len(first.rows) - len(like), first
+    if before is not decided:
+        base = tabled(before.version.rule, before.used, cases, like)
+        now, like = _evaluated(before, base), base.rows
     second = tabled(after.version.rule, after.used, cases, like)
     then = _evaluated(after, second)
+    tables = (first, second) if base is first else (first, base, second)
     rows = second.rows
     tell(len(cases))
     seed = hashlib.sha256(
         "|".join((stream.key, before.version.version, after.version.version, span)).encode()
     ).hexdigest()
-    checked = _checked(before, now, first, seed) + _checked(after, then, second, seed)
+    checked = _checked(before, now, base, seed) + _checked(after, then, second, seed)
     kinds = _kinds(stream, before)
     names = [name for name, _, _ in kinds]
     values = [(_values(stream, names, cases[i], now.rows[i]), _values(stream, names, cases[i], then.rows[i]))
@@ -146,9 +158,10 @@ def simulate(stream: Stream, before: Side, after: Side, *, least: int, salt: str
         limits=_limits(before, after, cases, rows, now, then),
         examples=illustrated(before, after, cases, {i: second.clean[i] for i in rows},
                              {i: _first(value, section.main) for i, value in zip(rows, values, strict=True)}, least),
-        left_out={"other_version": len(cases) - len(known), "unlike": len(first.rows) - len(like),
+        left_out={"other_version": len(cases) - len(known), "unlike": unlike,
                   "erased": stream.erased, "by_people": stream.by_people},
-        missing=_summed(first.missing, second.missing, stream.unknown), invalid=_summed(first.invalid, second.invalid),
+        missing=_summed(*(table.missing for table in tables), stream.unknown),
+        invalid=_summed(*(table.invalid for table in tables)),
         checked=checked, digest=digest(cases, salt),
     )  # fmt: skip
 
@@ -252,7 +265,8 @@ def _section(
     amounts = []
     for at, (name, title, unit) in enumerate(kinds):
         whole = [_per(sum(own[at][side] for own in sums.values()), stream.per) for side in (0, 1)]
-        amounts.append(Amount(name, title, unit, whole[0], whole[1], interval(pairs[at], least, seed)))
+        spread = interval(pairs[at], least, seed)
+        amounts.append(Amount(name, title, unit, whole[0], whole[1], spread, behind(pairs[at])))
     sign = -1 if stream.charged else 1
     steps = [(b - a) * sign for a, b in pairs[main]]
     return Section(
