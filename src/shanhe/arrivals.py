@@ -1,5 +1,5 @@
-"""Who is told when people arrive: officers of a registration that waits, a person of an invitation, its organisation of
-the answer. Notices name no person: they outlive an erasure."""
+"""Who is told when people arrive and leave: officers of a registration that waits, a person of an invitation, its
+organisation of the answer, and that a member left. Notices name no person: they outlive an erasure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from datetime import date
 from typing import Final
 from uuid import UUID
 
-from shanhe.identity.api import ANSWERED_TOPIC, INVITED_TOPIC, REGISTERED_TOPIC, Identity, RegistrationState, Unknown
+from shanhe.identity.api import (
+    ANSWERED_TOPIC,
+    INVITED_TOPIC,
+    LEFT_TOPIC,
+    REGISTERED_TOPIC,
+    Identity,
+    RegistrationState,
+    Unknown,
+)
 from shanhe.kernel.clock import CITY_TZ, Clock
 from shanhe.kernel.notify import Notice, Notifier, Text
 from shanhe.kernel.outbox import Event, Outbox
@@ -39,6 +47,20 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
             )
         )
 
+    async def left(event: Event) -> None:
+        await notifier.notify(
+            Notice(
+                kind="identity.member",
+                title=Text("一名成员已退出本机构", "A member has left your organisation"),
+                body=Text("请在成员页面查看；其创建的密钥仍归本机构，如不再需要请撤销。",
+                          "See your members; keys they made stay with you: revoke those that nobody needs."),
+                org_id=UUID(event.payload["org"]),
+                link="/members",
+                dedupe=f"left:{event.key}",
+            )
+        )  # fmt: skip
+
+    outbox.subscribe(LEFT_TOPIC, "members.left", left)
     outbox.subscribe(REGISTERED_TOPIC, "registrations.notice", registered)
     outbox.subscribe(INVITED_TOPIC, "invitations.notice", invited)
     outbox.subscribe(ANSWERED_TOPIC, "invitations.answer", answered)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
-from shanhe.kernel.errors import NotFound, Unauthorized
+from shanhe.kernel.errors import Conflict, NotFound, Unauthorized
 
 OTHER = UUID(int=77)
 COLLEAGUE = UUID(int=78)
@@ -28,6 +28,11 @@ class House:
 
     async def switch(self, who: m.Who, org_id: UUID) -> None:
         self.done.append(("switch", org_id))
+
+    async def leave(self, who: m.Who, org_id: UUID) -> None:
+        if org_id == OTHER:
+            raise Conflict("last_one", "This is the last owner.", message_zh="这是最后一个负责人，请先指定另一个。")
+        self.done.append(("leave", org_id))
 
     async def personal(self, who: m.Who) -> None:
         self.done.append(("personal", who.person_id))

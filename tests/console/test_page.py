@@ -433,6 +433,15 @@ class TestHouse:
             assert "以个人身份办理" in answer.text
         assert (await member.get("/")).headers["location"] == "/settings#organisations"
 
+    async def test_lets_a_member_leave_but_not_oneself(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = (await member.get("/settings")).text
+        assert re.findall(r'/settings/organisation/([^/"]+)/leave', page) == [str(double.ORG)]  # not the person's own
+        left = await member.post(f"/settings/organisation/{double.ORG}/leave", data=TOKEN)
+        assert "已退出该机构" in (await member.get(left.headers["location"])).text
+        refused = await member.post(f"/settings/organisation/{double_house.OTHER}/leave", data=TOKEN)
+        assert (refused.status_code, "最后一个负责人" in refused.text) == (409, True)
+        assert desk.house.done == [("leave", double.ORG)]  # type: ignore[attr-defined]
+
     async def test_lets_owners_add_and_remove_members(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = (await member.get("/members")).text
         assert "&lt;b&gt;李明" in page

@@ -13,6 +13,7 @@ import pytest
 from shanhe.identity.api import (
     Identity,
     InvitationOver,
+    LastOfItsKind,
     NewKey,
     OrgTakesNobody,
     PermissionMissing,
@@ -28,7 +29,7 @@ from shanhe.identity.service import registrations
 from shanhe.identity.service.passwords import FREE_FAILURES
 from shanhe.identity.service.registrations import WAIT_DAYS
 from shanhe.identity.store import arrivals, people
-from shanhe.kernel.errors import Conflict
+from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
 
 from .conftest import PASSWORD, City
@@ -284,6 +285,32 @@ class TestInvitationOfAnOwner:
             with pytest.raises(Unknown):
                 await accepting
         assert guest not in {member.person_id for member in await identity.orgs.members(org)}
+
+
+class TestLeaving:
+    async def test_is_ones_own_and_ends_every_right(self, city: City) -> None:
+        owner, org = await city.member("owner")
+        guest = await city.person("guest")
+        identity = city.identity
+        asked = await identity.invitations.invite(new_id(), org.id, guest.id, by=f"person:{owner.id}")
+        await identity.invitations.accept(asked.id, guest.id, by="test")
+        opened(city)
+        async with city.browser(await city.sign_in("guest")) as browser:
+            assert (await browser.get(f"/api/orgs/{org.id}/members")).status_code == 200
+            path = f"/api/identity/me/organisations/{org.id}"
+            assert (await browser.delete(path)).json() == {"left": str(org.id)}
+            assert (await browser.get(f"/api/orgs/{org.id}/members")).status_code == 404
+            assert (await browser.delete(path)).status_code == 404
+        assert "member.leave" in {row.action for row in await city.identity.audit()}
+
+    async def test_is_not_for_the_last_owner_nor_from_oneself(self, city: City) -> None:
+        owner, org = await city.member("owner")
+        own = await city.identity.orgs.create_personal(owner.id, by="test")
+        with pytest.raises(LastOfItsKind):
+            await city.identity.orgs.leave(org.id, owner.id, by="test")
+        with pytest.raises(Invalid):
+            await city.identity.orgs.leave(own.id, owner.id, by="test")
+        assert len(await city.identity.orgs.of_person(owner.id)) == 2
 
 
 class TestPersonalOrganisation:

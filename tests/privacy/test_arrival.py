@@ -15,7 +15,7 @@ def hidden(page: str, name: str) -> str:
 
 
 class TestArrival:
-    async def test_leads_from_the_form_into_a_company(self, house: House) -> None:
+    async def test_leads_from_the_form_into_a_company_and_out_of_it(self, house: House) -> None:
         services = house.services
         identity: Identity = services.identity
         visitor = httpx.AsyncClient(transport=httpx.ASGITransport(house.site), base_url=URL, follow_redirects=True)
@@ -48,4 +48,11 @@ class TestArrival:
         )
         assert "您现在是该机构成员" in joined.text
         assert {member.person_id for member in await identity.orgs.members(firm.id)} == {owner, made.person_id}
+
+        token = {"csrf": hidden(joined.text, "csrf")}
+        left = await visitor.post(f"/settings/organisation/{firm.id}/leave", data=token)
+        assert "已退出该机构" in left.text
+        await services.outbox.deliver_due()
+        (told,) = [one for one in await services.notifier.inbox(owner, [firm.id]) if "退出" in one.title.zh]
+        assert "林晓" not in told.title.zh + told.body.zh
         await visitor.aclose()

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, pairs, person_of, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, one_of, pairs, person_of, rows, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shanhe.app import Services
-    from shanhe.identity.api import Invitation, Person, Registration
+    from shanhe.identity.api import Invitation, Organisation, Person, Registration
 
 PASSWORD_BYTES = 15
 
@@ -165,6 +165,19 @@ def invitations(login: Login, data: Data = None, as_json: Json = False) -> None:
     show(as_json, plain, lambda: rows(("id", "org", "role", "until"), [
         (one.id, one.org_name, one.role, one.expires_at.date()) for one in found
     ]))  # fmt: skip
+
+
+@app.command()
+def leave(login: Login, org: Org, data: Data = None, as_json: Json = False) -> None:
+    """End a membership at the member's own word; the organisation's last owner can't leave."""
+
+    async def work(services: Services) -> Organisation:
+        person, found = await person_of(services, login), await find_org(services, org)
+        await services.identity.orgs.leave(found.id, person, by=ACTOR)
+        return found
+
+    left = in_city(data, work)
+    show(as_json, {"login": login, "left": left.id}, lambda: f"✓ {login} ← {left.name}")
 
 
 @app.command()

@@ -97,6 +97,7 @@ from shanhe.identity.names import clean
 from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
 from shanhe.identity.service.invitations import ANSWERED_TOPIC, INVITED_TOPIC
+from shanhe.identity.service.orgs import LEFT_TOPIC
 from shanhe.identity.service.people import ERASED_TOPIC
 from shanhe.identity.service.registrations import REGISTERED_TOPIC, place_of
 
@@ -107,6 +108,7 @@ __all__ = [
     "CITY_ROLES",
     "ERASED_TOPIC",
     "INVITED_TOPIC",
+    "LEFT_TOPIC",
     "REGISTERED_TOPIC",
     "Actor",
     "AuditRow",

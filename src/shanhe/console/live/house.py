@@ -31,6 +31,14 @@ class LiveHouse:
     async def switch(self, who: m.Who, org_id: UUID) -> None:
         await self._identity.sessions.switch(actor_of(who), org_id)
 
+    async def leave(self, who: m.Who, org_id: UUID) -> None:
+        actor = actor_of(who)
+        await self._identity.orgs.leave(org_id, who.person_id, by=actor)
+        left = [org for org, _ in await self._identity.orgs.of_person(who.person_id)]
+        if org_id == who.org_id and left:
+            first = next((org for org in left if org.kind is OrgKind.PERSON), left[0])
+            await self._identity.sessions.switch(actor, first.id)
+
     async def personal(self, who: m.Who) -> None:
         actor = actor_of(who)
         own = await self._identity.orgs.create_personal(who.person_id, by=actor)

@@ -25,6 +25,7 @@ class HouseRoom(Room):
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/settings/organisation", self.switch, methods=["POST"])
+        add("/settings/organisation/{org_id}/leave", self.leave, methods=["POST"])
         add("/settings/personal", self.personal, methods=["POST"])
         add("/settings/password", self.password, methods=["POST"])
         add("/members", self.members, methods=["GET"])
@@ -39,6 +40,14 @@ class HouseRoom(Room):
         except (ShanheError, ValueError) as error:
             return await self._settings(request, who, error, "organisation")
         return go("/", "organisation_changed")
+
+    async def leave(self, request: Request, org_id: UUID) -> Response:
+        who, _ = await self.posted(request)
+        try:
+            await self.desk.house.leave(who, org_id)
+        except ShanheError as error:
+            return await self._settings(request, who, error, "organisation")
+        return go("/settings", "organisation_left")
 
     async def personal(self, request: Request) -> Response:
         who, _ = await self.posted(request)

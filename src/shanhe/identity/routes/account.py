@@ -109,6 +109,12 @@ def _data(routes: APIRouter, identity: Identity) -> None:
         await identity.sessions.switch(actor, body.org_id)
         return private_json({"org_id": body.org_id})
 
+    @routes.delete("/organisations/{org_id}")
+    async def leave(org_id: UUID, actor: Me) -> Response:
+        """Be no longer a member of one of one's organisations; its last owner names another first."""
+        await identity.orgs.leave(org_id, person_of(actor), by=actor)
+        return private_json({"left": org_id})
+
 
 def _sessions(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/personal")

@@ -33,6 +33,8 @@ from shanhe.kernel.sealing import Seal, Seals
 
 PAGE_MAX = 500
 REASON_FIELD = "organisation.frozen_reason"
+LEFT_TOPIC = "identity.member_left"
+"""A member left by themselves; payload: `org`."""
 DEPARTMENTS_MAX = 1_000
 MEMBERS_MAX = 10_000
 EDITABLE = frozenset(
@@ -224,16 +226,28 @@ class Organisations:
 
     async def remove_member(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
         """End a membership, and with it whatever invitation that person gave or has in the organisation."""
-        now = self._ground.now()
         async with self._ground.db.transaction() as conn:
-            _found(await store.get(conn, org_id, lock=True))
-            if await store.member(conn, org_id, person_id) is None:
-                raise Unknown("member", "成员")
-            await self._keeps_an_owner(conn, org_id, person_id, None)
-            await store.remove_member(conn, org_id, person_id)
-            await arrivals.take_back(conn, now, org_id=org_id, by=f"person:{person_id}")
-            await arrivals.take_back(conn, now, org_id=org_id, person_id=person_id)
-            await audit.add(conn, ref(by), "member.remove", f"person:{person_id}", {}, now, org_id=org_id)
+            await self._end_membership(conn, org_id, person_id, "member.remove", by)
+
+    async def leave(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
+        """End one's own membership; LastOfItsKind for the last owner. The organisation is told that somebody left."""
+        async with self._ground.db.transaction() as conn:
+            await self._end_membership(conn, org_id, person_id, "member.leave", by)
+            if self._ground.announce is not None:
+                await self._ground.announce(conn, LEFT_TOPIC, str(new_id()), {"org": str(org_id)})
+
+    async def _end_membership(self, conn: Any, org_id: UUID, person_id: UUID, action: str, by: By) -> None:
+        now, org = self._ground.now(), await store.get(conn, org_id, lock=True)
+        if org is None or await store.member(conn, org_id, person_id) is None:
+            raise Unknown("member", "成员")
+        if org.kind == OrgKind.PERSON:
+            raise Invalid("one_person", "A person's organisation has one member, who stays.",
+                          message_zh="个人账户只有本人一名成员，不能退出或移除。")  # fmt: skip
+        await self._keeps_an_owner(conn, org_id, person_id, None)
+        await store.remove_member(conn, org_id, person_id)
+        await arrivals.take_back(conn, now, org_id=org_id, by=f"person:{person_id}")
+        await arrivals.take_back(conn, now, org_id=org_id, person_id=person_id)
+        await audit.add(conn, ref(by), action, f"person:{person_id}", {}, now, org_id=org_id)
 
     async def is_member(self, org_id: UUID, person_id: UUID) -> bool:
         return await store.member(self._ground.db, org_id, person_id) is not None
