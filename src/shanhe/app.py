@@ -154,6 +154,8 @@ async def open_services(settings: Settings, role: Role, clock: Clock | None = No
         stack.push_async_callback(db.close)
         worker = "cli" if role == "cli" else settings.worker
         truths = open_truths(settings, worker, db, clock, await load_amended(db))
+        if truths.files is not None:
+            stack.push_async_callback(truths.files.close)
         services = _connect(settings, role, truths)
         truths.privacy.connect(truths.notifier, drawers_of(services), truths.guardians.is_guardian)
         await _start(services, stack)
@@ -174,7 +176,9 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         relatives=relatives, books=books, workshop=workshop, credits=credits, compute=compute,
     )  # fmt: skip
     credits.codes.reserved = frozenset(promises.programmes.catalogue.budgets)
-    library = open_library(settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=worker)
+    library = open_library(
+        settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=worker, shared=truths.files
+    )
     bazaar = open_bazaar(
         settings, db, clock, vault, gateway=gateway, ledger=ledger, rulebook=rulebook, compute=compute,
         identity=identity, programmes=promises.programmes, named=books.org_name, related=relatives.related,
@@ -248,7 +252,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
     )  # fmt: skip
     workshop = open_workshop(
         settings, db, clock, worker=metrics.worker, gateway=gateway, compute=compute, ledger=ledger,
-        identity=identity, rulebook=rulebook, announce=truths.outbox.emit,
+        identity=identity, rulebook=rulebook, announce=truths.outbox.emit, shared=truths.files,
     )  # fmt: skip
     checks = Checks(gateway=gateway, compute=compute, ledger=ledger, payments=till.payments, bills=till.bills)
     reconciliation = Reconciliation(db, clock, ledger=ledger, rulebook=rulebook, checks=checks)

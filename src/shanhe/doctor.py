@@ -17,6 +17,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.postgres import EmbeddedPostgres, find_binaries
 from shanhe.kernel.process import is_held
 from shanhe.settings import Settings
+from shanhe.sharing import alone
 
 PYTHON_MIN = (3, 11)
 DISK_MIN_BYTES = 3 * 1024**3
@@ -46,6 +47,8 @@ async def examine(settings: Settings) -> list[Finding]:
     findings = [_python(), _binaries(settings), _model_library(settings), _disk(settings), _memory()]
     findings += [_folder(settings), _port(settings, running=running)]
     findings += await _database(settings, running=running)
+    if settings.database_url:
+        findings.append(await asyncio.to_thread(_files, settings))
     findings.append(await asyncio.to_thread(_model, settings))
     return findings
 
@@ -95,6 +98,16 @@ def _folder(settings: Settings) -> Finding:
     mode = settings.data.stat().st_mode & 0o777
     ok = mode & 0o077 == 0 and os.access(settings.data, os.W_OK)
     return _judge("data folder", ok, f"{settings.data} ({mode:o})", f"chmod 700 {settings.data}")
+
+
+def _files(settings: Settings) -> Finding:
+    """Where several machines may share a database, whether all of them can read what was uploaded on this one."""
+    here = alone(settings.data)
+    if settings.shares_files:
+        found = "in the database" + (f", {here} on this machine alone" if here else "")
+        return _judge("files", here == 0, found, "They are moved while `shanhe up` runs here.")
+    found = f"{here} on this machine alone: other machines answer bytes_gone unless they share DATA"
+    return Finding("files", True, f"{found} (SHANHE_FILES=database)")
 
 
 def _port(settings: Settings, *, running: bool) -> Finding:

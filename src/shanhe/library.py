@@ -12,6 +12,7 @@ from shanhe.compute.api import Compute
 from shanhe.gateway.api import Asked, Gateway
 from shanhe.guide import Chapter, as_markdown, policies, services
 from shanhe.identity.api import Actor, Caller, Identity, org_of
+from shanhe.kernel.blobs import Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.payers import Payers
@@ -31,6 +32,7 @@ from shanhe.retrieval.api import (
 )
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
+from shanhe.sharing import KNOWLEDGE
 
 KEY_NAME: Final = "~knowledge"
 """Of the key by which an organisation pays for knowledge."""
@@ -108,7 +110,7 @@ async def renew_guide(
 
 def open_library(
     settings: Settings, db: Database, clock: Clock, *, gateway: Gateway, compute: Compute, identity: Identity,
-    worker: str,
+    worker: str, shared: Shared | None = None,
 ) -> Library:  # fmt: skip
     """Connect it; nothing runs yet."""
     payers = Payers(identity, KEY_NAME)
@@ -120,7 +122,7 @@ def open_library(
         return await gateway.ask(caller, fields)
 
     knowledge = Knowledge(
-        db, clock, folder=settings.data / "knowledge", seals=identity.seals, embed=gateway.embed,
+        db, clock, folder=settings.data / KNOWLEDGE, shared=shared, seals=identity.seals, embed=gateway.embed,
         caller_of=identity.caller_of, paying_key=payers.key_of, default_model=embedding,
     )  # fmt: skip
 

@@ -38,6 +38,12 @@ class Settings:
     database_url: str = _setting(
         "DATABASE_URL", "PostgreSQL 15 or newer to use instead of the embedded server.", "", secret=True
     )
+    files: str = _setting(
+        "SHANHE_FILES",
+        "Where uploads, data sets and documents lie: `folder` (DATA of the machine that took them), `database` (every "
+        "machine reads them), or `auto`: `database` where DATABASE_URL names a server.",
+        "auto",
+    )
     # serving
     host: str = _setting("SHANHE_HOST", "Address to listen on.", "127.0.0.1")
     port: int = _setting("PORT", "Port of the console and the API.", 8600)
@@ -173,6 +179,15 @@ class Settings:
         own = _own_variables()
         others = {name: value for name, value in os.environ.items() if name not in own}
         return others | replace(self, **changes).to_environment()
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether uploads lie in the database, where every machine of the city reads them."""
+        return self.files == "database" or (self.files == "auto" and self.database_url != "")
+
+    def on_own_server(self, dsn: str) -> Self:
+        """The same with the embedded server's address: a city on one machine, whose files need not be shared."""
+        return replace(self, database_url=dsn, files="folder" if self.files == "auto" else self.files)
 
     @property
     def url(self) -> str:

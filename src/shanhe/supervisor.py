@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -34,6 +35,7 @@ from shanhe.kernel.postgres import EmbeddedPostgres
 from shanhe.kernel.process import BACKLOG, Held, bind
 from shanhe.nursery.api import Nursery
 from shanhe.settings import Settings
+from shanhe.sharing import share
 
 if TYPE_CHECKING:
     from shanhe.compute.api import LlamaSupervisor, PullState
@@ -117,6 +119,7 @@ class Supervisor:
             self._report.step("升级数据库结构", "Migrating the database")
             await migrate_city(settings, self._migrated)
             await belong(settings)
+            stack.push_async_callback(_cancelled, asyncio.create_task(_shared(settings)))
             if listener is not None:
                 _listen(listener, settings)
             children = self._children(settings, listener)
@@ -226,7 +229,7 @@ class Supervisor:
         dsn = postgres.start()
         keeper = asyncio.create_task(self._keep(postgres))
         try:
-            yield replace(self._settings, database_url=dsn)
+            yield self._settings.on_own_server(dsn)
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
@@ -368,6 +371,17 @@ def _port_taken(settings: Settings, error: OSError) -> Conflict:
         hint="Stop what listens there, or choose another one: make run PORT=8601",
         hint_zh="请停止占用该端口的程序，或换一个端口：make run PORT=8601",
     )
+
+
+async def _shared(settings: Settings) -> None:
+    """Uploads that lie on this machine from before others came are moved to where all read them, while it serves."""
+    try:
+        moved = await share(settings)
+    except (ShanheError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        log.warning("files stay on this machine until the next start; others cannot read them", error=str(error))
+    else:
+        if moved:
+            log.info("files moved to where every machine reads them", files=moved)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

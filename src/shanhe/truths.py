@@ -12,6 +12,7 @@ from shanhe.books import Books
 from shanhe.drawers import Guardians
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.identity.api import Identity, OidcSettings, Options, Registering, SecondFactor
+from shanhe.kernel.blobs import Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -49,6 +50,8 @@ class Truths:
     guardians: Guardians
     relatives: Relatives
     books: Books
+    files: Shared | None
+    """Where uploads lie when every machine is to read them."""
 
 
 def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rulebook: Rulebook) -> Truths:
@@ -71,7 +74,7 @@ def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rul
     approvals = Approvals(db, clock, samples=settings.demo, entry=log.record, seals=identity.seals)
     return Truths(
         db, clock, vault, metrics, outbox, notifier, rulebook, ledger, log, identity, privacy, facts, approvals,
-        guardians, relatives, books,
+        guardians, relatives, books, Shared(settings.database_url) if settings.shares_files else None,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
 from shanhe.judges import KEY_NAME, Judges
 from shanhe.kernel.asking import Announce
+from shanhe.kernel.blobs import Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.outbox import Event
@@ -26,6 +27,7 @@ from shanhe.payers import Payers
 from shanhe.programmes.api import AlreadyClaimed, ApplicationConflict, BadAnswers, NotForYou, Programmes, State
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
+from shanhe.sharing import DATASETS, FILES
 from shanhe.studio.api import Foreman, RayJobs, Rules, RunStep, Studio, UnknownMade, run_step
 
 BATCH_RULE: Final = "P11_batch"
@@ -73,10 +75,11 @@ def open_workshop(
     identity: Identity,
     rulebook: Rulebook,
     announce: Announce,
+    shared: Shared | None = None,
 ) -> Workshop:
     """Connect it; nothing runs yet."""
     parameter = partial(rulebook.parameter, BATCH_RULE)
-    batches = Batches(db, clock, folder=settings.data / "files", parameter=parameter, seals=identity.seals)
+    batches = Batches(db, clock, folder=settings.data / FILES, parameter=parameter, shared=shared, seals=identity.seals)
     runner = Runner(
         db, clock, batches, worker=worker, run=gateway.run, caller_of=identity.caller_of, charged=ledger.posting,
         spare=compute.spare, parameter=parameter,
@@ -84,7 +87,7 @@ def open_workshop(
     wire = Wire(batches, lambda model: compute.model(model) is not None)
     gateway.app.mount("files", wire.files)
     gateway.app.mount("batches", wire.batches)
-    datasets = Datasets(db, clock, folder=settings.data / "datasets", seals=identity.seals)
+    datasets = Datasets(db, clock, folder=settings.data / DATASETS, shared=shared, seals=identity.seals)
     studio = _studio(
         settings, db, clock, compute=compute, ledger=ledger, rulebook=rulebook, datasets=datasets, announce=announce,
         seals=identity.seals,

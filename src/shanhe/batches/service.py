@@ -36,7 +36,7 @@ from shanhe.batches.model import (
     read_requests,
 )
 from shanhe.kernel.asking import Parameter
-from shanhe.kernel.blobs import Blobs
+from shanhe.kernel.blobs import Blobs, Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -56,16 +56,17 @@ CONTENT_FIELD: Final = "batches.content"
 
 
 class Batches:
-    """Files and batches. The contents lie in `folder`, rows in the database; what is a person's is sealed in both."""
+    """Files and batches. Contents lie in `folder` (or `shared`), rows in the database; what is a person's is sealed."""
 
     def __init__(
-        self, db: Database, clock: Clock, *, folder: Path, parameter: Parameter, seals: Seals | None = None
-    ) -> None:
+        self, db: Database, clock: Clock, *, folder: Path, parameter: Parameter, shared: Shared | None = None,
+        seals: Seals | None = None,
+    ) -> None:  # fmt: skip
         self._db = db
         self._seals = seals or Seals()
         self._clock = clock
         self._parameter = parameter
-        self.blobs = Blobs(folder)
+        self.blobs = Blobs(folder, shared)
 
     # -- files --------------------------------------------------------------------------------------------------------
 

@@ -117,11 +117,11 @@ async def database(settings: Settings, *, migrating: bool = True) -> AsyncIterat
     if settings.data.exists() and is_held(lock):
         if not postgres.is_running:
             raise database_away("the running city's PostgreSQL is down, and is being started again.")
-        yield replace(settings, database_url=postgres.dsn)
+        yield settings.on_own_server(postgres.dsn)
         return
     prepare_folder(settings.data)
     with Held(lock):
-        opened = replace(settings, database_url=postgres.start())
+        opened = settings.on_own_server(postgres.start())
         try:
             if migrating:
                 await migrate_city(opened)

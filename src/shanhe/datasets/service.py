@@ -34,7 +34,7 @@ from shanhe.datasets.model import (
     packed,
     unpacked,
 )
-from shanhe.kernel.blobs import Blobs
+from shanhe.kernel.blobs import Blobs, Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Invalid
@@ -64,15 +64,17 @@ SharedWith = Callable[[UUID], Awaitable[frozenset[UUID]]]
 
 
 class Datasets:
-    """Data sets; rows lie in `folder`, everything else in the database. What is a person's is sealed in both."""
+    """Data sets; rows lie in `folder` (or `shared`), the rest in the database. What is a person's is sealed in both."""
 
-    def __init__(self, db: Database, clock: Clock, *, folder: Path, seals: Seals | None = None) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, folder: Path, shared: Shared | None = None, seals: Seals | None = None
+    ) -> None:
         self.shared: SharedWith | None = None
         """Data sets of others that an organisation may read, if there are alliances."""
         self._db = db
         self._seals = seals or Seals()
         self._clock = clock
-        self._blobs = Blobs(folder)
+        self._blobs = Blobs(folder, shared)
 
     # -- bringing in and cleaning -------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from shanhe.kernel.blobs import Blobs
+from shanhe.kernel.blobs import Blobs, Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
@@ -69,13 +69,13 @@ class Knowledge:
 
     def __init__(
         self, db: Database, clock: Clock, *, folder: Path, seals: Seals, embed: Embed, caller_of: CallerOf,
-        paying_key: PayingKey, default_model: Callable[[], str],
+        paying_key: PayingKey, default_model: Callable[[], str], shared: Shared | None = None,
     ) -> None:  # fmt: skip
         self.db = db
         self.clock = clock
         self.seals = seals
         self.embed = embed
-        self.blobs = Blobs(folder)
+        self.blobs = Blobs(folder, shared)
         self._caller_of = caller_of
         self._paying_key = paying_key
         self._default_model = default_model
