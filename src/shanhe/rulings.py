@@ -54,7 +54,7 @@ class Rulings:
         self._disputes = disputes
         self._facts = facts
         approvals.deeds |= {
-            FACT: Deed(self._record, why=self._fact_said),
+            FACT: Deed(self._record, why=self._fact_said, right="programmes"),
             GRANT: Deed(self._grant, "/city/credits/disputes", self._said),
             **{kind: Deed(self._close, "/city/bank", self._note) for kind in CLOSING.values()},
         }  # fmt: skip

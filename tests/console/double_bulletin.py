@@ -47,7 +47,7 @@ class SecondDesk:
         self.asked: list[object] = []
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return [self._row(91, mine=False), self._row(92, mine=True)]
+        return [self._row(n, mine=mine) | {"may": who.may("accounts")} for n, mine in ((91, False), (92, True))]
 
     async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         known = {"state": "rejected", "decided_by": "周敏", "decided_at": AT, "said": "回单金额不符"}

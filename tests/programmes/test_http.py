@@ -132,7 +132,13 @@ class TestProgramme:
         assert asked[0].json()["id"] == asked[1].json()["id"]
         assert (await operator.post(f"/api/facts/{firm}", json=checked | {"value": 13})).status_code == 409
         assert (await member.get("/api/facts")).json()["data"][0]["standing"] == "declared"
-        agree, second = f"/api/approvals/requests/{asked[0].json()['id']}/approve", await site.key(office, "accounts")
+        agree, second = f"/api/approvals/requests/{asked[0].json()['id']}/approve", await site.key(office, "programmes")
+        other = await site.key(office, "accounts")  # may not ask for it either
+        for path in (agree, agree.replace("approve", "reject")):
+            refused = (await other.post(path, json={"reason": "x"})).json()
+            assert (refused["error"]["code"], refused["error"]["details"]["permission"]) == (
+                "permission_missing", "programmes",
+            )  # fmt: skip
         for _ in range(2):
             assert (await second.post(agree, json={})).json()["state"] == "approved"
         known = (await member.get("/api/facts")).json()["data"][0]

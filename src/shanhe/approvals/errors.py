@@ -96,6 +96,18 @@ class SamePerson(Forbidden):
         )
 
 
+class OtherRight(Forbidden):
+    def __init__(self, right: str, right_zh: str) -> None:
+        super().__init__(
+            "permission_missing",
+            f"Deciding this needs the permission `{right}`, as asking for it does.",
+            message_zh=f"审批该申请与提出该申请一样，需要“{right_zh}”权限。",
+            hint="Leave it to a colleague who has it.",
+            hint_zh="请由具有该权限的同事审批。",
+            details={"permission": right},
+        )
+
+
 class UnknownGlass(NotFound):
     def __init__(self) -> None:
         super().__init__(

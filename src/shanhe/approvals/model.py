@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 
@@ -101,6 +101,9 @@ class Request:
         return f"{self.requested_by} + {f'break-glass:{self.glass}' if self.glass else self.decided_by}"
 
 
+RIGHT: Final = "accounts"
+
+
 @dataclass(frozen=True)
 class Deed:
     """What a kind of request is for; its module says so once.
@@ -108,8 +111,10 @@ class Deed:
     `do`: done at once when a second person agrees, and idempotent by the request, since agreeing again repeats what a
     crash left. None where the module follows decisions in its own time. `page`: where to look at what it is about, with
     fields of the payload in braces. `why`: reads why it was asked, where that is not the payload's own `reason`.
+    `right`: the permission with which it is asked for, which whoever decides it needs as well.
     """
 
     do: Callable[[Request], Awaitable[object]] | None = None
     page: str = ""
     why: Callable[[Request], Awaitable[str]] | None = None
+    right: str = RIGHT

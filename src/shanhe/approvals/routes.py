@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -16,6 +16,9 @@ from shanhe.approvals.model import Gate, NewLicence, RequestState, Scope
 from shanhe.approvals.service import NUMBER_LIMIT_CHARS, PAGE_ROWS, TEXT_LIMIT_CHARS, Approvals
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
+
+DECIDERS: Final = ("accounts", "programmes")
+"""Permissions with which requests are decided; which of them a kind needs, its `Deed` says."""
 
 
 class LicenceBody(Body):
@@ -35,12 +38,12 @@ class ApproveBody(Body):
     reason: str = Field("", max_length=TEXT_LIMIT_CHARS)
 
 
-def router(approvals: Approvals, require: Callable[[str], Any]) -> APIRouter:
-    """Everything under /api/approvals; the gate is public. `require(permission)` guards."""
+def router(approvals: Approvals, require: Callable[..., Any]) -> APIRouter:
+    """Everything under /api/approvals; the gate is public. `require(permission, …)` guards: one of them is needed."""
     routes = APIRouter(prefix="/api/approvals", tags=["approvals"])
     read, write = Depends(require("ledger")), Depends(require("accounts"))
     _licences(routes, approvals, read, write)
-    _requests(routes, approvals, read, write)
+    _requests(routes, approvals, read, Depends(require(*DECIDERS)))
     return routes
 
 
@@ -66,7 +69,7 @@ def _licences(routes: APIRouter, approvals: Approvals, read: Any, write: Any) ->
         return as_json(asdict(await approvals.revoke(licence_id, reason=body.reason, by=actor.ref)))
 
 
-def _requests(routes: APIRouter, approvals: Approvals, read: Any, write: Any) -> None:
+def _requests(routes: APIRouter, approvals: Approvals, read: Any, decide: Any) -> None:
     @routes.get("/requests", dependencies=[read])
     async def requests(
         kind: Annotated[str | None, Query(max_length=64)] = None, state: RequestState | None = None,
@@ -82,17 +85,19 @@ def _requests(routes: APIRouter, approvals: Approvals, read: Any, write: Any) ->
         return as_json(asdict(await approvals.get(request_id)))
 
     @routes.post("/requests/{request_id}/approve")
-    async def approve(request_id: UUID, body: ApproveBody, actor: Any = write) -> Response:
+    async def approve(request_id: UUID, body: ApproveBody, actor: Any = decide) -> Response:
         """The second person agrees; then it is done. Agreeing again repeats what a crash left."""
-        return as_json(asdict(await approvals.agree(request_id, by=actor.ref, reason=body.reason)))
+        rights = actor.permissions
+        return as_json(asdict(await approvals.agree(request_id, by=actor.ref, reason=body.reason, rights=rights)))
 
     @routes.post("/requests/{request_id}/reject")
-    async def reject(request_id: UUID, body: ReasonBody, actor: Any = write) -> Response:
+    async def reject(request_id: UUID, body: ReasonBody, actor: Any = decide) -> Response:
         """The second person refuses."""
-        return as_json(asdict(await approvals.reject(request_id, by=actor.ref, reason=body.reason)))
+        rights = actor.permissions
+        return as_json(asdict(await approvals.reject(request_id, by=actor.ref, reason=body.reason, rights=rights)))
 
     @routes.post("/requests/{request_id}/withdraw")
-    async def withdraw(request_id: UUID, actor: Any = write) -> Response:
+    async def withdraw(request_id: UUID, actor: Any = decide) -> Response:
         """Who asked takes it back."""
         return as_json(asdict(await approvals.withdraw(request_id, by=actor.ref)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -12,6 +12,7 @@ from shanhe.approvals import store
 from shanhe.approvals.errors import (
     BadApproval,
     LicenceConflict,
+    OtherRight,
     RequestClosed,
     RequestConflict,
     SamePerson,
@@ -20,12 +21,13 @@ from shanhe.approvals.errors import (
     UnknownRequest,
 )
 from shanhe.approvals.glass import BreakGlass
-from shanhe.approvals.model import Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
+from shanhe.approvals.model import RIGHT, Deed, Gate, Licence, Mode, NewLicence, Request, RequestState, Scope
 from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
+from shanhe.kernel.words import PERMISSIONS_ZH
 
 TEXT_LIMIT_CHARS: Final = 200
 NUMBER_LIMIT_CHARS: Final = 100
@@ -151,8 +153,21 @@ class Approvals:
         """
         return await self._decide(request_id, RequestState.APPROVED, by, reason, conn)
 
-    async def agree(self, request_id: UUID, *, by: str, reason: str = "") -> Request:
-        """Approve, and do at once what was asked for, where somebody said how."""
+    def right_of(self, kind: str) -> str:
+        """The permission with which a kind of request is asked for and decided."""
+        deed = self.deeds.get(kind)
+        return RIGHT if deed is None else deed.right
+
+    async def _entitled(self, request_id: UUID, rights: Collection[str] | None) -> None:
+        if rights is not None and (right := self.right_of((await self.get(request_id)).kind)) not in rights:
+            raise OtherRight(right, PERMISSIONS_ZH.get(right, right))
+
+    async def agree(
+        self, request_id: UUID, *, by: str, reason: str = "", rights: Collection[str] | None = None
+    ) -> Request:  # fmt: skip
+        """Approve, and do at once what was asked for, where somebody said how. `rights`: the permissions of who agrees,
+        None on the machine itself; `OtherRight`."""
+        await self._entitled(request_id, rights)
         decided = await self.approve(request_id, by=by, reason=reason)
         deed = self.deeds.get(decided.kind)
         if deed is not None and deed.do is not None:
@@ -166,9 +181,12 @@ class Approvals:
             return await deed.why(request)
         return str(request.payload.get("reason", ""))
 
-    async def reject(self, request_id: UUID, *, by: str, reason: str, conn: Any = None) -> Request:
-        """A second person refuses, and says why."""
+    async def reject(
+        self, request_id: UUID, *, by: str, reason: str, conn: Any = None, rights: Collection[str] | None = None
+    ) -> Request:  # fmt: skip
+        """A second person refuses, and says why; `rights` as in `agree`."""
         _check_text("reason", reason, TEXT_LIMIT_CHARS)
+        await self._entitled(request_id, rights)
         return await self._decide(request_id, RequestState.REJECTED, by, reason, conn)
 
     async def withdraw(self, request_id: UUID, *, by: str) -> Request:

@@ -61,13 +61,13 @@ async def maybe_actor(request: Request) -> Actor | None:
         return None
 
 
-def require(permission: str) -> Callable[[Request], Awaitable[Actor]]:
-    """A dependency: the actor, if it has the permission; PermissionMissing (403) otherwise."""
+def require(*permissions: str) -> Callable[[Request], Awaitable[Actor]]:
+    """A dependency: the actor, if it has one of the permissions; PermissionMissing of the first (403) otherwise."""
 
     async def permitted(request: Request) -> Actor:
         found = await actor(request)
-        if permission not in found.permissions:
-            raise PermissionMissing(permission)
+        if not found.permissions.intersection(permissions):
+            raise PermissionMissing(permissions[0])
         return found
 
     return permitted

@@ -19,6 +19,7 @@ from shanhe.programmes.guarantees import Guarantees
 FUNDING, CLAWBACK, CALL = "programmes.funding", "programmes.clawback", "programmes.guarantee"
 KINDS: Final = (FUNDING, CLAWBACK, CALL)
 PAGE: Final = "/city/programmes"
+RIGHT: Final = "programmes"
 OPEN_DAYS: Final = 30
 PAGE_ROWS: Final = 50
 NOTE_CHARS: Final = 1_000
@@ -37,8 +38,8 @@ class Second:
         self._awards = awards
         self._guarantees = guarantees
         approvals.deeds |= {
-            FUNDING: Deed(self._fund, PAGE), CLAWBACK: Deed(self._claw_back, PAGE, self._noted),
-            CALL: Deed(self._call, PAGE),
+            FUNDING: Deed(self._fund, PAGE, right=RIGHT), CALL: Deed(self._call, PAGE, right=RIGHT),
+            CLAWBACK: Deed(self._claw_back, PAGE, self._noted, RIGHT),
         }  # fmt: skip
 
     async def fund(self, name: str, amount: int, *, reason: str, by: str, request_id: UUID) -> Request:

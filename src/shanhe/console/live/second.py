@@ -38,7 +38,8 @@ class LiveSecond:
                 "id": one.id, "kind": one.kind, "subject": await self._subject(one),
                 "link": self._link(who, one), "why": why,
                 "asked_at": one.requested_at, "asked_by": await called(one.requested_by),
-                "expires_at": one.expires_at, "mine": one.requested_by == own, "state": str(one.state),
+                "expires_at": one.expires_at, "mine": one.requested_by == own,
+                "may": who.may(self._approvals.right_of(one.kind)), "state": str(one.state),
                 "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
                 "glass": one.glass, **self._amount(one),
             }
@@ -79,13 +80,13 @@ class LiveSecond:
         return {"amount": None, "asset": ""}
 
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
-        by = actor_of(who).ref
+        by, rights = actor_of(who).ref, who.permissions
         if do == "approve":
-            await self._approvals.agree(request_id, by=by, reason=reason)
+            await self._approvals.agree(request_id, by=by, reason=reason, rights=rights)
         elif do == "withdraw":
             await self._approvals.withdraw(request_id, by=by)
         else:
-            await self._approvals.reject(request_id, by=by, reason=reason)
+            await self._approvals.reject(request_id, by=by, reason=reason, rights=rights)
 
     async def ask_close(self, who: m.Who, through: date) -> None:
         await self._moves.ask_close(through, by=actor_of(who).ref)

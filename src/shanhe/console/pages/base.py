@@ -37,10 +37,11 @@ class Room:
             raise SignInFirst(request, ENROL_PATH)
         return who
 
-    async def allowed(self, request: Request, permission: str) -> Who:
-        """The same, for those who may."""
+    async def allowed(self, request: Request, *permissions: str) -> Who:
+        """The same, for those who have one of these permissions."""
         who = await self.who(request)
-        if not who.may(permission) and not who.permissions:
+        may = any(map(who.may, permissions))
+        if not may and not who.permissions:
             raise Forbidden(
                 "no_account_yet",
                 "You belong to no organisation yet, so there is nothing to act for.",
@@ -48,7 +49,7 @@ class Room:
                 hint="Open an account of your own in the settings; it takes one click.",
                 hint_zh="请在“设置”中点“以个人身份办理”，即可开通个人账户。",
             )
-        if not who.may(permission):
+        if not may:
             raise Forbidden(
                 "not_permitted",
                 "Your role does not allow this.",
@@ -58,9 +59,9 @@ class Room:
             )
         return who
 
-    async def posted(self, request: Request, permission: str = "") -> tuple[Who, dict[str, str]]:
-        """Who posted a form, and its fields, after the token was checked."""
-        who = await (self.allowed(request, permission) if permission else self.who(request))
+    async def posted(self, request: Request, *permissions: str) -> tuple[Who, dict[str, str]]:
+        """Who posted a form, and its fields, after the token was checked; one of the permissions is needed."""
+        who = await (self.allowed(request, *permissions) if permissions else self.who(request))
         return who, await form(request, who)
 
     def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:

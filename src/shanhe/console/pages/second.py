@@ -16,6 +16,8 @@ from shanhe.kernel.routing import APIRouter
 
 REASON_CHARS_MAX = 200
 ACTS = ("approve", "reject", "withdraw")
+DECIDERS = ("accounts", "programmes")
+"""Permissions of which a move needs one; which one its module says."""
 DONE = {"approve": "agreed", "reject": "decided", "withdraw": "withdrawn"}
 
 
@@ -42,7 +44,7 @@ class SecondRoom(Room):
         return {"rows": waiting, "decided": decided, "before": before, "following": following}
 
     async def decide(self, request: Request, request_id: UUID) -> Response:
-        who, fields = await self.posted(request, "accounts")
+        who, fields = await self.posted(request, *DECIDERS)
         reason, do = fields.get("reason", "")[:REASON_CHARS_MAX], fields.get("do", "")
         try:
             if do not in ACTS:
