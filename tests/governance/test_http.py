@@ -11,7 +11,7 @@ import httpx
 from shanhe.app import open_services
 from shanhe.facts.api import NewFact, Standing
 from shanhe.governance.api import NewProposal
-from shanhe.identity.api import Client, NewOrganisation, NewPerson, OrgKind, Role, Stage
+from shanhe.identity.api import Client, NewKey, NewOrganisation, NewPerson, OrgKind, Role, Stage
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings
@@ -115,3 +115,14 @@ async def test_a_change_is_simulated_over_real_awards_and_everybody_reads_what_i
         draft = await services.governance.simulating.draft(new_id(), "N5", new.content, by="t")
         async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600") as anybody:
             assert (await anybody.get(f"/api/governance/simulations/{draft.id}")).status_code == 404
+        assert await services.governance.simulating.tick() == 1
+        city = await identity.orgs.create(NewOrganisation(OrgKind.GOVERNMENT, "规则处"), by="test")
+        for rights in ({"rules"}, {"rules", "ledger"}):  # sums over few people are for who reads the books
+            _, token = await identity.keys.create(city.id, NewKey("k", permissions=frozenset(rights)), by="test")
+            headers = {"authorization": f"Bearer {token}"}
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://localhost:8600",
+                                         headers=headers) as office:  # fmt: skip
+                listed = (await office.get("/api/governance/simulations")).json()["data"]
+                again = {"id": str(draft.id), "rule": "N5", "content": new.content}
+                asked = (await office.post("/api/governance/simulations", json=again)).json()
+            assert {one["report"]["whole"] for one in (*listed, asked)} == {"ledger" in rights}, (listed, asked)
