@@ -22,6 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HEALTH = uuid.UUID(int=7)
 WORDS = ("Hello ", "there, ", "how ", "are ", "you ", "today?")
 STREAM = (*(chunk(word) for word in WORDS), chunk(finish="stop"), usage_chunk(9, 6), DONE)
+LONG = 64
 STREAM_COST = (9 * RATES.input + 6 * RATES.output) // 1_000_000
 WHOLE_COST = (9 * RATES.input + 2 * RATES.output) // 1_000_000
 
@@ -126,6 +127,17 @@ class TestDisconnect:
         await asyncio.sleep(0.02)
         await desk.idle()
         assert before - await desk.balance() == STREAM_COST
+
+    @pytest.mark.prove
+    async def test_at_any_boundary_of_a_long_answer_charges_all_of_it(self, desk: Desk) -> None:
+        answer = (*(chunk(f"word {n} ") for n in range(LONG)), chunk(finish="stop"), usage_chunk(9, LONG), DONE)
+        for pieces in range(LONG + 1):
+            desk.engine.scripts.append(stream(*answer, pause_s=0.002))
+            before = await desk.balance()
+            await raw_stream(desk, pieces)
+            await asyncio.sleep(0.02)
+            await desk.idle()
+            assert before - await desk.balance() == (9 * RATES.input + LONG * RATES.output) // 1_000_000, pieces
 
     async def test_is_told_on_the_receipt(self, desk: Desk) -> None:
         desk.engine.scripts.append(stream(*STREAM, pause_s=0.01))
