@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.identity.consent_model import Consent, Lawful, Purpose, PurposeNotice
 from shanhe.identity.errors import (
     BadText,
     ConsentNeedsMore,
@@ -58,14 +59,12 @@ from shanhe.identity.model import (
     CategoryName,
     Ceremony,
     Client,
-    Consent,
     DataClass,
     Department,
     Invitation,
     InvitationState,
     Issued,
     Key,
-    Lawful,
     LeakReport,
     Member,
     NewKey,
@@ -81,8 +80,6 @@ from shanhe.identity.model import (
     PayerFacts,
     Person,
     PersonState,
-    Purpose,
-    PurposeNotice,
     Registering,
     Registration,
     RegistrationState,

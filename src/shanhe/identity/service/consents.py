@@ -15,8 +15,9 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.identity.consent_model import Consent, Lawful, Purpose
 from shanhe.identity.errors import ConsentNeedsMore, PurposeRefused, Unknown, UnknownPurpose
-from shanhe.identity.model import Consent, Lawful, PersonState, Purpose
+from shanhe.identity.model import PersonState
 from shanhe.identity.service.base import Ground
 from shanhe.identity.store import audit
 from shanhe.identity.store import people as store

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
+from shanhe.identity.consent_model import PurposeNotice
 from shanhe.identity.errors import (
     BadText,
     ConsentNeedsMore,
@@ -31,7 +32,6 @@ from shanhe.identity.model import (
     NewRegistration,
     Person,
     PersonState,
-    PurposeNotice,
     Registering,
     Registration,
     RegistrationState,

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shanhe.identity.model import AuditRow, Consent
+from shanhe.identity.consent_model import Consent
+from shanhe.identity.model import AuditRow
 from shanhe.kernel.ids import new_id
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
