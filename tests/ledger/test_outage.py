@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
@@ -17,7 +18,7 @@ from shanhe.kernel.migrations import migrate
 from shanhe.kernel.postgres import EmbeddedPostgres
 from shanhe.ledger.api import Ledger, LedgerUnavailable, Posting, Transfer
 
-from .conftest import open_books
+from .conftest import Books, open_books
 
 CALLERS = 20
 KILLS = 2
@@ -46,6 +47,41 @@ def server(common: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
     common.stop()
 
 
+@dataclass
+class Traffic:
+    """Calls and postings without end, what of them was seen done, and what is not known."""
+
+    ledger: Ledger
+    books: Books
+    payer: UUID
+    seen: set[UUID] = field(default_factory=set)
+    unknown: set[UUID] = field(default_factory=set)
+    running: bool = True
+
+    async def call(self) -> None:
+        while self.running:
+            receipt = new_id()
+            try:
+                reservation = await self.ledger.admit(self.payer, 1000, receipt_id=receipt)
+            except LedgerUnavailable:
+                continue
+            try:
+                await self.ledger.settle(reservation, self.books.charge(700))
+                self.seen.add(receipt)
+            except LedgerUnavailable:
+                self.unknown.add(receipt)
+
+    async def post(self) -> None:
+        while self.running:
+            transfer = Transfer(new_id(), self.books.cost.id, self.books.revenue.id, 1)
+            posting = Posting(id=new_id(), kind="test", transfers=(transfer,))
+            try:
+                await self.ledger.post(posting)
+                self.seen.add(posting.id)
+            except LedgerUnavailable:
+                self.unknown.add(posting.id)
+
+
 class TestOutage:
     async def test_no_seen_capture_is_lost_and_none_is_booked_twice(
         self, server: EmbeddedPostgres, clock: FixedClock
@@ -55,35 +91,8 @@ class TestOutage:
         await ledger.start()
         books = await open_books(ledger)
         payer = await books.wallet(10**12)
-        seen: set[UUID] = set()
-        unknown: set[UUID] = set()
-        running = True
-
-        async def caller() -> None:
-            while running:
-                receipt = new_id()
-                try:
-                    reservation = await ledger.admit(payer.id, 1000, receipt_id=receipt)
-                except LedgerUnavailable:
-                    continue
-                try:
-                    await ledger.settle(reservation, books.charge(700))
-                    seen.add(receipt)
-                except LedgerUnavailable:
-                    unknown.add(receipt)
-
-        async def poster() -> None:
-            while running:
-                posting = Posting(
-                    id=new_id(), kind="test", transfers=(Transfer(new_id(), books.cost.id, books.revenue.id, 1),)
-                )
-                try:
-                    await ledger.post(posting)
-                    seen.add(posting.id)
-                except LedgerUnavailable:
-                    unknown.add(posting.id)
-
-        workers = [asyncio.create_task(caller()) for _ in range(CALLERS)] + [asyncio.create_task(poster())]
+        traffic = Traffic(ledger, books, payer.id)
+        workers = [asyncio.create_task(traffic.call()) for _ in range(CALLERS)] + [asyncio.create_task(traffic.post())]
         for _ in range(KILLS):
             await asyncio.sleep(0.4)
             assert server.pid is not None
@@ -91,15 +100,15 @@ class TestOutage:
             await asyncio.sleep(0.2)
             await asyncio.to_thread(server.start)
         await asyncio.sleep(0.4)
-        running = False
+        traffic.running = False
         await asyncio.gather(*workers)
         await ledger.stop()
         await database.close()
         database = await Database.open(server.dsn, size=2)
         try:
             booked = {row["id"] for row in await database.fetch("SELECT id FROM ledger.posting")}
-            assert len(seen) > 100
-            assert not seen - booked
+            assert len(traffic.seen) > 100
+            assert not traffic.seen - booked
             calls = await database.fetchval("SELECT count(*) FROM ledger.posting WHERE kind = 'call'")
             spent = await database.fetchval(
                 "SELECT 1000000000000 - balance FROM ledger.account WHERE id = $1", payer.id

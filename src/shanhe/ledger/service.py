@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -12,12 +12,11 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from shanhe.kernel.clock import Clock, midnight
+from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.ledger import counters as counting
 from shanhe.ledger import leases as leasing
-from shanhe.ledger import verify as verifying
 from shanhe.ledger.commit import LOST_LIMIT_S, GroupCommit, Line
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import (
@@ -27,9 +26,7 @@ from shanhe.ledger.errors import (
     LeaseReclaimed,
     NotBalanced,
     PeriodClosed,
-    UnknownAccount,
     UnknownHold,
-    UnknownPosting,
 )
 from shanhe.ledger.escrow import Escrow
 from shanhe.ledger.holding import Holder
@@ -38,9 +35,7 @@ from shanhe.ledger.model import (
     CITY_OWNER,
     LOT_KINDS,
     Account,
-    AccountView,
     Asset,
-    Balance,
     Charge,
     Hold,
     HoldState,
@@ -51,23 +46,16 @@ from shanhe.ledger.model import (
     NewLot,
     OpeningBalance,
     Posting,
-    PostingPage,
     PostingResult,
-    PostingView,
-    Provenance,
     Settled,
-    Statement,
-    StatementLine,
     Sweep,
     Transfer,
-    TrialRow,
-    VerifyReport,
 )
 from shanhe.ledger.posting import Poster
+from shanhe.ledger.reading import Reader
 from shanhe.ledger.reservation import HeldLots, Landing, Piece, Reservation, Row, State, check_charge
 from shanhe.ledger.reversing import CALL, mirror
 from shanhe.ledger.settling import Settler
-from shanhe.ledger.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +66,7 @@ FULL_FOR_S: Final = 15.0
 NO_LIMITS: Final[tuple[Limit, ...]] = ()
 
 
-class Ledger:
+class Ledger(Reader):
     """One per process. `worker` names it among `workers` that share the database; each admits from leases of its own.
 
     Every write is idempotent by its id and durable on return. With the server away callers wait, bounded, and then get
@@ -88,13 +76,8 @@ class Ledger:
     def __init__(
         self, db: Database, clock: Clock, *, worker: str = "main", workers: int = 1, terms: LotTerms | None = None
     ) -> None:
-        self._db = db
-        self._clock = clock
-        self._store = Store(db)
-        self._terms = terms or LotTerms()
+        super().__init__(db, clock, terms or LotTerms())
         self._worker = worker
-        self._accounts: dict[UUID, Account] = {}
-        self._by_name: dict[tuple[UUID, Asset, str, str], Account] = {}
         # Settlement has a connection of its own; postings, holds and leases do not wait behind each other either.
         self._lines = [Line(db.dsn) for _ in range(6)]
         settle, hold, lease, count, *post = self._lines
@@ -168,39 +151,12 @@ class Ledger:
         """An unbounded account of the city, without lots."""
         return await self.ensure_account(CITY_OWNER, asset, kind, name=name, floor=None, lots=False)
 
-    async def account(self, identifier: UUID) -> Account:
-        """`UnknownAccount` when there is none."""
-        await self._know((identifier,))
-        return self._accounts[identifier]
-
-    async def accounts(
-        self, *, owner: UUID | None = None, asset: Asset | None = None, kind: str | None = None,
-        after: UUID | None = None, limit: int = 100,
-    ) -> list[AccountView]:  # fmt: skip
-        """Accounts in id order, a bounded page; `after` continues."""
-        return await self._store.list_accounts(owner, asset, kind, after, limit)
-
     async def set_floor(self, account: UUID, floor: int) -> None:
         """Pledge: what lies below `floor` can't be spent (C4, R4). `InsufficientCredit` when the balance is lower."""
         await self._know((account,))
         if not await self._store.set_floor(account, floor):
             balance = await self.balance(account)
             raise InsufficientCredit(account, balance.available, floor, self._accounts[account].asset)
-
-    def _remember(self, account: Account) -> Account:
-        self._accounts[account.id] = account
-        self._by_name[account.owner, account.asset, account.kind, account.name] = account
-        return account
-
-    async def _know(self, identifiers: Iterable[UUID]) -> None:
-        missing = {identifier for identifier in identifiers if identifier not in self._accounts}
-        if not missing:
-            return
-        for account in await self._store.accounts(missing):
-            self._remember(account)
-            missing.discard(account.id)
-        if missing:
-            raise UnknownAccount(missing.pop())
 
     # ── postings ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -431,64 +387,6 @@ class Ledger:
         self._settling.submit(Row(reservation, None, future, loop.time() + LOST_LIMIT_S, "void", ""))
         await future
 
-    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def balance(self, account: UUID) -> Balance:
-        found = await self._store.balance(account, self._clock.now())
-        if found is None:
-            raise UnknownAccount(account)
-        return found
-
-    async def lots(self, account: UUID, *, spent: bool = False, limit: int = 200) -> list[Lot]:
-        """Lots in burn order (C12), at most a page."""
-        order = [provenance.value for provenance in self._terms.burn_order]
-        return await self._store.lots(account, order, spent=spent, limit=limit)
-
-    async def lots_by_id(self, identifiers: Sequence[UUID]) -> dict[UUID, Lot]:
-        """Lots as they stand now, spent ones too; unknown ids are left out."""
-        return await self._store.lots_by_id(list(identifiers))
-
-    async def burned(self, account: UUID, since: date, until: date) -> dict[Provenance, int]:
-        """What calls burned of an account's lots on the city's days [since, until], by provenance."""
-        return await self._store.burned(account, CALL, *_days(since, until))
-
-    async def posting(self, posting_id: UUID) -> PostingView:
-        """With transfers, lots and evidence; `UnknownPosting` when there is none."""
-        found = await self._store.posting(posting_id)
-        if found is None:
-            raise UnknownPosting(posting_id)
-        return found
-
-    async def reversed_among(self, postings: Sequence[UUID], actor: str | None = None) -> dict[UUID, UUID]:
-        """Those of these postings that are reversed (by `actor`, if one is named), each with what reversed it."""
-        return await self._store.reversed_among(list(postings), actor) if postings else {}
-
-    async def postings(
-        self, *, account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
-        until: datetime | None = None, cursor: str | None = None, limit: int = 50,
-    ) -> PostingPage:  # fmt: skip
-        """Newest first, a bounded page."""
-        return await self._store.postings(account, kind, since, until, cursor, limit)
-
-    async def statement(
-        self, account: UUID, since: date, until: date, *, cursor: str | None = None, limit: int = 200
-    ) -> Statement:
-        """One page of the transfers of the city's days [since, until], oldest first, with running balance."""
-        await self._know((account,))
-        return await self._store.statement(account, *_days(since, until), cursor, limit)
-
-    def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
-        """Every line of the days [since, until], in bounded memory."""
-        return self._store.stream_statement(account, *_days(since, until))
-
-    async def trial_balance(self) -> list[TrialRow]:
-        """Debits, credits and balance of every account that moved."""
-        return await self._store.trial_balance()
-
-    async def verify(self) -> VerifyReport:
-        """Recompute every invariant from the transfers; reads only."""
-        return await verifying.verify(self._db, self._clock.now())
-
     # ── periods and sweeping ─────────────────────────────────────────────────────────────────────────────────────
 
     async def check_close(self, through: date) -> None:
@@ -498,20 +396,11 @@ class Ledger:
         if (closed := await self._store.closed_through()) is not None and closed >= through:
             raise PeriodClosed(through, closed)
 
-    async def closed_through(self) -> date | None:
-        """The last day of the last closed period; None before the first close."""
-        return await self._store.closed_through()
-
     async def close_period(self, through: date, *, actor: str) -> None:
         """Refuse postings dated up to `through` from now on; `PeriodClosed` when that is closed already."""
         await self.check_close(through)
         if not await self._store.close_period(through, actor, self._clock.now()):
             raise PeriodClosed(through, await self._store.closed_through())
-
-    async def opening_balances(self, closed_through: date | None = None) -> dict[UUID, int]:
-        """Balances carried over from the last close (or from that of `closed_through`) by account."""
-        through = closed_through or await self._store.closed_through()
-        return await self._store.period_balances(through) if through else {}
 
     async def reclaim_worker(self, worker: str) -> int:
         """Take back at once what a dead worker had leased; only for whoever knows that its process has ended."""
@@ -542,7 +431,3 @@ class Ledger:
             await self.post(posting)
         except InsufficientCredit:
             log.info("a lot moved while it expired; the next sweep takes it", account=str(account))
-
-
-def _days(since: date, until: date) -> tuple[datetime, datetime]:
-    return midnight(since), midnight(until + timedelta(days=1))

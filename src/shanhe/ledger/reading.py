@@ -1,0 +1,137 @@
+"""What the ledger says: balances, lots, postings, statements, periods; nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from shanhe.kernel.clock import Clock, midnight
+from shanhe.kernel.db import Database
+from shanhe.ledger import verify as verifying
+from shanhe.ledger.errors import UnknownAccount, UnknownPosting
+from shanhe.ledger.model import (
+    Account,
+    AccountView,
+    Asset,
+    Balance,
+    Lot,
+    LotTerms,
+    PostingPage,
+    PostingView,
+    Provenance,
+    Statement,
+    StatementLine,
+    TrialRow,
+    VerifyReport,
+)
+from shanhe.ledger.reversing import CALL
+from shanhe.ledger.store import Store
+
+
+class Reader:
+    """The half of a `Ledger` that needs no worker: every answer is out of the tables."""
+
+    def __init__(self, db: Database, clock: Clock, terms: LotTerms) -> None:
+        self._db = db
+        self._clock = clock
+        self._store = Store(db)
+        self._terms = terms
+        self._accounts: dict[UUID, Account] = {}
+        self._by_name: dict[tuple[UUID, Asset, str, str], Account] = {}
+
+    async def account(self, identifier: UUID) -> Account:
+        """`UnknownAccount` when there is none."""
+        await self._know((identifier,))
+        return self._accounts[identifier]
+
+    async def accounts(
+        self, *, owner: UUID | None = None, asset: Asset | None = None, kind: str | None = None,
+        after: UUID | None = None, limit: int = 100,
+    ) -> list[AccountView]:  # fmt: skip
+        """Accounts in id order, a bounded page; `after` continues."""
+        return await self._store.list_accounts(owner, asset, kind, after, limit)
+
+    def _remember(self, account: Account) -> Account:
+        self._accounts[account.id] = account
+        self._by_name[account.owner, account.asset, account.kind, account.name] = account
+        return account
+
+    async def _know(self, identifiers: Iterable[UUID]) -> None:
+        missing = {identifier for identifier in identifiers if identifier not in self._accounts}
+        if not missing:
+            return
+        for account in await self._store.accounts(missing):
+            self._remember(account)
+            missing.discard(account.id)
+        if missing:
+            raise UnknownAccount(missing.pop())
+
+    async def balance(self, account: UUID) -> Balance:
+        found = await self._store.balance(account, self._clock.now())
+        if found is None:
+            raise UnknownAccount(account)
+        return found
+
+    async def lots(self, account: UUID, *, spent: bool = False, limit: int = 200) -> list[Lot]:
+        """Lots in burn order (C12), at most a page."""
+        order = [provenance.value for provenance in self._terms.burn_order]
+        return await self._store.lots(account, order, spent=spent, limit=limit)
+
+    async def lots_by_id(self, identifiers: Sequence[UUID]) -> dict[UUID, Lot]:
+        """Lots as they stand now, spent ones too; unknown ids are left out."""
+        return await self._store.lots_by_id(list(identifiers))
+
+    async def burned(self, account: UUID, since: date, until: date) -> dict[Provenance, int]:
+        """What calls burned of an account's lots on the city's days [since, until], by provenance."""
+        return await self._store.burned(account, CALL, *_days(since, until))
+
+    async def posting(self, posting_id: UUID) -> PostingView:
+        """With transfers, lots and evidence; `UnknownPosting` when there is none."""
+        found = await self._store.posting(posting_id)
+        if found is None:
+            raise UnknownPosting(posting_id)
+        return found
+
+    async def reversed_among(self, postings: Sequence[UUID], actor: str | None = None) -> dict[UUID, UUID]:
+        """Those of these postings that are reversed (by `actor`, if one is named), each with what reversed it."""
+        return await self._store.reversed_among(list(postings), actor) if postings else {}
+
+    async def postings(
+        self, *, account: UUID | None = None, kind: str | None = None, since: datetime | None = None,
+        until: datetime | None = None, cursor: str | None = None, limit: int = 50,
+    ) -> PostingPage:  # fmt: skip
+        """Newest first, a bounded page."""
+        return await self._store.postings(account, kind, since, until, cursor, limit)
+
+    async def statement(
+        self, account: UUID, since: date, until: date, *, cursor: str | None = None, limit: int = 200
+    ) -> Statement:
+        """One page of the transfers of the city's days [since, until], oldest first, with running balance."""
+        await self._know((account,))
+        return await self._store.statement(account, *_days(since, until), cursor, limit)
+
+    def stream_statement(self, account: UUID, since: date, until: date) -> AsyncIterator[StatementLine]:
+        """Every line of the days [since, until], in bounded memory."""
+        return self._store.stream_statement(account, *_days(since, until))
+
+    async def trial_balance(self) -> list[TrialRow]:
+        """Debits, credits and balance of every account that moved."""
+        return await self._store.trial_balance()
+
+    async def verify(self) -> VerifyReport:
+        """Recompute every invariant from the transfers; reads only."""
+        return await verifying.verify(self._db, self._clock.now())
+
+    async def closed_through(self) -> date | None:
+        """The last day of the last closed period; None before the first close."""
+        return await self._store.closed_through()
+
+    async def opening_balances(self, closed_through: date | None = None) -> dict[UUID, int]:
+        """Balances carried over from the last close (or from that of `closed_through`) by account."""
+        through = closed_through or await self._store.closed_through()
+        return await self._store.period_balances(through) if through else {}
+
+
+def _days(since: date, until: date) -> tuple[datetime, datetime]:
+    return midnight(since), midnight(until + timedelta(days=1))
