@@ -175,7 +175,6 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         privacy=truths.privacy, notifier=notifier, outbox=truths.outbox, log=log, approvals=approvals, gateway=gateway,
         relatives=relatives, books=books, workshop=workshop, credits=credits, compute=compute,
     )  # fmt: skip
-    credits.codes.reserved = frozenset(promises.programmes.catalogue.budgets)
     library = open_library(
         settings, db, clock, gateway=gateway, compute=compute, identity=identity, worker=worker, shared=truths.files
     )
@@ -206,10 +205,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         relatives=relatives, programmes=promises.programmes, payouts=till.payouts, ledger=ledger,
     )  # fmt: skip
     promises.watch(emergency, filings)
-    hub = open_hub(
-        settings, db, clock, vault, gateway=gateway, compute=compute, identity=identity, facts=truths.facts,
-        rulebook=rulebook, worker=worker,
-    )  # fmt: skip
+    hub = _hub(settings, truths, machine)
     moves, rulings = _by_two(truths, machine, credits, bazaar)
     return Services(
         settings=settings, role=role, db=db, clock=clock, vault=vault, metrics=truths.metrics, jobs=Jobs(db),
@@ -224,6 +220,14 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
         rulings=rulings,
+    )  # fmt: skip
+
+
+def _hub(settings: Settings, truths: Truths, machine: Machine) -> Hub:
+    """Sensors, warnings and signals, which ask models and facts."""
+    return open_hub(
+        settings, truths.db, truths.clock, truths.vault, gateway=machine.gateway, compute=machine.compute,
+        identity=truths.identity, facts=truths.facts, rulebook=truths.rulebook, worker=truths.metrics.worker,
     )  # fmt: skip
 
 

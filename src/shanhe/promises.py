@@ -89,6 +89,7 @@ def open_promises(
     )  # fmt: skip
     measures.subsidised = partial(programmes.since, CAPITAL_AWARD)
     books.standings = programmes.standings
+    credits.codes.reserved = frozenset(programmes.catalogue.budgets)
     alliances = books.alliances = Alliances(
         db, clock, rulebook=rulebook, notifier=notifier, related=relatives.related, company=books.company,
         titles={"dataset": workshop.dataset_title, "model": workshop.model_title},
