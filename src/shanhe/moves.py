@@ -16,9 +16,9 @@ import msgspec
 
 from shanhe.approvals.api import Deed, RequestConflict, RequestState
 from shanhe.credits.api import InstalmentPaid
-from shanhe.kernel.errors import Invalid
+from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.ledger.api import AlreadyReversed, PeriodClosed, read_opening
-from shanhe.reconcile.api import DifferenceResolved, Outcome
+from shanhe.reconcile.api import Outcome
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request
@@ -172,10 +172,14 @@ class Moves:
 
     async def _write_off(self, decided: Request) -> None:
         asked = decided.payload
-        with contextlib.suppress(DifferenceResolved):
+        difference = UUID(str(asked["difference"]))
+        try:
             await self._reconciliation.resolve(
-                UUID(str(asked["difference"])), Outcome.WRITTEN_OFF, by=decided.signed, note=str(asked["reason"])
+                difference, Outcome.WRITTEN_OFF, by=decided.signed, note=str(asked["reason"])
             )
+        except ShanheError:
+            if (await self._reconciliation.get(difference)).outcome is not Outcome.WRITTEN_OFF:
+                raise  # where it was put right in between, there is nothing to write off
 
     async def _refund_run(self, decided: Request) -> None:
         asked = decided.payload
@@ -191,10 +195,14 @@ class Moves:
     async def _book(self, decided: Request) -> None:
         asked, agreement = decided.payload, UUID(str(decided.payload["agreement"]))
         org_id = (await self._credits.agreements.get(None, agreement)).org_id
-        with contextlib.suppress(InstalmentPaid):
-            await self._credits.agreements.book(
-                org_id, agreement, int(asked["number"]), reference=str(asked["reason"]), actor=decided.signed
+        number, agreements = int(asked["number"]), self._credits.agreements
+        try:
+            await agreements.book(
+                org_id, agreement, number, reference=str(asked["reason"]), actor=decided.signed
             )
+        except InstalmentPaid:
+            if not await agreements.booked_by(org_id, agreement, number, decided.signed):
+                raise  # it was paid otherwise in between: the transfer at the bank is something else
 
     async def _close(self, decided: Request) -> None:
         through = date.fromisoformat(str(decided.payload["through"]))
@@ -212,10 +220,16 @@ class Moves:
         found = await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS)
         return [(one, await self._approvals.why(one)) for one in found]
 
+    async def undone(self) -> Sequence[tuple[Request, str]]:
+        """What was agreed to and is not done, newest first, with why it was asked; a bounded page."""
+        found = await self._approvals.requests(state=RequestState.APPROVED, limit=WAITING_ROWS)
+        return [(one, await self._approvals.why(one)) for one in found]
+
     async def decided(self, before: UUID | None = None) -> tuple[Sequence[tuple[Request, str]], UUID | None]:
-        """What no longer waits, newest first, with why it was asked; a page, and where the next one begins."""
+        """What has ended, newest first, with why it was asked; a page, and where the next one begins."""
         found = await self._approvals.requests(before=before, limit=DECIDED_ROWS)
-        shown = [(one, await self._approvals.why(one)) for one in found if one.state is not RequestState.OPEN]
+        ended = [one for one in found if one.state not in (RequestState.OPEN, RequestState.APPROVED)]
+        shown = [(one, await self._approvals.why(one)) for one in ended]
         return shown, found[-1].id if len(found) == DECIDED_ROWS else None
 
 

@@ -36,7 +36,10 @@ PLACES: Final = (
     Place("exchange.dispute", ID, ORG, {"text": "exchange.dispute.text", "answer": "exchange.dispute.answer"}),
     Place("exchange.remedy", ID, "(SELECT d.org_id FROM exchange.dispute d WHERE d.id = t.dispute_id)",
           {"reason": "exchange.remedy.reason"}),
-    Place("approvals.request", ID, "t.about", {"reason": "approvals.request.reason"}),
+    Place("approvals.request", ID, "t.about", {
+        "reason": "approvals.request.reason", "fault_zh": "approvals.request.fault",
+        "fault_en": "approvals.request.fault",
+    }),
     Place("approvals.glass", ID, "t.person_id", {
         "reason": "approvals.glass.reason", "findings": "approvals.glass.findings",
     }, of_person=True),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from shanhe.alliances.api import Alliances
+from shanhe.approvals.api import Deed
 from shanhe.credentials.api import Credentials
 from shanhe.foresight import Foresight
 from shanhe.governance.api import Dilution, Governance
@@ -16,7 +17,7 @@ from shanhe.nomads.api import Nomads
 from shanhe.oversight import Accepted, Counts, Deadlines, Trialled, budget_cards, members_of_lab, programme_cards
 from shanhe.programmes.api import Programmes
 from shanhe.ranking import Ranking
-from shanhe.rulebook.api import Amendments, Rulebook
+from shanhe.rulebook.api import AMENDMENT, Amendments, Rulebook
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals
@@ -105,6 +106,7 @@ def open_promises(
         notifier=notifier, announce=outbox.emit, record=log.record, url=settings.url, city=settings.city_name,
     )  # fmt: skip
     amendments = Amendments(db, clock, rulebook, approvals, entry=log.record)
+    approvals.deeds[AMENDMENT] = Deed(amendments.carry_out, "/rules/{rule_id}", ready=amendments.ready)
     deadlines = Deadlines(clock, programmes, privacy, rulebook)
     dilution = Dilution(
         db, clock, rulebook, paid=programmes.budgets.paid, budgets=budget_cards(programmes.catalogue),

@@ -13,6 +13,7 @@ import msgspec
 
 from shanhe.approvals.api import Deed, RequestConflict
 from shanhe.facts.api import NewFact, checked, names
+from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.money import MICRO, format_fen
 from shanhe.moves import OPEN_FOR, REASON_FIELD, numbers_of
 from shanhe.payments.api import SuspenseState
@@ -37,6 +38,14 @@ PRICE_RULE, PRICE = "P1_resident_discount", "list_price_fen"
 SPACE: Final = UUID("8c1df5ba-7b0e-5f07-8f5c-2d0e6c0b7b4e")
 FORGOTTEN: Final = "—"
 """Said instead of a note whose payer was forgotten before the second person agreed."""
+
+
+class Forgotten(NotFound):
+    def __init__(self) -> None:
+        super().__init__(
+            "forgotten", "Whom this is about was erased in between; nothing was recorded.",
+            message_zh="该事项所涉个人已被注销，未作登记。",
+        )  # fmt: skip
 
 
 class Rulings:
@@ -97,11 +106,14 @@ class Rulings:
     async def _close(self, decided: Request) -> None:
         asked, order = decided.payload, str(decided.payload["order"])
         item_id = UUID(str(asked["item"]))
-        if (await self._bank.get(item_id)).decided_by == decided.signed:
-            return  # it was done, and whoever agreed says so again
-        note = await self._note(decided) or FORGOTTEN
-        to, order_id = SuspenseState(str(asked["to"])), UUID(order) if order else None
-        await self._end(item_id, to, order_id, note, decided.signed, int(asked["amount_fen"]))
+        to, note = SuspenseState(str(asked["to"])), await self._note(decided) or FORGOTTEN
+        order_id = UUID(order) if order else None
+        try:
+            await self._end(item_id, to, order_id, note, decided.signed, int(asked["amount_fen"]))
+        except ShanheError:
+            found = await self._bank.get(item_id)
+            if (found.state, found.decided_by) != (to, decided.signed):
+                raise  # else it was done: by an earlier try, or now, and settling another item failed
 
     async def _note(self, asked: Request) -> str:
         return await self._bank.open_note(UUID(str(asked.payload["item"])), str(asked.payload["reason"]))
@@ -153,8 +165,9 @@ class Rulings:
 
     async def _record(self, decided: Request) -> None:
         fact = await self._fact(decided)
-        if fact is not None:  # else its person was forgotten in between
-            await self._facts.publish(fact, actor=decided.signed)
+        if fact is None:
+            raise Forgotten
+        await self._facts.publish(fact, actor=decided.signed)
 
     async def _fact(self, asked: Request) -> NewFact | None:
         org_id = UUID(str(asked.payload["org_id"]))

@@ -42,6 +42,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
 from shanhe.rulebook.api import Rulebook
+from stage.faults import lost_mark
 
 FUNDING = "programmes.funding"
 REASON = "防汛资金今夜须到位，另一位同事联系不上"
@@ -187,7 +188,7 @@ class TestActing:
             await watch.agree(wanted)
         made = await watch.open()
         done = await watch.agree(wanted)
-        assert (done.state, done.glass, done.decided_by) == (RequestState.APPROVED, made.id, f"person:{CLERK}")
+        assert (done.state, done.glass, done.decided_by) == (RequestState.DONE, made.id, f"person:{CLERK}")
         assert done.signed == f"person:{CLERK} + break-glass:{made.id}"
         with pytest.raises(SamePerson):
             await watch.agree(other)
@@ -322,3 +323,15 @@ class TestReview:
         assert (await watch.undoing.run(), await watch.undoing.run(), watch.undone) == (1, 0, [wanted.id])
         (act,) = (await watch.glass.get(made.id)).acts
         assert (act.reversal, act.reversal_state) == (asked.id, "done")
+        assert (await watch.approvals.get(asked.id)).state is RequestState.DONE
+
+    async def test_undoes_once_what_was_agreed_to_when_its_mark_was_lost(self, watch: Watch) -> None:
+        made, wanted = await watch.open(), await watch.ask()
+        await watch.agree(wanted)
+        await watch.glass.close(made.id, CLERK)
+        await watch.judged(made, justified=False, follow_up=FollowUp.REVERSAL)
+        ((asked),) = await watch.undoing.ask(made.id, AUDITOR)
+        with lost_mark():
+            await watch.approvals.agree(asked.id, by=f"person:{COLLEAGUE}")
+        assert (await watch.approvals.again(asked.id, by=f"person:{COLLEAGUE}")).state is RequestState.DONE
+        assert set(watch.undone) == {wanted.id}

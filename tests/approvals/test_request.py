@@ -24,7 +24,7 @@ async def request_(approvals, clock):
 class TestRequest:
     async def test_is_approved_by_a_second_person(self, approvals, request_):
         done = await approvals.approve(request_.id, by="person:b")
-        assert (done.state, done.decided_by, done.payload) == (RequestState.APPROVED, "person:b", {"fen": 100})
+        assert (done.state, done.decided_by, done.payload) == (RequestState.DONE, "person:b", {"fen": 100})
         assert (await approvals.approve(request_.id, by="person:b")).decided_at == done.decided_at
         with pytest.raises(RequestClosed):
             await approvals.reject(request_.id, by="person:c", reason="too late")

@@ -40,7 +40,7 @@ class Bulletin:
 
 
 class SecondDesk:
-    """Two moves wait, one of them asked for by who looks; one was decided."""
+    """Two moves wait, one of them asked for by who looks; one is agreed to and not done; one was decided."""
 
     def __init__(self) -> None:
         self.done: list[tuple[UUID, str, str]] = []
@@ -48,6 +48,11 @@ class SecondDesk:
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [self._row(n, mine=mine) | {"may": who.may("accounts")} for n, mine in ((91, False), (92, True))]
+
+    async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        why = ("余额不足：需要 5 cny，可用 0。", "The balance does not cover this: 5 cny needed, 0 available.")
+        known = {"state": "approved", "decided_by": "周敏", "decided_at": AT, "fault": why, "tries": 2, "next_at": AT}
+        return [self._row(94, mine=False) | known]
 
     async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         known = {"state": "rejected", "decided_by": "周敏", "decided_at": AT, "said": "回单金额不符"}
@@ -58,7 +63,7 @@ class SecondDesk:
             "id": UUID(int=number), "kind": "credits.top_up", "subject": "青山机器人", "link": "/city/accounts/1",
             "amount": 1_000_000_000, "asset": "credit", "why": "汇款 7", "asked_at": AT, "asked_by": "李青",
             "expires_at": AT, "mine": mine, "state": "open", "decided_by": "", "decided_at": None, "said": "",
-            "glass": None,
+            "glass": None, "fault": ("", ""), "tries": 0, "next_at": None, "ended_at": None,
         }  # fmt: skip
 
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from tests.console.double_bulletin import SecondDesk
 from shanhe.console.ports import Desk
 
 TOKEN = {"csrf": "csrf-of-session"}
-HERS, MINE, POSTING = UUID(int=91), UUID(int=92), double.ident(4)
+HERS, MINE, UNDONE, POSTING = UUID(int=91), UUID(int=92), UUID(int=94), double.ident(4)
 
 
 @pytest.fixture
@@ -27,13 +27,15 @@ class TestSecondPerson:
         self, member: httpx.AsyncClient, second: SecondDesk
     ) -> None:
         page = (await member.get("/city/second")).text
-        for word in ("李青", "汇款 7", "未同意", "回单金额不符", "周敏", "待审批"):
+        for word in ("李青", "汇款 7", "未同意", "回单金额不符", "周敏", "待审批", "尚未办结", "余额不足"):
             assert word in page
         assert page.count('value="withdraw"') == 1
-        for number, do, reason in ((HERS, "approve", ""), (HERS, "reject", "金额不符"), (MINE, "withdraw", "")):
+        for number, do, reason in ((HERS, "approve", ""), (HERS, "reject", "金额不符"), (MINE, "withdraw", ""),
+                                   (UNDONE, "again", "")):  # fmt: skip
             fields = TOKEN | {"do": do, "reason": reason}
             assert (await member.post(f"/city/second/{number}", data=fields)).status_code == 303
-        assert second.done == [(HERS, "approve", ""), (HERS, "reject", "金额不符"), (MINE, "withdraw", "")]
+        assert second.done == [(HERS, "approve", ""), (HERS, "reject", "金额不符"), (MINE, "withdraw", ""),
+                               (UNDONE, "again", "")]  # fmt: skip
         assert (await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": "?"})).status_code == 422
 
     async def test_shows_an_auditor_everything_and_no_button(self, member: httpx.AsyncClient, desk: Desk) -> None:

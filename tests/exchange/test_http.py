@@ -14,6 +14,7 @@ from shanhe.exchange.routes import router
 from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind
 from shanhe.kernel import http
 from shanhe.kernel.vault import Vault
+from stage.faults import lost_mark
 
 from .conftest import CREDIT
 
@@ -136,6 +137,8 @@ class TestFund:
         )
         payment = asked.json()["id"]
         assert (await first.post(f"/api/exchange/fund/payments/{payment}/approve")).status_code == 403
+        with lost_mark():
+            await second.post(f"/api/exchange/fund/payments/{payment}/approve")
         done = await second.post(f"/api/exchange/fund/payments/{payment}/approve")
         assert done.json()["state"] == "paid"
         view = (await site.anybody.get("/api/exchange/fund")).json()
@@ -150,6 +153,8 @@ class TestFund:
         payment = (await first.post("/api/exchange/fund/payments", json=body)).json()["id"]
         done = await second.post(f"/api/exchange/fund/payments/{payment}/approve")
         assert done.json()["state"] == "open"
+        request = await site.world.approvals.get(UUID(payment))
+        assert (request.state, request.fault) == ("approved", "insufficient_credit")
         assert await site.world.cash(org) == (0, 0)
 
 

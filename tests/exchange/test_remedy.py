@@ -12,6 +12,7 @@ from shanhe.approvals.api import SamePerson
 from shanhe.exchange.api import Market, NothingToReverse, NotUpheld, SecondPersonNeeded
 from shanhe.exchange.remedy import undo_of
 from shanhe.ledger.api import Asset, Charge, InsufficientCredit, Leg
+from stage.faults import lost_mark
 
 from .conftest import CREDIT
 from .test_http import Site, order
@@ -163,6 +164,16 @@ class TestReversal:
         done = await case.remedies.get(asked.id)
         assert (done.state, [one.cash_fen for one in done.reversals]) == ("done", [6_000])
         assert await case.stands() == stood == (100, 0, 0, 10_000, 0)
+        assert (await case.world.approvals.get(asked.id)).state == "done"
+        await case.world.verify()
+
+    async def test_books_once_when_only_the_mark_was_lost(self, case):
+        await case.uphold()
+        asked = await case.remedies.ask(case.dispute, "why", by="person:o1")
+        with lost_mark():
+            await case.world.approvals.agree(asked.id, by="person:o2")
+        assert (await case.world.approvals.again(asked.id, by="person:o2")).state == "done"
+        assert await case.stands() == (100, 0, 0, 10_000, 0)
         await case.world.verify()
 
     async def test_leaves_the_journal_as_it_was(self, case):
@@ -182,9 +193,9 @@ class TestReversal:
             await case.remedies.approve(asked.id, by="person:o1")
         with pytest.raises(SecondPersonNeeded):
             await case.remedies.approve(asked.id, by="person:buyer")
-        # By the general door of approvals the complainant's word does not count either.
-        await case.world.approvals.approve(asked.id, by="person:buyer")
-        await case.remedies.run()
+        with pytest.raises(SamePerson):  # nor by the general door of approvals
+            await case.world.approvals.agree(asked.id, by="person:buyer")
+        await case.remedies.reject(asked.id, by="person:o2", reason="not now")
         assert (await case.remedies.get(asked.id)).state == "ended"
         assert [one.id for one in await case.remedies.due()] == [case.dispute]
         assert (await case.stands())[2] == 100

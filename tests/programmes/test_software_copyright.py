@@ -6,7 +6,9 @@ from datetime import date
 
 import pytest
 
+from shanhe.kernel.ids import new_id
 from shanhe.programmes.api import AlreadyClaimed, BadAnswers, JudgesItself, NotYourDesk, State, Verdict
+from stage.faults import lost_mark
 
 from .conftest import CREDIT, City
 
@@ -74,7 +76,11 @@ class TestSoftwareCopyright:
         firm = await city.company()
         app = await city.approve(await city.apply("software_copyright", firm, ANSWERS))
         await city.spend(firm, 200 * CREDIT)
-        app = await city.programmes.awards.claw_back(app.id, "error", note="登记撤销", actor="test")
+        asked = await city.programmes.second.claw_back(app.id, note="登记撤销", by="person:1", request_id=new_id())
+        with lost_mark():
+            await city.approvals.agree(asked.id, by="person:2")
+        assert (await city.approvals.again(asked.id, by="person:2")).state == "done"
+        app = (await city.programmes.file(app.id)).application
         assert app.state is State.STOPPED
         assert await city.balance(firm) == 0
         assert (await city.budget("ip_credit"))[0] == 300 * CREDIT

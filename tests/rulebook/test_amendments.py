@@ -9,12 +9,21 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shanhe.approvals.api import Approvals, RequestState, SamePerson
+from shanhe.approvals.api import Approvals, Deed, RequestState, SamePerson
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
-from shanhe.rulebook.api import Amendments, RuleAmendment, Rulebook, RuleFileInvalid, load_amended, record
+from shanhe.rulebook.api import (
+    AMENDMENT,
+    Amendments,
+    RuleAmendment,
+    Rulebook,
+    RuleFileInvalid,
+    load_amended,
+    record,
+)
+from stage.faults import lost_mark
 
 LATER = date(2027, 1, 1)
 
@@ -83,6 +92,23 @@ class TestProposal:
         assert book.parameter("P1", "discount", LATER) == 2500
         assert book.parameter("P1", "discount", date(2026, 12, 31)) == 3000
         assert [one.decided_by for one in await amendments.recorded()] == ["person:a, person:b"]
+
+    async def test_agreed_to_at_the_desk_of_all_requests_is_recorded_once(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        book, approvals = Rulebook.load(), Approvals(database, clock)
+        amendments = Amendments(database, clock, book, approvals)
+        approvals.deeds[AMENDMENT] = Deed(amendments.carry_out, ready=amendments.ready)
+        asked = await amendments.propose("P1", discount(), amendment_id=new_id(), by="person:a", note="budget")
+        other = await amendments.propose("P1", discount(2000), amendment_id=new_id(), by="person:a")
+        with lost_mark():
+            await approvals.agree(asked.id, by="person:b")
+        assert (await approvals.again(asked.id, by="person:b")).state is RequestState.DONE
+        assert book.parameter("P1", "discount", LATER) == 2500
+        assert [one.decided_by for one in await amendments.recorded()] == ["person:a, person:b"]
+        with pytest.raises(RuleFileInvalid, match="two versions"):
+            await approvals.agree(other.id, by="person:b")
+        assert (await approvals.get(other.id)).state is RequestState.REFUSED
 
     async def test_that_fails_a_proof_asks_nobody(self, database: Database, clock: FixedClock) -> None:
         amendments = Amendments(database, clock, Rulebook.load(), Approvals(database, clock))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from shanhe.kernel.money import format_fen
 from shanhe.kernel.words import en, zh
 
@@ -106,6 +106,25 @@ class OtherRight(Forbidden):
             hint_zh="请由具有该权限的同事审批。",
             details={"permission": right},
         )
+
+
+class NotYet(Unavailable):
+    """What a deed raises when nothing is wrong and it could not be finished now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not_yet", "It is agreed to and under way; something moved at every try, so it is tried again.",
+            message_zh="已同意并正在办理；所涉内容持续变动，将自动重试。", retry_after_s=60,
+            hint="Look again in a few minutes.", hint_zh="请几分钟后查看。",
+        )  # fmt: skip
+
+
+class BeingDone(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "being_done", "This is being done at this moment.", message_zh="该事项正在办理。",
+            hint="Look again in a minute.", hint_zh="请一分钟后查看。",
+        )  # fmt: skip
 
 
 class UnknownGlass(NotFound):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -40,7 +39,7 @@ from shanhe.approvals.glass_model import (
     Review,
     Worth,
 )
-from shanhe.approvals.model import Request
+from shanhe.approvals.model import Request, person_of
 from shanhe.kernel.asking import Akin, Record
 from shanhe.kernel.clock import Clock, midnight
 from shanhe.kernel.db import Database
@@ -227,7 +226,7 @@ class BreakGlass:
 
     async def agree(self, conn: Any, request: Request, by: str) -> UUID | None:
         """The opening that stands for the second person's word on this request, used for it; None without one."""
-        weigh, person = self.weighs.get(request.kind), _person(by)
+        weigh, person = self.weighs.get(request.kind), person_of(by)
         if weigh is None or person is None:
             return None
         worth = await weigh(request)
@@ -238,7 +237,7 @@ class BreakGlass:
 
         Raises GlassEnded, GlassOverCap, GlassRefused. Two at once wait for each other at the opening's row.
         """
-        person = _person(by)
+        person = person_of(by)
         if person is None:
             return None
         row = await store.unreviewed_of(conn, person, lock=True)
@@ -365,11 +364,3 @@ class BreakGlass:
     ) -> None:
         if self._entry is not None:
             await self._entry(conn, kind, public, private, about=[person_id])
-
-
-def _person(ref: str) -> UUID | None:
-    """Whom an actor's name means; None for a key or a part of the program: break-glass is for people."""
-    kind, _, number = ref.partition(":")
-    with suppress(ValueError):
-        return UUID(number) if kind == "person" else None
-    return None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
+
+from shanhe.kernel.errors import ShanheError
 
 
 class Scope(StrEnum):
@@ -69,8 +72,12 @@ class Gate:
 
 
 class RequestState(StrEnum):
+    """Open until somebody decides; approved: agreed to, and not done yet; refused: agreed to, and it could not be."""
+
     OPEN = "open"
     APPROVED = "approved"
+    DONE = "done"
+    REFUSED = "refused"
     REJECTED = "rejected"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
@@ -94,6 +101,21 @@ class Request:
     about: UUID | None = None
     glass: UUID | None = None
     """The opening of break-glass under which who asked also agreed."""
+    tries: int = 0
+    next_at: datetime | None = None
+    """When what was agreed to is tried again by itself; None: only when somebody asks for it."""
+    held_until: datetime | None = None
+    """Somebody is at it until then at the latest."""
+    fault: str = ""
+    """The code of what stood in its way the last time, and what that is in words."""
+    fault_zh: str = ""
+    fault_en: str = ""
+    ended_at: datetime | None = None
+
+    @property
+    def agreed(self) -> bool:
+        """Two people want it: it is done, or will be."""
+        return self.state in (RequestState.APPROVED, RequestState.DONE)
 
     @property
     def signed(self) -> str:
@@ -108,9 +130,11 @@ RIGHT: Final = "accounts"
 class Deed:
     """What a kind of request is for; its module says so once.
 
-    `do`: done at once when a second person agrees, and idempotent by the request, since agreeing again repeats what a
-    crash left. None where the module follows decisions in its own time. `page`: where to look at what it is about, with
-    fields of the payload in braces. `why`: reads why it was asked, where that is not the payload's own `reason`.
+    `do`: done at once when a second person agrees, and idempotent by the request: it is done again after a crash, and
+    when somebody asks for it. None where nothing is left to do. `page`: where to look at what it is about, with fields
+    of the payload in braces. `why`: reads why it was asked, where that is not the payload's own `reason`. `waits`:
+    refusals that somebody can help, or time; what says anything else ends the request. `told`: where who asked can read
+    what became of it. `ready`: asked before a second person may agree; raises where something else comes first.
     `right`: the permission with which it is asked for, which whoever decides it needs as well.
     """
 
@@ -118,3 +142,14 @@ class Deed:
     page: str = ""
     why: Callable[[Request], Awaitable[str]] | None = None
     right: str = RIGHT
+    waits: tuple[type[ShanheError], ...] = ()
+    told: str = "/city/second"
+    ready: Callable[[Request], Awaitable[None]] | None = None
+
+
+def person_of(ref: str) -> UUID | None:
+    """Whom an actor's name means; None for a key or a part of the program: decisions of note are for people."""
+    kind, _, number = ref.partition(":")
+    with suppress(ValueError):
+        return UUID(number) if kind == "person" else None
+    return None

@@ -86,9 +86,15 @@ def _requests(routes: APIRouter, approvals: Approvals, read: Any, decide: Any) -
 
     @routes.post("/requests/{request_id}/approve")
     async def approve(request_id: UUID, body: ApproveBody, actor: Any = decide) -> Response:
-        """The second person agrees; then it is done. Agreeing again repeats what a crash left."""
+        """The second person agrees; then it is done. What stands in its way is the answer: `request_state` among the
+        details says whether it waits (`approved`) or has ended (`refused`)."""
         rights = actor.permissions
         return as_json(asdict(await approvals.agree(request_id, by=actor.ref, reason=body.reason, rights=rights)))
+
+    @routes.post("/requests/{request_id}/again")
+    async def again(request_id: UUID, actor: Any = decide) -> Response:
+        """Try once more what was agreed to and is not done; it is done once however often it is tried."""
+        return as_json(asdict(await approvals.again(request_id, by=actor.ref, rights=actor.permissions)))
 
     @routes.post("/requests/{request_id}/reject")
     async def reject(request_id: UUID, body: ReasonBody, actor: Any = decide) -> Response:

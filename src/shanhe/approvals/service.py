@@ -8,9 +8,13 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from shanhe.approvals import store
+from shanhe.approvals.doing import WAITS, Doing
 from shanhe.approvals.errors import (
     BadApproval,
+    BeingDone,
     LicenceConflict,
     OtherRight,
     RequestClosed,
@@ -26,6 +30,7 @@ from shanhe.kernel.asking import Record
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notifier
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.words import PERMISSIONS_ZH
 
@@ -37,6 +42,8 @@ REASON_FIELD: Final = "approvals.request.reason"
 SWEEP_ROWS: Final = 500
 PAGE_ROWS: Final = 50
 
+log = structlog.get_logger(__name__)
+
 Behind = Callable[[str], Awaitable[str]]
 """The person behind an actor: of a key, who made it; anybody else is who they are."""
 
@@ -44,12 +51,12 @@ Behind = Callable[[str], Awaitable[str]]
 class Approvals:
     """`samples`: whether this is a demo city, the only kind in which a sample approval counts.
 
-    `entry` takes every approval, revocation and decision into the transparency log.
+    `entry` takes every approval, revocation and decision into the transparency log; `notifier` tells who asked.
     """
 
     def __init__(
         self, db: Database, clock: Clock, *, samples: bool = False, entry: Record | None = None,
-        seals: Seals | None = None,
+        seals: Seals | None = None, notifier: Notifier | None = None,
     ) -> None:  # fmt: skip
         self._db = db
         self._seals = seals or Seals()
@@ -61,6 +68,7 @@ class Approvals:
         self.person_behind: Behind = _itself
         self.deeds: dict[str, Deed] = {}
         """By kind of request; modules put theirs in."""
+        self._doing = Doing(db, clock, self._seals, self.deeds, self._behind, entry, notifier)
 
     # -- approvals of authorities -------------------------------------------------------------------------------------
 
@@ -132,15 +140,15 @@ class Approvals:
         self, numbers: Iterable[UUID], kind: str, subject: str, payload: Mapping[str, Any], *, by: str,
         expires_at: datetime, about: UUID | None = None,
     ) -> Request:  # fmt: skip
-        """The request among these numbers that waits or was agreed to, else a new one under the first that is free.
+        """The request among these numbers that is open, agreed to or done, else a new one under the first free one.
 
-        Refused and late ones stay on record, and the next has a number of its own.
+        Refused and late ones, and those that could not be done, stay on record; the next has a number of its own.
         """
         for number in numbers:
             known = await self.known(number)
             if known is None:
                 break
-            if known.state in (RequestState.OPEN, RequestState.APPROVED):
+            if known.state is RequestState.OPEN or known.agreed:
                 return known
         return await self.request(
             kind, subject, payload, by=by, request_id=number, about=about, expires_at=expires_at
@@ -166,13 +174,44 @@ class Approvals:
         self, request_id: UUID, *, by: str, reason: str = "", rights: Collection[str] | None = None
     ) -> Request:  # fmt: skip
         """Approve, and do at once what was asked for, where somebody said how. `rights`: the permissions of who agrees,
-        None on the machine itself; `OtherRight`."""
+        None on the machine itself; `OtherRight`.
+
+        Raises what stands in its way; the request says it too, and waits for another try, or has ended.
+        """
         await self._entitled(request_id, rights)
+        found = await self.get(request_id)
+        deed = self.deeds.get(found.kind)
+        if found.state is RequestState.OPEN and deed is not None and deed.ready is not None:
+            await deed.ready(found)
         decided = await self.approve(request_id, by=by, reason=reason)
-        deed = self.deeds.get(decided.kind)
-        if deed is not None and deed.do is not None:
-            await deed.do(decided)
-        return decided
+        return await self._carry_out(decided) or await self.get(request_id)
+
+    async def again(self, request_id: UUID, *, by: str, rights: Collection[str] | None = None) -> Request:
+        """Try once more what was agreed to and is not done; anybody who may decide may ask for it. RequestClosed,
+        BeingDone, and what stands in its way; `rights` as in `agree`."""
+        await self._entitled(request_id, rights)
+        found = await self.get(request_id)
+        if found.state is RequestState.DONE:
+            return found
+        if found.state is not RequestState.APPROVED:
+            raise RequestClosed(found.state)
+        log.info("a deed is done again", request=str(request_id), by=by, tries=found.tries)
+        done = await self._carry_out(found)
+        if done is None:
+            raise BeingDone()
+        return done
+
+    async def _carry_out(self, request: Request) -> Request | None:
+        """None when somebody else is at it."""
+        return request if request.state is not RequestState.APPROVED else await self._doing.do(request)
+
+    async def done(self, request_id: UUID, conn: Any = None) -> None:
+        """For a module that does in its own time what was agreed to: this one is done now."""
+        await self._doing.end(request_id, RequestState.DONE, conn=conn)
+
+    async def run(self) -> int:
+        """Try again what was agreed to and is due; how many are done. Bounded; call it often."""
+        return await self._doing.run()
 
     async def why(self, request: Request) -> str:
         """Why it was asked; empty where nobody can say it any more."""
@@ -213,7 +252,11 @@ class Approvals:
 
     async def sweep(self) -> int:
         """End requests that nobody decided in time; how many. Bounded; call it often."""
-        return await store.expire(self._db, self._clock.now(), SWEEP_ROWS)
+        async with self._db.transaction() as conn:
+            late = await store.expire(conn, self._clock.now(), SWEEP_ROWS)
+            for one in late:
+                await self._doing.tell(conn, one)
+        return len(late)
 
     async def _decide(self, request_id: UUID, to: RequestState, by: str, reason: str, conn: Any) -> Request:
         if conn is None:
@@ -222,7 +265,8 @@ class Approvals:
         found = await store.request(conn, request_id, lock=True)
         if found is None:
             raise UnknownRequest()
-        if found.state is to and found.decided_by == by:
+        same = (to, RequestState.DONE, RequestState.REFUSED) if to is RequestState.APPROVED else (to,)
+        if found.state in same and found.decided_by == by:
             return await self._opened(found)
         now = self._clock.now()
         if found.state is RequestState.OPEN and found.expires_at <= now:
@@ -233,7 +277,9 @@ class Approvals:
         said = reason[:TEXT_LIMIT_CHARS]
         if found.about is not None:
             said = await self._seals.seal(found.about, REASON_FIELD, said)
-        await store.decide(conn, request_id, to, by, said, now, glass)
+        left = to is RequestState.APPROVED and self._doing.follows(found.kind)
+        state = RequestState.DONE if to is RequestState.APPROVED and not left else to
+        await store.decide(conn, request_id, state, by, said, now, glass, now + WAITS[0] if left else None)
         decided = await store.request(conn, request_id)
         if decided is None:
             raise UnknownRequest()
@@ -241,7 +287,10 @@ class Approvals:
                    "asked_by": decided.requested_by, "decided_by": by, "reason": decided.reason}  # fmt: skip
         public = {"request": decided.kind, "decision": str(to)} | ({"break_glass": True} if glass else {})
         await self._log(conn, "request.decided", public, private)
-        return await self._opened(decided)
+        opened = await self._opened(decided)
+        if to is RequestState.REJECTED:
+            await self._doing.tell(conn, opened)
+        return opened
 
     async def _two_people(self, conn: Any, found: Request, to: RequestState, by: str) -> UUID | None:
         """SamePerson unless a second one decides; the opening of break-glass that stands for the second."""
@@ -261,9 +310,13 @@ class Approvals:
         return used
 
     async def _opened(self, request: Request) -> Request:
+        request = await self._doing.opened(request)
         if request.about is None:
             return request
         return replace(request, reason=await self._seals.open(request.about, REASON_FIELD, request.reason))
+
+    async def _behind(self, by: str) -> str:
+        return await self.person_behind(by)
 
     async def _log(self, conn: Any, kind: str, public: Mapping[str, Any], private: Mapping[str, Any]) -> None:
         if self._entry is not None:

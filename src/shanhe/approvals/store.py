@@ -102,19 +102,80 @@ async def requests(
 
 async def decide(
     conn: Connection | Database, request_id: UUID, to: RequestState, by: str | None, reason: str, now: datetime,
-    glass: UUID | None = None,
+    glass: UUID | None = None, next_at: datetime | None = None,
 ) -> None:  # fmt: skip
     await conn.execute(
-        """UPDATE approvals.request SET state = $2, decided_by = $3, reason = $4, decided_at = $5, glass = $6
+        """UPDATE approvals.request SET state = $2, decided_by = $3, reason = $4, decided_at = $5, glass = $6,
+                  next_at = $7, ended_at = CASE WHEN $2::text = 'done' THEN $5::timestamptz END
            WHERE id = $1 AND state = 'open'""",
-        request_id, to, by, reason, now, glass,
+        request_id, to, by, reason, now, glass, next_at,
     )  # fmt: skip
 
 
-async def expire(db: Database, now: datetime, limit: int) -> int:
-    done = await db.execute(
+async def expire(conn: Connection, now: datetime, limit: int) -> list[Request]:
+    """Those that nobody decided in time, ended."""
+    rows = await conn.fetch(
         """UPDATE approvals.request SET state = 'expired', decided_at = $1 WHERE id IN
-           (SELECT id FROM approvals.request WHERE state = 'open' AND expires_at <= $1 LIMIT $2)""",
+           (SELECT id FROM approvals.request WHERE state = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT $2
+            FOR UPDATE SKIP LOCKED) RETURNING *""",
         now, limit,
     )  # fmt: skip
-    return int(done.rsplit(" ", 1)[-1])
+    return [_request(row) for row in rows]
+
+
+# -- doing what was agreed to -----------------------------------------------------------------------------------------
+
+
+async def due(db: Database, now: datetime, limit: int) -> list[Request]:
+    """Agreed to, not done, and to be tried now; longest waiting first."""
+    rows = await db.fetch(
+        """SELECT * FROM approvals.request WHERE state = 'approved' AND next_at <= $1
+             AND (held_until IS NULL OR held_until <= $1) ORDER BY next_at, id LIMIT $2""",
+        now, limit,
+    )  # fmt: skip
+    return [_request(row) for row in rows]
+
+
+async def hold(
+    db: Database, request: Request, now: datetime, until: datetime, next_at: datetime | None, fault: str
+) -> Request | None:
+    """The request, for whoever is at it now; None when somebody else is or it has ended. A crash leaves it written
+    that it was interrupted, and when it is tried again."""
+    row = await db.fetchrow(
+        """UPDATE approvals.request SET tries = tries + 1, held_until = $4, next_at = $5, fault = $6, fault_zh = '',
+                  fault_en = ''
+           WHERE id = $1 AND state = 'approved' AND tries = $2 AND (held_until IS NULL OR held_until <= $3)
+           RETURNING *""",
+        request.id, request.tries, now, until, next_at, fault,
+    )  # fmt: skip
+    return None if row is None else _request(row)
+
+
+async def release(db: Database, request: Request) -> None:
+    """Nobody is at it any more; what else is written of it stays."""
+    await db.execute(
+        "UPDATE approvals.request SET held_until = NULL WHERE id = $1 AND state = 'approved' AND tries = $2",
+        request.id, request.tries,
+    )  # fmt: skip
+
+
+async def fail(db: Database, request: Request, fault: str, zh: str, en: str) -> None:
+    """Something stood in its way, and it waits."""
+    await db.execute(
+        """UPDATE approvals.request SET held_until = NULL, fault = $3, fault_zh = $4, fault_en = $5
+           WHERE id = $1 AND state = 'approved' AND tries = $2""",
+        request.id, request.tries, fault, zh, en,
+    )  # fmt: skip
+
+
+async def end(
+    conn: Connection, request_id: UUID, to: RequestState, now: datetime, fault: str, zh: str, en: str
+) -> Request | None:
+    """It is done or refused, from now on; None when it was so before."""
+    row = await conn.fetchrow(
+        """UPDATE approvals.request SET state = $2, ended_at = $3, next_at = NULL, held_until = NULL, fault = $4,
+                  fault_zh = $5, fault_en = $6
+           WHERE id = $1 AND state = 'approved' RETURNING *""",
+        request_id, to, now, fault, zh, en,
+    )  # fmt: skip
+    return None if row is None else _request(row)

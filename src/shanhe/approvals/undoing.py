@@ -42,7 +42,7 @@ class Undoing:
         self._glass = glass
         self._reverse = reverse
         self._reversible = reversible
-        approvals.deeds[REVERSAL] = Deed(page="/city/ledger/postings/{posting}")
+        approvals.deeds[REVERSAL] = Deed(self._undo, "/city/ledger/postings/{posting}")
 
     async def ask(self, glass_id: UUID, person_id: UUID) -> Sequence[Request]:
         """Ask that what the ledger can undo of an opening be undone, once an act; whoever reviewed it asks."""
@@ -75,14 +75,20 @@ class Undoing:
             asked = await self._approvals.get(row["request_id"])
             if asked.state is RequestState.OPEN:
                 continue
-            state = "ended"
-            if asked.state is RequestState.APPROVED:
+            if asked.agreed:
                 try:
-                    await self._reverse(row["posting"], f"{asked.requested_by} + {asked.decided_by}", "break-glass")
+                    await self._undo(asked)
                 except ShanheError as error:
                     log.warning("a reversal waits", request=str(asked.id), error=error.code)  # the others do not
                     continue
-                state = "done"
-            await store.end_reversal(self._db, row["act_id"], state, self._clock.now())
+                await self._approvals.done(asked.id)
+            else:
+                await store.end_reversal(self._db, row["act_id"], "ended", self._clock.now())
             done += 1
         return done
+
+    async def _undo(self, asked: Request) -> None:
+        """Book the mirror image, once."""
+        posting = UUID(str(asked.payload["posting"]))
+        await self._reverse(posting, f"{asked.requested_by} + {asked.decided_by}", "break-glass")
+        await store.end_reversal(self._db, UUID(str(asked.payload["act"])), "done", self._clock.now())

@@ -84,8 +84,13 @@ def revoke(licence: UUID, reason: Annotated[str, typer.Option(help="Why.")], by:
 
 
 @app.command()
-def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, withdrawn, expired.")] = "open",
-             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+def requests(
+    state: Annotated[
+        str, typer.Option(help="open, approved (not done yet), done, refused, rejected, withdrawn, expired.")
+    ] = "open",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Four-eyes requests, newest first."""
     from shanhe.approvals.api import RequestState
 
@@ -96,8 +101,8 @@ def requests(state: Annotated[str, typer.Option(help="open, approved, rejected, 
 
     found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(
-        ("id", "kind", "subject", "asked by", "until", "state"),
-        [(x.id, x.kind, x.subject, x.requested_by, x.expires_at, x.state) for x in found],
+        ("id", "kind", "subject", "asked by", "until", "state", "why"),
+        [(x.id, x.kind, x.subject, x.requested_by, x.expires_at, x.state, x.fault) for x in found],
     ))  # fmt: skip
 
 
@@ -113,6 +118,20 @@ def reject(request: UUID, by: By, reason: Annotated[str, typer.Option(help="Why.
            data: Data = None, as_json: Json = False) -> None:  # fmt: skip
     """Refuse what somebody else asked for."""
     _decided(as_json, in_city(data, lambda services: services.approvals.reject(request, by=by, reason=reason)))
+
+
+@app.command()
+def withdraw(request: UUID, by: Annotated[str, typer.Option(help="Who asked, as the request names them.")],
+             data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Take back what one asked for oneself."""
+    _decided(as_json, in_city(data, lambda services: services.approvals.withdraw(request, by=by)))
+
+
+@app.command()
+def again(request: UUID, by: Annotated[str, typer.Option(help="Who asks for it.")] = "cli",
+          data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+    """Try once more what was agreed to and is not done."""
+    _decided(as_json, in_city(data, lambda services: services.approvals.again(request, by=by)))
 
 
 def _decided(as_json: bool, done: Any) -> None:

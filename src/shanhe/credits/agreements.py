@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from shanhe.credits import messages, policy
+from shanhe.credits import messages, policy, store
 from shanhe.credits.errors import AgreementConflict, InstalmentPaid, NotGovernment, UnknownAgreement
 from shanhe.credits.model import KindOf, Purchase, PurchaseState
 from shanhe.credits.purchases import Purchases
@@ -137,16 +137,20 @@ class Agreements:
     async def book(self, org_id: UUID, agreement_id: UUID, number: int, *, reference: str, actor: str) -> Purchase:
         """An operator found the instalment's transfer at the bank: post it, once."""
         instalment = await self.payable(org_id, agreement_id, number)
-        attempt = instalment.attempt + 1
+        attempt, client_ref = instalment.attempt + 1, _bank_ref(agreement_id, number)
+        known = await store.purchase_by_ref(self._db, org_id, client_ref)  # booked at the price of its day
+        price = policy.quantity_micro(self._rulebook, instalment.amount_fen, on=self._clock.today())
         purchase = await self._purchases.top_up(
-            org_id,
-            policy.quantity_micro(self._rulebook, instalment.amount_fen, on=self._clock.today()),
-            f"framework {number}: {reference}"[:200],
-            actor,
-            client_ref=f"framework-{agreement_id}-{number}-bank",
-        )
+            org_id, price if known is None else known.priced.quantity_micro, f"framework {number}: {reference}"[:200],
+            actor, client_ref=client_ref,
+        )  # fmt: skip
         await self._attach(agreement_id, number, attempt, purchase.id)
         return purchase
+
+    async def booked_by(self, org_id: UUID, agreement_id: UUID, number: int, actor: str) -> bool:
+        """Whether it was they who booked the transfer that paid an instalment."""
+        known = await store.purchase_by_ref(self._db, org_id, _bank_ref(agreement_id, number))
+        return known is not None and known.state is PurchaseState.POSTED and known.actor == actor
 
     async def payable(self, org_id: UUID, agreement_id: UUID, number: int) -> Instalment:
         """An instalment that is not paid yet; InstalmentPaid, UnknownAgreement otherwise."""
@@ -226,3 +230,8 @@ class Agreements:
 def _instalment(row: Any) -> Instalment:
     state = {PurchaseState.POSTED: "paid", PurchaseState.OPEN: "ordered"}.get(row["purchase_state"], "due")
     return Instalment(row["number"], row["due_on"], row["amount_fen"], row["attempt"], row["purchase_id"], state)
+
+
+def _bank_ref(agreement_id: UUID, number: int) -> str:
+    """Under which a transfer found at the bank pays an instalment."""
+    return f"framework-{agreement_id}-{number}-bank"

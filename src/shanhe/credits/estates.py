@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -17,7 +18,7 @@ from uuid import UUID, uuid5
 import msgspec
 import structlog
 
-from shanhe.approvals.api import Approvals, RequestState
+from shanhe.approvals.api import Approvals, Deed, NotYet, Request, RequestState
 from shanhe.credits import estate_store as store
 from shanhe.credits import messages
 from shanhe.credits.errors import EstateConflict, EstateHeld, EstatePledged, NotFrozen, UnknownEstate
@@ -50,6 +51,7 @@ RULE: Final = "R1_estate"
 REQUEST: Final = "credits.estate"
 KIND: Final = "estate"
 SPACE: Final = UUID("2b6d3f0c-6e59-5e0a-8b1d-5b9f0f3f7c41")
+PAGE: Final = "/city/credits/estates"
 DECIDE_WITHIN: Final = timedelta(days=30)
 SUBJECTS: Final = {"inheritance": "遗产承继 · inheritance", "dissolution": "清算移交 · dissolution"}
 Rows = list
@@ -100,6 +102,7 @@ class Estates:
         self._payer = payer
         self._end_orders = end_orders
         self._history = LotHistory(db)
+        approvals.deeds[REQUEST] = Deed(self._hand_over, PAGE, waits=(NotFrozen, EstateHeld, EstatePledged))
 
     # -- asking and deciding ------------------------------------------------------------------------------------------
 
@@ -148,8 +151,9 @@ class Estates:
         """The second person's word; the handover is booked. Raises what stands in its way: NotFrozen, EstateHeld,
         EstatePledged; once that is gone the jobs worker books it."""
         await self.get(estate_id)
-        await self._approvals.approve(estate_id, by=by)
-        return await self._finish(await self.get(estate_id))
+        with suppress(NotYet):  # the request says it, and it is tried again
+            await self._approvals.agree(estate_id, by=by)
+        return await self.get(estate_id)
 
     async def reject(self, estate_id: UUID, *, by: str, reason: str) -> Estate:
         await self.get(estate_id)
@@ -183,12 +187,21 @@ class Estates:
         request = await self._approvals.get(estate.id)
         if estate.state != "open" or request.state is RequestState.OPEN:
             return estate
-        if request.state is not RequestState.APPROVED:
+        if not request.agreed:
             await store.end(self._db, estate.id, "ended", request.decided_by, self._clock.now())
             return await self.get(estate.id)
+        await self._hand_over(request)
+        await self._approvals.done(request.id)
+        return await self.get(estate.id)
+
+    async def _hand_over(self, request: Request) -> None:
+        """Book it, once; NotYet, NotFrozen, EstateHeld or EstatePledged while something stands in its way."""
+        estate = await self.get(request.id)
+        if estate.state != "open":
+            return
         booked = await self._book(estate, f"{request.requested_by} + {request.decided_by}")
         if booked is None:
-            return estate
+            raise NotYet
         posting, lines, version = booked
         async with self._db.transaction() as conn:
             ended = await store.end(
@@ -198,7 +211,6 @@ class Estates:
             if ended and posting is not None:
                 for one in estate.successors:
                     await self._notifier.notify(messages.estate_booked(one.org_id, estate.id), conn)
-        return await self.get(estate.id)
 
     async def _frozen(self, org_id: UUID) -> None:
         if not (await self._payer(org_id)).frozen:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from shanhe.approvals.api import Approvals, Deed, Request, RequestState
@@ -59,7 +60,7 @@ class Fund:
         self._ledger = ledger
         self._approvals = approvals
         self._cash = cash
-        approvals.deeds[FUND_PAYMENT] = Deed(page=PAGE)
+        approvals.deeds[FUND_PAYMENT] = Deed(self._pay, PAGE)
 
     async def account(self, market: Market) -> UUID:
         """Where the fees of a market go; never below zero."""
@@ -91,10 +92,11 @@ class Fund:
         return FundPayment(**dict(row))
 
     async def approve(self, request_id: UUID, *, by: str) -> FundPayment:
-        """The second person's word; the payment is booked. `SamePerson` when it is the first's."""
+        """The second person's word; the payment is booked, now or when the fund has it. `SamePerson` when it is the
+        first's."""
         await self._get(request_id)
-        await self._approvals.approve(request_id, by=by)
-        await self.run()
+        with suppress(InsufficientCredit):  # the request says it, and waits
+            await self._approvals.agree(request_id, by=by)
         return await self._get(request_id)
 
     async def reject(self, request_id: UUID, *, by: str, reason: str) -> FundPayment:
@@ -110,26 +112,26 @@ class Fund:
             request = await self._approvals.get(row["id"])
             if request.state is RequestState.OPEN:
                 continue
-            if request.state is RequestState.APPROVED and not await self._book(row, request):
-                continue
-            state = "paid" if request.state is RequestState.APPROVED else "ended"
-            await store.close(self._db, row["id"], state, self._clock.now())
+            if request.agreed:
+                try:
+                    await self._pay(request)
+                except InsufficientCredit:
+                    continue
+                await self._approvals.done(request.id)
+            else:
+                await store.close(self._db, row["id"], "ended", self._clock.now())
             done += 1
         return done
 
-    async def _book(self, row: Any, request: Request) -> bool:
-        """False while the fund has too little."""
+    async def _pay(self, request: Request) -> None:
+        """Book it, once; InsufficientCredit while the fund has too little."""
+        row = await store.payment(self._db, request.id)
         _, cash = await self._cash.accounts(row["org_id"], Market.REAL)
         transfer = Transfer(row["id"], await self.account(Market.REAL), cash.id, row["amount_fen"])
-        try:
-            await self._ledger.post(
-                Posting(
-                    id=row["id"], kind="fund_payment", transfers=(transfer,), actor=request.signed, memo=row["reason"]
-                )
-            )
-        except InsufficientCredit:
-            return False
-        return True
+        await self._ledger.post(
+            Posting(id=row["id"], kind="fund_payment", transfers=(transfer,), actor=request.signed, memo=row["reason"])
+        )
+        await store.close(self._db, row["id"], "paid", self._clock.now())
 
     async def _get(self, request_id: UUID) -> FundPayment:
         row = await store.payment(self._db, request_id)

@@ -8,6 +8,7 @@ back; that part of the trade stands at its price, and the record says what bound
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +16,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from shanhe.approvals.api import Approvals, Deed, Request, RequestState
+from shanhe.approvals.api import Approvals, Deed, NotYet, Request, RequestState
 from shanhe.exchange import fund_store
 from shanhe.exchange import remedy_store as store
 from shanhe.exchange.disputes import Dispute, Disputes
@@ -127,7 +128,7 @@ class Remedies:
         self._fund = fund
         self._record = record
         self._history = LotHistory(db)
-        approvals.deeds[REQUEST] = Deed(page=PAGE)
+        approvals.deeds[REQUEST] = Deed(self._carry_out, PAGE)
 
     # -- two people ---------------------------------------------------------------------------------------------------
 
@@ -153,7 +154,10 @@ class Remedies:
         if not chosen or (trades and len(chosen) != len(set(trades))):
             raise NothingToReverse()
         identifier, now = remedy_id or new_id(), self._clock.now()
-        payload = {"dispute_id": str(dispute_id), "trades": [str(one) for one in chosen]}
+        complainant = await self._approvals.person_behind(dispute["actor"])
+        payload = {
+            "dispute_id": str(dispute_id), "trades": [str(one) for one in chosen], "not_by": [complainant]
+        }  # fmt: skip
         sealed = await self._seals.seal(dispute["org_id"], REASON_FIELD, reason)
         async with self._db.transaction() as conn:
             await self._approvals.request(
@@ -166,8 +170,8 @@ class Remedies:
     async def approve(self, remedy_id: UUID, *, by: str) -> Remedy:
         """The second person's word; the reversals are booked. Neither who asked nor who complained."""
         await self._second(remedy_id, by)
-        await self._approvals.approve(remedy_id, by=by)
-        await self.run()
+        with suppress(NotYet):  # the request says it, and it is tried again
+            await self._approvals.agree(remedy_id, by=by)
         return await self.get(remedy_id)
 
     async def reject(self, remedy_id: UUID, *, by: str, reason: str) -> Remedy:
@@ -190,14 +194,27 @@ class Remedies:
             request = await self._approvals.get(remedy.id)
             if request.state is RequestState.OPEN:
                 continue
-            complainant = (await store.remedy(self._db, remedy.id))["complainant"]
-            agreed = request.state is RequestState.APPROVED and request.decided_by != complainant
-            if agreed and not await self._undo_all(remedy, request):
-                continue
-            state = "done" if agreed else "ended"
-            await store.close(self._db, remedy.id, state, request.decided_by, self._clock.now())
+            if request.agreed:
+                try:
+                    await self._carry_out(request)
+                except (NotYet, SecondPersonNeeded):  # the request says it: it waits, or ends and is closed then
+                    continue
+                await self._approvals.done(remedy.id)
+            else:
+                await store.close(self._db, remedy.id, "ended", request.decided_by, self._clock.now())
             done += 1
         return done
+
+    async def _carry_out(self, request: Request) -> None:
+        """Undo what was agreed to, each trade once; NotYet while something is on its way."""
+        row = await store.remedy(self._db, request.id)
+        if row["state"] != "open":
+            return
+        if request.decided_by == row["complainant"]:
+            raise SecondPersonNeeded()
+        if not await self._undo_all(await self._view(row), request):
+            raise NotYet
+        await store.close(self._db, request.id, "done", request.decided_by, self._clock.now())
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

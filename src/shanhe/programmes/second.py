@@ -38,8 +38,9 @@ class Second:
         self._awards = awards
         self._guarantees = guarantees
         approvals.deeds |= {
-            FUNDING: Deed(self._fund, PAGE, right=RIGHT), CALL: Deed(self._call, PAGE, right=RIGHT),
+            FUNDING: Deed(self._fund, PAGE, right=RIGHT),
             CLAWBACK: Deed(self._claw_back, PAGE, self._noted, RIGHT),
+            CALL: Deed(self._call, PAGE, right=RIGHT, told=""),  # a bank asks, and sees its guarantee
         }  # fmt: skip
 
     async def fund(self, name: str, amount: int, *, reason: str, by: str, request_id: UUID) -> Request:

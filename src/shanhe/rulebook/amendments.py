@@ -44,6 +44,7 @@ class Eyes(Protocol):
         request_id: UUID | None = None,
     ) -> Any: ...  # fmt: skip
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Any: ...
+    async def done(self, request_id: UUID, conn: Any = None) -> None: ...
     async def get(self, request_id: UUID) -> Any: ...
     async def requests(self, *, kind: str | None = None, limit: int = PAGE_ROWS) -> Sequence[Any]: ...
 
@@ -139,25 +140,39 @@ class Amendments:
                 hint="List the proposals: GET /api/rules/amendments.",
                 hint_zh="请先查看修订列表：GET /api/rules/amendments。",
             )
-        payload = asked.payload
+        return await self._take_over(asked, by, reason, decide=True)
+
+    async def ready(self, asked: Any) -> None:
+        """Whether a second person may agree now; raises what has to be decided before."""
+        if self._needed is not None:
+            await self._needed(asked.id)
+
+    async def carry_out(self, decided: Any) -> None:
+        """Record what was agreed to elsewhere; once."""
+        await self._take_over(decided, str(decided.decided_by), decided.reason, decide=False)
+
+    async def _take_over(self, asked: Any, by: str, reason: str, *, decide: bool) -> RuleAmendment:
+        payload, amendment_id = asked.payload, asked.id
         amendment = RuleAmendment(
             str(amendment_id), payload["rule_id"], payload["content"], f"{asked.requested_by}, {by}", payload["note"]
         )
         known = {one.id for one in await store.amendments(self._db)}
         if amendment.id not in known:
-            if self._needed is not None:
-                await self._needed(amendment_id)
+            await self.ready(asked)
             async with self._db.transaction() as conn:
                 # One at a time, each proved on top of what is recorded: two that are sound alone may not be together.
                 await conn.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
                 current = await asyncio.to_thread(Rulebook.load, await store.amendments(conn))
-                await self._eyes.approve(amendment_id, by=by, reason=reason, conn=conn)
+                if decide:
+                    await self._eyes.approve(amendment_id, by=by, reason=reason, conn=conn)
                 await record(self._db, self._clock, current, amendment, conn)
                 if self._entry is not None:
                     public = {"rule": amendment.rule_id, "amendment": amendment.id, "note": amendment.note[:NOTE_CHARS],
                               "content_sha256": content_hash(amendment.content)}  # fmt: skip
                     private = {"id": amendment.id, "decided_by": amendment.decided_by, "reason": reason}
                     await self._entry(conn, AMENDED, public, private, id=amendment_id)
+                if decide:
+                    await self._eyes.done(amendment_id, conn)
         await self.refresh()
         return amendment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.rulebook.amendments import KIND as AMENDMENT
 from shanhe.rulebook.amendments import Amendments, load_amended, proved, record
 from shanhe.rulebook.cases import Case, Stream
 from shanhe.rulebook.differences import Difference, differences
@@ -29,6 +30,7 @@ from shanhe.rulebook.vector import VectorKernel
 from shanhe.rulebook.wording import display
 
 __all__ = [
+    "AMENDMENT",
     "CHAPTERS",
     "Amendments",
     "Case",

@@ -27,6 +27,9 @@ class LiveSecond:
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return await self._rows(who, await self._moves.waiting())
 
+    async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
+        return await self._rows(who, await self._moves.undone())
+
     async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         found, following = await self._moves.decided(before)
         return await self._rows(who, found), following
@@ -41,7 +44,8 @@ class LiveSecond:
                 "expires_at": one.expires_at, "mine": one.requested_by == own,
                 "may": who.may(self._approvals.right_of(one.kind)), "state": str(one.state),
                 "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
-                "glass": one.glass, **self._amount(one),
+                "glass": one.glass, "fault": (one.fault_zh, one.fault_en), "tries": one.tries, "next_at": one.next_at,
+                "ended_at": one.ended_at, **self._amount(one),
             }
             for one, why in found
         ]  # fmt: skip
@@ -85,6 +89,8 @@ class LiveSecond:
             await self._approvals.agree(request_id, by=by, reason=reason, rights=rights)
         elif do == "withdraw":
             await self._approvals.withdraw(request_id, by=by)
+        elif do == "again":
+            await self._approvals.again(request_id, by=by, rights=rights)
         else:
             await self._approvals.reject(request_id, by=by, reason=reason, rights=rights)
 

@@ -12,13 +12,15 @@ from shanhe.console.model import Who
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.http import language
 from shanhe.kernel.routing import APIRouter
 
 REASON_CHARS_MAX = 200
-ACTS = ("approve", "reject", "withdraw")
 DECIDERS = ("accounts", "programmes")
 """Permissions of which a move needs one; which one its module says."""
-DONE = {"approve": "agreed", "reject": "decided", "withdraw": "withdrawn"}
+DONE = {"approve": "second_done", "reject": "decided", "withdraw": "withdrawn", "again": "done_again"}
+AFTER = {"approved": "second.waits_after", "refused": "second.refused_after"}
+"""What is said before the reason why it was not done although two people agreed."""
 
 
 class SecondRoom(Room):
@@ -41,15 +43,20 @@ class SecondRoom(Room):
             before = None
         decided, following = await self.desk.second.decided(who, before)
         waiting = await self.desk.second.waiting(who) if before is None else ()
-        return {"rows": waiting, "decided": decided, "before": before, "following": following}
+        undone = await self.desk.second.undone(who) if before is None else ()
+        return {"rows": waiting, "undone": undone, "decided": decided, "before": before, "following": following}
 
     async def decide(self, request: Request, request_id: UUID) -> Response:
         who, fields = await self.posted(request, *DECIDERS)
         reason, do = fields.get("reason", "")[:REASON_CHARS_MAX], fields.get("do", "")
         try:
-            if do not in ACTS:
+            if do not in DONE:
                 raise ValueError(do)
             await self.desk.second.decide(who, request_id, do, reason)
         except (ShanheError, ValueError) as error:
-            return self.again(request, "second.html", who, error, **await self._page(request, who))
+            mistake = self.view.mistake(request, error)
+            if isinstance(error, ShanheError) and (word := AFTER.get(error.details.get("request_state", ""))):
+                mistake = self.view.words.text(word, language(request)) + mistake
+            page = await self._page(request, who)
+            return self.again(request, "second.html", who, error, mistake=mistake, **page)
         return go("/city/second", DONE[do])
