@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from shanhe.identity.service.passwords import FREE_FAILURES
 from shanhe.programmes.api import Checked, Standing, UnknownProgramme
 
 from .conftest import CREDIT, City
@@ -56,6 +57,21 @@ class TestAForm:
         (decision,) = (await city.programmes.file((await city.apply("usage_bonus", firm)).id)).decisions
         assert found.standing is Standing.REFUSED
         assert [one.to_dict() for one in found.outcome.reasons] == list(decision.reasons)
+
+    async def test_lets_names_be_tried_no_more_often_than_at_the_door(self, city: City) -> None:
+        """Whom one refers is told to be known or not; a name that somebody has costs no try."""
+        citizen, nomad = await city.person(), await city.person("乐")
+        person = (await city.identity.orgs.get(nomad)).person_id
+        assert person is not None
+        known = (await city.identity.people.get(person)).login
+        said: list[str] = []
+        for number in range(FREE_FAILURES["party"] + 1):
+            for name in (known, f"nobody{number}"):
+                found = await checked(city, citizen, {"nomad": name}, {}, "nomad_referral")
+                said += [en for field, _, en in found.problems if field == "nomad"]
+        misses, locked = said[: FREE_FAILURES["party"]], said[FREE_FAILURES["party"] :]
+        assert all("no such party" in one for one in misses)
+        assert ["Too many failed attempts" in one for one in locked] == [True, True]  # whoever is asked for
 
     async def test_is_closed_to_who_cannot_apply(self, city: City) -> None:
         found = await checked(city, await city.person(), {}, {}, "usage_bonus")

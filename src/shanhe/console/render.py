@@ -224,7 +224,8 @@ class View:
     def problem(self, request: Request, error: ShanheError) -> str:
         """What to tell the person about an error, with what to do next."""
         body = self.told(request, error)["error"]
-        return f"{body['message']} {body.get('hint', '')}".strip()
+        gap = "" if body["message"].endswith("。") else " "
+        return f"{body['message']}{gap}{body.get('hint', '')}".strip()
 
     def told(self, request: Request, error: ShanheError) -> dict[str, Any]:
         """An error's body as a page tells it: a hint that names a request is for programs, a reader gets a way back."""

@@ -138,7 +138,7 @@ class Applying:
         self, row: Any, programme_id: str, answers: Mapping[str, Any], evidence: Mapping[str, Any], client_ref: str
     ) -> Application:
         programme = self._ground.programme(programme_id)
-        clean = forms.answers_of(programme, await self.named(programme, answers), by="applicant")
+        clean = forms.answers_of(programme, await self.named(programme, answers, row["org_id"]), by="applicant")
         if row["digest"] != self._digest(programme_id, clean, forms.evidence_of(programme, evidence)):
             raise ApplicationConflict(client_ref)
         return store.application_of(row, self._ground.vault)
@@ -159,7 +159,7 @@ class Applying:
             )
         programme, party, today = ground.programme(programme_id), await ground.party(org_id), ground.today()
         self.open_for(programme, party)
-        clean = forms.answers_of(programme, await self.named(programme, answers), by="applicant")
+        clean = forms.answers_of(programme, await self.named(programme, answers, org_id), by="applicant")
         papers = forms.evidence_of(programme, evidence)
         await self.strangers(programme, party, clean)
         mark = await award_store.mark(ground.db, programme.id) if programme.remembers else 0
@@ -183,12 +183,12 @@ class Applying:
             self._awards.claims(programme, party.subject, clean, today), outcome, planned, mark,
         )  # fmt: skip
 
-    async def named(self, programme: Programme, answers: Mapping[str, Any]) -> dict[str, Any]:
+    async def named(self, programme: Programme, answers: Mapping[str, Any], org_id: UUID) -> dict[str, Any]:
         """Answers with parties as ids: people name them by registration number, login or id."""
         found = dict(answers)
         for name, ask in programme.asks.items():
             if ask.type == "party" and isinstance(answers.get(name), str) and answers[name].strip():
-                found[name] = str(await self._ground.find(answers[name].strip()))
+                found[name] = str(await self._ground.find(answers[name].strip(), asked_by=org_id))
         return found
 
     def open_for(self, programme: Programme, party: Party) -> None:
@@ -273,7 +273,7 @@ class Applying:
         """Add or correct what a returned application lacked; it goes back to the step that returned it."""
         app = await self.own(application, org_id)
         programme = self._ground.programme(app.programme)
-        given = await self.named(programme, answers)
+        given = await self.named(programme, answers, org_id)
         clean = forms.answers_of(programme, {**_applicants(programme, app.answers), **given}, by="applicant")
         papers = forms.evidence_of(programme, {**{k: asdict(v) for k, v in app.evidence.items()}, **evidence})
         await self.strangers(programme, await self._ground.party(org_id), clean)

@@ -74,7 +74,7 @@ class Checking:
             self._applying.open_for(programme, party)
         except NotForYou as error:
             return Checked(programme, Standing.CLOSED, closed=(error.message_zh, error.message))
-        clean, problems = await self._read(programme, answers)
+        clean, problems = await self._read(programme, answers, org_id)
         problems += forms.read_evidence(programme, evidence)[1]
         closed: tuple[str, str] | None = None
         try:
@@ -86,7 +86,9 @@ class Checking:
         found = Checked(programme, Standing.READY, problems, closed, taken, await self._short(outcome), outcome)
         return replace(found, standing=_standing(found, opted_out=await ground.by_people(party)))
 
-    async def _read(self, programme: Programme, answers: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    async def _read(
+        self, programme: Programme, answers: Mapping[str, Any], org_id: UUID
+    ) -> tuple[dict[str, Any], list[Problem]]:
         """Answers in order and what is wrong with the others; a party that nobody knows is one of these."""
         unknown: list[Problem] = []
         given = dict(answers)
@@ -94,7 +96,7 @@ class Checking:
             if ask.type != "party" or not given.get(name):
                 continue
             try:
-                given |= await self._applying.named(programme, {name: given[name]})
+                given |= await self._applying.named(programme, {name: given[name]}, org_id)
             except ShanheError as error:
                 unknown.append((name, error.message_zh, error.message))
                 del given[name]

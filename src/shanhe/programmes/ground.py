@@ -80,8 +80,9 @@ class Ground:
         kind = "person" if org.kind is OrgKind.PERSON else str(org.kind)
         return Party(org.id, org.person_id or org.id, kind, org.name, org.person_id, org.state is OrgState.FROZEN)
 
-    async def find(self, word: str) -> UUID:
-        """An organisation by id or registration number, a person's by login; Unknown for anything else."""
+    async def find(self, word: str, *, asked_by: UUID | None = None) -> UUID:
+        """An organisation by id or registration number, a person's by login; Unknown for anything else. Names that
+        nobody has are tried by an applicant (`asked_by`) no more often than passwords are; SignInLocked."""
         try:
             return (await self.identity.orgs.get(UUID(word))).id
         except ValueError:
@@ -89,9 +90,13 @@ class Ground:
         org = await self.identity.orgs.by_registration(word)
         if org is not None:
             return org.id
+        attempts = self.identity.attempts
+        bucket = [attempts.bucket("party", str(asked_by))] if asked_by is not None else []
+        await attempts.begin(bucket)
         person = await self.identity.people.by_name(word)
         if person is None:
             raise Unknown("party", "主体")
+        await attempts.succeeded(bucket)
         return (await self.identity.orgs.create_personal(person, by="system")).id
 
     async def by_people(self, party: Party) -> bool:

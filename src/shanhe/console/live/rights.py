@@ -76,7 +76,7 @@ class LiveRights:
 
     async def correct(self, who: m.Who, fields: Mapping[str, str]) -> None:
         changes = {name: fields[name].strip() or None for name in EDITABLE if name in fields}
-        await self._modules.identity.people.edit(who.person_id, changes, by=actor_of(who))
+        await self._modules.identity.correct(who.person_id, changes, by=actor_of(who))
 
     async def consent(self, who: m.Who, purpose: str, version: str, *, apart: bool) -> None:
         await self._consents.give(who.person_id, purpose, notice_version=version, apart=apart)

@@ -74,7 +74,7 @@ class MemberRoom(Room):
     async def _front(self, request: Request) -> Response:
         """What a visitor meets first: what is here, what is new, and how one gets in."""
         issue = await self.desk.bulletin.issue(None)
-        shown = {"oidc": self.desk.gate.oidc, "registers": self.desk.arrivals.mode != "off"}
+        shown = {"oidc": self.desk.gate.oidc, "registers": mode if (mode := self.desk.arrivals.mode) != "off" else ""}
         return self.show(request, "front.html", None, issue=issue, talk_max=FRONT_TALK, **shown)
 
     async def usage(self, request: Request) -> Response:

@@ -92,9 +92,7 @@ def _data(routes: APIRouter, identity: Identity) -> None:
     @routes.patch("")
     async def edit(body: forms.PersonChange, actor: Me) -> Response:
         """Correct one's own data. Names that can be taken are tried no more often than at the door."""
-        if body.given().keys() & {"login", "email"}:
-            await identity.attempts.begin([identity.attempts.bucket("member", actor.ref)])
-        return private_json(await identity.people.edit(person_of(actor), body.given(), by=actor))
+        return private_json(await identity.correct(person_of(actor), body.given(), by=actor))
 
     @routes.post("/password")
     async def password(body: forms.PasswordChange, actor: Me) -> Response:

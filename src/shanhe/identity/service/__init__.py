@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from shanhe.identity.errors import Unknown
-from shanhe.identity.model import AuditRow, Caller, Client, Issued, Key, LeakReport, NewKey, Options, Organisation
+from shanhe.identity.model import (
+    AuditRow,
+    Caller,
+    Client,
+    Issued,
+    Key,
+    LeakReport,
+    NewKey,
+    Options,
+    Organisation,
+    Person,
+)
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.consents import Consents
@@ -143,6 +154,14 @@ class Identity:
     ) -> tuple[Key, str]:
         """`keys.create`: the key, and its token for the only time."""
         return await self.keys.create(org_id, new, by=by, key_id=key_id)
+
+    async def correct(self, person_id: UUID, changes: Mapping[str, Any], *, by: By) -> Person:
+        """`people.edit` of one's own data: another login or address tells whether somebody has it, so that names can be
+        tried no more often than at the door; SignInLocked."""
+        known = await self.people.get(person_id)
+        if any(name in changes and (changes[name] or None) != getattr(known, name) for name in ("login", "email")):
+            await self.attempts.begin([self.attempts.bucket("member", f"person:{person_id}")])
+        return await self.people.edit(person_id, changes, by=by)
 
     async def sign_in(self, login: str, password: str, client: Client = NOWHERE) -> Issued:
         """`signin.password`."""

@@ -30,14 +30,18 @@ HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 64
 FREE_FAILURES = {
     "login": 5, "factor": 5, "address": 50, "report": 50, "member": 10, "register": 10, "register_city": 2_000,
+    "party": 10,
 }  # fmt: skip
 FIRST_LOCK_S = 30
 LOCK_MAX_S = 3_600
 FORGET_AFTER_S = {
     "login": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600, "member": 24 * 3_600,
-    "register": 6 * 3_600, "register_city": 3_600,
+    "register": 6 * 3_600, "register_city": 3_600, "party": 24 * 3_600,
 }  # fmt: skip
-"""`register` is counted by address and `register_city` for all of them; `member` are names that one person tried."""
+"""`register` is counted by address and `register_city` for all of them; `member` are names that one person tried,
+`party` those that an applicant wrote into forms and nobody has."""
+TAKEN_BACK = frozenset({"address", "report", "party"})
+"""Of these a success takes back its own attempt, and no other."""
 SALT_BYTES = 16
 T = TypeVar("T")
 
@@ -72,9 +76,9 @@ class Attempts:
             raise SignInLocked(wait_s)
 
     async def succeeded(self, buckets: Iterable[tuple[str, bytes]]) -> None:
-        """Forget a login's or factor's failures; an address only gets this one attempt back."""
+        """Forget a login's or factor's failures; TAKEN_BACK only get this one attempt back."""
         for kind, bucket in buckets:
-            if kind in ("address", "report"):
+            if kind in TAKEN_BACK:
                 await store.take_back_attempt(self._ground.db, bucket, FREE_FAILURES[kind])
             else:
                 await store.forget_attempts(self._ground.db, bucket)
