@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -400,12 +401,19 @@ def _coming(place: Path) -> Path:
 
 @contextlib.contextmanager
 def room_or_disk_full() -> Iterator[None]:
-    """A full disk is a typed error."""
+    """A full disk is a typed error, and so is a folder that may not be written to."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
             raise disk_full() from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise Unavailable(
+                "folder_refused", f"{error.filename} cannot be written or read: {error.strerror}.",
+                message_zh=f"无法读写 {error.filename}：{error.strerror}。",
+                hint="Look at its owner, its mode and how it is mounted, or run this as the city's own user.",
+                hint_zh="请检查其所有者、权限与挂载方式，或以运行城市的用户执行。",
+            ) from error
         raise
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -36,6 +37,10 @@ from shanhe.kernel.migrations import discover
 OLDEST: Final = 15
 NEWER_SETTINGS: Final = {17: b"SET transaction_timeout = 0;\n"}
 """What pg_restore writes for newer servers, and since which version they know it."""
+HEAD_BYTES: Final = 64 * 1024
+"""The beginning of a script: settings, schemas, extensions."""
+OWNERS_ONLY: Final = re.compile(rb"^COMMENT ON EXTENSION .*;\n", re.M)
+"""Refused where whoever runs the server has made the extension beforehand, as they do for others."""
 BOOKS_END: Final = "end of the books"
 LINE_MAX_BYTES: Final = 64 * 1024
 BALANCES: Final = "COPY (SELECT id || ' ' || asset || ' ' || balance FROM ledger.account ORDER BY id) TO STDOUT;"
@@ -148,10 +153,13 @@ async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], p
     )  # fmt: skip
     assert reading.stdout is not None
     try:
-        head = True
+        try:
+            head = await reading.stdout.readexactly(HEAD_BYTES)
+        except asyncio.IncompleteReadError as error:
+            head = error.partial
+        await session.say(for_server(head, server))
         while piece := await reading.stdout.read(PIECE_BYTES):
-            await session.say(for_server(piece, server) if head else piece)
-            head = False
+            await session.say(piece)
             progress("database", 0, 0)
         if await reading.wait():
             raise _failed(said)
@@ -162,7 +170,8 @@ async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], p
 
 
 def for_server(head: bytes, server: int) -> bytes:
-    """The beginning of a script without what an older server does not know."""
+    """The beginning of a script without what an older server does not know, or only an extension's owner may say."""
+    head = OWNERS_ONLY.sub(b"", head)
     for since, line in NEWER_SETTINGS.items():
         if server < since:
             head = head.replace(line, b"")

@@ -65,17 +65,17 @@ async def restore(
     rooms = _rooms(manifest, opened, embedded=not settings.database_url)
     _empty(data, begun(data), rooms)
     loaded, server = await _database_fits(settings, manifest, begun(data))
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with Held(data / LOCK_FILE):
+    with room_or_disk_full():
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with room_or_disk_full(), Held(data / LOCK_FILE):
         _take_away(settings)
         begin(data, Begun(manifest.id, rooms))
         try:
-            with room_or_disk_full():
-                await _make_ready(settings, backup, manifest, progress)
-                if keys is not None and opened is not None:
-                    await asyncio.to_thread(_copy, keys, opened.files, coming(data) / KEYS, progress)
-                    destroy_again(coming(data) / KEYS, gone)
-                await asyncio.to_thread(_move, data, rooms)
+            await _make_ready(settings, backup, manifest, progress)
+            if keys is not None and opened is not None:
+                await asyncio.to_thread(_copy, keys, opened.files, coming(data) / KEYS, progress)
+                destroy_again(coming(data) / KEYS, gone)
+            await asyncio.to_thread(_move, data, rooms)
             if settings.database_url and not loaded:
                 now = SystemClock().now()
                 await load(settings.database_url, backup / DUMP, manifest, now, progress, server=server)

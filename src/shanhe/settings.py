@@ -19,6 +19,7 @@ from shanhe.kernel.errors import Invalid
 
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("", "0", "false", "no", "off")
+FILES_WORDS = ("auto", "folder", "database")
 SECRET_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,62}_(KEY|TOKEN)$")
 
 
@@ -182,7 +183,13 @@ class Settings:
 
     @property
     def shares_files(self) -> bool:
-        """Whether uploads lie in the database, where every machine of the city reads them."""
+        """Whether uploads lie in the database, where every machine of the city reads them; Invalid for another word."""
+        if self.files not in FILES_WORDS:
+            raise Invalid(
+                "bad_setting", f"SHANHE_FILES={self.files!r} is none of {', '.join(FILES_WORDS)}.",
+                message_zh=f"SHANHE_FILES={self.files!r} 须为 {'、'.join(FILES_WORDS)} 之一。",
+                hint="Leave it out for auto.", hint_zh="不设置即为 auto。",
+            )  # fmt: skip
         return self.files == "database" or (self.files == "auto" and self.database_url != "")
 
     def on_own_server(self, dsn: str) -> Self:

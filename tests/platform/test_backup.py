@@ -21,6 +21,7 @@ from shanhe.belonging import adopt, belong
 from shanhe.cli import app
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.vault import PersonErased, Vault
+from shanhe.loading import for_server
 from shanhe.restoring import restore
 from shanhe.settings import Settings
 
@@ -177,6 +178,17 @@ class TestBackup:
         (there.data / "letters").unlink()
         restoring._take_away(there)
         assert names(there.data) == [".restoring"]
+
+    def test_says_which_folder_it_may_not_write_to(self) -> None:
+        with pytest.raises(ShanheError) as refused, backing.room_or_disk_full():
+            raise OSError(30, "Read-only file system", "/data/city.lock")
+        assert (refused.value.code, "/data/city.lock" in refused.value.message) == ("folder_refused", True)
+
+    def test_asks_a_server_for_nothing_that_it_does_not_know_or_allow(self) -> None:
+        script = b"SET lock_timeout = 0;\nSET transaction_timeout = 0;\n-- x\n"
+        script += b"COMMENT ON EXTENSION vector IS 'a;';\nSELECT 1;\n"
+        assert for_server(script, 16) == b"SET lock_timeout = 0;\n-- x\nSELECT 1;\n"
+        assert for_server(script, 18) == b"SET lock_timeout = 0;\nSET transaction_timeout = 0;\n-- x\nSELECT 1;\n"
 
     @pytest.mark.usefixtures("no_dump")
     async def test_is_refused_when_a_byte_of_it_changed(self, settings: Settings, tmp_path: Path) -> None:
