@@ -143,7 +143,7 @@ class Promises:
         self.done.append(("fund", name, amount))
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        move = {"id": ONE, "kind": "programmes.funding", "subject": "ip_credit", "amount_text": "900.000000",
+        move = {"id": ONE, "kind": "programmes.funding", "subject": "ip_credit", "amount_text": "900.00",
                 "reason": "2026", "mine": False}  # fmt: skip
         return [move, move | {"id": TWO, "kind": "programmes.clawback", "amount_text": "", "reason": "", "mine": True}]
 

@@ -29,6 +29,7 @@ class TestFilter:
             ("zh-CN", "{{ value|plain }}", "no_such_word stays", "no_such_word stays"),
             ("zh-CN", "{{ value|choices }}", "software_copyright: 5, none: 1,000", "软件著作权 5、无 1,000"),
             ("en", "{{ value|choices }}", "software_copyright: 500", "Software copyright 500"),
+            ("zh-CN", "{{ value|choices }}", "traffic: ¥ 20.00; training: ¥ 5,000.00", "流量 ¥ 20.00、培训 ¥ 5,000.00"),
             ("zh-CN", "{{ value|law }}", "PIPL 13(3)", "《个人信息保护法》第 13 条第（3）项"),
             ("zh-CN", "{{ value|law }}", "PIPL 13(1), 29", "《个人信息保护法》第 13 条第（1）项、第 29 条"),
             ("en", "{{ value|law }}", "PIPL 13(3)", "PIPL 13(3)"),

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from shanhe.kernel.i18n import Catalogue, CatalogueError
+from shanhe.programmes.model import ScheduleKind
 from shanhe.rulebook.api import Rulebook
 
 ROOT = Path(str(files("shanhe.console")))
+SOURCES = sorted(Path(str(files("shanhe"))).rglob("*.py"))
+ACT = re.compile(r'"((?:key|member|org|passkey|person|registration|role|department)\.[a-z_]+)"')
+NO_ACTS = {"key.json", "key.leaked", "key.name", "org.html", "passkey.name"}
+"""Files, an event, and columns."""
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 KEY = re.compile(r"(?<![\w.])t\(\s*'([\w.\-]+)'")
@@ -59,6 +66,22 @@ class TestCatalogue:
         choices = {value for rule in rules.ids() for fact in rules.rule(rule).facts for value in fact.values}
         assert len(choices) > 50
         assert {choice for choice in choices if f"choice.{choice}" not in catalogue.entries} == set()
+
+    def test_names_every_choice_in_the_values_of_rules(self, catalogue: Catalogue) -> None:
+        rules = Rulebook.load()
+        values = [dated.value for rule in rules.ids() for one in rules.rule(rule).parameters for dated in one.values]
+        choices = {name for value in values if isinstance(value, Mapping) for name in value}
+        choices |= {name for value in values if isinstance(value, tuple) for name in value if isinstance(name, str)}
+        assert len(choices) > 50
+        assert {choice for choice in choices if f"choice.{choice}" not in catalogue.entries} == set()
+
+    def test_names_every_act_that_the_audit_records(self, catalogue: Catalogue) -> None:
+        acts = {act for path in SOURCES for act in ACT.findall(path.read_text(encoding="utf-8"))} - NO_ACTS
+        assert len(acts) > 30
+        assert {act for act in acts if f"audit_action.{act.replace('.', '_')}" not in catalogue.entries} == set()
+
+    def test_names_every_way_to_be_paid(self, catalogue: Catalogue) -> None:
+        assert {kind for kind in get_args(ScheduleKind) if f"schedule.{kind}" not in catalogue.entries} == set()
 
     def test_has_every_text_in_both_languages(self, catalogue: Catalogue) -> None:
         for key, entry in catalogue.entries.items():

@@ -116,7 +116,7 @@ class TestPriceChange:
         assert await city.credits.alerts.announce_prices(self.CHANGE) == 2
         assert await city.credits.alerts.announce_prices(self.CHANGE) == 0
         body = await city.db.fetchval("SELECT body_zh FROM kernel.notice WHERE org_id = $1", city.affected[0].org_id)
-        assert "输入 0.001000 → 0.001100" in body
+        assert "输入 0.001 → 0.0011" in body
         assert "输出" not in body
         assert "key a、key b" in body
 

@@ -7,7 +7,7 @@ import pytest
 from shanhe.credits.errors import ValueOutOfBounds
 from shanhe.identity.errors import BadText
 from shanhe.kernel.errors import Unreadable
-from shanhe.kernel.money import parse_credits, parse_yuan
+from shanhe.kernel.money import parse_credits, parse_yuan, said_credits
 from shanhe.kernel.texts import check_line
 from shanhe.programmes.errors import BadAnswers
 
@@ -28,9 +28,17 @@ class TestMessage:
             parse_credits("x" * 10_000)
         assert len(caught.value.zh) < 100
 
+    @pytest.mark.parametrize(
+        ("micro", "text"),
+        [(0, "0.00"), (1, "0.000001"), (172_500, "0.1725"), (1_234_500_000, "1,234.50"), (-1_100_000, "-1.10")],
+    )
+    def test_says_credits_without_zeros_that_say_nothing(self, micro: int, text: str) -> None:
+        assert said_credits(micro) == text
+        assert parse_credits(text) == micro
+
     def test_names_amounts_as_people_count_them(self) -> None:
         assert "0.01 至 1,000.00 元" in ValueOutOfBounds(1, 100_000, "fen").message_zh
-        assert "0.000001 至 2.000000 积分" in ValueOutOfBounds(1, 2_000_000, "µ").message_zh
+        assert "0.000001 至 2.00 积分" in ValueOutOfBounds(1, 2_000_000, "µ").message_zh
         assert "1 至 100 %" in ValueOutOfBounds(1, 100, "%").message_zh
 
     def test_names_fields_as_the_pages_do(self) -> None:

@@ -83,7 +83,7 @@ class TestPages:
         decided = await post(reviewer, case, verdict="pass", reason="")
         assert decided.headers["location"] == "/review?done=decided"
         page = (await applicant.get(path)).text
-        assert "500.000000" in page
+        assert "500.00" in page
         assert await city.balance(firm) == 500 * CREDIT
 
     async def test_hide_an_application_from_strangers(self, city: City) -> None:

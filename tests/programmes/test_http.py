@@ -85,7 +85,7 @@ class TestProgramme:
         assert await city.budget("ip_credit") == (900 * CREDIT, 0)
         rows = (await member.get("/api/programmes/entitlements")).json()["data"]
         mine = next(row for row in rows if row["programme"] == "software_copyright")
-        assert (mine["standing"], mine["payments"][0]["text"]["en"]) == ("needs_answers", "500.000000 credits")
+        assert (mine["standing"], mine["payments"][0]["text"]["en"]) == ("needs_answers", "500.00 credits")
         made = (await member.post("/api/programmes/applications", json=FORM)).json()
         assert (made["state"], made["with"]["zh"]) == ("in_review", "市知识产权局")
         again = await member.post("/api/programmes/applications", json=FORM)

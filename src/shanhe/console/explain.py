@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shanhe.console.model import Bilingual
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 
 TEXT_CHARS_MAX = 400
 LIST_ITEMS_MAX = 12
@@ -81,7 +81,7 @@ def priced(value: Any, unit: str) -> str:
     """A price of the rulebook, kept in fen or micro-credits, as people write one; empty for anything else."""
     if type(value) is not int or unit not in ("fen_per_credit", "micro_per_mtok"):
         return ""
-    return f"¥{format_fen(value)}" if unit == "fen_per_credit" else format_credits(value)
+    return f"¥{format_fen(value)}" if unit == "fen_per_credit" else said_credits(value)
 
 
 def _text(value: Any) -> Bilingual:

@@ -210,6 +210,7 @@ class CardRow:
     licence: str
     size_bytes: int
     here: bool
+    runnable: bool = True
     state: str = ""
     done_bytes: int = 0
     total_bytes: int = 0

@@ -29,7 +29,7 @@ from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language
 from shanhe.kernel.i18n import Catalogue
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_credits, format_fen, said_credits
 
 THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "shanhe_theme"
@@ -79,7 +79,7 @@ class View:
         self._jinja.globals.update(BUCKETS=BUCKETS, asset=self.asset, explain=explain)
         self._jinja.filters.update(
             credits=credits,
-            credits_plain=format_credits,
+            credits_plain=said_credits,
             yuan=format_fen,
             price=price,
             when=when,
@@ -130,8 +130,8 @@ class View:
     @pass_context
     def _choices(self, context: Context, value: object) -> str:
         """A rule's value, its choices in the reader's language; numbers and other texts stay as they are."""
-        lang, parts, known = context["lang"], str(value).split(", "), []
-        for part in parts:
+        lang, known = context["lang"], []
+        for part in re.split("[,;] ", str(value)):
             name, colon, rest = part.partition(": ")
             word = self.words.get(f"choice.{name}", lang, "")
             known.append(f"{word}{' ' if colon else ''}{rest}" if word else "")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.words import en, zh
 
 PEOPLE_READ = {
-    "µ": (format_credits, "积分", "credits"),
+    "µ": (said_credits, "积分", "credits"),
     "fen": (format_fen, "元", "yuan"),
 }
 """How an amount of a unit is written, and what it is called, for people."""
@@ -133,7 +133,7 @@ class StatementUnbalanced(Conflict):
     """The lots and the balance differ: either calls settle faster than they are read, or the books are broken."""
 
     def __init__(self, balance_micro: int, lots_micro: int) -> None:
-        lots, balance = format_credits(lots_micro), format_credits(balance_micro)
+        lots, balance = said_credits(lots_micro), said_credits(balance_micro)
         super().__init__(
             "statement_unbalanced",
             f"The lots sum to {lots} credits, the balance is {balance}; no statement is given out.",
@@ -168,8 +168,8 @@ class LotsHeld(Conflict):
     def __init__(self, held_micro: int) -> None:
         super().__init__(
             "lots_held",
-            f"{format_credits(held_micro)} credits of this purchase are held by running calls, orders or collateral.",
-            message_zh=f"该购买有 {format_credits(held_micro)} 积分被进行中的调用、挂单或抵押占用。",
+            f"{said_credits(held_micro)} credits of this purchase are held by running calls, orders or collateral.",
+            message_zh=f"该购买有 {said_credits(held_micro)} 积分被进行中的调用、挂单或抵押占用。",
             hint="Cancel the orders or wait for the calls to end, then ask again.",
             hint_zh="请撤单或等待调用结束后重试。",
             details={"held_micro": held_micro},
@@ -456,8 +456,8 @@ class EstatePledged(Conflict):
     def __init__(self, floor: int) -> None:
         super().__init__(
             "estate_pledged",
-            f"{format_credits(floor)} credits of it secure a loan and cannot be handed over (rule R4).",
-            message_zh=f"其中 {format_credits(floor)} 积分已质押担保，不得移转（规则 R4）。",
+            f"{said_credits(floor)} credits of it secure a loan and cannot be handed over (rule R4).",
+            message_zh=f"其中 {said_credits(floor)} 积分已质押担保，不得移转（规则 R4）。",
             hint="Settle or release the pledge first.",
             hint_zh="请先清偿或解除质押。",
         )

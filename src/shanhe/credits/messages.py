@@ -16,7 +16,7 @@ from shanhe.credits.model import (
     Source,
     Window,
 )
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.notify import Notice, Severity, Text
 from shanhe.kernel.sealing import sealed
 
@@ -27,7 +27,7 @@ _BUCKETS_ZH = {"input": "输入", "cached_input": "缓存输入", "output": "输
 def topped_up(purchase: Purchase) -> Notice:
     """Credits arrived."""
     priced = purchase.priced
-    quantity, subsidy = format_credits(priced.quantity_micro), format_credits(priced.subsidy_micro)
+    quantity, subsidy = said_credits(priced.quantity_micro), said_credits(priced.subsidy_micro)
     paid = format_fen(priced.paid_fen)
     auto_zh, auto_en = ("自动充值", "Automatic top-up") if purchase.source is Source.AUTO else ("充值", "Top-up")
     return Notice(
@@ -45,7 +45,7 @@ def topped_up(purchase: Purchase) -> Notice:
 
 def spend_reached(alert: Alert, spent_micro: int, window_start: date) -> Notice:
     """A spend alert's threshold was reached."""
-    spent, amount = format_credits(spent_micro), format_credits(alert.amount_micro)
+    spent, amount = said_credits(spent_micro), said_credits(alert.amount_micro)
     window_zh, window_en = ("今日", "today") if alert.window is Window.DAY else ("本月", "this month")
     named_zh, named_en = ("提醒额度", "your alert") if sealed(alert.name) else (f"“{alert.name}”", f"“{alert.name}”")
     return Notice(
@@ -115,7 +115,7 @@ def price_changed(change: PriceChange, affected: Affected, dedupe: str) -> Notic
         old, new = change.before.get(bucket), change.after.get(bucket)
         if old == new:
             continue
-        texts = [format_credits(price) if price is not None else "—" for price in (old, new)]
+        texts = [said_credits(price) if price is not None else "—" for price in (old, new)]
         lines_zh.append(f"{_BUCKETS_ZH.get(bucket, bucket)} {texts[0]} → {texts[1]}")
         lines_en.append(f"{bucket} {texts[0]} → {texts[1]}")
     day = change.valid_from.isoformat()
@@ -181,7 +181,7 @@ def refund_failed(refund: Refund) -> Notice:
 
 def redeemed(batch: CodeBatch, org_id: UUID, posting_id: UUID) -> Notice:
     """A code's credits arrived."""
-    amount = format_credits(batch.value_micro)
+    amount = said_credits(batch.value_micro)
     return Notice(
         "redeemed",
         Text(f"兑换到账 {amount} 积分", f"{amount} credits were redeemed"),
@@ -194,7 +194,7 @@ def redeemed(batch: CodeBatch, org_id: UUID, posting_id: UUID) -> Notice:
 
 def will_lapse(org_id: UUID, on: date, amount_micro: int, days: int, due: int) -> Notice:
     """Credits lapse soon (C11)."""
-    amount = format_credits(amount_micro)
+    amount = said_credits(amount_micro)
     return Notice(
         "lapse",
         Text(f"{amount} 积分将于 {on} 到期", f"{amount} credits expire on {on}"),

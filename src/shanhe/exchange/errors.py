@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError, TooMany, Unavailable
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.words import en, zh
 
 PAYMENT_REQUIRED = 402
@@ -45,8 +45,8 @@ class BadQuantity(Invalid):
     def __init__(self, most_micro: int) -> None:
         super().__init__(
             "bad_quantity",
-            f"A quantity is positive and at most {format_credits(most_micro)} credits.",
-            message_zh=f"数量须为正数且不超过 {format_credits(most_micro)} 积分。",
+            f"A quantity is positive and at most {said_credits(most_micro)} credits.",
+            message_zh=f"数量须为正数且不超过 {said_credits(most_micro)} 积分。",
             hint="Write it like 100 or 12.5.",
             hint_zh="格式如 100 或 12.5。",
         )
@@ -72,7 +72,7 @@ class NothingToSell(ShanheError):
     default_status = PAYMENT_REQUIRED
 
     def __init__(self, available_micro: int, needed_micro: int) -> None:
-        available, needed = format_credits(available_micro), format_credits(needed_micro)
+        available, needed = said_credits(available_micro), said_credits(needed_micro)
         super().__init__(
             "not_tradeable",
             f"{needed} credits are to be sold, {available} may be traded: subsidies and locked lots never trade (C6).",

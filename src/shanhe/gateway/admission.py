@@ -16,7 +16,7 @@ from shanhe.gateway.http import Client
 from shanhe.gateway.model import Admission, with_commission
 from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
-from shanhe.kernel.money import format_credits
+from shanhe.kernel.money import said_credits
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded, LotHistory, call_facts
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class Admitter:
                 f" Try again in {wait_s} s."
             )
             return CallError(429, "rate_limit_exceeded", text, retry_after_s=wait_s)
-        cap, rest, needed = (format_credits(micro) for micro in (limit.cap, left, limit.amount))
+        cap, rest, needed = (said_credits(micro) for micro in (limit.cap, left, limit.amount))
         text = (
             f"The key's budget of {cap} credits a {limit.name.removeprefix('budget_per_')} has {rest} left, and this"
             f" call may cost {needed}. Raise the key's budget, or ask for fewer tokens."

@@ -49,6 +49,12 @@ def format_credits(micro: int) -> str:
     return _format(micro, MICRO, 6)
 
 
+def said_credits(micro: int) -> str:
+    """The same in a sentence, exact but without zeros that say nothing: `1234500000` µ → `"1,234.50"`."""
+    text = format_credits(micro)
+    return text[:-4] + text[-4:].rstrip("0")
+
+
 def parse_credits(text: str) -> int:
     """`"12.5"` → 12,500,000 µ; ValueError for anything that is not an exact amount."""
     return _parse(text, MICRO, 6, ("积分", "credits"))

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany, Unavailable
-from shanhe.kernel.money import format_credits
+from shanhe.kernel.money import said_credits
 from shanhe.ledger.model import Asset, Limit
 
 PAYMENT_REQUIRED: Final = 402
@@ -19,8 +19,8 @@ class InsufficientCredit(ShanheError):
 
     def __init__(self, account: UUID, available_micro: int, needed_micro: int, asset: Asset = Asset.CREDIT) -> None:
         credit = asset is Asset.CREDIT
-        available = format_credits(available_micro) if credit else str(available_micro)
-        needed = format_credits(needed_micro) if credit else str(needed_micro)
+        available = said_credits(available_micro) if credit else str(available_micro)
+        needed = said_credits(needed_micro) if credit else str(needed_micro)
         unit_zh, unit = ("积分", "AI Credits") if credit else (asset.value, asset.value)
         super().__init__(
             "insufficient_credit",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from shanhe.kernel.money import format_credits
+from shanhe.kernel.money import said_credits
 from shanhe.mcp import wire
 from shanhe.mcp.model import SEPARATOR, Offered, Tool
 
@@ -97,7 +97,7 @@ def shown(tool: Tool, name: str, fee_micro: int) -> bytes:
     """A tool for a list; its fee stands in the description, where people and models read it."""
     description = tool.description
     if fee_micro:
-        description = f"{description} ({format_credits(fee_micro)} credits a call)".strip()
+        description = f"{description} ({said_credits(fee_micro)} credits a call)".strip()
     return wire.encode({"name": name, "description": description, "inputSchema": tool.schema})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.words import en, zh
 
 
@@ -293,9 +293,9 @@ class PayoutOutOfBounds(Invalid):
     def __init__(self, amount_micro: int, most_micro: int, least_fen: int, most_fen: int) -> None:
         super().__init__(
             "payout_out_of_bounds",
-            f"{format_credits(amount_micro)} credits cannot be paid out: at most {format_credits(most_micro)} are"
+            f"{said_credits(amount_micro)} credits cannot be paid out: at most {said_credits(most_micro)} are"
             f" available, and one payout is over CNY {format_fen(least_fen)} to {format_fen(most_fen)}.",
-            message_zh=f"无法提现：当前可提 {format_credits(most_micro)} 积分，单笔金额须在 {format_fen(least_fen)} 至"
+            message_zh=f"无法提现：当前可提 {said_credits(most_micro)} 积分，单笔金额须在 {format_fen(least_fen)} 至"
             f" {format_fen(most_fen)} 元之间。",
             hint="Income can be paid out after its pending days; see rule P10_payout for the bounds.",
             hint_zh="收益在待结算期满后方可提现；限额见规则 P10_payout。",

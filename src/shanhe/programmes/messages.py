@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.notify import Notice, Severity, Text
 from shanhe.programmes.cases import Application, Outcome, Payment, Tranche
 from shanhe.programmes.model import Programme
@@ -18,7 +18,7 @@ def amount_text(payment: Payment, amount: int) -> tuple[str, str]:
     """An amount with its unit in both languages."""
     zh, en = UNITS[payment.asset]
     if payment.asset == "credit":
-        text = format_credits(amount)
+        text = said_credits(amount)
     else:
         text = format_fen(amount) if payment.asset in FEN_ASSETS else f"{amount:,}"
     return f"{text} {zh}", f"{text} {en}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any, Final
 
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.rulebook.api import Decision, Rulebook
 
 STEPS_MAX: Final = 64
@@ -65,7 +65,7 @@ def _shown(value: int, unit: str) -> tuple[str, str]:
         text = format_fen(value)
         return f"¥{text}", f"¥{text}"
     if unit in ("micro", "credit"):
-        text = format_credits(value)
+        text = said_credits(value)
         return f"{text} 积分", f"{text} credits"
     if unit == "bps":
         text = f"{value // 100}.{value % 100:02d} %"

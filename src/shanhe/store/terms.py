@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from shanhe.gateway.api import ResourceTerms
-from shanhe.kernel.money import format_credits
+from shanhe.kernel.money import said_credits
 from shanhe.store.errors import BadListing
 from shanhe.store.model import ROLES, SUMMARY_MAX_CHARS, TITLE_MAX_CHARS, Listing, Terms, Version
 
@@ -57,7 +57,7 @@ def check_terms(terms: Terms, rulebook: Rulebook, today: date) -> None:
             f"应为 {lowest / PERCENT_BPS:g} % 至 {MARKUP_MAX_BPS / PERCENT_BPS:g} %（规则 P6）",
         )
     if not 0 <= terms.fee_micro <= FEE_MAX_MICRO:
-        most = format_credits(FEE_MAX_MICRO)
+        most = said_credits(FEE_MAX_MICRO)
         raise BadListing("fee_micro", f"0 to {most} credits", f"应为 0 至 {most} 积分")
     if terms.makers and (
         sum(share for _, share in terms.makers) != WHOLE_PPM

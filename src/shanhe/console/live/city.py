@@ -102,6 +102,7 @@ class LiveCity:
                     card.licence,
                     card.size_bytes,
                     pull.state in PRESENT,
+                    card.runnable,
                     pull.state,
                     pull.done_bytes,
                     pull.total_bytes,

@@ -12,7 +12,7 @@ from shanhe.console.live.modules import Names, actor_of
 from shanhe.identity.api import Identity
 from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.money import format_credits, format_fen, parse_credits, parse_yuan
+from shanhe.kernel.money import format_fen, parse_credits, parse_yuan, said_credits
 from shanhe.programmes.api import (
     Application,
     Ask,
@@ -198,7 +198,7 @@ class LivePromises:
         if budget is None or request["amount"] is None:
             return ""
         if budget.asset == "credit":
-            return format_credits(request["amount"])
+            return said_credits(request["amount"])
         return format_fen(request["amount"]) if budget.asset in ("cny", "voucher") else str(request["amount"])
 
     async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
@@ -248,7 +248,7 @@ def _plain(ask: Ask, value: Any) -> Any:
     if ask.type == "number" and ask.unit == "fen":
         return f"¥ {format_fen(value)}"
     if ask.type == "number" and ask.unit == "micro":
-        return format_credits(value)
+        return said_credits(value)
     if ask.type == "plan":
         return [f"{item['title']} · {item['due_on']} · {item['share_bps'] // PERCENT_BPS} %" for item in value]
     return value

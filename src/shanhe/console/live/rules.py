@@ -15,7 +15,7 @@ from shanhe.console import model as m
 from shanhe.console.explain import priced
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.rulebook.api import Rule, Rulebook, RuleNotInForce, display
 
 BPS_A_PERCENT = 100
@@ -174,7 +174,7 @@ def _number(value: int, unit: str) -> str:
             whole, rest = divmod(value, BPS_A_PERCENT)
             return f"{whole}.{rest:02d} %" if rest else f"{whole} %"
         case "micro" | "micro_per_mtok":
-            return format_credits(value)
+            return said_credits(value)
         case _:
             return f"{value:,}"
 

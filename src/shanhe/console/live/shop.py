@@ -18,7 +18,7 @@ from shanhe.console.model_credits import File
 from shanhe.kernel.documents import MEDIA, Format, render, save_headers
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.money import format_credits, parse_credits
+from shanhe.kernel.money import parse_credits, said_credits
 from shanhe.store.api import (
     Card,
     Kind,
@@ -241,11 +241,11 @@ def _form(kind: str, version: Version | None) -> dict[str, str]:
     secrets = "\n".join(f"{header}={name}" for header, name in content.get("secrets", {}).items())
     hosted = content.get("hosted") or {}
     return {
-        "markup": f"{terms.markup_bps / BPS_PERCENT:g}", "fee": format_credits(terms.fee_micro).replace(",", ""),
+        "markup": f"{terms.markup_bps / BPS_PERCENT:g}", "fee": said_credits(terms.fee_micro).replace(",", ""),
         "makers": makers, "rights": "\n".join(terms.rights),
         "notes": version.notes, "json": _pretty(content), "model": str(content.get("model", "")),
         "instructions": str(content.get("instructions", "")), "tools": "\n".join(content.get("tools", ())),
-        "budget": format_credits(int(content.get("budget_micro", 0))).replace(",", ""),
+        "budget": said_credits(int(content.get("budget_micro", 0))).replace(",", ""),
         "steps_max": str(content.get("steps_max", "")), "knowledge": "\n".join(content.get("knowledge", ())),
         "calling": str(content.get("calling", "auto")), "url": str(content.get("url", "")), "secrets": secrets,
         "passes": ", ".join(content.get("passes", ())), "code": hosted.get("code", ""),
