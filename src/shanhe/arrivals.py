@@ -35,6 +35,9 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
         await notifier.notify(_invitation(event.key, org, UUID(event.payload["person"])))
 
     async def answered(event: Event) -> None:
+        await notifier.settled(f"invited:{event.key}")
+        if event.payload["state"] not in ANSWERS:
+            return
         zh, en = ANSWERS[event.payload["state"]]
         await notifier.notify(
             Notice(

@@ -47,6 +47,8 @@ class TestArrival:
             f"/settings/invitations/{path}", data={"csrf": hidden(settings, "csrf"), "do": "accept"}
         )
         assert "您现在是该机构成员" in joined.text
+        await services.outbox.deliver_due()
+        assert [one.read for one in await services.notifier.inbox(made.person_id, [])] == [True]  # nothing left to do
         assert {member.person_id for member in await identity.orgs.members(firm.id)} == {owner, made.person_id}
 
         token = {"csrf": hidden(joined.text, "csrf")}

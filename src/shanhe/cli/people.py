@@ -111,21 +111,22 @@ def resume(login: Login, data: Data = None, as_json: Json = False) -> None:
 @app.command()
 def registrations(
     waiting: Annotated[bool, typer.Option("--waiting", help="Only those that wait to be looked at.")] = False,
+    after: Annotated[str, typer.Option(help="Go on after this place of the list.")] = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Residents who registered themselves, those that wait first."""
-    from shanhe.identity.api import RegistrationState
+    from shanhe.identity.api import RegistrationState, place_of
 
     async def work(services: Services) -> Sequence[Registration]:
         state = RegistrationState.WAITING if waiting else None
-        found = await services.identity.registrations.list(state=state, limit=200)
+        found = await services.identity.registrations.list(state=state, after=after or None, limit=200)
         await services.identity.record(ACTOR, "registration.list", "registrations", {"count": len(found)})
         return found
 
     found = in_city(data, work)
-    plain = [{"id": r.id, "login": r.login, "name": r.name, "state": str(r.state), "created_at": r.created_at}
-             for r in found]  # fmt: skip
+    plain = [{"id": r.id, "login": r.login, "name": r.name, "state": str(r.state), "created_at": r.created_at,
+              "place": place_of(r)} for r in found]  # fmt: skip
     show(as_json, plain, lambda: rows(("id", "login", "name", "state"), [
         (r.id, r.login, r.name, r.state) for r in found
     ]))  # fmt: skip

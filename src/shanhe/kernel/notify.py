@@ -171,6 +171,16 @@ class Notifier:
             self._clock.now(),
         )
 
+    async def settled(self, dedupe: str) -> None:
+        """What the notice asked of a person is done; they need not read it any more."""
+        await self._db.execute(
+            """INSERT INTO kernel.notice_read (notice_id, person_id, read_at)
+               SELECT n.id, n.person_id, $2 FROM kernel.notice n WHERE n.dedupe = $1 AND n.person_id IS NOT NULL
+               ON CONFLICT DO NOTHING""",
+            dedupe,
+            self._clock.now(),
+        )
+
     async def send_due(self) -> int:
         """Send one batch of what waits; how many dispatches were tried."""
         now = self._clock.now()

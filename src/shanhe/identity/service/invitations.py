@@ -35,7 +35,7 @@ NAMING: Final = frozenset({"members", "accounts"})
 INVITED_TOPIC: Final = "identity.invited"
 """Key: the invitation; payload: `person`, `org`."""
 ANSWERED_TOPIC: Final = "identity.invitation_answered"
-"""Key: the invitation; payload: `org`, `state`."""
+"""Key: the invitation; payload: `org`, `state` (`accepted`, `declined`, or `withdrawn` by hand)."""
 
 
 class Invitations:
@@ -138,8 +138,7 @@ class Invitations:
         await audit.add(
             conn, ref(by), f"member.{state}", f"person:{person_id}", {"role": row["role"]}, now, org_id=org_id
         )
-        if state is not InvitationState.WITHDRAWN:
-            await self._announce(conn, ANSWERED_TOPIC, row["id"], {"org": str(org_id), "state": state})
+        await self._announce(conn, ANSWERED_TOPIC, row["id"], {"org": str(org_id), "state": state})
 
     async def _may_ask(self, conn: Any, by: str, org_id: UUID) -> bool:
         """Whether who asks, or asked, may name members there today; trusted code always may."""
