@@ -55,7 +55,7 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
             Notice(
                 kind="identity.member",
                 title=Text("一名成员已退出本机构", "A member has left your organisation"),
-                body=Text("请在成员页面查看；其创建的密钥仍归本机构，如不再需要请撤销。",
+                body=Text("请在成员页面查看；其创建的密钥仍归本机构，如不再需要请吊销。",
                           "See your members; keys they made stay with you: revoke those that nobody needs."),
                 org_id=UUID(event.payload["org"]),
                 link="/members",
