@@ -52,6 +52,7 @@ class SecondDesk:
     async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         why = ("余额不足：需要 5 cny，可用 0。", "The balance does not cover this: 5 cny needed, 0 available.")
         known = {"state": "approved", "decided_by": "周敏", "decided_at": AT, "fault": why, "tries": 2, "next_at": AT}
+        known["may"] = who.may("accounts")
         return [self._row(94, mine=False) | known]
 
     async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
@@ -63,7 +64,7 @@ class SecondDesk:
             "id": UUID(int=number), "kind": "credits.top_up", "subject": "青山机器人", "link": "/city/accounts/1",
             "amount": 1_000_000_000, "asset": "credit", "why": "汇款 7", "asked_at": AT, "asked_by": "李青",
             "expires_at": AT, "mine": mine, "state": "open", "decided_by": "", "decided_at": None, "said": "",
-            "glass": None, "fault": ("", ""), "tries": 0, "next_at": None, "ended_at": None,
+            "glass": None, "fault": ("", ""), "running": False, "tries": 0, "next_at": None, "ended_at": None,
         }  # fmt: skip
 
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:

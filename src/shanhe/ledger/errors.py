@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany, Unavailable
-from shanhe.kernel.money import said_credits
+from shanhe.kernel.money import format_fen, said_credits
 from shanhe.ledger.model import Asset, Limit
 
 PAYMENT_REQUIRED: Final = 402
@@ -18,16 +18,21 @@ class InsufficientCredit(ShanheError):
     default_status = PAYMENT_REQUIRED
 
     def __init__(self, account: UUID, available_micro: int, needed_micro: int, asset: Asset = Asset.CREDIT) -> None:
-        credit = asset is Asset.CREDIT
-        available = said_credits(available_micro) if credit else str(available_micro)
-        needed = said_credits(needed_micro) if credit else str(needed_micro)
-        unit_zh, unit = ("积分", "AI Credits") if credit else (asset.value, asset.value)
+        credit, written, unit_zh, unit = asset is Asset.CREDIT, str, asset.value, asset.value
+        if credit:
+            written, unit_zh, unit = said_credits, "积分", "AI Credits"
+        elif asset is Asset.CNY:
+            written, unit_zh, unit = format_fen, "元", "CNY"
+        available, needed = written(available_micro), written(needed_micro)
+        hint, hint_zh = "Put money there first.", "请先备足款项。"
+        if credit:
+            hint = "Top up, or ask for less (a smaller max_tokens reserves less)."
+            hint_zh = "请充值，或减少用量（较小的 max_tokens 占用更少）。"
         super().__init__(
             "insufficient_credit",
             f"The balance does not cover this: {needed} {unit} needed, {available} available.",
             message_zh=f"余额不足：需要 {needed} {unit_zh}，可用 {available}。",
-            hint="Top up, or ask for less (a smaller max_tokens reserves less).",
-            hint_zh="请充值，或减少用量（较小的 max_tokens 占用更少）。",
+            hint=hint, hint_zh=hint_zh,
             details={"account": str(account), "available": available_micro, "needed": needed_micro},
         )
         self.account = account

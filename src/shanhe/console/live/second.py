@@ -23,6 +23,7 @@ class LiveSecond:
         self._moves = modules.moves
         self._catalogue = modules.programmes.catalogue
         self._names = names
+        self._clock = modules.clock
 
     async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return await self._rows(who, await self._moves.waiting())
@@ -45,6 +46,7 @@ class LiveSecond:
                 "may": who.may(self._approvals.right_of(one.kind)), "state": str(one.state),
                 "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
                 "glass": one.glass, "fault": (one.fault_zh, one.fault_en), "tries": one.tries, "next_at": one.next_at,
+                "running": one.held_until is not None and one.held_until > self._clock.now(),
                 "ended_at": one.ended_at, **self._amount(one),
             }
             for one, why in found
