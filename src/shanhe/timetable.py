@@ -70,7 +70,7 @@ def register_jobs(services: Services) -> None:
     jobs.every("ranks.tick", HOURLY, services.ranks.tick)
     jobs.every("contests.pay", EVERY_MINUTE, services.contests.pay_due)
     jobs.every("board.tick", EVERY_MINUTE, services.board.tick)
-    jobs.every("approvals.sweep", HOURLY, services.approvals.sweep)
+    jobs.every("approvals.sweep", EVERY_MINUTE, services.approvals.sweep)
     jobs.every("approvals.run", EVERY_MINUTE, services.approvals.run)
     counted = GlassGauges(services.metrics.registry)
     emergency = services.emergency

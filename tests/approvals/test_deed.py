@@ -81,7 +81,7 @@ class TestDeed:
         assert (await desk.approvals.again(asked.id, by="person:z")).state is RequestState.DONE
         assert (desk.booked, desk.tried) == ([asked.id], 1)
         (notice,) = await desk.told()
-        assert (notice.title.zh, notice.link) == ("您提出的事项已办结", f"/city/second#r{asked.id}")
+        assert (notice.title.zh, notice.link) == ("test.deed：已办结", f"/city/second#r{asked.id}")
 
     async def test_that_may_go_better_waits_and_is_tried_again_with_growing_pauses(self, desk: Desk) -> None:
         found = await desk.agreed(POOR, Unavailable("away", "Away."))
@@ -234,3 +234,14 @@ class TestConstraint:
         for state in ("approved", "refused", "rejected", "open"):
             with pytest.raises((asyncpg.CheckViolationError, asyncpg.RestrictViolationError)):
                 await desk.db.execute("UPDATE approvals.request SET state = $1, ended_at = NULL", state)
+
+
+class TestStanding:
+    async def test_is_none_of_what_nobody_decided_in_time(self, desk: Desk) -> None:
+        late, free = await desk.ask(uuid4()), uuid4()
+        desk.clock.advance(days=30)  # and nobody has swept yet
+        ends = desk.clock.now() + timedelta(days=30)
+        new = await desk.approvals.standing(
+            (late.id, free), "test.deed", "x", {}, by=f"person:{ASKER}", expires_at=ends
+        )
+        assert new.id == free

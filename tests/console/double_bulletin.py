@@ -64,7 +64,7 @@ class SecondDesk:
             "id": UUID(int=number), "kind": "credits.top_up", "subject": "青山机器人", "link": "/city/accounts/1",
             "amount": 1_000_000_000, "asset": "credit", "why": "汇款 7", "asked_at": AT, "asked_by": "李青",
             "expires_at": AT, "mine": mine, "state": "open", "decided_by": "", "decided_at": None, "said": "",
-            "glass": None, "fault": ("", ""), "running": False, "tries": 0, "next_at": None, "ended_at": None,
+            "glass": None, "fault": ("", ""), "running": False, "tries": 0, "next_at": None, "late": False,
         }  # fmt: skip
 
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:

@@ -148,7 +148,7 @@ class Approvals:
             known = await self.known(number)
             if known is None:
                 break
-            if known.state is RequestState.OPEN or known.agreed:
+            if known.agreed or (known.state is RequestState.OPEN and known.expires_at > self._clock.now()):
                 return known
         return await self.request(
             kind, subject, payload, by=by, request_id=number, about=about, expires_at=expires_at

@@ -30,6 +30,7 @@ from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language
 from shanhe.kernel.i18n import Catalogue
 from shanhe.kernel.money import format_credits, format_fen, said_credits
+from shanhe.kernel.words import move
 
 THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "shanhe_theme"
@@ -79,6 +80,7 @@ class View:
         self._jinja.globals.update(BUCKETS=BUCKETS, asset=self.asset, explain=explain)
         self._jinja.filters.update(
             credits=credits,
+            move=move,
             credits_plain=said_credits,
             yuan=format_fen,
             price=price,

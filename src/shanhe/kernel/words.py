@@ -64,6 +64,31 @@ FIELDS_ZH: Final[Mapping[str, str]] = {
     "text": "内容", "title": "名称", "venue": "场所", "why": "理由",
 }  # fmt: skip
 
+MOVES: Final[Mapping[str, tuple[str, str]]] = {
+    "credits.top_up": ("充值入账", "Book a top-up"),
+    "ledger.reversal": ("冲销入账", "Reverse a posting"),
+    "ledger.period_close": ("关账", "Close a period"),
+    "ledger.opening": ("期初余额", "Opening balances"),
+    "approvals.reversal": ("撤销紧急授权下的入账", "Undo what break-glass booked"),
+    "exchange.fund_payment": ("生态基金支出", "Payment out of the fund"),
+    "exchange.reversal": ("成交冲正", "Reverse trades"),
+    "credits.estate": ("账户承继", "Hand an account over"),
+    "reconcile.write_off": ("核销差异", "Write a difference off"),
+    "agents.run": ("撤回一次运行的全部入账", "Take back what a run booked"),
+    "credits.dispute": ("退回有争议的调用费用", "Give a disputed call back"),
+    "facts.checked": ("登记已核实的事实", "Record a checked fact"),
+    "payments.suspense_applied": ("待处理款项核入订单", "Apply stray money to an order"),
+    "payments.suspense_returned": ("待处理款项退回", "Stray money was sent back"),
+    "payments.suspense_explained": ("待处理款项另有入账", "Stray money is booked elsewhere"),
+    "credits.budget": ("注入兑换码预算", "Credits for codes"),
+    "credits.instalment": ("框架协议到账", "Instalment found at the bank"),
+    "programmes.funding": ("拨入预算", "Into the budget"),
+    "programmes.clawback": ("收回奖励", "Bring an award back"),
+    "rule.amendment": ("修订规则", "Amend a rule"),
+    "programmes.guarantee": ("担保代偿", "Pay on a guarantee"),
+}
+"""What takes two people, by the kind of request."""
+
 Word = str | tuple[str, str]
 """A state by its name, or what is said instead of one: (zh, en)."""
 
@@ -90,3 +115,8 @@ def field_en(name: str) -> str:
 def any_of(*words: Word) -> Word:
     """One of several states."""
     return "或".join(map(zh, words)), " or ".join(map(en, words))
+
+
+def move(kind: str) -> tuple[str, str]:
+    """What a request for a second person's word is about: (zh, en)."""
+    return MOVES.get(kind, (kind, kind))

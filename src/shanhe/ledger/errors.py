@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -18,7 +19,8 @@ class InsufficientCredit(ShanheError):
     default_status = PAYMENT_REQUIRED
 
     def __init__(self, account: UUID, available_micro: int, needed_micro: int, asset: Asset = Asset.CREDIT) -> None:
-        credit, written, unit_zh, unit = asset is Asset.CREDIT, str, asset.value, asset.value
+        credit, unit_zh, unit = asset is Asset.CREDIT, asset.value, asset.value
+        written: Callable[[int], str] = str
         if credit:
             written, unit_zh, unit = said_credits, "积分", "AI Credits"
         elif asset is Asset.CNY:

@@ -47,7 +47,7 @@ class LiveSecond:
                 "decided_by": await called(one.decided_by or ""), "decided_at": one.decided_at, "said": one.reason,
                 "glass": one.glass, "fault": (one.fault_zh, one.fault_en), "tries": one.tries, "next_at": one.next_at,
                 "running": one.held_until is not None and one.held_until > self._clock.now(),
-                "ended_at": one.ended_at, **self._amount(one),
+                "late": one.expires_at <= self._clock.now(), **self._amount(one),
             }
             for one, why in found
         ]  # fmt: skip

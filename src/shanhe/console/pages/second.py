@@ -56,7 +56,7 @@ class SecondRoom(Room):
         except (ShanheError, ValueError) as error:
             mistake = self.view.mistake(request, error)
             if isinstance(error, ShanheError) and (word := AFTER.get(error.details.get("request_state", ""))):
-                mistake = self.view.words.text(word, language(request)) + mistake
+                mistake = self.view.words.text(word, language(request), {"why": mistake})
             page = await self._page(request, who)
             return self.again(request, "second.html", who, error, mistake=mistake, **page)
         return go("/city/second", DONE[do])
