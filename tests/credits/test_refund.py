@@ -20,7 +20,9 @@ from shanhe.credits.api import (
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, LedgerUnavailable, Posting, Transfer
-from shanhe.payments.api import ProviderUnavailable
+from shanhe.payments.api import Order, ProviderRefused, ProviderUnavailable
+from shanhe.payments.api import Refund as Sending
+from shanhe.payments.api import RefundState as Sent
 
 
 async def refund(city: City, purchase: Purchase, ref: str = "r1") -> Refund:
@@ -37,6 +39,10 @@ async def cash(city: City) -> dict[str, int]:
         found[kind] = (await city.ledger.balance(account.id)).balance
     customer = await city.ledger.ensure_account(city.org, Asset.CNY, "wallet")
     return found | {"customer": (await city.ledger.balance(customer.id)).balance}
+
+
+async def no_money(order: Order, sent: Sending) -> str:
+    raise ProviderRefused("sandbox", "NOT_ENOUGH")
 
 
 class TestRefund:
@@ -184,6 +190,49 @@ class TestOnce:
         assert await city.balance() == 99 * MICRO
         assert await city.benefit() == (0, 3_000)
         assert (await refund(city, bought, "r2")).refund_fen == 6_900
+
+
+class TestRefused:
+    async def test_by_the_provider_is_not_paid_by_it_later_and_may_be_asked_for_again(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The merchant's account was empty: whoever pays by hand then must not be followed by the provider."""
+        bought = await city.buy(10_000)
+        assert bought.order_id is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(city.sandbox, "refund", no_money)
+            asked = await refund(city, bought)
+        assert asked.state is RefundState.FAILED
+        for _ in range(2):
+            await city.tick()
+            await city.deliver()
+        assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED]
+        again = await city.credits.refunds.retry(asked.id)
+        await city.deliver()
+        assert (await city.credits.refunds.get(city.org, again.id)).state is RefundState.PAID
+        assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED, Sent.SUCCEEDED]
+        assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
+
+    async def test_though_the_provider_has_it_waits_and_is_paid_by_nobody_else(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An earlier answer was lost, and the second request is refused as a repetition."""
+        bought, real = await city.buy(10_000), city.sandbox.refund
+
+        async def taken_and_refused(order: Order, sent: Sending) -> str:
+            await real(order, sent)
+            raise ProviderRefused("sandbox", "REPEATED")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.sandbox, "refund", taken_and_refused)
+            asked = await refund(city, bought)
+        assert asked.state is RefundState.POSTED
+        with pytest.raises(RefundClosed):
+            await city.credits.refunds.pay_by_hand(asked.id, "BANK-9")
+        await city.tick()
+        await city.deliver()
+        assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
+        assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
 
 
 class TestByHand:

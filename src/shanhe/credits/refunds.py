@@ -245,6 +245,9 @@ class Refunds:
             return refund
         except ShanheError as error:  # the order can't be refunded this way; the money stays due to the customer
             log.error("a refund was refused", refund=str(refund.id), error=error.code)
+            told = await self._told(purchase, refund)
+            if told is not None and told.state is not Sent.FAILED:
+                return refund  # what the provider may still pay must not be paid another way
             return await self._failed(refund)
         await refund_store.move(self._db, refund.id, RefundState.SENT)
         return await self.get(refund.org_id, refund.id)
@@ -254,13 +257,18 @@ class Refunds:
         purchase = await self._purchase(refund)
         if purchase.order_id is None:
             return refund
-        sent = await self._payments.refunds(purchase.order_id)
-        told = next((one for one in sent if one.client_ref == _reference(refund)), None)
+        told = await self._told(purchase, refund)
         if told is None or told.state is Sent.REQUESTED:
             return refund
         if told.state is Sent.FAILED:
             return await self._failed(refund)
         return await self._paid(refund, purchase.method, told.provider_ref or "")
+
+    async def _told(self, purchase: Purchase, refund: Refund) -> Sending | None:
+        """What payments knows of it."""
+        assert purchase.order_id is not None
+        sent = await self._payments.refunds(purchase.order_id)
+        return next((one for one in sent if one.client_ref == _reference(refund)), None)
 
     async def _failed(self, refund: Refund) -> Refund:
         async with self._db.transaction() as conn:

@@ -16,7 +16,14 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.payments import refund_store, store
-from shanhe.payments.errors import AmountMismatch, AmountOutOfBounds, OrderConflict, OrderState, UnknownPayment
+from shanhe.payments.errors import (
+    AmountMismatch,
+    AmountOutOfBounds,
+    OrderConflict,
+    OrderState,
+    ProviderRefused,
+    UnknownPayment,
+)
 from shanhe.payments.model import Event, Notification, Order, Provider, Refund, RefundState, State, Verdict
 
 POLL_AGE_S = 60
@@ -79,9 +86,21 @@ class Refunds:
     async def _send(self, order: Order, refund: Refund) -> Refund:
         if refund.state is not RefundState.REQUESTED or refund.provider_ref is not None:
             return refund
-        reference = await self._provider(order.provider).refund(order, refund)
+        try:
+            reference = await self._provider(order.provider).refund(order, refund)
+        except ProviderRefused:
+            await self._refused(order, refund)
+            raise
         await refund_store.set_refund_ref(self._db, refund.id, reference)
         return replace(refund, provider_ref=reference)
+
+    async def _refused(self, order: Order, refund: Refund) -> None:
+        """The institution said no. Where it knows nothing of the refund it has failed, and is asked for under another
+        number if at all: asked for again by itself, it might be paid after it was paid another way."""
+        try:
+            await self._provider(order.provider).refund_state(order, refund)
+        except UnknownPayment:
+            await self.end(refund.id, RefundState.FAILED)
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
