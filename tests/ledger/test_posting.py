@@ -7,11 +7,13 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.ledger import counters
 from shanhe.ledger.api import (
     AlreadyReversed,
     Asset,
@@ -240,6 +242,31 @@ class TestLimit:
             await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
         await second.stop()
         assert await books.clean()
+
+    async def test_takes_back_what_a_long_call_did_not_use_after_its_block_was_forgotten(
+        self, books: Books, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payer, budget = await books.wallet(10**12), Limit(new_id(), "budget_per_day", "today", 1000, 600)
+        reservation = await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
+        monkeypatch.setattr(counters, "IDLE_S", -1.0)
+        await books.ledger._counters.housekeep()  # nobody else called for a minute and a half
+        await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
+        await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
+
+    async def test_that_is_lowered_counts_at_once_whatever_was_lent_under_the_old_one(self, books: Books) -> None:
+        payer, old = await books.wallet(10**12), Limit(new_id(), "budget_per_day", "today", 10_000, 10)
+        new = msgspec.structs.replace(old, cap=100)
+
+        async def call(limit: Limit) -> None:
+            reservation = await books.ledger.admit(payer.id, 10, receipt_id=new_id(), limits=(limit,))
+            await books.ledger.settle(reservation, Charge(10, (Leg(books.revenue.id, 10),), b"", (10,)))
+
+        await call(old)
+        for _ in range(9):
+            await call(new)
+        with pytest.raises(LimitExceeded):
+            await call(new)
+        await call(old)  # raised again
 
 
 class TestPeriod:

@@ -28,11 +28,12 @@ Key = tuple[UUID, str, str]
 
 
 class Block:
-    """What is left of a counter's lent block."""
+    """What is left of a counter's lent block, and the cap under which it was lent."""
 
-    __slots__ = ("left", "refused_until_s", "touched_s", "used")
+    __slots__ = ("cap", "left", "refused_until_s", "touched_s", "used")
 
-    def __init__(self) -> None:
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
         self.left = 0
         self.used = 0
         self.touched_s = 0.0
@@ -55,7 +56,7 @@ class CounterBook:
         found = []
         for limit in limits:
             block = blocks.get((limit.scope, limit.name, limit.window))
-            if block is None or block.left < limit.amount:
+            if block is None or block.left < limit.amount or block.cap != limit.cap:
                 return False
             found.append(block)
         now_s = time.monotonic()
@@ -67,10 +68,17 @@ class CounterBook:
     def give_back(self, limits: Sequence[Limit], actuals: Sequence[int] = ()) -> None:
         """Return what was counted and not used; without actuals nothing was used."""
         for index, limit in enumerate(limits):
-            used = actuals[index] if index < len(actuals) else 0
-            block = self._blocks.get((limit.scope, limit.name, limit.window))
-            if block is not None:
-                block.left += max(0, limit.amount - used)
+            unused = limit.amount - (actuals[index] if index < len(actuals) else 0)
+            if unused > 0:  # a call may last longer than its block was kept: the next housekeeping returns it
+                self._block(limit).left += unused
+
+    def _block(self, limit: Limit) -> Block:
+        key = limit.scope, limit.name, limit.window
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._blocks[key] = Block(limit.cap)
+            block.touched_s = time.monotonic()
+        return block
 
     async def take(self, limits: Sequence[Limit]) -> None:
         """Count against all limits, borrowing blocks where needed; `LimitExceeded` when the database has no room."""
@@ -92,8 +100,9 @@ class CounterBook:
                 return None
             now_s = time.monotonic()
             wanted = []
+            await self._recapped(limits)
             for limit in limits:
-                block = self._blocks.setdefault((limit.scope, limit.name, limit.window), Block())
+                block = self._block(limit)
                 block.touched_s = now_s
                 if limit.amount > limit.cap:
                     return limit, block
@@ -118,6 +127,14 @@ class CounterBook:
                     refused = limit, block
             return refused if refused is not None or not self.try_take(limits) else None
 
+    async def _recapped(self, limits: Sequence[Limit]) -> None:
+        """What was lent under another cap goes back before more is asked for."""
+        for limit in limits:
+            block = self._block(limit)
+            if block.cap != limit.cap:
+                await self._give_up([(limit.scope, limit.name, limit.window)], forget=False)
+                block.cap, block.refused_until_s = limit.cap, 0.0
+
     async def recall(self, payload: str) -> None:
         """Another worker needs what this one borrowed and does not use."""
         scope, name, window = payload.split(SEPARATOR, 2)
@@ -132,18 +149,21 @@ class CounterBook:
 
     async def _return(self, keys: list[Key], *, forget: bool = False) -> None:
         async with self._lock:
-            back = [(key, self._blocks[key].left) for key in keys if key in self._blocks]
-            for key, amount in back:
-                self._blocks[key].left -= amount
-                if forget:
-                    del self._blocks[key]
-            back = [(key, amount) for key, amount in back if amount > 0]
-            if not back:
-                return
-            try:
-                await self._line.fetch(
-                    RETURN, [key[0] for key, _ in back], [key[1] for key, _ in back], [key[2] for key, _ in back],
-                    [amount for _, amount in back],
-                )  # fmt: skip
-            except ConnectionLost:
-                return  # counted as used: the careful side
+            await self._give_up(keys, forget=forget)
+
+    async def _give_up(self, keys: list[Key], *, forget: bool) -> None:
+        back = [(key, self._blocks[key].left) for key in keys if key in self._blocks]
+        for key, amount in back:
+            self._blocks[key].left -= amount
+            if forget:
+                del self._blocks[key]
+        back = [(key, amount) for key, amount in back if amount > 0]
+        if not back:
+            return
+        try:
+            await self._line.fetch(
+                RETURN, [key[0] for key, _ in back], [key[1] for key, _ in back], [key[2] for key, _ in back],
+                [amount for _, amount in back],
+            )  # fmt: skip
+        except ConnectionLost:
+            return  # counted as used: the careful side

@@ -305,6 +305,7 @@ class LeaseBook:
         if stands is None:
             lease.gone = True
             reservation.state = State.LAPSED
+            self._counters.give_back(reservation.limits)
         elif lots.id in stands:
             reservation.held, reservation.carved = lots, None
             reservation.state = State.OPEN

@@ -362,6 +362,7 @@ class Settler:
 
     def _conflict(self, row: Row) -> None:
         self._undo(row)
+        self._counters.give_back(row.reservation.limits)
         if not row.future.done():
             row.future.set_exception(IdempotencyConflict(row.reservation.receipt_id))
 
@@ -372,14 +373,16 @@ class Settler:
             if not row.future.done():
                 row.future.set_result(None)
             return
+        used = charge.limit_actuals
         if known and not reservation.sent:
             self._undo(row)  # booked by an earlier reservation: this one paid nothing
+            used = ()
         elif reservation.lease is not None and reservation.held is None:
             reservation.lease.free += reservation.amount_micro - charge.total_micro
         reservation.state = State.SETTLED
         reservation.charge = charge
         if reservation.limits:
-            self._counters.give_back(reservation.limits, charge.limit_actuals)
+            self._counters.give_back(reservation.limits, used)
         verdict = row.future
         if not verdict.done():
             verdict.set_result(None if isinstance(verdict, Landing) else reservation.settled(known=known))
@@ -409,6 +412,7 @@ class Settler:
 
     def _fail(self, row: Row, error: asyncpg.PostgresError) -> None:
         self._undo(row)
+        self._counters.give_back(row.reservation.limits)
         if not row.future.done():
             failure = LedgerUnavailable(f"It refused the posting: {error}")
             failure.__cause__ = error
