@@ -134,6 +134,6 @@ def open_emergency(
         made_by = (await identity.keys.get(UUID(number))).created_by
         return by if made_by is None else f"person:{made_by}"
 
-    payouts.alone = alone
+    payouts.alone, payouts.person_behind = alone, behind
     approvals.glass, approvals.person_behind = glass, behind
     return Emergency(glass, Undoing(db, clock, approvals, glass, reverse, (FUNDING, FUND_PAYMENT)))

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from shanhe.approvals.api import Deed, RequestConflict
+from shanhe.credits.errors import OwnDispute
 from shanhe.facts.api import NewFact, checked, names
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.money import MICRO, format_fen
@@ -124,6 +125,9 @@ class Rulings:
         """Give a disputed call's charge back; None when that is done, else what waits for a second person, who is not
         the one that disputed it. One request a dispute stands at a time."""
         dispute, charged_micro = await self._disputes.check_grant(dispute_id, answer=answer, by=by)
+        behind = self._approvals.person_behind
+        if await behind(by) == (disputing := await behind(dispute.actor)):
+            raise OwnDispute
         price_fen = int(self._rulebook.parameter(PRICE_RULE, PRICE, self._clock.today()))
         if not self._takes_two(charged_micro * price_fen // MICRO):
             await self._disputes.grant(dispute_id, answer=answer, by=by)
@@ -131,7 +135,7 @@ class Rulings:
         payload = {
             "dispute": str(dispute_id), "amount_micro": charged_micro,
             "reason": await self._seals.seal(dispute.org_id, REASON_FIELD, answer),
-            "not_by": [await self._approvals.person_behind(dispute.actor)],
+            "not_by": [disputing],
         }  # fmt: skip
         return await self._approvals.standing(
             numbers_of(f"{GRANT}:{dispute_id}"), GRANT, str(dispute_id), payload, by=by, about=dispute.org_id,

@@ -354,7 +354,9 @@ class TestCasesOverHttp:
                 assert (await member.get(f"/api/credits/{hidden}")).status_code == 403
                 assert (await operator.get(f"/api/credits/{hidden}")).status_code == 200
 
-    async def test_a_disputed_call_is_given_back_by_one_and_a_dear_one_by_two(self, site: Site) -> None:
+    async def test_a_disputed_call_is_given_back_by_one_and_a_dear_one_by_two(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The smallest payout, which takes two, is CNY 100; a credit is worth CNY 1."""
         city = site.city
         async with (
@@ -370,11 +372,19 @@ class TestCasesOverHttp:
                 path = f"/api/credits/disputes/{made['id']}/grant"
                 return path, await operator.post(path, json={"answer": "属实"})
 
+            with monkeypatch.context() as patch:  # an operator's key, and a member who is the operator
+
+                async def same(_: str) -> str:
+                    return "person:1"
+
+                patch.setattr(site.moves._approvals, "person_behind", same)
+                _, own_one = await disputed(1)
+                assert own_one.json()["error"]["code"] == "own_dispute"
             _, small = await disputed(99_999_999)
             assert (small.status_code, small.json()["state"]) == (200, "granted")
             path, dear = await disputed(100_000_000)
             assert (dear.status_code, dear.json()["kind"]) == (202, "credits.dispute")
-            assert await city.balance() == 100_000_000
+            assert await city.balance() == 100_000_000 - 1
             agree = f"/api/approvals/requests/{dear.json()['id']}/approve"
             for own in (operator, member):  # who asked, and who disputed the call
                 assert (await own.post(agree, json={})).status_code == 403
@@ -382,6 +392,6 @@ class TestCasesOverHttp:
                 await second.post(agree, json={})
             for _ in range(2):
                 assert (await second.post(agree, json={})).json()["state"] == "done"
-            assert await city.balance() == 200_000_000
+            assert await city.balance() == 200_000_000 - 1
             assert (await operator.post(path, json={"answer": "属实"})).status_code == 409
             assert (await city.ledger.verify()).clean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.credits.conftest import City
 
@@ -19,7 +21,7 @@ from shanhe.credits.api import (
 )
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
-from shanhe.ledger.api import Asset, LedgerUnavailable, Posting, Transfer
+from shanhe.ledger.api import Asset, LedgerUnavailable, Posting, PostingResult, Transfer
 from shanhe.payments.api import Order, ProviderRefused, ProviderUnavailable
 from shanhe.payments.api import Refund as Sending
 from shanhe.payments.api import RefundState as Sent
@@ -212,6 +214,29 @@ class TestRefused:
         assert (await city.credits.refunds.get(city.org, again.id)).state is RefundState.PAID
         assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED, Sent.SUCCEEDED]
         assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
+
+    async def test_is_paid_by_hand_or_asked_for_again_but_not_both(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Two operators at the same moment."""
+        bought, real = await city.buy(10_000), city.ledger.post
+        with monkeypatch.context() as patch:
+            patch.setattr(city.sandbox, "refund", no_money)
+            asked = await refund(city, bought)
+        others = list[asyncio.Task[Refund]]()
+
+        async def meanwhile(posting: Posting) -> PostingResult:
+            others.append(asyncio.create_task(city.credits.refunds.retry(asked.id)))
+            await asyncio.sleep(0.05)
+            return await real(posting)
+
+        monkeypatch.setattr(city.ledger, "post", meanwhile)
+        assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")).state is RefundState.PAID
+        monkeypatch.setattr(city.ledger, "post", real)
+        await asyncio.wait(others)
+        await city.deliver()
+        assert bought.order_id is not None
+        assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED]
 
     async def test_though_the_provider_has_it_waits_and_is_paid_by_nobody_else(
         self, city: City, monkeypatch: pytest.MonkeyPatch

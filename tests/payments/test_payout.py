@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -253,6 +255,22 @@ class TestPayout:
             await works.db.execute("UPDATE payments.payout SET second_by = first_by")
         assert (await works.payouts.get(asked.id)).state is PayoutState.FIRST
 
+    async def test_knows_a_person_by_a_key_of_theirs(self, works: Works) -> None:
+        async def behind(by: str) -> str:
+            return {"key:1": "person:o1", "key:3": "person:o3"}.get(by, by)
+
+        works.payouts.person_behind = behind
+        await works.ripe(500)
+        await works.payee()
+        asked = await works.payouts.request(works.maker, 200 * MICRO, client_ref="a", actor="person:o3")
+        with pytest.raises(PayoutSamePerson):
+            await works.payouts.approve(asked.id, by="key:3")
+        await works.payouts.approve(asked.id, by="person:o1")
+        for by in ("key:1", "key:3"):
+            with pytest.raises(PayoutSamePerson):
+                await works.payouts.approve(asked.id, by=by)
+        assert (await works.payouts.get(asked.id)).state is PayoutState.FIRST
+
     async def test_by_one_person_names_the_opening_that_stood_for_the_second(self, works: Works) -> None:
         await works.ripe(500)
         await works.payee()
@@ -286,6 +304,24 @@ class TestPayout:
         assert (await works.payouts.earnings(works.maker)).available_micro == 500 * MICRO
         await works.payouts.fail(sent.id, reason="again")
         assert (await works.ledger.verify()).clean
+
+    async def test_is_not_undone_and_confirmed_at_once(self, works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A statement shows that it was sent while an operator says that it came back."""
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(500, channel="bank_file")
+        real, told = works.ledger.reverse, list[asyncio.Task[Payout]]()
+
+        async def meanwhile(posting: UUID, **more: Any) -> Any:
+            told.append(asyncio.create_task(works.payouts.confirm(done.id)))
+            await asyncio.sleep(0.05)
+            return await real(posting, **more)
+
+        monkeypatch.setattr(works.ledger, "reverse", meanwhile)
+        assert (await works.payouts.fail(done.id, reason="退票")).state is PayoutState.FAILED
+        with pytest.raises(PayoutStateError):
+            await told[0]
+        assert (await works.payouts.fail(done.id, reason="退票")).state is PayoutState.FAILED
 
     async def test_is_booked_once_after_a_crash_at_any_step(self, works: Works, monkeypatch) -> None:
         await works.ripe(500)

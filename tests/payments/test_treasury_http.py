@@ -226,6 +226,10 @@ async def _payouts(city: City, operator: httpx.AsyncClient, second: httpx.AsyncC
     owner, key = await city.person(org), await city.key("topup", org=org)
     account = {"kind": "organisation", "holder": "青山机器人", "account": "6200 0000 1111 2222", "bank": "山河银行"}
     assert (await key.put("/api/payouts/payee", json=account)).json()["error"]["code"] == "person_needed"
+    new = {"id": str(uuid4()), "name": "own", "permissions": ["topup"]}
+    own = UUID(data(await owner.post("/api/keys", json=new), 201)["key"]["id"])
+    made = await city.services.identity.keys.get(own)
+    assert await city.services.payouts.person_behind(f"key:{own}") == f"person:{made.created_by}"
     payee = data(await owner.put("/api/payouts/payee", json=account))
     assert "6200 0000 1111 2222" not in msgspec.json.encode(payee).decode()
     wanted = {"client_ref": "p1", "amount_micro": 300 * MICRO}

@@ -280,22 +280,18 @@ class Refunds:
         return await self.get(refund.org_id, refund.id)
 
     async def _paid(self, refund: Refund, method: str, reference: str) -> Refund:
+        """Book that it was paid while it still stands as `refund` says: whoever would pay it another way waits."""
         customer = await self._ledger.ensure_account(refund.org_id, Asset.CNY, "wallet")
         clearing = await self._ledger.system_account("cash", Asset.CNY, method)
-        await self._ledger.post(
-            Posting(
-                id=refund.payout_posting_id,
-                kind=KIND_PAYOUT,
-                transfers=(
-                    Transfer(_leg(refund.payout_posting_id, PAID_OUT), customer.id, clearing.id, refund.refund_fen),
-                ),
-                actor=refund.actor,
-                memo=f"Refund {refund.id} paid out: {reference}",
-            )
-        )
+        leg = Transfer(_leg(refund.payout_posting_id, PAID_OUT), customer.id, clearing.id, refund.refund_fen)
+        posting = Posting(id=refund.payout_posting_id, kind=KIND_PAYOUT, transfers=(leg,), actor=refund.actor,
+                          memo=f"Refund {refund.id} paid out: {reference}")  # fmt: skip
         async with self._db.transaction() as conn:
             held = await refund_store.get(conn, refund.id, lock=True)
             if held is not None and held.state is not RefundState.PAID:
+                if held.state is not refund.state:
+                    raise RefundClosed(held.state)
+                await self._ledger.post(posting)
                 await refund_store.move(conn, refund.id, RefundState.PAID, now=self._clock.now(), payout_ref=reference)
                 await self._notifier.notify(messages.refund_paid(refund), conn)
         return await self.get(refund.org_id, refund.id)

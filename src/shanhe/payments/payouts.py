@@ -69,6 +69,8 @@ log = structlog.get_logger(__name__)
 
 Alone = Callable[[Any, Payout, int, str], Awaitable[UUID | None]]
 """(connection, payout, gross in fen, by): the opening of break-glass that one person used for the second approval."""
+Behind = Callable[[str], Awaitable[str]]
+"""The person behind an actor: of a key, who made it; anybody else is who they are."""
 
 
 class Payouts:
@@ -98,6 +100,8 @@ class Payouts:
         self._earned = Earned(clock, ledger, related)
         self.alone: Alone | None = None
         """By which one person may give both approvals (break-glass); set once it is there."""
+        self.person_behind: Behind = _itself
+        """Set with it."""
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -173,7 +177,7 @@ class Payouts:
         check_line("note", note)
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, {PayoutState.REVIEW})
-            _other_than(by, held.requested_by)
+            await self._other_than(by, held.requested_by)
             said = await self._seals.seal(held.org_id, REASON_FIELD, note)
             done = await payout_store.move(conn, held.id, PayoutState.REQUESTED, reviewed_by=by, reason=said)
         return await self._opened(done)
@@ -202,21 +206,30 @@ class Payouts:
         if found.state is PayoutState.REQUESTED:
             async with self._db.transaction() as conn:
                 held = await self._held(conn, payout_id, {PayoutState.REQUESTED})
-                _other_than(by, held.requested_by)
+                await self._other_than(by, held.requested_by)
                 return await payout_store.move(conn, held.id, PayoutState.FIRST, first_by=by)
         earned = await self._earned.of(found.org_id)
         async with self._db.transaction() as conn:
             await payout_store.lock_org(conn, found.org_id)
             held = await self._held(conn, payout_id, {PayoutState.FIRST})
-            _other_than(by, held.requested_by)
-            if by == held.first_by and self.alone is None:
+            await self._other_than(by, held.requested_by)
+            oneself = await self._same(by, held.first_by or "")
+            if oneself and self.alone is None:
                 raise PayoutSamePerson
             fixed = await self._fixed(conn, held, payee, chosen, earned.pick(held.amount_micro, held.subsidy_micro))
-            if by == held.first_by:
+            if oneself:
                 fixed["glass"] = await self._by_oneself(conn, held, int(fixed["gross_fen"]), by)
             await payout_store.move(conn, held.id, PayoutState.APPROVING, second_by=by, **fixed)
         await self.settle()
         return await self.get(payout_id)
+
+    async def _same(self, one: str, other: str) -> bool:
+        """Whether the same person acts, be it signed in or by a key."""
+        return one == other or await self.person_behind(one) == await self.person_behind(other)
+
+    async def _other_than(self, by: str, asked_by: str) -> None:
+        if await self._same(by, asked_by):
+            raise PayoutSamePerson
 
     async def _by_oneself(self, conn: Any, held: Payout, gross_fen: int, by: str) -> UUID:
         """The opening of break-glass that stands for the second person; PayoutSamePerson without one."""
@@ -331,18 +344,18 @@ class Payouts:
     async def fail(self, payout_id: UUID, *, reason: str) -> Payout:
         """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent."""
         check_line("reason", reason)
-        found = await self.get(payout_id)
-        if found.state is PayoutState.FAILED:
-            return found
-        if found.state not in (PayoutState.APPROVED, PayoutState.SENT):
-            raise PayoutStateError(found.state)
-        try:
-            await self._ledger.reverse(found.posting_id, actor="payouts", reason=FAILED)
-        except AlreadyReversed:
-            log.info("a payout was reversed before", payout=str(payout_id))
-        ready = {PayoutState.APPROVED, PayoutState.SENT}
-        said = await self._seals.seal(found.org_id, REASON_FIELD, reason)
-        done = await self._moved(payout_id, ready, PayoutState.FAILED, reason=said, ended_at=self._clock.now())
+        async with self._db.transaction() as conn:  # what shows that it was sent waits, and then finds it undone
+            held = await self._held(conn, payout_id, {PayoutState.APPROVED, PayoutState.SENT, PayoutState.FAILED})
+            if held.state is PayoutState.FAILED:
+                return await self._opened(held)
+            try:
+                await self._ledger.reverse(held.posting_id, actor="payouts", reason=FAILED)
+            except AlreadyReversed:
+                log.info("a payout was reversed before", payout=str(payout_id))
+            said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
+            done = await payout_store.move(
+                conn, payout_id, PayoutState.FAILED, reason=said, ended_at=self._clock.now()
+            )  # fmt: skip
         await bank_store.end_outgoing(self._db, done.reference or "", self._clock.now())
         return await self._opened(done)
 
@@ -446,6 +459,5 @@ def _evidence(payout: Payout) -> bytes:
     )
 
 
-def _other_than(by: str, *others: str | None) -> None:
-    if by in others:
-        raise PayoutSamePerson
+async def _itself(by: str) -> str:
+    return by
