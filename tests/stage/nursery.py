@@ -1,8 +1,9 @@
 """One nursery for all pytest processes of a run: `shanhe …` without the seconds that each start takes to import it.
 
-`python -m stage.nursery NAME --parent PID` is the process that imports; each pytest process that wants something
-connects to it (an abstract socket, so no file is left) and gets a nursery of its own, forked off. What is started here
-is what `python -m shanhe` would be but for the import; tests/platform starts cities the long way.
+`python -m stage.nursery --listener FD --parent PID` is the process that imports; each pytest process that wants
+something connects to it (an abstract socket, so no file is left) and gets a nursery of its own, forked off. What is
+started here is what `python -m shanhe` would be but for the import; tests/platform starts cities the long way, and so
+does everybody when that process has ended: then each start says itself what went wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -38,6 +38,7 @@ CONNECT_WITHIN_S: Final = 60.0
 FILES: Final = 4_096
 """A thousand sockets need more than some machines' soft limit; what is started here inherits it."""
 BACKLOG: Final = 64
+READY: Final = b"."
 COMMANDS: Final = ("shanhe.__main__", "shanhe.supervisor", "shanhe.cli.ledger", "shanhe.cli.log", "shanhe.cli.card")
 
 
@@ -51,11 +52,15 @@ def begin() -> None:
     """Start importing, for this process and those that inherit its environment."""
     if possible() and VARIABLE not in os.environ:
         name = f"shanhe-tests-{os.getpid()}-{secrets.token_hex(8)}"
-        command = [sys.executable, "-m", "stage.nursery", name, "--parent", str(os.getpid())]
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(Path(__file__).parents[1])}
-        subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(f"\0{name}")
+            listener.listen(BACKLOG)
+            given = ["--listener", str(listener.fileno()), "--parent", str(os.getpid())]
+            subprocess.Popen(
+                [sys.executable, "-m", "stage.nursery", *given], env=environment, pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
         os.environ[VARIABLE] = name
 
 
@@ -63,21 +68,23 @@ def begin() -> None:
 def program() -> Program:
     """The command `shanhe`, forked; an interpreter for each start where that is impossible."""
     begin()
-    return Forked(_connected(os.environ[VARIABLE])) if VARIABLE in os.environ else Interpreter()
+    channel = _connected(os.environ[VARIABLE]) if VARIABLE in os.environ else None
+    return Interpreter() if channel is None else Forked(channel)
 
 
-def _connected(name: str) -> socket.socket:
-    until = time.monotonic() + CONNECT_WITHIN_S
-    while True:
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            channel.connect(f"\0{name}")
+def _connected(name: str) -> socket.socket | None:
+    """The channel to a nursery that has imported; None when it ended before."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel.settimeout(CONNECT_WITHIN_S)
+    try:
+        channel.connect(f"\0{name}")
+        if channel.recv(len(READY)):
+            channel.settimeout(None)
             return channel
-        except ConnectionRefusedError:
-            channel.close()
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
+    except ConnectionError:
+        pass
+    channel.close()
+    return None
 
 
 class Forked:
@@ -178,15 +185,13 @@ class Nursling:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="stage.nursery")
-    parser.add_argument("name")
+    parser.add_argument("--listener", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     given = parser.parse_args()
     os.setsid()
     die_with_parent(given.parent)
     entitle("shanhe test nursery")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(f"\0{given.name}")
-    listener.listen(BACKLOG)
+    listener = socket.socket(fileno=given.listener)
     allow_files()
     for name in COMMANDS:
         import_module(name)
@@ -200,6 +205,7 @@ def main() -> None:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             die_with_parent(parent)
+            channel.sendall(READY)
             leave(Nursery(channel).tend)
         channel.close()
 
