@@ -52,20 +52,23 @@ class Foresight:
         """Metered sums of each payer, at the list price that was in force on the day: who pays what by a price."""
         sums: dict[tuple[UUID, str, str], int] = {}
         unknown: dict[str, int] = {}
-        for row in await self._gateway.usage(None, first, last, ("day", "model", "org")):
-            if row.org_id is None or row.model is None or row.day is None:
-                continue
-            try:
-                version = self._compute.prices(row.model, row.day).version
-            except NoPrice:  # withdrawn since: its price can't be asked any more
-                unknown["list_price"] = unknown.get("list_price", 0) + 1
-                continue
-            for bucket in BUCKETS:
-                tokens = getattr(row, bucket)
-                if tokens:
-                    key = (row.org_id, version, bucket)
-                    sums[key] = sums.get(key, 0) + tokens
-        tell(len(sums))
+        for number in range(first.toordinal(), last.toordinal() + 1):
+            day, known = date.fromordinal(number), len(sums)
+            for row in await self._gateway.usage_of_all(day, day, ("model", "org")):
+                if row.org_id is None or row.model is None:
+                    continue
+                try:
+                    version = self._compute.prices(row.model, day).version
+                except NoPrice:  # withdrawn since: its price can't be asked any more
+                    unknown["list_price"] = unknown.get("list_price", 0) + 1
+                    continue
+                for bucket in BUCKETS:
+                    tokens = getattr(row, bucket)
+                    if tokens:
+                        key = (row.org_id, version, bucket)
+                        sums[key] = sums.get(key, 0) + tokens
+            if len(sums) > known:
+                tell(len(sums) - known)
         traces = {version: await self._compute.price_traces(UUID(version)) for version in {key[1] for key in sums}}
         cases = [
             _priced(who, traces[version][bucket], tokens)

@@ -255,7 +255,7 @@ class Tuned:
         if before is None:
             return 0
         since = before.since.astimezone(CITY_TZ).date()
-        rows = await self._gateway.usage(None, since, self._clock.today(), ("org",), model=before.name)
+        rows = await self._gateway.usage_of_all(since, self._clock.today(), ("org",), before.name)
         found = 0
         for row in sorted(rows, key=lambda one: -one.amount_micro)[:PAYERS_MAX]:
             if row.org_id is not None and not await self._related(party.org_id, row.org_id):

@@ -47,11 +47,11 @@ class Counts:
 
     async def active_orgs(self, on: date) -> int:
         """Organisations that called a model within a year."""
-        return len(await self._gateway.usage(None, on - YEAR, on, ("org",)))
+        return len(await self._gateway.usage_of_all(on - YEAR, on, ("org",)))
 
     async def served_credit_micro(self, on: date) -> int:
         """Credits served within a year."""
-        return sum(row.amount_micro for row in await self._gateway.usage(None, on - YEAR, on, ("org",)))
+        return sum(row.amount_micro for row in await self._gateway.usage_of_all(on - YEAR, on, ()))
 
 
 class Deadlines:
@@ -131,7 +131,7 @@ class Trialled:
         return {one: next((int(fact.value or 0) for fact in known[one] if not fact.key), 0) for one in companies}
 
     async def _used(self, first: date, last: date) -> list[UsageRow]:
-        rows = await self._gateway.usage(None, first, last, ("org",))
+        rows = await self._gateway.usage_of_all(first, last, ("org",))
         companies = await self._identity.orgs.companies_among([row.org_id for row in rows if row.org_id is not None])
         return [row for row in rows if row.org_id in companies]
 

@@ -42,7 +42,7 @@ class Ranking:
     async def count(self, first: date, last: date) -> Mapping[UUID, Counted]:
         """Of each company that used credits between two days, both included. As many questions for a thousand companies
         as for a few, but for relations between makers and those who called them."""
-        used = {row.org_id: row.amount_micro for row in await self._gateway.usage(None, first, last, ("org",))
+        used = {row.org_id: row.amount_micro for row in await self._gateway.usage_of_all(first, last, ("org",))
                 if row.org_id is not None and row.amount_micro > 0}  # fmt: skip
         companies = sorted(await self._identity.orgs.companies_among(list(used)))
         uses = await self._uses(companies, first, last)

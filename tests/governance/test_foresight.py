@@ -20,9 +20,11 @@ FIRST, LAST = date(2026, 2, 1), date(2026, 2, 28)
 class Meter:
     """Stands for gateway, compute, programmes and credits: calls of a month, and one published price."""
 
-    async def usage(self, org: UUID | None, first: date, last: date, group: Any) -> list[Any]:
-        assert (org, first, last) == (None, FIRST, LAST)
-        day = SimpleNamespace(model="m", day=FIRST, cached_input=0, reasoning=0, tool=0)
+    async def usage_of_all(self, first: date, last: date, group: Any) -> list[Any]:
+        assert FIRST <= first == last <= LAST
+        if first != FIRST:
+            return []
+        day = SimpleNamespace(model="m", cached_input=0, reasoning=0, tool=0)
         rows = [SimpleNamespace(**vars(day) | {"org_id": UUID(int=n), "input": 1_000_000 * n, "output": 2}) for n in
                 range(1, 8)]  # fmt: skip
         return [*rows, SimpleNamespace(**vars(rows[0]) | {"model": "gone"})]

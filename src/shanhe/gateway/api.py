@@ -292,8 +292,15 @@ class Gateway:
         key_id: UUID | None = None,
         model: str | None = None,
     ) -> list[UsageRow]:
-        """Sums between two dates, both included, by any of day, model, key, org; None = every organisation."""
+        """Sums between two dates, both included, by any of day, model, key, org; None = every organisation. A page,
+        the newest first."""
         return await self._usage.read(org_id, first, last, group, key_id, model)
+
+    async def usage_of_all(
+        self, first: date, last: date, group: tuple[str, ...], model: str | None = None
+    ) -> list[UsageRow]:  # fmt: skip
+        """The same of every organisation, and of each of them: for what is computed of all."""
+        return await self._usage.of_all(first, last, group, model)
 
     async def through(
         self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None = None

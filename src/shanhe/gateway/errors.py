@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from shanhe.kernel.errors import Invalid
 from shanhe.kernel.words import CALLS_ZH
 
 OPENAI_TYPE: Final = {
@@ -64,3 +65,12 @@ class CallError(Exception):
 def invalid(message: str, param: str | None = None, code: str = "invalid_value") -> CallError:
     """A 400 that names the field at fault."""
     return CallError(400, code, message, param=param)
+
+
+class TooMuchUsage(Invalid):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "too_much_usage", f"There are more than {most} sums of usage in that time.",
+            message_zh=f"该区间内的用量汇总超过 {most} 条。", hint="Ask for a shorter time; part of it would mislead.",
+            hint_zh="请缩短区间；只算一部分会误导。",
+        )  # fmt: skip

@@ -15,7 +15,7 @@ from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, Resourc
 from shanhe.kernel.db import Database
 
 ROWS_MAX: Final = 10_000
-"""Most rows one usage query returns."""
+"""Most rows of a page of usage."""
 GROUPS: Final = {"day": "day", "model": "model", "key": "key_id", "org": "org_id"}
 
 
@@ -110,8 +110,9 @@ class UsageStore:
         group: tuple[str, ...],
         key_id: UUID | None = None,
         model: str | None = None,
+        most: int = ROWS_MAX,
     ) -> list[UsageRow]:
-        """Sums between two dates (both included) by the named groups, newest day first."""
+        """Sums between two dates (both included) by the named groups, newest day first; `most` of them."""
         columns = [GROUPS[name] for name in group]
         chosen = ", ".join(f"{name}" if name in columns else f"NULL AS {name}" for name in GROUPS.values())
         rows = await self._db.fetch(
@@ -123,11 +124,7 @@ class UsageStore:
                  WHERE ($1::uuid IS NULL OR org_id = $1) AND day BETWEEN $2 AND $3
                    AND ($4::uuid IS NULL OR key_id = $4) AND ($5::text IS NULL OR model = $5)
                  {"GROUP BY " + ", ".join(columns) if columns else ""}
-                 ORDER BY {", ".join(f"{name} DESC" for name in columns) or "1"} LIMIT {ROWS_MAX}""",
-            org_id,
-            first,
-            last,
-            key_id,
-            model,
-        )
+                 ORDER BY {", ".join(f"{name} DESC" for name in columns) or "1"} LIMIT $6""",
+            org_id, first, last, key_id, model, most,
+        )  # fmt: skip
         return [UsageRow(**dict(row)) for row in rows if row["calls"] is not None]

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from shanhe.gateway.errors import TooMuchUsage
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Caller
 
 FLUSH_S: Final = 1.0
+WHOLE_ROWS_MAX: Final = 200_000
+"""Most sums that are read at once for the whole city."""
 CITY_ROLES: Final = frozenset({"platform", "upstream_cost"})
 log = structlog.get_logger(__name__)
 _evidence = msgspec.json.Decoder(Evidence)
@@ -140,6 +143,16 @@ class UsageBook:
         """Sums between two dates, both included; see `UsageStore.read`."""
         await self.flush()
         return await self._store.read(org_id, first, last, group, key_id, model)
+
+    async def of_all(
+        self, first: date, last: date, group: tuple[str, ...], model: str | None = None
+    ) -> list[UsageRow]:  # fmt: skip
+        """Sums of the whole city, none left out: what is computed of a part would mislead."""
+        await self.flush()
+        rows = await self._store.read(None, first, last, group, None, model, WHOLE_ROWS_MAX + 1)
+        if len(rows) > WHOLE_ROWS_MAX:
+            raise TooMuchUsage(WHOLE_ROWS_MAX)
+        return rows
 
     async def rebuild(self, day: date, evidence: AsyncIterator[bytes]) -> int:
         """Recompute a finished day from the evidence of its call postings; returns how many calls it had."""

@@ -53,7 +53,7 @@ class Checks:
 
     async def meter(self, day: date, booked: LedgerDay) -> Checked:
         """The gateway's running sums against the call postings, by organisation, key and model."""
-        rows = await self._gateway.usage(None, day, day, ("org", "key", "model"))
+        rows = await self._gateway.usage_of_all(day, day, ("org", "key", "model"))
         metered = {
             UsageKey(day, row.org_id, row.key_id, row.model): Sums(row.calls, row.tokens, row.amount_micro)
             for row in rows

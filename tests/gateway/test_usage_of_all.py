@@ -1,0 +1,33 @@
+"""What is computed of the whole city is computed of all of it, or not at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from shanhe.gateway.errors import TooMuchUsage
+from shanhe.gateway.store import ROWS_MAX, UsageStore
+from shanhe.gateway.terms import Today
+from shanhe.gateway.usage import UsageBook
+from shanhe.kernel.clock import FixedClock
+from shanhe.kernel.db import Database
+
+DAY, NOON = date(2026, 11, 19), datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+MANY = """INSERT INTO gateway.usage_day
+            (day, org_id, key_id, model, calls, input, cached_input, output, reasoning, tool, amount_micro)
+          SELECT $1, lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'm', 1, 2, 0, 0, 0, 0, 3
+            FROM generate_series(1, $2::int) n"""
+
+
+async def test_no_payer_is_left_out_where_a_page_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    await database.execute(MANY, DAY, ROWS_MAX + 1)
+    usage = UsageBook(UsageStore(database), Today(FixedClock(NOON)))
+    assert len(await usage.read(None, DAY, DAY, ("org",))) == ROWS_MAX
+    every = await usage.of_all(DAY, DAY, ("org",))
+    assert (len(every), sum(row.amount_micro for row in every)) == (ROWS_MAX + 1, 3 * (ROWS_MAX + 1))
+    (whole,) = await usage.of_all(DAY, DAY, ())
+    assert whole.amount_micro == 3 * (ROWS_MAX + 1)
+    monkeypatch.setattr("shanhe.gateway.usage.WHOLE_ROWS_MAX", ROWS_MAX)
+    with pytest.raises(TooMuchUsage):
+        await usage.of_all(DAY, DAY, ("org",))
