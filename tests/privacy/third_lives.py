@@ -45,6 +45,8 @@ THIRD_VALUES: Final = {
     "board vector": "ouyang-vector-7f3a91c2",
     "case reason": "欧阳说新版语气更好",
     "glass reason": "欧阳值夜班联系不上同事",
+    "deed fault": "欧阳的这笔款项已另行处理",
+    "deed fault en": "what Ouyang paid was dealt with otherwise",
     "grievance": "欧阳称该回答伪造了判决",
     "grievance answer": "经核实欧阳所述属实",
     "grievance appeal": "欧阳仍不服该处理",
@@ -64,10 +66,11 @@ THIRD_VALUES: Final = {
     "right reason": "欧阳证书已核原件",
 }
 THIRD_UNSHOWN: Final = frozenset({
-    "board vector", "flow answer", "flow shows", "flow note", "flow schedule", "draft written",
+    "board vector", "flow answer", "flow shows", "flow note", "flow schedule", "draft written", "deed fault",
+    "deed fault en",
 })  # fmt: skip
 """Steps and approvals are seen on their run's page, a schedule on its workflow's; a draft shows its text, not what the
-model said word for word."""
+model said word for word; why a deed was refused is between the two officers."""
 
 
 async def live_thrice(house: House, org: UUID) -> None:
@@ -141,6 +144,13 @@ async def _watch(house: House, org: UUID) -> None:
            VALUES ($1, $2, 'access.audit', 'person:1', $3, 'totp', $5, $6, 0, $6, 'v', $6, $7, $6, true, 'none', $4)""",
         new_id(), person, seal.text("approvals.glass.reason", v["glass reason"]),
         seal.text("approvals.glass.findings", v["glass findings"]), now, now + timedelta(hours=1), new_id(),
+    )  # fmt: skip
+    await db.execute(
+        """INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at, expires_at,
+             decided_by, decided_at, about, ended_at, fault, fault_zh, fault_en)
+           VALUES ($1, 't.deed', 'x', '{}', 'refused', 'p', $2, $3, 'q', $2, $4, $2, 'gone', $5, $6)""",
+        new_id(), now, now + timedelta(hours=1), org,
+        *[seal_org.text("approvals.request.fault", v[name]) for name in ("deed fault", "deed fault en")],
     )  # fmt: skip
     await db.execute(
         """INSERT INTO filings.complaint (id, org_id, made_by, receipt_id, model, category, text, state, made_at,
