@@ -15,6 +15,7 @@ from shanhe.approvals.doing import WAITS
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, ShanheError, Unavailable
+from shanhe.kernel.migrations import discover
 from shanhe.kernel.notify import Notice, Notifier
 from shanhe.ledger.api import InsufficientCredit
 from stage.faults import lost_mark
@@ -245,3 +246,31 @@ class TestStanding:
             (late.id, free), "test.deed", "x", {}, by=f"person:{ASKER}", expires_at=ends
         )
         assert new.id == free
+
+
+BEFORE = """
+DROP TRIGGER stays_as_decided ON approvals.request;
+DROP FUNCTION approvals.guard_request();
+ALTER TABLE approvals.request
+  DROP COLUMN tries, DROP COLUMN next_at, DROP COLUMN held_until, DROP COLUMN fault, DROP COLUMN fault_zh,
+  DROP COLUMN fault_en, DROP COLUMN ended_at, DROP CONSTRAINT request_state,
+  ADD CHECK (state IN ('open', 'approved', 'rejected', 'withdrawn', 'expired'));
+"""
+
+
+class TestUpgrade:
+    async def test_takes_what_was_agreed_to_before_as_done(self, desk: Desk) -> None:
+        migration = next(one for one in discover() if one.ordinal == 465)
+        await desk.db.execute(BEFORE)
+        decided = {"approved": "person:b", "rejected": "person:b", "open": None, "withdrawn": "person:a"}
+        for state, by in decided.items():
+            await desk.db.execute(
+                """INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at,
+                     expires_at, decided_by, decided_at)
+                   VALUES ($1, 'test.deed', $2, '{}', $2, 'person:a', $3, $3, $4, $5)""",
+                uuid4(), state, desk.clock.now(), by, None if by is None else desk.clock.now(),
+            )  # fmt: skip
+        await desk.db.execute(migration.sql)
+        found = {one.subject: str(one.state) for one in await desk.approvals.requests()}
+        assert found == {"approved": "done", "rejected": "rejected", "open": "open", "withdrawn": "withdrawn"}
+        assert (await desk.approvals.run(), desk.tried) == (0, 0)
