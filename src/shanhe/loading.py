@@ -140,9 +140,7 @@ async def _psql(dsn: str, said: IO[bytes]) -> AsyncIterator[_Session]:
     try:
         yield _Session(process, said)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _ended(process)
 
 
 async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], progress: Progress) -> None:
@@ -164,9 +162,16 @@ async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], p
         if await reading.wait():
             raise _failed(said)
     finally:
-        if reading.returncode is None:
-            reading.kill()
-            await reading.wait()
+        await _ended(reading)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """End it if it runs. What it had still to say is read: a process whose pipe is full is never seen to be gone."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        with contextlib.suppress(ConnectionError):
+            await process.communicate()
 
 
 def for_server(head: bytes, server: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -24,6 +25,9 @@ from shanhe.kernel.vault import PersonErased, Vault
 from shanhe.loading import for_server
 from shanhe.restoring import restore
 from shanhe.settings import Settings
+
+SOON_S = 60.0
+"""Far longer than it takes: what never ends fails here."""
 
 
 def silent(*_: Any) -> None:
@@ -62,6 +66,14 @@ async def settings(dsn: str, tmp_path: Path) -> Settings:
 
 def _noted(backup: Path, manifest: Manifest) -> None:
     (backup / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def _tables(dsn: str) -> list[str]:
@@ -120,6 +132,12 @@ class TestBackup:
         disk = there.data.stat().st_ino
         with pytest.raises(Invalid, match="Line 2"):
             await restore(there, to, keys, silent, erased=f"{uuid4()}\nsomebody\n")
+        await _execute(empty_dsn, "CREATE SCHEMA ledger")  # psql ends long before pg_restore has said everything
+        async with asyncio.timeout(SOON_S):
+            with pytest.raises(ShanheError, match='schema "ledger" already exists'):
+                await restore(there, to, keys, silent)
+        assert names(there.data) == ["lost+found"]
+        await _execute(empty_dsn, "DROP SCHEMA ledger")
         monkeypatch.setattr(restoring, "finish", _killed)
         with pytest.raises(Killed):
             await restore(there, to, keys, silent)
