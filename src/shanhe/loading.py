@@ -33,6 +33,7 @@ from shanhe.kernel.address import without_secrets
 from shanhe.kernel.blobs import disk_full
 from shanhe.kernel.errors import Conflict, Unavailable
 from shanhe.kernel.migrations import discover
+from shanhe.kernel.process import unheard
 
 OLDEST: Final = 15
 NEWER_SETTINGS: Final = {17: b"SET transaction_timeout = 0;\n"}
@@ -141,6 +142,10 @@ async def _psql(dsn: str, said: IO[bytes]) -> AsyncIterator[_Session]:
         yield _Session(process, said)
     finally:
         await _ended(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        with contextlib.suppress(ConnectionError):  # it ended before it had heard everything: it has said why
+            await process.stdin.wait_closed()
 
 
 async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], progress: Progress) -> None:
@@ -166,12 +171,13 @@ async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], p
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End it if it runs. What it had still to say is read: a process whose pipe is full is never seen to be gone."""
+    """End it if it runs; nobody listens to what it had still to say."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        with contextlib.suppress(ConnectionError):
-            await process.communicate()
+        assert process.stdout is not None
+        await unheard(process.stdout)
+        await process.wait()
 
 
 def for_server(head: bytes, server: int) -> bytes:

@@ -24,6 +24,7 @@ ARGUMENTS_BEGIN, ARGUMENTS_END = 45, 46
 BACKLOG = 4096
 """Connections that may wait to be accepted."""
 HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
+UNHEARD_BYTES: Final = 64 * 1024
 GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 
@@ -110,11 +111,22 @@ async def child(
     try:
         yield process, process.stdout
     finally:
-        if end_within_s > 0:
-            await end(process, end_within_s)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        rest = asyncio.create_task(unheard(process.stdout))
+        try:
+            if end_within_s > 0:
+                await end(process, end_within_s)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        finally:
+            rest.cancel()
+
+
+async def unheard(lines: asyncio.StreamReader) -> None:
+    """Read what nobody listens to any more: asyncio's own loop never sees that a process with a full pipe is gone."""
+    with contextlib.suppress(ConnectionError):
+        while await lines.read(UNHEARD_BYTES):
+            pass
 
 
 class Held:
