@@ -67,7 +67,7 @@ def _section(*, few: bool) -> dict[str, Any]:
         "limits": [{"title": words("按率", "By rate"), "other": words("上限", "Cap"), "before": None, "after": 12}],
         "examples": [] if few else [{"people": 20, "difference": -10_000, "facts": {}, "before": said, "after": said}],
         "left_out": {"other_version": 3, "unlike": 0, "erased": None, "by_people": 0}, "missing": {"green": 9},
-        "invalid": {"value_fen": None},
+        "invalid": {"value_fen": None}, "facts": {"green": words("绿色", "Green")},
     }  # fmt: skip
 
 

@@ -172,6 +172,7 @@ class TestSimulation:
         used, _ = BOOK.with_file(text.replace("expr: discount if", "expr: discount if green and"))
         found = run(cases, used)
         assert (found.cases, found.missing) == (0, {"green": 6})
+        assert found.facts["green"]["zh"] == "绿色"
 
 
 class TestYesOrNo:

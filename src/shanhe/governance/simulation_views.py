@@ -63,6 +63,7 @@ def _section(one: Mapping[str, Any], least: int, *, whole: bool, traces: bool) -
         "limits": [limit | {side: _share(limit[side], one["people"], least) for side in ("before", "after")}
                    for limit in one["limits"]],
         "examples": [_example(example, traces=traces) for example in one["examples"]],
+        "facts": one.get("facts", {}),
         "left_out": {name: _known(n, least) for name, n in one["left_out"].items()},
         "missing": {name: _known(n, least) for name, n in one["missing"].items()},
         "invalid": {name: _known(n, least) for name, n in one["invalid"].items()},

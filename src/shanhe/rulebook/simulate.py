@@ -68,7 +68,8 @@ class Section:
     """One rule over cases of one kind. Counts are of those concerned, not of cases, but for `cases` and `left_out`.
 
     `main` is the amount by which they gain or lose: the first that changes for anybody. `left_out`: cases of another
-    version, not reproduced, erased, or decided by people; `missing`, `invalid`: facts by name.
+    version, not reproduced, erased, or decided by people; `missing`, `invalid`: facts by name, and what
+    those are called in `facts`.
     """
 
     rule: str
@@ -92,6 +93,7 @@ class Section:
     left_out: Mapping[str, int]
     missing: Mapping[str, int]
     invalid: Mapping[str, int]
+    facts: Mapping[str, Mapping[str, str]]
     checked: int
     seed: str
     digest: str
@@ -161,9 +163,16 @@ def simulate(
         left_out={"other_version": len(cases) - len(known), "unlike": unlike,
                   "erased": stream.erased, "by_people": stream.by_people},
         missing=_summed(*(table.missing for table in tables), stream.unknown),
-        invalid=_summed(*(table.invalid for table in tables)),
+        invalid=_summed(*(table.invalid for table in tables)), facts=_titled(before, after, tables),
         checked=checked, digest=digest(cases, salt),
     )  # fmt: skip
+
+
+def _titled(before: Side, after: Side, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+    """What the facts that stood in the way are called."""
+    titles = {fact.name: fact.title.to_dict() for side in (before, after) for fact in side.version.rule.facts}
+    names = {name for table in tables for name in (*table.missing, *table.invalid)}
+    return {name: dict(titles[name]) for name in sorted(names & titles.keys())}
 
 
 def _summed(*counts: Mapping[str, int]) -> dict[str, int]:
@@ -276,8 +285,8 @@ def _section(
         people=len(sums), amounts=amounts, main=main, gain=sum(step > 0 for step in steps),
         lose=sum(step < 0 for step in steps), same=sum(step == 0 for step in steps),
         begin=sum(a == 0 and b != 0 for a, b in pairs[main]), end=sum(a != 0 and b == 0 for a, b in pairs[main]),
-        groups=groups_of(pairs[main], least), limits=(), examples=(), left_out={}, missing={}, invalid={}, checked=0,
-        seed=seed, digest="",
+        groups=groups_of(pairs[main], least), limits=(), examples=(), left_out={}, missing={}, invalid={}, facts={},
+        checked=0, seed=seed, digest="",
     )  # fmt: skip
 
 
