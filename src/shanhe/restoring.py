@@ -176,7 +176,7 @@ def _empty(data: Path, before: Begun | None, rooms: Sequence[str]) -> None:
     """Nothing lies in DATA but what a restore that was begun has left there itself, and folders without a file."""
     if data.exists() and not data.is_dir():
         raise _not_empty(data, data.name)
-    own = NO_CITY | frozenset(before.rooms if before is not None else ())
+    own = (NO_CITY - frozenset(rooms)) | frozenset(before.rooms if before is not None else ())
     for path in data.iterdir() if data.exists() else ():
         if path.name not in own and (not path.is_dir() or any(path.iterdir())):
             raise _not_empty(data, path.name)

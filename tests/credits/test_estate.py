@@ -252,6 +252,40 @@ class TestFourEyes:
         assert await house.has(house.heir) == stood == 80 * CREDIT
         assert await house.sound()
 
+    async def test_another_process_that_books_it_meanwhile_leaves_it_on_file_once(self, house: House) -> None:
+        """It has posted it, and not written that down yet."""
+        asked, estates = await house.ask(), house.city.credits.estates
+
+        async def meanwhile(_: UUID) -> None:
+            estates._end_orders = None
+            await estates._book(await estates.get(asked.id), "person:1 + person:2")
+
+        estates._end_orders = meanwhile
+        done = await estates.approve(asked.id, by="person:2")
+        assert done.posting_id is not None
+        assert sum(line.passes for line in done.lines) == 91 * CREDIT + 4_321
+        assert await house.city.notices("estate") == 1
+        assert await house.sound()
+
+    @pytest.mark.parametrize("more", [0, 1])
+    async def test_another_plan_that_was_booked_first_is_the_one_that_stands(
+        self, house: House, monkeypatch, more: int
+    ) -> None:
+        asked, estates, post = await house.ask(), house.city.credits.estates, house.ledger.post
+
+        async def late(posting: Posting) -> object:
+            monkeypatch.setattr(house.ledger, "post", post)
+            if more:
+                await house.move(Asset.CNY, "exchange_cash", more)
+            await estates._book(await estates.get(asked.id), "person:1 + person:2")
+            return await post(posting)
+
+        monkeypatch.setattr(house.ledger, "post", late)
+        done = await estates.approve(asked.id, by="person:2")
+        assert sum(line.passes for line in done.lines) == 91 * CREDIT + 4_321 + more
+        assert await house.has(house.heir, Asset.CNY, "exchange_cash") == 4_321 + more
+        assert (await estates._approvals.get(asked.id)).state == "done"
+
     @pytest.mark.parametrize(
         "change",
         [

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.approvals.api import SamePerson
+from shanhe.exchange import remedy_store
 from shanhe.exchange.api import Market, NothingToReverse, NotUpheld, SecondPersonNeeded
 from shanhe.exchange.remedy import undo_of
 from shanhe.ledger.api import Asset, Charge, InsufficientCredit, Leg
@@ -166,6 +167,22 @@ class TestReversal:
         assert await case.stands() == stood == (100, 0, 0, 10_000, 0)
         assert (await case.world.approvals.get(asked.id)).state == "done"
         await case.world.verify()
+
+    async def test_that_another_process_books_meanwhile_is_on_record_as_it_was_booked(self, case, monkeypatch):
+        """It has posted it, and not written that down yet."""
+        await case.uphold()
+        asked, remedies = await case.remedies.ask(case.dispute, "why", by="person:o1"), case.remedies
+        recall, trade = remedies._history.recall, await remedy_store.trade(remedies._db, case.trade.id)
+
+        async def meanwhile(account: UUID) -> None:
+            monkeypatch.setattr(remedies._history, "recall", recall)
+            await remedies._undo(trade, asked, "person:o1 + person:o2")
+
+        monkeypatch.setattr(remedies._history, "recall", meanwhile)
+        (undone,) = (await remedies.approve(asked.id, by="person:o2")).reversals
+        assert (undone.quantity_micro, undone.cash_fen, undone.bound) == (100 * CREDIT, 6_000, "")
+        assert undone.posting is not None
+        assert await case.stands() == (100, 0, 0, 10_000, 0)
 
     async def test_books_once_when_only_the_mark_was_lost(self, case):
         await case.uphold()

@@ -160,6 +160,14 @@ class TestBackup:
                 await restore(again, to, keys, silent)
         assert not (tmp_path / "third").exists()
 
+    def test_brings_no_room_where_files_lie_that_a_city_may_begin_with(self, tmp_path: Path) -> None:
+        """They would be taken away with what a failed restore leaves."""
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / "model").write_text("fetched")
+        restoring._empty(tmp_path, None, ["files"])
+        with pytest.raises(Conflict, match="cache"):
+            restoring._empty(tmp_path, None, ["cache", "files"])
+
     @pytest.mark.prove
     async def test_leaves_the_database_empty_when_its_books_are_others(
         self, settings: Settings, empty_dsn: str, tmp_path: Path

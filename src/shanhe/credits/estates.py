@@ -34,6 +34,7 @@ from shanhe.ledger.api import (
     Account,
     AccountView,
     Asset,
+    IdempotencyConflict,
     InsufficientCredit,
     Ledger,
     Lot,
@@ -231,15 +232,16 @@ class Estates:
             for view in await self._accounts(estate.org_id):
                 _unhindered(view)
                 await self._plan(plan, view, estate.successors)
-            if not plan.transfers:
-                return None, plan.lines, version
+            if not plan.transfers:  # or somebody else has just booked it, and nothing is left to plan with
+                known = await self._known(number)
+                return (None, plan.lines, version) if known is None else (number, *known)
             posting = Posting(
                 id=number, kind=KIND, transfers=tuple(plan.transfers), lots=tuple(plan.lots), deltas=tuple(plan.deltas),
                 evidence=_evidence(estate, plan, version), actor=actor, memo=estate.kind,
             )  # fmt: skip
             try:
                 await self._ledger.post(posting)
-            except InsufficientCredit:
+            except (InsufficientCredit, IdempotencyConflict):  # the latter: by another plan, just now
                 continue
             return number, plan.lines, version
         return None

@@ -30,6 +30,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.texts import check_line
 from shanhe.ledger.api import (
+    IdempotencyConflict,
     InsufficientCredit,
     Ledger,
     Lot,
@@ -275,8 +276,9 @@ class Remedies:
                 return number, known
             await self._history.recall(trade["buyer_credits"])
             undo, taken = await self._possible(trade, booked)
-            if undo.quantity_micro == 0:
-                return None, undo
+            if undo.quantity_micro == 0:  # or somebody else has just booked it, and nothing is left to give back
+                known = await self._known(number, trade)
+                return (None, undo) if known is None else (number, known)
             fund = await self._fund.account(Market(trade["market"]))
             legs = ((trade["buyer_credits"], trade["seller_credits"], undo.quantity_micro),
                     (trade["seller_cash"], trade["buyer_cash"], undo.cash_fen - undo.fee_fen),
@@ -291,7 +293,7 @@ class Remedies:
             )  # fmt: skip
             try:
                 await self._ledger.post(posting)
-            except InsufficientCredit:
+            except (InsufficientCredit, IdempotencyConflict):  # the latter: by another plan, just now
                 continue
             return number, undo
         return None
