@@ -451,6 +451,9 @@ class TestJourney:
         page.locator("#prompt").fill("你好")
         page.locator("#send").click()
         expect(page.locator(".figure")).to_be_visible()
+        bill = page.locator("#receipt").inner_html()
+        page.reload()
+        assert page.locator("#receipt").inner_html() == bill  # and not that of another call
         page.goto(f"{city.url}/topup")
         page.locator("#yuan").fill("300")
         page.get_by_role("button", name="报价").click()

@@ -122,8 +122,10 @@ async def take_back(
     assert (org_id, by, person_id) != (None, None, None)
     await conn.execute(
         """UPDATE identity.invitation SET state = 'withdrawn', decided_at = $1
-            WHERE state = 'pending' AND ($2::uuid IS NULL OR org_id = $2) AND ($3::text IS NULL OR invited_by = $3)
-              AND ($4::uuid IS NULL OR person_id = $4)""",
+            WHERE id IN (SELECT id FROM identity.invitation
+                          WHERE state = 'pending' AND ($2::uuid IS NULL OR org_id = $2)
+                            AND ($3::text IS NULL OR invited_by = $3) AND ($4::uuid IS NULL OR person_id = $4)
+                          ORDER BY id FOR UPDATE)""",
         now, org_id, by, person_id,
     )  # fmt: skip
 
@@ -132,7 +134,9 @@ async def lapse(conn: Connection, now: datetime, org_id: UUID | None = None) -> 
     """What nobody answered in time: of an organisation, or everybody's."""
     await conn.execute(
         """UPDATE identity.invitation SET state = 'lapsed', decided_at = $1
-            WHERE state = 'pending' AND expires_at <= $1 AND ($2::uuid IS NULL OR org_id = $2)""",
+            WHERE id IN (SELECT id FROM identity.invitation
+                          WHERE state = 'pending' AND expires_at <= $1 AND ($2::uuid IS NULL OR org_id = $2)
+                          ORDER BY id FOR UPDATE)""",
         now, org_id,
     )  # fmt: skip
 
