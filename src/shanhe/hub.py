@@ -15,7 +15,7 @@ from shanhe.datasets.api import personal_data
 from shanhe.facts.api import Use
 from shanhe.gateway.api import PRIVATE, CallError
 from shanhe.identity.api import OrgKind
-from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.labelling import Labels
 from shanhe.payers import Payers
 
@@ -115,10 +115,7 @@ class _Deeds:
         return done.paid_micro
 
     async def paid(self, receipt_id: UUID) -> int | None:
-        try:
-            return (await self._gateway.receipt(receipt_id, None)).amount_micro
-        except NotFound:
-            return None
+        return await self._gateway.fate(receipt_id)
 
     def guarded(self, given: list[str], text: str) -> str:
         return Guard(given, [], personal=personal_data).answer(text)

@@ -106,10 +106,7 @@ class _Deeds:
             return answer.status, await answer.body(FETCH_LIMIT_S, FETCH_MAX_BYTES)
 
     async def paid(self, receipt_id: UUID) -> int | None:
-        try:
-            return (await self._gateway.receipt(receipt_id, None)).amount_micro
-        except NotFound:
-            return None
+        return await self._gateway.fate(receipt_id)
 
     async def caller_of(self, key_id: UUID) -> Caller:
         return await self._identity.caller_of(key_id)

@@ -82,7 +82,7 @@ def open_workshop(
     batches = Batches(db, clock, folder=settings.data / FILES, parameter=parameter, shared=shared, seals=identity.seals)
     runner = Runner(
         db, clock, batches, worker=worker, run=gateway.run, caller_of=identity.caller_of, charged=ledger.posting,
-        spare=compute.spare, parameter=parameter,
+        fate=ledger.fate, spare=compute.spare, parameter=parameter,
     )  # fmt: skip
     wire = Wire(batches, lambda model: compute.model(model) is not None)
     gateway.app.mount("files", wire.files)

@@ -78,7 +78,7 @@ class House:
     def runner(self, worker: str = "w0") -> Runner:
         return Runner(
             self.db, self.clock, self.batches, worker=worker, run=self.run, caller_of=self.caller,
-            charged=self.posting, spare=lambda model, kept: self.spare, parameter=self.number,
+            charged=self.posting, fate=self.posting, spare=lambda model, kept: self.spare, parameter=self.number,
         )  # fmt: skip
 
     async def order(self, *questions: str, **changes: Any) -> Batch:

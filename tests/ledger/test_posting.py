@@ -34,6 +34,7 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
     UnknownAccount,
+    UnknownPosting,
 )
 
 from .conftest import Books
@@ -186,6 +187,26 @@ class TestHold:
         assert (await ledger.balance(payer.id)).available == 650
         with pytest.raises(HoldClosed):
             await ledger.void(hold)
+        assert await books.clean()
+
+    async def test_of_a_process_that_has_ended_is_charged_or_never_will_be(
+        self, books: Books, database: Database, clock: FixedClock
+    ) -> None:
+        """A batch that was under way when who sent it died must not land after its call was begun again."""
+        payer = await books.wallet(300)
+        taken, unknown = [
+            await books.ledger.admit(payer.id, 10, receipt_id=new_id(), subsidy_max_micro=5) for _ in range(2)
+        ]
+        await books.ledger.settle(taken, books.charge(10))
+        after = Ledger(database, clock, worker="after", workers=2)
+        assert (await after.fate(taken.receipt_id)).id == taken.receipt_id
+        for _ in range(2):
+            with pytest.raises(UnknownPosting):
+                await after.fate(unknown.receipt_id)
+        with pytest.raises(HoldClosed):
+            await books.ledger.settle(unknown, books.charge(10))
+        assert (await books.ledger.balance(payer.id)).available == 290
+        await after.stop()
         assert await books.clean()
 
     async def test_expires_and_returns_to_its_lots(self, books: Books, clock: FixedClock) -> None:

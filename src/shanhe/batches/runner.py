@@ -41,7 +41,7 @@ PATIENT: Final = frozenset({"no_engine", "engine_busy", "ledger_unavailable", "t
 Run = Callable[[str, bytes, Errand], Awaitable[Answered]]
 CallerOf = Callable[[UUID], Awaitable[Any]]
 Charged = Callable[[UUID], Awaitable[object]]
-"""The posting of a receipt; NotFound without one."""
+"""The posting of a receipt; NotFound without one. As `fate` it is asked of ended processes' calls: none comes later."""
 Spare = Callable[[str, int], int]
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class Runner:
 
     def __init__(
         self, db: Database, clock: Clock, batches: Batches, *, worker: str, run: Run, caller_of: CallerOf,
-        charged: Charged, spare: Spare, parameter: Parameter,
+        charged: Charged, fate: Charged, spare: Spare, parameter: Parameter,
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -68,6 +68,7 @@ class Runner:
         self._run = run
         self._caller_of = caller_of
         self._charged = charged
+        self._fate = fate
         self._spare = spare
         self._parameter = parameter
         self._crew = Crew(
@@ -149,10 +150,10 @@ class Runner:
         """Settle the fate of lines that an ended process of this name left, or (None) that took long; how many."""
         now = self._clock.now()
         found = await store.left_behind(self._db, worker, now if worker is not None else now - LOOKED_AT_AFTER)
-        settled = 0
+        look, settled = self._charged if worker is None else self._fate, 0
         for taken, taken_at in found:
             try:
-                await self._charged(taken.receipt_id)
+                await look(taken.receipt_id)
             except NotFound:
                 if worker is None and taken_at > now - LAPSED_AFTER:
                     continue

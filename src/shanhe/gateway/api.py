@@ -39,6 +39,7 @@ from shanhe.gateway.usage import UsageBook
 from shanhe.gateway.weights import WeightOf, Weights
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import midnight
+from shanhe.kernel.errors import NotFound
 from shanhe.ledger.api import Asset, LotHistory
 
 if TYPE_CHECKING:
@@ -276,6 +277,14 @@ class Gateway:
     async def receipt(self, receipt_id: UUID, org_id: UUID | None) -> Receipt:
         """See `Receipts.one`."""
         return await self._receipts.one(receipt_id, org_id)
+
+    async def fate(self, receipt_id: UUID) -> int | None:
+        """What a call was charged whose process has ended, µ; None when nothing was, and then nothing will be."""
+        try:
+            await self._ledger.fate(receipt_id)
+            return (await self._receipts.one(receipt_id, None)).amount_micro
+        except NotFound:
+            return None
 
     async def recent(
         self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -47,6 +48,7 @@ from shanhe.ledger.model import (
     OpeningBalance,
     Posting,
     PostingResult,
+    PostingView,
     Settled,
     Sweep,
     Transfer,
@@ -369,6 +371,13 @@ class Ledger(Reader):
     async def void(self, hold: UUID | Reservation) -> None:
         """Give a hold back; durable on return."""
         await self.release(hold if isinstance(hold, Reservation) else await self._open_hold(hold))
+
+    async def fate(self, receipt_id: UUID) -> PostingView:
+        """The posting of a call whose process has ended; UnknownPosting when there is none, and then none comes any
+        more: what it held is given back first, and what it leased `reclaim_worker` took."""
+        with contextlib.suppress(UnknownHold, HoldClosed):
+            await self.void(receipt_id)
+        return await self.posting(receipt_id)
 
     async def _open_hold(self, hold_id: UUID) -> Reservation:
         found = await self.find_hold(hold_id)
