@@ -42,7 +42,7 @@ MANIFEST: Final = "manifest.json"
 KEYS_MANIFEST: Final = "keys.json"
 DUMP: Final = "database.dump"
 FILES: Final = "files"
-LEFT_OUT: Final = frozenset({"postgres", "run", "logs", "keys", "city.lock", "demo.env", "lost+found"})
+LEFT_OUT: Final = frozenset({"postgres", "run", "logs", "keys", "city.lock", "demo.env", "lost+found", "cache"})
 """Rooms of DATA that are not copied as files: the server's (dumped), the keys' (apart), what a start makes again."""
 PIECE_BYTES: Final = 1024 * 1024
 DUMP_LIMIT_S: Final = 24 * 3600.0

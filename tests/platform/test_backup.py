@@ -57,7 +57,8 @@ async def settings(dsn: str, tmp_path: Path) -> Settings:
     """A city with a person, an account and a file or two."""
     found = Settings(data=tmp_path / "city", database_url=dsn, with_model=False, demo=False)
     for name, text in (("files/ab/one", "kept"), ("log/checkpoint", "signed"), ("logs/engine.log", "noise"),
-                       ("run/x", "noise"), ("files/ab/.two.draft", "half"), ("models/made/m.json", "{}")):  # fmt: skip
+                       ("run/x", "noise"), ("cache/model", "fetched"), ("files/ab/.two.draft", "half"),
+                       ("models/made/m.json", "{}")):  # fmt: skip
         path = found.data / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
