@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -83,6 +84,43 @@ class TestSharedBlob:
         assert await share(Settings(data=settings.data, database_url=shared._dsn, files="folder")) == 0
         assert (await share(settings), await share(settings), alone(settings.data)) == (1, 0, 0)
         assert await asyncio.to_thread(there.read, blob) == DATA
+
+    async def test_is_read_also_while_it_is_moved(
+        self, shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings, blob, look = Settings(data=tmp_path, database_url=shared._dsn), new_id(), shared.read
+        Blobs(tmp_path / FILES).put(blob, (DATA,))
+
+        async def early(*some: Any) -> bytes | None:
+            monkeypatch.setattr(shared, "read", look)
+            found = await look(*some)
+            assert await share(settings) == 1
+            return found
+
+        monkeypatch.setattr(shared, "read", early)
+        assert await asyncio.to_thread(Blobs(tmp_path / FILES, shared).read, blob) == DATA
+
+    async def test_that_is_deleted_or_replaced_while_it_is_moved_does_not_come_back(
+        self, shared: Shared, tmp_path: Path
+    ) -> None:
+        both, blob, other = Blobs(tmp_path / FILES, shared), new_id(), new_id()
+        for one in (blob, other):
+            Blobs(tmp_path / FILES).put(one, (DATA,))
+        deleting: list[asyncio.Task[bool]] = []
+
+        class Opened(type(tmp_path)):  # type: ignore[misc]
+            def open(self, *some: Any, **more: Any) -> Any:
+                deleting.append(asyncio.create_task(asyncio.to_thread(both.delete, blob)))
+                return super().open(*some, **more)
+
+        await shared.put(blob, Opened(both.path(blob)), instead=False)
+        assert await deleting[0]
+        with pytest.raises(NotFound):
+            await asyncio.to_thread(both.read, blob)
+        (tmp_path / "new").write_bytes(DATA[:3])
+        await shared.put(other, tmp_path / "new")  # and the old one lies there for a moment yet
+        await asyncio.to_thread(both.share)
+        assert await asyncio.to_thread(both.read, other) == DATA[:3]
 
     def test_is_for_cities_that_name_their_server(self) -> None:
         assert not Settings().shares_files

@@ -27,6 +27,7 @@ POOL_SIZE: Final = 2
 """Connections of its own: who keeps a blob while a transaction is open must not wait for another one like that."""
 LIMIT_S: Final = 120.0
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+HERE: Final = "SELECT EXISTS (SELECT FROM kernel.blob WHERE id = $1)"
 T = TypeVar("T")
 
 
@@ -62,8 +63,11 @@ class Shared:
         """Keep a file's bytes, in place of what has this id, or (`instead` false) only where nothing has."""
         db = await self._opened()
         async with db.transaction() as connection:
+            await _one_at_a_time(connection, blob)
             if instead:
                 await connection.execute("DELETE FROM kernel.blob WHERE id = $1", blob)
+            elif await connection.fetchval(HERE, blob):
+                return
             with path.open("rb") as file:
                 number, piece = 0, file.read(PIECE_BYTES)
                 while piece or number == 0:
@@ -82,7 +86,7 @@ class Shared:
             "SELECT piece FROM kernel.blob WHERE id = $1 AND number BETWEEN $2 AND $3 ORDER BY number",
             blob, first, last,
         )  # fmt: skip
-        if not rows and not await db.fetchval("SELECT EXISTS (SELECT FROM kernel.blob WHERE id = $1)", blob):
+        if not rows and not await db.fetchval(HERE, blob):
             return None
         skip = start - first * PIECE_BYTES
         found = b"".join(row["piece"] for row in rows)
@@ -90,13 +94,20 @@ class Shared:
 
     async def delete(self, blob: UUID) -> bool:
         db = await self._opened()
-        return await db.execute("DELETE FROM kernel.blob WHERE id = $1", blob) != "DELETE 0"
+        async with db.transaction() as connection:
+            await _one_at_a_time(connection, blob)
+            return bool(await connection.execute("DELETE FROM kernel.blob WHERE id = $1", blob) != "DELETE 0")
 
     async def _opened(self) -> Database:
         async with self._opening:
             if self._db is None:
                 self._db = await Database.open(self._dsn, size=POOL_SIZE)
         return self._db
+
+
+async def _one_at_a_time(connection: Any, blob: UUID) -> None:
+    """Until the transaction ends: what moves a blob must not bring back what is deleted or replaced meanwhile."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('kernel.blob ' || $1, 0))", str(blob))
 
 
 class Blobs:
@@ -141,25 +152,32 @@ class Blobs:
 
     def read(self, blob: UUID, start: int = 0, length: int = -1) -> bytes:
         """Bytes of a blob; NotFound when it is gone."""
-        if self._shared is not None:
-            found = self._shared.wait(self._shared.read(blob, start, length))
-            if found is not None:
-                return found
+        found = self._of_all(blob, start, length)
+        if found is not None:
+            return found
         try:
             with self.path(blob).open("rb") as file:
                 file.seek(start)
                 return file.read(length)
         except FileNotFoundError as error:
-            raise gone() from error
+            found = self._of_all(blob, start, length)  # it may just have been moved there
+            if found is None:
+                raise gone() from error
+            return found
+
+    def _of_all(self, blob: UUID, start: int, length: int) -> bytes | None:
+        """Bytes that every machine reads; None where there are none."""
+        return None if self._shared is None else self._shared.wait(self._shared.read(blob, start, length))
 
     def delete(self, blob: UUID) -> bool:
         """Forget a blob; False when it was gone already."""
-        shared = self._shared is not None and self._shared.wait(self._shared.delete(blob))
+        here = True
         try:
-            self.path(blob).unlink()
+            self.path(blob).unlink()  # first: from now on nothing moves it
         except FileNotFoundError:
-            return shared
-        return True
+            here = False
+        shared = self._shared is not None and self._shared.wait(self._shared.delete(blob))
+        return here or shared
 
     def alone(self) -> Iterator[tuple[UUID, Path]]:
         """The blobs that lie in the folder."""
