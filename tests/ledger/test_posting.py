@@ -274,6 +274,20 @@ class TestLimit:
         await books.ledger.settle(reservation, Charge(100, (Leg(books.revenue.id, 100),), b"", (100,)))
         await books.ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,))
 
+    async def test_takes_back_once_what_lapses_before_it_is_released(self, books: Books, clock: FixedClock) -> None:
+        ledger, payer = books.ledger, await books.wallet(10**12)
+        budget = Limit(new_id(), "budget_per_day", "today", 1000, 600)
+        reservation = await ledger.admit(payer.id, 600, receipt_id=new_id(), limits=(budget,), subsidy_max_micro=600)
+        small = msgspec.structs.replace(budget, amount=400)
+        used = await ledger.admit(payer.id, 400, receipt_id=new_id(), limits=(small,))
+        await ledger.settle(used, Charge(400, (Leg(books.revenue.id, 400),), b"", (400,)))
+        clock.advance(minutes=20)
+        assert (await ledger.sweep()).holds == 1
+        await ledger.release(reservation)
+        await ledger.count((budget,))
+        with pytest.raises(LimitExceeded):
+            await ledger.count((msgspec.structs.replace(budget, amount=1),))
+
     async def test_that_is_lowered_counts_at_once_whatever_was_lent_under_the_old_one(self, books: Books) -> None:
         payer, old = await books.wallet(10**12), Limit(new_id(), "budget_per_day", "today", 10_000, 10)
         new = msgspec.structs.replace(old, cap=100)

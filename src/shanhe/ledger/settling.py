@@ -344,7 +344,7 @@ class Settler:
         known = [row for row in rows if not row.reservation.sent]
         for row in known:
             self._undo(row)
-            self._counters.give_back(row.reservation.limits)
+            self._uncount(row)
         refuse(known, error)
         refuse(rows, unknown())
 
@@ -395,12 +395,17 @@ class Settler:
             reservation.pieces = None
         reservation.state = State.RELEASED
 
+    def _uncount(self, row: Row) -> None:
+        """Nothing was used; whoever voids has returned that already."""
+        if row.charge is not None:
+            self._counters.give_back(row.reservation.limits)
+
     def _lapse(self, row: Row) -> None:
         reservation = row.reservation
         reservation.state = State.LAPSED
         if reservation.lease is not None and reservation.held is None:
             reservation.lease.gone = True
-        self._counters.give_back(reservation.limits)
+        self._uncount(row)
         if row.future.done():
             return
         if row.charge is None:
@@ -412,7 +417,7 @@ class Settler:
 
     def _fail(self, row: Row, error: asyncpg.PostgresError) -> None:
         self._undo(row)
-        self._counters.give_back(row.reservation.limits)
+        self._uncount(row)
         if not row.future.done():
             failure = LedgerUnavailable(f"It refused the posting: {error}")
             failure.__cause__ = error
