@@ -28,7 +28,7 @@ class TestLapse:
         assert told == [30, 7, 1]
         row = await city.db.fetchrow("SELECT * FROM kernel.notice WHERE kind = 'lapse' LIMIT 1")
         assert row["org_id"] == city.org
-        assert "90.000000" in str(dict(row))
+        assert "90.00" in str(dict(row))
 
     async def test_a_warning_missed_while_the_city_was_down_is_made_up(self, city: City) -> None:
         await city.buy(10_000)

@@ -119,5 +119,5 @@ class TestAmendmentRoutes:
             assert done.status_code == 200
             listed = (await http.get("/api/rules/amendments")).json()
         assert [one["id"] for one in listed["recorded"]] == [body["id"]]
-        assert listed["proposals"][0]["state"] == "approved"
+        assert listed["proposals"][0]["state"] == "done"
         assert book.parameter("P1", "discount", date(2027, 1, 1)) == 2500

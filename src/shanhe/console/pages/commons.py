@@ -61,7 +61,7 @@ class CommonsRoom(Room):
 
     async def right_step(self, request: Request, entry: UUID, step: str) -> Response:
         office = step in ("verify", "refuse", "lapse")
-        who, fields = await self.posted(request, "" if office else "apply")
+        who, fields = await self.posted(request, *(() if office else ("apply",)))
         if step not in RIGHT_STEPS:
             raise NotFound("unknown_step", "There is no such step.", message_zh="没有该操作。")
         try:
