@@ -179,6 +179,24 @@ class TestDeed:
         go.set()
         assert ((await first).state, desk.tried) == (RequestState.DONE, 1)
 
+    async def test_is_not_refused_by_a_try_that_another_one_has_followed(self, desk: Desk) -> None:
+        async def slow(request: Request) -> None:
+            desk.clock.advance(minutes=2)
+            desk.approvals.deeds["test.deed"] = Deed(away)
+            assert await desk.approvals.run() == 0  # the next try begins, and waits
+            raise GONE
+
+        async def away(_: Request) -> None:
+            raise POOR
+
+        desk.approvals.deeds["test.deed"] = Deed(slow)
+        asked = await desk.ask()
+        with pytest.raises(Conflict) as caught:
+            await desk.agree(asked)
+        assert caught.value.details["request_state"] == "approved"
+        found = await desk.approvals.get(asked.id)
+        assert (found.state, found.tries, found.fault) == (RequestState.APPROVED, 2, "insufficient_credit")
+
     async def test_is_agreed_to_by_one_of_two_at_once_and_not_after_it_was_taken_back(self, desk: Desk) -> None:
         asked = await desk.ask()
         agree = [desk.approvals.agree(asked.id, by=f"person:{n}") for n in (SECOND, UUID(int=13))]

@@ -95,22 +95,26 @@ class Doing:
         waits = error.status in PASSING or error.status >= 500 or (deed is not None and isinstance(error, deed.waits))
         log.warning("a deed was refused", request=str(request.id), kind=request.kind, error=error.code, waits=waits)
         if not waits:
-            await self.end(request.id, RequestState.REFUSED, error.code, zh, en)
-            return RequestState.REFUSED
+            ended = await self.end(request.id, RequestState.REFUSED, error.code, zh, en, tries=request.tries)
+            return request.state if ended is None else ended.state
         await store.fail(self._db, request, error.code, *[await self._sealed(request, text) for text in (zh, en)])
         if request.next_at is None and self._notifier is not None:
             await self._notifier.notify(messages.waits(request))
         return RequestState.APPROVED
 
     async def end(
-        self, request_id: UUID, to: RequestState, fault: str = "", zh: str = "", en: str = "", conn: Any = None
-    ) -> Request | None:
-        """Write down that it is done or refused, and tell who asked; once. The request as it is now."""
+        self, request_id: UUID, to: RequestState, fault: str = "", zh: str = "", en: str = "", conn: Any = None,
+        *, tries: int | None = None,
+    ) -> Request | None:  # fmt: skip
+        """Write down that it is done or refused, and tell who asked; once. The request as it is now.
+
+        `tries`: only while that is the last try; a slow one does not decide over the one that followed it.
+        """
         if conn is None:
             async with self._db.transaction() as own:
-                return await self.end(request_id, to, fault, zh, en, own)
+                return await self.end(request_id, to, fault, zh, en, own, tries=tries)
         found = await store.request(conn, request_id, lock=True)
-        if found is None or found.state is not RequestState.APPROVED:
+        if found is None or found.state is not RequestState.APPROVED or tries not in (None, found.tries):
             return None if found is None else await self.opened(found)
         sealed = [await self._sealed(found, text) for text in (zh, en)]
         ended = await store.end(conn, request_id, to, self._clock.now(), fault, *sealed)
