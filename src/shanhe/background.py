@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 from dataclasses import replace
 
 import uvloop
 
 from shanhe.kernel import logs
-from shanhe.kernel.process import collect_seldom, die_with_parent
+from shanhe.kernel.process import collect_seldom, die_with_parent, when_asked_to_end
 from shanhe.settings import Settings
 
 NAME = "jobs"
@@ -25,9 +24,7 @@ async def work(settings: Settings) -> None:
     from shanhe.timetable import register_jobs
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    when_asked_to_end(stop.set)
     async with open_services(settings, "jobs") as services:
         register_jobs(services)
         collect_seldom()

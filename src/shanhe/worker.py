@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import socket
 from dataclasses import replace
 
 import uvloop
 
 from shanhe.kernel import logs
-from shanhe.kernel.process import collect_seldom, die_with_parent
+from shanhe.kernel.process import collect_seldom, die_with_parent, when_asked_to_end
 from shanhe.settings import Settings
 
 
@@ -27,9 +25,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         def stop() -> None:
             server.should_exit = True
 
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_signal_handler(signal.SIGINT, stop)
+        when_asked_to_end(stop)
         collect_seldom()
         await server.serve(sockets=[listener])
 

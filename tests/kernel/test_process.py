@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 
-from shanhe.kernel.process import child
+from shanhe.kernel.process import LATE, child
 
 SOON_S = 30.0
 """Far longer than it takes: what never ends fails here."""
+STUCK = """
+import asyncio
+from shanhe.kernel.process import when_asked_to_end
+
+async def work():
+    stop = asyncio.Event()
+    when_asked_to_end(stop.set, 0.05)
+    print("ready", flush=True)
+    await stop.wait()
+    print("asked", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(work())
+"""
+
+
+class TestWhenAskedToEnd:
+    async def test_a_process_that_waits_for_what_never_comes_ends_all_the_same(self) -> None:
+        async with asyncio.timeout(SOON_S):
+            command = (sys.executable, "-c", STUCK)
+            async with child(*command, environment=dict(os.environ), line_max_bytes=1024) as (process, lines):
+                assert await lines.readline() == b"ready\n"
+                process.terminate()
+                assert await lines.readline() == b"asked\n"
+                assert await process.wait() == LATE
 
 
 class TestChild:

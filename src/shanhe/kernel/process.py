@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Protocol, Self
@@ -26,6 +27,10 @@ BACKLOG = 4096
 HARMLESS: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
 UNHEARD_BYTES: Final = 64 * 1024
 GC_THRESHOLDS: Final = (50_000, 50, 100)
+END_WITHIN_S: Final = 40.0
+"""Longer than a supervisor waits before it kills a child."""
+LATE: Final = 75
+"""Status of a process that did not end in time (EX_TEMPFAIL)."""
 
 
 def die_with_parent(parent_pid: int | None = None) -> None:
@@ -34,6 +39,22 @@ def die_with_parent(parent_pid: int | None = None) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if parent_pid is not None and os.getppid() != parent_pid:
         raise SystemExit("the supervisor has ended")
+
+
+def when_asked_to_end(stop: Callable[[], None], within_s: float = END_WITHIN_S) -> None:
+    """Call `stop` once this process is asked to end (SIGTERM, SIGINT), from its event loop, and end it for good when it
+    is still there `within_s` later: the database it waits for may be gone, and the supervisor who would kill it, too.
+    """
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        stop()
+        late = threading.Timer(within_s, os._exit, (LATE,))
+        late.daemon = True
+        late.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
 
 
 def threads() -> int:
