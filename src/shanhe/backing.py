@@ -28,11 +28,11 @@ import asyncpg
 import msgspec
 
 from shanhe import __version__
-from shanhe.begun import synced
 from shanhe.kernel.address import without_secrets
 from shanhe.kernel.blobs import FULL, disk_full
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
+from shanhe.kernel.files import synced
 from shanhe.kernel.postgres import find_binaries
 from shanhe.kernel.vault import still
 from shanhe.settings import Settings

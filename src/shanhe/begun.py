@@ -8,8 +8,6 @@ The note goes last, so whatever else is there, without it there is nothing to re
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -17,6 +15,7 @@ from typing import Final
 import msgspec
 
 from shanhe.kernel.errors import Conflict
+from shanhe.kernel.files import replaced, synced
 
 FOLDER: Final = ".restoring"
 NOTE: Final = "begun.json"
@@ -49,13 +48,7 @@ def begin(data: Path, what: Begun) -> None:
     """Note it, durable, before anything else is written."""
     folder = data / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    draft = folder / f".{NOTE}"
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(what))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(folder / NOTE)
-    synced(folder)
+    replaced(folder / NOTE, msgspec.json.encode(what))
     synced(data)
 
 
@@ -64,18 +57,8 @@ def finish(data: Path) -> None:
     folder = data / FOLDER
     shutil.rmtree(folder / COMING, ignore_errors=True)
     (folder / NOTE).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
     synced(data)
-
-
-def synced(folder: Path) -> None:
-    """Make durable which names are in a folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def none_unfinished(data: Path) -> None:

@@ -29,9 +29,10 @@ from shanhe.backing import (
     room_or_disk_full,
     sync_tree,
 )
-from shanhe.begun import FOLDER, Begun, begin, begun, coming, finish, synced
+from shanhe.begun import FOLDER, Begun, begin, begun, coming, finish
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.files import synced
 from shanhe.kernel.migrations import discover
 from shanhe.kernel.process import Held
 from shanhe.kernel.vault import destroy_again, people_listed

@@ -34,6 +34,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
+from shanhe.kernel.files import drafted, replaced, synced
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -205,7 +206,7 @@ class Vault:
             finally:
                 os.close(descriptor)
             path.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            synced(path.parent)
         return True
 
     def _remember(self, person_id: UUID) -> None:
@@ -247,7 +248,7 @@ class Vault:
             with self._lock(fcntl.LOCK_EX):
                 self._load_ring()
                 self._ring.insert(0, (secrets.token_bytes(MASTER_ID_BYTES), secrets.token_bytes(KEY_BYTES)))
-                _replace(self._ring_path, self._seal_ring())
+                replaced(self._ring_path, self._seal_ring())
             # Whoever makes a key from here on reads the ring first, and wraps with the new master.
             files = [(path, UUID(path.stem).bytes) for path in sorted(self._people.glob("*/*.key"))]
             files += [(path, path.stem.encode()) for path in sorted(self._secrets_folder.glob("*.key"))]
@@ -258,7 +259,7 @@ class Vault:
                     wrapped += sum(self._rewrap(path, owner) for path, owner in files[start : start + REWRAP_BATCH])
             with self._lock(fcntl.LOCK_EX):
                 del self._ring[1:]
-                _replace(self._ring_path, self._seal_ring())
+                replaced(self._ring_path, self._seal_ring())
             progress(len(files), len(files))
             return wrapped
 
@@ -267,7 +268,7 @@ class Vault:
             data = path.read_bytes()
         except FileNotFoundError:  # erased meanwhile
             return False
-        _replace(path, self._wrap(self._unwrap(data, owner), owner))
+        replaced(path, self._wrap(self._unwrap(data, owner), owner))
         return True
 
     def standing(self) -> Standing:
@@ -419,7 +420,7 @@ def destroy_again(folder: Path, people: Sequence[UUID]) -> int:
     known = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set[str]()
     new = [str(person) for person in dict.fromkeys(people) if str(person) not in known]
     if new:
-        _replace(noted, "".join(f"{one}\n" for one in sorted(known) + new).encode())
+        replaced(noted, "".join(f"{one}\n" for one in sorted(known) + new).encode())
     for person in people:
         path = vault_people / person.hex[-2:] / f"{person}.key"
         done += path.exists()
@@ -431,44 +432,14 @@ def _aad(person_id: UUID, field: str) -> bytes:
     return b"shanhe.vault\x00" + VALUE_VERSION + person_id.bytes + field.encode()
 
 
-def _written(path: Path, data: bytes) -> Path:
-    """A durable temporary file beside `path`, mode 0600."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    except BaseException:  # a full disk: leave nothing behind, what was there before stays
-        draft.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    return draft
-
-
 def _create_exclusively(path: Path, data: bytes) -> bool:
     """Put a whole, durable file at `path` unless there is one; a link, since O_EXCL alone would show a half one."""
-    draft = _written(path, data)
+    draft = drafted(path, data)
     try:
         os.link(draft, path)
     except FileExistsError:
         return False
     finally:
         draft.unlink()
-    _sync_folder(path.parent)
+    synced(path.parent)
     return True
-
-
-def _replace(path: Path, data: bytes) -> None:
-    _written(path, data).replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

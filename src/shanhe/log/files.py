@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from shanhe.kernel.files import drafted, synced
 from shanhe.log.tiles import is_tile_path
 
 CHECKPOINT: Final = "checkpoint"
@@ -54,23 +54,11 @@ class Folder:
             with ThreadPoolExecutor(WRITERS) as pool:
                 list(pool.map(lambda one: self._put(*one), listed))
         for folder in touched:
-            _sync(folder)
+            synced(folder)
 
     def _put(self, name: str, data: bytes) -> None:
         path = self.path / name
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        except BaseException:  # a full disk: sealing tries again within seconds, and must not leave a draft each time
-            draft.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
-        draft.replace(path)
+        drafted(path, data, self._mode).replace(path)
 
     def write(self, name: str, data: bytes) -> None:
         self.write_all([(name, data)])
@@ -99,11 +87,3 @@ class Folder:
         for one in reversed(missing):
             one.mkdir(mode=0o755 if self._mode & 0o044 else 0o700, exist_ok=True)
             touched.add(one.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
