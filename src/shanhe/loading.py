@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -33,7 +33,7 @@ from shanhe.kernel.address import without_secrets
 from shanhe.kernel.blobs import disk_full
 from shanhe.kernel.errors import Conflict, Unavailable
 from shanhe.kernel.migrations import discover
-from shanhe.kernel.process import unheard
+from shanhe.kernel.process import child, harmless
 
 OLDEST: Final = 15
 NEWER_SETTINGS: Final = {17: b"SET transaction_timeout = 0;\n"}
@@ -89,11 +89,12 @@ async def load(
 ) -> None:
     """Load it and commit. Invalid (`restored_otherwise`) when the books differ, Unavailable in the programs' own words
     when one fails: then nothing was committed."""
+    address, env = without_secrets(dsn)
     with tempfile.TemporaryFile() as said:
         try:
-            async with asyncio.timeout(DUMP_LIMIT_S), _psql(dsn, said) as session:
+            async with asyncio.timeout(DUMP_LIMIT_S), _psql(address, env, said) as session:
                 await session.say("\\o /dev/null\nBEGIN;\n")
-                await _script(session, dump, server, said, progress)
+                await _script(session, dump, server, harmless(env), said, progress)
                 await session.say("\\o\n")
                 found = await _books(session)
                 if found != manifest.books:
@@ -132,52 +133,30 @@ class _Session:
 
 
 @contextlib.asynccontextmanager
-async def _psql(dsn: str, said: IO[bytes]) -> AsyncIterator[_Session]:
-    address, env = without_secrets(dsn)
-    process = await asyncio.create_subprocess_exec(
-        program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", f"--dbname={address}", env=env,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=said, limit=LINE_MAX_BYTES,
-    )  # fmt: skip
-    try:
+async def _psql(address: str, env: Mapping[str, str], said: IO[bytes]) -> AsyncIterator[_Session]:
+    command = (program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", f"--dbname={address}")
+    async with child(
+        *command, environment=env, line_max_bytes=LINE_MAX_BYTES, stdin=asyncio.subprocess.PIPE, stderr=said
+    ) as (process, _):
         yield _Session(process, said)
-    finally:
-        await _ended(process)
-        assert process.stdin is not None
-        process.stdin.close()
-        with contextlib.suppress(ConnectionError):  # it ended before it had heard everything: it has said why
-            await process.stdin.wait_closed()
 
 
-async def _script(session: _Session, dump: Path, server: int, said: IO[bytes], progress: Progress) -> None:
+async def _script(
+    session: _Session, dump: Path, server: int, env: Mapping[str, str], said: IO[bytes], progress: Progress
+) -> None:
     """Hand psql what pg_restore makes of the dump."""
-    reading = await asyncio.create_subprocess_exec(
-        program("pg_restore"), "--no-owner", "--no-privileges", "--file=-", str(dump),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=said,
-    )  # fmt: skip
-    assert reading.stdout is not None
-    try:
+    command = (program("pg_restore"), "--no-owner", "--no-privileges", "--file=-", str(dump))
+    async with child(*command, environment=env, line_max_bytes=LINE_MAX_BYTES, stderr=said) as (reading, lines):
         try:
-            head = await reading.stdout.readexactly(HEAD_BYTES)
+            head = await lines.readexactly(HEAD_BYTES)
         except asyncio.IncompleteReadError as error:
             head = error.partial
         await session.say(for_server(head, server))
-        while piece := await reading.stdout.read(PIECE_BYTES):
+        while piece := await lines.read(PIECE_BYTES):
             await session.say(piece)
             progress("database", 0, 0)
         if await reading.wait():
             raise _failed(said)
-    finally:
-        await _ended(reading)
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End it if it runs; nobody listens to what it had still to say."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        assert process.stdout is not None
-        await unheard(process.stdout)
-        await process.wait()
 
 
 def for_server(head: bytes, server: int) -> bytes:

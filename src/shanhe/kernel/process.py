@@ -139,6 +139,10 @@ async def child(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+                with contextlib.suppress(ConnectionError):  # it ended before it had heard everything
+                    await process.stdin.wait_closed()
         finally:
             rest.cancel()
 
