@@ -166,8 +166,8 @@ class Approvals:
         deed = self.deeds.get(kind)
         return RIGHT if deed is None else deed.right
 
-    async def _entitled(self, request_id: UUID, rights: Collection[str] | None) -> None:
-        if rights is not None and (right := self.right_of((await self.get(request_id)).kind)) not in rights:
+    def _entitled(self, request: Request, rights: Collection[str] | None) -> None:
+        if rights is not None and (right := self.right_of(request.kind)) not in rights:
             raise OtherRight(right, PERMISSIONS_ZH.get(right, right))
 
     async def agree(
@@ -178,8 +178,8 @@ class Approvals:
 
         Raises what stands in its way; the request says it too, and waits for another try, or has ended.
         """
-        await self._entitled(request_id, rights)
         found = await self.get(request_id)
+        self._entitled(found, rights)
         deed = self.deeds.get(found.kind)
         if found.state is RequestState.OPEN and deed is not None and deed.ready is not None:
             await deed.ready(found)
@@ -189,8 +189,8 @@ class Approvals:
     async def again(self, request_id: UUID, *, by: str, rights: Collection[str] | None = None) -> Request:
         """Try once more what was agreed to and is not done; anybody who may decide may ask for it. RequestClosed,
         BeingDone, and what stands in its way; `rights` as in `agree`."""
-        await self._entitled(request_id, rights)
         found = await self.get(request_id)
+        self._entitled(found, rights)
         if found.state is RequestState.DONE:
             return found
         if found.state is not RequestState.APPROVED:
@@ -225,7 +225,8 @@ class Approvals:
     ) -> Request:  # fmt: skip
         """A second person refuses, and says why; `rights` as in `agree`."""
         _check_text("reason", reason, TEXT_LIMIT_CHARS)
-        await self._entitled(request_id, rights)
+        if rights is not None:
+            self._entitled(await self.get(request_id), rights)
         return await self._decide(request_id, RequestState.REJECTED, by, reason, conn)
 
     async def withdraw(self, request_id: UUID, *, by: str) -> Request:

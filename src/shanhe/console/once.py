@@ -21,6 +21,8 @@ STAY_S: Final = 1_800
 FIELD: Final = "answer"
 """Of an address that shows an answer."""
 TOKEN_CHARS_MAX: Final = 64
+ANSWER_CHARS_MAX: Final = 30_000
+"""Of a model's answer, which is kept for its page."""
 
 
 def holder(request: Request, who: Who | None) -> str:

@@ -10,13 +10,13 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from shanhe.console import model as m
+from shanhe.console import once
 from shanhe.console.pages.base import Room
 from shanhe.console.render import check_token
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.routing import APIRouter
 
 PROMPT_CHARS_MAX = 32_000
-ANSWER_CHARS_MAX = 30_000
 REFUSED = 400
 TURNS_MAX = 60
 TOKENS_DEFAULT = 512
@@ -110,7 +110,7 @@ class PlayRoom(Room):
             mistake = self.view.refusal(request, data)
             status = max(status, REFUSED)
             return await self._page(request, who, prompt=prompt, chosen=model, mistake=mistake, status=status)
-        kept = {"prompt": prompt, "answer": text[:ANSWER_CHARS_MAX], "chosen": model}
+        kept = {"prompt": prompt, "answer": text[: once.ANSWER_CHARS_MAX], "chosen": model}
         return await self.answered(
             request, who, "/playground", kept | {"receipt": head.get("x-shanhe-receipt", "")}
         )

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console import chart
+from shanhe.console import chart, once
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.pages.credits import download
@@ -27,7 +27,6 @@ CATEGORIES: Final = (
 )  # fmt: skip
 STARS: Final = (5, 4, 3, 2, 1)
 QUESTION_MAX_CHARS: Final = 4_000
-ANSWER_CHARS_MAX: Final = 30_000
 FORMATS: Final = ("csv", "xlsx", "pdf")
 OK: Final = 200
 
@@ -112,7 +111,7 @@ class ShopRoom(Room):
         label = answer.get("AIGC")
         signed = msgspec.json.encode(label).decode() if label else ""
         told = {"steps": [], "citations": [], "clones": [], **answer.get("shanhe", {}), "aigc": label, "label": signed}
-        return {"text": answer["choices"][0]["message"]["content"][:ANSWER_CHARS_MAX], **told}
+        return {"text": answer["choices"][0]["message"]["content"][: once.ANSWER_CHARS_MAX], **told}
 
     async def keep(self, request: Request, kind: str, slug: str) -> Response:
         """An answer as a file that carries its mark and label."""
