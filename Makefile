@@ -39,6 +39,7 @@ test: $(DEV_STAMP) chromium ## Check style, types and layers, then run the tests
 lint: $(DEV_STAMP) ## Check style (ruff), types (mypy) and layers (import-linter)
 	@status=0; \
 	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet .; status=1; }; \
 	$(BIN)/mypy || status=1; \
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports || status=1; \
 	exit $$status

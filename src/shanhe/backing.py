@@ -409,7 +409,8 @@ def room_or_disk_full() -> Iterator[None]:
             raise disk_full() from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise Unavailable(
-                "folder_refused", f"{error.filename} cannot be written or read: {error.strerror}.",
+                "folder_refused",
+                f"{error.filename} cannot be written or read: {error.strerror}.",
                 message_zh=f"无法读写 {error.filename}：{error.strerror}。",
                 hint="Look at its owner, its mode and how it is mounted, or run this as the city's own user.",
                 hint_zh="请检查其所有者、权限与挂载方式，或以运行城市的用户执行。",

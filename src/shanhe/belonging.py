@@ -37,8 +37,7 @@ async def adopt(settings: Settings) -> int:
     try:
         mark = vault.blind_index(FIELD, TEXT)[:MARK_BYTES]
         await db.execute(
-            "INSERT INTO identity.vault_mark (mark) VALUES ($1)"
-            " ON CONFLICT (one) DO UPDATE SET mark = excluded.mark",
+            "INSERT INTO identity.vault_mark (mark) VALUES ($1) ON CONFLICT (one) DO UPDATE SET mark = excluded.mark",
             mark,
         )
         rows = await db.fetch("SELECT id FROM identity.person")

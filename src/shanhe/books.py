@@ -36,9 +36,7 @@ class Books:
     standings: Standings
     alliances: Alliances
 
-    def __init__(
-        self, identity: Identity, relatives: Relatives, facts: Facts, clock: Clock, webhook_url: str
-    ) -> None:
+    def __init__(self, identity: Identity, relatives: Relatives, facts: Facts, clock: Clock, webhook_url: str) -> None:
         self._identity = identity
         self._facts = facts
         self.relatives = relatives

@@ -63,7 +63,8 @@ GUIDE_MARKUP_BPS: Final = 100  # the least that P6 knows: every token pays
 GUIDE_SLUG: Final = "xiaozhi"
 GUIDE_TITLE: Final = "山河市政策（演示）"
 GUIDE_INSTRUCTIONS: Final = (
-    "你是山河小智，山河市的政策向导。只依据给出的资料回答，用一两句话说明数额、条件与期限，照抄资料中的数字，不补充资料之外的内容。"
+    "你是山河小智，山河市的政策向导。只依据给出的资料回答，用一两句话说明数额、条件与期限，"
+    "照抄资料中的数字，不补充资料之外的内容。"
 )
 BUREAU: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市数据局 Shanhe Data Bureau")
 INDUSTRY: Final = NewOrganisation(OrgKind.GOVERNMENT, "山河市经济和信息化局（示例）Economy Bureau Sample")
@@ -96,7 +97,8 @@ DEPICTED: Final = NewPerson("陈书远（示例人物）Chen Shuyuan Sample", "c
 CLONE: Final = "clone/chen-shuyuan"
 CLONE_CALLED: Final = "陈书远老师（示例）"
 CLONE_INSTRUCTIONS: Final = (
-    "你是退休语文教师陈书远的数字分身，教孩子写作文。先问孩子想写什么，再帮他列三条提纲，最后只改一处最要紧的毛病。说话简短、和气。"
+    "你是退休语文教师陈书远的数字分身，教孩子写作文。先问孩子想写什么，再帮他列三条提纲，"
+    "最后只改一处最要紧的毛病。说话简短、和气。"
 )
 CLONE_USES: Final = ("consultation", "teaching", "alliance", "training")
 CLONE_DAYS: Final = 365

@@ -208,4 +208,3 @@ def _failed(said: IO[Any]) -> Unavailable:
         "the very end, the same command again would find out.",
         hint_zh="上面是程序的原话。数据库仍为空；若连接恰在最后一刻中断，再次运行同一命令即可判明。",
     )  # fmt: skip
-

@@ -197,9 +197,7 @@ class Moves:
         org_id = (await self._credits.agreements.get(None, agreement)).org_id
         number, agreements = int(asked["number"]), self._credits.agreements
         try:
-            await agreements.book(
-                org_id, agreement, number, reference=str(asked["reason"]), actor=decided.signed
-            )
+            await agreements.book(org_id, agreement, number, reference=str(asked["reason"]), actor=decided.signed)
         except InstalmentPaid:
             if not await agreements.booked_by(org_id, agreement, number, decided.signed):
                 raise  # it was paid otherwise in between: the transfer at the bank is something else

@@ -71,9 +71,7 @@ def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rul
     books = Books(identity, relatives, facts, clock, settings.webhook_url)
     notifier = books.notifier = Notifier(db, clock, senders=_senders(settings, clock), addresses=books.addresses)
     identity.keys.on_leak(trace=books.key_use, tell=books.tell_leak)
-    approvals = Approvals(
-        db, clock, samples=settings.demo, entry=log.record, seals=identity.seals, notifier=notifier
-    )
+    approvals = Approvals(db, clock, samples=settings.demo, entry=log.record, seals=identity.seals, notifier=notifier)
     return Truths(
         db, clock, vault, metrics, outbox, notifier, rulebook, ledger, log, identity, privacy, facts, approvals,
         guardians, relatives, books, Shared(settings.database_url) if settings.shares_files else None,

@@ -179,9 +179,7 @@ class TestInjection:
 class TestTenants:
     async def test_nobody_publishes_what_they_may_only_read(self, scene: Scene) -> None:
         market, library = scene.market, scene.market.services.library
-        (theirs,) = [
-            one for one in await library.knowledge.bases(asking(scene.other)) if one.name == "theirs"
-        ]
+        (theirs,) = [one for one in await library.knowledge.bases(asking(scene.other)) if one.name == "theirs"]
         definition = {"model": MODEL, "instructions": "x", "knowledge": [str(theirs.id)]}
         found = await market.services.agents.check(definition, scene.maker.org)
         assert [ok for name, ok, _, _ in found if name == "knowledge"] == [False]

@@ -269,7 +269,7 @@ class TestRevocation:
         await made(market, maker, "loses")
         name = "clone/loses"
         await taught(market, maker, name, 2)
-        user = (await market.services.db.fetchval("SELECT person_id FROM clones.feedback WHERE name = $1", name))
+        user = await market.services.db.fetchval("SELECT person_id FROM clones.feedback WHERE name = $1", name)
         given = await market.services.teaching.queue(name, maker.org)
         assert len(given) == 2
         await market.services.identity.consents.withdraw(user, "clone_training")

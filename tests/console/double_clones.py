@@ -65,9 +65,16 @@ class Clones:
         piece = {"id": UUID(int=73), "question": "怎么写开头？", "answer": "直接写。", "good": False,
                  "correction": "先想好要说什么。"}  # fmt: skip
         gates = [
-            {"number": 2, "score_bps": 7_000, "base_bps": 5_000, "standing_bps": 8_000, "passed": False,
-             "why_zh": "在相同的 20 道题上比在用的第 1 版差：-10.0 分", "why_en": "worse than version 1 in service",
-             "compared": {"asked": 20, "difference": -10.0, "low": -23.1, "high": 3.1}},
+            {
+                "number": 2,
+                "score_bps": 7_000,
+                "base_bps": 5_000,
+                "standing_bps": 8_000,
+                "passed": False,
+                "why_zh": "在相同的 20 道题上比在用的第 1 版差：-10.0 分",
+                "why_en": "worse than version 1 in service",
+                "compared": {"asked": 20, "difference": -10.0, "low": -23.1, "high": 3.1},
+            },
             {"number": 1, "score_bps": 8_000, "base_bps": 5_000, "standing_bps": 0, "passed": True, "compared": None},
         ]
         return {

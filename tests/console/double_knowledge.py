@@ -65,9 +65,7 @@ class Knowledge:
             raise Invalid("empty", "The file is empty.", message_zh="文件为空。")
         self.done.append(("bring", (name, data)))
 
-    async def document(
-        self, who: m.Who, base_id: UUID, document_id: UUID, first: int, most: int
-    ) -> Mapping[str, Any]:
+    async def document(self, who: m.Who, base_id: UUID, document_id: UUID, first: int, most: int) -> Mapping[str, Any]:
         return document("ready") | {"base": ONE, "passages": [PIECE]}
 
     async def edit_passage(self, who: m.Who, base_id: UUID, passage_id: UUID, text: str) -> None:

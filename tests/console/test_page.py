@@ -74,9 +74,14 @@ PAGES = (
     "/governance/board",
     f"/governance/{governance.VOTING}",
     f"/governance/{governance.ADOPTED}",
-    *(f"/governance/{governance.VOTING}/simulations/{number}" for number in (
-        governance.DONE, governance.RUNNING, governance.FEW,
-    )),
+    *(
+        f"/governance/{governance.VOTING}/simulations/{number}"
+        for number in (
+            governance.DONE,
+            governance.RUNNING,
+            governance.FEW,
+        )
+    ),
     "/nomad",
     "/nomad/check-in?c=SH1.dg.cw",
     "/nomad/card",
@@ -255,9 +260,10 @@ class TestPage:
         assert elsewhere.headers["location"] == "/sign-in?done=session_over"
 
     async def test_changes_language_where_the_reader_is(self, member: httpx.AsyncClient) -> None:
-        assert 'name="back" value="/usage?by=model&amp;from=2026-01-01"' in (
-            await member.get("/usage?by=model&from=2026-01-01")
-        ).text
+        assert (
+            'name="back" value="/usage?by=model&amp;from=2026-01-01"'
+            in (await member.get("/usage?by=model&from=2026-01-01")).text
+        )
         wrong = await member.post("/keys", data={**TOKEN, "name": ""}, headers={"referer": "http://city/keys/new"})
         assert 'name="back" value="/keys/new"' in wrong.text
 
@@ -673,8 +679,11 @@ class TestGovernance:
         [
             ("/governance/new", {"title": "t", "why": "w"}, ("propose", "t")),
             (f"/governance/{governance.VOTING}/comment", {"text": "x", "id": str(ident(1))}, ("comment", "x")),
-            (f"/governance/{governance.VOTING}/simulations", {"first": "2026-01", "last": "2026-01"},
-             ("simulate", "2026-01")),
+            (
+                f"/governance/{governance.VOTING}/simulations",
+                {"first": "2026-01", "last": "2026-01"},
+                ("simulate", "2026-01"),
+            ),
             (f"/governance/{governance.VOTING}/vote", {"vote": "veto", "reason": "r"}, ("vote", "veto", "r")),
             (f"/governance/{governance.VOTING}/withdraw", {}, ("withdraw", governance.VOTING)),
             ("/governance/board/figure", {"evidence": "e"}, ("figure", "e")),

@@ -99,9 +99,7 @@ class TestEditor:
 class TestInbox:
     async def test_takes_a_word(self, member: httpx.AsyncClient, desk: Desk) -> None:
         assert "本周新增政策三条" in (await member.get("/workflows/inbox")).text
-        answer = await member.post(
-            f"/workflows/inbox/{WAITING}", data=TOKEN | {"verdict": "approve", "note": "可以"}
-        )
+        answer = await member.post(f"/workflows/inbox/{WAITING}", data=TOKEN | {"verdict": "approve", "note": "可以"})
         assert answer.headers["location"] == "/workflows/inbox?done=workflow_decided"
         assert desk.routines.done == [("decide", True, "可以")]  # type: ignore[attr-defined]
 

@@ -87,9 +87,7 @@ class TestBomb:
         with pytest.raises(UnreadableFile):
             table("a.docx", out.getvalue())
 
-    @pytest.mark.parametrize(
-        "data", [b"PK\x03\x04rubbish", b"\xff\xfe\x00\xd8", b'{"a": ', b"a,b\n", b'"a']
-    )
+    @pytest.mark.parametrize("data", [b"PK\x03\x04rubbish", b"\xff\xfe\x00\xd8", b'{"a": ', b"a,b\n", b'"a'])
     def test_that_is_only_rubbish_is_refused(self, data: bytes) -> None:
         with pytest.raises(UnreadableFile):
             table("a.bin", data)

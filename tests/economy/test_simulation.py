@@ -270,5 +270,3 @@ def test_the_oracle_says_no_by_itself() -> None:
     oracle.grant("a", "subsidy", 100 * CREDIT, now)
     with pytest.raises(Refused):
         oracle.place("1", "a", True, 8_000, 20 * CREDIT, now + timedelta(days=200), False)
-
-

@@ -103,9 +103,7 @@ class TestComplaint:
             await complaints.make(new, org_id=COMPANY, by="person:9")
         assert len(await complaints.list(org_id=COMPANY)) == 1
         with pytest.raises(NotFound):
-            await complaints.make(
-                NewComplaint(uuid4(), uuid4(), Grievance.FALSE, "x"), org_id=COMPANY, by="person:9"
-            )
+            await complaints.make(NewComplaint(uuid4(), uuid4(), Grievance.FALSE, "x"), org_id=COMPANY, by="person:9")
         with pytest.raises(BadComplaint):
             await complaints.make(NewComplaint(uuid4(), RECEIPT, Grievance.FALSE, " "), org_id=COMPANY, by="person:9")
         with pytest.raises(UnknownComplaint):  # somebody else's id

@@ -71,9 +71,11 @@ class Fees:
             raise LedgerUnavailable("too many wait")
         told = landed
         if self.trouble == "lost":
+
             def told(error: Exception | None) -> None:
                 fee.reservation.sent = True
                 landed(LedgerUnavailable("its answer was lost"))
+
         return self.books.ledger.settle_soon(fee.reservation, fee.charge, told)
 
     async def settle_fee(self, call: Any) -> None:

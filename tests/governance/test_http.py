@@ -54,9 +54,7 @@ async def test_a_sample_is_for_everybody_and_the_companies_in_it_for_operators(d
         fact = NewFact(new_id(), firms[0], "lab_member", True, date(2025, 6, 1), key=str(made.id),
                        standing=Standing.CHECKED, source="register")  # fmt: skip
         await services.facts.publish(fact, actor="test")
-        assert await services.governance.sampling.draw(
-            made.id, "captured_micro", date(2025, 6, 1), date(2025, 12, 1)
-        )
+        assert await services.governance.sampling.draw(made.id, "captured_micro", date(2025, 6, 1), date(2025, 12, 1))
         seen = (await member.get(path)).json()["sample"]
         assert (seen["treated"], seen["untreated"], seen["effect"]) == (1, 1, 40)
         assert str(firms[0]) not in str(seen)

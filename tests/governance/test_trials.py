@@ -83,18 +83,14 @@ class TestExperiment:
         clerk = await hall.person("digital")
         content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange"} | wrong
         with pytest.raises(BadProposal):
-            await hall.governance.deciding.propose(
-                change(content, matter="policy_lab", rule_id=None), person_id=clerk
-            )
+            await hall.governance.deciding.propose(change(content, matter="policy_lab", rule_id=None), person_id=clerk)
 
     async def test_is_measured_by_something_the_city_measures(self, hall: Hall) -> None:
         clerk = await hall.person("digital")
         content = {"instrument": "data_sandbox", "started_on": "2026-06-01", "rule_id": "H7_data_exchange",
                    "outcome": "happiness"}  # fmt: skip
         with pytest.raises(BadProposal, match="captured_micro"):
-            await hall.governance.deciding.propose(
-                change(content, matter="policy_lab", rule_id=None), person_id=clerk
-            )
+            await hall.governance.deciding.propose(change(content, matter="policy_lab", rule_id=None), person_id=clerk)
 
 
 class TestSample:

@@ -41,7 +41,7 @@ class TestText:
         assert "由人工智能生成" in pdf.pages[0].extract_text()
 
     def test_without_a_label_has_none(self) -> None:
-        assert labelled_files.read(b"a line\n{\"a\": 1}\n") == ("a line\n{\"a\": 1}\n", {})
+        assert labelled_files.read(b'a line\n{"a": 1}\n') == ('a line\n{"a": 1}\n', {})
         for broken in (b"PK\x03\x04 no zip", b"\xff\xfe\x00"):
             with pytest.raises(ValueError, match="it is"):
                 labelled_files.read(broken)

@@ -52,9 +52,7 @@ class TestFull:
         self, ledger: Ledger, books: Books, crowded: Database, clock: FixedClock
     ) -> None:
         payer = await books.wallet(1_000_000)
-        posting = Posting(
-            id=new_id(), kind="test", transfers=(Transfer(new_id(), books.cost.id, books.revenue.id, 1),)
-        )
+        posting = Posting(id=new_id(), kind="test", transfers=(Transfer(new_id(), books.cost.id, books.revenue.id, 1),))
         hold_id, until = new_id(), clock.now() + timedelta(days=1)
         await crowded.execute(REFUSE)
         with pytest.raises(LedgerFull):

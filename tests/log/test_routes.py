@@ -111,9 +111,7 @@ def served(log: Log) -> Iterator[str]:
 
 
 class TestRemote:
-    async def test_witness_reads_over_http(
-        self, town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_witness_reads_over_http(self, town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         log = town.log()
 
         async def files_alone() -> None:

@@ -98,7 +98,9 @@ class TestInspector:
             tmp_path,
         )  # fmt: skip
         try:
-            where = (await terminal.until(r"(http://127\.0\.0\.1:\d+/oauth/authorize\?[^\s\x07\x1b]+)[\s\x07\x1b]")).group(1)
+            where = (
+                await terminal.until(r"(http://127\.0\.0\.1:\d+/oauth/authorize\?[^\s\x07\x1b]+)[\s\x07\x1b]")
+            ).group(1)
             async with httpx.AsyncClient(trust_env=False) as browser:
                 returned = await browser.get(await consent(market, payer, where))
             assert returned.status_code < 400

@@ -280,5 +280,11 @@ class TestAddress:
 
     async def test_of_a_document_is_one(self) -> None:
         assert is_document("https://app.example/client.json")
-        for wrong in ("https://app.example/", "http://app.example/c", "https://127.0.0.1/c", "abc", "https://a.example/../c"):
+        for wrong in (
+            "https://app.example/",
+            "http://app.example/c",
+            "https://127.0.0.1/c",
+            "abc",
+            "https://a.example/../c",
+        ):
             assert not is_document(wrong)

@@ -64,6 +64,7 @@ def complain(given: argparse.Namespace) -> None:
 
 def stay(given: argparse.Namespace) -> None:
     """Until SIGTERM, which takes its time to answer; notes its beginning and its end."""
+
     def note(word: str) -> None:
         with given.file.open("a") as file:
             file.write(f"{word} {os.getpid()}\n")

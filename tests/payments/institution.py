@@ -29,6 +29,8 @@ APIV3_KEY = "k" * 32
 PLATFORM_ID = "PUB_KEY_ID_0119000000012024"
 MISSING = b'{"code":"RESOURCE_NOT_EXISTS"}'
 AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
+
+
 @cache
 def key_of(who: str) -> rsa.RSAPrivateKey:
     """The merchant's, the platform's or a stranger's key, made when it is first used."""

@@ -41,9 +41,7 @@ def environment(dsn: str) -> dict[str, str]:
 
 
 def told(words: list[str], dsn: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words, env=environment(dsn), capture_output=True, text=True, check=False, timeout=LIMIT_S
-    )
+    return subprocess.run(words, env=environment(dsn), capture_output=True, text=True, check=False, timeout=LIMIT_S)
 
 
 def killed(words: list[str], dsn: str, after_s: float) -> None:

@@ -190,9 +190,7 @@ class TestDocument:
 
 class TestReaders:
     async def test_are_decided_by_the_database(self, house: House, database: Database) -> None:
-        bases = {
-            reach: await house.base(name=reach, reach=reach) for reach in ("listed", "org", "city")
-        }
+        bases = {reach: await house.base(name=reach, reach=reach) for reach in ("listed", "org", "city")}
         for base in bases.values():
             await house.filled(base)
         everything = [base.id for base in bases.values()]

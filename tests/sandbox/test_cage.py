@@ -65,8 +65,7 @@ class TestBomb:
 
     async def test_of_threads_ends_at_its_bound(self) -> None:
         code = (
-            "import threading, time\ndef tool():\n"
-            "  while True: threading.Thread(target=time.sleep, args=(9,)).start()"
+            "import threading, time\ndef tool():\n  while True: threading.Thread(target=time.sleep, args=(9,)).start()"
         )
         with pytest.raises(CodeRaised, match="thread"):
             await run(code)
@@ -94,7 +93,7 @@ class TestCage:
     async def test_runs_nothing_where_namespaces_are_missing(self) -> None:
         if shutil.which("unshare") is None:
             pytest.skip("needs unshare(1)")
-        without = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\""
+        without = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
         sandbox = Sandbox(("/usr/bin/env", "PATH=/usr/bin:/bin", "unshare", "-U", "-r", "sh", "-c", without, "sh"))
         with pytest.raises(CageMissing, match="namespaces"):
             await sandbox.run("def tool():\n  return 1", "tool", {}, TIGHT)

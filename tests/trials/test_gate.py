@@ -100,4 +100,3 @@ class TestGate:
             case = {"question": "x", "expected": pattern, "form": "regex"}
             told = await maker.http.put("/api/evaluations/agent/pattern", json={"cases": [case]})
             assert told.status_code == 422
-

@@ -62,7 +62,7 @@ def read(answer: str, sources: Sequence[str], least_bps: int) -> Read:
         best = max(range(len(shared)), key=lambda at: shared[at], default=0)
         if words and shared and shared[best] and shared[best] * WHOLE_BPS >= least_bps * len(words):
             sums[best] += shared[best]
-            parts.append(f"{sentence.rstrip()}〔{best + 1}〕{sentence[len(sentence.rstrip()):]}")
+            parts.append(f"{sentence.rstrip()}〔{best + 1}〕{sentence[len(sentence.rstrip()) :]}")
         else:
             parts.append(sentence)
     return Read("".join(parts), tuple(sums))

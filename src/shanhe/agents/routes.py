@@ -62,6 +62,7 @@ class CheckBody(Body):
     definition: dict[str, Any]
     kind: Literal["agent", "clone", "alliance"] = "agent"
 
+
 AskRefund = Callable[..., Awaitable[Any]]
 """(run, reason, by): asks a second person to agree; the request."""
 

@@ -159,9 +159,7 @@ class Agents:
 
     # -- definitions --------------------------------------------------------------------------------------------------
 
-    async def check(
-        self, content: Mapping[str, Any], owner: UUID | None = None, kind: str = "agent"
-    ) -> list[Finding]:
+    async def check(self, content: Mapping[str, Any], owner: UUID | None = None, kind: str = "agent") -> list[Finding]:
         """What is wrong and right with a definition before it is offered by `owner` (None: nobody yet)."""
         try:
             definition = definition_of(content, kind)
@@ -364,7 +362,6 @@ class Agents:
             return definition.calling == "grammar"
         model = self._compute.model(definition.model)
         return model is not None and "json_schema" in model.features
-
 
 
 def as_clone(agent: Published, whose: Depicted) -> Published:

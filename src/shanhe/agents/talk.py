@@ -65,7 +65,7 @@ class Talk:
         text = f"{text}\n\n{TOOL_NOTE}"
         if self._grammar:
             listed = "\n".join(f"- {tool.function}: {tool.description}" for tool in self._tools)
-            text += "\n\nReply with JSON: {\"tool\": …, \"arguments\": …} or {\"answer\": …}. Tools:\n" + listed
+            text += '\n\nReply with JSON: {"tool": …, "arguments": …} or {"answer": …}. Tools:\n' + listed
         return text
 
     def fields(self, *, last: bool) -> dict[str, Any]:

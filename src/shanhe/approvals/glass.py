@@ -258,9 +258,7 @@ class BreakGlass:
         value = int(decision.outputs["value_fen"])
         if not decision.outputs["may_act"]:
             raise GlassOverCap(value, row["cap_fen"] - row["spent_fen"])
-        await store.add_act(
-            conn, act_id, row["id"], kind, row["object"], value, worth.posting, decision.trace, now
-        )
+        await store.add_act(conn, act_id, row["id"], kind, row["object"], value, worth.posting, decision.trace, now)
         await store.spend(conn, row["id"], value)
         public = {"class": kind, "value_fen": value}
         private = {"id": str(row["id"]), "act": str(act_id), "by": by, "posting": str(worth.posting or "")}

@@ -87,9 +87,7 @@ def _looking(routes: APIRouter, glass: BreakGlass, clock: Clock, read: Any, writ
         return as_json(glass.terms())
 
     @routes.get("", dependencies=[read])
-    async def openings(
-        waiting: bool = False, limit: Annotated[int, Query(ge=1, le=200)] = PAGE_ROWS
-    ) -> Response:
+    async def openings(waiting: bool = False, limit: Annotated[int, Query(ge=1, le=200)] = PAGE_ROWS) -> Response:
         """Openings, newest first; `waiting`: those that nobody reviewed yet."""
         found = await glass.list(waiting=waiting, limit=limit)
         return as_json({"data": [glass_view(one, clock.now()) for one in found]})

@@ -24,16 +24,14 @@ async def insert(conn: Connection, values: Mapping[str, Any]) -> None:
 
 
 async def get(conn: Connection | Database, glass_id: UUID, *, lock: bool = False) -> Any:
-    return await conn.fetchrow(
-        f"SELECT * FROM approvals.glass WHERE id = $1{' FOR UPDATE' if lock else ''}", glass_id
-    )
+    return await conn.fetchrow(f"SELECT * FROM approvals.glass WHERE id = $1{' FOR UPDATE' if lock else ''}", glass_id)
 
 
 async def unreviewed_of(conn: Connection | Database, person_id: UUID, *, lock: bool = False) -> Any:
     """The one opening of a person that nobody reviewed yet; there is never a second."""
     return await conn.fetchrow(
         f"""SELECT * FROM approvals.glass WHERE person_id = $1 AND reviewed_at IS NULL
-            {'FOR UPDATE' if lock else ''}""",
+            {"FOR UPDATE" if lock else ""}""",
         person_id,
     )
 
@@ -140,9 +138,7 @@ async def counts(conn: Connection | Database, now: datetime) -> Any:
 
 
 async def add_reversal(conn: Connection, act_id: UUID, request_id: UUID) -> None:
-    await conn.execute(
-        "INSERT INTO approvals.glass_reversal (act_id, request_id) VALUES ($1, $2)", act_id, request_id
-    )
+    await conn.execute("INSERT INTO approvals.glass_reversal (act_id, request_id) VALUES ($1, $2)", act_id, request_id)
 
 
 async def unasked(db: Database, classes: Sequence[str], limit: int) -> list[Any]:

@@ -150,9 +150,7 @@ class Approvals:
                 break
             if known.agreed or (known.state is RequestState.OPEN and known.expires_at > self._clock.now()):
                 return known
-        return await self.request(
-            kind, subject, payload, by=by, request_id=number, about=about, expires_at=expires_at
-        )
+        return await self.request(kind, subject, payload, by=by, request_id=number, about=about, expires_at=expires_at)
 
     async def approve(self, request_id: UUID, *, by: str, reason: str = "", conn: Any = None) -> Request:
         """A second person agrees. `SamePerson`, `RequestClosed`; repeating one's own approval changes nothing.

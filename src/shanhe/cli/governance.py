@@ -315,9 +315,7 @@ def figure(name: Annotated[str, typer.Argument(help="Target, or cumulative_profi
     made = id_of(number)
 
     async def work(services: Services) -> None:
-        await services.governance.watching.record(
-            name, value, on=day_of(on), evidence=evidence, figure_id=made, by=by
-        )
+        await services.governance.watching.record(name, value, on=day_of(on), evidence=evidence, figure_id=made, by=by)
 
     in_city(data, work)
     show(as_json, {"id": str(made), "name": name, "value": value}, lambda: "✓")

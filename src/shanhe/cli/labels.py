@@ -32,8 +32,10 @@ def key(data: Data = None, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(
-        help="A text, Markdown or Word file, a whole answer as JSON, a WAV or MP3 file.", exists=True)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A text, Markdown or Word file, a whole answer as JSON, a WAV or MP3 file.", exists=True),
+    ],
     public_key: Annotated[str, typer.Option("--key", help="The city's public key, see `shanhe labels key`.")],
     label: Annotated[Path | None, typer.Option(help="JSON file with the text's AIGC label.", exists=True)] = None,
     as_json: Json = False,

@@ -92,9 +92,7 @@ def accounts(
 
     async def work(services: Services) -> list[AccountView]:
         wanted = Asset(asset) if asset else None
-        return await services.ledger.accounts(
-            owner=owner, asset=wanted, kind=kind or None, after=after, limit=limit
-        )
+        return await services.ledger.accounts(owner=owner, asset=wanted, kind=kind or None, after=after, limit=limit)
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("id", "asset", "kind", "name", "balance", "held"), [
@@ -136,9 +134,7 @@ def postings(
     """Postings, newest first."""
 
     async def work(services: Services) -> PostingPage:
-        return await services.ledger.postings(
-            account=account, kind=kind or None, cursor=cursor or None, limit=limit
-        )
+        return await services.ledger.postings(account=account, kind=kind or None, cursor=cursor or None, limit=limit)
 
     try:
         page = in_city(data, work)

@@ -38,9 +38,7 @@ def list_(
 
 
 @app.command()
-def earnings(
-    org: Org, data: Data = None, as_json: Json = False
-) -> None:
+def earnings(org: Org, data: Data = None, as_json: Json = False) -> None:
     """What an organisation may turn into cash."""
 
     async def work(services: Services) -> Any:

@@ -21,9 +21,7 @@ TOLD_EVERY: Final = 5_000
 DIGITS: Final = {"micro": 6, "fen": 2}
 
 
-def proposed_book(
-    rulebook: Rulebook, identifier: str, file: Path
-) -> tuple[str, Rulebook, Mapping[str, Any] | None]:
+def proposed_book(rulebook: Rulebook, identifier: str, file: Path) -> tuple[str, Rulebook, Mapping[str, Any] | None]:
     """The rule's id, the rulebook as it would be, and the rows that make it so (none for a whole file)."""
     from shanhe.rulebook.api import RuleAmendment, read_yaml
 

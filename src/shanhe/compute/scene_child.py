@@ -96,9 +96,7 @@ async def asked_of(request: Request) -> dict[str, Any]:
     """The fields of a request: JSON, or a form whose file is read into memory."""
     if "multipart/form-data" in request.headers.get("content-type", ""):
         async with request.form(max_part_size=BODY_MAX_BYTES) as form:
-            return {
-                name: value if isinstance(value, str) else await value.read() for name, value in form.multi_items()
-            }
+            return {name: value if isinstance(value, str) else await value.read() for name, value in form.multi_items()}
     asked = json.loads(await request.body())
     if not isinstance(asked, dict):
         raise ValueError("it is no object")

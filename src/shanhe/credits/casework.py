@@ -140,9 +140,7 @@ def _agreements(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     @routes.post("/agreements/{agreement_id}/instalments/{number}/pay", status_code=201)
     async def pay(agreement_id: UUID, number: int, body: InstalmentBody, actor: Payer) -> Response:
         """Order an instalment; send the payer to `redirect_url`."""
-        made = await credits.agreements.pay(
-            org_of(actor), agreement_id, number, method=body.method, actor=actor.ref
-        )
+        made = await credits.agreements.pay(org_of(actor), agreement_id, number, method=body.method, actor=actor.ref)
         return as_json({"purchase_id": made.id, "state": made.state, "redirect_url": made.redirect_url}, 201)
 
     @routes.post("/agreements/{agreement_id}/instalments/{number}/book", status_code=202)

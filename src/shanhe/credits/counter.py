@@ -128,9 +128,7 @@ def _batches(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     @routes.post("/budgets/{name}/fund", status_code=202)
     async def fund(name: str, body: FundBody, actor: Operator) -> Response:
         """Ask for credits into a named budget; another operator agrees, then they are issued."""
-        asked = await asks.ask_budget(
-            name, body.amount_micro, body.reason, posting_id=body.posting_id, by=actor.ref
-        )
+        asked = await asks.ask_budget(name, body.amount_micro, body.reason, posting_id=body.posting_id, by=actor.ref)
         return as_json(asked_view(asked), 202)
 
     @routes.get("/code-batches")

@@ -58,9 +58,7 @@ def price(rulebook: Rulebook, payer: Payer, value_fen: int, *, used_fen: int, on
     return priced, max(int(rulebook.parameter(DISCOUNT, "cap_fen", on)) - used_fen, 0)
 
 
-def _grounds(
-    rulebook: Rulebook, payer: Payer, value_fen: int, used_fen: int, on: date
-) -> list[tuple[str, Decision]]:
+def _grounds(rulebook: Rulebook, payer: Payer, value_fen: int, used_fen: int, on: date) -> list[tuple[str, Decision]]:
     """(ground, decision) of every rule that may price a purchase; the first wins among equals."""
     asked = {"value_fen": value_fen, "benefit_used_fen": used_fen}
     category, best = category_of(rulebook, payer, on=on), 0

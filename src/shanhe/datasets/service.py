@@ -197,9 +197,7 @@ class Datasets:
         if dataset is None:
             raise UnknownDataset(str(version.dataset_id))
         seal = await self._seals.of(dataset.org_id)
-        return await asyncio.to_thread(
-            seal.part, ROWS_FIELD, lambda at, size: self._blobs.read(version.id, at, size)
-        )
+        return await asyncio.to_thread(seal.part, ROWS_FIELD, lambda at, size: self._blobs.read(version.id, at, size))
 
     async def _rows(self, version: Version) -> list[Row]:
         return await asyncio.to_thread(unpacked, await self.body(version))

@@ -328,9 +328,7 @@ def _operators(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/receipts", status_code=201)
     async def receive(body: ReceiveBody, actor: Operator) -> Response:
         """Book cash that came by bank transfer for an organisation's exchange account."""
-        posting = await exchange.cash.receive(
-            body.org_id, body.amount_fen, reference=body.reference, actor=actor.ref
-        )
+        posting = await exchange.cash.receive(body.org_id, body.amount_fen, reference=body.reference, actor=actor.ref)
         return as_json({"posting_id": posting}, 201)
 
     @routes.get("/all-withdrawals")
@@ -355,9 +353,7 @@ def _fund(routes: APIRouter, exchange: Exchange) -> None:
     @routes.post("/fund/payments", status_code=201)
     async def request(body: PaymentBody, actor: Operator) -> Response:
         """Ask to pay an organisation out of the fund; a second person decides."""
-        made = await exchange.fund.request(
-            body.org_id, body.amount_fen, body.reason, by=actor.ref, request_id=body.id
-        )
+        made = await exchange.fund.request(body.org_id, body.amount_fen, body.reason, by=actor.ref, request_id=body.id)
         return as_json(asdict(made), 201)
 
     @routes.post("/fund/payments/{payment_id}/approve")

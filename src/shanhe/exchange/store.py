@@ -66,7 +66,8 @@ async def open_counts(conn: Connection, market: Market, org_ids: Sequence[UUID])
     rows = await conn.fetch(
         """SELECT o.org_id, count(*) AS n FROM exchange.orders o
            WHERE o.org_id = ANY($1) AND o.state = 'open' AND o.market = $2 GROUP BY 1""",
-        org_ids, market,
+        org_ids,
+        market,
     )
     return {row["org_id"]: row["n"] for row in rows}
 

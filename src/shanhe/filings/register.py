@@ -89,9 +89,7 @@ class Register:
         self, conn: Any, row: Any, to: Filing, number: str | None, filed_on: date | None, reason: str, by: str
     ) -> None:
         try:
-            await store.move(
-                conn, row["id"], row["state"], str(to), number, filed_on, reason, by, self._clock.now()
-            )
+            await store.move(conn, row["id"], row["state"], str(to), number, filed_on, reason, by, self._clock.now())
         except asyncpg.RestrictViolationError as error:
             raise FilingMove(row["state"], to) from error
         if self._entry is not None:

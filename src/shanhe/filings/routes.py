@@ -118,9 +118,7 @@ def _register(routes: APIRouter, filings: Filings) -> None:
     @routes.post("/api/algorithms/{algorithm_id}/documents", status_code=201)
     async def attach(algorithm_id: UUID, body: DocumentBody, who: Desk) -> Response:
         """A document by its hash."""
-        done = await register.attach(
-            algorithm_id, body.kind, body.title, body.sha256, by=who.ref, document_id=body.id
-        )
+        done = await register.attach(algorithm_id, body.kind, body.title, body.sha256, by=who.ref, document_id=body.id)
         return as_json(algorithm_view(done, whole=True), 201)
 
 
@@ -179,4 +177,3 @@ def _complaints(routes: APIRouter, filings: Filings, clock: Clock) -> None:
         """Uphold or reject with reasons; an appeal is somebody else's to decide."""
         done = await complaints.decide(complaint_id, uphold=body.uphold, answer=body.answer, person_id=person_of(who))
         return as_json(complaint_view(done, clock.now()))
-

@@ -23,9 +23,7 @@ def algorithm(row: Any, documents: Sequence[Any] = (), moves: Sequence[Any] = ()
     return Algorithm(
         **found | {"kind": AlgorithmKind(found["kind"]), "state": Filing(found["state"])},
         documents=tuple(Document(one["kind"], one["title"], one["sha256"].hex(), one["added_at"]) for one in documents),
-        history=tuple(
-            Move(one["was"], one["becomes"], one["number"], one["reason"], one["at"]) for one in moves
-        ),
+        history=tuple(Move(one["was"], one["becomes"], one["number"], one["reason"], one["at"]) for one in moves),
     )
 
 
@@ -128,9 +126,7 @@ async def add_event(conn: Connection | Database, values: Sequence[Any]) -> None:
     )
 
 
-async def events(
-    db: Database, org_id: UUID | None, decision: str | None, before: UUID | None, limit: int
-) -> list[Any]:
+async def events(db: Database, org_id: UUID | None, decision: str | None, before: UUID | None, limit: int) -> list[Any]:
     rows: list[Any] = await db.fetch(
         """SELECT * FROM filings.event WHERE ($1::uuid IS NULL OR org_id = $1) AND ($2::text IS NULL OR decision = $2)
              AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",

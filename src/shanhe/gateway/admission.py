@@ -102,9 +102,7 @@ class Admitter:
             )
         if call.through or await self._is_brought(org_id):
             with database_away():
-                commission = await self._charges.commission(
-                    org_id, call.through, call.weights, call.fees, call.carried
-                )
+                commission = await self._charges.commission(org_id, call.through, call.weights, call.fees, call.carried)
             call.admission = with_commission(call.admission, commission)
         await self.reserve(call)
 

@@ -114,9 +114,7 @@ class EvidenceWriter:
         return written
 
 
-def fee_evidence(
-    call: Call, outcome: Outcome, charged: Charged, through: Through, rules: dict[str, str]
-) -> bytes:
+def fee_evidence(call: Call, outcome: Outcome, charged: Charged, through: Through, rules: dict[str, str]) -> bytes:
     """The evidence of a fee: no engine, no tokens; what was paid for is its `model`."""
     caller, parsed = call.caller, call.parsed
     return _encode(

@@ -89,9 +89,7 @@ class CallPage(msgspec.Struct, frozen=True):
 class Receipts:
     """Reads receipts; nothing is stored beside the ledger."""
 
-    def __init__(
-        self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID], ahead: Callable[[UUID], bool]
-    ) -> None:
+    def __init__(self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID], ahead: Callable[[UUID], bool]) -> None:
         self._ledger = ledger
         self._rulebook = rulebook
         self._in_flight = in_flight

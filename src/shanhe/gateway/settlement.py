@@ -183,9 +183,7 @@ class Settler:
         used = actuals(call.reservation.limits, buckets.total, charged.total_micro)
         return Charge(charged.total_micro, legs, evidence, used)
 
-    def _parted(
-        self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms, commission: Commission
-    ) -> Charge:
+    def _parted(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms, commission: Commission) -> Charge:
         """The same for a call that others are paid from, too: one posting, whatever the number of parties."""
         buckets, reservation = outcome.metered.buckets, call.reservation
         parted = part(

@@ -72,9 +72,7 @@ class UsageBook:
             last = self._last = caller, model, on, self._sums.setdefault(key, [0] * 7)
         _sum(last[3], outcome.metered.buckets.as_tuple(), total_micro)
 
-    def count_parted(
-        self, call: Call, tokens: int, charged: Charged, through: Through, on: date | None = None
-    ) -> None:
+    def count_parted(self, call: Call, tokens: int, charged: Charged, through: Through, on: date | None = None) -> None:
         """Add one settled call that came through listings, or that a referrer is paid from."""
         payer = call.caller.org_id
         add_parted(self._parted, on or self._today(), payer, tokens, charged.total_micro, charged.shares, through)

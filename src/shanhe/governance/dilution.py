@@ -161,9 +161,7 @@ def _median(values: list[int]) -> int:
     return values[half] if len(values) % 2 else round(Fraction(values[half - 1] + values[half], 2))
 
 
-def units_of(
-    grants: Iterable[Grant], assets: Mapping[str, str], terms: Terms
-) -> dict[tuple[str, str, UUID], int]:
+def units_of(grants: Iterable[Grant], assets: Mapping[str, str], terms: Terms) -> dict[tuple[str, str, UUID], int]:
     """Fen by (budget, programme, recipient). A clawback names no programme: it is taken from what its recipient got
     out of that budget, the largest first. Tickets and points have no price and are left out."""
     found: dict[tuple[str, str, UUID], int] = {}

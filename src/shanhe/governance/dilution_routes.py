@@ -19,7 +19,6 @@ WHOLE = "ledger"
 """The permission of those who see sums and small cells."""
 
 
-
 def router(dilution: Dilution) -> APIRouter:
     """/api/governance/dilution…; `whole` views need the permission `ledger`."""
     routes = APIRouter(prefix="/api/governance", tags=["governance"])

@@ -71,8 +71,11 @@ def report_view(report: Report, *, whole: bool) -> dict[str, Any]:
 
 def trend_view(reports: list[Report], *, whole: bool) -> list[dict[str, Any]]:
     """By budget that paid anything in any window: the index at each end, null where it is not shown."""
-    paying = [one.budget for one in reports[-1].budgets
-              if any(row.spread.recipients for report in reports for row in report.budgets if row.budget == one.budget)]
+    paying = [
+        one.budget
+        for one in reports[-1].budgets
+        if any(row.spread.recipients for report in reports for row in report.budgets if row.budget == one.budget)
+    ]
     found = []
     for name in paying:
         points = []

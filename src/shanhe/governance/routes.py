@@ -208,9 +208,7 @@ def _operators(routes: APIRouter, governance: Governance) -> None:
     @routes.post("/figures", status_code=201)
     async def figure(body: FigureBody, who: Operator) -> Response:
         """Record a figure that nobody measures, with its evidence."""
-        await watching.record(
-            body.name, body.value, on=body.on, evidence=body.evidence, figure_id=body.id, by=who.ref
-        )
+        await watching.record(body.name, body.value, on=body.on, evidence=body.evidence, figure_id=body.id, by=who.ref)
         return as_json({"id": body.id}, 201)
 
     @routes.post("/projects", status_code=201)

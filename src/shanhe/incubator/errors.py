@@ -49,9 +49,7 @@ class Taken(Conflict):
 class BeyondQuota(Forbidden):
     """`nearest`: what would change it, as the rule says."""
 
-    def __init__(
-        self, service: str, left: int, month: date, rule: str, nearest: Sequence[Mapping[str, str]]
-    ) -> None:
+    def __init__(self, service: str, left: int, month: date, rule: str, nearest: Sequence[Mapping[str, str]]) -> None:
         zh, en = NAMES[service]
         near = nearest[0] if nearest else {
             "zh": f"可改约 {left} 个单位，或等到下月", "en": f"book {left}, or wait for the next month"

@@ -34,7 +34,8 @@ class InsufficientCredit(ShanheError):
             "insufficient_credit",
             f"The balance does not cover this: {needed} {unit} needed, {available} available.",
             message_zh=f"余额不足：需要 {needed} {unit_zh}，可用 {available}。",
-            hint=hint, hint_zh=hint_zh,
+            hint=hint,
+            hint_zh=hint_zh,
             details={"account": str(account), "available": available_micro, "needed": needed_micro},
         )
         self.account = account

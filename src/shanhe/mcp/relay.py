@@ -216,9 +216,7 @@ class Relay:
 
     # -- from the server ----------------------------------------------------------------------------------------------
 
-    def _open(
-        self, visit: Visit, body: bytes, limit_s: float, sent: Callable[[], None] | None = None
-    ) -> Exchange:
+    def _open(self, visit: Visit, body: bytes, limit_s: float, sent: Callable[[], None] | None = None) -> Exchange:
         server, slug = visit.offer.server, visit.offer.slug
         return self._gateway.links.exchange(slug, server.url, "POST", visit.headers, body, limit_s, sent)
 

@@ -94,9 +94,7 @@ class Venues:
     async def _opened(self, venue: Venue) -> Venue:
         """A venue as it reads: whoever lets a room as a person has name and address sealed."""
         seal = await self._ground.identity.seals.of(venue.org_id)
-        return replace(
-            venue, name=seal.open(NAME_FIELD, venue.name), address=seal.open(ADDRESS_FIELD, venue.address)
-        )
+        return replace(venue, name=seal.open(NAME_FIELD, venue.name), address=seal.open(ADDRESS_FIELD, venue.address))
 
     async def forget(self, org_id: UUID) -> int:
         """Close the venues of somebody who is no longer there; how many."""

@@ -408,9 +408,7 @@ class BankDesk:
         """The note again; empty once its payer is forgotten."""
         return self._slips.noted(replace(await self.get(suspense_id), note=sealed)).note
 
-    async def _fitting(
-        self, conn: object, suspense_id: UUID, order_id: UUID
-    ) -> tuple[Order, Suspense, list[Suspense]]:
+    async def _fitting(self, conn: object, suspense_id: UUID, order_id: UUID) -> tuple[Order, Suspense, list[Suspense]]:
         """A waiting order, the item, and the order's earlier parts, which together pay it."""
         order = await store.order(conn, order_id, lock=True)
         if order is None or order.provider != NAME or order.state not in WAITING:

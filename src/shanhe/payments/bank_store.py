@@ -133,12 +133,7 @@ async def insert_lines(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> Non
         "SELECT print FROM payments.bank_line WHERE print = ANY($1) AND state NOT IN ('duplicate', 'refused')", prints
     )
     seen = {row["print"] for row in known}
-    told = [
-        (*row[:9], LineState.DUPLICATE, DUPLICATE_WHY, row[11])
-        if row[2] in seen
-        else row
-        for row in rows
-    ]
+    told = [(*row[:9], LineState.DUPLICATE, DUPLICATE_WHY, row[11]) if row[2] in seen else row for row in rows]
     await conn.executemany(
         """INSERT INTO payments.bank_line (file_hash, row, print, direction, amount_fen, at, party, party_account,
                                            remark, state, why, payer_index)

@@ -436,7 +436,6 @@ def _cash(payout: Payout) -> str:
     return BANK_CASH if payout.channel == BANK_FILE else str(payout.channel)
 
 
-
 def _evidence(payout: Payout) -> bytes:
     return msgspec.json.encode(
         {

@@ -66,9 +66,7 @@ class Budgets:
             of |= {(await self._books.budget(name)).id: name, (await self._books.committed(name)).id: name}
         history, found, after = LotHistory(self._ground.db), list[Grant](), None
         while len(found) < GRANTS_MAX:
-            page = await history.paid(
-                list(of), midnight(since), midnight(until), after=after, limit=PAGE_ROWS
-            )
+            page = await history.paid(list(of), midnight(since), midnight(until), after=after, limit=PAGE_ROWS)
             known = await award_store.programmes_of(self._ground.db, list({row.origin for row in page}))
             found += [
                 Grant(of[row.account], known.get(row.origin, ""), row.owner, row.amount, city_date(row.at))

@@ -13,9 +13,7 @@ FIRST: Final = UUID(int=0)
 Connection = Any  # an asyncpg connection inside a transaction, or the Database itself
 
 
-async def decided(
-    conn: Connection, programme: str, since: datetime, until: datetime, most: int
-) -> AsyncIterator[Any]:
+async def decided(conn: Connection, programme: str, since: datetime, until: datetime, most: int) -> AsyncIterator[Any]:
     """What a programme granted, refused and paid within the time; past `most` it ends, and who counts has raised."""
     after, seen = FIRST, 0
     while seen <= most:

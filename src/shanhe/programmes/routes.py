@@ -275,9 +275,7 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
     ) -> Response:  # fmt: skip
         """What waits for the caller's departments, the most urgent first; `waiting` counts all of it by programme."""
         person, orgs = person_of(who), None if org_id is None else (org_id,)
-        found = await programmes.reviewing.queue(
-            person, programme=programme, orgs=orgs, overdue=overdue, offset=offset
-        )
+        found = await programmes.reviewing.queue(person, programme=programme, orgs=orgs, overdue=overdue, offset=offset)
         counts = await programmes.reviewing.queued(person, orgs=orgs, overdue=overdue)
         known = programmes.catalogue
         shown = [views.application_view(app, known.programmes[app.programme], known) for app in found]

@@ -79,9 +79,7 @@ class Evaluating:
         """The last evaluations, newest first."""
         return await store.evaluations(self._knowledge.db, base.id)
 
-    async def _judge(
-        self, base: Base, question: Question, asking: Asking, caller: Caller | None, model: str
-    ) -> Judged:
+    async def _judge(self, base: Base, question: Question, asking: Asking, caller: Caller | None, model: str) -> Judged:
         answer = await self._answering.answer([base], question.asked, asking, caller, model)
         ranks = [rank for rank, hit in enumerate(answer.found.hits[:AT], 1) if right(question, hit)]
         return Judged(question, ranks[0] if ranks else 0, answer.found.support, answer)

@@ -244,9 +244,7 @@ def _chunks(routes: APIRouter, knowledge: Knowledge, caller_for: CallerFor) -> N
         return plainly(chunk_view(await knowledge.edit_chunk(base, chunk_id, body.text, caller, by=actor.ref)))
 
 
-def _evaluations(
-    routes: APIRouter, knowledge: Knowledge, evaluating: Evaluating, caller_for: CallerFor
-) -> None:
+def _evaluations(routes: APIRouter, knowledge: Knowledge, evaluating: Evaluating, caller_for: CallerFor) -> None:
     @routes.get("/{base_id}/questions")
     async def questions(base_id: UUID, actor: Acting) -> Response:
         """The labelled questions of a base."""

@@ -73,9 +73,7 @@ class Search:
             int((time.perf_counter() - began) * 1000), max(classes, key=DATA_CLASSES.index, default="general"), receipt,
         )  # fmt: skip
 
-    async def _by_words(
-        self, bases: Sequence[Base], wanted: Sequence[str], asking: Asking
-    ) -> list[tuple[UUID, float]]:
+    async def _by_words(self, bases: Sequence[Base], wanted: Sequence[str], asking: Asking) -> list[tuple[UUID, float]]:
         """Passages with their BM25 score, best first."""
         db = self._knowledge.db
         found: list[tuple[UUID, float]] = []

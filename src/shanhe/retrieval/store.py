@@ -115,9 +115,7 @@ async def documents(db: Connection | Database, base_id: UUID) -> list[Document]:
 
 
 async def document(db: Connection | Database, base_id: UUID, document_id: UUID) -> Document | None:
-    row = await db.fetchrow(
-        "SELECT * FROM retrieval.document WHERE base_id = $1 AND id = $2", base_id, document_id
-    )
+    row = await db.fetchrow("SELECT * FROM retrieval.document WHERE base_id = $1 AND id = $2", base_id, document_id)
     return None if row is None else _of(Document, row)
 
 
@@ -342,9 +340,7 @@ async def sealed_vectors(db: Connection | Database, asking: Asking, base_ids: Se
 
 
 async def passages(db: Connection | Database, asking: Asking, wanted: Sequence[UUID]) -> list[Any]:
-    return await db.fetch(
-        "SELECT * FROM retrieval.passages($1, $2, $3)", asking.org_id, asking.person_id, list(wanted)
-    )
+    return await db.fetch("SELECT * FROM retrieval.passages($1, $2, $3)", asking.org_id, asking.person_id, list(wanted))
 
 
 # -- evaluation -----------------------------------------------------------------------------------------------------

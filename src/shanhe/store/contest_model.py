@@ -144,8 +144,7 @@ def placed(judged: Sequence[Judged], jurors_min: int) -> list[Placing]:
     counted = [one for one in judged if len(one.scores) >= jurors_min]
     ordered = sorted(counted, key=lambda one: (-sum(one.scores) * 1_000_000 // len(one.scores), one.entered_at, one.n))
     return [
-        Placing(one.id, place, sum(one.scores) // len(one.scores))
-        for place, one in enumerate(ordered[:PLACES_MAX], 1)
+        Placing(one.id, place, sum(one.scores) // len(one.scores)) for place, one in enumerate(ordered[:PLACES_MAX], 1)
     ]
 
 

@@ -171,9 +171,7 @@ async def entries(db: Connection | Database, contest_id: UUID) -> list[Entry]:
 
 
 async def entry_of(db: Connection | Database, contest_id: UUID, org_id: UUID) -> Entry | None:
-    row = await db.fetchrow(
-        f"SELECT {_ENTRY} FROM store.entry WHERE (contest, org_id) = ($1, $2)", contest_id, org_id
-    )
+    row = await db.fetchrow(f"SELECT {_ENTRY} FROM store.entry WHERE (contest, org_id) = ($1, $2)", contest_id, org_id)
     return None if row is None else Entry(**dict(row))
 
 

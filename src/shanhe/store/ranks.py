@@ -67,9 +67,7 @@ class Ranks:
         found: list[tuple[Any, ...]] = []
         for kind in Kind:
             used = [card for card in await self._shop.cards(kind) if card.usage_bps][:PLACES]
-            found += [
-                (kind, place, one.listing.id, one.listing.owner, one.score) for place, one in enumerate(used, 1)
-            ]
+            found += [(kind, place, one.listing.id, one.listing.owner, one.score) for place, one in enumerate(used, 1)]
         return found
 
     async def _pay(self, month: date) -> int:

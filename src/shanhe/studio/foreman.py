@@ -231,7 +231,6 @@ class Foreman:
             except ShanheError as error:  # the model is there, and can be deployed by hand
                 log.warning("a model could not be deployed", model=job.name, reason=error.message)
 
-
     async def _compared(self, job: Job, made: Made, other: Made, tests: Sequence[bytes]) -> None:
         """Write down how both versions answer the questions that neither of them learnt from."""
         studio, learnt = self._studio, set[str]()

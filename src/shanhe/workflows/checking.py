@@ -165,8 +165,11 @@ def _approval(node: Approval, definition: Definition) -> Iterator[Problem]:
 
 def _code(node: Code, definition: Definition) -> Iterator[Problem]:
     if len(node.code.encode("utf-8", "replace")) > CODE_MAX_BYTES or "def main(" not in node.code:
-        yield node.id, "code", f"代码须定义 main，且不超过 {CODE_MAX_BYTES} 字节", (
-            f"the code defines main, in at most {CODE_MAX_BYTES} bytes"
+        yield (
+            node.id,
+            "code",
+            f"代码须定义 main，且不超过 {CODE_MAX_BYTES} 字节",
+            (f"the code defines main, in at most {CODE_MAX_BYTES} bytes"),
         )
 
 

@@ -211,9 +211,7 @@ def _triggers(routes: APIRouter, workflows: Workflows, url: str) -> None:
     @routes.post("/api/workflows/{slug}/hooks", status_code=201)
     async def add_hook(slug: str, body: HookBody, actor: Maker) -> Response:
         """An address that starts it, and the secret to sign with."""
-        hook, secret = await workflows.add_hook(
-            org_of(actor), slug, by=actor.ref, hook_id=body.id, key_id=actor.key_id
-        )
+        hook, secret = await workflows.add_hook(org_of(actor), slug, by=actor.ref, hook_id=body.id, key_id=actor.key_id)
         return private_json({"id": str(hook.id), "url": f"{url}/hooks/{hook.id}", "secret": secret}, status=201)
 
     @routes.delete("/api/workflows/{slug}/hooks/{hook}")

@@ -143,9 +143,7 @@ async def runs(db: Database, org_id: UUID, workflow: UUID | None, before: UUID |
 
 
 async def open_count(db: Connection | Database, org_id: UUID) -> int:
-    found: int = await db.fetchval(
-        "SELECT count(*) FROM workflows.run WHERE org_id = $1 AND ended_at IS NULL", org_id
-    )
+    found: int = await db.fetchval("SELECT count(*) FROM workflows.run WHERE org_id = $1 AND ended_at IS NULL", org_id)
     return found
 
 

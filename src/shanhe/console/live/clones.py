@@ -31,9 +31,7 @@ class LiveClones:
         return {"org": [_view(one) for one in org], "me": [_view(one) for one in of_me], "purposes": PURPOSES}
 
     async def ask(self, who: m.Who, slug: str, wanted: Sequence[str], until: str) -> str:
-        _, code = await self._clones.ask(
-            who.org_id, f"clone/{slug.strip()}", wanted, _day(until), by=actor_of(who).ref
-        )
+        _, code = await self._clones.ask(who.org_id, f"clone/{slug.strip()}", wanted, _day(until), by=actor_of(who).ref)
         return code
 
     async def drop(self, who: m.Who, mandate: UUID) -> None:
@@ -98,9 +96,7 @@ class LiveClones:
             number, passes = UUID(version), int(epochs)
         except ValueError as error:
             raise Invalid("bad_number", "Choose a version and a number.", message_zh="请选择版本与遍数。") from error
-        return await self._teaching.train(
-            f"clone/{slug}", who.org_id, number, {"epochs": passes}, by=actor_of(who).ref
-        )
+        return await self._teaching.train(f"clone/{slug}", who.org_id, number, {"epochs": passes}, by=actor_of(who).ref)
 
     async def offer(self, who: m.Who, slug: str, number: int) -> None:
         await self._teaching.offer(f"clone/{slug}", who.org_id, number, by=actor_of(who).ref)

@@ -78,8 +78,10 @@ class LiveGate:
             csrf=actor.csrf,
             session_id=str(actor.session_id),
             unread=sum(not notice.read for notice in notices),
-            alarms=[{"id": one.id, "class": one.kind, "until": one.expires_at,
-                     "mine": one.person_id == actor.person_id} for one in alarms],
+            alarms=[
+                {"id": one.id, "class": one.kind, "until": one.expires_at, "mine": one.person_id == actor.person_id}
+                for one in alarms
+            ],
             reviews=bool(await self._departments(actor.person_id)),
             actor=actor,
         )

@@ -52,9 +52,7 @@ class LiveKnowledge:
     async def bring(self, who: m.Who, base_id: UUID, name: str, data: bytes) -> None:
         await self._knowledge.bring(await self._own(who, base_id), name, data, by=by(who))
 
-    async def document(
-        self, who: m.Who, base_id: UUID, document_id: UUID, first: int, most: int
-    ) -> Mapping[str, Any]:
+    async def document(self, who: m.Who, base_id: UUID, document_id: UUID, first: int, most: int) -> Mapping[str, Any]:
         base = await self._own(who, base_id)
         found = await self._knowledge.document(base, document_id)
         chunks = [chunk_view(one) for one in await self._knowledge.chunks(base, found, first, most)]

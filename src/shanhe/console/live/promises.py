@@ -110,9 +110,7 @@ class LivePromises:
     async def reviews(self, who: m.Who) -> bool:
         return bool(await self._programmes.reviewing.departments(who.person_id))
 
-    async def queue(
-        self, who: m.Who, programme: str, find: str, page: int, *, overdue: bool
-    ) -> Mapping[str, Any]:
+    async def queue(self, who: m.Who, programme: str, find: str, page: int, *, overdue: bool) -> Mapping[str, Any]:
         reviewing, known = self._programmes.reviewing, self._programmes.catalogue
         known_as = await self._identity.orgs.list(find=find, limit=APPLICANTS_SEARCHED) if find else ()
         orgs = [org.id for org in known_as] if find else None

@@ -67,9 +67,7 @@ class Room:
     def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:
         return self.view.page(request, template, who, **values)
 
-    async def hand(
-        self, request: Request, who: Who | None, path: str, *, holder: str = "", **said: str
-    ) -> Response:
+    async def hand(self, request: Request, who: Who | None, path: str, *, holder: str = "", **said: str) -> Response:
         """After a form: to the page that shows, once, what was made; a reload makes nothing."""
         to = holder or once.holder(request, who)
         token = await self.desk.handover.leave(to, path, said, life_s=once.WAIT_S)

@@ -111,9 +111,7 @@ class PlayRoom(Room):
             status = max(status, REFUSED)
             return await self._page(request, who, prompt=prompt, chosen=model, mistake=mistake, status=status)
         kept = {"prompt": prompt, "answer": text[: once.ANSWER_CHARS_MAX], "chosen": model}
-        return await self.answered(
-            request, who, "/playground", kept | {"receipt": head.get("x-shanhe-receipt", "")}
-        )
+        return await self.answered(request, who, "/playground", kept | {"receipt": head.get("x-shanhe-receipt", "")})
 
     async def _receipt(self, who: m.Who, receipt_id: str) -> m.Receipt | None:
         from uuid import UUID

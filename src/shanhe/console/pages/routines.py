@@ -102,8 +102,15 @@ class RoutinesRoom(Room):
         found = await self.desk.routines.one(who, slug)
         content = values.pop("content", found["definition"])
         return self.show(
-            request, "workflow.html", who, found=found, content=content, nodes=shown(content), kinds=KINDS,
-            client_ref=str(new_id()), **values,
+            request,
+            "workflow.html",
+            who,
+            found=found,
+            content=content,
+            nodes=shown(content),
+            kinds=KINDS,
+            client_ref=str(new_id()),
+            **values,
         )
 
     async def change(self, request: Request, slug: str) -> Response:

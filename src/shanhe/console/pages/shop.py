@@ -91,9 +91,7 @@ class ShopRoom(Room):
         kept = {"question": question, "purpose": purpose, "said": said}
         return await self.answered(request, who, f"/store/{kind}/{slug}", kept, mark="#try")
 
-    async def _ask(
-        self, request: Request, who: m.Who, name: str, question: str, purpose: str
-    ) -> Mapping[str, Any]:
+    async def _ask(self, request: Request, who: m.Who, name: str, question: str, purpose: str) -> Mapping[str, Any]:
         asked: dict[str, Any] = {
             "model": name, "messages": [{"role": "user", "content": question}], "stream": False,
         }  # fmt: skip

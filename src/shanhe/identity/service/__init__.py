@@ -149,9 +149,7 @@ class Identity:
         """`orgs.list`."""
         return await self.orgs.list(**wanted)
 
-    async def create_key(
-        self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None
-    ) -> tuple[Key, str]:
+    async def create_key(self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None) -> tuple[Key, str]:
         """`keys.create`: the key, and its token for the only time."""
         return await self.keys.create(org_id, new, by=by, key_id=key_id)
 

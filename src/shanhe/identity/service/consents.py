@@ -72,9 +72,7 @@ class Consents:
                 f"the notice in force is version {notice.version}", f"当前告知为第 {notice.version} 版"
             )
         if purpose.sensitive and not apart:
-            raise ConsentNeedsMore(
-                "sensitive data needs a consent of its own", "敏感个人信息须单独同意"
-            )
+            raise ConsentNeedsMore("sensitive data needs a consent of its own", "敏感个人信息须单独同意")
         if given_by is None and self._is_child is not None and await self._is_child(person_id):
             raise ConsentNeedsMore("a guardian has to consent for a child", "未成年人须由监护人同意")
         now = self._ground.now()

@@ -79,9 +79,7 @@ class Keys:
         """How to find a key's recent use, and whom to tell; the composition root knows both."""
         self._trace, self._tell = trace, tell
 
-    async def create(
-        self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None
-    ) -> tuple[Key, str]:
+    async def create(self, org_id: UUID, new: NewKey, *, by: By, key_id: UUID | None = None) -> tuple[Key, str]:
         """A key and its token, which is never shown again. A key may do in administration at most what `by` may.
         KeyMade when there is one with this id: the form was sent before."""
         checked = _checked(new, self._ground.now())

@@ -204,7 +204,9 @@ class Oidc:
         try:
             async with (
                 httpx.AsyncClient(
-                    timeout=FETCH_LIMIT_S, transport=self._transport, trust_env=False,
+                    timeout=FETCH_LIMIT_S,
+                    transport=self._transport,
+                    trust_env=False,
                     verify=authorities(trust_env=False),
                 ) as client,  # fmt: skip
                 client.stream(method, url, headers={"accept": "application/json"}, **request) as response,

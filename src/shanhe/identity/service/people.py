@@ -49,9 +49,7 @@ class People:
         self._ground = ground
         self._passwords = passwords
 
-    async def create(
-        self, new: NewPerson, *, by: By, suspended: bool = False, along: Along | None = None
-    ) -> Person:
+    async def create(self, new: NewPerson, *, by: By, suspended: bool = False, along: Along | None = None) -> Person:
         """A person, with a key of the person's own; Taken when login or e-mail is in use."""
         fields = self._checked({name: getattr(new, name) for name in store.FIELDS})
         if fields["login"] is None and fields["email"] is None:
