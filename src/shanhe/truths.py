@@ -58,13 +58,15 @@ def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rul
     """Connect them; nothing runs yet. `worker`: this process's name."""
     vault, metrics = Vault(settings.data / "keys", root_key=settings.vault_root_key), Metrics(worker)
     metrics.watch_room(settings.data)
-    outbox, today = Outbox(db, clock), clock.today()
-    ledger = Ledger(db, clock, worker=worker, workers=settings.workers, terms=_lot_terms(rulebook, today))
+    outbox = Outbox(db, clock)
+    ledger = Ledger(
+        db, clock, worker=worker, workers=settings.workers, terms=rulebook.kept(partial(_lot_terms, rulebook))
+    )
     log = Log(db, clock, vault, data=settings.data, origin=lambda: log_origin(settings), feed=Feed(db), worker=worker)
     identity = Identity(db, clock, vault, _identity_options(settings), announce=outbox.emit)
     retention = partial(rulebook.parameter, RETENTION_RULE)
     privacy = Privacy(db, clock, vault, identity=identity, parameter=retention)
-    facts = Facts(db, clock, vault, _relation_terms(rulebook, today), privacy)
+    facts = Facts(db, clock, vault, rulebook.kept(partial(_relation_terms, rulebook)), privacy)
     guardians = Guardians(clock, facts, retention)
     identity.consents.minors(guardians.is_child)
     relatives = Relatives(identity, facts, clock)
@@ -78,24 +80,24 @@ def open_truths(settings: Settings, worker: str, db: Database, clock: Clock, rul
     )  # fmt: skip
 
 
-def _lot_terms(rulebook: Rulebook, today: date) -> LotTerms:
+def _lot_terms(rulebook: Rulebook, on: date) -> LotTerms:
     """What the rulebook says of lots: burn order (C12), expiry (C11), lock (C6), how long income is pending (P10)."""
-    order = rulebook.parameter("C12", "order", today)
-    expiring = rulebook.parameter("C11", "expiring", today)
-    months = {Provenance(name): int(rulebook.parameter("C11", f"{name}_months", today)) for name in expiring}
+    order = rulebook.parameter("C12", "order", on)
+    expiring = rulebook.parameter("C11", "expiring", on)
+    months = {Provenance(name): int(rulebook.parameter("C11", f"{name}_months", on)) for name in expiring}
     return LotTerms(
         burn_order=tuple(Provenance(name) for name in order),
         income_expiry_months=months,
-        income_lock_months=int(rulebook.parameter("C6", "lock_months", today)),
-        income_pending_days=int(rulebook.parameter("P10", "income_pending_days", today)),
+        income_lock_months=int(rulebook.parameter("C6", "lock_months", on)),
+        income_pending_days=int(rulebook.parameter("P10", "income_pending_days", on)),
     )
 
 
-def _relation_terms(rulebook: Rulebook, today: date) -> RelationTerms:
+def _relation_terms(rulebook: Rulebook, on: date) -> RelationTerms:
     """What makes two parties count as one (R0)."""
     return RelationTerms(
-        ownership_bps=int(rulebook.parameter("R0", "common_ownership", today)),
-        referral_months=int(rulebook.parameter("R0", "referral_months", today)),
+        ownership_bps=int(rulebook.parameter("R0", "common_ownership", on)),
+        referral_months=int(rulebook.parameter("R0", "referral_months", on)),
     )
 
 

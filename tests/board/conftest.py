@@ -64,7 +64,7 @@ class Town:
     def __init__(self, db: Database, clock: FixedClock, vault: Vault, ledger: Ledger) -> None:
         self.db, self.clock, self.ledger = db, clock, ledger
         self.identity = Identity(db, clock, vault, Options())
-        facts = Facts(db, clock, vault, RelationTerms(ownership_bps=2500, referral_months=24))
+        facts = Facts(db, clock, vault, lambda _: RelationTerms(ownership_bps=2500, referral_months=24))
         self.notifier, measures = Notifier(db, clock), Measures(clock, ledger, None, facts)  # type: ignore[arg-type]
         self.programmes = Programmes(
             db, clock, vault, ledger=ledger, rulebook=RULEBOOK, facts=facts, identity=self.identity,

@@ -99,7 +99,7 @@ class RealCity:
         self.lives += 1
         self.ledger = Ledger(
             self.db, self.clock, worker=f"life {self.lives}", workers=self.workers,
-            terms=self._terms(self.clock.today()),
+            terms=self._terms,
         )  # fmt: skip
         await self.ledger.start()
         self.wallets = {

@@ -37,7 +37,7 @@ def vault(tmp_path: Path) -> Vault:
 
 @pytest.fixture
 def facts(database: Database, clock: FixedClock, vault: Vault) -> Facts:
-    return Facts(database, clock, vault, TERMS)
+    return Facts(database, clock, vault, lambda _: TERMS)
 
 
 @pytest.fixture

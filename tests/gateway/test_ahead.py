@@ -101,7 +101,7 @@ class Course:
         self.answered = 0
 
     async def run(self, steps: list[Any]) -> None:
-        ledger = Ledger(self.database, self.clock, worker="w", terms=TERMS)
+        ledger = Ledger(self.database, self.clock, worker="w", terms=lambda _: TERMS)
         await ledger.start()
         self.books = await open_books(ledger)
         self.fees = Fees(self.books)

@@ -72,7 +72,7 @@ class House:
 async def house(database: Database, tmp_path: Path) -> AsyncIterator[House]:
     clock = FixedClock(datetime(2026, 3, 2, 4, 0, tzinfo=UTC))
     ledger = Ledger(database, clock, worker="test", workers=1)
-    facts = Facts(database, clock, Vault(tmp_path / "keys"), RelationTerms(2500, 24))
+    facts = Facts(database, clock, Vault(tmp_path / "keys"), lambda _: RelationTerms(2500, 24))
 
     async def adviser(org_id: UUID) -> Decision:
         return RULEBOOK.evaluate("T13_benefits", {"index_bps": made.index.get(org_id, 0)}, on=clock.today())

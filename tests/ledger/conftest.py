@@ -96,7 +96,7 @@ async def open_books(ledger: Ledger) -> Books:
 
 @pytest.fixture
 async def ledger(database: Database, clock: FixedClock) -> AsyncIterator[Ledger]:
-    opened = Ledger(database, clock, worker="one", workers=2, terms=TERMS)
+    opened = Ledger(database, clock, worker="one", workers=2, terms=lambda _: TERMS)
     await opened.start()
     yield opened
     await opened.stop()

@@ -74,7 +74,7 @@ class History:
 
     async def begin(self) -> Books:
         self.lives += 1
-        ledger = Ledger(self.database, self.clock, worker=f"life {self.lives}", workers=2, terms=TERMS)
+        ledger = Ledger(self.database, self.clock, worker=f"life {self.lives}", workers=2, terms=lambda _: TERMS)
         await ledger.start()
         return await open_books(ledger)
 

@@ -43,7 +43,7 @@ class Town:
 
 @pytest.fixture
 async def town(database: Database, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Town]:
-    ledger = Ledger(database, clock, worker="one", workers=2, terms=TERMS)
+    ledger = Ledger(database, clock, worker="one", workers=2, terms=lambda _: TERMS)
     await ledger.start()
     yield Town(database, clock, tmp_path, await open_books(ledger))
     await ledger.stop()

@@ -63,7 +63,7 @@ class Works:
         self.db, self.clock = db, FixedClock(NOON)
         months = {Provenance.REWARD: 24, Provenance.SUBSIDY: 12}
         terms = LotTerms(income_pending_days=PENDING_DAYS, income_expiry_months=months)
-        self.ledger = Ledger(db, self.clock, terms=terms)
+        self.ledger = Ledger(db, self.clock, terms=lambda _: terms)
         self.vault = Vault(folder)
         self.maker, self.person = uuid4(), uuid4()
         self.vault.create(self.person)

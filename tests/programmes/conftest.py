@@ -37,7 +37,7 @@ class City:
     def __init__(self, db: Database, clock: FixedClock, vault: Vault, ledger: Ledger) -> None:
         self.db, self.clock, self.vault, self.ledger = db, clock, vault, ledger
         self.identity = Identity(db, clock, vault, Options())
-        self.facts = Facts(db, clock, vault, RelationTerms(ownership_bps=2500, referral_months=24))
+        self.facts = Facts(db, clock, vault, lambda _: RelationTerms(ownership_bps=2500, referral_months=24))
         self.measured: dict[tuple[str, UUID | str], Any] = {}
         self.outbox = Outbox(db, clock)
         self.approvals = Approvals(db, clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -128,6 +128,10 @@ class RelationTerms:
 
     ownership_bps: int
     referral_months: int
+
+
+TermsOf = Callable[[date], RelationTerms]
+"""What R0 says on a day; asked whenever it is needed, for a rule may change while the city runs."""
 
 
 @dataclass(frozen=True, slots=True)

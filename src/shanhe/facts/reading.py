@@ -13,7 +13,7 @@ import msgspec
 
 from shanhe.facts import related, store
 from shanhe.facts.errors import UnknownName
-from shanhe.facts.model import Fact, Guard, Kind, NewFact, Reading, Relation, RelationTerms, Standing, Use, Value
+from shanhe.facts.model import Fact, Guard, Kind, NewFact, Reading, Relation, Standing, TermsOf, Use, Value
 from shanhe.kernel import yaml
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -46,7 +46,7 @@ class Reader:
     """Reads for one purpose, made by `Facts.reading`. As of a day and, when asked, as known by an instant."""
 
     def __init__(
-        self, db: Database, clock: Clock, vault: Vault, terms: RelationTerms, guard: Guard, use: Use
+        self, db: Database, clock: Clock, vault: Vault, terms: TermsOf, guard: Guard, use: Use
     ) -> None:  # fmt: skip
         self._db = db
         self._clock = clock
@@ -129,7 +129,7 @@ class Reader:
         if homes:
             members = {row["subject"] for row in await store.keyed(self._db, "household", sorted(homes), day, now)}
             facts |= await self._relations(sorted(members - {a, b}), day)
-        return related.relation(a, b, facts, self._terms, day)
+        return related.relation(a, b, facts, self._terms(day), day)
 
     async def relatives(self, subject: UUID, *, on: date | None = None) -> list[UUID]:
         """Whoever counts as one with a subject under R0 on a day, a bounded list. Households are looked through."""
@@ -141,8 +141,8 @@ class Reader:
             keys = sorted({*map(str, near), *(named if name == "owned_by" else ())})
             others |= {row["subject"] for row in await store.keyed(self._db, name, keys, day, now)}
         facts = near | await self._with_homes(others - set(near), day)
-        found = (other for other in sorted(facts) if other != subject)
-        return [other for other in found if related.relation(subject, other, facts, self._terms, day)][:RELATIVES_MAX]
+        terms, found = self._terms(day), (other for other in sorted(facts) if other != subject)
+        return [other for other in found if related.relation(subject, other, facts, terms, day)][:RELATIVES_MAX]
 
     async def _with_homes(self, subjects: Collection[UUID], day: date) -> dict[UUID, list[Fact]]:
         """What holds of subjects and of whoever shares a household with one of them."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shanhe.facts import related, store
 from shanhe.facts.errors import BadFact, FactConflict, UnknownName
-from shanhe.facts.model import Fact, Guard, Kind, NewFact, Relation, RelationTerms, Unguarded, Use
+from shanhe.facts.model import Fact, Guard, Kind, NewFact, Relation, TermsOf, Unguarded, Use
 from shanhe.facts.reading import RELATED, Reader, fact_of, names, stored
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -32,9 +32,7 @@ TYPES: Mapping[str, type] = {"number": int, "bool": bool, "text": str, "date": s
 class Facts:
     """What is known of people and organisations. Published here, read through a `Reader` that says what for."""
 
-    def __init__(
-        self, db: Database, clock: Clock, vault: Vault, terms: RelationTerms, guard: Guard | None = None
-    ) -> None:
+    def __init__(self, db: Database, clock: Clock, vault: Vault, terms: TermsOf, guard: Guard | None = None) -> None:
         self._db = db
         self._clock = clock
         self._vault = vault

@@ -89,7 +89,7 @@ class TermsBook:
         self._ledger = ledger
         self._rulebook = rulebook
         self._today = Today(clock)
-        self._known: dict[Target, tuple[date, Terms]] = {}
+        self._known: dict[Target, tuple[date, object, Terms]] = {}
         self.platform: UUID
 
     async def start(self) -> None:
@@ -99,11 +99,13 @@ class TermsBook:
     def of(self, target: Target) -> Terms | None:
         """Remembered terms; None when they have to be loaded."""
         known = self._known.get(target)
-        return known[1] if known is not None and known[0] == self._today() else None
+        if known is None or known[0] != self._today() or known[1] is not self._rulebook.edition:
+            return None
+        return known[2]
 
     async def load(self, target: Target) -> Terms:
         """Read the terms of an engine from the rulebook and open the accounts they name."""
-        today = self._today()
+        today, edition = self._today(), self._rulebook.edition
         parties: list[Party] = []
         pricing = SCENE_RULE if target.model_kind in SCENES else PRICING_RULE
         rules = {name: self._rulebook.version(name, today) for name in (pricing, CHARGE_RULE, BURN_RULE)}
@@ -121,5 +123,5 @@ class TermsBook:
         terms = Terms(tuple(parties), rules, Terms(tuple(parties), waiting))
         if len(self._known) >= TARGETS_MAX:
             self._known.clear()
-        self._known[target] = (today, terms)
+        self._known[target] = (today, edition, terms)
         return terms

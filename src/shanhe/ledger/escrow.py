@@ -15,7 +15,7 @@ import msgspec
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.literals import call, integers, texts, uuids
-from shanhe.ledger.model import LotTerms
+from shanhe.ledger.model import TermsOf
 
 PURPOSE: Final = "order"
 FOREVER: Final = datetime.fromisoformat("9000-01-01T00:00:00+00:00")
@@ -75,16 +75,17 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 class Escrow:
     """The ledger's part of an exchange. Every method needs a connection inside a transaction."""
 
-    def __init__(self, clock: Clock, terms: LotTerms) -> None:
+    def __init__(self, clock: Clock, terms: TermsOf) -> None:
         self._clock = clock
-        self._order = texts([provenance.value for provenance in terms.burn_order])
+        self._terms = terms
 
     async def hold(self, conn: Any, requests: Sequence[EscrowRequest]) -> list[EscrowVerdict]:
         """Set aside in order; a verdict for each. Subsidy, locked, earmarked and expired lots never count."""
         if not requests:
             return []
         rows = await conn.fetch(
-            ESCROW, self._clock.now(), self._order, PURPOSE, FOREVER, uuids([request.id for request in requests]),
+            ESCROW, self._clock.now(), texts(self._terms(self._clock.today()).order), PURPOSE, FOREVER,
+            uuids([request.id for request in requests]),
             uuids([request.account for request in requests]), integers([request.amount for request in requests]),
         )  # fmt: skip
         verdicts: list[Any] = [None] * len(requests)

@@ -11,7 +11,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.literals import call, instants, integers, texts, uuids
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, GroupCommit, Line, drop_late, refuse
 from shanhe.ledger.errors import IdempotencyConflict, InsufficientCredit, LedgerFull, LedgerUnavailable
-from shanhe.ledger.model import LotTerms, Provenance
+from shanhe.ledger.model import Provenance, TermsOf
 from shanhe.ledger.reservation import HeldLots, Piece
 
 HOLD: Final = (
@@ -53,10 +53,10 @@ class Short(Exception):
 class Holder:
     """Database holds by group commit."""
 
-    def __init__(self, line: Line, clock: Clock, terms: LotTerms) -> None:
+    def __init__(self, line: Line, clock: Clock, terms: TermsOf) -> None:
         self._line = line
         self._clock = clock
-        self._order = [provenance.value for provenance in terms.burn_order]
+        self._terms = terms
         self.queue: GroupCommit[HoldRow] = GroupCommit(self._flush)
 
     async def hold(
@@ -84,8 +84,8 @@ class Holder:
         while True:
             try:
                 (answer,) = await self._line.fetch(
-                    HOLD_BOUNDED, self._clock.now(), self._order, identifier, payer, amount, "call", expires_at, facts,
-                    subsidy_max,
+                    HOLD_BOUNDED, self._clock.now(), self._order(), identifier, payer, amount, "call", expires_at,
+                    facts, subsidy_max,
                 )  # fmt: skip
             except ConnectionLost:
                 if asyncio.get_running_loop().time() > deadline:
@@ -101,11 +101,14 @@ class Holder:
                 raise InsufficientCredit(payer, max(0, answer["available"] or 0), amount)
             await asyncio.sleep(wait_s)
 
+    def _order(self) -> list[str]:
+        return self._terms(self._clock.today()).order
+
     async def _flush(self, rows: list[HoldRow]) -> None:
         while rows := drop_late(rows, asyncio.get_running_loop().time()):
             try:
                 found = await self._line.fetch(
-                    HOLD, self._clock.now(), texts(self._order), uuids([row.id for row in rows]),
+                    HOLD, self._clock.now(), texts(self._order()), uuids([row.id for row in rows]),
                     uuids([row.payer for row in rows]), integers([row.amount for row in rows]),
                     texts([row.purpose for row in rows]), instants([row.expires_at for row in rows]),
                     texts([row.facts for row in rows]),

@@ -19,11 +19,11 @@ import asyncpg
 import msgspec
 import structlog
 
-from shanhe.kernel.clock import Clock
+from shanhe.kernel.clock import Clock, city_date
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, Line
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.holding import Holder, pieces_of
-from shanhe.ledger.model import Limit, LotTerms
+from shanhe.ledger.model import Limit, TermsOf
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
 
 log = structlog.get_logger(__name__)
@@ -49,14 +49,14 @@ class LeaseBook:
     """This worker's leases, one an account, and the admission that draws on them."""
 
     def __init__(
-        self, line: Line, clock: Clock, holder: Holder, counters: CounterBook, terms: LotTerms, *, worker: str,
+        self, line: Line, clock: Clock, holder: Holder, counters: CounterBook, terms: TermsOf, *, worker: str,
         workers: int, void: Callable[[Reservation], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._line = line
         self._clock = clock
         self._holder = holder
         self._counters = counters
-        self._order = [provenance.value for provenance in terms.burn_order]
+        self._terms = terms
         self._worker = worker
         self._workers = workers
         self._void = void
@@ -200,7 +200,8 @@ class LeaseBook:
             try:
                 (answer,) = await self._line.fetch(
                     GRANT, now, payer, self._worker, lease.epoch if lease else None, LEASE_CALLS * largest * growth,
-                    parts * largest, parts, now + LEASE_TTL, now + SOON, self._order,
+                    parts * largest, parts, now + LEASE_TTL, now + SOON,
+                    self._terms(city_date(now)).order,
                 )  # fmt: skip
             except ConnectionLost:
                 return False  # the hold that follows waits for the server, with a bound

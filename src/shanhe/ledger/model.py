@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -233,6 +233,14 @@ class LotTerms(msgspec.Struct, frozen=True):
     income_expiry_months: Mapping[Provenance, int] = {}
     income_lock_months: int = 0
     income_pending_days: int = 0
+
+    @property
+    def order(self) -> list[str]:
+        return [provenance.value for provenance in self.burn_order]
+
+
+TermsOf = Callable[[date], LotTerms]
+"""What the rulebook says of lots on a day; asked whenever it is needed, for a rule may change while the city runs."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):

@@ -37,7 +37,7 @@ from shanhe.ledger.errors import (
     UnknownAccount,
 )
 from shanhe.ledger.holding import RECALL_WAITS_S
-from shanhe.ledger.model import Account, LotTerms, NewLot, Posting, PostingResult
+from shanhe.ledger.model import Account, NewLot, Posting, PostingResult, TermsOf
 
 POST: Final = call(
     "ledger.post",
@@ -123,11 +123,11 @@ class Poster:
     """Group commit of postings."""
 
     def __init__(
-        self, lines: Sequence[Line], clock: Clock, worker: str, terms: LotTerms, accounts: Mapping[UUID, Account]
+        self, lines: Sequence[Line], clock: Clock, worker: str, terms: TermsOf, accounts: Mapping[UUID, Account]
     ) -> None:
         self._clock = clock
         self._worker = worker
-        self._order = [provenance.value for provenance in terms.burn_order]
+        self._terms = terms
         self._accounts = accounts
         self.queue: GroupCommit[PostRow] = GroupCommit(*(partial(self._flush, line) for line in lines))
 
@@ -201,7 +201,7 @@ class Poster:
         deltas = [(n, d) for n, p in enumerate(postings, 1) for d in p.deltas]
         bears = bool(lots or deltas) or any(accounts[t.debit].lots or accounts[t.credit].lots for _, t in transfers)
         return (
-            self._clock.now(), self._worker, texts(self._order), retry, bears,
+            self._clock.now(), self._worker, texts(self._terms(today).order), retry, bears,
             uuids([p.id for p in postings]), texts([p.kind for p in postings]),
             texts([str(p.day or today) for p in postings]), texts([p.actor for p in postings]),
             texts([p.memo for p in postings]), [p.evidence for p in postings],

@@ -16,12 +16,12 @@ from shanhe.ledger.model import (
     Asset,
     Balance,
     Lot,
-    LotTerms,
     PostingPage,
     PostingView,
     Provenance,
     Statement,
     StatementLine,
+    TermsOf,
     TrialRow,
     VerifyReport,
 )
@@ -32,7 +32,7 @@ from shanhe.ledger.store import Store
 class Reader:
     """The half of a `Ledger` that needs no worker: every answer is out of the tables."""
 
-    def __init__(self, db: Database, clock: Clock, terms: LotTerms) -> None:
+    def __init__(self, db: Database, clock: Clock, terms: TermsOf) -> None:
         self._db = db
         self._clock = clock
         self._store = Store(db)
@@ -75,8 +75,7 @@ class Reader:
 
     async def lots(self, account: UUID, *, spent: bool = False, limit: int = 200) -> list[Lot]:
         """Lots in burn order (C12), at most a page."""
-        order = [provenance.value for provenance in self._terms.burn_order]
-        return await self._store.lots(account, order, spent=spent, limit=limit)
+        return await self._store.lots(account, self._terms(self._clock.today()).order, spent=spent, limit=limit)
 
     async def lots_by_id(self, identifiers: Sequence[UUID]) -> dict[UUID, Lot]:
         """Lots as they stand now, spent ones too; unknown ids are left out."""

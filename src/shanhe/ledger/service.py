@@ -51,6 +51,7 @@ from shanhe.ledger.model import (
     PostingView,
     Settled,
     Sweep,
+    TermsOf,
     Transfer,
 )
 from shanhe.ledger.posting import Poster
@@ -66,6 +67,7 @@ CALL_TTL: Final = timedelta(minutes=10)
 FULL_FOR_S: Final = 15.0
 """How long a database that refused for want of room counts as full when it is not asked again."""
 NO_LIMITS: Final[tuple[Limit, ...]] = ()
+NO_TERMS: Final = LotTerms()
 
 
 class Ledger(Reader):
@@ -76,9 +78,9 @@ class Ledger(Reader):
     """
 
     def __init__(
-        self, db: Database, clock: Clock, *, worker: str = "main", workers: int = 1, terms: LotTerms | None = None
+        self, db: Database, clock: Clock, *, worker: str = "main", workers: int = 1, terms: TermsOf | None = None
     ) -> None:
-        super().__init__(db, clock, terms or LotTerms())
+        super().__init__(db, clock, terms or (lambda _: NO_TERMS))
         self._worker = worker
         # Settlement has a connection of its own; postings, holds and leases do not wait behind each other either.
         self._lines = [Line(db.dsn) for _ in range(6)]

@@ -18,7 +18,7 @@ from shanhe.kernel.literals import call, instants, integers, plain, texts, uuids
 from shanhe.ledger.commit import RETRY_WAIT_S, ConnectionLost, Line, drop_late, refuse, unknown
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import HoldClosed, IdempotencyConflict, LeaseReclaimed, LedgerFull, LedgerUnavailable
-from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance
+from shanhe.ledger.model import Account, Charge, Leg, LotTerms, Provenance, TermsOf
 from shanhe.ledger.ordinary import Names, ordinary
 from shanhe.ledger.reservation import Landing, Lease, Piece, Reservation, Row, State, pick
 
@@ -250,7 +250,7 @@ class Settler:
     """Flushes batches of settlements; explains and retries the ones that do not go through at once."""
 
     def __init__(
-        self, line: Line, clock: Clock, worker: str, terms: LotTerms, accounts: Mapping[UUID, Account],
+        self, line: Line, clock: Clock, worker: str, terms: TermsOf, accounts: Mapping[UUID, Account],
         counters: CounterBook,
     ) -> None:  # fmt: skip
         self._line = line
@@ -293,7 +293,8 @@ class Settler:
             await self._line.fetch(SETTLE, *self._batch(rows, now).arguments())
 
     def _batch(self, rows: list[Row], now: datetime) -> Batch:
-        batch = Batch(self._worker, self._accounts, self._names, self._terms, now, city_date(now))
+        day = city_date(now)
+        batch = Batch(self._worker, self._accounts, self._names, self._terms(day), now, day)
         for row in rows:
             batch.add(row)
         return batch

@@ -57,6 +57,11 @@ class Rulebook:
     def _rules(self) -> Mapping[str, Rule]:
         return self._edition.rules
 
+    @property
+    def edition(self) -> object:
+        """The rules as they stand: another object once an amendment was taken over."""
+        return self._edition
+
     def adopt(self, other: Rulebook) -> None:
         """Go over to the rules of another rulebook: from the next question on, all at once."""
         self._edition = _Edition(other._edition.rules)
@@ -93,6 +98,18 @@ class Rulebook:
         book = Rulebook(linked({**self._rules, rule.id: rule}), self._made)
         book._type(book.rule(rule.id))
         return book, rule.id
+
+    def kept(self, make: Callable[[date], Made]) -> Callable[[date], Made]:
+        """`make`, asked again only on another day or once the rules have changed."""
+        known: tuple[date, object, Made] | None = None
+
+        def answer(on: date) -> Made:
+            nonlocal known
+            if known is None or known[0] != on or known[1] is not self._edition:
+                known = on, self._edition, make(on)
+            return known[2]
+
+        return answer
 
     # -- reading -------------------------------------------------------------------------------------------------
 
