@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from shanhe.programmes.api import State
+import pytest
+
+from shanhe.programmes.api import AlreadyClaimed, State
 
 from .conftest import CREDIT, City
 
@@ -38,3 +40,17 @@ class TestNomadCredits:
         await city.know(nomad, "nomad_id", True)
         await city.fund("nomad_credit")
         assert (await city.apply("nomad_credits", nomad, ref="b")).state is State.ACTIVE
+
+    async def test_are_not_had_twice_in_twelve_months_over_a_new_year(self, city: City) -> None:
+        await city.fund("nomad_credit")
+        nomad = await city.person()
+        await city.know(nomad, "nomad_id", True, on=date(2026, 3, 1), to=date(2028, 2, 28))
+        await city.at(date(2026, 12, 31))
+        await city.apply("nomad_credits", nomad)
+        await city.at(date(2027, 1, 1))
+        with pytest.raises(AlreadyClaimed, match="the last twelve months"):
+            await city.apply("nomad_credits", nomad, ref="b")
+        checked = await city.programmes.checking.check("nomad_credits", nomad, answers={}, evidence={})
+        assert checked.taken == ("本申请人、近十二个月", "this applicant, the last twelve months")
+        await city.at(date(2027, 12, 31))
+        assert await city.balance(nomad) == 2_000 * CREDIT

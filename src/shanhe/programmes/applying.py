@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import structlog
 
+from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.words import any_of
@@ -30,6 +31,7 @@ from shanhe.programmes.ground import Ground
 from shanhe.programmes.judging import Judge, Question
 from shanhe.programmes.milestones import Planned
 from shanhe.programmes.model import Programme
+from shanhe.programmes.paying import MONTHS_A_YEAR
 from shanhe.programmes.sealing import seal
 
 REF_MAX_CHARS: Final = 128
@@ -223,7 +225,7 @@ class Applying:
         if not await store.insert(conn, app, prepared.digest, stored):
             return False
         if app.state is not State.REFUSED:
-            await self._claim(conn, prepared.programme, prepared.claims, app.id)
+            await self._claim(conn, prepared.programme, app, app.answers)
         await store.note(conn, app.id, app.state, at=app.created_at, actor=app.actor, details={"round": 1})
         if app.state is State.REFUSED:
             await self.decision(conn, app, "refusal", outcome, actor="system")
@@ -234,10 +236,24 @@ class Applying:
             await self._awards.record(conn, app.id, prepared.planned)
         return True
 
-    async def _claim(self, conn: Any, programme: Programme, keys: Sequence[bytes], application: UUID) -> None:
-        taken = await store.claim(conn, programme.family, keys, application)
+    async def _claim(self, conn: Any, programme: Programme, app: Application, answers: Mapping[str, Any]) -> None:
+        on = app.applied_on
+        taken = await store.claim(
+            conn, programme.family, self._awards.claims(programme, app.subject, answers, on), app.id
+        )
         if taken is not None:
             raise AlreadyClaimed(*claim_words(programme, taken))
+        if (recent := await self.renewed(conn, programme, app.subject, answers, on, app.id)) is not None:
+            raise AlreadyClaimed(*recent)
+
+    async def renewed(
+        self, conn: Any, programme: Programme, subject: UUID, answers: Mapping[str, Any], on: date,
+        application: UUID | None = None,
+    ) -> tuple[str, str] | None:  # fmt: skip
+        """What a yearly award of the twelve months before has used up, in words: it is renewed, not applied for."""
+        keys = self._awards.before(programme, subject, answers, on)
+        found = await store.lately(conn, programme.family, keys, application, add_months(on, -MONTHS_A_YEAR))
+        return claim_words(programme, found, rolling=True) if found is not None else None
 
     async def unchanged(self, conn: Any, programme: Programme, mark: int) -> None:
         """Two approvals that count what was awarded before must not overlook each other: the later one asks again."""
@@ -282,9 +298,7 @@ class Applying:
         async with self._ground.db.transaction() as conn:
             await self._move(conn, app, State.RETURNED, State.IN_REVIEW, actor, step_due=due)
             await store.unclaim(conn, app.id)
-            await self._claim(
-                conn, programme, self._awards.claims(programme, app.subject, answered, app.applied_on), app.id
-            )
+            await self._claim(conn, programme, app, answered)
             content = {"answers": answered, "evidence": {k: asdict(v) for k, v in papers.items()}}
             await store.replace_content(conn, app.id, seal(self._ground.vault, app.person_id, content))
         return await self.own(application, org_id)
@@ -300,9 +314,7 @@ class Applying:
         due = self._ground.now() + timedelta(days=programme.appeal[0].days)
         async with self._ground.db.transaction() as conn:
             await self._move(conn, app, State.REFUSED, State.IN_REVIEW, actor, step_due=due, round_=2)
-            await self._claim(
-                conn, programme, self._awards.claims(programme, app.subject, app.answers, app.applied_on), app.id
-            )
+            await self._claim(conn, programme, app, app.answers)
             await self.decision(conn, app, "appeal", Outcome(), actor=actor, note=why.strip())
         return await self.own(application, org_id)
 
@@ -328,11 +340,11 @@ class Applying:
             raise WrongState(app.state, was)
 
 
-def claim_words(programme: Programme, index: int) -> tuple[str, str]:
+def claim_words(programme: Programme, index: int, *, rolling: bool = False) -> tuple[str, str]:
     """What may be had once, by its place in `once`, as people say it."""
     words = {
         "applicant": ("本申请人", "this applicant"),
-        "year": ("本年", "this year"),
+        "year": ("近十二个月", "the last twelve months") if rolling else ("本年", "this year"),
         "month": ("本月", "this month"),
     }
     words |= {name: (ask.zh, ask.en) for name, ask in programme.asks.items()}

@@ -35,6 +35,7 @@ class Awards:
         self._milestones = Milestones(paying)
         self._stopping = Stopping(paying)
         self.claims = paying.claims
+        self.before = paying.before
 
     # -- planning -----------------------------------------------------------------------------------------------------
 

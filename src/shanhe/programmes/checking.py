@@ -110,7 +110,9 @@ class Checking:
         keys = self._awards.claims(programme, party.subject, clean, self._ground.today())
         known = [index for index, complete in enumerate(said) if complete]
         found = await store.claimed(self._ground.db, programme.family, [keys[index] for index in known])
-        return claim_words(programme, known[found]) if found is not None else None
+        if found is not None:
+            return claim_words(programme, known[found])
+        return await self._applying.renewed(self._ground.db, programme, party.subject, clean, self._ground.today())
 
     async def _short(self, outcome: Outcome) -> list[str]:
         """Budgets that have less than a first payment."""

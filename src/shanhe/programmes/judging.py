@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
 from shanhe.programmes import award_store
 from shanhe.programmes.cases import Outcome, Party, Payment, Reason
-from shanhe.programmes.loading import known, today_of
+from shanhe.programmes.loading import known, month_of, today_of
 from shanhe.programmes.model import ABSENT, Amount, Catalogue, Condition, Grant, Programme, Source, Text
 from shanhe.programmes.nearest import Helps, search
 from shanhe.rulebook.api import Decision, Rulebook
@@ -74,14 +74,15 @@ class Judge:
                 decision = await self._decide(condition, question, found, reader)
                 if decision is not None and not decision.outputs[condition.when]:
                     found.reasons.append(self._reason(condition, decision, question.on))
-            decision = await self._decide(question.programme.amount, question, found, reader)
+            asked = self.about(question)
+            decision = await self._decide(question.programme.amount, asked, found, reader)
         if question.programme.schedule.kind == "guarantee" and question.programme.schedule.due not in question.answers:
             found.missing.append(question.programme.schedule.due)
         payments = await self._payments(question, decision, found) if decision is not None else ()
         schedule, publishes = question.programme.schedule, question.programme.publishes
         outputs = decision.outputs if decision is not None else {}
         if decision is not None and not payments and question.programme.grants and not found.missing:
-            found.reasons.append(self._nothing(question.programme, decision, question.on))
+            found.reasons.append(self._nothing(question.programme, decision, asked.on))
         return Outcome(
             reasons=tuple(found.reasons),
             missing=tuple(dict.fromkeys(found.missing)),
@@ -92,6 +93,11 @@ class Judge:
             versions=found.versions,
             traces=found.traces,
         )
+
+    def about(self, question: Question) -> Question:
+        """What the amount rule is asked: a month that has passed as it ended, anything else as of today."""
+        last = month_of(question.programme.amount, question.answers, question.on)
+        return question if last is None else replace(question, on=last, as_of=last + timedelta(days=1))
 
     def _count(self, question: Question, outputs: Mapping[str, Any]) -> int:
         """How many tranches: an output of the amount rule, a parameter, else one."""

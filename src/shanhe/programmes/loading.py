@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from shanhe.facts.api import names
+from shanhe.kernel.clock import add_months
 from shanhe.programmes.errors import CatalogueInvalid
 from shanhe.programmes.model import ABSENT, Amount, Budget, Catalogue, Condition, Programme, Site, Source, Text
 from shanhe.rulebook.api import Rulebook, read_yaml
@@ -20,6 +21,8 @@ PROVENANCE_ASSET: Final = "credit"
 USED: Final = "captured_since_micro"
 """The measure by which milestones see what an applicant has used since its award."""
 CLAIM_WORDS: Final = frozenset({"applicant", "year", "month"})
+LAST: Final = "last"
+MONTH_CHARS: Final = len("2026-10")
 T = TypeVar("T")
 
 
@@ -104,6 +107,8 @@ def problems(programme: Programme, catalogue: Catalogue, rulebook: Rulebook) -> 
         for word in claim:
             if word not in CLAIM_WORDS | set(programme.asks):
                 yield f"`once` names {word!r}, which is neither an answer nor applicant, year, month"
+    if programme.amount.month and programme.amount.month not in {LAST, *programme.asks}:
+        yield f"`month` names {programme.amount.month!r}, which is neither an answer nor last"
     yield from _schedule_problems(programme, rulebook)
     parts: tuple[Amount | Condition, ...] = (programme.amount, *programme.conditions)
     for part in parts:
@@ -196,6 +201,19 @@ def today_of(answers: Mapping[str, Any], source: Source, otherwise: date) -> dat
     """The day a source is about: an answer's, when it names one."""
     value = answers.get(source.on) if source.on else None
     return date.fromisoformat(value) if isinstance(value, str) else otherwise
+
+
+def month_of(amount: Amount, answers: Mapping[str, Any], applied_on: date) -> date | None:
+    """The last day of the month that an amount is about; None where it is about none, or none is named yet."""
+    if not amount.month:
+        return None
+    if amount.month == LAST:
+        return applied_on.replace(day=1) - timedelta(days=1)
+    try:
+        first = date.fromisoformat(f"{str(answers.get(amount.month))[:MONTH_CHARS]}-01")
+    except ValueError:
+        return None
+    return add_months(first, 1) - timedelta(days=1)
 
 
 def known(value: Any) -> bool:

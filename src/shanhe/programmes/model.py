@@ -92,10 +92,15 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Amount(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The rule that says how much, and what to say when it gives nothing."""
+    """The rule that says how much, and what to say when it gives nothing.
+
+    `month`, where a whole month is judged: `last`, the one before the application, or the answer that begins with it
+    (`2026-10/…`). The rule is then the one of that month's last day, however late people decide.
+    """
 
     rule: str
     facts: Mapping[str, Source]
+    month: str = ""
     nothing: Text | None = None
 
 

@@ -17,6 +17,7 @@ from shanhe.programmes.errors import UnknownApplication
 from shanhe.programmes.forms import claims_of
 from shanhe.programmes.ground import Ground
 from shanhe.programmes.judging import Judge, Question
+from shanhe.programmes.loading import month_of
 from shanhe.programmes.model import Programme
 
 RELEASED_TOPIC: Final = "programmes.released"
@@ -138,7 +139,8 @@ class Paying:
         tranche = (await award_store.tranches(ground.db, app.id))[n - 1]
         if tranche.state is not TrancheState.DUE:
             return
-        versions = {name: ground.rulebook.version(name, app.applied_on) for name in programme.rules}
+        days = {programme.amount.rule: month_of(programme.amount, app.answers, app.applied_on)}
+        versions = {name: ground.rulebook.version(name, days.get(name) or app.applied_on) for name in programme.rules}
         evidence = {"version": 1, "application": app.id, "programme": app.programme, "tranche": n, "rules": versions}
         today = ground.today()
         posting = await self.books.release(app.id, tranche, on=today, evidence=evidence, actor=SYSTEM)
@@ -212,6 +214,12 @@ class Paying:
     def claims(self, programme: Programme, subject: UUID, answers: Any, on: date) -> list[bytes]:
         """What an application uses up, as keyed hashes."""
         return [self.ground.vault.blind_index(CLAIM_INDEX, text) for text in claims_of(programme, subject, answers, on)]
+
+    def before(self, programme: Programme, subject: UUID, answers: Any, on: date) -> list[bytes]:
+        """What an application of the year before used up; empty where nothing is renewed by the year."""
+        if programme.schedule.kind != "yearly":
+            return []
+        return self.claims(programme, subject, answers, add_months(on, -MONTHS_A_YEAR))
 
     def programme(self, app: Application) -> Programme:
         return self.ground.programme(app.programme)

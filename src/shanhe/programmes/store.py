@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -158,6 +158,19 @@ async def claimed(conn: Any, programme: str, keys: Sequence[bytes]) -> int | Non
     rows = await conn.fetch(
         "SELECT key FROM programmes.claim WHERE programme = $1 AND key = ANY($2::bytea[])", programme, list(keys)
     )
+    taken = {bytes(row["key"]) for row in rows}
+    return next((index for index, key in enumerate(keys) if key in taken), None)
+
+
+async def lately(conn: Any, programme: str, keys: Sequence[bytes], application: UUID | None, since: date) -> int | None:
+    """The index of the first that another application had, which was made or pays after a day; None when none did."""
+    rows = await conn.fetch(
+        """SELECT c.key FROM programmes.claim c JOIN programmes.application a ON a.id = c.application
+           WHERE c.programme = $1 AND c.key = ANY($2::bytea[]) AND a.id IS DISTINCT FROM $3
+             AND (a.applied_on > $4 OR EXISTS (SELECT FROM programmes.tranche t
+                  WHERE t.application = a.id AND t.state <> 'cancelled' AND t.due_on > $4))""",
+        programme, list(keys), application, since,
+    )  # fmt: skip
     taken = {bytes(row["key"]) for row in rows}
     return next((index for index, key in enumerate(keys) if key in taken), None)
 
