@@ -144,6 +144,16 @@ class TestPerson:
         assert (await city.identity.orgs.payer_facts(org.id)).kind == OrgKind.PERSON
 
 
+class TestOrganisation:
+    async def test_has_a_name_and_may_lose_its_registration(self, city: City) -> None:
+        org = await city.org()
+        for nothing in ("", "  ", None):
+            with pytest.raises(BadText):
+                await city.identity.orgs.edit(org.id, {"name": nothing}, by="test")
+        await city.identity.orgs.edit(org.id, {"registration": "91110000"}, by="test")
+        assert (await city.identity.orgs.edit(org.id, {"registration": ""}, by="test")).registration is None
+
+
 class TestRole:
     async def test_leaves_the_city_one_administrator(self, city: City) -> None:
         admin = await city.person("admin", Role.ADMIN)

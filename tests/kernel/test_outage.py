@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import shutil
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,14 @@ import asyncpg
 import pytest
 
 from shanhe.kernel.blobs import Blobs
+from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.logs import Patient
-from shanhe.kernel.outage import ROOM_LOW_BYTES, ROOM_MIN_BYTES, outage, room
+from shanhe.kernel.outage import ROOM_LOW_BYTES, ROOM_MIN_BYTES, outage, room, unusable
 from shanhe.kernel.process import Held, is_held
+
+LATEST = timezone(-timedelta(hours=12))
 
 
 class TestOutage:
@@ -55,6 +59,27 @@ class TestOutage:
     ) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
         assert room(tmp_path / "not" / "there") == state
+
+
+class TestValue:
+    @pytest.mark.parametrize("sent", ["\0", "a\0b", "\ud800", 2**63, datetime.max.replace(tzinfo=LATEST)])
+    async def test_that_no_record_can_hold_is_told_so(self, sent: Any, database: Database) -> None:
+        kind = {str: "text", int: "bigint", datetime: "timestamptz"}[type(sent)]
+        with pytest.raises((asyncpg.PostgresError, ValueError, OverflowError)) as refused:
+            await database.fetchval(f"SELECT $1::{kind}", sent)
+        assert outage(refused.value) is None
+        found = unusable(refused.value)
+        assert found is not None
+        assert (found.code, found.status) == ("unusable_value", 422)
+
+    def test_that_somebody_took_in_the_same_moment_is_told_so(self) -> None:
+        found = unusable(asyncpg.UniqueViolationError("x"))
+        assert found is not None
+        assert found.status == 409
+
+    @pytest.mark.parametrize("error", [ValueError("x"), asyncpg.CheckViolationError("x"), KeyError("x")])
+    def test_that_is_our_own_mistake_stays_one(self, error: Exception) -> None:
+        assert unusable(error) is None
 
 
 class FullDisk(io.StringIO):

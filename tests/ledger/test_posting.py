@@ -36,6 +36,7 @@ from shanhe.ledger.api import (
     UnknownAccount,
     UnknownPosting,
 )
+from shanhe.ledger.errors import BadCursor
 
 from .conftest import Books
 
@@ -352,6 +353,14 @@ class TestReading:
         assert [view.id for view in rest.items[:2]] == [receipts[1], receipts[0]]
         everything = await books.ledger.postings(limit=50)
         assert len(everything.items) == 6
+
+    @pytest.mark.parametrize("cursor", ["x", "2026-11-20T10:00:00~", f"2026-11-20T10:00:00~{UUID(int=1)}", "~", "\0"])
+    async def test_a_cursor_that_no_page_said_is_refused(self, books: Books, clock: FixedClock, cursor: str) -> None:
+        payer, today = await books.wallet(1000), clock.today()
+        with pytest.raises(BadCursor):
+            await books.ledger.postings(account=payer.id, cursor=cursor)
+        with pytest.raises(BadCursor):
+            await books.ledger.statement(payer.id, today, today, cursor=cursor)
 
     async def test_trial_balance_sums_to_zero(self, books: Books) -> None:
         await books.call(await books.wallet(1000), 100)

@@ -20,6 +20,7 @@ from shanhe.credentials.routes import router as credentials_router
 from shanhe.identity.api import NewKey, require
 from shanhe.kernel import http
 from shanhe.nomads.api import VenueKind
+from shanhe.nomads.errors import KeyTaken
 from shanhe.nomads.routes import router
 
 from .conftest import Town
@@ -104,6 +105,14 @@ class TestHttp:
         assert (await stranger.post("/api/nomads/venues", json={})).status_code in (403, 422)
         assert (await stranger.get("/api/nomads/figures")).status_code == 403
         assert (await stranger.post("/api/credentials/rotate")).status_code == 403
+
+    async def test_lets_no_two_organisations_sign_with_one_key(self, town: Town) -> None:
+        public = bytes(range(32))
+        first, second = await town.company("旅人社"), await town.company("远行会")
+        await town.nomads.membership.recognise(first, public, actor="test")
+        await town.nomads.membership.recognise(first, public, actor="test")
+        with pytest.raises(KeyTaken):
+            await town.nomads.membership.recognise(second, public, actor="test")
 
 
 class Everybody(double.Gate):

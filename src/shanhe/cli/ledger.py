@@ -12,7 +12,6 @@ import msgspec
 import typer
 
 from shanhe.cli.common import ACTOR, REFUSED, Data, Json, day_of, in_city, pairs, rows, show
-from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -136,10 +135,7 @@ def postings(
     async def work(services: Services) -> PostingPage:
         return await services.ledger.postings(account=account, kind=kind or None, cursor=cursor or None, limit=limit)
 
-    try:
-        page = in_city(data, work)
-    except ValueError as error:
-        raise Invalid("cursor_invalid", "This cursor is not one of ours.", message_zh="游标无效。") from error
+    page = in_city(data, work)
     plain = {"items": [_plain(one) for one in page.items], "next": page.next}
     show(as_json, plain, lambda: rows(("id", "time", "kind", "actor", "memo"), [
         (one.id, one.at, one.kind, one.actor, one.memo) for one in page.items

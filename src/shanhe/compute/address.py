@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import os
 import re
+import socket
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -111,14 +112,25 @@ def private_folder(folder: Path) -> Path:
 
 
 def _refuse_link_local(host: str) -> None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = _number(host)
+    if address is None:
         return
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         raise _bad(
             "link-local, multicast and unspecified addresses are not engines", "不允许链路本地、组播或未指定地址"
         )
+
+
+def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """A host that is a number, in any form a resolver takes (2852039166, 0xa9.0xfe.0xa9.0xfe); None for a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return None
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
 def _bad(reason: str, reason_zh: str) -> BadEngine:

@@ -110,7 +110,7 @@ def whose(asking: Reader, org: UUID | None) -> UUID | None:
 
 def span(first: date, last: date) -> tuple[date, date]:
     """A checked pair of dates."""
-    if not first <= last <= first + timedelta(days=DAYS_MAX):
+    if not timedelta() <= last - first <= timedelta(days=DAYS_MAX):
         raise Invalid(
             "period_invalid",
             f"The period must begin before it ends and last at most {DAYS_MAX} days.",

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.outage import outage
+from shanhe.kernel.outage import outage, unusable
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
@@ -138,6 +138,10 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
         if known is not None:
             log.warning("no room or no database", path=request.url.path, error=f"{type(error).__name__}: {error}")
             return await answer(request, known)
+        refused = unusable(error)
+        if refused is not None:  # no values: they may be personal
+            log.warning("refused by the database", path=request.url.path, error=type(error).__name__)
+            return await answer(request, refused)
         log.error("unexpected error", path=request.url.path, error=type(error).__name__, exc_info=error)
         return await answer(
             request,

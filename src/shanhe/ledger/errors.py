@@ -95,6 +95,14 @@ class UnknownPosting(NotFound):
         )
 
 
+class BadCursor(Invalid):
+    def __init__(self) -> None:
+        super().__init__(
+            "cursor_invalid", "This cursor is not one of ours.", message_zh="游标无效。",
+            hint="Start again without it.", hint_zh="请去掉游标，从第一页开始。",
+        )  # fmt: skip
+
+
 class UnknownHold(NotFound):
     def __init__(self, hold: UUID) -> None:
         super().__init__(

@@ -12,6 +12,7 @@ import asyncpg
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
+from shanhe.ledger.errors import BadCursor
 from shanhe.ledger.model import (
     Account,
     AccountView,
@@ -58,8 +59,15 @@ def _cursor(at: datetime, identifier: UUID) -> str:
 
 
 def _from_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """Where a page ended; BadCursor for what none of our pages said."""
     at, _, identifier = cursor.partition(CURSOR_SEPARATOR)
-    return datetime.fromisoformat(at), UUID(identifier)
+    try:
+        moment, last = datetime.fromisoformat(at), UUID(identifier)
+    except ValueError as error:
+        raise BadCursor() from error
+    if moment.tzinfo is None:
+        raise BadCursor()
+    return moment, last
 
 
 class Store:

@@ -18,6 +18,7 @@ from shanhe.mcp.errors import BadServer
 
 URL_MAX_CHARS: Final = 500
 RESOLVE_LIMIT_S: Final = 5.0
+TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def checked_url(url: str, *, private: bool) -> str:
@@ -57,6 +58,11 @@ def refuse_own(host: str, numbers: Sequence[str]) -> None:
     for number in numbers:
         address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(number)
         if isinstance(address, ipaddress.IPv6Address):
-            address = address.ipv4_mapped or address.sixtofour or address
+            address = address.ipv4_mapped or address.sixtofour or _translated(address) or address
         if not address.is_global or address.is_multicast:
             raise BadServer(f"{host} is not a public address", f"{host} 不是公网地址")
+
+
+def _translated(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """What a network that translates (RFC 6052) would connect to."""
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in TRANSLATED else None

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -16,7 +17,7 @@ from shanhe.credentials.api import CredentialRefused, public_jwk, read_jws, sign
 from shanhe.facts.api import NewFact, Standing, Use
 from shanhe.kernel.clock import city_date
 from shanhe.nomads import store
-from shanhe.nomads.errors import NotRelied
+from shanhe.nomads.errors import KeyTaken, NotRelied
 from shanhe.nomads.ground import Ground
 from shanhe.nomads.presence import Presence
 
@@ -34,9 +35,12 @@ class Membership:
         self._presence = presence
 
     async def recognise(self, org_id: UUID, public: bytes, *, actor: str) -> None:
-        """Put an organisation on the list, or exchange its key."""
+        """Put an organisation on the list, or exchange its key; KeyTaken for another's."""
         await self._ground.identity.orgs.get(org_id)
-        await store.set_organisation(self._ground.db, org_id, public, self._ground.today(), actor)
+        try:
+            await store.set_organisation(self._ground.db, org_id, public, self._ground.today(), actor)
+        except asyncpg.UniqueViolationError as error:
+            raise KeyTaken() from error
 
     async def strike(self, org_id: UUID) -> None:
         """Take it off from tomorrow; what it signed no longer counts then."""

@@ -119,9 +119,10 @@ class Organisations:
                 message_zh="包含不可修改的字段。",
             )
         checked = dict(changes)
-        for field, limit in (("name", ORG_NAME_MAX), ("registration", 64)):
-            if checked.get(field):
-                checked[field] = clean(field, checked[field], limit)
+        if "name" in checked:
+            checked["name"] = clean("name", checked["name"] or "", ORG_NAME_MAX)
+        if "registration" in checked:
+            checked["registration"] = clean("registration", given, 64) if (given := checked["registration"]) else None
         async with self._ground.db.transaction() as conn:
             org = _found(await store.get(conn, org_id, lock=True))
             if org.kind == OrgKind.PERSON:
