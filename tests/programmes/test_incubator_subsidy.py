@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from shanhe.facts.api import Standing
 from shanhe.oversight import Accepted
 from shanhe.programmes.api import Application, BadAnswers, State, WrongState
 
-from .conftest import CREDIT, RULEBOOK, City
+from .conftest import CREDIT, NOON, RULEBOOK, City
 
 CAPITAL_FEN = 100_000_000  # CNY 1,000,000: 500,000 credits in five tranches
 
@@ -53,6 +54,26 @@ class TestIncubatorSubsidy:
         await city.at(date(2027, 3, 2))
         assert await city.balance(firm) == 0
         assert await city.sound()
+
+    async def test_binds_the_capital_for_five_years_and_no_day_longer(self, city: City) -> None:
+        for day, state in ((date(2031, 3, 1), State.STOPPED), (date(2031, 3, 2), State.COMPLETED)):
+            city.clock.set(NOON)
+            firm, app = await granted(city)
+            for year in range(2027, 2031):
+                await city.at(date(year, 3, 2))
+            await city.know(firm, "paid_in_capital_fen", 0, on=day)
+            await city.at(day)
+            await city.later(days=30)
+            assert (await city.programmes.file(app.id)).application.state is state, day
+
+    async def test_knows_a_mistake_of_the_register_that_was_corrected_from_capital_that_left(self, city: City) -> None:
+        firm, app = await granted(city)
+        for wrong_then_right in (CAPITAL_FEN // 10, CAPITAL_FEN):
+            await city.know(firm, "paid_in_capital_fen", wrong_then_right, on=date(2026, 8, 1))
+            city.clock.advance(seconds=1)
+        await city.know(firm, "paid_in_capital_fen", 1, on=date(2026, 8, 2), standing=Standing.DECLARED)
+        await city.at(date(2026, 8, 3))
+        assert (await city.programmes.file(app.id)).application.state is State.ACTIVE
 
     async def test_breaches_of_exclusivity_warn_then_freeze_then_take_back_what_is_unspent(self, city: City) -> None:
         firm, app = await granted(city)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from shanhe.facts.api import Use
+from shanhe.kernel.clock import add_months
 from shanhe.programmes.api import Counted, State
 
 from .conftest import CREDIT, City
@@ -56,6 +57,13 @@ class TestValueIndex:
 
     async def test_says_what_the_quarter_points_to(self, city: City) -> None:
         _best, _, last = await ranked(city)
+        asked = []
+
+        async def count(first: date, until: date) -> dict[UUID, Counted]:
+            asked.append((first, until))
+            return city.counted
+
+        city.programmes.standings._count = count
         city.counted[last] = Counted(5_000 * CREDIT, 99, 99, 99)
         found = await city.programmes.standings.so_far(last)
         assert found is not None
@@ -63,6 +71,8 @@ class TestValueIndex:
         assert await city.programmes.standings.so_far(await city.company("新来的")) is None
         del city.counted[last]  # nobody counts the whole city for each view
         assert await city.programmes.standings.so_far(last) == found
+        (first, until), *again = asked
+        assert (first, until, again) == (add_months(until + timedelta(days=1), -12), city.clock.today(), [])
 
     async def test_gives_weight_in_the_queue_and_an_advisers_hours(self, city: City) -> None:
         best, middle, _ = await ranked(city)

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from shanhe.facts.api import Facts, Reader, Use
+from shanhe.facts.api import Facts, Reader, Standing, Use
 from shanhe.kernel.db import Database
 from shanhe.kernel.money import MICRO
 from shanhe.programmes import award_store
@@ -241,10 +241,11 @@ def _use(question: Question) -> Use:
 
 
 async def _fell(reader: Reader, subject: UUID, name: str, since: date, day: date) -> bool | None:
-    """Whether a fact was lower at any time after `since` than on that day."""
+    """Whether a fact was lower at any time after `since` than on that day. What was corrected since never was."""
     before = await reader.value(subject, name, on=since, sound=True)
-    later = [fact.value for fact in await reader.history(subject, name) if since < fact.valid_from <= day]
-    return any(type(value) is int and value < before for value in later) if type(before) is int else None
+    sound = [fact for fact in await reader.history(subject, name) if fact.standing is not Standing.DECLARED]
+    later = {fact.valid_from: fact.value for fact in sound if since < fact.valid_from <= day}
+    return any(type(value) is int and value < before for value in later.values()) if type(before) is int else None
 
 
 async def _relation(reader: Reader, kind: str, own: UUID, other: UUID, day: date) -> bool:

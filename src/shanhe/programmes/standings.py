@@ -115,7 +115,7 @@ class Standings:
         async with self._counting:
             today, now = self._ground.today(), time.monotonic()
             if self._kept is None or self._kept[0] != today or self._kept[1] < now:
-                found = self._ranked(await self._count(add_months(today, -YEAR_MONTHS), today), today)
+                found = self._ranked(await self._count(first_of(today), today), today)
                 self._kept = today, now + PRESENT_KEPT_S, found
             return self._kept[2]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from shanhe.facts.api import Use
+from shanhe.kernel.clock import add_months
 from shanhe.programmes import award_store, messages, store
-from shanhe.programmes.cases import Application, Outcome, State, TrancheState
+from shanhe.programmes.cases import Application, Outcome, State, Tranche, TrancheState
 from shanhe.programmes.errors import WrongState
 from shanhe.programmes.judging import PURPOSE, Question
 from shanhe.programmes.milestones import OPEN
-from shanhe.programmes.paying import Paying
+from shanhe.programmes.model import Programme
+from shanhe.programmes.paying import MONTHS_A_YEAR, Paying
 
 FREEZE: Final = 2
 CLAW_BACK: Final = 3
@@ -21,6 +24,7 @@ HERE: Final = "captured_last_month_micro"
 ELSEWHERE, ACCEPTED = "outside_use_fen", "infeasibility_report"
 BOUND_STATES: Final = frozenset({State.ACTIVE, State.SUSPENDED, State.COMPLETED})
 CHECKED: Final = "exclusivity_checked"
+BY_YEAR: Final = ("instalments", "yearly")
 
 
 class Stopping:
@@ -68,7 +72,7 @@ class Stopping:
             raise WrongState(app.state, ("须优先使用本平台的资助", "an award that is bound to this platform"))
         unspent = sum([await self._paying.books.unspent(tranche) for tranche in tranches])
         facts = {
-            "subsidy_ends_on": max(tranche.due_on for tranche in tranches), "asked_on": ground.today(),
+            "subsidy_ends_on": last_day(programme, tranches), "asked_on": ground.today(),
             "breach": True, "breaches_before": app.breaches, "unspent_subsidy_micro": unspent,
         }  # fmt: skip
         decision = ground.rulebook.evaluate(programme.bound, facts, on=app.applied_on)
@@ -146,11 +150,18 @@ class Stopping:
                              details={"recovered": recovered, "owed": owed})  # fmt: skip
 
     async def must_stop(self, app: Application) -> bool:
-        programme = self._paying.programme(app)
-        if programme.stop is None or app.state not in (State.ACTIVE, State.COMPLETED):
+        """Whether what an award forbids happened while it ran; what happens afterwards is free."""
+        programme, ground = self._paying.programme(app), self._paying.ground
+        if programme.stop is None or app.state not in BOUND_STATES:
             return False
-        party = await self._paying.ground.party(app.org_id)
-        return await self._paying.judge.truth(
-            programme.stop,
-            Question(programme, party, app.answers, app.applied_on, self._paying.ground.today(), application=app.id),
-        )
+        party, tranches = await ground.party(app.org_id), await award_store.tranches(ground.db, app.id)
+        as_of = min(ground.today(), last_day(programme, tranches))
+        question = Question(programme, party, app.answers, app.applied_on, as_of, application=app.id)
+        return await self._paying.judge.truth(programme.stop, question)
+
+
+def last_day(programme: Programme, tranches: Sequence[Tranche]) -> date:
+    """The last day on which an award runs: what is paid by the year is for the year that follows."""
+    paid = [tranche.due_on for tranche in tranches if tranche.state is not TrancheState.CANCELLED]
+    last = max(paid or [tranche.due_on for tranche in tranches])
+    return add_months(last, MONTHS_A_YEAR) - timedelta(days=1) if programme.schedule.kind in BY_YEAR else last
