@@ -6,7 +6,10 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from shanhe.identity.api import OrgKind
+from shanhe.kernel.errors import Invalid
 from shanhe.programmes.api import Application, State, TrancheState
 
 from .conftest import CREDIT, City
@@ -58,6 +61,20 @@ class TestPublicGood:
         clerk = await city.reviewer("civil_affairs", 5)
         await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 7, 1))
         assert await city.balance(charity) == 90_000 * CREDIT
+
+    async def test_moves_nothing_by_what_the_review_of_its_document_took(self, city: City) -> None:
+        charity, app = await granted(city)
+        clerk = await city.reviewer("civil_affairs", 5)
+        await city.at(date(2026, 7, 1))
+        with pytest.raises(Invalid, match="between 2026-03-02 and 2026-07-01"):
+            await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 7, 2))
+        await city.programmes.reviewing.met(app.id, clerk, 1, on=date(2026, 6, 3))
+        assert await city.balance(charity) == 90_000 * CREDIT
+        await city.at(date(2026, 9, 10))
+        await city.programmes.reviewing.met(app.id, clerk, 2, on=date(2026, 8, 1))
+        assert [t.due_on for t in (await city.programmes.file(app.id)).tranches] == [
+            date(2026, 6, 3), date(2026, 9, 3), date(2026, 12, 3),
+        ]  # fmt: skip
 
     async def test_more_than_twelve_months_late_ends_what_is_left(self, city: City) -> None:
         _, app = await granted(city)

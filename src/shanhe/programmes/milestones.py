@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.kernel.errors import Invalid
 from shanhe.programmes import award_store, store
-from shanhe.programmes.cases import Application, Outcome, Payment, State, TrancheState
+from shanhe.programmes.cases import Application, Outcome, Payment, State, Tranche, TrancheState
 from shanhe.programmes.errors import WrongState
 from shanhe.programmes.forms import WHOLE_BPS
 from shanhe.programmes.loading import USED
@@ -27,8 +28,13 @@ class Milestones:
         self._paying = paying
 
     async def met(self, application: UUID, n: int, on: date, *, actor: str) -> None:
-        """A reviewer accepts a milestone's document as of a day."""
+        """A reviewer accepts a milestone's document as of a day: what was late on that day counts, not the review."""
         ground, app = self._paying.ground, await self._paying.load(application)
+        if not app.applied_on <= on <= ground.today():
+            raise Invalid(
+                "bad_day", f"The milestone was met between {app.applied_on} and {ground.today()}.",
+                message_zh=f"达成日应在 {app.applied_on} 至 {ground.today()} 之间。",
+            )  # fmt: skip
         async with ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
             tranches = await award_store.tranches(conn, app.id)
@@ -39,6 +45,8 @@ class Milestones:
             ):
                 raise WrongState(app.state, ("生效中且该里程碑未完成", "active, with this milestone open"))
             await award_store.set_met(conn, app.id, n, on)
+            if (waited := (tranches[n - 1].due_on - max(_moved_before(tranches, n), on)).days) > 0:
+                await award_store.defer(conn, app.id, n, -waited, ground.now())
             await store.note(
                 conn, app.id, "milestone_met", at=ground.now(), actor=actor, details={"tranche": n, "on": str(on)}
             )
@@ -103,6 +111,12 @@ class Milestones:
                     await self._paying.advance(conn, tranche, tranche.state, TrancheState.CANCELLED, reason=reason)
             await self._paying.write(conn, app, "refusal", outcome, 0)
         await self._paying.return_commitments(app)
+
+
+def _moved_before(tranches: Sequence[Tranche], n: int) -> date:
+    """The date of the n-th milestone as those before it have moved it."""
+    before = tranches[n - 2] if n > 1 else None
+    return tranches[n - 1].planned_on + (before.due_on - before.planned_on if before else timedelta(0))
 
 
 def tranches_of(plan: Sequence[Any], total: Payment) -> list[Planned]:
