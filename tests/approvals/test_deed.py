@@ -292,3 +292,41 @@ class TestUpgrade:
         found = {one.subject: str(one.state) for one in await desk.approvals.requests()}
         assert found == {"approved": "done", "rejected": "rejected", "open": "open", "withdrawn": "withdrawn"}
         assert (await desk.approvals.run(), desk.tried) == (0, 0)
+
+    async def test_lists_what_was_agreed_to_before_and_still_waits_for_its_deed(self, desk: Desk) -> None:
+        """Whatever keeps a row of its own that is still open; what is settled there stays done."""
+        migration = next(one for one in discover() if one.ordinal == 480)
+        now, dispute = desk.clock.now(), uuid4()
+        asked = {name: uuid4() for name in ("payment", "paid", "estate", "remedy", "other")}
+        for name, number in asked.items():
+            await desk.db.execute(
+                """INSERT INTO approvals.request (id, kind, subject, payload, state, requested_by, requested_at,
+                     expires_at, decided_by, decided_at, ended_at)
+                   VALUES ($1, 'test.deed', $2::text, '{}', 'done', 'person:a', $3, $3, 'person:b', $3, $3)""",
+                number, name, now,
+            )  # fmt: skip
+        for name, state, ended in (("payment", "open", None), ("paid", "paid", now)):
+            await desk.db.execute(
+                "INSERT INTO exchange.fund_payment VALUES ($1, $2, 100, 'a prize', 'person:a', $3, $4, $5)",
+                asked[name], uuid4(), now, state, ended,
+            )  # fmt: skip
+        await desk.db.execute(
+            """INSERT INTO credits.estate (id, org_id, kind, successors, documents, reason, asked_by, asked_at)
+               VALUES ($1, $2, 'inheritance', '[]', '[]', 'she died', 'person:a', $3)""",
+            asked["estate"], uuid4(), now,
+        )  # fmt: skip
+        async with desk.db.transaction() as conn:
+            await conn.execute("SET LOCAL session_replication_role = replica")  # the dispute is not what this is about
+            await conn.execute(
+                """INSERT INTO exchange.remedy (id, dispute_id, trades, reason, asked_by, asked_at)
+                   VALUES ($1, $2, ARRAY[$2::uuid], 'a wrong price', 'person:a', $3)""",
+                asked["remedy"], dispute, now,
+            )  # fmt: skip
+        await desk.db.execute(migration.sql)
+        found = {one.subject: str(one.state) for one in await desk.approvals.requests()}
+        assert found == {
+            "payment": "approved", "estate": "approved", "remedy": "approved", "paid": "done", "other": "done"
+        }  # fmt: skip
+        assert (await desk.approvals.run(), len(desk.booked)) == (3, 3)
+        with pytest.raises(asyncpg.RestrictViolationError):  # what was decided is guarded again
+            await desk.db.execute("UPDATE approvals.request SET state = 'approved', ended_at = NULL")
