@@ -21,7 +21,7 @@ from shanhe.credits.api import (
 )
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
-from shanhe.ledger.api import Asset, LedgerUnavailable, Posting, PostingResult, Transfer
+from shanhe.ledger.api import Asset, InsufficientCredit, LedgerUnavailable, Posting, PostingResult, Transfer
 from shanhe.payments.api import Order, ProviderRefused, ProviderUnavailable
 from shanhe.payments.api import Refund as Sending
 from shanhe.payments.api import RefundState as Sent
@@ -193,6 +193,38 @@ class TestOnce:
         assert await city.benefit() == (0, 3_000)
         assert (await refund(city, bought, "r2")).refund_fen == 6_900
 
+    @pytest.mark.parametrize("first", ["taken", "void"])
+    async def test_whose_credits_one_of_two_tries_took_is_posted(
+        self, city: City, monkeypatch: pytest.MonkeyPatch, first: str
+    ) -> None:
+        """The jobs worker finds them lent for a moment while the request that asked takes them."""
+        bought, real = await city.buy(10_000), city.ledger.post
+
+        async def short(posting: Posting) -> PostingResult:
+            raise InsufficientCredit(posting.transfers[-1].debit, 0, 1)
+
+        async def worker() -> None:
+            city.clock.advance(seconds=10)
+            with monkeypatch.context() as patch:
+                patch.setattr(city.ledger, "post", short)
+                await city.credits.refunds.run()
+
+        async def meanwhile(posting: Posting) -> PostingResult:
+            monkeypatch.setattr(city.ledger, "post", real)
+            if first == "void":
+                await worker()
+                return await real(posting)
+            done = await real(posting)
+            await worker()
+            return done
+
+        monkeypatch.setattr(city.ledger, "post", meanwhile)
+        asked = await refund(city, bought)
+        assert asked.state is RefundState.SENT
+        await city.deliver()
+        assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
+        assert await city.balance() == 0
+
 
 class TestRefused:
     async def test_by_the_provider_is_not_paid_by_it_later_and_may_be_asked_for_again(
@@ -270,5 +302,38 @@ class TestByHand:
         assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")).id == asked.id
         with pytest.raises(RefundClosed):
             await city.credits.refunds.pay_by_hand(asked.id, "BANK-2")
+        clearing = await city.ledger.system_account("cash", Asset.CNY, "bank_transfer")
+        assert (await city.ledger.balance(clearing.id)).balance == 0
+
+    async def test_is_booked_once_after_a_crash_at_either_step_and_by_the_way_that_was_said(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        booked = await city.credits.top_up(city.org, 100 * MICRO, "invoice 7", "person:o", client_ref="b")
+        asked = await refund(city, booked)
+        real, refunds = city.ledger.post, city.credits.refunds
+
+        async def gone(posting: Posting) -> PostingResult:
+            raise LedgerUnavailable("gone")
+
+        async def lost(posting: Posting) -> PostingResult:
+            await real(posting)
+            raise LedgerUnavailable("gone after it")
+
+        for away in (gone, lost):
+            monkeypatch.setattr(city.ledger, "post", away)
+            with pytest.raises(LedgerUnavailable):
+                await refunds.pay_by_hand(asked.id, "BANK-1")
+            assert (await refunds.any(asked.id)).state is RefundState.PAYING
+            with pytest.raises(RefundClosed):
+                await refunds.pay_by_hand(asked.id, "BANK-2")
+            with pytest.raises(RefundClosed):
+                await refunds.retry(asked.id)
+        monkeypatch.setattr(city.ledger, "post", real)
+        before = await city.postings()
+        city.clock.advance(seconds=10)
+        await city.tick()
+        done = await refunds.any(asked.id)
+        assert (done.state, done.payout_ref, done.payout_method) == (RefundState.PAID, "BANK-1", "bank_transfer")
+        assert await city.postings() == before
         clearing = await city.ledger.system_account("cash", Asset.CNY, "bank_transfer")
         assert (await city.ledger.balance(clearing.id)).balance == 0

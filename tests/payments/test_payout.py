@@ -30,6 +30,7 @@ from shanhe.ledger.api import (
     Provenance,
     Transfer,
 )
+from shanhe.payments import payouts as payouts_module
 from shanhe.payments.api import (
     BANK_FILE,
     BankDesk,
@@ -45,6 +46,7 @@ from shanhe.payments.api import (
     PayoutSamePerson,
     PayoutState,
     PayoutStateError,
+    ProviderRefused,
     SandboxPayouts,
 )
 from shanhe.rulebook.api import Rulebook
@@ -344,6 +346,94 @@ class TestPayout:
         await works.payouts.settle()
         assert await works.income_micro() == 200 * MICRO
         assert await works.fen("cash", "sandbox") == 30_000
+
+    async def test_that_came_back_is_reversed_once_after_a_crash(self, works: Works, monkeypatch) -> None:
+        """Marked, then reversed, then failed: a process that dies between two of these leaves what goes on."""
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(500, channel="bank_file")
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("gone")
+
+        for target, name in ((works.ledger, "reverse"), (works.payouts, "_moved")):
+            with monkeypatch.context() as patch:
+                patch.setattr(target, name, crash)
+                with pytest.raises(OSError, match="gone"):
+                    await works.payouts.fail(done.id, reason="退票")
+            assert (await works.payouts.get(done.id)).state is PayoutState.RETURNING
+            with pytest.raises(PayoutStateError):
+                await works.payouts.confirm(done.id)
+        await works.payouts.settle()
+        assert (await works.payouts.get(done.id)).state is PayoutState.FAILED
+        assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
+        assert (await works.ledger.verify()).clean
+
+    async def test_waits_for_no_transaction_while_it_is_reversed(self, works: Works, monkeypatch) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(500, channel="bank_file")
+        real, idle = works.ledger.reverse, list[int]()
+
+        async def seen(posting: UUID, **more: Any) -> Any:
+            idle.append(await works.db.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND state = 'idle in transaction'"
+            ))  # fmt: skip
+            return await real(posting, **more)
+
+        monkeypatch.setattr(works.ledger, "reverse", seen)
+        await works.payouts.fail(done.id, reason="退票")
+        assert idle == [0]
+
+    async def test_that_its_channel_is_sending_is_not_said_to_have_failed(self, works: Works, monkeypatch) -> None:
+        """An operator says that it did not leave while it leaves: it would be paid, and the income be there again."""
+        await works.ripe(500)
+        await works.payee()
+        channel, told = works.payouts._channels["sandbox"], list[BaseException]()
+        real = channel.send
+
+        async def meanwhile(payout: Payout, payee: OpenPayee) -> None:
+            try:
+                await works.payouts.fail(payout.id, reason="未付出")
+            except PayoutStateError as error:
+                told.append(error)
+            await real(payout, payee)
+
+        monkeypatch.setattr(channel, "send", meanwhile)
+        done = await works.approved(500)
+        assert (done.state, len(told), await works.income_micro()) == (PayoutState.SENT, 1, 0)
+        works.clock.advance(seconds=11)
+        with pytest.raises(PayoutStateError):  # what the channel knows counts
+            await works.payouts.fail(done.id, reason="未付出")
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
+
+    @pytest.mark.parametrize("reached", [False, True])
+    async def test_that_its_channel_refuses_comes_back_unless_it_may_still_pay(
+        self, works: Works, monkeypatch, reached: bool
+    ) -> None:
+        await works.ripe(500)
+        await works.payee()
+        channel = works.payouts._channels["sandbox"]
+        real = channel.send
+
+        async def refuse(payout: Payout, payee: OpenPayee) -> None:
+            if reached:
+                await real(payout, payee)
+            raise ProviderRefused("sandbox", "REPEATED" if reached else "NO_ACCOUNT")
+
+        monkeypatch.setattr(channel, "send", refuse)
+        done = await works.approved(500)
+        assert done.state is (PayoutState.SENT if reached else PayoutState.FAILED)
+        assert await works.income_micro() == (0 if reached else 500 * MICRO)
+
+    async def test_is_booked_however_many_wait_for_the_bank(self, works: Works, monkeypatch) -> None:
+        monkeypatch.setattr(payouts_module, "BATCH_ROWS", 1)
+        await works.ripe(1_000)
+        await works.payee()
+        for ref in ("a", "b"):
+            done = await works.approved(500, channel="bank_file", ref=ref)
+            assert done.state is PayoutState.APPROVED
 
     async def test_of_income_that_was_used_in_between_pays_nothing(self, works: Works) -> None:
         await works.ripe(500)

@@ -196,11 +196,12 @@ class Affected:
 
 
 class RefundState(StrEnum):
-    """open → posted → sent → paid | failed; failed → posted | paid; open → void."""
+    """open → posted → sent → paying → paid; sent → failed; posted | failed → paying; failed → posted; open → void."""
 
     OPEN = "open"
     POSTED = "posted"
     SENT = "sent"
+    PAYING = "paying"
     PAID = "paid"
     FAILED = "failed"
     VOID = "void"
@@ -227,6 +228,7 @@ class Refund:
     payout_posting_id: UUID
     attempt: int
     payout_ref: str
+    payout_method: str
     reason: str
     actor: str
     created_at: datetime

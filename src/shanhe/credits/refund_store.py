@@ -12,8 +12,8 @@ from shanhe.kernel.db import Database
 Connection = Any
 COLUMNS = (
     "id, purchase_id, org_id, client_ref, state, refund_fen, consumed_micro, taken_micro, cancelled_micro,"
-    " restored_fen, lots, rule_version, trace, posting_id, payout_posting_id, attempt, payout_ref, reason, actor,"
-    " created_at, decided_at"
+    " restored_fen, lots, rule_version, trace, posting_id, payout_posting_id, attempt, payout_ref, payout_method,"
+    " reason, actor, created_at, decided_at"
 )
 NAMES = tuple(COLUMNS.split(", "))
 
@@ -73,8 +73,8 @@ async def of_org(db: Database, org_id: UUID | None, *, before: UUID | None, limi
 async def due(db: Database, checked_before: datetime, limit: int) -> list[Refund]:
     """Refunds on their way that nobody looked at lately."""
     rows = await db.fetch(
-        f"""SELECT {COLUMNS} FROM credits.refund WHERE state IN ('open', 'posted', 'sent') AND checked_at <= $1
-            ORDER BY checked_at LIMIT $2""",
+        f"""SELECT {COLUMNS} FROM credits.refund WHERE state IN ('open', 'posted', 'sent', 'paying')
+            AND checked_at <= $1 ORDER BY checked_at LIMIT $2""",
         checked_before,
         limit,
     )
@@ -86,23 +86,17 @@ async def touch(db: Database, refund_id: UUID, now: datetime) -> None:
 
 
 async def move(
-    conn: Connection | Database,
-    refund_id: UUID,
-    to: RefundState,
-    *,
-    now: datetime | None = None,
-    payout_ref: str | None = None,
-    attempt: int | None = None,
-) -> None:
+    conn: Connection | Database, refund_id: UUID, to: RefundState, *, now: datetime | None = None,
+    payout: tuple[str, str] | None = None, attempt: int | None = None,
+) -> None:  # fmt: skip
+    """`payout`: the method by which it is paid, and the payment's reference."""
+    method, reference = payout or (None, None)
     await conn.execute(
         """UPDATE credits.refund SET state = $2, decided_at = coalesce($3, decided_at),
-             payout_ref = coalesce($4, payout_ref), attempt = coalesce($5, attempt) WHERE id = $1""",
-        refund_id,
-        to,
-        now,
-        payout_ref,
-        attempt,
-    )
+             payout_method = coalesce($4, payout_method), payout_ref = coalesce($5, payout_ref),
+             attempt = coalesce($6, attempt) WHERE id = $1""",
+        refund_id, to, now, method, reference, attempt,
+    )  # fmt: skip
 
 
 async def give_back_benefit(conn: Connection, beneficiary: UUID, year: int, fen: int) -> None:

@@ -1,8 +1,9 @@
 """Money back for a purchase (R3): the decision, the credits that go, the cash that returns.
 
-open → posted → sent → paid, or failed (the provider refused: the money stays the customer's in the books until it is
-sent another way), or void (credits moved before they could be taken: nothing happened). The credits go first, in one
-posting on the purchase's own lots; the provider is asked after it. A crash anywhere leaves a row that `run` continues.
+open → posted → sent → paying → paid, or failed (the provider refused: the money stays the customer's in the books until
+it is sent another way), or void (credits moved before they could be taken: nothing happened). The credits go first, in
+one posting on the purchase's own lots; the provider is asked after it. How it was paid is fixed (paying) before that is
+booked. A crash anywhere leaves a row that `run` continues.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ class Refunds:
             payout_posting_id=new_id(),
             attempt=1,
             payout_ref="",
+            payout_method="",
             reason=await self._seals.seal(org_id, REASON_FIELD, reason),
             actor=actor,
             created_at=self._clock.now(),
@@ -183,6 +185,8 @@ class Refunds:
             refund = await self._send(refund)
         if refund.state is RefundState.SENT:
             refund = await self._follow(refund)
+        if refund.state is RefundState.PAYING:
+            refund = await self._book(refund)
         return refund
 
     async def _take(self, refund: Refund) -> Refund:
@@ -216,16 +220,23 @@ class Refunds:
                 if attempt < TRIES - 1:
                     await self._history.recall(wallet.id)
                     continue
-                await refund_store.move(self._db, refund.id, RefundState.VOID, now=self._clock.now())
+                await self._void(refund)
                 raise CreditsMoved from None
         async with self._db.transaction() as conn:
             held = await refund_store.get(conn, refund.id, lock=True)
-            if held is None or held.state is not RefundState.OPEN:
-                return held or refund
+            if held is None or held.state not in (RefundState.OPEN, RefundState.VOID):
+                return held or refund  # void: by a try that found them held a moment before they were taken
             await refund_store.move(conn, refund.id, RefundState.POSTED)
             await refund_store.give_back_benefit(conn, purchase.beneficiary, purchase.year, refund.restored_fen)
             await self._notifier.notify(messages.refund_posted(refund), conn)
         return await self.get(refund.org_id, refund.id)
+
+    async def _void(self, refund: Refund) -> None:
+        """Unless somebody else has just taken the credits for it."""
+        async with self._db.transaction() as conn:
+            held = await refund_store.get(conn, refund.id, lock=True)
+            if held is not None and held.state is RefundState.OPEN:
+                await refund_store.move(conn, refund.id, RefundState.VOID, now=self._clock.now())
 
     async def _send(self, refund: Refund) -> Refund:
         """Ask the provider; money that came by hand goes back by hand."""
@@ -262,7 +273,7 @@ class Refunds:
             return refund
         if told.state is Sent.FAILED:
             return await self._failed(refund)
-        return await self._paid(refund, purchase.method, told.provider_ref or "")
+        return await self._paying(refund, purchase.method, told.provider_ref or "")
 
     async def _told(self, purchase: Purchase, refund: Refund) -> Sending | None:
         """What payments knows of it."""
@@ -279,22 +290,33 @@ class Refunds:
             await self._notifier.notify(messages.refund_failed(refund), conn)
         return await self.get(refund.org_id, refund.id)
 
-    async def _paid(self, refund: Refund, method: str, reference: str) -> Refund:
-        """Book that it was paid while it still stands as `refund` says: whoever would pay it another way waits."""
-        customer = await self._ledger.ensure_account(refund.org_id, Asset.CNY, "wallet")
-        clearing = await self._ledger.system_account("cash", Asset.CNY, method)
-        leg = Transfer(_leg(refund.payout_posting_id, PAID_OUT), customer.id, clearing.id, refund.refund_fen)
-        posting = Posting(id=refund.payout_posting_id, kind=KIND_PAYOUT, transfers=(leg,), actor=refund.actor,
-                          memo=f"Refund {refund.id} paid out: {reference}")  # fmt: skip
+    async def _paying(self, refund: Refund, method: str, reference: str) -> Refund:
+        """Fix how it is paid while it still stands as `refund` says: whoever would pay it another way is refused."""
         async with self._db.transaction() as conn:
             held = await refund_store.get(conn, refund.id, lock=True)
-            if held is not None and held.state is not RefundState.PAID:
-                if held.state is not refund.state:
-                    raise RefundClosed(held.state)
-                await self._ledger.post(posting)
-                await refund_store.move(conn, refund.id, RefundState.PAID, now=self._clock.now(), payout_ref=reference)
+            if held is None or held.state not in (refund.state, RefundState.PAYING, RefundState.PAID):
+                raise RefundClosed(refund.state if held is None else held.state)
+            if held.state is refund.state:
+                await refund_store.move(conn, refund.id, RefundState.PAYING, payout=(method, reference))
+            elif (held.payout_method, held.payout_ref) != (method, reference):
+                raise RefundClosed(held.state)
+        return await self.any(refund.id)
+
+    async def _book(self, refund: Refund) -> Refund:
+        """Book that it was paid, once."""
+        customer = await self._ledger.ensure_account(refund.org_id, Asset.CNY, "wallet")
+        clearing = await self._ledger.system_account("cash", Asset.CNY, refund.payout_method)
+        leg = Transfer(_leg(refund.payout_posting_id, PAID_OUT), customer.id, clearing.id, refund.refund_fen)
+        await self._ledger.post(
+            Posting(id=refund.payout_posting_id, kind=KIND_PAYOUT, transfers=(leg,), actor=refund.actor,
+                    memo=f"Refund {refund.id} paid out: {refund.payout_ref}")
+        )  # fmt: skip
+        async with self._db.transaction() as conn:
+            held = await refund_store.get(conn, refund.id, lock=True)
+            if held is not None and held.state is RefundState.PAYING:
+                await refund_store.move(conn, refund.id, RefundState.PAID, now=self._clock.now())
                 await self._notifier.notify(messages.refund_paid(refund), conn)
-        return await self.get(refund.org_id, refund.id)
+        return await self.any(refund.id)
 
     async def settle(self, order: Order, told: Sending) -> None:
         """What payments tells when a refund ended; idempotent, acknowledged last."""
@@ -326,12 +348,12 @@ class Refunds:
                 "bad_payout", "Give the transfer's reference; the method is bank_transfer or cash_desk.",
                 message_zh="请填写转账编号；方式为 bank_transfer 或 cash_desk。",
             )  # fmt: skip
-        if refund.state is RefundState.PAID and refund.payout_ref == reference:
-            return refund
+        if refund.state in (RefundState.PAYING, RefundState.PAID) and refund.payout_ref == reference:
+            return await self._advance(refund)
         by_hand = (await self._purchase(refund)).order_id is None and refund.state is RefundState.POSTED
         if not by_hand and refund.state is not RefundState.FAILED:
             raise RefundClosed(refund.state)
-        return await self._paid(refund, method, reference)
+        return await self._advance(await self._paying(refund, method, reference))
 
     # -- reading and repair -------------------------------------------------------------------------------------------
 

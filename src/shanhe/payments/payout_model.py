@@ -24,14 +24,17 @@ class PayeeState(StrEnum):
 
 
 class PayoutState(StrEnum):
-    """(review →) requested → first → approving → approved → sent → confirmed | failed; else refused or cancelled."""
+    """(review →) requested → first → approving → approved (→ sending) → sent → confirmed | returning → failed;
+    else refused or cancelled."""
 
     REVIEW = "review"
     REQUESTED = "requested"
     FIRST = "first"
     APPROVING = "approving"
     APPROVED = "approved"
+    SENDING = "sending"
     SENT = "sent"
+    RETURNING = "returning"
     CONFIRMED = "confirmed"
     FAILED = "failed"
     REFUSED = "refused"
@@ -39,7 +42,8 @@ class PayoutState(StrEnum):
 
 
 OPEN = frozenset({PayoutState.REVIEW, PayoutState.REQUESTED, PayoutState.FIRST})
-BOOKED = frozenset({PayoutState.APPROVED, PayoutState.SENT, PayoutState.CONFIRMED})
+READY = frozenset({PayoutState.APPROVED, PayoutState.SENT})
+RETURNED = frozenset({PayoutState.RETURNING, PayoutState.FAILED})
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,10 @@ class PayoutChannel(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def send(self, payout: Payout, payee: OpenPayee) -> None: ...
+    async def send(self, payout: Payout, payee: OpenPayee) -> None:
+        """ProviderRefused where it never will; whatever else it raises is tried again."""
+        ...
 
     async def outcome(self, payout: Payout) -> bool | None:
-        """True paid, False refused, None not known yet."""
+        """True paid, False refused, None not known yet; UnknownPayment where it was never told to send it."""
         ...

@@ -134,10 +134,23 @@ async def move(conn: Connection | Database, payout_id: UUID, to: PayoutState, **
     return _payout(row)
 
 
-async def in_state(db: Database, states: list[PayoutState], limit: int) -> list[Payout]:
+async def moving(db: Database, by_hand: str, limit: int) -> list[Payout]:
+    """What goes on without anybody's word, oldest first; of what is sent `by_hand` only what is being booked."""
     rows = await db.fetch(
-        f"SELECT {PAYOUT} FROM payments.payout WHERE state = ANY($1) ORDER BY id LIMIT $2", states, limit
-    )
+        f"""SELECT {PAYOUT} FROM payments.payout
+            WHERE state IN ('approving', 'approved', 'sending', 'sent', 'returning')
+              AND (state IN ('approving', 'returning') OR channel <> $1) ORDER BY id LIMIT $2""",
+        by_hand, limit,
+    )  # fmt: skip
+    return [_payout(row) for row in rows]
+
+
+async def approved(db: Database, channel: str, limit: int) -> list[Payout]:
+    """What is booked for a channel and not sent yet, oldest first."""
+    rows = await db.fetch(
+        f"SELECT {PAYOUT} FROM payments.payout WHERE state = 'approved' AND channel = $1 ORDER BY id LIMIT $2",
+        channel, limit,
+    )  # fmt: skip
     return [_payout(row) for row in rows]
 
 
@@ -171,7 +184,7 @@ async def gross_fen(conn: Connection, org_id: UUID, since: datetime) -> int:
     """What was paid out (or is being) to an organisation since then."""
     found: int = await conn.fetchval(
         """SELECT coalesce(sum(gross_fen), 0)::bigint FROM payments.payout WHERE org_id = $1
-           AND state IN ('approving', 'approved', 'sent', 'confirmed') AND decided_at >= $2""",
+           AND state IN ('approving', 'approved', 'sending', 'sent', 'confirmed') AND decided_at >= $2""",
         org_id,
         since,
     )

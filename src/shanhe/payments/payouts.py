@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -37,11 +38,15 @@ from shanhe.payments.errors import (
     PayoutOutOfBounds,
     PayoutSamePerson,
     PayoutStateError,
+    ProviderRefused,
+    UnknownPayment,
     UnknownPayout,
 )
 from shanhe.payments.payees import Payees
 from shanhe.payments.payout_model import (
     OPEN,
+    READY,
+    RETURNED,
     Earnings,
     Payee,
     PayeeCheck,
@@ -64,6 +69,7 @@ TEXT_LIMIT_CHARS: Final = 200
 BURN, CASH_OUT, WITHHELD = 1, 2, 3
 REASON_FIELD: Final = "payout.reason"
 FAILED: Final = "payout failed"
+USED: Final = "收入已另作他用 · the income was used in between"
 
 log = structlog.get_logger(__name__)
 
@@ -269,8 +275,7 @@ class Payouts:
     async def settle(self) -> int:
         """Book what was approved, send it, ask what became of it; how many moved. Bounded; idempotent."""
         moved = 0
-        states = [PayoutState.APPROVING, PayoutState.APPROVED, PayoutState.SENT]
-        for payout in await payout_store.in_state(self._db, states, BATCH_ROWS):
+        for payout in await payout_store.moving(self._db, BANK_FILE, BATCH_ROWS):
             try:
                 moved += await self._further(payout)
             except ShanheError as error:  # one payout's trouble does not keep the others waiting
@@ -278,21 +283,46 @@ class Payouts:
         return moved
 
     async def _further(self, payout: Payout) -> bool:
+        if payout.state is PayoutState.RETURNING:
+            await self._return(payout)
+            return True
         if payout.state is PayoutState.APPROVING:
             await self._book(payout)
             payout = await self.get(payout.id)
         channel = self._channels.get(payout.channel or "")
         if channel is None or payout.state is PayoutState.REFUSED:
             return False
-        if payout.state is PayoutState.APPROVED:
-            await channel.send(payout, await self.payees.open(payout.payee_id))
-            await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT)
+        if payout.state in (PayoutState.APPROVED, PayoutState.SENDING):
+            await self._send(payout, channel)
             return True
         outcome = await channel.outcome(payout)
         if outcome is None:
             return False
-        await (self.confirm(payout.id) if outcome else self.fail(payout.id, reason=f"refused by {channel.name}"))
+        if outcome:
+            await self.confirm(payout.id)
+        else:
+            await self._come_back(payout.id, READY, f"{channel.name} 拒绝付款 · refused by {channel.name}")
         return True
+
+    async def _send(self, payout: Payout, channel: PayoutChannel) -> None:
+        """Have it sent, once; what nobody can send comes back."""
+        payee = await self.payees.open(payout.payee_id)
+        await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENDING)
+        try:
+            await channel.send(payout, payee)
+        except ProviderRefused as error:
+            if not await self._has(channel, payout):
+                await self._come_back(
+                    payout.id, {PayoutState.SENDING}, f"{channel.name}: {error.details['institution_code']}"
+                )
+                return
+        await self._moved(payout.id, {PayoutState.SENDING}, PayoutState.SENT)
+
+    async def _has(self, channel: PayoutChannel, payout: Payout) -> bool:
+        """Whether a channel may have paid it or may still: an earlier try may have reached it, its answer lost."""
+        with suppress(UnknownPayment):
+            return await channel.outcome(payout) is not False
+        return False
 
     async def _book(self, payout: Payout) -> None:
         income = await self._ledger.ensure_account(payout.org_id, Asset.CREDIT, "income")
@@ -323,46 +353,59 @@ class Payouts:
         try:
             await self._ledger.post(posting)
         except InsufficientCredit:  # the income was used in between: nothing was booked
-            await self._moved(
-                payout.id, {PayoutState.APPROVING}, PayoutState.REFUSED, reason="the income was used in between",
-                ended_at=self._clock.now(),
-            )  # fmt: skip
-            await bank_store.end_outgoing(self._db, payout.reference or "", self._clock.now())
+            now = self._clock.now()
+            async with self._db.transaction() as conn:
+                held = await self._held(conn, payout.id, {PayoutState.APPROVING})
+                said = await self._seals.seal(held.org_id, REASON_FIELD, USED)
+                await payout_store.move(conn, held.id, PayoutState.REFUSED, reason=said, ended_at=now)
+                await bank_store.end_outgoing(conn, held.reference or "", now)
             return
         await self._moved(payout.id, {PayoutState.APPROVING}, PayoutState.APPROVED)
 
     async def confirm(self, payout_id: UUID) -> Payout:
         """The money arrived. Idempotent."""
-        found = await self.get(payout_id)
-        if found.state is PayoutState.CONFIRMED:
-            return found
-        ready = {PayoutState.APPROVED, PayoutState.SENT}
-        done = await self._moved(payout_id, ready, PayoutState.CONFIRMED, ended_at=self._clock.now())
-        await bank_store.end_outgoing(self._db, done.reference or "", self._clock.now())
-        return done
+        async with self._db.transaction() as conn:
+            held = await self._held(conn, payout_id, READY | {PayoutState.CONFIRMED})
+            if held.state is not PayoutState.CONFIRMED:
+                now = self._clock.now()
+                held = await payout_store.move(conn, payout_id, PayoutState.CONFIRMED, ended_at=now)
+                await bank_store.end_outgoing(conn, held.reference or "", now)
+        return await self._opened(held)
 
     async def fail(self, payout_id: UUID, *, reason: str) -> Payout:
-        """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent."""
+        """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent.
+
+        What its channel knows of it counts more; what shows that it was sent is refused from the first of two steps on.
+        """
         check_line("reason", reason)
-        async with self._db.transaction() as conn:  # what shows that it was sent waits, and then finds it undone
-            held = await self._held(conn, payout_id, {PayoutState.APPROVED, PayoutState.SENT, PayoutState.FAILED})
-            if held.state is PayoutState.FAILED:
-                return await self._opened(held)
-            try:
-                await self._ledger.reverse(held.posting_id, actor="payouts", reason=FAILED)
-            except AlreadyReversed:
-                log.info("a payout was reversed before", payout=str(payout_id))
-            said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
-            done = await payout_store.move(
-                conn, payout_id, PayoutState.FAILED, reason=said, ended_at=self._clock.now()
-            )  # fmt: skip
-        await bank_store.end_outgoing(self._db, done.reference or "", self._clock.now())
-        return await self._opened(done)
+        found = await self.get(payout_id)
+        if found.state is PayoutState.SENT:
+            with suppress(UnknownPayment):
+                await self._further(found)
+        return await self._come_back(payout_id, READY, reason)
+
+    async def _come_back(self, payout_id: UUID, states: Collection[PayoutState], reason: str) -> Payout:
+        async with self._db.transaction() as conn:
+            held = await self._held(conn, payout_id, RETURNED.union(states))
+            if held.state not in RETURNED:
+                said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
+                held = await payout_store.move(conn, payout_id, PayoutState.RETURNING, reason=said)
+                await bank_store.end_outgoing(conn, held.reference or "", self._clock.now())
+        await self._return(held)
+        return await self.get(payout_id)
+
+    async def _return(self, payout: Payout) -> None:
+        """Reverse the posting of what came back, once."""
+        if payout.state is not PayoutState.RETURNING:
+            return
+        with suppress(AlreadyReversed):
+            await self._ledger.reverse(payout.posting_id, actor="payouts", reason=FAILED)
+        await self._moved(payout.id, {PayoutState.RETURNING}, PayoutState.FAILED, ended_at=self._clock.now())
 
     async def on_statement(self, _: str, payout_id: UUID, amount_fen: int, at: datetime) -> bool:
         """A bank statement shows that it was sent; False when it was undone before."""
         found = await self.get(payout_id)
-        if found.state not in (PayoutState.APPROVED, PayoutState.SENT, PayoutState.CONFIRMED):
+        if found.state not in READY | {PayoutState.CONFIRMED}:
             return False
         return (await self.confirm(payout_id)).state is PayoutState.CONFIRMED
 
@@ -372,9 +415,8 @@ class Payouts:
         """A CSV for the bank's batch transfer of everything approved for it; with `batch_id` that batch again."""
         if batch_id is None:
             batch_id = new_id()
-            ready = await payout_store.in_state(self._db, [PayoutState.APPROVED], BATCH_ROWS)
-            for payout in ready:
-                if payout.channel == BANK_FILE and await self._can_open(payout):
+            for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
+                if await self._can_open(payout):
                     await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id)
         payouts = await payout_store.batch(self._db, batch_id)
         text = io.StringIO()
