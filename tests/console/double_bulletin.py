@@ -67,6 +67,9 @@ class SecondDesk:
             "glass": None, "fault": ("", ""), "running": False, "tries": 0, "next_at": None, "late": False,
         }  # fmt: skip
 
+    def rights(self) -> Sequence[str]:
+        return ("accounts", "programmes")
+
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
         self.done.append((request_id, do, reason))
 

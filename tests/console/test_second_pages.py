@@ -49,6 +49,15 @@ class TestSecondPerson:
             assert 'method="post" action="/city' not in page.text, path
         assert (await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": "approve"})).status_code == 403
 
+    async def test_shows_who_may_not_read_it_nothing_after_a_post_either(
+        self, member: httpx.AsyncClient, desk: Desk, second: SecondDesk
+    ) -> None:
+        assert isinstance(desk.gate, double.Gate)
+        desk.gate.rights = frozenset({"accounts", "programmes"})
+        for do in ("approve", "?"):
+            refused = await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": do})
+            assert (refused.status_code, "汇款 7" in refused.text, second.done) == (403, False, [])
+
 
 class TestBooks:
     async def test_are_closed_and_reversed_by_asking(self, member: httpx.AsyncClient, second: SecondDesk) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
@@ -16,9 +16,6 @@ from shanhe.approvals.model import Gate, NewLicence, RequestState, Scope
 from shanhe.approvals.service import NUMBER_LIMIT_CHARS, PAGE_ROWS, TEXT_LIMIT_CHARS, Approvals
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
-
-DECIDERS: Final = ("accounts", "programmes")
-"""Permissions with which requests are decided; which of them a kind needs, its `Deed` says."""
 
 
 class LicenceBody(Body):
@@ -43,7 +40,7 @@ def router(approvals: Approvals, require: Callable[..., Any]) -> APIRouter:
     routes = APIRouter(prefix="/api/approvals", tags=["approvals"])
     read, write = Depends(require("ledger")), Depends(require("accounts"))
     _licences(routes, approvals, read, write)
-    _requests(routes, approvals, read, Depends(require(*DECIDERS)))
+    _requests(routes, approvals, read, Depends(require(*approvals.rights())))
     return routes
 
 

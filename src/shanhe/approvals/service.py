@@ -164,6 +164,10 @@ class Approvals:
         deed = self.deeds.get(kind)
         return RIGHT if deed is None else deed.right
 
+    def rights(self) -> Collection[str]:
+        """Permissions of which one is needed to decide anything; which one a kind needs, its deed says."""
+        return sorted({RIGHT} | {deed.right for deed in self.deeds.values()})
+
     def _entitled(self, request: Request, rights: Collection[str] | None) -> None:
         if rights is not None and (right := self.right_of(request.kind)) not in rights:
             raise OtherRight(right, PERMISSIONS_ZH.get(right, right))

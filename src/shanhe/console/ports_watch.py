@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
@@ -64,7 +64,12 @@ class SecondDesk(Protocol):
 
     async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]: ...
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
-        """`do`: approve, reject, try again what is not done or, by who asked, withdraw."""
+        """`do`: approve, reject, try again what is not done or, by who asked, withdraw. Refused to whoever lacks the
+        permission with which it is asked for."""
+        ...
+
+    def rights(self) -> Collection[str]:
+        """Permissions of which one is needed to decide anything."""
         ...
 
     async def ask_close(self, who: m.Who, through: date) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -84,6 +84,9 @@ class LiveSecond:
             budget = self._catalogue.budgets.get(str(given.get("budget", "")))
             return {"amount": amount, "asset": str(budget.asset) if budget else "cny"}
         return {"amount": None, "asset": ""}
+
+    def rights(self) -> Collection[str]:
+        return self._approvals.rights()
 
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
         by, rights = actor_of(who).ref, who.permissions

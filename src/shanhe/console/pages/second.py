@@ -16,8 +16,6 @@ from shanhe.kernel.http import language
 from shanhe.kernel.routing import APIRouter
 
 REASON_CHARS_MAX = 200
-DECIDERS = ("accounts", "programmes")
-"""Permissions of which a move needs one; which one its module says."""
 DONE = {"approve": "second_done", "reject": "decided", "withdraw": "withdrawn", "again": "done_again"}
 AFTER = {"approved": "second.waits_after", "refused": "second.refused_after"}
 """What is said before the reason why it was not done although two people agreed."""
@@ -47,7 +45,9 @@ class SecondRoom(Room):
         return {"rows": waiting, "undone": undone, "decided": decided, "before": before, "following": following}
 
     async def decide(self, request: Request, request_id: UUID) -> Response:
-        who, fields = await self.posted(request, *DECIDERS)
+        """For whoever reads the page, which a refusal shows again, and decides something; what, the desk knows."""
+        who, fields = await self.posted(request, "ledger")
+        await self.allowed(request, *self.desk.second.rights())
         reason, do = fields.get("reason", "")[:REASON_CHARS_MAX], fields.get("do", "")
         try:
             if do not in DONE:
