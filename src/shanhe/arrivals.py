@@ -11,13 +11,14 @@ from shanhe.identity.api import (
     ANSWERED_TOPIC,
     INVITED_TOPIC,
     LEFT_TOPIC,
+    OWNERLESS_TOPIC,
     REGISTERED_TOPIC,
     Identity,
     RegistrationState,
     Unknown,
 )
 from shanhe.kernel.clock import CITY_TZ, Clock
-from shanhe.kernel.notify import Notice, Notifier, Text
+from shanhe.kernel.notify import Notice, Notifier, Severity, Text
 from shanhe.kernel.outbox import Event, Outbox
 
 ANSWERS: Final = {"accepted": ("接受", "accepted"), "declined": ("谢绝", "declined")}
@@ -63,6 +64,11 @@ def follow_arrivals(outbox: Outbox, identity: Identity, notifier: Notifier, cloc
             )
         )  # fmt: skip
 
+    async def ownerless(event: Event) -> None:
+        await notifier.notify(_ownerless(event.key, await _name(identity, UUID(event.payload["org"])),
+                                         event.payload["org"]))  # fmt: skip
+
+    outbox.subscribe(OWNERLESS_TOPIC, "organisations.ownerless", ownerless)
     outbox.subscribe(LEFT_TOPIC, "members.left", left)
     outbox.subscribe(REGISTERED_TOPIC, "registrations.notice", registered)
     outbox.subscribe(INVITED_TOPIC, "invitations.notice", invited)
@@ -78,6 +84,18 @@ def _waiting(today: date) -> Notice:
                   "Open or decline them; what nobody looks at is deleted in the end."),
         link="/city/registrations",
         dedupe=f"registrations:{today}",
+    )  # fmt: skip
+
+
+def _ownerless(key: str, name: str, org: str) -> Notice:
+    return Notice(
+        kind="identity.ownerless",
+        title=Text(f"“{name}”已没有负责人", f"{name} has no owner any more"),
+        body=Text("其唯一成员已注销。请邀请一名新负责人；机构已终止的，请冻结后办理清算移交。",
+                  "Its only member was erased. Invite a new owner, or freeze it and hand over what it left."),
+        severity=Severity.WARNING,
+        link=f"/city/accounts/{org}",
+        dedupe=f"ownerless:{key}",
     )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from starlette.requests import Request
 
 from shanhe.console import model as m
 from shanhe.console.ports import SignedIn
-from shanhe.kernel.errors import Conflict, Invalid
+from shanhe.kernel.errors import Conflict, Invalid, NotFound
 
-ASKED, WAITING, OPENED = UUID(int=81), UUID(int=82), UUID(int=83)
+ASKED, WAITING, OPENED, DECLINED = UUID(int=81), UUID(int=82), UUID(int=83), UUID(int=85)
 NOON = datetime(2026, 11, 20, 4, tzinfo=UTC)
 FOLLOWING = f"open.2026-11-20T04:00:00+00:00.{OPENED}"
 LOGIN = "liwei-04821"
@@ -35,6 +35,11 @@ class Arrivals:
             raise Invalid("consent_needs_more", "Read the notice.", message_zh="请阅读告知内容并勾选同意。")
         self.done.append(("register", fields["id"]))
         return LOGIN, SignedIn("", self.session) if self.mode == "on" else None
+
+    async def outcome(self, registration_id: UUID) -> str:
+        if registration_id not in (WAITING, OPENED, DECLINED):
+            raise NotFound("unknown_registration", "There is none.", message_zh="没有该注册申请。")
+        return {WAITING: "waiting", OPENED: "open"}.get(registration_id, "declined")
 
     async def own(self, who: m.Who) -> Mapping[str, str]:
         return {"login": LOGIN, "email": ""}

@@ -46,10 +46,25 @@ class TestRegisterPage:
         sent = await visitor.post("/register", data=await filled(visitor))
         assert sent.headers["location"] == "/register/waiting"
         assert double_arrivals.LOGIN not in sent.headers["location"]
-        assert double_arrivals.LOGIN in (await visitor.get("/register/waiting")).text
+        page = (await visitor.get("/register/waiting")).text
+        assert double_arrivals.LOGIN in page
+        assert re.search(r'href="/register/[0-9a-f-]{36}"', page)
         again = (await visitor.get("/register/waiting")).text
         assert double_arrivals.LOGIN not in again
         assert "登录名已显示过" in again
+
+    async def test_says_what_became_of_it_to_who_has_the_address_and_names_nobody(
+        self, visitor: httpx.AsyncClient
+    ) -> None:
+        said = {
+            double_arrivals.WAITING: "仍在等待",
+            double_arrivals.OPENED: "已通过",
+            double_arrivals.DECLINED: "未获通过",
+        }
+        for number, word in said.items():
+            page = (await visitor.get(f"/register/{number}")).text
+            assert (word in page, double_arrivals.LOGIN in page, "李伟" in page) == (True, False, False)
+        assert (await visitor.get(f"/register/{double.ident(7)}")).status_code == 404
 
     async def test_says_where_nobody_can_register(self, visitor: httpx.AsyncClient, desk: Desk) -> None:
         desk.arrivals.mode = "off"

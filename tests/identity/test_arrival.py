@@ -198,6 +198,23 @@ class TestRegistrationRoute:
         assert wanted <= {row.action for row in await city.identity.audit()}
 
 
+class TestOutcome:
+    async def test_is_told_to_who_has_the_number_of_the_registration(self, city: City) -> None:
+        """A declined name signs in no more than one that never was; the number is its sender's alone."""
+        identity = opened(city, Registering.APPROVAL)
+        made = [await identity.registrations.register(form(f"n{n}"), HERE) for n in range(4)]
+        await identity.registrations.approve(made[1].id, by="test")
+        await identity.registrations.decline(made[2].id, by="test")
+        said = [str(await identity.registrations.outcome(one.id)) for one in made]
+        assert said == ["waiting", "open", "declined", "waiting"]
+        city.clock.advance(days=WAIT_DAYS, seconds=1)
+        await identity.purge()
+        async with city.browser() as visitor:
+            answer = await visitor.get(f"/api/identity/register/{made[0].id}")
+            assert answer.json() == {"id": str(made[0].id), "state": "lapsed"}
+            assert (await visitor.get(f"/api/identity/register/{new_id()}")).status_code == 404
+
+
 class TestInvitation:
     async def invited(self, city: City) -> tuple[UUID, UUID, UUID]:
         """Organisation, invited person, invitation."""

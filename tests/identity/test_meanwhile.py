@@ -222,6 +222,23 @@ class TestInvitationOfAnOwner:
         with pytest.raises(PermissionMissing):  # who was let in by the door just before
             await identity.invitations.invite(new_id(), org, guest, by=f"person:{owner}")
 
+    async def test_of_their_own_company_stays_when_a_city_role_is_taken_back(self, city: City) -> None:
+        org, owner, guest, asked = await self.asked(city)
+        identity = city.identity
+        await identity.people.grant(owner, Role.OPERATOR, by="test")
+        other = await city.org("别家")
+        theirs = await identity.invitations.invite(new_id(), other.id, guest, by=f"person:{owner}")
+        await identity.people.grant(owner, Role.ADMIN, by="test")
+        await city.person("second", Role.ADMIN)
+        await identity.people.withdraw(owner, Role.ADMIN, by="test")  # an operator still
+        assert len(await identity.invitations.of_person(guest)) == 2
+        await identity.people.withdraw(owner, Role.OPERATOR, by="test")
+        assert [one.id for one in await identity.invitations.of_person(guest)] == [asked]
+        with pytest.raises(InvitationOver):
+            await identity.invitations.accept(theirs.id, guest, by="test")
+        await identity.invitations.accept(asked, guest, by="test")
+        assert await identity.orgs.is_member(org, guest)
+
     async def test_counts_for_nothing_where_nobody_took_it_back(self, city: City) -> None:
         """As one from before it was taken back along with its owner."""
         _, owner, guest, asked = await self.asked(city)

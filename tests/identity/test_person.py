@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
 from uuid import uuid4
@@ -19,6 +20,7 @@ from shanhe.identity.api import (
     NewKey,
     NewPerson,
     OrgKind,
+    OwnsAlone,
     PersonState,
     Purpose,
     PurposeNotice,
@@ -173,6 +175,30 @@ class TestRole:
             await city.identity.orgs.remove_member(org.id, person.id, by="test")
         with pytest.raises(LastOfItsKind):
             await city.identity.orgs.set_member(org.id, person.id, Role.MEMBER, by="test")
+
+    async def test_of_the_only_owner_is_passed_on_before_they_are_erased(self, city: City) -> None:
+        person, org = await city.member()
+        other = await city.person("other")
+        people, orgs = city.identity.people, city.identity.orgs
+        await orgs.set_member(org.id, other.id, by="test")
+        with pytest.raises(OwnsAlone, match="山河数据"):
+            await people.erase(person.id, by="test")
+        assert (await people.get(person.id)).name == "张伟"
+        await people.suspend(other.id, by="test")  # nobody is there to take over
+        await people.erase(person.id, by="test")
+        assert [one.person_id for one in await orgs.members(org.id)] == [other.id]
+
+    async def test_of_one_of_two_owners_may_go_and_two_at_once_leave_one(self, city: City) -> None:
+        person, org = await city.member()
+        people, orgs = city.identity.people, city.identity.orgs
+        other, third = await city.person("other"), await city.person("third")
+        await orgs.set_member(org.id, other.id, Role.OWNER, by="test")
+        await orgs.set_member(org.id, third.id, by="test")
+        done = await asyncio.gather(
+            *(people.erase(one.id, by="test") for one in (person, other)), return_exceptions=True
+        )  # fmt: skip
+        assert sorted(str(type(one).__name__) for one in done) == ["OwnsAlone", "bool"]
+        assert Role.OWNER in {one.role for one in await orgs.members(org.id)}
 
     async def test_ends_with_the_next_request(self, city: City) -> None:
         person, org = await city.member()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 
 from shanhe.identity.api import Identity, NewOrganisation, OrgKind
+from shanhe.kernel.ids import new_id
 from shanhe.timetable import register_jobs
 
 from .conftest import PASSWORD, URL, House
@@ -58,3 +59,32 @@ class TestArrival:
         (told,) = [one for one in await services.notifier.inbox(owner, [firm.id]) if "退出" in one.title.zh]
         assert "林晓" not in told.title.zh + told.body.zh
         await visitor.aclose()
+
+    async def test_that_is_over_asks_for_no_answer_any_more_however_it_ended(self, house: House) -> None:
+        """Taken back with its organisation, or run out: its notice is read, and nobody is told of an answer."""
+        services, guest = house.services, await house.person("guest")
+        identity: Identity = services.identity
+        register_jobs(services)
+        owner = await house.person("owner")
+        for ending in ("frozen", "lapsed"):
+            firm = await identity.orgs.create(NewOrganisation(OrgKind.COMPANY, ending), owner=owner, by="test")
+            await identity.invitations.invite(new_id(), firm.id, guest, by="test")
+            await services.outbox.deliver_due()
+            assert [one.read for one in await services.notifier.inbox(guest, [])].count(False) == 1
+            if ending == "frozen":
+                await identity.orgs.freeze(firm.id, "an enquiry", by="test")
+            else:
+                house.clock.advance(days=15)
+                await identity.purge()
+            await services.outbox.deliver_due()
+            assert False not in [one.read for one in await services.notifier.inbox(guest, [])]
+            assert not [one for one in await services.notifier.inbox(owner, [firm.id]) if "邀请" in one.title.zh]
+
+    async def test_ends_with_the_only_member_and_operators_hear_of_what_is_left(self, house: House) -> None:
+        services, owner = house.services, await house.person("owner")
+        register_jobs(services)
+        firm = await services.identity.orgs.create(NewOrganisation(OrgKind.COMPANY, "孤星"), owner=owner, by="test")
+        await services.identity.people.erase(owner, by="test")
+        await services.outbox.deliver_due()
+        told = [one for one in await services.notifier.inbox(new_id(), [], operator=True) if "孤星" in one.title.zh]
+        assert [one.link for one in told] == [f"/city/accounts/{firm.id}"]

@@ -25,6 +25,10 @@ class ArrivalDesk(Protocol):
         """The sign-in name of the new account, and its session unless it waits for an officer."""
         ...
 
+    async def outcome(self, registration_id: UUID) -> str:
+        """`waiting`, `open`, `declined` or `lapsed`; NotFound."""
+        ...
+
     async def own(self, who: m.Who) -> Mapping[str, str]:
         """The names by which the person signs in: `login`, `email`."""
         ...

@@ -17,6 +17,7 @@ from shanhe.identity.errors import (
     OidcFailed,
     OrgFrozen,
     OrgTakesNobody,
+    OwnsAlone,
     PermissionMissing,
     PurposeRefused,
     RegistrationKnown,
@@ -76,6 +77,7 @@ from shanhe.identity.model import (
     Organisation,
     OrgKind,
     OrgState,
+    Outcome,
     Passkey,
     PayerFacts,
     Person,
@@ -93,9 +95,10 @@ from shanhe.identity.model import (
 from shanhe.identity.names import clean
 from shanhe.identity.service import Identity
 from shanhe.identity.service.consents import AUTOMATED, purposes
-from shanhe.identity.service.invitations import ANSWERED_TOPIC, INVITED_TOPIC
+from shanhe.identity.service.endings import ANSWERED_TOPIC
+from shanhe.identity.service.invitations import INVITED_TOPIC
 from shanhe.identity.service.orgs import LEFT_TOPIC
-from shanhe.identity.service.people import ERASED_TOPIC
+from shanhe.identity.service.people import ERASED_TOPIC, OWNERLESS_TOPIC
 from shanhe.identity.service.registrations import REGISTERED_TOPIC, place_of
 
 __all__ = [
@@ -106,6 +109,7 @@ __all__ = [
     "ERASED_TOPIC",
     "INVITED_TOPIC",
     "LEFT_TOPIC",
+    "OWNERLESS_TOPIC",
     "REGISTERED_TOPIC",
     "Actor",
     "AuditRow",
@@ -147,6 +151,8 @@ __all__ = [
     "OrgState",
     "OrgTakesNobody",
     "Organisation",
+    "Outcome",
+    "OwnsAlone",
     "Passkey",
     "PayerFacts",
     "PermissionMissing",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, TooMany, Unauthorized
@@ -248,6 +249,20 @@ class LastOfItsKind(Conflict):
             "last_one",
             f"This is the last {what}; name another first.",
             message_zh=f"这是最后一个{what_zh}，请先指定另一个。",
+        )
+
+
+class OwnsAlone(Conflict):
+    """Erasing the only owner of an organisation in which others could take over."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        zh, en = "、".join(names), ", ".join(names)
+        super().__init__(
+            "last_owner",
+            f"Nobody else owns {en}, which has other members: it would be left without an owner.",
+            message_zh=f"{zh}还有其他成员，但没有其他负责人，注销后将无人管理。",
+            hint="Make one of the members an owner first; then erase.",
+            hint_zh="请先在成员页面将一名成员设为负责人，再注销。",
         )
 
 

@@ -31,6 +31,15 @@ class RegistrationState(StrEnum):
     OPEN = "open"
 
 
+class Outcome(StrEnum):
+    """What became of a registration, for who sent it."""
+
+    WAITING = "waiting"
+    OPEN = "open"
+    DECLINED = "declined"
+    LAPSED = "lapsed"
+
+
 class InvitationState(StrEnum):
     PENDING = "pending"
     ACCEPTED = "accepted"

@@ -54,6 +54,9 @@ class LiveArrivals:
             return made.login, None
         return made.login, step(await self._identity.signin.proved(made.person_id, "password", client))
 
+    async def outcome(self, registration_id: UUID) -> str:
+        return str(await self._identity.registrations.outcome(registration_id))
+
     async def own(self, who: m.Who) -> Mapping[str, str]:
         person = await self._identity.people.get(who.person_id)
         return {"login": person.login or "", "email": person.email or ""}

@@ -30,6 +30,7 @@ class ArrivalsRoom(Room):
         add("/register", self.page, methods=["GET"])
         add("/register", self.register, methods=["POST"])
         add(WAITING_PATH, self.waiting, methods=["GET"])
+        add("/register/{registration_id}", self.outcome, methods=["GET"])
         add("/welcome", self.welcome, methods=["GET"])
         add("/settings/invitations/{invitation_id}", self.answer, methods=["POST"])
         add("/members/invitations/{invitation_id}/withdraw", self.withdraw, methods=["POST"])
@@ -57,15 +58,21 @@ class ArrivalsRoom(Room):
         except ShanheError as error:
             return self.again(request, "register.html", None, error, **self._form(fields))
         if signed_in is None:
-            return await self.hand(request, None, WAITING_PATH, login=login)
+            return await self.hand(request, None, WAITING_PATH, login=login, number=fields["id"])
         response = go("/welcome")
         self.desk.gate.seat(response, signed_in, secure=self.desk.secure)
         return response
 
     async def waiting(self, request: Request) -> Response:
         """The name to note: it stays on the screen until the page is left, and is nowhere after that."""
-        login = (await self.left(request, None, "login")).get("login", "")
-        return self.handed(request, self.show(request, "registered.html", None, login=login))
+        left = await self.left(request, None, "login", "number")
+        values = {"login": left.get("login", ""), "number": left.get("number", "")}
+        return self.handed(request, self.show(request, "registered.html", None, **values))
+
+    async def outcome(self, request: Request, registration_id: UUID) -> Response:
+        """What became of it, for who has the address."""
+        state = await self.desk.arrivals.outcome(registration_id)
+        return self.show(request, "register_outcome.html", None, state=state)
 
     async def welcome(self, request: Request) -> Response:
         who = await self.who(request)

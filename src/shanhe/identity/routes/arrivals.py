@@ -51,6 +51,11 @@ def _register(routes: APIRouter, identity: Identity) -> None:
         made = await identity.registrations.register(NewRegistration(**body.model_dump()), client_of(request))
         return private_json({"id": made.id, "login": made.login, "state": made.state}, 201)
 
+    @routes.get("/api/identity/register/{registration_id}")
+    async def outcome(registration_id: UUID) -> Response:
+        """What became of a registration, for who sent it and has its id: `waiting`, `open`, `declined` or `lapsed`."""
+        return private_json({"id": registration_id, "state": await identity.registrations.outcome(registration_id)})
+
 
 def _registrations(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/api/registrations")

@@ -23,6 +23,7 @@ from shanhe.identity.model import (
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import Callers
 from shanhe.identity.service.consents import Consents
+from shanhe.identity.service.endings import lapse
 from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.handovers import Handovers
 from shanhe.identity.service.invitations import Invitations
@@ -34,7 +35,7 @@ from shanhe.identity.service.people import People
 from shanhe.identity.service.registrations import Registrations
 from shanhe.identity.service.sessions import Sessions
 from shanhe.identity.service.signin import NOWHERE, SignIn
-from shanhe.identity.store import arrivals, audit, sessions
+from shanhe.identity.store import audit, sessions
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -115,7 +116,8 @@ class Identity:
         now = self._ground.now()
         longest_s = max(FORGET_AFTER_S.values())
         await sessions.purge(self._ground.db, now, now - timedelta(seconds=longest_s))
-        await arrivals.lapse(self._ground.db, now)
+        async with self._ground.db.transaction() as conn:
+            await lapse(self._ground, conn)
         await self.registrations.lapse()
         await self.people.finish_erasures()
 

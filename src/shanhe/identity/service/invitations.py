@@ -21,6 +21,7 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import EMAIL_MAX
 from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.endings import ANSWERED_TOPIC, NAMING, lapse
 from shanhe.identity.service.orgs import Organisations, active, in_org
 from shanhe.identity.store import arrivals as store
 from shanhe.identity.store import audit, keys, orgs, people
@@ -30,12 +31,8 @@ VALID_DAYS: Final = 14
 PENDING_MAX: Final = 200
 FIELD: Final = "called"
 ROTATED: Final = "rotated"
-NAMING: Final = frozenset({"members", "accounts"})
-"""Either lets one ask people into an organisation."""
 INVITED_TOPIC: Final = "identity.invited"
 """Key: the invitation; payload: `person`, `org`."""
-ANSWERED_TOPIC: Final = "identity.invitation_answered"
-"""Key: the invitation; payload: `org`, `state` (`accepted`, `declined`, or `withdrawn` by hand)."""
 
 
 class Invitations:
@@ -58,7 +55,7 @@ class Invitations:
             sealed = self._ground.seal(person_id, FIELD, called[:EMAIL_MAX]) if called else None
             if await orgs.member(conn, org_id, person_id) is not None:
                 raise Conflict("member_already", "This person is a member already.", message_zh="此人已是本机构成员。")
-            await store.lapse(conn, now, org_id)
+            await lapse(self._ground, conn, org_id)
             if len(await store.pending(conn, now, org_id=org_id, limit=PENDING_MAX)) >= PENDING_MAX:
                 raise TooManyOfThem("pending invitations", PENDING_MAX)
             until = now + timedelta(days=VALID_DAYS)

@@ -30,7 +30,8 @@ from shanhe.identity.model import (
 from shanhe.identity.names import NAME_MAX, NOTE_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import TOKEN
-from shanhe.identity.store import arrivals, audit, orgs
+from shanhe.identity.service.endings import take_back
+from shanhe.identity.store import audit, orgs
 from shanhe.identity.store import keys as store
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
@@ -190,7 +191,7 @@ class Keys:
                 said = await self._seals.seal(key.org_id, REASON_FIELD, reason)
                 key = replace(key, revoked_at=self._ground.now(), revoked_reason=said)
                 await store.update(conn, key)
-                await arrivals.take_back(conn, self._ground.now(), by=f"key:{key.id}")
+                await take_back(self._ground, conn, by=f"key:{key.id}")
                 await self._note(conn, by, "key.revoke", key, {} if said != reason else {"reason": reason})
         return await self._opened(key)
 
@@ -220,11 +221,11 @@ class Keys:
             if key.revoked_at is None:
                 key = replace(key, revoked_at=now, revoked_reason="leaked")
                 await store.update(conn, key)
-                await arrivals.take_back(conn, now, by=f"key:{key.id}")
+                await take_back(self._ground, conn, by=f"key:{key.id}")
             if freeze and org is not None and org.state == OrgState.ACTIVE:
                 reason = f"leaked key {key.prefix}…{key.last4}"
                 await orgs.update(conn, replace(org, state=OrgState.FROZEN, frozen_reason=reason, frozen_at=now))
-                await arrivals.take_back(conn, now, org_id=org.id)
+                await take_back(self._ground, conn, org_id=org.id)
             await self._note(conn, reporter, "key.leak", key, {"frozen": freeze, "prefix": key.prefix})
         name = (await self._opened(key)).name
         report = LeakReport(new_id(), key.id, key.org_id, name, reporter, now, freeze, await self._traced(key.id))

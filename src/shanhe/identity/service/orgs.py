@@ -25,7 +25,8 @@ from shanhe.identity.model import (
 )
 from shanhe.identity.names import NOTE_MAX, ORG_NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
-from shanhe.identity.store import arrivals, audit, people
+from shanhe.identity.service.endings import take_back
+from shanhe.identity.store import audit, people
 from shanhe.identity.store import orgs as store
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
@@ -157,7 +158,7 @@ class Organisations:
             said = self._seal(org.person_id).text(REASON_FIELD, reason) if reason else reason
             org = await store.update(conn, replace(org, state=state, frozen_reason=said, frozen_at=frozen_at))
             if state == OrgState.FROZEN:
-                await arrivals.take_back(conn, now, org_id=org_id)
+                await take_back(self._ground, conn, org_id=org_id)
             action = "org.freeze" if state == OrgState.FROZEN else "org.unfreeze"
             details = {"reason": reason} if said == reason else {}
             await audit.add(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
@@ -219,9 +220,9 @@ class Organisations:
             await active(conn, person_id)
             await self._keeps_an_owner(conn, org_id, person_id, role)
             await store.put_member(conn, member, now)
-            await arrivals.take_back(conn, now, org_id=org_id, person_id=person_id)
+            await take_back(self._ground, conn, org_id=org_id, person_id=person_id)
             if role != Role.OWNER:
-                await arrivals.take_back(conn, now, org_id=org_id, by=f"person:{person_id}")
+                await take_back(self._ground, conn, org_id=org_id, by=f"person:{person_id}")
             await audit.add(conn, ref(by), "member.set", f"person:{person_id}", {"role": role}, now, org_id=org_id)
         return member
 
@@ -246,8 +247,8 @@ class Organisations:
                           message_zh="个人账户只有本人一名成员，不能退出或移除。")  # fmt: skip
         await self._keeps_an_owner(conn, org_id, person_id, None)
         await store.remove_member(conn, org_id, person_id)
-        await arrivals.take_back(conn, now, org_id=org_id, by=f"person:{person_id}")
-        await arrivals.take_back(conn, now, org_id=org_id, person_id=person_id)
+        await take_back(self._ground, conn, org_id=org_id, by=f"person:{person_id}")
+        await take_back(self._ground, conn, org_id=org_id, person_id=person_id)
         await audit.add(conn, ref(by), action, f"person:{person_id}", {}, now, org_id=org_id)
 
     async def is_member(self, org_id: UUID, person_id: UUID) -> bool:

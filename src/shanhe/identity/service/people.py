@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from shanhe.identity.errors import BadText, LastOfItsKind, Taken, Unknown
+from shanhe.identity.errors import BadText, LastOfItsKind, OwnsAlone, Taken, Unknown
 from shanhe.identity.model import (
     CITY_ROLES,
     Category,
@@ -17,9 +17,11 @@ from shanhe.identity.model import (
     Person,
     PersonState,
     Role,
+    permissions_of,
 )
 from shanhe.identity.names import NAME_MAX, clean, email_key, login_key, phone_key
 from shanhe.identity.service.base import By, Ground, ref
+from shanhe.identity.service.endings import NAMING, take_back
 from shanhe.identity.service.passwords import Passwords
 from shanhe.identity.store import arrivals, audit, orgs, sessions
 from shanhe.identity.store import people as store
@@ -35,6 +37,8 @@ OWN_ROWS_MAX = 1_000
 ERASED_TOPIC = "identity.person_erased"
 """Key: the person; payload: `org_id`, the person's own organisation of one, if there is one, and `payer`, a keyed hash
 of the name under which a bank would know them (`kernel.sealing.PAYER_INDEX`)."""
+OWNERLESS_TOPIC = "identity.ownerless"
+"""An organisation's only member was erased; payload: `org`."""
 PASSKEY_FIELD = "passkey.name"
 KEY_OF = {"login": login_key, "email": email_key, "phone": phone_key}
 INVITATIONS_MAX = 200
@@ -187,8 +191,15 @@ class People:
         async with self._ground.db.transaction() as conn:
             await self._not_the_last_admin(conn, person_id, role)
             await store.withdraw(conn, person_id, role)
-            await arrivals.take_back(conn, self._ground.now(), by=_ref(person_id))
+            await self._no_longer_asks(conn, person_id)
             await audit.add(conn, ref(by), "role.withdraw", f"person:{person_id}", {"role": role}, self._ground.now())
+
+    async def _no_longer_asks(self, conn: Any, person_id: UUID) -> None:
+        """End what a person asked others to by a right that is gone, and nothing that they may ask still."""
+        if NAMING & permissions_of(await store.city_roles(conn, person_id)):
+            return
+        own = [one.org_id for one in await orgs.memberships(conn, person_id) if NAMING & permissions_of([one.role])]
+        await take_back(self._ground, conn, by=_ref(person_id), but=own)
 
     async def holders(self, *roles: Role) -> Sequence[UUID]:
         """Active people with any of these roles in the city."""
@@ -203,7 +214,7 @@ class People:
             if not await store.set_state(conn, person_id, PersonState.SUSPENDED):
                 raise Unknown("person", "人员")
             await sessions.revoke_sessions(conn, person_id, now)
-            await arrivals.take_back(conn, now, by=_ref(person_id))
+            await take_back(self._ground, conn, by=_ref(person_id))
             await audit.add(conn, ref(by), "person.suspend", f"person:{person_id}", {}, now)
 
     async def resume(self, person_id: UUID, *, by: By) -> None:
@@ -244,10 +255,12 @@ class People:
         """Anonymise the rows, then destroy the key, so that copies in logs and backups can't be read either (PIPL 47).
 
         Keys the person made stay with their organisations; audit rows keep an id that no longer leads to anybody.
+        OwnsAlone where others are members of what only this person owns; what has no other member is announced.
         False, and nothing done, where `still` says so.
         """
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
+            await orgs.lock_owned(conn, person_id)  # organisations before people, as whoever changes members does
             row = await store.get(conn, person_id, lock=True)
             if row is None:
                 raise Unknown("person", "人员")
@@ -255,7 +268,8 @@ class People:
                 return False
             if row["state"] != PersonState.ERASED:
                 await self._not_the_last_admin(conn, person_id, Role.ADMIN)
-                await arrivals.take_back(conn, now, by=_ref(person_id))
+                await self._leave_owned(conn, person_id)
+                await take_back(self._ground, conn, by=_ref(person_id))
                 await store.erase(conn, person_id, now)
                 await audit.add(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
                 if self._ground.announce is not None:
@@ -268,6 +282,15 @@ class People:
                     await self._ground.announce(conn, ERASED_TOPIC, str(person_id), payload)
         await self._destroy_key(person_id)
         return True
+
+    async def _leave_owned(self, conn: Any, person_id: UUID) -> None:
+        """OwnsAlone where somebody else could be the owner; where nobody is, the city hears of it."""
+        left = await orgs.owned_alone(conn, person_id)
+        if names := [row["name"] for row in left if row["others"]]:
+            raise OwnsAlone(names)
+        if self._ground.announce is not None:
+            for row in left:
+                await self._ground.announce(conn, OWNERLESS_TOPIC, str(new_id()), {"org": str(row["id"])})
 
     async def finish_erasures(self) -> int:
         """Destroy keys that a process left behind when it died between the two steps of an erasure."""

@@ -30,6 +30,7 @@ from shanhe.identity.model import (
     Client,
     NewPerson,
     NewRegistration,
+    Outcome,
     Person,
     PersonState,
     Registering,
@@ -133,6 +134,19 @@ class Registrations:
             raise ConsentNeedsMore(
                 f"the notice in force is version {self.notice().version}", "请阅读当前告知内容并勾选同意"
             )
+
+    async def outcome(self, registration_id: UUID) -> Outcome:
+        """How far a registration has come, for whoever has its number, which is its sender's; no name is told.
+
+        Unknown for one that never was, or whose person has erased everything since.
+        """
+        row = await store.registration(self._ground.db, registration_id)
+        if row is not None:
+            return Outcome(row["state"])
+        how = await self._end(registration_id)
+        if how is None:
+            raise Unknown("registration", "注册申请")
+        return Outcome.DECLINED if how == DECLINE else Outcome.LAPSED
 
     # -- what officers do ------------------------------------------------------------------------------------------
 

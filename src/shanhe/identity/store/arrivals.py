@@ -116,29 +116,36 @@ async def answer(conn: Connection, invitation_id: UUID, state: str, now: datetim
 
 
 async def take_back(
-    conn: Connection, now: datetime, *, org_id: UUID | None = None, by: str | None = None, person_id: UUID | None = None
-) -> None:
-    """Nobody can accept any more what is pending of an organisation, by somebody, to somebody: of all that is given."""
+    conn: Connection, now: datetime, *, org_id: UUID | None = None, by: str | None = None,
+    person_id: UUID | None = None, but: Sequence[UUID] = (),
+) -> Sequence[Any]:  # fmt: skip
+    """Nobody can accept any more what is pending of an organisation, by somebody, to somebody: of all that is given,
+    but of no organisation in `but`. What it was."""
     assert (org_id, by, person_id) != (None, None, None)
-    await conn.execute(
+    rows: Sequence[Any] = await conn.fetch(
         """UPDATE identity.invitation SET state = 'withdrawn', decided_at = $1
             WHERE id IN (SELECT id FROM identity.invitation
                           WHERE state = 'pending' AND ($2::uuid IS NULL OR org_id = $2)
                             AND ($3::text IS NULL OR invited_by = $3) AND ($4::uuid IS NULL OR person_id = $4)
-                          ORDER BY id FOR UPDATE)""",
-        now, org_id, by, person_id,
+                            AND org_id <> ALL($5)
+                          ORDER BY id FOR UPDATE)
+        RETURNING id, org_id""",
+        now, org_id, by, person_id, list(but),
     )  # fmt: skip
+    return rows
 
 
-async def lapse(conn: Connection, now: datetime, org_id: UUID | None = None) -> None:
-    """What nobody answered in time: of an organisation, or everybody's."""
-    await conn.execute(
+async def lapse(conn: Connection, now: datetime, org_id: UUID | None = None) -> Sequence[Any]:
+    """What nobody answered in time, of an organisation or everybody's, and that it is over."""
+    rows: Sequence[Any] = await conn.fetch(
         """UPDATE identity.invitation SET state = 'lapsed', decided_at = $1
             WHERE id IN (SELECT id FROM identity.invitation
                           WHERE state = 'pending' AND expires_at <= $1 AND ($2::uuid IS NULL OR org_id = $2)
-                          ORDER BY id FOR UPDATE)""",
+                          ORDER BY id FOR UPDATE)
+        RETURNING id, org_id""",
         now, org_id,
     )  # fmt: skip
+    return rows
 
 
 async def of_person(conn: Connection, person_id: UUID, limit: int) -> Sequence[Any]:

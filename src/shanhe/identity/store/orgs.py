@@ -174,6 +174,34 @@ async def member(conn: Connection, org_id: UUID, person_id: UUID) -> Member | No
     return _member(row) if row else None
 
 
+async def owned_alone(conn: Connection, person_id: UUID) -> list[Any]:
+    """Organisations of several people that nobody else owns: `id`, `name`, and `others`, whether somebody else is a
+    member and could. Ask under `lock_owned`."""
+    rows: list[Any] = await conn.fetch(
+        """SELECT o.id, o.name, EXISTS (SELECT FROM identity.membership m JOIN identity.person p ON p.id = m.person_id
+                                         WHERE m.org_id = o.id AND m.person_id <> $1 AND p.state = 'active') AS others
+             FROM identity.organisation o
+            WHERE o.kind <> 'person'
+              AND EXISTS (SELECT FROM identity.membership m
+                           WHERE (m.org_id, m.person_id, m.role) = (o.id, $1, 'owner'))
+              AND NOT EXISTS (SELECT FROM identity.membership m
+                               WHERE m.org_id = o.id AND m.person_id <> $1 AND m.role = 'owner')
+            ORDER BY o.id""",
+        person_id,
+    )  # fmt: skip
+    return rows
+
+
+async def lock_owned(conn: Connection, person_id: UUID) -> None:
+    """Nobody changes the members of what a person owns until the transaction ends."""
+    await conn.execute(
+        """SELECT FROM identity.organisation WHERE kind <> 'person'
+              AND id IN (SELECT org_id FROM identity.membership WHERE person_id = $1 AND role = 'owner')
+            ORDER BY id FOR UPDATE""",
+        person_id,
+    )  # fmt: skip
+
+
 async def memberships(conn: Connection, person_id: UUID) -> list[Member]:
     """Oldest first: the first one is where a person's sessions start."""
     rows = await conn.fetch(
