@@ -120,6 +120,11 @@ class TestNearestChange:
             for near in range(max(x - distance + 1, 0), x + distance):
                 assert rulebook.compiled("X1", ON)(x=near)["y"] == decision.amount
 
+    def test_that_alters_the_decision_comes_before_what_alters_only_what_is_said_beside_it(self) -> None:
+        facts = {"insured_here": False, "resident": False, "days_present": 78, "valid_until": "2026-12-01"}
+        first, *_ = trace("N3", facts | {"applied_on": "2026-11-27"})["nearest"]
+        assert (first["fact"], first["to"], first["outputs"]["renews"]) == ("days_present", 90, True)
+
     def test_of_a_date_is_the_first_day_that_differs(self) -> None:
         for day in (date(2026, 1, 2), date(2026, 2, 28), date(2026, 3, 31)):
             seen = trace("C6", {"provenance": "reward", "acquired_on": date(2026, 1, 1), "asked_on": day})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,10 +24,18 @@ Identifier = Annotated[str, typer.Argument(help="Rule, like P1.")]
 On = Annotated[str, typer.Option("--on", help="Date of the event, like 2026-11-20 (default: today in the city).")]
 
 
-def _rulebook() -> Rulebook:
+Amended = Annotated[
+    Path | None, typer.Option("--data", help="Data folder of a city, to see its amendments (default: as released).")
+]
+
+
+def _rulebook(data: Path | None = None) -> Rulebook:
     from shanhe.rulebook.api import Rulebook
 
-    return Rulebook.load()
+    async def amended(services: Services) -> Rulebook:
+        return services.rulebook
+
+    return Rulebook.load() if data is None else in_city(data, amended)
 
 
 def _day(text: str) -> date:
@@ -45,24 +54,61 @@ def list_rules(as_json: Json = False) -> None:
 
 
 @app.command("show")
-def show_rule(identifier: Identifier, on: On = "", as_json: Json = False) -> None:
-    """One rule: parameters with their dates, formula, examples."""
-    rule = _rulebook().rule(identifier)
+def show_rule(identifier: Identifier, on: On = "", data: Amended = None, as_json: Json = False) -> None:
+    """One rule: facts, parameters (given or assumed, and since when), formula, examples; with --on what holds then."""
+    rule, day = _rulebook(data).rule(identifier), _day(on) if on else None
     show(as_json, rule, lambda: pairs({
         "id": rule.id,
         "title": f"{rule.title.zh} · {rule.title.en}",
         "article": rule.article,
         "department": f"{rule.department.zh} · {rule.department.en}",
         "review": rule.review,
-        "event": rule.event,
-        "parameters": "\n".join(_parameter(parameter) for parameter in rule.parameters) or "none",
+        "event": f"{rule.event_title.zh} · {rule.event_title.en}",
+        **({"note": f"{rule.note.zh}\n{rule.note.en}"} if rule.note else {}),
+        "facts": _lines(f"{fact.name}: {fact.title.zh} · {fact.title.en} ({_range(fact)})" for fact in rule.facts),
+        "parameters": _lines(line for parameter in rule.parameters for line in _parameter(parameter, day)),
+        "formula": _lines(line for formula in _holding(rule.formulas, day) for line in _formula(formula)),
+        "examples": _lines(example.name for example in rule.examples),
         "version": rule.content_hash,
     }))  # fmt: skip
 
 
-def _parameter(parameter: Any) -> str:
-    values = "; ".join(f"from {value.start}: {value.value}" for value in parameter.values)
-    return f"{parameter.name} ({parameter.unit}) {values}"
+def _lines(found: Iterable[str]) -> str:
+    return "\n".join(found) or "none"
+
+
+def _holding(versions: Sequence[Any], on: date | None) -> Sequence[Any]:
+    """All versions, or the one of them that holds on a day."""
+    if on is None:
+        return versions
+    return sorted((one for one in versions if one.start <= on), key=lambda one: (one.start, one.announced))[-1:]
+
+
+def _range(fact: Any) -> str:
+    if fact.values:
+        said = ", ".join(fact.values)
+    elif fact.type == "number":
+        said = f"{fact.unit}, {fact.lo:,} to {fact.hi:,}"
+    else:
+        said = fact.type
+    return said if fact.default is None else f"{said}; default {str(fact.default).lower()}"
+
+
+def _parameter(parameter: Any, on: date | None) -> Iterator[str]:
+    from shanhe.rulebook.api import display
+
+    yield f"{parameter.name}: {parameter.title.zh} · {parameter.title.en}"
+    for value in _holding(parameter.values, on):
+        origin = {"given": "原文给定 given", "assumed": "设定 assumed"}[value.origin]
+        yield f"  {value.start}: {display(value.value, parameter.unit)} ({parameter.unit}, {origin})"
+        if value.reason:
+            yield f"    {value.reason.zh} · {value.reason.en}"
+
+
+def _formula(formula: Any) -> Iterator[str]:
+    yield f"{formula.start}:"
+    for part in (*formula.steps, *formula.outputs):
+        yield f"  {part.name} = {part.expression}  ({part.title.zh} · {part.title.en})"
 
 
 @app.command()
@@ -76,10 +122,11 @@ def evaluate(
     identifier: Identifier,
     facts: Annotated[str, typer.Option("--facts", help="JSON object, or @FILE.")],
     on: On = "",
+    data: Amended = None,
     as_json: Json = False,
 ) -> None:
     """Apply a rule to facts: amount, unit and the trace of how it came about."""
-    decision = _rulebook().evaluate(identifier, _facts(facts), on=_day(on))
+    decision = _rulebook(data).evaluate(identifier, _facts(facts), on=_day(on))
     plain = {
         "rule": decision.rule_id,
         "amount": decision.amount,
@@ -89,8 +136,24 @@ def evaluate(
         "article": decision.article,
         "trace": decision.trace,
     }
-    short = {name: plain[name] for name in ("rule", "amount", "unit", "outputs", "article", "version")}
-    show(as_json, plain, lambda: pairs(short))
+    show(as_json, plain, lambda: pairs(_told(decision.trace)))
+
+
+def _told(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """A trace as people read it: what came out and how, in both languages."""
+    steps = [f"{one['title']['zh']} · {one['title']['en']}: {one['arithmetic']} = {one['display']}"
+             for one in (*trace["steps"], *trace["outputs"])]  # fmt: skip
+    others = [one["text"] for one in (*trace["nearest"], *trace["alternatives"])]
+    return {
+        "rule": f"{trace['rule']} {trace['title']['zh']} · {trace['title']['en']}",
+        "on": f"{trace['on']} ({trace['event']['title']['zh']} · {trace['event']['title']['en']})",
+        "outputs": _lines(f"{one['title']['zh']} · {one['title']['en']}: {one['display']}" for one in trace["outputs"]),
+        "steps": _lines(steps),
+        "binding": _lines(f"{one['text']['zh']} · {one['text']['en']}" for one in trace["binding"]),
+        "what would change it": _lines(f"{text['zh']}\n{text['en']}" for text in others),
+        "article": trace["article"],
+        "version": trace["version"],
+    }
 
 
 def _facts(text: str) -> dict[str, Any]:

@@ -67,9 +67,13 @@ class Search:
         self._nodes = nodes
         self._now = function(**evaluation.facts)
 
-    def flips(self) -> list[Change]:
-        """Changes of numbers and dates that flip a choice, the nearest (relative to its size) first; one per fact and
-        direction."""
+    def flips(self, amount: str) -> list[Change]:
+        """Changes of numbers and dates that flip a choice; one per fact and direction. Those by which the output
+        `amount` becomes another come first, of them the nearest (relative to its size)."""
+
+        def rank(change: Change) -> tuple[bool, Fraction]:
+            return change.outputs[amount] == self._now[amount], change.distance
+
         found: dict[tuple[str, bool], Change] = {}
         tried = 0
         for node in self._nodes:
@@ -83,9 +87,9 @@ class Search:
                 if change is None:
                     continue
                 key = (name, delta > 0)
-                if key not in found or change.distance < found[key].distance:
+                if key not in found or rank(change) < rank(found[key]):
                     found[key] = change
-        return sorted(found.values(), key=lambda change: change.distance)
+        return sorted(found.values(), key=rank)
 
     def alternatives(self) -> list[Change]:
         """Other values of enums and conditions that had a say, where the result would differ."""

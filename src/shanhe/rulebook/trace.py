@@ -91,7 +91,7 @@ class Explainer:
             "outputs": [self._output(built, evaluation) for built in self._built],
             "amount": amount,
             "binding": self._binding(nodes, evaluation),
-            "nearest": [self._change(change, outputs) for change in search.flips()[:NEAREST_SHOWN]],
+            "nearest": [self._change(change, outputs) for change in search.flips(amount)[:NEAREST_SHOWN]],
             "alternatives": [self._change(change, outputs) for change in search.alternatives()],
         }
 
