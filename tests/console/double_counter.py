@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console.live import counter as live
-from shanhe.kernel.errors import Conflict, NotFound
+from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.money import MICRO
 
 AT = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
@@ -28,6 +28,7 @@ class Counter:
     def __init__(self) -> None:
         self.sent: list[tuple[str, Any]] = []
         self.empty = False
+        self.queue = c.Queue()
 
     def _sheet(self, key: str, columns: tuple[c.Col, ...], empty: str, *rows: c.Row) -> c.Sheet:
         return c.Sheet(key, columns, () if self.empty else rows, empty)
@@ -85,7 +86,7 @@ class Counter:
         return await self.statement_file(who, "", "pdf", language)
 
     async def disputes(self, who: m.Who) -> c.Sheet:
-        row = c.Row(ident(6), (AT, ident(7), "<b>重复计费</b>", "open", ""), ("withdraw",))
+        row = c.Row(ident(6), (AT, (ident(7), f"/receipts/{ident(7)}"), "<b>重复计费</b>", "open", ""), ("withdraw",))
         return self._sheet("disputes.list", live.DISPUTES, "disputes.none", row)
 
     async def dispute_open(self, who: m.Who, receipt: str, reason: str, evidence: str) -> None:
@@ -132,18 +133,26 @@ class Counter:
     async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:
         self.sent.append(("book", (number, reference)))
 
-    async def all_invoices(self, who: m.Who) -> c.Sheet:
+    async def all_invoices(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         row = c.Row(ident(5), (AT, "山河数据有限公司", "special", 5_000, "requested", ""), ("decide",))
         return self._sheet("invoices.list", live.INVOICES, "invoices.none", row)
 
     async def invoice_decide(self, who: m.Who, invoice_id: UUID, number: str, reason: str) -> None:
         self.sent.append(("invoice_decide", (number, reason)))
 
-    async def all_disputes(self, who: m.Who) -> c.Sheet:
-        row = c.Row(ident(6), (AT, ident(7), "重复计费", "open", ""), ("decide",))
-        return self._sheet("disputes.list", live.DISPUTES, "disputes.none", row)
+    async def all_disputes(self, who: m.Who, queue: c.Queue) -> c.Sheet:
+        at, receipt, reason, *rest = live.DISPUTES
+        columns = (at, live.OF, receipt, reason, Col("disputes.evidence", "note"), *rest)
+        cells = (AT, ("山河数据有限公司", f"/city/accounts/{ident(1)}"), ("qwen", f"/receipts/{ident(7)}"), "重复计费",
+                 "工单 88", "open", "")  # fmt: skip
+        row = c.Row(ident(6), cells, ("decide",))
+        self.queue = queue
+        rows = [] if self.empty else [row]
+        return c.Sheet("disputes.list", columns, rows, "disputes.none", more=not queue.everything)
 
     async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> bool:
+        if answer == "?":
+            raise Invalid("bad_text", "Give an answer.", message_zh="请填写处理意见。")
         self.sent.append(("dispute_decide", (granted, answer)))
         return granted
 
@@ -157,7 +166,7 @@ class Counter:
     async def estate_decide(self, who: m.Who, estate_id: UUID, yes: bool, reason: str) -> None:
         self.sent.append(("estate_decide", yes))
 
-    async def all_refunds(self, who: m.Who) -> c.Sheet:
+    async def all_refunds(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         return await self.refunds(who)
 
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from tests.console.double_counter import Counter, ident
 
+from shanhe.console import model_credits as c
 from shanhe.console.ports import Desk
 
 TOKEN = {"csrf": "csrf-of-session"}
@@ -68,6 +69,27 @@ class TestPage:
             assert f'href="/credits/statement.{fmt}?month=2026-11"' in page
         answer = await member.get("/credits/statement.pdf?month=2026-11")
         assert (answer.content, answer.headers["content-disposition"]) == (b"%PDF", "attachment")
+
+
+class TestQueue:
+    async def test_shows_what_a_decision_needs_and_the_way_on(
+        self, member: httpx.AsyncClient, counter: Counter
+    ) -> None:
+        page = (await member.get("/city/credits/disputes")).text
+        for needed in (f"/city/accounts/{ident(1)}", f"/receipts/{ident(7)}", "山河数据有限公司", "工单 88"):
+            assert needed in page
+        assert counter.queue == c.Queue()
+        assert f'href="/city/credits/disputes?past={ident(6)}"' in page
+        await member.get(f"/city/credits/disputes?all=1&past={ident(6)}")
+        assert counter.queue == c.Queue(True, ident(6))
+        assert (await member.get("/city/credits/disputes?past=none")).status_code == 200
+
+    async def test_keeps_an_answer_that_was_refused_in_its_row(self, member: httpx.AsyncClient) -> None:
+        fields = {"decision": "refuse", "answer": "?", **TOKEN}
+        answer = await member.post(f"/city/credits/disputes/{ident(6)}/decide", data=fields)
+        assert answer.status_code == 422
+        assert '<details class="confirm" open>' in answer.text
+        assert ">?</textarea>" in answer.text
 
 
 class TestForm:

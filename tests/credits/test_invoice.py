@@ -70,6 +70,12 @@ class TestInvoice:
         with pytest.raises(UnknownInvoice):
             await city.credits.invoices.get(new_id(), first.id)
 
+    async def test_what_waits_is_listed_oldest_first(self, city: City) -> None:
+        await city.buy(10_000)
+        made = [await request(city, 1_000, f"i{n}") for n in range(3)]
+        await city.credits.invoices.reject(made[1].id, reason="抬头有误", by="person:o")
+        assert [one.id for one in await city.credits.invoices.list(waiting=True)] == [made[0].id, made[2].id]
+
     @pytest.mark.parametrize("wrong", [{"tax_number": ""}, {"tax_number": "123"}, {"title": ""}, {"kind": "other"}])
     async def test_refuses_what_the_tax_bureau_would(self, city: City, wrong: dict[str, str]) -> None:
         await city.buy(10_000)
@@ -145,3 +151,15 @@ class TestDispute:
         await city.credits.disputes.withdraw(city.org, dispute.id, by="person:t")
         again = await city.credits.disputes.open(city.org, receipt, reason="y", actor="person:t")
         assert again.id != dispute.id
+
+    async def test_what_waits_is_listed_oldest_first_however_much_was_decided_since(self, city: City) -> None:
+        await city.buy(10_000)
+        opened = [
+            await city.credits.disputes.open(city.org, await city.call(), reason=f"{n}", actor="person:t")
+            for n in range(4)
+        ]
+        await city.credits.disputes.refuse(opened[1].id, answer="计量无误", by="person:o")
+        first = await city.credits.disputes.list(waiting=True, limit=2)
+        assert [one.id for one in first] == [opened[0].id, opened[2].id]
+        rest = await city.credits.disputes.list(waiting=True, before=first[-1].id)
+        assert [one.id for one in rest] == [opened[3].id]

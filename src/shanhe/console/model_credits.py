@@ -11,8 +11,8 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class Col:
-    """`key` titles the column; `kind` says how a cell is set: text, credits, yuan, day, minute, short, or a word family
-    (`word:provenance`, `state:refund_state`)."""
+    """`key` titles the column; `kind` says how a cell is set: text, credits, yuan, day, minute, short, note (small,
+    under what stands before), link (text and address), or a word family (`word:provenance`, `state:refund_state`)."""
 
     key: str
     kind: str = "text"
@@ -28,14 +28,24 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """The part of an operators' list that is asked for: what waits, oldest first, or everything, newest first; beyond
+    `past`, the last row that was seen."""
+
+    everything: bool = False
+    past: UUID | None = None
+
+
+@dataclass(frozen=True)
 class Sheet:
-    """A table. `key` titles it; `empty` is shown when there is no row."""
+    """A table. `key` titles it; `empty` is shown when there is no row; `more`: rows may follow the last one."""
 
     key: str
     columns: tuple[Col, ...]
     rows: Sequence[Row]
     empty: str
     total: tuple[Any, ...] | None = None
+    more: bool = False
 
 
 @dataclass(frozen=True)

@@ -175,8 +175,11 @@ def _invoices(routes: APIRouter, credits: Credits) -> None:
 
 def _invoices_by_operators(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/invoices/all")
-    async def everyones(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
-        return as_json({"data": await credits.invoices.list(before=before, limit=limit)})
+    async def everyones(
+        actor: Operator, waiting: bool = False, before: UUID | None = None, limit: Limit = 50
+    ) -> Response:
+        """Newest first; `waiting`: only what has to be decided, oldest first. `before`: the last one seen."""
+        return as_json({"data": await credits.invoices.list(waiting=waiting, before=before, limit=limit)})
 
     @routes.post("/invoices/{invoice_id}/issue")
     async def issue(invoice_id: UUID, body: IssueBody, actor: Operator) -> Response:
@@ -204,8 +207,11 @@ def _disputes(routes: APIRouter, credits: Credits, give_back: AskSecond) -> None
         return as_json(await credits.disputes.withdraw(org_of(actor), dispute_id, by=actor.ref))
 
     @routes.get("/disputes/all")
-    async def everyones(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
-        return as_json({"data": await credits.disputes.list(before=before, limit=limit)})
+    async def everyones(
+        actor: Operator, waiting: bool = False, before: UUID | None = None, limit: Limit = 50
+    ) -> Response:
+        """Newest first; `waiting`: only what has to be decided, oldest first. `before`: the last one seen."""
+        return as_json({"data": await credits.disputes.list(waiting=waiting, before=before, limit=limit)})
 
     @routes.post("/disputes/{dispute_id}/grant")
     async def grant(dispute_id: UUID, body: AnswerBody, actor: Operator) -> Response:

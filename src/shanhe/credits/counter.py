@@ -95,9 +95,11 @@ def _refunds(routes: APIRouter, credits: Credits) -> None:
 
 def _refunds_by_operators(routes: APIRouter, credits: Credits) -> None:
     @routes.get("/refunds/all")
-    async def everyones(actor: Operator, before: UUID | None = None, limit: Limit = 50) -> Response:
-        """Every organisation's refunds; for operators."""
-        page = await credits.refunds.list(None, before=before, limit=limit)
+    async def everyones(
+        actor: Operator, waiting: bool = False, before: UUID | None = None, limit: Limit = 50
+    ) -> Response:
+        """Every organisation's refunds; for operators. `waiting`: only those that are stuck, oldest first."""
+        page = await credits.refunds.list(None, waiting=waiting, before=before, limit=limit)
         return as_json({"data": [refund_view(one) for one in page]})
 
     @routes.post("/refunds/{refund_id}/retry")

@@ -151,14 +151,21 @@ class Invoices:
             raise UnknownInvoice
         return await self._invoice(row)
 
-    async def list(self, org_id: UUID | None = None, *, before: UUID | None = None, limit: int = 50) -> list[Invoice]:
-        """Newest first, of one organisation or of all."""
+    async def list(
+        self, org_id: UUID | None = None, *, waiting: bool = False, before: UUID | None = None, limit: int = 50
+    ) -> list[Invoice]:
+        """Newest first, of one organisation or of all; `waiting`: only what somebody has to decide, oldest first.
+
+        `before`: the last one seen, in the order of the list."""
+        beyond, order = (">", "ASC") if waiting else ("<", "DESC")
         rows = await self._db.fetch(
-            """SELECT * FROM credits.invoice WHERE ($1::uuid IS NULL OR org_id = $1) AND ($2::uuid IS NULL OR id < $2)
-               ORDER BY id DESC LIMIT $3""",
+            f"""SELECT * FROM credits.invoice WHERE ($1::uuid IS NULL OR org_id = $1)
+                AND ($2::uuid IS NULL OR id {beyond} $2) AND (NOT $4 OR state = 'requested')
+                ORDER BY id {order} LIMIT $3""",
             org_id,
             before,
             min(max(limit, 1), PAGE_ROWS),
+            waiting,
         )
         return [await self._invoice(row) for row in rows]
 

@@ -59,13 +59,19 @@ async def by_ref(conn: Connection | Database, org_id: UUID, client_ref: str) -> 
     return None if row is None else _refund(row)
 
 
-async def of_org(db: Database, org_id: UUID | None, *, before: UUID | None, limit: int) -> list[Refund]:
+async def of_org(
+    db: Database, org_id: UUID | None, *, waiting: bool = False, before: UUID | None, limit: int
+) -> list[Refund]:
+    """Newest first; `waiting`: those that are stuck, oldest first. `before`: the last one seen."""
+    beyond, order = (">", "ASC") if waiting else ("<", "DESC")
     rows = await db.fetch(
         f"""SELECT {COLUMNS} FROM credits.refund WHERE ($1::uuid IS NULL OR org_id = $1)
-            AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3""",
+            AND ($2::uuid IS NULL OR id {beyond} $2) AND (NOT $4 OR state IN ('posted', 'failed'))
+            ORDER BY id {order} LIMIT $3""",
         org_id,
         before,
         limit,
+        waiting,
     )
     return [_refund(row) for row in rows]
 

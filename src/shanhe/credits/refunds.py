@@ -378,9 +378,14 @@ class Refunds:
         """The refund that counts for a purchase, if there is one."""
         return await refund_store.of_purchase(self._db, purchase_id)
 
-    async def list(self, org_id: UUID | None, *, before: UUID | None = None, limit: int = PAGE_ROWS) -> list[Refund]:
-        """Newest first, of one organisation or of all."""
-        found = await refund_store.of_org(self._db, org_id, before=before, limit=min(max(limit, 1), PAGE_ROWS))
+    async def list(
+        self, org_id: UUID | None, *, waiting: bool = False, before: UUID | None = None, limit: int = PAGE_ROWS
+    ) -> list[Refund]:
+        """Newest first, of one organisation or of all; `waiting`: only those that did not get through, oldest first.
+
+        `before`: the last one seen, in the order of the list."""
+        limit = min(max(limit, 1), PAGE_ROWS)
+        found = await refund_store.of_org(self._db, org_id, waiting=waiting, before=before, limit=limit)
         return [await self._opened(refund) for refund in found]
 
     async def run(self) -> int:

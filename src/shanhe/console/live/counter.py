@@ -35,10 +35,13 @@ REFUNDS = (Col("refunds.at", "minute"), Col("refunds.amount", "yuan"), Col("refu
 INVOICES = (Col("invoices.at", "day"), Col("invoices.title"), Col("invoices.kind", "word:invoice_kind"),
             Col("invoices.amount", "yuan"), Col("invoices.state", "state:invoice_state"),
             Col("invoices.number"))  # fmt: skip
-DISPUTES = (Col("disputes.at", "minute"), Col("disputes.receipt", "short"), Col("disputes.reason"),
+DISPUTES = (Col("disputes.at", "minute"), Col("disputes.receipt", "link"), Col("disputes.reason"),
             Col("disputes.state", "state:dispute_state"), Col("disputes.answer"))  # fmt: skip
 INSTALMENTS = (Col("agreements.year"), Col("agreements.number"), Col("agreements.due", "day"),
                Col("agreements.amount", "yuan"), Col("agreements.state", "state:instalment_state"))  # fmt: skip
+OF = Col("agreements.org", "link")
+"""Whose a row of the operators' is."""
+QUEUE_ROWS = 50
 ESTATES = (Col("estates.at", "minute"), Col("estates.org"), Col("estates.kind", "word:estate_kind"),
            Col("estates.successors"), Col("estates.documents"), Col("estates.state", "state:estate_state"),
            Col("estates.passes", "credits"), Col("estates.lapses", "credits"))  # fmt: skip
@@ -50,6 +53,7 @@ class LiveCounter:
 
     def __init__(self, modules: Modules, names: Names) -> None:
         self._credits = modules.credits
+        self._gateway = modules.gateway
         self._moves = modules.moves
         self._rulings = modules.rulings
         self._names = names
@@ -101,7 +105,7 @@ class LiveCounter:
     # -- refunds and codes --------------------------------------------------------------------------------------------
 
     async def refunds(self, who: m.Who) -> c.Sheet:
-        return _refunds(await self._credits.refunds.list(who.org_id))
+        return _refunds(await self._credits.refunds.list(who.org_id), operator=False)
 
     async def refund_offer(self, who: m.Who, purchase_id: UUID) -> c.OfferView:
         found = await self._credits.refunds.offer(who.org_id, purchase_id)
@@ -132,7 +136,7 @@ class LiveCounter:
 
     async def invoices(self, who: m.Who) -> tuple[int, c.Sheet]:
         rows = await self._credits.invoices.list(who.org_id)
-        return await self._credits.invoices.invoiceable_fen(who.org_id), _invoices(rows, operator=False)
+        return await self._credits.invoices.invoiceable_fen(who.org_id), _invoices(rows)
 
     async def invoice_request(self, who: m.Who, fields: Mapping[str, str], amount_fen: int) -> None:
         await self._credits.invoices.request(
@@ -148,7 +152,7 @@ class LiveCounter:
         return await _file(made, f"{made.title}-{name}", "pdf")
 
     async def disputes(self, who: m.Who) -> c.Sheet:
-        return _disputes(await self._credits.disputes.list(who.org_id), operator=False)
+        return _disputes(await self._credits.disputes.list(who.org_id))
 
     async def dispute_open(self, who: m.Who, receipt: str, reason: str, evidence: str) -> None:
         await self._credits.disputes.open(
@@ -224,8 +228,20 @@ class LiveCounter:
     async def instalment_book(self, who: m.Who, agreement_id: UUID, number: int, reference: str) -> None:
         await self._moves.ask_instalment(agreement_id, number, reference=reference, by=actor_of(who).ref)
 
-    async def all_invoices(self, who: m.Who) -> c.Sheet:
-        return _invoices(await self._credits.invoices.list(), operator=True)
+    async def _of(self, org_id: UUID) -> tuple[str, str]:
+        return await self._names.owner(org_id), f"/city/accounts/{org_id}"
+
+    async def all_invoices(self, who: m.Who, queue: c.Queue) -> c.Sheet:
+        """With whose it is, and what the clerk types into the tax bureau's form."""
+        found = await self._credits.invoices.list(waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS)
+        rows = [
+            c.Row(i.id, (i.created_at, await self._of(i.org_id), i.title, i.tax_number, i.email, i.kind, i.amount_fen,
+                         i.state, i.number or i.reason), ("decide",) if i.state == "requested" else ())
+            for i in found
+        ]  # fmt: skip
+        at, title, *rest = INVOICES
+        columns = (at, OF, title, Col("invoices.tax", "note"), Col("invoices.email", "note"), *rest)
+        return c.Sheet("invoices.list", columns, rows, "invoices.none", more=len(rows) == QUEUE_ROWS)
 
     async def invoice_decide(self, who: m.Who, invoice_id: UUID, number: str, reason: str) -> None:
         by = actor_of(who).ref
@@ -234,8 +250,22 @@ class LiveCounter:
         else:
             await self._credits.invoices.reject(invoice_id, reason=reason, by=by)
 
-    async def all_disputes(self, who: m.Who) -> c.Sheet:
-        return _disputes(await self._credits.disputes.list(), operator=True)
+    async def all_disputes(self, who: m.Who, queue: c.Queue) -> c.Sheet:
+        """With whose it is, what was charged, and the way to the receipt: what has to be looked at to decide."""
+        found = await self._credits.disputes.list(waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS)
+        rows, called = [], self._names.actors()
+        for d in found:
+            receipt = await self._gateway.receipt(d.receipt_id, d.org_id)
+            cells = (
+                d.created_at, await self._of(d.org_id), (receipt.evidence.model, f"/receipts/{d.receipt_id}"),
+                receipt.amount_micro, d.reason, d.evidence, d.state, d.answer,
+                await called(d.decided_by) if d.decided_by else "",
+            )  # fmt: skip
+            rows.append(c.Row(d.id, cells, ("decide",) if d.state == "open" else ()))
+        at, _, reason, state, answer = DISPUTES
+        columns = (at, OF, Col("disputes.receipt", "link"), Col("disputes.charged", "credits"), reason,
+                   Col("disputes.evidence", "note"), state, answer, Col("disputes.by", "note"))  # fmt: skip
+        return c.Sheet("disputes.list", columns, rows, "disputes.none", more=len(rows) == QUEUE_ROWS)
 
     async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> bool:
         by = actor_of(who).ref
@@ -244,8 +274,17 @@ class LiveCounter:
         await self._credits.disputes.refuse(dispute_id, answer=answer, by=by)
         return False
 
-    async def all_refunds(self, who: m.Who) -> c.Sheet:
-        return _refunds(await self._credits.refunds.list(None))
+    async def all_refunds(self, who: m.Who, queue: c.Queue) -> c.Sheet:
+        found = await self._credits.refunds.list(
+            None, waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS
+        )
+        sheet = _refunds(found, operator=True)
+        rows = [
+            c.Row(row.id, (row.cells[0], await self._of(refund.org_id), *row.cells[1:]), row.acts)
+            for row, refund in zip(sheet.rows, found, strict=True)
+        ]
+        at, *rest = sheet.columns
+        return c.Sheet(sheet.key, (at, OF, *rest), rows, sheet.empty, more=len(rows) == QUEUE_ROWS)
 
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
         await self._credits.refunds.retry(refund_id)
@@ -298,8 +337,8 @@ def _lapses(days: Sequence[LapseDay]) -> c.Sheet:
     return c.Sheet("lapses.mine", LAPSES, rows, "lapses.none")
 
 
-def _refunds(refunds: Sequence[Refund]) -> c.Sheet:
-    acts = {"failed": ("retry", "payout"), "posted": ("payout",)}
+def _refunds(refunds: Sequence[Refund], *, operator: bool) -> c.Sheet:
+    acts = {"failed": ("retry", "payout"), "posted": ("payout",)} if operator else {}
     rows = [
         c.Row(r.id, (r.created_at, r.refund_fen, r.taken_micro, r.cancelled_micro, str(r.state)),
               acts.get(str(r.state), ()))
@@ -308,21 +347,20 @@ def _refunds(refunds: Sequence[Refund]) -> c.Sheet:
     return c.Sheet("refunds.list", REFUNDS, rows, "refunds.none")
 
 
-def _invoices(invoices: Sequence[Invoice], *, operator: bool) -> c.Sheet:
+def _invoices(invoices: Sequence[Invoice]) -> c.Sheet:
     rows = [
-        c.Row(i.id, (i.created_at, i.title, i.kind, i.amount_fen, i.state, i.number or i.reason),
-              (("decide",) if i.state == "requested" else ()) if operator else ("paper",))
+        c.Row(i.id, (i.created_at, i.title, i.kind, i.amount_fen, i.state, i.number or i.reason), ("paper",))
         for i in invoices
     ]  # fmt: skip
     return c.Sheet("invoices.list", INVOICES, rows, "invoices.none")
 
 
-def _disputes(disputes: Sequence[Dispute], *, operator: bool) -> c.Sheet:
-    act = "decide" if operator else "withdraw"
+def _disputes(disputes: Sequence[Dispute]) -> c.Sheet:
     rows = [
-        c.Row(d.id, (d.created_at, d.receipt_id, d.reason, d.state, d.answer), (act,) if d.state == "open" else ())
+        c.Row(d.id, (d.created_at, (d.receipt_id, f"/receipts/{d.receipt_id}"), d.reason, d.state, d.answer),
+              ("withdraw",) if d.state == "open" else ())
         for d in disputes
-    ]
+    ]  # fmt: skip
     return c.Sheet("disputes.list", DISPUTES, rows, "disputes.none")
 
 

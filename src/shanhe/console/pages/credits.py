@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.model_credits import File
+from shanhe.console.model_credits import File, Queue
 from shanhe.console.pages.base import Room
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go, local_path
@@ -194,12 +195,12 @@ class CreditsDesk(Room):
             "calendar": counter.calendar,
             "batches": counter.batches,
             "agreements": counter.all_agreements,
-            "invoices": counter.all_invoices,
-            "disputes": counter.all_disputes,
-            "refunds": counter.all_refunds,
             "estates": counter.estates,
         }
-        shown = {"tab": tab, "table": await sheets[tab](who), "client_ref": str(new_id()), "fields": {}, **values}
+        queues = {"invoices": counter.all_invoices, "disputes": counter.all_disputes, "refunds": counter.all_refunds}
+        queue = _queue(request) if tab in queues else None
+        table = await (sheets[tab](who) if queue is None else queues[tab](who, queue))
+        shown = {"tab": tab, "table": table, "queue": queue, "client_ref": str(new_id()), "fields": {}, **values}
         return self.show(request, "city_credits.html", who, **shown)
 
     async def calendar(self, request: Request) -> Response:
@@ -249,7 +250,7 @@ class CreditsDesk(Room):
     async def batch_revoke(self, request: Request, batch_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.batch_revoke(who, batch_id, fields.get("reason", ""))
-        return await self._done(request, who, "batches", work)
+        return await self._done(request, who, "batches", work, fields=_of_row(fields, batch_id))
 
     async def agreement_sign(self, request: Request) -> Response:
         who, fields = await self.posted(request, "accounts")
@@ -260,12 +261,13 @@ class CreditsDesk(Room):
     async def instalment_book(self, request: Request, agreement_id: UUID, number: int) -> Response:
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.instalment_book(who, agreement_id, number, fields.get("reference", ""))
-        return await self._done(request, who, "agreements", work, done="payment_asked")
+        kept = _of_row(fields, f"{agreement_id}/{number}")
+        return await self._done(request, who, "agreements", work, done="payment_asked", fields=kept)
 
     async def invoice_decide(self, request: Request, invoice_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.invoice_decide(who, invoice_id, fields.get("number", ""), fields.get("reason", ""))
-        return await self._done(request, who, "invoices", work)
+        return await self._done(request, who, "invoices", work, fields=_of_row(fields, invoice_id))
 
     async def dispute_decide(self, request: Request, dispute_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
@@ -273,8 +275,8 @@ class CreditsDesk(Room):
         try:
             asked = await self.desk.counter.dispute_decide(who, dispute_id, granted, fields.get("answer", ""))
         except ShanheError as error:
-            mistake = self.view.mistake(request, error)
-            return await self._tab(request, who, "disputes", mistake=mistake, status=error.status)
+            values = {"mistake": self.view.mistake(request, error), "fields": _of_row(fields, dispute_id)}
+            return await self._tab(request, who, "disputes", status=error.status, **values)
         return go("/city/credits/disputes", "payment_asked" if asked else "done")
 
     async def refund_retry(self, request: Request, refund_id: UUID) -> Response:
@@ -284,7 +286,7 @@ class CreditsDesk(Room):
     async def refund_payout(self, request: Request, refund_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.refund_payout(who, refund_id, fields.get("reference", ""))
-        return await self._done(request, who, "refunds", work)
+        return await self._done(request, who, "refunds", work, fields=_of_row(fields, refund_id))
 
     async def _done(
         self, request: Request, who: m.Who, tab: str, work: Any, *, done: str = "done", **values: Any
@@ -296,6 +298,19 @@ class CreditsDesk(Room):
                 request, who, tab, mistake=self.view.mistake(request, error), status=status_of(error), **values
             )
         return go(f"/city/credits/{tab}", done)
+
+
+def _of_row(fields: Mapping[str, str], row: object) -> dict[str, str]:
+    """What was typed into the form of one row, for that row to show again."""
+    return {"row": str(row)} | {f"row_{name}": value for name, value in fields.items()}
+
+
+def _queue(request: Request) -> Queue:
+    query = request.query_params
+    try:
+        return Queue(query.get("all") == "1", UUID(query["past"]) if "past" in query else None)
+    except ValueError:
+        return Queue(query.get("all") == "1")
 
 
 def download(file: File) -> Response:
