@@ -29,19 +29,36 @@ class Treasury:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, object]] = []
+        self.looked: tuple[str, UUID | None] = ("", None)
 
-    async def bank(self, who: m.Who, file_hash: str) -> mt.BankView:
+    async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView:
+        self.looked = (find, past)
         lines = [
             mt.BankLineRow(2, "in", 500_000, "matched", "", "充值 SH7K2M9PQ4"),
             mt.BankLineRow(3, "", 0, "refused", "there is no amount · 没有金额", "手续费"),
         ]
         waiting = [
-            mt.SuspenseRow(UUID(int=80), "unknown_reference", 88_00, False, "treasury", None, UUID(int=4), NOW),
+            mt.SuspenseRow(
+                UUID(int=80),
+                "unknown_reference",
+                88_00,
+                False,
+                "treasury",
+                None,
+                UUID(int=4),
+                NOW,
+                "a" * 64,
+                7,
+                "青山机器人有限公司",
+                "十一月服务费",
+                [("SH7K2M9PQ4", "青山机器人")],
+            ),
             mt.SuspenseRow(UUID(int=81), "outgoing", 12_00, True, "国库科 王", None, UUID(int=4), NOW),
         ]
         return mt.BankView(
             [mt.StatementRow("a" * 64, "6月.csv", 120, NOW)], waiting,
             [mt.OutgoingRow("SR7K2M9PQ4", "refund", 100_000, NOW)], lines if file_hash else (), "6月.csv",
+            {"matched": 1, "refused": 1}, True,
         )  # fmt: skip
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
@@ -51,6 +68,8 @@ class Treasury:
         return "a" * 64
 
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
+        if fields.get("order") == "?":
+            raise Invalid("payment_not_found", "No such order.", message_zh="没有该订单。")
         self.done.append((action, item))
         return action == "return"
 

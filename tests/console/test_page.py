@@ -628,6 +628,20 @@ class TestExchange:
 class TestTreasury:
     """Forms about money in and out reach the desk, and say what was wrong."""
 
+    async def test_of_money_that_waits_says_whose_it_is_and_which_orders_it_fits(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get(f"/city/bank?find=青山&past={UUID(int=80)}")).text
+        assert desk.treasury.looked == ("青山", UUID(int=80))  # type: ignore[attr-defined]
+        for needed in ("青山机器人有限公司", "十一月服务费", '<option value="SH7K2M9PQ4">', "对账单第 7 行"):
+            assert needed in page, needed
+        assert "已匹配 1 · 无法读取 1" in (await member.get("/city/bank?file=a")).text
+        assert f"&amp;past={UUID(int=81)}#suspense" in page
+        wrong = {"order": "?", "note": "回单 7", **TOKEN}
+        answer = await member.post(f"/city/bank/{UUID(int=80)}/apply", data=wrong)
+        assert answer.status_code == 422
+        assert 'value="回单 7"' in answer.text, "what was typed stays"
+
     async def test_reads_a_statement_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
         files = {"file": ("6月.csv", "日期,金额".encode(), "text/csv")}
         answer = await member.post("/city/bank", data=TOKEN, files=files)

@@ -159,6 +159,7 @@ class TestDispute:
             for n in range(4)
         ]
         await city.credits.disputes.refuse(opened[1].id, answer="计量无误", by="person:o")
+        assert await city.credits.disputes.charges(opened) == {one.receipt_id: 5 * MICRO for one in opened}
         first = await city.credits.disputes.list(waiting=True, limit=2)
         assert [one.id for one in first] == [opened[0].id, opened[2].id]
         rest = await city.credits.disputes.list(waiting=True, before=first[-1].id)

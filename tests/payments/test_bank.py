@@ -172,11 +172,46 @@ class TestMatching:
         assert [line.state for line in other.lines] == ["duplicate", "duplicate", "suspense"]
         assert (len(branch.told), await branch.suspended_fen()) == (1, 8_900)
 
-    async def test_of_equal_lines_in_one_file_counts_both(self, branch: Branch) -> None:
-        row = branch.row("同一天两笔", "10")
+    async def test_of_equal_lines_that_no_serial_tells_apart_counts_both(self, branch: Branch) -> None:
+        row, zero = (branch.row("同一天两笔", "10").rsplit(",", 1)[0] + end for end in (",", ",0000"))
+        report = await branch.upload(row, row, zero, zero, branch.row("别的", "1").rsplit(",", 1)[0] + ",0000")
+        assert report.counts["suspense"] == 5
+        assert await branch.suspended_fen() == 4_100
+
+    async def test_of_one_transaction_listed_twice_counts_once(self, branch: Branch) -> None:
+        row = branch.row("货款", "10")
         report = await branch.upload(row, row)
-        assert report.counts["suspense"] == 2
-        assert await branch.suspended_fen() == 2_000
+        assert [line.state for line in report.lines] == ["suspense", "duplicate"]
+        assert "流水号重复" in report.lines[1].why
+        assert await branch.suspended_fen() == 1_000
+
+    async def test_of_a_voucher_number_that_different_lines_share_takes_it_for_no_serial(self, branch: Branch) -> None:
+        row, other = (branch.row("货款", amount).rsplit(",", 1)[0] + ",7" for amount in ("10", "20"))
+        assert (await branch.upload(row, row, other)).counts["suspense"] == 3
+
+    async def test_finds_what_waits_by_payer_remark_or_amount(self, branch: Branch) -> None:
+        await branch.upload(branch.row("十一月服务费", "10"), branch.row("货款", "1,234.50"), branch.row("货款", "9"))
+        assert [line.remark for _, line in await branch.desk.waiting("服务费")] == ["十一月服务费 转账"]
+        assert [item.amount_fen for item, _ in await branch.desk.waiting("¥ 1,234.5")] == [123_450]
+        assert len(await branch.desk.waiting("市教育局")) == 3
+        assert await branch.desk.waiting("没有的") == []
+
+    async def test_shows_everything_that_waits_page_by_page(self, branch: Branch) -> None:
+        await branch.upload(*(branch.row(f"第{n}笔", "10") for n in range(5)))
+        seen, past = [], None
+        while page := await branch.desk.waiting(before=past, limit=2):
+            seen += [line.remark for _, line in page]
+            past = page[-1][0].id
+        assert sorted(seen) == [f"第{n}笔 转账" for n in range(5)]
+
+    async def test_offers_the_orders_that_wait_for_a_sum_by_their_reference(self, branch: Branch) -> None:
+        order = await branch.ordered()
+        assert [one.id for one in await branch.desk.awaited([order.amount_fen, 1])] == [order.id]
+        assert await branch.desk.awaited([1]) == []
+        assert await branch.desk.order_named(f" {order.provider_ref} ") == order.id
+        assert await branch.desk.order_named(str(order.id)) == order.id
+        with pytest.raises(UnknownPayment):
+            await branch.desk.order_named("SH123")
 
     async def test_of_parts_waits_until_they_are_enough(self, branch: Branch) -> None:
         order = await branch.ordered()

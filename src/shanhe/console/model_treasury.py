@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
@@ -39,6 +39,10 @@ class SuspenseRow:
     at: datetime
     file: str = ""
     row: int = 0
+    party: str = ""
+    remark: str = ""
+    fits: Sequence[tuple[str, str]] = ()
+    """(reference, whose) of the orders that wait for this sum."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class BankView:
     outgoing: Sequence[OutgoingRow]
     report: Sequence[BankLineRow] = ()
     report_name: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many rows of the report ended in each state."""
+    more: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ two is repaired by repeating it: the ledger reverses a posting once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -184,6 +185,10 @@ class Disputes:
             waiting,
         )
         return [await self._dispute(row) for row in rows]
+
+    async def charges(self, disputes: Sequence[Dispute]) -> dict[UUID, int]:
+        """What each of these disputes' calls was charged, µ, by receipt."""
+        return await self._history.debited({one.receipt_id: one.org_id for one in disputes})
 
     async def _dispute(self, row: Any) -> Dispute:
         return Dispute(**await self._seals.opened(row["org_id"], "dispute", row, "reason", "evidence", "answer"))

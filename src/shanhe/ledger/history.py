@@ -134,6 +134,20 @@ class LotHistory:
         rows = await self._db.fetch(_PAID, list(accounts), since, until, CITY_OWNER, *place, limit)
         return [Paid(**dict(row)) for row in rows]
 
+    async def debited(self, owners: Mapping[UUID, UUID]) -> dict[UUID, int]:
+        """What each of these postings took from its owner (posting → owner), in minor units, at most OWNERS_MAX."""
+        pairs = list(owners.items())[:OWNERS_MAX]
+        rows = await self._db.fetch(
+            """SELECT asked.posting, sum(moved.amount)::bigint AS amount
+                 FROM unnest($1::uuid[], $2::uuid[]) AS asked (posting, owner)
+                CROSS JOIN LATERAL ledger.transfers_of(asked.posting) AS moved
+                 JOIN ledger.account AS payer ON payer.id = moved.debit AND payer.owner = asked.owner
+                GROUP BY asked.posting""",
+            [posting for posting, _ in pairs],
+            [owner for _, owner in pairs],
+        )
+        return {row["posting"]: row["amount"] for row in rows}
+
     async def reversal(self, posting: UUID) -> UUID | None:
         """The posting that reverses this one, if any does."""
         found: UUID | None = await self._db.fetchval("SELECT id FROM ledger.posting WHERE reverses = $1", posting)

@@ -8,7 +8,7 @@ posting after, under an id that follows from the row, so whatever a crash leaves
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.money import format_fen
+from shanhe.kernel.money import format_fen, parse_yuan
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
@@ -72,6 +72,8 @@ LIMITS: Final = AmountLimits(least_fen=1, most_fen=100_000_000_000)
 FILE_LIMIT_BYTES: Final = 1_000_000
 BATCH_ROWS: Final = 500
 PAGE_ROWS: Final = 200
+FIND_ROWS: Final = 2_000
+"""How many open items are looked through for a word: payers are sealed, so the database can't search them."""
 REPORT_ROWS: Final = bank_csv.ROWS_MAX
 TEXT_LIMIT_CHARS: Final = 200
 KIND: Final = "bank_suspense"
@@ -79,6 +81,7 @@ WAITING: Final = (State.CREATED, State.PENDING, State.FAILED)
 DAY_S: Final = 86_400
 PARTY_AT, REMARK_AT = 6, 8
 """Where a line's row has the name of whoever paid, and the remark."""
+TWICE: Final = "the same serial again in this statement · 本对账单内流水号重复"
 BY_HAND: Final = "applied by hand · 人工核销"
 
 Personal = Callable[[UUID], Awaitable[bool]]
@@ -341,9 +344,44 @@ class BankDesk:
 
     # -- an operator's decisions --------------------------------------------------------------------------------------
 
-    async def suspense(self, state: SuspenseState | None = SuspenseState.OPEN) -> list[Suspense]:
-        """Newest first; None for every state."""
-        return [self._slips.noted(item) for item in await bank_store.suspenses(self._db, state, PAGE_ROWS)]
+    async def suspense(
+        self, state: SuspenseState | None = SuspenseState.OPEN, *, before: UUID | None = None
+    ) -> list[Suspense]:
+        """Newest first; None for every state. `before`: the last one seen."""
+        found = await bank_store.suspenses(self._db, state, PAGE_ROWS, before=before)
+        return [self._slips.noted(item) for item in found]
+
+    async def waiting(
+        self, find: str = "", *, before: UUID | None = None, limit: int = PAGE_ROWS
+    ) -> list[tuple[Suspense, BankLine]]:
+        """Open items with the line that brought each, newest first. `find`: only those whose payer or remark has it, or
+        whose amount it is."""
+        wanted, amount = find.strip().casefold(), _fen_of(find)
+        most = FIND_ROWS if wanted else min(limit, PAGE_ROWS)
+        items = await bank_store.suspenses(self._db, SuspenseState.OPEN, most, before=before)
+        lines = await bank_store.lines_at(self._db, [(item.file_hash, item.row) for item in items])
+        found = []
+        for item in items:
+            line = self._slips.opened(lines[item.file_hash, item.row])
+            if not wanted or item.amount_fen == amount or wanted in f"{line.party}\n{line.remark}".casefold():
+                found.append((item, line))
+            if len(found) == min(limit, PAGE_ROWS):
+                break
+        return found
+
+    async def awaited(self, amounts_fen: Collection[int]) -> list[Order]:
+        """Orders that wait for a transfer of one of these amounts, newest first, a bounded page."""
+        return await bank_store.awaited(self._db, NAME, tuple(WAITING), list(set(amounts_fen)), PAGE_ROWS)
+
+    async def order_named(self, text: str) -> UUID:
+        """The order of a reference or an order's number; UnknownPayment for neither."""
+        for reference in references(text):
+            if (found := await bank_store.order_of(self._db, reference)) is not None:
+                return found
+        try:
+            return UUID(text.strip())
+        except ValueError:
+            raise UnknownPayment("waiting bank order") from None
 
     async def assign(self, suspense_id: UUID, owner: str) -> Suspense:
         """Name who looks after an item."""
@@ -476,17 +514,40 @@ def _rest(kind: SuspenseKind) -> SuspenseKind:
 
 
 def _lines(file_hash: str, parsed: list[Parsed]) -> list[tuple[object, ...]]:
-    """Rows for the store. Equal lines of one file are told apart by their number among each other."""
+    """Rows for the store. A line that is there twice under the bank's own serial is one transaction; equal lines that
+    no serial tells apart are told apart by their number among each other."""
+    serials = _serials(parsed)
     seen: dict[str, int] = {}
     rows: list[tuple[object, ...]] = []
     for one in parsed:
-        mark = None
+        mark, state, why = None, LineState.REFUSED if one.why else LineState.NEW, one.why
         if not one.why:
-            parts = (one.serial, one.at, one.direction, one.amount_fen, one.party, one.party_account, one.remark)
-            text = "\x1f".join(map(str, parts))
+            text = _said(one)
             seen[text] = seen.get(text, 0) + 1
+            if seen[text] > 1 and one.serial in serials:
+                state, why = LineState.DUPLICATE, TWICE
             mark = hashlib.sha256(f"{text}\x1f{seen[text]}".encode()).hexdigest()
-        state = LineState.REFUSED if one.why else LineState.NEW
         rows.append((file_hash, one.row, mark, one.direction, one.amount_fen, one.at, one.party[:TEXT_LIMIT_CHARS],
-                     masked(one.party_account), one.remark[:TEXT_LIMIT_CHARS], state, one.why))  # fmt: skip
+                     masked(one.party_account), one.remark[:TEXT_LIMIT_CHARS], state, why))  # fmt: skip
     return rows
+
+
+def _said(one: Parsed) -> str:
+    parts = (one.serial, one.at, one.direction, one.amount_fen, one.party, one.party_account, one.remark)
+    return "\x1f".join(map(str, parts))
+
+
+def _serials(parsed: list[Parsed]) -> set[str]:
+    """Serials that name one transaction: not empty or zero, and not on lines that differ otherwise."""
+    named: dict[str, set[str]] = {}
+    for one in parsed:
+        if not one.why and one.serial.strip("0-"):
+            named.setdefault(one.serial, set()).add(_said(one))
+    return {serial for serial, said in named.items() if len(said) == 1}
+
+
+def _fen_of(text: str) -> int | None:
+    try:
+        return parse_yuan(text.strip().removeprefix("¥").replace(",", "").strip())
+    except ValueError:
+        return None

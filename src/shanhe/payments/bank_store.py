@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shanhe.kernel.db import Database
 from shanhe.kernel.sealing import MARK
+from shanhe.payments import store
 from shanhe.payments.bank_model import (
     BankFile,
     BankLine,
@@ -19,6 +20,7 @@ from shanhe.payments.bank_model import (
     SuspenseKind,
     SuspenseState,
 )
+from shanhe.payments.model import Order
 
 LINE = (
     "file_hash, row, direction, amount_fen, at, party, party_account, remark, state, why, order_id, reference,"
@@ -173,6 +175,32 @@ async def line(conn: Connection, file_hash: str, number: int) -> BankLine:
     return _line(row)
 
 
+async def lines_at(db: Database, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], BankLine]:
+    """Lines by file and row."""
+    rows = await db.fetch(
+        f"""SELECT {LINE} FROM payments.bank_line
+             WHERE (file_hash, row) IN (SELECT * FROM unnest($1::text[], $2::int[]))""",
+        [place[0] for place in places],
+        [place[1] for place in places],
+    )
+    return {(row["file_hash"], row["row"]): _line(row) for row in rows}
+
+
+async def awaited(
+    db: Database, provider: str, states: Sequence[str], amounts_fen: list[int], limit: int
+) -> list[Order]:
+    """Orders of a provider in one of these states over one of these amounts, newest first."""
+    rows = await db.fetch(
+        f"""SELECT {store.ORDER_COLUMNS} FROM payments.pay_order
+             WHERE provider = $1 AND state = ANY($2) AND amount_fen = ANY($3) ORDER BY id DESC LIMIT $4""",
+        provider,
+        states,
+        amounts_fen,
+        limit,
+    )
+    return [store.order_of(row) for row in rows]
+
+
 async def decide_line(
     conn: Connection, held: BankLine, state: LineState, why: str, order_id: UUID | None, reference: str | None
 ) -> None:
@@ -280,12 +308,16 @@ async def suspense(conn: Connection | Database, suspense_id: UUID, *, lock: bool
     return None if row is None else _suspense(row)
 
 
-async def suspenses(db: Database, state: SuspenseState | None, limit: int) -> list[Suspense]:
+async def suspenses(
+    db: Database, state: SuspenseState | None, limit: int, *, before: UUID | None = None
+) -> list[Suspense]:
+    """Newest first: their numbers begin with the time."""
     rows = await db.fetch(
         f"""SELECT {SUSPENSE} FROM payments.suspense WHERE ($1::text IS NULL OR state = $1)
-            ORDER BY created_at DESC, id DESC LIMIT $2""",
+            AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $2""",
         state,
         limit,
+        before,
     )
     return [_suspense(row) for row in rows]
 

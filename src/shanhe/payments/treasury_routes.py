@@ -87,9 +87,11 @@ def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
         return as_json(asked_view(asked), 202) if asked is not None else as_json(suspense_view(await bank.get(item)))
 
     @routes.get("/suspense")
-    async def suspense(_: Reader, state: SuspenseState | None = SuspenseState.OPEN) -> Response:
-        """Money that no order accounts for."""
-        return as_json({"data": [suspense_view(item) for item in await bank.suspense(state)]})
+    async def suspense(
+        _: Reader, state: SuspenseState | None = SuspenseState.OPEN, before: UUID | None = None
+    ) -> Response:
+        """Money that no order accounts for, newest first; `before`: the last one seen."""
+        return as_json({"data": [suspense_view(item) for item in await bank.suspense(state, before=before)]})
 
     @routes.post("/suspense/{suspense_id}/assign")
     async def assign(suspense_id: UUID, body: AssignBody, _: Operator) -> Response:

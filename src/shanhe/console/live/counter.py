@@ -53,7 +53,6 @@ class LiveCounter:
 
     def __init__(self, modules: Modules, names: Names) -> None:
         self._credits = modules.credits
-        self._gateway = modules.gateway
         self._moves = modules.moves
         self._rulings = modules.rulings
         self._names = names
@@ -253,12 +252,11 @@ class LiveCounter:
     async def all_disputes(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         """With whose it is, what was charged, and the way to the receipt: what has to be looked at to decide."""
         found = await self._credits.disputes.list(waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS)
-        rows, called = [], self._names.actors()
+        rows, called, charged = [], self._names.actors(), await self._credits.disputes.charges(found)
         for d in found:
-            receipt = await self._gateway.receipt(d.receipt_id, d.org_id)
             cells = (
-                d.created_at, await self._of(d.org_id), (receipt.evidence.model, f"/receipts/{d.receipt_id}"),
-                receipt.amount_micro, d.reason, d.evidence, d.state, d.answer,
+                d.created_at, await self._of(d.org_id), (d.receipt_id, f"/receipts/{d.receipt_id}"),
+                charged.get(d.receipt_id), d.reason, d.evidence, d.state, d.answer,
                 await called(d.decided_by) if d.decided_by else "",
             )  # fmt: skip
             rows.append(c.Row(d.id, cells, ("decide",) if d.state == "open" else ()))

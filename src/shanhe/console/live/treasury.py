@@ -14,6 +14,7 @@ from shanhe.kernel.vault import PersonErased
 from shanhe.payments.api import Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
 from shanhe.reconcile.api import Difference, Outcome
 
+SUSPENSE_ROWS = 50
 BILLED = ("wechat", "alipay")
 ENDINGS = {
     "apply": SuspenseState.APPLIED, "return": SuspenseState.RETURNED, "explain": SuspenseState.EXPLAINED
@@ -34,21 +35,30 @@ class LiveTreasury:
 
     # -- bank ---------------------------------------------------------------------------------------------------------
 
-    async def bank(self, who: m.Who, file_hash: str) -> mt.BankView:
-        files, waiting, outgoing = await self._bank.files(), await self._bank.suspense(), await self._bank.outgoing()
+    async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView:
+        files, outgoing = await self._bank.files(), await self._bank.outgoing()
+        waiting = await self._bank.waiting(find, before=past, limit=SUSPENSE_ROWS)
+        fits: dict[int, list[tuple[str, str]]] = {}
+        for order in await self._bank.awaited({item.amount_fen for item, _ in waiting if not item.outgoing}):
+            if order.provider_ref:
+                whose = await self._names.owner(order.org_id)
+                fits.setdefault(order.amount_fen, []).append((order.provider_ref, whose))
         report = await self._bank.report(file_hash) if file_hash else None
         return mt.BankView(
             [mt.StatementRow(file.hash, file.name, file.lines, file.uploaded_at) for file in files],
             [
                 mt.SuspenseRow(
                     item.id, str(item.kind), item.amount_fen, item.outgoing, item.owner, item.order_id, item.posting_id,
-                    item.created_at, item.file_hash, item.row,
+                    line.at or item.created_at, item.file_hash, item.row, line.party, line.remark,
+                    () if item.outgoing else fits.get(item.amount_fen, ()),
                 )
-                for item in waiting
+                for item, line in waiting
             ],
             [mt.OutgoingRow(item.reference, item.kind, item.amount_fen, item.created_at) for item in outgoing],
             _lines(report) if report else (),
             report.file.name if report else "",
+            {state: count for state, count in report.counts.items() if count} if report else {},
+            len(waiting) == SUSPENSE_ROWS,
         )  # fmt: skip
 
     async def statement_upload(self, who: m.Who, name: str, data: bytes) -> str:
@@ -59,7 +69,7 @@ class LiveTreasury:
         if action == "assign":
             await self._bank.assign(item, fields.get("owner", ""))
             return False
-        order = _uuid(fields.get("order", "")) if action == "apply" else None
+        order = await self._bank.order_named(fields.get("order", "")) if action == "apply" else None
         asked = await self._rulings.close(
             item, ENDINGS[action], note=fields.get("note", ""), by=actor_of(who).ref, order_id=order
         )
@@ -196,10 +206,3 @@ def _difference(one: Difference) -> mt.DifferenceRow:
         one.id, one.day, str(one.check), one.subject, one.kind, one.unit, one.left_name, one.left, one.right_name,
         one.right, one.owner, str(one.state), str(one.outcome or ""), one.note, one.money_fen, one.posting_id,
     )  # fmt: skip
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Invalid("bad_order", "This is no order's id.", message_zh="订单编号不正确。") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
@@ -121,6 +122,14 @@ class SignInFirst(Unauthorized):
             hint="Your session may have ended.",
             hint_zh="会话可能已过期。",
         )
+
+
+def uuid_in(query: Mapping[str, str], name: str) -> UUID | None:
+    """A number in an address; None where there is none, or nothing that is one."""
+    try:
+        return UUID(query[name]) if name in query else None
+    except ValueError:
+        return None
 
 
 async def sent(request: Request) -> dict[str, Any]:

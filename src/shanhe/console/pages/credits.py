@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from shanhe.console import model as m
 from shanhe.console.model_credits import File, Queue
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import ShanheError
@@ -307,10 +307,7 @@ def _of_row(fields: Mapping[str, str], row: object) -> dict[str, str]:
 
 def _queue(request: Request) -> Queue:
     query = request.query_params
-    try:
-        return Queue(query.get("all") == "1", UUID(query["past"]) if "past" in query else None)
-    except ValueError:
-        return Queue(query.get("all") == "1")
+    return Queue(query.get("all") == "1", uuid_in(query, "past"))
 
 
 def download(file: File) -> Response:

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.errors import ShanheError
@@ -18,6 +18,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
 HASH_CHARS = 64
+FIND_CHARS_MAX = 120
 WRITTEN_OFF = "written_off"
 SUSPENSE_ACTIONS = ("assign", "apply", "return", "explain")
 PAYOUT_ACTIONS = ("review", "approve", "refuse", "confirm", "fail")
@@ -84,8 +85,10 @@ class TreasuryRoom(Room):
         return await self._bank(request, await self.allowed(request, "ledger"))
 
     async def _bank(self, request: Request, who: m.Who, **values: Any) -> Response:
-        view = await self.desk.treasury.bank(who, request.query_params.get("file", "")[:HASH_CHARS])
-        return self.show(request, "bank.html", who, bank=view, **values)
+        query = request.query_params
+        find = query.get("find", "")[:FIND_CHARS_MAX].strip()
+        view = await self.desk.treasury.bank(who, query.get("file", "")[:HASH_CHARS], find, uuid_in(query, "past"))
+        return self.show(request, "bank.html", who, bank=view, find=find, **{"fields": {}, **values})
 
     async def upload(self, request: Request) -> Response:
         who = await self.allowed(request, "accounts")
@@ -101,7 +104,8 @@ class TreasuryRoom(Room):
         try:
             asked = await self.desk.treasury.suspense_decide(who, item, _one_of(action, SUSPENSE_ACTIONS), fields)
         except ShanheError as error:
-            return await self._bank(request, who, mistake=self.view.mistake(request, error), status=error.status)
+            values = {"mistake": self.view.mistake(request, error), "fields": fields | {"row": f"{item}/{action}"}}
+            return await self._bank(request, who, status=error.status, **values)
         return go("/city/bank", "payment_asked" if asked else "decided")
 
     # -- payouts ------------------------------------------------------------------------------------------------------
