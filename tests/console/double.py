@@ -680,6 +680,7 @@ class City:
     def __init__(self) -> None:
         self.pulling = 0
         self.verifying = 0
+        self.asked: tuple[object, ...] = ()
 
     async def status(self) -> m.StatusView:
         return m.StatusView(
@@ -819,7 +820,15 @@ class City:
             m.TrialLine("cny", "revenue", 1, 0, 7_000_000, 7_000_000),
         ]
 
-    async def postings(self, who: m.Who, kind: str, account: str, before: str) -> Sequence[m.PostingRow]:
+    async def account_named(self, who: m.Who, text: str) -> tuple[UUID, str]:
+        if text == "?":
+            raise Invalid("which_organisation", "None.", message_zh="没有该机构。")
+        return ident(40), text
+
+    async def postings(
+        self, who: m.Who, kind: str, account: UUID | None, days: m.Days, before: str
+    ) -> Sequence[m.PostingRow]:
+        self.asked = (kind, account, days, before)
         return [
             m.PostingRow(
                 ident(n),
@@ -860,7 +869,8 @@ class City:
     async def verify_start(self, who: m.Who) -> None:
         self.verifying = 1
 
-    async def audit(self, who: m.Who, before: str, about: str) -> Sequence[m.AuditRow]:
+    async def audit(self, who: m.Who, before: str, about: str, action: str, days: m.Days) -> Sequence[m.AuditRow]:
+        self.asked = (before, about, action, days)
         return [
             m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "", ident(1), "key:1", [("role", "operator")]),
             m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费"),

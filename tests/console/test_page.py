@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import date
 from uuid import UUID
 
 import httpx
@@ -26,6 +27,7 @@ from tests.console import (
 )
 from tests.console.double import ident
 
+from shanhe.console import model as m
 from shanhe.console.ports import Desk
 from shanhe.kernel.errors import NotFound
 
@@ -623,6 +625,34 @@ class TestExchange:
             assert f'action="{path}"' in desk
             assert (await member.post(path, data={"reason": "x", "to": "yes"})).status_code == 403
             assert (await member.post(path, data={"reason": "x", "to": "yes", **TOKEN})).status_code == 303
+
+
+class TestRecords:
+    """The ledger and the audit are looked into by whose, what and when."""
+
+    async def test_of_the_ledger_are_found_by_owner_and_days(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = await member.get("/city/ledger?kind=call&account=启明&since=2026-11-01&until=2026-11-20")
+        days = m.Days(date(2026, 11, 1), date(2026, 11, 20))
+        assert desk.city.asked == ("call", ident(40), days, "")  # type: ignore[attr-defined]
+        statement = f"/api/ledger/accounts/{ident(40)}/statement.csv?since=2026-11-01&amp;until=2026-11-20"
+        assert statement in page.text
+        assert 'name="since" type="date" value="2026-11-01"' in page.text
+
+    async def test_of_the_ledger_keep_the_question_when_the_owner_is_unknown(self, member: httpx.AsyncClient) -> None:
+        answer = await member.get("/city/ledger?account=?&since=2026-11-01")
+        assert answer.status_code == 422
+        assert "没有该机构" in answer.text
+        assert 'value="2026-11-01"' in answer.text
+
+    async def test_of_the_audit_are_found_by_subject_action_and_days(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = await member.get("/city/audit?about=启明&action=key_create&since=2026-11-01&until=soon")
+        asked = ("", "启明", "key_create", m.Days(date(2026, 11, 1), None))
+        assert desk.city.asked == asked  # type: ignore[attr-defined]
+        assert '<option value="key_create" selected>' in page.text
+        await member.get("/city/audit?action=' OR 1")
+        assert desk.city.asked == ("", "", "", m.Days())  # type: ignore[attr-defined]
 
 
 class TestTreasury:

@@ -338,6 +338,17 @@ class TestAudit:
         row = (await city.identity.audit())[0]
         assert (row.actor, row.action, row.object, row.details) == ("cli", "model.pull", "model:x", {"size": 1})
 
+    async def test_is_looked_through_by_action_and_days(self, city: City) -> None:
+        start = city.clock.now()
+        await city.identity.record("cli", "model.pull", "model:x")
+        city.clock.advance(days=2)
+        await city.identity.record("cli", "model.pull", "model:y")
+        await city.identity.record("cli", "person.list", "people")
+        pulled = await city.identity.audit(action="model_pull")
+        assert [row.object for row in pulled] == ["model:y", "model:x"]
+        early = await city.identity.audit(action="model.pull", since=start, until=start + timedelta(days=1))
+        assert [row.object for row in early] == ["model:x"]
+
     async def test_names_nobody(self, city: City) -> None:
         person, org = await city.member()
         await city.identity.keys.create(org.id, NewKey("k"), by="test")

@@ -15,6 +15,9 @@ from shanhe.console.model_city import (
     AuditRow as AuditRow,
 )
 from shanhe.console.model_city import (
+    Days as Days,
+)
+from shanhe.console.model_city import (
     EngineRow as EngineRow,
 )
 from shanhe.console.model_city import (

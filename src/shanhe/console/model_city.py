@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 
@@ -18,6 +18,9 @@ class OrgRow:
     keys: int
     created_at: datetime | None
     by_provenance: Mapping[str, int] = field(default_factory=dict)
+    registration: str = ""
+    wallet: UUID | None = None
+    """The account that its calls are paid from."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,16 @@ class PostingRow:
     asset: str
     older: str = ""
     """Where the page after this row's page begins; empty on the last."""
+    sides: str = ""
+    """Whose money went to whom: payer → payee of the first transfer."""
+
+
+@dataclass(frozen=True)
+class Days:
+    """The city's days [since, until]; None leaves a side open."""
+
+    since: date | None = None
+    until: date | None = None
 
 
 @dataclass(frozen=True)

@@ -293,6 +293,7 @@ class ChartEntry(msgspec.Struct, frozen=True):
 CHART: Final = (
     ChartEntry("wallet", "liability", "钱包", "Wallet"),
     ChartEntry("income", "liability", "收益", "Income"),
+    ChartEntry("codes", "liability", "兑换码备付", "Set aside for codes"),
     ChartEntry("issuance", "liability", "发行", "Issuance"),
     ChartEntry("cash", "asset", "资金清算", "Cash clearing"),
     ChartEntry("exchange_cash", "liability", "交易资金", "Exchange cash"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 import msgspec
@@ -15,6 +15,7 @@ from shanhe.console import model as m
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind
+from shanhe.kernel.clock import midnight
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
@@ -22,6 +23,7 @@ from shanhe.ledger.api import AccountView, Asset, PostingView, VerifyReport
 
 ORGS_SHOWN = 50
 ROWS_SHOWN = 50
+DAY = timedelta(days=1)
 ACCOUNTS_SHOWN = 100
 OWNERS_SEARCHED = 100
 STANDING = {"operational": "up", "degraded": "degraded", "outage": "down"}
@@ -65,8 +67,11 @@ class LiveCity:
         org = await self._of.identity.orgs.get(org_id)
         wallet = await self._of.credits.wallet(org_id)
         parts = {str(name): micro for name, micro in wallet.by_provenance.items()}
-        balance = wallet.balance_micro
-        return m.OrgRow(org.id, org.name, str(org.kind), str(org.state), balance, 0, org.created_at, parts)
+        wallets = await self._of.ledger.accounts(owner=org_id, asset=Asset.CREDIT, kind="wallet", limit=1)
+        return m.OrgRow(
+            org.id, org.name, str(org.kind), str(org.state), wallet.balance_micro, 0, org.created_at, parts,
+            org.registration or "", wallets[0].account.id if wallets else None,
+        )  # fmt: skip
 
     async def org_keys(self, who: m.Who, org_id: UUID) -> Sequence[m.KeyRow]:
         return await self._member.keys_of(org_id)
@@ -218,17 +223,24 @@ class LiveCity:
                 known[at] += value
         return [m.TrialLine(asset, kind, *values) for (asset, kind), values in sorted(sums.items())]
 
-    async def postings(self, who: m.Who, kind: str, account: str, before: str) -> Sequence[m.PostingRow]:
-        try:
-            wanted = UUID(account) if account else None
-        except ValueError as error:
-            raise Invalid(
-                "bad_account", "An account id is a UUID.", message_zh="账户编号应为 UUID。",
-                hint="Copy it from the list of accounts.", hint_zh="请从账户列表复制。",
-            ) from error  # fmt: skip
+    async def account_named(self, who: m.Who, text: str) -> tuple[UUID, str]:
+        number = _uuid(text.strip())
+        if number is None:
+            org = await self._names.organisation(text)
+            wallets = await self._of.ledger.accounts(owner=org, asset=Asset.CREDIT, kind="wallet", limit=1)
+            if not wallets:
+                raise NotFound("no_wallet", "It has no wallet yet.", message_zh="该机构还没有积分钱包。")
+            number = wallets[0].account.id
+        account = await self._of.ledger.account(number)
+        return number, await self._names.owner(account.owner)
+
+    async def postings(
+        self, who: m.Who, kind: str, account: UUID | None, days: m.Days, before: str
+    ) -> Sequence[m.PostingRow]:
         page = await self._of.ledger.postings(
-            account=wanted, kind=kind or None, cursor=before or None, limit=ROWS_SHOWN
-        )
+            account=account, kind=kind or None, since=midnight(days.since) if days.since else None,
+            until=midnight(days.until + DAY) if days.until else None, cursor=before or None, limit=ROWS_SHOWN,
+        )  # fmt: skip
         called = self._names.actors()
         return [await self._posting_row(one, page.next or "", await called(one.actor)) for one in page.items]
 
@@ -237,7 +249,14 @@ class LiveCity:
         assets = [str((await self._of.ledger.account(line.debit)).asset) for line in posting.transfers]
         asset = "credit" if "credit" in assets else assets[0] if assets else "credit"
         amount = sum(line.amount for line, of in zip(posting.transfers, assets, strict=True) if of == asset)
-        return m.PostingRow(posting.id, posting.at, posting.kind, actor, posting.memo, amount, asset, cursor)
+        ends = [(line.debit, line.credit) for line in posting.transfers[:1]]
+        sides = [f"{await self._whose(payer)} → {await self._whose(payee)}" for payer, payee in ends]
+        return m.PostingRow(
+            posting.id, posting.at, posting.kind, actor, posting.memo, amount, asset, cursor, "".join(sides)
+        )
+
+    async def _whose(self, account: UUID) -> str:
+        return await self._names.owner((await self._of.ledger.account(account)).owner)
 
     async def posting(self, who: m.Who, posting_id: UUID) -> m.PostingPage:
         found = await self._of.ledger.posting(posting_id)
@@ -277,9 +296,13 @@ class LiveCity:
         await self._of.identity.record(actor_of(who), "ledger.verify", "ledger")
         self._verifying.start(self._of)
 
-    async def audit(self, who: m.Who, before: str, about: str) -> Sequence[m.AuditRow]:
+    async def audit(self, who: m.Who, before: str, about: str, action: str, days: m.Days) -> Sequence[m.AuditRow]:
         called = self._names.actors()
-        found = await self._of.identity.audit(object_=about or None, before=_uuid(before), limit=ROWS_SHOWN)
+        found = await self._of.identity.audit(
+            object_=await self._object(about) if about else None, action=action or None,
+            since=midnight(days.since) if days.since else None,
+            until=midnight(days.until + DAY) if days.until else None, before=_uuid(before), limit=ROWS_SHOWN,
+        )  # fmt: skip
         rows = []
         for row in found:
             details = [(name, _plain(value)) for name, value in row.details.items() if value not in ([], "", None)]
@@ -287,6 +310,10 @@ class LiveCity:
             actor = await called(row.actor)
             rows.append(m.AuditRow(row.at, actor, row.action, subject, "", row.id, row.object, details))
         return rows
+
+    async def _object(self, about: str) -> str:
+        """What the audit calls what a clerk means: as it writes it, or an organisation by its number or whole name."""
+        return about if ":" in about else f"org:{await self._names.organisation(about)}"
 
     async def _audited(self, object_: str, called: Callable[[str], Awaitable[str]]) -> str:
         """What was acted upon: organisations and officers by name, anything else as it is written."""

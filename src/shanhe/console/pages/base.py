@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shanhe.console import once
-from shanhe.console.model import Who
+from shanhe.console.model import Days, Who
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
@@ -130,6 +131,18 @@ def uuid_in(query: Mapping[str, str], name: str) -> UUID | None:
         return UUID(query[name]) if name in query else None
     except ValueError:
         return None
+
+
+def days_in(query: Mapping[str, str]) -> Days:
+    """The days `since` and `until` of an address; an end that is no day is open."""
+
+    def day(name: str) -> date | None:
+        try:
+            return date.fromisoformat(query.get(name, ""))
+        except ValueError:
+            return None
+
+    return Days(day("since"), day("until"))
 
 
 async def sent(request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -9,9 +10,10 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.model import Who
-from shanhe.console.pages.base import Room
+from shanhe.console.model import Days, PostingRow, Who
+from shanhe.console.pages.base import Room, days_in
 from shanhe.console.render import go
+from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.routing import APIRouter
 
@@ -19,6 +21,12 @@ ASSETS = ("credit", "cny", "voucher", "ticket", "point")
 WORD_CHARS_MAX = 64
 FIND_CHARS_MAX = 100
 REASON_CHARS_MAX = 500
+
+
+def _covered(days: Days, rows: Sequence[PostingRow]) -> Days:
+    """The days that an account's statement is offered for: those asked for, or the year of the newest row so far."""
+    newest = rows[0].at.astimezone(CITY_TZ).date() if rows else None
+    return Days(days.since or (newest and newest.replace(month=1, day=1)), days.until or newest)
 
 
 class BooksRoom(Room):
@@ -39,10 +47,26 @@ class BooksRoom(Room):
     async def postings(self, request: Request) -> Response:
         who = await self.allowed(request, "ledger")
         query = request.query_params
-        kind, account = query.get("kind", "")[:WORD_CHARS_MAX], query.get("account", "")[:WORD_CHARS_MAX]
-        rows = await self.desk.city.postings(who, kind, account, query.get("before", "")[:WORD_CHARS_MAX])
-        kinds = self.view.words.below("posting_kind")
-        return self.show(request, "postings.html", who, rows=rows, kind=kind, account=account, kinds=kinds)
+        kind, account = query.get("kind", "")[:WORD_CHARS_MAX], query.get("account", "")[:FIND_CHARS_MAX].strip()
+        shown: dict[str, Any] = {
+            "kind": kind,
+            "account": account,
+            "days": (days := days_in(query)),
+            "rows": (),
+            "number": None,
+        }
+        shown["kinds"] = self.view.words.below("posting_kind")
+        try:
+            if account:
+                shown["number"], shown["owner"] = await self.desk.city.account_named(who, account)
+            before = query.get("before", "")[:WORD_CHARS_MAX]
+            rows = await self.desk.city.postings(who, kind, shown["number"], days, before)
+            shown |= {"rows": rows, "covered": _covered(days, rows)}
+        except ShanheError as error:
+            return self.show(
+                request, "postings.html", who, mistake=self.view.mistake(request, error), status=error.status, **shown
+            )
+        return self.show(request, "postings.html", who, **shown)
 
     async def posting(self, request: Request, posting_id: UUID) -> Response:
         who = await self.allowed(request, "ledger")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from shanhe.console import chart
 from shanhe.console.model import Who
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, days_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
@@ -151,5 +151,12 @@ class CityRoom(Room):
     async def audit(self, request: Request) -> Response:
         who = await self.allowed(request, "audit")
         about = request.query_params.get("about", "")[:OBJECT_CHARS_MAX].strip()
-        rows = await self.desk.city.audit(who, request.query_params.get("before", ""), about)
-        return self.show(request, "audit.html", who, rows=rows, about=about)
+        query, words = request.query_params, self.view.words.below("audit_action")
+        action = chosen if (chosen := query.get("action", "")) in words else ""
+        shown = {"about": about, "action": action, "actions": words, "days": (days := days_in(query)), "rows": ()}
+        try:
+            shown["rows"] = await self.desk.city.audit(who, query.get("before", ""), about, action, days)
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return self.show(request, "audit.html", who, mistake=mistake, status=error.status, **shown)
+        return self.show(request, "audit.html", who, **shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import Depends, Query, Response
 
 from shanhe.identity.api import Actor, Category, Identity, NewPerson, PermissionMissing, Role, require
 from shanhe.identity.routes import forms
+from shanhe.kernel.clock import midnight
 from shanhe.kernel.http import private_json
 from shanhe.kernel.routing import APIRouter
 
@@ -101,11 +103,17 @@ def _audit(routes: APIRouter, identity: Identity) -> None:
         acting: Auditor,
         object: Annotated[str | None, Query(max_length=200)] = None,
         org: UUID | None = None,
+        action: Annotated[str | None, Query(max_length=80)] = None,
+        since: date | None = None,
+        until: date | None = None,
         before: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> Response:
-        """What was done, by whom, to what; newest first."""
-        rows = await identity.audit(object_=object, org_id=org, before=before, limit=limit)
+        """What was done, by whom, to what, on the city's days [since, until]; newest first."""
+        rows = await identity.audit(
+            object_=object, org_id=org, action=action, since=midnight(since) if since else None,
+            until=midnight(until + timedelta(days=1)) if until else None, before=before, limit=limit,
+        )  # fmt: skip
         return private_json({"data": rows})
 
 

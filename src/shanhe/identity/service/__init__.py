@@ -184,8 +184,12 @@ class Identity:
         )
 
     async def audit(
-        self, *, object_: str | None = None, org_id: UUID | None = None, before: UUID | None = None, limit: int = 100
-    ) -> list[AuditRow]:
-        """Audit rows, newest first."""
+        self, *, object_: str | None = None, org_id: UUID | None = None, action: str | None = None,
+        since: datetime | None = None, until: datetime | None = None, before: UUID | None = None, limit: int = 100,
+    ) -> list[AuditRow]:  # fmt: skip
+        """Audit rows of [since, until), newest first."""
         wanted = min(max(limit, 1), AUDIT_PAGE_MAX)
-        return await audit.rows(self._ground.db, object_=object_, org_id=org_id, before=before, limit=wanted)
+        return await audit.rows(
+            self._ground.db, object_=object_, org_id=org_id, action=action, since=since, until=until, before=before,
+            limit=wanted,
+        )  # fmt: skip

@@ -42,17 +42,23 @@ async def add(
 
 
 async def rows(
-    conn: Connection, *, object_: str | None, org_id: UUID | None, before: UUID | None, limit: int
-) -> list[AuditRow]:
+    conn: Connection, *, object_: str | None, org_id: UUID | None, action: str | None = None,
+    since: datetime | None = None, until: datetime | None = None, before: UUID | None, limit: int,
+) -> list[AuditRow]:  # fmt: skip
     found = await conn.fetch(
         """SELECT id, at, actor, action, object, org_id, details FROM identity.audit
            WHERE ($1::text IS NULL OR object = $1) AND ($2::uuid IS NULL OR org_id = $2)
              AND ($3::uuid IS NULL OR id < $3)
+             AND ($5::text IS NULL OR replace(action, '.', '_') = replace($5, '.', '_'))
+             AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
            ORDER BY id DESC LIMIT $4""",
         object_,
         org_id,
         before,
         limit,
+        action,
+        since,
+        until,
     )
     return [AuditRow(**dict(row)) for row in found]
 
