@@ -104,7 +104,7 @@ class Counter:
 
     async def batches(self, who: m.Who) -> c.Sheet:
         columns = (Col("batches.name"), Col("batches.value", "credits"), Col("batches.state", "state:batch_state"))
-        row = c.Row(ident(9), ("大赛", 5 * MICRO, "funded"), ("export", "revoke"))
+        row = c.Row(ident(9), ("大赛", 5 * MICRO, "funded"), ("fund", "export", "revoke"))
         return self._sheet("batches.list", columns, "batches.none", row)
 
     async def batch_create(self, who: m.Who, fields: Mapping[str, str]) -> None:
@@ -112,6 +112,9 @@ class Counter:
 
     async def budget_fund(self, who: m.Who, fields: Mapping[str, str]) -> None:
         self.sent.append(("fund", fields["budget"]))
+
+    async def batch_fund(self, who: m.Who, batch_id: UUID) -> None:
+        self.sent.append(("batch_fund", batch_id))
 
     async def batch_export(self, who: m.Who, batch_id: UUID) -> c.File:
         return c.File(b"1,ABCDE\r\n", "text/csv", {"content-disposition": "attachment"})

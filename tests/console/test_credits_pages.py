@@ -27,6 +27,7 @@ WORK: tuple[tuple[str, dict[str, str], str], ...] = (
     ("/city/credits/agreements", {"org": str(ident(1)), "year": "2026", "reference": "7"}, "sign"),
     (f"/city/credits/agreements/{ident(8)}/1/book", {"reference": "B"}, "book"),
     (f"/city/credits/invoices/{ident(5)}/decide", {"number": "2533"}, "invoice_decide"),
+    (f"/city/credits/batches/{ident(9)}/fund", {}, "batch_fund"),
     (f"/city/credits/disputes/{ident(6)}/decide", {"decision": "grant", "answer": "ok"}, "dispute_decide"),
     ("/city/credits/estates", {"org": str(ident(1)), "successor": str(ident(2)), "kind": "inheritance"}, "estate"),
     (f"/city/credits/estates/{ident(10)}/decide", {"decision": "approve"}, "estate_decide"),

@@ -10,6 +10,7 @@ from tests.credits.conftest import City
 from shanhe.credits.api import (
     BatchClosed,
     BatchConflict,
+    BudgetShort,
     CodeBatch,
     CodesShown,
     CodeUsed,
@@ -52,6 +53,16 @@ class TestBatch:
             await batch(city, count=4)
         with pytest.raises(InsufficientCredit):
             await batch(city, ref="b2")
+
+    async def test_that_its_budget_could_not_pay_is_set_aside_once_it_can(self, city: City) -> None:
+        with pytest.raises(BudgetShort) as told:
+            await batch(city)
+        assert "注入预算" in told.value.hint_zh, "it says what an operator can do, not a caller of models"
+        (draft,) = await city.credits.codes.batches()
+        await city.credits.codes.fund(BUDGET, 20 * MICRO, posting_id=new_id(), reason="council", actor="person:o")
+        for _ in range(2):
+            assert (await city.credits.codes.set_aside(draft.id)).state == "funded"
+        assert await left(city) == 5 * MICRO
 
     async def test_shows_its_codes_once_and_keeps_only_hashes(self, city: City) -> None:
         made, codes = await issued(city)

@@ -22,5 +22,6 @@ class TestAiPatentOfAPerson:
         assert await city.sound()
 
     async def test_is_not_for_companies(self, city: City) -> None:
-        with pytest.raises(NotForYou, match="person"):
+        with pytest.raises(NotForYou, match="person") as told:
             await city.apply("ai_patent_person", await city.company(), ANSWERS)
+        assert "申请主体须为 个人" in told.value.message_zh

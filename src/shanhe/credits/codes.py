@@ -21,6 +21,7 @@ from shanhe.credits import code_store, messages, policy
 from shanhe.credits.errors import (
     BatchClosed,
     BatchConflict,
+    BudgetShort,
     CodesShown,
     CodeUsed,
     TooManyTries,
@@ -35,7 +36,17 @@ from shanhe.kernel.documents import Column, Document, Table
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
-from shanhe.ledger.api import CITY_OWNER, Account, Asset, Ledger, NewLot, Posting, Provenance, Transfer
+from shanhe.ledger.api import (
+    CITY_OWNER,
+    Account,
+    Asset,
+    InsufficientCredit,
+    Ledger,
+    NewLot,
+    Posting,
+    Provenance,
+    Transfer,
+)
 from shanhe.rulebook.api import Rulebook
 
 KIND, KIND_FUND, KIND_RETURN, KIND_BUDGET = "redeem", "codes_funded", "codes_returned", "budget"
@@ -115,7 +126,7 @@ class Codes:
         earmark: Mapping[str, Any] | None = None,
         actor: str,
     ) -> CodeBatch:
-        """Set the value of all codes aside. Idempotent by `client_ref`; InsufficientCredit when the budget is short."""
+        """Set the value of all codes aside. Idempotent by `client_ref`; BudgetShort leaves a draft, see `set_aside`."""
         now = self._clock.now()
         _check(client_ref, name, codes, value_micro, provenance, expires_at, now)
         self._not_a_programmes(budget)
@@ -134,12 +145,21 @@ class Codes:
             raise BatchConflict(client_ref)
         return await self._fund_batch(batch) if batch.state is BatchState.DRAFT else batch
 
+    async def set_aside(self, batch_id: UUID) -> CodeBatch:
+        """Set a draft's value aside that its budget did not hold before; nothing where that is done. BudgetShort."""
+        batch = await self.get(batch_id)
+        return await self._fund_batch(batch) if batch.state is BatchState.DRAFT else batch
+
     async def _fund_batch(self, batch: CodeBatch) -> CodeBatch:
         source, escrow = await self.budget(batch.budget), await self._escrow(batch)
         transfer = Transfer(_leg(batch.funding_posting), source.id, escrow.id, batch.codes * batch.value_micro)
-        await self._ledger.post(
-            Posting(id=batch.funding_posting, kind=KIND_FUND, transfers=(transfer,), actor=batch.actor, memo=batch.name)
+        posting = Posting(
+            id=batch.funding_posting, kind=KIND_FUND, transfers=(transfer,), actor=batch.actor, memo=batch.name
         )
+        try:
+            await self._ledger.post(posting)
+        except InsufficientCredit as error:
+            raise BudgetShort(error) from error
         async with self._db.transaction() as conn:
             held = await code_store.batch(conn, batch.id, lock=True)
             if held is not None and held.state is BatchState.DRAFT:

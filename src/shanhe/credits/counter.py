@@ -150,6 +150,11 @@ def _batches(routes: APIRouter, credits: Credits, asks: Asks) -> None:
         batch, made = await credits.codes.export(batch_id)
         return await file(codes.sheet(batch, made), f"codes-{batch.name}", "csv")
 
+    @routes.post("/code-batches/{batch_id}/fund")
+    async def set_aside(batch_id: UUID, actor: Operator) -> Response:
+        """Set a draft's value aside that its budget did not hold before."""
+        return as_json(batch_view(await credits.codes.set_aside(batch_id)))
+
     @routes.post("/code-batches/{batch_id}/revoke")
     async def revoke(batch_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         """End a batch; what nobody redeemed returns to its budget."""

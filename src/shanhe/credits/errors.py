@@ -5,12 +5,22 @@ from __future__ import annotations
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, TooMany
 from shanhe.kernel.money import format_fen, said_credits
 from shanhe.kernel.words import en, zh
+from shanhe.ledger.api import InsufficientCredit
 
 PEOPLE_READ = {
     "µ": (said_credits, "积分", "credits"),
     "fen": (format_fen, "元", "yuan"),
 }
 """How an amount of a unit is written, and what it is called, for people."""
+
+
+class BudgetShort(InsufficientCredit):
+    """A budget does not hold what a batch of codes is worth."""
+
+    def __init__(self, short: InsufficientCredit) -> None:
+        super().__init__(short.account, short.available_micro, short.needed_micro)
+        self.hint = "Ask for credits into the budget; once another operator agreed, set the batch's money aside again."
+        self.hint_zh = "请先提请注入预算，另一位运营人员同意后，在批次列表中再次划拨。"
 
 
 class UnknownPurchase(NotFound):

@@ -91,6 +91,12 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What takes two people, by the kind of request."""
 
+PARTIES: Final[Mapping[str, tuple[str, str]]] = {
+    "person": ("个人", "person"), "company": ("企业", "company"), "institution": ("事业单位", "institution"),
+    "government": ("政府部门", "government body"),
+}  # fmt: skip
+"""Who may be a party, by kind."""
+
 Word = str | tuple[str, str]
 """A state by its name, or what is said instead of one: (zh, en)."""
 

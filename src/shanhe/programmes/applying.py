@@ -14,7 +14,7 @@ import structlog
 from shanhe.kernel.clock import add_months
 from shanhe.kernel.errors import Invalid, ShanheError
 from shanhe.kernel.ids import new_id
-from shanhe.kernel.words import any_of
+from shanhe.kernel.words import PARTIES, any_of
 from shanhe.programmes import award_store, forms, messages, store
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.cases import Application, Entitlement, Evidence, Outcome, Party, State
@@ -199,7 +199,8 @@ class Applying:
         if not programme.open_on(self._ground.today()):
             raise NotForYou(title.zh, title.en, "不在申请期内", "it is not open for applications today")
         if party.kind not in programme.for_:
-            zh, en = "、".join(programme.for_), ", ".join(programme.for_)
+            zh, en = ("或".join(PARTIES[kind][0] for kind in programme.for_),
+                      ", ".join(PARTIES[kind][1] for kind in programme.for_))  # fmt: skip
             raise NotForYou(title.zh, title.en, f"申请主体须为 {zh}", f"it is for: {en}")
         if party.frozen:
             raise NotForYou(title.zh, title.en, "主体已冻结", "the applicant is frozen")

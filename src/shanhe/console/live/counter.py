@@ -173,7 +173,7 @@ class LiveCounter:
     # -- operators ----------------------------------------------------------------------------------------------------
 
     async def batches(self, who: m.Who) -> c.Sheet:
-        acts = {"funded": ("export", "revoke"), "issued": ("revoke",)}
+        acts = {"draft": ("fund",), "funded": ("export", "revoke"), "issued": ("revoke",)}
         rows = [
             c.Row(b.id, (b.name, b.budget, f"{b.redeemed} / {b.codes}", b.value_micro, b.provenance,
                          b.expires_at - timedelta(microseconds=1), str(b.state)), acts.get(str(b.state), ()))
@@ -199,6 +199,9 @@ class LiveCounter:
             fields.get("budget", ""), parse_credits(fields.get("amount", "")), fields.get("reason", ""),
             posting_id=UUID(fields.get("client_ref", "")), by=actor_of(who).ref,
         )  # fmt: skip
+
+    async def batch_fund(self, who: m.Who, batch_id: UUID) -> None:
+        await self._credits.codes.set_aside(batch_id)
 
     async def batch_export(self, who: m.Who, batch_id: UUID) -> c.File:
         batch, codes = await self._credits.codes.export(batch_id)

@@ -172,6 +172,7 @@ class CreditsDesk(Room):
         add("/city/credits/batches", self.batches, methods=["GET"])
         add("/city/credits/batches", self.batch_create, methods=["POST"])
         add("/city/credits/budgets", self.budget_fund, methods=["POST"])
+        add("/city/credits/batches/{batch_id}/fund", self.batch_fund, methods=["POST"])
         add("/city/credits/batches/{batch_id}/export", self.batch_export, methods=["POST"])
         add("/city/credits/batches/{batch_id}/revoke", self.batch_revoke, methods=["POST"])
         add("/city/credits/agreements", self.agreements, methods=["GET"])
@@ -242,6 +243,10 @@ class CreditsDesk(Room):
         who, fields = await self.posted(request, "accounts")
         work = self.desk.counter.budget_fund(who, fields)
         return await self._done(request, who, "batches", work, done="payment_asked", fields=fields)
+
+    async def batch_fund(self, request: Request, batch_id: UUID) -> Response:
+        who, _ = await self.posted(request, "accounts")
+        return await self._done(request, who, "batches", self.desk.counter.batch_fund(who, batch_id))
 
     async def batch_export(self, request: Request, batch_id: UUID) -> Response:
         who, _ = await self.posted(request, "accounts")
