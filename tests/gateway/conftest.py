@@ -104,7 +104,7 @@ class Engines:
     async def tokenize(self, target: Target, text: str) -> int | None:
         return self.tokens_per_text
 
-    async def count_chat(self, target: Target, messages: Any) -> int | None:
+    async def count_chat(self, target: Target, messages: Any, tools: Any = ()) -> int | None:
         return self.tokens_per_text
 
 

@@ -118,16 +118,17 @@ class EngineClient:
         answer = await self._control(target, f"{root}/tokenize", {"model": target.upstream_model, "prompt": text})
         return int(answer["count"])
 
-    async def count_chat(self, target: Target, messages: Sequence[Mapping[str, Any]]) -> int:
-        """Tokens of a conversation in the model's own template, the generation prompt included."""
+    async def count_chat(self, target: Target, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] = ()) -> int:
+        """Tokens of a conversation in the model's own template, its tools and the generation prompt included."""
+        conversation: dict[str, Any] = {"messages": list(messages), **({"tools": list(tools)} if tools else {})}
         if target.kind == EngineKind.LLAMA:
-            prompt = await self._control(target, "/apply-template", {"messages": list(messages)})
+            prompt = await self._control(target, "/apply-template", conversation)
             asked = {"content": prompt["prompt"], "add_special": True, "parse_special": True}
             return len((await self._control(target, "/tokenize", asked))["tokens"])
         if "tokenize" not in target.features:
             raise NoTokenizer(target.engine_name)
         root = target.path_prefix.removesuffix("/v1")
-        asked = {"model": target.upstream_model, "messages": list(messages)}
+        asked = {"model": target.upstream_model, **conversation}
         return int((await self._control(target, f"{root}/tokenize", asked))["count"])
 
     async def counters(self, target: Target) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ GENERAL: Final = "general"
 LOCAL_CLASSES: Final = frozenset({"general", "government", "citizen"})
 """Data classes; everything but `general` stays on engines that are local."""
 
-DEFAULT_FEATURES: Final = frozenset({"tools", "vision", "audio", "file", "json_schema", "logprobs"})
+DEFAULT_FEATURES: Final = frozenset({"tools", "vision", "audio", "file", "json_schema", "logprobs", "echo", "suffix"})
 """What an upstream is taken to understand unless its registration says less; it refuses what it does not."""
 
 

@@ -243,9 +243,11 @@ class Compute:
         """Tokens of a text by the model's tokenizer; NoTokenizer or EngineFailed."""
         return await self._client.tokenize(self._resolve(target), text)
 
-    async def count_chat(self, target: Target | str, messages: Sequence[Mapping[str, Any]]) -> int:
-        """Tokens of a conversation in the model's own template; NoTokenizer or EngineFailed."""
-        return await self._client.count_chat(self._resolve(target), messages)
+    async def count_chat(
+        self, target: Target | str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] = ()
+    ) -> int:
+        """Tokens of a conversation and its tools in the model's own template; NoTokenizer or EngineFailed."""
+        return await self._client.count_chat(self._resolve(target), messages, tools)
 
     def _resolve(self, target: Target | str) -> Target:
         if isinstance(target, Target):

@@ -217,6 +217,7 @@ class Target:
         "contributor",
         "cost",
         "cost_basis",
+        "counts_one",
         "data_classes",
         "engine_id",
         "engine_name",
@@ -253,6 +254,8 @@ class Target:
         self.engine_id: UUID = engine.id
         self.engine_name = engine.name
         self.kind: str = engine.kind.value
+        self.counts_one = engine.kind is EngineKind.LLAMA
+        """Its usage covers only the first of several answers."""
         self.model = served.model
         self.model_kind = served.kind
         self.upstream_model = served.upstream

@@ -36,6 +36,12 @@ Door = Callable[[Client], Awaitable[None]]
 TOOLS_PATH: Final = "/mcp"
 COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
 MODELS_PATH: Final = "/v1/models"
+PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"GET, POST, DELETE"),
+    (b"access-control-max-age", b"86400"),
+    (b"vary", b"access-control-request-headers"),
+)
+"""What a browser is told before a page's call."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -92,6 +98,10 @@ class GatewayApp:
         face = self._faces.get(client.path)
         if face is not None and client.method == "POST":
             await self._pipeline.run(face, client)
+            return
+        if client.method == "OPTIONS":
+            asked = client.header(b"access-control-request-headers") or b"authorization"
+            await client.answer(200, b"", [*PREFLIGHT, (b"access-control-allow-headers", asked)])
             return
         speaks: Face = self._count if client.path.startswith("/v1/messages") else self._openai
         receipt_id = new_id()
@@ -184,4 +194,6 @@ def anthropic_model(model: ModelInfo) -> dict[str, Any]:
         "id": model.id,
         "display_name": model.title_en,
         "created_at": f"{model.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        "lifecycle": "active",
+        "max_input_tokens": model.context_tokens,
     }

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from shanhe.compute.api import EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.faces.base import BOUNDARY, FORMS, Parsed
@@ -27,10 +28,15 @@ BYTES_PER_TOKEN: Final = 4
 """For the guess how long a prompt takes; speeds are measured in the same unit."""
 CALLERS_FAULT: Final = frozenset({400, 413, 415, 422})
 """Statuses with which an engine refuses the request itself; another engine would refuse it too."""
+SAID_WITH_500: Final = ("failed to parse ", "is too large to process")
+"""How llama.cpp begins or ends a 500 that is about the request; counted against the engine, five of them would take its
+model from everybody."""
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 FORM_TYPE: Final = b"multipart/form-data; boundary=" + BOUNDARY.encode()
+BEGUN_CALL: Final = {"role": "assistant", "content": "<tool_call>\n"}
+"""What begins a tool call in the templates of the Hermes kind."""
 TRUE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
 
@@ -108,11 +114,13 @@ class Dispatcher:
 
     async def count_prompt(self, target: Target, parsed: Parsed) -> int | None:
         """Tokens of the prompt, template included; None where it can't be counted."""
+        if parsed.prompt_text is not None:
+            return await self.count_text(target, parsed.prompt_text)
         if parsed.prompt_messages is None:
             return None
-        messages = msgspec.json.decode(_encode(parsed.prompt_messages))
+        messages, tools = msgspec.json.decode(_encode([parsed.prompt_messages, parsed.body.get("tools", ())]))
         try:
-            return await self.compute.count_chat(target, messages)
+            return await self.compute.count_chat(target, messages, tools)
         except (ShanheError, OSError):
             return None
 
@@ -162,7 +170,21 @@ def upstream_body(parsed: Parsed, target: Target, max_tokens: int | None) -> byt
     fields["stream"] = parsed.stream
     if parsed.stream:
         fields["stream_options"] = TRUE_USAGE
+    if parsed.must_call is not None and target.kind == EngineKind.LLAMA:
+        fields = _must_call(fields, parsed.must_call, begun="hermes_calls" in target.features)
     return _adapted(_encode(fields), target)
+
+
+def _must_call(fields: dict[str, Any], name: str, *, begun: bool) -> dict[str, Any]:
+    """The request for llama.cpp, which knows no choice by name: the other tools are left out, and the call is begun."""
+    wanted = fields | {"tool_choice": "required"}
+    if name:
+        tools = msgspec.json.decode(_encode(fields["tools"]))
+        wanted["tools"] = [tool for tool in tools if tool["function"]["name"] == name]
+    messages = msgspec.json.decode(_encode(fields["messages"]))
+    if begun and messages[-1]["role"] != "assistant":
+        wanted["messages"] = [*messages, BEGUN_CALL]
+    return wanted
 
 
 def _adapted(body: bytes, target: Target) -> bytes:
@@ -271,7 +293,7 @@ class Attempts:
         except (UpstreamError, TimeoutError):
             body = b""
         message, code = read_error(body)
-        if status in CALLERS_FAULT:
+        if status in CALLERS_FAULT or (status == 500 and any(words in message.lower() for words in SAID_WITH_500)):
             exchange.succeeded(0.0)
             raise engine_refusal(message, code)
         exchange.failed(UpstreamError(f"status {status}: {message}"))
@@ -296,7 +318,7 @@ def read_error(body: bytes) -> tuple[str, str]:
 
 def engine_refusal(message: str, code: str) -> CallError:
     """A refusal by the engine as the protocol's own 400."""
-    if "context" in code or "context" in message.lower():
+    if "context" in code or "context" in message.lower() or "too large to process" in message:
         return CallError(
             400, "context_length_exceeded", message or "The prompt does not fit the model's context.", param="messages"
         )

@@ -21,6 +21,9 @@ BODY_TOTAL_S: Final = 60.0
 SEND_WAIT_S: Final = 60.0
 """Longest time a client may take to read one piece of a stream before it counts as gone."""
 JSON_TYPE: Final = (b"content-type", b"application/json")
+OPEN: Final = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*"))
+"""A page of any origin may call: who calls is told by a key in a header, never by a cookie, so no page can act for a
+visitor by itself."""
 EVENT_STREAM: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -122,13 +125,13 @@ class AsgiClient:
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
         self.started = True
         length = (b"content-length", str(len(body)).encode())
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self._send({"type": "http.response.start", "status": status, "headers": [*OPEN, *headers, length]})
         await self._send({"type": "http.response.body", "body": body})
 
     async def start(self, headers: Headers) -> None:
         self.started = True
         self._watch = asyncio.create_task(self._until_gone())
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*OPEN, *EVENT_STREAM, *headers]})
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         if self.gone:

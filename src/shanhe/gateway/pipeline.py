@@ -23,7 +23,7 @@ from shanhe.gateway.commission import Parted
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
 from shanhe.gateway.errand import Errand, Keep
 from shanhe.gateway.errors import CallError
-from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, present
+from shanhe.gateway.faces.base import ABSENT, Completion, Face, Parsed, StreamWriter, present
 from shanhe.gateway.http import JSON_TYPE, Client, ClientGone, Headers
 from shanhe.gateway.meter import Bounds, Buckets, Metered, Usage, believe
 from shanhe.gateway.metrics import Metrics
@@ -97,7 +97,7 @@ class Call:
     __slots__ = (
         "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "most_micro",
         "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through", "weigh",
-        "weights",
+        "weights", "writer",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -124,6 +124,7 @@ class Call:
         self.most_micro: int | None = None  # what is left of a budget
         self.paid_micro = 0
         self.parted: Parted | None = None
+        self.writer: StreamWriter | None = None
 
 
 Label = Callable[[str, str, bytes], tuple[bytes, Mapping[str, str]]]
@@ -239,7 +240,8 @@ class Pipeline:
 
     async def _fail(self, call: Call, error: CallError, client: Client) -> None:
         if client.started:
-            await client.write(call.face.error_event(error, str(call.receipt_id)), last=True)
+            last = b"" if call.writer is None else call.writer.broken(error, call.receipt)
+            await client.write(last, last=True)
             self._metrics.refused(error.code)
             return
         await self.refuse(call.face, call.receipt_id, error, client)
@@ -247,7 +249,8 @@ class Pipeline:
     async def refuse(self, face: Face, receipt_id: UUID, error: CallError, client: Client) -> None:
         """Answer with the face's typed error."""
         self._metrics.refused(error.code)
-        headers = [JSON_TYPE, (b"x-request-id", str(receipt_id).encode())]
+        told = str(receipt_id).encode()
+        headers = [JSON_TYPE, (b"x-request-id", told), (b"request-id", told)]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(error.retry_after_s).encode()))
         await client.answer(error.status, face.error(error, str(receipt_id)), headers)
@@ -354,7 +357,7 @@ def believed(call: Call, exchange: Exchange, usage: msgspec.Raw, delivered: int)
     """Buckets by the engine's usage object; None when there is none, or it can't be read or believed."""
     if call.parsed.fixed_tokens is not None:
         return Metered(Buckets(input=call.parsed.fixed_tokens), "request")
-    if not present(usage):
+    if not present(usage) or (call.parsed.answers > 1 and exchange.target.counts_one):
         return None
     try:
         said = _usage.decode(usage)
@@ -391,7 +394,7 @@ def completed(call: Call, completion: Completion, metered: Metered, done_at: flo
 def receipt_headers(call: Call, *first: tuple[bytes, bytes]) -> Headers:
     """The headers that name a call's receipt."""
     receipt = call.receipt.encode()
-    return [*first, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt)]
+    return [*first, (b"x-shanhe-receipt", receipt), (b"x-request-id", receipt), (b"request-id", receipt)]
 
 
 class Relay:
@@ -400,7 +403,7 @@ class Relay:
     def __init__(self, call: Call, client: Client, upstream_model: str) -> None:
         self._call = call
         self._client = client
-        self.writer = call.face.writer(call.parsed, call.receipt_id.hex, upstream_model)
+        self.writer = call.writer = call.face.writer(call.parsed, call.receipt_id.hex, upstream_model)
         self.usage: msgspec.Raw = ABSENT
         self.finish_reason: str | None = None
         self.delivered_bytes = 0

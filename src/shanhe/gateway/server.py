@@ -23,6 +23,7 @@ from shanhe.gateway.http import (
     BODY_TOTAL_S,
     BODY_WAIT_S,
     EVENT_STREAM,
+    OPEN,
     SEND_WAIT_S,
     ClientGone,
     Headers,
@@ -43,7 +44,8 @@ LINGER_S: Final = 5.0
 PREFIX: Final = b"/v1/"
 TOOLS: Final = b"/mcp"
 DELIVERY: Final = STATUS_LINE[200] + (
-    b"%bcontent-type: application/json\r\nx-shanhe-receipt: %b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b"
+    b"%bcontent-type: application/json\r\nx-shanhe-receipt: %b\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
+    b"content-length: %d\r\n\r\n%b"
 )
 
 
@@ -155,7 +157,7 @@ class WireClient:
         if not self.disconnected:
             close = b"" if self.keep_alive else b"connection: close\r\n"
             lines = self._protocol.default_lines() + close
-            self._protocol.transport.write(DELIVERY % (lines, receipt, receipt, len(body), body))
+            self._protocol.transport.write(DELIVERY % (lines, receipt, receipt, receipt, len(body), body))
         self._finish()
 
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
@@ -399,10 +401,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.close)
 
     def default_lines(self) -> bytes:
-        """uvicorn's default headers (date, server) as lines, rebuilt when it renews them."""
+        """uvicorn's default headers (date, server) and those for pages as lines, rebuilt when it renews them."""
         current = self.server_state.default_headers
         if self._default[0] is not current:
-            self._default = (current, b"".join(b"%b: %b\r\n" % pair for pair in current))
+            self._default = (current, b"".join(b"%b: %b\r\n" % pair for pair in (*current, *OPEN)))
         return self._default[1]
 
     def _stop_head_timer(self) -> None:

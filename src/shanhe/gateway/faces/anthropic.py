@@ -15,6 +15,8 @@ from shanhe.gateway.sse import event_bytes
 _encode = msgspec.json.Encoder().encode
 
 STOP_REASON: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+EFFORT: Final = {"xhigh": "high", "max": "high"}
+"""Efforts that only this protocol knows, as the highest that engines do."""
 CALLER: Final = {"type": "direct"}
 """Who asked for a tool: always the model itself."""
 
@@ -28,6 +30,7 @@ class Block(msgspec.Struct):
     tool_use_id: str | None = None
     content: Any = None
     source: Any = None
+    title: str | None = None
 
 
 class Turn(msgspec.Struct):
@@ -40,11 +43,23 @@ class Tool(msgspec.Struct):
     description: str | None = None
     input_schema: Any = None
     type: str | None = None
+    strict: bool | None = None
 
 
 class ToolChoice(msgspec.Struct):
     type: str
     name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class OutputFormat(msgspec.Struct):
+    type: str
+    schema: Any = None
+
+
+class OutputConfig(msgspec.Struct):
+    effort: str | None = None
+    format: OutputFormat | None = None
 
 
 class Thinking(msgspec.Struct):
@@ -64,6 +79,10 @@ class MessagesRequest(msgspec.Struct):
     tools: list[Tool] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    mcp_servers: list[Any] | None = None
+    container: Any = None
 
 
 _request = msgspec.json.Decoder(MessagesRequest)
@@ -110,6 +129,8 @@ def _user(turn: Turn, needs: set[str]) -> list[dict[str, Any]]:
             parts.append({"type": "text", "text": block.text or ""})
         elif block.type == "tool_result":
             results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": _text(block.content)})
+        elif block.type == "document" and isinstance(block.source, dict) and block.source.get("type") == "text":
+            parts.append({"type": "text", "text": f"{block.title or ''}\n{block.source.get('data', '')}".strip()})
         elif block.type == "image":
             needs.add("vision")
             parts.append({"type": "image_url", "image_url": {"url": _image_url(block.source)}})
@@ -130,7 +151,12 @@ def _image_url(source: Any) -> str:
     raise invalid("An image needs a source of type base64 or url.", "messages", "unsupported_content")
 
 
-def _tools(request: MessagesRequest, body: dict[str, Any]) -> None:
+def _tools(request: MessagesRequest, body: dict[str, Any]) -> str | None:
+    """Write the tools into `body`; the one that has to be called, see `Parsed.must_call`."""
+    for tool in request.tools or ():
+        if tool.type not in {None, "custom"}:
+            text = f"tools: {tool.type!r} is a tool of the model's maker and not offered here; declare your own."
+            raise invalid(text, "tools", "unsupported")
     body["tools"] = [
         {
             "type": "function",
@@ -138,19 +164,39 @@ def _tools(request: MessagesRequest, body: dict[str, Any]) -> None:
                 "name": tool.name,
                 "description": tool.description or "",
                 "parameters": tool.input_schema or {"type": "object", "properties": {}},
+                **({} if tool.strict is None else {"strict": tool.strict}),
             },
         }
         for tool in request.tools or ()
     ]
     choice = request.tool_choice
-    if choice is None or choice.type == "auto":
-        return
-    if choice.type == "tool":
+    if choice is None:
+        return None
+    if choice.disable_parallel_tool_use:
+        body["parallel_tool_calls"] = False
+    if choice.type == "tool" and any(tool.name == choice.name for tool in request.tools or ()):
         body["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
-    elif choice.type in {"any", "none"}:
-        body["tool_choice"] = "required" if choice.type == "any" else "none"
-    else:
-        raise invalid(f"tool_choice {choice.type!r} is not known.", "tool_choice")
+        return choice.name
+    if choice.type == "any":
+        body["tool_choice"] = "required"
+        return ""
+    if choice.type not in {"auto", "none"}:
+        raise invalid(f"tool_choice: {choice.name or choice.type!r} names no tool of this request.", "tool_choice")
+    if choice.type == "none":
+        body["tool_choice"] = "none"
+    return None
+
+
+def _shape(request: MessagesRequest, body: dict[str, Any]) -> None:
+    """What form the answer has to have, and how much is to be thought about it."""
+    config = request.output_config or OutputConfig()
+    if (form := config.format or request.output_format) is not None:
+        if form.type != "json_schema" or not isinstance(form.schema, dict):
+            raise invalid(f"output_config: format {form.type!r} must be json_schema with a schema", "output_config")
+        schema = {"name": "answer", "schema": form.schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if config.effort is not None:
+        body["reasoning_effort"] = EFFORT.get(config.effort, config.effort)
 
 
 class Messages:
@@ -165,9 +211,11 @@ class Messages:
             raise invalid("max_tokens: Field required", "max_tokens", "missing")
         if not request.messages:
             raise invalid("messages: at least one message is required", "messages", "empty_array")
-        if request.thinking is not None and request.thinking.type == "enabled":
-            raise invalid("thinking: this model has no extended thinking; leave it out.", "thinking", "unsupported")
-        needs: set[str] = set()
+        for field in ("mcp_servers", "container"):
+            if getattr(request, field):
+                raise invalid(f"{field}: not offered here; leave it out.", field, "unsupported_parameter")
+        thinking = "disabled" if request.thinking is None else request.thinking.type
+        needs: set[str] = {"reasoning"} if thinking == "enabled" else set()
         messages: list[dict[str, Any]] = []
         if request.system:
             messages.append({"role": "system", "content": _text(request.system)})
@@ -183,9 +231,13 @@ class Messages:
             if len(request.stop_sequences) > STOPS_MAX:
                 raise invalid(f"stop_sequences: at most {STOPS_MAX}", "stop_sequences", "array_above_max_length")
             fields["stop"] = request.stop_sequences
+        _shape(request, fields)
+        chosen = None
         if request.tools:
             needs.add("tools")
-            _tools(request, fields)
+            chosen = _tools(request, fields)
+        elif request.tool_choice is not None and request.tool_choice.type in {"any", "tool"}:
+            raise invalid("tool_choice: is for requests with tools", "tool_choice")
         return Parsed(
             model=request.model,
             body=fields,
@@ -196,12 +248,16 @@ class Messages:
             wants_usage=True,
             needs=frozenset(needs),
             prompt_messages=messages,
+            must_call=chosen,
+            echo=thinking != "disabled",
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
         choice = completion.choices[0]
         content: list[dict[str, Any]] = []
         if choice.message is not None:
+            if parsed.echo and choice.message.reasoning_content:
+                content.append({"type": "thinking", "thinking": choice.message.reasoning_content, "signature": ""})
             if choice.message.content:
                 content.append({"type": "text", "text": choice.message.content, "citations": None})
             for call in choice.message.tool_calls or ():
@@ -219,8 +275,7 @@ class Messages:
                 "role": "assistant",
                 "model": parsed.model,
                 "content": content,
-                "stop_reason": STOP_REASON.get(choice.finish_reason or "stop", "end_turn"),
-                "stop_sequence": None,
+                **_stopped(choice.finish_reason, choice.stop_reason),
                 "stop_details": None,
                 "container": None,
                 "usage": anthropic_usage(metered.buckets),
@@ -228,13 +283,10 @@ class Messages:
         )
 
     def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter:
-        return MessageEvents(parsed.model, call_id)
+        return MessageEvents(parsed.model, call_id, thinks=parsed.echo)
 
     def error(self, error: CallError, request_id: str) -> bytes:
         return anthropic_error(error, request_id)
-
-    def error_event(self, error: CallError, request_id: str) -> bytes:
-        return event_bytes(anthropic_error(error, request_id), b"error")
 
 
 class CountTokens(Messages):
@@ -242,6 +294,13 @@ class CountTokens(Messages):
 
     name = "anthropic.count_tokens"
     needs_max_tokens = False
+
+
+def _stopped(finish: str | None, sequence: Any) -> dict[str, Any]:
+    """Why an answer ended; the stop sequence where the engine names it."""
+    if finish == "stop" and isinstance(sequence, str):
+        return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
+    return {"stop_reason": STOP_REASON.get(finish or "stop", "end_turn"), "stop_sequence": None}
 
 
 def _tool_use(call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
@@ -260,30 +319,34 @@ def anthropic_error(error: CallError, request_id: str) -> bytes:
 
 
 def anthropic_usage(buckets: Buckets) -> dict[str, Any]:
+    return {**used(buckets), "cache_creation": None, "service_tier": "standard", "inference_geo": None}
+
+
+def used(buckets: Buckets) -> dict[str, Any]:
+    """`usage` as it stands at the end of a stream."""
     return {
         "input_tokens": buckets.input,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": buckets.cached_input,
         "output_tokens": buckets.completion,
         "output_tokens_details": {"thinking_tokens": buckets.reasoning},
-        "cache_creation": None,
         "server_tool_use": None,
-        "service_tier": "standard",
-        "inference_geo": None,
     }
 
 
 class MessageEvents:
     """Anthropic's event sequence, one content block at a time."""
 
-    def __init__(self, model: str, call_id: str) -> None:
+    def __init__(self, model: str, call_id: str, *, thinks: bool) -> None:
         self._model = model
+        self._thinks = thinks
         self._id = f"msg_{call_id}"
         self._started = False
         self._block = -1
         self._kind: str | None = None
         self._tool_index: int | None = None
         self._finish = "stop"
+        self._sequence: Any = None
 
     def _emit(self, name: str, /, **fields: Any) -> bytes:
         return event_bytes(_encode({"type": name, **fields}), name.encode())
@@ -320,9 +383,15 @@ class MessageEvents:
         out = b"" if self._started else self._start()
         for choice in chunk.choices[:1]:
             self._finish = choice.finish_reason or self._finish
+            self._sequence = choice.stop_reason or self._sequence
             delta = choice.delta
             if delta is None:
                 continue
+            if self._thinks and delta.reasoning_content:
+                if self._kind != "thinking":
+                    out += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+                part = {"type": "thinking_delta", "thinking": delta.reasoning_content}
+                out += self._emit("content_block_delta", index=self._block, delta=part)
             if delta.content:
                 if self._kind != "text":
                     out += self._open("text", {"type": "text", "text": "", "citations": None})
@@ -343,8 +412,9 @@ class MessageEvents:
     def finish(self, buckets: Buckets) -> bytes:
         out = b"" if self._started else self._start()
         out += self._close()
-        reason = STOP_REASON.get(self._finish, "end_turn")
-        out += self._emit(
-            "message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=anthropic_usage(buckets)
-        )
+        delta = {**_stopped(self._finish, self._sequence), "stop_details": None, "container": None}
+        out += self._emit("message_delta", delta=delta, usage=used(buckets))
         return out + self._emit("message_stop")
+
+    def broken(self, error: CallError, request_id: str) -> bytes:
+        return event_bytes(anthropic_error(error, request_id), b"error")

@@ -67,6 +67,8 @@ class Choice(msgspec.Struct):
     delta: Message | None = None
     text: str | None = None
     finish_reason: str | None = None
+    stop_reason: Any = None
+    """The stop sequence that ended it, where an engine says so."""
 
     @property
     def delivered_bytes(self) -> int:
@@ -157,6 +159,10 @@ class Parsed(msgspec.Struct):
     needs: frozenset[str] = frozenset()
     kind: str = "chat"
     prompt_messages: Any = None
+    prompt_text: str | None = None
+    """The prompt where it is no conversation, for counting its tokens."""
+    must_call: str | None = None
+    """The tool that has to be called; empty = any of them, None = the model decides."""
     echo: Any = None
     fixed_tokens: int | None = None
     """What the call reads, where the request says it all: charged as it is, whatever the engine claims."""
@@ -177,6 +183,10 @@ class StreamWriter(Protocol):
         """The closing events; called after the capture is durable."""
         ...
 
+    def broken(self, error: CallError, request_id: str) -> bytes:
+        """The event that ends a stream which can't go on."""
+        ...
+
 
 class Face(Protocol):
     """One protocol endpoint."""
@@ -190,5 +200,3 @@ class Face(Protocol):
     def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter: ...
 
     def error(self, error: CallError, request_id: str) -> bytes: ...
-
-    def error_event(self, error: CallError, request_id: str) -> bytes: ...

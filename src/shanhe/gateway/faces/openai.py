@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 from array import array
-from typing import Any, TypeVar
+from collections.abc import Collection, Mapping
+from itertools import accumulate
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -43,6 +45,26 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class Named(msgspec.Struct):
+    name: str
+
+
+class Tool(msgspec.Struct):
+    type: str
+    function: Named | None = None
+
+
+class AllowedTools(msgspec.Struct):
+    mode: str
+    tools: list[Tool]
+
+
+class ToolChoice(msgspec.Struct, omit_defaults=True):
+    type: str
+    function: Named | None = None
+    allowed_tools: AllowedTools | None = None
+
+
 class ChatRequest(msgspec.Struct):
     """The fields this gateway acts on; CHAT_FIELDS names all that reach the engine."""
 
@@ -54,7 +76,7 @@ class ChatRequest(msgspec.Struct):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: msgspec.Raw = ABSENT
-    functions: msgspec.Raw = ABSENT
+    tool_choice: str | ToolChoice | None = None
     response_format: msgspec.Raw = ABSENT
     stop: str | list[str] | None = None
     modalities: list[str] | None = None
@@ -70,12 +92,15 @@ class CompletionRequest(msgspec.Struct):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: str | list[str] | None = None
+    echo: bool | None = None
+    logprobs: int | None = None
 
 
 class EmbeddingRequest(msgspec.Struct):
     model: str
     input: str | list[str | int | list[int]]
     encoding_format: str | None = None
+    dimensions: int | None = None
 
 
 _chat = msgspec.json.Decoder(ChatRequest)
@@ -84,6 +109,7 @@ _completion = msgspec.json.Decoder(CompletionRequest)
 _embedding = msgspec.json.Decoder(EmbeddingRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_tools = msgspec.json.Decoder(list[Tool])
 _embedded = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
@@ -94,9 +120,16 @@ SAMPLING = {
     "logprobs", "n", "seed", "stop", "user",
 }  # fmt: skip
 CHAT_FIELDS = frozenset(SAMPLING) | {
-    "messages", "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format",
-    "top_logprobs", "reasoning_effort",
+    "messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "top_logprobs", "reasoning_effort",
+    "verbosity",
 }  # fmt: skip
+UNSERVED: Final[Mapping[str, str]] = {
+    "functions": "functions is the older form of tools; send tools.",
+    "function_call": "function_call is the older form of tool_choice; send tool_choice.",
+    "web_search_options": "No model here searches the web by itself; give it a tool that does.",
+    "audio": "Answers here are text; ask /v1/audio/speech to say them.",
+}
+"""What would change an answer and is not done here: said, not left out in silence."""
 COMPLETION_FIELDS = frozenset(SAMPLING) | {"prompt", "suffix", "echo"}
 EMBEDDING_FIELDS = frozenset({"input", "dimensions", "user"})
 """What reaches an engine. Anything else stays here: engines have fields of their own that would undo the bounds a call
@@ -180,6 +213,52 @@ def sent_messages(raw: msgspec.Raw) -> tuple[Any, int]:
     return (rows if foreign else raw), size
 
 
+def served(given: Mapping[str, msgspec.Raw]) -> None:
+    """CallError 400 for a field that is known and not done here."""
+    for name in UNSERVED.keys() & given.keys():
+        if present(given[name]):
+            raise invalid(UNSERVED[name], name, "unsupported_parameter")
+
+
+def tool_names(raw: msgspec.Raw) -> list[str]:
+    """Names of the declared functions; CallError 400 for other kinds of tools."""
+    names: list[str] = []
+    tools: list[Tool] = decode(_tools, bytes(raw)) if present(raw) else []
+    for at, tool in enumerate(tools):
+        if tool.type != "function" or tool.function is None:
+            raise invalid(
+                f"Tools of type {tool.type!r} are not supported; declare functions.", f"tools[{at}].type", "unsupported"
+            )
+        names.append(tool.function.name)
+    return names
+
+
+def must_call(choice: str | ToolChoice | None, names: Collection[str], fields: dict[str, Any]) -> str | None:
+    """The tool that has to be called, see `Parsed.must_call`; CallError 400 for a choice that can't be made.
+
+    A choice among some of the tools is written into `fields` as those tools alone: few engines read it otherwise.
+    """
+    if choice in (None, "auto", "none"):
+        if not names:
+            fields.pop("tool_choice", None)
+        return None
+    if not names:
+        raise invalid("tool_choice is for requests with tools.", "tool_choice")
+    if choice == "required":
+        return ""
+    if isinstance(choice, ToolChoice) and choice.type == "function" and choice.function is not None:
+        if choice.function.name in names:
+            return choice.function.name
+    elif isinstance(choice, ToolChoice) and choice.type == "allowed_tools" and (few := choice.allowed_tools):
+        allowed = {tool.function.name for tool in few.tools if tool.function is not None}
+        if allowed and allowed <= set(names) and few.mode in {"auto", "required"}:
+            tools = msgspec.json.decode(_encode(fields["tools"]))
+            fields["tools"] = [tool for tool in tools if tool["function"]["name"] in allowed]
+            fields["tool_choice"] = few.mode
+            return "" if few.mode == "required" else None
+    raise invalid("tool_choice is none, auto, required, or names tools of this request.", "tool_choice")
+
+
 class Chat:
     """`POST /v1/chat/completions`."""
 
@@ -198,19 +277,19 @@ class Chat:
             raise invalid("messages must hold at least one message.", "messages", "empty_array")
         needs: set[str] = set()
         size = sum(_message_bytes(message, needs, at) for at, message in enumerate(request.messages))
-        for raw, need in ((request.tools, "tools"), (request.functions, "tools"), (request.response_format, "")):
-            if present(raw):
-                size += len(bytes(raw))
-                if need:
-                    needs.add(need)
+        size += sum(len(bytes(raw)) for raw in (request.tools, request.response_format) if present(raw))
         if request.modalities and request.modalities != ["text"]:
-            needs.add("audio")
+            raise invalid(UNSERVED["audio"], "modalities", "unsupported_parameter")
         field = "max_completion_tokens" if request.max_completion_tokens is not None else "max_tokens"
         bounded_stops(request.stop)
         given = decode(_fields, body)
+        served(given)
         messages, beside = sent_messages(given["messages"])
         fields: dict[str, Any] = {name: given[name] for name in given if name in CHAT_FIELDS}
         fields["messages"] = messages
+        names = tool_names(request.tools)
+        if names:
+            needs.add("tools")
         return Parsed(
             model=request.model,
             body=fields,
@@ -223,6 +302,7 @@ class Chat:
             wants_usage=bool(request.stream_options and request.stream_options.include_usage),
             needs=frozenset(needs),
             prompt_messages=fields["messages"],
+            must_call=must_call(request.tool_choice, names, fields),
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
@@ -240,9 +320,6 @@ class Chat:
 
     def error(self, error: CallError, request_id: str) -> bytes:
         return openai_error(error)
-
-    def error_event(self, error: CallError, request_id: str) -> bytes:
-        return event_bytes(openai_error(error))
 
 
 def with_refusals(body: bytes, choices: int) -> bytes:
@@ -285,12 +362,14 @@ class TextCompletions(Chat):
         request = decode(_completion, body)
         if request.best_of is not None and request.best_of != (request.n or 1):
             raise invalid("best_of is not supported; ask for n answers and choose.", "best_of", "unsupported_parameter")
+        needs = {name for name in ("echo", "suffix") if getattr(request, name)}
         size, prompts = input_size(request.prompt, "prompt")
         size += utf8_size(request.suffix or "")
         bounded_stops(request.stop)
         given = decode(_fields, body)
         fields: dict[str, Any] = {name: given[name] for name in given if name in COMPLETION_FIELDS}
-        counted = [{"role": "user", "content": request.prompt}] if isinstance(request.prompt, str) else None
+        texts = [request.prompt] if isinstance(request.prompt, str) else request.prompt
+        counted = "".join([text for text in texts if isinstance(text, str)])
         return Parsed(
             model=request.model,
             body=fields,
@@ -301,8 +380,39 @@ class TextCompletions(Chat):
             answers=bounded_answers(request.n) * prompts,
             stream=bool(request.stream),
             wants_usage=bool(request.stream_options and request.stream_options.include_usage),
-            prompt_messages=counted,
+            needs=frozenset(needs),
+            prompt_text=counted or None,
         )
+
+    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
+        if "logprobs" in parsed.body:
+            body = with_older_logprobs(body, {})
+        return super().answer(body, completion, parsed, metered, upstream)
+
+    def writer(self, parsed: Parsed, call_id: str, upstream: str) -> StreamWriter:
+        return TextPassThrough(parsed, upstream)
+
+
+def with_older_logprobs(body: bytes, offsets: dict[int, int]) -> bytes:
+    """An answer or chunk whose log probabilities are in the words of the text protocol; most engines write them in
+    those of a chat. `offsets`: characters that each choice has had before, brought up to date."""
+    fields: dict[str, Any] = _embedded.decode(body)
+    for row in fields.get("choices", ()):
+        tokens = (row.get("logprobs") or {}).get("content")
+        if tokens is None:
+            continue
+        begin = offsets.get(row.get("index", 0), 0)
+        ends = list(accumulate((len(token["token"]) for token in tokens), initial=begin))
+        offsets[row.get("index", 0)] = ends[-1]
+        row["logprobs"] = {
+            "tokens": [token["token"] for token in tokens],
+            "token_logprobs": [token["logprob"] for token in tokens],
+            "top_logprobs": [
+                {one["token"]: one["logprob"] for one in token.get("top_logprobs", ())} for token in tokens
+            ],
+            "text_offset": ends[:-1],
+        }
+    return _encode(fields)
 
 
 class Embeddings(Chat):
@@ -328,12 +438,17 @@ class Embeddings(Chat):
             max_tokens_field=None,
             answers=0,
             kind="embedding",
-            echo=request.encoding_format,
+            echo=request,
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
         answer = _embedded.decode(body)
-        if parsed.echo == "base64":
+        asked: EmbeddingRequest = parsed.echo
+        wide = len(answer["data"][0]["embedding"])
+        if asked.dimensions not in (None, wide):
+            text = f"{parsed.model} makes vectors of {wide} dimensions and no others."
+            raise invalid(text, "dimensions", "unsupported_value")
+        if asked.encoding_format == "base64":
             for row in answer["data"]:
                 row["embedding"] = base64.b64encode(array("f", row["embedding"]).tobytes()).decode()
         answer["model"] = parsed.model
@@ -379,6 +494,7 @@ class PassThrough:
         self._model = parsed.model
         self._rename = upstream != parsed.model
         self._held: list[bytes] = []
+        self._first = b""
         self._last: dict[str, Any] | None = None
 
     def chunk(self, event: bytes, chunk: Completion) -> bytes:
@@ -386,6 +502,7 @@ class PassThrough:
             if self._wants_usage:
                 self._last = _fields.decode(event[event.index(b"{") :])
             return b""
+        self._first = self._first or event
         if self._rename or present(chunk.usage):
             fields: dict[str, Any] = _fields.decode(event[event.index(b"{") :])
             fields["model"] = self._model
@@ -399,13 +516,31 @@ class PassThrough:
     def finish(self, buckets: Buckets) -> bytes:
         out = list(self._held)
         if self._wants_usage:
-            last = self._last or {"id": "", "object": "chat.completion.chunk", "created": 0, "model": self._model}
+            first = self._first[self._first.index(b"{") :] if self._first else b"{}"
+            last: dict[str, Any] = self._last or _embedded.decode(first)
             last["choices"] = []
             last["model"] = self._model
             last["usage"] = openai_usage(buckets)
             out.append(event_bytes(_encode(last)))
         out.append(DONE_EVENT)
         return b"".join(out)
+
+    def broken(self, error: CallError, request_id: str) -> bytes:
+        return event_bytes(openai_error(error))
+
+
+class TextPassThrough(PassThrough):
+    """As `PassThrough`, for the text protocol."""
+
+    def __init__(self, parsed: Parsed, upstream: str) -> None:
+        super().__init__(parsed, upstream)
+        self._logprobs = "logprobs" in parsed.body
+        self._offsets: dict[int, int] = {}
+
+    def chunk(self, event: bytes, chunk: Completion) -> bytes:
+        if self._logprobs and chunk.choices:
+            event = b"data: " + with_older_logprobs(event[event.index(b"{") :], self._offsets)
+        return super().chunk(event, chunk)
 
 
 def openai_usage(buckets: Buckets) -> dict[str, Any]:

@@ -8,25 +8,38 @@ import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import Completion, Function, Parsed, StreamWriter, ToolCall
-from shanhe.gateway.faces.openai import bounded_tokens, decode, openai_error, utf8_size
+from shanhe.gateway.faces.openai import ToolChoice, bounded_tokens, decode, must_call, openai_error, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 
 _encode = msgspec.json.Encoder().encode
-_echo: Final = ("instructions", "temperature", "top_p", "max_output_tokens", "metadata", "tools", "tool_choice", "text")
+_echo: Final = (
+    "instructions", "temperature", "top_p", "max_output_tokens", "metadata", "tools", "tool_choice", "text", "user",
+    "parallel_tool_calls", "reasoning", "max_tool_calls", "safety_identifier", "prompt_cache_key",
+)  # fmt: skip
+STORED: Final = "needs stored responses; answers are not stored here. Send the whole input"
+UNSERVED: Final = {
+    "previous_response_id": STORED,
+    "background": STORED,
+    "conversation": STORED,
+    "prompt": "needs stored prompts; there are none here. Send instructions and input",
+    "top_logprobs": "is not given here; ask /v1/chat/completions",
+}
 UNUSED: Final[dict[str, Any]] = {
     "completed_at": None,
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
     "top_logprobs": 0,
-    "max_tool_calls": None,
     "background": False,
     "service_tier": "default",
-    "safety_identifier": None,
-    "prompt_cache_key": None,
 }
 """Fields that the protocol requires in a response and that nothing here sets."""
 TOOL_DEFAULTS: Final[dict[str, Any]] = {"description": None, "parameters": None, "strict": None}
+
+
+class Reasoning(msgspec.Struct):
+    effort: str | None = None
+    summary: str | None = None
 
 
 class ResponsesRequest(msgspec.Struct):
@@ -44,6 +57,16 @@ class ResponsesRequest(msgspec.Struct):
     previous_response_id: str | None = None
     background: bool | None = None
     conversation: Any = None
+    prompt: Any = None
+    top_logprobs: int | None = None
+    include: list[str] | None = None
+    truncation: str | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: Reasoning | None = None
+    max_tool_calls: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
 
 
 _request = msgspec.json.Decoder(ResponsesRequest)
@@ -58,6 +81,8 @@ def _content(value: Any, needs: set[str]) -> str | list[dict[str, Any]]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind in {"input_text", "output_text", "text"}:
             parts.append({"type": "text", "text": str(part.get("text", ""))})
+        elif kind == "refusal":
+            parts.append({"type": "text", "text": str(part.get("refusal", ""))})
         elif kind == "input_image" and isinstance(part.get("image_url"), str):
             needs.add("vision")
             parts.append({"type": "image_url", "image_url": {"url": part["image_url"]}})
@@ -85,29 +110,52 @@ def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]
         elif kind == "function_call":
             function = {"name": item.get("name"), "arguments": item.get("arguments", "{}")}
             call = {"id": item.get("call_id"), "type": "function", "function": function}
-            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+            if not messages or messages[-1]["role"] != "assistant":
+                messages.append({"role": "assistant", "content": None})
+            messages[-1].setdefault("tool_calls", []).append(call)  # calls of one turn stand in one message
         elif kind == "function_call_output":
-            output = item.get("output")
-            text = output if isinstance(output, str) else _encode(output).decode()
-            messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": text})
+            output = _content(item.get("output"), needs)
+            messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
+        elif kind == "item_reference":
+            text = f"item_reference {STORED}, or set store to false where your client sends references."
+            raise invalid(text, "input", "unsupported_content")
         elif kind != "reasoning":
             raise invalid(f"input items of type {kind!r} are not supported.", "input", "unsupported_content")
     return messages
 
 
-def _tools(request: ResponsesRequest, fields: dict[str, Any]) -> None:
-    tools = []
-    for tool in request.tools or ():
-        if tool.get("type") != "function":
-            raise invalid(f"Tools of type {tool.get('type')!r} are not supported; declare functions.", "tools")
+def _tools(request: ResponsesRequest, fields: dict[str, Any]) -> str | None:
+    """Write the tools into `fields`; the one that has to be called, see `Parsed.must_call`."""
+    tools: list[dict[str, Any]] = []
+    names: list[str] = []
+    for at, tool in enumerate(request.tools or ()):
+        if tool.get("type") != "function" or not isinstance(tool.get("name"), str):
+            text = f"Tools of type {tool.get('type')!r} are not supported; declare functions."
+            raise invalid(text, f"tools[{at}]", "unsupported")
         function = {key: tool[key] for key in ("name", "description", "parameters", "strict") if key in tool}
         tools.append({"type": "function", "function": function})
-    fields["tools"] = tools
-    choice = request.tool_choice
-    if isinstance(choice, dict) and choice.get("type") == "function":
-        fields["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif isinstance(choice, str):
-        fields["tool_choice"] = choice
+        names.append(tool["name"])
+    if tools:
+        fields["tools"] = tools
+        if request.parallel_tool_calls is not None:
+            fields["parallel_tool_calls"] = request.parallel_tool_calls
+    choice: str | ToolChoice | None = None
+    if request.tool_choice is not None:
+        choice = fields["tool_choice"] = _chosen(request.tool_choice)
+    return must_call(choice, names, fields)
+
+
+def _chosen(choice: Any) -> str | ToolChoice:
+    """A choice of tools in the words of a chat call: there the names stand one level deeper."""
+    if isinstance(choice, str):
+        return choice
+    few = [{"type": tool.get("type"), "function": {"name": tool.get("name")}} for tool in choice.get("tools", ())]
+    asked = {
+        "type": choice.get("type"),
+        "function": {"name": choice["name"]} if "name" in choice else None,
+        "allowed_tools": {"mode": choice.get("mode"), "tools": few} if few else None,
+    }
+    return msgspec.convert(asked, ToolChoice)
 
 
 class Responses:
@@ -117,13 +165,14 @@ class Responses:
 
     def parse(self, body: bytes) -> Parsed:
         request = decode(_request, body)
-        for field in ("previous_response_id", "background", "conversation"):
+        for field, why in UNSERVED.items():
             if getattr(request, field):
-                raise invalid(
-                    f"{field} needs stored responses; answers are not stored here. Send the whole input.",
-                    field,
-                    "unsupported_parameter",
-                )
+                raise invalid(f"{field} {why}.", field, "unsupported_parameter")
+        if "message.output_text.logprobs" in (request.include or ()):
+            raise invalid(f"logprobs {UNSERVED['top_logprobs']}.", "include", "unsupported_parameter")
+        if request.truncation not in (None, "disabled"):
+            text = f"truncation {request.truncation!r} is not done here: what does not fit is refused, not cut."
+            raise invalid(text, "truncation", "unsupported_parameter")
         needs: set[str] = set()
         messages = _messages(request, needs)
         if not messages:
@@ -134,7 +183,11 @@ class Responses:
                 fields[name] = value
         if request.tools:
             needs.add("tools")
-            _tools(request, fields)
+        chosen = _tools(request, fields)
+        if request.reasoning is not None and request.reasoning.effort is not None:
+            fields["reasoning_effort"] = request.reasoning.effort
+        if (verbosity := (request.text or {}).get("verbosity")) is not None:
+            fields["verbosity"] = verbosity
         shape = (request.text or {}).get("format") or {}
         if shape.get("type") == "json_schema":
             schema = {key: shape[key] for key in ("name", "schema", "strict") if key in shape}
@@ -152,6 +205,7 @@ class Responses:
             wants_usage=True,
             needs=frozenset(needs),
             prompt_messages=messages,
+            must_call=chosen,
             echo=echo,
         )
 
@@ -160,10 +214,13 @@ class Responses:
         output: list[dict[str, Any]] = []
         call_id = completion.id
         if choice.message is not None:
+            if choice.message.reasoning_content:
+                output.append(reasoning_item(call_id, choice.message.reasoning_content))
+            status = "incomplete" if choice.finish_reason == "length" else "completed"
             if choice.message.content:
-                output.append(message_item(call_id, choice.message.content))
+                output.append(message_item(call_id, choice.message.content, status))
             for at, call in enumerate(choice.message.tool_calls or ()):
-                output.append(function_item(call_id, at, call))
+                output.append(function_item(call_id, at, call, status))
         reason = choice.finish_reason
         return _encode(response_object(parsed, call_id, completion.created, output, metered.buckets, reason))
 
@@ -173,16 +230,6 @@ class Responses:
     def error(self, error: CallError, request_id: str) -> bytes:
         return openai_error(error)
 
-    def error_event(self, error: CallError, request_id: str) -> bytes:
-        fields = {
-            "type": "error",
-            "code": error.code,
-            "message": error.message,
-            "param": error.param,
-            "sequence_number": 0,
-        }
-        return event_bytes(_encode(fields), b"error")
-
 
 def message_item(call_id: str, text: str, status: str = "completed") -> dict[str, Any]:
     part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
@@ -191,7 +238,17 @@ def message_item(call_id: str, text: str, status: str = "completed") -> dict[str
         "id": f"msg_{call_id}",
         "status": status,
         "role": "assistant",
-        "content": [part] if status == "completed" else [],
+        "content": [] if status == "in_progress" else [part],
+    }
+
+
+def reasoning_item(call_id: str, text: str, status: str = "completed") -> dict[str, Any]:
+    return {
+        "type": "reasoning",
+        "id": f"rs_{call_id}",
+        "summary": [],
+        "content": [] if status == "in_progress" else [{"type": "reasoning_text", "text": text}],
+        "status": status,
     }
 
 
@@ -223,7 +280,7 @@ def response_object(
         if buckets is None
         else {
             "input_tokens": buckets.prompt,
-            "input_tokens_details": {"cached_tokens": buckets.cached_input},
+            "input_tokens_details": {"cached_tokens": buckets.cached_input, "cache_write_tokens": 0},
             "output_tokens": buckets.completion,
             "output_tokens_details": {"reasoning_tokens": buckets.reasoning},
             "total_tokens": buckets.total,
@@ -239,13 +296,10 @@ def response_object(
         "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
         "model": parsed.model,
         "output": output,
-        "parallel_tool_calls": True,
         "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None},
         "store": False,
         "truncation": "disabled",
         "usage": usage,
-        "user": None,
         **UNUSED,
         **echo,
         "temperature": 1.0 if echo["temperature"] is None else echo["temperature"],
@@ -254,18 +308,22 @@ def response_object(
         "tool_choice": echo["tool_choice"] or "auto",
         "text": echo["text"] or {"format": {"type": "text"}},
         "metadata": echo["metadata"] or {},
+        "parallel_tool_calls": echo["parallel_tool_calls"] is not False,
+        "reasoning": echo["reasoning"] or Reasoning(),
     }
 
 
 class ResponseEvents:
-    """The event sequence of a streamed response: one message item, then function calls."""
+    """The event sequence of a streamed response: reasoning, a message and function calls, in the order they begin."""
 
     def __init__(self, parsed: Parsed, call_id: str) -> None:
         self._parsed = parsed
         self._id = call_id
         self._sequence = -1
         self._created = 0
-        self._text: list[str] | None = None
+        self._places: dict[str, int] = {}
+        self._thought: list[str] = []
+        self._text: list[str] = []
         self._calls: dict[int, ToolCall] = {}
         self._finish: str | None = None
         self._started = False
@@ -280,8 +338,13 @@ class ResponseEvents:
         response = response_object(self._parsed, self._id, created, [], None, None, "in_progress")
         return self._emit("response.created", response=response) + self._emit("response.in_progress", response=response)
 
-    def _place(self, at: int) -> int:
-        return at + (1 if self._text is not None else 0)
+    def _add(self, item: dict[str, Any]) -> bytes:
+        """The next item of the output begins."""
+        place = self._places[item["id"]] = len(self._places)
+        return self._emit("response.output_item.added", output_index=place, item=item)
+
+    def _part_place(self, item_id: str) -> dict[str, Any]:
+        return {"item_id": item_id, "output_index": self._places[item_id], "content_index": 0}
 
     def chunk(self, event: bytes, chunk: Completion) -> bytes:
         out = b"" if self._started else self._start(chunk.created)
@@ -289,26 +352,35 @@ class ResponseEvents:
             self._finish = choice.finish_reason or self._finish
             if choice.delta is None:
                 continue
+            if choice.delta.reasoning_content:
+                out += self._thought_delta(choice.delta.reasoning_content)
             if choice.delta.content:
                 out += self._text_delta(choice.delta.content)
             for call in choice.delta.tool_calls or ():
                 out += self._call_delta(call)
         return out
 
-    def _text_delta(self, text: str) -> bytes:
+    def _thought_delta(self, text: str) -> bytes:
+        item = reasoning_item(self._id, "", "in_progress")
         out = b""
-        place = {"item_id": f"msg_{self._id}", "output_index": 0, "content_index": 0}
-        if self._text is None:
-            self._text = []
-            out += self._emit(
-                "response.output_item.added", output_index=0, item=message_item(self._id, "", "in_progress")
+        if not self._thought:
+            part = {"type": "reasoning_text", "text": ""}
+            out += self._add(item) + self._emit(
+                "response.content_part.added", **self._part_place(item["id"]), part=part
             )
-            out += self._emit(
-                "response.content_part.added",
-                **place,
-                part={"type": "output_text", "text": "", "annotations": [], "logprobs": []},
+        self._thought.append(text)
+        return out + self._emit("response.reasoning_text.delta", **self._part_place(item["id"]), delta=text)
+
+    def _text_delta(self, text: str) -> bytes:
+        item = message_item(self._id, "", "in_progress")
+        out = b""
+        if not self._text:
+            part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+            out += self._add(item) + self._emit(
+                "response.content_part.added", **self._part_place(item["id"]), part=part
             )
         self._text.append(text)
+        place = self._part_place(item["id"])
         return out + self._emit("response.output_text.delta", **place, delta=text, logprobs=[])
 
     def _call_delta(self, delta: ToolCall) -> bytes:
@@ -318,17 +390,14 @@ class ResponseEvents:
         call = self._calls.get(at)
         if call is None:
             call = self._calls[at] = ToolCall(at, delta.id, Function(function.name, ""))
-            out += self._emit(
-                "response.output_item.added",
-                output_index=self._place(at),
-                item=function_item(self._id, at, call, "in_progress"),
-            )
+            out += self._add(function_item(self._id, at, call, "in_progress"))
         if function.arguments and call.function is not None:
             call.function.arguments = (call.function.arguments or "") + function.arguments
+            item_id = f"fc_{self._id}_{at}"
             out += self._emit(
                 "response.function_call_arguments.delta",
-                item_id=f"fc_{self._id}_{at}",
-                output_index=self._place(at),
+                item_id=item_id,
+                output_index=self._places[item_id],
                 delta=function.arguments,
             )
         return out
@@ -336,25 +405,39 @@ class ResponseEvents:
     def finish(self, buckets: Buckets) -> bytes:
         out = b"" if self._started else self._start(0)
         output: list[dict[str, Any]] = []
-        if self._text is not None:
-            text = "".join(self._text)
-            item = message_item(self._id, text)
-            place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-            out += self._emit("response.output_text.done", **place, text=text, logprobs=[])
-            out += self._emit("response.content_part.done", **place, part=item["content"][0])
-            out += self._emit("response.output_item.done", output_index=0, item=item)
-            output.append(item)
-        for at, call in sorted(self._calls.items()):
-            item = function_item(self._id, at, call)
-            out += self._emit(
-                "response.function_call_arguments.done",
-                item_id=item["id"],
-                name=item["name"],
-                output_index=self._place(at),
-                arguments=item["arguments"],
-            )
-            out += self._emit("response.output_item.done", output_index=self._place(at), item=item)
-            output.append(item)
+        if self._thought:
+            output.append(reasoning_item(self._id, "".join(self._thought)))
+        status = "incomplete" if self._finish == "length" else "completed"
+        if self._text:
+            output.append(message_item(self._id, "".join(self._text), status))
+        output += [function_item(self._id, at, call, status) for at, call in self._calls.items()]
+        output.sort(key=lambda item: self._places[item["id"]])
+        for item in output:
+            out += self._item_done(item)
         response = response_object(self._parsed, self._id, self._created, output, buckets, self._finish)
         name = "response.incomplete" if response["status"] == "incomplete" else "response.completed"
         return out + self._emit(name, response=response)
+
+    def _item_done(self, item: dict[str, Any]) -> bytes:
+        """The events that close one item of the output."""
+        place = self._part_place(item["id"])
+        if item["type"] == "function_call":
+            out = self._emit(
+                "response.function_call_arguments.done",
+                item_id=item["id"],
+                name=item["name"],
+                output_index=place["output_index"],
+                arguments=item["arguments"],
+            )
+        elif item["type"] == "message":
+            part = item["content"][0]
+            out = self._emit("response.output_text.done", **place, text=part["text"], logprobs=[])
+            out += self._emit("response.content_part.done", **place, part=part)
+        else:
+            part = item["content"][0]
+            out = self._emit("response.reasoning_text.done", **place, text=part["text"])
+            out += self._emit("response.content_part.done", **place, part=part)
+        return out + self._emit("response.output_item.done", output_index=place["output_index"], item=item)
+
+    def broken(self, error: CallError, request_id: str) -> bytes:
+        return self._emit("error", code=error.code, message=error.message, param=error.param)
