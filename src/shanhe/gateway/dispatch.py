@@ -181,6 +181,7 @@ def _must_call(fields: dict[str, Any], name: str, *, begun: bool) -> dict[str, A
     if name:
         tools = msgspec.json.decode(_encode(fields["tools"]))
         wanted["tools"] = [tool for tool in tools if tool["function"]["name"] == name]
+        wanted["parallel_tool_calls"] = False
     messages = msgspec.json.decode(_encode(fields["messages"]))
     if begun and messages[-1]["role"] != "assistant":
         wanted["messages"] = [*messages, BEGUN_CALL]
@@ -318,7 +319,10 @@ def read_error(body: bytes) -> tuple[str, str]:
 
 def engine_refusal(message: str, code: str) -> CallError:
     """A refusal by the engine as the protocol's own 400."""
-    if "context" in code or "context" in message.lower() or "too large to process" in message:
+    before, too_large, _ = message.partition(" is too large to process")
+    if too_large:
+        return CallError(400, "context_length_exceeded", f"The {before} is longer than the model reads at once.")
+    if "context" in code or "context" in message.lower():
         return CallError(
             400, "context_length_exceeded", message or "The prompt does not fit the model's context.", param="messages"
         )
