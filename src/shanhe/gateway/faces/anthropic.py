@@ -259,7 +259,7 @@ class Messages:
             if parsed.echo and choice.message.reasoning_content:
                 content.append({"type": "thinking", "thinking": choice.message.reasoning_content, "signature": ""})
             if choice.message.content:
-                content.append({"type": "text", "text": choice.message.content, "citations": None})
+                content.append({"type": "text", "text": choice.message.content, "citations": []})
             for call in choice.message.tool_calls or ():
                 content.append(
                     _tool_use(
@@ -394,7 +394,7 @@ class MessageEvents:
                 out += self._emit("content_block_delta", index=self._block, delta=part)
             if delta.content:
                 if self._kind != "text":
-                    out += self._open("text", {"type": "text", "text": "", "citations": None})
+                    out += self._open("text", {"type": "text", "text": "", "citations": []})
                 out += self._emit(
                     "content_block_delta", index=self._block, delta={"type": "text_delta", "text": delta.content}
                 )
