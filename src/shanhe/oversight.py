@@ -13,12 +13,12 @@ from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway, UsageRow
 from shanhe.governance.api import BudgetCard, Duty, Measure, Outcome, ProgrammeCard, Proposal
 from shanhe.identity.api import Identity
-from shanhe.kernel.clock import Clock, city_date
+from shanhe.kernel.clock import Clock, add_months, city_date
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Catalogue, Programmes
 from shanhe.rulebook.api import Rulebook
 
-YEAR: Final = timedelta(days=365)
+YEAR_MONTHS: Final = 12
 BREAK_GLASS: Final = "P4_break_glass"
 INTERNAL_FIRST: Final = "P5_internal_first"
 DESK: Final = {"zh": "市数字办", "en": "Digital office"}
@@ -47,11 +47,16 @@ class Counts:
 
     async def active_orgs(self, on: date) -> int:
         """Organisations that called a model within a year."""
-        return len(await self._gateway.usage_of_all(on - YEAR, on, ("org",)))
+        return len(await self._gateway.usage_of_all(_year_before(on), on, ("org",)))
 
     async def served_credit_micro(self, on: date) -> int:
         """Credits served within a year."""
-        return sum(row.amount_micro for row in await self._gateway.usage_of_all(on - YEAR, on, ()))
+        return sum(row.amount_micro for row in await self._gateway.usage_of_all(_year_before(on), on, ()))
+
+
+def _year_before(on: date) -> date:
+    """The first day of the year that ends on a day."""
+    return add_months(on, -YEAR_MONTHS) + timedelta(days=1)
 
 
 class Deadlines:

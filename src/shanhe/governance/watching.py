@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.governance import store
 from shanhe.governance.errors import BadProposal, UnknownThing
 from shanhe.governance.model import Duty, Project, Score, State, duties
-from shanhe.kernel.clock import Clock, city_date
+from shanhe.kernel.clock import Clock, add_months, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
 from shanhe.kernel.migrations import opened_at
@@ -225,8 +225,7 @@ class Watching:
 
 
 def _elapsed_bps(start: date, months: int, today: date) -> int:
-    year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
-    end = date(year, month + 1, min(start.day, 28))
+    end = add_months(start, months)
     return max(0, min(WHOLE_BPS, (today - start).days * WHOLE_BPS // (end - start).days))
 
 
