@@ -12,10 +12,10 @@ from shanhe.programmes.api import NothingToConvert
 from .conftest import CREDIT, City
 
 
-async def earn(city: City, org: UUID, reuses: int, output: str) -> None:
-    """Five points a checked reuse (T11)."""
+async def earn(city: City, org: UUID, reuses: int, output: str) -> UUID:
+    """Five points a checked reuse (T11); the application that earned them."""
     app = await city.apply("open_science", org, {"output": output}, ref=output)
-    await city.approve(app, {"reuses": reuses})
+    return (await city.approve(app, {"reuses": reuses})).id
 
 
 class TestPoints:
@@ -31,6 +31,15 @@ class TestPoints:
         older = await city.programmes.points.standing(org)
         assert (older.level, older.reputation, older.coefficient_bps) == (3, 1000, 12_500)
         assert older.traces["T6_reputation"]["rule"] == "T6_reputation"
+
+    async def test_that_were_clawed_back_count_for_no_level_and_no_reputation(self, city: City) -> None:
+        org = await city.person()
+        copied, _ = [await earn(city, org, reuses, f"数据集 {reuses}") for reuses in (400, 100)]
+        before = await city.programmes.points.standing(org)
+        assert (before.lifetime, before.level, before.coefficient_bps) == (2500, 3, 15_000)
+        await city.programmes.awards.claw_back(copied, "error", note="抄袭", actor="test")
+        after = await city.programmes.points.standing(org)
+        assert (after.points, after.lifetime, after.level, after.reputation) == (500, 500, 2, 500)
 
     async def test_turn_into_reward_credits_by_whole_blocks_once(self, city: City) -> None:
         org, number = await city.person(), uuid4()

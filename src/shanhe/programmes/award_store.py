@@ -216,6 +216,16 @@ async def programmes_of(conn: Connection, postings: Sequence[UUID]) -> Mapping[U
     return {row["posting"]: row["programme"] for row in rows}
 
 
+async def taken_back(conn: Connection, postings: Sequence[UUID]) -> set[UUID]:
+    """Those of these postings whose award was clawed back whole: they paid what was never due."""
+    rows = await conn.fetch(
+        """SELECT t.posting FROM programmes.tranche t JOIN programmes.clawback c ON c.application = t.application
+           WHERE t.posting = ANY($1) AND NOT c.unspent""",
+        list(postings),
+    )
+    return {row["posting"] for row in rows}
+
+
 # -- clawback and funding ---------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from shanhe.kernel.errors import Conflict
 from shanhe.ledger.api import Account, Posting, Provenance, Transfer, UnknownPosting
+from shanhe.programmes import award_store
 from shanhe.programmes.booking import Books
 from shanhe.programmes.cases import Payment
 from shanhe.programmes.errors import NothingToConvert
@@ -77,9 +78,11 @@ class Points:
         found, cursor = list[tuple[int, date]](), None
         while True:
             page = await self._ground.ledger.postings(account=wallet.id, kind="grant", cursor=cursor, limit=PAGE_ROWS)
+            void = await award_store.taken_back(self._ground.db, [item.id for item in page.items])
             found += [
-                (leg.amount, item.day) for item in page.items for leg in item.transfers if leg.credit == wallet.id
-            ]
+                (leg.amount, item.day) for item in page.items if item.id not in void
+                for leg in item.transfers if leg.credit == wallet.id
+            ]  # fmt: skip
             cursor = page.next
             if cursor is None:
                 return found
