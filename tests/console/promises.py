@@ -57,6 +57,7 @@ class Promises:
 
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
+        self.looked: tuple[object, ...] = ()
         self.programmes: list[Mapping[str, Any]] = [
             {"programme": "software_copyright", "title": TITLE, "summary": PROGRAMME["summary"], "standing": standing,
              "payments": [PAYMENT], "instalments": 3, "reasons": [REASON], "missing": [words("岗位", "Role")],
@@ -150,5 +151,11 @@ class Promises:
     async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None:
         self.done.append(("agree", request_id, yes))
 
-    async def everything(self, who: m.Who, state: str, before: UUID | None) -> Sequence[Mapping[str, Any]]:
+    def kinds(self) -> Sequence[tuple[str, tuple[str, str]]]:
+        return [("software_copyright", ("软件著作权奖励", "Software copyright award"))]
+
+    async def everything(
+        self, who: m.Who, state: str, programme: str, find: str, before: UUID | None
+    ) -> Sequence[Mapping[str, Any]]:
+        self.looked = (state, programme, find, before)
         return [row(one, state) | {"applicant": "青山机器人"} for one, state in ((ONE, "in_review"), (TWO, "refused"))]

@@ -628,7 +628,11 @@ class TestExchange:
 
 
 class TestRecords:
-    """The ledger and the audit are looked into by whose, what and when."""
+    """The ledger, the audit and applications are looked into by whose, what and when."""
+
+    async def test_stand_before_an_operators_own_business(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/city/ledger")).text
+        assert page.index('href="/city/accounts"') < page.index('href="/keys"')
 
     async def test_of_the_ledger_are_found_by_owner_and_days(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = await member.get("/city/ledger?kind=call&account=启明&since=2026-11-01&until=2026-11-20")
@@ -643,6 +647,16 @@ class TestRecords:
         assert answer.status_code == 422
         assert "没有该机构" in answer.text
         assert 'value="2026-11-01"' in answer.text
+
+    async def test_of_applications_are_found_by_programme_and_applicant(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = await member.get("/city/programmes?programme=software_copyright&find=青山&state=refused")
+        asked = ("refused", "software_copyright", "青山", None)
+        assert desk.promises.looked == asked  # type: ignore[attr-defined]
+        assert '<option value="software_copyright" selected>' in page.text
+        await member.get(f"/city/programmes?programme=other&state=other&before={ident(1)}")
+        assert desk.promises.looked == ("", "", "", ident(1))  # type: ignore[attr-defined]
 
     async def test_of_the_audit_are_found_by_subject_action_and_days(
         self, member: httpx.AsyncClient, desk: Desk

@@ -37,6 +37,8 @@ class TestImport:
         )
         assert [row.known for row in again.rows] == [True, True]
         assert len(await city.programmes.applications()) == 2
+        assert [app.org_id for app in await city.programmes.applications(orgs=[two])] == [two]
+        assert await city.programmes.applications(orgs=[]) == [], "a name that nobody has finds nobody"
 
     async def test_with_one_bad_row_records_nothing_and_says_what_is_wrong_with_each(self, city: City) -> None:
         (_, first), (_, second) = await firms(city, 2)

@@ -146,7 +146,15 @@ class Promises(Protocol):
         ...
 
     async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None: ...
-    async def everything(self, who: m.Who, state: str, before: UUID | None) -> Sequence[Mapping[str, Any]]: ...
+    async def everything(
+        self, who: m.Who, state: str, programme: str, find: str, before: UUID | None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Applications of everybody, newest first; `find`: part of an applicant's public name."""
+        ...
+
+    def kinds(self) -> Sequence[tuple[str, tuple[str, str]]]:
+        """Every programme: its name and its title in both languages."""
+        ...
 
 
 class Shop(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -94,13 +94,14 @@ class Programmes:
         )  # fmt: skip
 
     async def applications(
-        self, *, org_id: UUID | None = None, programme: str | None = None, state: str | None = None,
-        before: UUID | None = None, limit: int = LIST_ROWS_MAX,
+        self, *, org_id: UUID | None = None, orgs: Sequence[UUID] | None = None, programme: str | None = None,
+        state: str | None = None, before: UUID | None = None, limit: int = LIST_ROWS_MAX,
     ) -> list[Application]:  # fmt: skip
-        """Newest first, a bounded page."""
+        """Newest first, a bounded page; of one applicant, of several (`orgs`), or of all."""
         rows = await store.page(
             self._ground.db,
             org_id=org_id,
+            orgs=orgs,
             programme=programme,
             state=state,
             before=before,

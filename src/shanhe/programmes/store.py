@@ -66,15 +66,16 @@ async def row(conn: Connection, application: UUID, *, lock: bool = False) -> Any
 
 
 async def page(
-    conn: Connection, *, org_id: UUID | None = None, programme: str | None = None, state: str | None = None,
-    before: UUID | None = None, limit: int = PAGE_ROWS,
+    conn: Connection, *, org_id: UUID | None = None, orgs: Sequence[UUID] | None = None,
+    programme: str | None = None, state: str | None = None, before: UUID | None = None, limit: int = PAGE_ROWS,
 ) -> Sequence[Any]:  # fmt: skip
     """Applications, newest first."""
     found: Sequence[Any] = await conn.fetch(
         f"""SELECT {APPLICATION} FROM programmes.application
             WHERE ($1::uuid IS NULL OR org_id = $1) AND ($2::text IS NULL OR programme = $2)
-              AND ($3::text IS NULL OR state = $3) AND ($4::uuid IS NULL OR id < $4) ORDER BY id DESC LIMIT $5""",
-        org_id, programme, state, before, limit,
+              AND ($3::text IS NULL OR state = $3) AND ($4::uuid IS NULL OR id < $4)
+              AND ($6::uuid[] IS NULL OR org_id = ANY($6)) ORDER BY id DESC LIMIT $5""",
+        org_id, programme, state, before, limit, None if orgs is None else list(orgs),
     )  # fmt: skip
     return found
 

@@ -112,8 +112,7 @@ class LivePromises:
 
     async def queue(self, who: m.Who, programme: str, find: str, page: int, *, overdue: bool) -> Mapping[str, Any]:
         reviewing, known = self._programmes.reviewing, self._programmes.catalogue
-        known_as = await self._identity.orgs.list(find=find, limit=APPLICANTS_SEARCHED) if find else ()
-        orgs = [org.id for org in known_as] if find else None
+        orgs = await self._applicants(find)
         counts = await reviewing.queued(who.person_id, orgs=orgs, overdue=overdue)
         found = await reviewing.queue(
             who.person_id, programme=programme or None, orgs=orgs, overdue=overdue, limit=QUEUE_ROWS + 1,
@@ -205,9 +204,23 @@ class LivePromises:
         else:
             await self._programmes.second.reject(request_id, by=actor_of(who).ref, reason=reason)
 
-    async def everything(self, who: m.Who, state: str, before: UUID | None) -> Sequence[Mapping[str, Any]]:
-        found = await self._programmes.applications(state=state or None, before=before, limit=ALL_ROWS)
+    async def everything(
+        self, who: m.Who, state: str, programme: str, find: str, before: UUID | None
+    ) -> Sequence[Mapping[str, Any]]:
+        found = await self._programmes.applications(
+            state=state or None, programme=programme or None, orgs=await self._applicants(find), before=before,
+            limit=ALL_ROWS,
+        )  # fmt: skip
         return [await self._named(item) for item in found]
+
+    def kinds(self) -> Sequence[tuple[str, tuple[str, str]]]:
+        return [(name, (one.title.zh, one.title.en)) for name, one in self._programmes.catalogue.programmes.items()]
+
+    async def _applicants(self, find: str) -> list[UUID] | None:
+        """Organisations whose name has this; None where nothing is looked for."""
+        if not find:
+            return None
+        return [org.id for org in await self._identity.orgs.list(find=find, limit=APPLICANTS_SEARCHED)]
 
     def _row(self, item: Application) -> Mapping[str, Any]:
         return application_view(item, self._programmes.programme(item.programme), self._programmes.catalogue)

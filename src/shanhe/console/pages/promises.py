@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Request
 from starlette.responses import Response
 
-from shanhe.console.pages.base import Room
+from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -144,16 +144,18 @@ class PromisesRoom(Room):
         return self.show(request, "city_programmes.html", who, **await self._city(request, who))
 
     async def _city(self, request: Request, who: Any) -> dict[str, Any]:
-        asked = request.query_params.get("state", "")
-        state = asked if asked in STATES else ""
-        desk = self.desk.promises
-        try:
-            before = UUID(request.query_params.get("before", ""))
-        except ValueError:
-            before = None
+        query, desk = request.query_params, self.desk.promises
+        state, kinds = query.get("state", ""), desk.kinds()
+        wanted = {
+            "state": state if state in STATES else "",
+            "programme": name if (name := query.get("programme", "")) in dict(kinds) else "",
+            "find": query.get("find", "")[:FIND_CHARS].strip(),
+        }
+        before = uuid_in(query, "before")
         budgets, waiting = await desk.budgets(who), await desk.waiting(who)
-        return {"budgets": budgets, "waiting": waiting, "rows": await desk.everything(who, state, before),
-                "state": state, "states": STATES, "before": before,
+        rows = await desk.everything(who, **wanted, before=before)
+        return {"budgets": budgets, "waiting": waiting, "rows": rows, "kinds": kinds, **wanted,
+                "states": STATES, "before": before, "same": urlencode(wanted),
                 "funding_id": str(new_id()), "fields": {}}  # fmt: skip
 
     async def fund(self, request: Request) -> Response:
