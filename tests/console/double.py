@@ -250,9 +250,9 @@ class Member:
             found.append(m.DaySpend(day, calls * source.randint(160_000, 260_000), calls))
         return found
 
-    async def calls(self, who: m.Who, limit: int) -> Sequence[m.CallRow]:
+    async def calls(self, who: m.Who, limit: int, after: str | None = None) -> tuple[Sequence[m.CallRow], str | None]:
         if self.empty:
-            return []
+            return [], None
         names = ("客服机器人", "代码助手", "playground", "报表生成")
         states = (
             "completed",
@@ -264,7 +264,7 @@ class Member:
             "completed",
             "completed",
         )
-        return [
+        rows = [
             m.CallRow(
                 ident(n),
                 NOW - timedelta(seconds=97 * n),
@@ -277,6 +277,7 @@ class Member:
             )
             for n in range(limit)
         ]
+        return rows, None if after else "older"
 
     async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]:
         if self.empty:
@@ -601,6 +602,7 @@ class Rules:
             "P10": ("算力贡献", "Compute contribution"),
             "P11": ("定价", "Pricing"),
             "C12": ("额度使用顺序", "Burn order"),
+            "T15_ip_award": ("知识产权奖励", "Intellectual property"),
         }
         return [
             m.RuleRow(

@@ -19,10 +19,11 @@ class House:
     def __init__(self) -> None:
         self.done: list[tuple[str, object]] = []
         self.own = True
+        self.alone = False
 
     async def places(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return [
-            {"id": who.org_id, "name": who.org_name, "role": "owner", "current": True, "personal": False},
+            {"id": who.org_id, "name": who.org_name, "role": "owner", "current": True, "personal": self.alone},
             {"id": OTHER, "name": "陈思远", "role": "owner", "current": False, "personal": self.own},
         ]
 

@@ -152,7 +152,8 @@ class Governance:
                    "started_on": date(2026, 3, 2)}  # fmt: skip
         duty = {"department": OFFICE, "kind": "vote", "title": words("优惠", "Discount"), "due_on": date(2026, 3, 9),
                 "overdue": True, "link": f"/governance/{VOTING}"}  # fmt: skip
-        return {"scores": [score, apps], "projects": [project], "duties": [[duty]],
+        asked = duty | {"kind": "privacy", "title": words("个人信息请求", "Request"), "link": "/city/privacy"}
+        return {"scores": [score, apps], "projects": [project], "duties": [[duty, asked]],
                 "lock": {"may_share": True, "shareable_fen": 100}, "missing": []}  # fmt: skip
 
     async def record(self, who: m.Who, what: str, fields: Mapping[str, str]) -> None:

@@ -43,6 +43,8 @@ PAGES = (
     "/usage",
     "/usage?by=model",
     "/usage?by=key",
+    "/usage/calls",
+    "/usage/calls?after=older",
     f"/receipts/{ident(3)}",
     "/topup",
     "/topup/quote?yuan=1000",
@@ -296,6 +298,61 @@ class TestPage:
             answer = await member.get(path)
             assert answer.status_code == status
             assert words in answer.text
+
+    @pytest.mark.parametrize(
+        ("form", "page"),
+        [
+            ("/programmes/software_copyright/check", "/programmes/software_copyright"),
+            (f"/keys/{ident(1)}/rotate", "/keys"),
+            ("/settings/alerts", "/settings"),
+            ("/nomad/apply", "/nomad"),
+        ],
+    )
+    async def test_of_a_form_answers_whoever_opens_its_address_anew(
+        self, member: httpx.AsyncClient, form: str, page: str
+    ) -> None:
+        """A phone that has put a tab away asks for the address of the form that was sent last."""
+        answer = await member.get(form)
+        assert (answer.status_code, answer.headers["location"]) == (303, page)
+        assert (await member.put(form)).status_code == 405
+
+    async def test_of_all_calls_leads_from_the_newest_to_the_oldest(self, member: httpx.AsyncClient) -> None:
+        for start in ("/", "/usage"):
+            assert 'href="/usage/calls"' in (await member.get(start)).text
+        newest = (await member.get("/usage/calls")).text
+        assert newest.count('href="/receipts/') == 50
+        assert 'href="/usage/calls?after=older"' in newest
+        oldest = (await member.get("/usage/calls?after=older")).text
+        assert 'href="/usage/calls?after=' not in oldest
+        assert 'href="/usage/calls"' in oldest
+
+    async def test_of_ones_own_account_asks_nobody_in(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        assert 'name="login"' in (await member.get("/members")).text
+        desk.house.alone = True  # type: ignore[attr-defined]
+        page = (await member.get("/members")).text
+        assert 'name="login"' not in page
+        assert "个人账户只有本人一名成员" in page
+
+    async def test_of_duties_leads_only_those_to_the_work_who_may_do_it(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        work = re.compile(r'<td class="lead">[^<]*<a href="/city/privacy"')
+        assert work.search((await member.get("/governance/board")).text)
+        desk.gate.member_only = True  # type: ignore[attr-defined]
+        page = (await member.get("/governance/board")).text
+        assert "个人信息请求" in page
+        assert not work.search(page)
+
+    @pytest.mark.parametrize("path", ["/programmes/software_copyright", f"/review/{promises.ONE}", "/income"])
+    async def test_names_rules_as_the_rulebook_does(self, member: httpx.AsyncClient, path: str) -> None:
+        told = re.sub(r"<[^>]*>", " ", (await member.get(path)).text)
+        assert re.search(r"[A-Z]\d", told)
+        assert not re.search(r"\b[A-Z]\d{1,2}_[a-z]", told)
+
+    async def test_marks_what_was_wrong_for_the_script_that_shows_it(self, member: httpx.AsyncClient) -> None:
+        wrong = (await member.post("/settings/password", data={**TOKEN, "new": "a", "again": "b"})).text
+        assert wrong.count("data-mistake") == 1
+        assert "data-mistake" not in (await member.get("/settings")).text
 
     async def test_gives_readers_a_way_back_where_programs_get_a_request(
         self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from shanhe.console.model import DaySpend
 from shanhe.console.model_exchange import CandleChart, CandleMark
@@ -112,22 +113,28 @@ def strip(amounts: Mapping[str, int], order: Sequence[str] = PROVENANCE_ORDER) -
     return parts
 
 
-CANDLE_WIDTH, CANDLE_HEIGHT, CANDLE_LEFT = 760, 220, 52
-CANDLES_SHOWN = 60
+CANDLE_LEFT = 52
+CANDLES: Final = (("broad", 760, 220, 60), ("narrow", 330, 180, 24))
+"""What a chart is for, its width and height, and how many candles it has room for."""
 
 
-def candles(found: Sequence[tuple[datetime, int, int, int, int]], floor: int, ceiling: int) -> CandleChart:
-    """(start, open, high, low, close) in ticks as candles, the newest at the right."""
-    shown = list(found)[-CANDLES_SHOWN:]
+def candles(found: Sequence[tuple[datetime, int, int, int, int]], floor: int, ceiling: int) -> Sequence[CandleChart]:
+    """(start, open, high, low, close) in ticks as candles, the newest at the right; for a desk and for a phone."""
+    return [_candles(kind, width, height, list(found)[-most:], floor, ceiling) for kind, width, height, most in CANDLES]
+
+
+def _candles(
+    kind: str, width: int, height: int, shown: Sequence[tuple[datetime, int, int, int, int]], floor: int, ceiling: int
+) -> CandleChart:
     low = min((row[3] for row in shown), default=floor)
     high = max((row[2] for row in shown), default=ceiling)
     margin = max((high - low) // 10, 20)
     low, high = max(low - margin, 0), high + margin
 
     def y(ticks: int) -> float:
-        return 10 + (high - ticks) * (CANDLE_HEIGHT - 24) / (high - low)
+        return 10 + (high - ticks) * (height - 24) / (high - low)
 
-    step = (CANDLE_WIDTH - CANDLE_LEFT) / max(len(shown), 12)
+    step = (width - CANDLE_LEFT) / max(len(shown), 12)
     marks = []
     for number, (start, first, top, bottom, last) in enumerate(shown):
         up = last >= first
@@ -137,4 +144,4 @@ def candles(found: Sequence[tuple[datetime, int, int, int, int]], floor: int, ce
             CandleMark(CANDLE_LEFT + step * (number + 0.5), y(top), y(bottom), head, max(foot - head, 1.5), up, label)
         )
     grid = [low + (high - low) * part // TICKS for part in range(TICKS + 1)]
-    return CandleChart(CANDLE_WIDTH, CANDLE_HEIGHT, CANDLE_LEFT, marks, [(y(t), f"{t / 10_000:.4f}") for t in grid])
+    return CandleChart(kind, width, height, CANDLE_LEFT, marks, [(y(t), f"{t / 10_000:.4f}") for t in grid])

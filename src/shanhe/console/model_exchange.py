@@ -50,6 +50,9 @@ class CandleMark:
 
 @dataclass(frozen=True)
 class CandleChart:
+    """`kind`: broad or narrow, as the screen is."""
+
+    kind: str
     width: int
     height: int
     left: int
@@ -76,7 +79,7 @@ class MarketPage:
     sells: Sequence[DepthRow]
     tape: Sequence[TapeRow]
     auctions: Sequence[AuctionRow]
-    candles: CandleChart
+    candles: Sequence[CandleChart]
 
 
 @dataclass(frozen=True)

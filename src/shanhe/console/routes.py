@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match
 
 from shanhe.console.live import Ready, open_desk
 from shanhe.console.live.modules import Modules
@@ -93,6 +94,7 @@ ROOMS = (
     ClonesRoom,
     CommonsRoom,
 )
+NOT_FOR_READING = 405
 ErrorPage = Callable[[Request, ShanheError], Awaitable[Response]]
 
 
@@ -107,9 +109,29 @@ def pages(desk: Desk) -> tuple[APIRouter, ErrorPage]:
             if "hx-request" in request.headers:
                 return Response(status_code=200, headers={"hx-redirect": error.location})
             return RedirectResponse(error.location, status_code=303, headers={"cache-control": "no-store"})
+        if error.status == NOT_FOR_READING and (above := _page_above(router, request)):
+            return RedirectResponse(above, status_code=303, headers={"cache-control": "no-store"})
         return await error_page(view, request, error)
 
     return router, show_error
+
+
+def _page_above(router: APIRouter, request: Request) -> str:
+    """The page that a form's address belongs to, for whoever opens that address: a phone that has put a tab away asks
+    for it anew. Empty for anything but a page asked for."""
+
+    def shown(path: str) -> bool:
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        return any(route.matches(scope)[0] is Match.FULL for route in router.routes)
+
+    path = request.url.path
+    if request.method != "GET":
+        return ""
+    while "/" in path[1:]:
+        path = path.rpartition("/")[0]
+        if shown(path):
+            return path
+    return ""
 
 
 def router(services: Modules, *, ready: Ready, version: str = "") -> tuple[APIRouter, ErrorPage]:

@@ -58,11 +58,13 @@ class LiveMember:
             for day in wanted
         ]
 
-    async def calls(self, who: m.Who, limit: int) -> Sequence[m.CallRow]:
-        return [
+    async def calls(self, who: m.Who, limit: int, after: str | None = None) -> tuple[Sequence[m.CallRow], str | None]:
+        page = await self._of.gateway.recent(who.org_id, limit, after)
+        rows = [
             m.CallRow(row.id, row.at, row.model, row.key_name, row.tokens, row.amount_micro, row.status)
-            for row in (await self._of.gateway.recent(who.org_id, limit)).calls
+            for row in page.calls
         ]
+        return rows, page.cursor
 
     async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]:
         rows = await self._of.gateway.usage(who.org_id, start, end, (by,))

@@ -78,8 +78,10 @@ class HouseRoom(Room):
         return self.show(request, "members.html", who, **await self._members(who))
 
     async def _members(self, who: Who) -> dict[str, Any]:
+        here = next((one for one in await self.desk.house.places(who) if one["current"]), None)
         return {
             "rows": await self.desk.house.members(who), "asked": await self.desk.arrivals.asked(who), "typed": {},
+            "personal": here is not None and here["personal"],
         }  # fmt: skip
 
     async def put(self, request: Request) -> Response:

@@ -29,18 +29,21 @@ FRONT_TALK = 4
 NO_ORG_PATH = "/settings#organisations"
 RANGE_DAYS_MAX = 366
 NOTICES_MAX = 100
+CALLS_A_PAGE = 50
+CURSOR_CHARS_MAX = 200
 GROUPS = ("day", "model", "key")
 RANGES = (7, 30, 90)
 ORGS_FOUND = 10
 
 
 class MemberRoom(Room):
-    """`/`, `/usage`, `/usage.csv`, `/receipts/{id}`, `/notices`, `/models`, `/search`."""
+    """`/`, `/usage`, `/usage.csv`, `/usage/calls`, `/receipts/{id}`, `/notices`, `/models`, `/search`."""
 
     def routes(self) -> APIRouter:
         add = (routes := APIRouter(include_in_schema=False)).add_api_route
         add("/", self.home, methods=["GET"])
         add("/usage", self.usage, methods=["GET"])
+        add("/usage/calls", self.calls, methods=["GET"])
         add("/usage.csv", self.usage_csv, methods=["GET"])
         add("/receipts/{receipt_id}", self.receipt, methods=["GET"])
         add("/notices", self.notices, methods=["GET"])
@@ -63,7 +66,7 @@ class MemberRoom(Room):
             "spend": spend,
             "broad": chart.columns(spend, width=720, height=200, every=5),
             "narrow": chart.columns(spend[-14:], width=330, height=180, every=4),
-            "calls": await member.calls(who, HOME_CALLS),
+            "calls": (await member.calls(who, HOME_CALLS))[0],
             "notices": [notice for notice in await member.notices(who, HOME_NOTICES) if not notice.read],
             "keys": await member.keys(who),
         }
@@ -99,6 +102,13 @@ class MemberRoom(Room):
             narrow=chart.columns(spend[-14:], width=330, height=180, every=4),
             most=max((row.micro for row in rows), default=0),
         )
+
+    async def calls(self, request: Request) -> Response:
+        """Every call with its receipt, the newest first."""
+        who = await self.allowed(request, "usage")
+        after = request.query_params.get("after", "")[:CURSOR_CHARS_MAX] or None
+        rows, following = await self.desk.member.calls(who, CALLS_A_PAGE, after)
+        return self.show(request, "calls.html", who, rows=rows, after=after, following=following)
 
     async def usage_csv(self, request: Request) -> Response:
         who = await self.allowed(request, "usage")

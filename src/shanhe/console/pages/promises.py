@@ -67,7 +67,9 @@ class PromisesRoom(Room):
 
     async def _form(self, programme_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
         programme = await self.desk.promises.programme(programme_id)
-        return {"programme": programme, "fields": fields, "client_ref": fields.get("client_ref") or str(new_id())}
+        rules = [rule for rule in await self.desk.rules.list() if rule.id in programme["rules"]]
+        reference = fields.get("client_ref") or str(new_id())
+        return {"programme": programme, "rules": rules, "fields": fields, "client_ref": reference}
 
     async def apply(self, request: Request, programme_id: str) -> Response:
         who, fields = await self.posted(request, "apply")

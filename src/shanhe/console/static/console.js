@@ -68,6 +68,25 @@ function again(form) {
 }
 addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach(again));
 
+// What was wrong with a form may stand far below: it is shown, and the field it asks to mend comes next with Tab.
+const wrong = document.querySelector("main .note[data-mistake]");
+if (wrong && !document.querySelector("main [autofocus]")) {
+  wrong.tabIndex = -1;
+  wrong.focus({ preventScroll: true });
+  wrong.scrollIntoView({ block: "center" });
+}
+
+// The checksum of a file that stays where it is. Browsers have it on safe connections only.
+for (const place of globalThis.crypto?.subtle ? document.querySelectorAll("[data-digest]") : []) {
+  place.hidden = false;
+  place.querySelector("input").addEventListener("change", async (event) => {
+    const [file] = event.target.files;
+    if (!file) return;
+    const found = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+    byId(place.dataset.digest).value = Array.from(found, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  });
+}
+
 // A panel that refreshes itself must not take an open confirmation or a focused control away.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const panel = event.detail.elt;

@@ -1,5 +1,8 @@
 // The chat stream: posts to our own route, shows the answer as it comes, then the receipt of what it cost.
 
+const PAYMENT_REQUIRED = 402;
+const COMPOSING = 229;
+const touch = matchMedia("(hover: none) and (pointer: coarse)");
 const form = document.getElementById("play");
 if (form) start(form);
 
@@ -89,7 +92,7 @@ function start(play) {
       id = answer.headers.get("x-shanhe-receipt") || "";
       if (!answer.ok) {
         const problem = await answer.json().catch(() => null);
-        throw new Error(problem?.error?.message || play.dataset.failed);
+        throw Object.assign(new Error(problem?.error?.message || play.dataset.failed), { unpaid: answer.status === PAYMENT_REQUIRED });
       }
       for await (const event of events(answer.body)) {
         if (event.error) throw new Error(event.error.message || play.dataset.failed);
@@ -109,6 +112,13 @@ function start(play) {
         turns.pop();
         turn.classList.add("failed");
         what.textContent = error.message || play.dataset.failed;
+        if (error.unpaid && play.dataset.topup) {
+          const link = document.createElement("a");
+          link.href = play.dataset.topup;
+          link.textContent = play.dataset.topupSays;
+          what.append(" ", link);
+        }
+        prompt.value ||= text;
       }
     } finally {
       turn.classList.remove("busy");
@@ -124,7 +134,9 @@ function start(play) {
     ask();
   });
   prompt.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    // Enter that ends the choice of a character sends nothing (Safari says so by the code only); on a screen to touch it
+    // begins a line, as everywhere there.
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== COMPOSING && !touch.matches) {
       event.preventDefault();
       ask();
     }
