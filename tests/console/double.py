@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -120,6 +120,7 @@ class Gate:
         self.alone = False
         """Signed in, and a member of nothing."""
         self.enrolled = True
+        self.factors_of: set[str] = {"passkey"}
         self.session = "s1"
         self.rights: frozenset[str] | None = None
         """What whoever is signed in may do, where a test says so."""
@@ -177,6 +178,21 @@ class Gate:
         if code != "123456":
             raise Invalid("bad_code", "This code is not right.", message_zh="验证码不正确。")
         return [f"{n:04d}-{n * 3:04d}" for n in range(1111, 1119)], None
+
+    async def factors(self, who: m.Who) -> Collection[str]:
+        return self.factors_of
+
+    async def totp_remove(self, who: m.Who, password: str) -> None:
+        self._known(password)
+        self.factors_of -= {"totp", "recovery"}
+
+    async def codes_renew(self, who: m.Who, password: str) -> Sequence[str]:
+        self._known(password)
+        return ["abcd-efgh-ijkl-mnop"]
+
+    def _known(self, password: str) -> None:
+        if password != "right":
+            raise Unauthorized("password_wrong", "The password is wrong.", message_zh="密码不正确，未做任何更改。")
 
     async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]:
         return {"challenge": "AAAA", "user": {"id": "AAAA", "name": "x", "displayName": "x"}}

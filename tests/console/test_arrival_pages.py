@@ -84,6 +84,31 @@ class TestShownOnce:
         assert "1111-3333" in (await member.get("/settings/second-factor/codes")).text
         assert (await member.get("/settings/second-factor/codes")).headers["location"] == "/settings"
 
+    async def test_keeps_the_application_that_is_set_up_and_lets_go_of_it(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        """It had answered that there is one already, and so offered neither codes, nor a passkey, nor a way off."""
+        gate = desk.gate
+        gate.factors_of = {"totp"}  # type: ignore[attr-defined]
+        page = (await member.get("/settings/second-factor")).text
+        assert "备用码已用完" in page
+        assert 'data-mode="create"' in page
+        assert 'name="secret"' not in page
+        assert "已启用" in (await member.get("/settings")).text
+
+        for form in ("codes", "remove"):
+            wrong = await member.post(f"/settings/second-factor/{form}", data={**TOKEN, "password": "no"})
+            assert wrong.status_code == 401
+            assert "密码不正确" in wrong.text
+        renewed = await member.post("/settings/second-factor/codes", data={**TOKEN, "password": "right"})
+        shown = await member.get(renewed.headers["location"])
+        assert "abcd-efgh-ijkl-mnop" in shown.text
+        assert 'data-copy="#codes"' in shown.text
+
+        gone = await member.post("/settings/second-factor/remove", data={**TOKEN, "password": "right"})
+        assert gone.headers["location"] == "/settings?done=totp_removed"
+        assert 'name="secret"' in (await member.get("/settings/second-factor")).text
+
     async def test_is_only_for_the_session_it_was_made_in(self, member: httpx.AsyncClient, desk: Desk) -> None:
         """Who signs in next on the same browser holds its cookies, too; what is in them says nothing by itself."""
         made = await member.post("/keys", data={**TOKEN, "name": "机器人"})

@@ -35,8 +35,8 @@ STAYS = {
 HTMX = frozenset({"CityRoom.engine_test", "BooksRoom.verify_start", "CityRoom.pull"})
 """Whose staying answer goes to a script only; without scripts they lead on."""
 LOOKS = frozenset({
-    "connect.asked", "governance.form", "nomads.mine", "nomads.venue", "promises.check", "promises.programme",
-    "rules.list", "watch.opening",
+    "connect.asked", "governance.form", "nomads.mine",
+    "nomads.venue", "promises.check", "promises.programme", "rules.list", "watch.opening",
 })  # fmt: skip
 """What may be asked of the city by a form that answers itself: it changes nothing and costs nothing."""
 AGAIN = {

@@ -178,6 +178,18 @@ class TestTotp:
         with pytest.raises(SignInFailed):
             await city.identity.signin.code(waiting.token, code)
 
+    async def test_says_what_is_wrong_to_whoever_has_proved_the_rest(self, city: City) -> None:
+        """Only a login and its password are one secret; the code, and one's own password asked once more, are not."""
+        await with_totp(city)
+        waiting = await city.sign_in()
+        with pytest.raises(SignInFailed) as code:
+            await city.identity.signin.code(waiting.token, "no code")
+        person = await city.identity.people.by_name("zhang.wei")
+        assert person is not None
+        with pytest.raises(SignInFailed) as password:
+            await city.identity.signin.confirm(person, "wrong")
+        assert (code.value.code, password.value.code) == ("code_wrong", "password_wrong")
+
     async def test_guessing_is_bounded(self, city: City) -> None:
         totp, _ = await with_totp(city)
         waiting = await city.sign_in()

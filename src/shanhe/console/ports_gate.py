@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,18 @@ class Gate(Protocol):
 
     async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
         """Confirm the secret; recovery codes, shown once, and the session it completed if it did."""
+        ...
+
+    async def factors(self, who: m.Who) -> Collection[str]:
+        """What is set up: `totp`, `recovery` (codes are left), `passkey`."""
+        ...
+
+    async def totp_remove(self, who: m.Who, password: str) -> None:
+        """Take the application off, with the password once more where there is one."""
+        ...
+
+    async def codes_renew(self, who: m.Who, password: str) -> Sequence[str]:
+        """New recovery codes in place of the old ones, likewise."""
         ...
 
     async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]: ...

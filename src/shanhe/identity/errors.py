@@ -82,6 +82,35 @@ class SignInFailed(Unauthorized):
         )
 
 
+class CodeWrong(SignInFailed):
+    """The code alone: asked of whoever has proved their password, or is setting the application up."""
+
+    def __init__(self) -> None:
+        Unauthorized.__init__(
+            self,
+            "code_wrong",
+            "The code is wrong.",
+            message_zh="验证码不正确。",
+            hint="Enter the 6 digits that the application shows now, or a recovery code that was not used yet;"
+            " if they stay wrong, let the phone set its clock by itself.",
+            hint_zh="请输入验证器应用当前显示的 6 位数字，或一枚未用过的备用码；若仍不对，请把手机时间设为自动校准。",
+        )
+
+
+class PasswordWrong(SignInFailed):
+    """Their own password, asked of somebody who is signed in."""
+
+    def __init__(self) -> None:
+        Unauthorized.__init__(
+            self,
+            "password_wrong",
+            "The password is wrong; nothing was done.",
+            message_zh="密码不正确，未做任何更改。",
+            hint="Check for typing errors; after several failures the account waits before the next try.",
+            hint_zh="请检查输入；多次失败后需等待一段时间。",
+        )
+
+
 class RegistrationOff(Forbidden):
     def __init__(self) -> None:
         super().__init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -150,6 +150,17 @@ class LiveGate:
         if who.second_factor:
             return None
         return step(await self._identity.signin.enrolled(_token(request), client_of(request)))
+
+    async def factors(self, who: m.Who) -> Collection[str]:
+        return await self._identity.factors.of(who.person_id)
+
+    async def totp_remove(self, who: m.Who, password: str) -> None:
+        await self._identity.signin.confirm(who.person_id, password)
+        await self._identity.factors.remove_totp(who.person_id, by=actor_of(who))
+
+    async def codes_renew(self, who: m.Who, password: str) -> Sequence[str]:
+        await self._identity.signin.confirm(who.person_id, password)
+        return await self._identity.factors.renew_recovery_codes(who.person_id, by=actor_of(who))
 
     async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]:
         return _options(await self._identity.passkeys.begin_registration(who.person_id))

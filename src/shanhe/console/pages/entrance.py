@@ -42,6 +42,8 @@ class Entrance(Room):
         add(ENROL_PATH, self.enrol_page, methods=["GET"])
         add(ENROL_PATH, self.enrol, methods=["POST"])
         add(CODES_PATH, self.codes, methods=["GET"])
+        add(CODES_PATH, self.renew, methods=["POST"])
+        add(f"{ENROL_PATH}/remove", self.remove, methods=["POST"])
         add(f"{ENROL_PATH}/passkey/options", self.passkey_add_options, methods=["POST"])
         add(f"{ENROL_PATH}/passkey", self.passkey_add, methods=["POST"])
         return routes
@@ -121,11 +123,35 @@ class Entrance(Room):
 
     async def enrol_page(self, request: Request) -> Response:
         who = await self.who(request)
+        if "totp" in (factors := await self.desk.gate.factors(who)):
+            return self._enrol(request, who, "", "", factors=factors, known=await self.desk.house.has_password(who))
         secret, address = await self.desk.gate.totp_start(who)
         return self._enrol(request, who, secret, address)
 
+    async def renew(self, request: Request) -> Response:
+        """New recovery codes, shown once."""
+        who, fields = await self.posted(request)
+        try:
+            codes = await self.desk.gate.codes_renew(who, fields.get("password", "")[:PASSWORD_CHARS_MAX])
+        except ShanheError as error:
+            return await self._kept(request, who, error)
+        return await self.hand(request, who, CODES_PATH, codes="\n".join(codes))
+
+    async def remove(self, request: Request) -> Response:
+        who, fields = await self.posted(request)
+        try:
+            await self.desk.gate.totp_remove(who, fields.get("password", "")[:PASSWORD_CHARS_MAX])
+        except ShanheError as error:
+            return await self._kept(request, who, error)
+        return go("/settings", "totp_removed")
+
+    async def _kept(self, request: Request, who: Who, error: ShanheError) -> Response:
+        shown = {"factors": await self.desk.gate.factors(who), "known": await self.desk.house.has_password(who)}
+        mistake = self.view.problem(request, error)
+        return self._enrol(request, who, "", "", **shown, mistake=mistake, status=error.status)
+
     def _enrol(self, request: Request, who: Who, secret: str, address: str, **values: Any) -> Response:
-        values = {"codes": (), "secret": secret, "address": address, "qr": qr_path(address), **values}
+        values = {"codes": (), "factors": (), "secret": secret, "address": address, "qr": qr_path(address), **values}
         return self.show(request, "second_factor.html", who, **values)
 
     async def enrol(self, request: Request) -> Response:

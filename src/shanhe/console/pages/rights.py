@@ -41,10 +41,17 @@ class RightsRoom(Room):
         return self.show(request, "my_data.html", who, **await self._mine(who))
 
     async def _mine(self, who: Any) -> dict[str, Any]:
-        return {"mine": await self.desk.rights.mine(who), "kinds": KINDS, "request_id": str(new_id()), "fields": {}}
+        return {
+            "mine": await self.desk.rights.mine(who),
+            "kinds": KINDS,
+            "request_id": str(new_id()),
+            "fields": {},
+            "mistake_in": "",
+        }
 
-    async def _again(self, request: Request, who: Any, error: Exception, fields: Any) -> Response:
-        return self.again(request, "my_data.html", who, error, **await self._mine(who) | {"fields": fields})
+    async def _again(self, request: Request, who: Any, error: Exception, fields: Any, part: str = "") -> Response:
+        shown = await self._mine(who) | {"fields": fields, "mistake_in": part}
+        return self.again(request, "my_data.html", who, error, **shown)
 
     async def copy(self, request: Request, fmt: str) -> Response:
         who = await self.who(request)
@@ -87,7 +94,7 @@ class RightsRoom(Room):
         try:
             await self.desk.rights.erase(who, fields.get("password", ""))
         except ShanheError as error:
-            return await self._again(request, who, error, fields)
+            return await self._again(request, who, error, fields, "erase")
         return go("/sign-in", "erased")
 
     async def desk_page(self, request: Request) -> Response:

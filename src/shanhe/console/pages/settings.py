@@ -20,6 +20,7 @@ async def settings_of(desk: Desk, who: Who) -> dict[str, Any]:
     gate, till, money = desk.gate, desk.till, who.may("topup")
     return {
         "sessions": await gate.sessions(who),
+        "factors": await gate.factors(who),
         "passkeys": await gate.passkeys(who),
         "alerts": await till.alerts(who) if money else (),
         "auto": await till.auto(who) if money else None,

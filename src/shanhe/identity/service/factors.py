@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pyotp
 
-from shanhe.identity.errors import SignInFailed
+from shanhe.identity.errors import CodeWrong
 from shanhe.identity.model import SecondFactor, TotpEnrolment
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.store import audit, people
@@ -61,10 +61,10 @@ class Factors:
         return TotpEnrolment(secret, uri)
 
     async def confirm_totp(self, person_id: UUID, code: str, *, by: By) -> tuple[str, ...]:
-        """Accept the new secret by its first code; the recovery codes, shown once. SignInFailed for a wrong code."""
+        """Accept the new secret by its first code; the recovery codes, shown once. CodeWrong."""
         row = await store.totp(self._ground.db, person_id)
         if row is None or row["confirmed_at"] is not None or not await self.use_totp(person_id, code, confirmed=False):
-            raise SignInFailed()
+            raise CodeWrong()
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
             await store.confirm_totp(conn, person_id, now)

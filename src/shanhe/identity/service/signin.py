@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from shanhe.identity.errors import SessionMissing, SignInFailed
+from shanhe.identity.errors import CodeWrong, PasswordWrong, SessionMissing, SignInFailed
 from shanhe.identity.model import Ceremony, Client, Issued, PersonState, Stage
 from shanhe.identity.names import EMAIL_MAX
 from shanhe.identity.service.base import Ground
@@ -64,13 +64,13 @@ class SignIn:
         return await self.proved(person_id, "password", client)
 
     async def confirm(self, person_id: UUID, password: str) -> None:
-        """The password once more, guessed no more often than at sign-in; people without one pass. SignInFailed."""
+        """The password once more, guessed no more often than at sign-in; people without one pass. PasswordWrong."""
         if not await self._passwords.has(person_id):
             return
         bucket = [self._attempts.bucket("login", str(person_id))]
         await self._attempts.begin(bucket)
         if not await self._passwords.verify(person_id, password):
-            raise SignInFailed()
+            raise PasswordWrong()
         await self._attempts.succeeded(bucket)
 
     async def proved(self, person_id: UUID, method: str, client: Client, *, strong: bool = False) -> Issued:
@@ -90,7 +90,7 @@ class SignIn:
         return issued
 
     async def code(self, token: str, code: str, client: Client = NOWHERE) -> Issued:
-        """The second step with a TOTP or a recovery code; a fresh, full session."""
+        """The second step with a TOTP or a recovery code; a fresh, full session. CodeWrong."""
         row = await self._waiting(token, Stage.SECOND_FACTOR)
         person_id = row["person_id"]
         buckets = [self._attempts.bucket("factor", str(person_id))]
@@ -100,7 +100,7 @@ class SignIn:
         elif await self._factors.use_recovery_code(person_id, code):
             method = "recovery"
         else:
-            raise SignInFailed()
+            raise CodeWrong()
         await self._attempts.succeeded(buckets)
         return await self._complete(row, method, client)
 
