@@ -300,6 +300,22 @@ class TestResponses:
         assert (answer["status"], answer["output"][0]["status"]) == ("incomplete", "incomplete")
 
 
+class TestLookingUp:
+    async def test_counts_the_tokens_of_a_response_and_its_tools_without_a_charge(self, desk: Desk) -> None:
+        before = await desk.balance()
+        answer = await desk.http.post("/v1/responses/input_tokens", json={"model": "syn", "input": "Hi"})
+        assert answer.json() == {"object": "response.input_tokens", "input_tokens": desk.engines.tokens_per_text}
+        assert await desk.balance() == before
+
+    async def test_of_a_stored_response_says_that_nothing_is_stored(self, desk: Desk) -> None:
+        answer = await desk.http.get("/v1/responses/resp_1")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "response_not_found")
+
+    async def test_by_an_anthropic_client_fails_in_its_words(self, desk: Desk) -> None:
+        answer = await desk.http.get("/v1/models/nope", headers={"anthropic-version": "2023-06-01"})
+        assert answer.json()["error"]["type"] == "not_found_error"
+
+
 class TestPageOfAnotherOrigin:
     async def test_may_call_and_read_the_receipt(self, desk: Desk) -> None:
         asked = {

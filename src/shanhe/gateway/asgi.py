@@ -35,6 +35,7 @@ Desk = Callable[[Client, "Caller"], Awaitable[None]]
 Door = Callable[[Client], Awaitable[None]]
 TOOLS_PATH: Final = "/mcp"
 COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
+INPUT_TOKENS_PATH: Final = "/v1/responses/input_tokens"
 MODELS_PATH: Final = "/v1/models"
 PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, POST, DELETE"),
@@ -57,7 +58,7 @@ class GatewayApp:
         self._dispatcher = dispatcher
         self._compute = compute
         self._openai = Chat()
-        self._count = CountTokens()
+        self._counts: dict[str, Face] = {COUNT_TOKENS_PATH: CountTokens(), INPUT_TOKENS_PATH: Responses()}
         self._faces: dict[str, Face] = {
             "/v1/chat/completions": self._openai,
             "/v1/completions": TextCompletions(),
@@ -103,14 +104,15 @@ class GatewayApp:
             asked = client.header(b"access-control-request-headers") or b"authorization"
             await client.answer(200, b"", [*PREFLIGHT, (b"access-control-allow-headers", asked)])
             return
-        speaks: Face = self._count if client.path.startswith("/v1/messages") else self._openai
+        anthropic = client.path.startswith("/v1/messages") or client.header(b"anthropic-version") is not None
+        speaks: Face = self._counts[COUNT_TOKENS_PATH] if anthropic else self._openai
         receipt_id = new_id()
         desk = self._desks.get("".join(client.path.split("/", 3)[2:3]))
         try:
             if desk is not None:
                 await desk(client, await self._admitter.authenticate(client))
                 return
-            answer = await self._look_up(client, known=face is not None or client.path == COUNT_TOKENS_PATH)
+            answer = await self._look_up(client, known=face is not None or client.path in self._counts)
         except ClientGone:
             return
         except CallError as error:
@@ -122,8 +124,10 @@ class GatewayApp:
 
     async def _look_up(self, client: Client, *, known: bool) -> dict[str, Any]:
         path = client.path
-        if path == COUNT_TOKENS_PATH and client.method == "POST":
-            return await self._count_tokens(client)
+        if client.method == "POST" and (face := self._counts.get(path)) is not None:
+            tokens = await self._count_tokens(client, face)
+            kind = {} if path == COUNT_TOKENS_PATH else {"object": "response.input_tokens"}
+            return {**kind, "input_tokens": tokens}
         if path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
             return await self._models(client, path[len(MODELS_PATH) + 1 :])
         raise self._unknown(client, known=known)
@@ -131,6 +135,9 @@ class GatewayApp:
     def _unknown(self, client: Client, *, known: bool) -> CallError:
         if known:
             return CallError(405, "method_not_allowed", f"{client.method} is not for this path; use POST.")
+        if client.path.startswith("/v1/responses/"):
+            text = "Answers are not stored here, so none can be fetched, cancelled or deleted; send the whole input."
+            return CallError(404, "response_not_found", text)
         return CallError(404, "unknown_url", "There is nothing here. See /docs for what /v1 offers.")
 
     async def _models(self, client: Client, name: str) -> dict[str, Any]:
@@ -151,9 +158,9 @@ class GatewayApp:
             return {"data": allowed, "has_more": False, "first_id": None, "last_id": None, **edge}
         return {"object": "list", "data": allowed}
 
-    async def _count_tokens(self, client: Client) -> dict[str, int]:
+    async def _count_tokens(self, client: Client, face: Face) -> int:
         caller = await self._admitter.authenticate(client)
-        parsed = self._count.parse(await client.body())
+        parsed = face.parse(await client.body())
         model = self._admitter.model(caller, parsed.model)
         if model.kind != "chat":
             raise invalid(f"{model.id} takes no messages.", "model", "wrong_endpoint")
@@ -161,7 +168,7 @@ class GatewayApp:
         count = None if target is None else await self._dispatcher.count_prompt(target, parsed)
         if count is None:
             raise CallError(503, "no_tokenizer", f"The tokenizer of {model.id} is away; try again.", retry_after_s=5)
-        return {"input_tokens": count}
+        return count
 
 
 def marks_of(compute: Compute) -> Marks:

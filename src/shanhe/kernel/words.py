@@ -52,6 +52,7 @@ CALLS_ZH: Final[Mapping[str, str]] = {
     "listing_withdrawn": "该作品已下架", "request_too_large": "内容过长",
     "context_length_exceeded": "内容超出模型的上下文长度", "internal_error": "系统出错，未送达的部分不计费",
     "invalid_value": "请求的内容不正确", "request_timeout": "超过时限", "image_too_large": "图片过大",
+    "unsupported_parameter": "这里不支持该参数", "feature_unsupported": "该模型不支持所请求的功能",
     "key_expired": "密钥已过期", "api_key_revoked": "密钥已吊销", "organisation_frozen": "机构已被冻结",
 }  # fmt: skip
 """Why a call of a model was refused or broken off, by its code."""
