@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import example, given
@@ -32,6 +33,7 @@ from shanhe.payments.api import (
     SuspenseKind,
     SuspenseState,
     SuspenseUnfit,
+    SuspenseUnsettled,
     UnknownPayment,
 )
 
@@ -257,6 +259,29 @@ class TestMatching:
         assert [item.kind for item in await branch.waiting()] == [SuspenseKind.OUTGOING]
         assert await branch.suspended_fen() == -99_999
 
+    async def test_of_two_outgoing_lines_with_one_reference_takes_one_for_sent_twice(self, branch: Branch) -> None:
+        """Also when one statement brings both: somebody paid the refund twice at the bank."""
+        order = await branch.ordered()
+        await branch.upload(branch.row(order.provider_ref or "", "5000"))
+        await branch.payments.refund(order.id, 100_000, client_ref="a", reason="r", actor="t")
+        (sent,) = await branch.desk.outgoing()
+        await branch.upload(*[branch.row(f"退款{sent.reference}", debit="1000") for _ in range(2)])
+        assert [(item.kind, item.amount_fen) for item in await branch.waiting()] == [(SuspenseKind.OUTGOING, 100_000)]
+        assert await branch.suspended_fen() == -100_000
+
+    async def test_of_one_row_that_does_not_move_keeps_no_other_waiting(self, branch: Branch, monkeypatch) -> None:
+        orders, real = [await branch.ordered() for _ in range(2)], branch.payments.confirm
+
+        async def refuse(order_id: UUID, **more: Any) -> Order:
+            if order_id == orders[0].id:
+                raise UnknownPayment("order")
+            return await real(order_id, **more)
+
+        monkeypatch.setattr(branch.payments, "confirm", refuse)
+        await branch.upload(*[branch.row(order.provider_ref or "", "5000") for order in orders], branch.row("x", "7"))
+        assert [(await branch.payments.order(one.id)).state for one in orders] == [State.PENDING, State.PAID]
+        assert await branch.suspended_fen() == 700
+
     async def test_is_finished_after_a_crash_at_any_step(self, branch: Branch, monkeypatch) -> None:
         order = await branch.ordered()
         rows = branch.row(order.provider_ref or "", "6000"), branch.row("x", "7")
@@ -288,6 +313,67 @@ class TestSuspense:
         assert await branch.suspended_fen() == 20
         with pytest.raises(SuspenseDecided):
             await branch.desk.give_back(item.id, actor="person:2", note="again")
+
+    async def test_is_used_up_order_by_order_and_no_rest_is_lost(self, branch: Branch) -> None:
+        paid, (item,) = [], [await self.suspended(branch, "1000")]
+        for fen in (40_000, 30_000, 20_000, 5_000):
+            order = await branch.ordered(fen)
+            await branch.desk.apply(item.id, order.id, actor="person:2", note="合并汇款")
+            assert (await branch.payments.order(order.id)).state is State.PAID
+            paid.append(fen)
+            (item,) = await branch.waiting()
+            assert await branch.suspended_fen() == item.amount_fen == 100_000 - sum(paid)
+
+    async def test_waits_until_what_its_row_paid_last_is_booked(self, branch: Branch, monkeypatch) -> None:
+        """A crash came in between: the row knows one order at a time."""
+        item, first = await self.suspended(branch, "1000"), await branch.ordered(40_000)
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(branch.payments, "confirm", crash)
+            with pytest.raises(OSError, match="gone"):
+                await branch.desk.apply(item.id, first.id, actor="person:2", note="x")
+        (rest,), second = await branch.waiting(), await branch.ordered(30_000)
+        with pytest.raises(SuspenseUnsettled):
+            await branch.desk.apply(rest.id, second.id, actor="person:2", note="x")
+        await branch.desk.settle()
+        await branch.desk.apply(rest.id, second.id, actor="person:2", note="x")
+        assert [(await branch.payments.order(one.id)).state for one in (first, second)] == [State.PAID] * 2
+        assert await branch.suspended_fen() == 30_000
+
+    async def test_is_not_used_for_an_order_that_a_statement_pays_just_now(self, branch: Branch, monkeypatch) -> None:
+        order, item = await branch.ordered(), await self.suspended(branch, "5000")
+
+        async def crash(*_: object, **__: object) -> None:
+            raise OSError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(branch.payments, "confirm", crash)
+            with pytest.raises(OSError, match="gone"):
+                await branch.upload(branch.row(order.provider_ref or "", "5000"))
+        with pytest.raises(UnknownPayment):
+            await branch.desk.apply(item.id, order.id, actor="person:2", note="x")
+        await branch.desk.settle()
+        assert (len(branch.told), await branch.suspended_fen()) == (1, 500_000)
+
+    async def test_of_an_order_that_closed_meanwhile_waits_again(self, branch: Branch, monkeypatch) -> None:
+        item, order = await self.suspended(branch, "5000"), await branch.ordered()
+        real = branch.payments.confirm
+
+        async def late(order_id: UUID, **more: Any) -> Order:
+            await branch.db.execute("UPDATE payments.pay_order SET state = 'expired' WHERE id = $1", order_id)
+            return await real(order_id, **more)
+
+        monkeypatch.setattr(branch.payments, "confirm", late)
+        await branch.desk.apply(item.id, order.id, actor="person:2", note="x")
+        (again,) = await branch.waiting()
+        assert (again.kind, again.amount_fen) == (SuspenseKind.LATE, 500_000)
+        second = await branch.ordered()
+        await branch.desk.apply(again.id, second.id, actor="person:2", note="x")  # and closed again
+        (last,) = await branch.waiting()
+        assert (last.kind, last.amount_fen, await branch.suspended_fen()) == (SuspenseKind.LATE, 500_000, 500_000)
 
     async def test_too_small_pays_nothing(self, branch: Branch) -> None:
         order, item = await branch.ordered(), await self.suspended(branch, "4999.99")

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -46,6 +48,7 @@ from shanhe.payments.errors import (
     SuspenseChanged,
     SuspenseDecided,
     SuspenseUnfit,
+    SuspenseUnsettled,
     UnknownPayment,
     UnknownSuspense,
 )
@@ -83,6 +86,8 @@ PARTY_AT, REMARK_AT = 6, 8
 """Where a line's row has the name of whoever paid, and the remark."""
 TWICE: Final = "the same serial again in this statement · 本对账单内流水号重复"
 BY_HAND: Final = "applied by hand · 人工核销"
+
+log = structlog.get_logger(__name__)
 
 Personal = Callable[[UUID], Awaitable[bool]]
 """Whether an organisation is one person."""
@@ -224,11 +229,18 @@ class BankDesk:
                 await self._decide(line)
             done += len(lines)
         for line in await bank_store.unconfirmed(self._db, BATCH_ROWS):
-            done += await self._confirm(line)
+            done += await self._tried(self._confirm(line), file=line.file_hash, row=line.row)
         for item in await bank_store.unposted(self._db, BATCH_ROWS):
-            await self._book(item)
-            done += 1
+            done += await self._tried(self._book(item), suspense=str(item.id))
         return done
+
+    async def _tried(self, step: Awaitable[None], **what: object) -> int:
+        try:
+            await step
+        except ShanheError as error:  # one row's trouble does not keep the others waiting
+            log.warning("a bank statement's row does not move", error=error.code, **what)
+            return 0
+        return 1
 
     # -- deciding a line ----------------------------------------------------------------------------------------------
 
@@ -246,7 +258,8 @@ class BankDesk:
     async def _decide_out(self, conn: object, line: BankLine, found: list[str]) -> None:
         for reference in found:
             sent = await bank_store.outgoing(conn, reference=reference)
-            if sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None:
+            fits = sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None
+            if sent is not None and fits and not await bank_store.shown(conn, reference):
                 await bank_store.decide_line(conn, line, LineState.MATCHED, f"{sent.kind} sent", None, reference)
                 return
         await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, None)
@@ -299,26 +312,30 @@ class BankDesk:
 
     # -- what follows from it -----------------------------------------------------------------------------------------
 
-    async def _confirm(self, line: BankLine) -> bool:
+    async def _confirm(self, line: BankLine) -> None:
         """Tell payments that the money of a matched line is there, or has left."""
         now, at = self._clock.now(), line.at or self._clock.now()
         if line.direction is Direction.OUT:
             sent = await bank_store.outgoing(self._db, reference=line.reference)
             if sent is None or not await self._sent[sent.kind](sent.kind, sent.subject_id, sent.amount_fen, at):
-                async with self._db.transaction() as conn:  # it ended otherwise in between
-                    await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, line.reference)
-                return True
+                await self._back(line, SuspenseKind.OUTGOING, line.amount_fen or 0, None)
+                return
             await bank_store.end_outgoing(self._db, sent.reference, now)
         elif line.order_id is not None:
             order = await self._payments.confirm(
                 line.order_id, provider=NAME, paid_at=at, cause=f"statement row {line.row}"
             )
             if order.state not in (State.PAID, State.REFUNDED):  # it was closed in between: the money waits instead
-                async with self._db.transaction() as conn:
-                    await self._suspend(conn, line, SuspenseKind.LATE, order.amount_fen, order, line.reference)
-                return True
+                await self._back(line, SuspenseKind.LATE, order.amount_fen, order)
+                return
         await bank_store.confirm_line(self._db, line, now)
-        return True
+
+    async def _back(self, line: BankLine, kind: SuspenseKind, amount_fen: int, order: Order | None) -> None:
+        """What a line was matched to ended otherwise in between: its money waits; once, whoever finds it."""
+        async with self._db.transaction() as conn:
+            held = await bank_store.line(conn, line.file_hash, line.row)
+            if (held.state, held.order_id, held.confirmed_at) == (LineState.MATCHED, line.order_id, None):
+                await self._suspend(conn, held, kind, amount_fen, order, line.reference)
 
     async def _refund_sent(self, _: str, refund_id: UUID, amount_fen: int, at: datetime) -> bool:
         return await self._payments.end_refund(refund_id, RefundState.SUCCEEDED)
@@ -401,18 +418,20 @@ class BankDesk:
         now = self._clock.now()
         async with self._db.transaction() as conn:
             order, item, parts = await self._fitting(conn, suspense_id, order_id)
+            line = await bank_store.line(conn, item.file_hash, item.row)
+            if line.state is LineState.MATCHED and line.confirmed_at is None:
+                raise SuspenseUnsettled
             given_fen = _sum(item, parts)
             if decided_fen not in (None, given_fen):
                 raise SuspenseChanged(decided_fen or 0, given_fen)
             for part in (item, *parts):
                 said = self._slips.note(part, note)
                 await bank_store.decide(conn, part.id, SuspenseState.APPLIED, said, actor, now)
-            line = await bank_store.line(conn, item.file_hash, item.row)
             await bank_store.decide_line(conn, line, LineState.MATCHED, BY_HAND, order_id, order.provider_ref)
             if given_fen > order.amount_fen:
                 excess_fen = given_fen - order.amount_fen
                 await bank_store.insert_suspense(
-                    conn, new_id(), line, _rest(item.kind), excess_fen, order_id, item.owner, now
+                    conn, new_id(), line, SuspenseKind.OVER, excess_fen, order_id, item.owner, now
                 )
         await self.settle()
         return await self.get(suspense_id)
@@ -450,6 +469,8 @@ class BankDesk:
         """A waiting order, the item, and the order's earlier parts, which together pay it."""
         order = await store.order(conn, order_id, lock=True)
         if order is None or order.provider != NAME or order.state not in WAITING:
+            raise UnknownPayment("waiting bank order")
+        if await bank_store.completing(conn, order_id) is not None:  # a statement pays it just now
             raise UnknownPayment("waiting bank order")
         item = await self._open(conn, suspense_id)
         parts = [part for part in await bank_store.waiting_for(conn, order_id) if part.id != item.id]
@@ -506,11 +527,6 @@ async def _nobody(_: UUID) -> bool:
 
 def _sum(item: Suspense, parts: list[Suspense]) -> int:
     return item.amount_fen + sum(part.amount_fen for part in parts)
-
-
-def _rest(kind: SuspenseKind) -> SuspenseKind:
-    """A row has one item of a kind: what is left of an overpayment is a late one's rest."""
-    return SuspenseKind.LATE if kind is SuspenseKind.OVER else SuspenseKind.OVER
 
 
 def _lines(file_hash: str, parsed: list[Parsed]) -> list[tuple[object, ...]]:

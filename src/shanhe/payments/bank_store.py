@@ -201,11 +201,22 @@ async def awaited(
     return [store.order_of(row) for row in rows]
 
 
+async def shown(conn: Connection, reference: str) -> bool:
+    """Whether a line has shown already that what has this reference was sent; others who ask wait for this one."""
+    await conn.execute("SELECT FROM payments.bank_outgoing WHERE reference = $1 FOR UPDATE", reference)
+    found: bool = await conn.fetchval(
+        """SELECT EXISTS (SELECT FROM payments.bank_line
+                           WHERE reference = $1 AND direction = 'out' AND state = 'matched')""",
+        reference,
+    )
+    return found
+
+
 async def decide_line(
     conn: Connection, held: BankLine, state: LineState, why: str, order_id: UUID | None, reference: str | None
 ) -> None:
     await conn.execute(
-        """UPDATE payments.bank_line SET state = $3, why = $4, order_id = $5, reference = $6
+        """UPDATE payments.bank_line SET state = $3, why = $4, order_id = $5, reference = $6, confirmed_at = NULL
            WHERE file_hash = $1 AND row = $2""",
         held.file_hash,
         held.row,
@@ -276,29 +287,17 @@ async def lines_of(db: Database, payer: bytes) -> list[tuple[str, int]]:
 
 
 async def insert_suspense(
-    conn: Connection,
-    suspense_id: UUID,
-    held: BankLine,
-    kind: SuspenseKind,
-    amount_fen: int,
-    order_id: UUID | None,
-    owner: str,
-    now: datetime,
-) -> None:
+    conn: Connection, suspense_id: UUID, held: BankLine, kind: SuspenseKind, amount_fen: int, order_id: UUID | None,
+    owner: str, now: datetime,
+) -> None:  # fmt: skip
+    """The next item of its kind of a row, which is locked."""
     await conn.execute(
-        """INSERT INTO payments.suspense (id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state,
+        """INSERT INTO payments.suspense (id, file_hash, row, kind, part, order_id, amount_fen, outgoing, owner, state,
                                           created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9) ON CONFLICT (file_hash, row, kind) DO NOTHING""",
-        suspense_id,
-        held.file_hash,
-        held.row,
-        kind,
-        order_id,
-        amount_fen,
-        held.direction is Direction.OUT,
-        owner,
-        now,
-    )
+           SELECT $1, $2, $3, $4, count(*), $5, $6, $7, $8, 'open', $9 FROM payments.suspense
+            WHERE (file_hash, row, kind) = ($2, $3, $4)""",
+        suspense_id, held.file_hash, held.row, kind, order_id, amount_fen, held.direction is Direction.OUT, owner, now,
+    )  # fmt: skip
 
 
 async def suspense(conn: Connection | Database, suspense_id: UUID, *, lock: bool = False) -> Suspense | None:

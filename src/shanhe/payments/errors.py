@@ -254,6 +254,19 @@ class SuspenseChanged(Conflict):
         )
 
 
+class SuspenseUnsettled(Unavailable):
+    """What the same row of the statement paid last is not booked yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "suspense_unsettled",
+            "Another part of the same transfer is being booked. Nothing was moved.",
+            message_zh="同一笔汇款的其他部分正在入账，未作处理。",
+            hint="Try again in a minute.",
+            hint_zh="请稍后再试。",
+        )
+
+
 class UnknownPayout(NotFound):
     def __init__(self) -> None:
         super().__init__(
