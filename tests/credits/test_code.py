@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 from tests.credits.conftest import City
 
+from shanhe.credits import codes as code_rooms
 from shanhe.credits.api import (
     BatchClosed,
     BatchConflict,
+    BatchState,
     BudgetShort,
     CodeBatch,
     CodesShown,
@@ -140,3 +142,37 @@ class TestCode:
         await city.tick()
         assert await city.balance() == 5 * MICRO, "claimed before the end: it still pays"
         assert await left(city) == 95 * MICRO
+
+
+class TestDraft:
+    async def test_whose_money_was_set_aside_before_a_crash_has_it(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await city.credits.codes.fund(BUDGET, 100 * MICRO, posting_id=new_id(), reason="council", actor="person:o")
+        real = city.ledger.post
+
+        async def lost(posting: Posting) -> None:
+            await real(posting)
+            raise LedgerUnavailable("gone after it")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.ledger, "post", lost)
+            with pytest.raises(LedgerUnavailable):
+                await batch(city)
+        city.clock.advance(seconds=10)
+        await city.credits.codes.run()
+        (made,) = await city.credits.codes.batches()
+        assert (made.state, await left(city)) == (BatchState.FUNDED, 85 * MICRO)
+
+    async def test_that_never_had_money_keeps_no_batch_from_ending(
+        self, city: City, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(code_rooms, "BATCH_ROWS", 1)
+        with pytest.raises(InsufficientCredit):
+            await batch(city, ref="poor")
+        await issued(city)
+        city.clock.advance(days=31)
+        await city.credits.codes.run()
+        monkeypatch.undo()
+        assert {one.state for one in await city.credits.codes.batches()} == {BatchState.ENDED}
+        assert await left(city) == 100 * MICRO

@@ -69,13 +69,23 @@ async def move_batch(
 
 
 async def over(db: Database, now: datetime, limit: int) -> list[CodeBatch]:
-    """Batches whose codes have expired and that were not ended."""
+    """Batches with money whose codes have expired and that were not ended."""
     rows = await db.fetch(
-        f"""SELECT {COLUMNS} FROM credits.code_batch WHERE state <> 'ended' AND expires_at <= $1
+        f"""SELECT {COLUMNS} FROM credits.code_batch WHERE state IN ('funded', 'issued') AND expires_at <= $1
             ORDER BY expires_at LIMIT $2""",
         now,
         limit,
     )
+    return [_batch(row) for row in rows]
+
+
+async def drafts(db: Database, since: datetime, before: datetime, over: datetime, limit: int) -> list[CodeBatch]:
+    """Batches that were asked for in [since, before] and have no money yet, and those that expired before `over`."""
+    rows = await db.fetch(
+        f"""SELECT {COLUMNS} FROM credits.code_batch
+            WHERE state = 'draft' AND (created_at BETWEEN $1 AND $2 OR expires_at <= $3) ORDER BY id DESC LIMIT $4""",
+        since, before, over, limit,
+    )  # fmt: skip
     return [_batch(row) for row in rows]
 
 

@@ -46,6 +46,7 @@ from shanhe.ledger.api import (
     Posting,
     Provenance,
     Transfer,
+    UnknownPosting,
 )
 from shanhe.rulebook.api import Rulebook
 
@@ -292,13 +293,38 @@ class Codes:
         moved = 0
         for code in await code_store.unbooked(self._db, now - timedelta(seconds=REPAIR_AGE_S), BATCH_ROWS):
             moved += await self._tried(self._book(await self.get(code.batch_id), code))
+        late = now - timedelta(hours=1)
+        for batch in await code_store.drafts(
+            self._db, now - timedelta(days=1), now - timedelta(seconds=REPAIR_AGE_S), late, BATCH_ROWS
+        ):
+            moved += await self._drafted(batch, ended=batch.expires_at <= late)
         for batch in await code_store.over(self._db, now, BATCH_ROWS):
-            if batch.state is not BatchState.DRAFT:
-                moved += await self._tried(self._end(batch.id, "expired"))
+            moved += await self._tried(self._end(batch.id, "expired"))
         for batch in await code_store.unreturned(self._db, BATCH_ROWS):
             moved += await self._tried(self._return(batch))
         await code_store.drop_tries(self._db, now - timedelta(days=1))
         return moved
+
+    async def _drafted(self, batch: CodeBatch, *, ended: bool) -> int:
+        """A draft whose money a crash left set aside has it; one that never had any ends with its codes' time."""
+        funded = True
+        try:
+            await self._ledger.posting(batch.funding_posting)
+        except UnknownPosting:
+            funded = False
+        if not funded and not ended:
+            return 0
+        async with self._db.transaction() as conn:
+            held = await code_store.batch(conn, batch.id, lock=True)
+            if held is None or held.state is not BatchState.DRAFT:
+                return 0
+            if funded:
+                await code_store.move_batch(conn, batch.id, BatchState.FUNDED)
+            else:
+                await code_store.move_batch(
+                    conn, batch.id, BatchState.ENDED, now=self._clock.now(), reason="never funded"
+                )
+        return 1
 
     async def _tried(self, work: Any) -> int:
         try:
