@@ -166,6 +166,25 @@ class TestHandover:
         assert await house.city.db.fetchval(query, wallet.id, now) == 5 * CREDIT  # the lot without a lock
         assert await house.city.db.fetchval(query, wallet.id, now + timedelta(days=61)) == 75 * CREDIT
 
+    async def test_takes_years_of_income_and_every_account(self, house: House) -> None:
+        """Two lots a day for two years, and an account for every market and pledge there was."""
+        issuance = await house.ledger.system_account("issuance", Asset.CREDIT)
+        lots = tuple(
+            NewLot(id=new_id(), account=house.income, provenance=Provenance.REWARD, amount=CREDIT) for _ in range(1_460)
+        )
+        transfer = Transfer(new_id(), issuance.id, house.income, 1_460 * CREDIT)
+        await house.ledger.post(Posting(id=new_id(), kind="test", transfers=(transfer,), lots=lots))
+        for number in range(100):
+            await house.ledger.ensure_account(house.city.org, Asset.CNY, "clearing", name=f"{number}", lots=False)
+        await house.move(Asset.CNY, "exchange_cash", 1)
+        done = await house.hand_over(Successor(house.heir, 5_000), Successor(house.other, 5_000))
+        assert done.state == "booked"
+        got = [await house.has(one, kind="income") for one in (house.heir, house.other)]
+        assert sum(got) == (1_460 + 11) * CREDIT
+        left = await house.ledger.accounts(owner=house.city.org, limit=500)
+        assert {view.balance for view in left} == {0}
+        assert await house.sound()
+
     async def test_of_nothing_books_nothing(self, city: City) -> None:
         empty = House(city)
         empty.freeze(True)

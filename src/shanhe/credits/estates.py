@@ -56,8 +56,10 @@ PAGE: Final = "/city/credits/estates"
 DECIDE_WITHIN: Final = timedelta(days=30)
 SUBJECTS: Final = {"inheritance": "遗产承继 · inheritance", "dissolution": "清算移交 · dissolution"}
 Rows = list
-ACCOUNTS_MAX: Final = 100
-LOTS_MAX: Final = 500
+ACCOUNTS_ROWS: Final = 100
+ACCOUNTS_MAX: Final = 2_000
+LOTS_MAX: Final = 5_000
+"""Of one account: years of a maker's income are two lots a day."""
 PAGE_ROWS: Final = 100
 TRIES: Final = 3
 REASON_CHARS: Final = 200
@@ -250,13 +252,19 @@ class Estates:
         """The organisation's accounts that hold something of value, with nothing lent to workers any more."""
         for account in await self._history.accounts(org_id):
             await self._history.recall(account)
-        found = await self._ledger.accounts(owner=org_id, limit=ACCOUNTS_MAX)
+        found = Rows[AccountView]()
+        while len(found) < ACCOUNTS_MAX:
+            after = found[-1].account.id if found else None
+            page = await self._ledger.accounts(owner=org_id, after=after, limit=ACCOUNTS_ROWS)
+            found += page
+            if len(page) < ACCOUNTS_ROWS:
+                break
         return [view for view in found if view.balance and _what(view.account)]
 
     async def _plan(self, plan: Plan, view: AccountView, successors: Sequence[Successor]) -> None:
         account = view.account
         if account.lots:
-            lots = [lot for lot in await self._ledger.lots(account.id, limit=LOTS_MAX) if lot.remaining]
+            lots = await self._history.standing(account.id, LOTS_MAX)
             if sum(lot.remaining for lot in lots) != view.balance:
                 raise EstateHeld(str(account.id))  # more lots than one posting takes, or one has just moved
             await self._plan_lots(plan, account, lots, successors)

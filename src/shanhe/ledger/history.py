@@ -69,6 +69,13 @@ class LotHistory:
         rows = await self._db.fetch("SELECT * FROM ledger.lot WHERE id = ANY($1)", list(identifiers))
         return {row["id"]: lot_of(row) for row in rows}
 
+    async def standing(self, account: UUID, limit: int) -> list[Lot]:
+        """An account's lots that hold something, oldest first; at most `limit`."""
+        rows = await self._db.fetch(
+            "SELECT * FROM ledger.lot WHERE account = $1 AND open ORDER BY issued_at, id LIMIT $2", account, limit
+        )
+        return [lot_of(row) for row in rows]
+
     async def accounts(self, owner: UUID) -> list[UUID]:
         """The owner's accounts whose balance is made of credit lots."""
         rows = await self._db.fetch(
