@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from shanhe.approvals.api import Approvals, BreakGlass, GlassNoFactor, Proof, Request, Undoing, Worth
+from shanhe.approvals.api import Approvals, BreakGlass, GlassNoFactor, NotYet, Proof, Request, Undoing, Worth
 from shanhe.exchange.api import FUND_PAYMENT
 from shanhe.identity.api import Role, SignInFailed
-from shanhe.ledger.api import AlreadyReversed, Asset
+from shanhe.ledger.api import AlreadyReversed, Asset, UnknownPosting
 from shanhe.programmes.api import FUNDING
 
 if TYPE_CHECKING:
@@ -124,8 +123,12 @@ def open_emergency(
         return await glass.act(conn, PAYOUT, worth, act_id=payout.id, by=by)
 
     async def reverse(posting: UUID, actor: str, reason: str) -> None:
-        with contextlib.suppress(AlreadyReversed):
+        try:
             await ledger.reverse(posting, actor=actor, reason=reason)
+        except AlreadyReversed:
+            return
+        except UnknownPosting:  # what was agreed to waits itself, and may still be booked
+            raise NotYet from None
 
     async def behind(by: str) -> str:
         kind, _, number = by.partition(":")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shanhe.credits.api import NoAutoTopUp, Source
+from shanhe.credits.api import NoAutoTopUp, PurchaseState, Source
 from shanhe.kernel.errors import Invalid
 from shanhe.payments.api import ProviderUnavailable
 
@@ -138,6 +138,29 @@ class TestAutoTopUp:
         await city.deliver()
         assert len(await bought(city)) == 1
         assert await city.balance() == 20_000_000
+
+    async def test_that_was_charged_before_a_crash_is_booked_though_the_rule_is_off_by_then(self, city, monkeypatch):
+        """The provider has the money; that nothing more may be charged does not make the purchase void."""
+        await rule(city)
+        city.clock.advance(seconds=10)
+        real = city.sandbox.charge
+
+        async def lost(order, mandate):
+            await real(order, mandate)
+            raise OSError("gone")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(city.sandbox, "charge", lost)
+            with pytest.raises(OSError, match="gone"):
+                await city.credits.auto.run()
+        await city.credits.auto.disable(city.org)
+        city.clock.advance(minutes=2)
+        await city.credits.auto.run()
+        await city.deliver()
+        await city.tick()
+        (made,) = await bought(city)
+        assert made.state is PurchaseState.POSTED
+        assert await city.balance() > 0
 
     async def test_refuses_an_amount_that_would_not_lift_the_balance(self, city):
         with pytest.raises(Invalid):

@@ -211,7 +211,7 @@ class AutoTopUps:
         try:
             await self._purchases.place(purchase, mandate_id=mandate_id)
         except (UnknownPayment, PurchaseClosed):  # the mandate was withdrawn, or nobody came back in time
-            await self._purchases.close(purchase)
+            await self._purchases.end(purchase)
 
     async def _resume(self) -> int:
         """Continue automatic purchases that a crash left without an order."""

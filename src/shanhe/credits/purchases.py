@@ -335,12 +335,13 @@ class Purchases:
             await store.touch_purchase(self._db, purchase.id, now)
             if purchase.created_at + timedelta(seconds=2 * ORDER_LIFE_S) > now:
                 continue
-            ended += await self._end(purchase)
+            ended += await self.end(purchase)
         await store.drop_quotes(self._db, now - timedelta(days=1), BATCH_ROWS)
         return ended
 
-    async def _end(self, purchase: Purchase) -> bool:
-        """End a purchase that a crash left open and nobody came back to."""
+    async def end(self, purchase: Purchase) -> bool:
+        """End a purchase that a crash left open and nobody came back to; not one with an order, which its payment or
+        its time will end."""
         if purchase.order_id is None:  # an operator's: it stands if it was posted, else it never was
             if await booking.is_posted(self._ledger, purchase):
                 await self._posted(purchase)

@@ -68,7 +68,7 @@ async def open_refunds(db: Database, *, checked_before: datetime, limit: int) ->
     rows = await db.fetch(
         f"""SELECT {REFUND_COLUMNS} FROM payments.refund
             WHERE state = 'requested' AND (provider_ref IS NULL OR coalesce(checked_at, created_at) < $1)
-            ORDER BY id LIMIT $2""",
+            ORDER BY coalesce(checked_at, created_at), id LIMIT $2""",
         checked_before,
         limit,
     )
