@@ -168,7 +168,7 @@ class TestDraft:
         self, city: City, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(code_rooms, "BATCH_ROWS", 1)
-        with pytest.raises(InsufficientCredit):
+        with pytest.raises(BudgetShort):
             await batch(city, ref="poor")
         await issued(city)
         city.clock.advance(days=31)

@@ -147,8 +147,11 @@ class Codes:
         return await self._fund_batch(batch) if batch.state is BatchState.DRAFT else batch
 
     async def set_aside(self, batch_id: UUID) -> CodeBatch:
-        """Set a draft's value aside that its budget did not hold before; nothing where that is done. BudgetShort."""
+        """Set a draft's value aside that its budget did not hold before; nothing where that is done. BudgetShort;
+        BatchClosed once its codes' time is over."""
         batch = await self.get(batch_id)
+        if batch.state is BatchState.DRAFT and batch.expires_at <= self._clock.now():
+            raise BatchClosed(BatchState.ENDED)
         return await self._fund_batch(batch) if batch.state is BatchState.DRAFT else batch
 
     async def _fund_batch(self, batch: CodeBatch) -> CodeBatch:
