@@ -15,7 +15,9 @@ from tests.credits.conftest import City
 from shanhe.credits import statements
 from shanhe.credits.api import BadMonth
 from shanhe.kernel.documents import render
+from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
+from shanhe.ledger.api import Asset, NewLot, Posting, Provenance, Transfer
 
 NOVEMBER, DECEMBER = date(2026, 11, 1), date(2026, 12, 1)
 
@@ -36,6 +38,17 @@ class TestStatement:
         await city.buy(10_000)
         by = {lot.provenance: lot for lot in (await city.credits.statements.month(city.org)).lots}
         assert (by["purchased"].cost_fen, by["purchased"].value_fen) == (7_000, 4_550)
+        assert (by["subsidy"].cost_fen, by["subsidy"].value_fen) == (0, 0)
+
+    async def test_values_what_calls_earned_as_any_reward_and_what_subsidy_paid_at_nothing(self, city: City) -> None:
+        income = await city.ledger.ensure_account(city.org, Asset.CREDIT, "income")
+        issuance = await city.ledger.system_account("issuance", Asset.CREDIT)
+        for provenance in (Provenance.REWARD, Provenance.SUBSIDY):
+            earned = NewLot(account=income.id, provenance=provenance, amount=100 * MICRO)
+            leg = Transfer(new_id(), issuance.id, income.id, 100 * MICRO)
+            await city.ledger.post(Posting(id=new_id(), kind="call", transfers=(leg,), lots=(earned,)))
+        by = {lot.provenance: lot for lot in (await city.credits.statements.month(city.org)).lots}
+        assert (by["reward"].cost_fen, by["reward"].value_fen) == (10_000, 6_500)
         assert (by["subsidy"].cost_fen, by["subsidy"].value_fen) == (0, 0)
 
     async def test_what_closed_one_month_opens_the_next(self, city: City) -> None:

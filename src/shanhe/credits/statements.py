@@ -20,7 +20,7 @@ from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.documents import Cell, Column, Document, Kind, Table
 from shanhe.kernel.money import FEN, MICRO
-from shanhe.ledger.api import LotHistory, LotPeriod
+from shanhe.ledger.api import Lot, LotHistory, LotPeriod, Provenance
 from shanhe.rulebook.api import Rulebook
 
 RULE = "C3"
@@ -118,17 +118,24 @@ class Statements:
         price = list_price_fen(self._rulebook, on=valued_on)
         decide = self._rulebook.compiled(RULE, valued_on)
         version = self._rulebook.evaluate(RULE, _facts(0, 0, price), on=valued_on).version
-        lots = [_valued(period, price, decide) for period in periods]
+        lots = [_valued(period, self._cost(period.lot), price, decide) for period in periods]
         return LotStatement(org_id, first, span.start, until, complete, price, version, lots)
+
+    def _cost(self, lot: Lot) -> int:
+        """What one credit of a lot cost (C3); what a call earned says nothing of it and counts as any reward does."""
+        if lot.unit_cost_fen is not None or lot.provenance is not Provenance.REWARD:
+            return lot.unit_cost_fen or 0
+        return list_price_fen(self._rulebook, on=city_date(lot.issued_at))
 
 
 def _facts(quantity: int, unit_cost_fen: int, price: int) -> dict[str, Any]:
     return {"quantity_micro": quantity, "unit_cost_fen": unit_cost_fen, "list_price_fen": price}
 
 
-def _valued(period: LotPeriod, price: int, decide: Callable[..., Mapping[str, Any]]) -> StatementLot:
+def _valued(
+    period: LotPeriod, unit_cost_fen: int, price: int, decide: Callable[..., Mapping[str, Any]]
+) -> StatementLot:
     lot = period.lot
-    unit_cost_fen = lot.unit_cost_fen or 0
     out = decide(**_facts(period.closing, unit_cost_fen, price))
     return StatementLot(
         id=lot.id,
