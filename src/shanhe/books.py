@@ -46,10 +46,11 @@ class Books:
     async def payer(self, org_id: UUID) -> Payer:
         """Facts of an organisation for the purchase rule."""
         facts = await self._identity.orgs.payer_facts(org_id, self._clock.today())
+        sharing = await self.relatives.sharing(org_id)
         if facts.kind is OrgKind.PERSON:
-            return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen)
+            return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen, sharing=sharing)
         incubation, allies = await self._incubation(org_id), await self.alliances.size(org_id)
-        return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen, incubation, allies)
+        return Payer(org_id, facts.beneficiary, facts.categories, facts.frozen, incubation, allies, sharing)
 
     async def _incubation(self, org_id: UUID) -> Incubation | None:
         """What the incubatees' price (I6) asks; None for who was never incubated. What a company says of its own use

@@ -69,6 +69,23 @@ class Relatives:
             self._kept.popitem(last=False)
         return parties
 
+    async def sharing(self, org_id: UUID) -> tuple[UUID, ...]:
+        """Who shares an organisation's yearly cap beside its own party (R0): a person's household, and organisations
+        that are commonly owned or own one another; a bounded list."""
+        own, subject = await self._party(org_id), await self._subject(org_id)
+        ground, found = "household" if subject != org_id else "ownership", set[UUID | None]()
+        for relative in await self._facts.relatives(subject, grounds=(ground,), by="credits"):
+            if ground == "household" or await self._is_organisation(relative):
+                found.add(await self._party_of(relative))
+        return tuple(sorted(party for party in found - {own} if party is not None)[:PARTIES_MAX])
+
+    async def _is_organisation(self, subject: UUID) -> bool:
+        try:
+            await self._identity.orgs.get(subject)
+        except NotFound:
+            return False
+        return True
+
     async def referrer(self, org_id: UUID) -> tuple[UUID, date] | None:
         """Which organisation brought this one, and when it signed up: only what somebody else answers for (B2)."""
         org = await self._identity.orgs.get(org_id)

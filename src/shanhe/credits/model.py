@@ -46,6 +46,8 @@ class Payer:
     incubation: Incubation | None = None
     allies: int = 0
     """How many parties its application alliance has (T14), itself included; 0 without one."""
+    sharing: tuple[UUID, ...] = ()
+    """Beneficiaries beside it whose benefit counts against the same cap: of one household, commonly owned (R0)."""
 
 
 @dataclass(frozen=True)

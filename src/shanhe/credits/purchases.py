@@ -80,7 +80,7 @@ class Purchases:
         _check_value(value_fen)
         payer = await self._payer(org_id)
         today = self._clock.today()
-        used_fen = await store.used_fen(self._db, payer.beneficiary, today.year)
+        used_fen = await store.used_fen(self._db, (payer.beneficiary, *payer.sharing), today.year)
         priced, left_fen = policy.price(self._rulebook, payer, value_fen, used_fen=used_fen, on=today)
         now = self._clock.now()
         quote = Quote(
@@ -156,7 +156,7 @@ class Purchases:
         The year is the city's calendar year in which the promise is made, whenever the payment arrives.
         """
         today = self._clock.today()
-        used_fen = await store.lock_benefit(conn, payer.beneficiary, today.year)
+        used_fen = await store.lock_benefit(conn, (payer.beneficiary, *payer.sharing), today.year)
         priced, _ = policy.price(self._rulebook, payer, value_fen, used_fen=used_fen, on=today)
         purchase_id = new_id()
         purchase = Purchase(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -38,26 +39,31 @@ def priced_values(priced: Priced) -> tuple[Any, ...]:
 # -- benefit ----------------------------------------------------------------------------------------------------------
 
 
-async def used_fen(conn: Connection | Database, beneficiary: UUID, year: int) -> int:
-    """Benefit given or promised this year, without a lock: for quotes."""
+async def used_fen(conn: Connection | Database, beneficiaries: Collection[UUID], year: int) -> int:
+    """Benefit given or promised this year to those who share a cap, without a lock: for quotes."""
     value = await conn.fetchval(
-        "SELECT reserved_fen + given_fen FROM credits.benefit WHERE beneficiary = $1 AND year = $2", beneficiary, year
+        "SELECT sum(reserved_fen + given_fen)::bigint FROM credits.benefit WHERE beneficiary = ANY($1) AND year = $2",
+        list(beneficiaries),
+        year,
     )
     return int(value or 0)
 
 
-async def lock_benefit(conn: Connection, beneficiary: UUID, year: int) -> int:
-    """Put this beneficiary's purchases in a line; the benefit given or promised this year, in fen."""
+async def lock_benefit(conn: Connection, beneficiaries: Collection[UUID], year: int) -> int:
+    """Put the purchases of those who share a cap in a line; the benefit given or promised them this year, in fen."""
+    wanted = sorted(set(beneficiaries))
     await conn.execute(
-        "INSERT INTO credits.benefit (beneficiary, year) VALUES ($1, $2) ON CONFLICT DO NOTHING", beneficiary, year
-    )
-    value: int = await conn.fetchval(
-        """SELECT reserved_fen + given_fen FROM credits.benefit
-           WHERE beneficiary = $1 AND year = $2 FOR UPDATE""",
-        beneficiary,
+        "INSERT INTO credits.benefit (beneficiary, year) SELECT unnest($1::uuid[]), $2 ON CONFLICT DO NOTHING",
+        wanted,
         year,
     )
-    return value
+    rows = await conn.fetch(
+        """SELECT reserved_fen + given_fen AS used FROM credits.benefit
+           WHERE beneficiary = ANY($1) AND year = $2 ORDER BY beneficiary FOR UPDATE""",
+        wanted,
+        year,
+    )
+    return sum(row["used"] for row in rows)
 
 
 async def move_benefit(conn: Connection, purchase: Purchase, *, reserved_fen: int, given_fen: int) -> None:

@@ -131,8 +131,9 @@ class Reader:
             facts |= await self._relations(sorted(members - {a, b}), day)
         return related.relation(a, b, facts, self._terms(day), day)
 
-    async def relatives(self, subject: UUID, *, on: date | None = None) -> list[UUID]:
-        """Whoever counts as one with a subject under R0 on a day, a bounded list. Households are looked through."""
+    async def relatives(self, subject: UUID, *, on: date | None = None, grounds: Collection[str] = ()) -> list[UUID]:
+        """Whoever counts as one with a subject under R0 on a day, by any ground or one of these; a bounded list.
+        Households are looked through."""
         day, now = on or self._clock.today(), self._clock.now()
         near = await self._with_homes({subject}, day)
         named = {fact.key for facts in near.values() for fact in facts if fact.name in PARTIES and fact.value}
@@ -142,7 +143,10 @@ class Reader:
             others |= {row["subject"] for row in await store.keyed(self._db, name, keys, day, now)}
         facts = near | await self._with_homes(others - set(near), day)
         terms, found = self._terms(day), (other for other in sorted(facts) if other != subject)
-        return [other for other in found if related.relation(subject, other, facts, terms, day)][:RELATIVES_MAX]
+        relations = ((other, related.relation(subject, other, facts, terms, day)) for other in found)
+        return [other for other, why in relations if why is not None and (not grounds or why.ground in grounds)][
+            :RELATIVES_MAX
+        ]
 
     async def _with_homes(self, subjects: Collection[UUID], day: date) -> dict[UUID, list[Fact]]:
         """What holds of subjects and of whoever shares a household with one of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -98,10 +98,13 @@ class Facts:
         async with self.reading(Use(RELATED, by)) as reader:
             return await reader.related(a, b, on=on)
 
-    async def relatives(self, subject: UUID, *, on: date | None = None, by: str = "system") -> list[UUID]:
-        """Whoever counts as one with a subject under R0 on a day, a bounded list. Households are looked through."""
+    async def relatives(
+        self, subject: UUID, *, on: date | None = None, grounds: Collection[str] = (), by: str = "system"
+    ) -> list[UUID]:
+        """Whoever counts as one with a subject under R0 on a day, by any ground or one of these; a bounded list.
+        Households are looked through."""
         async with self.reading(Use(RELATED, by)) as reader:
-            return await reader.relatives(subject, on=on)
+            return await reader.relatives(subject, on=on, grounds=grounds)
 
 
 def _content(fact: Fact | NewFact) -> tuple[object, ...]:
