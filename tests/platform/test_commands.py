@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from shanhe.cli import app
+from shanhe.cli.common import guarded
 from shanhe.kernel.clock import SystemClock
 
 Call = Callable[..., Any]
@@ -193,3 +195,74 @@ class TestRights:
         assert "九种焊条均开裂" in call("science", "cite", made["name"], "--form", "bibtex")["text"]
         assert call("science", "retract", made["name"], "--reason", "记录有误")["state"] == "retracted"
         assert call("science", "list") == []
+
+
+class TestAccounts:
+    def test_are_corrected_and_take_what_was_given_back(self, call: Call) -> None:
+        """What operators could change over HTTP alone."""
+        call("orgs", "create", "Qingshan Robotics")
+        call("people", "create", "lin")
+        call("people", "grant", "lin", "operator")
+        assert call("people", "revoke", "lin", "operator")["withdrawn"] is True
+        assert call("people", "edit", "lin", "--name", "林晓", "--login", "linxiao")["changed"] == ["login", "name"]
+        assert call("people", "ground", "linxiao", "resident", "--from", "2026-01-01")["verified"] is True
+        assert [one["name"] for one in call("orgs", "departments", "Qingshan Robotics", "--add", "研发")] == ["研发"]
+        call("orgs", "member", "Qingshan Robotics", "linxiao", "owner", "--department", "研发")
+        call("orgs", "member", "Qingshan Robotics", "linxiao", "owner")
+        assert [one["role"] for one in call("orgs", "members", "Qingshan Robotics")] == ["owner"]
+        call("people", "create", "zhao")
+        call("orgs", "member", "Qingshan Robotics", "zhao")
+        call("orgs", "remove", "Qingshan Robotics", "zhao")
+        assert [one["name"] for one in call("orgs", "members", "Qingshan Robotics")] == ["林晓"]
+        done = call("orgs", "edit", "Qingshan Robotics", "--local", "--verified", "--data-class", "government")
+        assert done["changed"] == ["data_class", "local_verified", "locally_registered"]
+
+    def test_let_limits_of_a_key_be_set_and_lifted(self, call: Call) -> None:
+        call("orgs", "create", "Qingshan Robotics")
+        key = call("keys", "create", "--org", "Qingshan Robotics", "--rpm", 5, "--budget-day", 1)
+        changed = call("keys", "edit", key["id"], "--name", "night", "--rpm", 9, "--lift", "budget-day")
+        assert (changed["name"], changed["rpm"], changed["budget_day_micro"]) == ("night", 9, None)
+        assert changed["budget_month_micro"] is None
+
+
+class TestMistakes:
+    """Whatever is written wrongly is said in three lines, with what to do next, and exit code 1."""
+
+    @pytest.fixture
+    def refused(self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Call:
+        monkeypatch.setenv("DATABASE_URL", dsn)
+        monkeypatch.setenv("DATA", str(tmp_path))
+
+        def run(*words: object) -> dict[str, str]:
+            monkeypatch.setattr(sys, "argv", ["shanhe", *(str(word) for word in words), "--json"])
+            with pytest.raises(SystemExit) as ended:
+                guarded(app)
+            assert ended.value.code == 1
+            return dict(json.loads(capsys.readouterr().err)["error"])
+
+        return run
+
+    def test_amounts_that_nobody_can_read(self, refused: Call) -> None:
+        said = refused("credits", "top-up", "Qingshan", "much")
+        assert said["code"] == "bad_amount"
+        assert "12.5" in said["message"]
+
+    def test_files_that_are_no_json(self, refused: Call, tmp_path: Path) -> None:
+        file = tmp_path / "agent.json"
+        file.write_text("{", encoding="utf-8")
+        for words in (("agents", "check", file), ("tools", "check", file, "--org", "x"),
+                      ("store", "draft", "agent/a", file, "--org", "x", "--markup", 1),
+                      ("evaluations", "set", "agent/a", file, "--org", "x")):  # fmt: skip
+            said = refused(*words)
+            assert said["code"] == "bad_json"
+            assert str(file) in said["message"]
+
+    def test_folders_that_are_not_there(self, refused: Call, tmp_path: Path) -> None:
+        said = refused("rules", "table", "--docs", tmp_path / "none" / "rules.md")
+        assert said["code"] == "file_refused"
+        assert "none/rules.md" in said["message"]
+
+    def test_a_list_of_codes_that_could_not_be_made_leaves_no_file(self, refused: Call, tmp_path: Path) -> None:
+        """The same command, mended, would find it and be refused."""
+        refused("credits", "codes", "export", uuid4(), "--save", tmp_path / "codes.csv")
+        assert not (tmp_path / "codes.csv").exists()

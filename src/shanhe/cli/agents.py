@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-import msgspec
 import typer
 
-from shanhe.cli.common import Data, Json, find_org, in_city, rows, show, show_checks
+from shanhe.cli.common import Data, Json, find_org, in_city, json_object, rows, show, show_checks
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def check(
 ) -> None:
     """What is wrong with a definition before it is submitted."""
 
-    content = msgspec.json.decode(definition.read_bytes(), type=dict[str, Any])
+    content = json_object(definition)
     show_checks(as_json, in_city(data, lambda services: services.agents.check(content, kind=kind)))
 
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, in_city, one_of, pairs, person_of, rows, show
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    day_of,
+    id_of,
+    in_city,
+    json_object,
+    one_of,
+    pairs,
+    person_of,
+    rows,
+    show,
+)
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shanhe.app import Services
+    from shanhe.filings.api import NewAlgorithm
 
 TEXTS = ("subject", "name_zh", "name_en", "operator", "kind", "purpose_zh", "purpose_en", "sources_zh", "sources_en")
 app = typer.Typer(no_args_is_help=True)
+Description = Annotated[Path, typer.Argument(help="JSON: subject, names, operator, kind, purpose, sources.")]
 AlgorithmId = Annotated[UUID, typer.Argument(help="Id of the record.")]
 
 
@@ -51,30 +66,52 @@ def show_one(algorithm: AlgorithmId, data: Data = None, as_json: Json = False) -
 
 
 @app.command()
-def add(file: Annotated[Path, typer.Argument(help="JSON: subject, names, operator, kind, purpose, sources.")],
-        data: Data = None, as_json: Json = False) -> None:  # fmt: skip
+def add(file: Description, data: Data = None, as_json: Json = False) -> None:
     """Register an algorithm, in preparation."""
-    try:
-        given = json.loads(file.read_text(encoding="utf-8"))
-        unknown = set(given) - {*TEXTS, "id", "responsible", "assessed_on"}
-    except (OSError, ValueError, TypeError) as error:
-        raise Invalid("bad_file", f"The file can't be read: {error}.", message_zh="无法读取文件。") from error
-    if unknown:
-        raise Invalid("bad_file", f"Unknown: {', '.join(sorted(unknown))}.", message_zh="文件中有未知字段。")
+    given = _read(file)
 
     async def work(services: Services) -> dict[str, Any]:
-        from shanhe.filings.api import AlgorithmKind, NewAlgorithm, algorithm_view
+        from shanhe.filings.api import algorithm_view
 
-        texts = {name: str(given.get(name, "")) for name in TEXTS}
-        new = NewAlgorithm(
-            UUID(given["id"]) if "id" in given else new_id(),
-            **texts | {"kind": AlgorithmKind(texts["kind"] or "generation")},  # type: ignore[arg-type]
-            responsible=UUID(given["responsible"]) if given.get("responsible") else None,
-            assessed_on=day_of(given["assessed_on"]) if given.get("assessed_on") else None,
-        )
+        new = _described(given, id_of(str(given.get("id", ""))))
         return algorithm_view(await services.filings.register.add(new, by=ACTOR), whole=True)
 
     _changed(as_json, in_city(data, work))
+
+
+@app.command()
+def describe(algorithm: AlgorithmId, file: Description, data: Data = None, as_json: Json = False) -> None:
+    """Describe a registered algorithm in other words; what was filed counts as changed then."""
+    given = _read(file)
+
+    async def work(services: Services) -> dict[str, Any]:
+        from shanhe.filings.api import algorithm_view
+
+        done = await services.filings.register.describe(_described(given, algorithm), by=ACTOR)
+        return algorithm_view(done, whole=True)
+
+    _changed(as_json, in_city(data, work))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The file of `add` and `describe`: a JSON object with no other fields than a record has."""
+    given = json_object(file)
+    unknown = set(given) - {*TEXTS, "id", "responsible", "assessed_on"}
+    if unknown:
+        raise Invalid("bad_file", f"Unknown: {', '.join(sorted(unknown))}.", message_zh="文件中有未知字段。")
+    return given
+
+
+def _described(given: Mapping[str, Any], algorithm: UUID) -> NewAlgorithm:
+    from shanhe.filings.api import AlgorithmKind, NewAlgorithm
+
+    texts = {name: str(given.get(name, "")) for name in TEXTS}
+    return NewAlgorithm(
+        algorithm,
+        **texts | {"kind": one_of(AlgorithmKind, texts["kind"] or "generation")},  # type: ignore[arg-type]
+        responsible=id_of(given["responsible"]) if given.get("responsible") else None,
+        assessed_on=day_of(given["assessed_on"]) if given.get("assessed_on") else None,
+    )
 
 
 @app.command("state")

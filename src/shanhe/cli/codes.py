@@ -25,6 +25,7 @@ def register(credits: typer.Typer) -> None:
     credits.command("refund")(refund)
     credits.command("refunds")(refunds)
     credits.command("refund-payout")(refund_payout)
+    credits.command("refund-retry")(refund_retry)
     credits.command("redeem")(redeem)
     credits.command("fund-budget")(fund_budget)
     credits.add_typer(app, name="codes", help="Redeem codes: batches funded from a budget.")
@@ -82,6 +83,16 @@ def refund_payout(
     from shanhe.credits.api import refund_view
 
     done = in_city(data, lambda services: services.credits.refunds.pay_by_hand(refund_id, reference, method=method))
+    show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
+
+
+def refund_retry(
+    refund_id: Annotated[UUID, typer.Argument(help="The refund's id.")], data: Data = None, as_json: Json = False
+) -> None:
+    """Ask the provider once more for a refund that failed."""
+    from shanhe.credits.api import refund_view
+
+    done = in_city(data, lambda services: services.credits.refunds.retry(refund_id))
     show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
 
 
@@ -178,7 +189,12 @@ def export(
 
     with save.open("xb"):  # before a code exists: a file that can't be written would lose them all
         save.chmod(0o600)
-    in_city(data, work)
+    try:
+        in_city(data, work)
+    except BaseException:
+        if not save.stat().st_size:  # nothing was shown: the same command may be tried again
+            save.unlink()
+        raise
     show(as_json, {"file": save}, lambda: f"✓ {save}")
 
 

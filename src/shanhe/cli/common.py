@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shanhe.kernel import logs
-from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable
+from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable, Unreadable
 from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings
 
@@ -38,6 +38,8 @@ Data = Annotated[Path | None, typer.Option("--data", help="Data folder of the ci
 ACTOR: Final = "cli"
 """Who did it, in the books, where no person is named."""
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
+WRITE_JSON: Final = """Write JSON like '{"name": "value"}', or name a file: @FILE."""
+WRITE_JSON_ZH: Final = """请按 '{"name": "value"}' 书写，或用 @文件名。"""
 T = TypeVar("T")
 Words = TypeVar("Words", bound=StrEnum)
 
@@ -50,10 +52,28 @@ def guarded(app: Callable[[], Any]) -> None:
     try:
         app()
     except ShanheError as error:
-        show_error(error)
-        raise SystemExit(AWAY if isinstance(error, Unavailable) else REFUSED) from None
+        raise _refused(error) from None
+    except Unreadable as error:
+        raise _refused(Invalid("bad_amount", f"{error.en}.", message_zh=error.zh)) from None
+    except OSError as error:
+        raise _refused(file_refused(error)) from None
     except KeyboardInterrupt:
         raise SystemExit(STOPPED) from None
+
+
+def _refused(error: ShanheError) -> SystemExit:
+    show_error(error)
+    return SystemExit(AWAY if isinstance(error, Unavailable) else REFUSED)
+
+
+def file_refused(error: OSError) -> Invalid:
+    """What the machine says of a file that a command was told to read or write."""
+    named = f"{error.filename}: " if error.filename is not None else ""
+    return Invalid(
+        "file_refused", f"{named}{error.strerror or error}.",
+        message_zh=f"{named}无法读写文件（{error.strerror or error}）。",
+        hint="Name another file, or make its folder.", hint_zh="请换一个文件，或先创建所在目录。",
+    )  # fmt: skip
 
 
 def show_error(error: ShanheError) -> None:
@@ -88,6 +108,8 @@ def run(work: Awaitable[T]) -> T:
     try:
         return asyncio.run(wrapped())
     except OSError as error:
+        if error.filename is not None:  # of a file, not of the way to the database
+            raise
         raise database_away(str(error)) from error
 
 
@@ -239,6 +261,31 @@ def says(text: str, yes: str, no: str) -> bool:
     if text not in (yes, no):
         raise Invalid("bad_word", f"Say {yes} or {no}.", message_zh=f"须为 {yes} 或 {no}。")
     return text == yes
+
+
+def json_of(given: str | bytes | Path) -> Any:
+    """What is written as JSON: in a file, or on the command line itself, where `@FILE` names one, too."""
+    source = f"{given}" if isinstance(given, Path) else "JSON"
+    if isinstance(given, str) and given.startswith("@"):
+        source, given = given[1:], Path(given[1:])
+    try:
+        return msgspec.json.decode(given.read_bytes() if isinstance(given, Path) else given)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(
+            "bad_json", f"{source} can't be read: {error}.", message_zh=f"{source} 无法读取：{error}。",
+            hint=WRITE_JSON, hint_zh=WRITE_JSON_ZH,
+        ) from error  # fmt: skip
+
+
+def json_object(given: str | bytes | Path) -> dict[str, Any]:
+    """The same, where only an object will do."""
+    found = json_of(given)
+    if not isinstance(found, dict):
+        raise Invalid(
+            "bad_json", "It has to be a JSON object.", message_zh="须为 JSON 对象。",
+            hint=WRITE_JSON, hint_zh=WRITE_JSON_ZH,
+        )  # fmt: skip
+    return found
 
 
 def hash_of(document: Path | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, rows, show
+from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, json_of, rows, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -42,8 +42,9 @@ def set_(
 ) -> None:  # fmt: skip
     """Replace an agent's set; an empty list takes the gate away."""
 
+    content = json_of(cases)
+
     async def work(services: Services) -> Any:
-        content = msgspec.json.decode(cases.read_bytes())
         owner = (await find_org(services, org)).id
         return msgspec.to_builtins(await services.routines.trials.set_cases(owner, agent, content, by=BY))
 

@@ -8,7 +8,6 @@ from uuid import UUID
 import typer
 
 from shanhe.cli.common import Data, Json, id_of, in_city, one_of, pairs, person_of, rows, show
-from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import format_fen, parse_yuan
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def open_(
 
         person = await person_of(services, login)
         await _may(services, person, "accounts")
-        new = NewGlass(id_of(number), kind, object_, reason, _fen(limit))
+        new = NewGlass(id_of(number), kind, object_, reason, parse_yuan(limit) if limit else None)
         made = await services.emergency.glass.open(new, person, Proof(code))
         return glass_view(made, services.clock.now())
 
@@ -130,13 +129,6 @@ def terms(data: Data = None, as_json: Json = False) -> None:
 
     found = in_city(data, work)
     show(as_json, found, lambda: pairs(found | {"classes": ", ".join(found["classes"])}))
-
-
-def _fen(text: str) -> int | None:
-    try:
-        return parse_yuan(text) if text else None
-    except ValueError as error:
-        raise Invalid("bad_amount", str(error), message_zh="金额填写有误。") from error
 
 
 async def _may(services: Services, person: UUID, permission: str) -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, id_of, in_city, one_of, pairs, person_of, rows, show
-from shanhe.kernel.errors import Invalid
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    day_of,
+    id_of,
+    in_city,
+    json_object,
+    one_of,
+    pairs,
+    person_of,
+    rows,
+    show,
+)
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -20,18 +31,6 @@ app = typer.Typer(no_args_is_help=True)
 Person = Annotated[str, typer.Option("--as", help="Login of the person with the seat.")]
 Number = Annotated[str, typer.Option("--id", help="Id; repeat it to repeat the command.")]
 Proposal = Annotated[UUID, typer.Argument(help="Id of the proposal.")]
-
-
-def _content(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text or "{}")
-    except (OSError, ValueError) as error:
-        raise Invalid(
-            "bad_content", f"The content cannot be read: {error}.", message_zh="无法读取提案内容。"
-        ) from error
-    if not isinstance(found, dict):
-        raise Invalid("bad_content", "The content must be a JSON object.", message_zh="提案内容须为 JSON 对象。")
-    return found
 
 
 @app.command()
@@ -94,7 +93,7 @@ def propose(
         from shanhe.governance.api import NewProposal, file_view
 
         new = NewProposal(
-            id_of(number), matter, title, why, day_of(announced), _content(content),
+            id_of(number), matter, title, why, day_of(announced), json_object(content or "{}"),
             rule or None, department,
         )  # fmt: skip
         deciding = services.governance.deciding

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, out, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, one_of, out, pairs, rows, show
 from shanhe.kernel.money import parse_credits
 
 if TYPE_CHECKING:
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from shanhe.identity.api import Key
 
 
+class Limit(StrEnum):
+    """What limits a key, as options of `create` say it."""
+
+    MODEL = "model"
+    BUDGET_DAY = "budget-day"
+    BUDGET_MONTH = "budget-month"
+    RPM = "rpm"
+    TPM = "tpm"
+    DAYS = "days"
+
+
+LIMITS: Final = {Limit.MODEL: "models", Limit.BUDGET_DAY: "budget_day_micro", Limit.RPM: "rpm", Limit.TPM: "tpm",
+                 Limit.BUDGET_MONTH: "budget_month_micro", Limit.DAYS: "expires_at"}  # fmt: skip
 app = typer.Typer(no_args_is_help=True)
 OrgOption = Annotated[str, typer.Option("--org", help="Organisation: id or name.")]
 KeyId = Annotated[UUID, typer.Argument(help="Id of the key.")]
@@ -61,7 +75,7 @@ def create(
             rpm=rpm,
             tpm=tpm,
             expires_at=expires_at,
-            data_class=DataClass(data_class),
+            data_class=one_of(DataClass, data_class),
         )
         return await services.identity.keys.create((await find_org(services, org)).id, new, by=ACTOR)
 
@@ -82,6 +96,38 @@ def list_keys(org: OrgOption, data: Data = None, as_json: Json = False) -> None:
     show(as_json, plain, lambda: rows(("id", "name", "key", "state", "expires"), [
         (k["id"], k["name"], k["hint"], k["state"], k["expires_at"] or "never") for k in plain
     ]))  # fmt: skip
+
+
+@app.command()
+def edit(
+    key_id: KeyId,
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only these models; may be repeated.")] = None,
+    budget_day: Annotated[str, typer.Option(help="Most credits a day.")] = "",
+    budget_month: Annotated[str, typer.Option(help="Most credits a month.")] = "",
+    rpm: Annotated[int | None, typer.Option(help="Most requests a minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Most tokens a minute.")] = None,
+    days: Annotated[int | None, typer.Option(help="Days from now until it expires.")] = None,
+    lift: Annotated[
+        list[str] | None, typer.Option(help="Lift a limit: model, budget-day, budget-month, rpm, tpm, days.")
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Change a key's name and limits; what is not named stays."""
+    lifted = {LIMITS[one_of(Limit, word)]: None for word in lift or ()}
+
+    async def work(services: Services) -> Key:
+        expires_at = services.clock.now() + timedelta(days=days) if days is not None else None
+        wishes = {"name": name, "models": frozenset(model) if model else None, "rpm": rpm, "tpm": tpm,
+                  "budget_day_micro": parse_credits(budget_day) if budget_day else None,
+                  "budget_month_micro": parse_credits(budget_month) if budget_month else None,
+                  "expires_at": expires_at}  # fmt: skip
+        changes = {field: value for field, value in wishes.items() if value is not None} | lifted
+        return await services.identity.keys.edit(key_id, None, changes, by=ACTOR)
+
+    key = in_city(data, work)
+    show(as_json, _plain(key), lambda: pairs({name: str(value) for name, value in _plain(key).items()}))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from shanhe.cli.common import (
     day_of,
     find_org,
     in_city,
+    json_of,
     one_of,
     pairs,
     person_of,
@@ -312,6 +313,23 @@ def recognise(
     show(as_json, done, lambda: pairs({"机构 organisation": done["org_id"]}))
 
 
+@app.command()
+def strike(
+    org: Annotated[str, typer.Argument(help="Organisation of nomads: id or name.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Take an organisation off that list from tomorrow on."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        owner = await find_org(services, org)
+        await services.nomads.membership.strike(owner.id)
+        return {"org_id": owner.id}
+
+    done = in_city(data, work)
+    show(as_json, done, lambda: pairs({"机构 organisation": done["org_id"]}))
+
+
 @app.command("attest")
 def attest(
     org_id: Annotated[UUID, typer.Argument(help="Number of the organisation that signs.")],
@@ -363,7 +381,7 @@ def scan(
 
     kept, now = _queue(queue), SystemClock().now()
     used = {item["ticket"]: item for item in kept}
-    ticket = check_offline(text, _json(kit_file)["public_key"], city_date(now), used)
+    ticket = check_offline(text, json_of(kit_file)["public_key"], city_date(now), used)
     admitted = 1 + min(companions, ticket.companions_max)
     line = {"ticket": str(ticket.id), "code": text.strip(), "at": now.isoformat(), "scanner": scanner, "seq": len(kept),
             "companions": companions}  # fmt: skip
@@ -424,13 +442,6 @@ def _private(path: Path) -> Any:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(_hex(path.read_text(encoding="utf-8")))
-
-
-def _json(path: Path) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes())
-    except msgspec.DecodeError:
-        raise Invalid("bad_file", f"{path} is no JSON.", message_zh=f"{path} 不是 JSON。") from None
 
 
 def _queue(path: Path) -> list[dict[str, Any]]:

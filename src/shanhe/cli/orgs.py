@@ -1,4 +1,4 @@
-"""`shanhe orgs`: organisations, frozen and unfrozen."""
+"""`shanhe orgs`: organisations and who may act for them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from uuid import UUID
 import typer
 
 from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, one_of, person_of, rows, show
+from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shanhe.app import Services
-    from shanhe.identity.api import Invitation, Member, Organisation
+    from shanhe.identity.api import Department, Invitation, Member, Organisation
 
 
 app = typer.Typer(no_args_is_help=True)
@@ -87,6 +88,35 @@ def unfreeze(org: Org, data: Data = None, as_json: Json = False) -> None:
     show(as_json, _plain(done), lambda: f"✓ {done.name}: {done.state}")
 
 
+@app.command()
+def edit(
+    org: Org,
+    name: Annotated[str | None, typer.Option(help="Its name.")] = None,
+    registration: Annotated[str | None, typer.Option(help="Registration number.")] = None,
+    local: Annotated[bool | None, typer.Option("--local/--not-local", help="Registered in the city (P1).")] = None,
+    verified: Annotated[bool | None, typer.Option("--verified/--unverified", help="Whether that was checked.")] = None,
+    data_company: Annotated[
+        bool | None, typer.Option("--data-company/--no-data-company", help="A local data company (P1).")
+    ] = None,
+    data_class: Annotated[str, typer.Option(help="general, citizen or government.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Change what is known of it; what is not named stays."""
+    from shanhe.identity.api import DataClass
+
+    wishes = {"name": name, "registration": registration, "locally_registered": local, "local_verified": verified,
+              "data_company": data_company,
+              "data_class": one_of(DataClass, data_class) if data_class else None}  # fmt: skip
+    changes = {field: value for field, value in wishes.items() if value is not None}
+
+    async def work(services: Services) -> Organisation:
+        return await services.identity.orgs.edit((await find_org(services, org)).id, changes, by=ACTOR)
+
+    done = in_city(data, work)
+    show(as_json, _plain(done) | {"changed": sorted(changes)}, lambda: f"✓ {done.name}: {', '.join(sorted(changes))}")
+
+
 # -- members ---------------------------------------------------------------------------------------------------------
 
 
@@ -100,6 +130,79 @@ def members(org: Org, data: Data = None, as_json: Json = False) -> None:
     found = in_city(data, work)
     plain = [{"id": one.person_id, "name": one.name, "role": str(one.role)} for one in found]
     show(as_json, plain, lambda: rows(("id", "name", "role"), [(one.person_id, one.name, one.role) for one in found]))
+
+
+@app.command()
+def member(
+    org: Org,
+    login: Annotated[str, typer.Argument(help="Who: login or e-mail.")],
+    role: Annotated[str, typer.Argument(help="member or owner.")] = "member",
+    department: Annotated[str, typer.Option(help="Department, as `departments` names it.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make somebody a member without asking them, or change a member's role or department."""
+    from shanhe.identity.api import Role as OrgRole
+
+    wanted = one_of(OrgRole, role)
+
+    async def work(services: Services) -> Member:
+        found = await find_org(services, org)
+        place = await _department(services, found, department) if department else None
+        person = await person_of(services, login)
+        return await services.identity.orgs.set_member(found.id, person, wanted, department_id=place, by=ACTOR)
+
+    done = in_city(data, work)
+    shown = {"id": done.person_id, "name": done.name, "role": str(done.role)}
+    show(as_json, shown, lambda: f"✓ {done.name}: {done.role}")
+
+
+@app.command()
+def remove(
+    org: Org,
+    login: Annotated[str, typer.Argument(help="Who: login or e-mail.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """End a membership; the last owner stays."""
+
+    async def work(services: Services) -> Organisation:
+        found = await find_org(services, org)
+        await services.identity.orgs.remove_member(found.id, await person_of(services, login), by=ACTOR)
+        return found
+
+    done = in_city(data, work)
+    show(as_json, {"org_id": done.id, "login": login, "removed": True}, lambda: f"✓ {done.name}: {login} ✗")
+
+
+@app.command()
+def departments(
+    org: Org,
+    add: Annotated[str, typer.Option(help="Name of a new one.")] = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Its departments."""
+
+    async def work(services: Services) -> Sequence[Department]:
+        found = await find_org(services, org)
+        if add:
+            await services.identity.orgs.add_department(found.id, add, by=ACTOR)
+        return await services.identity.orgs.departments(found.id)
+
+    found = in_city(data, work)
+    plain = [{"id": one.id, "name": one.name} for one in found]
+    show(as_json, plain, lambda: rows(("id", "name"), [(one.id, one.name) for one in found]))
+
+
+async def _department(services: Services, org: Organisation, name: str) -> UUID:
+    for one in await services.identity.orgs.departments(org.id):
+        if one.name == name:
+            return one.id
+    raise NotFound(
+        "unknown_department", f"{org.name} has no department {name!r}.", message_zh=f"{org.name} 没有部门 {name!r}。",
+        hint="`shanhe orgs departments` lists them.", hint_zh="`shanhe orgs departments` 可查看全部部门。",
+    )  # fmt: skip
 
 
 @app.command()

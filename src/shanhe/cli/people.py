@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, Org, find_org, in_city, one_of, pairs, person_of, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, in_city, one_of, pairs, person_of, rows, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +81,67 @@ def grant(login: Login, role: str, data: Data = None, as_json: Json = False) -> 
 
     in_city(data, work)
     show(as_json, {"login": login, "role": role}, lambda: "✓")
+
+
+@app.command()
+def revoke(login: Login, role: str, data: Data = None, as_json: Json = False) -> None:
+    """Take a role in the city away: admin, operator or auditor."""
+    from shanhe.identity.api import Role as PersonRole
+
+    taken = one_of(PersonRole, role)
+
+    async def work(services: Services) -> None:
+        await services.identity.people.withdraw(await person_of(services, login), taken, by=ACTOR)
+
+    in_city(data, work)
+    show(as_json, {"login": login, "role": role, "withdrawn": True}, lambda: "✓")
+
+
+@app.command()
+def edit(
+    login: Login,
+    name: Annotated[str | None, typer.Option(help="Name to be shown.")] = None,
+    new_login: Annotated[str | None, typer.Option("--login", help="Another login name.")] = None,
+    email: Annotated[str | None, typer.Option(help="E-mail address; unverified until they confirm it.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Telephone number.")] = None,
+    language: Annotated[str | None, typer.Option(help="zh-CN or en.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Correct somebody's own data; what is not named stays."""
+    wishes = {"name": name, "login": new_login, "email": email, "phone": phone, "language": language}
+    changes = {field: value for field, value in wishes.items() if value is not None}
+
+    async def work(services: Services) -> Person:
+        return await services.identity.people.edit(await person_of(services, login), changes, by=ACTOR)
+
+    person = in_city(data, work)
+    shown = {"id": person.id, "login": person.login, "name": person.name, "changed": sorted(changes)}
+    show(as_json, shown, lambda: f"✓ {person.name}: {', '.join(sorted(changes))}")
+
+
+@app.command()
+def ground(
+    login: Login,
+    category: Annotated[str, typer.Argument(help="resident, local_worker, associated_city_resident or nomad.")],
+    first: Annotated[str, typer.Option("--from", help="First day, like 2026-11-20.")],
+    last: Annotated[str, typer.Option("--to", help="Last day, if there is one.")] = "",
+    verified: Annotated[bool, typer.Option("--verified/--unverified", help="Whether the proof was seen.")] = True,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Record on what ground somebody buys below market (P1); the same day again replaces it."""
+    from shanhe.identity.api import Category, CategoryName
+
+    given = Category(one_of(CategoryName, category), verified, day_of(first), day_of(last) if last else None)
+
+    async def work(services: Services) -> None:
+        await services.identity.people.set_category(await person_of(services, login), given, by=ACTOR)
+
+    in_city(data, work)
+    shown = {"login": login, "category": str(given.category), "verified": verified, "valid_from": given.valid_from,
+             "valid_to": given.valid_to}  # fmt: skip
+    show(as_json, shown, lambda: f"✓ {login}: {given.category}")
 
 
 @app.command()

@@ -10,8 +10,21 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, Org, day_of, find_org, in_city, one_of, pairs, person_of, rows, show
-from shanhe.kernel.errors import Invalid
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    Org,
+    day_of,
+    find_org,
+    in_city,
+    json_object,
+    one_of,
+    pairs,
+    person_of,
+    rows,
+    show,
+)
 from shanhe.kernel.ids import new_id
 
 if TYPE_CHECKING:
@@ -74,7 +87,7 @@ def apply(
     async def work(services: Services) -> dict[str, Any]:
         owner = await find_org(services, org)
         made = await services.programmes.applying.apply(
-            programme, owner.id, answers=_object(answers), evidence=_object(evidence),
+            programme, owner.id, answers=json_object(answers), evidence=json_object(evidence),
             client_ref=ref or str(new_id()), actor=ACTOR,
         )  # fmt: skip
         return await _file(services, made.id)
@@ -98,7 +111,7 @@ def check(
 
         owner, programmes = await find_org(services, org), services.programmes
         found = await programmes.checking.check(
-            programme, owner.id, answers=_object(answers), evidence=_object(evidence)
+            programme, owner.id, answers=json_object(answers), evidence=json_object(evidence)
         )
         return checked_view(found, programmes.catalogue)
 
@@ -165,11 +178,30 @@ def decide(
 
     from shanhe.programmes.api import Verdict
 
-    word, given = one_of(Verdict, verdict), _object(assessed)
+    word, given = one_of(Verdict, verdict), json_object(assessed)
 
     async def work(services: Services) -> dict[str, Any]:
         person = await person_of(services, by)
         await services.programmes.reviewing.decide(application, person, word, reason=reason, assessed=given)
+        return await _file(services, application)
+
+    _show_file(as_json, in_city(data, work))
+
+
+@app.command()
+def met(
+    application: Application,
+    number: Annotated[int, typer.Argument(help="Which milestone, counted from 1.")],
+    by: Annotated[str, typer.Option(help="Login of the reviewer who accepts its document.")],
+    on: Annotated[str, typer.Option(help="Day on which it was met, like 2026-11-20.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Accept the document of a milestone: its tranche is released (C1)."""
+    day = day_of(on)
+
+    async def work(services: Services) -> dict[str, Any]:
+        await services.programmes.reviewing.met(application, await person_of(services, by), number, on=day)
         return await _file(services, application)
 
     _show_file(as_json, in_city(data, work))
@@ -409,16 +441,6 @@ def page(
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise Invalid("bad_json", f"{text[:60]!r} is no JSON object.", message_zh="须为 JSON 对象。")
-    return found
 
 
 def _value(text: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -11,9 +10,8 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, day_of, id_of, in_city, out, pairs, rows, show
+from shanhe.cli.common import REFUSED, Data, Json, day_of, id_of, in_city, json_object, out, pairs, rows, show
 from shanhe.kernel.clock import SystemClock
-from shanhe.kernel.errors import Invalid
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -126,7 +124,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Apply a rule to facts: amount, unit and the trace of how it came about."""
-    decision = _rulebook(data).evaluate(identifier, _facts(facts), on=_day(on))
+    decision = _rulebook(data).evaluate(identifier, json_object(facts), on=_day(on))
     plain = {
         "rule": decision.rule_id,
         "amount": decision.amount,
@@ -154,20 +152,6 @@ def _told(trace: Mapping[str, Any]) -> dict[str, Any]:
         "article": trace["article"],
         "version": trace["version"],
     }
-
-
-def _facts(text: str) -> dict[str, Any]:
-    try:
-        raw = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
-        facts = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise Invalid(
-            "bad_facts", f"The facts cannot be read: {error}.", message_zh=f"无法读取事实：{error}。",
-            hint="""Write JSON like '{"value_fen": 100000}', or @file.json; `shanhe rules schema ID` lists them.""",
-        ) from error  # fmt: skip
-    if not isinstance(facts, dict):
-        raise Invalid("bad_facts", "The facts must be a JSON object.", message_zh="事实必须是 JSON 对象。")
-    return facts
 
 
 @app.command()
@@ -236,7 +220,9 @@ def propose(
     number = id_of(request)
 
     async def work(services: Services) -> Any:
-        return await services.amendments.propose(identifier, _facts(content), amendment_id=number, by=by, note=note)
+        return await services.amendments.propose(
+            identifier, json_object(content), amendment_id=number, by=by, note=note
+        )
 
     made = in_city(data, work)
     show(

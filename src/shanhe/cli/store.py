@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import ACTOR, Data, Json, day_of, find_org, in_city, json_object, pairs, rows, show
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def draft(
     from shanhe.store.api import Terms
     from shanhe.store.routes import version_view
 
-    offered = msgspec.json.decode(content.read_bytes(), type=dict[str, Any])
+    offered = json_object(content)
     terms = Terms(markup, fee, rights=tuple(dict.fromkeys(right or ())))
 
     async def work(services: Services) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, rows, show, show_checks
+from shanhe.cli.common import ACTOR, Data, Json, find_org, in_city, json_object, rows, show, show_checks
 from shanhe.kernel.money import format_credits
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def check(
 ) -> None:
     """Reach a server and look at its tools, as submitting it would."""
 
-    content = msgspec.json.decode(server.read_bytes(), type=dict[str, Any])
+    content = json_object(server)
 
     async def work(services: Services) -> Any:
         return await services.tools.check((await find_org(services, org)).id, content)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, pairs, rows, show
+from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, json_object, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
 
@@ -30,7 +30,7 @@ def check(definition: File, data: Data = None, as_json: Json = False) -> None:
     """Every reason why a definition can't run."""
 
     async def work(services: Services) -> Any:
-        found = services.routines.workflows.check(_object(definition.read_bytes()))
+        found = services.routines.workflows.check(json_object(definition))
         return [{"node": node, "code": code, "zh": zh, "en": en} for node, code, zh, en in found]
 
     found = in_city(data, work)
@@ -65,7 +65,7 @@ def save(
         workflows, owner = services.routines.workflows, (await find_org(services, org)).id
         if slug not in {one.slug for one in await workflows.mine(owner)}:
             await workflows.create(slug, title or slug, org_id=owner, by=BY)
-        version = await workflows.save(owner, slug, _object(definition.read_bytes()), by=BY)
+        version = await workflows.save(owner, slug, json_object(definition), by=BY)
         return {"slug": slug, "draft": version.n}
 
     found = in_city(data, work)
@@ -95,7 +95,7 @@ def start(
 
     async def work(services: Services) -> Any:
         run = await services.routines.workflows.start(
-            (await find_org(services, org)).id, slug, _object(given.encode()), ref=ref or str(new_id()), draft=draft
+            (await find_org(services, org)).id, slug, json_object(given), ref=ref or str(new_id()), draft=draft
         )
         return {"run": str(run.id), "state": run.state}
 
@@ -163,18 +163,11 @@ def schedule(
             await workflows.stop_schedule(owner, slug)
         elif every or at:
             form = {"every_minutes": every} if every else {"at": at, "days": [int(day) for day in days.split(",")]}
-            await workflows.set_schedule(owner, slug, form, _object(given.encode()), by=BY)
+            await workflows.set_schedule(owner, slug, form, json_object(given), by=BY)
         return await workflows.schedule(owner, slug) or {"next_at": None}
 
     found = in_city(data, work)
     show(as_json, found, lambda: pairs(found))
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise typer.BadParameter(f"not a JSON object: {error}") from error
 
 
 def _but(row: dict[str, Any], name: str) -> dict[str, Any]:
