@@ -208,8 +208,9 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     hub = _hub(settings, truths, machine)
     moves, rulings = _by_two(truths, machine, credits, bazaar)
     return Services(
-        settings=settings, role=role, db=db, clock=clock, vault=vault, metrics=truths.metrics, jobs=Jobs(db),
-        outbox=truths.outbox, notifier=notifier, rulebook=rulebook, amendments=promises.amendments, ledger=ledger,
+        settings=settings, role=role, db=db, clock=clock, vault=vault, metrics=truths.metrics,
+        jobs=Jobs(db, truths.metrics.registry), outbox=truths.outbox,
+        notifier=notifier, rulebook=rulebook, amendments=promises.amendments, ledger=ledger,
         log=log, identity=identity, facts=truths.facts, privacy=truths.privacy, approvals=approvals,
         credentials=promises.credentials, compute=compute, payments=till.payments, sandbox=till.sandbox, bank=till.bank,
         payouts=till.payouts, bills=till.bills, reconciliation=machine.reconciliation, credits=credits,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -71,8 +72,12 @@ if TYPE_CHECKING:
 READY_LIMIT_S: Final = 2.0
 GATEWAY_PREFIX: Final = "/v1/"
 TOOLS_PATH: Final = "/mcp"
-UPLOADS: Final = dict.fromkeys(("/api/datasets", "/studio/data"), 16 * 1024 * 1024) | dict.fromkeys(
-    ("/api/knowledge/documents", "/knowledge/documents"), 32 * 1024 * 1024 + 64 * 1024
+FORM_BYTES: Final = 64 * 1024
+"""What a form adds to its file."""
+UPLOADS: Final = (
+    dict.fromkeys(("/api/datasets", "/studio/data"), 16 * 1024 * 1024)
+    | dict.fromkeys(("/api/knowledge/documents", "/knowledge/documents"), 32 * 1024 * 1024 + FORM_BYTES)
+    | {"/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES}
 )
 """Where files arrive that may be larger than what is sent elsewhere, and how large."""
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -115,12 +120,14 @@ def create_app(services: Services) -> Asgi:
 
 
 def _health(app: FastAPI, services: Services) -> None:
-    @app.get("/healthz", include_in_schema=False)
+    probe = partial(app.api_route, methods=["GET", "HEAD"], include_in_schema=False)
+
+    @probe("/healthz")
     async def healthz() -> dict[str, str]:
         """The process lives."""
         return {"status": "ok"}
 
-    @app.get("/readyz", include_in_schema=False)
+    @probe("/readyz")
     async def readyz() -> Response:
         """The database answers, there is room to write and, where local models are on, one can be called; else 503."""
         checks = await readiness(services)

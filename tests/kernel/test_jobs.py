@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
-from shanhe.kernel.jobs import Jobs, set_back
+from shanhe.kernel.jobs import Jobs, Periodic, set_back
 
 LIMIT_S = 15
 
@@ -75,6 +76,23 @@ class TestJob:
 
 
 class TestPeriodic:
+    async def test_that_fails_is_counted_where_an_alarm_can_see_it(self, database: Database) -> None:
+        counted = CollectorRegistry()
+        jobs = Jobs(database, counted)
+
+        async def done() -> int:
+            return 1
+
+        async def broken() -> int:
+            raise RuntimeError("the bank is away")
+
+        for run in (done, broken, broken):
+            await jobs.run_periodic(Periodic("bank.look", "* * * * *", run))
+        runs = [counted.get_sample_value("shanhe_job_runs_total", {"job": "bank.look", "outcome": said})
+                for said in ("done", "failed")]  # fmt: skip
+        assert runs == [1, 2]
+        assert counted.get_sample_value("shanhe_job_done_timestamp_seconds", {"job": "bank.look"})
+
     async def test_repeats(self, jobs: Jobs) -> None:
         done, ticks = asyncio.Event(), []
 

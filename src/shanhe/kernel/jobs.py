@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
@@ -52,8 +53,20 @@ class Periodic:
 class Jobs:
     """The queue of one city; every process may enqueue, the jobs process also runs."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, registry: CollectorRegistry | None = None) -> None:
+        """`registry`: where it is counted how what repeats went, by job."""
         self._db = db
+        registry = registry or CollectorRegistry()
+        self._runs = Counter(
+            "shanhe_job_runs", "Runs of what repeats, by job and outcome: done or failed.", ("job", "outcome"),
+            registry=registry,
+        )  # fmt: skip
+        self._done_at = Gauge(
+            "shanhe_job_done_timestamp_seconds",
+            "When a repeated job last came to its end.",
+            ("job",),
+            registry=registry,
+        )
         self._periodic: list[Periodic] = []
         self._handlers: dict[str, Handle] = {}
 
@@ -176,12 +189,15 @@ class Jobs:
         try:
             result = await item.run()
         except Exception as error:
+            self._runs.labels(item.name, "failed").inc()
             known = outage(error)
             if known is not None:  # every job says the same every few seconds: a line is enough
                 log.error("periodic job waits", job=item.name, why=known.code, error=f"{type(error).__name__}: {error}")
                 return
             log.exception("periodic job failed", job=item.name)
         else:
+            self._runs.labels(item.name, "done").inc()
+            self._done_at.labels(item.name).set_to_current_time()
             if any(result.values()) if isinstance(result, dict) else result:
                 log.info("periodic job", job=item.name, result=str(result)[:RESULT_CHARS])
 
