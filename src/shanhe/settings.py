@@ -17,14 +17,19 @@ from typing import Any, Self
 
 from shanhe.kernel.errors import Invalid
 
+MOST = 2**31 - 1
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("", "0", "false", "no", "off")
 FILES_WORDS = ("auto", "folder", "database")
 SECRET_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,62}_(KEY|TOKEN)$")
 
 
-def _setting(variable: str, about: str, default: Any, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"variable": variable, "about": about, "secret": secret})
+def _setting(
+    variable: str, about: str, default: Any, *, secret: bool = False, within: tuple[int, int] = (0, MOST)
+) -> Any:
+    """`within`: the least and the largest that a number may be."""
+    metadata = {"variable": variable, "about": about, "secret": secret, "within": within}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ class Settings:
     )
     # serving
     host: str = _setting("SHANHE_HOST", "Address to listen on.", "127.0.0.1")
-    port: int = _setting("PORT", "Port of the console and the API.", 8600)
-    workers: int = _setting("SHANHE_WORKERS", "Gateway processes that share the listening socket.", 1)
+    port: int = _setting("PORT", "Port of the console and the API.", 8600, within=(0, 65_535))
+    workers: int = _setting("SHANHE_WORKERS", "Gateway processes that share the listening socket.", 1, within=(1, 64))
     worker: str = _setting("SHANHE_WORKER", "Name of this process among the workers; set by the supervisor.", "w0")
     public_url: str = _setting(
         "SHANHE_PUBLIC_URL", "Address under which people reach the city (for links, passkeys and sign-in).", ""
@@ -56,7 +61,7 @@ class Settings:
     trusted_proxies: str = _setting(
         "SHANHE_TRUSTED_PROXIES", "Comma-separated addresses of reverse proxies whose forwarded headers count.", ""
     )
-    db_pool: int = _setting("SHANHE_DB_POOL", "Most database connections of one process.", 8)
+    db_pool: int = _setting("SHANHE_DB_POOL", "Most database connections of one process.", 8, within=(2, 1_000))
     # models
     model: str = _setting("SHANHE_MODEL", "Model that `shanhe up` fetches and serves.", "qwen2.5-coder-0.5b-instruct")
     with_model: bool = _setting("SHANHE_WITH_MODEL", "Whether this city runs local models at all.", True)
@@ -263,7 +268,11 @@ def _parse(item: Field[Any], text: str) -> Any:
     parsers: dict[type, Callable[[str], Any]] = {bool: _flag, int: int, type(Path()): Path}
     parser = parsers.get(type(item.default), str)
     try:
-        return parser(text)
+        found = parser(text)
+        least, most = item.metadata["within"]
+        if parser is int and not least <= found <= most:
+            raise ValueError(f"it has to be from {least} to {most}")
+        return found
     except ValueError as error:
         raise Invalid(
             "bad_setting",

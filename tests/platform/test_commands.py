@@ -242,6 +242,26 @@ class TestMistakes:
 
         return run
 
+    @pytest.mark.parametrize(
+        ("address", "why"),
+        [
+            ("mysql://city", "mysql"),
+            ("postgresql://shanhe@127.0.0.1:1/city", "Connect call failed"),
+            ("", "no_such_city"),
+        ],
+    )
+    def test_a_database_that_lets_nobody_in_is_away(
+        self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, address: str, why: str
+    ) -> None:
+        """Exit code 3, for a command and for the start of a city alike; never a traceback."""
+        monkeypatch.setenv("DATABASE_URL", address or re.sub(r"/\w+(?=\?|$)", "/no_such_city", dsn, count=1))
+        for words in (["orgs", "list"], ["up", "--no-model", "--port", "0"]):
+            monkeypatch.setattr(sys, "argv", ["shanhe", *words, "--data", str(tmp_path / words[0])])
+            with pytest.raises(SystemExit) as ended:
+                guarded(app)
+            assert ended.value.code == 3
+            assert why in capsys.readouterr().err
+
     def test_amounts_that_nobody_can_read(self, refused: Call) -> None:
         said = refused("credits", "top-up", "Qingshan", "much")
         assert said["code"] == "bad_amount"

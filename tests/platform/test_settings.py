@@ -52,6 +52,13 @@ class TestSettings:
         with pytest.raises(Invalid, match="PORT='many'"):
             Settings.from_environment({"PORT": "many"})
 
+    @pytest.mark.parametrize(
+        ("variable", "value"), [("PORT", "99999"), ("SHANHE_WORKERS", "0"), ("SHANHE_DB_POOL", "-1")]
+    )
+    def test_refuse_numbers_with_which_no_city_starts(self, variable: str, value: str) -> None:
+        with pytest.raises(Invalid, match=f"{variable}='{value}'.*from"):
+            Settings.from_environment({variable: value})
+
     def test_hide_secrets_from_their_printed_form(self) -> None:
         assert "hunter2" not in repr(Settings(database_url="postgresql://u:hunter2@h/d", vault_key="hunter2"))
 

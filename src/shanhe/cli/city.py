@@ -10,7 +10,19 @@ import typer
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from shanhe.cli.common import Data, Json, database, err, out, rows, run, settings_for, show, show_error
+from shanhe.cli.common import (
+    Data,
+    Json,
+    database,
+    err,
+    out,
+    reaching_the_database,
+    rows,
+    run,
+    settings_for,
+    show,
+    show_error,
+)
 from shanhe.kernel import logs
 from shanhe.kernel.errors import ShanheError
 from shanhe.settings import Settings
@@ -72,7 +84,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="Port of the console and the API.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the console and the API.")] = None,
     data: Data = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Gateway processes.")] = None,
     model: Annotated[bool | None, typer.Option("--model/--no-model", help="Run the local model.")] = None,
@@ -90,7 +102,8 @@ def up(
     terminal = Terminal()
     nursery = open_nursery()
     try:
-        asyncio.run(Supervisor(settings, Role(role), terminal, nursery).run())
+        with reaching_the_database():
+            asyncio.run(Supervisor(settings, Role(role), terminal, nursery).run())
     finally:
         terminal.close()
     err.print("[dim]已停止 · stopped[/]")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
@@ -56,6 +57,8 @@ def guarded(app: Callable[[], Any]) -> None:
     except Unreadable as error:
         raise _refused(Invalid("bad_amount", f"{error.en}.", message_zh=error.zh)) from None
     except OSError as error:
+        if not _of_a_file(error):
+            raise
         raise _refused(file_refused(error)) from None
     except KeyboardInterrupt:
         raise SystemExit(STOPPED) from None
@@ -64,6 +67,11 @@ def guarded(app: Callable[[], Any]) -> None:
 def _refused(error: ShanheError) -> SystemExit:
     show_error(error)
     return SystemExit(AWAY if isinstance(error, Unavailable) else REFUSED)
+
+
+def _of_a_file(error: OSError) -> bool:
+    """Whether the machine says it of a file or its disk, not of the way to another machine."""
+    return error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def file_refused(error: OSError) -> Invalid:
@@ -105,10 +113,25 @@ def run(work: Awaitable[T]) -> T:
     async def wrapped() -> T:
         return await work
 
-    try:
+    with reaching_the_database():
         return asyncio.run(wrapped())
+
+
+@contextlib.contextmanager
+def reaching_the_database() -> Iterator[None]:
+    """Says what is wrong with a database that can't be reached, or lets nobody in under the name that is given."""
+    import asyncpg
+
+    refused = (
+        asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
+        asyncpg.ClientConfigurationError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
+    )  # fmt: skip
+    try:
+        yield
+    except refused as error:
+        raise database_away(str(error)) from error
     except OSError as error:
-        if error.filename is not None:  # of a file, not of the way to the database
+        if _of_a_file(error):
             raise
         raise database_away(str(error)) from error
 
