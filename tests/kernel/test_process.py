@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 
-from shanhe.kernel.process import LATE, child
+from shanhe.kernel.process import LATE, child, end
 
 SOON_S = 30.0
 """Far longer than it takes: what never ends fails here."""
@@ -35,6 +36,36 @@ class TestWhenAskedToEnd:
                 process.terminate()
                 assert await lines.readline() == b"asked\n"
                 assert await process.wait() == LATE
+
+
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+class TestEnd:
+    async def test_kills_what_does_not_listen_also_when_its_caller_was_cancelled(self) -> None:
+        """As when a start fails, or Ctrl-C comes, while a model loads: what is left would keep its memory for ever."""
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", DEAF, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        said: list[bool] = []
+
+        async def hold() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                said.append(await end(process, 0.1))
+
+        holding = asyncio.create_task(hold())
+        await asyncio.sleep(0)
+        holding.cancel()
+        await asyncio.wait((holding,), timeout=SOON_S)
+        assert said == [False]
+        assert process.returncode == -signal.SIGKILL
 
 
 class TestChild:

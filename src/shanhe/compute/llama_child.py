@@ -21,6 +21,7 @@ from typing import Any, Final
 
 PR_SET_PDEATHSIG: Final = 1
 PARENT_POLL_S: Final = 1.0
+LEAVE_S: Final = 5
 PROMPT_CACHE_MIB: Final = 128
 """Bound on prompts that llama.cpp keeps in memory for re-use; its own default is 8 GiB."""
 WARNINGS: Final = 2
@@ -125,7 +126,9 @@ def main(argv: Sequence[str]) -> int:
         if args.parent and os.getppid() != args.parent:
             break
     args.socket.unlink(missing_ok=True)
-    del server  # ends llama.cpp's threads and waits for them
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LEAVE_S)  # llama.cpp told to stop while it still begins waits for itself for ever
+    del server  # ends its threads and waits for them
     return 0
 
 

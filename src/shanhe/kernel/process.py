@@ -98,20 +98,23 @@ class Process(Protocol):
 
 
 async def end(process: Process, within_s: float) -> bool:
-    """Ask a child to end; SIGKILL when it takes longer. Returns when it is gone: whether it did as it was asked."""
+    """Ask a child to end; SIGKILL when it takes longer. Returns when it is gone: whether it did as it was asked.
+
+    Often done by a task that was cancelled itself: there `asyncio.timeout` ends in `CancelledError` before Python 3.12.
+    """
     if process.returncode is not None:
         return True
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
+    gone = asyncio.ensure_future(process.wait())
     try:
-        async with asyncio.timeout(within_s):
-            await process.wait()
-            return True
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        return False
+        in_time, _ = await asyncio.wait((gone,), timeout=within_s)
+    finally:
+        if not gone.done():
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    await gone
+    return bool(in_time)
 
 
 @contextlib.asynccontextmanager
