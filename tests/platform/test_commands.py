@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 from shanhe.cli import app
 from shanhe.cli.common import guarded
 from shanhe.kernel.clock import SystemClock
+from stage.nursery import program
 
 Call = Callable[..., Any]
+LIMIT_S = 60.0
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(one for one in (ROOT / "docs").rglob("*.md") if one.parent.name != "adr")]
 NAMED = re.compile(r"(?:^|`)shanhe((?: [a-z][a-z-]*)+)", re.M)
@@ -250,17 +252,12 @@ class TestMistakes:
             ("", "no_such_city"),
         ],
     )
-    def test_a_database_that_lets_nobody_in_is_away(
-        self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, address: str, why: str
-    ) -> None:
+    def test_a_database_that_lets_nobody_in_is_away(self, dsn: str, tmp_path: Path, address: str, why: str) -> None:
         """Exit code 3, for a command and for the start of a city alike; never a traceback."""
-        monkeypatch.setenv("DATABASE_URL", address or re.sub(r"/\w+(?=\?|$)", "/no_such_city", dsn, count=1))
+        environment = {"DATABASE_URL": address or re.sub(r"/\w+(?=\?|$)", "/no_such_city", dsn, count=1)}
         for words in (["orgs", "list"], ["up", "--no-model", "--port", "0"]):
-            monkeypatch.setattr(sys, "argv", ["shanhe", *words, "--data", str(tmp_path / words[0])])
-            with pytest.raises(SystemExit) as ended:
-                guarded(app)
-            assert ended.value.code == 3
-            assert why in capsys.readouterr().err
+            done = program().run([*words, "--data", str(tmp_path / words[0])], tmp_path, environment, LIMIT_S)
+            assert (done.returncode, why in done.stderr, "Traceback" in done.stderr) == (3, True, False)
 
     def test_amounts_that_nobody_can_read(self, refused: Call) -> None:
         said = refused("credits", "top-up", "Qingshan", "much")
