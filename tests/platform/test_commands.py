@@ -283,3 +283,13 @@ class TestMistakes:
         """The same command, mended, would find it and be refused."""
         refused("credits", "codes", "export", uuid4(), "--save", tmp_path / "codes.csv")
         assert not (tmp_path / "codes.csv").exists()
+
+
+class TestMigrate:
+    @pytest.mark.prove
+    def test_says_what_it_applied_to_the_server_that_comes_along(self, tmp_path: Path) -> None:
+        """A server that is started for the command is not migrated before the command counts."""
+        command = ["migrate", "--json", "--data", str(tmp_path / "city")]
+        first, again = (program().run(command, tmp_path, {"SHANHE_FSYNC": "false"}, LIMIT_S) for _ in range(2))
+        assert len(json.loads(first.stdout)) > 100
+        assert json.loads(again.stdout) == []

@@ -115,7 +115,7 @@ def migrate(data: Data = None, as_json: Json = False) -> None:
     async def work() -> list[Any]:
         from shanhe.supervisor import migrate_city
 
-        async with database(settings_for(data)) as settings:
+        async with database(settings_for(data), migrating=False) as settings:
             return list(await migrate_city(settings))
 
     applied = run(work())

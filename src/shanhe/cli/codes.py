@@ -172,6 +172,15 @@ def create(
 
 
 @app.command()
+def fund(batch: Batch, data: Data = None, as_json: Json = False) -> None:
+    """Set a draft's value aside that its budget did not hold before."""
+    from shanhe.credits.api import batch_view
+
+    done = in_city(data, lambda services: services.credits.codes.set_aside(batch))
+    show(as_json, batch_view(done), lambda: f"✓ {done.id} · {done.state}")
+
+
+@app.command()
 def export(
     batch: Batch,
     save: Annotated[Path, typer.Option(help="A new .csv file; the codes are shown this once.")],
