@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,9 @@ import numpy as np
 import pytest
 
 from shanhe.compute.api import Compute, LlamaSupervisor, card
+from shanhe.compute.target import Target
+from shanhe.gateway.dispatch import upstream_body
+from shanhe.gateway.faces.openai import Chat
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 
@@ -61,6 +65,7 @@ class TestChat:
             assert await compute.count_chat(target, messages) == answer["usage"]["prompt_tokens"]
             assert answer["usage"]["completion_tokens"] <= 4
             assert await compute.tokenize(target, "你好") == 1
+            await self._calls(compute, target, runner.socket)
             assert _loopback_ports(runner.pid) == [], "an open port would bypass metering"
             await self._overflow(runner.socket)
             await self._crash(runner.pid, supervisor)
@@ -68,6 +73,26 @@ class TestChat:
             assert (await compute.test_engine(f"local-{CHAT}"))[0].ok
         finally:
             await compute.stop()
+
+    async def _calls(self, compute: Compute, target: Target, path: Path) -> None:
+        """A tool that must be called is, though the model is small; the tools are counted with the prompt."""
+        city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        tools = [
+            {"type": "function", "function": {"name": name, "parameters": city}} for name in ("get_weather", "get_time")
+        ]
+        messages = [{"role": "user", "content": "What time is it in Paris?"}]
+        asked = {"model": CHAT, "messages": messages, "tools": tools}
+        named = {**asked, "tool_choice": {"type": "function", "function": {"name": "get_time"}}}
+        async with client(path) as engine:
+            body = upstream_body(Chat().parse(json.dumps(named).encode()), target, 64)
+            answer = (await engine.post("/chat/completions", content=body)).json()
+            plain = (await engine.post("/chat/completions", json={**asked, "max_tokens": 1})).json()
+        (choice,) = answer["choices"]
+        assert choice["finish_reason"] == "tool_calls"
+        (call,) = choice["message"]["tool_calls"]
+        assert call["function"]["name"] == "get_time"
+        assert json.loads(call["function"]["arguments"]).keys() == {"city"}
+        assert await compute.count_chat(target, messages, tools) == plain["usage"]["prompt_tokens"]
 
     async def _crash(self, pid: int, supervisor: LlamaSupervisor) -> None:
         runner = await supervisor.start(CHAT)

@@ -242,6 +242,9 @@ class TestAnthropic:
         blocks = [one["content_block"]["type"] for one in streamed if one["type"] == "content_block_start"]
         assert blocks == ["thinking", "text"]
 
+    async def test_lists_no_citations_rather_than_none_which_some_clients_refuse(self, desk: Desk) -> None:
+        assert (await message(desk)).json()["content"] == [{"type": "text", "text": "Hello there", "citations": []}]
+
     async def test_tells_the_request_id_where_its_client_looks(self, desk: Desk) -> None:
         for answer in (await message(desk), await message(desk, stream=True), await message(desk, model="nope")):
             assert answer.headers["request-id"] == answer.headers["x-request-id"]
