@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from shanhe.kernel.db import Connection
 from shanhe.ledger.errors import LedgerBusy, LedgerFull, LedgerUnavailable
@@ -42,10 +43,15 @@ GONE: Final = (
     asyncpg.InsufficientResourcesError,
 )
 """What a lost or refusing server raises."""
+log = structlog.get_logger(__name__)
 
 
 class ConnectionLost(Exception):
-    """The server went away; whether the statement was committed is unknown."""
+    """The server went away. `sent`: whether the statement was committed is unknown; else the server never had it."""
+
+    def __init__(self, why: str, *, sent: bool = True) -> None:
+        super().__init__(why)
+        self.sent = sent
 
 
 class Line:
@@ -66,8 +72,10 @@ class Line:
         """Rows of a prepared query; `ConnectionLost` when the server is away or silent, `LedgerFull` when its disk is
         full, asyncpg's errors otherwise."""
         async with self._turn:  # two tenants may ask for a lease at once; a connection does one thing at a time
+            sent = False
             try:
                 statement = self._statements.get(query) or await self._prepare(query)
+                sent = True
                 rows: list[Any] = await statement.fetch(*args, timeout=CALL_LIMIT_S)
                 self.full_at_s = None
                 return rows
@@ -76,7 +84,7 @@ class Line:
                 raise LedgerFull from error
             except GONE as error:
                 self._drop()
-                raise ConnectionLost(str(error)) from error
+                raise ConnectionLost(str(error), sent=sent) from error
 
     async def _prepare(self, query: str) -> Any:
         if self._connection is None or self._connection.is_closed():
@@ -188,10 +196,10 @@ class GroupCommit(Generic[Row]):
             batch = self._take()
             try:
                 await flush(batch)
+            except Exception:  # one batch that can't be flushed must not hold up those that wait behind it
+                log.exception("a batch was not flushed", rows=len(batch))
             finally:  # a caller is never left waiting, whatever went wrong
-                for row in batch:
-                    if not row.future.done():
-                        row.future.set_exception(LedgerUnavailable())
+                refuse(batch, LedgerUnavailable())
 
     def _take(self) -> list[Row]:
         """The next batch: all that waits or, when that is too much, round robin over payers."""

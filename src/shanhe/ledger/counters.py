@@ -10,7 +10,7 @@ from uuid import UUID
 
 from shanhe.kernel.clock import Clock
 from shanhe.ledger.commit import ConnectionLost, Line
-from shanhe.ledger.errors import LedgerUnavailable, LimitExceeded
+from shanhe.ledger.errors import LedgerFull, LedgerUnavailable, LimitExceeded
 from shanhe.ledger.model import Limit
 
 TAKE: Final = "SELECT * FROM ledger.counter_take($1, $2, $3, $4, $5, $6, $7)"
@@ -152,18 +152,22 @@ class CounterBook:
             await self._give_up(keys, forget=forget)
 
     async def _give_up(self, keys: list[Key], *, forget: bool) -> None:
-        back = [(key, self._blocks[key].left) for key in keys if key in self._blocks]
-        for key, amount in back:
-            self._blocks[key].left -= amount
+        found = [(key, self._blocks[key]) for key in keys if key in self._blocks]
+        back = [(key, block, block.left) for key, block in found]
+        for key, block, amount in back:
+            block.left -= amount
             if forget:
                 del self._blocks[key]
-        back = [(key, amount) for key, amount in back if amount > 0]
+        back = [one for one in back if one[2] > 0]
         if not back:
             return
         try:
             await self._line.fetch(
-                RETURN, [key[0] for key, _ in back], [key[1] for key, _ in back], [key[2] for key, _ in back],
-                [amount for _, amount in back],
+                RETURN, [key[0] for key, *_ in back], [key[1] for key, *_ in back], [key[2] for key, *_ in back],
+                [amount for *_, amount in back],
             )  # fmt: skip
-        except ConnectionLost:
-            return  # counted as used: the careful side
+        except (ConnectionLost, LedgerFull) as error:
+            if isinstance(error, ConnectionLost) and error.sent:
+                return  # counted as used: the careful side
+            for key, block, amount in back:  # it never came there: given back the next time
+                self._blocks.setdefault(key, block).left += amount

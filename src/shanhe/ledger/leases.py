@@ -9,6 +9,7 @@ lease until it expires; whoever needs the account then reclaims it, and the epoc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ import structlog
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.ledger.commit import LOST_LIMIT_S, RETRY_WAIT_S, ConnectionLost, Line
 from shanhe.ledger.counters import CounterBook
+from shanhe.ledger.errors import LedgerFull
 from shanhe.ledger.holding import Holder, pieces_of
 from shanhe.ledger.model import Limit, TermsOf
 from shanhe.ledger.reservation import HeldLots, Lease, Piece, Reservation, State
@@ -180,7 +182,8 @@ class LeaseBook:
         return None
 
     async def _top_up(self, payer: UUID) -> None:
-        await self._grant(payer, self._largest.get(payer, 0))
+        with contextlib.suppress(LedgerFull):  # whoever has to have it is told
+            await self._grant(payer, self._largest.get(payer, 0))
 
     async def _grant(self, payer: UUID, amount: int) -> bool:
         """Borrow a block unless someone just did; False when the account is not to be leased now."""
@@ -286,12 +289,15 @@ class LeaseBook:
             back = lease.take(lease.free) if everything else []
             if everything:
                 lease.free = 0
-            stands = await self._send_shrink(lease, moving, held, back)
-            for reservation, lots in zip(moving, held, strict=True):
-                self._moved(lease, reservation, lots, stands)
+            stands: set[UUID] | None = set()
+            try:
+                stands = await self._send_shrink(lease, moving, held, back)
+            finally:  # whatever went wrong: who moves is waited for
+                for reservation, lots in zip(moving, held, strict=True):
+                    self._moved(lease, reservation, lots, stands)
+                lease.shrinking = False
             if everything and not any(piece.amount for piece in lease.pieces):
                 lease.gone = True
-            lease.shrinking = False
             if everything:
                 self._retire(lease)
 
@@ -329,7 +335,6 @@ class LeaseBook:
         for lots in held:
             end += len(lots.pieces)
             ends.append(end)
-        lease.expires_at = max(lease.expires_at, now + LEASE_TTL)
         try:
             (answer,) = await self._line.fetch(
                 SHRINK, now, lease.account, lease.epoch, now + LEASE_TTL,
@@ -337,13 +342,18 @@ class LeaseBook:
                 [lots.id for lots in held], [lots.amount for lots in held], [r.expires_at for r in moving], ends,
                 [piece.lot for piece in pieces], [piece.amount for piece in pieces],
             )  # fmt: skip
-        except ConnectionLost:
-            return await self._stands([lots.id for lots in held])
+        except (ConnectionLost, LedgerFull) as error:
+            if isinstance(error, ConnectionLost) and error.sent:
+                return await self._stands([lots.id for lots in held])
+            lease.put_back(back)
+            lease.free += sum(piece.amount for piece in back)
+            return set()
         except asyncpg.PostgresError as error:
             # After an outage the database knows better what this lease has left: stop lending, let it expire.
             log.warning("a lease disagrees with the database", account=str(lease.account), error=str(error))
             lease.gone = True
             return set()
+        lease.expires_at = max(lease.expires_at, now + LEASE_TTL)
         return {lots.id for lots in held} if answer["stands"] else None
 
     async def _stands(self, identifiers: list[UUID]) -> set[UUID]:

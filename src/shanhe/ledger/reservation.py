@@ -9,8 +9,12 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from shanhe.ledger.errors import NotBalanced
 from shanhe.ledger.model import Charge, Limit, LotDelta, Provenance, Settled
+
+log = structlog.get_logger(__name__)
 
 
 class State(Enum):
@@ -187,16 +191,20 @@ class Landing:
         return self._landed is None
 
     def set_result(self, _: object) -> None:
-        landed, self._landed = self._landed, None
-        assert landed is not None
-        landed(None)
+        self._land(None)
 
     def set_exception(self, error: Exception) -> None:
         if self._reservation.state is State.SETTLING:
             self._reservation.state = State.OPEN  # outcome unknown: to be asked again with the same charge
+        self._land(error)
+
+    def _land(self, error: Exception | None) -> None:
         landed, self._landed = self._landed, None
         assert landed is not None
-        landed(error)
+        try:
+            landed(error)
+        except Exception:  # others were booked with it, and wait to be told
+            log.exception("what follows a settlement failed", receipt=str(self._reservation.receipt_id))
 
 
 class Row:

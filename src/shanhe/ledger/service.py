@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
+from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.ledger import counters as counting
 from shanhe.ledger import leases as leasing
@@ -66,6 +68,12 @@ SWEEP_MAX: Final = 500
 CALL_TTL: Final = timedelta(minutes=10)
 FULL_FOR_S: Final = 15.0
 """How long a database that refused for want of room counts as full when it is not asked again."""
+AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+LOOSE_MAX: Final = 10_000
+"""Holds that are kept in mind to be voided; those beyond lapse by themselves."""
+LOOSE_TRIES: Final = 30
+"""How often one is looked for that isn't there, at one a second: what makes it may be under way in the database."""
+LOOSE_AT_ONCE: Final = 200
 NO_LIMITS: Final[tuple[Limit, ...]] = ()
 NO_TERMS: Final = LotTerms()
 
@@ -95,6 +103,8 @@ class Ledger(Reader):
             lease, clock, self._holder, self._counters, self._terms, worker=worker, workers=max(1, workers),
             void=self._void,
         )  # fmt: skip
+        self._loose: dict[UUID, int] = {}
+        """Holds of calls that came to nothing while the database was away, and how often each may still be missing."""
         self._keeper: asyncio.Task[None] | None = None
         self._recalls: set[asyncio.Task[None]] = set()
 
@@ -114,6 +124,7 @@ class Ledger(Reader):
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._void_loose()
         await self._settling.stop()
         await self._poster.queue.stop()
         await self._holder.queue.stop()
@@ -130,7 +141,7 @@ class Ledger(Reader):
     async def _housekeep(self) -> None:
         while True:
             await asyncio.sleep(leasing.HOUSEKEEP_S)
-            for keep in (self._book.housekeep, self._counters.housekeep):
+            for keep in (self._book.housekeep, self._counters.housekeep, self._void_loose):
                 try:
                     await keep()
                 except Exception:
@@ -242,11 +253,15 @@ class Ledger(Reader):
                 raise NotBalanced("A reservation is not negative.", "预留金额不能为负。")
             return await self._admit_nothing(payer, receipt_id, limits, ttl)
         if subsidy_max_micro is not None and self._accounts[payer].lots:
-            return await self._book.admit_bounded(
-                payer, amount_micro, receipt_id, limits, earmark, ttl, subsidy_max_micro
-            )
+            with self._loosening(receipt_id):
+                return await self._book.admit_bounded(
+                    payer, amount_micro, receipt_id, limits, earmark, ttl, subsidy_max_micro
+                )
         reservation = self._book.try_admit(payer, amount_micro, receipt_id, limits, ttl, self._clock.now())
-        return reservation or await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
+        if reservation is not None:
+            return reservation
+        with self._loosening(receipt_id):
+            return await self._book.admit(payer, amount_micro, receipt_id, limits, earmark, ttl)
 
     def try_count(self, limits: tuple[Limit, ...]) -> bool:
         """`count` from this worker's blocks, without I/O; False when that takes the database."""
@@ -271,7 +286,12 @@ class Ledger(Reader):
         if limits:
             await self._counters.take(limits)
         now = self._clock.now()
-        held = await self._holder.hold(receipt_id, payer, 0, CALL, now + ttl, None)
+        try:
+            with self._loosening(receipt_id):
+                held = await self._holder.hold(receipt_id, payer, 0, CALL, now + ttl, None)
+        except BaseException:
+            self._counters.give_back(limits)
+            raise
         return Reservation(receipt_id, payer, 0, limits, now, now + ttl, held=held)
 
     async def settle(
@@ -280,7 +300,8 @@ class Ledger(Reader):
         """Capture: burn the payer's lots, pay the legs, release the rest; durable on return, idempotent by receipt id.
 
         `LeaseReclaimed` / `HoldClosed` when the reservation lapsed, `LedgerUnavailable` when the outcome is unknown:
-        settle the same reservation with the same charge again.
+        settle the same reservation with the same charge again. After `LedgerFull` nothing was booked and it stands:
+        release it, or settle it again.
         """
         if reservation.moved is not None:
             await asyncio.shield(reservation.moved)
@@ -338,8 +359,35 @@ class Ledger(Reader):
         raise IdempotencyConflict(reservation.receipt_id)
 
     async def release(self, reservation: Reservation) -> None:
-        """Charge nothing. Costs nothing for a leased reservation; a second release, or one after settling, is no-op."""
-        await self._book.release(reservation)
+        """Charge nothing. Costs nothing for a leased reservation; a second release, or one after settling, is no-op.
+        A hold that the database can't void now is voided once it can."""
+        with contextlib.suppress(Unavailable), self._loosening(reservation.receipt_id):
+            await self._book.release(reservation)
+
+    @contextlib.contextmanager
+    def _loosening(self, receipt_id: UUID) -> Iterator[None]:
+        """What the database can't be asked now may leave a hold there that nobody has: it is voided later."""
+        try:
+            yield
+        except Unavailable:
+            if len(self._loose) < LOOSE_MAX:
+                self._loose[receipt_id] = LOOSE_TRIES
+            raise
+
+    async def _void_loose(self) -> None:
+        """Void holds that nobody has any more."""
+        for receipt_id, tries in list(self._loose.items())[:LOOSE_AT_ONCE]:
+            try:
+                await self.void(receipt_id)
+            except UnknownHold:  # there is none, or what makes it is under way still
+                if tries > 1:
+                    self._loose[receipt_id] = tries - 1
+                    continue
+            except HoldClosed:
+                pass
+            except (Unavailable, *AWAY):
+                return
+            del self._loose[receipt_id]
 
     async def hold(
         self, account: UUID, amount: int, *, hold_id: UUID, purpose: str, expires_at: datetime,
@@ -372,7 +420,7 @@ class Ledger(Reader):
 
     async def void(self, hold: UUID | Reservation) -> None:
         """Give a hold back; durable on return."""
-        await self.release(hold if isinstance(hold, Reservation) else await self._open_hold(hold))
+        await self._book.release(hold if isinstance(hold, Reservation) else await self._open_hold(hold))
 
     async def fate(self, receipt_id: UUID) -> PostingView:
         """The posting of a call whose process has ended; UnknownPosting when there is none, and then none comes any

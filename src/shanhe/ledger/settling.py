@@ -32,6 +32,7 @@ CHECK: Final = "SELECT * FROM ledger.settle_check($1, $2, $3)"
 BOOKED: Final = "SELECT debit, credit, amount FROM unnest($1::uuid[]) p(id), ledger.transfers_of(p.id)"
 NO_HOLDS: Final = ("{}",) * 4
 NO_INCOME: Final = ("{}",) * 8
+ENDS: Final = frozenset({State.SETTLED, State.RELEASED, State.LAPSED})
 INCOME_SPACE: Final = UUID("6f1a3c52-6b1e-5d0e-9a57-3f0d1c7b2e11")
 
 
@@ -269,9 +270,9 @@ class Settler:
         while rows:
             try:
                 await self._book(rows)
-            except ConnectionLost:
+            except ConnectionLost as lost:
                 for row in rows:
-                    row.reservation.sent = True
+                    row.reservation.sent = row.reservation.sent or lost.sent
                 rows = await self._explain(rows)
             except LedgerFull as error:
                 self._no_room(rows, error)
@@ -337,15 +338,15 @@ class Settler:
                     await self.flush(left)
                 return later or left
             except ConnectionLost:
+                rows = [row for row in rows if row.reservation.state not in ENDS]  # those are resolved
                 await asyncio.sleep(RETRY_WAIT_S)
         return []
 
     def _no_room(self, rows: list[Row], error: LedgerFull) -> None:
-        """Nothing of these was booked, so what they reserved is free again; unless an earlier answer was lost."""
+        """Nothing of these was booked, so what they reserved stands; unless an earlier answer was lost."""
         known = [row for row in rows if not row.reservation.sent]
         for row in known:
-            self._undo(row)
-            self._uncount(row)
+            _stand(row)
         refuse(known, error)
         refuse(rows, unknown())
 
@@ -423,6 +424,20 @@ class Settler:
             failure = LedgerUnavailable(f"It refused the posting: {error}")
             failure.__cause__ = error
             row.future.set_exception(failure)
+
+
+def _stand(row: Row) -> None:
+    """As before it was asked for: to be released, or settled again with the same charge."""
+    reservation, lease = row.reservation, row.reservation.lease
+    if row.charge is None:
+        return
+    reservation.state = State.OPEN
+    if lease is not None and reservation.held is None and reservation.pieces is not None:
+        lease.put_back(reservation.pieces)  # in front, so what is taken next is what was to pay
+        reservation.pieces = None
+        if row.charge.subsidy_max_micro is not None:
+            reservation.carved = lease.take(reservation.amount_micro)
+        lease.open.add(reservation)
 
 
 def _allocate(reservation: Reservation, charge: Charge) -> None:
