@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from shanhe.batches import store
-from shanhe.batches.errors import BatchEnded, FileInUse, TooManyBatches, UnknownFile
+from shanhe.batches.errors import BatchEnded, FileInUse, NotKept, TooManyBatches, UnknownFile
 from shanhe.batches.model import Batch
-from shanhe.batches.runner import LAPSED_AFTER, TRIES_MAX, Runner
+from shanhe.batches.runner import LAPSED_AFTER, LOOKED_AT_AFTER, TRIES_MAX, Runner
 from shanhe.batches.service import OPEN_MAX, Batches
 from shanhe.gateway.api import Answered, Errand
 from shanhe.kernel.clock import FixedClock
@@ -69,6 +69,10 @@ class House:
             raise Crash
         if step == "charge refused":
             return refused(409, "lease_reclaimed")
+        if step == "disk full":
+            return refused(503, "disk_full")
+        if step == "unsettled":
+            return refused(503, "ledger_unavailable")
         assert errand.receipt_id not in self.charged
         self.charged[errand.receipt_id] = question
         if step == "crash charged":
@@ -258,13 +262,67 @@ class TestLine:
         await house.drain(other)
         assert len(house.charged) == 1
 
-    async def test_whose_charge_was_refused_is_decided_by_the_ledger(self, house: House) -> None:
-        house.plan["one"] = ["charge refused"]
+    @pytest.mark.parametrize("refusal", ["charge refused", "disk full"])
+    async def test_whose_charge_is_known_not_to_be_booked_is_run_again_soon(self, house: House, refusal: str) -> None:
+        house.plan["one"] = [refusal] * (TRIES_MAX + 1)
+        await house.order("one")
+        runner = house.runner()
+        for _ in range(TRIES_MAX + 2):
+            await house.drain(runner)
+            house.clock.advance(seconds=60)
+        assert (len(house.asked), len(house.charged)) == (TRIES_MAX + 2, 1)
+
+    async def test_whose_charge_is_unknown_waits_until_it_could_have_been_booked(self, house: House) -> None:
+        house.plan["one"] = ["unsettled"]
         await house.order("one")
         runner = house.runner()
         await house.drain(runner)
-        house.clock.advance(seconds=LAPSED_AFTER.total_seconds() + 1)
+        house.clock.advance(seconds=LAPSED_AFTER.total_seconds() - 1)
+        assert await runner.recover(None) == 0
+        house.clock.advance(seconds=2)
         await runner.recover(None)
+        await house.drain(runner)
+        assert len(house.charged) == 1
+
+    @pytest.mark.parametrize("step", ["seal_of", "put_back"])
+    async def test_that_met_a_database_away_goes_on_within_minutes_of_its_return(
+        self, house: House, step: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def away(*_: Any) -> Any:
+            raise OSError("away")
+
+        house.plan["one"] = ["disk full"] if step == "put_back" else []
+        await house.order("one")
+        runner = house.runner()
+        with monkeypatch.context() as patch:
+            owner: Any = house.batches if step == "seal_of" else store
+            patch.setattr(owner, step, away)
+            await house.drain(runner)
+        house.clock.advance(seconds=LOOKED_AT_AFTER.total_seconds())
+        assert await runner.recover(None) == 1
+        await house.drain(runner)
+        assert len(house.charged) == 1
+
+    async def test_whose_answer_finds_no_room_waits_as_long_as_its_batch_does(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def full(*_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        async def run(path: str, body: bytes, errand: Errand) -> Answered:
+            try:
+                return await house.run(path, body, errand)
+            except NotKept as error:
+                return refused(error.status, error.code)
+
+        await house.order("one")
+        runner = house.runner()
+        runner._run = run
+        with monkeypatch.context() as patch:
+            patch.setattr(house.batches, "put", full)
+            for _ in range(TRIES_MAX + 3):
+                await house.drain(runner)
+                house.clock.advance(minutes=10)
         await house.drain(runner)
         assert len(house.charged) == 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.words import zh
 
 
@@ -84,3 +84,13 @@ class NotThisTime(Invalid):
 
     def __init__(self) -> None:
         super().__init__("line_taken", "Another process works on this line.", message_zh="该行已由其他进程处理。")
+
+
+class NotKept(Unavailable):
+    """There is no room for an answer, or the database is away: the line is run again, and nothing is charged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not_kept", "The answer could not be kept; the line will be run again.",
+            message_zh="答案暂时无法保存，该行稍后重新执行。", retry_after_s=60,
+        )  # fmt: skip

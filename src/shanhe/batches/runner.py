@@ -3,7 +3,8 @@
 A line's life: taken under a fresh receipt id → its answer is made durable → it is charged under that id → it is done.
 Whoever finds a line that its worker left behind asks the ledger: with a posting the kept answer is final, without one
 nothing was charged and the line is run again under another id. A worker's lines are looked at when a process of that
-name starts (the old one has ended), or once their reservation has lapsed, when no capture can come any more.
+name starts (the old one has ended), or once no capture can come any more: when their reservation has lapsed, or as
+soon as their worker knows it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 
 from shanhe.batches import store
-from shanhe.batches.errors import NotThisTime
+from shanhe.batches.errors import NotKept, NotThisTime
 from shanhe.batches.model import Taken
 from shanhe.batches.service import Batches
 from shanhe.gateway.api import Answered, Errand
@@ -35,8 +37,22 @@ LAPSED_AFTER: Final = timedelta(seconds=2_520)
 LOOKED_AT_AFTER: Final = timedelta(seconds=60)
 TRIES_MAX: Final = 5
 WAIT_FIRST_S, WAIT_MAX_S = 2.0, 600.0
-PATIENT: Final = frozenset({"no_engine", "engine_busy", "ledger_unavailable", "too_many_calls", "identity_unavailable"})
+PATIENT: Final = frozenset(
+    {
+        "no_engine",
+        "engine_busy",
+        "ledger_unavailable",
+        "disk_full",
+        "not_kept",
+        "too_many_calls",
+        "identity_unavailable",
+    }
+)
 """Codes that say nothing about the line; it waits as long as its batch does."""
+NOT_BOOKED: Final = frozenset({"disk_full", "lease_reclaimed", "hold_closed"})
+"""Codes with which the ledger says of a kept answer that it isn't charged, and won't be."""
+
+AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Run = Callable[[str, bytes, Errand], Awaitable[Answered]]
 CallerOf = Callable[[UUID], Awaitable[Any]]
@@ -71,6 +87,8 @@ class Runner:
         self._fate = fate
         self._spare = spare
         self._parameter = parameter
+        self._unbooked: set[UUID] = set()
+        """Tries that can't be charged any more, and that the database was not there to put back."""
         self._crew = Crew(
             self.fill, lambda: self.recover(None), at_once_max=AT_ONCE_MAX, what="batches", soon=self._any_open
         )
@@ -106,24 +124,40 @@ class Runner:
 
     async def work(self, taken: Taken) -> None:
         """Run one line to its end, or put it back."""
-        line, kept = taken.line, asyncio.Event()
+        kept, unbooked = asyncio.Event(), True
+        try:
+            answered = await self._asked(taken, kept)
+            if answered.status == 200 or not kept.is_set():
+                unbooked = answered.status != 200
+                await self._close(taken, answered)
+            elif code_of(answered.body) in NOT_BOOKED:
+                await self._again(taken, float(answered.retry_after_s or WAIT_FIRST_S))
+            else:  # whether it was charged is not known yet: `recover` finds out
+                unbooked = False
+        except Exception:
+            if unbooked:
+                self._unbooked.add(taken.receipt_id)
+            raise
+
+    async def _asked(self, taken: Taken, kept: asyncio.Event) -> Answered:
+        """Make the call of a line; `kept` is set before it is charged."""
+        line = taken.line
         try:
             seal = await self._batches.seal_of(taken.org_id)
             body = await self._batches.read(seal, taken.input_file, line.body_start, line.body_bytes)
             caller = await self._caller_of(taken.key_id)
-            answered = await self._run(
-                taken.endpoint, body, Errand(caller, taken.receipt_id, self._keeper(taken, kept))
-            )
+            return await self._run(taken.endpoint, body, Errand(caller, taken.receipt_id, self._keeper(taken, kept)))
         except ShanheError as error:
-            answered = Answered(error.status, msgspec.json.encode(error.to_dict(), enc_hook=str))
-        if answered.status == 200 or not kept.is_set():
-            await self._close(taken, answered)
-        # else: whether it was charged is not known yet; `recover` finds out
+            return Answered(error.status, msgspec.json.encode(error.to_dict(), enc_hook=str))
 
     def _keeper(self, taken: Taken, kept: asyncio.Event) -> Callable[[bytes], Awaitable[None]]:
         async def keep(answer: bytes) -> None:
-            await self._batches.put(await self._batches.seal_of(taken.org_id), taken.receipt_id, (answer,))
-            if not await store.answered(self._db, taken):
+            try:
+                await self._batches.put(await self._batches.seal_of(taken.org_id), taken.receipt_id, (answer,))
+                its = await store.answered(self._db, taken)
+            except AWAY as error:
+                raise NotKept() from error
+            if not its:
                 raise NotThisTime()
             kept.set()
 
@@ -155,11 +189,13 @@ class Runner:
             try:
                 await look(taken.receipt_id)
             except NotFound:
-                if worker is None and taken_at > now - LAPSED_AFTER:
+                known = worker is not None or taken.receipt_id in self._unbooked
+                if not known and taken_at > now - LAPSED_AFTER:
                     continue
                 await self._again(taken, 0.0)
             else:
                 await store.done(self._db, taken, 200)
+            self._unbooked.discard(taken.receipt_id)
             settled += 1
         return settled
 
