@@ -17,7 +17,7 @@ from shanhe.gateway.returns import Returns
 from shanhe.gateway.settlement import Unsettled
 from shanhe.gateway.slate import left_behind
 from shanhe.kernel.ids import new_id
-from shanhe.ledger.api import LedgerUnavailable
+from shanhe.ledger.api import LedgerBusy, LedgerFull, LedgerUnavailable
 
 from .conftest import RATES, TOKEN, Desk
 from .engine import DONE, chunk, stream, usage_chunk
@@ -159,6 +159,35 @@ class TestWholeAnswer:
         await asyncio.gather(*lossy.desk.gateway._settler._open)
         assert before - await lossy.desk.balance() == COST_MICRO
         assert [len(some) for some in await lossy.postings()] == [2, 0]
+
+    @pytest.mark.parametrize("error", [LedgerFull(), LedgerBusy(1), OSError("away")])
+    async def test_that_was_delivered_is_charged_once_the_ledger_can(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        before, spent = await lossy.desk.balance(), await lossy.budget()
+        lossy.desk.engine.scripts.append(stream(chunk("He"), chunk("llo", finish="stop"), usage_chunk(9, 2), DONE))
+        real, tried = lossy.desk.ledger.settle, list[int]()
+
+        async def settle(*some: Any, **more: Any) -> Any:
+            tried.append(1)
+            if len(tried) < 10:
+                raise error
+            return await real(*some, **more)
+
+        monkeypatch.setattr(lossy.desk.ledger, "settle", settle)
+        answer = await lossy.desk.chat(stream=True)
+        assert "is charged once it can" in answer.text
+        assert '"stop"' not in answer.text
+        await asyncio.gather(*lossy.desk.gateway._settler._open)
+        assert before - await lossy.desk.balance() == await lossy.budget() - spent == COST_MICRO
+
+    async def test_is_not_begun_as_a_stream_while_the_disk_is_full(
+        self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lossy.desk.ledger, "refused_for_room", lambda: True)
+        answer = await lossy.desk.chat(stream=True)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")
+        assert lossy.desk.engine.requests == []
 
     async def test_that_its_asker_keeps_is_asked_for_until_it_is_known_and_never_given_back(
         self, lossy: Lossy, monkeypatch: pytest.MonkeyPatch

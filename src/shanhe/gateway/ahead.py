@@ -186,6 +186,8 @@ class Ahead:
         await booking.done()
         if booking.error is None or isinstance(booking.error, LedgerUnavailable):
             await self._returns.undo(booking.fee.reservation)
+        else:
+            await self._returns.forgo(booking.fee.reservation)
         self._end(booking)
 
     def _end(self, booking: Booking) -> bool:

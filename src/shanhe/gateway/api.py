@@ -174,6 +174,7 @@ class Gateway:
     async def stop(self) -> None:
         """Write what is left; the server has drained its calls by now."""
         await self._express.stop()
+        await self._settler.stop()
         await self._ahead.stop()
         await self._returns.stop()
         await self._weights.stop()

@@ -131,7 +131,10 @@ class AsgiClient:
     async def start(self, headers: Headers) -> None:
         self.started = True
         self._watch = asyncio.create_task(self._until_gone())
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*OPEN, *EVENT_STREAM, *headers]})
+        try:
+            await self._send({"type": "http.response.start", "status": 200, "headers": [*OPEN, *EVENT_STREAM, *headers]})
+        except OSError:
+            self.gone = True
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         if self.gone:

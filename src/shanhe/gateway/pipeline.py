@@ -294,26 +294,27 @@ class Pipeline:
 
     # -- streams ----------------------------------------------------------------------------------------------
     async def _stream(self, call: Call, client: Client, attempts: Attempts) -> None:
+        self._settler.expect_room()
         while True:
             with await attempts.next() as exchange:
                 await self._settler.prepare(exchange)
                 relay = Relay(call, client, exchange.target.upstream_model)
                 try:
                     await relay.pump(exchange.connection, exchange.target.idle_timeout_s)
+                    exchange.succeeded(relay.first_at - call.admitted_at)
+                    metered = believed(call, exchange, relay.usage, relay.delivered_bytes)
+                    metered = metered or await self._count(call, exchange, relay.delivered_bytes, relay)
                 except asyncio.CancelledError:
                     if client.started:  # the city stops: what was delivered is charged before it does
                         await asyncio.shield(self._broken(call, exchange, relay))
                     raise
-                except ENGINE_FAULTS as error:
+                except ENGINE_FAULTS + SHAPE_FAULTS as error:
                     exchange.failed(error)
                     if not client.started:
                         continue
                     await self._broken(call, exchange, relay)
                     text = f"The engine broke off: {error}. Only what was delivered is charged."
                     raise CallError(502, "engine_broke_off", text) from error
-                exchange.succeeded(relay.first_at - call.admitted_at)
-                metered = believed(call, exchange, relay.usage, relay.delivered_bytes)
-                metered = metered or await self._count(call, exchange, relay.delivered_bytes, relay)
                 status = "disconnected" if client.gone else "completed"
                 outcome = Outcome(metered, status, relay.finish_reason, relay.timings())
                 await self._settler.settle(call, exchange, outcome)

@@ -124,6 +124,10 @@ class Returns:
         await self.undo(reservation, for_good=slot is not None)
         self.wipe(slot)
 
+    async def forgo(self, reservation: Any) -> None:
+        """Nothing was captured: what it set aside is free again."""
+        await self._ledger.forgo(reservation)
+
     async def undo(self, reservation: Any, *, for_good: bool = True) -> None:
         """Reverse what was captured, or may have been. `for_good`: for as long as it takes."""
         await self._reversed(reservation.receipt_id, for_good=for_good)
@@ -132,7 +136,7 @@ class Returns:
     async def _reversed(self, receipt: UUID, *, for_good: bool = True) -> bool:
         """False where it isn't in the books, or is reversed."""
         unknown, told = 0, False
-        for tried, wait_s in enumerate(_waits(), 1):
+        for tried, wait_s in enumerate(waits(RETRY_FIRST_S, RETRY_MOST_S), 1):
             try:
                 await self._ledger.reverse(receipt, actor=ACTOR, reason=REASON)
                 return True
@@ -153,8 +157,8 @@ class Returns:
         raise AssertionError("unreachable: the waits don't end")
 
 
-def _waits() -> Iterator[float]:
-    wait_s = RETRY_FIRST_S
-    while True:  # as long as the process lives: what waits is bounded by the slots of a slate, and stays on it
+def waits(wait_s: float, most_s: float) -> Iterator[float]:
+    """Seconds to wait between tries, without an end."""
+    while True:  # for as long as the process lives: what waits is bounded by the slots of a slate, and stays on it
         yield wait_s
-        wait_s = min(RETRY_MOST_S, wait_s * 2)
+        wait_s = min(most_s, wait_s * 2)

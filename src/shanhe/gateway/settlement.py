@@ -15,13 +15,14 @@ import structlog
 
 from shanhe.gateway.admission import actuals, database_away
 from shanhe.gateway.commission import Divide, Parted, part
+from shanhe.gateway.errors import CallError
 from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
-from shanhe.gateway.returns import ENDED
+from shanhe.gateway.returns import AWAY, ENDED, waits
 from shanhe.gateway.tariff import charge
-from shanhe.kernel.errors import ShanheError
-from shanhe.ledger.api import Charge, Ledger, LedgerUnavailable, Leg, Provenance
+from shanhe.kernel.errors import ShanheError, Unavailable
+from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
 
 if TYPE_CHECKING:
     from shanhe.gateway.commission import Commission
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 RETRIES_MAX: Final = 6
 RETRY_WAIT_S: Final = 2.0
+RETRY_MOST_S: Final = 30.0
+PATIENT_TRIES: Final = 90
+"""Of what was delivered, or nobody waits for at a socket: over 40 minutes, in which a reservation lapses."""
+LATER: Final = "This call can't be booked now. What was delivered is charged once it can."
 FEES_MAX: Final = 1_000
 FEE_METER: Final = Metered(Buckets(), "fee")
 Landed = Callable[[Exception | None], None]
@@ -84,12 +89,18 @@ class Settler:
         self._evidence = EvidenceWriter()
         self._fees: dict[Commission, Parted] = {}
         self._open: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
 
     async def prepare(self, exchange: Exchange) -> None:
         """Know who is paid before anything is delivered; CallError 503 when the database can't say."""
         if self._terms.of(exchange.target) is None:
             with database_away():
                 await self._terms.load(exchange.target)
+
+    def expect_room(self) -> None:
+        """LedgerFull before anything is delivered that couldn't be charged."""
+        if self._ledger.refused_for_room():
+            raise LedgerFull
 
     async def settle(self, call: Call, exchange: Exchange, outcome: Outcome) -> None:
         """Capture; returns when the posting is durable."""
@@ -123,6 +134,8 @@ class Settler:
                 self._returns.take_back(slot, reservation)
             elif not self._returns.wipe(slot):
                 error = error or LedgerUnavailable(ENDED)
+            if error is not None and not isinstance(error, LedgerUnavailable):
+                call.reservation = reservation  # not booked, so it may still stand
             if error is None:
                 self._usage.count(call, outcome, settled.total_micro)
             landed(error)
@@ -154,10 +167,13 @@ class Settler:
         reservation, call.reservation = call.reservation, None
         try:
             await self._ledger.settle(reservation, charge)
-        except LedgerUnavailable:  # a full disk is no such case: nothing was booked, and nothing is charged later
+        except (Unavailable, *AWAY) as error:
             task = asyncio.create_task(self._later(reservation, charge))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
+            raise CallError(503, getattr(error, "code", "ledger_unavailable"), LATER, retry_after_s=2) from error
+        except BaseException:
+            call.reservation = reservation
             raise
 
     async def _book_kept(self, call: Call, charge: Charge) -> None:
@@ -165,9 +181,16 @@ class Settler:
         waits for it at a socket either, so what isn't known is asked for until it is."""
         reservation, call.reservation = call.reservation, None
         try:
-            await self._ledger.settle(reservation, charge)
-        except LedgerUnavailable:
-            await self._again(reservation, charge)
+            try:
+                await self._ledger.settle(reservation, charge)
+            except LedgerUnavailable:
+                tries = RETRIES_MAX if call.errand is None else PATIENT_TRIES
+                await self._again(reservation, charge, tries, LedgerUnavailable)
+        except (Unsettled, asyncio.CancelledError):
+            raise
+        except BaseException:  # it is not booked
+            call.reservation = reservation
+            raise
 
     def _charge(self, call: Call, exchange: Exchange, outcome: Outcome, terms: Terms) -> Charge:
         """What a call costs, who gets it, and the evidence for both."""
@@ -250,18 +273,27 @@ class Settler:
         return parted
 
     async def _later(self, reservation: Any, charge: Charge) -> None:
+        """For as long as what was reserved can stand; then it is the platform's loss."""
         try:
-            await self._again(reservation, charge)
-        except Unsettled:
-            log.error("a capture was given up", receipt=str(reservation.receipt_id))
-        except ShanheError as error:
-            log.warning("a capture lapsed", receipt=str(reservation.receipt_id), error=error.code)
+            await self._again(reservation, charge, PATIENT_TRIES, Unavailable, *AWAY)
+        except (Unsettled, ShanheError) as error:
+            log.error("what was delivered is not charged", receipt=str(reservation.receipt_id),
+                      micro=charge.total_micro, error=str(error)[:200])  # fmt: skip
+            await self._ledger.release(reservation)
 
-    async def _again(self, reservation: Any, charge: Charge) -> None:
-        """The outcome is unknown: ask again with the same charge, which is booked at most once. Unsettled."""
-        for _ in range(RETRIES_MAX):
-            await asyncio.sleep(RETRY_WAIT_S)
-            with contextlib.suppress(LedgerUnavailable):
+    async def _again(self, reservation: Any, charge: Charge, tries: int, *unknown: type[Exception]) -> None:
+        """Ask again with the same charge, which is booked at most once, while the answer is `unknown`. Unsettled."""
+        for tried, wait_s in enumerate(waits(RETRY_WAIT_S, RETRY_MOST_S), 1):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), wait_s)
+            try:
                 await self._ledger.settle(reservation, charge)
                 return
-        raise Unsettled(f"the outcome of {reservation.receipt_id} stays unknown")
+            except unknown as error:
+                if tried >= tries or self._ending.is_set():
+                    raise Unsettled(f"the outcome of {reservation.receipt_id} stays unknown: {error}") from error
+
+    async def stop(self) -> None:
+        """Ask for the last time for what was delivered and is not charged yet."""
+        self._ending.set()
+        await asyncio.gather(*self._open, return_exceptions=True)

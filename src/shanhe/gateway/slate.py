@@ -18,13 +18,15 @@ from uuid import UUID
 
 from shanhe.kernel.ids import new_id
 
-SLOTS: Final = 1_024
-"""Most that can be open at a time."""
+SLOTS: Final = 16_384
+"""Most that can be open at a time: all calls that a process works on at once, and as many that are being given back."""
 SUFFIX: Final = ".slate"
 MAKING: Final = ".making"
 NUMBER_BYTES: Final = 16
 SLOT_BYTES: Final = 1 + NUMBER_BYTES
 OPEN, FREE = 1, 0
+SLOTS_READ_MAX: Final = 1_000_000
+"""Most that are read of a file that somebody left."""
 FILES_MAX: Final = 256
 """Files of dead processes that are looked at in one go."""
 
@@ -35,8 +37,9 @@ class Slate:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
-        self._map = mmap.mmap(descriptor, SLOTS * SLOT_BYTES)
-        self._free = [slot for slot in reversed(range(SLOTS)) if self._map[slot * SLOT_BYTES] == FREE]
+        self._slots = os.fstat(descriptor).st_size // SLOT_BYTES
+        self._map = mmap.mmap(descriptor, self._slots * SLOT_BYTES)
+        self._free = [slot for slot in reversed(range(self._slots)) if self._map[slot * SLOT_BYTES] == FREE]
 
     @classmethod
     def make(cls, folder: Path) -> Slate:
@@ -75,14 +78,14 @@ class Slate:
     def open(self) -> list[tuple[int, UUID]]:
         """Slots and numbers of what is open."""
         found = []
-        for at in range(0, SLOTS * SLOT_BYTES, SLOT_BYTES):
+        for at in range(0, self._slots * SLOT_BYTES, SLOT_BYTES):
             if self._map[at] == OPEN:
                 found.append((at // SLOT_BYTES, UUID(bytes=self._map[at + 1 : at + SLOT_BYTES])))
         return found
 
     def close(self) -> None:
         """Give it back: removed when nothing is open, else left for whoever comes next."""
-        if len(self._free) == SLOTS:
+        if len(self._free) == self._slots:
             with suppress(OSError):
                 self.path.unlink()
         self._map.close()
@@ -109,7 +112,8 @@ def _taken(path: Path) -> Slate | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(descriptor)
-        if found.st_nlink and found.st_size == SLOTS * SLOT_BYTES:
+        slots, rest = divmod(found.st_size, SLOT_BYTES)  # another version's may be shorter or longer
+        if found.st_nlink and 0 < slots <= SLOTS_READ_MAX and not rest:
             return Slate(path, descriptor)
     except BlockingIOError:
         pass
