@@ -50,6 +50,16 @@ async def body_of(connection: Connection) -> bytes:
 
 
 class TestAnswer:
+    async def test_with_more_behind_it_is_read_and_the_rest_is_nobodys(self, tmp_path: Path) -> None:
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+        pool = Pool()
+        async with engine(tmp_path, answering(answer + answer[:-2])) as endpoint:
+            for _ in range(2):
+                connection = await pool.exchange(endpoint, REQUEST, timeout_s=5)
+                assert await body_of(connection) == b"hello"
+                assert not connection.reusable
+                pool.give_back(connection)
+
     async def test_with_a_length_is_read_and_the_connection_reused(self, tmp_path: Path) -> None:
         pool = Pool()
         async with engine(tmp_path, answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel", b"lo")) as endpoint:

@@ -150,6 +150,10 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     # -- httptools callbacks ----------------------------------------------------------------------------------
+    def on_message_begin(self) -> None:
+        if self.complete:  # in the same piece as the answer: the next exchange must not be read as its continuation
+            raise httptools.HttpParserError("a second answer that nobody asked for")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self._headers) >= HEADER_MAX_COUNT:
             raise httptools.HttpParserError("too many headers")
