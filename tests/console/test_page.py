@@ -349,6 +349,11 @@ class TestPage:
         assert re.search(r"[A-Z]\d", told)
         assert not re.search(r"\b[A-Z]\d{1,2}_[a-z]", told)
 
+    async def test_of_a_new_agent_begins_with_a_model_that_the_city_has(self, member: httpx.AsyncClient) -> None:
+        field = re.search(r'<input id="model"[^>]*>', (await member.get("/makers/agent/letters")).text)
+        assert field is not None
+        assert f'value="{double.MODEL}"' in field[0]
+
     async def test_marks_what_was_wrong_for_the_script_that_shows_it(self, member: httpx.AsyncClient) -> None:
         wrong = (await member.post("/settings/password", data={**TOKEN, "new": "a", "again": "b"})).text
         assert wrong.count("data-mistake") == 1

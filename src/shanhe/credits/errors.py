@@ -90,7 +90,7 @@ class ValueOutOfBounds(Invalid):
         super().__init__(
             "value_out_of_bounds",
             f"This must be between {shape(least)} and {shape(most)} {en}.",
-            message_zh=f"须在 {shape(least)} 至 {shape(most)} {zh} 之间。",
+            message_zh=f"须在 {shape(least)} 至 {shape(most)} {zh}之间。",
             hint="Give a value within the bounds.",
             hint_zh="请填写范围内的数值。",
             details={"least": least, "most": most, "unit": unit},

@@ -91,9 +91,8 @@ class CodeWrong(SignInFailed):
             "code_wrong",
             "The code is wrong.",
             message_zh="验证码不正确。",
-            hint="Enter the 6 digits that the application shows now, or a recovery code that was not used yet;"
-            " if they stay wrong, let the phone set its clock by itself.",
-            hint_zh="请输入验证器应用当前显示的 6 位数字，或一枚未用过的备用码；若仍不对，请把手机时间设为自动校准。",
+            hint="Enter what the application shows now; if it stays wrong, let the phone set its clock by itself.",
+            hint_zh="请输入验证器应用当前显示的数字；若仍不对，请把手机时间设为自动校准。",
         )
 
 
