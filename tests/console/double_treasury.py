@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.console import model_treasury as mt
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
@@ -29,6 +30,7 @@ class Treasury:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, object]] = []
+        self.queue = c.Queue()
         self.looked: tuple[str, UUID | None] = ("", None)
 
     async def bank(self, who: m.Who, file_hash: str, find: str = "", past: UUID | None = None) -> mt.BankView:
@@ -88,7 +90,8 @@ class Treasury:
     async def payout_cancel(self, who: m.Who, payout: UUID) -> None:
         self.done.append(("cancel", payout))
 
-    async def payouts(self, who: m.Who) -> Sequence[mt.PayoutRow]:
+    async def payouts(self, who: m.Who, queue: c.Queue) -> Sequence[mt.PayoutRow]:
+        self.queue = queue
         states = ("review", "requested", "first", "approved", "sent", "confirmed", "failed", "refused")
         return [payout(n, state) for n, state in enumerate(states)]
 

@@ -28,6 +28,7 @@ from tests.console import (
 from tests.console.double import ident
 
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.console.ports import Desk
 from shanhe.kernel.errors import NotFound
 
@@ -733,6 +734,13 @@ class TestRecords:
 
 class TestTreasury:
     """Forms about money in and out reach the desk, and say what was wrong."""
+
+    async def test_of_payouts_shows_what_waits_or_everything(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        await member.get("/city/payouts")
+        assert desk.treasury.queue == c.Queue()  # type: ignore[attr-defined]
+        page = await member.get(f"/city/payouts?all=1&past={ident(3)}")
+        assert desk.treasury.queue == c.Queue(True, ident(3))  # type: ignore[attr-defined]
+        assert '<a href="/city/payouts?all=1" aria-current="page">' in page.text
 
     async def test_of_money_that_waits_says_whose_it_is_and_which_orders_it_fits(
         self, member: httpx.AsyncClient, desk: Desk

@@ -170,10 +170,14 @@ class TestCash:
         with pytest.raises(NotEnoughCash):
             await cash.withdraw(org, 10_001, withdrawal_id=first, payee="山河银行 6222", actor="person:owner")
         await cash.withdraw(org, 4_000, withdrawal_id=first, payee="山河银行 6222", actor="person:owner")
+        world.clock.advance(minutes=1)
         await cash.withdraw(org, 1_000, withdrawal_id=second, payee="山河银行 6222", actor="person:owner")
         assert await world.cash(org) == (10_000, 5_000)
         with pytest.raises(SecondPersonNeeded):
             await cash.decide_withdrawal(first, paid=True, reference="bank 1", actor="person:owner")
+        waiting = await cash.withdrawals(None, open_only=True)
+        assert [one.id for one in waiting] == [first, second], "what waits longest stands first"
+        assert [one.id for one in await cash.withdrawals(None)] == [second, first]
         await cash.decide_withdrawal(first, paid=True, reference="bank 1", actor="person:operator")
         await cash.decide_withdrawal(first, paid=True, reference="bank 1", actor="person:operator")
         await cash.decide_withdrawal(second, paid=False, reference="wrong account", actor="person:operator")

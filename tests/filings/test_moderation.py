@@ -96,6 +96,15 @@ class TestComplaint:
         assert (made.state, made.model) == ("open", "good")
         return made.id
 
+    async def test_that_is_due_first_stands_first_among_those_that_wait(self, desk: Desk) -> None:
+        made = []
+        for _ in range(4):
+            made.append(await self.make(desk))
+            desk.clock.advance(hours=1)
+        complaints = desk.filings.complaints
+        assert [one.id for one in await complaints.list(waiting=True)] == made
+        assert [one.id for one in await complaints.list()] == made[::-1], "by time: their numbers are the makers'"
+
     async def test_names_a_receipt_that_exists_and_is_made_once(self, desk: Desk) -> None:
         complaints = desk.filings.complaints
         new = NewComplaint(uuid4(), RECEIPT, Grievance.PERSONAL, "泄露他人电话")

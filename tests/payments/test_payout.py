@@ -435,6 +435,20 @@ class TestPayout:
             done = await works.approved(500, channel="bank_file", ref=ref)
             assert done.state is PayoutState.APPROVED
 
+    async def test_that_waits_is_listed_oldest_first_page_by_page(self, works: Works) -> None:
+        await works.ripe(1_000)
+        await works.payee()
+        asked = [
+            await works.payouts.request(works.maker, 200 * MICRO, client_ref=ref, actor="person:maker")
+            for ref in ("a", "b", "c", "d")
+        ]
+        await works.payouts.refuse(asked[1].id, by="person:o1", reason="账户有误")
+        first = await works.payouts.list(waiting=True, limit=2)
+        assert [one.id for one in first] == [asked[0].id, asked[2].id]
+        rest = await works.payouts.list(waiting=True, before=first[-1].id)
+        assert [one.id for one in rest] == [asked[3].id]
+        assert [one.id for one in await works.payouts.list(limit=1)] == [asked[3].id]
+
     async def test_of_income_that_was_used_in_between_pays_nothing(self, works: Works) -> None:
         await works.ripe(500)
         await works.payee()

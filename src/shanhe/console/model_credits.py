@@ -27,6 +27,10 @@ class Row:
     acts: tuple[str, ...] = ()
 
 
+QUEUE_ROWS = 50
+"""A page of an operators' list."""
+
+
 @dataclass(frozen=True)
 class Queue:
     """The part of an operators' list that is asked for: what waits, oldest first, or everything, newest first; beyond

@@ -59,8 +59,9 @@ async def decide_withdrawal(
 
 
 async def withdrawals(db: Database, org_id: UUID | None, open_only: bool, limit: int) -> list[Any]:
+    """Newest first; those that wait: oldest first."""
     return await db.fetch(
         """SELECT * FROM exchange.withdrawal WHERE ($1::uuid IS NULL OR org_id = $1) AND (NOT $2 OR state = 'open')
-           ORDER BY id DESC LIMIT $3""",
+           ORDER BY CASE WHEN $2 THEN created_at END, created_at DESC, id DESC LIMIT $3""",
         org_id, open_only, min(limit, PAGE_ROWS),
     )  # fmt: skip

@@ -118,9 +118,10 @@ async def dispute(db: Database, identifier: UUID) -> Any:
 
 
 async def disputes(db: Database, org_id: UUID | None, open_only: bool, limit: int) -> list[Any]:
+    """Newest first; those that wait: oldest first."""
     return await db.fetch(
         """SELECT * FROM exchange.dispute WHERE ($1::uuid IS NULL OR org_id = $1) AND (NOT $2 OR state = 'open')
-           ORDER BY id DESC LIMIT $3""",
+           ORDER BY CASE WHEN $2 THEN created_at END, created_at DESC, id DESC LIMIT $3""",
         org_id, open_only, limit,
     )  # fmt: skip
 

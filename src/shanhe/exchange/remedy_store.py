@@ -35,9 +35,10 @@ async def remedy(conn: Connection | Database, identifier: UUID) -> Any:
 
 
 async def remedies(db: Database, org_id: UUID | None, open_only: bool, limit: int) -> list[Any]:
+    """Newest first; those that wait: oldest first."""
     return await db.fetch(
         f"""{_REMEDY} WHERE ($1::uuid IS NULL OR d.org_id = $1) AND (NOT $2 OR r.state = 'open')
-            ORDER BY r.id DESC LIMIT $3""",
+            ORDER BY CASE WHEN $2 THEN r.asked_at END, r.asked_at DESC, r.id DESC LIMIT $3""",
         org_id, open_only, limit,
     )  # fmt: skip
 

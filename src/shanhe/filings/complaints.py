@@ -107,7 +107,7 @@ class Complaints:
         return await self._opened(row)
 
     async def list(self, *, org_id: UUID | None = None, waiting: bool = False) -> Sequence[Complaint]:
-        """Newest first, a bounded page; of one organisation, or (None) of all."""
+        """Newest first, a bounded page; of one organisation, or (None) of all. `waiting`: what is due first, first."""
         return [await self._opened(row) for row in await store.complaints(self._db, org_id, waiting, PAGE_ROWS)]
 
     async def escalate(self) -> int:

@@ -181,9 +181,11 @@ async def complaint(conn: Connection | Database, complaint_id: UUID, *, lock: bo
 
 
 async def complaints(db: Database, org_id: UUID | None, waiting: bool, limit: int) -> list[Any]:
+    """Newest first; those that wait: what is due first, first."""
     rows: list[Any] = await db.fetch(
         """SELECT * FROM filings.complaint WHERE ($1::uuid IS NULL OR org_id = $1)
-             AND (NOT $2 OR state IN ('open', 'appealed')) ORDER BY id DESC LIMIT $3""",
+             AND (NOT $2 OR state IN ('open', 'appealed'))
+           ORDER BY CASE WHEN $2 THEN due_at END, made_at DESC, id DESC LIMIT $3""",
         org_id, waiting, min(limit, PAGE_ROWS),
     )  # fmt: skip
     return rows

@@ -41,6 +41,7 @@ class PayoutState(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED = frozenset({PayoutState.CONFIRMED, PayoutState.FAILED, PayoutState.REFUSED, PayoutState.CANCELLED})
 OPEN = frozenset({PayoutState.REVIEW, PayoutState.REQUESTED, PayoutState.FIRST})
 READY = frozenset({PayoutState.APPROVED, PayoutState.SENT})
 RETURNED = frozenset({PayoutState.RETURNING, PayoutState.FAILED})

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.kernel.db import Database
-from shanhe.payments.payout_model import Payee, PayeeKind, PayeeState, Payout, PayoutState
+from shanhe.payments.payout_model import ENDED, Payee, PayeeKind, PayeeState, Payout, PayoutState
 
 PAYEE = "id, org_id, person_id, kind, last4, bank, state, checked_by, check_ref, checked_at, created_at"
 PAYOUT = (
@@ -154,13 +154,22 @@ async def approved(db: Database, channel: str, limit: int) -> list[Payout]:
     return [_payout(row) for row in rows]
 
 
-async def listed(db: Database, org_id: UUID | None, state: PayoutState | None, limit: int) -> list[Payout]:
+async def listed(
+    db: Database, org_id: UUID | None, state: PayoutState | None, limit: int, *, waiting: bool = False,
+    before: UUID | None = None,
+) -> list[Payout]:  # fmt: skip
+    """Newest first; `waiting`: those that have not ended, oldest first. `before`: the last one seen."""
+    beyond, order = (">", "ASC") if waiting else ("<", "DESC")
     rows = await db.fetch(
         f"""SELECT {PAYOUT} FROM payments.payout WHERE ($1::uuid IS NULL OR org_id = $1)
-            AND ($2::text IS NULL OR state = $2) ORDER BY id DESC LIMIT $3""",
+            AND ($2::text IS NULL OR state = $2) AND (NOT $4 OR state <> ALL($5))
+            AND ($6::uuid IS NULL OR id {beyond} $6) ORDER BY id {order} LIMIT $3""",
         org_id,
         state,
         limit,
+        waiting,
+        list(ENDED),
+        before,
     )
     return [_payout(row) for row in rows]
 

@@ -447,9 +447,16 @@ class Payouts:
             raise UnknownPayout
         return await self._opened(found)
 
-    async def list(self, *, org_id: UUID | None = None, state: PayoutState | None = None) -> list[Payout]:
-        """Newest first, a bounded page."""
-        return [await self._opened(one) for one in await payout_store.listed(self._db, org_id, state, PAGE_ROWS)]
+    async def list(
+        self, *, org_id: UUID | None = None, state: PayoutState | None = None, waiting: bool = False,
+        before: UUID | None = None, limit: int = PAGE_ROWS,
+    ) -> list[Payout]:  # fmt: skip
+        """Newest first, a bounded page; `waiting`: only those that have not ended, oldest first.
+
+        `before`: the last one seen, in the order of the list."""
+        limit = min(max(limit, 1), PAGE_ROWS)
+        found = await payout_store.listed(self._db, org_id, state, limit, waiting=waiting, before=before)
+        return [await self._opened(one) for one in found]
 
     async def _opened(self, payout: Payout) -> Payout:
         return replace(payout, reason=await self._seals.open(payout.org_id, REASON_FIELD, payout.reason))

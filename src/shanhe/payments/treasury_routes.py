@@ -207,9 +207,14 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
 
 def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.get("/all")
-    async def everything(_: Reader, state: PayoutState | None = None) -> Response:
-        """Payouts of everybody, newest first."""
-        return as_json({"data": [payout_view(item) for item in await payouts.list(state=state)]})
+    async def everything(
+        _: Reader, state: PayoutState | None = None, waiting: bool = False, before: UUID | None = None
+    ) -> Response:
+        """Payouts of everybody, newest first; `waiting`: those that have not ended, oldest first.
+
+        `before`: the last one seen."""
+        found = await payouts.list(state=state, waiting=waiting, before=before)
+        return as_json({"data": [payout_view(item) for item in found]})
 
     @routes.get("/all/{payout_id}")
     async def one(payout_id: UUID, _: Reader) -> Response:

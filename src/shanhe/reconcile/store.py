@@ -79,9 +79,11 @@ async def difference(conn: Any, difference_id: UUID, *, lock: bool = False) -> D
 
 
 async def differences(db: Database, day: date | None, *, everything: bool, limit: int) -> list[Difference]:
+    """Newest first; those that wait: oldest first."""
     rows = await db.fetch(
         f"""SELECT {COLUMNS} FROM reconcile.difference
-            WHERE ($1::date IS NULL OR day = $1) AND ($2 OR state <> 'resolved') ORDER BY id DESC LIMIT $3""",
+            WHERE ($1::date IS NULL OR day = $1) AND ($2 OR state <> 'resolved')
+            ORDER BY CASE WHEN NOT $2 THEN id END, id DESC LIMIT $3""",
         day,
         everything,
         limit,

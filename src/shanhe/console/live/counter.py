@@ -41,7 +41,6 @@ INSTALMENTS = (Col("agreements.year"), Col("agreements.number"), Col("agreements
                Col("agreements.amount", "yuan"), Col("agreements.state", "state:instalment_state"))  # fmt: skip
 OF = Col("agreements.org", "link")
 """Whose a row of the operators' is."""
-QUEUE_ROWS = 50
 ESTATES = (Col("estates.at", "minute"), Col("estates.org"), Col("estates.kind", "word:estate_kind"),
            Col("estates.successors"), Col("estates.documents"), Col("estates.state", "state:estate_state"),
            Col("estates.passes", "credits"), Col("estates.lapses", "credits"))  # fmt: skip
@@ -235,7 +234,7 @@ class LiveCounter:
 
     async def all_invoices(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         """With whose it is, and what the clerk types into the tax bureau's form."""
-        found = await self._credits.invoices.list(waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS)
+        found = await self._credits.invoices.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
         rows = [
             c.Row(i.id, (i.created_at, await self._of(i.org_id), i.title, i.tax_number, i.email, i.kind, i.amount_fen,
                          i.state, i.number or i.reason), ("decide",) if i.state == "requested" else ())
@@ -243,7 +242,7 @@ class LiveCounter:
         ]  # fmt: skip
         at, title, *rest = INVOICES
         columns = (at, OF, title, Col("invoices.tax", "note"), Col("invoices.email", "note"), *rest)
-        return c.Sheet("invoices.list", columns, rows, "invoices.none", more=len(rows) == QUEUE_ROWS)
+        return c.Sheet("invoices.list", columns, rows, "invoices.none", more=len(rows) == c.QUEUE_ROWS)
 
     async def invoice_decide(self, who: m.Who, invoice_id: UUID, number: str, reason: str) -> None:
         by = actor_of(who).ref
@@ -254,7 +253,7 @@ class LiveCounter:
 
     async def all_disputes(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         """With whose it is, what was charged, and the way to the receipt: what has to be looked at to decide."""
-        found = await self._credits.disputes.list(waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS)
+        found = await self._credits.disputes.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS)
         rows, called, charged = [], self._names.actors(), await self._credits.disputes.charges(found)
         for d in found:
             cells = (
@@ -266,7 +265,7 @@ class LiveCounter:
         at, _, reason, state, answer = DISPUTES
         columns = (at, OF, Col("disputes.receipt", "link"), Col("disputes.charged", "credits"), reason,
                    Col("disputes.evidence", "note"), state, answer, Col("disputes.by", "note"))  # fmt: skip
-        return c.Sheet("disputes.list", columns, rows, "disputes.none", more=len(rows) == QUEUE_ROWS)
+        return c.Sheet("disputes.list", columns, rows, "disputes.none", more=len(rows) == c.QUEUE_ROWS)
 
     async def dispute_decide(self, who: m.Who, dispute_id: UUID, granted: bool, answer: str) -> bool:
         by = actor_of(who).ref
@@ -277,7 +276,7 @@ class LiveCounter:
 
     async def all_refunds(self, who: m.Who, queue: c.Queue) -> c.Sheet:
         found = await self._credits.refunds.list(
-            None, waiting=not queue.everything, before=queue.past, limit=QUEUE_ROWS
+            None, waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS
         )
         sheet = _refunds(found, operator=True)
         rows = [
@@ -285,7 +284,7 @@ class LiveCounter:
             for row, refund in zip(sheet.rows, found, strict=True)
         ]
         at, *rest = sheet.columns
-        return c.Sheet(sheet.key, (at, OF, *rest), rows, sheet.empty, more=len(rows) == QUEUE_ROWS)
+        return c.Sheet(sheet.key, (at, OF, *rest), rows, sheet.empty, more=len(rows) == c.QUEUE_ROWS)
 
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
         await self._credits.refunds.retry(refund_id)

@@ -7,6 +7,7 @@ from datetime import date
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.console import model_credits as c
 from shanhe.console import model_treasury as mt
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.kernel.errors import Invalid
@@ -107,9 +108,9 @@ class LiveTreasury:
     async def payout_cancel(self, who: m.Who, payout: UUID) -> None:
         await self._payouts.cancel(who.org_id, payout)
 
-    async def payouts(self, who: m.Who) -> Sequence[mt.PayoutRow]:
+    async def payouts(self, who: m.Who, queue: c.Queue) -> Sequence[mt.PayoutRow]:
         found = []
-        for one in await self._payouts.list():
+        for one in await self._payouts.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS):
             payee = await self._payouts.payees.of(one.org_id)
             shown = None
             if payee is not None and payee.id == one.payee_id:

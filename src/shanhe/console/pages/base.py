@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from shanhe.console import once
 from shanhe.console.model import Days, Who
+from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
@@ -131,6 +132,11 @@ def uuid_in(query: Mapping[str, str], name: str) -> UUID | None:
         return UUID(query[name]) if name in query else None
     except ValueError:
         return None
+
+
+def queue_in(query: Mapping[str, str]) -> Queue:
+    """The part of an operators' list that an address asks for."""
+    return Queue(query.get("all") == "1", uuid_in(query, "past"))
 
 
 def days_in(query: Mapping[str, str]) -> Days:

@@ -10,8 +10,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.model_credits import File, Queue
-from shanhe.console.pages.base import Room, uuid_in
+from shanhe.console.model_credits import File
+from shanhe.console.pages.base import Room, queue_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go, local_path
 from shanhe.kernel.errors import ShanheError
@@ -199,7 +199,7 @@ class CreditsDesk(Room):
             "estates": counter.estates,
         }
         queues = {"invoices": counter.all_invoices, "disputes": counter.all_disputes, "refunds": counter.all_refunds}
-        queue = _queue(request) if tab in queues else None
+        queue = queue_in(request.query_params) if tab in queues else None
         table = await (sheets[tab](who) if queue is None else queues[tab](who, queue))
         shown = {"tab": tab, "table": table, "queue": queue, "client_ref": str(new_id()), "fields": {}, **values}
         return self.show(request, "city_credits.html", who, **shown)
@@ -308,11 +308,6 @@ class CreditsDesk(Room):
 def _of_row(fields: Mapping[str, str], row: object) -> dict[str, str]:
     """What was typed into the form of one row, for that row to show again."""
     return {"row": str(row)} | {f"row_{name}": value for name, value in fields.items()}
-
-
-def _queue(request: Request) -> Queue:
-    query = request.query_params
-    return Queue(query.get("all") == "1", uuid_in(query, "past"))
 
 
 def download(file: File) -> Response:

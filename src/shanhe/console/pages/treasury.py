@@ -10,7 +10,8 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import model as m
-from shanhe.console.pages.base import Room, uuid_in
+from shanhe.console.model_credits import QUEUE_ROWS
+from shanhe.console.pages.base import Room, queue_in, uuid_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import form_with_file, go
 from shanhe.kernel.errors import ShanheError
@@ -114,7 +115,10 @@ class TreasuryRoom(Room):
         return await self._payouts(request, await self.allowed(request, "ledger"))
 
     async def _payouts(self, request: Request, who: m.Who, **values: Any) -> Response:
-        return self.show(request, "payouts.html", who, rows=await self.desk.treasury.payouts(who), **values)
+        queue = queue_in(request.query_params)
+        rows = await self.desk.treasury.payouts(who, queue)
+        more = len(rows) == QUEUE_ROWS
+        return self.show(request, "payouts.html", who, rows=rows, queue=queue, more=more, **values)
 
     async def decide(self, request: Request, payout_id: UUID, action: str) -> Response:
         who, fields = await self.posted(request, "accounts")
