@@ -6,7 +6,10 @@ from uuid import UUID, uuid4
 
 import pyotp
 
+from shanhe.exchange.api import Market
 from shanhe.identity.api import NewKey, Role
+from shanhe.kernel.ids import new_id
+from shanhe.ledger.api import Asset, Posting, Transfer
 
 from .conftest import House
 
@@ -95,3 +98,33 @@ class TestEmergency:
             opening = {"id": str(uuid4()), "class": "programmes.funding", "object": budget, "reason": REASON}
             refused = await mine.post("/api/break-glass", json=opening)
             assert refused.json()["error"]["code"] == "glass_refused"
+
+    async def test_what_waits_is_undone_once_it_is_booked(self, house: House) -> None:
+        """The fund was empty when one person agreed alone; the review found it wrong before there was money."""
+        services, clock = house.services, house.clock
+        clerk, colleague = await house.person("clerk", Role.OPERATOR), await house.person("other", Role.OPERATOR)
+        auditor, maker = await house.person("auditor", Role.AUDITOR), await house.own(await house.person("maker"))
+        code, fund = await totp(house, clerk), services.exchange.fund
+        asked, glass, by = uuid4(), str(uuid4()), f"person:{clerk}"
+        await fund.request(maker, 100, "奖金", by=by, request_id=asked)
+        opening = {"id": glass, "class": "exchange.fund_payment", "object": str(maker), "reason": REASON}
+        async with (
+            await house.browser(clerk) as mine, await house.browser(colleague) as theirs,
+            await house.browser(auditor) as judge,
+        ):  # fmt: skip
+            opened = await mine.post("/api/break-glass", json=opening | {"code": code.at(clock.now())})
+            assert opened.status_code == 201, opened.text
+            assert (await fund.approve(asked, by=by)).state == "open"
+            clock.advance(minutes=31)
+            review = {"justified": False, "findings": "次日上班前即可办理，并不紧急", "follow_up": "reversal"}
+            (act,) = (await judge.post(f"/api/break-glass/{glass}/review", json=review)).json()["acts"]
+            early = await theirs.post(f"/api/approvals/requests/{act['reversal']}/approve", json={})
+            assert early.status_code == 503, early.text
+            assert (await services.approvals.get(UUID(act["reversal"]))).state == "approved"
+        source = await services.ledger.system_account("opening", Asset.CNY)
+        account = await fund.account(Market.REAL)
+        into = Transfer(new_id(), source.id, account, 100)
+        await services.ledger.post(Posting(id=new_id(), kind="test", transfers=(into,)))
+        assert (await fund.run(), await services.emergency.undoing.run()) == (1, 1)
+        assert (await services.ledger.balance(account)).balance == 100
+        assert (await services.approvals.get(UUID(act["reversal"]))).state == "done"
