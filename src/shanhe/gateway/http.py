@@ -132,7 +132,9 @@ class AsgiClient:
         self.started = True
         self._watch = asyncio.create_task(self._until_gone())
         try:
-            await self._send({"type": "http.response.start", "status": 200, "headers": [*OPEN, *EVENT_STREAM, *headers]})
+            await self._send(
+                {"type": "http.response.start", "status": 200, "headers": [*OPEN, *EVENT_STREAM, *headers]}
+            )
         except OSError:
             self.gone = True
 
