@@ -121,6 +121,24 @@ class TestProgramme:
         assert (await stranger.get(f"/api/programmes/applications/{made['id']}")).status_code == 404
         assert (await stranger.post(f"/api/programmes/applications/{made['id']}/withdraw")).status_code == 404
 
+    async def test_of_others_cannot_be_told_from_none(self, site: Site, city: City) -> None:
+        member = await site.key(await city.company(), "apply")
+        made = (await member.post("/api/programmes/applications", json=FORM)).json()
+        stranger = await site.key(await city.company("别家"), "apply")
+        outsider = await site.signed_in(await city.reviewer("talent_office"))
+        verdict, met = {"verdict": "pass"}, {"on": "2026-11-20"}
+        lost, back = {"id": str(uuid4()), "lost_fen": 1, "past_due": 1}, {"id": str(uuid4()), "amount_fen": 1}
+        for client, path, body in (
+            (outsider, "applications/{}/verdicts", verdict),
+            (outsider, "applications/{}/milestones/1", met),
+            (outsider, "applications/{}/preview", {}),
+            (stranger, "guarantees/{}/call", lost),
+            (stranger, "guarantees/{}/recoveries", back),
+        ):
+            told = [await client.post(f"/api/programmes/{path.format(one)}", json=body) for one in (made["id"], uuid4())]
+            assert told[0].status_code == 404, path
+            assert told[0].json() == told[1].json(), path
+
     async def test_facts_are_declared_by_oneself_and_recorded_by_two_operators(self, site: Site, city: City) -> None:
         firm, office = await city.company(), await city.company("数字办")
         member, operator = await site.key(firm, "apply"), await site.key(office, "programmes")

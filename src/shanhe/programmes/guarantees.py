@@ -6,6 +6,7 @@ commitments before it is given, so the fund can never owe more than it holds.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from uuid import UUID, uuid5
 from shanhe.ledger.api import Posting, Transfer, UnknownPosting
 from shanhe.programmes import award_store, guarantee_store, store
 from shanhe.programmes.cases import Application, Outcome, State, Tranche, TrancheState
-from shanhe.programmes.errors import NothingToCall, RecoveryConflict, WrongState
+from shanhe.programmes.errors import NothingToCall, RecoveryConflict, UnknownApplication, WrongState
 from shanhe.programmes.paying import Paying
 from shanhe.rulebook.api import Decision
 
@@ -54,6 +55,14 @@ class Guarantees:
         """UnknownApplication or WrongState for what is none."""
         app = await self._paying.load(application)
         return _guarantee(app, await self._tranche(app), await store.history(self._ground.db, app.id))
+
+    async def as_bank(self, application: UUID, org_id: UUID | None) -> Guarantee:
+        """One that this organisation lent on; UnknownApplication for whatever else there is."""
+        with contextlib.suppress(WrongState):
+            found = await self.get(application)
+            if found.bank == org_id:
+                return found
+        raise UnknownApplication
 
     async def of(self, org_id: UUID | None = None) -> list[Guarantee]:
         """Those an organisation has as borrower or as bank, newest first; everybody's when none is named."""

@@ -15,7 +15,7 @@ from shanhe.identity.api import Actor, actor, org_of, person_actor, person_of, r
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.programmes import views
-from shanhe.programmes.cases import Application, State, Verdict
+from shanhe.programmes.cases import Application, File, State, Verdict
 from shanhe.programmes.errors import UnknownApplication
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.reviewing import OFFSET_MAX
@@ -194,8 +194,7 @@ def _applications(routes: APIRouter, programmes: Programmes) -> None:
     @routes.get("/applications/{application}")
     async def one(application: UUID, who: Someone) -> Response:
         """An application with its decisions and traces: for its applicant, its reviewers, operators and auditors."""
-        file = await programmes.file(application)
-        await _may_see(programmes, file.application, who)
+        file = await _seen(programmes, application, who)
         return as_json(views.file_view(file, programmes.programme(file.application.programme), programmes.catalogue))
 
     @routes.post("/applications/{application}/supplement")
@@ -235,7 +234,7 @@ def _guarantees(routes: APIRouter, programmes: Programmes) -> None:
     @routes.post("/guarantees/{application}/call", status_code=202)
     async def call(application: UUID, body: CallBody, who: Member) -> Response:
         """As the bank, ask to be paid for a loss; an operator has to agree. Idempotent by `id`."""
-        await _bank_only(programmes, application, who)
+        await programmes.guarantees.as_bank(application, org_of(who))
         asked = await programmes.second.call(
             application, lost_fen=body.lost_fen, past_due=body.past_due, by=who.ref, request_id=body.id
         )
@@ -244,14 +243,9 @@ def _guarantees(routes: APIRouter, programmes: Programmes) -> None:
     @routes.post("/guarantees/{application}/recoveries", status_code=201)
     async def recover(application: UUID, body: RecoveryBody, who: Member) -> Response:
         """As the bank, report what was recovered: the fund's part leaves the bank's account. Idempotent by `id`."""
-        await _bank_only(programmes, application, who)
+        await programmes.guarantees.as_bank(application, org_of(who))
         found = await programmes.guarantees.recover(application, body.amount_fen, recovery_id=body.id, actor=who.ref)
         return as_json((await shown([found]))[0], 201)
-
-
-async def _bank_only(programmes: Programmes, application: UUID, who: Actor) -> None:
-    if (await programmes.guarantees.get(application)).bank != org_of(who):
-        raise UnknownApplication
 
 
 def _sites(routes: APIRouter, programmes: Programmes) -> None:
@@ -284,14 +278,14 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
     @routes.post("/applications/{application}/preview")
     async def preview(application: UUID, body: SupplementBody, who: Reviewer) -> Response:
         """What the rules would say with what the reviewer fills in; nothing is written."""
-        app = (await programmes.file(application)).application
-        await _may_see(programmes, app, who)
+        app = (await _seen(programmes, application, who)).application
         outcome = await programmes.reviewing.preview(application, body.answers)
         return as_json(views.outcome_view(programmes.programme(app.programme), outcome))
 
     @routes.post("/applications/{application}/verdicts", status_code=201)
     async def decide(application: UUID, body: VerdictBody, who: Reviewer) -> Response:
         """Pass, refuse or return the present step; refusing and returning need a reason."""
+        await _seen(programmes, application, who)
         app = await programmes.reviewing.decide(
             application, person_of(who), body.verdict, reason=body.reason, assessed=body.assessed
         )
@@ -300,6 +294,7 @@ def _reviewers(routes: APIRouter, programmes: Programmes) -> None:
     @routes.post("/applications/{application}/milestones/{n}")
     async def met(application: UUID, n: int, body: MetBody, who: Reviewer) -> Response:
         """Accept the document of a milestone as of a day."""
+        await _seen(programmes, application, who)
         app = await programmes.reviewing.met(application, person_of(who), n, on=body.on)
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
@@ -381,8 +376,12 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         return as_json(views.application_view(app, programmes.programme(app.programme), programmes.catalogue))
 
 
-async def _may_see(programmes: Programmes, app: Application, who: Actor) -> None:
+async def _seen(programmes: Programmes, application: UUID, who: Actor) -> File:
+    """An application that the caller may see; UnknownApplication for every other, whatever its state."""
+    file = await programmes.file(application)
+    app = file.application
     if who.permissions & {"programmes", "audit"} or ("apply" in who.permissions and who.org_id == app.org_id):
-        return
+        return file
     if who.person_id is None or not await programmes.reviewing.may_see(app.id, who.person_id):
         raise UnknownApplication
+    return file

@@ -130,8 +130,7 @@ class LiveCompany:
     async def claim(self, who: m.Who, application: UUID, fields: Mapping[str, str]) -> None:
         """As the bank: ask to be paid, or report what was recovered."""
         guarantees = self._programmes.guarantees
-        if (await guarantees.get(application)).bank != who.org_id:
-            raise Invalid("not_the_bank", "The bank does that.", message_zh="须由贷款银行办理。")
+        await guarantees.as_bank(application, who.org_id)
         amount, number = parse_yuan(fields.get("amount", "")), UUID(fields.get("id", ""))
         if fields.get("do") == "recover":
             await guarantees.recover(application, amount, recovery_id=number, actor=actor_of(who).ref)

@@ -10,13 +10,14 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.console.live.modules import Names, actor_of
 from shanhe.identity.api import Identity
-from shanhe.kernel.errors import NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_fen, parse_credits, parse_yuan, said_credits
 from shanhe.programmes.api import (
     Application,
     Ask,
+    File,
     Programmes,
+    UnknownApplication,
     Verdict,
     answer_from_text,
     application_view,
@@ -80,16 +81,20 @@ class LivePromises:
         return [self._row(item) for item in await self._programmes.applications(org_id=who.org_id, limit=50)]
 
     async def file(self, who: m.Who, application: UUID) -> Mapping[str, Any]:
-        """For its applicant; reviewers and operators see it too."""
-        file = await self._programmes.file(application)
-        mine = who.may("apply") and file.application.org_id == who.org_id
-        if not (mine or who.may("programmes") or await self._programmes.reviewing.may_see(application, who.person_id)):
-            raise NotFound("unknown_application", "There is no such application.", message_zh="没有该申请。")
+        file, mine = await self._seen(who, application)
         programme = self._programmes.programme(file.application.programme)
         view = file_view(file, programme, self._programmes.catalogue)
         view["papers"] = programme_view(programme, self._programmes.catalogue)["evidence"]
         view["shown"] = _shown(programme.asks, view["answers"])
         return {**view, "mine": mine, "can": view["can"] if mine else []}
+
+    async def _seen(self, who: m.Who, application: UUID) -> tuple[File, bool]:
+        """For its applicant (True); reviewers and operators see it too."""
+        file = await self._programmes.file(application)
+        mine = who.may("apply") and file.application.org_id == who.org_id
+        if not (mine or who.may("programmes") or await self._programmes.reviewing.may_see(application, who.person_id)):
+            raise UnknownApplication
+        return file, mine
 
     async def withdraw(self, who: m.Who, application: UUID) -> None:
         await self._programmes.applying.withdraw(application, who.org_id, actor=actor_of(who).ref)
@@ -160,7 +165,7 @@ class LivePromises:
         return [self._row(item) for item in found if item.id != shown and ours(item.programme)]
 
     async def decide(self, who: m.Who, application: UUID, verdict: str, reason: str, fields: Mapping[str, str]) -> None:
-        app = (await self._programmes.file(application)).application
+        app = (await self._seen(who, application))[0].application
         asks = {n: a for n, a in self._programmes.programme(app.programme).asks.items() if a.by == "reviewer"}
         last = app.step + 1 == len(self._programmes.programme(app.programme).path(app.round))
         assessed = answers_of(asks, fields, partly=not last)
