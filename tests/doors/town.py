@@ -47,7 +47,7 @@ async def answer(client: httpx.AsyncClient, route: Route, path: str = "", **sent
     """What a route says; None for a stream that goes on."""
     if not sent and route.method in CHANGES:
         sent = {"json": {}} if route.api else {"data": {"x": "1"}}
-    headers = {} if route.api else {"accept": "text/html"}
+    headers = ({} if route.api else {"accept": "text/html"}) | sent.pop("headers", {})
     try:
         async with asyncio.timeout(ANSWER_S):
             return await client.request(route.method, path or route.filled(), headers=headers, **sent)
