@@ -135,7 +135,8 @@ class TestProgramme:
             (stranger, "guarantees/{}/call", lost),
             (stranger, "guarantees/{}/recoveries", back),
         ):
-            told = [await client.post(f"/api/programmes/{path.format(one)}", json=body) for one in (made["id"], uuid4())]
+            places = [f"/api/programmes/{path.format(one)}" for one in (made["id"], uuid4())]
+            told = [await client.post(place, json=body) for place in places]
             assert told[0].status_code == 404, path
             assert told[0].json() == told[1].json(), path
 
