@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -231,6 +232,25 @@ class TestJourney:
         page.goto(f"{city.url}/topup")
         assert balance_micro(page) - before == 200 * MICRO
         assert troubles == []
+
+    def test_shows_what_was_wrong_where_it_stands_and_reads_a_checksum_from_the_file(
+        self, city: Stage, desk: Page, tmp_path: Path
+    ) -> None:
+        page = shaped(desk, 390, "light")
+        page.goto(f"{city.url}/settings")
+        page.locator("#aname").fill("提醒")
+        page.locator("#aamount").fill("-3")
+        page.get_by_role("button", name="添加提醒").click()
+        wrong = page.locator("[data-mistake]")
+        expect(wrong).to_be_focused()
+        expect(wrong).to_be_in_viewport()
+        expect(page.locator("#aamount")).to_have_value("-3")
+
+        paper = tmp_path / "certificate.pdf"
+        paper.write_bytes(b"certificate")
+        page.goto(f"{city.url}/ip/mine")
+        page.locator("#sha256-of").set_input_files(paper)
+        expect(page.locator("#sha256")).to_have_value(hashlib.sha256(b"certificate").hexdigest())
 
     def test_verifies_the_ledger_from_the_console(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/city/ledger/verify")
