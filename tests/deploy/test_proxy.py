@@ -43,3 +43,12 @@ class TestProxy:
 class TestUnit:
     def test_lets_the_city_end_its_processes_in_order(self) -> None:
         assert "KillMode=mixed" in UNIT
+
+
+class TestImage:
+    def test_keeps_its_data_on_a_volume_that_is_its_own_and_is_reached_from_outside(self) -> None:
+        """A folder that root owns, or a server on the loopback, is a container in which nothing starts or answers."""
+        image = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+        owned, user = image.index("-o shanhe -g shanhe /data"), image.index("USER shanhe")
+        assert owned < user < image.index("VOLUME /data")
+        assert "SHANHE_HOST=0.0.0.0" in image
