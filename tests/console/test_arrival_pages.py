@@ -8,10 +8,10 @@ import re
 import httpx
 import pytest
 from tests.console import double, double_arrivals
+from tests.console.double_ground import TOKEN
 
 from shanhe.console.ports import Desk
 
-TOKEN = {"csrf": "csrf-of-session"}
 FORM = {
     "name": "李伟", "login": "liwei", "password": "long enough pw", "again": "long enough pw", "notice": "1",
     "agreed": "yes",

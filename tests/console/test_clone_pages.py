@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from tests.console.double import ident
 from tests.console.double_clones import JOB, MANDATE
+from tests.console.double_ground import TOKEN, ident
 
 from shanhe.console.ports import Desk
 
-TOKEN = {"csrf": "csrf-of-session"}
 ONE, PIECE = "/my-clones/teacher", {"feedback": str(ident(1))}
 REVIEWED, OFFERED = f"{ONE}?done=clone_reviewed", "/makers/clone/teacher?done=listing_submitted"
 

@@ -7,10 +7,10 @@ from uuid import UUID
 import httpx
 import pytest
 from tests.console.double_commons import ASKED, FILED, OUTPUT, RETRACTED, REUSE, RIGHT
+from tests.console.double_ground import TOKEN
 
 from shanhe.console.ports import Desk
 
-TOKEN = {"csrf": "csrf-of-session"}
 PUBLIC = ("/ip", "/ip?kind=invention_patent&find=焊&pooled=1", f"/ip/{RIGHT}", "/science", "/science?kind=negative",
           f"/science/{OUTPUT}", f"/science/{RETRACTED}", f"/science/{OUTPUT}/cite/cff")  # fmt: skip
 OWN = ("/ip/mine", "/ip/queue", f"/ip/{ASKED}", f"/ip/{FILED}", "/science/mine", "/science/queue")

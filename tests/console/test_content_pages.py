@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import httpx
 from tests.console.double_content import ONE
+from tests.console.double_ground import TOKEN
 
 from shanhe.console.ports import Desk
-
-TOKEN = {"csrf": "csrf-of-session"}
 
 
 class TestContentPages:

@@ -7,11 +7,11 @@ from itertools import product
 import httpx
 import pytest
 from tests.console.double_counter import Counter, ident
+from tests.console.double_ground import TOKEN
 
 from shanhe.console import model_credits as c
 from shanhe.console.ports import Desk
 
-TOKEN = {"csrf": "csrf-of-session"}
 MINE = ("", "/refunds", f"/refunds/{ident(3)}", "/redeem", "/invoices", "/disputes", "/agreements")
 CITY = ("", "/batches", "/agreements", "/invoices", "/disputes", "/refunds", "/estates")
 

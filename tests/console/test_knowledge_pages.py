@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from tests.console.double_ground import TOKEN
 from tests.console.double_knowledge import BASE, DOCUMENT, PASSAGE
 
 from shanhe.console.ports import Desk
 
-TOKEN = {"csrf": "csrf-of-session"}
 AT = f"/knowledge/{BASE}"
 
 

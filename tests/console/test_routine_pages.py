@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.console.double_ground import TOKEN
 from tests.console.double_routines import CONTENT, RUN, WAITING
 
 from shanhe.console.pages.routines import FIRST, FRESH, added, read, shown
@@ -15,7 +16,6 @@ from shanhe.console.ports import Desk
 from shanhe.workflows.api import KINDS
 from shanhe.workflows.checking import shaped
 
-TOKEN = {"csrf": "csrf-of-session"}
 AT = "/workflows/weekly"
 
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from tests.console import double
 from tests.console.double_bulletin import SecondDesk
+from tests.console.double_ground import TOKEN
 
 from shanhe.console.ports import Desk
 
-TOKEN = {"csrf": "csrf-of-session"}
 HERS, MINE, UNDONE, POSTING = UUID(int=91), UUID(int=92), UUID(int=94), double.ident(4)
 
 

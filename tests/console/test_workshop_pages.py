@@ -5,11 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 from tests.console import double_workshop
-from tests.console.double import ident
+from tests.console.double_ground import TOKEN, ident
 
 from shanhe.console.ports import Desk
-
-TOKEN = {"csrf": "csrf-of-session"}
 
 
 class TestWorkshop:

@@ -1,0 +1,392 @@
+"""A member's desk, till and talk without modules behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from tests.console.double_ground import MODEL, NOW, TRACE, ident
+
+from shanhe.console import model as m
+from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.money import MICRO
+
+
+class Member:
+    def __init__(self) -> None:
+        self.random = random.Random(7)
+        self.empty = False
+        self.more_micro = 0
+        self.made: list[m.KeyRow] = []
+        self.read = False
+
+    async def wallet(self, who: m.Who) -> m.WalletView:
+        if self.empty:
+            return m.WalletView(0, 0, 0, {})
+        lots = [
+            m.LotRow("subsidy", 30_000 * MICRO, 21_408_117_340, 0, NOW + timedelta(days=310), None),
+            m.LotRow("reward", 1_200 * MICRO, 1_200 * MICRO, 0, NOW + timedelta(days=600), NOW + timedelta(days=60)),
+            m.LotRow("purchased", 70_000 * MICRO, 70_000 * MICRO + self.more_micro, 0, None, NOW + timedelta(days=60)),
+        ]
+        parts = {lot.provenance: lot.remaining_micro for lot in lots}
+        total = sum(parts.values())
+        return m.WalletView(total, total - 12_400_000, 12_400_000, parts, lots)
+
+    async def spend(self, who: m.Who, days: int) -> Sequence[m.DaySpend]:
+        source = random.Random(3)
+        today = NOW.date()
+        found = []
+        for back in range(days - 1, -1, -1):
+            day = today - timedelta(days=back)
+            calls = 0 if self.empty else int(source.uniform(500, 1600) * (0.25 if day.weekday() > 4 else 1))
+            found.append(m.DaySpend(day, calls * source.randint(160_000, 260_000), calls))
+        return found
+
+    async def calls(self, who: m.Who, limit: int, after: str | None = None) -> tuple[Sequence[m.CallRow], str | None]:
+        if self.empty:
+            return [], None
+        names = ("客服机器人", "代码助手", "playground", "报表生成")
+        states = (
+            "completed",
+            "completed",
+            "disconnected",
+            "completed",
+            "completed",
+            "broken",
+            "completed",
+            "completed",
+        )
+        rows = [
+            m.CallRow(
+                ident(n),
+                NOW - timedelta(seconds=97 * n),
+                MODEL,
+                names[n % 4],
+                400 + 137 * n,
+                18_412 * (n + 3),
+                states[n % 8],
+                812.0,
+            )
+            for n in range(limit)
+        ]
+        return rows, None if after else "older"
+
+    async def usage(self, who: m.Who, start: date, end: date, by: str) -> Sequence[m.UsageRow]:
+        if self.empty:
+            return []
+        labels = {
+            "day": [str(start + timedelta(days=n)) for n in range((end - start).days + 1)],
+            "model": [MODEL, "multilingual-e5-small", "qwen-large"],
+            "key": ["客服机器人", "代码助手", "playground"],
+        }[by]
+        source = random.Random(len(labels))
+        rows = []
+        for label in labels:
+            calls = source.randint(200, 1500)
+            tokens = {
+                "input": calls * 310,
+                "cached_input": calls * 90,
+                "output": calls * 240,
+                "reasoning": calls * 12,
+                "tool": 0,
+            }
+            rows.append(m.UsageRow(label, calls, tokens, calls * 211_337))
+        return rows
+
+    async def receipt(self, who: m.Who, receipt_id: UUID) -> m.Receipt:
+        if receipt_id.int == 1:
+            raise NotFound("no_receipt", "There is no such receipt.", message_zh="没有这张凭据。")
+        rules = [
+            m.RuleLine("P11", ("定价", "Pricing"), "四·1.4", "sha256:9f2ac1d07b3e44d1"),
+            m.RuleLine("P10", ("算力贡献", "Compute contribution"), "三·2.3", "sha256:11aa32d07b3e44d1"),
+            m.RuleLine("C12", ("额度使用顺序", "Burn order"), "", "sha256:77fec1d07b3e44d1"),
+        ]
+        buckets = [
+            m.BucketLine("input", 312, 28_000_000),
+            m.BucketLine("cached_input", 96, 14_000_000),
+            m.BucketLine("output", 268, 56_000_000),
+            m.BucketLine("reasoning", 0, 56_000_000),
+            m.BucketLine("tool", 0, 28_000_000),
+        ]
+        total = 25_088
+        return m.Receipt(
+            receipt_id,
+            NOW,
+            "completed",
+            MODEL,
+            MODEL,
+            "local-llama",
+            "openai.chat",
+            "客服机器人",
+            True,
+            "stop",
+            "engine",
+            False,
+            buckets,
+            total,
+            61_440,
+            0,
+            [
+                m.PartyLine("contributor", "云谷算力合作社 · 收入", 17_561),
+                m.PartyLine("platform", "城市 · 平台收入", 7_527),
+            ],
+            rules,
+            [m.BurnLine("subsidy", total, NOW + timedelta(days=310))],
+            [
+                m.TransferLine(ident(50), "启明智能 · 钱包", "云谷算力合作社 · 收入", 17_561, "credit"),
+                m.TransferLine(ident(51), "启明智能 · 钱包", "城市 · 平台收入", 7_527, "credit"),
+            ],
+            0.8,
+            214.3,
+            4_310.9,
+            1,
+            "p11-2026-11-01-3f2a",
+            markups=[m.MarkupLine("agent/letters", "20", 5_000, "9181.6")],
+            decisions=[TRACE | {"rule": "P6_developer_share"}],
+        )
+
+    async def keys(self, who: m.Who) -> Sequence[m.KeyRow]:
+        if self.empty:
+            return []
+        base = NOW - timedelta(days=60)
+        return [
+            *self.made,
+            m.KeyRow(
+                ident(1),
+                "客服机器人",
+                "sk-sh-…x4Qd",
+                "active",
+                None,
+                50 * MICRO,
+                1_000 * MICRO,
+                600,
+                200_000,
+                base,
+                None,
+                NOW.date(),
+            ),
+            m.KeyRow(
+                ident(2),
+                "代码助手",
+                "sk-sh-…p9Lm",
+                "active",
+                (MODEL,),
+                None,
+                None,
+                None,
+                None,
+                base,
+                NOW + timedelta(days=90),
+                NOW.date(),
+            ),
+            m.KeyRow(ident(3), "旧版小程序", "sk-sh-…0aZz", "revoked", None, None, None, None, None, base, None, None),
+        ]
+
+    async def key_create(self, who: m.Who, wanted: m.NewKey) -> tuple[m.KeyRow, str]:
+        key = m.KeyRow(
+            ident(90),
+            wanted.name,
+            "sk-sh-…nEw1",
+            "active",
+            wanted.models,
+            wanted.budget_day_micro,
+            wanted.budget_month_micro,
+            wanted.rpm,
+            wanted.tpm,
+            NOW,
+            wanted.expires_at,
+            None,
+        )
+        self.made.append(key)
+        return key, "sk-sh-" + "A1b2C3d4" * 5
+
+    async def key_rotate(self, who: m.Who, key_id: UUID) -> tuple[m.KeyRow, str]:
+        return (await self.keys(who))[0], "sk-sh-" + "Z9y8X7w6" * 5
+
+    async def key_revoke(self, who: m.Who, key_id: UUID) -> None:
+        self.made = [replace(key, state="revoked") for key in self.made]
+
+    async def models(self) -> Sequence[m.ModelRow]:
+        return [
+            m.ModelRow(
+                MODEL,
+                ("通义千问 2.5 代码 0.5B", "Qwen2.5 Coder 0.5B"),
+                "chat",
+                8_192,
+                "Apache-2.0",
+                ("local-llama",),
+                {
+                    "input": 28 * MICRO,
+                    "cached_input": 14 * MICRO,
+                    "output": 56 * MICRO,
+                    "reasoning": 56 * MICRO,
+                    "tool": 28 * MICRO,
+                },
+                False,
+                False,
+                date(2026, 11, 1),
+                "p11-2026-11-01",
+            ),
+            m.ModelRow(
+                "qwen-large",
+                ("通义千问大模型", "Qwen Large"),
+                "chat",
+                131_072,
+                "Qwen",
+                ("upstream-a",),
+                {"input": 4_000 * MICRO, "cached_input": 1_000 * MICRO, "output": 12_000 * MICRO},
+                True,
+                False,
+                date(2026, 11, 1),
+                "",
+                False,
+            ),
+            m.ModelRow(
+                "multilingual-e5-small",
+                ("多语言向量", "Multilingual E5 small"),
+                "embedding",
+                512,
+                "MIT",
+                ("local-e5",),
+                {"input": 5 * MICRO},
+                False,
+                True,
+                date(2026, 10, 1),
+                "",
+            ),
+        ]
+
+    async def notices(self, who: m.Who, limit: int) -> Sequence[m.NoticeRow]:
+        if self.empty:
+            return []
+        rows = [
+            m.NoticeRow(
+                ident(70),
+                NOW,
+                "warning",
+                ("本月消费已达 80%", "80 % of the month is spent"),
+                ("提醒“月度预算”：已消费 800 / 1,000 额度。", "Alert “monthly budget”: 800 of 1,000 credits."),
+                "/usage",
+                self.read,
+            ),
+            m.NoticeRow(
+                ident(71),
+                NOW - timedelta(days=3),
+                "info",
+                ("价格调整预告", "Price change ahead"),
+                ("qwen-large 自 12 月 1 日起下调 8%。", "qwen-large is 8 % cheaper from 1 December."),
+                "/models",
+                True,
+            ),
+        ]
+        return rows[:limit]
+
+    async def notices_read(self, who: m.Who, ids: Sequence[UUID]) -> None:
+        self.read = True
+
+
+class Till:
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.ways: Sequence[str] = ("wechat", "alipay", "sandbox", "bank_transfer")
+        self.bought: list[m.PurchaseRow] = []
+
+    async def quote(self, who: m.Who, value_fen: int) -> m.QuoteView:
+        if value_fen < 100:
+            raise Invalid("value_out_of_bounds", "At least CNY 1.00.", message_zh="最少 1.00 元。")
+        benefit = value_fen * 30 // 100
+        micro = (value_fen - benefit) * 10_000
+        return m.QuoteView(
+            ident(value_fen % 65_000),
+            value_fen,
+            value_fen - benefit,
+            benefit,
+            88_400_000,
+            micro,
+            benefit * 10_000,
+            "local_company",
+            TRACE,
+            NOW,
+        )
+
+    def methods(self) -> Sequence[str]:
+        return self.ways
+
+    async def purchase(self, who: m.Who, quote_id: UUID, client_ref: str, method: str) -> m.PurchaseRow:
+        row = m.PurchaseRow(ident(200), NOW, "payer", "sandbox", 7_000, 3_000, 100 * MICRO, "posted", None)
+        self.bought.append(row)
+        self.member.more_micro += 100 * MICRO
+        return row
+
+    async def purchase_get(self, who: m.Who, purchase_id: UUID) -> m.PurchaseRow:
+        return m.PurchaseRow(purchase_id, NOW, "payer", "sandbox", 70_000, 30_000, 1_000 * MICRO, "posted", None)
+
+    async def purchases(self, who: m.Who) -> Sequence[m.PurchaseRow]:
+        if self.member.empty:
+            return []
+        old = m.PurchaseRow(
+            ident(201),
+            NOW - timedelta(days=5),
+            "payer",
+            "sandbox",
+            7_000_000,
+            3_000_000,
+            100_000 * MICRO,
+            "posted",
+            None,
+        )
+        wait = m.PurchaseRow(
+            ident(202),
+            NOW - timedelta(minutes=5),
+            "payer",
+            "sandbox",
+            35_000,
+            15_000,
+            500 * MICRO,
+            "open",
+            "/pay/sandbox/x",
+        )
+        return [*self.bought, wait, old]
+
+    async def alerts(self, who: m.Who) -> Sequence[m.AlertRow]:
+        return [m.AlertRow(ident(80), "月度预算", "month", 1_000 * MICRO, 80, True)]
+
+    async def alert_add(self, who: m.Who, name: str, window: str, amount_micro: int, percent: int) -> None: ...
+    async def alert_remove(self, who: m.Who, alert_id: UUID) -> None: ...
+
+    async def auto(self, who: m.Who) -> m.AutoRow | None:
+        return m.AutoRow(500 * MICRO, 100_000, 500_000, True, "active", None)
+
+    async def auto_save(self, who: m.Who, threshold_micro: int, value_fen: int, cap_fen: int) -> m.AutoRow:
+        return m.AutoRow(threshold_micro, value_fen, cap_fen, True, "active", None)
+
+    async def auto_stop(self, who: m.Who) -> None: ...
+
+
+class Talk:
+    async def stream(self, who: m.Who, body: bytes) -> AsyncIterator[tuple[int, Mapping[str, str], bytes]]:
+        ask = json.loads(body)
+        words = ("复式记账，", "就是每一笔钱", "都同时记下", "来处与去处。")
+        head = {"x-shanhe-receipt": str(ident(60))}
+        if not ask["stream"]:
+            answer: dict[str, Any] = {"choices": [{"message": {"role": "assistant", "content": "".join(words)}}]}
+            if str(ask["model"]).startswith("alliance/"):
+                part = {"clone": "clone/teacher", "called": "张老师", "state": "answered", "tokens": 12,
+                        "words": ["作文", "开头"]}  # fmt: skip
+                answer |= {"shanhe": {"run_id": str(ident(61)), "clones": [part]}}
+            if str(ask["model"]).startswith("clone/"):
+                answer |= {"AIGC": {"Label": "1", "ProduceID": str(ident(61))}, "shanhe": {"run_id": str(ident(61))}}
+            yield 200, {**head, "content-type": "application/json"}, json.dumps(answer).encode()
+            return
+        yield 200, {**head, "content-type": "text/event-stream"}, b""
+        for word in words:
+            chunk = {"choices": [{"delta": {"content": word}}]}
+            yield 0, {}, f"data: {json.dumps(chunk)}\n\n".encode()
+            await asyncio.sleep(0.02)
+        yield 0, {}, b"data: [DONE]\n\n"

@@ -1,0 +1,211 @@
+"""Pages where money moves: the exchange, the treasury, receipts."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from uuid import UUID
+
+import httpx
+import pytest
+from tests.console.double_ground import TOKEN, ident
+
+from shanhe.console import model as m
+from shanhe.console import model_credits as c
+from shanhe.console.ports import Desk
+
+
+class TestExchange:
+    @pytest.mark.parametrize("path", ["/exchange", "/exchange/trade", "/exchange/fund", "/city/exchange"])
+    @pytest.mark.parametrize(
+        ("mode", "words"), [("play", "模拟资金，无任何价值"), ("sample", "示例批文"), ("real", "依据批文运行")]
+    )
+    async def test_says_on_every_page_by_whose_leave_it_runs(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, mode: str, words: str
+    ) -> None:
+        desk.exchange.mode = mode  # type: ignore[attr-defined]
+        assert words in (await member.get(path)).text
+
+    async def test_keeps_what_was_typed_and_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        form = {
+            "order_id": str(ident(1)),
+            "side": "sell",
+            "price": "7.77",
+            "quantity": "12",
+            "validity": "day",
+            **TOKEN,
+        }
+        answer = await member.post("/exchange/trade", data=form)
+        assert answer.status_code == 422
+        assert "报价不在价格通道内" in answer.text
+        assert 'value="7.77"' in answer.text
+        placed = await member.post("/exchange/trade", data={**form, "price": "0.65"})
+        assert placed.headers["location"] == "/exchange/trade?done=order_placed"
+
+    async def test_amends_an_order_and_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/exchange/trade")).text
+        path = f"/exchange/orders/{ident(20)}/amend"
+        assert f'action="{path}"' in page
+        assert f'action="/exchange/orders/{ident(25)}/amend"' not in page  # it is filled
+        wrong = await member.post(path, data={"price": "7.77", "quantity": "12", **TOKEN})
+        assert wrong.status_code == 422
+        assert "报价不在价格通道内" in wrong.text
+        done = await member.post(path, data={"price": "0.65", "quantity": "12", **TOKEN})
+        assert done.headers["location"] == "/exchange/trade?done=order_amended"
+
+    async def test_takes_cash_by_every_configured_way(
+        self, member: httpx.AsyncClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(desk.till, "ways", ("wechat", "bank_transfer"))
+        page = (await member.get("/exchange/trade")).text
+        assert page.count('name="method"') == 2
+        assert 'value="sandbox"' not in page
+        form = {"yuan": "10", "ref": "r", **TOKEN}
+        for method, where in (("bank_transfer", "bank_transfer"), ("", "wechat")):
+            paid = await member.post("/exchange/deposit", data={**form, "method": method})
+            assert paid.headers["location"] == f"/pay/{where}/x"
+        monkeypatch.setattr(desk.till, "ways", ())
+        assert (await member.post("/exchange/deposit", data=form)).status_code == 422
+
+    async def test_asks_once_for_cash_however_often_the_form_is_sent(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get("/exchange/trade")).text
+        number = re.search(r'action="/exchange/withdraw".*?name="id" value="([^"]+)"', page)
+        assert number is not None
+        form = {"id": number.group(1), "out": "12.5", "payee": "山河银行 6222", **TOKEN}
+        for _ in range(2):
+            assert (await member.post("/exchange/withdraw", data=form)).status_code == 303
+        assert set(map(str, desk.exchange.asked)) == {number.group(1)}  # type: ignore[attr-defined]
+        wrong = await member.post("/exchange/withdraw", data={**form, "out": "12,5元"})
+        assert wrong.status_code == 422
+        assert 'value="12,5元"' in wrong.text
+        assert 'value="山河银行 6222"' in wrong.text
+
+    async def test_shows_what_a_dispute_led_to_and_lets_operators_undo_trades(self, member: httpx.AsyncClient) -> None:
+        mine = (await member.get("/exchange/trade")).text
+        assert "积分已使用或转出" in mine
+        desk = (await member.get("/city/exchange")).text
+        for path in (f"/city/exchange/disputes/{ident(7)}/reversal", f"/city/exchange/reversals/{ident(6)}"):
+            assert f'action="{path}"' in desk
+            assert (await member.post(path, data={"reason": "x", "to": "yes"})).status_code == 403
+            assert (await member.post(path, data={"reason": "x", "to": "yes", **TOKEN})).status_code == 303
+
+
+class TestTreasury:
+    """Forms about money in and out reach the desk, and say what was wrong."""
+
+    async def test_of_payouts_shows_what_waits_or_everything(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        await member.get("/city/payouts")
+        assert desk.treasury.queue == c.Queue()  # type: ignore[attr-defined]
+        page = await member.get(f"/city/payouts?all=1&past={ident(3)}")
+        assert desk.treasury.queue == c.Queue(True, ident(3))  # type: ignore[attr-defined]
+        assert '<a href="/city/payouts?all=1" aria-current="page">' in page.text
+
+    async def test_of_money_that_waits_says_whose_it_is_and_which_orders_it_fits(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = (await member.get(f"/city/bank?find=青山&past={UUID(int=80)}")).text
+        assert desk.treasury.looked == ("青山", UUID(int=80))  # type: ignore[attr-defined]
+        for needed in ("青山机器人有限公司", "十一月服务费", '<option value="SH7K2M9PQ4">', "对账单第 7 行"):
+            assert needed in page, needed
+        assert "已匹配 1 · 无法读取 1" in (await member.get("/city/bank?file=a")).text
+        assert f"&amp;past={UUID(int=81)}#suspense" in page
+        wrong = {"order": "?", "note": "回单 7", **TOKEN}
+        answer = await member.post(f"/city/bank/{UUID(int=80)}/apply", data=wrong)
+        assert answer.status_code == 422
+        assert 'value="回单 7"' in answer.text, "what was typed stays"
+
+    async def test_reads_a_statement_file(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        files = {"file": ("6月.csv", "日期,金额".encode(), "text/csv")}
+        answer = await member.post("/city/bank", data=TOKEN, files=files)
+        assert (answer.status_code, answer.headers["location"][:16]) == (303, "/city/bank?file=")
+        assert desk.treasury.done == [("6月.csv", "日期,金额".encode())]  # type: ignore[attr-defined]
+        refused = await member.post("/city/bank", data=TOKEN, files={"file": ("e.csv", b"", "text/csv")})
+        assert refused.status_code == 422
+        assert "文件为空" in refused.text
+        stale = await member.post("/city/bank", data={"csrf": "x"}, files=files)
+        assert stale.status_code == 403
+
+    @pytest.mark.parametrize(
+        ("path", "fields", "done"),
+        [
+            ("/income", {"amount": "120.5", "subsidy": "1"}, ("ask", (120_500_000, True))),
+            ("/income/payee", {"kind": "person", "bank": "b"}, ("payee", "b")),
+            (f"/income/{ident(1)}/cancel", {}, ("cancel", ident(1))),
+            (f"/city/bank/{ident(1)}/return", {"note": "n"}, ("return", ident(1))),
+            (f"/city/payouts/{ident(1)}/approve", {"channel": "bank_file"}, ("approve", ident(1))),
+            (f"/city/payouts/payees/{ident(1)}", {"passed": "0", "reference": "r"}, ("check", False)),
+            ("/city/reconcile", {"day": ""}, ("run", None)),
+            (f"/city/reconcile/{ident(1)}/resolve", {"outcome": "released", "note": "n"}, ("resolve", "released")),
+        ],
+    )
+    async def test_asks_the_desk(
+        self, member: httpx.AsyncClient, desk: Desk, path: str, fields: dict[str, str], done: object
+    ) -> None:
+        answer = await member.post(path, data=TOKEN | fields)
+        assert answer.status_code == 303
+        assert desk.treasury.done == [done]  # type: ignore[attr-defined]
+
+    async def test_says_what_was_wrong(self, member: httpx.AsyncClient) -> None:
+        for amount in ("1501", "much"):
+            answer = await member.post("/income", data=TOKEN | {"amount": amount})
+            assert answer.status_code == 422
+            assert 'role="alert"' in answer.text
+        assert (await member.post(f"/city/payouts/{ident(1)}/nonsense", data=TOKEN)).status_code == 404
+        assert (await member.post("/city/reconcile", data=TOKEN | {"day": "soon"})).status_code == 422
+
+    async def test_offers_every_way_to_pay(self, member: httpx.AsyncClient) -> None:
+        page = await member.get("/topup/quote?yuan=1000")
+        for method in ("wechat", "alipay", "bank_transfer"):
+            assert f'name="method" value="{method}"' in page.text
+
+
+class TestReceipt:
+    async def test_leads_to_the_form_of_a_dispute(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get(f"/receipts/{ident(3)}")).text
+        link = f"/credits/disputes?receipt={ident(3)}"
+        assert f'href="{link}"' in page
+        assert f'value="{ident(3)}"' in (await member.get(link)).text
+
+
+class TestRecords:
+    """The ledger, the audit and applications are looked into by whose, what and when."""
+
+    async def test_stand_before_an_operators_own_business(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/city/ledger")).text
+        assert page.index('href="/city/accounts"') < page.index('href="/keys"')
+
+    async def test_of_the_ledger_are_found_by_owner_and_days(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = await member.get("/city/ledger?kind=call&account=启明&since=2026-11-01&until=2026-11-20")
+        days = m.Days(date(2026, 11, 1), date(2026, 11, 20))
+        assert desk.city.asked == ("call", ident(40), days, "")  # type: ignore[attr-defined]
+        statement = f"/api/ledger/accounts/{ident(40)}/statement.csv?since=2026-11-01&amp;until=2026-11-20"
+        assert statement in page.text
+        assert 'name="since" type="date" value="2026-11-01"' in page.text
+
+    async def test_of_the_ledger_keep_the_question_when_the_owner_is_unknown(self, member: httpx.AsyncClient) -> None:
+        answer = await member.get("/city/ledger?account=?&since=2026-11-01")
+        assert answer.status_code == 422
+        assert "没有该机构" in answer.text
+        assert 'value="2026-11-01"' in answer.text
+
+    async def test_of_applications_are_found_by_programme_and_applicant(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = await member.get("/city/programmes?programme=software_copyright&find=青山&state=refused")
+        asked = ("refused", "software_copyright", "青山", None)
+        assert desk.promises.looked == asked  # type: ignore[attr-defined]
+        assert '<option value="software_copyright" selected>' in page.text
+        await member.get(f"/city/programmes?programme=other&state=other&before={ident(1)}")
+        assert desk.promises.looked == ("", "", "", ident(1))  # type: ignore[attr-defined]
+
+    async def test_of_the_audit_are_found_by_subject_action_and_days(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = await member.get("/city/audit?about=启明&action=key_create&since=2026-11-01&until=soon")
+        asked = ("", "启明", "key_create", m.Days(date(2026, 11, 1), None))
+        assert desk.city.asked == asked  # type: ignore[attr-defined]
+        assert '<option value="key_create" selected>' in page.text
+        await member.get("/city/audit?action=' OR 1")
+        assert desk.city.asked == ("", "", "", m.Days())  # type: ignore[attr-defined]
