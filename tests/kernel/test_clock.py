@@ -36,6 +36,11 @@ class TestMonths:
     def test_end_on_the_same_day_or_on_the_months_last(self, day: date, months: int, wanted: date) -> None:
         assert add_months(day, months) == wanted
 
+    @pytest.mark.parametrize(("day", "months"), [(date.max, 1), (date.min, -1)])
+    def test_ends_with_the_years_there_are(self, day: date, months: int) -> None:
+        with pytest.raises(OverflowError):
+            add_months(day, months)
+
     @given(DAYS, st.integers(-600, 600))
     def test_are_those_of_the_rulebook(self, day: date, months: int) -> None:
         assert add_months(day, months).toordinal() == calendar.add_months(day.toordinal(), months)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -32,8 +32,13 @@ def midnight(day: date) -> datetime:
 
 
 def add_months(day: date, months: int) -> date:
-    """The same day so many months later (earlier if negative), or that month's last."""
+    """The same day so many months later (earlier if negative), or that month's last.
+
+    OverflowError beyond the years there are, as adding days to a date has it.
+    """
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    if not MINYEAR <= year <= MAXYEAR:
+        raise OverflowError("date value out of range")
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
