@@ -10,26 +10,19 @@ from functools import partial
 from typing import Final, Literal
 
 from shanhe.agents.api import Agents
-from shanhe.agora import open_board
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Approvals
-from shanhe.bazaar import Bazaar, open_bazaar, paid_out
 from shanhe.board.api import Board
 from shanhe.bulletin.api import Bulletin
 from shanhe.clones.api import Clones, Teaching
-from shanhe.commons import Commons, open_commons
 from shanhe.compute.api import Compute
-from shanhe.conduct import Conduct, open_filings
 from shanhe.credentials.api import Credentials
 from shanhe.credits.api import Credits
-from shanhe.drawers import drawers_of
-from shanhe.emergency import Emergency, open_emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts
 from shanhe.filings.api import Filings
 from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
-from shanhe.hub import Hub, open_hub
 from shanhe.identity.api import Identity
 from shanhe.incubator.api import Incubator
 from shanhe.kernel.clock import Clock, SystemClock
@@ -40,27 +33,34 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
-from shanhe.library import Library, open_library
 from shanhe.log.api import Log
 from shanhe.mcp.api import McpFace, ToolGateway
-from shanhe.moves import Moves
 from shanhe.nomads.api import Nomads
 from shanhe.oauth.api import OAuth
 from shanhe.payments.api import BankDesk, Bills, Payments, Payouts, Sandbox
 from shanhe.pool.api import Pool
 from shanhe.privacy.api import Privacy
 from shanhe.programmes.api import Programmes
-from shanhe.promises import open_promises
 from shanhe.reconcile.api import Checks, Reconciliation
-from shanhe.routines import Routines, open_routines
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
-from shanhe.rulings import Rulings
 from shanhe.settings import Settings
 from shanhe.store.api import Contests, Earnings, Ranks, Store
-from shanhe.tariffs import COST_RULES, PRICING_RULES, rule_of_class
-from shanhe.treasury import Treasury, open_treasury
-from shanhe.truths import Truths, open_truths
-from shanhe.workshop import Workshop, open_workshop
+from shanhe.wiring.board import open_board
+from shanhe.wiring.break_glass import Emergency, open_emergency
+from shanhe.wiring.content import Hub, open_hub
+from shanhe.wiring.filings import Conduct, open_filings
+from shanhe.wiring.knowledge import Library, open_library
+from shanhe.wiring.moves import Moves
+from shanhe.wiring.payments import Treasury, open_treasury
+from shanhe.wiring.personal_copy import drawers_of
+from shanhe.wiring.programmes import open_promises
+from shanhe.wiring.research import Commons, open_commons
+from shanhe.wiring.rulings import Rulings
+from shanhe.wiring.store import Bazaar, open_bazaar, paid_out
+from shanhe.wiring.studio import Workshop, open_workshop
+from shanhe.wiring.tariffs import COST_RULES, PRICING_RULES, rule_of_class
+from shanhe.wiring.truths import Truths, open_truths
+from shanhe.wiring.workflows import Routines, open_routines
 
 Role = Literal["gateway", "jobs", "cli"]
 """What a process is for: calls and console, what repeats, or one command."""

@@ -27,10 +27,10 @@ from shanhe.ip.api import State as RightState
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
-from shanhe.library import GUIDE_BASE, renew_guide
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.retrieval.api import NewBase
 from shanhe.store.api import ChecksFailed, Kind, NewContest, NewListing, Terms
+from shanhe.wiring.knowledge import GUIDE_BASE, renew_guide
 
 if TYPE_CHECKING:
     from shanhe.app import Services

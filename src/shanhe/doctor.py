@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from shanhe.begun import begun
+from shanhe.backup.begun import begun
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.postgres import EmbeddedPostgres, find_binaries
 from shanhe.kernel.process import is_held

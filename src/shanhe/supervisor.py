@@ -22,8 +22,8 @@ import asyncpg
 import msgspec
 import structlog
 
-from shanhe.begun import none_unfinished
-from shanhe.belonging import belong
+from shanhe.backup.begun import none_unfinished
+from shanhe.backup.belonging import belong
 from shanhe.children import Child, Work, start, stop
 from shanhe.founding import Demo, Outcome
 from shanhe.kernel.db import Database

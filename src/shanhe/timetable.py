@@ -10,13 +10,11 @@ from uuid import UUID
 
 from shanhe.approvals.api import GlassGauges
 from shanhe.approvals.api import tick as glass_tick
-from shanhe.arrivals import follow_arrivals
 from shanhe.bulletin.api import as_markdown
 from shanhe.compute.api import PRICE_TOPIC
 from shanhe.credits.api import PriceChange
 from shanhe.credits.api import daily as credits_daily
 from shanhe.credits.api import tick as credits_tick
-from shanhe.erasure import follow_erasures
 from shanhe.exchange.api import tick as exchange_tick
 from shanhe.filings.api import purge as filings_purge
 from shanhe.filings.api import tick as filings_tick
@@ -24,19 +22,21 @@ from shanhe.governance.api import simulate as governance_simulate
 from shanhe.governance.api import tick as governance_tick
 from shanhe.incubator.api import tick as incubator_tick
 from shanhe.kernel.outbox import Event
-from shanhe.library import renew_guide
 from shanhe.log.api import LogGauges
 from shanhe.log.api import tick as log_tick
 from shanhe.nomads.api import ISSUED_TOPIC
 from shanhe.nomads.api import tick as nomads_tick
 from shanhe.payments.api import tick as payments_tick
-from shanhe.places import PLACES
 from shanhe.privacy.api import Resealing
 from shanhe.privacy.api import daily as privacy_daily
 from shanhe.programmes.api import AlreadyClaimed
 from shanhe.programmes.api import tick as programmes_tick
 from shanhe.studio.api import DEPLOYED_TOPIC
-from shanhe.workshop import ask_for_subsidies
+from shanhe.wiring.arrivals import follow_arrivals
+from shanhe.wiring.erasure import follow_erasures
+from shanhe.wiring.knowledge import renew_guide
+from shanhe.wiring.personal_columns import PLACES
+from shanhe.wiring.studio import ask_for_subsidies
 
 if TYPE_CHECKING:
     from shanhe.app import Services

@@ -19,7 +19,6 @@ from shanhe.alliances import routes as alliances_routes
 from shanhe.approvals import glass_routes
 from shanhe.approvals import routes as approvals_routes
 from shanhe.batches import routes as batches_routes
-from shanhe.bazaar import published
 from shanhe.board import routes as board_routes
 from shanhe.bulletin import routes as bulletin_routes
 from shanhe.clones import routes as clones_routes
@@ -57,11 +56,12 @@ from shanhe.reconcile import routes as reconcile_routes
 from shanhe.retrieval import routes as retrieval_routes
 from shanhe.rulebook import routes as rulebook_routes
 from shanhe.science import routes as science_routes
-from shanhe.shelf import Shelf
 from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
 from shanhe.trials import routes as trials_routes
+from shanhe.wiring.registry import Shelf
+from shanhe.wiring.store import published
 from shanhe.workflows import routes as workflows_routes
 
 if TYPE_CHECKING:
@@ -253,7 +253,8 @@ def _promises(app: FastAPI, services: Services) -> None:
 
 def _makers(app: FastAPI, services: Services) -> None:
     """What makers run and offer, with what agents ask of the store and of identity."""
-    shelf, settings = Shelf(services), services.settings
+    settings = services.settings
+    shelf = Shelf(services.store, services.tools, services.identity, services.rulebook, services.clock, settings.url)
 
     async def directory() -> list[tuple[str, str, str]]:
         cards = [card for kind in ("agent", "clone", "alliance") for card in await services.store.cards(kind)]

@@ -12,7 +12,7 @@ import pytest
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.db import Database
 from shanhe.programmes.api import Counted
-from shanhe.ranking import Ranking
+from shanhe.wiring.value_index import Ranking
 
 from .conftest import City
 

@@ -35,13 +35,13 @@ from shanhe.approvals.api import (
     UnknownGlass,
     Worth,
 )
-from shanhe.emergency import GlassRules
 from shanhe.identity.api import SignInFailed
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.notify import Notifier
 from shanhe.rulebook.api import Rulebook
+from shanhe.wiring.break_glass import GlassRules
 from stage.faults import lost_mark
 
 FUNDING = "programmes.funding"

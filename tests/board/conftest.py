@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from shanhe.agora import open_board
 from shanhe.app import Services, open_services
 from shanhe.approvals.api import Approvals
 from shanhe.board.api import Board, Kind, Match, Post, Words
@@ -27,12 +26,13 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger
-from shanhe.measures import Measures
 from shanhe.programmes.api import Counted, Programmes, load_catalogue
-from shanhe.relatives import Relatives
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
 from shanhe.web import create_app
+from shanhe.wiring.board import open_board
+from shanhe.wiring.measures import Measures
+from shanhe.wiring.relatives import Relatives
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 UNTIL = date(2026, 6, 30)

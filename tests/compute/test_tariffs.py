@@ -8,7 +8,7 @@ import pytest
 
 from shanhe.compute.api import SCENES, Kind, NewEngine, cards
 from shanhe.rulebook.api import Rulebook
-from shanhe.tariffs import COST_RULES, PRICING_RULES, rule_of_class
+from shanhe.wiring.tariffs import COST_RULES, PRICING_RULES, rule_of_class
 
 DAY = date(2026, 11, 20)
 RULEBOOK = Rulebook.load()

@@ -20,9 +20,9 @@ from shanhe.credits.routes import router as credits_router
 from shanhe.identity.api import Identity, NewKey, NewOrganisation, Options, OrgKind, require
 from shanhe.kernel import http
 from shanhe.kernel.vault import Vault
-from shanhe.moves import Moves
 from shanhe.payments.routes import router as payments_router
-from shanhe.rulings import Rulings
+from shanhe.wiring.moves import Moves
+from shanhe.wiring.rulings import Rulings
 from stage.faults import lost_mark
 
 from .conftest import City

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shanhe import relatives
 from shanhe.app import Services, open_services
 from shanhe.approvals.api import NewLicence, Scope
 from shanhe.exchange.api import BUY, SELL, NewOrder, OrderView, SelfTrade
@@ -20,6 +19,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
 from shanhe.settings import Settings
+from shanhe.wiring import relatives
 
 
 @pytest.fixture

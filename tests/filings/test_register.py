@@ -8,7 +8,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from shanhe.conduct import Conduct, built_on
 from shanhe.filings.api import (
     AlgorithmConflict,
     BadAlgorithm,
@@ -18,6 +17,7 @@ from shanhe.filings.api import (
     UnknownAlgorithm,
     algorithm_view,
 )
+from shanhe.wiring.filings import Conduct, built_on
 
 from .conftest import Desk, new
 

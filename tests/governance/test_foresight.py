@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.compute.api import NoPrice
-from shanhe.foresight import Foresight
 from shanhe.rulebook.api import RuleAmendment, Rulebook, Side, simulate
+from shanhe.wiring.foresight import Foresight
 
 BOOK, ON, STARTS = Rulebook.load(), date(2026, 3, 1), date(2026, 5, 1)
 FIRST, LAST = date(2026, 2, 1), date(2026, 2, 28)

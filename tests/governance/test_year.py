@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from shanhe.governance.watching import _elapsed_bps
-from shanhe.oversight import Counts
+from shanhe.wiring.governance import Counts
 
 
 class Asked:

@@ -30,7 +30,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import Vault
-from shanhe.payers import Payers
+from shanhe.wiring.payers import Payers
 
 from .conftest import City
 

@@ -17,7 +17,7 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 from shanhe.ledger.routes import router
-from shanhe.moves import Moves
+from shanhe.wiring.moves import Moves
 from stage.faults import lost_mark
 
 from .conftest import Books

@@ -15,15 +15,16 @@ import pytest
 from tests.conftest import BINARIES
 from typer.testing import CliRunner
 
-from shanhe import backing, restoring
-from shanhe.backing import DUMP, MANIFEST, Manifest, back_up, check
-from shanhe.begun import Begun, begin, none_unfinished
-from shanhe.belonging import adopt, belong
+from shanhe.backup import making as backing
+from shanhe.backup.begun import Begun, begin, none_unfinished
+from shanhe.backup.belonging import adopt, belong
+from shanhe.backup.making import DUMP, MANIFEST, Manifest, back_up, check
 from shanhe.cli import app
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.vault import PersonErased, Vault
-from shanhe.loading import for_server
-from shanhe.restoring import restore
+from shanhe.restore import restoring
+from shanhe.restore.loading import for_server
+from shanhe.restore.restoring import restore
 from shanhe.settings import Settings
 
 SOON_S = 60.0
@@ -49,7 +50,7 @@ def carried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backing, "program", lambda name: str(BINARIES / name))
-    monkeypatch.setattr("shanhe.loading.program", lambda name: str(BINARIES / name))
+    monkeypatch.setattr("shanhe.restore.loading.program", lambda name: str(BINARIES / name))
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from shanhe.backing import Manifest, back_up, check
-from shanhe.begun import FOLDER, NOTE
+from shanhe.backup.begun import FOLDER, NOTE
+from shanhe.backup.making import Manifest, back_up, check
 from shanhe.kernel.vault import Vault
 from shanhe.settings import Settings
 

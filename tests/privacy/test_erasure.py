@@ -18,7 +18,6 @@ import pytest
 from tests.conftest import PostgresServer
 
 from shanhe.console.live.modules import Names
-from shanhe.erasure import follow_erasures
 from shanhe.identity.api import ERASED_TOPIC, Client, NewKey, Role
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -28,6 +27,7 @@ from shanhe.log.api import verify
 from shanhe.payments.api import PayeeKind
 from shanhe.privacy.api import RequestKind
 from shanhe.programmes.api import Verdict
+from shanhe.wiring.erasure import follow_erasures
 
 from .conftest import House
 from .lives import LATER_VALUES, NEVER_SHOWN, live_on

@@ -7,7 +7,7 @@ from typing import Any
 
 from shanhe.kernel import yaml
 from shanhe.kernel.db import Database
-from shanhe.places import PLACES
+from shanhe.wiring.personal_columns import PLACES
 
 INVENTORY: dict[str, Any] = yaml.read((Path(__file__).parent / "columns.yaml").read_text(encoding="utf-8"))
 TEXTUAL = """

@@ -8,8 +8,8 @@ from uuid import UUID
 from shanhe.kernel.resealing import Place
 from shanhe.kernel.sealing import MARK
 from shanhe.nomads.venues import fingerprint
-from shanhe.places import PLACES
 from shanhe.privacy.api import Resealing
+from shanhe.wiring.personal_columns import PLACES
 
 from .conftest import House
 from .lives import LATER_VALUES, live_on

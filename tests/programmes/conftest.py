@@ -21,9 +21,9 @@ from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Asset, Ledger, Lot, Posting, Transfer
-from shanhe.measures import Measures
 from shanhe.programmes.api import Application, Counted, Party, Programmes, Verdict, load_catalogue
 from shanhe.rulebook.api import Rulebook
+from shanhe.wiring.measures import Measures
 
 NOON = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 CREDIT = 1_000_000

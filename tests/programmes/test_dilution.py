@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.governance.api import Dilution, as_csv, report_view, spread_of, trend_view
-from shanhe.oversight import budget_cards, programme_cards
 from shanhe.rulebook.api import Rulebook
+from shanhe.wiring.governance import budget_cards, programme_cards
 
 from .conftest import CATALOGUE, City
 

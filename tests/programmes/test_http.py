@@ -15,7 +15,7 @@ from shanhe.identity.api import Client, NewKey, Stage, require
 from shanhe.kernel import http
 from shanhe.programmes.api import Counted
 from shanhe.programmes.routes import router as programmes_router
-from shanhe.rulings import Rulings
+from shanhe.wiring.rulings import Rulings
 from stage.faults import lost_mark
 
 from .conftest import CREDIT, RULEBOOK, City

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shanhe.facts.api import Standing
-from shanhe.oversight import Accepted
 from shanhe.programmes.api import Application, BadAnswers, State, WrongState
+from shanhe.wiring.governance import Accepted
 
 from .conftest import CREDIT, NOON, RULEBOOK, City
 

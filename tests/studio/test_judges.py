@@ -13,11 +13,11 @@ import pytest
 from tests.batches.test_runner import House, refused
 
 from shanhe.gateway.api import Answered, Errand
-from shanhe.judges import Judges
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import NotFound
 from shanhe.studio.api import Heard
+from shanhe.wiring.judges import Judges
 
 COST_MICRO = 5
 
@@ -68,7 +68,7 @@ class City(House):
 
 @pytest.fixture
 def city(database: Database, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> City:
-    monkeypatch.setattr("shanhe.judges.POLL_S", 0.0)
+    monkeypatch.setattr("shanhe.wiring.judges.POLL_S", 0.0)
     return City(database, clock, tmp_path)
 
 

@@ -18,11 +18,11 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.outbox import Event
 from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Ledger
-from shanhe.measures import Tuned
 from shanhe.programmes.api import Application, State
-from shanhe.relatives import Relatives
 from shanhe.studio.api import Recipe
-from shanhe.workshop import ask_for_subsidies
+from shanhe.wiring.measures import Tuned
+from shanhe.wiring.relatives import Relatives
+from shanhe.wiring.studio import ask_for_subsidies
 
 STEP_MS = 9_000_000
 COST_MICRO = 5 * STEP_MS * 200_000 // 3_600_000

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from shanhe.cli.common import Data, Json, city, database, err, pairs, run, settings_for, show
 
 if TYPE_CHECKING:
-    from shanhe.backing import Manifest
+    from shanhe.backup.making import Manifest
 
 WORDS = {"database": "数据库 database", "files": "文件 files", "digests": "校验 digests"}
 
@@ -46,7 +46,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Back the city up, running or not: database, files and, apart from them, keys. Whole or not at all."""
-    from shanhe.backing import back_up
+    from shanhe.backup.making import back_up
 
     async def work(bar: Bar) -> tuple[Manifest, bool]:
         async with database(settings_for(data), migrating=False) as settings:
@@ -73,8 +73,8 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put a city back into an empty folder and database, and look its books over."""
-    from shanhe.backing import check as compare
-    from shanhe.restoring import restore as put_back
+    from shanhe.backup.making import check as compare
+    from shanhe.restore.restoring import restore as put_back
     from shanhe.supervisor import migrate_city
 
     if not check and (keys is None) is not without_keys:

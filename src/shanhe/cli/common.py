@@ -149,7 +149,7 @@ def database_away(why: str) -> Unavailable:
 @contextlib.asynccontextmanager
 async def database(settings: Settings, *, migrating: bool = True) -> AsyncIterator[Settings]:
     """Settings that name a reachable database: DATABASE_URL, the running city's, or the embedded one for a moment."""
-    from shanhe.begun import none_unfinished
+    from shanhe.backup.begun import none_unfinished
     from shanhe.kernel.process import Held, is_held
     from shanhe.supervisor import LOCK_FILE, embedded_postgres, migrate_city, prepare_folder
 

@@ -90,7 +90,7 @@ def discover_models(
 def _cost(services: Services, price_class: str, given: str, produced: str) -> Rates:
     """What is not said is the rulebook's reference cost for the class: nothing is sold for free by accident."""
     from shanhe.compute.api import BUCKETS, Rates
-    from shanhe.tariffs import COST_RULES, rule_of_class
+    from shanhe.wiring.tariffs import COST_RULES, rule_of_class
 
     today = services.clock.today()
     amounts: dict[str, int] = {}

@@ -60,7 +60,7 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
 @app.command()
 def adopt(data: Data = None, as_json: Json = False) -> None:
     """Go on with the keys that are here after the city's own were lost for good: what those opened stays unreadable."""
-    from shanhe.belonging import adopt as take
+    from shanhe.backup.belonging import adopt as take
 
     async def work() -> int:
         async with database(settings_for(data)) as settings:

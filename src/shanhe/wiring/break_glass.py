@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from shanhe.log.api import Log
     from shanhe.payments.api import Payout, Payouts
     from shanhe.programmes.api import Programmes
-    from shanhe.relatives import Relatives
     from shanhe.rulebook.api import Decision, Rulebook
+    from shanhe.wiring.relatives import Relatives
 
 RULE: Final = "P4_break_glass"
 VETO_RULE: Final = "P4_major_veto"

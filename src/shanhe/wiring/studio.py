@@ -15,7 +15,6 @@ from shanhe.compute.api import Compute
 from shanhe.datasets.api import Datasets, UnknownDataset
 from shanhe.gateway.api import Gateway
 from shanhe.identity.api import Identity
-from shanhe.judges import KEY_NAME, Judges
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.blobs import Shared
 from shanhe.kernel.clock import Clock
@@ -23,12 +22,13 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.outbox import Event
 from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Ledger
-from shanhe.payers import Payers
 from shanhe.programmes.api import AlreadyClaimed, ApplicationConflict, BadAnswers, NotForYou, Programmes, State
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
 from shanhe.sharing import DATASETS, FILES
 from shanhe.studio.api import Foreman, RayJobs, Rules, RunStep, Studio, UnknownMade, run_step
+from shanhe.wiring.judges import KEY_NAME, Judges
+from shanhe.wiring.payers import Payers
 
 BATCH_RULE: Final = "P11_batch"
 STUDIO_RULE: Final = "P11_studio"

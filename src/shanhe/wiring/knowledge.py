@@ -15,7 +15,6 @@ from shanhe.identity.api import Actor, Caller, Identity, org_of
 from shanhe.kernel.blobs import Shared
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.payers import Payers
 from shanhe.programmes.api import Catalogue
 from shanhe.retrieval.api import (
     Answering,
@@ -33,6 +32,7 @@ from shanhe.retrieval.api import (
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
 from shanhe.sharing import KNOWLEDGE
+from shanhe.wiring.payers import Payers
 
 KEY_NAME: Final = "~knowledge"
 """Of the key by which an organisation pays for knowledge."""

@@ -17,7 +17,7 @@ from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text, WebhookSender
 from shanhe.programmes.api import Standings
-from shanhe.relatives import Relatives
+from shanhe.wiring.relatives import Relatives
 
 ELSEWHERE: Final = ("other_token", "outside_use_fen")
 INCUBATION: Final = ("incubated", "incubation_ends_on", "infeasibility_report", *ELSEWHERE)

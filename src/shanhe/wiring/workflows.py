@@ -10,22 +10,22 @@ from uuid import UUID
 import msgspec
 
 from shanhe.agents.api import NoAnswer, OutOfTime
-from shanhe.bazaar import published
 from shanhe.gateway.api import CallError
 from shanhe.kernel.errors import NotFound, Unavailable
-from shanhe.payers import Payers
 from shanhe.sandbox.api import Limits, Sandbox
 from shanhe.trials.api import Trials
+from shanhe.wiring.payers import Payers
+from shanhe.wiring.store import published
 from shanhe.workflows.api import Runner, Said, Workflows
 
 if TYPE_CHECKING:
-    from shanhe.bazaar import Bazaar
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
     from shanhe.kernel.db import Database
     from shanhe.kernel.vault import Vault
     from shanhe.log.api import Log
+    from shanhe.wiring.store import Bazaar
 
 KEY_NAME: Final = "~workflows"
 """Of the key by which an organisation pays for runs that start by themselves or from the console."""

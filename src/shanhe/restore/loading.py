@@ -18,7 +18,7 @@ from typing import IO, Any, Final
 
 import asyncpg
 
-from shanhe.backing import (
+from shanhe.backup.making import (
     COUNTED,
     DUMP_LIMIT_S,
     PIECE_BYTES,

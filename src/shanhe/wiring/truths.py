@@ -8,8 +8,6 @@ from functools import partial
 from typing import Final
 
 from shanhe.approvals.api import Approvals
-from shanhe.books import Books
-from shanhe.drawers import Guardians
 from shanhe.facts.api import Facts, RelationTerms
 from shanhe.identity.api import Identity, OidcSettings, Options, Registering, SecondFactor
 from shanhe.kernel.blobs import Shared
@@ -23,9 +21,11 @@ from shanhe.kernel.vault import Vault
 from shanhe.ledger.api import Feed, Ledger, LotTerms, Provenance
 from shanhe.log.api import Log
 from shanhe.privacy.api import Privacy
-from shanhe.relatives import Relatives
 from shanhe.rulebook.api import Rulebook
 from shanhe.settings import Settings
+from shanhe.wiring.books import Books
+from shanhe.wiring.personal_copy import Guardians
+from shanhe.wiring.relatives import Relatives
 
 RETENTION_RULE: Final = "P9_retention"
 

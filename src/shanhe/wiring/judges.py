@@ -19,8 +19,8 @@ from shanhe.batches.api import Batch, Batches
 from shanhe.compute.api import Compute
 from shanhe.gateway.api import Gateway
 from shanhe.kernel.errors import NotFound, ShanheError
-from shanhe.payers import Payers
 from shanhe.studio.api import Going, Heard, StepFailed
+from shanhe.wiring.payers import Payers
 
 KEY_NAME: Final = "~studio"
 """Of the key by which an organisation pays for judges."""

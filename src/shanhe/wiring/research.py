@@ -13,8 +13,6 @@ from shanhe.store.api import UnknownListing
 from shanhe.studio.api import UnknownJob
 
 if TYPE_CHECKING:
-    from shanhe.bazaar import Bazaar
-    from shanhe.books import Books
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Identity
     from shanhe.kernel.clock import Clock
@@ -23,11 +21,13 @@ if TYPE_CHECKING:
     from shanhe.kernel.vault import Vault
     from shanhe.ledger.api import Ledger
     from shanhe.log.api import Log
-    from shanhe.promises import Promises
-    from shanhe.relatives import Relatives
     from shanhe.rulebook.api import Rulebook
     from shanhe.science.api import Award, Title, Uses
-    from shanhe.workshop import Workshop
+    from shanhe.wiring.books import Books
+    from shanhe.wiring.programmes import Promises
+    from shanhe.wiring.relatives import Relatives
+    from shanhe.wiring.store import Bazaar
+    from shanhe.wiring.studio import Workshop
 
 IP_OFFICE, SCIENCE_OFFICE = "ip_office", "science"
 REUSE_AWARD, REUSE_RULE = "open_science_reuse", "T11_authors"

@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING, Final
 from shanhe.alliances.api import Alliances
 from shanhe.approvals.api import Deed
 from shanhe.credentials.api import Credentials
-from shanhe.foresight import Foresight
 from shanhe.governance.api import Dilution, Governance
 from shanhe.incubator.api import Incubator
-from shanhe.measures import Measures, Tuned
 from shanhe.nomads.api import Nomads
-from shanhe.oversight import Accepted, Counts, Deadlines, Trialled, budget_cards, members_of_lab, programme_cards
 from shanhe.programmes.api import Programmes
-from shanhe.ranking import Ranking
 from shanhe.rulebook.api import AMENDMENT, Amendments, Rulebook
+from shanhe.wiring.foresight import Foresight
+from shanhe.wiring.governance import (
+    Accepted,
+    Counts,
+    Deadlines,
+    Trialled,
+    budget_cards,
+    members_of_lab,
+    programme_cards,
+)
+from shanhe.wiring.measures import Measures, Tuned
+from shanhe.wiring.value_index import Ranking
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals
-    from shanhe.bazaar import Bazaar
     from shanhe.board.api import Board
-    from shanhe.books import Books
     from shanhe.compute.api import Compute
     from shanhe.credits.api import Credits
-    from shanhe.emergency import Emergency
     from shanhe.facts.api import Facts
     from shanhe.filings.api import Filings
     from shanhe.gateway.api import Gateway
@@ -39,9 +44,12 @@ if TYPE_CHECKING:
     from shanhe.ledger.api import Ledger
     from shanhe.log.api import Log
     from shanhe.privacy.api import Privacy
-    from shanhe.relatives import Relatives
     from shanhe.settings import Settings
-    from shanhe.workshop import Workshop
+    from shanhe.wiring.books import Books
+    from shanhe.wiring.break_glass import Emergency
+    from shanhe.wiring.relatives import Relatives
+    from shanhe.wiring.store import Bazaar
+    from shanhe.wiring.studio import Workshop
 
 PRICE_RULE, LIST_PRICE = "P1", "list_price_fen"
 CAPITAL_AWARD: Final = "incubator_subsidy"

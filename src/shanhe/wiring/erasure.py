@@ -11,15 +11,15 @@ from uuid import UUID
 
 from shanhe.board.api import Board
 from shanhe.clones.api import Clones
-from shanhe.commons import Commons
 from shanhe.identity.api import ERASED_TOPIC
 from shanhe.kernel.outbox import Event, Outbox
-from shanhe.library import Library
 from shanhe.log.api import Log, forget
 from shanhe.nomads.api import Nomads
 from shanhe.payments.api import BankDesk
 from shanhe.store.api import Store
-from shanhe.workshop import Workshop
+from shanhe.wiring.knowledge import Library
+from shanhe.wiring.research import Commons
+from shanhe.wiring.studio import Workshop
 
 ACTOR: Final = "erasure"
 OfOrg = Callable[[UUID], Awaitable[int]]

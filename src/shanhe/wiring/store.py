@@ -9,23 +9,22 @@ from uuid import UUID
 
 from shanhe import __version__
 from shanhe.agents.api import Agents, OpenAiFace, Published, ToolAnswer, ToolSpec, definition_of
-from shanhe.atelier import Classroom, Consent, labels_of, provenance_of, removals
 from shanhe.clones.api import Clones, Teaching
 from shanhe.datasets.api import personal_data
-from shanhe.enquiries import city_tools
 from shanhe.kernel.asking import Akin, Named, Related
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.mcp.api import McpFace, Offered, ToolGateway, server_of, text_of
-from shanhe.newsroom import open_bulletin
 from shanhe.oauth.api import ACCESS_PREFIX, OAuth
 from shanhe.sandbox.api import Sandbox
 from shanhe.store.api import Check, Contests, Listing, Offer, Paid, Ranks, Store, Version
+from shanhe.wiring.bulletin import open_bulletin
+from shanhe.wiring.clones import Classroom, Consent, labels_of, provenance_of, removals
+from shanhe.wiring.enquiries import city_tools
 
 if TYPE_CHECKING:
     from shanhe.agents.api import Shelves
     from shanhe.bulletin.api import Bulletin
     from shanhe.compute.api import Compute
-    from shanhe.conduct import Conduct
     from shanhe.gateway.api import Gateway
     from shanhe.identity.api import Caller, Identity
     from shanhe.kernel.clock import Clock
@@ -38,7 +37,8 @@ if TYPE_CHECKING:
     from shanhe.rulebook.api import Rulebook
     from shanhe.settings import Settings
     from shanhe.store.api import Checker, Readying
-    from shanhe.workshop import Workshop
+    from shanhe.wiring.filings import Conduct
+    from shanhe.wiring.studio import Workshop
 
 SEPARATOR = "/"
 PRIZE = "contest_prize"

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from shanhe.kernel.notify import Notifier
     from shanhe.kernel.vault import Vault
     from shanhe.log.api import Log
-    from shanhe.relatives import Relatives
     from shanhe.rulebook.api import Rulebook
     from shanhe.store.api import Listing, Version
+    from shanhe.wiring.relatives import Relatives
 
 RULE: Final = "P9_filing"
 CATEGORIES: Final = {

@@ -9,8 +9,8 @@ from uuid import UUID
 from shanhe.board.api import Board, Finding, Match, Meetings, Posts
 from shanhe.kernel.asking import Named, Related
 from shanhe.kernel.money import MICRO
-from shanhe.payers import Payers
 from shanhe.programmes.api import TrancheState
+from shanhe.wiring.payers import Payers
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute

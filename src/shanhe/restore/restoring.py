@@ -17,7 +17,8 @@ from typing import Final
 
 import asyncpg
 
-from shanhe.backing import (
+from shanhe.backup.begun import FOLDER, Begun, begin, begun, coming, finish
+from shanhe.backup.making import (
     DUMP,
     FILES,
     File,
@@ -29,14 +30,13 @@ from shanhe.backing import (
     room_or_disk_full,
     sync_tree,
 )
-from shanhe.begun import FOLDER, Begun, begin, begun, coming, finish
 from shanhe.kernel.clock import SystemClock
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.files import synced
 from shanhe.kernel.migrations import discover
 from shanhe.kernel.process import Held
 from shanhe.kernel.vault import destroy_again, people_listed
-from shanhe.loading import holds, load, vacant
+from shanhe.restore.loading import holds, load, vacant
 from shanhe.settings import Settings
 from shanhe.supervisor import LOCK_FILE, embedded_postgres
 

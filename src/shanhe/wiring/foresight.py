@@ -14,7 +14,7 @@ from shanhe.governance.api import Progress
 from shanhe.nomads.api import Nomads
 from shanhe.programmes.api import Programmes
 from shanhe.rulebook.api import Case, Rulebook, Stream, Text
-from shanhe.tariffs import PRICING_RULES
+from shanhe.wiring.tariffs import PRICING_RULES
 
 BUCKETS: Final = ("input", "cached_input", "output", "reasoning", "tool")
 MILLION: Final = 1_000_000

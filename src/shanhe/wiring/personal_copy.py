@@ -14,15 +14,12 @@ from shanhe.agents.api import Agents
 from shanhe.approvals.api import glass_view
 from shanhe.board.api import Board, match_view, post_view
 from shanhe.clones.api import Clones, Teaching
-from shanhe.commons import Commons
 from shanhe.content.api import draft_view, profile_view
 from shanhe.credits.api import Credits
-from shanhe.emergency import Emergency
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
 from shanhe.filings.api import Filings, complaint_view, event_view
 from shanhe.governance.api import Governance
-from shanhe.hub import Hub
 from shanhe.identity.api import Identity
 from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock, add_months
@@ -30,16 +27,19 @@ from shanhe.kernel.db import Database
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.vault import PersonErased
 from shanhe.ledger.api import Ledger, LotHistory
-from shanhe.library import Library
 from shanhe.mcp.api import ToolGateway
 from shanhe.nomads.api import Nomads, venue_view
 from shanhe.payments.api import Payouts
 from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
 from shanhe.retrieval.api import Asking
-from shanhe.routines import Routines
 from shanhe.store.api import Contests, Store
-from shanhe.workshop import Workshop
+from shanhe.wiring.break_glass import Emergency
+from shanhe.wiring.content import Hub
+from shanhe.wiring.knowledge import Library
+from shanhe.wiring.research import Commons
+from shanhe.wiring.studio import Workshop
+from shanhe.wiring.workflows import Routines
 
 ROWS_MAX: Final = 100
 CHILD_PURPOSE: Final = "child_protection"

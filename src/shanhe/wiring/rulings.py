@@ -16,8 +16,8 @@ from shanhe.credits.errors import OwnDispute
 from shanhe.facts.api import NewFact, checked, names
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.money import MICRO, format_fen
-from shanhe.moves import OPEN_FOR, REASON_FIELD, numbers_of
 from shanhe.payments.api import SuspenseState
+from shanhe.wiring.moves import OPEN_FOR, REASON_FIELD, numbers_of
 
 if TYPE_CHECKING:
     from shanhe.approvals.api import Approvals, Request

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.agents.api import Guard
-from shanhe.atelier import labels_of
 from shanhe.content.api import FREE_RULE, Content, Failed, Overtaken, Runner, Unusable
 from shanhe.datasets.api import personal_data
 from shanhe.facts.api import Use
@@ -17,7 +16,8 @@ from shanhe.gateway.api import PRIVATE, CallError
 from shanhe.identity.api import OrgKind
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.labelling import Labels
-from shanhe.payers import Payers
+from shanhe.wiring.clones import labels_of
+from shanhe.wiring.payers import Payers
 
 if TYPE_CHECKING:
     from shanhe.compute.api import Compute
