@@ -22,6 +22,7 @@ def payout(number: int, state: str) -> mt.PayoutRow:
         UUID(int=100 + number), "青山机器人", 4_000 * MICRO, 200 * MICRO if state == "review" else 0,
         400_000 if booked else None, 64_000 if booked else None, 336_000 if booked else None, state,
         "SP7K2M9PQ4" if booked else "", "bank_file" if booked else "", "退票" if state == "failed" else "", NOW, PAYEE,
+        [("first", "王审"), ("second", "周敏"), ("ended", "张理")] if state == "failed" else (),
     )  # fmt: skip
 
 
@@ -55,7 +56,9 @@ class Treasury:
                 "十一月服务费",
                 [("SH7K2M9PQ4", "青山机器人")],
             ),
-            mt.SuspenseRow(UUID(int=81), "outgoing", 12_00, True, "国库科 王", None, UUID(int=4), NOW),
+            mt.SuspenseRow(
+                UUID(int=81), "outgoing", 12_00, True, "国库科 王", None, UUID(int=4), NOW, hands=[("assigned", "王审")]
+            ),
         ]
         return mt.BankView(
             [mt.StatementRow("a" * 64, "6月.csv", 120, NOW)], waiting,

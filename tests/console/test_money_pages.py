@@ -101,13 +101,20 @@ class TestTreasury:
         page = await member.get(f"/city/payouts?all=1&past={ident(3)}")
         assert desk.treasury.queue == c.Queue(True, ident(3))  # type: ignore[attr-defined]
         assert '<a href="/city/payouts?all=1" aria-current="page">' in page.text
+        assert "第二人批准： 周敏" in page.text, "who did it stands beside it"
 
     async def test_of_money_that_waits_says_whose_it_is_and_which_orders_it_fits(
         self, member: httpx.AsyncClient, desk: Desk
     ) -> None:
         page = (await member.get(f"/city/bank?find=青山&past={UUID(int=80)}")).text
         assert desk.treasury.looked == ("青山", UUID(int=80))  # type: ignore[attr-defined]
-        for needed in ("青山机器人有限公司", "十一月服务费", '<option value="SH7K2M9PQ4">', "对账单第 7 行"):
+        for needed in (
+            "青山机器人有限公司",
+            "十一月服务费",
+            '<option value="SH7K2M9PQ4">',
+            "对账单第 7 行",
+            "指定： 王审",
+        ):
             assert needed in page, needed
         assert "已匹配 1 · 无法读取 1" in (await member.get("/city/bank?file=a")).text
         assert f"&amp;past={UUID(int=81)}#suspense" in page

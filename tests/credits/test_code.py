@@ -24,6 +24,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import InsufficientCredit, LedgerUnavailable, Posting
 
+CLERK = "person:clerk"
 BUDGET = "contest 2026"
 
 
@@ -36,7 +37,7 @@ async def batch(city: City, count: int = 3, ref: str = "b1", provenance: str = "
 
 async def issued(city: City, **rest: object) -> tuple[CodeBatch, list[str]]:
     await city.credits.codes.fund(BUDGET, 100 * MICRO, posting_id=new_id(), reason="council", actor="person:o")
-    return await city.credits.codes.export((await batch(city, **rest)).id)
+    return await city.credits.codes.export((await batch(city, **rest)).id, by=CLERK)
 
 
 async def left(city: City) -> int:
@@ -63,22 +64,25 @@ class TestBatch:
         (draft,) = await city.credits.codes.batches()
         await city.credits.codes.fund(BUDGET, 20 * MICRO, posting_id=new_id(), reason="council", actor="person:o")
         for _ in range(2):
-            assert (await city.credits.codes.set_aside(draft.id)).state == "funded"
+            funded = await city.credits.codes.set_aside(draft.id, by=CLERK)
+            assert (funded.state, funded.funded_by) == ("funded", CLERK)
         assert await left(city) == 5 * MICRO
 
     async def test_shows_its_codes_once_and_keeps_only_hashes(self, city: City) -> None:
         made, codes = await issued(city)
         assert len(set(codes)) == 3
         with pytest.raises(CodesShown):
-            await city.credits.codes.export(made.id)
+            await city.credits.codes.export(made.id, by=CLERK)
         kept = {row["hash"] for row in await city.db.fetch("SELECT hash FROM credits.code")}
         assert kept == {digest_of(code) for code in codes}
 
     async def test_revoked_codes_are_worth_nothing_and_their_value_returns(self, city: City) -> None:
         made, codes = await issued(city)
         await city.credits.codes.redeem(city.org, codes[0], actor="t")
-        await city.credits.codes.revoke(made.id, reason="printed wrongly")
-        await city.credits.codes.revoke(made.id, reason="again")
+        await city.credits.codes.revoke(made.id, by=CLERK, reason="printed wrongly")
+        ended = await city.credits.codes.revoke(made.id, by="person:another", reason="again")
+        assert (ended.exported_by, ended.ended_by, ended.end_reason) == (CLERK, CLERK, "printed wrongly")
+        assert (await city.ledger.posting(ended.return_posting)).actor == CLERK
         assert await left(city) == 95 * MICRO
         with pytest.raises(BatchClosed):
             await city.credits.codes.redeem(city.org, codes[1], actor="t")
@@ -138,7 +142,7 @@ class TestCode:
         with pytest.raises(LedgerUnavailable):
             await city.credits.codes.redeem(city.org, codes[0], actor="t")
         monkeypatch.setattr(city.ledger, "post", real)
-        await city.credits.codes.revoke(made.id, reason="meanwhile")
+        await city.credits.codes.revoke(made.id, by=CLERK, reason="meanwhile")
         await city.tick()
         assert await city.balance() == 5 * MICRO, "claimed before the end: it still pays"
         assert await left(city) == 95 * MICRO

@@ -26,6 +26,8 @@ from shanhe.payments.api import Order, ProviderRefused, ProviderUnavailable
 from shanhe.payments.api import Refund as Sending
 from shanhe.payments.api import RefundState as Sent
 
+CLERK = "person:clerk"
+
 
 async def refund(city: City, purchase: Purchase, ref: str = "r1") -> Refund:
     return await city.credits.refunds.refund(
@@ -241,9 +243,10 @@ class TestRefused:
             await city.tick()
             await city.deliver()
         assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED]
-        again = await city.credits.refunds.retry(asked.id)
+        again = await city.credits.refunds.retry(asked.id, by=CLERK)
         await city.deliver()
-        assert (await city.credits.refunds.get(city.org, again.id)).state is RefundState.PAID
+        done = await city.credits.refunds.get(city.org, again.id)
+        assert (done.state, done.retried_by, done.paid_by) == (RefundState.PAID, CLERK, "payments")
         assert [one.state for one in await city.payments.refunds(bought.order_id)] == [Sent.FAILED, Sent.SUCCEEDED]
         assert await cash(city) == {"cash": 0, "revenue": 0, "customer": 0}
 
@@ -258,12 +261,12 @@ class TestRefused:
         others = list[asyncio.Task[Refund]]()
 
         async def meanwhile(posting: Posting) -> PostingResult:
-            others.append(asyncio.create_task(city.credits.refunds.retry(asked.id)))
+            others.append(asyncio.create_task(city.credits.refunds.retry(asked.id, by=CLERK)))
             await asyncio.sleep(0.05)
             return await real(posting)
 
         monkeypatch.setattr(city.ledger, "post", meanwhile)
-        assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")).state is RefundState.PAID
+        assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1", by=CLERK)).state is RefundState.PAID
         monkeypatch.setattr(city.ledger, "post", real)
         await asyncio.wait(others)
         await city.deliver()
@@ -285,7 +288,7 @@ class TestRefused:
             asked = await refund(city, bought)
         assert asked.state is RefundState.POSTED
         with pytest.raises(RefundClosed):
-            await city.credits.refunds.pay_by_hand(asked.id, "BANK-9")
+            await city.credits.refunds.pay_by_hand(asked.id, "BANK-9", by=CLERK)
         await city.tick()
         await city.deliver()
         assert (await city.credits.refunds.get(city.org, asked.id)).state is RefundState.PAID
@@ -297,11 +300,12 @@ class TestByHand:
         booked = await city.credits.top_up(city.org, 100 * MICRO, "invoice 7", "person:o", client_ref="b")
         asked = await refund(city, booked)
         assert (asked.state, asked.refund_fen) == (RefundState.POSTED, 10_000)
-        paid = await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")
-        assert paid.state is RefundState.PAID
-        assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1")).id == asked.id
+        paid = await city.credits.refunds.pay_by_hand(asked.id, "BANK-1", by=CLERK)
+        assert (paid.state, paid.paid_by) == (RefundState.PAID, CLERK)
+        assert (await city.ledger.posting(paid.payout_posting_id)).actor == CLERK
+        assert (await city.credits.refunds.pay_by_hand(asked.id, "BANK-1", by="person:another")).paid_by == CLERK
         with pytest.raises(RefundClosed):
-            await city.credits.refunds.pay_by_hand(asked.id, "BANK-2")
+            await city.credits.refunds.pay_by_hand(asked.id, "BANK-2", by=CLERK)
         clearing = await city.ledger.system_account("cash", Asset.CNY, "bank_transfer")
         assert (await city.ledger.balance(clearing.id)).balance == 0
 
@@ -322,12 +326,12 @@ class TestByHand:
         for away in (gone, lost):
             monkeypatch.setattr(city.ledger, "post", away)
             with pytest.raises(LedgerUnavailable):
-                await refunds.pay_by_hand(asked.id, "BANK-1")
+                await refunds.pay_by_hand(asked.id, "BANK-1", by=CLERK)
             assert (await refunds.any(asked.id)).state is RefundState.PAYING
             with pytest.raises(RefundClosed):
-                await refunds.pay_by_hand(asked.id, "BANK-2")
+                await refunds.pay_by_hand(asked.id, "BANK-2", by=CLERK)
             with pytest.raises(RefundClosed):
-                await refunds.retry(asked.id)
+                await refunds.retry(asked.id, by=CLERK)
         monkeypatch.setattr(city.ledger, "post", real)
         before = await city.postings()
         city.clock.advance(seconds=10)

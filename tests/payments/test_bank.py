@@ -389,9 +389,10 @@ class TestSuspense:
         await branch.desk.give_back(item.id, actor="person:2", note="银行流水 8841")
         assert (await branch.suspended_fen(), await branch.cash_fen()) == (0, 0)
 
-    async def test_has_an_owner_that_can_be_changed(self, branch: Branch) -> None:
+    async def test_has_an_owner_that_can_be_changed_and_says_by_whom(self, branch: Branch) -> None:
         item = await self.suspended(branch)
-        assert (await branch.desk.assign(item.id, "国库科 王")).owner == "国库科 王"
+        assigned = await branch.desk.assign(item.id, "国库科 王", actor="person:clerk")
+        assert (assigned.owner, assigned.assigned_by) == ("国库科 王", "person:clerk")
 
     async def test_hides_the_payers_account(self, branch: Branch) -> None:
         item = await self.suspended(branch)

@@ -53,6 +53,7 @@ from shanhe.rulebook.api import Rulebook
 
 from .conftest import NOON
 
+CLERK = "person:clerk"
 MICRO = 1_000_000
 PENDING_DAYS = 7
 RULES = Rulebook.load()
@@ -158,7 +159,7 @@ class TestEarnings:
         with pytest.raises(PayoutOutOfBounds):
             await works.payouts.request(works.maker, 300 * MICRO, client_ref="b", actor="person:maker")
         again = await works.payouts.request(works.maker, 300 * MICRO, client_ref="a", actor="person:maker")
-        await works.payouts.cancel(works.maker, again.id)
+        await works.payouts.cancel(works.maker, again.id, by="owner")
         await works.payouts.request(works.maker, 500 * MICRO, client_ref="c", actor="person:maker")
 
     @pytest.mark.parametrize("credits", [-1, 0, 99, 501])
@@ -304,7 +305,7 @@ class TestPayout:
         assert await works.income_micro() == 500 * MICRO
         assert await works.fen("cash", "sandbox") == 0
         assert (await works.payouts.earnings(works.maker)).available_micro == 500 * MICRO
-        await works.payouts.fail(sent.id, reason="again")
+        await works.payouts.fail(sent.id, by=CLERK, reason="again")
         assert (await works.ledger.verify()).clean
 
     async def test_is_not_undone_and_confirmed_at_once(self, works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,15 +316,16 @@ class TestPayout:
         real, told = works.ledger.reverse, list[asyncio.Task[Payout]]()
 
         async def meanwhile(posting: UUID, **more: Any) -> Any:
-            told.append(asyncio.create_task(works.payouts.confirm(done.id)))
+            told.append(asyncio.create_task(works.payouts.confirm(done.id, by=CLERK)))
             await asyncio.sleep(0.05)
             return await real(posting, **more)
 
         monkeypatch.setattr(works.ledger, "reverse", meanwhile)
-        assert (await works.payouts.fail(done.id, reason="退票")).state is PayoutState.FAILED
+        assert (await works.payouts.fail(done.id, by=CLERK, reason="退票")).state is PayoutState.FAILED
         with pytest.raises(PayoutStateError):
             await told[0]
-        assert (await works.payouts.fail(done.id, reason="退票")).state is PayoutState.FAILED
+        failed = await works.payouts.fail(done.id, by="person:another", reason="退票")
+        assert (failed.state, failed.ended_by) == (PayoutState.FAILED, CLERK)
 
     async def test_is_booked_once_after_a_crash_at_any_step(self, works: Works, monkeypatch) -> None:
         await works.ripe(500)
@@ -360,10 +362,10 @@ class TestPayout:
             with monkeypatch.context() as patch:
                 patch.setattr(target, name, crash)
                 with pytest.raises(OSError, match="gone"):
-                    await works.payouts.fail(done.id, reason="退票")
+                    await works.payouts.fail(done.id, by=CLERK, reason="退票")
             assert (await works.payouts.get(done.id)).state is PayoutState.RETURNING
             with pytest.raises(PayoutStateError):
-                await works.payouts.confirm(done.id)
+                await works.payouts.confirm(done.id, by=CLERK)
         await works.payouts.settle()
         assert (await works.payouts.get(done.id)).state is PayoutState.FAILED
         assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
@@ -383,7 +385,7 @@ class TestPayout:
             return await real(posting, **more)
 
         monkeypatch.setattr(works.ledger, "reverse", seen)
-        await works.payouts.fail(done.id, reason="退票")
+        await works.payouts.fail(done.id, by=CLERK, reason="退票")
         assert idle == [0]
 
     async def test_that_its_channel_is_sending_is_not_said_to_have_failed(self, works: Works, monkeypatch) -> None:
@@ -395,7 +397,7 @@ class TestPayout:
 
         async def meanwhile(payout: Payout, payee: OpenPayee) -> None:
             try:
-                await works.payouts.fail(payout.id, reason="未付出")
+                await works.payouts.fail(payout.id, by=CLERK, reason="未付出")
             except PayoutStateError as error:
                 told.append(error)
             await real(payout, payee)
@@ -405,7 +407,7 @@ class TestPayout:
         assert (done.state, len(told), await works.income_micro()) == (PayoutState.SENT, 1, 0)
         works.clock.advance(seconds=11)
         with pytest.raises(PayoutStateError):  # what the channel knows counts
-            await works.payouts.fail(done.id, reason="未付出")
+            await works.payouts.fail(done.id, by=CLERK, reason="未付出")
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
 
     @pytest.mark.parametrize("reached", [False, True])
@@ -472,12 +474,12 @@ class TestBankFile:
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
         assert done.state is PayoutState.APPROVED
-        batch, text, payouts = await works.payouts.export()
+        batch, text, payouts = await works.payouts.export(by=CLERK)
         (_, row) = csv.reader(io.StringIO(text))
         assert row == ["1", "青山机器人", "6200000011112222", "山河银行", "300.00", done.reference]
-        assert [p.id for p in payouts] == [done.id]
-        assert (await works.payouts.export(batch))[1] == text
-        assert (await works.payouts.export())[2] == []
+        assert [(p.id, p.sent_by) for p in payouts] == [(done.id, CLERK)]
+        assert (await works.payouts.export(batch, by=CLERK))[1] == text
+        assert (await works.payouts.export(by=CLERK))[2] == []
         payments = Payments(works.db, works.clock, {})
         desk = BankDesk(works.db, works.clock, ledger=works.ledger, payments=payments, vault=works.vault)
         desk.on_sent("payout", works.payouts.on_statement)
@@ -492,7 +494,7 @@ class TestBankFile:
         await works.payee()
         done = await works.approved(300, channel=BANK_FILE)
         works.vault.destroy(works.person)
-        assert (await works.payouts.export())[2] == []
-        assert (await works.payouts.fail(done.id, reason="erased")).state is PayoutState.FAILED
+        assert (await works.payouts.export(by=CLERK))[2] == []
+        assert (await works.payouts.fail(done.id, by=CLERK, reason="erased")).state is PayoutState.FAILED
         works.clock.advance(seconds=timedelta(minutes=1).seconds)
         assert await works.income_micro() == 500 * MICRO

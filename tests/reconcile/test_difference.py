@@ -250,9 +250,10 @@ class TestResolution:
 
     async def test_releases_money_whose_cause_was_put_right(self, night: Night) -> None:
         found, desk = await self.planted(night), night.services.reconciliation
-        assert (await desk.assign(found.id, "国库科 李")).state is State.ASSIGNED
+        assert (await desk.assign(found.id, "国库科 李", by="person:clerk")).state is State.ASSIGNED
         done = await desk.resolve(found.id, Outcome.RELEASED, by="person:2", note="已补记")
         assert (done.state, done.decided_by, done.owner) == (State.RESOLVED, "person:2", "国库科 李")
+        assert done.assigned_by == "person:clerk"
         assert (await night.fen("suspense", "reconciliation"), await night.fen("cash", "sandbox")) == (0, 0)
         assert await desk.differences() == []
         with pytest.raises(DifferenceResolved):

@@ -84,7 +84,7 @@ def suspense(
 @app.command()
 def assign(item: Item, owner: Annotated[str, typer.Argument()], data: Data = None, as_json: Json = False) -> None:
     """Name who looks after an item."""
-    show(as_json, in_city(data, lambda services: services.bank.assign(item, owner)), lambda: "✓")
+    show(as_json, in_city(data, lambda services: services.bank.assign(item, owner, actor=ACTOR)), lambda: "✓")
 
 
 @app.command("apply")

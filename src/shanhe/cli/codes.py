@@ -82,7 +82,9 @@ def refund_payout(
     """Say that a refund's money went back by hand."""
     from shanhe.credits.api import refund_view
 
-    done = in_city(data, lambda services: services.credits.refunds.pay_by_hand(refund_id, reference, method=method))
+    done = in_city(
+        data, lambda services: services.credits.refunds.pay_by_hand(refund_id, reference, by=ACTOR, method=method)
+    )
     show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
 
 
@@ -92,7 +94,7 @@ def refund_retry(
     """Ask the provider once more for a refund that failed."""
     from shanhe.credits.api import refund_view
 
-    done = in_city(data, lambda services: services.credits.refunds.retry(refund_id))
+    done = in_city(data, lambda services: services.credits.refunds.retry(refund_id, by=ACTOR))
     show(as_json, refund_view(done), lambda: f"✓ {format_fen(done.refund_fen)} · {done.state}")
 
 
@@ -176,7 +178,7 @@ def fund(batch: Batch, data: Data = None, as_json: Json = False) -> None:
     """Set a draft's value aside that its budget did not hold before."""
     from shanhe.credits.api import batch_view
 
-    done = in_city(data, lambda services: services.credits.codes.set_aside(batch))
+    done = in_city(data, lambda services: services.credits.codes.set_aside(batch, by=ACTOR))
     show(as_json, batch_view(done), lambda: f"✓ {done.id} · {done.state}")
 
 
@@ -192,7 +194,7 @@ def export(
     from shanhe.kernel.documents import render
 
     async def work(services: Services) -> None:
-        made = await services.credits.codes.export(batch)
+        made = await services.credits.codes.export(batch, by=ACTOR)
         content = await render(code_sheet(*made), "csv")
         await asyncio.to_thread(save.write_bytes, content)
 
@@ -217,5 +219,5 @@ def revoke(
     """End a batch; what nobody redeemed returns to its budget."""
     from shanhe.credits.api import batch_view
 
-    done = in_city(data, lambda services: services.credits.codes.revoke(batch, reason=reason))
+    done = in_city(data, lambda services: services.credits.codes.revoke(batch, by=ACTOR, reason=reason))
     show(as_json, batch_view(done), lambda: f"✓ {done.name} · +{format_credits(done.returned_micro)} → {done.budget}")

@@ -95,26 +95,27 @@ def refuse(payout: Id, by: By, reason: Reason, data: Data = None, as_json: Json 
 
 
 @app.command()
-def confirm(payout: Id, data: Data = None, as_json: Json = False) -> None:
+def confirm(payout: Id, by: By, data: Data = None, as_json: Json = False) -> None:
     """The money arrived."""
-    _one(data, as_json, lambda p: p.confirm(payout))
+    _one(data, as_json, lambda p: p.confirm(payout, by=by))
 
 
 @app.command()
-def fail(payout: Id, reason: Reason, data: Data = None, as_json: Json = False) -> None:
+def fail(payout: Id, by: By, reason: Reason, data: Data = None, as_json: Json = False) -> None:
     """The money came back: the posting is reversed."""
-    _one(data, as_json, lambda p: p.fail(payout, reason=reason))
+    _one(data, as_json, lambda p: p.fail(payout, by=by, reason=reason))
 
 
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="Where to write the bank's batch file; kept for its owner only.")],
+    by: By,
     batch: Annotated[UUID | None, typer.Option(help="Write this batch again.")] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """A CSV for the bank of everything approved for it."""
-    batch_id, text, payouts = in_city(data, lambda services: services.payouts.export(batch))
+    batch_id, text, payouts = in_city(data, lambda services: services.payouts.export(batch, by=by))
     file.touch(mode=0o600)
     file.write_text("\ufeff" + text, encoding="utf-8")
     total = sum(payout.net_fen or 0 for payout in payouts)

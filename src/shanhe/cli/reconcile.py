@@ -80,7 +80,11 @@ def assign(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Name who looks into a difference."""
-    show(as_json, in_city(data, lambda services: services.reconciliation.assign(difference, owner)), lambda: "✓")
+    show(
+        as_json,
+        in_city(data, lambda services: services.reconciliation.assign(difference, owner, by=ACTOR)),
+        lambda: "✓",
+    )
 
 
 @app.command()

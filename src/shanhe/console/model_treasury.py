@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
+Hands = Sequence[tuple[str, str]]
+"""Who had a hand in it, in order: (what was done, a word of the family `hand`; the name of who did it)."""
+
 
 @dataclass(frozen=True)
 class StatementRow:
@@ -43,6 +46,7 @@ class SuspenseRow:
     remark: str = ""
     fits: Sequence[tuple[str, str]] = ()
     """(reference, whose) of the orders that wait for this sum."""
+    hands: Hands = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class PayoutRow:
     reason: str
     at: datetime
     payee: PayeeRow | None = None
+    hands: Hands = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class DifferenceRow:
     note: str
     money_fen: int
     posting_id: UUID | None
+    hands: Hands = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from shanhe.kernel.db import Database
 Connection = Any
 COLUMNS = (
     "id, client_ref, name, budget, codes, value_micro, provenance, earmark, state, expires_at, funding_posting,"
-    " return_posting, returned_micro, end_reason, actor, created_at, ended_at"
+    " return_posting, returned_micro, end_reason, actor, created_at, ended_at, funded_by,"
+    " exported_by, ended_by"
 )
 NAMES = tuple(COLUMNS.split(", "))
 
@@ -55,16 +56,20 @@ async def batches(db: Database, *, before: UUID | None, limit: int) -> list[Code
 
 async def move_batch(
     conn: Connection | Database, batch_id: UUID, to: BatchState, *, now: datetime | None = None,
-    returned_micro: int = 0, reason: str = "",
+    returned_micro: int = 0, reason: str = "", by: str,
 ) -> None:  # fmt: skip
     await conn.execute(
-        """UPDATE credits.code_batch SET state = $2, ended_at = $3, returned_micro = $4, end_reason = $5
+        """UPDATE credits.code_batch SET state = $2, ended_at = $3, returned_micro = $4, end_reason = $5,
+             funded_by = CASE WHEN $2 = 'funded' THEN $6 ELSE funded_by END,
+             exported_by = CASE WHEN $2 = 'issued' THEN $6 ELSE exported_by END,
+             ended_by = CASE WHEN $2 = 'ended' THEN $6 ELSE ended_by END
            WHERE id = $1""",
         batch_id,
         to,
         now,
         returned_micro,
         reason,
+        by,
     )
 
 

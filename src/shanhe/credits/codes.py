@@ -50,6 +50,8 @@ from shanhe.ledger.api import (
 )
 from shanhe.rulebook.api import Rulebook
 
+JOBS = "codes"
+"""Who ended a batch that no clerk did: its time."""
 KIND, KIND_FUND, KIND_RETURN, KIND_BUDGET = "redeem", "codes_funded", "codes_returned", "budget"
 BUDGET, ESCROW = "budget", "codes"
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -144,22 +146,20 @@ class Codes:
         wanted = (name, budget, codes, value_micro, provenance, dict(earmark) if earmark else None)
         if wanted != (batch.name, batch.budget, batch.codes, batch.value_micro, batch.provenance, batch.earmark):
             raise BatchConflict(client_ref)
-        return await self._fund_batch(batch) if batch.state is BatchState.DRAFT else batch
+        return await self._fund_batch(batch, actor) if batch.state is BatchState.DRAFT else batch
 
-    async def set_aside(self, batch_id: UUID) -> CodeBatch:
+    async def set_aside(self, batch_id: UUID, *, by: str) -> CodeBatch:
         """Set a draft's value aside that its budget did not hold before; nothing where that is done. BudgetShort;
         BatchClosed once its codes' time is over."""
         batch = await self.get(batch_id)
         if batch.state is BatchState.DRAFT and batch.expires_at <= self._clock.now():
             raise BatchClosed(BatchState.ENDED)
-        return await self._fund_batch(batch) if batch.state is BatchState.DRAFT else batch
+        return await self._fund_batch(batch, by) if batch.state is BatchState.DRAFT else batch
 
-    async def _fund_batch(self, batch: CodeBatch) -> CodeBatch:
+    async def _fund_batch(self, batch: CodeBatch, by: str) -> CodeBatch:
         source, escrow = await self.budget(batch.budget), await self._escrow(batch)
         transfer = Transfer(_leg(batch.funding_posting), source.id, escrow.id, batch.codes * batch.value_micro)
-        posting = Posting(
-            id=batch.funding_posting, kind=KIND_FUND, transfers=(transfer,), actor=batch.actor, memo=batch.name
-        )
+        posting = Posting(id=batch.funding_posting, kind=KIND_FUND, transfers=(transfer,), actor=by, memo=batch.name)
         try:
             await self._ledger.post(posting)
         except InsufficientCredit as error:
@@ -167,10 +167,10 @@ class Codes:
         async with self._db.transaction() as conn:
             held = await code_store.batch(conn, batch.id, lock=True)
             if held is not None and held.state is BatchState.DRAFT:
-                await code_store.move_batch(conn, batch.id, BatchState.FUNDED)
+                await code_store.move_batch(conn, batch.id, BatchState.FUNDED, by=by)
         return await self.get(batch.id)
 
-    async def export(self, batch_id: UUID) -> tuple[CodeBatch, list[str]]:
+    async def export(self, batch_id: UUID, *, by: str) -> tuple[CodeBatch, list[str]]:
         """Make the codes and show them, once: afterwards only their hashes exist. CodesShown the second time."""
         codes = [new_code() for _ in range((await self.get(batch_id)).codes)]
         async with self._db.transaction() as conn:
@@ -182,14 +182,14 @@ class Codes:
             if batch.state is not BatchState.FUNDED:
                 raise BatchClosed(batch.state)
             await code_store.insert_codes(conn, batch_id, [digest_of(code) for code in codes])
-            await code_store.move_batch(conn, batch_id, BatchState.ISSUED)
+            await code_store.move_batch(conn, batch_id, BatchState.ISSUED, by=by)
         return await self.get(batch_id), codes
 
-    async def revoke(self, batch_id: UUID, *, reason: str) -> CodeBatch:
+    async def revoke(self, batch_id: UUID, *, by: str, reason: str) -> CodeBatch:
         """End a batch: codes that nobody redeemed are worth nothing from now on, their value returns to the budget."""
-        return await self._end(batch_id, reason[:TEXT_LIMIT_CHARS] or "revoked")
+        return await self._end(batch_id, reason[:TEXT_LIMIT_CHARS] or "revoked", by)
 
-    async def _end(self, batch_id: UUID, reason: str) -> CodeBatch:
+    async def _end(self, batch_id: UUID, reason: str, by: str) -> CodeBatch:
         async with self._db.transaction() as conn:
             batch = await code_store.batch(conn, batch_id, lock=True)
             if batch is None:
@@ -199,7 +199,7 @@ class Codes:
             if batch.state is not BatchState.ENDED:
                 left = (batch.codes - await code_store.claimed(conn, batch_id)) * batch.value_micro
                 await code_store.move_batch(
-                    conn, batch_id, BatchState.ENDED, now=self._clock.now(), returned_micro=left, reason=reason
+                    conn, batch_id, BatchState.ENDED, now=self._clock.now(), returned_micro=left, reason=reason, by=by
                 )
         return await self._return(await self.get(batch_id))
 
@@ -209,8 +209,8 @@ class Codes:
             transfer = Transfer(_leg(batch.return_posting), escrow.id, source.id, batch.returned_micro)
             await self._ledger.post(
                 Posting(
-                    id=batch.return_posting, kind=KIND_RETURN, transfers=(transfer,), actor=batch.actor,
-                    memo=f"{batch.name}: {batch.end_reason}",
+                    id=batch.return_posting, kind=KIND_RETURN, transfers=(transfer,),
+                    actor=batch.ended_by or batch.actor, memo=f"{batch.name}: {batch.end_reason}",
                 )
             )  # fmt: skip
             await code_store.mark_returned(self._db, batch.id)
@@ -302,7 +302,7 @@ class Codes:
         ):
             moved += await self._drafted(batch, ended=batch.expires_at <= late)
         for batch in await code_store.over(self._db, now, BATCH_ROWS):
-            moved += await self._tried(self._end(batch.id, "expired"))
+            moved += await self._tried(self._end(batch.id, "expired", JOBS))
         for batch in await code_store.unreturned(self._db, BATCH_ROWS):
             moved += await self._tried(self._return(batch))
         await code_store.drop_tries(self._db, now - timedelta(days=1))
@@ -310,9 +310,9 @@ class Codes:
 
     async def _drafted(self, batch: CodeBatch, *, ended: bool) -> int:
         """A draft whose money a crash left set aside has it; one that never had any ends with its codes' time."""
-        funded = True
+        funded, by = True, batch.actor
         try:
-            await self._ledger.posting(batch.funding_posting)
+            by = (await self._ledger.posting(batch.funding_posting)).actor
         except UnknownPosting:
             funded = False
         if not funded and not ended:
@@ -322,10 +322,10 @@ class Codes:
             if held is None or held.state is not BatchState.DRAFT:
                 return 0
             if funded:
-                await code_store.move_batch(conn, batch.id, BatchState.FUNDED)
+                await code_store.move_batch(conn, batch.id, BatchState.FUNDED, by=by)
             else:
                 await code_store.move_batch(
-                    conn, batch.id, BatchState.ENDED, now=self._clock.now(), reason="never funded"
+                    conn, batch.id, BatchState.ENDED, now=self._clock.now(), reason="never funded", by=JOBS
                 )
         return 1
 

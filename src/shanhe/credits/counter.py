@@ -105,12 +105,13 @@ def _refunds_by_operators(routes: APIRouter, credits: Credits) -> None:
     @routes.post("/refunds/{refund_id}/retry")
     async def retry(refund_id: UUID, actor: Operator) -> Response:
         """Ask the provider once more after it failed."""
-        return as_json(refund_view(await credits.refunds.retry(refund_id)))
+        return as_json(refund_view(await credits.refunds.retry(refund_id, by=actor.ref)))
 
     @routes.post("/refunds/{refund_id}/payout")
     async def payout(refund_id: UUID, body: PayoutBody, actor: Operator) -> Response:
         """Say that the money went back by bank transfer or at the cash desk."""
-        return as_json(refund_view(await credits.refunds.pay_by_hand(refund_id, body.reference, method=body.method)))
+        paid = await credits.refunds.pay_by_hand(refund_id, body.reference, by=actor.ref, method=body.method)
+        return as_json(refund_view(paid))
 
 
 def _codes(routes: APIRouter, credits: Credits) -> None:
@@ -147,15 +148,15 @@ def _batches(routes: APIRouter, credits: Credits, asks: Asks) -> None:
     @routes.post("/code-batches/{batch_id}/export")
     async def export(batch_id: UUID, actor: Operator) -> Response:
         """The batch's codes as CSV, once; only their hashes are kept."""
-        batch, made = await credits.codes.export(batch_id)
+        batch, made = await credits.codes.export(batch_id, by=actor.ref)
         return await file(codes.sheet(batch, made), f"codes-{batch.name}", "csv")
 
     @routes.post("/code-batches/{batch_id}/fund")
     async def set_aside(batch_id: UUID, actor: Operator) -> Response:
         """Set a draft's value aside that its budget did not hold before."""
-        return as_json(batch_view(await credits.codes.set_aside(batch_id)))
+        return as_json(batch_view(await credits.codes.set_aside(batch_id, by=actor.ref)))
 
     @routes.post("/code-batches/{batch_id}/revoke")
     async def revoke(batch_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         """End a batch; what nobody redeemed returns to its budget."""
-        return as_json(batch_view(await credits.codes.revoke(batch_id, reason=body.reason)))
+        return as_json(batch_view(await credits.codes.revoke(batch_id, by=actor.ref, reason=body.reason)))

@@ -235,6 +235,9 @@ class Refund:
     actor: str
     created_at: datetime
     decided_at: datetime | None
+    retried_by: str | None = None
+    paid_by: str | None = None
+    """Who said that it was paid: a clerk, or payments for what a provider told."""
 
 
 class BatchState(StrEnum):
@@ -267,6 +270,9 @@ class CodeBatch:
     actor: str
     created_at: datetime
     ended_at: datetime | None
+    funded_by: str | None = None
+    exported_by: str | None = None
+    ended_by: str | None = None
     redeemed: int = 0
 
 

@@ -13,7 +13,7 @@ Connection = Any
 COLUMNS = (
     "id, purchase_id, org_id, client_ref, state, refund_fen, consumed_micro, taken_micro, cancelled_micro,"
     " restored_fen, lots, rule_version, trace, posting_id, payout_posting_id, attempt, payout_ref, payout_method,"
-    " reason, actor, created_at, decided_at"
+    " reason, actor, created_at, decided_at, retried_by, paid_by"
 )
 NAMES = tuple(COLUMNS.split(", "))
 
@@ -93,15 +93,17 @@ async def touch(db: Database, refund_id: UUID, now: datetime) -> None:
 
 async def move(
     conn: Connection | Database, refund_id: UUID, to: RefundState, *, now: datetime | None = None,
-    payout: tuple[str, str] | None = None, attempt: int | None = None,
+    payout: tuple[str, str] | None = None, attempt: int | None = None, retried_by: str | None = None,
+    paid_by: str | None = None,
 ) -> None:  # fmt: skip
     """`payout`: the method by which it is paid, and the payment's reference."""
     method, reference = payout or (None, None)
     await conn.execute(
         """UPDATE credits.refund SET state = $2, decided_at = coalesce($3, decided_at),
              payout_method = coalesce($4, payout_method), payout_ref = coalesce($5, payout_ref),
-             attempt = coalesce($6, attempt) WHERE id = $1""",
-        refund_id, to, now, method, reference, attempt,
+             attempt = coalesce($6, attempt), retried_by = coalesce($7, retried_by),
+             paid_by = coalesce($8, paid_by) WHERE id = $1""",
+        refund_id, to, now, method, reference, attempt, retried_by, paid_by,
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ BATCH_ROWS = 100
 PAGE_ROWS = 100
 TEXT_LIMIT_CHARS = 200
 REASON_FIELD = "refund.reason"
+PAYMENTS = "payments"
 
 log = structlog.get_logger(__name__)
 
@@ -273,7 +274,7 @@ class Refunds:
             return refund
         if told.state is Sent.FAILED:
             return await self._failed(refund)
-        return await self._paying(refund, purchase.method, told.provider_ref or "")
+        return await self._paying(refund, purchase.method, told.provider_ref or "", by=PAYMENTS)
 
     async def _told(self, purchase: Purchase, refund: Refund) -> Sending | None:
         """What payments knows of it."""
@@ -290,14 +291,14 @@ class Refunds:
             await self._notifier.notify(messages.refund_failed(refund), conn)
         return await self.get(refund.org_id, refund.id)
 
-    async def _paying(self, refund: Refund, method: str, reference: str) -> Refund:
+    async def _paying(self, refund: Refund, method: str, reference: str, *, by: str) -> Refund:
         """Fix how it is paid while it still stands as `refund` says: whoever would pay it another way is refused."""
         async with self._db.transaction() as conn:
             held = await refund_store.get(conn, refund.id, lock=True)
             if held is None or held.state not in (refund.state, RefundState.PAYING, RefundState.PAID):
                 raise RefundClosed(refund.state if held is None else held.state)
             if held.state is refund.state:
-                await refund_store.move(conn, refund.id, RefundState.PAYING, payout=(method, reference))
+                await refund_store.move(conn, refund.id, RefundState.PAYING, payout=(method, reference), paid_by=by)
             elif (held.payout_method, held.payout_ref) != (method, reference):
                 raise RefundClosed(held.state)
         return await self.any(refund.id)
@@ -308,8 +309,8 @@ class Refunds:
         clearing = await self._ledger.system_account("cash", Asset.CNY, refund.payout_method)
         leg = Transfer(_leg(refund.payout_posting_id, PAID_OUT), customer.id, clearing.id, refund.refund_fen)
         await self._ledger.post(
-            Posting(id=refund.payout_posting_id, kind=KIND_PAYOUT, transfers=(leg,), actor=refund.actor,
-                    memo=f"Refund {refund.id} paid out: {refund.payout_ref}")
+            Posting(id=refund.payout_posting_id, kind=KIND_PAYOUT, transfers=(leg,),
+                    actor=refund.paid_by or refund.actor, memo=f"Refund {refund.id} paid out: {refund.payout_ref}")
         )  # fmt: skip
         async with self._db.transaction() as conn:
             held = await refund_store.get(conn, refund.id, lock=True)
@@ -329,7 +330,7 @@ class Refunds:
 
     # -- by operators -------------------------------------------------------------------------------------------------
 
-    async def retry(self, refund_id: UUID) -> Refund:
+    async def retry(self, refund_id: UUID, *, by: str) -> Refund:
         """Ask the provider once more after it failed."""
         refund = await self.any(refund_id)
         if refund.state is not RefundState.FAILED:
@@ -337,10 +338,10 @@ class Refunds:
         async with self._db.transaction() as conn:
             held = await refund_store.get(conn, refund_id, lock=True)
             if held is not None and held.state is RefundState.FAILED:
-                await refund_store.move(conn, refund_id, RefundState.POSTED, attempt=held.attempt + 1)
+                await refund_store.move(conn, refund_id, RefundState.POSTED, attempt=held.attempt + 1, retried_by=by)
         return await self._advance(await self.any(refund_id))
 
-    async def pay_by_hand(self, refund_id: UUID, reference: str, *, method: str = "bank_transfer") -> Refund:
+    async def pay_by_hand(self, refund_id: UUID, reference: str, *, by: str, method: str = "bank_transfer") -> Refund:
         """Say that the money went back by bank transfer or at the cash desk; `reference` is the bank's."""
         refund = await self.any(refund_id)
         if not 0 < len(reference) <= TEXT_LIMIT_CHARS or method not in ("bank_transfer", "cash_desk"):
@@ -353,7 +354,7 @@ class Refunds:
         by_hand = (await self._purchase(refund)).order_id is None and refund.state is RefundState.POSTED
         if not by_hand and refund.state is not RefundState.FAILED:
             raise RefundClosed(refund.state)
-        return await self._advance(await self._paying(refund, method, reference))
+        return await self._advance(await self._paying(refund, method, reference, by=by))
 
     # -- reading and repair -------------------------------------------------------------------------------------------
 

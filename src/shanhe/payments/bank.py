@@ -400,10 +400,10 @@ class BankDesk:
         except ValueError:
             raise UnknownPayment("waiting bank order") from None
 
-    async def assign(self, suspense_id: UUID, owner: str) -> Suspense:
+    async def assign(self, suspense_id: UUID, owner: str, *, actor: str) -> Suspense:
         """Name who looks after an item."""
         check_line("owner", owner)
-        if not await bank_store.set_owner(self._db, suspense_id, owner):
+        if not await bank_store.set_owner(self._db, suspense_id, owner, actor):
             raise SuspenseDecided((await self.get(suspense_id)).state)
         return await self.get(suspense_id)
 

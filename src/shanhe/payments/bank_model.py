@@ -133,6 +133,7 @@ class Suspense:
     decided_at: datetime | None
     released_at: datetime | None
     created_at: datetime
+    assigned_by: str | None = None
 
     @property
     def posting_id(self) -> UUID:

@@ -28,7 +28,7 @@ LINE = (
 )
 SUSPENSE = (
     "id, file_hash, row, kind, order_id, amount_fen, outgoing, owner, state, posted_at, note, decided_by, decided_at,"
-    " released_at, created_at"
+    " released_at, created_at, assigned_by"
 )
 OUTGOING = "reference, kind, subject_id, amount_fen, created_at, done_at"
 DUPLICATE_WHY = "already in an earlier statement · 已在之前的对账单中"
@@ -343,10 +343,11 @@ async def decide(conn: Connection, suspense_id: UUID, state: SuspenseState, note
     )
 
 
-async def set_owner(db: Database, suspense_id: UUID, owner: str) -> bool:
+async def set_owner(db: Database, suspense_id: UUID, owner: str, by: str) -> bool:
     done = await db.execute(
-        "UPDATE payments.suspense SET owner = $2 WHERE id = $1 AND state = 'open'", suspense_id, owner
-    )
+        "UPDATE payments.suspense SET owner = $2, assigned_by = $3 WHERE id = $1 AND state = 'open'",
+        suspense_id, owner, by,
+    )  # fmt: skip
     return bool(done == "UPDATE 1")
 
 

@@ -124,6 +124,10 @@ class Payout:
     reason: str = ""
     decided_at: datetime | None = None
     ended_at: datetime | None = None
+    sent_by: str | None = None
+    """Who wrote it into the bank's file."""
+    ended_by: str | None = None
+    """Who said how it ended: a clerk, its maker, the channel or the bank's statement."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ PAYEE = "id, org_id, person_id, kind, last4, bank, state, checked_by, check_ref,
 PAYOUT = (
     "id, org_id, client_ref, payee_id, amount_micro, subsidy_micro, state, channel, gross_fen, withheld_fen, net_fen,"
     " trace, rule_version, lots, lot_amounts, posting_id, reference, batch, requested_by, reviewed_by, first_by,"
-    " second_by, reason, created_at, decided_at, ended_at, glass"
+    " second_by, reason, created_at, decided_at, ended_at, glass, sent_by, ended_by"
 )
 CHANGEABLE = frozenset(
     {"channel", "gross_fen", "withheld_fen", "net_fen", "trace", "rule_version", "lots", "lot_amounts", "reference",
-     "batch", "reviewed_by", "first_by", "second_by", "reason", "decided_at", "ended_at", "glass"}
+     "batch", "reviewed_by", "first_by", "second_by", "reason", "decided_at", "ended_at", "glass",
+     "sent_by", "ended_by"}
 )  # fmt: skip
 Connection = Any
 

@@ -69,6 +69,9 @@ TEXT_LIMIT_CHARS: Final = 200
 BURN, CASH_OUT, WITHHELD = 1, 2, 3
 REASON_FIELD: Final = "payout.reason"
 FAILED: Final = "payout failed"
+JOBS: Final = "payouts"
+STATEMENT: Final = "bank"
+"""Who ended a payout that no clerk did: the work behind it, or the bank's statement; else its channel."""
 USED: Final = "收入已另作他用 · the income was used in between"
 
 log = structlog.get_logger(__name__)
@@ -169,12 +172,14 @@ class Payouts:
         if amount_micro > most_micro or not least <= gross_fen <= most:
             raise PayoutOutOfBounds(amount_micro, most_micro, least, most)
 
-    async def cancel(self, org_id: UUID, payout_id: UUID) -> Payout:
+    async def cancel(self, org_id: UUID, payout_id: UUID, *, by: str) -> Payout:
         """Its maker takes a request back before the second approval."""
         await self.get(payout_id, org_id=org_id)  # before its state says anything to strangers
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
-            return await payout_store.move(conn, held.id, PayoutState.CANCELLED, ended_at=self._clock.now())
+            return await payout_store.move(
+                conn, held.id, PayoutState.CANCELLED, ended_by=by, ended_at=self._clock.now()
+            )
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
@@ -193,8 +198,9 @@ class Payouts:
         check_line("reason", reason)
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, OPEN)
-            said = await self._seals.seal(held.org_id, REASON_FIELD, f"{by}: {reason}"[:TEXT_LIMIT_CHARS])
-            done = await payout_store.move(conn, held.id, PayoutState.REFUSED, reason=said, ended_at=self._clock.now())
+            said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
+            ending = {"reason": said, "ended_by": by, "ended_at": self._clock.now()}
+            done = await payout_store.move(conn, held.id, PayoutState.REFUSED, **ending)
         return await self._opened(done)
 
     async def approve(self, payout_id: UUID, *, by: str, channel: str = "") -> Payout:
@@ -299,9 +305,10 @@ class Payouts:
         if outcome is None:
             return False
         if outcome:
-            await self.confirm(payout.id)
+            await self.confirm(payout.id, by=channel.name)
         else:
-            await self._come_back(payout.id, READY, f"{channel.name} 拒绝付款 · refused by {channel.name}")
+            refused = f"{channel.name} 拒绝付款 · refused by {channel.name}"
+            await self._come_back(payout.id, READY, refused, by=channel.name)
         return True
 
     async def _send(self, payout: Payout, channel: PayoutChannel) -> None:
@@ -312,9 +319,8 @@ class Payouts:
             await channel.send(payout, payee)
         except ProviderRefused as error:
             if not await self._has(channel, payout):
-                await self._come_back(
-                    payout.id, {PayoutState.SENDING}, f"{channel.name}: {error.details['institution_code']}"
-                )
+                refused = f"{channel.name}: {error.details['institution_code']}"
+                await self._come_back(payout.id, {PayoutState.SENDING}, refused, by=channel.name)
                 return
         await self._moved(payout.id, {PayoutState.SENDING}, PayoutState.SENT)
 
@@ -357,22 +363,22 @@ class Payouts:
             async with self._db.transaction() as conn:
                 held = await self._held(conn, payout.id, {PayoutState.APPROVING})
                 said = await self._seals.seal(held.org_id, REASON_FIELD, USED)
-                await payout_store.move(conn, held.id, PayoutState.REFUSED, reason=said, ended_at=now)
+                await payout_store.move(conn, held.id, PayoutState.REFUSED, reason=said, ended_by=JOBS, ended_at=now)
                 await bank_store.end_outgoing(conn, held.reference or "", now)
             return
         await self._moved(payout.id, {PayoutState.APPROVING}, PayoutState.APPROVED)
 
-    async def confirm(self, payout_id: UUID) -> Payout:
+    async def confirm(self, payout_id: UUID, *, by: str) -> Payout:
         """The money arrived. Idempotent."""
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, READY | {PayoutState.CONFIRMED})
             if held.state is not PayoutState.CONFIRMED:
                 now = self._clock.now()
-                held = await payout_store.move(conn, payout_id, PayoutState.CONFIRMED, ended_at=now)
+                held = await payout_store.move(conn, payout_id, PayoutState.CONFIRMED, ended_by=by, ended_at=now)
                 await bank_store.end_outgoing(conn, held.reference or "", now)
         return await self._opened(held)
 
-    async def fail(self, payout_id: UUID, *, reason: str) -> Payout:
+    async def fail(self, payout_id: UUID, *, by: str, reason: str) -> Payout:
         """The money did not leave, or came back: the posting is reversed and the lots return. Idempotent.
 
         What its channel knows of it counts more; what shows that it was sent is refused from the first of two steps on.
@@ -382,14 +388,14 @@ class Payouts:
         if found.state is PayoutState.SENT:
             with suppress(UnknownPayment):
                 await self._further(found)
-        return await self._come_back(payout_id, READY, reason)
+        return await self._come_back(payout_id, READY, reason, by=by)
 
-    async def _come_back(self, payout_id: UUID, states: Collection[PayoutState], reason: str) -> Payout:
+    async def _come_back(self, payout_id: UUID, states: Collection[PayoutState], reason: str, *, by: str) -> Payout:
         async with self._db.transaction() as conn:
             held = await self._held(conn, payout_id, RETURNED.union(states))
             if held.state not in RETURNED:
                 said = await self._seals.seal(held.org_id, REASON_FIELD, reason)
-                held = await payout_store.move(conn, payout_id, PayoutState.RETURNING, reason=said)
+                held = await payout_store.move(conn, payout_id, PayoutState.RETURNING, reason=said, ended_by=by)
                 await bank_store.end_outgoing(conn, held.reference or "", self._clock.now())
         await self._return(held)
         return await self.get(payout_id)
@@ -399,7 +405,7 @@ class Payouts:
         if payout.state is not PayoutState.RETURNING:
             return
         with suppress(AlreadyReversed):
-            await self._ledger.reverse(payout.posting_id, actor="payouts", reason=FAILED)
+            await self._ledger.reverse(payout.posting_id, actor=payout.ended_by or JOBS, reason=FAILED)
         await self._moved(payout.id, {PayoutState.RETURNING}, PayoutState.FAILED, ended_at=self._clock.now())
 
     async def on_statement(self, _: str, payout_id: UUID, amount_fen: int, at: datetime) -> bool:
@@ -407,17 +413,17 @@ class Payouts:
         found = await self.get(payout_id)
         if found.state not in READY | {PayoutState.CONFIRMED}:
             return False
-        return (await self.confirm(payout_id)).state is PayoutState.CONFIRMED
+        return (await self.confirm(payout_id, by=STATEMENT)).state is PayoutState.CONFIRMED
 
     # -- the bank's batch file ----------------------------------------------------------------------------------------
 
-    async def export(self, batch_id: UUID | None = None) -> tuple[UUID, str, list[Payout]]:
+    async def export(self, batch_id: UUID | None = None, *, by: str) -> tuple[UUID, str, list[Payout]]:
         """A CSV for the bank's batch transfer of everything approved for it; with `batch_id` that batch again."""
         if batch_id is None:
             batch_id = new_id()
             for payout in await payout_store.approved(self._db, BANK_FILE, BATCH_ROWS):
                 if await self._can_open(payout):
-                    await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id)
+                    await self._moved(payout.id, {PayoutState.APPROVED}, PayoutState.SENT, batch=batch_id, sent_by=by)
         payouts = await payout_store.batch(self._db, batch_id)
         text = io.StringIO()
         table = csv.writer(text)

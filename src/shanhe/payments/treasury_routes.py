@@ -94,9 +94,9 @@ def _suspense(routes: APIRouter, bank: BankDesk, close: AskSecond) -> None:
         return as_json({"data": [suspense_view(item) for item in await bank.suspense(state, before=before)]})
 
     @routes.post("/suspense/{suspense_id}/assign")
-    async def assign(suspense_id: UUID, body: AssignBody, _: Operator) -> Response:
+    async def assign(suspense_id: UUID, body: AssignBody, actor: Operator) -> Response:
         """Name who looks after an item."""
-        return as_json(suspense_view(await bank.assign(suspense_id, body.owner)))
+        return as_json(suspense_view(await bank.assign(suspense_id, body.owner, actor=actor.ref)))
 
     @routes.post("/suspense/{suspense_id}/apply")
     async def apply(suspense_id: UUID, body: ApplyBody, actor: Operator) -> Response:
@@ -202,7 +202,7 @@ def _own_payouts(routes: APIRouter, payouts: Payouts) -> None:
     @routes.post("/{payout_id}/cancel")
     async def cancel(payout_id: UUID, actor: Member) -> Response:
         """Take a request back."""
-        return as_json(payout_view(await payouts.cancel(org_of(actor), payout_id)))
+        return as_json(payout_view(await payouts.cancel(org_of(actor), payout_id, by=actor.ref)))
 
 
 def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
@@ -243,19 +243,19 @@ def _operators_payouts(routes: APIRouter, payouts: Payouts) -> None:
         return as_json(payout_view(await payouts.refuse(payout_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/all/{payout_id}/confirm")
-    async def confirm(payout_id: UUID, _: Operator) -> Response:
+    async def confirm(payout_id: UUID, actor: Operator) -> Response:
         """The money arrived."""
-        return as_json(payout_view(await payouts.confirm(payout_id)))
+        return as_json(payout_view(await payouts.confirm(payout_id, by=actor.ref)))
 
     @routes.post("/all/{payout_id}/fail")
-    async def fail(payout_id: UUID, body: ReasonBody, _: Operator) -> Response:
+    async def fail(payout_id: UUID, body: ReasonBody, actor: Operator) -> Response:
         """The money came back: the posting is reversed."""
-        return as_json(payout_view(await payouts.fail(payout_id, reason=body.reason)))
+        return as_json(payout_view(await payouts.fail(payout_id, by=actor.ref, reason=body.reason)))
 
     @routes.post("/batches", status_code=201)
-    async def export(_: Operator, batch: UUID | None = None) -> Response:
+    async def export(actor: Operator, batch: UUID | None = None) -> Response:
         """A CSV for the bank of everything approved for it; with `batch` that one again."""
-        batch_id, text, _payouts = await payouts.export(batch)
+        batch_id, text, _payouts = await payouts.export(batch, by=actor.ref)
         headers = {"content-disposition": f'attachment; filename="payouts-{batch_id}.csv"', "x-batch": str(batch_id)}
         status = 200 if batch is not None else 201
         return Response(("\ufeff" + text).encode(), status, headers, media_type="text/csv; charset=utf-8")

@@ -78,6 +78,7 @@ class Difference:
     first_seen_at: datetime
     last_seen_at: datetime
     decided_at: datetime | None
+    assigned_by: str | None = None
 
     @property
     def posting_id(self) -> UUID | None:

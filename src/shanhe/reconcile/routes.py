@@ -61,9 +61,9 @@ def router(reconciliation: Reconciliation, bills: Bills, ask_write_off: AskSecon
         return as_json(plain(await reconciliation.get(difference_id)))
 
     @routes.post("/differences/{difference_id}/assign")
-    async def assign(difference_id: UUID, body: AssignBody, _: Operator) -> Response:
+    async def assign(difference_id: UUID, body: AssignBody, actor: Operator) -> Response:
         """Name who looks into it."""
-        return as_json(plain(await reconciliation.assign(difference_id, body.owner)))
+        return as_json(plain(await reconciliation.assign(difference_id, body.owner, by=actor.ref)))
 
     @routes.post("/differences/{difference_id}/resolve")
     async def resolve(difference_id: UUID, body: ResolveBody, actor: Operator) -> Response:

@@ -108,7 +108,7 @@ class Reconciliation:
             raise UnknownDifference
         return found
 
-    async def assign(self, difference_id: UUID, owner: str) -> Difference:
+    async def assign(self, difference_id: UUID, owner: str, *, by: str) -> Difference:
         """Name who looks into it."""
         check_line("owner", owner)
         async with self._db.transaction() as conn:
@@ -117,7 +117,7 @@ class Reconciliation:
                 raise UnknownDifference
             if found.state is State.RESOLVED:
                 raise DifferenceResolved
-            await store.assign(conn, difference_id, owner)
+            await store.assign(conn, difference_id, owner, by)
         return await self.get(difference_id)
 
     async def check_write_off(self, difference_id: UUID, note: str) -> Difference:

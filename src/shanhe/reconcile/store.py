@@ -11,7 +11,8 @@ from shanhe.reconcile.model import Check, Difference, Finding, Outcome, Run, Sta
 
 COLUMNS = (
     'id, day, "check", subject, kind, unit, left_name, "left", right_name, "right", owner, cash, money_fen, state,'
-    " outcome, note, decided_by, posted_at, settled_at, first_seen_at, last_seen_at, decided_at"
+    " outcome, note, decided_by, posted_at, settled_at, first_seen_at, last_seen_at, decided_at,"
+    " assigned_by"
 )
 
 
@@ -91,10 +92,11 @@ async def differences(db: Database, day: date | None, *, everything: bool, limit
     return [_difference(row) for row in rows]
 
 
-async def assign(conn: Any, difference_id: UUID, owner: str) -> None:
+async def assign(conn: Any, difference_id: UUID, owner: str, by: str) -> None:
     await conn.execute(
-        "UPDATE reconcile.difference SET owner = $2, state = 'assigned' WHERE id = $1", difference_id, owner
-    )
+        "UPDATE reconcile.difference SET owner = $2, state = 'assigned', assigned_by = $3 WHERE id = $1",
+        difference_id, owner, by,
+    )  # fmt: skip
 
 
 async def resolve(conn: Any, difference_id: UUID, outcome: Outcome, note: str, by: str, now: datetime) -> None:

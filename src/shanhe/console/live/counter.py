@@ -30,8 +30,16 @@ from shanhe.kernel.money import parse_credits
 MONTHS_SHOWN = 24
 DAYS_AHEAD = 366
 Col = c.Col
-REFUNDS = (Col("refunds.at", "minute"), Col("refunds.amount", "yuan"), Col("refunds.taken", "credits"),
-           Col("refunds.cancelled", "credits"), Col("refunds.state", "state:refund_state"))  # fmt: skip
+REFUNDS = (
+    Col("refunds.at", "minute"),
+    Col("refunds.amount", "yuan"),
+    Col("refunds.taken", "credits"),
+    Col("refunds.cancelled", "credits"),
+    Col("refunds.state", "state:refund_state"),
+)
+REFUND_HANDS = (Col("hand.retried", "note"), Col("hand.paid", "note"))
+BATCH_HANDS = (Col("hand.made", "note"), Col("hand.funded", "note"), Col("hand.exported", "note"),
+               Col("hand.ended", "note"))  # fmt: skip
 INVOICES = (Col("invoices.at", "day"), Col("invoices.title"), Col("invoices.kind", "word:invoice_kind"),
             Col("invoices.amount", "yuan"), Col("invoices.state", "state:invoice_state"),
             Col("invoices.number"))  # fmt: skip
@@ -173,15 +181,18 @@ class LiveCounter:
 
     async def batches(self, who: m.Who) -> c.Sheet:
         acts = {"draft": ("fund",), "funded": ("export", "revoke"), "issued": ("revoke",)}
+        called = self._names.actors()
         rows = [
             c.Row(b.id, (b.name, b.budget, f"{b.redeemed} / {b.codes}", b.value_micro, b.provenance,
-                         b.expires_at - timedelta(microseconds=1), str(b.state)), acts.get(str(b.state), ()))
+                         b.expires_at - timedelta(microseconds=1), str(b.state),
+                         *[await called(by or "") for by in (b.actor, b.funded_by, b.exported_by, b.ended_by)]),
+                  acts.get(str(b.state), ()))
             for b in await self._credits.codes.batches()
         ]  # fmt: skip
         columns = (
             Col("batches.name"), Col("batches.budget"), Col("batches.redeemed"), Col("batches.value", "credits"),
             Col("wallet.provenance", "word:provenance"), Col("batches.through", "day"),
-            Col("batches.state", "state:batch_state"),
+            Col("batches.state", "state:batch_state"), *BATCH_HANDS,
         )  # fmt: skip
         return c.Sheet("batches.list", columns, rows, "batches.none")
 
@@ -200,14 +211,14 @@ class LiveCounter:
         )  # fmt: skip
 
     async def batch_fund(self, who: m.Who, batch_id: UUID) -> None:
-        await self._credits.codes.set_aside(batch_id)
+        await self._credits.codes.set_aside(batch_id, by=actor_of(who).ref)
 
     async def batch_export(self, who: m.Who, batch_id: UUID) -> c.File:
-        batch, codes = await self._credits.codes.export(batch_id)
+        batch, codes = await self._credits.codes.export(batch_id, by=actor_of(who).ref)
         return await _file(code_sheet(batch, codes), f"codes-{batch.name}", "csv")
 
     async def batch_revoke(self, who: m.Who, batch_id: UUID, reason: str) -> None:
-        await self._credits.codes.revoke(batch_id, reason=reason)
+        await self._credits.codes.revoke(batch_id, by=actor_of(who).ref, reason=reason)
 
     async def calendar(self, who: m.Who) -> c.Sheet:
         days = await self._credits.lapses.calendar(days=DAYS_AHEAD)
@@ -278,19 +289,28 @@ class LiveCounter:
         found = await self._credits.refunds.list(
             None, waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS
         )
-        sheet = _refunds(found, operator=True)
+        sheet, called = _refunds(found, operator=True), self._names.actors()
         rows = [
-            c.Row(row.id, (row.cells[0], await self._of(refund.org_id), *row.cells[1:]), row.acts)
+            c.Row(
+                row.id,
+                (
+                    row.cells[0],
+                    await self._of(refund.org_id),
+                    *row.cells[1:],
+                    *[await called(by or "") for by in (refund.retried_by, refund.paid_by)],
+                ),
+                row.acts,
+            )
             for row, refund in zip(sheet.rows, found, strict=True)
         ]
         at, *rest = sheet.columns
-        return c.Sheet(sheet.key, (at, OF, *rest), rows, sheet.empty, more=len(rows) == c.QUEUE_ROWS)
+        return c.Sheet(sheet.key, (at, OF, *rest, *REFUND_HANDS), rows, sheet.empty, more=len(rows) == c.QUEUE_ROWS)
 
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
-        await self._credits.refunds.retry(refund_id)
+        await self._credits.refunds.retry(refund_id, by=actor_of(who).ref)
 
     async def refund_payout(self, who: m.Who, refund_id: UUID, reference: str) -> None:
-        await self._credits.refunds.pay_by_hand(refund_id, reference)
+        await self._credits.refunds.pay_by_hand(refund_id, reference, by=actor_of(who).ref)
 
     async def estates(self, who: m.Who) -> c.Sheet:
         rows = []

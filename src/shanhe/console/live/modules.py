@@ -235,6 +235,11 @@ def actor_of(who: Who) -> Actor:
     return found
 
 
+async def hands(called: Callable[[str], Awaitable[str]], **by: str | None) -> list[tuple[str, str]]:
+    """(what was done, the name of who did it) of everything that somebody is on record for."""
+    return [(deed, await called(actor)) for deed, actor in by.items() if actor]
+
+
 class Names:
     """Who an account belongs to, in words; a bounded cache, since names of organisations hardly change."""
 

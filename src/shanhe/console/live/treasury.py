@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console import model_credits as c
 from shanhe.console import model_treasury as mt
-from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.console.live.modules import Modules, Names, actor_of, hands
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.vault import PersonErased
 from shanhe.payments.api import Payee, PayeeKind, PayeeState, Payout, Report, SuspenseState
@@ -45,6 +46,7 @@ class LiveTreasury:
                 whose = await self._names.owner(order.org_id)
                 fits.setdefault(order.amount_fen, []).append((order.provider_ref, whose))
         report = await self._bank.report(file_hash) if file_hash else None
+        called = self._names.actors()
         return mt.BankView(
             [mt.StatementRow(file.hash, file.name, file.lines, file.uploaded_at) for file in files],
             [
@@ -52,6 +54,7 @@ class LiveTreasury:
                     item.id, str(item.kind), item.amount_fen, item.outgoing, item.owner, item.order_id, item.posting_id,
                     line.at or item.created_at, item.file_hash, item.row, line.party, line.remark,
                     () if item.outgoing else fits.get(item.amount_fen, ()),
+                    await hands(called, assigned=item.assigned_by),
                 )
                 for item, line in waiting
             ],
@@ -68,7 +71,7 @@ class LiveTreasury:
 
     async def suspense_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> bool:
         if action == "assign":
-            await self._bank.assign(item, fields.get("owner", ""))
+            await self._bank.assign(item, fields.get("owner", ""), actor=actor_of(who).ref)
             return False
         order = await self._bank.order_named(fields.get("order", "")) if action == "apply" else None
         asked = await self._rulings.close(
@@ -106,16 +109,21 @@ class LiveTreasury:
         await self._payouts.request(who.org_id, micro, client_ref=client_ref, actor=by, with_subsidy=with_subsidy)
 
     async def payout_cancel(self, who: m.Who, payout: UUID) -> None:
-        await self._payouts.cancel(who.org_id, payout)
+        await self._payouts.cancel(who.org_id, payout, by=actor_of(who).ref)
 
     async def payouts(self, who: m.Who, queue: c.Queue) -> Sequence[mt.PayoutRow]:
-        found = []
+        found, called = [], self._names.actors()
         for one in await self._payouts.list(waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS):
             payee = await self._payouts.payees.of(one.org_id)
             shown = None
             if payee is not None and payee.id == one.payee_id:
                 shown = await self._open(payee) if who.may("accounts") else _payee(payee)
-            found.append(_payout(one, await self._names.owner(one.org_id), shown))
+            row = _payout(one, await self._names.owner(one.org_id), shown)
+            by = await hands(
+                called, asked=one.requested_by, reviewed=one.reviewed_by, first=one.first_by, second=one.second_by,
+                sent=one.sent_by, ended=one.ended_by,
+            )  # fmt: skip
+            found.append(replace(row, hands=by))
         return found
 
     async def _open(self, payee: Payee) -> mt.PayeeRow:
@@ -135,9 +143,9 @@ class LiveTreasury:
         elif action == "approve":
             await self._payouts.approve(payout, by=by, channel=fields.get("channel", ""))
         elif action == "confirm":
-            await self._payouts.confirm(payout)
+            await self._payouts.confirm(payout, by=by)
         elif action == "fail":
-            await self._payouts.fail(payout, reason=note)
+            await self._payouts.fail(payout, by=by, reason=note)
         else:
             await self._payouts.refuse(payout, by=by, reason=note)
 
@@ -145,7 +153,7 @@ class LiveTreasury:
         await self._payouts.payees.record_check(payee, passed=passed, reference=reference, by=actor_of(who).ref)
 
     async def payout_file(self, who: m.Who) -> tuple[str, str]:
-        batch, text, _payouts = await self._payouts.export()
+        batch, text, _payouts = await self._payouts.export(by=actor_of(who).ref)
         return f"payouts-{batch}.csv", text
 
     # -- reconciliation -----------------------------------------------------------------------------------------------
@@ -160,7 +168,12 @@ class LiveTreasury:
             )
             for run in await self._reconciliation.runs()
         ]  # fmt: skip
-        return mt.ReconcileView([_difference(one) for one in found], runs, BILLED)
+        called = self._names.actors()
+        rows = [
+            replace(_difference(one), hands=await hands(called, assigned=one.assigned_by, decided=one.decided_by))
+            for one in found
+        ]
+        return mt.ReconcileView(rows, runs, BILLED)
 
     async def reconcile_run(self, who: m.Who, day: date | None) -> None:
         await self._reconciliation.run(day, by=actor_of(who).ref)
@@ -170,7 +183,7 @@ class LiveTreasury:
 
     async def difference_decide(self, who: m.Who, item: UUID, action: str, fields: Mapping[str, str]) -> None:
         if action == "assign":
-            await self._reconciliation.assign(item, fields.get("owner", ""))
+            await self._reconciliation.assign(item, fields.get("owner", ""), by=actor_of(who).ref)
             return
         outcome = fields.get("outcome", "")
         if outcome not in tuple(Outcome):

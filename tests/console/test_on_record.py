@@ -1,0 +1,77 @@
+"""Whoever changes something for the city is on record: no route and no page drops the name of who acts on its way."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from .test_forms import asks, posted
+
+SOURCE: Final = Path(__file__).parents[2] / "src/shanhe"
+CHANGES: Final = ("post", "put", "patch", "delete")
+WHO: Final = ("actor", "who", "acting")
+DONE: Final = ("None", "bool", "str", "UUID")
+"""What a page is answered with when something was done; everything else is there to be shown."""
+UNNAMED: Final = {
+    "changes nothing": {
+        "agents.check", "agents.check_label", "agents.check_a_sound", "workflows.check", "compute.found",
+        "compute.test", "ledger.verify",
+    },
+    "has credentials of its own": {
+        "agents.any_agent", "agents.one_agent", "agents.one_clone", "workflows.receive", "pool.join", "log.cosign",
+        "oauth.register", "oauth.token", "oauth.revoke", "payments.notify", "payments.decide", "payments.sign_mandate",
+        "identity.register", "identity.sign_in", "identity.code", "identity.passkey_options", "identity.passkey",
+        "identity.sign_out", "identity.leak", "gate.sign_out", "connect.refuse",
+    },
+    "moves no money, and its row does not say who it was": {
+        "bulletin.publish", "compute.pull", "credentials.rotate", "governance.unseat", "incubator.close",
+        "log.remove_witness", "log.shred", "nomads.strike", "pool.apply", "programmes.dismiss", "company.close",
+    },
+}  # fmt: skip
+"""Why what is done is not handed on with who did it."""
+
+
+def unnamed(functions: Iterator[ast.AsyncFunctionDef]) -> Iterator[str]:
+    """Names of functions that never look at who calls them."""
+    for one in functions:
+        body = " ".join(ast.unparse(line) for line in one.body)
+        given = {arg.arg for arg in (*one.args.args, *one.args.kwonlyargs)}.intersection(WHO)
+        if not any(re.search(rf"\b{name}\b", body) for name in given):
+            yield one.name
+
+
+def routes(path: Path) -> Iterator[ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.AsyncFunctionDef) and any(
+            isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in CHANGES
+            for one in node.decorator_list
+        ):
+            yield node
+
+
+def does(one: ast.AsyncFunctionDef) -> bool:
+    return one.returns is not None and ast.unparse(one.returns) in DONE
+
+
+def behind_pages() -> Iterator[str]:
+    """`room.method` of what stands behind the pages and never looks at who calls it."""
+    for path in (SOURCE / "console/live").glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                done = (one for one in node.body if isinstance(one, ast.AsyncFunctionDef) and does(one))
+                yield from (f"{node.name.removeprefix('Live').lower()}.{name}" for name in unnamed(done))
+
+
+class TestOnRecord:
+    def test_whoever_changes_something_is_handed_on_or_the_reason_is_here(self) -> None:
+        found = {
+            f"{path.relative_to(SOURCE).parts[0]}.{name}"
+            for path in SOURCE.rglob("*.py") if "console" not in path.parts and "cli" not in path.parts
+            for name in unnamed(routes(path))
+        }  # fmt: skip
+        called = {one for room, name in posted() for one in asks(room, name)}
+        found |= called.intersection(behind_pages())
+        assert found == set().union(*UNNAMED.values())
