@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +17,7 @@ import pytest
 from shanhe.app import Services, open_services
 from shanhe.identity.api import Client, NewOrganisation, NewPerson, OrgKind, Role, Stage
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import MICRO
 from shanhe.settings import Settings
 from shanhe.web import create_app
 
@@ -114,3 +116,20 @@ class TestNonsense:
                                 wrong.append((method, path, nonsense))
         print(wrong)
         assert wrong == []
+
+
+class TestHands:
+    async def test_of_a_batch_of_codes_are_named_on_the_page_and_kept_as_numbers_in_the_api(self, city: City) -> None:
+        codes = city.services.credits.codes
+        await codes.fund("contest", 10 * MICRO, posting_id=new_id(), reason="start", actor="test")
+        made = await codes.create(
+            client_ref="b", name="大赛", budget="contest", codes=2, value_micro=MICRO, provenance="reward",
+            expires_at=city.services.clock.now() + timedelta(days=9), actor="cli",
+        )  # fmt: skip
+        async with await city.browser(Role.OPERATOR) as clerk:
+            form = {"csrf": clerk.headers["x-csrf-token"], "reason": "印错"}
+            assert (await clerk.post(f"/city/credits/batches/{made.id}/revoke", data=form)).status_code == 303
+            page = (await clerk.get("/city/credits/batches")).text
+            (batch,) = (await clerk.get("/api/credits/code-batches")).json()["data"]
+        assert "办结： 周敏" in page
+        assert batch["ended_by"].startswith("person:")
