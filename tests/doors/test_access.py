@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import pytest
-from tests.doors.town import BY, CHANGES, ENDS, Route, Town, answer
+from tests.doors.samples import Samples
+from tests.doors.town import BY, CHANGES, ENDS, PARAMETER, Route, Town, answer
 
+from shanhe.demo import seed
 from shanhe.identity.api import Role, Stage
+from shanhe.kernel.ids import new_id
 
 REFUSED: Final = (401, 403)
+SHOWN: Final = Path(__file__).parent / "shown_to_strangers.txt"
+CHANGING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\d[T ][\d:.+Z]+|[A-Za-z0-9_-]{40,}")
+"""Numbers, moments and tokens that are others with each answer."""
 SECOND_STEP: Final = ("/api/identity/sign-in", "/sign-in")
 """Where a session that waits for its second factor is awaited."""
 ALL: Final = frozenset({"keys", "usage", "topup", "chat", "receipts", "apply", "publish"})
@@ -38,6 +48,15 @@ async def opened(
             if plain is None or (got.status_code, place(got)) != (plain.status_code, place(plain)):
                 found.append(route)
     return found
+
+
+async def said(visitor: httpx.AsyncClient, route: Route, name: str, record: UUID, sent: Any) -> tuple[int, str]:
+    """Status and words of an answer about a record, whatever it is called; a page's words are those of its body."""
+    got = await answer(visitor, route, route.filled(**{name: str(record)}), **sent)
+    if got is None:
+        return 0, ""
+    words = got.text.replace(str(record), "-").replace(record.hex, "-").replace(quote(str(record)), "-")
+    return got.status_code, CHANGING.sub("", words)
 
 
 class TestCredential:
@@ -87,3 +106,28 @@ class TestForm:
         admin = await town.person(Role.ADMIN, org=town.company)
         async with await town.browser(admin, token=False) as forged:
             assert await opened(town, forged, methods=CHANGES) == []
+
+
+@pytest.mark.prove
+class TestStranger:
+    async def test_cannot_tell_what_is_anothers_from_what_is_not_there(self, town: Town) -> None:
+        """Whoever adds a route that shows others' records to strangers says so in the list beside this test."""
+        await seed(town.services, {})
+        await town.person(Role.ADMIN, org=town.company)
+        theirs = await town.records()
+        stranger = await town.person(org=await town.organisation("别家"))
+        listed = {tuple(line.split(" ")) for line in SHOWN.read_text("utf-8").splitlines() if not line.startswith("#")}
+        found = set()
+        async with await town.browser(stranger) as visitor:
+            samples = Samples((await visitor.get("/api/openapi.json")).json())
+            for route in town.routes():
+                names = PARAMETER.findall(route.path)
+                if len(names) != 1 or (route.method, route.path) in listed:
+                    continue
+                sent = samples.body(route.method, route.path)
+                nothing, nowhere = new_id(), await said(visitor, route, names[0], new_id(), sent)
+                for one in theirs:
+                    got = await said(visitor, route, names[0], one, sent)
+                    if got != nowhere and got != await said(visitor, route, names[0], nothing, sent):
+                        found.add((route.method, route.path, str(one), *map(str, got[:1])))
+        assert found == set()
