@@ -28,7 +28,7 @@ UNNAMED: Final = {
     },
     "moves no money, and its row does not say who it was": {
         "bulletin.publish", "compute.pull", "credentials.rotate", "governance.unseat", "incubator.close",
-        "log.remove_witness", "log.shred", "nomads.strike", "pool.apply", "programmes.dismiss", "company.close",
+        "nomads.strike", "pool.apply", "programmes.dismiss", "company.close",
     },
 }  # fmt: skip
 """Why what is done is not handed on with who did it."""

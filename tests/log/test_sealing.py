@@ -235,7 +235,7 @@ class TestForgetting:
         receipts: list[Any] = await town.post(4)
         await log.seal()
         kept = str(await log.prove(receipts[0])).encode()
-        assert await log.shred([receipts[0]]) == 1
+        assert await log.shred([receipts[0]], by="tests") == 1
         assert await town.db.fetchval("SELECT count(*) FROM log.opening WHERE octet_length(salt) = 16") == 4
         await town.post(1)
         await log.seal()
@@ -245,6 +245,18 @@ class TestForgetting:
         for receipt in receipts[1:]:
             assert verify(str(await log.prove(receipt)).encode(), log.verifiers()).private is not None
         assert verify(kept, log.verifiers()).private is not None
+
+    async def test_is_on_record_with_who_asked_for_it_and_for_what(self, town: Town) -> None:
+        log = town.log()
+        receipts: list[Any] = await town.post(2)
+        await log.seal()
+        assert await log.shred([receipts[0]], by="person:clerk") == 1
+        assert await log.shred([receipts[0]], by="person:other") == 0
+        waiting = await town.db.fetch("SELECT kind, public, private FROM log.intake")
+        assert [one["kind"] for one in waiting] == ["log.shred"]
+        assert b'"entries":1' in waiting[0]["public"]
+        assert b"person:clerk" in waiting[0]["private"]
+        assert str(receipts[0]).encode() in waiting[0]["private"]
 
 
 def test_the_folder_is_private_where_keys_are(tmp_path: Path) -> None:

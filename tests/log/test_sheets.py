@@ -80,8 +80,8 @@ class TestSheet:
         before = published(log)
         kept = str(await log.prove(gone[1])).encode()
         salt = (await log.prove(gone[1])).salt
-        assert await log.shred([*gone, few[0], new_id()]) == 4
-        assert await log.shred(gone) == 0
+        assert await log.shred([*gone, few[0], new_id()], by="tests") == 4
+        assert await log.shred(gone, by="tests") == 0
         assert await town.db.fetchval("SELECT max(position($1 IN salts)) FROM log.sheet_salts", salt) == 0
         for receipt in receipts + few:
             if receipt in [*gone, *few]:

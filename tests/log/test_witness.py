@@ -144,6 +144,21 @@ class TestCosignature:
         found = verify(str(await log.prove(receipts[0])).encode(), await log.trusted(), quorum=1)
         assert found.witnessed_at_s == NOW_S
 
+    async def test_of_whom_is_taken_is_on_record_each_time_it_changes(self, town: Town, tmp_path: Path) -> None:
+        log = town.log()
+        key = str(open_signer(tmp_path / "w", "witness.example/w1", lambda: bytes(range(2, 34))).verifier)
+        for _ in range(2):
+            await log.add_witness(key, by="person:clerk")
+        assert (await log.remove_witness(key, by="person:other"), await log.remove_witness(key, by="x")) == (
+            True,
+            False,
+        )
+        found = await town.db.fetch("SELECT kind, public, private FROM log.intake ORDER BY id")
+        told = [(b'"listed":true' in one["public"], one["private"]) for one in found if one["kind"] == "log.witness"]
+        assert [listed for listed, _ in told] == [True, False]
+        assert b"person:clerk" in told[0][1]
+        assert b"person:other" in told[1][1]
+
     async def test_of_a_size_the_log_forgot_stops_it_from_signing(self, town: Town, tmp_path: Path) -> None:
         log = town.log()
         await town.post(5)

@@ -148,7 +148,7 @@ def shred(
     as_json: Json = False,
 ) -> None:
     """Destroy what entries hide: their salts. The entries, every root and every other proof stay valid."""
-    done = in_city(data, lambda services: services.log.shred(receipts))
+    done = in_city(data, lambda services: services.log.shred(receipts, by="cli"))
     show(as_json, {"shredded": done}, lambda: f"✓ {done}")
 
 
@@ -184,7 +184,7 @@ def witnesses(
         if add:
             await services.log.add_witness(add, by="cli")
         if remove:
-            await services.log.remove_witness(remove)
+            await services.log.remove_witness(remove, by="cli")
         return await services.log.store.witnesses()
 
     found = in_city(data, work)

@@ -101,7 +101,7 @@ def _guarded(routes: APIRouter, log: Log, reader: Any, changer: Any, own: Own) -
     @routes.post("/api/log/witnesses/remove")
     async def remove_witness(body: dict[str, str], who: Any = Depends(changer)) -> Response:
         """List a witness no more."""
-        removed = await log.remove_witness(body.get("key", ""))
+        removed = await log.remove_witness(body.get("key", ""), by=who.ref)
         return Response(msgspec.json.encode({"removed": removed}), media_type="application/json")
 
     @routes.post("/api/log/rotate", status_code=201)
@@ -113,7 +113,7 @@ def _guarded(routes: APIRouter, log: Log, reader: Any, changer: Any, own: Own) -
     @routes.post("/api/log/shred")
     async def shred(body: dict[str, list[UUID]], who: Any = Depends(changer)) -> Response:
         """Destroy what the entries of `ids` hide."""
-        done = await log.shred(body.get("ids", []))
+        done = await log.shred(body.get("ids", []), by=who.ref)
         return Response(msgspec.json.encode({"shredded": done}), media_type="application/json")
 
     @routes.get("/api/receipts/{receipt_id}/proof")

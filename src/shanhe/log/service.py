@@ -46,7 +46,10 @@ from shanhe.log.tiles import WIDTH, TileReader
 KEEP_UNCOSIGNED: Final = timedelta(days=2)
 BEHIND_AFTER: Final = timedelta(minutes=5)
 SHRED_MAX: Final = 10_000
+SHRED_NAMED_MAX: Final = 1_000
+"""So many ids fit into what an entry hides."""
 WITNESSES_MAX: Final = 16
+WITNESS: Final = "log.witness"
 COSIGN_TRIES: Final = 3
 NOBODY: Final = UUID(int=0)
 
@@ -176,10 +179,17 @@ class Log:
             raise ProofRefused("this is no witness's key", "这不是见证人公钥")
         if len(await self.store.witnesses()) >= WITNESSES_MAX:
             raise BadEntry(f"{WITNESSES_MAX} witnesses are listed already")
-        await self.store.add_witness(str(key), by, self._clock.now())
+        async with self._db.transaction() as connection:
+            if await self.store.add_witness(connection, str(key), by, self._clock.now()):
+                await self.record(connection, WITNESS, {"key": str(key), "listed": True}, {"actor": by})
 
-    async def remove_witness(self, vkey: str) -> bool:
-        return await self.store.remove_witness(vkey)
+    async def remove_witness(self, vkey: str, *, by: str) -> bool:
+        """List a witness no more; False when it was not listed."""
+        async with self._db.transaction() as connection:
+            removed = await self.store.remove_witness(connection, vkey)
+            if removed:
+                await self.record(connection, WITNESS, {"key": vkey, "listed": False}, {"actor": by})
+        return removed
 
     async def cosign(self, raw: str) -> int:
         """Take a checkpoint that listed witnesses cosigned; how many have by now.
@@ -223,9 +233,17 @@ class Log:
 
     # ── forgetting ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def shred(self, subjects: Sequence[UUID]) -> int:
-        """Destroy the salts of entries: what they hid can't be shown or guessed any more; roots and proofs stand."""
-        return await self.store.shred(subjects[:SHRED_MAX])
+    async def shred(self, subjects: Sequence[UUID], *, by: str) -> int:
+        """Destroy the salts of entries: what they hid can't be shown or guessed any more; roots and proofs stand.
+
+        How many there were. The log has an entry of it: how many, and privately by whom and which.
+        """
+        async with self._db.transaction() as connection:
+            done = await self.store.shred(connection, subjects[:SHRED_MAX])
+            if done:
+                named = [str(one) for one in subjects[:SHRED_NAMED_MAX]]
+                await self.record(connection, "log.shred", {"entries": done}, {"actor": by, "ids": named})
+        return done
 
     async def forget(self, parties: Sequence[UUID]) -> int:
         """Shred what is hidden about parties: their organisations' postings, and recorded entries about them.
@@ -238,7 +256,7 @@ class Log:
         for party, read in product(parties, readers):
             after = NOBODY
             while page := await read(party, after, SHRED_MAX):
-                done += await self.shred(page)
+                done += await self.store.shred(self._db, page)
                 waiting = waiting or next(iter(set(page) - await self.store.known(page)), None)
                 after = page[-1]
         if waiting is not None:

@@ -162,8 +162,8 @@ class Store:
         )  # fmt: skip
         return [row["subject"] for row in rows]
 
-    async def shred(self, subjects: Sequence[UUID]) -> int:
-        return int(await self._db.fetchval("SELECT log.shred($1)", list(subjects)))
+    async def shred(self, connection: Any, subjects: Sequence[UUID]) -> int:
+        return int(await connection.fetchval("SELECT log.shred($1)", list(subjects)))
 
     # ── checkpoints and witnesses ────────────────────────────────────────────────────────────────────────────────
 
@@ -205,13 +205,15 @@ class Store:
     async def witnesses(self) -> list[str]:
         return [row["vkey"] for row in await self._db.fetch("SELECT vkey FROM log.witness ORDER BY added_at, vkey")]
 
-    async def add_witness(self, vkey: str, by: str, now: datetime) -> None:
-        await self._db.execute(
+    async def add_witness(self, connection: Any, vkey: str, by: str, now: datetime) -> bool:
+        """Whether it was not listed yet."""
+        done = await connection.execute(
             "INSERT INTO log.witness VALUES ($1, $2, $3) ON CONFLICT (vkey) DO NOTHING", vkey, by, now
         )
+        return bool(done == "INSERT 0 1")
 
-    async def remove_witness(self, vkey: str) -> bool:
-        return await self._db.execute("DELETE FROM log.witness WHERE vkey = $1", vkey) == "DELETE 1"
+    async def remove_witness(self, connection: Any, vkey: str) -> bool:
+        return bool(await connection.execute("DELETE FROM log.witness WHERE vkey = $1", vkey) == "DELETE 1")
 
 
 def _head(row: Any) -> SignedHead | None:
