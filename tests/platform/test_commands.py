@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from shanhe.cli import app
-from shanhe.cli.common import guarded
+from shanhe.cli.common import guarded, out, pairs
 from shanhe.kernel.clock import SystemClock
 from stage.nursery import program
 
@@ -293,3 +294,18 @@ class TestMigrate:
         first, again = (program().run(command, tmp_path, {"SHANHE_FSYNC": "false"}, LIMIT_S) for _ in range(2))
         assert len(json.loads(first.stdout)) > 100
         assert json.loads(again.stdout) == []
+
+
+class TestPrinting:
+    """What a command prints is copied and piped; a broken key or number is none."""
+
+    LONG = "city.example/log+f7a329a9+" + "A" * 200
+
+    def test_of_names_and_values_breaks_no_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        out.print(pairs({"公钥": self.LONG, "to run": "two\nlines [here]"}))
+        assert capsys.readouterr().out == f"公钥   {self.LONG}\nto run two\n       lines [here]\n"
+
+    def test_of_a_table_that_is_piped_keeps_each_row_in_a_line(self) -> None:
+        words = "from shanhe.cli.common import out, rows; out.print(rows(('id', 'key'), [(1, 'A' * 300), (2, 'b')]))"
+        done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+        assert [line.split() for line in done.stdout.splitlines()] == [["id", "key"], ["1", "A" * 300], ["2", "b"]]

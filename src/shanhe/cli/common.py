@@ -20,6 +20,7 @@ from uuid import UUID
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +45,9 @@ WRITE_JSON_ZH: Final = """请按 '{"name": "value"}' 书写，或用 @文件名�
 T = TypeVar("T")
 Words = TypeVar("Words", bound=StrEnum)
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_CELLS: Final = 4_000
+"""How wide a table may be that no person looks at: a row stays a line, and what stands in it whole."""
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_CELLS)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -217,7 +220,7 @@ def rows(
     """A table for people; a sentence when there is nothing in it."""
     if not lines:
         return "[dim]nothing yet · 暂无[/]"
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(title=_plain(title) or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for line in lines:
@@ -225,14 +228,14 @@ def rows(
     return table
 
 
-def pairs(values: Mapping[str, object]) -> Any:
-    """Names and values, one a line."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+def pairs(values: Mapping[str, object]) -> str:
+    """Names and values, one a line. No line is broken: keys, tokens and commands are copied from here."""
+    wide = max(map(cell_len, values), default=0)
+    lines = []
     for name, value in values.items():
-        table.add_row(name, _plain(str(value)))
-    return table
+        space = " " * (wide - cell_len(name) + 1)
+        lines.append(f"[bold]{_plain(name)}[/]{space}{_plain(str(value))}".replace("\n", "\n" + " " * (wide + 1)))
+    return "\n".join(lines)
 
 
 async def person_of(services: Services, login: str) -> UUID:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -116,8 +116,8 @@ def keys(
 
     ring, listed = in_city(data, work)
     plain = {"origin": ring.origin, "keys": ring.keys, "note": listed}
-    table: Any = listed if note else rows(("state", "since", "key"), [(k.state, k.since, k.vkey) for k in ring.keys])
-    show(as_json, plain, lambda: table)
+    lines = "\n".join(f"[bold]{key.state}[/] {key.since} {key.vkey}" for key in ring.keys)  # whole: a key is copied
+    show(as_json, plain, lambda: listed if note else lines)
 
 
 @app.command()
@@ -188,7 +188,7 @@ def witnesses(
         return await services.log.store.witnesses()
 
     found = in_city(data, work)
-    show(as_json, found, lambda: rows(("witness",), [(one,) for one in found]))
+    show(as_json, found, lambda: "\n".join(found) or rows((), ()))
 
 
 @app.command()
