@@ -22,7 +22,8 @@ from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.errand import Answered, Errand, Inbox, Keep
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
-from shanhe.gateway.faces.openai import Chat, Embeddings
+from shanhe.gateway.faces.embeddings import Embeddings
+from shanhe.gateway.faces.openai import Chat
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence

@@ -1,9 +1,7 @@
-"""`/v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: what engines speak, so bytes pass through."""
+"""`/v1/chat/completions` and `/v1/completions`: what engines speak, so bytes pass through."""
 
 from __future__ import annotations
 
-import base64
-from array import array
 from collections.abc import Collection, Mapping
 from itertools import accumulate
 from typing import Any, Final, TypeVar
@@ -24,7 +22,7 @@ from shanhe.gateway.faces.base import (
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
 
-EMBEDDING_INPUTS_MAX = 2048
+INPUTS_MAX = 2048
 IMAGE_TOKENS = 4096
 """Allowance for an image: what the dearest common vision encoders make of one."""
 DONE_EVENT = b"data: [DONE]\n\n"
@@ -96,21 +94,13 @@ class CompletionRequest(msgspec.Struct):
     logprobs: int | None = None
 
 
-class EmbeddingRequest(msgspec.Struct):
-    model: str
-    input: str | list[str | int | list[int]]
-    encoding_format: str | None = None
-    dimensions: int | None = None
-
-
 _chat = msgspec.json.Decoder(ChatRequest)
 _plain = msgspec.json.Decoder(PlainChat)
 _completion = msgspec.json.Decoder(CompletionRequest)
-_embedding = msgspec.json.Decoder(EmbeddingRequest)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _tools = msgspec.json.Decoder(list[Tool])
-_embedded = msgspec.json.Decoder(dict[str, Any])
+_answer = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 REFUSAL_KEY, ASSISTANT = b'"refusal"', b'"role":"assistant"'
@@ -131,7 +121,6 @@ UNSERVED: Final[Mapping[str, str]] = {
 }
 """What would change an answer and is not done here: said, not left out in silence."""
 COMPLETION_FIELDS = frozenset(SAMPLING) | {"prompt", "suffix", "echo"}
-EMBEDDING_FIELDS = frozenset({"input", "dimensions", "user"})
 """What reaches an engine. Anything else stays here: engines have fields of their own that would undo the bounds a call
 was admitted under (llama.cpp's `n_predict` overrides `max_tokens`) or put text into the prompt that nobody measured."""
 MESSAGE_CORE = frozenset({"role", "content"})
@@ -396,7 +385,7 @@ class TextCompletions(Chat):
 def with_older_logprobs(body: bytes, offsets: dict[int, int]) -> bytes:
     """An answer or chunk whose log probabilities are in the words of the text protocol; most engines write them in
     those of a chat. `offsets`: characters that each choice has had before, brought up to date."""
-    fields: dict[str, Any] = _embedded.decode(body)
+    fields: dict[str, Any] = _answer.decode(body)
     for row in fields.get("choices", ()):
         tokens = (row.get("logprobs") or {}).get("content")
         if tokens is None:
@@ -415,47 +404,6 @@ def with_older_logprobs(body: bytes, offsets: dict[int, int]) -> bytes:
     return _encode(fields)
 
 
-class Embeddings(Chat):
-    """`POST /v1/embeddings`. Engines are asked for floats; base64 is made here, as few of them can."""
-
-    name = "openai.embeddings"
-
-    def parse(self, body: bytes) -> Parsed:
-        request = decode(_embedding, body)
-        if request.encoding_format not in (None, "float", "base64"):
-            raise invalid("encoding_format must be float or base64.", "encoding_format")
-        size, inputs = input_size(request.input, "input")
-        given = decode(_fields, body)
-        fields: dict[str, Any] = {name: given[name] for name in given if name in EMBEDDING_FIELDS}
-        fields["encoding_format"] = "float"
-        return Parsed(
-            model=request.model,
-            body=fields,
-            path="/embeddings",
-            text_bytes=size,
-            messages=inputs,
-            max_tokens=None,
-            max_tokens_field=None,
-            answers=0,
-            kind="embedding",
-            echo=request,
-        )
-
-    def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
-        answer = _embedded.decode(body)
-        asked: EmbeddingRequest = parsed.echo
-        wide = len(answer["data"][0]["embedding"])
-        if asked.dimensions not in (None, wide):
-            text = f"{parsed.model} makes vectors of {wide} dimensions and no others."
-            raise invalid(text, "dimensions", "unsupported_value")
-        if asked.encoding_format == "base64":
-            for row in answer["data"]:
-                row["embedding"] = base64.b64encode(array("f", row["embedding"]).tobytes()).decode()
-        answer["model"] = parsed.model
-        answer["usage"] = {"prompt_tokens": metered.buckets.prompt, "total_tokens": metered.buckets.total}
-        return _encode(answer)
-
-
 def input_size(value: str | list[str | int | list[int]], field: str) -> tuple[int, int]:
     """(bytes or token count, number of inputs) of a prompt or embedding input; bounds the list."""
     if isinstance(value, str):
@@ -469,8 +417,8 @@ def input_size(value: str | list[str | int | list[int]], field: str) -> tuple[in
         return tokens, 1
     if tokens:
         raise invalid(f"{field} may not mix tokens and texts.", field, "invalid_type")
-    if len(value) > EMBEDDING_INPUTS_MAX:
-        raise invalid(f"{field} may hold at most {EMBEDDING_INPUTS_MAX} entries.", field, "array_above_max_length")
+    if len(value) > INPUTS_MAX:
+        raise invalid(f"{field} may hold at most {INPUTS_MAX} entries.", field, "array_above_max_length")
     size = 0
     for item in value:
         if not item and field == "input":
@@ -517,7 +465,7 @@ class PassThrough:
         out = list(self._held)
         if self._wants_usage:
             first = self._first[self._first.index(b"{") :] if self._first else b"{}"
-            last: dict[str, Any] = self._last or _embedded.decode(first)
+            last: dict[str, Any] = self._last or _answer.decode(first)
             last["choices"] = []
             last["model"] = self._model
             last["usage"] = openai_usage(buckets)
