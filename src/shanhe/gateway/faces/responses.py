@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -313,6 +314,21 @@ def response_object(
     }
 
 
+class Said:
+    """An item of the output whose one part is text, while it is being said."""
+
+    def __init__(self, make: Callable[..., dict[str, Any]], call_id: str) -> None:
+        self.begun = make(call_id, "", "in_progress")
+        self.id: str = self.begun["id"]
+        self.part: dict[str, Any] = make(call_id, "")["content"][0]
+        self.pieces: list[str] = []
+
+
+def beside(part: Mapping[str, Any]) -> dict[str, Any]:
+    """What events about a part say beside its text."""
+    return {"logprobs": []} if "logprobs" in part else {}
+
+
 class ResponseEvents:
     """The event sequence of a streamed response: reasoning, a message and function calls, in the order they begin."""
 
@@ -322,8 +338,8 @@ class ResponseEvents:
         self._sequence = -1
         self._created = 0
         self._places: dict[str, int] = {}
-        self._thought: list[str] = []
-        self._text: list[str] = []
+        self._thought = Said(reasoning_item, call_id)
+        self._text = Said(message_item, call_id)
         self._calls: dict[int, ToolCall] = {}
         self._finish: str | None = None
         self._started = False
@@ -353,35 +369,23 @@ class ResponseEvents:
             if choice.delta is None:
                 continue
             if choice.delta.reasoning_content:
-                out += self._thought_delta(choice.delta.reasoning_content)
+                out += self._spoken(self._thought, choice.delta.reasoning_content)
             if choice.delta.content:
-                out += self._text_delta(choice.delta.content)
+                out += self._spoken(self._text, choice.delta.content)
             for call in choice.delta.tool_calls or ():
                 out += self._call_delta(call)
         return out
 
-    def _thought_delta(self, text: str) -> bytes:
-        item = reasoning_item(self._id, "", "in_progress")
+    def _spoken(self, said: Said, text: str) -> bytes:
+        """A piece of an item that is text; the first one begins it."""
         out = b""
-        if not self._thought:
-            part = {"type": "reasoning_text", "text": ""}
-            out += self._add(item) + self._emit(
-                "response.content_part.added", **self._part_place(item["id"]), part=part
-            )
-        self._thought.append(text)
-        return out + self._emit("response.reasoning_text.delta", **self._part_place(item["id"]), delta=text)
-
-    def _text_delta(self, text: str) -> bytes:
-        item = message_item(self._id, "", "in_progress")
-        out = b""
-        if not self._text:
-            part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-            out += self._add(item) + self._emit(
-                "response.content_part.added", **self._part_place(item["id"]), part=part
-            )
-        self._text.append(text)
-        place = self._part_place(item["id"])
-        return out + self._emit("response.output_text.delta", **place, delta=text, logprobs=[])
+        if not said.pieces:
+            out += self._add(said.begun)
+            out += self._emit("response.content_part.added", **self._part_place(said.id), part=said.part)
+        said.pieces.append(text)
+        return out + self._emit(
+            f"response.{said.part['type']}.delta", **self._part_place(said.id), delta=text, **beside(said.part)
+        )
 
     def _call_delta(self, delta: ToolCall) -> bytes:
         out = b""
@@ -405,11 +409,11 @@ class ResponseEvents:
     def finish(self, buckets: Buckets) -> bytes:
         out = b"" if self._started else self._start(0)
         output: list[dict[str, Any]] = []
-        if self._thought:
-            output.append(reasoning_item(self._id, "".join(self._thought)))
         status = "incomplete" if self._finish == "length" else "completed"
-        if self._text:
-            output.append(message_item(self._id, "".join(self._text), status))
+        if self._thought.pieces:
+            output.append(reasoning_item(self._id, "".join(self._thought.pieces)))
+        if self._text.pieces:
+            output.append(message_item(self._id, "".join(self._text.pieces), status))
         output += [function_item(self._id, at, call, status) for at, call in self._calls.items()]
         output.sort(key=lambda item: self._places[item["id"]])
         for item in output:
@@ -429,13 +433,9 @@ class ResponseEvents:
                 output_index=place["output_index"],
                 arguments=item["arguments"],
             )
-        elif item["type"] == "message":
-            part = item["content"][0]
-            out = self._emit("response.output_text.done", **place, text=part["text"], logprobs=[])
-            out += self._emit("response.content_part.done", **place, part=part)
         else:
             part = item["content"][0]
-            out = self._emit("response.reasoning_text.done", **place, text=part["text"])
+            out = self._emit(f"response.{part['type']}.done", **place, text=part["text"], **beside(part))
             out += self._emit("response.content_part.done", **place, part=part)
         return out + self._emit("response.output_item.done", output_index=place["output_index"], item=item)
 
