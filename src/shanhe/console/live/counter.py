@@ -37,6 +37,8 @@ REFUNDS = (
     Col("refunds.cancelled", "credits"),
     Col("refunds.state", "state:refund_state"),
 )
+REFUND_ACTS = {"failed": ("retry", "payout"), "posted": ("payout",)}
+"""What an operator may do about one, by its state."""
 REFUND_HANDS = (Col("hand.retried", "note"), Col("hand.paid", "note"))
 BATCH_HANDS = (Col("hand.made", "note"), Col("hand.funded", "note"), Col("hand.exported", "note"),
                Col("hand.ended", "note"))  # fmt: skip
@@ -111,7 +113,7 @@ class LiveCounter:
     # -- refunds and codes --------------------------------------------------------------------------------------------
 
     async def refunds(self, who: m.Who) -> c.Sheet:
-        return _refunds(await self._credits.refunds.list(who.org_id), operator=False)
+        return _refunds(await self._credits.refunds.list(who.org_id))
 
     async def refund_offer(self, who: m.Who, purchase_id: UUID) -> c.OfferView:
         found = await self._credits.refunds.offer(who.org_id, purchase_id)
@@ -289,22 +291,16 @@ class LiveCounter:
         found = await self._credits.refunds.list(
             None, waiting=not queue.everything, before=queue.past, limit=c.QUEUE_ROWS
         )
-        sheet, called = _refunds(found, operator=True), self._names.actors()
-        rows = [
-            c.Row(
-                row.id,
-                (
-                    row.cells[0],
-                    await self._of(refund.org_id),
-                    *row.cells[1:],
-                    *[await called(by or "") for by in (refund.retried_by, refund.paid_by)],
-                ),
-                row.acts,
+        rows, called = [], self._names.actors()
+        for one in found:
+            at, *cells = _refund_cells(one)
+            by = [await called(by or "") for by in (one.retried_by, one.paid_by)]
+            rows.append(
+                c.Row(one.id, (at, await self._of(one.org_id), *cells, *by), REFUND_ACTS.get(str(one.state), ()))
             )
-            for row, refund in zip(sheet.rows, found, strict=True)
-        ]
-        at, *rest = sheet.columns
-        return c.Sheet(sheet.key, (at, OF, *rest, *REFUND_HANDS), rows, sheet.empty, more=len(rows) == c.QUEUE_ROWS)
+        at, *rest = REFUNDS
+        columns = (at, OF, *rest, *REFUND_HANDS)
+        return c.Sheet("refunds.list", columns, rows, "refunds.none", more=len(rows) == c.QUEUE_ROWS)
 
     async def refund_retry(self, who: m.Who, refund_id: UUID) -> None:
         await self._credits.refunds.retry(refund_id, by=actor_of(who).ref)
@@ -357,14 +353,13 @@ def _lapses(days: Sequence[LapseDay]) -> c.Sheet:
     return c.Sheet("lapses.mine", LAPSES, rows, "lapses.none")
 
 
-def _refunds(refunds: Sequence[Refund], *, operator: bool) -> c.Sheet:
-    acts = {"failed": ("retry", "payout"), "posted": ("payout",)} if operator else {}
-    rows = [
-        c.Row(r.id, (r.created_at, r.refund_fen, r.taken_micro, r.cancelled_micro, str(r.state)),
-              acts.get(str(r.state), ()))
-        for r in refunds
-    ]  # fmt: skip
-    return c.Sheet("refunds.list", REFUNDS, rows, "refunds.none")
+def _refunds(refunds: Sequence[Refund]) -> c.Sheet:
+    return c.Sheet("refunds.list", REFUNDS, [c.Row(r.id, _refund_cells(r)) for r in refunds], "refunds.none")
+
+
+def _refund_cells(refund: Refund) -> tuple[object, ...]:
+    """A row under `REFUNDS`."""
+    return refund.created_at, refund.refund_fen, refund.taken_micro, refund.cancelled_micro, str(refund.state)
 
 
 def _invoices(invoices: Sequence[Invoice]) -> c.Sheet:
