@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import asyncpg
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -42,6 +41,7 @@ from shanhe.incubator import routes as incubator_routes
 from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
 from shanhe.kernel.asking import Named
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.outage import room
 from shanhe.ledger import routes as ledger_routes
 from shanhe.log import routes as log_routes
@@ -149,7 +149,7 @@ async def readiness(services: Services) -> dict[str, str]:
         async with asyncio.timeout(READY_LIMIT_S):
             await services.db.fetchval("SELECT 1")
             database, log = "up", await services.log.state()
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except FAILURES:
         database, log = "down", "behind"
     disk = "full" if services.ledger.refused_for_room() else await asyncio.to_thread(room, services.settings.data)
     return {"database": database, "disk": disk, "engine": _engine(services), "log": log}

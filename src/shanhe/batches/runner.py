@@ -15,7 +15,6 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -26,7 +25,7 @@ from shanhe.batches.service import Batches
 from shanhe.gateway.api import Answered, Errand
 from shanhe.kernel.asking import Parameter
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.kernel.waking import Crew
 
@@ -52,7 +51,6 @@ PATIENT: Final = frozenset(
 NOT_BOOKED: Final = frozenset({"disk_full", "lease_reclaimed", "hold_closed"})
 """Codes with which the ledger says of a kept answer that it isn't charged, and won't be."""
 
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Run = Callable[[str, bytes, Errand], Awaitable[Answered]]
 CallerOf = Callable[[UUID], Awaitable[Any]]
@@ -155,7 +153,7 @@ class Runner:
             try:
                 await self._batches.put(await self._batches.seal_of(taken.org_id), taken.receipt_id, (answer,))
                 its = await store.answered(self._db, taken)
-            except AWAY as error:
+            except FAILURES as error:
                 raise NotKept() from error
             if not its:
                 raise NotThisTime()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from shanhe.compute import counting, fetch, pricing, store
@@ -47,7 +46,7 @@ from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Invalid
 
 PROBE_S: Final = 10.0
@@ -155,7 +154,7 @@ class Compute:
             self._stale.clear()
             try:
                 await self.reload()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except FAILURES as error:
                 log.warning("engines could not be read; what is known stays in force", error=type(error).__name__)
                 await asyncio.sleep(1.0)
                 self._stale.set()

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -21,7 +20,7 @@ from shanhe.content.model import Draft, Form
 from shanhe.content.service import TEXT, TITLE, WRITTEN, Content
 from shanhe.content.writing import asked, rendered, understood
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal
@@ -122,7 +121,7 @@ class Runner:
             await self._fail(draft, error.code, {"zh": error.message_zh, "en": error.message})
         except ShanheError as error:
             await self._fail(draft, error.code, {"zh": error.message_zh, "en": error.message})
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except FAILURES:
             raise  # the database: what is booked stays, the rest is taken up again
         except Exception:
             log.exception("a draft failed on our side", draft=str(draft.id))

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from shanhe.exchange import store
@@ -52,7 +51,7 @@ from shanhe.exchange.model import (
 )
 from shanhe.exchange.policy import Day, end_of_day
 from shanhe.kernel.clock import Clock, city_date
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.ledger.api import EscrowRequest, Ledger
 
@@ -159,7 +158,7 @@ class Intake:
             answers: list[tuple[Wanted, Any]] = []
             try:
                 answers = await self._flush(batch)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except FAILURES as error:
                 log.warning("orders could not be accepted", market=self._market, error=str(error)[:200])
             finally:
                 self._tell()

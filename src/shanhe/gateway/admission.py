@@ -8,14 +8,13 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.estimate import output_default, prompt_bound
 from shanhe.gateway.http import Client
 from shanhe.gateway.model import Admission, with_commission
 from shanhe.gateway.terms import Today
 from shanhe.kernel.clock import CITY_TZ, Clock
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.money import said_credits
 from shanhe.ledger.api import Asset, InsufficientCredit, Ledger, Limit, LimitExceeded, LotHistory, call_facts
 
@@ -54,7 +53,7 @@ def database_away() -> Iterator[None]:
     """A lost database is a 503 with a hint to retry, not a surprise."""
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         raise CallError(
             503, "ledger_unavailable", "The ledger can't be reached; try again.", retry_after_s=2
         ) from error

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from shanhe.gateway.slate import Slate, left_behind
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError
 from shanhe.ledger.api import AlreadyReversed, UnknownPosting
 
@@ -33,7 +33,6 @@ STOP_WITHIN_S: Final = 5.0
 ACTOR: Final = "gateway"
 ENDED: Final = "This process has ended."
 REASON: Final = "The call came to nothing · 调用未成，费用退回"
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 log = structlog.get_logger(__name__)
 
 
@@ -144,7 +143,7 @@ class Returns:
                 return False
             except UnknownPosting:
                 unknown += 1
-            except (ShanheError, *AWAY) as error:
+            except (ShanheError, *FAILURES) as error:
                 if not told:
                     log.warning("a call is not given back yet", receipt=str(receipt), error=str(error)[:200])
                 told = True

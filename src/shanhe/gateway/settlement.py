@@ -19,8 +19,9 @@ from shanhe.gateway.errors import CallError
 from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
-from shanhe.gateway.returns import AWAY, ENDED, waits
+from shanhe.gateway.returns import ENDED, waits
 from shanhe.gateway.tariff import charge
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError, Unavailable
 from shanhe.ledger.api import Charge, Ledger, LedgerFull, LedgerUnavailable, Leg, Provenance
 
@@ -167,7 +168,7 @@ class Settler:
         reservation, call.reservation = call.reservation, None
         try:
             await self._ledger.settle(reservation, charge)
-        except (Unavailable, *AWAY) as error:
+        except (Unavailable, *FAILURES) as error:
             task = asyncio.create_task(self._later(reservation, charge))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
@@ -275,7 +276,7 @@ class Settler:
     async def _later(self, reservation: Any, charge: Charge) -> None:
         """For as long as what was reserved can stand; then it is the platform's loss."""
         try:
-            await self._again(reservation, charge, PATIENT_TRIES, Unavailable, *AWAY)
+            await self._again(reservation, charge, PATIENT_TRIES, Unavailable, *FAILURES)
         except (Unsettled, ShanheError) as error:
             log.error("what was delivered is not charged", receipt=str(reservation.receipt_id),
                       micro=charge.total_micro, error=str(error)[:200])  # fmt: skip

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -19,6 +18,7 @@ from shanhe.gateway.errors import TooMuchUsage
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
 from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
+from shanhe.kernel.db import FAILURES
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -85,7 +85,7 @@ class UsageBook:
         sums, self._sums, self._last = self._sums, {}, None
         try:
             await self._store.add(sums)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except FAILURES as error:
             log.warning("usage sums not written", error=str(error)[:200], groups=len(sums))
             for key, values in sums.items():
                 known = self._sums.setdefault(key, [0] * 7)
@@ -98,7 +98,7 @@ class UsageBook:
             return
         try:
             await self._store.add_parted(sums)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except FAILURES as error:
             log.warning("sums by listing not written", error=str(error)[:200])
             self._parted.add(sums)
 

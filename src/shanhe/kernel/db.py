@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -18,6 +18,9 @@ COMMAND_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 30.0
 """How long a connection is waited for where none is idle: whoever keeps one and asks for another waits no longer."""
 RECONNECT_WAIT_S = 0.5
+FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asking the database may raise, whatever the reason: it is lost, refuses, or was asked wrongly. A TimeoutError is
+an OSError."""
 
 FIRST_OWN_OID = 16_384
 """PostgreSQL's own types have smaller numbers, the same in every database of a server's release."""
@@ -151,7 +154,7 @@ class Database:
                     on_connect()
                 await lost.wait()
                 log.warning("listener lost its connection", channel=channel)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except FAILURES:
                 await asyncio.sleep(RECONNECT_WAIT_S)
             finally:
                 if not connection.is_closed():

@@ -20,7 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shanhe.kernel.clock import Clock, SystemClock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.outage import outage
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Jobs:
         while not stop.is_set():
             try:
                 await self._run_once(stop)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except FAILURES as error:
                 log.warning("jobs lost the database; trying again", error=str(error))
                 await asyncio.sleep(RESTART_WAIT_S)
 

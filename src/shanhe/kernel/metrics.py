@@ -13,14 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.outage import free_bytes
 
 SNAPSHOT_S = 5.0
@@ -66,7 +65,7 @@ class Metrics:
                 clock.now() - timedelta(seconds=STALE_S),
             )
             everybody += [row["families"] for row in rows]
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILURES as error:
             log.warning("metrics of other processes are out of reach", error=str(error))
         merged = CollectorRegistry(auto_describe=True)
         merged.register(_Merged(everybody))
@@ -87,7 +86,7 @@ class Metrics:
         while True:
             try:
                 await self.snapshot(db, clock)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except FAILURES as error:
                 log.warning("metrics could not be copied", error=str(error))
             await asyncio.sleep(SNAPSHOT_S)
 

@@ -10,8 +10,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, NoReturn
 
-import asyncpg
 import structlog
+
+from shanhe.kernel.db import FAILURES
 
 BUSY_POLL_S: Final = 0.5
 IDLE_POLL_S: Final = 30.0
@@ -26,7 +27,7 @@ def _going_on(what: str) -> Iterator[None]:
     is worse."""
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except FAILURES as error:
         log.warning(f"{what} waits for the database", error=type(error).__name__)
     except Exception:
         log.exception(f"{what} could not go on; trying again")

@@ -10,12 +10,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.ledger import counters as counting
@@ -68,7 +67,6 @@ SWEEP_MAX: Final = 500
 CALL_TTL: Final = timedelta(minutes=10)
 FULL_FOR_S: Final = 15.0
 """How long a database that refused for want of room counts as full when it is not asked again."""
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 LOOSE_MAX: Final = 10_000
 """Holds that are kept in mind to be voided; those beyond lapse by themselves."""
 LOOSE_TRIES: Final = 30
@@ -385,7 +383,7 @@ class Ledger(Reader):
                     continue
             except HoldClosed:
                 pass
-            except (Unavailable, *AWAY):
+            except (Unavailable, *FAILURES):
                 return
             del self._loose[receipt_id]
 

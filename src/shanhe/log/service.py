@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.vault import Vault
@@ -279,7 +278,7 @@ class Log:
             moved, signed = await self.sealer.moved(await self.store.head()), await self.store.latest()
             if moved is None and signed is not None:
                 await follow(self.store, self.folder, signed)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except FAILURES:
             return
         if moved is not None:
             raise moved

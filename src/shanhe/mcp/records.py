@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 from typing import Final
 
-import asyncpg
 import structlog
 
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.mcp import store
 from shanhe.mcp.model import CallRecord
 
@@ -47,7 +46,7 @@ class Records:
         self._writing = asyncio.create_task(self._quietly())
 
     async def _quietly(self) -> None:
-        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with contextlib.suppress(*FAILURES):
             await self.flush()
 
     async def flush(self) -> None:

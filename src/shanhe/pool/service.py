@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import httpx
 import msgspec
 import structlog
@@ -22,7 +21,7 @@ from shanhe.compute.api import Compute, Kind, NodeEngine, NodeModel, Rates, Spee
 from shanhe.kernel.asking import Parameter
 from shanhe.kernel.calling import over_socket
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.ledger.api import Ledger
@@ -56,7 +55,7 @@ ALLOWED: Final = {
     NodeState.GONE: {NodeState.JOINING, NodeState.ACTIVE, NodeState.DRAINING, NodeState.QUARANTINED},
 }
 """From which states each state may be entered."""
-LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+LOST: Final = FAILURES
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from shanhe.backup.begun import FOLDER, Begun, begin, begun, coming, finish
 from shanhe.backup.making import (
     DUMP,
@@ -31,6 +29,7 @@ from shanhe.backup.making import (
     sync_tree,
 )
 from shanhe.kernel.clock import SystemClock
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.files import synced
 from shanhe.kernel.migrations import discover
@@ -114,7 +113,7 @@ async def _may_be_loaded(settings: Settings, manifest: Manifest) -> bool:
         return False
     try:
         return await holds(settings.database_url, manifest.id)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except FAILURES:
         return True
 
 

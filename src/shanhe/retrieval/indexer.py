@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
 from shanhe.gateway.api import CallError
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.waking import keep_working
@@ -90,7 +90,7 @@ class Indexer:
                 asyncio.get_running_loop().call_later(WAIT.total_seconds() + 1, self._wake.set)
             else:
                 await store.fail(knowledge.db, one, _told(error))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except FAILURES:
             raise  # the database is away: the document is taken up again
         except Exception:
             log.exception("a document could not be indexed", document=str(one.id))

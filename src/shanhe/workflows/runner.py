@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-import asyncpg
 import structlog
 
 from shanhe.kernel.clock import Clock
-from shanhe.kernel.db import Database
+from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.waking import Crew
 from shanhe.workflows import store
 from shanhe.workflows.course import Deeds, Walker, ending
@@ -70,7 +69,7 @@ class Runner:
         try:
             definition = await self._workflows.definition_of(run)
             await Walker(self._db, self._clock, self._deeds, seal, run, definition, self._worker).go()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except FAILURES:
             raise  # the database: what is booked stays, the rest is taken up again
         except Exception:
             log.exception("a run failed on our side", run=str(run.id))

@@ -18,13 +18,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from shanhe.identity.errors import InvalidKey, KeyExpired, KeyRevoked, OrgFrozen
 from shanhe.identity.model import Caller, DataClass, OrgState
 from shanhe.identity.service.base import Ground
 from shanhe.identity.store import keys as store
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError, Unavailable
 
 CHANNEL = "identity_keys"
@@ -103,7 +103,7 @@ class Callers:
                 if known is not None:
                     return known
                 await self._read([digest])
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILURES as error:
             raise Unavailable(
                 "identity_unavailable",
                 "The key cannot be checked now.",
@@ -203,7 +203,7 @@ class Callers:
             try:
                 for at in range(0, len(used), BATCH):
                     await self._read(used[at : at + BATCH])
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except FAILURES as error:
                 log.warning("keys could not be checked again; they run out", error=type(error).__name__)
 
 
