@@ -117,3 +117,26 @@ class TestCrew:
         await crew.stop()
         assert troubles == []
         assert cut.is_set()
+
+    async def test_drains_what_its_own_loop_is_just_taking(self) -> None:
+        waiting, done = ["piece"], []
+
+        async def piece(name: str) -> None:
+            await asyncio.sleep(0.01)
+            done.append(name)
+
+        async def fill() -> int:
+            taken, waiting[:] = waiting[:], []
+            await asyncio.sleep(0.01)  # the database answers
+            for name in taken:
+                crew.begin(piece(name))
+            return len(taken)
+
+        crew = Crew(fill, fill, at_once_max=2, what="the test")
+        crew.start()
+        await asyncio.sleep(0)
+        assert (waiting, done) == ([], [])
+        async with asyncio.timeout(LIMIT_S):
+            await crew.drain()
+        await crew.stop()
+        assert done == ["piece"]

@@ -76,6 +76,7 @@ class Crew:
         self._at_once_max = at_once_max
         self._what = what
         self._running: set[asyncio.Task[None]] = set()
+        self._filling = asyncio.Lock()
         self._loop: asyncio.Task[NoReturn] | None = None
         self.wake = asyncio.Event()
         """Set by whoever hears of new work."""
@@ -102,9 +103,14 @@ class Crew:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def drain(self) -> None:
-        """Work until nothing waits."""
-        while await self._fill():
+        """Work until nothing waits and nothing runs, whoever took it."""
+        while await self._fill_up() or self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _fill_up(self) -> int:
+        """`fill`, never twice at once: what one takes would not be seen by the other, nor count in its room."""
+        async with self._filling:
+            return await self._fill()
 
     async def _forever(self) -> NoReturn:
         loop = asyncio.get_running_loop()
@@ -113,7 +119,7 @@ class Crew:
             self.wake.clear()
             wait_s = BUSY_POLL_S
             with _going_on(self._what):
-                if not await self._fill() and not self._running:
+                if not await self._fill_up() and not self._running:
                     wait_s = BUSY_POLL_S if await self._soon() else IDLE_POLL_S
                 if loop.time() >= look_at:
                     look_at = loop.time() + LOOK_EVERY_S
