@@ -180,6 +180,12 @@ class Desk:
         body = {"model": "syn", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}
         return await self.http.post("/v1/chat/completions", json={**body, **changes})
 
+    async def heard(self) -> None:
+        """Until the engine was asked for all that it has a script for."""
+        async with asyncio.timeout(20):
+            while self.engine.scripts:  # noqa: ASYNC110 - nothing tells when it takes one
+                await asyncio.sleep(0.005)
+
     async def idle(self) -> None:
         """Until no call is in flight."""
         async with asyncio.timeout(20):

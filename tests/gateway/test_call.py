@@ -124,7 +124,7 @@ class TestDisconnect:
         desk.engine.scripts.append(stream(*STREAM, pause_s=0.004))
         before = await desk.balance()
         await raw_stream(desk, pieces)
-        await asyncio.sleep(0.02)
+        await desk.heard()
         await desk.idle()
         assert before - await desk.balance() == STREAM_COST
 
@@ -135,14 +135,14 @@ class TestDisconnect:
             desk.engine.scripts.append(stream(*answer, pause_s=0.002))
             before = await desk.balance()
             await raw_stream(desk, pieces)
-            await asyncio.sleep(0.02)
+            await desk.heard()
             await desk.idle()
             assert before - await desk.balance() == (9 * RATES.input + LONG * RATES.output) // 1_000_000, pieces
 
     async def test_is_told_on_the_receipt(self, desk: Desk) -> None:
         desk.engine.scripts.append(stream(*STREAM, pause_s=0.01))
         await raw_stream(desk, 2)
-        await asyncio.sleep(0.02)
+        await desk.heard()
         await desk.idle()
         newest = (await desk.gateway.recent(desk.org, 1)).calls[0]
         assert newest.status == "disconnected"

@@ -102,7 +102,7 @@ class TestCall:
             before = await desk.balance()
             desk.engine.scripts.append(slow)
             line.send()
-            await asyncio.sleep(0.1)
+            await desk.heard()
             await desk.idle()
         assert before - await desk.balance() == WHOLE_COST
 
