@@ -294,10 +294,10 @@ class TestMatching:
                 patch.setattr(target, name, crash)
                 with pytest.raises(OSError, match="gone"):
                     await branch.upload(*rows)
-        await branch.desk.settle()
+        await branch.desk.matching.settle()
         assert (await branch.payments.order(order.id)).state is State.PAID
         assert (await branch.suspended_fen(), len(branch.told)) == (100_700, 1)
-        assert await branch.desk.settle() == 0
+        assert await branch.desk.matching.settle() == 0
 
 
 class TestSuspense:
@@ -338,7 +338,7 @@ class TestSuspense:
         (rest,), second = await branch.waiting(), await branch.ordered(30_000)
         with pytest.raises(SuspenseUnsettled):
             await branch.desk.apply(rest.id, second.id, actor="person:2", note="x")
-        await branch.desk.settle()
+        await branch.desk.matching.settle()
         await branch.desk.apply(rest.id, second.id, actor="person:2", note="x")
         assert [(await branch.payments.order(one.id)).state for one in (first, second)] == [State.PAID] * 2
         assert await branch.suspended_fen() == 30_000
@@ -355,7 +355,7 @@ class TestSuspense:
                 await branch.upload(branch.row(order.provider_ref or "", "5000"))
         with pytest.raises(UnknownPayment):
             await branch.desk.apply(item.id, order.id, actor="person:2", note="x")
-        await branch.desk.settle()
+        await branch.desk.matching.settle()
         assert (len(branch.told), await branch.suspended_fen()) == (1, 500_000)
 
     async def test_of_an_order_that_closed_meanwhile_waits_again(self, branch: Branch, monkeypatch) -> None:

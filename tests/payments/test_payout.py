@@ -482,7 +482,7 @@ class TestBankFile:
         assert (await works.payouts.export(by=CLERK))[2] == []
         payments = Payments(works.db, works.clock, {})
         desk = BankDesk(works.db, works.clock, ledger=works.ledger, payments=payments, vault=works.vault)
-        desk.on_sent("payout", works.payouts.on_statement)
+        desk.matching.on_sent("payout", works.payouts.on_statement)
         statement = f"日期,借方,贷方,对方户名,附言\n20260608,300.00,,青山机器人,{done.reference}"
         report = await desk.upload(statement.encode(), name="s", actor="person:o1")
         assert report.counts["matched"] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shanhe.payments.alipay import Alipay, AlipayAccount
-from shanhe.payments.bank import BankDesk, BankTransfer, Personal
+from shanhe.payments.bank import BankDesk, Personal
 from shanhe.payments.bank_model import (
     BankAccount,
     BankFile,
@@ -15,6 +15,7 @@ from shanhe.payments.bank_model import (
     SuspenseKind,
     SuspenseState,
 )
+from shanhe.payments.bank_transfer import BankTransfer
 from shanhe.payments.bills import BillLine, BillReport, Bills
 from shanhe.payments.errors import (
     AmountMismatch,
@@ -77,7 +78,8 @@ from shanhe.payments.payout_model import (
     PayoutChannel,
     PayoutState,
 )
-from shanhe.payments.payouts import BANK_FILE, Payouts
+from shanhe.payments.payout_posting import BANK_FILE
+from shanhe.payments.payouts import Payouts
 from shanhe.payments.refunds import RefundHandler
 from shanhe.payments.sandbox import Faults, PayPage, Sandbox
 from shanhe.payments.sandbox_payouts import SandboxPayouts

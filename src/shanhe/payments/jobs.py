@@ -15,7 +15,7 @@ async def tick(
 ) -> int:
     """Deliver due notifications, resolve what has no outcome, settle statements and payouts; how many moved."""
     moved = await deliver(payments, sandbox) if sandbox is not None else 0
-    moved += await bank.settle() if bank is not None else 0
+    moved += await bank.matching.settle() if bank is not None else 0
     moved += await payouts.settle() if payouts is not None else 0
     return moved + await payments.sweep()
 

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 import structlog
 
 from shanhe.kernel.asking import Related
@@ -28,7 +27,7 @@ from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
 from shanhe.kernel.texts import check_line
 from shanhe.kernel.vault import Vault
-from shanhe.ledger.api import AlreadyReversed, Asset, InsufficientCredit, Ledger, LotDelta, Posting, Transfer
+from shanhe.ledger.api import AlreadyReversed, InsufficientCredit, Ledger
 from shanhe.payments import bank_store, payout_store
 from shanhe.payments.bank_model import new_reference
 from shanhe.payments.earnings import Earned
@@ -55,18 +54,13 @@ from shanhe.payments.payout_model import (
     PayoutChannel,
     PayoutState,
 )
+from shanhe.payments.payout_posting import BANK_FILE, posting_of
 from shanhe.rulebook.api import Rulebook
 
 RULE: Final = "P10_payout"
-KIND: Final = "payout"
-BANK_FILE: Final = "bank_file"
-BANK_CASH: Final = "bank_transfer"
-EXPENSE: Final = "income of makers"
-TAX: Final = "withheld tax"
 BATCH_ROWS: Final = 200
 PAGE_ROWS: Final = 100
 TEXT_LIMIT_CHARS: Final = 200
-BURN, CASH_OUT, WITHHELD = 1, 2, 3
 REASON_FIELD: Final = "payout.reason"
 FAILED: Final = "payout failed"
 JOBS: Final = "payouts"
@@ -331,31 +325,7 @@ class Payouts:
         return False
 
     async def _book(self, payout: Payout) -> None:
-        income = await self._ledger.ensure_account(payout.org_id, Asset.CREDIT, "income")
-        issuance = await self._ledger.system_account("issuance", Asset.CREDIT)
-        expense = await self._ledger.system_account("expense", Asset.CNY, EXPENSE)
-        cash = await self._ledger.system_account("cash", Asset.CNY, _cash(payout))
-        tax = await self._ledger.system_account("payable", Asset.CNY, TAX)
-        legs = [
-            (BURN, income.id, issuance.id, payout.amount_micro),
-            (CASH_OUT, expense.id, cash.id, payout.net_fen or 0),
-            (WITHHELD, expense.id, tax.id, payout.withheld_fen or 0),
-        ]
-        posting = Posting(
-            id=payout.posting_id,
-            kind=KIND,
-            transfers=tuple(
-                Transfer(UUID(int=payout.posting_id.int ^ leg), debit, credit, amount)
-                for leg, debit, credit, amount in legs
-                if amount
-            ),
-            deltas=tuple(
-                LotDelta(lot, -amount) for lot, amount in zip(payout.lots or (), payout.lot_amounts or (), strict=True)
-            ),
-            evidence=_evidence(payout),
-            actor=f"{payout.second_by} + break-glass:{payout.glass}" if payout.glass else payout.second_by or "",
-            memo=f"Payout of earned income, {payout.channel} {payout.reference}",
-        )
+        posting = await posting_of(self._ledger, payout)
         try:
             await self._ledger.post(posting)
         except InsufficientCredit:  # the income was used in between: nothing was booked
@@ -485,32 +455,6 @@ class Payouts:
             if held.state not in states:
                 raise PayoutStateError(held.state)
             return await payout_store.move(conn, payout_id, to, **changes)
-
-
-def _cash(payout: Payout) -> str:
-    return BANK_CASH if payout.channel == BANK_FILE else str(payout.channel)
-
-
-def _evidence(payout: Payout) -> bytes:
-    return msgspec.json.encode(
-        {
-            "version": 1,
-            "payout_id": payout.id,
-            "amount_micro": payout.amount_micro,
-            "subsidy_micro": payout.subsidy_micro,
-            "gross_fen": payout.gross_fen,
-            "withheld_fen": payout.withheld_fen,
-            "net_fen": payout.net_fen,
-            "reviewed_by": payout.reviewed_by,
-            "first_by": payout.first_by,
-            "second_by": payout.second_by,
-            "reference": payout.reference,
-            "rule_version": payout.rule_version,
-            "trace": payout.trace,
-        }
-        | ({"break_glass": payout.glass} if payout.glass else {}),
-        order="sorted",
-    )
 
 
 async def _itself(by: str) -> str:

@@ -69,7 +69,7 @@ def open_treasury(
     payouts = Payouts(
         db, clock, ledger=ledger, rulebook=rulebook, vault=vault, related=related, channels=channels, seals=seals
     )
-    bank.on_sent("payout", payouts.on_statement)
+    bank.matching.on_sent("payout", payouts.on_statement)
     return Treasury(payments, sandbox, bank, payouts, Bills(db, clock))
 
 

@@ -1,0 +1,200 @@
+"""What a statement's lines lead to: matched with what they pay, or suspended; then booked, and payments told.
+
+Each step is a row first and a posting after, under an id that follows from the row, so whatever a crash leaves is done
+by `settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.ids import new_id
+from shanhe.kernel.money import format_fen
+from shanhe.ledger.api import Asset, Ledger, Posting, Transfer
+from shanhe.payments import bank_store, store
+from shanhe.payments.bank_model import (
+    BankLine,
+    Direction,
+    LineState,
+    Suspense,
+    SuspenseKind,
+    SuspenseState,
+    references,
+)
+from shanhe.payments.bank_slips import Slips
+from shanhe.payments.bank_transfer import NAME, WAITING
+from shanhe.payments.model import Order, RefundState, State
+from shanhe.payments.service import Payments
+
+CASH: Final = NAME
+SUSPENSE_ACCOUNT: Final = "bank transfers"
+OWNER: Final = "treasury"
+BATCH_ROWS: Final = 500
+KIND: Final = "bank_suspense"
+
+log = structlog.get_logger(__name__)
+
+Sent = Callable[[str, UUID, int, datetime], Awaitable[bool]]
+"""(kind, subject, amount, when) of an outgoing line that carries one of our references; False when it does not fit."""
+
+
+class Matching:
+    """Decides new lines and does what follows from them."""
+
+    def __init__(self, db: Database, clock: Clock, ledger: Ledger, payments: Payments, slips: Slips) -> None:
+        self._db = db
+        self._clock = clock
+        self._ledger = ledger
+        self._payments = payments
+        self._slips = slips
+        self._sent: dict[str, Sent] = {"refund": self._refund_sent}
+
+    def on_sent(self, kind: str, handler: Sent) -> None:
+        """Have `handler` called when a statement shows that money with one of our references has left."""
+        self._sent[kind] = handler
+
+    async def settle(self) -> int:
+        """Decide new lines, book what was decided, confirm what was matched; how many steps. Bounded; idempotent."""
+        done = 0
+        while lines := await bank_store.new_lines(self._db, BATCH_ROWS):
+            for line in lines:
+                await self._decide(line)
+            done += len(lines)
+        for line in await bank_store.unconfirmed(self._db, BATCH_ROWS):
+            done += await self._tried(self._confirm(line), file=line.file_hash, row=line.row)
+        for item in await bank_store.unposted(self._db, BATCH_ROWS):
+            done += await self._tried(self._book(item), suspense=str(item.id))
+        return done
+
+    async def _tried(self, step: Awaitable[None], **what: object) -> int:
+        try:
+            await step
+        except ShanheError as error:  # one row's trouble does not keep the others waiting
+            log.warning("a bank statement's row does not move", error=error.code, **what)
+            return 0
+        return 1
+
+    # -- deciding a line ----------------------------------------------------------------------------------------------
+
+    async def _decide(self, seen: BankLine) -> None:
+        async with self._db.transaction() as conn:
+            line = self._slips.opened(await bank_store.line(conn, seen.file_hash, seen.row))
+            if line.state is not LineState.NEW or line.amount_fen is None:
+                return
+            found = references(line.remark)
+            if line.direction is Direction.OUT:
+                await self._decide_out(conn, line, found)
+            else:
+                await self._decide_in(conn, line, found)
+
+    async def _decide_out(self, conn: object, line: BankLine, found: list[str]) -> None:
+        for reference in found:
+            sent = await bank_store.outgoing(conn, reference=reference)
+            fits = sent is not None and sent.amount_fen == line.amount_fen and sent.done_at is None
+            if sent is not None and fits and not await bank_store.shown(conn, reference):
+                await bank_store.decide_line(conn, line, LineState.MATCHED, f"{sent.kind} sent", None, reference)
+                return
+        await self._suspend(conn, line, SuspenseKind.OUTGOING, line.amount_fen or 0, None, None)
+
+    async def _decide_in(self, conn: object, line: BankLine, found: list[str]) -> None:
+        amount_fen = line.amount_fen or 0
+        for reference in found:
+            order_id = await bank_store.order_of(conn, reference)
+            order = await store.order(conn, order_id, lock=True) if order_id is not None else None
+            if order is None:
+                continue
+            if order.state not in WAITING or await bank_store.completing(conn, order.id) is not None:
+                late = order.state is State.EXPIRED
+                kind = SuspenseKind.LATE if late else SuspenseKind.OVER
+                await self._suspend(conn, line, kind, amount_fen, order, reference)
+                return
+            await self._toward(conn, line, amount_fen, order, reference)
+            return
+        await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, None)
+
+    async def _toward(self, conn: object, line: BankLine, amount_fen: int, order: Order, reference: str) -> None:
+        """Money for a waiting order: with earlier parts it completes it, or waits; what is too much is suspended."""
+        parts = await bank_store.waiting_for(conn, order.id)
+        excess_fen = amount_fen + sum(part.amount_fen for part in parts) - order.amount_fen
+        if excess_fen < 0:
+            await self._suspend(conn, line, SuspenseKind.UNDER, amount_fen, order, reference)
+            return
+        now = self._clock.now()
+        for part in parts:
+            note = f"completed by row {line.row}"
+            await bank_store.decide(conn, part.id, SuspenseState.APPLIED, note, "matching", now)
+        why = "" if excess_fen == 0 else f"CNY {format_fen(excess_fen)} too much · 多付 {format_fen(excess_fen)} 元"
+        await bank_store.decide_line(conn, line, LineState.MATCHED, why, order.id, reference)
+        if excess_fen:
+            await bank_store.insert_suspense(conn, new_id(), line, SuspenseKind.OVER, excess_fen, order.id, OWNER, now)
+
+    async def _suspend(
+        self,
+        conn: object,
+        line: BankLine,
+        kind: SuspenseKind,
+        amount_fen: int,
+        order: Order | None,
+        reference: str | None,
+    ) -> None:
+        order_id = order.id if order is not None else None
+        state = LineState.PARTIAL if kind is SuspenseKind.UNDER else LineState.SUSPENSE
+        await bank_store.decide_line(conn, line, state, str(kind), order_id, reference)
+        await bank_store.insert_suspense(conn, new_id(), line, kind, amount_fen, order_id, OWNER, self._clock.now())
+
+    # -- what follows from it -----------------------------------------------------------------------------------------
+
+    async def _confirm(self, line: BankLine) -> None:
+        """Tell payments that the money of a matched line is there, or has left."""
+        now, at = self._clock.now(), line.at or self._clock.now()
+        if line.direction is Direction.OUT:
+            sent = await bank_store.outgoing(self._db, reference=line.reference)
+            if sent is None or not await self._sent[sent.kind](sent.kind, sent.subject_id, sent.amount_fen, at):
+                await self._back(line, SuspenseKind.OUTGOING, line.amount_fen or 0, None)
+                return
+            await bank_store.end_outgoing(self._db, sent.reference, now)
+        elif line.order_id is not None:
+            order = await self._payments.confirm(
+                line.order_id, provider=NAME, paid_at=at, cause=f"statement row {line.row}"
+            )
+            if order.state not in (State.PAID, State.REFUNDED):  # it was closed in between: the money waits instead
+                await self._back(line, SuspenseKind.LATE, order.amount_fen, order)
+                return
+        await bank_store.confirm_line(self._db, line, now)
+
+    async def _back(self, line: BankLine, kind: SuspenseKind, amount_fen: int, order: Order | None) -> None:
+        """What a line was matched to ended otherwise in between: its money waits; once, whoever finds it."""
+        async with self._db.transaction() as conn:
+            held = await bank_store.line(conn, line.file_hash, line.row)
+            if (held.state, held.order_id, held.confirmed_at) == (LineState.MATCHED, line.order_id, None):
+                await self._suspend(conn, held, kind, amount_fen, order, line.reference)
+
+    async def _refund_sent(self, _: str, refund_id: UUID, amount_fen: int, at: datetime) -> bool:
+        return await self._payments.end_refund(refund_id, RefundState.SUCCEEDED)
+
+    async def _book(self, item: Suspense) -> None:
+        """The posting that puts an item into suspense, and the one that takes it out again."""
+        cash = await self._ledger.system_account("cash", Asset.CNY, CASH)
+        waiting = await self._ledger.system_account("suspense", Asset.CNY, SUSPENSE_ACCOUNT)
+        into = (waiting.id, cash.id) if item.outgoing else (cash.id, waiting.id)
+        memo = f"bank {item.kind}, statement {item.file_hash[:12]} row {item.row}"
+        if item.posted_at is None:
+            await self._post(item.posting_id, into, item.amount_fen, memo)
+            await bank_store.mark(self._db, item.id, "posted_at", self._clock.now())
+        if item.state is SuspenseState.EXPLAINED:  # the money stays where it is booked; the note says why
+            await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
+        elif item.state is not SuspenseState.OPEN:
+            await self._post(item.release_id, into[::-1], item.amount_fen, f"{item.state}: {memo}")
+            await bank_store.mark(self._db, item.id, "released_at", self._clock.now())
+
+    async def _post(self, posting_id: UUID, sides: tuple[UUID, UUID], amount_fen: int, memo: str) -> None:
+        transfer = Transfer(posting_id, *sides, amount_fen)
+        await self._ledger.post(Posting(id=posting_id, kind=KIND, transfers=(transfer,), actor=NAME, memo=memo[:400]))
