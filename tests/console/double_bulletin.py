@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shanhe.console import model as m
+from shanhe.kernel.errors import Conflict
 
 DAY = date(2026, 11, 26)
 AT = datetime(2026, 11, 25, 6, tzinfo=UTC)
@@ -45,21 +46,30 @@ class SecondDesk:
     def __init__(self) -> None:
         self.done: list[tuple[UUID, str, str]] = []
         self.asked: list[object] = []
+        self.refused: set[UUID] = set()
+        self.wanted = m.Wanted()
 
-    async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return [self._row(n, mine=mine) | {"may": who.may("accounts")} for n, mine in ((91, False), (92, True))]
+    async def waiting(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        self.wanted = wanted
+        return await self.chosen(who, [UUID(int=n) for n in (91, 95, 92)]), UUID(int=90)
+
+    async def chosen(self, who: m.Who, numbers: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
+        return [self.row(n.int, mine=n.int == 92) | {"may": who.may("accounts")} for n in numbers]
+
+    def kinds(self) -> Sequence[str]:
+        return ("credits.top_up", "ledger.reversal")
 
     async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         why = ("余额不足：需要 5 cny，可用 0。", "The balance does not cover this: 5 cny needed, 0 available.")
         known = {"state": "approved", "decided_by": "周敏", "decided_at": AT, "fault": why, "tries": 2, "next_at": AT}
         known["may"] = who.may("accounts")
-        return [self._row(94, mine=False) | known]
+        return [self.row(94, mine=False) | known]
 
-    async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+    async def decided(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
         known = {"state": "rejected", "decided_by": "周敏", "decided_at": AT, "said": "回单金额不符"}
-        return [self._row(93, mine=False) | known], UUID(int=93)
+        return [self.row(93, mine=False) | known], UUID(int=93)
 
-    def _row(self, number: int, *, mine: bool) -> Mapping[str, Any]:
+    def row(self, number: int, *, mine: bool) -> Mapping[str, Any]:
         return {
             "id": UUID(int=number), "kind": "credits.top_up", "subject": "青山机器人", "link": "/city/accounts/1",
             "amount": 1_000_000_000, "asset": "credit", "why": "汇款 7", "asked_at": AT, "asked_by": "李青",
@@ -71,6 +81,8 @@ class SecondDesk:
         return ("accounts", "programmes")
 
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
+        if request_id in self.refused:
+            raise Conflict("budget_short", "Not enough.", message_zh="预算不足。")
         self.done.append((request_id, do, reason))
 
     async def ask_close(self, who: m.Who, through: date) -> None:

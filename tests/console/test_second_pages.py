@@ -11,9 +11,10 @@ from tests.console import double
 from tests.console.double_bulletin import SecondDesk
 from tests.console.double_ground import TOKEN
 
+from shanhe.console.live.second import fits
 from shanhe.console.ports import Desk
 
-HERS, MINE, UNDONE, POSTING = UUID(int=91), UUID(int=92), UUID(int=94), double.ident(4)
+HERS, MINE, UNDONE, OTHERS, POSTING = *(UUID(int=n) for n in (91, 92, 94, 95)), double.ident(4)
 
 
 @pytest.fixture
@@ -38,6 +39,42 @@ class TestSecondPerson:
                                (UNDONE, "again", "")]  # fmt: skip
         assert (await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": "?"})).status_code == 422
 
+    async def test_looks_over_what_was_chosen_with_its_sum_before_deciding_each_by_itself(
+        self, member: httpx.AsyncClient, second: SecondDesk
+    ) -> None:
+        chosen = {"pick": [str(HERS), str(MINE), str(OTHERS), "?"], "do": "approve"}
+        page = (await member.get("/city/second/chosen", params=chosen)).text
+        assert (page.count('name="pick"'), "2,000.00" in page, second.done) == (2, True, [])  # not what is one's own
+        second.refused = {HERS}
+        sent = await member.post("/city/second/chosen", data=TOKEN | chosen)
+        assert (sent.status_code, second.done) == (303, [(OTHERS, "approve", "")])
+        page = (await member.get(sent.headers["location"])).text
+        for said in ("已同意并办结 1 项", "另有 2 项未办成", "预算不足。", "该事项已不待您审批。"):
+            assert said in page
+
+    async def test_refuses_several_for_a_reason_that_each_of_them_keeps(
+        self, member: httpx.AsyncClient, second: SecondDesk
+    ) -> None:
+        chosen = TOKEN | {"pick": [str(HERS), str(OTHERS)], "do": "reject"}
+        without = await member.post("/city/second/chosen", data=chosen)
+        assert (without.status_code, "请写明理由" in without.text, second.done) == (422, True, [])
+        assert (await member.post("/city/second/chosen", data=chosen | {"reason": "重复"})).status_code == 303
+        assert second.done == [(HERS, "reject", "重复"), (OTHERS, "reject", "重复")]
+
+    async def test_is_searched_by_what_a_row_says_and_by_its_kind(
+        self, member: httpx.AsyncClient, second: SecondDesk
+    ) -> None:
+        page = (await member.get("/city/second?find= 汇款 &kind=credits.top_up")).text
+        assert (second.wanted.find, second.wanted.kind) == ("汇款", "credits.top_up")
+        assert f"past={UUID(int=90)}&amp;find=%E6%B1%87%E6%AC%BE&amp;kind=credits.top_up" in page
+        await member.get(f"/city/second?kind=nothing&past={HERS}")
+        assert (second.wanted.kind, second.wanted.past) == ("", HERS)
+
+    @pytest.mark.parametrize("find", ["", "青山", "汇款", "李青", "1,000.0", "1000.00", "05b"])
+    def test_is_found_by_name_reason_person_amount_and_number(self, second: SecondDesk, find: str) -> None:
+        row = second.row(91, mine=False)
+        assert (fits(row, find), fits(row, f"{find}?")) == (True, False)
+
     async def test_shows_an_auditor_everything_and_no_button(self, member: httpx.AsyncClient, desk: Desk) -> None:
         assert isinstance(desk.gate, double.Gate)
         desk.gate.rights = frozenset({"ledger", "audit"})
@@ -47,7 +84,9 @@ class TestSecondPerson:
             page = await member.get(path)
             assert page.status_code == 200, path
             assert 'method="post" action="/city' not in page.text, path
-        assert (await member.post(f"/city/second/{HERS}", data=TOKEN | {"do": "approve"})).status_code == 403
+        for path in (str(HERS), "chosen"):
+            answer = await member.post(f"/city/second/{path}", data=TOKEN | {"do": "approve", "pick": str(HERS)})
+            assert answer.status_code == 403
 
     async def test_shows_who_may_not_read_it_nothing_after_a_post_either(
         self, member: httpx.AsyncClient, desk: Desk, second: SecondDesk

@@ -185,13 +185,29 @@ class TestOperator:
         path = f"/api/approvals/requests/{asked[0].json()['id']}/approve"
         assert (await operator.post(path, json={})).status_code == 403
         assert (await operator.get(f"/api/credits/balance/{payer.org_id}")).json()["balance_micro"] == 0
-        assert [why for _, why in await site.moves.waiting()] == ["汇款 7"]
+        assert [why for _, why in (await site.moves.waiting())[0]] == ["汇款 7"]
         with lost_mark():
             await other.post(path, json={})
         for _ in range(2):  # agreeing again repeats what a crash left, and books nothing twice
             assert (await other.post(path, json={})).json()["state"] == "done"
         assert (await operator.get(f"/api/credits/balance/{payer.org_id}")).json()["balance_micro"] == 5_000_000
-        assert await site.moves.waiting() == []
+        assert await site.moves.waiting() == ([], None)
+
+    async def test_reads_page_by_page_what_waits_and_what_has_ended(self, site, payer, monkeypatch):
+        monkeypatch.setattr("shanhe.wiring.moves.PAGE_ROWS", 2)
+        operator = await site.client("accounts", name="城市")
+        for turn in range(3):
+            body = {"org_id": payer.org_id, "amount_micro": 1, "reason": f"汇款 {turn}", "client_ref": f"bank-{turn}"}
+            asked = (await operator.post("/api/credits/top-ups", json=body)).json()["id"]
+        page, beyond = await site.moves.waiting()
+        last, end = await site.moves.waiting(beyond, "credits.top_up")
+        assert {why for _, why in (*page, *last)} == {"汇款 2", "汇款 1", "汇款 0"}
+        assert (end, await site.moves.waiting(kind="ledger.reversal")) == (None, ([], None))
+        await operator.post(f"/api/approvals/requests/{asked}/withdraw")
+        first, past = await site.moves.decided()
+        ended = [*first, *(await site.moves.decided(past))[0]]
+        known = await site.moves.chosen([UUID(int=1), UUID(asked)])
+        assert [str(one.id) for one, _ in (*ended, *known)] == [asked, asked]
 
     async def test_cannot_ask_for_what_could_not_be_booked(self, site, payer):
         operator = await site.client("accounts", name="城市")

@@ -88,6 +88,7 @@ def requests(
     state: Annotated[
         str, typer.Option(help="open, approved (not done yet), done, refused, rejected, withdrawn, expired.")
     ] = "open",
+    kind: Annotated[str, typer.Option(help="What it is about, as the list names it.")] = "",
     data: Data = None,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +98,7 @@ def requests(
     wanted = one_of(RequestState, state)
 
     async def work(services: Services) -> list[Request]:
-        return list(await services.approvals.requests(state=wanted))
+        return list(await services.approvals.requests(state=wanted, kind=kind or None))
 
     found = in_city(data, work)
     show(as_json, [asdict(one) for one in found], lambda: rows(

@@ -38,6 +38,9 @@ from shanhe.console.model_city import (
 from shanhe.console.model_city import (
     VerifyView as VerifyView,
 )
+from shanhe.console.model_city import (
+    Wanted as Wanted,
+)
 
 BUCKETS = ("input", "cached_input", "output", "reasoning", "tool")
 Bilingual = tuple[str, str]

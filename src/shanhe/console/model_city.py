@@ -103,6 +103,17 @@ class Days:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """The requests for a second person that are looked for: what is said of them, their kind; `past` and `before`: the
+    last row seen of those that wait, and of those that have ended."""
+
+    find: str = ""
+    kind: str = ""
+    past: UUID | None = None
+    before: UUID | None = None
+
+
+@dataclass(frozen=True)
 class VerifyView:
     """`state`: never, running, clean or broken."""
 

@@ -57,12 +57,26 @@ class ConductDesk(Protocol):
 class SecondDesk(Protocol):
     """What waits for a second person, as plain data; `mine` are those this one asked for."""
 
-    async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]: ...
+    async def waiting(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        """A page of what fits, newest first, and where the next begins."""
+        ...
+
     async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         """What was agreed to and is not done, with what stands in its way."""
         ...
 
-    async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]: ...
+    async def decided(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        """Likewise."""
+        ...
+
+    async def chosen(self, who: m.Who, numbers: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
+        """Those of these that there are, whatever became of them."""
+        ...
+
+    def kinds(self) -> Sequence[str]:
+        """What such requests may be about."""
+        ...
+
     async def decide(self, who: m.Who, request_id: UUID, do: str, reason: str) -> None:
         """`do`: approve, reject, try again what is not done or, by who asked, withdraw. Refused to whoever lacks the
         permission with which it is asked for."""

@@ -33,11 +33,17 @@ BUDGET, INSTALMENT, RUN, WRITE_OFF = "credits.budget", "credits.instalment", "ag
 SPACE: Final = UUID("5b0f9c0e-6d0d-5f55-8a4f-2f2f7c9f3c61")
 OPEN_FOR: Final = timedelta(days=30)
 REASON_FIELD: Final = "moves.reason"
-WAITING_ROWS: Final = 200
-DECIDED_ROWS: Final = 50
+TURNS_MAX: Final = 200
+"""Requests about one subject, one after the other."""
+LEFT: Final = (RequestState.OPEN, RequestState.APPROVED)
+"""States in which something is left to do."""
+UNDONE_ROWS: Final = 200
+PAGE_ROWS: Final = 50
 OPENING_BYTES_MAX: Final = 128 * 1024
 """What both people looked at is in the transparency log, whose entries are small."""
 
+Page = tuple[Sequence[tuple["Request", str]], UUID | None]
+"""Requests, newest first, with why each was asked; and where the next page begins."""
 TakeBack = Callable[..., Awaitable[Any]]
 """(run, actor, reason): everything that was booked in a run, reversed."""
 
@@ -213,24 +219,34 @@ class Moves:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def waiting(self) -> Sequence[tuple[Request, str]]:
-        """What waits for a second person, whichever module asked, newest first, with why; a bounded page."""
-        found = await self._approvals.requests(state=RequestState.OPEN, limit=WAITING_ROWS)
-        return [(one, await self._approvals.why(one)) for one in found]
+    async def waiting(self, before: UUID | None = None, kind: str | None = None) -> Page:
+        """What waits for a second person, whichever module asked."""
+        return await self._page(before, kind, RequestState.OPEN)
 
     async def undone(self) -> Sequence[tuple[Request, str]]:
         """What was agreed to and is not done, newest first, with why it was asked; a bounded page."""
-        found = await self._approvals.requests(state=RequestState.APPROVED, limit=WAITING_ROWS)
-        return [(one, await self._approvals.why(one)) for one in found]
+        found = await self._approvals.requests(state=RequestState.APPROVED, limit=UNDONE_ROWS)
+        return [await self._with_reason(one) for one in found]
 
-    async def decided(self, before: UUID | None = None) -> tuple[Sequence[tuple[Request, str]], UUID | None]:
-        """What has ended, newest first, with why it was asked; a page, and where the next one begins."""
-        found = await self._approvals.requests(before=before, limit=DECIDED_ROWS)
-        ended = [one for one in found if one.state not in (RequestState.OPEN, RequestState.APPROVED)]
-        shown = [(one, await self._approvals.why(one)) for one in ended]
-        return shown, found[-1].id if len(found) == DECIDED_ROWS else None
+    async def decided(self, before: UUID | None = None, kind: str | None = None) -> Page:
+        """What has ended."""
+        return await self._page(before, kind, None)
+
+    async def chosen(self, numbers: Sequence[UUID]) -> Sequence[tuple[Request, str]]:
+        """These requests in their order, without those that nobody knows."""
+        found = [await self._approvals.known(number) for number in numbers]
+        return [await self._with_reason(one) for one in found if one is not None]
+
+    async def _page(self, before: UUID | None, kind: str | None, state: RequestState | None) -> Page:
+        """Of one state, or of those that have ended."""
+        found = await self._approvals.requests(before=before, kind=kind, state=state, limit=PAGE_ROWS)
+        shown = [one for one in found if one.state is state or (state is None and one.state not in LEFT)]
+        return [await self._with_reason(one) for one in shown], found[-1].id if len(found) == PAGE_ROWS else None
+
+    async def _with_reason(self, one: Request) -> tuple[Request, str]:
+        return one, await self._approvals.why(one)
 
 
 def numbers_of(subject: str) -> Iterator[UUID]:
     """The numbers that requests about a subject have, one after the other."""
-    return (uuid5(SPACE, f"{subject}:{turn}") for turn in range(WAITING_ROWS))
+    return (uuid5(SPACE, f"{subject}:{turn}") for turn in range(TURNS_MAX))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -10,9 +10,16 @@ from uuid import UUID
 from shanhe.approvals.api import Request
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.kernel.money import format_credits, format_fen
 
 AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile", "/city/bank")
 """Pages that auditors read."""
+SEARCH_PAGES_MAX = 10
+"""Pages of the books that one search reads."""
+ENOUGH_ROWS = 20
+"""Rows after which a search stops; its next page goes on from there."""
+AMOUNTS: Mapping[str, Callable[[int], str]] = {"credit": format_credits, "cny": format_fen, "voucher": format_fen}
+ReadPage = Callable[[UUID | None, str | None], Awaitable[tuple[Sequence[tuple[Request, str]], UUID | None]]]
 
 
 class LiveSecond:
@@ -25,15 +32,33 @@ class LiveSecond:
         self._names = names
         self._clock = modules.clock
 
-    async def waiting(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
-        return await self._rows(who, await self._moves.waiting())
+    async def waiting(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        return await self._search(who, self._moves.waiting, wanted, wanted.past)
 
     async def undone(self, who: m.Who) -> Sequence[Mapping[str, Any]]:
         return await self._rows(who, await self._moves.undone())
 
-    async def decided(self, who: m.Who, before: UUID | None) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
-        found, following = await self._moves.decided(before)
-        return await self._rows(who, found), following
+    async def decided(self, who: m.Who, wanted: m.Wanted) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        return await self._search(who, self._moves.decided, wanted, wanted.before)
+
+    async def chosen(self, who: m.Who, numbers: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
+        return await self._rows(who, await self._moves.chosen(numbers))
+
+    def kinds(self) -> Sequence[str]:
+        return sorted(self._approvals.deeds)
+
+    async def _search(
+        self, who: m.Who, read: ReadPage, wanted: m.Wanted, past: UUID | None
+    ) -> tuple[Sequence[Mapping[str, Any]], UUID | None]:
+        """A page of what fits, and where the next begins. What is sought may be sealed, so rows are read and compared
+        here: no more than so many pages for one answer, which may be empty with more to follow."""
+        rows: list[Mapping[str, Any]] = []
+        for _ in range(SEARCH_PAGES_MAX):
+            found, past = await read(past, wanted.kind or None)
+            rows += [row for row in await self._rows(who, found) if fits(row, wanted.find)]
+            if past is None or len(rows) >= ENOUGH_ROWS or not wanted.find:
+                break
+        return rows, past
 
     async def _rows(self, who: m.Who, found: Sequence[tuple[Request, str]]) -> Sequence[Mapping[str, Any]]:
         own, called = actor_of(who).ref, self._names.actors()
@@ -104,6 +129,16 @@ class LiveSecond:
 
     async def ask_reversal(self, who: m.Who, posting: UUID, reason: str) -> None:
         await self._moves.ask_reversal(posting, reason, by=actor_of(who).ref)
+
+
+def fits(row: Mapping[str, Any], find: str) -> bool:
+    """Whether what a person reads in a row contains what they seek; amounts with or without their commas."""
+    texts = [row["why"], row["asked_by"], row["decided_by"], row["said"], str(row["id"]), *row["fault"]]
+    texts += [row["subject"]] if isinstance(row["subject"], str) else row["subject"]
+    if row["amount"] is not None:
+        texts.append(AMOUNTS.get(row["asset"], str)(row["amount"]))
+    sought = find.casefold()
+    return any(sought in text.casefold() or sought in text.replace(",", "") for text in texts)
 
 
 def _uuid(text: object) -> UUID | None:
