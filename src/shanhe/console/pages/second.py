@@ -64,21 +64,17 @@ class SecondRoom(Room):
         """What was chosen, with its sums, before any of it is decided."""
         who = await self.allowed(request, *self.desk.second.rights())
         query = request.query_params
-        return await self._chosen(request, who, query.getlist("pick"), query.get("do", ""))
+        chosen = await self._chosen(who, query.getlist("pick"), query.get("do", ""))
+        return self.show(request, "second_chosen.html", who, **chosen)
 
-    async def _chosen(
-        self, request: Request, who: Who, numbers: Sequence[str], do: str, error: Exception | None = None
-    ) -> Response:  # fmt: skip
+    async def _chosen(self, who: Who, numbers: Sequence[str], do: str) -> dict[str, Any]:
         rows = [one for one in await self.desk.second.chosen(who, _numbers(numbers)) if open_to(one)]
         sums: Counter[str] = Counter()
         for one in rows:
             if one["amount"] is not None:
                 sums[one["asset"]] += one["amount"]
         do = do if do in MANY else "approve"
-        values = {"rows": rows, "sums": sums, "do": do, "ask": MANY[do]}
-        if error is not None:
-            return self.again(request, "second_chosen.html", who, error, **values)
-        return self.show(request, "second_chosen.html", who, **values)
+        return {"rows": rows, "sums": sums, "do": do, "ask": MANY[do]}
 
     async def decide_many(self, request: Request) -> Response:
         """Each by itself, as if it were the only one; what became of each is said afterwards."""
@@ -87,7 +83,7 @@ class SecondRoom(Room):
         reason = fields.get("reason", "")[:REASON_CHARS_MAX]
         if do not in MANY or (do == "reject" and not reason):
             wrong = Invalid("bad_request", "Say why.", message_zh="请写明理由。")
-            return await self._chosen(request, who, picked, do, wrong)
+            return self.again(request, "second_chosen.html", who, wrong, **await self._chosen(who, picked, do))
         rows = await self.desk.second.chosen(who, _numbers(picked))
         done, failed = 0, []
         for row in rows:
