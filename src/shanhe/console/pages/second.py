@@ -81,9 +81,11 @@ class SecondRoom(Room):
         who, fields = await self.posted(request, *self.desk.second.rights())
         picked, do = fields.get("pick", "").split(), fields.get("do", "")
         reason = fields.get("reason", "")[:REASON_CHARS_MAX]
-        if do not in MANY or (do == "reject" and not reason):
-            wrong = Invalid("bad_request", "Say why.", message_zh="请写明理由。")
-            return self.again(request, "second_chosen.html", who, wrong, **await self._chosen(who, picked, do))
+        try:
+            if do not in MANY or (do == "reject" and not reason):
+                raise Invalid("bad_request", "Say why.", message_zh="请写明理由。")
+        except Invalid as error:
+            return self.again(request, "second_chosen.html", who, error, **await self._chosen(who, picked, do))
         rows = await self.desk.second.chosen(who, _numbers(picked))
         done, failed = 0, []
         for row in rows:
