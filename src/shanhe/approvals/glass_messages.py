@@ -17,7 +17,7 @@ def opened(row: Any) -> Notice:
     until = row["expires_at"].astimezone(CITY_TZ).strftime("%H:%M")
     return Notice(
         "glass.opened", Text("警报：已启用紧急授权", "Alarm: break-glass was opened"),
-        Text(f"一名工作人员启用了紧急授权，事项 {row['class']}，有效至 {until}，须由他人复核。",
+        Text(f"一名运营人员启用了紧急授权，事项 {row['class']}，有效至 {until}，须由他人复核。",
              f"Somebody opened break-glass for {row['class']} until {until}; somebody else has to review it."),
         Severity.CRITICAL, link=_link(row["id"]), dedupe=f"glass:{row['id']}:opened",
     )  # fmt: skip

@@ -11,7 +11,7 @@ import msgspec
 from shanhe.bulletin.model import Issue
 
 ATOM = "http://www.w3.org/2005/Atom"
-MADE_BY_AI = "本播报由程序依据规则与在办项目自动生成。"
+MADE_BY_AI = "本播报由程序依据规则与在办计划自动生成。"
 """What a reader is told of how it came about."""
 
 

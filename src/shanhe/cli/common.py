@@ -341,7 +341,7 @@ async def find_org(services: Services, word: str) -> Organisation:
     raise NotFound(
         "unknown_organisation",
         f"{len(found) or 'No'} organisations are called {word!r}.",
-        message_zh=f"名为 {word!r} 的组织有 {len(found)} 个。",
+        message_zh=f"名为 {word!r} 的机构有 {len(found)} 个。",
         hint="`shanhe orgs list` shows names and ids; an id is never ambiguous.",
         hint_zh="`shanhe orgs list` 可查看名称与编号；编号不会重复。",
     )

@@ -219,7 +219,7 @@ async def _view(services: Services, entry: str) -> dict[str, Any]:
 
 
 async def _shares(services: Services, given: Sequence[str]) -> tuple[tuple[UUID, int], ...]:
-    wrong = Invalid("bad_holder", "Write a holder as ORG=500000.", message_zh="权利人请写作 组织=500000。")
+    wrong = Invalid("bad_holder", "Write a holder as ORG=500000.", message_zh="权利人请写作 机构=500000。")
     return await shares_of(services, given, wrong)
 
 

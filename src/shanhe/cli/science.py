@@ -253,7 +253,7 @@ async def _reuse(services: Services, number: UUID) -> dict[str, Any]:
 
 
 async def _authors(services: Services, given: Sequence[str]) -> tuple[tuple[UUID, int], ...]:
-    wrong = Invalid("bad_author", "Write an author as ORG=500000.", message_zh="作者请写作 组织=500000。")
+    wrong = Invalid("bad_author", "Write an author as ORG=500000.", message_zh="作者请写作 机构=500000。")
     return await shares_of(services, given, wrong)
 
 

@@ -102,7 +102,7 @@ class TooManyAlerts(Conflict):
         super().__init__(
             "too_many_alerts",
             f"An organisation keeps at most {limit} spend alerts.",
-            message_zh=f"每个组织最多设置 {limit} 条消费提醒。",
+            message_zh=f"每个机构最多设置 {limit} 条消费提醒。",
             hint="Delete one that is no longer needed.",
             hint_zh="请先删除不再需要的提醒。",
         )

@@ -27,7 +27,7 @@ RULE = "C3"
 READ_TRIES = 3
 EARLIEST = date(2020, 1, 1)
 KINDS_ZH: Mapping[str, str] = {
-    "purchase": "购买", "top_up": "充值", "call": "调用", "expiry": "到期", "reversal": "冲销", "capture": "划扣",
+    "purchase": "购买", "top_up": "充值", "call": "调用", "expiry": "到期", "reversal": "冲正", "capture": "划扣",
     "refund": "退款", "redeem": "兑换", "award": "发放", "release": "发放", "trade": "交易", "opening": "期初",
     "estate": "继承与清算", "trade_reversal": "交易冲正",
 }  # fmt: skip

@@ -79,6 +79,6 @@ class TooManyDatasets(TooMany):
     def __init__(self, most: int) -> None:
         super().__init__(
             "dataset_quota", f"An organisation has at most {most} data sets.",
-            message_zh=f"每个组织最多 {most} 个数据集。", retry_after_s=60,
+            message_zh=f"每个机构最多 {most} 个数据集。", retry_after_s=60,
             hint="Archive those no longer needed.", hint_zh="请归档不再需要的数据集。",
         )  # fmt: skip

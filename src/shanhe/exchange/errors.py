@@ -172,7 +172,7 @@ class TraderFrozen(Forbidden):
         super().__init__(
             "trader_frozen",
             "The organisation is frozen and cannot trade; its open orders can be cancelled.",
-            message_zh="该组织已被冻结，不能交易；可以撤单。",
+            message_zh="该机构已被冻结，不能交易；可以撤单。",
             hint="Ask the operator.",
             hint_zh="请联系运营方。",
         )
@@ -183,7 +183,7 @@ class TooManyOrders(TooMany):
         super().__init__(
             "too_many_orders",
             f"An organisation keeps at most {most} open orders.",
-            message_zh=f"每个组织最多保留 {most} 笔未成交委托。",
+            message_zh=f"每个机构最多保留 {most} 笔未成交委托。",
             hint="Cancel some first.",
             hint_zh="请先撤销部分委托。",
         )

@@ -94,7 +94,7 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
 def own(asking: Reader) -> UUID:
     """The organisation of whoever asks; Invalid when there is none."""
     if asking.org_id is None:
-        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择组织。")
+        raise Invalid("no_organisation", "Choose an organisation first.", message_zh="请先选择机构。")
     return asking.org_id
 
 

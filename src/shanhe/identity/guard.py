@@ -79,7 +79,7 @@ def org_of(actor: Actor) -> UUID:
         raise Invalid(
             "no_organisation",
             "This needs an organisation, and the caller acts for none.",
-            message_zh="该操作需要组织身份，当前账号不属于任何组织。",
+            message_zh="该操作需要机构身份，当前账号不属于任何机构。",
         )
     return actor.org_id
 

@@ -30,16 +30,16 @@ STATES_ZH: Final[Mapping[str, str]] = {
     "resolved": "已解决", "retired": "已下线", "retracted": "已撤稿", "returned": "已退回", "returning": "退回中",
     "review": "复核中", "reviewed": "已复核", "revoked": "已撤销", "running": "运行中", "self_trade": "已因自成交撤销",
     "sending": "发出中", "sent": "已发出",
-    "stopped": "已停止", "submitted": "待审核", "succeeded": "成功", "suspended": "已停牌", "suspense": "待查",
+    "stopped": "已停止", "submitted": "待审核", "succeeded": "成功", "suspended": "已停牌", "suspense": "待处理",
     "taken": "已采用", "trial": "灰度中", "unchecked": "未核验", "upheld": "已支持", "verified": "已核验",
     "vetoed": "已否决", "void": "已作废", "voided": "已释放", "voting": "表决中", "waiting": "等待中",
     "waiting_budget": "待预算", "withdrawn": "已撤回", "writing": "撰写中",
 }  # fmt: skip
 
 PERMISSIONS_ZH: Final[Mapping[str, str]] = {
-    "accounts": "账户管理", "apply": "申请项目", "audit": "审计", "chat": "调用模型", "engines": "引擎管理",
+    "accounts": "账户管理", "apply": "申请计划", "audit": "审计", "chat": "调用模型", "engines": "引擎管理",
     "keys": "密钥管理", "ledger": "账本", "members": "成员管理", "models": "模型管理", "people": "人员管理",
-    "programmes": "项目审核", "publish": "上架", "receipts": "查看凭据", "roles": "角色管理", "rules": "规则",
+    "programmes": "计划审核", "publish": "上架", "receipts": "查看凭据", "roles": "角色管理", "rules": "规则",
     "store": "商店管理", "topup": "充值", "usage": "查看用量",
 }  # fmt: skip
 
@@ -49,7 +49,7 @@ CALLS_ZH: Final[Mapping[str, str]] = {
     "too_many_calls": "同时进行的调用过多", "no_engine": "该模型目前没有可用的引擎",
     "ledger_unavailable": "账本暂不可用，未计费", "engine_busy": "模型正忙", "engine_failed": "模型没有响应，未计费",
     "engine_broke_off": "模型中途中断，只计已送达的部分", "model_not_found": "没有这个模型或智能体，或它已停止服务",
-    "listing_withdrawn": "该作品已下架", "request_too_large": "内容过长",
+    "listing_withdrawn": "该上架项已下架", "request_too_large": "内容过长",
     "context_length_exceeded": "内容超出模型的上下文长度", "internal_error": "系统出错，未送达的部分不计费",
     "invalid_value": "请求的内容不正确", "request_timeout": "超过时限", "image_too_large": "图片过大",
     "unsupported_parameter": "这里不支持该参数", "feature_unsupported": "该模型不支持所请求的功能",
@@ -69,7 +69,7 @@ FIELDS_ZH: Final[Mapping[str, str]] = {
 
 MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "credits.top_up": ("充值入账", "Book a top-up"),
-    "ledger.reversal": ("冲销入账", "Reverse a posting"),
+    "ledger.reversal": ("冲正分录", "Reverse a posting"),
     "ledger.period_close": ("关账", "Close a period"),
     "ledger.opening": ("期初余额", "Opening balances"),
     "approvals.reversal": ("撤销紧急授权下的入账", "Undo what break-glass booked"),

@@ -145,7 +145,7 @@ class PeriodClosed(Conflict):
             f"The books are closed through {closed_through}; a posting dated {day} is refused.",
             message_zh=f"账期已关闭至 {closed_through}，拒绝日期为 {day} 的入账。",
             hint="Book the correction today; reversals go into the open period.",
-            hint_zh="请在当前账期更正，冲销记入未关闭的账期。",
+            hint_zh="请在当前账期更正，冲正记入未关闭的账期。",
         )
 
 
@@ -161,7 +161,7 @@ class AlreadyReversed(Conflict):
         super().__init__(
             "already_reversed",
             f"The posting {posting} was reversed before.",
-            message_zh=f"入账 {posting} 已被冲销。",
+            message_zh=f"入账 {posting} 已被冲正。",
             details={"posting": str(posting)},
         )
 

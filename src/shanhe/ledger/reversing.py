@@ -34,7 +34,7 @@ async def mirror(
         if transfer.amount > owed:
             transfers.append(Transfer(new_id(), transfer.credit, transfer.debit, transfer.amount - owed))
     if not transfers:
-        raise NotBalanced("A posting that moved nothing has nothing to reverse.", "该入账没有金额，无需冲销。")
+        raise NotBalanced("A posting that moved nothing has nothing to reverse.", "该入账没有金额，无需冲正。")
     return Posting(
         id=new_id(), kind="reversal", transfers=tuple(transfers), deltas=tuple(deltas), actor=actor, memo=reason,
         reverses=view.id,

@@ -123,7 +123,7 @@ def _postings(routes: APIRouter, ledger: Ledger, changer: Any, asks: Asks) -> No
         """Ask for a posting's mirror image; another operator agrees, then it is booked."""
         reason = body.get("reason", "").strip()
         if not reason:
-            raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲销须写明原因（reason）。")
+            raise Invalid("reason_missing", "A reversal needs a `reason`.", message_zh="冲正须写明原因（reason）。")
         return _asked(await asks.ask_reversal(posting_id, reason[:500], by=actor.ref))
 
 

@@ -42,7 +42,7 @@ class UnknownEntry(NotFound):
             f"The log knows nothing called {subject}.",
             message_zh="透明日志中没有该编号的记录。",
             hint="Use the id of a receipt, a posting or a recorded decision.",
-            hint_zh="请使用凭据、过账或决定的编号。",
+            hint_zh="请使用凭据、分录或决定的编号。",
         )
 
 

@@ -94,6 +94,6 @@ class OverQuota(TooMany):
         super().__init__(
             "tool_quota",
             f"{server} takes {most} calls a minute from one organisation.",
-            message_zh=f"{server} 对每个组织每分钟最多 {most} 次调用。",
+            message_zh=f"{server} 对每个机构每分钟最多 {most} 次调用。",
             retry_after_s=60,
         )

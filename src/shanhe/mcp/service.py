@@ -155,7 +155,7 @@ class ToolGateway:
         """Keep a secret; it is never shown again."""
         sealed = self._sealer.seal(owner, name, value)
         if len(await store.secret_names(self._db, owner)) > store.SECRETS_MAX:
-            raise BadSecret(f"at most {store.SECRETS_MAX} an organisation", f"每个组织最多 {store.SECRETS_MAX} 个")
+            raise BadSecret(f"at most {store.SECRETS_MAX} an organisation", f"每个机构最多 {store.SECRETS_MAX} 个")
         kept = b"".join((await self._seals.of(owner)).pieces(SECRET_FIELD, (sealed,)))
         await store.put_secret(self._db, owner, name, kept, self._clock.now(), actor)
         self._secrets.clear()

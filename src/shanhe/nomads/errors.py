@@ -75,8 +75,8 @@ class VenueTaken(Conflict):
 class KeyTaken(Conflict):
     def __init__(self) -> None:
         super().__init__(
-            "organisation_key_taken", "Another organisation signs with this key.", message_zh="该公钥已属于其他组织。",
-            hint="Each organisation makes a key of its own.", hint_zh="请由该组织自行生成密钥。",
+            "organisation_key_taken", "Another organisation signs with this key.", message_zh="该公钥已属于其他机构。",
+            hint="Each organisation makes a key of its own.", hint_zh="请由该机构自行生成密钥。",
         )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class UnknownPayment(NotFound):
             f"There is no such {what}.",
             message_zh="没有对应的支付记录。",
             hint="Check the reference; it belongs to one provider and one organisation.",
-            hint_zh="请核对编号；每个编号只属于一个支付机构与一个组织。",
+            hint_zh="请核对编号；每个编号只属于一个支付机构与一个机构。",
         )
 
 
@@ -285,7 +285,7 @@ class UnknownPayee(NotFound):
             "There is no such account to pay to, or a newer one has replaced it.",
             message_zh="没有该收款账户，或已被新账户取代。",
             hint="Look at the organisation's current account.",
-            hint_zh="请查看该组织当前的收款账户。",
+            hint_zh="请查看该机构当前的收款账户。",
         )
 
 
@@ -298,7 +298,7 @@ class PayeeNotChecked(Conflict):
             "There is no checked account to pay to.",
             message_zh="尚无通过核验的收款账户。",
             hint="Give name and account on the income page; an operator or the check service compares them.",
-            hint_zh="请先在收益页填写户名与账号，由核验服务或经办人核对。",
+            hint_zh="请先在收益页填写户名与账号，由核验服务或运营人员核对。",
         )
 
 
@@ -346,7 +346,7 @@ class PayoutSamePerson(Conflict):
         super().__init__(
             "payout_same_person",
             "Two operators other than whoever asked must approve, each once.",
-            message_zh="须由申请人以外的两名经办人分别批准。",
+            message_zh="须由申请人以外的两名运营人员分别批准。",
             hint="Ask a colleague.",
             hint_zh="请由另一位同事办理。",
         )

@@ -89,7 +89,7 @@ def _joining(routes: APIRouter, pool: Pool, city: str) -> None:
             if body.local or body.new_models or body.city_owned:
                 raise PermissionMissing("engines")
         if owner is None:
-            raise Invalid("no_owner", "A node belongs to an organisation.", message_zh="节点须属于某个组织。")
+            raise Invalid("no_owner", "A node belongs to an organisation.", message_zh="节点须属于某个机构。")
         secret, until = await pool.make_token(
             body.name, owner, hours=body.hours, local=body.local, new_models=body.new_models,
             city_owned=body.city_owned, actor=actor.ref,

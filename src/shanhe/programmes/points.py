@@ -123,5 +123,5 @@ class Points:
                        Transfer(UUID(int=number.int ^ 2), budget.id, credits.id, given)),
             lots=(self._books.lot(item, credits, self._ground.today()),),
             evidence=msgspec.json.encode(evidence, order="sorted"), actor=actor,
-            memo="Points into credits · 积分点转换",
+            memo="Points into credits · 贡献积分转换",
         )  # fmt: skip

@@ -191,7 +191,7 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
             (word("退款（积分）", "Refunded (credits)"), f"{credits(earned.refunded_micro):,}"),
             (word("账户余额（积分）", "Balance (credits)"), f"{credits(earned.balance_micro):,}"),
         ),
-        notes=(word("收入满七日后可用；退款冲销原入账。", "Income waits before it can be used; refunds reverse it."),),
+        notes=(word("收入满七日后可用；退款冲正原入账。", "Income waits before it can be used; refunds reverse it."),),
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ class UnknownListing(NotFound):
             f"There is no listing {name[:80]!r} that you may see.",
             message_zh=f"没有名为“{name[:80]}”的上架项，或您无权查看。",
             hint="The store (over HTTP, GET /api/store/listings) shows what is offered.",
-            hint_zh="“商店”中列有在售作品（接口：GET /api/store/listings）。",
+            hint_zh="“商店”中列有在售上架项（接口：GET /api/store/listings）。",
         )
 
 

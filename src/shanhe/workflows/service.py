@@ -202,7 +202,7 @@ class Workflows:
         definition = read(seal.open_json(DEFINITION, found.definition, {}))
         _check_given(definition, given)
         if await store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
-            raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一组织同时")
+            raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一机构同时")
         now = self._clock.now()
         course = msgspec.to_builtins(Course(definition.start, {INPUT: dict(given)}))
         run = Run(
