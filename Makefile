@@ -54,7 +54,7 @@ mutate: $(DEV_STAMP) ## Change every constant of every rule and see whether an e
 	@$(BIN)/python -m shanhe rules mutate
 
 docs: $(DEV_STAMP) ## Build the documentation site into site/
-	@$(BIN)/python -m shanhe.settings > docs/settings.md
+	@$(BIN)/python -m shanhe.settings
 	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
 
 demo-studio: $(STUDIO_STAMP) ## Turn an error book into a deployed model: train, drop layers, quantize, measure

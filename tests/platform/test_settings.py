@@ -29,9 +29,9 @@ def reads_environment(path: Path) -> bool:
 
 
 class TestSettings:
-    def test_are_documented(self) -> None:
-        written = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-        assert written == page(), "run `make docs` (or `python -m shanhe.settings > docs/settings.md`)"
+    @pytest.mark.parametrize(("language", "file"), [("en", "docs/settings.md"), ("zh", "docs/zh/settings.md")])
+    def test_are_documented_in_both_languages(self, language: str, file: str) -> None:
+        assert (ROOT / file).read_text(encoding="utf-8") == page(language), "run `python -m shanhe.settings`"
 
     def test_are_the_only_reader_of_the_environment(self) -> None:
         offenders = [str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py") if reads_environment(path)]

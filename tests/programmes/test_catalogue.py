@@ -22,10 +22,11 @@ def rulebook() -> Rulebook:
 
 class TestCatalogue:
     def test_is_on_its_page(self, rulebook: Rulebook) -> None:
-        written = (ROOT / "docs/programmes.md").read_text(encoding="utf-8")
-        assert written == docs_page(load_catalogue(rulebook), rulebook), (
-            "run `shanhe programmes page --out docs/programmes.md`"
-        )
+        for language, file in (("en", "docs/programmes.md"), ("zh", "docs/zh/programmes.md")):
+            written = (ROOT / file).read_text(encoding="utf-8")
+            assert written == docs_page(load_catalogue(rulebook), rulebook, language), (
+                "run `shanhe programmes page --docs docs`"
+            )
 
     def test_has_a_test_for_every_programme(self, rulebook: Rulebook) -> None:
         rows = docs_rows(load_catalogue(rulebook), rulebook)

@@ -74,7 +74,7 @@ class TestPages:
             e_certificate="软著登字第 5 号", client_ref="r1",
         )  # fmt: skip
         path = sent.headers["location"].split("?")[0]
-        assert "市知识产权局" in (await applicant.get(path)).text
+        assert "市市场监管局（知识产权处）" in (await applicant.get(path)).text
         case = path.replace("/applications/", "/review/")
         assert "软著登字第 5 号" in (await reviewer.get(case)).text
         assert (await reviewer.get("/review")).text.count(case) == 1

@@ -87,7 +87,7 @@ class TestProgramme:
         mine = next(row for row in rows if row["programme"] == "software_copyright")
         assert (mine["standing"], mine["payments"][0]["text"]["en"]) == ("needs_answers", "500.00 credits")
         made = (await member.post("/api/programmes/applications", json=FORM)).json()
-        assert (made["state"], made["with"]["zh"]) == ("in_review", "市知识产权局")
+        assert (made["state"], made["with"]["zh"]) == ("in_review", "市市场监管局（知识产权处）")
         again = await member.post("/api/programmes/applications", json=FORM)
         assert again.json()["id"] == made["id"]
         clerk = await self.clerk(site, city)

@@ -34,6 +34,15 @@ INCLUDES = {
     "portkey": "Portkey gateway on Node: provider and custom host from headers, no keys, no metering, no database",
     "litellm": "LiteLLM proxy: one worker, model list from a file, no master key, no database, no spend log",
 }
+INCLUDES_ZH = {
+    "direct": "只有上游，一个返回固定内容的进程",
+    "nginx": "nginx 反向代理：一个进程，与上游保持 64 个连接，不写访问日志",
+    "shanhe": "一个网关进程：密钥哈希、价目、带每日预算的租约准入、带熔断的路由、互不重叠的用量类别、"
+    "每次调用一笔平衡的分录，在回答送出之前写入 PostgreSQL 并落盘（fsync 打开）、凭据；"
+    "其后台进程同时把每笔分录封存进透明日志",
+    "portkey": "Node 上的 Portkey 网关：供应商与自定义主机来自请求头，没有密钥、计量与数据库",
+    "litellm": "LiteLLM 代理：一个进程，模型清单来自文件，没有主密钥、数据库与用量日志",
+}
 
 _NGINX = """
 worker_processes 1;

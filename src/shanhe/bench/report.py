@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from shanhe.bench import sections
+from shanhe.bench.contenders import INCLUDES_ZH
 from shanhe.bench.load import BODY
 from shanhe.bench.model import CONNECTIONS_THROUGHPUT, Report
 from shanhe.compute.synthetic import INSTANT_BYTES
@@ -22,37 +23,47 @@ DRIFT_TARGET = 0.03
 
 
 def write(report: Report, docs_dir: Path) -> tuple[Path, Path]:
-    """Write `bench.md` and `bench.json`; returns both paths."""
-    docs_dir.mkdir(parents=True, exist_ok=True)
+    """Write `bench.md` in both languages and `bench.json`; returns the English page and the figures."""
+    for zh, page in sections.pages(docs_dir):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(markdown(report, zh=zh) + sections.kept(page), encoding="utf-8")
     page, data = docs_dir / "bench.md", docs_dir / "bench.json"
-    page.write_text(markdown(report) + sections.kept(page), encoding="utf-8")
     data.write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return page, data
 
 
-def markdown(report: Report) -> str:
-    """The page as Markdown."""
-    parts = ["# Gateway bench", "", _head(report), "", *_table(report), "", *_targets(report), ""]
-    parts += ["## What each one does per call", ""]
+def markdown(report: Report, *, zh: bool = False) -> str:
+    """The page as Markdown, in English or in Chinese."""
+    parts = ["# 网关基准测试" if zh else "# Gateway bench", "", _head(report, zh=zh), ""]
+    parts += [*_table(report, zh=zh), "", *_targets(report, zh=zh), ""]
+    parts += ["## 各自每次调用做了什么" if zh else "## What each one does per call", ""]
+    here, included = ("本仓库", INCLUDES_ZH) if zh else ("this repository", {})
     parts += [
-        f"- **{name}** ({report.versions.get(name, 'this repository')}): {report.includes[name]}"
+        f"- **{name}** ({report.versions.get(name, here)}): {included.get(name, report.includes[name])}"
         for name in report.contenders()
     ]
-    parts += ["", "## How it was measured", "", *_method(report), ""]
+    parts += ["", "## 如何测量" if zh else "## How it was measured", "", *_method(report, zh=zh), ""]
     return "\n".join(parts)
 
 
-def _head(report: Report) -> str:
+def _head(report: Report, *, zh: bool) -> str:
     machine = report.machine
+    if zh:
+        return (
+            f"一次实测，{report.started_at}，{machine['cpus']} 个逻辑 CPU（{machine['model']}），{machine['system']}。"
+            "绝对数字只属于这台机器；可比的是比值。"
+        )
     return (
         f"One run, {report.started_at}, {machine['cpus']} logical CPUs ({machine['model']}), {machine['system']}. "
         "Absolute figures belong to that machine; the ratios are what to compare."
     )
 
 
-def _table(report: Report) -> list[str]:
+def _table(report: Report, *, zh: bool) -> list[str]:
     rows = [
-        "| | req/s, 16 conn. | req/s, 64 conn. | p50 / p99 ms, 16 conn. | added p50 ms, 1 conn. | failed calls |",
+        "| | 请求/秒，16 连接 | 请求/秒，64 连接 | p50 / p99 毫秒，16 连接 | 增加的 p50 毫秒，1 连接 | 失败的调用 |"
+        if zh
+        else "| | req/s, 16 conn. | req/s, 64 conn. | p50 / p99 ms, 16 conn. | added p50 ms, 1 conn. | failed calls |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name in report.contenders():
@@ -68,33 +79,53 @@ def _table(report: Report) -> list[str]:
     return rows
 
 
-def _targets(report: Report) -> list[str]:
-    rows = ["| goal | target | measured | held |", "|---|---:|---:|---|"]
+def _targets(report: Report, *, zh: bool) -> list[str]:
+    rows = ["| 目标 | 要求 | 实测 | 达到 |" if zh else "| goal | target | measured | held |", "|---|---:|---:|---|"]
+
+    def goal(zh_name: str, name: str, target: str, found: str, held: bool) -> None:
+        word = ("是" if held else "否") if zh else ("yes" if held else "no")
+        rows.append(f"| {zh_name if zh else name} | {target} | {found} | {word} |")
+
     for other, connections, target in TARGETS:
         found = report.ratio("shanhe", other, connections)
         if found is not None:
-            rows.append(_goal(f"throughput ÷ {other}, {connections} connections", f"≥ {target:g}", f"{found:.2f}",
-                              found >= target))  # fmt: skip
+            goal(f"吞吐量 ÷ {other}，{connections} 连接", f"throughput ÷ {other}, {connections} connections",
+                 f"≥ {target:g}", f"{found:.2f}", found >= target)  # fmt: skip
     added = report.added_p50_us("shanhe")
     if added is not None:
-        rows.append(_goal("added median latency, 1 connection", f"≤ {ADDED_P50_TARGET_US / 1000:g} ms",
-                          f"{added / 1000:.2f} ms", added <= ADDED_P50_TARGET_US))  # fmt: skip
+        goal("增加的时延中位数，1 连接", "added median latency, 1 connection", f"≤ {ADDED_P50_TARGET_US / 1000:g} ms",
+             f"{added / 1000:.2f} ms", added <= ADDED_P50_TARGET_US)  # fmt: skip
     memory = report.memory
     if memory is not None:
-        rows.append(_goal("resident memory of the gateway process", f"≤ {RSS_TARGET_KIB // 1024} MB",
-                          f"{memory.peak_kib / 1024:.0f} MB", memory.peak_kib <= RSS_TARGET_KIB))  # fmt: skip
-        rows.append(_goal(f"its growth over {memory.calls:,} calls", f"< {DRIFT_TARGET:.0%}", f"{memory.drift:+.2%}",
-                          memory.drift < DRIFT_TARGET))  # fmt: skip
+        goal("网关进程的常驻内存", "resident memory of the gateway process", f"≤ {RSS_TARGET_KIB // 1024} MB",
+             f"{memory.peak_kib / 1024:.0f} MB", memory.peak_kib <= RSS_TARGET_KIB)  # fmt: skip
+        goal(f"经 {memory.calls:,} 次调用的增长", f"its growth over {memory.calls:,} calls", f"< {DRIFT_TARGET:.0%}",
+             f"{memory.drift:+.2%}", memory.drift < DRIFT_TARGET)  # fmt: skip
     return rows if len(rows) > 2 else []
 
 
-def _goal(name: str, target: str, found: str, held: bool) -> str:
-    return f"| {name} | {target} | {found} | {'yes' if held else 'no'} |"
-
-
-def _method(report: Report) -> list[str]:
+def _method(report: Report, *, zh: bool) -> list[str]:
     options = report.options
-    upstream = "nginx, one worker, `return 200`" if options["upstream"] == "nginx" else "one Python process on uvloop"
+    by_nginx = options["upstream"] == "nginx"
+    if zh:
+        upstream = "nginx，一个进程，`return 200`" if by_nginx else "一个 uvloop 上的 Python 进程"
+        return [
+            f"`make bench` 可复现全部。上游（{upstream}）对每次调用立即返回同一个 {INSTANT_BYTES} 字节"
+            "的对话回答；各方都转发到这一个服务。"
+            "wrk（一个线程）向各方发送同样的正文：",
+            "",
+            "```json",
+            BODY,
+            "```",
+            "",
+            f"每一方、每种连接数各测 {options['rounds']} 轮，每轮 {options['seconds']} 秒，预热之后交错进行、轮换先后；"
+            "表中为各轮的中位数。所有进程与 wrk 共用这台机器的 CPU。增加的时延，是该方的中位数减去上游自己的中位数。",
+            "",
+            "内存是单个网关进程的常驻内存，不含模型；预热 20,000 次调用之后，在各段负载之间取样。",
+            "",
+            "安装 LiteLLM 时放宽了它对 certifi 与迁移文件的版本限定（镜像可能滞后）；两者都不参与调用。",
+        ]
+    upstream = "nginx, one worker, `return 200`" if by_nginx else "one Python process on uvloop"
     return [
         f"`make bench` repeats all of it. The upstream ({upstream}) answers every call at once with the same "
         f"{INSTANT_BYTES}-byte chat completion; every contender forwards to that one server. wrk (one thread) sends "

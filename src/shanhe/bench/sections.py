@@ -17,9 +17,14 @@ def kept(page: Path) -> str:
     return "" if at < 0 else "\n" + text[at:]
 
 
-def put(docs_dir: Path, name: str, lines: Sequence[str]) -> Path:
-    """Write or replace one section of bench.md; the page."""
-    page = docs_dir / "bench.md"
+def pages(docs_dir: Path) -> tuple[tuple[bool, Path], ...]:
+    """The English page and the Chinese one, each with whether it is the Chinese one."""
+    return (False, docs_dir / "bench.md"), (True, docs_dir / "zh" / "bench.md")
+
+
+def put(page: Path, name: str, lines: Sequence[str]) -> None:
+    """Write or replace one section of a page."""
+    page.parent.mkdir(parents=True, exist_ok=True)
     text = page.read_text(encoding="utf-8") if page.exists() else "# Bench\n"
     begin, end = f"{FIRST}{name} -->", f"<!-- end {name} -->"
     section = "\n".join([begin, "", *lines, "", end, ""])
@@ -29,4 +34,3 @@ def put(docs_dir: Path, name: str, lines: Sequence[str]) -> Path:
     else:
         text = text.rstrip("\n") + "\n\n" + section
     page.write_text(text, encoding="utf-8")
-    return page

@@ -205,6 +205,15 @@ def show(as_json: bool, value: Any, table: Callable[[], Any] | None = None) -> N
     out.print(table())
 
 
+def write_pages(docs: Path, name: str, page: Callable[[str], str]) -> list[str]:
+    """Write a page of the documentation in both languages: English into the folder, Chinese into its `zh`."""
+    files = {"en": docs / name, "zh": docs / "zh" / name}
+    for language, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(page(language), encoding="utf-8")
+    return [str(file) for file in files.values()]
+
+
 def show_checks(as_json: bool, found: Sequence[tuple[str, bool, str, str]]) -> None:
     """What was looked at as (name, passed, zh, en); refused unless everything passed."""
     checks = [{"name": name, "passed": passed, "zh": zh, "en": en} for name, passed, zh, en in found]

@@ -24,6 +24,7 @@ from shanhe.cli.common import (
     person_of,
     rows,
     show,
+    write_pages,
 )
 from shanhe.kernel.ids import new_id
 
@@ -425,18 +426,18 @@ def know(
 
 @app.command()
 def page(
-    out: Annotated[Path | None, typer.Option(help="Write docs/programmes.md's table into this file.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Folder to write programmes.md and zh/programmes.md into.")] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """The table rule → programme → test of docs/programmes.md."""
+    """The page of all programmes, with its table rule → programme → test."""
     from shanhe.programmes.api import docs_page, docs_rows, load_catalogue
     from shanhe.rulebook.api import Rulebook
 
     rulebook = Rulebook.load()
     catalogue = load_catalogue(rulebook)
-    if out is not None:
-        out.write_text(docs_page(catalogue, rulebook), encoding="utf-8")
+    if docs is not None:
+        write_pages(docs, "programmes.md", lambda language: docs_page(catalogue, rulebook, language))
     show(as_json, docs_rows(catalogue, rulebook), lambda: docs_page(catalogue, rulebook))
 
 

@@ -10,7 +10,20 @@ from uuid import UUID
 
 import typer
 
-from shanhe.cli.common import REFUSED, Data, Json, day_of, id_of, in_city, json_object, out, pairs, rows, show
+from shanhe.cli.common import (
+    REFUSED,
+    Data,
+    Json,
+    day_of,
+    id_of,
+    in_city,
+    json_object,
+    out,
+    pairs,
+    rows,
+    show,
+    write_pages,
+)
 from shanhe.kernel.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -251,15 +264,15 @@ def approve(
 
 @app.command("table")
 def rules_table(
-    docs: Annotated[Path, typer.Option("--docs", help="File to write.")] = Path("docs/rules.md"),
+    docs: Annotated[Path, typer.Option("--docs", help="Folder to write rules.md and zh/rules.md into.")] = Path("docs"),
     as_json: Json = False,
 ) -> None:
     """Write the table of all rules: id, title, article, owner, given and assumed values."""
     from shanhe.rulebook.api import rules_page
 
     book = _rulebook()
-    docs.write_text(rules_page(book), encoding="utf-8")
-    show(as_json, {"file": str(docs), "rules": len(book.ids())}, lambda: f"✓ {docs}")
+    files = write_pages(docs, "rules.md", lambda language: rules_page(book, language))
+    show(as_json, {"files": files, "rules": len(book.ids())}, lambda: f"✓ {', '.join(files)}")
 
 
 @app.command()
