@@ -122,7 +122,7 @@ def tables(catalogue: Catalogue) -> dict[str, list[list[Any]]]:
         "预算": [["预算科目", "资产", "主管部门"]] + [
             [one.zh, one.asset, catalogue.departments[one.department].zh] for one in catalogue.budgets.values()
         ],
-        "审核时限": [["政策项目", "步骤", "内容", "经办部门", "工作日", "经办人数"], *steps],
+        "审核时限": [["计划", "步骤", "内容", "经办部门", "工作日", "经办人数"], *steps],
     }  # fmt: skip
 
 
