@@ -21,22 +21,25 @@ COMPILE := $(BIN)/python -m uv pip compile pyproject.toml --extra local --group 
 SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE  # containers often set it: every process would compile the whole program again
 
-help: ## Show this list
-	@echo "Shanhe: the software a small city runs to become an AI city."; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  PORT=$(PORT)  DATA=$(DATA)  WORKERS=$(WORKERS)  (set them like: make run PORT=9000)"
+# Where a target says in the reader's language what it does: in English, or in Chinese behind that.
+SPOKEN := $(if $(filter zh%,$(firstword $(SHANHE_LANG) $(LC_ALL) $(LC_MESSAGES) $(LANG))),3,2)
 
-run: $(RUN_STAMP) ## Install what is needed and start the city on PORT with its data in DATA
+help: ## Show this list | 显示本列表
+	@echo "Shanhe 山河智汇: the software a small city runs to become an AI city · 小城成为 AI 之城所运行的软件"; echo
+	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$$(SPOKEN)}' $(MAKEFILE_LIST)
+	@echo; echo "  PORT=$(PORT)  DATA=$(DATA)  WORKERS=$(WORKERS)  (make run PORT=9000)"
+
+run: $(RUN_STAMP) ## Install what is needed and start the city on PORT with its data in DATA | 安装所需并启动城市，端口为 PORT，数据在 DATA
 	@exec $(BIN)/python -m shanhe up --port $(PORT) --data $(DATA) --workers $(WORKERS)
 
-test: $(DEV_STAMP) chromium ## Check style, types and layers, then run the tests
+test: $(DEV_STAMP) chromium ## Check style, types and layers, then run the tests | 检查风格、类型与层次，然后运行测试
 	@status=0; said=$$(mktemp); \
 	$(MAKE) --no-print-directory lint > $$said 2>&1 & linting=$$!; \
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not prove" || status=1; \
 	wait $$linting || status=1; \
 	cat $$said; rm -f $$said; exit $$status
 
-lint: $(DEV_STAMP) ## Check style (ruff), types (mypy) and layers (import-linter)
+lint: $(DEV_STAMP) ## Check style (ruff), types (mypy) and layers (import-linter) | 检查风格（ruff）、类型（mypy）与层次（import-linter）
 	@status=0; \
 	$(BIN)/ruff check . || status=1; \
 	$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet .; status=1; }; \
@@ -44,27 +47,30 @@ lint: $(DEV_STAMP) ## Check style (ruff), types (mypy) and layers (import-linter
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports || status=1; \
 	exit $$status
 
-bench: $(DEV_STAMP) ## Measure the gateway, the ledger and the rulebook; the tables go to docs/bench.md
+bench: $(DEV_STAMP) ## Measure the gateway, the ledger and the rulebook; the tables go to docs/bench.md | 测量网关、账本与规则手册；表写入 docs/bench.md
 	@$(BIN)/python -m shanhe bench
 
-prove: $(DEV_STAMP) ## Run the slow proofs: crashes under load, a thousand callers, every disconnect
+prove: $(DEV_STAMP) ## Run the slow proofs: crashes under load, a thousand callers, every disconnect | 运行慢的证明：负载下的崩溃、一千个调用方、各种断开
 	@$(BIN)/python -m pytest -m "prove or hypothesis" --hypothesis-profile=thorough
 
-mutate: $(DEV_STAMP) ## Change every constant of every rule and see whether an example notices
+mutate: $(DEV_STAMP) ## Change every constant of every rule and see whether an example notices | 逐一改动每条规则的每个常数，看示例是否发现
 	@$(BIN)/python -m shanhe rules mutate
 
-docs: $(DEV_STAMP) ## Build the documentation site into site/
+docs: $(DEV_STAMP) ## Build the documentation site into site/ | 把文档网站构建到 site/
 	@$(BIN)/python -m shanhe.settings
+	@$(BIN)/python -m shanhe.cli.pages
+	@$(BIN)/python -m shanhe rules table > /dev/null
+	@$(BIN)/python -m shanhe programmes page --docs docs > /dev/null
 	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
 
-demo-studio: $(STUDIO_STAMP) ## Turn an error book into a deployed model: train, drop layers, quantize, measure
+demo-studio: $(STUDIO_STAMP) ## Turn an error book into a deployed model: train, drop layers, quantize, measure | 把错题集变成已部署的模型：训练、删层、量化、测量
 	@$(BIN)/python -m shanhe bench studio
 
-clean: ## Remove what can be built again (keeps DATA and the virtual environment)
+clean: ## Remove what can be built again (keeps DATA and the virtual environment) | 删除可以重建的东西（保留 DATA 与虚拟环境）
 	@rm -rf site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes
+lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes | 重新解析依赖，并以哈希锁定
 	@$(COMPILE) --upgrade -o requirements.lock
 	@$(COMPILE) --upgrade --group dev -c requirements.lock -o requirements-dev.lock
 	@$(COMPILE) --upgrade --extra studio -c requirements.lock -o requirements-studio.lock

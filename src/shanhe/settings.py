@@ -296,6 +296,12 @@ class Settings:
     log_level: str = _setting(
         "SHANHE_LOG_LEVEL", "debug, info, warning or error.", "日志级别：debug、info、warning 或 error。", "info"
     )
+    lang: str = _setting(
+        "SHANHE_LANG",
+        "Language of the command line: `zh` or `en`; empty = what LC_ALL, LC_MESSAGES or LANG says.",
+        "命令行的语言：`zh` 或 `en`；留空 = 以 LC_ALL、LC_MESSAGES 或 LANG 为准。",
+        "",
+    )
     log_json: bool = _setting(
         "SHANHE_LOG_JSON",
         "One JSON object a line instead of text for people.",
@@ -392,6 +398,12 @@ class Settings:
         return os.environ.get(name)
 
 
+def language() -> str:
+    """Which language the command line speaks, `zh` or `en`: SHANHE_LANG's, else the terminal's."""
+    said = (os.environ.get(name, "") for name in ("SHANHE_LANG", "LC_ALL", "LC_MESSAGES", "LANG"))
+    return "zh" if next((word for word in said if word), "").lower().startswith("zh") else "en"
+
+
 def take_on(environment: Mapping[str, str], *, instead: bool = True) -> None:
     """Make this the environment of a forked process, instead of the one it came with or on top of that."""
     if instead:
@@ -464,5 +476,5 @@ def page(language: str = "en") -> str:
 
 
 if __name__ == "__main__":
-    for language, file in (("en", "settings.md"), ("zh", "zh/settings.md")):
-        Path("docs", file).write_text(page(language), encoding="utf-8")
+    for words, written in (("en", "settings.md"), ("zh", "zh/settings.md")):
+        Path("docs", written).write_text(page(words), encoding="utf-8")

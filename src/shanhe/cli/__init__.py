@@ -16,7 +16,9 @@ from typer.main import get_group
 
 from shanhe.cli import audit, backup, city
 from shanhe.cli.common import guarded
+from shanhe.cli.language import name_panels, speak
 from shanhe.kernel.process import collect_seldom
+from shanhe.settings import language
 
 GROUPS: Final = {
     "models": ("models:app", "Local models: list the cards, fetch the bytes."),
@@ -70,23 +72,24 @@ GROUPS: Final = {
 
 
 @cache
-def group(name: str) -> Any:
-    """A group with its commands. To read the signatures of all of them takes half a second."""
+def group(name: str, language: str) -> Any:
+    """A group with its commands in a language. To read the signatures of all of them takes half a second."""
     place, text = GROUPS[name]
     module, _, attribute = place.partition(":")
     above = typer.Typer(pretty_exceptions_enable=False)
     above.add_typer(getattr(import_module(f"shanhe.cli.{module}"), attribute), name=name, help=text)
-    return get_group(above).commands[name]
+    return speak(get_group(above).commands[name], language)
 
 
 class Late(MutableMapping[str, Any]):
     """Commands by name: those that were read, then each group, read when it is looked at."""
 
-    def __init__(self, read: MutableMapping[str, Any]) -> None:
+    def __init__(self, read: MutableMapping[str, Any], language: str) -> None:
         self._read = read
+        self._language = language
 
     def __getitem__(self, name: str) -> Any:
-        return group(name) if name in GROUPS else self._read[name]
+        return group(name, self._language) if name in GROUPS else self._read[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
         self._read[name] = command
@@ -103,11 +106,12 @@ class Late(MutableMapping[str, Any]):
 
 
 class Top(TyperGroup):
-    """The top level."""
+    """The top level, in the reader's language."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = Late(self.commands)
+        words = language()
+        self.commands = Late(speak(self, words).commands, words)
 
 
 app = typer.Typer(
@@ -127,4 +131,6 @@ app.command("restore")(backup.restore)
 def main() -> None:
     """Entry point of the command `shanhe`."""
     collect_seldom()
+    if language() == "zh":
+        name_panels()
     guarded(app)

@@ -27,7 +27,7 @@ from rich.table import Table
 from shanhe.kernel import logs
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable, Unreadable
 from shanhe.kernel.ids import new_id
-from shanhe.settings import Settings
+from shanhe.settings import Settings, language
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -92,11 +92,13 @@ def show_error(error: ShanheError) -> None:
     if "--json" in sys.argv:
         sys.stderr.write(msgspec.json.encode(error.to_dict(), enc_hook=str).decode() + "\n")
         return
-    err.print(f"[bold red]✗[/] {_plain(error.message)}")
-    if error.message_zh != error.message:
-        err.print(f"  {_plain(error.message_zh)}")
-    if error.hint:
-        err.print(f"  [bold]→[/] {_plain(error.hint)}")
+    zh = language() == "zh"
+    first, second = (error.message_zh, error.message) if zh else (error.message, error.message_zh)
+    err.print(f"[bold red]✗[/] {_plain(first)}")
+    if first != second:
+        err.print(f"  {_plain(second)}")
+    if hint := (error.hint_zh or error.hint) if zh else error.hint:
+        err.print(f"  [bold]→[/] {_plain(hint)}")
 
 
 def settings_for(data: Path | None = None, **changes: Any) -> Settings:
@@ -208,9 +210,9 @@ def show(as_json: bool, value: Any, table: Callable[[], Any] | None = None) -> N
 def write_pages(docs: Path, name: str, page: Callable[[str], str]) -> list[str]:
     """Write a page of the documentation in both languages: English into the folder, Chinese into its `zh`."""
     files = {"en": docs / name, "zh": docs / "zh" / name}
-    for language, file in files.items():
+    for words, file in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(page(language), encoding="utf-8")
+        file.write_text(page(words), encoding="utf-8")
     return [str(file) for file in files.values()]
 
 
