@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,29 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from shanhe.cli import app
-from shanhe.cli.language import chinese
+from shanhe.cli.language import chinese, headed
 from shanhe.cli.pages import CITY, page
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+CHINESE = re.compile(r"[\u4e00-\u9fff%]|MB|CNY|SHA-256|^[✓→]?$")
+"""What a head shows in Chinese; some are the same in every language."""
 
 
 @pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHANHE_LANG", "en")
+
+
+def heads_in(file: Path) -> Iterator[str]:
+    """Heads of columns and rows that are written out in a file of commands."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            words = node.args[0]
+            if node.func.id == "rows" and isinstance(words, ast.Tuple):
+                yield from (word.value for word in words.elts if isinstance(word, ast.Constant))
+            elif node.func.id == "pairs" and isinstance(words, ast.Dict):
+                yield from (str(word.value) for word in words.keys if isinstance(word, ast.Constant))
 
 
 def helps(command: Any) -> Iterator[str]:
@@ -52,8 +68,18 @@ class TestChinese:
     def test_is_there_for_every_text_and_for_no_other(self) -> None:
         """A text that was changed has no Chinese until somebody has written it anew in src/shanhe/cli/zh.json."""
         texts = {*helps(get_command(app)), CITY, "Show this message and exit."}
-        assert sorted(texts - set(chinese())) == []
-        assert sorted(set(chinese()) - texts) == []
+        assert sorted(texts - set(chinese().helps)) == []
+        assert sorted(set(chinese().helps) - texts) == []
+
+    def test_is_there_for_every_head_of_a_table(self) -> None:
+        heads = {head for file in (ROOT / "src/shanhe/cli").glob("*.py") for head in heads_in(file)}
+        assert len(heads) > 250
+        assert sorted(head for head in heads if not CHINESE.search(headed(head, "zh"))) == []
+
+    def test_takes_the_place_of_a_head_in_both_languages(self) -> None:
+        assert headed("补贴（须复核）subsidy", "zh") == "补贴（须复核）"
+        assert headed("金额 CNY", "zh") == "金额"
+        assert headed("模式 mode", "en") == "模式 mode"
 
     def test_is_spoken_where_the_terminal_speaks_it(self, said: Callable[..., str]) -> None:
         assert "新建密钥并打印其令牌，只此一次。" in said("keys", "create", SHANHE_LANG="", LC_ALL="zh_CN.UTF-8")

@@ -24,6 +24,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from shanhe.cli.language import headed
 from shanhe.kernel import logs
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable, Unreadable
 from shanhe.kernel.ids import new_id
@@ -211,7 +212,6 @@ def write_pages(docs: Path, name: str, page: Callable[[str], str]) -> list[str]:
     """Write a page of the documentation in both languages: English into the folder, Chinese into its `zh`."""
     files = {"en": docs / name, "zh": docs / "zh" / name}
     for words, file in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(page(words), encoding="utf-8")
     return [str(file) for file in files.values()]
 
@@ -230,10 +230,10 @@ def rows(
 ) -> Any:
     """A table for people; a sentence when there is nothing in it."""
     if not lines:
-        return "[dim]nothing yet · 暂无[/]"
+        return f"[dim]{'暂无' if language() == 'zh' else 'nothing yet · 暂无'}[/]"
     table = Table(title=_plain(title) or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(headed(column, language()), justify="right" if column in right else "left", overflow="fold")
     for line in lines:
         table.add_row(*(_plain(str(cell)) for cell in line))
     return table
@@ -241,9 +241,13 @@ def rows(
 
 def pairs(values: Mapping[str, object]) -> str:
     """Names and values, one a line. No line is broken: keys, tokens and commands are copied from here."""
-    wide = max(map(cell_len, values), default=0)
+    words = language()
+    told = {headed(name, words): value for name, value in values.items()}
+    if any(name in told and name.isascii() for name in values):  # names of fields: all in Chinese, or none
+        told = dict(values)
+    wide = max(map(cell_len, told), default=0)
     lines = []
-    for name, value in values.items():
+    for name, value in told.items():
         space = " " * (wide - cell_len(name) + 1)
         lines.append(f"[bold]{_plain(name)}[/]{space}{_plain(str(value))}".replace("\n", "\n" + " " * (wide + 1)))
     return "\n".join(lines)
@@ -352,7 +356,7 @@ async def find_org(services: Services, word: str) -> Organisation:
     raise NotFound(
         "unknown_organisation",
         f"{len(found) or 'No'} organisations are called {word!r}.",
-        message_zh=f"名为 {word!r} 的机构有 {len(found)} 个。",
+        message_zh=f"名为“{word}”的机构有 {len(found)} 个。" if found else f"没有名为“{word}”的机构。",
         hint="`shanhe orgs list` shows names and ids; an id is never ambiguous.",
         hint_zh="`shanhe orgs list` 可查看名称与编号；编号不会重复。",
     )

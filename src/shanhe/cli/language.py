@@ -6,23 +6,41 @@ again; a test demands that none is missing and none is left over.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+BOTH: Final = re.compile(r"(.*[\u4e00-\u9fff）])\s*[A-Za-z][A-Za-z µ]*$")
+
+
+class Chinese(msgspec.Struct):
+    """Chinese texts of the command line by their English ones."""
+
+    helps: dict[str, str]
+    heads: dict[str, str]
+
 
 @cache
-def chinese() -> dict[str, str]:
-    """Chinese texts of the command line by their English ones."""
+def chinese() -> Chinese:
+    """What `zh.json` holds."""
     file = resources.files("shanhe.cli") / "zh.json"
-    return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    return msgspec.json.decode(file.read_bytes(), type=Chinese)
 
 
 def said(text: str, language: str) -> str:
-    """The same in the language; as it is where nobody has translated it."""
-    return chinese().get(text, text) if language == "zh" else text
+    """A help in the language; as it is where nobody has translated it."""
+    return chinese().helps.get(text, text) if language == "zh" else text
+
+
+def headed(text: str, language: str) -> str:
+    """The head of a column or row in the language; one in both (`模式 mode`) is cut to the reader's own in Chinese."""
+    if language != "zh":
+        return text
+    both = BOTH.match(text)
+    return both[1] if both else chinese().heads.get(text, text)
 
 
 def speak(command: Any, language: str) -> Any:
