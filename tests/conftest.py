@@ -75,6 +75,7 @@ START_OF_TESTS = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # 10:00 in the city, 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A run in several processes starts cities: what they import is imported while the tests are collected."""
+    os.environ["SHANHE_LANG"] = "en"  # what tests read of commands, whatever the terminal speaks
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         nursery.begin()
 
