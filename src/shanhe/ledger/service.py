@@ -385,7 +385,7 @@ class Ledger(Reader):
                 pass
             except (Unavailable, *FAILURES):
                 return
-            del self._loose[receipt_id]
+            self._loose.pop(receipt_id, None)  # whoever else looks after them may have been quicker
 
     async def hold(
         self, account: UUID, amount: int, *, hold_id: UUID, purpose: str, expires_at: datetime,

@@ -75,7 +75,7 @@ def add_months_array(ordinals: Any, months: Any) -> Any:
     target = np.clip(of_month.astype(np.int64) + months, _FIRST_MONTH - 1, _LAST_MONTH + 1)
     month = target.astype("datetime64[M]")
     first = month.astype("datetime64[D]").astype(np.int64)
-    last = (month + 1).astype("datetime64[D]").astype(np.int64) - 1
+    last = (month + np.timedelta64(1, "M")).astype("datetime64[D]").astype(np.int64) - 1
     day = dates.astype(np.int64) - of_month.astype("datetime64[D]").astype(np.int64)
     result = np.minimum(first + day, last) + EPOCH
     return np.where(target < _FIRST_MONTH, FIRST_DAY, np.where(target > _LAST_MONTH, LAST_DAY, result))
