@@ -8,10 +8,12 @@ import pytest
 
 from shanhe.gateway.errors import TooMuchUsage
 from shanhe.gateway.store import ROWS_MAX, UsageStore
+from shanhe.gateway.tags import TagBook, unkeyed
 from shanhe.gateway.terms import Today
 from shanhe.gateway.usage import UsageBook
 from shanhe.kernel.clock import FixedClock
 from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import Seals
 
 DAY, NOON = date(2026, 11, 19), datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 MANY = """INSERT INTO gateway.usage_day
@@ -22,7 +24,8 @@ MANY = """INSERT INTO gateway.usage_day
 
 async def test_no_payer_is_left_out_where_a_page_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     await database.execute(MANY, DAY, ROWS_MAX + 1)
-    usage = UsageBook(UsageStore(database), Today(FixedClock(NOON)))
+    clock = FixedClock(NOON)
+    usage = UsageBook(UsageStore(database), Today(clock), TagBook(database, clock, Seals(), unkeyed))
     assert len(await usage.read(None, DAY, DAY, ("org",))) == ROWS_MAX
     every = await usage.of_all(DAY, DAY, ("org",))
     assert (len(every), sum(row.amount_micro for row in every)) == (ROWS_MAX + 1, 3 * (ROWS_MAX + 1))

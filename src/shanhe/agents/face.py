@@ -10,7 +10,8 @@ import msgspec
 
 from shanhe.agents.model import Contribution, Outcome
 from shanhe.agents.service import FACE_OPENAI, Agents, purpose_of
-from shanhe.gateway.api import Call, CallError, Client
+from shanhe.gateway.api import Call, CallError, Client, Metadata, tags_of
+from shanhe.identity.api import Caller
 from shanhe.retrieval.api import Hit
 
 PREFIXES: Final = ("agent/", "clone/", "alliance/")
@@ -25,6 +26,12 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class AgentMetadata(Metadata):
+    """`purpose`: what a clone is asked for."""
+
+    purpose: Any = None
+
+
 class AgentRequest(msgspec.Struct):
     """The fields of a chat request that an agent acts on; the rest is the agent's own business."""
 
@@ -32,8 +39,7 @@ class AgentRequest(msgspec.Struct):
     messages: list[dict[str, Any]] = []
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    metadata: dict[str, Any] | None = None
-    """`purpose`: what a clone is asked for."""
+    metadata: AgentMetadata | None = None
 
 
 class SpeechRequest(msgspec.Struct):
@@ -42,7 +48,7 @@ class SpeechRequest(msgspec.Struct):
     model: str
     input: str
     response_format: str = "wav"
-    metadata: dict[str, Any] | None = None
+    metadata: AgentMetadata | None = None
 
 
 _request = msgspec.json.Decoder(AgentRequest)
@@ -83,8 +89,8 @@ class OpenAiFace:
             raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
         if request.response_format != "wav":
             raise CallError(400, "bad_format", "A clone speaks WAV, which holds its label.", param="response_format")
-        purpose = purpose_of((request.metadata or {}).get("purpose"))
-        sound, said = await self._agents.speak(clone, call.caller, request.input, purpose=purpose)
+        caller, purpose = _asked(call.caller, request.metadata)
+        sound, said = await self._agents.speak(clone, caller, request.input, purpose=purpose)
         headers = [(b"content-type", b"audio/wav"), (b"x-request-id", call.receipt.encode()),
                    (b"x-shanhe-receipt", str(said.receipt_id).encode())]  # fmt: skip
         await client.answer(200, sound, headers)
@@ -94,7 +100,7 @@ class OpenAiFace:
         agent = await self._agents.published(request.model)
         if caller.models is not None and request.model not in caller.models:
             raise CallError(404, "model_not_found", f"This key may not use {request.model}.", param="model")
-        purpose = purpose_of((request.metadata or {}).get("purpose"))
+        caller, purpose = _asked(caller, request.metadata)
         outcome = await self._agents.run(agent, caller, request.messages, face=FACE_OPENAI, purpose=purpose)
         created = int(call.receipt_id.int >> 80) // 1000
         run = [(b"x-shanhe-run", str(outcome.run_id).encode()), (b"x-request-id", call.receipt.encode())]
@@ -108,6 +114,13 @@ class OpenAiFace:
         wants_usage = bool(request.stream_options and request.stream_options.include_usage)
         await client.start(run)
         await client.write(events(request.model, outcome, created, wants_usage=wants_usage), last=True)
+
+
+def _asked(caller: Caller, metadata: AgentMetadata | None) -> tuple[Caller, str]:
+    """Who calls, with the tags that every step is counted under, and for which purpose."""
+    tags = tags_of(metadata)
+    asking = msgspec.structs.replace(caller, tags=tags) if tags else caller
+    return asking, purpose_of(None if metadata is None else metadata.purpose)
 
 
 def whole(model: str, outcome: Outcome, created: int) -> dict[str, Any]:

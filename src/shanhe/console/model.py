@@ -118,11 +118,12 @@ class CallRow:
     total_micro: int
     status: str
     took_ms: float | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class UsageRow:
-    """One line of the usage page; `label` is a day, a model or a key."""
+    """One line of the usage page; `label` is the first day of a window, a model, a key or a tag."""
 
     label: str
     calls: int
@@ -316,6 +317,7 @@ class Receipt:
     markups: Sequence[MarkupLine] = ()
     decisions: Sequence[Mapping[str, Any]] = ()
     """Traces of the rules that paid makers and rights."""
+    tags: Sequence[str] = ()
     reversed_by: UUID | None = None
 
     @property

@@ -22,6 +22,7 @@ from shanhe.gateway.dispatch import Dispatcher
 from shanhe.gateway.errand import Answered, Errand, Inbox, Keep
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
+from shanhe.gateway.faces.base import Metadata, tags_of
 from shanhe.gateway.faces.embeddings import Embeddings
 from shanhe.gateway.faces.openai import Chat
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
@@ -33,7 +34,8 @@ from shanhe.gateway.receipts import CALL_KIND, CallPage, Receipt, ReceiptLine, R
 from shanhe.gateway.returns import Returns
 from shanhe.gateway.server import protocol_for
 from shanhe.gateway.settlement import Settler
-from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
+from shanhe.gateway.store import WINDOWS, UsageKey, UsageRow, UsageStore
+from shanhe.gateway.tags import Hash, TagBook, unkeyed
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
 from shanhe.gateway.usage import UsageBook
@@ -41,6 +43,7 @@ from shanhe.gateway.weights import WeightOf, Weights
 from shanhe.kernel.asking import Related
 from shanhe.kernel.clock import midnight
 from shanhe.kernel.errors import NotFound
+from shanhe.kernel.sealing import Seals
 from shanhe.ledger.api import Asset, LotHistory
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ __all__ = [
     "EVENT_STREAM",
     "JSON_TYPE",
     "PRIVATE",
+    "WINDOWS",
     "Answered",
     "AsgiClient",
     "Asked",
@@ -73,6 +77,7 @@ __all__ = [
     "Gateway",
     "GatewayApp",
     "LedgerDay",
+    "Metadata",
     "Pool",
     "Receipt",
     "ReceiptLine",
@@ -91,6 +96,7 @@ __all__ = [
     "Weigh",
     "invalid",
     "protocol_for",
+    "tags_of",
 ]
 
 
@@ -128,7 +134,7 @@ class Gateway:
 
     `weight(org_id)` is what loyalty (C10) gives an organisation's calls where they have to wait for an engine.
     `slates`: the folder of this machine where processes note what they book before it is answered; None: nowhere, and
-    nothing is booked ahead.
+    nothing is booked ahead. `seals` and `keyed_hash` keep the names of tags, see `TagBook`.
     """
 
     def __init__(
@@ -145,24 +151,27 @@ class Gateway:
         referrer: Referrer = nobody,
         weight: WeightOf | None = None,
         slates: Path | None = None,
+        seals: Seals | None = None,
+        keyed_hash: Hash = unkeyed,
     ) -> None:
         self._pool = Pool()
         self._ledger = ledger
         self._terms = TermsBook(ledger, rulebook, clock)
-        self._usage = UsageBook(UsageStore(db), Today(clock))
+        tags = self._tags = TagBook(db, clock, seals or Seals(), keyed_hash)
+        self._usage = UsageBook(UsageStore(db), Today(clock), tags)
         self._weights = Weights(weight)
         dispatcher = Dispatcher(compute, self._pool, self._weights)
         self.charges = ChargeBook(db, clock, ledger, rulebook, related, referrer)
         prices, waiting = PriceList(compute, clock), PriceList(compute, clock, rulebook)
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
         self._returns = Returns(ledger, slates)
-        settler = self._settler = Settler(ledger, self._terms, self._usage, self.charges.divide, self._returns)
+        settler = self._settler = Settler(ledger, self._terms, self._usage, self.charges.divide, self._returns, tags)
         metrics = Metrics(registry)
         self._ahead = Ahead(settler, self._returns)
         self._tolls = Tolls(admitter, self.charges, settler, self._ahead)
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
         self._express = Express(self._pipeline, admitter, dispatcher, settler, metrics)
-        self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight, self._ahead.is_open)
+        self._receipts = Receipts(ledger, rulebook, self._pipeline.in_flight, self._ahead.is_open, tags)
         self.app = GatewayApp(self._pipeline, self._express, admitter, dispatcher, compute)
 
     async def start(self) -> None:
@@ -289,10 +298,11 @@ class Gateway:
             return None
 
     async def recent(
-        self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None
-    ) -> CallPage:
+        self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None,
+        tag: str | None = None,
+    ) -> CallPage:  # fmt: skip
         """See `Receipts.recent`."""
-        return await self._receipts.recent(org_id, limit, cursor, key_id)
+        return await self._receipts.recent(org_id, limit, cursor, key_id, tag)
 
     async def usage(
         self,
@@ -302,10 +312,15 @@ class Gateway:
         group: tuple[str, ...] = ("day",),
         key_id: UUID | None = None,
         model: str | None = None,
+        tag: str | None = None,
     ) -> list[UsageRow]:
-        """Sums between two dates, both included, by any of day, model, key, org; None = every organisation. A page,
-        the newest first."""
-        return await self._usage.read(org_id, first, last, group, key_id, model)
+        """Sums between two dates, both included, by one of day, week, month and any of model, key, org, tag; org_id
+        None = every organisation. A page, the newest first. By tag: see `UsageStore.read`; TagsOfOne without org_id."""
+        return await self._usage.read(org_id, first, last, group, key_id, model, tag)
+
+    async def tags(self, org_id: UUID) -> list[str]:
+        """See `TagBook.of`."""
+        return await self._tags.of(org_id)
 
     async def usage_of_all(
         self, first: date, last: date, group: tuple[str, ...], model: str | None = None

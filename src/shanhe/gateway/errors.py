@@ -74,3 +74,12 @@ class TooMuchUsage(Invalid):
             message_zh=f"该区间内的用量汇总超过 {most} 条。", hint="Ask for a shorter time; part of it would mislead.",
             hint_zh="请缩短区间；只算一部分会误导。",
         )  # fmt: skip
+
+
+class TagsOfOne(Invalid):
+    def __init__(self) -> None:
+        super().__init__(
+            "tags_of_one", "Tags are one organisation's own words; they are not summed across organisations.",
+            message_zh="标签是各机构自己的用语，不跨机构汇总。", hint="Name one organisation.",
+            hint_zh="请指定一个机构。",
+        )  # fmt: skip

@@ -10,12 +10,14 @@ import msgspec
 from shanhe.gateway.commission import Through
 from shanhe.gateway.meter import Buckets
 from shanhe.gateway.model import Evidence, Terms, Timings
+from shanhe.gateway.tags import tags_in
 from shanhe.gateway.tariff import Charged, Prices, Share
 
 if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
+    from shanhe.gateway.tags import TagBook
 
 EVIDENCE_VERSION: Final = 1
 PREPARED_MAX: Final = 512
@@ -55,12 +57,14 @@ class Course(msgspec.Struct, frozen=True, omit_defaults=True):
     timings: Timings
     attempts: int
     through: Through | None = None
+    tags: tuple[UUID, ...] = ()
 
 
 class EvidenceWriter:
     """Writes the evidence of calls. Together the two parts are one object, read as `model.Evidence`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tags: TagBook) -> None:
+        self._tags = tags
         self._prepared: dict[tuple[Any, ...], tuple[tuple[Any, ...], bytes]] = {}
 
     def write(
@@ -81,6 +85,7 @@ class EvidenceWriter:
             outcome.timings,
             exchange.attempt,
             through,
+            self._tags.ids(call.caller.org_id, tags) if (tags := tags_in(call)) else (),
         )
         return self._setting(call, exchange, terms) + _encode(course)[1:]
 
@@ -114,7 +119,9 @@ class EvidenceWriter:
         return written
 
 
-def fee_evidence(call: Call, outcome: Outcome, charged: Charged, through: Through, rules: dict[str, str]) -> bytes:
+def fee_evidence(
+    call: Call, outcome: Outcome, charged: Charged, through: Through, rules: dict[str, str], tags: tuple[UUID, ...]
+) -> bytes:  # fmt: skip
     """The evidence of a fee: no engine, no tokens; what was paid for is its `model`."""
     caller, parsed = call.caller, call.parsed
     return _encode(
@@ -125,5 +132,6 @@ def fee_evidence(call: Call, outcome: Outcome, charged: Charged, through: Throug
             usage_source=outcome.metered.source, usage_clamped=False, prices=call.admission.prices,
             held_micro=call.admission.held_micro, total_micro=charged.total_micro, uncovered_micro=0,
             shares=charged.shares, rules=rules, timings=outcome.timings, attempts=1, through=through,
+            tags=tags,
         )
     )  # fmt: skip

@@ -63,7 +63,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """Why a call cost what it cost; stored on its posting, versioned, never with prompt or answer.
 
     Amounts in µ, prices in µ per million tokens, `usage_source` one of engine, tokenizer, estimate, fee. `through`: the
-    listings a call came through, None for a plain one.
+    listings a call came through, None for a plain one. `tags`: ids of what the caller counts it under, see `tags`.
     """
 
     v: int
@@ -90,6 +90,7 @@ class Evidence(msgspec.Struct, frozen=True):
     timings: Timings
     attempts: int
     through: Through | None = None
+    tags: tuple[UUID, ...] = ()
 
 
 class Terms(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -18,6 +18,7 @@ from shanhe.kernel.errors import NotFound, ShanheError
 from shanhe.ledger.api import Asset, Ledger, PostingView
 
 if TYPE_CHECKING:
+    from shanhe.gateway.tags import TagBook
     from shanhe.rulebook.api import Rulebook
 
 CALL_KIND: Final = "call"
@@ -64,6 +65,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """Traces of the rules that paid others than the engine and the platform."""
     reversed_by: UUID | None = None
     """The posting that gave all of it back; its `status` is `reversed` then."""
+    tags: tuple[str, ...] = ()
+    """What it is counted under, for its organisation's eyes."""
 
 
 class ReceiptSummary(msgspec.Struct, frozen=True):
@@ -77,6 +80,7 @@ class ReceiptSummary(msgspec.Struct, frozen=True):
     status: str
     tokens: int
     amount_micro: int
+    tags: tuple[str, ...] = ()
 
 
 class CallPage(msgspec.Struct, frozen=True):
@@ -89,11 +93,15 @@ class CallPage(msgspec.Struct, frozen=True):
 class Receipts:
     """Reads receipts; nothing is stored beside the ledger."""
 
-    def __init__(self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID], ahead: Callable[[UUID], bool]) -> None:
+    def __init__(
+        self, ledger: Ledger, rulebook: Rulebook, in_flight: set[UUID], ahead: Callable[[UUID], bool],
+        tags: TagBook,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._rulebook = rulebook
         self._in_flight = in_flight
         self._ahead = ahead
+        self._tags = tags
 
     async def one(self, receipt_id: UUID, org_id: UUID | None) -> Receipt:
         """A receipt of an organisation, or of anyone when `org_id` is None (operators); NotFound otherwise.
@@ -112,26 +120,39 @@ class Receipts:
         if org_id is not None and seen.org_id != org_id:
             raise self._missing(receipt_id)
         found = self._receipt(posting, seen)
+        if org_id is not None and seen.tags:
+            names = await self._tags.names(org_id, seen.tags)
+            found = msgspec.structs.replace(found, tags=tuple(sorted(names.values())))
         reversals = await self._ledger.reversed_among([receipt_id])
         if not reversals:
             return found
         return msgspec.structs.replace(found, status=REVERSED, reversed_by=reversals[receipt_id])
 
     async def recent(
-        self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None
-    ) -> CallPage:
-        """The newest calls of an organisation, or of one of its keys; `cursor` of a page continues after it."""
+        self, org_id: UUID, limit: int = 20, cursor: str | None = None, key_id: UUID | None = None,
+        tag: str | None = None,
+    ) -> CallPage:  # fmt: skip
+        """The newest calls of an organisation, or those among them of one of its keys or with a tag; `cursor` of a page
+        continues after it."""
         wallet = await self._ledger.ensure_account(org_id, Asset.CREDIT, "wallet")
         page = await self._ledger.postings(
             account=wallet.id, kind=CALL_KIND, cursor=cursor, limit=min(limit, RECENT_MAX)
         )
         reversals = await self._ledger.reversed_among([posting.id for posting in page.items])
-        found = (
-            summary(posting, is_reversed=posting.id in reversals)
+        read = [
+            (posting, _evidence.decode(posting.evidence))
             for posting in page.items
             if posting.evidence is not None and not self._ahead(posting.id)
-        )
-        return CallPage(tuple(one for one in found if key_id in (None, one.key_id)), page.next)
+        ]
+        wanted = None if tag is None else self._tags.id_of(org_id, tag)
+        chosen = [
+            (posting, seen)
+            for posting, seen in read
+            if key_id in (None, seen.key_id) and (wanted is None or wanted in seen.tags)
+        ]
+        names = await self._tags.names(org_id, {one for _, seen in chosen for one in seen.tags})
+        calls = [summary(posting, seen, names, is_reversed=posting.id in reversals) for posting, seen in chosen]
+        return CallPage(tuple(calls), page.next)
 
     def _missing(self, receipt_id: UUID) -> NotFound:
         if receipt_id in self._in_flight or self._ahead(receipt_id):
@@ -208,9 +229,10 @@ class Receipts:
         return decision.trace
 
 
-def summary(posting: PostingView, *, is_reversed: bool = False) -> ReceiptSummary:
+def summary(
+    posting: PostingView, seen: Evidence, tags: Mapping[UUID, str], *, is_reversed: bool = False
+) -> ReceiptSummary:
     """The list's row of a call posting."""
-    seen = _evidence.decode(posting.evidence or b"")
     return ReceiptSummary(
         posting.id,
         posting.at.astimezone(CITY_TZ),
@@ -220,6 +242,7 @@ def summary(posting: PostingView, *, is_reversed: bool = False) -> ReceiptSummar
         REVERSED if is_reversed else seen.status,
         seen.buckets.total,
         seen.total_micro,
+        tuple(sorted(tags[one] for one in seen.tags)),
     )
 
 

@@ -9,15 +9,16 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from shanhe.gateway.api import Gateway, UsageRow
+from shanhe.gateway.api import WINDOWS, Gateway, UsageRow
 from shanhe.kernel.clock import Clock
+from shanhe.kernel.documents import csv_cell
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.money import format_credits
 from shanhe.kernel.routing import APIRouter
 
 DAYS_MAX = 366
-GROUPS = ("day", "model", "key", "org")
+GROUPS = (*WINDOWS, "model", "key", "org", "tag")
 CSV_COLUMNS = (
     "day",
     "org_id",
@@ -30,6 +31,7 @@ CSV_COLUMNS = (
     "reasoning",
     "tool",
     "credits",
+    "tag",
 )
 
 
@@ -60,10 +62,13 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
 
     @routes.get("/calls")
     async def calls(
-        asking: Asking, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
+        asking: Asking,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: str | None = None,
+        tag: str | None = None,
     ) -> Response:
-        """The newest calls of your organisation; a plain key sees its own."""
-        return as_json(await gateway.recent(own(asking), limit, cursor, key_of(asking, None)))
+        """The newest calls of your organisation, or those among them with a tag; a plain key sees its own."""
+        return as_json(await gateway.recent(own(asking), limit, cursor, key_of(asking, None), tag))
 
     @routes.get("/usage")
     async def usage(
@@ -75,12 +80,18 @@ def router(gateway: Gateway, reader: ReaderOf, clock: Clock) -> APIRouter:
         model: str | None = None,
         format: str = "json",
         org: UUID | None = None,
+        tag: str | None = None,
     ) -> Response:
-        """Tokens and credits by day, model and key; `format=csv` downloads them."""
+        """Tokens and credits by window (day, week, month), model, key and tag; `format=csv` downloads them."""
         end = last or clock.today()
         begin = first or end - timedelta(days=29)
         rows = await gateway.usage(
-            whose(asking, org), *span(begin, end), group=grouping(group), key_id=key_of(asking, key), model=model
+            whose(asking, org),
+            *span(begin, end),
+            group=grouping(group),
+            key_id=key_of(asking, key),
+            model=model,
+            tag=tag,
         )
         if format == "csv":
             name = f"usage-{begin}-{end}.csv"
@@ -128,6 +139,12 @@ def grouping(text: str) -> tuple[str, ...]:
             f"{', '.join(unknown)} can't be grouped by; use {', '.join(GROUPS)}.",
             message_zh=f"不能按 {', '.join(unknown)} 分组，可用：{', '.join(GROUPS)}。",
         )
+    if len(windows := [name for name in names if name in WINDOWS]) > 1:
+        raise Invalid(
+            "windows_twice",
+            f"{' and '.join(windows)} are windows of time; group by one of them.",
+            message_zh=f"{'、'.join(windows)} 都是时间窗口，只能选一个。",
+        )
     return names
 
 
@@ -137,7 +154,7 @@ def usage_csv(rows: list[UsageRow]) -> str:
     writer = csv.writer(out)
     writer.writerow(CSV_COLUMNS)
     for row in rows:
-        values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-1]]
+        values: list[Any] = [getattr(row, name) for name in CSV_COLUMNS[:-2]]
         amount = format_credits(row.amount_micro).replace(",", "")
-        writer.writerow([*("" if value is None else value for value in values), amount])
+        writer.writerow([*("" if value is None else value for value in values), amount, csv_cell(str(row.tag or ""))])
     return "\ufeff" + out.getvalue()

@@ -20,6 +20,7 @@ from shanhe.gateway.evidence import EvidenceWriter, fee_evidence
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.model import Terms, Timings
 from shanhe.gateway.returns import ENDED, waits
+from shanhe.gateway.tags import tags_in
 from shanhe.gateway.tariff import charge
 from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError, Unavailable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.returns import Returns
+    from shanhe.gateway.tags import TagBook
     from shanhe.gateway.terms import TermsBook
     from shanhe.gateway.usage import UsageBook
 
@@ -81,13 +83,16 @@ class Fee:
 class Settler:
     """Prices what was used, splits it and captures it."""
 
-    def __init__(self, ledger: Ledger, terms: TermsBook, usage: UsageBook, divide: Divide, returns: Returns) -> None:
+    def __init__(
+        self, ledger: Ledger, terms: TermsBook, usage: UsageBook, divide: Divide, returns: Returns, tags: TagBook,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._returns = returns
         self._divide = divide
         self._terms = terms
         self._usage = usage
-        self._evidence = EvidenceWriter()
+        self._tags = tags
+        self._evidence = EvidenceWriter(tags)
         self._fees: dict[Commission, Parted] = {}
         self._open: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
@@ -250,7 +255,8 @@ class Settler:
         outcome = Outcome(FEE_METER, "completed", None, Timings(admitted_ms, taken_ms, taken_ms))
         parted = self._fee_parted(call, commission, outcome)
         charged = parted.charged
-        evidence = fee_evidence(call, outcome, charged, parted.through, commission.rules)
+        tags = self._tags.ids(call.caller.org_id, tags_in(call))
+        evidence = fee_evidence(call, outcome, charged, parted.through, commission.rules, tags)
         legs = tuple([Leg(share.account, share.amount_micro) for share in charged.shares])
         used = actuals(reservation.limits, 0, charged.total_micro)
         charge = Charge(charged.total_micro, legs, evidence, used, parted.through.subsidy_max_micro)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib import resources
 from typing import Any, Final
@@ -16,12 +16,27 @@ from shanhe.kernel.db import Database
 
 ROWS_MAX: Final = 10_000
 """Most rows of a page of usage."""
-GROUPS: Final = {"day": "day", "model": "model", "key": "key_id", "org": "org_id"}
+GROUPS: Final = {
+    "day": ("day", "day"), "week": ("day", "date_trunc('week', day)::date"),
+    "month": ("day", "date_trunc('month', day)::date"), "model": ("model", "model"), "key": ("key_id", "key_id"),
+    "org": ("org_id", "org_id"), "tag": ("tag", "tag"),
+}  # fmt: skip
+"""What sums are grouped by: the column that says the group, and what it is made of. A week begins on a Monday; a window
+is named by its first day."""
+WINDOWS: Final = ("day", "week", "month")
 
 
 class UsageKey(msgspec.Struct, frozen=True):
     day: date
     org_id: UUID
+    key_id: UUID
+    model: str
+
+
+class TagKey(msgspec.Struct, frozen=True):
+    day: date
+    org_id: UUID
+    tag: UUID
     key_id: UUID
     model: str
 
@@ -40,6 +55,7 @@ class UsageRow(msgspec.Struct, frozen=True):
     reasoning: int
     tool: int
     amount_micro: int
+    tag: UUID | str | None = None
 
     @property
     def tokens(self) -> int:
@@ -51,19 +67,17 @@ class UsageStore:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._add = (resources.files("shanhe.gateway") / "sql" / "add_usage.sql").read_text(encoding="utf-8")
+        sql = resources.files("shanhe.gateway") / "sql"
+        self._add = (sql / "add_usage.sql").read_text(encoding="utf-8")
+        self._add_tagged = (sql / "add_tag_days.sql").read_text(encoding="utf-8")
 
     async def add(self, sums: dict[UsageKey, list[int]]) -> None:
         """Add sums: [calls, input, cached_input, output, reasoning, tool, amount] by key."""
-        keys = list(sums)
-        columns: list[list[Any]] = [
-            [key.day for key in keys],
-            [key.org_id for key in keys],
-            [key.key_id for key in keys],
-            [key.model for key in keys],
-        ]
-        columns += [[sums[key][at] for key in keys] for at in range(7)]
-        await self._db.execute(self._add, *columns)
+        await self._db.execute(self._add, *_columns(sums))
+
+    async def add_tagged(self, sums: dict[TagKey, list[int]]) -> None:
+        """The same by tag."""
+        await self._db.execute(self._add_tagged, *_columns(sums), [key.tag for key in sums])
 
     async def replace_day(self, day: date, sums: dict[UsageKey, list[int]]) -> None:
         """Put recomputed sums in the place of a finished day's."""
@@ -71,6 +85,13 @@ class UsageStore:
             await connection.execute("DELETE FROM gateway.usage_day WHERE day = $1", day)
             rows = [(key.day, key.org_id, key.key_id, key.model, *values) for key, values in sums.items()]
             await connection.copy_records_to_table("usage_day", schema_name="gateway", records=rows)
+
+    async def replace_tagged(self, day: date, sums: dict[TagKey, list[int]]) -> None:
+        """The same by tag."""
+        async with self._db.transaction() as connection:
+            await connection.execute("DELETE FROM gateway.tag_day WHERE day = $1", day)
+            rows = [(key.day, key.org_id, key.tag, key.key_id, key.model, *values) for key, values in sums.items()]
+            await connection.copy_records_to_table("tag_day", schema_name="gateway", records=rows)
 
     async def add_parted(self, sums: PartedSums) -> None:
         """Add sums by listing and by party."""
@@ -111,20 +132,38 @@ class UsageStore:
         key_id: UUID | None = None,
         model: str | None = None,
         most: int = ROWS_MAX,
+        tag: UUID | None = None,
     ) -> list[UsageRow]:
-        """Sums between two dates (both included) by the named groups, newest day first; `most` of them."""
-        columns = [GROUPS[name] for name in group]
-        chosen = ", ".join(f"{name}" if name in columns else f"NULL AS {name}" for name in GROUPS.values())
+        """Sums between two dates (both included) by the named groups, newest day first; `most` of them. By tag, or of
+        one, only what has tags counts, and what has two counts in both."""
+        made = dict(GROUPS[name] for name in group)
+        chosen = ", ".join(
+            f"{made.get(name, 'NULL')} AS {name}" for name in dict.fromkeys(name for name, _ in GROUPS.values())
+        )
+        table = "gateway.tag_day" if tag is not None or "tag" in group else "gateway.usage_day"
+        of_tag = "" if tag is None else "AND tag = $7"
         rows = await self._db.fetch(
             f"""SELECT {chosen}, sum(calls)::bigint AS calls, sum(input)::bigint AS input,
                        sum(cached_input)::bigint AS cached_input, sum(output)::bigint AS output,
                        sum(reasoning)::bigint AS reasoning, sum(tool)::bigint AS tool,
                        sum(amount_micro)::bigint AS amount_micro
-                  FROM gateway.usage_day
+                  FROM {table}
                  WHERE ($1::uuid IS NULL OR org_id = $1) AND day BETWEEN $2 AND $3
-                   AND ($4::uuid IS NULL OR key_id = $4) AND ($5::text IS NULL OR model = $5)
-                 {"GROUP BY " + ", ".join(columns) if columns else ""}
-                 ORDER BY {", ".join(f"{name} DESC" for name in columns) or "1"} LIMIT $6""",
-            org_id, first, last, key_id, model, most,
+                   AND ($4::uuid IS NULL OR key_id = $4) AND ($5::text IS NULL OR model = $5) {of_tag}
+                 {"GROUP BY " + ", ".join(made.values()) if made else ""}
+                 ORDER BY {", ".join(f"{name} DESC" for name in made.values()) or "1"} LIMIT $6""",
+            org_id, first, last, key_id, model, most, *(() if tag is None else (tag,)),
         )  # fmt: skip
         return [UsageRow(**dict(row)) for row in rows if row["calls"] is not None]
+
+
+def _columns(sums: Mapping[Any, list[int]]) -> list[list[Any]]:
+    """Sums as columns: days, organisations, keys, models, then the seven sums."""
+    keys = list(sums)
+    columns: list[list[Any]] = [
+        [key.day for key in keys],
+        [key.org_id for key in keys],
+        [key.key_id for key in keys],
+        [key.model for key in keys],
+    ]
+    return columns + [[values[at] for values in sums.values()] for at in range(7)]

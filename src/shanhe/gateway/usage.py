@@ -10,22 +10,23 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import msgspec
 import structlog
 
-from shanhe.gateway.errors import TooMuchUsage
+from shanhe.gateway.errors import TagsOfOne, TooMuchUsage
 from shanhe.gateway.model import Evidence
 from shanhe.gateway.parted_store import Earned, PartedSums, ResourceDay, ResourceUse, RightDay
-from shanhe.gateway.store import UsageKey, UsageRow, UsageStore
+from shanhe.gateway.store import TagKey, UsageKey, UsageRow, UsageStore
+from shanhe.gateway.tags import tags_in
 from shanhe.kernel.db import FAILURES
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from shanhe.gateway.commission import Through
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
+    from shanhe.gateway.tags import TagBook
     from shanhe.gateway.tariff import Charged, Share
     from shanhe.gateway.terms import Today
     from shanhe.identity.api import Caller
@@ -41,8 +42,10 @@ _evidence = msgspec.json.Decoder(Evidence)
 class UsageBook:
     """Counts settled calls and writes the sums every second."""
 
-    def __init__(self, store: UsageStore, today: Today) -> None:
+    def __init__(self, store: UsageStore, today: Today, tags: TagBook) -> None:
         self._store = store
+        self._tags = tags
+        self._tagged: dict[TagKey, list[int]] = {}
         self._today = today
         self._sums: dict[UsageKey, list[int]] = {}
         self._last: tuple[Caller, str, date, list[int]] | None = None  # the group counted last, one of the sums
@@ -68,9 +71,13 @@ class UsageBook:
         caller, model, on = call.caller, call.parsed.model, on or self._today()
         last = self._last
         if last is None or last[0] is not caller or last[1] != model or last[2] != on:
-            key = UsageKey(on, caller.org_id, caller.key_id, model)
-            last = self._last = caller, model, on, self._sums.setdefault(key, [0] * 7)
+            sums = UsageKey(on, caller.org_id, caller.key_id, model)
+            last = self._last = caller, model, on, self._sums.setdefault(sums, [0] * 7)
         _sum(last[3], outcome.metered.buckets.as_tuple(), total_micro)
+        if tags := tags_in(call):
+            for tag in self._tags.ids(caller.org_id, tags):
+                key = TagKey(on, caller.org_id, tag, caller.key_id, model)
+                _sum(self._tagged.setdefault(key, [0] * 7), outcome.metered.buckets.as_tuple(), total_micro)
 
     def count_parted(self, call: Call, tokens: int, charged: Charged, through: Through, on: date | None = None) -> None:
         """Add one settled call that came through listings, or that a referrer is paid from."""
@@ -80,6 +87,7 @@ class UsageBook:
     async def flush(self) -> None:
         """Write the sums; what can't be written now is kept for the next time."""
         await self._flush_parted()
+        await self._flush_tagged()
         if not self._sums:
             return
         sums, self._sums, self._last = self._sums, {}, None
@@ -101,6 +109,20 @@ class UsageBook:
         except FAILURES as error:
             log.warning("sums by listing not written", error=str(error)[:200])
             self._parted.add(sums)
+
+    async def _flush_tagged(self) -> None:
+        if not self._tagged:
+            return
+        sums, self._tagged = self._tagged, {}
+        try:
+            await self._tags.flush()
+            await self._store.add_tagged(sums)
+        except FAILURES as error:
+            log.warning("sums by tag not written", error=str(error)[:200], groups=len(sums))
+            for key, values in sums.items():
+                known = self._tagged.setdefault(key, [0] * 7)
+                for at, value in enumerate(values):
+                    known[at] += value
 
     async def resources(
         self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None
@@ -137,10 +159,18 @@ class UsageBook:
         group: tuple[str, ...],
         key_id: UUID | None = None,
         model: str | None = None,
+        tag: str | None = None,
     ) -> list[UsageRow]:
-        """Sums between two dates, both included; see `UsageStore.read`."""
+        """Sums between two dates, both included; see `UsageStore.read`. Tags are one organisation's words."""
         await self.flush()
-        return await self._store.read(org_id, first, last, group, key_id, model)
+        if org_id is None:
+            if tag is not None or "tag" in group:
+                raise TagsOfOne
+            return await self._store.read(None, first, last, group, key_id, model)
+        wanted = None if tag is None else self._tags.id_of(org_id, tag)
+        rows = await self._store.read(org_id, first, last, group, key_id, model, tag=wanted)
+        names = await self._tags.names(org_id, {row.tag for row in rows if isinstance(row.tag, UUID)})
+        return [msgspec.structs.replace(row, tag=names[row.tag]) if isinstance(row.tag, UUID) else row for row in rows]
 
     async def of_all(
         self, first: date, last: date, group: tuple[str, ...], model: str | None = None
@@ -155,16 +185,21 @@ class UsageBook:
     async def rebuild(self, day: date, evidence: AsyncIterator[bytes]) -> int:
         """Recompute a finished day from the evidence of its call postings; returns how many calls it had."""
         sums: dict[UsageKey, list[int]] = {}
+        tagged: dict[TagKey, list[int]] = {}
         parted = PartedSums()
         calls = 0
         async for raw in evidence:
             seen = _evidence.decode(raw)
             key = UsageKey(day, seen.org_id, seen.key_id, seen.model)
             _sum(sums.setdefault(key, [0] * 7), seen.buckets.as_tuple(), seen.total_micro)
+            for tag in seen.tags:
+                mine = TagKey(day, seen.org_id, tag, seen.key_id, seen.model)
+                _sum(tagged.setdefault(mine, [0] * 7), seen.buckets.as_tuple(), seen.total_micro)
             if seen.through is not None:
                 add_parted(parted, day, seen.org_id, seen.buckets.total, seen.total_micro, seen.shares, seen.through)
             calls += 1
         await self._store.replace_day(day, sums)
+        await self._store.replace_tagged(day, tagged)
         await self._store.replace_parted(day, parted)
         return calls
 

@@ -126,7 +126,8 @@ class SecondFactor(StrEnum):
 
 class Caller(msgspec.Struct, frozen=True):
     """Who calls a model, as the gateway needs it. Budgets in µ; `limit_scope` counts against budgets and rates and
-    stays the same when a key is rotated; `models` None means every model."""
+    stays the same when a key is rotated; `models` None means every model; `tags`: what all that is called in this
+    piece of work is counted under."""
 
     key_id: UUID
     org_id: UUID
@@ -140,6 +141,7 @@ class Caller(msgspec.Struct, frozen=True):
     data_class: str
     limit_scope: UUID
     department_id: UUID | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 from shanhe.compute.api import BUCKETS, NoPrice
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.gateway.api import PRIVATE, Receipt, UsageRow
+from shanhe.gateway.api import PRIVATE, WINDOWS, Receipt, UsageRow
 from shanhe.identity.api import Key, NewKey
 from shanhe.ledger.api import Asset
 
@@ -58,10 +58,12 @@ class LiveMember:
             for day in wanted
         ]
 
-    async def calls(self, who: m.Who, limit: int, after: str | None = None) -> tuple[Sequence[m.CallRow], str | None]:
-        page = await self._of.gateway.recent(who.org_id, limit, after)
+    async def calls(
+        self, who: m.Who, limit: int, after: str | None = None, tag: str | None = None
+    ) -> tuple[Sequence[m.CallRow], str | None]:
+        page = await self._of.gateway.recent(who.org_id, limit, after, tag=tag)
         rows = [
-            m.CallRow(row.id, row.at, row.model, row.key_name, row.tokens, row.amount_micro, row.status)
+            m.CallRow(row.id, row.at, row.model, row.key_name, row.tokens, row.amount_micro, row.status, tags=row.tags)
             for row in page.calls
         ]
         return rows, page.cursor
@@ -72,7 +74,7 @@ class LiveMember:
         if by == "key":
             names = {key.id: key.name for key in await self._of.identity.keys.list(who.org_id, limit=KEYS_MAX)}
         found = [_usage(row, by, names) for row in rows]
-        return sorted(found, key=lambda row: row.label) if by == "day" else found
+        return sorted(found, key=lambda row: row.label) if by in WINDOWS else found
 
     async def receipt(self, who: m.Who, receipt_id: UUID) -> m.Receipt:
         found = await self._of.gateway.receipt(receipt_id, None if who.may("ledger") else who.org_id)
@@ -118,6 +120,7 @@ class LiveMember:
             markups=_markups(found),
             decisions=found.decisions,
             reversed_by=found.reversed_by,
+            tags=found.tags,
         )
 
     async def _transfer(self, line: dict[str, object]) -> m.TransferLine:
@@ -240,7 +243,7 @@ class LiveMember:
 
 
 def _usage(row: UsageRow, by: str, names: dict[UUID, str]) -> m.UsageRow:
-    labels = {"day": str(row.day), "model": row.model or "", "key": ""}
+    labels = {"model": row.model or "", "key": "", "tag": str(row.tag or "")} | dict.fromkeys(WINDOWS, str(row.day))
     if row.key_id is not None:
         labels["key"] = names.get(row.key_id, f"…{str(row.key_id)[-8:]}")
     return m.UsageRow(labels[by], row.calls, {name: getattr(row, name) for name in BUCKETS}, row.amount_micro)

@@ -30,8 +30,9 @@ NO_ORG_PATH = "/settings#organisations"
 RANGE_DAYS_MAX = 366
 NOTICES_MAX = 100
 CALLS_A_PAGE = 50
+TAG_CHARS_MAX = 64
 CURSOR_CHARS_MAX = 200
-GROUPS = ("day", "model", "key")
+GROUPS = ("day", "week", "month", "model", "key", "tag")
 RANGES = (7, 30, 90)
 ORGS_FOUND = 10
 
@@ -97,7 +98,8 @@ class MemberRoom(Room):
             end=end,
             ranges=RANGES,
             today=SystemClock().today(),
-            total=total(rows),
+            groups=GROUPS,
+            total=total(days),
             broad=chart.columns(spend, width=1120, height=200, every=every),
             narrow=chart.columns(spend[-14:], width=330, height=180, every=4),
             most=max((row.micro for row in rows), default=0),
@@ -107,8 +109,9 @@ class MemberRoom(Room):
         """Every call with its receipt, the newest first."""
         who = await self.allowed(request, "usage")
         after = request.query_params.get("after", "")[:CURSOR_CHARS_MAX] or None
-        rows, following = await self.desk.member.calls(who, CALLS_A_PAGE, after)
-        return self.show(request, "calls.html", who, rows=rows, after=after, following=following)
+        tag = request.query_params.get("tag", "").strip()[:TAG_CHARS_MAX]
+        rows, following = await self.desk.member.calls(who, CALLS_A_PAGE, after, tag or None)
+        return self.show(request, "calls.html", who, rows=rows, after=after, following=following, tag=tag)
 
     async def usage_csv(self, request: Request) -> Response:
         who = await self.allowed(request, "usage")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import STOPS_MAX, Completion, Parsed, StreamWriter
+from shanhe.gateway.faces.base import STOPS_MAX, Completion, Metadata, Parsed, StreamWriter, tags_of
 from shanhe.gateway.faces.openai import bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
@@ -83,6 +83,7 @@ class MessagesRequest(msgspec.Struct):
     output_format: OutputFormat | None = None
     mcp_servers: list[Any] | None = None
     container: Any = None
+    metadata: Metadata | None = None
 
 
 _request = msgspec.json.Decoder(MessagesRequest)
@@ -249,6 +250,7 @@ class Messages:
             needs=frozenset(needs),
             prompt_messages=messages,
             must_call=chosen,
+            tags=tags_of(request.metadata),
             echo=thinking != "disabled",
         )
 

@@ -8,13 +8,16 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from shanhe.gateway.errors import CallError
+from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.meter import Buckets, Metered
 
 ANSWERS_MAX = 8
 """Largest `n`."""
 STOPS_MAX = 16
 """Most stop sequences one request may name."""
+TAGS_MAX = 8
+"""Most tags of one call."""
+TAG_MAX_CHARS = 64
 BOUNDARY: Final = secrets.token_hex(24)
 """Between the parts of a form that goes to an engine."""
 FORMS: Final = frozenset({"/audio/transcriptions"})
@@ -112,6 +115,30 @@ class Completion(msgspec.Struct):
         return "".join(parts)
 
 
+class Metadata(msgspec.Struct):
+    """What is acted on of a request's `metadata`; the rest of it stays here and is not kept."""
+
+    tags: list[str] | str | None = None
+
+
+def tags_of(metadata: Metadata | None) -> tuple[str, ...]:
+    """What a call is counted under: `metadata.tags`, a list or, where a protocol allows texts alone, names with commas
+    between them. CallError 400 for too many, too long, or signs that can't be shown."""
+    if metadata is None or not metadata.tags:
+        return ()
+    given = metadata.tags.split(",") if isinstance(metadata.tags, str) else metadata.tags
+    tags = tuple(sorted({name.strip() for name in given} - {""}))
+    if len(tags) > TAGS_MAX:
+        raise invalid(
+            f"A call has at most {TAGS_MAX} tags, not {len(tags)}.", "metadata.tags", "array_above_max_length"
+        )
+    for tag in tags:
+        if len(tag) > TAG_MAX_CHARS or not tag.isprintable():
+            text = f"A tag has 1 to {TAG_MAX_CHARS} signs that can be shown."
+            raise invalid(text, "metadata.tags", "invalid_value")
+    return tags
+
+
 class PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
     """A message that is a role and a text."""
 
@@ -166,6 +193,8 @@ class Parsed(msgspec.Struct):
     echo: Any = None
     fixed_tokens: int | None = None
     """What the call reads, where the request says it all: charged as it is, whatever the engine claims."""
+    tags: tuple[str, ...] = ()
+    """What the caller wants it counted under; see `tags_of`."""
     media: bytes = b""
     """Type of the answer where it is not JSON."""
     form: Callable[[str], bytes] | None = None

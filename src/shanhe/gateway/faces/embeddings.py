@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shanhe.gateway.errors import invalid
-from shanhe.gateway.faces.base import Completion, Parsed
+from shanhe.gateway.faces.base import Completion, Metadata, Parsed, tags_of
 from shanhe.gateway.faces.openai import Chat, decode, input_size
 from shanhe.gateway.meter import Metered
 
@@ -19,6 +19,7 @@ class EmbeddingRequest(msgspec.Struct):
     input: str | list[str | int | list[int]]
     encoding_format: str | None = None
     dimensions: int | None = None
+    metadata: Metadata | None = None
 
 
 _embedding = msgspec.json.Decoder(EmbeddingRequest)
@@ -54,6 +55,7 @@ class Embeddings(Chat):
             answers=0,
             kind="embedding",
             echo=request,
+            tags=tags_of(request.metadata),
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:

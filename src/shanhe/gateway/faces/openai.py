@@ -14,10 +14,12 @@ from shanhe.gateway.faces.base import (
     ANSWERS_MAX,
     STOPS_MAX,
     Completion,
+    Metadata,
     Parsed,
     PlainChat,
     StreamWriter,
     present,
+    tags_of,
 )
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
@@ -78,6 +80,7 @@ class ChatRequest(msgspec.Struct):
     response_format: msgspec.Raw = ABSENT
     stop: str | list[str] | None = None
     modalities: list[str] | None = None
+    metadata: Metadata | None = None
 
 
 class CompletionRequest(msgspec.Struct):
@@ -92,6 +95,7 @@ class CompletionRequest(msgspec.Struct):
     stop: str | list[str] | None = None
     echo: bool | None = None
     logprobs: int | None = None
+    metadata: Metadata | None = None
 
 
 _chat = msgspec.json.Decoder(ChatRequest)
@@ -292,6 +296,7 @@ class Chat:
             needs=frozenset(needs),
             prompt_messages=fields["messages"],
             must_call=must_call(request.tool_choice, names, fields),
+            tags=tags_of(request.metadata),
         )
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:
@@ -368,6 +373,7 @@ class TextCompletions(Chat):
             max_tokens=bounded_tokens(request.max_tokens, "max_tokens"),
             answers=bounded_answers(request.n) * prompts,
             stream=bool(request.stream),
+            tags=tags_of(request.metadata),
             wants_usage=bool(request.stream_options and request.stream_options.include_usage),
             needs=frozenset(needs),
             prompt_text=counted or None,

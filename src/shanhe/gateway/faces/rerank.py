@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.gateway.errors import invalid
-from shanhe.gateway.faces.base import Completion, Parsed
+from shanhe.gateway.faces.base import Completion, Metadata, Parsed, tags_of
 from shanhe.gateway.faces.openai import Chat, decode, utf8_size
 from shanhe.gateway.meter import Metered
 
@@ -33,6 +33,7 @@ class RerankRequest(msgspec.Struct):
     documents: list[str | Document]
     top_n: int | None = None
     return_documents: bool | None = None
+    metadata: Metadata | None = None
 
 
 class Asked(msgspec.Struct):
@@ -100,7 +101,7 @@ class Rerank(Chat):
         return Parsed(
             model=request.model, body=fields, path="/rerank" if scored else "/embeddings", text_bytes=size,
             messages=len(texts) + 1, max_tokens=None, max_tokens_field=None, answers=0,
-            kind=kind if scored else "embedding", echo=asked,
+            kind=kind if scored else "embedding", echo=asked, tags=tags_of(request.metadata),
         )  # fmt: skip
 
     def answer(self, body: bytes, completion: Completion, parsed: Parsed, metered: Metered, upstream: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
-from shanhe.gateway.faces.base import Completion, Function, Parsed, StreamWriter, ToolCall
+from shanhe.gateway.faces.base import Completion, Function, Metadata, Parsed, StreamWriter, ToolCall, tags_of
 from shanhe.gateway.faces.openai import ToolChoice, bounded_tokens, decode, must_call, openai_error, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
@@ -207,6 +207,7 @@ class Responses:
             needs=frozenset(needs),
             prompt_messages=messages,
             must_call=chosen,
+            tags=tags_of(Metadata((request.metadata or {}).get("tags"))),
             echo=echo,
         )
 

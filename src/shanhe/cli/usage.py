@@ -1,0 +1,70 @@
+"""`shanhe usage`: what calls used, by windows of time, models, keys and tags; and the calls themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from shanhe.cli.common import Data, Json, Org, day_of, find_org, in_city, rows, show
+from shanhe.kernel.money import format_credits
+
+if TYPE_CHECKING:
+    from shanhe.app import Services
+
+DAYS: Final = 30
+app = typer.Typer(no_args_is_help=True)
+First = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01; default: 30 days up to the last.")]
+Last = Annotated[str, typer.Option("--to", help="Last day; default: today.")]
+Tag = Annotated[str, typer.Option(help="Only what was called with this tag.")]
+
+
+@app.command("sums")
+def sums(
+    org: Org,
+    by: Annotated[str, typer.Option(help="day, week or month, and model, key, tag; commas between.")] = "day",
+    first: First = "",
+    last: Last = "",
+    tag: Tag = "",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Tokens and credits of an organisation. A call with two tags counts under both."""
+    from shanhe.gateway.routes import grouping, span
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        owner = await find_org(services, org)
+        end = day_of(last) if last else services.clock.today()
+        begin = day_of(first) if first else end - timedelta(days=DAYS - 1)
+        found = await services.gateway.usage(owner.id, *span(begin, end), group=grouping(by), tag=tag or None)
+        return [{name: getattr(row, name) for name in (*row.__struct_fields__, "tokens")} for row in found]
+
+    found = in_city(data, work)
+    shown = [name for name in ("day", "model", "key_id", "tag") if any(row[name] is not None for row in found)]
+    lines = [(*(row[name] for name in shown), row["calls"], row["tokens"], format_credits(row["amount_micro"]))
+             for row in found]  # fmt: skip
+    figures = ("调用 calls", "词元 tokens", "积分 credits")
+    show(as_json, found, lambda: rows((*shown, *figures), lines, right=figures))
+
+
+@app.command("calls")
+def calls(
+    org: Org,
+    tag: Tag = "",
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many of the newest calls are looked at.")] = 20,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """The newest calls of an organisation, with their tags and receipts."""
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        owner = await find_org(services, org)
+        page = await services.gateway.recent(owner.id, limit, tag=tag or None)
+        return [{name: getattr(call, name) for name in call.__struct_fields__} for call in page.calls]
+
+    found = in_city(data, work)
+    lines = [(f"{call['at']:%Y-%m-%d %H:%M}", call["model"], call["status"], "、".join(call["tags"]), call["tokens"],
+              format_credits(call["amount_micro"]), call["id"]) for call in found]  # fmt: skip
+    columns = ("时间 at", "模型 model", "状态 status", "标签 tags", "词元 tokens", "积分 credits", "凭据 receipt")
+    show(as_json, found, lambda: rows(columns, lines, right=columns[4:6]))

@@ -1,0 +1,105 @@
+"""Tags that callers give their calls, so that an organisation sees what its teams and projects spend.
+
+On a receipt, which nothing can change, a tag is a keyed hash; its name stands in a table, sealed where the organisation
+is one person. Names are written with the usage sums, so a call waits for none of it, and one without tags does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from shanhe.kernel.clock import Clock
+from shanhe.kernel.db import Database
+from shanhe.kernel.sealing import Seals
+
+if TYPE_CHECKING:
+    from shanhe.gateway.pipeline import Call
+
+PAGE_MAX: Final = 1_000
+KNOWN_MAX: Final = 50_000
+NAME: Final = "gateway.tag.name"
+Hash = Callable[[str, str], bytes]
+"""A keyed hash: (domain, value)."""
+
+
+def unkeyed(domain: str, value: str) -> bytes:
+    """A hash without a key, for trying the module alone."""
+    return sha256(f"{domain}\x00{value}".encode()).digest()
+
+
+def tags_in(call: Call) -> Sequence[str]:
+    """The tags of a call: its own, and those that its caller works under."""
+    own, given = call.parsed.tags, call.caller.tags
+    return own if not given else tuple(sorted({*given, *own}))
+
+
+class TagBook:
+    """Ids of tags in memory, and their names in the database."""
+
+    def __init__(self, db: Database, clock: Clock, seals: Seals, keyed_hash: Hash) -> None:
+        self._db = db
+        self._clock = clock
+        self._seals = seals
+        self._hash = keyed_hash
+        self._known: dict[tuple[UUID, str], UUID] = {}
+        self._fresh: dict[tuple[UUID, UUID], str] = {}
+
+    def ids(self, org_id: UUID, names: Sequence[str]) -> tuple[UUID, ...]:
+        """The ids of tags that a call carries; a name that is new here is written with the next sums."""
+        found = []
+        for name in names:
+            known = self._known.get((org_id, name))
+            if known is None:
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                known = self._known[org_id, name] = self.id_of(org_id, name)
+                self._fresh[org_id, known] = name
+            found.append(known)
+        return tuple(found)
+
+    def id_of(self, org_id: UUID, name: str) -> UUID:
+        """The id that a name has or would have."""
+        return UUID(bytes=self._hash("gateway.tag", f"{org_id}|{name}")[:16])
+
+    async def flush(self) -> None:
+        """Write the names that are new. What can't be written is raised, and kept for the next time."""
+        fresh = dict(self._fresh)
+        if not fresh:
+            return
+        seals = {org_id: await self._seals.of(org_id) for org_id in {org_id for org_id, _ in fresh}}
+        await self._db.execute(
+            """INSERT INTO gateway.tag (org_id, id, name, made_at)
+               SELECT fresh.org_id, fresh.id, fresh.name, $4
+                 FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS fresh (org_id, id, name)
+                ORDER BY 1, 2 ON CONFLICT DO NOTHING""",
+            [org_id for org_id, _ in fresh],
+            [tag for _, tag in fresh],
+            [seals[org_id].text(NAME, name) for (org_id, _), name in fresh.items()],
+            self._clock.now(),
+        )
+        for key in fresh:
+            del self._fresh[key]
+
+    async def of(self, org_id: UUID) -> list[str]:
+        """An organisation's tags, the newest first, a page."""
+        await self.flush()
+        rows = await self._db.fetch(
+            "SELECT name FROM gateway.tag WHERE org_id = $1 ORDER BY made_at DESC, id LIMIT $2", org_id, PAGE_MAX
+        )
+        seal = await self._seals.of(org_id)
+        return [seal.open(NAME, row["name"]) for row in rows]
+
+    async def names(self, org_id: UUID, tags: Collection[UUID]) -> dict[UUID, str]:
+        """What tags are called; one whose name was forgotten goes by the beginning of its id."""
+        if not tags:
+            return {}
+        await self.flush()
+        rows = await self._db.fetch(
+            "SELECT id, name FROM gateway.tag WHERE org_id = $1 AND id = ANY($2)", org_id, list(tags)
+        )
+        seal = await self._seals.of(org_id)
+        known = {row["id"]: seal.open(NAME, row["name"]) for row in rows}
+        return {tag: known.get(tag) or f"…{str(tag)[:8]}" for tag in tags}
