@@ -45,6 +45,7 @@ from shanhe.reconcile.api import Checks, Reconciliation
 from shanhe.rulebook.api import Amendments, Rulebook, load_amended
 from shanhe.settings import Settings
 from shanhe.store.api import Contests, Earnings, Ranks, Store
+from shanhe.webhooks.api import Webhooks
 from shanhe.wiring.board import open_board
 from shanhe.wiring.break_glass import Emergency, open_emergency
 from shanhe.wiring.content import Hub, open_hub
@@ -60,6 +61,7 @@ from shanhe.wiring.store import Bazaar, open_bazaar, paid_out
 from shanhe.wiring.studio import Workshop, open_workshop
 from shanhe.wiring.tariffs import COST_RULES, PRICING_RULES, rule_of_class
 from shanhe.wiring.truths import Truths, open_truths
+from shanhe.wiring.webhooks import open_webhooks
 from shanhe.wiring.workflows import Routines, open_routines
 
 Role = Literal["gateway", "jobs", "cli"]
@@ -127,6 +129,7 @@ class Services:
     moves: Moves
     rulings: Rulings
     filings: Filings
+    webhooks: Webhooks
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
     routines = open_routines(
         db, clock, vault, gateway=gateway, identity=identity, bazaar=bazaar, log=log, worker=worker
     )
+    webhooks = open_webhooks(settings, db, clock, vault, identity=identity, notifier=notifier, bazaar=bazaar)
     emergency = open_emergency(
         db, clock, rulebook=rulebook, identity=identity, notifier=notifier, log=log, approvals=approvals,
         relatives=relatives, programmes=promises.programmes, payouts=till.payouts, ledger=ledger,
@@ -220,7 +224,7 @@ def _connect(settings: Settings, role: Role, truths: Truths) -> Services:
         earnings=Earnings(bazaar.store, gateway, ledger, payouts=paid_out(till.payouts)), alliances=promises.alliances,
         incubator=promises.incubator, clones=bazaar.clones, teaching=bazaar.teaching, routines=routines, hub=hub,
         emergency=emergency, commons=commons, board=board, bulletin=bazaar.bulletin, filings=filings, moves=moves,
-        rulings=rulings,
+        rulings=rulings, webhooks=webhooks,
     )  # fmt: skip
 
 
@@ -248,7 +252,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
     gateway = books.gateway = Gateway(
         db=db, clock=clock, ledger=ledger, rulebook=rulebook, identity=identity, compute=compute,
         registry=metrics.registry, related=relatives.related, referrer=relatives.referrer, weight=books.queue_weight,
-        slates=settings.data / "run" / "fees",
+        slates=settings.data / "run" / "fees", seals=identity.seals, keyed_hash=truths.vault.blind_index,
     )  # fmt: skip
     pool = Pool(
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,

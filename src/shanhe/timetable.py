@@ -100,6 +100,8 @@ def register_jobs(services: Services) -> None:
     jobs.every("bulletin.tick", HOURLY, services.bulletin.tick)
     jobs.every("knowledge.guide", NIGHTLY, lambda: _renew_guide(services))
     jobs.every("outbox.purge", NIGHTLY, services.outbox.purge)
+    jobs.every("webhooks.send", EVERY_5_S, services.webhooks.send_due)
+    jobs.every("webhooks.purge", NIGHTLY, services.webhooks.purge)
     jobs.every("notices.purge", NIGHTLY, services.notifier.purge)
     jobs.every("engines.count", EVERY_MINUTE, services.compute.counts.read)
     jobs.every("reconcile.nightly", NIGHTLY, lambda: _reconcile(services))

@@ -60,6 +60,7 @@ from shanhe.store import contest_routes, earnings_routes
 from shanhe.store import routes as store_routes
 from shanhe.studio import routes as studio_routes
 from shanhe.trials import routes as trials_routes
+from shanhe.webhooks import routes as webhooks_routes
 from shanhe.wiring.registry import Shelf
 from shanhe.wiring.store import published
 from shanhe.workflows import routes as workflows_routes
@@ -272,6 +273,7 @@ def _makers(app: FastAPI, services: Services) -> None:
         oauth_routes.apps_router(services.oauth),
         trials_routes.router(services.routines.trials),
         workflows_routes.router(services.routines.workflows, settings.url),
+        webhooks_routes.router(services.webhooks),
         content_routes.router(services.hub.content, services.hub.labels, services.gateway.receipt),
         agents_routes.router(
             services.agents, services.identity, url=settings.url, city=settings.city_name, version=__version__,

@@ -27,6 +27,7 @@ from tests.console.double_routines import Routines
 from tests.console.double_shop import Shop
 from tests.console.double_treasury import Treasury
 from tests.console.double_watch import WatchDesk
+from tests.console.double_webhooks import Webhooks
 from tests.console.double_workshop import Pool, Workshop
 from tests.console.governance import Governance
 from tests.console.promises import Promises
@@ -45,7 +46,7 @@ def desk() -> Desk:
     public = (Talk(), Rules(), City(), Proofs(), Promises(), *rights)
     rest = (*public, Exchange(), Treasury(), Shop(), Workshop(), Pool(), Knowledge(), Connect(), Company(), Contests())
     rest = (*rest, Clones(), Routines(), WatchDesk(), Board(), ContentDesk(), Commons(), Bulletin(), SecondDesk())
-    rest = (*rest, ConductDesk(), House(), Arrivals())
+    rest = (*rest, ConductDesk(), House(), Arrivals(), Webhooks())
     return Desk(Gate(), Handover(), member, Till(member), Counter(), *rest, version="0.1.0")
 
 

@@ -48,7 +48,9 @@ class Member:
             found.append(m.DaySpend(day, calls * source.randint(160_000, 260_000), calls))
         return found
 
-    async def calls(self, who: m.Who, limit: int, after: str | None = None) -> tuple[Sequence[m.CallRow], str | None]:
+    async def calls(
+        self, who: m.Who, limit: int, after: str | None = None, tag: str | None = None
+    ) -> tuple[Sequence[m.CallRow], str | None]:
         if self.empty:
             return [], None
         names = ("客服机器人", "代码助手", "playground", "报表生成")
@@ -84,6 +86,9 @@ class Member:
             "day": [str(start + timedelta(days=n)) for n in range((end - start).days + 1)],
             "model": [MODEL, "multilingual-e5-small", "qwen-large"],
             "key": ["客服机器人", "代码助手", "playground"],
+            "week": [str(end)],
+            "month": [str(end)],
+            "tag": ["team=blue", "试点"],
         }[by]
         source = random.Random(len(labels))
         rows = []

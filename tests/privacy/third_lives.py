@@ -59,6 +59,8 @@ THIRD_VALUES: Final = {
     "output retraction": "欧阳发现单位记错",
     "reuse ref": "10.7788/ouyang.2026",
     "reuse reason": "欧阳文中未列此数据",
+    "tag": "欧阳的小铺",
+    "webhook": "https://ouyang-webhook.example/in",
     "right number": "ZL2026999887765",
     "right title": "欧阳式焊缝自检法",
     "right abstract": "以欧阳手势校正焊缝",
@@ -82,6 +84,18 @@ async def live_thrice(house: House, org: UUID) -> None:
     await _offer(house, org)
     await _write(house, org)
     await _publish(house, org)
+    await _connect(house, org)
+
+
+async def _connect(house: House, org: UUID) -> None:
+    """A tag that calls are counted under, and an address that is told what happens."""
+    services, v = house.services, THIRD_VALUES
+    seal = await services.identity.seals.of(org)
+    await services.db.execute(
+        "INSERT INTO gateway.tag (org_id, id, name, made_at) VALUES ($1, $2, $3, $4)",
+        org, new_id(), seal.text("gateway.tag.name", v["tag"]), services.clock.now(),
+    )  # fmt: skip
+    await services.webhooks.add(org, url=v["webhook"], by="t")
 
 
 async def _automate(house: House, org: UUID) -> None:

@@ -30,7 +30,9 @@ class Member(Protocol):
 
     async def wallet(self, who: m.Who) -> m.WalletView: ...
     async def spend(self, who: m.Who, days: int) -> Sequence[m.DaySpend]: ...
-    async def calls(self, who: m.Who, limit: int, after: str | None = None) -> tuple[Sequence[m.CallRow], str | None]:
+    async def calls(
+        self, who: m.Who, limit: int, after: str | None = None, tag: str | None = None
+    ) -> tuple[Sequence[m.CallRow], str | None]:
         """The newest calls, or those after a page's cursor, and the cursor of what follows; None at the end."""
         ...
 
@@ -331,6 +333,21 @@ class Connect(Protocol):
     async def refuse(self, who: m.Who, request_id: UUID) -> str: ...
 
 
+class WebhookDesk(Protocol):
+    """Where an organisation wants to be told what happens, and what went there."""
+
+    async def every(self, who: m.Who) -> Sequence[Mapping[str, Any]]: ...
+    async def add(self, who: m.Who, fields: Mapping[str, str]) -> tuple[UUID, str]:
+        """Its id, and the secret to show once; empty where its owner brought one."""
+        ...
+
+    async def one(
+        self, who: m.Who, endpoint: UUID, before: UUID | None
+    ) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]: ...
+    async def step(self, who: m.Who, endpoint: UUID, step: str) -> None: ...
+    async def again(self, who: m.Who, delivery: UUID) -> None: ...
+
+
 @dataclass(frozen=True)
 class Desk:
     """Everything the console can ask, handed in by the composition root."""
@@ -368,5 +385,6 @@ class Desk:
     conduct: ConductDesk
     house: HouseDesk
     arrivals: ArrivalDesk
+    webhooks: WebhookDesk
     secure: bool = False
     version: str = ""

@@ -46,6 +46,7 @@ from shanhe.console.pages.till import TillRoom
 from shanhe.console.pages.treasury import TreasuryRoom
 from shanhe.console.pages.trials import TrialsRoom
 from shanhe.console.pages.watch import WatchRoom
+from shanhe.console.pages.webhooks import WebhooksRoom
 from shanhe.console.pages.workshop import WorkshopRoom
 from shanhe.console.ports import Desk
 from shanhe.console.render import View
@@ -87,6 +88,7 @@ ROOMS = (
     RoutinesRoom,
     TrialsRoom,
     ConnectRoom,
+    WebhooksRoom,
     BulletinRoom,
     SecondRoom,
     ContestRoom,

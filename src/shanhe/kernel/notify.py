@@ -107,6 +107,10 @@ class Notifier:
         self._senders = {sender.name: sender for sender in senders}
         self._addresses = addresses
 
+    def join(self, sender: Sender) -> None:
+        """One more way out, for notices from now on."""
+        self._senders[sender.name] = sender
+
     async def notify(self, notice: Notice, connection: Any = None) -> bool:
         """Write `notice`; False when one with the same `dedupe` exists. With `connection`: in its transaction."""
         if connection is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.mcp.address import checked_url
 from shanhe.mcp.city import Answer, CityTool, CityTools, schema
 from shanhe.mcp.errors import (
     AnswerTooLarge,
@@ -38,6 +39,7 @@ __all__ = [
     "ToolGateway",
     "UnknownServer",
     "UnknownTool",
+    "checked_url",
     "exported",
     "schema",
     "server_of",

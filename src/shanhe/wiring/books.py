@@ -17,6 +17,7 @@ from shanhe.identity.api import Role as PersonRole
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.notify import Notice, Notifier, Severity, Text, WebhookSender
 from shanhe.programmes.api import Standings
+from shanhe.webhooks import api as webhooks
 from shanhe.wiring.relatives import Relatives
 
 ELSEWHERE: Final = ("other_token", "outside_use_fen")
@@ -121,9 +122,12 @@ class Books:
         return (await self._identity.orgs.get(org_id)).name
 
     async def addresses(self, notice: Notice, channel: str) -> Sequence[str]:
-        """Where a notice goes: verified e-mail addresses of its readers; the operators' own webhook."""
+        """Where a notice goes: verified e-mail addresses of its readers; the operators' own webhook; an
+        organisation's webhooks, by its id."""
         if channel == WebhookSender.name:
             return (self._webhook_url,) if notice.org_id is None and notice.person_id is None else ()
+        if channel == webhooks.CHANNEL:
+            return (str(notice.org_id),) if notice.org_id is not None and notice.person_id is None else ()
         people = await self._readers(notice)
         found = [await self._identity.people.get(person_id) for person_id in people]
         return [person.email for person in found if person.email and person.email_verified]

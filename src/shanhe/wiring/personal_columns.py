@@ -92,6 +92,8 @@ PLACES: Final = (
           {"description": "mcp.tool.description"}, {"schema": "mcp.tool.schema"}),
     Place("trials.cases", {"org_id": "uuid", "agent": "text"}, ORG, {}, {"cases": "trials.cases"}),
     Place("trials.report", ID, ORG, {"reason": "trials.report.reason"}, {"answers": "trials.report.answers"}),
+    Place("gateway.tag", {"org_id": "uuid", "id": "uuid"}, ORG, {"name": "gateway.tag.name"}),
+    Place("webhooks.endpoint", ID, ORG, {}, {"address": "webhooks.endpoint.address"}),
     Place("workflows.workflow", ID, ORG, {"title": "workflows.workflow.title"}),
     Place("workflows.version", {"workflow": "uuid", "n": "int"}, WORKFLOW_OWNER, {},
           {"definition": "workflows.version.definition"}),

@@ -19,6 +19,7 @@ from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts, Use, fact_view
 from shanhe.filings.api import Filings, complaint_view, event_view
+from shanhe.gateway.api import Gateway
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Identity
 from shanhe.kernel.asking import Parameter
@@ -34,6 +35,7 @@ from shanhe.privacy.api import Drawer
 from shanhe.programmes.api import Programmes, file_view
 from shanhe.retrieval.api import Asking
 from shanhe.store.api import Contests, Store
+from shanhe.webhooks.api import Webhooks, endpoint_view
 from shanhe.wiring.break_glass import Emergency
 from shanhe.wiring.content import Hub
 from shanhe.wiring.knowledge import Library
@@ -101,6 +103,10 @@ class House(Protocol):
     def commons(self) -> Commons: ...
     @property
     def board(self) -> Board: ...
+    @property
+    def gateway(self) -> Gateway: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
 
 
 class Guardians:
@@ -138,7 +144,7 @@ def drawers_of(services: House) -> Mapping[str, Drawer]:
         "workflows": found.workflows, "evaluations": found.evaluations, "content": found.content,
         "workshop": found.workshop, "estates": found.estates, "organisation": found.organisation,
         "clones": found.clones, "break_glass": found.break_glass, "works": found.works, "board": found.board,
-        "filings": found.filings,
+        "filings": found.filings, "tags": found.tags, "webhooks": found.webhooks,
     }  # fmt: skip
 
 
@@ -248,6 +254,15 @@ class _Drawers:
     async def keys(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """API keys, without their tokens, which nobody has but their holder."""
         return [asdict(key) for org in orgs for key in await self._s.identity.keys.list(org)]
+
+    async def tags(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """What the person's calls were counted under."""
+        return [name for org in orgs for name in await self._s.gateway.tags(org)]
+
+    async def webhooks(self, person: UUID, orgs: Sequence[UUID]) -> Any:
+        """Where the person wants to be told what happens."""
+        found = [one for org in orgs for one in await self._s.webhooks.of(org)]
+        return [endpoint_view(one) | {"url": one.url} for one in found]
 
     async def governance(self, person: UUID, orgs: Sequence[UUID]) -> Any:
         """What the person said on proposals."""

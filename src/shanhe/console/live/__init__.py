@@ -36,6 +36,7 @@ from shanhe.console.live.talk import LiveTalk
 from shanhe.console.live.till import LiveTill
 from shanhe.console.live.treasury import LiveTreasury
 from shanhe.console.live.watch import LiveWatch
+from shanhe.console.live.webhooks import LiveWebhooks
 from shanhe.console.live.workshop import LiveWorkshop
 from shanhe.console.ports import Desk
 
@@ -72,6 +73,7 @@ def open_desk(modules: Modules, *, ready: Ready, version: str) -> Desk:
         contests=LiveContests(modules),
         clones=LiveClones(modules),
         routines=LiveRoutines(modules),
+        webhooks=LiveWebhooks(modules),
         watch=LiveWatch(modules),
         board=LiveBoard(modules),
         content=LiveContent(modules),

@@ -47,6 +47,7 @@ from shanhe.science.api import Science
 from shanhe.store.api import Contests, Earnings, Store
 from shanhe.studio.api import Studio
 from shanhe.trials.api import Trials
+from shanhe.webhooks.api import Webhooks
 from shanhe.workflows.api import Workflows
 
 NAMES_KEPT = 2_000
@@ -130,6 +131,8 @@ class Modules(Protocol):
     def library(self) -> Library: ...
     @property
     def routines(self) -> Routines: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
     @property
     def commons(self) -> Commons: ...
     @property
