@@ -74,6 +74,13 @@ class Routines:
         ]  # fmt: skip
         return {"run": run(), "steps": steps}
 
+    async def wants(self, who: m.Who, slug: str, node: str) -> Mapping[str, Any]:
+        return {"found": {"status": 200, "body": "新政策"}, "topic": "养老"}
+
+    async def try_node(self, who: m.Who, slug: str, node: str, variables: Mapping[str, Any], ref: str) -> UUID:
+        self.done.append(("try", dict(variables)))
+        return RUN
+
     async def cancel(self, who: m.Who, run_id: UUID) -> None:
         self.done.append(("cancel", run_id))
 

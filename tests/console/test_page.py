@@ -168,6 +168,7 @@ PAGES = (
     "/workflows",
     "/workflows/weekly",
     "/workflows/inbox",
+    "/workflows/weekly/nodes/write",
     "/makers/agent/letters/evaluation",
     f"/workflows/runs/{double_routines.RUN}",
     "/content",

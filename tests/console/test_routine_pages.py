@@ -11,7 +11,7 @@ import pytest
 from tests.console.double_ground import TOKEN
 from tests.console.double_routines import CONTENT, RUN, WAITING
 
-from shanhe.console.pages.routines import FIRST, FRESH, added, read, shown
+from shanhe.console.pages.routines import FIRST, FRESH, added, meant, read, shown, spelt
 from shanhe.console.ports import Desk
 from shanhe.workflows.api import KINDS
 from shanhe.workflows.checking import shaped
@@ -94,6 +94,24 @@ class TestEditor:
             fields |= {f"n{at}_{name}": text for name, _, text, _ in node["fields"]}
         last = read(fields)["nodes"][-1]
         assert {name: last[name] for name in FRESH[kind]} == FRESH[kind]
+
+
+class TestNode:
+    async def test_is_tried_alone_on_what_the_newest_run_left(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        fields = typed((await member.get(AT)).text)
+        answer = await member.post(AT, data=TOKEN | fields | {"do": "try_write"})
+        assert answer.headers["location"] == f"{AT}/nodes/write"
+        page = (await member.get(f"{AT}/nodes/write")).text
+        assert ">养老</textarea>" in page
+        assert unescape(page).count('{"status": 200, "body": "新政策"}') == 1
+        sent = {"v_found": '{"status": 404}', "v_topic": "老人 7", "ref": "r"}
+        tried = await member.post(f"{AT}/nodes/write", data=TOKEN | sent)
+        assert tried.headers["location"] == f"/workflows/runs/{RUN}"
+        assert desk.routines.done[-1] == ("try", {"found": {"status": 404}, "topic": "老人 7"})  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("value", ["text", "7", "", "[1]", 7, [1], {"a": "7"}, True])
+    def test_variable_is_meant_as_it_was_spelt(self, value: Any) -> None:
+        assert meant(spelt(value)) == value
 
 
 class TestInbox:

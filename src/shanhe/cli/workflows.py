@@ -103,6 +103,26 @@ def start(
     show(as_json, found, lambda: pairs(found))
 
 
+@app.command("try")
+def try_node(
+    slug: Slug, node: Annotated[str, typer.Argument(help="Id of the node.")], org: Org,
+    variables: Annotated[str, typer.Option("--variables", help="What it finds, as a JSON object or @file.")] = "",
+    ref: Annotated[str, typer.Option("--ref", help="The same reference again is the same run.")] = "",
+    data: Data = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Run one node of the draft alone; without --variables: what it needs, as the newest run left it."""
+
+    async def work(services: Services) -> Any:
+        workflows, owner = services.routines.workflows, await find_org(services, org)
+        if not variables:
+            return await workflows.wants(owner.id, slug, node)
+        run = await workflows.try_node(owner.id, slug, node, json_object(variables), ref=ref or str(new_id()))
+        return {"run": str(run.id), "state": run.state}
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: pairs(found))
+
+
 @app.command()
 def runs(org: Org, data: Data = None, as_json: Json = False) -> None:
     """An organisation's runs, newest first."""

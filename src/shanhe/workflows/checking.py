@@ -78,6 +78,13 @@ def problems(definition: Definition) -> list[Problem]:
     return Walk(definition).problems()
 
 
+def problems_from(definition: Definition, known: set[str]) -> list[Problem]:
+    """The same of a definition whose first node finds these variables."""
+    found = list(_frame(definition))
+    found += [problem for node in definition.nodes if not node.id.startswith("~") for problem in _own(node, definition)]
+    return found or Walk(definition).problems(known)
+
+
 def _frame(definition: Definition) -> Iterator[Problem]:
     names = [node.id for node in definition.nodes]
     if not 1 <= len(names) <= NODES_MAX:
@@ -264,8 +271,9 @@ class Walk:
         self._owner: dict[str, str] = {}
         self._found: list[Problem] = []
 
-    def problems(self) -> list[Problem]:
-        self._chain(self._start, "", {INPUT})
+    def problems(self, known: set[str] | None = None) -> list[Problem]:
+        """`known`: what is there at the beginning; what a run is given when nothing is said."""
+        self._chain(self._start, "", {INPUT} if known is None else known)
         for name in self._nodes:
             if name not in self._owner and not self._found:
                 self._say(name, "unreachable", f"节点“{name}”永远不会执行", f"{name!r} is never reached")

@@ -174,7 +174,7 @@ class Frame(msgspec.Struct):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """`course`, `result` and `why` are texts of the organisation, opened."""
+    """`course`, `result` and `why` are texts of the organisation, opened. `node`: the one that is tried alone."""
 
     id: UUID
     workflow: UUID
@@ -195,6 +195,7 @@ class Run(msgspec.Struct, frozen=True):
     expires_at: datetime
     ended_at: datetime | None = None
     slug: str = ""
+    node: str = ""
 
 
 class Step(msgspec.Struct, frozen=True):

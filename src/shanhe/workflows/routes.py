@@ -48,6 +48,11 @@ class RunBody(Body):
     draft: bool = False
 
 
+class TrialBody(Body):
+    ref: str
+    variables: dict[str, Any] = Field(default_factory=dict)
+
+
 class WordBody(Body):
     approve: bool
     note: str = ""
@@ -179,6 +184,19 @@ def _definitions(routes: APIRouter, workflows: Workflows) -> None:
         """Start a run; the same `ref` again is the same run. A key pays within its own budgets."""
         run = await workflows.start(
             org_of(actor), slug, body.input, ref=body.ref, key_id=actor.key_id, draft=body.draft
+        )  # fmt: skip
+        return as_json(run_view(run), status=202)
+
+    @routes.get("/api/workflows/{slug}/nodes/{node}")
+    async def wants(slug: str, node: str, actor: Maker) -> Response:
+        """Variables that a node of the draft needs to be tried alone, as the newest run left them."""
+        return as_json({"variables": await workflows.wants(org_of(actor), slug, node)})
+
+    @routes.post("/api/workflows/{slug}/nodes/{node}/try", status_code=202)
+    async def try_node(slug: str, node: str, body: TrialBody, actor: Maker) -> Response:
+        """Run one node of the draft alone; the same `ref` again is the same run."""
+        run = await workflows.try_node(
+            org_of(actor), slug, node, body.variables, ref=body.ref, key_id=actor.key_id
         )  # fmt: skip
         return as_json(run_view(run), status=202)
 

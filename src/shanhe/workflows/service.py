@@ -17,6 +17,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal, Seals
 from shanhe.workflows import store
+from shanhe.workflows.alone import alone, problems_alone, wants
 from shanhe.workflows.checking import Problem, problems, read, shaped
 from shanhe.workflows.course import COURSE, RESULT, SHOWS, WHY, ending, expired
 from shanhe.workflows.errors import (
@@ -201,17 +202,71 @@ class Workflows:
         assert found is not None
         definition = read(seal.open_json(DEFINITION, found.definition, {}))
         _check_given(definition, given)
+        course = Course(definition.start, {INPUT: dict(given)})
+        return await self._begin(workflow, n, definition, course, source, ref, key_id)
+
+    async def _begin(
+        self, workflow: Workflow, n: int, definition: Definition, course: Course, source: str, ref: str, key_id: UUID,
+        *, node: str = "",
+    ) -> Run:  # fmt: skip
+        seal = await self._seals.of(workflow.org_id)
+        if (known := await store.by_ref(self._db, workflow.id, ref)) is not None:
+            return self._opened_run(seal, known)
         if await store.open_count(self._db, workflow.org_id) >= OPEN_MAX:
             raise TooManyStarts(OPEN_MAX, "of an organisation are open at once", "同一机构同时")
         now = self._clock.now()
-        course = msgspec.to_builtins(Course(definition.start, {INPUT: dict(given)}))
+        kept = seal.json(COURSE, msgspec.to_builtins(course))
         run = Run(
-            new_id(), workflow.id, n, workflow.org_id, key_id, source, "waiting", seal.json(COURSE, course), None, None,
-            "", 0, definition.budget_micro, 0, now, now, now + timedelta(hours=definition.hours_max),
+            new_id(), workflow.id, n, workflow.org_id, key_id, source, "waiting", kept, None, None,
+            "", 0, definition.budget_micro, 0, now, now, now + timedelta(hours=definition.hours_max), node=node,
         )  # fmt: skip
         async with self._db.transaction() as conn:
             begun = await store.begin(conn, run, ref)
         return self._opened_run(seal, begun)
+
+    async def try_node(
+        self, org_id: UUID, slug: str, node: str, variables: Mapping[str, Any], *, ref: str, key_id: UUID | None = None
+    ) -> Run:
+        """Run one node of the draft (of what is published, where there is none) alone, on these variables: paid and
+        bounded like any run. The same `ref` again is the same run."""
+        if not 1 <= len(ref) <= REF_MAX_CHARS:
+            raise BadTrigger(f"A reference has 1 to {REF_MAX_CHARS} signs", f"幂等编号须为 1–{REF_MAX_CHARS} 字符")
+        workflow, definition, n = await self._written(org_id, slug)
+        if _too_large(variables):
+            raise BadTrigger(f"Variables have at most {GIVEN_MAX_BYTES} bytes", f"变量不超过 {GIVEN_MAX_BYTES} 字节")
+        try:
+            found = problems_alone(definition, node, set(variables))
+        except KeyError as error:
+            raise UnknownWork("node", "节点") from error
+        if found:
+            raise BadDefinition(found)
+        course = Course(node, dict(variables))
+        return await self._begin(
+            workflow, n, definition, course, "hand", f"node:{ref}", key_id or await self._key_of(org_id), node=node
+        )
+
+    async def wants(self, org_id: UUID, slug: str, node: str) -> dict[str, Any]:
+        """What a node needs to be tried, with what the newest run that had it left there; None where none had."""
+        workflow, definition, _ = await self._written(org_id, slug)
+        try:
+            names = wants(definition, node)
+        except KeyError as error:
+            raise UnknownWork("node", "节点") from error
+        seal, found = await self._seals.of(org_id), dict.fromkeys(names)
+        for run in await store.runs(self._db, org_id, workflow.id, None):
+            course = seal.open_json(COURSE, run.course, {})
+            for name, value in course.get("variables", {}).items():
+                if name in found and found[name] is None:
+                    found[name] = value
+        return found
+
+    async def _written(self, org_id: UUID, slug: str) -> tuple[Workflow, Definition, int]:
+        """A workflow with its draft, or with what is published where there is none."""
+        workflow = await self.one(org_id, slug)
+        n = workflow.draft or workflow.published
+        if n is None:
+            raise NotPublished(slug)
+        return workflow, shaped((await self.version(org_id, slug, n)).definition), n
 
     async def runs(self, org_id: UUID, slug: str | None = None, before: UUID | None = None) -> list[Run]:
         """An organisation's runs, newest first, a page."""
@@ -254,7 +309,8 @@ class Workflows:
         """What a run goes by: the version it began with."""
         found = await store.version(self._db, run.workflow, run.version)
         assert found is not None
-        return shaped((await self._seals.of(run.org_id)).open_json(DEFINITION, found.definition, {}))
+        definition = shaped((await self._seals.of(run.org_id)).open_json(DEFINITION, found.definition, {}))
+        return alone(definition, run.node) if run.node else definition
 
     # -- approvals ----------------------------------------------------------------------------------------------------
 
@@ -407,6 +463,10 @@ def _check_given(definition: Definition, given: Mapping[str, Any]) -> None:
     missing = [name for name in definition.inputs if name not in given]
     if missing:
         raise BadTrigger(f"The run needs {', '.join(missing)}", f"缺少输入：{'、'.join(missing)}")
-    if len(msgspec.json.encode(given, enc_hook=str)) > GIVEN_MAX_BYTES:
+    if _too_large(given):
         raise BadTrigger(f"What a run is given has at most {GIVEN_MAX_BYTES} bytes",
                          f"输入不超过 {GIVEN_MAX_BYTES} 字节")  # fmt: skip
+
+
+def _too_large(given: Mapping[str, Any]) -> bool:
+    return len(msgspec.json.encode(given, enc_hook=str)) > GIVEN_MAX_BYTES

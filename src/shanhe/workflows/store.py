@@ -17,7 +17,7 @@ PURGE_ROWS: Final = 2_000
 Connection = Any
 T = TypeVar("T")
 _RUN: Final = """r.id, r.workflow, r.version, r.org_id, r.key_id, r.source, r.state, r.course, r.result, r.why, r.error,
-  r.steps, r.budget_micro, r.paid_micro, r.made_at, r.due_at, r.expires_at, r.ended_at, w.slug"""
+  r.steps, r.budget_micro, r.paid_micro, r.made_at, r.due_at, r.expires_at, r.ended_at, r.node, w.slug"""
 _RUNS: Final = f"SELECT {_RUN} FROM workflows.run r JOIN workflows.workflow w ON w.id = r.workflow"
 _WORKFLOW: Final = """SELECT w.*, (SELECT n FROM workflows.version v WHERE v.workflow = w.id AND v.state = 'draft')
     AS draft, (SELECT n FROM workflows.version v WHERE v.workflow = w.id AND v.state = 'published') AS published
@@ -112,11 +112,11 @@ async def begin(conn: Connection | Database, one: Run, ref: str) -> Run:
     """A new run, or the one that the same start has already made."""
     await conn.execute(
         """INSERT INTO workflows.run (id, workflow, version, org_id, key_id, source, ref, state, course, budget_micro,
-                                      made_at, due_at, expires_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $9, $10, $10, $11)
+                                      made_at, due_at, expires_at, node)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', $8, $9, $10, $10, $11, $12)
            ON CONFLICT (workflow, ref) DO NOTHING""",
         one.id, one.workflow, one.version, one.org_id, one.key_id, one.source, ref, one.course, one.budget_micro,
-        one.made_at, one.expires_at,
+        one.made_at, one.expires_at, one.node,
     )  # fmt: skip
     row = await conn.fetchrow(f"{_RUNS} WHERE r.workflow = $1 AND r.ref = $2", one.workflow, ref)
     await conn.execute("SELECT pg_notify($1, '')", CHANNEL)

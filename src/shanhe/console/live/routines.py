@@ -67,6 +67,12 @@ class LiveRoutines:
         run, steps = await self._workflows.trace(run_id, who.org_id)
         return {"run": msgspec.structs.replace(run, course=None), "steps": steps}
 
+    async def wants(self, who: m.Who, slug: str, node: str) -> Mapping[str, Any]:
+        return await self._workflows.wants(who.org_id, slug, node)
+
+    async def try_node(self, who: m.Who, slug: str, node: str, variables: Mapping[str, Any], ref: str) -> UUID:
+        return (await self._workflows.try_node(who.org_id, slug, node, variables, ref=ref or str(new_id()))).id
+
     async def cancel(self, who: m.Who, run_id: UUID) -> None:
         await self._workflows.cancel(run_id, who.org_id)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -70,6 +72,8 @@ class RoutinesRoom(Room):
         add("/workflows/runs/{run}/cancel", self.cancel, methods=["POST"])
         add("/workflows/{slug}", self.editor, methods=["GET"])
         add("/workflows/{slug}", self.change, methods=["POST"])
+        add("/workflows/{slug}/nodes/{node}", self.node, methods=["GET"])
+        add("/workflows/{slug}/nodes/{node}", self.try_node, methods=["POST"])
         add("/workflows/{slug}/schedule", self.schedule, methods=["POST"])
         add("/workflows/{slug}/hooks", self.add_hook, methods=["POST"])
         add("/workflows/{slug}/hooks/{hook}/revoke", self.revoke_hook, methods=["POST"])
@@ -125,6 +129,8 @@ class RoutinesRoom(Room):
             await self.desk.routines.save(who, slug, content)
             if do == "publish":
                 await self.desk.routines.publish(who, slug)
+            elif do.startswith("try_"):
+                return go(f"/workflows/{slug}/nodes/{quote(do.removeprefix('try_'))}")
             elif do == "run":
                 given = {name.removeprefix("given_"): text for name, text in fields.items() if name[:6] == "given_"}
                 return go(f"/workflows/runs/{await self.desk.routines.start(who, slug, given, fields.get('ref', ''))}")
@@ -135,6 +141,26 @@ class RoutinesRoom(Room):
                 request, who, slug, mistake=self.view.mistake(request, error), status=status, **again
             )
         return go(f"/workflows/{slug}", "workflow_published" if do == "publish" else "workflow_saved")
+
+    async def node(self, request: Request, slug: str, node: str) -> Response:
+        """One node by itself: what it needs, filled in with what the newest run left there."""
+        who = await self.may(request)
+        found = await self.desk.routines.wants(who, slug, node)
+        values = {name: spelt(value) for name, value in found.items()}
+        return self.show(
+            request, "workflow_node.html", who, slug=slug, node=node, values=values, client_ref=str(new_id())
+        )
+
+    async def try_node(self, request: Request, slug: str, node: str) -> Response:
+        who, fields = await self.posted(request, MAY)
+        values = {name.removeprefix("v_"): text for name, text in fields.items() if name.startswith("v_")}
+        try:
+            variables = {name: meant(text) for name, text in values.items()}
+            run = await self.desk.routines.try_node(who, slug, node, variables, fields.get("ref", ""))
+        except (ShanheError, ValueError) as error:
+            shown = {"slug": slug, "node": node, "values": values, "client_ref": fields.get("ref", "")}
+            return self.again(request, "workflow_node.html", who, error, **shown)
+        return go(f"/workflows/runs/{run}")
 
     async def schedule(self, request: Request, slug: str) -> Response:
         who, fields = await self.posted(request, MAY)
@@ -311,3 +337,20 @@ def added(content: dict[str, Any], kind: str) -> dict[str, Any]:
     y = low if column else low + NODE_HIGH
     nodes.append({"kind": kind, "id": name, "x": column * NODE_WIDE, "y": y, **FRESH[kind]})
     return content | {"start": content["start"] or name}
+
+
+def spelt(value: Any) -> str:
+    """A variable as it is typed: a text as it is, unless it would be read as something else; all else as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and meant(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def meant(text: str) -> Any:
+    """What was typed for a variable: JSON where it is that, else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
