@@ -26,7 +26,8 @@ SEE: Final = {
     "contests": "store", "store": "store", "agents": "agents", "clones": "clones", "labels": "clones",
     "evaluations": "agents", "workflows": "workflows", "tools": "agents", "governance": "governance",
     "nomads": "nomads", "card": "nomads", "ip": "research", "science": "research", "board": "board",
-    "content": "content", "bench": "bench", "vault": "production", "apps": "agents",
+    "content": "content", "bench": "bench", "vault": "production", "apps": "agents", "usage": "api",
+    "webhooks": "webhooks",
 }  # fmt: skip
 """The page that tells about a group, by the group's name."""
 COMMON: Final = ("--help", "--json", "--data")
