@@ -79,9 +79,14 @@ class TestUsage:
     async def test_is_exported_as_csv(self, member: httpx.AsyncClient) -> None:
         answer = await member.get("/usage.csv", params={"from": "2026-11-01", "to": "2026-11-03", "by": "day"})
         lines = answer.text.removeprefix("\N{BYTE ORDER MARK}").splitlines()
-        assert lines[0].startswith("day,calls,input_tokens")
+        assert lines[0].startswith("日期,调用数,输入词元")
         assert len(lines) == 4
         assert all(line.split(",")[-1].isdigit() for line in lines[1:])
+
+    async def test_is_exported_with_heads_in_the_readers_language(self, member: httpx.AsyncClient) -> None:
+        query = {"from": "2026-11-01", "to": "2026-11-03", "by": "key"}
+        answer = await member.get("/usage.csv", params=query, headers={"accept-language": "en"})
+        assert answer.text.removeprefix("\N{BYTE ORDER MARK}").startswith("Key,Calls,Input tokens")
 
     @pytest.mark.parametrize("query", ["by=nothing", "from=2026-11-05&to=2026-11-01", "from=2020-01-01&to=2026-01-01"])
     async def test_refuses_periods_it_cannot_show(self, member: httpx.AsyncClient, query: str) -> None:

@@ -13,6 +13,9 @@ from typing import get_args
 
 import pytest
 
+from shanhe.console import model
+from shanhe.filings import views as filings
+from shanhe.governance import dilution_views, simulation_views
 from shanhe.kernel.i18n import Catalogue, CatalogueError
 from shanhe.programmes.model import ScheduleKind
 from shanhe.rulebook.api import Rulebook
@@ -140,3 +143,11 @@ class TestVendored:
             assert asset["licence"]
             named |= {asset["file"], asset["licence_file"]}
         assert {path.name for path in folder.iterdir()} == named
+
+
+class TestSheet:
+    def test_has_a_head_for_every_column_of_the_tables_that_are_handed_out(self, catalogue: Catalogue) -> None:
+        buckets = [f"{bucket}_tokens" for bucket in model.BUCKETS]
+        usage = ["day", "model", "key", "calls", *buckets, "tokens", "credits", "micro_credits"]
+        columns = {*usage, *filings.COLUMNS, *dilution_views.COLUMNS, *simulation_views.COLUMNS}
+        assert {column for column in columns if f"sheet.{column}" not in catalogue.entries} == set()

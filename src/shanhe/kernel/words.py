@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 STATES_ZH: Final[Mapping[str, str]] = {
-    "appealed": "已申诉", "changed": "已变更", "not_needed": "无需办理", "preparing": "准备中", "reversed": "已冲正",
+    "appealed": "已申诉", "changed": "已变更", "not_needed": "无须备案", "preparing": "办理中", "reversed": "已冲正",
     "accepted": "已接受", "active": "生效中", "adopted": "已通过", "agreed": "已达成", "announced": "已公告",
     "answered": "已答复", "applied": "已生效", "approved": "已批准", "approving": "审批中", "asked": "待答复",
     "assigned": "已指派", "begun": "已开始", "booked": "已入账", "cached": "已复用", "cancelled": "已取消",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
@@ -18,9 +20,17 @@ from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
+from shanhe.kernel.http import language
 
 SIGN_IN_PATH: Final = "/sign-in"
 INT_CHARS_MAX: Final = 12
+MARK: Final = "\N{BYTE ORDER MARK}"
+"""What makes a spreadsheet read the Chinese in a file."""
+SHEET_WORDS: Final = {
+    "category": "moderation_category", "decision": "moderation_decision", "what": "sheet_what",
+    "suppressed": "sheet_yes", "thin": "sheet_yes", "name": "choice",
+}  # fmt: skip
+"""Columns of tables whose words people read otherwise, and the family of texts that says how."""
 ENROL_PATH: Final = "/settings/second-factor"
 
 
@@ -69,6 +79,19 @@ class Room:
 
     def show(self, request: Request, template: str, who: Who | None, **values: Any) -> Response:
         return self.view.page(request, template, who, **values)
+
+    def sheet(self, request: Request, text: str, name: str) -> Response:
+        """A table as a file for a spreadsheet: its heads and known words in the reader's language, never cached."""
+        lang, (head, *rows) = language(request), list(csv.reader(io.StringIO(text.removeprefix(MARK))))
+        word = self.view.words.get
+        families = [SHEET_WORDS.get(column, "") for column in head]
+        out = io.StringIO()
+        write = csv.writer(out, lineterminator="\r\n").writerow
+        write([word(f"sheet.{column}", lang, column) for column in head])
+        for row in rows:
+            write([word(f"{family}.{cell}", lang, cell) for cell, family in zip(row, families, strict=True)])
+        headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
+        return Response((MARK + out.getvalue()).encode(), media_type="text/csv; charset=utf-8", headers=headers)
 
     async def hand(self, request: Request, who: Who | None, path: str, *, holder: str = "", **said: str) -> Response:
         """After a form: to the page that shows, once, what was made; a reload makes nothing."""

@@ -91,9 +91,7 @@ class ConductRoom(Room):
 
     async def csv(self, request: Request) -> Response:
         who = await self.allowed(request, "store")
-        headers = {"content-disposition": 'attachment; filename="moderation.csv"', "cache-control": "no-store"}
-        text = "\ufeff" + await self.desk.conduct.months_csv(who)
-        return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return self.sheet(request, await self.desk.conduct.months_csv(who), "moderation.csv")
 
     async def add(self, request: Request) -> Response:
         who, fields = await self.posted(request, "store")

@@ -113,8 +113,7 @@ class GovernanceRoom(Room):
     async def simulation_csv(self, request: Request, proposal: UUID, simulation: UUID) -> Response:
         who = await self.desk.gate.who(request)
         text = await self.desk.governance.simulation_csv(who, proposal, simulation)
-        headers = {"content-disposition": 'attachment; filename="simulation.csv"', "cache-control": "no-store"}
-        return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return self.sheet(request, text, "simulation.csv")
 
     async def board(self, request: Request) -> Response:
         who = await self.desk.gate.who(request)

@@ -127,12 +127,7 @@ class MemberRoom(Room):
             figures = [row.calls, *tokens, row.tokens_total, format_credits(row.micro).replace(",", ""), row.micro]
             writer.writerow([csv_cell(row.label), *figures])
         name = f"shanhe-usage-{start:%Y%m%d}-{end:%Y%m%d}-{by}.csv"
-        # The mark at the start makes spreadsheet programs read the Chinese in it.
-        return Response(
-            "\N{BYTE ORDER MARK}" + out.getvalue(),
-            media_type="text/csv; charset=utf-8",
-            headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
-        )
+        return self.sheet(request, out.getvalue(), name)
 
     async def receipt(self, request: Request, receipt_id: UUID) -> Response:
         who = await self.who(request)

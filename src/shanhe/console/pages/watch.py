@@ -42,8 +42,7 @@ class WatchRoom(Room):
     async def dilution_csv(self, request: Request) -> Response:
         who, on = await self.desk.gate.who(request), request.query_params.get("on", "")[:DAY_CHARS]
         text = await self.desk.watch.dilution_csv(who, on)
-        headers = {"content-disposition": 'attachment; filename="dilution.csv"', "cache-control": "no-store"}
-        return Response(("\ufeff" + text).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+        return self.sheet(request, text, "dilution.csv")
 
     # -- break-glass --------------------------------------------------------------------------------------------------
 
