@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from shanhe.identity.api import AUTOMATED, ConsentNeedsMore, Role
 from shanhe.kernel.ids import new_id
 from shanhe.privacy.api import Conclusion, NewAssessment, RequestClosed, RequestKind, RequestState
+from shanhe.privacy.model import Copy
+from shanhe.privacy.paper import copy_paper
 
 from .conftest import House
 
@@ -52,6 +55,37 @@ class TestCopy:
             text = (await browser.get("/api/privacy/me/copy.json")).text
         assert "别人" not in text
         assert "别处" not in text
+
+
+class TestPaper:
+    """The copy that people read: in words, where the JSON beside it has the names of fields."""
+
+    @staticmethod
+    def lines(language: str, data: dict[str, Any]) -> dict[str, str]:
+        paper = copy_paper(Copy(uuid4(), datetime(2026, 11, 27, tzinfo=UTC), data), city_name="山河", language=language)
+        return {str(row[0]): str(row[1]) for table in paper.tables for row in table.rows}
+
+    def test_says_what_is_known_in_words(self) -> None:
+        person = {
+            "name": "林晓",
+            "email_verified": False,
+            "created_at": "2026-11-27T02:08:28.018860Z",
+            "state": "active",
+        }
+        found = self.lines("zh", {"identity": {"person": person, "consents": [{"purpose": "own_access"}]}})
+        assert found == {
+            "本人 · 姓名或名称": "林晓", "本人 · 邮箱已验证": "否", "本人 · 创建时间": "2026-11-27 10:08:28",
+            "本人 · 状态": "生效中", "同意 · 1 · 用途": "本人查阅",
+        }  # fmt: skip
+
+    def test_says_sums_with_their_unit_and_lists_on_one_line(self) -> None:
+        data = {
+            "credits": {"paid_fen": 123_450, "quantity_micro": 2_000_000},
+            "readings": [{"names": ["born_on", "role"]}],
+        }
+        zh, en = self.lines("zh", data), self.lines("en", data)
+        assert zh == {"已付": "1,234.50 元", "数量": "2.000000 积分", "1 · 读取的事实": "出生日期、人才岗位"}
+        assert en == {"paid": "CNY 1,234.50", "quantity": "2.000000 credits", "1 · names": "Date of birth, Talent role"}
 
 
 class TestRequest:

@@ -28,10 +28,10 @@ READ_TRIES = 3
 EARLIEST = date(2020, 1, 1)
 KINDS_ZH: Mapping[str, str] = {
     "purchase": "购买", "top_up": "充值", "call": "调用", "expiry": "到期", "reversal": "冲正", "capture": "划扣",
-    "refund": "退款", "redeem": "兑换", "award": "发放", "release": "发放", "trade": "交易", "opening": "期初",
+    "refund": "退款", "redeem": "兑换", "award": "发放", "release": "发放", "trade": "交易", "opening": "接入余额",
     "estate": "继承与清算", "trade_reversal": "交易冲正",
 }  # fmt: skip
-PROVENANCE_ZH: Mapping[str, str] = {"subsidy": "补贴", "reward": "奖励", "purchased": "购买", "exchange": "交易所得"}
+PROVENANCE_ZH: Mapping[str, str] = {"subsidy": "补贴", "reward": "奖励", "purchased": "自购", "exchange": "交易所购入"}
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
             (word("期间", "Period"), f"{statement.month} – {until}"),
             (word("期初余额", "Opening balance"), f"{micro(statement.opening_micro):,}"),
             (word("期末余额", "Closing balance"), f"{micro(statement.closing_micro):,}"),
-            (word("账面价值", "Book value"), f"CNY {yuan(statement.value_fen):,}"),
+            (word("账面价值（元）", "Book value (CNY)"), f"{yuan(statement.value_fen):,}"),
             (word("机构编号", "Organisation"), str(statement.org_id)),
         ),
         tables=(

@@ -1,14 +1,23 @@
-"""A person's copy of their data as a document to read: every value on a line of its own, by where it comes from."""
+"""A person's copy of their data as a document to read: every value on a line of its own, in words, by its source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from importlib import resources
 from typing import Any, Final
 
 import msgspec
 
-from shanhe.kernel.clock import city_date
+from shanhe.facts.api import names
+from shanhe.identity.api import purposes
+from shanhe.kernel import yaml
+from shanhe.kernel.clock import CITY_TZ, city_date
 from shanhe.kernel.documents import Column, Document, Table
+from shanhe.kernel.money import format_credits, format_fen
+from shanhe.kernel.words import STATES_ZH
 from shanhe.privacy.model import Copy
 
 ROWS_MAX: Final = 2_000
@@ -31,6 +40,19 @@ TITLES: Final = {
     "break_glass": ("紧急授权", "Break-glass"),
     "works": ("知识产权与科研成果", "Rights and research outputs"),
 }  # fmt: skip
+UNIT: Final = re.compile(r"_(fen|micro|bps)$")
+UNITS: Final[Mapping[str, Callable[[int, bool], str]]] = {
+    "_fen": lambda value, zh: f"{format_fen(value)} 元" if zh else f"CNY {format_fen(value)}",
+    "_micro": lambda value, zh: f"{format_credits(value)} {'积分' if zh else 'credits'}",
+    "_bps": lambda value, _: f"{value / 100:g} %",
+}
+CHOSEN: Final = ("basis", "ground", "purpose", "purposes", "asked")
+CHOICES_ZH: Final = {
+    "consent": "同意", "contract": "订立、履行合同", "legal_duty": "法定职责或义务", "public": "已公开的信息",
+    "consultation": "咨询", "teaching": "教学", "service": "客服", "promotion": "宣传", "alliance": "参加联盟",
+    "voice": "语音", "training": "训练",
+}  # fmt: skip
+INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 def copy_json(copy: Copy) -> bytes:
@@ -39,31 +61,76 @@ def copy_json(copy: Copy) -> bytes:
     return msgspec.json.format(msgspec.json.encode(plain, order="sorted"), indent=1)
 
 
+@cache
+def _labels() -> dict[str, str]:
+    file = resources.files("shanhe.privacy") / "labels.yaml"
+    return {str(name): str(label) for name, label in yaml.read(file.read_text(encoding="utf-8")).items()}
+
+
 def copy_paper(copy: Copy, *, city_name: str, language: str = "zh") -> Document:
-    """The readable form of the copy; the JSON beside it holds the same and is complete."""
-    side = 0 if language.startswith("zh") else 1
+    """The readable form of the copy, in words; the JSON beside it says the same under its own names, complete."""
+    zh = language.startswith("zh")
+    side = 0 if zh else 1
     columns = (Column(("项目", "Field")[side], width=2), Column(("内容", "Value")[side], width=3))
     tables, left = [], ROWS_MAX
     for name, content in copy.data.items():
-        rows = tuple(_lines(msgspec.to_builtins(content), ""))[:left]
+        rows = tuple(_lines(msgspec.to_builtins(content), (), zh))[:left]
         left -= len(rows)
         tables.append(Table(TITLES.get(name, (name, name))[side], columns, rows))
     note = ("本文件与同时提供的 JSON 文件内容一致；行数过多时以 JSON 为准。",
             "The JSON file beside it says the same; where this one is cut, that one is complete.")[side]  # fmt: skip
     return Document(
         title=("我的数据", "My data")[side], subtitle=city_name, issued_on=city_date(copy.made_at),
-        language="zh" if side == 0 else "en", tables=tuple(tables), notes=(note,),
+        language="zh" if zh else "en", tables=tuple(tables), notes=(note,),
         footer=f"{city_name} · {copy.person_id}",
     )  # fmt: skip
 
 
-def _lines(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Leaves of a tree as (path, text)."""
+def _lines(value: Any, path: tuple[str, ...], zh: bool) -> Iterator[tuple[str, str]]:
+    """Leaves of a tree as (path in words, text); a list of words is one line."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _lines(inner, f"{path}.{key}" if path else str(key))
+            yield from _lines(inner, (*path, str(key)), zh)
     elif isinstance(value, Sequence) and not isinstance(value, str):
+        if value and all(isinstance(one, str) for one in value):
+            words = [_text(path[-1] if path else "", one, zh)[:VALUE_CHARS] for one in value]
+            yield _called(path, zh), ("、" if zh else ", ").join(words)
+            return
         for number, inner in enumerate(value, 1):
-            yield from _lines(inner, f"{path} {number}".strip())
+            yield from _lines(inner, (*path, str(number)), zh)
     elif value not in (None, ""):
-        yield path, str(value)[:VALUE_CHARS]
+        yield _called(path, zh), _text(path[-1] if path else "", value, zh)[:VALUE_CHARS]
+
+
+def _called(path: Sequence[str], zh: bool) -> str:
+    return " · ".join(_label(name, zh) for name in path)
+
+
+def _label(name: str, zh: bool) -> str:
+    bare = UNIT.sub("", name)
+    kind = names().get(name)
+    if kind is not None:
+        return kind.zh if zh else kind.en
+    return _labels().get(bare, name) if zh else bare.replace("_", " ")
+
+
+def _text(name: str, value: Any, zh: bool) -> str:
+    """A value as people read it: yes and no, money with its unit, the city's time, states and purposes in words."""
+    if isinstance(value, bool):
+        return ("是" if value else "否") if zh else ("yes" if value else "no")
+    if isinstance(value, int):
+        unit = UNIT.search(name)
+        return UNITS[unit[0]](value, zh) if unit else str(value)
+    text = str(value)
+    if name in ("state", "status"):
+        return STATES_ZH.get(text, text) if zh else text.replace("_", " ")
+    if zh and name in CHOSEN:
+        text = CHOICES_ZH.get(text, text)
+    if name in ("purpose", "purposes") and text in purposes():
+        notice = purposes()[text].versions[-1]
+        return notice.zh if zh else notice.en
+    if name in ("name", "names", "fact") and text in names():
+        return names()[text].zh if zh else names()[text].en
+    if INSTANT.fullmatch(text):
+        return f"{datetime.fromisoformat(text).astimezone(CITY_TZ):%Y-%m-%d %H:%M:%S}"
+    return text
