@@ -13,7 +13,7 @@ from shanhe.rulebook.api import CHAPTERS, Rule, Rulebook, display, in_force
 UNIT_WORDS: Final = {
     "month": "个月", "day": "天", "credit": "积分", "yuan": "元", "token": "词元", "fen_per_credit": "分/积分",
 }  # fmt: skip
-SUBJECTS: Final = {"person": "个人", "company": "企业", "institution": "事业单位", "government": "政府部门"}
+SUBJECTS: Final = {"person": "个人", "company": "企业", "institution": "事业单位", "government": "政府机关"}
 
 
 @dataclass(frozen=True, slots=True)

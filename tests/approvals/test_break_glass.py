@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from shanhe.approvals import glass_messages
 from shanhe.approvals.api import (
     READING,
     Approvals,
@@ -335,3 +336,17 @@ class TestReview:
             await watch.approvals.agree(asked.id, by=f"person:{COLLEAGUE}")
         assert (await watch.approvals.again(asked.id, by=f"person:{COLLEAGUE}")).state is RequestState.DONE
         assert set(watch.undone) == {wanted.id}
+
+
+class TestAlarm:
+    def test_says_in_words_what_it_was_opened_for(self) -> None:
+        until = datetime(2026, 11, 27, 14, 0, tzinfo=UTC)
+        told = glass_messages.opened({"id": uuid4(), "class": "payments.payout", "expires_at": until})
+        assert told.body.zh == "一名运营人员启用了紧急授权，事项：提现的第二次批准，有效至 22:00，须由他人复核。"
+        assert "to do this: Second approval of a payout." in told.body.en
+
+    def test_has_words_for_every_class_of_the_rule(self, rulebook: Rulebook) -> None:
+        (classes,) = [one for one in rulebook.rule("P4_break_glass").parameters if one.name == "classes"]
+        named = {name.replace("_", ".", 1) for dated in classes.values for name in dated.value}
+        assert named
+        assert named <= set(glass_messages.CLASSES)

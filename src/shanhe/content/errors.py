@@ -95,5 +95,5 @@ class NotAPayer(Invalid):
     def __init__(self, name: str) -> None:
         super().__init__(
             "content_not_a_payer", f"{name} is no government body: only one can pay the free tier.",
-            message_zh=f"{name} 不是政府机构，不能支付免费额度。",
+            message_zh=f"{name} 不是政府机关，不能支付免费额度。",
         )  # fmt: skip

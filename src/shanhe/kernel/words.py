@@ -77,7 +77,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "exchange.reversal": ("成交冲正", "Reverse trades"),
     "credits.estate": ("账户承继", "Hand an account over"),
     "reconcile.write_off": ("核销差异", "Write a difference off"),
-    "agents.run": ("撤回一次运行的全部入账", "Take back what a run booked"),
+    "agents.run": ("冲正一次运行的全部入账", "Take back what a run booked"),
     "credits.dispute": ("退回有争议的调用费用", "Give a disputed call back"),
     "facts.checked": ("登记已核实的事实", "Record a checked fact"),
     "payments.suspense_applied": ("待处理款项核入订单", "Apply stray money to an order"),
@@ -86,7 +86,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
     "credits.budget": ("注入兑换码预算", "Credits for codes"),
     "credits.instalment": ("框架协议到账", "Instalment found at the bank"),
     "programmes.funding": ("拨入预算", "Into the budget"),
-    "programmes.clawback": ("收回奖励", "Bring an award back"),
+    "programmes.clawback": ("追回奖励", "Bring an award back"),
     "rule.amendment": ("修订规则", "Amend a rule"),
     "programmes.guarantee": ("担保代偿", "Pay on a guarantee"),
 }
@@ -94,7 +94,7 @@ MOVES: Final[Mapping[str, tuple[str, str]]] = {
 
 PARTIES: Final[Mapping[str, tuple[str, str]]] = {
     "person": ("个人", "person"), "company": ("企业", "company"), "institution": ("事业单位", "institution"),
-    "government": ("政府部门", "government body"),
+    "government": ("政府机关", "government body"),
 }  # fmt: skip
 """Who may be a party, by kind."""
 
