@@ -76,6 +76,7 @@ lock: $(DEV_STAMP) ## Resolve dependencies again and pin them with hashes | ÈáçÊ
 	@$(COMPILE) --upgrade --extra studio -c requirements.lock -o requirements-studio.lock
 	@$(COMPILE) --upgrade --extra ray -c requirements.lock -o requirements-ray.lock
 	@$(COMPILE) --upgrade --extra scenes -c requirements.lock -o requirements-scenes.lock
+	@$(COMPILE) --upgrade --extra traces -c requirements.lock -o requirements-traces.lock
 
 $(VENV)/bin/python:
 	@python="$(or $(strip $(PYTHON)),$$(deploy/fastest-python))"; \

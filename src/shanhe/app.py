@@ -21,7 +21,7 @@ from shanhe.credits.api import Credits
 from shanhe.exchange.api import Exchange
 from shanhe.facts.api import Facts
 from shanhe.filings.api import Filings
-from shanhe.gateway.api import Gateway
+from shanhe.gateway.api import Gateway, traces_to
 from shanhe.governance.api import Governance
 from shanhe.identity.api import Identity
 from shanhe.incubator.api import Incubator
@@ -313,6 +313,11 @@ async def _start(services: Services, stack: contextlib.AsyncExitStack) -> None:
     await services.compute.start(probe=services.role != "cli")
     stack.push_async_callback(services.compute.stop)
     if services.role == "gateway":
+        if endpoint := services.settings.otlp_endpoint:
+            services.gateway.trace(traces_to(
+                endpoint, services.settings.otlp_headers, city=services.settings.city_name,
+                worker=services.metrics.worker,
+            ))  # fmt: skip
         await services.gateway.start()
         stack.push_async_callback(services.gateway.stop)
         stack.push_async_callback(services.mcp.stop)

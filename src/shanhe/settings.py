@@ -302,6 +302,21 @@ class Settings:
         "命令行的语言：`zh` 或 `en`；留空 = 以 LC_ALL、LC_MESSAGES 或 LANG 为准。",
         "",
     )
+    otlp_endpoint: str = _setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Collector that gets a trace of every call by OTLP over HTTP, without prompts and answers, like"
+        " http://collector:4318; empty = none. Needs `shanhe[traces]`.",
+        "以 OTLP（HTTP）接收每次调用追踪的采集器，不含提示词与回答，例如 http://collector:4318；留空 = 不发送。"
+        "需安装 `shanhe[traces]`。",
+        "",
+    )
+    otlp_headers: str = _setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers for that collector: `name=value` with commas between, values percent-encoded.",
+        "发往该采集器的请求头：`名称=值`，以逗号分隔，值按百分号编码。",
+        "",
+        secret=True,
+    )
     log_json: bool = _setting(
         "SHANHE_LOG_JSON",
         "One JSON object a line instead of text for people.",

@@ -38,6 +38,7 @@ from shanhe.gateway.store import WINDOWS, UsageKey, UsageRow, UsageStore
 from shanhe.gateway.tags import Hash, TagBook, unkeyed
 from shanhe.gateway.terms import PriceList, TermsBook, Today
 from shanhe.gateway.tolls import Toll, Tolls
+from shanhe.gateway.traces import Traces, traces_to
 from shanhe.gateway.usage import UsageBook
 from shanhe.gateway.weights import WeightOf, Weights
 from shanhe.kernel.asking import Related
@@ -97,6 +98,7 @@ __all__ = [
     "invalid",
     "protocol_for",
     "tags_of",
+    "traces_to",
 ]
 
 
@@ -166,7 +168,7 @@ class Gateway:
         admitter = Admitter(identity, compute, ledger, LotHistory(db), prices, clock, self.charges, waiting)
         self._returns = Returns(ledger, slates)
         settler = self._settler = Settler(ledger, self._terms, self._usage, self.charges.divide, self._returns, tags)
-        metrics = Metrics(registry)
+        metrics = self._metrics = Metrics(registry)
         self._ahead = Ahead(settler, self._returns)
         self._tolls = Tolls(admitter, self.charges, settler, self._ahead)
         self._pipeline = Pipeline(admitter, dispatcher, settler, metrics)
@@ -190,6 +192,8 @@ class Gateway:
         await self._weights.stop()
         await self._usage.stop()
         self._pool.close()
+        if self._metrics.traces is not None:
+            await self._metrics.traces.stop()
 
     async def ask(
         self, caller: Caller, fields: Mapping[str, Any], *, through: Sequence[str] = (), most_micro: int | None = None,
@@ -261,6 +265,10 @@ class Gateway:
     async def recover_fees(self) -> int:
         """See `Returns.recover`."""
         return await self._returns.recover()
+
+    def trace(self, traces: Traces) -> None:
+        """Make spans of calls from now on; see `traces`."""
+        self._metrics.traces = traces
 
     def delegate(self, delegate: Delegate) -> None:
         """Hand calls that name no model to whoever answers them: see `Pipeline.delegate`."""

@@ -77,6 +77,8 @@ class Express:
             log.debug("refused on the short way", exc_info=True)
             return False
         call.admitted_at = perf_counter()
+        if self.metrics.traces is not None:
+            self.metrics.traces.begun(call, client)
         in_flight.add(call.receipt_id)
         Flight(self, call, client, self._dispatcher.attempts(call)).depart()
         return True
@@ -181,7 +183,7 @@ class Flight:
             return
         express.pipeline.in_flight.discard(call.receipt_id)
         self._client.deliver(self._answer, call.receipt.encode())
-        express.metrics.answered(call, self._outcome)
+        express.metrics.answered(call, self._exchange, self._outcome)
 
     def _leave(self) -> None:
         """Go on as a task in the pipeline, from here."""

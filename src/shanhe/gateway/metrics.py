@@ -12,8 +12,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from shanhe.gateway.meter import BUCKETS
 
 if TYPE_CHECKING:
+    from shanhe.gateway.dispatch import Exchange
     from shanhe.gateway.pipeline import Call
     from shanhe.gateway.settlement import Outcome
+    from shanhe.gateway.traces import Traces
 
 FIRST_TOKEN_MS: Final = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """Upper bounds of the buckets of the time to first token."""
@@ -38,13 +40,16 @@ class Metrics:
         self._models: dict[str, ModelCounts] = {}
         self._refused: dict[str, int] = {}
         self.clients_gone = 0
+        self.traces: Traces | None = None
         registry.register(self)
 
     def refused(self, code: str) -> None:
         self._refused[code] = self._refused.get(code, 0) + 1
 
-    def answered(self, call: Call, outcome: Outcome) -> None:
+    def answered(self, call: Call, exchange: Exchange, outcome: Outcome) -> None:
         """Count a settled call."""
+        if self.traces is not None:
+            self.traces.answered(call, exchange, outcome)
         counts = self._models.get(call.parsed.model)
         if counts is None:
             counts = self._models[call.parsed.model] = ModelCounts()

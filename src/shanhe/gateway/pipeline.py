@@ -96,8 +96,8 @@ class Call:
 
     __slots__ = (
         "admission", "admitted_at", "caller", "carried", "errand", "face", "fees", "inside", "keep", "most_micro",
-        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through", "weigh",
-        "weights", "writer",
+        "paid_micro", "parsed", "parted", "receipt", "receipt_id", "reservation", "started_at", "through",
+        "traceparent", "weigh", "weights", "writer",
     )  # fmt: skip
 
     def seconds_left(self) -> float:
@@ -112,6 +112,7 @@ class Call:
         self.errand: Errand | None = None
         self.keep: Keep | None = None  # gets a whole answer before it is charged
         self.parsed: Parsed
+        self.traceparent: bytes | None  # where calls are traced
         self.admission: Admission
         self.reservation: Any = None
         self.admitted_at = started_at
@@ -151,6 +152,8 @@ class Pipeline:
             busy = CallError(429, "too_many_calls", "Too many calls at once; try again shortly.", retry_after_s=1)
             return await self.refuse(face, call.receipt_id, busy, client)
         self.in_flight.add(call.receipt_id)
+        if self._metrics.traces is not None:
+            self._metrics.traces.begun(call, client)
 
         async def steps() -> None:
             call.caller = await self._admitter.authenticate(client)
@@ -239,6 +242,8 @@ class Pipeline:
         await (self._stream if call.parsed.stream else self._whole)(call, client, attempts)
 
     async def _fail(self, call: Call, error: CallError, client: Client) -> None:
+        if self._metrics.traces is not None:
+            self._metrics.traces.refused(call, error)
         if client.started:
             last = b"" if call.writer is None else call.writer.broken(error, call.receipt)
             await client.write(last, last=True)
@@ -281,7 +286,7 @@ class Pipeline:
                     call.admission = weighed(call.admission, *call.weigh(answer))
                 await self._settler.settle(call, exchange, outcome)
                 await client.answer(200, answer, receipt_headers(call, *told))
-                self._metrics.answered(call, outcome)
+                self._metrics.answered(call, exchange, outcome)
                 return
 
     async def _sound(self, call: Call, media: bytes, answer: bytes) -> tuple[bytes, Headers]:
@@ -319,7 +324,7 @@ class Pipeline:
                 outcome = Outcome(metered, status, relay.finish_reason, relay.timings())
                 await self._settler.settle(call, exchange, outcome)
                 await client.write(relay.writer.finish(metered.buckets), last=True)
-                self._metrics.answered(call, outcome)
+                self._metrics.answered(call, exchange, outcome)
                 return
 
     async def _broken(self, call: Call, exchange: Exchange, relay: Relay) -> None:

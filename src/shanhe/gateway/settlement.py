@@ -143,6 +143,7 @@ class Settler:
             if error is not None and not isinstance(error, LedgerUnavailable):
                 call.reservation = reservation  # not booked, so it may still stand
             if error is None:
+                call.paid_micro = settled.total_micro
                 self._usage.count(call, outcome, settled.total_micro)
             landed(error)
 
