@@ -1,41 +1,49 @@
-"""How much a workbook merges, before it is loaded: a library makes a cell for each place of a merged area, so that a
-file of five kilobytes could fill any memory."""
+"""Which cells of a sheet show another cell's value, read from the file itself: a library makes a cell for each place
+that an area of merged cells or a link names, so that a file of one kilobyte could fill any memory."""
 
 from __future__ import annotations
 
 import re
-import zipfile
-from typing import Final
-from xml.etree import ElementTree
+from typing import IO, Final
+from xml.parsers import expat
 
 REF: Final = re.compile(r"^\$?([A-Z]{1,3})\$?(\d{1,7})(?::\$?([A-Z]{1,3})\$?(\d{1,7}))?$")
 ALPHABET: Final = 26
-UNREADABLE: Final = 2**63
-"""The area of a range that cannot be read: too large for anybody."""
+BLOCK_BYTES: Final = 65_536
+Place = tuple[int, int]
+"""Row and column, from 1."""
 
 
-def merged_cells(packed: zipfile.ZipFile, most: int) -> int:
-    """Cells in merged areas of all sheets; reading ends when they are more than `most`. ParseError for bad XML."""
-    total = 0
-    for item in packed.infolist():
-        if not item.filename.lower().endswith(".xml"):
-            continue
-        with packed.open(item) as file:
-            for _, element in ElementTree.iterparse(file, events=("start",)):
-                if element.tag.rpartition("}")[2] == "mergeCell":
-                    total += _area(element.get("ref", ""))
-                    if total > most:
-                        return total
-                element.clear()
-    return total
+class TooMuch(ValueError):
+    """The merged areas cover more cells than may be."""
 
 
-def _area(ref: str) -> int:
-    found = REF.match(ref.strip())
-    if found is None:
-        return UNREADABLE
-    left, top, right, bottom = found[1], int(found[2]), found[3] or found[1], int(found[4] or found[2])
-    return (abs(_column(right) - _column(left)) + 1) * (abs(bottom - top) + 1)
+def merged_cells(sheet: IO[bytes], most: int) -> dict[Place, Place]:
+    """The cell whose value each merged cell shows; TooMuch for more than `most` cells, ExpatError for bad XML."""
+    found: dict[Place, Place] = {}
+    covered = 0
+
+    def opened(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal covered
+        if tag.rpartition(":")[2] != "mergeCell":
+            return
+        match = REF.match(attributes.get("ref", "").strip())
+        if match is None:
+            raise TooMuch("a range that cannot be read")
+        left, top, right, bottom = match[1], int(match[2]), match[3] or match[1], int(match[4] or match[2])
+        columns = range(min(_column(left), _column(right)), max(_column(left), _column(right)) + 1)
+        rows = range(min(top, bottom), max(top, bottom) + 1)
+        covered += len(columns) * len(rows)
+        if covered > most:
+            raise TooMuch("merged areas")
+        found.update(((row, column), (rows[0], columns[0])) for row in rows for column in columns)
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = opened
+    while block := sheet.read(BLOCK_BYTES):
+        parser.Parse(block)
+    parser.Parse(b"", True)
+    return found
 
 
 def _column(letters: str) -> int:

@@ -7,10 +7,12 @@ import io
 import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Any, Final
 from xml.etree import ElementTree
+from xml.parsers.expat import ExpatError
 
-from shanhe.kernel.documents.merged import merged_cells
+from shanhe.kernel.documents.merged import TooMuch, merged_cells
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.texts import decoded
 
@@ -20,7 +22,8 @@ ROWS_MAX: Final = 2_000
 COLUMNS_MAX: Final = 64
 CELL_MAX_CHARS: Final = 2_000
 WORKBOOK_MAGIC: Final = b"PK\x03\x04"
-BROKEN: Final = (zipfile.BadZipFile, KeyError, ValueError, IndexError, ElementTree.ParseError)
+BROKEN: Final = (zipfile.BadZipFile, KeyError, ValueError, IndexError, TypeError, AttributeError, EOFError, OSError,
+                 NotImplementedError, RuntimeError, ElementTree.ParseError, ExpatError)  # fmt: skip
 
 
 class ImportRefused(Invalid):
@@ -72,29 +75,32 @@ def _workbook(data: bytes) -> list[list[str]]:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             if sum(item.file_size for item in packed.infolist()) > UNPACKED_MAX_BYTES:
                 raise ImportRefused("解压后过大", "it unpacks to too much")
-            if merged_cells(packed, ROWS_MAX * COLUMNS_MAX) > ROWS_MAX * COLUMNS_MAX:
-                raise ImportRefused("合并单元格过大", "its merged cells cover too much")
-        sheet = load_workbook(io.BytesIO(data), data_only=True).worksheets[0]
+        # Read-only, so that a cell is made for what the file holds and for nothing that it only names.
+        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        with sheet._get_source() as source:
+            merged = merged_cells(source, ROWS_MAX * COLUMNS_MAX)
+        sheet.reset_dimensions()  # what the file says of its size is nothing to rely on
+        lines = [list(map(_value, line)) for line in islice(sheet.iter_rows(values_only=True), ROWS_MAX + 2)]
+        book.close()
+    except TooMuch as error:
+        raise ImportRefused("合并单元格过大", "its merged cells cover too much") from error
     except (*BROKEN, InvalidFileException) as error:
         raise ImportRefused("不是可读的 XLSX 文件", "it is no workbook that can be read") from error
-    if sheet.max_row > ROWS_MAX + 1 or sheet.max_column > COLUMNS_MAX:
+    if len(lines) > ROWS_MAX + 1 or any(len(line) > COLUMNS_MAX for line in lines):
         raise ImportRefused(
             f"超过 {ROWS_MAX} 行或 {COLUMNS_MAX} 列", f"it has more than {ROWS_MAX} rows or {COLUMNS_MAX} columns"
         )
-    merged = {
-        (row, column): (area.min_row, area.min_col)
-        for area in sheet.merged_cells.ranges
-        for row in range(area.min_row, area.max_row + 1)
-        for column in range(area.min_col, area.max_col + 1)
-    }
-    return [
-        _cells([_value(sheet, *merged.get((row, column), (row, column))) for column in range(1, sheet.max_column + 1)])
-        for row in range(1, sheet.max_row + 1)
-    ]
+    for (row, column), (top, left) in merged.items():
+        if row <= len(lines) and top <= len(lines) and left <= len(lines[top - 1]):
+            line = lines[row - 1]
+            line.extend([""] * (column - len(line)))
+            line[column - 1] = lines[top - 1][left - 1]
+    width = max((len(line) for line in lines), default=0)
+    return [_cells(line + [""] * (width - len(line))) for line in lines]
 
 
-def _value(sheet: Any, row: int, column: int) -> str:
-    value = sheet.cell(row, column).value
+def _value(value: Any) -> str:
     if isinstance(value, datetime):
         return value.date().isoformat()
     if isinstance(value, date):
