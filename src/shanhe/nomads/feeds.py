@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
@@ -38,7 +39,7 @@ class Feeds:
         proof = PROOFS.get(venue.kind)
         if proof is None:
             raise ImportRefused("只有住宿与共享办公场所可以报送", "only lodgings and co-working spaces report")
-        rows = _json(data) if data.lstrip()[:1] in (b"[", b"{") else _table(data)
+        rows = _json(data) if data.lstrip()[:1] in (b"[", b"{") else await asyncio.to_thread(_table, data)
         if len(rows) > ROWS_MAX:
             raise ImportRefused(f"超过 {ROWS_MAX} 行", f"it has more than {ROWS_MAX} rows")
         return [line for number, row in rows for line in await self._row(venue, proof, number, row)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -53,7 +54,7 @@ class Importing:
             raise ImportRefused(
                 f"批次名须为 1–{BATCH_MAX_CHARS} 字", f"the batch's name has 1 to {BATCH_MAX_CHARS} characters"
             )
-        header, rows = read_table(data)
+        header, rows = await asyncio.to_thread(read_table, data)
         columns = _columns(programme, header)
         reports, prepared, seen = list[RowReport](), list[tuple[int, str, Prepared]](), dict[bytes, int]()
         for number, row in rows:
