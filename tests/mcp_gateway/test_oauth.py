@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.mcp_gateway.test_gateway import FORECAST, offer
 
-from shanhe.identity.api import Actor, NewPerson
+from shanhe.identity.api import Actor, NewPerson, Role
 from shanhe.oauth.api import OAuth, OAuthError, UnknownApp
 from shanhe.oauth.model import covers, is_document, redirect_problem, resource_of, same_redirect
 from stage.market import Market, Party
@@ -29,6 +29,7 @@ BUDGET = 1_000_000
 
 async def person(market: Market, payer: Party) -> Actor:
     made = await market.services.identity.people.create(NewPerson("人", login=f"u{uuid4().hex[:8]}"), by="tests")
+    await market.services.identity.orgs.set_member(payer.org, made.id, by="tests")
     return Actor(made.id, None, payer.org, frozenset(), frozenset({"keys"}))
 
 
@@ -170,6 +171,23 @@ class TestToken:
         await app.post({"client_id": app.id, "token": made["refresh_token"]}, "/oauth/revoke")
         assert await app.status(made["access_token"]) == 401
 
+    async def test_acts_no_longer_than_its_person_may(self, market: Market) -> None:
+        payer, identity = await market.party("owner with a member"), market.services.identity
+        app = App(market, payer, f"{market.url}/mcp")
+        made = await app.tokens()
+        assert await app.status(made["access_token"]) == 200
+        member = next(iter(await identity.orgs.members(payer.org)))
+        owner = await person(market, payer)
+        assert owner.person_id is not None
+        await identity.orgs.set_member(payer.org, owner.person_id, Role.OWNER, by="tests")
+        await identity.orgs.remove_member(payer.org, member.person_id, by="tests")
+        renewed = (await app.refresh(made["refresh_token"])).json()
+        assert await app.status(renewed["access_token"]) == 401
+        await identity.orgs.set_member(payer.org, member.person_id, by="tests")
+        await identity.people.suspend(member.person_id, by="tests")
+        renewed = (await app.refresh(renewed["refresh_token"])).json()
+        assert await app.status(renewed["access_token"]) == 401
+
     async def test_of_ones_apps_is_seen_and_ended_by_its_person_alone(self, market: Market) -> None:
         app = App(market, await market.party("seeing"), f"{market.url}/mcp")
         made = await app.tokens()
@@ -268,6 +286,10 @@ class TestAddress:
         assert same_redirect(f"http://127.0.0.1:{one}/c", f"http://127.0.0.1:{other}/c")
         assert not same_redirect(f"http://127.0.0.1:{one}/c", f"http://127.0.0.1:{other}/d")
         assert not same_redirect(f"https://a.example:{one}/c", f"https://a.example:{one}0/c")
+
+    async def test_that_a_browser_reads_otherwise_is_never_the_same(self) -> None:
+        for wrong in ("http://evil.example\\@127.0.0.1/c", "http://a@127.0.0.1/c", "http://127.0.0.1/c#x"):
+            assert not same_redirect("http://127.0.0.1:33418/c", wrong)
 
     async def test_of_a_resource_lies_below_mcp(self) -> None:
         url = "https://ai.example"

@@ -95,9 +95,15 @@ def redirect_problem(uri: str) -> str | None:
 
 
 def same_redirect(registered: str, asked: str) -> bool:
-    """Exactly the same; on the person's own machine the port is whatever was free (RFC 8252)."""
+    """Exactly the same; on the person's own machine the port is whatever was free (RFC 8252).
+
+    An address that may not be registered is none to ask for: `http://evil.example\\@localhost/` has this machine's name
+    for whoever reads it by the standard, and another's for a browser.
+    """
     if registered == asked:
         return True
+    if redirect_problem(asked) is not None:
+        return False
     one, other = urlsplit(registered), urlsplit(asked)
     return (
         one.scheme == other.scheme == "http"

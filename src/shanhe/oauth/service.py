@@ -187,6 +187,10 @@ class OAuth:
             raise bad_grant()
         return made
 
+    async def _still(self, row: Any) -> bool:
+        """Whether who allowed it may act for the organisation today: an app has no more of a right than its person."""
+        return "keys" in await self._identity.sessions.permissions_in(row["person_id"], row["org_id"])
+
     def _check(self, row: Any, client_id: str, resource: str | None) -> None:
         if row["client_id"] != client_id or row["ended_at"] is not None or row["expires_at"] <= self._clock.now():
             raise bad_grant()
@@ -244,7 +248,7 @@ class OAuth:
         known = self._known.get(digest)
         if known is None or now > known[0]:
             row = await store.access(self._db, digest, self._clock.now())
-            if row is None:
+            if row is None or not await self._still(row):
                 self._known.pop(digest, None)
                 return None
             left = (row["expires_at"] - self._clock.now()).total_seconds()

@@ -85,9 +85,10 @@ async def token(conn: Any, digest: bytes) -> Any:
 
 
 async def access(db: Database, digest: bytes, now: datetime) -> Any:
-    """The key, address and end of a good access token."""
+    """The key, address and end of a good access token, and who allowed it for which organisation."""
     rows = await db.fetch(
-        """SELECT g.key_id, g.resource, t.expires_at FROM oauth.token t JOIN oauth.grant g ON g.id = t.grant_id
+        """SELECT g.key_id, g.person_id, g.org_id, g.resource, t.expires_at
+             FROM oauth.token t JOIN oauth.grant g ON g.id = t.grant_id
             WHERE t.digest = $1 AND t.kind = 'access' AND t.expires_at > $2 AND g.ended_at IS NULL""",
         digest, now,
     )  # fmt: skip
