@@ -79,9 +79,12 @@ class Gate:
     async def waiting(self, request: Request) -> str:
         return ""
 
-    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
+    async def totp_confirm(
+        self, request: Request, who: m.Who, code: str, password: str
+    ) -> tuple[Sequence[str], SignedIn | None]:
         if code != "123456":
             raise Invalid("bad_code", "This code is not right.", message_zh="验证码不正确。")
+        self._known(password)
         return [f"{n:04d}-{n * 3:04d}" for n in range(1111, 1119)], None
 
     async def factors(self, who: m.Who) -> Collection[str]:
@@ -99,7 +102,8 @@ class Gate:
         if password != "right":
             raise Unauthorized("password_wrong", "The password is wrong.", message_zh="密码不正确，未做任何更改。")
 
-    async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]:
+    async def passkey_add_options(self, request: Request, who: m.Who, password: str) -> Mapping[str, Any]:
+        self._known(password)
         return {"challenge": "AAAA", "user": {"id": "AAAA", "name": "x", "displayName": "x"}}
 
     async def passkey_add(self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str) -> SignedIn | None:

@@ -79,7 +79,10 @@ class TestRegisterPage:
 
 class TestShownOnce:
     async def test_shows_recovery_codes_and_nothing_to_who_comes_back(self, member: httpx.AsyncClient) -> None:
-        sent = await member.post("/settings/second-factor", data={**TOKEN, "code": "123456"})
+        wrong = await member.post("/settings/second-factor", data={**TOKEN, "code": "123456"})
+        assert (wrong.status_code, "密码不正确" in wrong.text) == (401, True)
+        assert 'id="on-password"' in wrong.text
+        sent = await member.post("/settings/second-factor", data={**TOKEN, "code": "123456", "password": "right"})
         assert sent.headers["location"] == "/settings/second-factor/codes"
         assert "1111-3333" in (await member.get("/settings/second-factor/codes")).text
         assert (await member.get("/settings/second-factor/codes")).headers["location"] == "/settings"

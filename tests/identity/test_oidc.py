@@ -129,8 +129,12 @@ class TestOidc:
         issued, _ = await round_trip(city, provider)
         await city.identity.people.grant(issued.person_id, Role.OPERATOR, by="test")
         assert (await round_trip(city, provider))[0].stage == Stage.ENROL
-        provider.claims = {"amr": ["pwd", "mfa"]}
-        assert (await round_trip(city, provider))[0].stage == Stage.FULL
+        for amr in (["otp"], ["hwk"], ["sms", "otp"], ["pwd"], [["mfa"]]):
+            provider.claims = {"amr": amr}
+            assert (await round_trip(city, provider))[0].stage == Stage.ENROL, amr
+        for amr in (["pwd", "mfa"], ["mfa"], ["pwd", "otp"], ["fpt", "hwk"]):
+            provider.claims = {"amr": amr}
+            assert (await round_trip(city, provider))[0].stage == Stage.FULL, amr
 
     @pytest.mark.parametrize(
         "claims",

@@ -59,6 +59,29 @@ class TestSignInRoute:
             assert out.status_code == 200
             assert (await browser.get("/api/identity/me")).status_code == 401
 
+    async def test_takes_the_password_once_more_for_a_new_factor(self, city: City) -> None:
+        """Or whoever finds a browser signed in keeps the account, and has the code that break-glass asks for."""
+        await city.person()
+        async with city.browser(await city.sign_in()) as browser:
+            secret = (await browser.post("/api/identity/me/totp")).json()["secret"]
+            code = pyotp.TOTP(secret).at(city.clock.now())
+            for path, body in (("totp/confirm", {"code": code}), ("passkeys/options", {}), ("passkeys/options", None)):
+                refused = await browser.post(f"/api/identity/me/{path}", json=body)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (401, "password_wrong")
+            begun = await browser.post("/api/identity/me/passkeys/options", json={"password": PASSWORD})
+            assert begun.json()["options"]["challenge"]
+            done = await browser.post("/api/identity/me/totp/confirm", json={"code": code, "password": PASSWORD})
+            assert done.status_code == 200
+
+    async def test_sets_nothing_up_after_somebody_has(self, city: City) -> None:
+        """Two sign-ins wait for a first factor; once one has set it up the other has proved too little."""
+        await city.person("zhang.wei", Role.OPERATOR)
+        async with city.browser(await city.sign_in()) as late, city.browser(await city.sign_in()) as first:
+            secret = (await first.post("/api/identity/me/totp")).json()["secret"]
+            code = pyotp.TOTP(secret).at(city.clock.now())
+            assert (await first.post("/api/identity/me/totp/confirm", json={"code": code})).status_code == 200
+            assert (await late.post("/api/identity/me/passkeys/options")).status_code == 401
+
     async def test_answers_429_with_a_wait(self, city: City) -> None:
         await city.person()
         async with city.browser() as browser:

@@ -59,8 +59,11 @@ class Gate(Protocol):
         """A fresh TOTP secret and its otpauth:// address, unconfirmed."""
         ...
 
-    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
-        """Confirm the secret; recovery codes, shown once, and the session it completed if it did."""
+    async def totp_confirm(
+        self, request: Request, who: m.Who, code: str, password: str
+    ) -> tuple[Sequence[str], SignedIn | None]:
+        """Confirm the secret, with the password of who is signed in already; recovery codes, shown once, and the
+        session it completed if it did."""
         ...
 
     async def factors(self, who: m.Who) -> Collection[str]:
@@ -75,7 +78,7 @@ class Gate(Protocol):
         """New recovery codes in place of the old ones, likewise."""
         ...
 
-    async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]: ...
+    async def passkey_add_options(self, request: Request, who: m.Who, password: str) -> Mapping[str, Any]: ...
     async def passkey_add(
         self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str
     ) -> SignedIn | None: ...

@@ -56,6 +56,16 @@ def email_key(text: str) -> str:
     return key
 
 
+def sign_in_key(text: str) -> str:
+    """What a typed sign-in name is counted by: one for all ways to write a name, whether or not somebody has it."""
+    for key_of in (email_key, login_key):
+        try:
+            return key_of(text)
+        except BadText:
+            continue
+    return text.strip().casefold()
+
+
 def phone_key(text: str) -> str:
     """A telephone number as look-ups compare it: digits with the country's code, China's when there is none."""
     digits = re.sub(r"[\s().-]", "", clean("phone", text, PHONE_MAX, least=5))

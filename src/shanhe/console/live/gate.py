@@ -91,6 +91,10 @@ class LiveGate:
         row = await self._identity.sessions.row(token)
         if row["stage"] != Stage.ENROL:
             return None
+        try:
+            await self._identity.signin.still_enrols(row["person_id"])
+        except SessionMissing:
+            return None
         csrf = self._identity.sessions.csrf(row["id"])
         nothing: frozenset[str] = frozenset()
         city = self._identity.options.city_name
@@ -139,7 +143,14 @@ class LiveGate:
         made = await self._identity.factors.begin_totp(who.person_id)
         return made.secret, made.uri
 
-    async def totp_confirm(self, request: Request, who: m.Who, code: str) -> tuple[Sequence[str], SignedIn | None]:
+    async def _confirmed(self, who: m.Who, password: str) -> None:
+        if who.second_factor:  # signed in already; who is signing in has just given it
+            await self._identity.signin.confirm(who.person_id, password)
+
+    async def totp_confirm(
+        self, request: Request, who: m.Who, code: str, password: str
+    ) -> tuple[Sequence[str], SignedIn | None]:
+        await self._confirmed(who, password)
         bucket = [self._identity.attempts.bucket("factor", str(who.person_id))]
         await self._identity.attempts.begin(bucket)
         codes = await self._identity.factors.confirm_totp(who.person_id, code, by=f"person:{who.person_id}")
@@ -162,7 +173,8 @@ class LiveGate:
         await self._identity.signin.confirm(who.person_id, password)
         return await self._identity.factors.renew_recovery_codes(who.person_id, by=actor_of(who))
 
-    async def passkey_add_options(self, request: Request, who: m.Who) -> Mapping[str, Any]:
+    async def passkey_add_options(self, request: Request, who: m.Who, password: str) -> Mapping[str, Any]:
+        await self._confirmed(who, password)
         return _options(await self._identity.passkeys.begin_registration(who.person_id))
 
     async def passkey_add(self, request: Request, who: m.Who, answer: Mapping[str, Any], name: str) -> SignedIn | None:

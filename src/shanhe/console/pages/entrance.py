@@ -126,7 +126,11 @@ class Entrance(Room):
         if "totp" in (factors := await self.desk.gate.factors(who)):
             return self._enrol(request, who, "", "", factors=factors, known=await self.desk.house.has_password(who))
         secret, address = await self.desk.gate.totp_start(who)
-        return self._enrol(request, who, secret, address)
+        return self._enrol(request, who, secret, address, known=await self._asks(who))
+
+    async def _asks(self, who: Who) -> bool:
+        """Whether a new factor takes the password: of who is signed in and has one."""
+        return who.second_factor and await self.desk.house.has_password(who)
 
     async def renew(self, request: Request) -> Response:
         """New recovery codes, shown once."""
@@ -151,18 +155,29 @@ class Entrance(Room):
         return self._enrol(request, who, "", "", **shown, mistake=mistake, status=error.status)
 
     def _enrol(self, request: Request, who: Who, secret: str, address: str, **values: Any) -> Response:
-        values = {"codes": (), "factors": (), "secret": secret, "address": address, "qr": qr_path(address), **values}
+        values = {
+            "codes": (),
+            "factors": (),
+            "known": False,
+            "secret": secret,
+            "address": address,
+            "qr": qr_path(address),
+            **values,
+        }
         return self.show(request, "second_factor.html", who, **values)
 
     async def enrol(self, request: Request) -> Response:
         who, fields = await self.posted(request)
         try:
-            codes, done = await self.desk.gate.totp_confirm(request, who, fields.get("code", "").replace(" ", ""))
+            password = fields.get("password", "")[:PASSWORD_CHARS_MAX]
+            code = fields.get("code", "").replace(" ", "")
+            codes, done = await self.desk.gate.totp_confirm(request, who, code, password)
         except ShanheError as error:
             # The same secret again: the application has scanned it already.
             secret, address = fields.get("secret", "")[:SECRET_CHARS_MAX], fields.get("address", "")[:ADDRESS_CHARS_MAX]
             problem = self.view.problem(request, error)
-            return self._enrol(request, who, secret, address, mistake=problem, status=error.status)
+            known = await self._asks(who)
+            return self._enrol(request, who, secret, address, known=known, mistake=problem, status=error.status)
         holder = once.session(done.session_id) if done is not None and done.session_id else ""  # it takes over
         response = await self.hand(request, who, CODES_PATH, holder=holder, codes="\n".join(codes))
         if done is not None:
@@ -179,7 +194,8 @@ class Entrance(Room):
     async def passkey_add_options(self, request: Request) -> Response:
         who = await self.who(request)
         check_token(request, who, request.headers.get("x-csrf-token", ""))
-        return JSONResponse(await self.desk.gate.passkey_add_options(request, who))
+        password = str((await sent(request)).get("password", ""))[:PASSWORD_CHARS_MAX]
+        return JSONResponse(await self.desk.gate.passkey_add_options(request, who, password))
 
     async def passkey_add(self, request: Request) -> Response:
         who = await self.who(request)

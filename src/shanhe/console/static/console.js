@@ -140,9 +140,14 @@ async function passkey(place) {
     method: "POST",
     headers: { "content-type": "application/json", accept: "application/json", "x-csrf-token": place.dataset.csrf },
     body: JSON.stringify(body || {}),
-  }).then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error(String(answer.status)))));
+  }).then(async (answer) => {
+    const said = await answer.json();
+    if (!answer.ok) throw Object.assign(new Error(String(answer.status)), { said: said.error && said.error.message });
+    return said;
+  });
   const creating = place.dataset.mode === "create";
-  const json = await send(`${place.dataset.passkey}/options`);
+  const password = place.querySelector("input[name=password]");
+  const json = await send(`${place.dataset.passkey}/options`, password ? { password: password.value } : {});
   const asked = options(json.publicKey || json, creating);
   const credential = creating
     ? await navigator.credentials.create({ publicKey: asked })
@@ -159,6 +164,6 @@ for (const place of document.querySelectorAll("[data-passkey]")) {
   place.querySelector("button").addEventListener("click", () => {
     const fail = place.querySelector("[data-fail]");
     fail.textContent = "";
-    passkey(place).catch(() => { fail.textContent = fail.dataset.fail; });
+    passkey(place).catch((error) => { fail.textContent = (place.dataset.mode === "create" && error.said) || fail.dataset.fail; });
   });
 }

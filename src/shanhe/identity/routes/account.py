@@ -42,6 +42,11 @@ class Enroller:
     def ref(self) -> str:
         return f"person:{self.person_id}"
 
+    async def confirmed(self, identity: Identity, password: str) -> None:
+        """A new factor takes the password once more; who has just given it to sign in isn't asked again."""
+        if self.token is None:
+            await identity.signin.confirm(self.person_id, password)
+
 
 async def enroller(request: Request) -> Enroller:
     """Whoever may set up a second factor now."""
@@ -55,6 +60,8 @@ async def enroller(request: Request) -> Enroller:
     if not identity.sessions.csrf_matches(row["id"], request.headers.get(CSRF_HEADER, "")):
         raise CsrfFailed()
     waiting = token if row["stage"] == Stage.ENROL else None
+    if waiting is not None:
+        await identity.signin.still_enrols(row["person_id"])
     return Enroller(row["person_id"], waiting, client_of(request))
 
 
@@ -139,8 +146,10 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
         return private_json(await identity.factors.begin_totp(who.person_id))
 
     @routes.post("/totp/confirm")
-    async def confirm_totp(body: forms.CodeBody, who: Enrolling) -> Response:
-        """The first code; the answer carries the recovery codes, and completes a sign-in that waited for this."""
+    async def confirm_totp(body: forms.FactorBody, who: Enrolling) -> Response:
+        """The first code, with the password once more; the answer carries the recovery codes, and completes a sign-in
+        that waited for this (and needs no password again)."""
+        await who.confirmed(identity, body.password)
         bucket = [identity.attempts.bucket("factor", str(who.person_id))]
         await identity.attempts.begin(bucket)
         codes = await identity.factors.confirm_totp(who.person_id, body.code, by=who.ref)
@@ -169,8 +178,9 @@ def _factors(routes: APIRouter, identity: Identity) -> None:
 
 def _passkeys(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/passkeys/options")
-    async def passkey_options(who: Enrolling) -> Response:
-        """Options for `navigator.credentials.create`."""
+    async def passkey_options(who: Enrolling, body: forms.Confirmation | None = None) -> Response:
+        """Options for `navigator.credentials.create`, with the password once more."""
+        await who.confirmed(identity, body.password if body is not None else "")
         return private_json(await identity.passkeys.begin_registration(who.person_id))
 
     @routes.post("/passkeys")

@@ -78,6 +78,13 @@ class Confirmation(Body):
     password: Secret = ""
 
 
+class FactorBody(Body):
+    """The first code of a new authenticator, with the password once more where somebody is signed in already."""
+
+    code: Text
+    password: Secret = ""
+
+
 class OrgChoice(Body):
     org_id: UUID
 

@@ -39,7 +39,9 @@ from shanhe.kernel.calling import authorities
 CALLBACK_PATH = "/api/identity/oidc/callback"
 SCOPE = "openid profile email"
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
-STRONG_METHODS = frozenset({"mfa", "hwk", "swk", "otp"})
+KNOWN_OR_BORN = frozenset({"pwd", "pin", "kba", "fpt", "face", "iris", "retina", "vbm"})
+HELD = frozenset({"otp", "hwk", "swk", "sc", "sms", "tel", "pop"})
+"""Methods of RFC 8176: what one knows or is, and what one has. One of each are two factors, one alone is one."""
 FLOW_S = 600
 FETCH_LIMIT_S = 8.0
 BODY_MAX_BYTES = 256 * 1024
@@ -125,7 +127,7 @@ class Oidc:
             raise OidcFailed("the provider gave no code")
         claims = await self._exchange(code, flow["verifier"], flow["nonce"])
         person_id = await self._person(claims)
-        strong = bool(STRONG_METHODS & set(claims.get("amr") or ()))
+        strong = _two_factors(claims.get("amr"))
         issued = await self._sign_in.proved(person_id, "oidc", client, strong=strong)
         return issued, str(flow["return_path"])
 
@@ -261,6 +263,12 @@ class Oidc:
         if person.state != "active":
             raise OidcFailed("this account is suspended", status=403)
         return person_id
+
+
+def _two_factors(amr: object) -> bool:
+    """Whether a provider says that it saw two factors."""
+    said = {one for one in amr if isinstance(one, str)} if isinstance(amr, list) else set[str]()
+    return "mfa" in said or bool(said & KNOWN_OR_BORN and said & HELD)
 
 
 def _digest(state: str) -> bytes:

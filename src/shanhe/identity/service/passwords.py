@@ -29,14 +29,14 @@ LANES = 1
 HASHES_AT_ONCE = 2
 HASHES_WAITING_MAX = 64
 FREE_FAILURES = {
-    "login": 5, "factor": 5, "address": 50, "report": 50, "member": 10, "register": 10, "register_city": 2_000,
-    "party": 10,
+    "login": 5, "confirm": 5, "factor": 5, "address": 50, "report": 50, "member": 10, "register": 10,
+    "register_city": 2_000, "party": 10,
 }  # fmt: skip
 FIRST_LOCK_S = 30
 LOCK_MAX_S = 3_600
 FORGET_AFTER_S = {
-    "login": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600, "member": 24 * 3_600,
-    "register": 6 * 3_600, "register_city": 3_600, "party": 24 * 3_600,
+    "login": 24 * 3_600, "confirm": 24 * 3_600, "factor": 24 * 3_600, "address": 3_600, "report": 3_600,
+    "member": 24 * 3_600, "register": 6 * 3_600, "register_city": 3_600, "party": 24 * 3_600,
 }  # fmt: skip
 """`register` is counted by address and `register_city` for all of them; `member` are names that one person tried,
 `party` those that an applicant wrote into forms and nobody has."""
@@ -47,7 +47,8 @@ T = TypeVar("T")
 
 
 class Attempts:
-    """Failures by bucket: a kind (`login`, `factor`, `address`) and what it is about."""
+    """Failures by bucket: a kind (`login`, `factor`, `address`) and what it is about. `login` are names as typed,
+    `confirm` people who are signed in, whom nobody else's guesses keep from confirming."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground

@@ -12,6 +12,7 @@ import asyncpg
 from shanhe.identity.errors import BadText, LastOfItsKind, OwnsAlone, Taken, Unknown
 from shanhe.identity.model import (
     CITY_ROLES,
+    Actor,
     Category,
     NewPerson,
     Person,
@@ -177,12 +178,15 @@ class People:
             await audit.add(conn, ref(by), "person.cap_group", f"person:{person_id}", {}, self._ground.now())
 
     async def grant(self, person_id: UUID, role: Role, *, by: By) -> None:
-        """Give a role in the city: operator, auditor or admin."""
+        """Give a role in the city: operator, auditor or admin. The person's sessions end: they were opened without the
+        second factor that the role asks for."""
         _city_role(role)
         now = self._ground.now()
         async with self._ground.db.transaction() as conn:
             await self._standing(conn, person_id)
             await store.grant(conn, person_id, role, ref(by), now)
+            own = by.session_id if isinstance(by, Actor) and by.person_id == person_id else None
+            await sessions.revoke_sessions(conn, person_id, now, keep=own)
             await audit.add(conn, ref(by), "role.grant", f"person:{person_id}", {"role": role}, now)
 
     async def withdraw(self, person_id: UUID, role: Role, *, by: By) -> None:

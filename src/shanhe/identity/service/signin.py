@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shanhe.identity.errors import CodeWrong, PasswordWrong, SessionMissing, SignInFailed
 from shanhe.identity.model import Ceremony, Client, Issued, PersonState, Stage
-from shanhe.identity.names import EMAIL_MAX
+from shanhe.identity.names import EMAIL_MAX, sign_in_key
 from shanhe.identity.service.base import Ground
 from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.passkeys import Passkeys
@@ -48,12 +48,13 @@ class SignIn:
         RegistrationWaiting."""
         if len(login) > EMAIL_MAX:
             raise SignInFailed()
-        person_id = await self._people.by_name(login)
-        # One bucket a person, whichever of the two names was typed; names nobody has count by themselves.
-        buckets = [self._attempts.bucket("login", str(person_id or login.strip().casefold()))]
+        # By name and not by person: who locks one spelling of a name must not see by another one, or by the e-mail
+        # address, whether there is a person behind it.
+        buckets = [self._attempts.bucket("login", sign_in_key(login))]
         if client.address:
             buckets.append(self._attempts.bucket("address", client.address))
         await self._attempts.begin(buckets)
+        person_id = await self._people.by_name(login)
         right = await self._passwords.verify(person_id, password)
         if person_id is None or not right:
             raise SignInFailed()
@@ -67,7 +68,7 @@ class SignIn:
         """The password once more, guessed no more often than at sign-in; people without one pass. PasswordWrong."""
         if not await self._passwords.has(person_id):
             return
-        bucket = [self._attempts.bucket("login", str(person_id))]
+        bucket = [self._attempts.bucket("confirm", str(person_id))]
         await self._attempts.begin(bucket)
         if not await self._passwords.verify(person_id, password):
             raise PasswordWrong()
@@ -125,6 +126,11 @@ class SignIn:
         if row["person_id"] != person_id:
             raise SignInFailed()
         return await self._complete(row, "passkey", client)
+
+    async def still_enrols(self, person_id: UUID) -> None:
+        """SessionMissing where a factor was set up since this sign-in began: a new one takes that."""
+        if await self._factors.of(person_id):
+            raise SessionMissing()
 
     async def enrolled(self, token: str, client: Client = NOWHERE) -> Issued:
         """After a waiting person has set up a factor: a fresh, full session in place of the waiting one."""

@@ -77,7 +77,7 @@ def _workbook(data: bytes) -> list[list[str]]:
                 raise ImportRefused("解压后过大", "it unpacks to too much")
         # Read-only, so that a cell is made for what the file holds and for nothing that it only names.
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
+        sheet: Any = book.worksheets[0]
         with sheet._get_source() as source:
             merged = merged_cells(source, ROWS_MAX * COLUMNS_MAX)
         sheet.reset_dimensions()  # what the file says of its size is nothing to rely on
