@@ -35,7 +35,9 @@ def add(
     url: Annotated[str, typer.Option(help="Where to send, https.")],
     form: Annotated[str, typer.Option(help="standard, wecom, dingtalk or feishu.")] = "standard",
     secret: Annotated[str, typer.Option(help="A robot's signing secret (DingTalk, Feishu).")] = "",
-    kind: Annotated[list[str] | None, typer.Option(help="Only these notices, like credits; may be repeated.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only these notices, like spend_alert; may be repeated.")
+    ] = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
