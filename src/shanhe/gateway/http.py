@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
+from shanhe.gateway.coding import plain
 from shanhe.gateway.errors import CallError
 
 Scope = MutableMapping[str, Any]
@@ -56,7 +57,8 @@ class Client(Protocol):
         ...
 
     async def body(self) -> bytes:
-        """The request body, bounded in size and time; CallError 413 or 408, ClientGone when the client left."""
+        """The request body, unpacked, bounded in size and time; CallError 400, 408, 413 or 415, ClientGone when the
+        client left."""
         ...
 
     async def answer(self, status: int, body: bytes, headers: Headers) -> None:
@@ -111,9 +113,10 @@ class AsgiClient:
                         raise too_large()
                     parts.append(piece)
                     if not message.get("more_body"):
-                        return b"".join(parts)
+                        break
         except TimeoutError as error:
             raise too_slow() from error
+        return await plain(b"".join(parts), self.header(b"content-encoding"), BODY_MAX_BYTES)
 
     async def _next_piece(self) -> MutableMapping[str, Any]:
         async with asyncio.timeout(BODY_WAIT_S):

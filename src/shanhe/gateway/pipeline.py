@@ -19,6 +19,7 @@ import structlog
 
 from shanhe.gateway.admission import Admitter
 from shanhe.gateway.client import Connection, UpstreamError
+from shanhe.gateway.coding import CODINGS
 from shanhe.gateway.commission import Parted
 from shanhe.gateway.dispatch import Attempts, Dispatcher, Exchange
 from shanhe.gateway.errand import Errand, Keep
@@ -258,6 +259,8 @@ class Pipeline:
         headers = [JSON_TYPE, (b"x-request-id", told), (b"request-id", told)]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(error.retry_after_s).encode()))
+        if error.status == 415:
+            headers.append((b"accept-encoding", b", ".join(CODINGS)))
         await client.answer(error.status, face.error(error, str(receipt_id)), headers)
 
     # -- whole answers ----------------------------------------------------------------------------------------

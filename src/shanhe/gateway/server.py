@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from shanhe.gateway.admission import token_of
+from shanhe.gateway.coding import plain
 from shanhe.gateway.errors import CallError
 from shanhe.gateway.heads import Known, learn
 from shanhe.gateway.http import (
@@ -121,7 +122,7 @@ class WireClient:
     async def body(self) -> bytes:
         if self.more_body:
             await self._arrive()
-        return bytes(self.body_parts)
+        return await plain(bytes(self.body_parts), self.header(b"content-encoding"), BODY_MAX_BYTES)
 
     async def _arrive(self) -> None:
         declared = self.header(b"content-length")
