@@ -11,7 +11,7 @@ import structlog
 
 from shanhe.compute.api import EngineKind
 from shanhe.gateway.client import Connection, Endpoint, Pool, UpstreamError
-from shanhe.gateway.errors import CallError
+from shanhe.gateway.errors import CallError, TooLong
 from shanhe.gateway.faces.base import BOUNDARY, FORMS, Parsed
 from shanhe.gateway.weights import Weights
 from shanhe.kernel.errors import ShanheError, TooMany
@@ -296,12 +296,25 @@ class Attempts:
         message, code = read_error(body)
         if status in CALLERS_FAULT or (status == 500 and any(words in message.lower() for words in SAID_WITH_500)):
             exchange.succeeded(0.0)
-            raise engine_refusal(message, code)
+            refusal = engine_refusal(message, code)
+            if refusal.code == "context_length_exceeded":
+                refusal = await self._too_long(exchange.target) or refusal
+            raise refusal
         exchange.failed(UpstreamError(f"status {status}: {message}"))
         if status == 429:
             self._last = CallError(429, "engine_busy", "The engine is busy; try again shortly.", retry_after_s=2)
         else:
             self._last = CallError(502, "engine_failed", f"The engine answered with status {status}.")
+
+    async def _too_long(self, target: Target) -> TooLong | None:
+        """By how much a prompt that an engine refused is too long; None where that can't be counted."""
+        parsed = self._call.parsed
+        model = self._dispatcher.compute.model(parsed.model)
+        prompt = await self._dispatcher.count_prompt(target, parsed)
+        answer = parsed.max_tokens or 0
+        if model is None or prompt is None or prompt + answer <= model.context_tokens:
+            return None
+        return TooLong(prompt, answer, model.context_tokens)
 
 
 def read_error(body: bytes) -> tuple[str, str]:

@@ -16,6 +16,7 @@ OPENAI_TYPE: Final = {
     405: "invalid_request_error",
     408: "invalid_request_error",
     413: "invalid_request_error",
+    415: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
 }
@@ -28,6 +29,7 @@ ANTHROPIC_TYPE: Final = {
     405: "invalid_request_error",
     408: "invalid_request_error",
     413: "request_too_large",
+    415: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
@@ -54,12 +56,39 @@ class CallError(Exception):
         return CALLS_ZH.get(self.code, "调用被拒绝或中断") + "。"
 
     @property
+    def anthropic_message(self) -> str:
+        """The text in the Anthropic protocol, whose clients act on some of its wordings."""
+        return self.message
+
+    @property
     def openai_type(self) -> str:
         return OPENAI_TYPE.get(self.status, "server_error")
 
     @property
     def anthropic_type(self) -> str:
         return ANTHROPIC_TYPE.get(self.status, "api_error")
+
+
+class TooLong(CallError):
+    """A prompt and its answer don't fit the model's context; in the words by which clients of either protocol know to
+    shorten one of the two and to try again."""
+
+    def __init__(self, prompt_tokens: int, answer_tokens: int, context_tokens: int) -> None:
+        text = (
+            f"This model's maximum context length is {context_tokens} tokens. However, you requested"
+            f" {prompt_tokens + answer_tokens} tokens ({prompt_tokens} in the messages, {answer_tokens} in the"
+            " completion). Please reduce the length of the messages or completion."
+        )
+        super().__init__(400, "context_length_exceeded", text, param="messages")
+        self._told = prompt_tokens, answer_tokens, context_tokens
+
+    @property
+    def anthropic_message(self) -> str:
+        prompt, answer, context = self._told
+        if prompt >= context:
+            return f"prompt is too long: {prompt} tokens > {context} maximum"
+        sum_ = f"{prompt} + {answer} > {context}"
+        return f"input length and `max_tokens` exceed context limit: {sum_}, decrease input length or `max_tokens`"
 
 
 def invalid(message: str, param: str | None = None, code: str = "invalid_value") -> CallError:

@@ -8,6 +8,7 @@ import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import STOPS_MAX, Completion, Metadata, Parsed, StreamWriter, tags_of
+from shanhe.gateway.faces.conversation import begun_by_system
 from shanhe.gateway.faces.openai import bounded_tokens, decode, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
@@ -17,6 +18,8 @@ _encode = msgspec.json.Encoder().encode
 STOP_REASON: Final = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 EFFORT: Final = {"xhigh": "high", "max": "high"}
 """Efforts that only this protocol knows, as the highest that engines do."""
+FAILED: Final = "Error: "
+"""Before what a tool said that failed (`is_error`)."""
 CALLER: Final = {"type": "direct"}
 """Who asked for a tool: always the model itself."""
 
@@ -31,6 +34,7 @@ class Block(msgspec.Struct):
     content: Any = None
     source: Any = None
     title: str | None = None
+    is_error: bool | None = None
 
 
 class Turn(msgspec.Struct):
@@ -129,12 +133,13 @@ def _user(turn: Turn, needs: set[str]) -> list[dict[str, Any]]:
         if block.type == "text":
             parts.append({"type": "text", "text": block.text or ""})
         elif block.type == "tool_result":
-            results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": _text(block.content)})
+            text, seen = _result(block, needs)
+            results.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
+            parts += seen
         elif block.type == "document" and isinstance(block.source, dict) and block.source.get("type") == "text":
             parts.append({"type": "text", "text": f"{block.title or ''}\n{block.source.get('data', '')}".strip()})
         elif block.type == "image":
-            needs.add("vision")
-            parts.append({"type": "image_url", "image_url": {"url": _image_url(block.source)}})
+            parts.append(_image(block.source, needs))
         else:
             raise invalid(f"A user turn can't hold {block.type!r}.", "messages", "unsupported_content")
     if any(part["type"] != "text" for part in parts):
@@ -142,6 +147,19 @@ def _user(turn: Turn, needs: set[str]) -> list[dict[str, Any]]:
     elif parts:
         results.append({"role": "user", "content": "\n".join(part["text"] for part in parts)})
     return results
+
+
+def _result(block: Block, needs: set[str]) -> tuple[str, list[dict[str, Any]]]:
+    """(what a tool said, the pictures it showed): a chat takes pictures from users alone and marks no failure."""
+    content = [{"type": "text", "text": block.content}] if isinstance(block.content, str) else block.content or []
+    pictures = [part for part in content if isinstance(part, dict) and part.get("type") == "image"]
+    text = _text([part for part in content if part not in pictures])
+    return FAILED + text if block.is_error else text, [_image(part.get("source"), needs) for part in pictures]
+
+
+def _image(source: Any, needs: set[str]) -> dict[str, Any]:
+    needs.add("vision")
+    return {"type": "image_url", "image_url": {"url": _image_url(source)}}
 
 
 def _image_url(source: Any) -> str:
@@ -221,9 +239,13 @@ class Messages:
         if request.system:
             messages.append({"role": "system", "content": _text(request.system)})
         for turn in request.messages:
-            if turn.role not in {"user", "assistant"}:
-                raise invalid(f"messages: role {turn.role!r} must be user or assistant", "messages")
-            messages += _user(turn, needs) if turn.role == "user" else _assistant(turn)
+            if turn.role == "system":
+                messages.append({"role": "system", "content": _text(turn.content)})
+            elif turn.role not in {"user", "assistant"}:
+                raise invalid(f"messages: role {turn.role!r} must be user, assistant or system", "messages")
+            else:
+                messages += _user(turn, needs) if turn.role == "user" else _assistant(turn)
+        messages = begun_by_system(messages)
         fields: dict[str, Any] = {"messages": messages}
         for name in ("temperature", "top_p", "top_k"):
             if (value := getattr(request, name)) is not None:
@@ -316,7 +338,11 @@ def _tool_use(call_id: str | None, name: str | None, arguments: str | None) -> d
 def anthropic_error(error: CallError, request_id: str) -> bytes:
     """The error object of the Anthropic protocol."""
     return _encode(
-        {"type": "error", "error": {"type": error.anthropic_type, "message": error.message}, "request_id": request_id}
+        {
+            "type": "error",
+            "error": {"type": error.anthropic_type, "message": error.anthropic_message},
+            "request_id": request_id,
+        }
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.faces.base import Completion, Function, Metadata, Parsed, StreamWriter, ToolCall, tags_of
+from shanhe.gateway.faces.conversation import begun_by_system
 from shanhe.gateway.faces.openai import ToolChoice, bounded_tokens, decode, must_call, openai_error, utf8_size
 from shanhe.gateway.meter import Buckets, Metered
 from shanhe.gateway.sse import event_bytes
@@ -35,6 +36,8 @@ UNUSED: Final[dict[str, Any]] = {
     "service_tier": "default",
 }
 """Fields that the protocol requires in a response and that nothing here sets."""
+BETWEEN: Final = "__"
+"""Between a namespace and the name of a function in it."""
 TOOL_DEFAULTS: Final[dict[str, Any]] = {"description": None, "parameters": None, "strict": None}
 
 
@@ -68,6 +71,13 @@ class ResponsesRequest(msgspec.Struct):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+
+
+class Asked(msgspec.Struct):
+    """What an answer repeats of its request, and the names of functions in namespaces by what a chat calls them."""
+
+    fields: dict[str, Any]
+    spaces: dict[str, dict[str, str]]
 
 
 _request = msgspec.json.Decoder(ResponsesRequest)
@@ -109,7 +119,7 @@ def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]
             role = "system" if role == "developer" else role
             messages.append({"role": role, "content": _content(item.get("content"), needs)})
         elif kind == "function_call":
-            function = {"name": item.get("name"), "arguments": item.get("arguments", "{}")}
+            function = {"name": chat_name(item), "arguments": item.get("arguments", "{}")}
             call = {"id": item.get("call_id"), "type": "function", "function": function}
             if not messages or messages[-1]["role"] != "assistant":
                 messages.append({"role": "assistant", "content": None})
@@ -122,20 +132,40 @@ def _messages(request: ResponsesRequest, needs: set[str]) -> list[dict[str, Any]
             raise invalid(text, "input", "unsupported_content")
         elif kind != "reasoning":
             raise invalid(f"input items of type {kind!r} are not supported.", "input", "unsupported_content")
-    return messages
+    return begun_by_system(messages)
 
 
-def _tools(request: ResponsesRequest, fields: dict[str, Any]) -> str | None:
-    """Write the tools into `fields`; the one that has to be called, see `Parsed.must_call`."""
+def chat_name(tool: Mapping[str, Any]) -> Any:
+    """A function's name in a chat call, which knows no namespaces."""
+    return f"{tool['namespace']}{BETWEEN}{tool['name']}" if tool.get("namespace") else tool.get("name")
+
+
+def _functions(tools: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The declared functions, those in namespaces with the name of theirs; CallError 400 for other kinds of tools."""
+    for at, tool in enumerate(tools):
+        inside = tool.get("type") == "namespace" and isinstance(tool.get("name"), str)
+        for one in tool.get("tools") or () if inside else (tool,):
+            if one.get("type") != "function" or not isinstance(one.get("name"), str):
+                text = (
+                    f"Tools of type {one.get('type')!r} are not done here; declare functions, and switch such tools off"
+                    " where your client offers them by itself."
+                )
+                raise invalid(text, f"tools[{at}]", "unsupported")
+            yield {**one, "namespace": tool["name"]} if inside else one
+
+
+def _tools(request: ResponsesRequest, fields: dict[str, Any], spaces: dict[str, dict[str, str]]) -> str | None:
+    """Write the tools into `fields` and where those in namespaces come from into `spaces`; the one that has to be
+    called, see `Parsed.must_call`."""
     tools: list[dict[str, Any]] = []
     names: list[str] = []
-    for at, tool in enumerate(request.tools or ()):
-        if tool.get("type") != "function" or not isinstance(tool.get("name"), str):
-            text = f"Tools of type {tool.get('type')!r} are not supported; declare functions."
-            raise invalid(text, f"tools[{at}]", "unsupported")
-        function = {key: tool[key] for key in ("name", "description", "parameters", "strict") if key in tool}
+    for one in _functions(request.tools or []):
+        name = chat_name(one)
+        function = {"name": name} | {key: one[key] for key in ("description", "parameters", "strict") if key in one}
         tools.append({"type": "function", "function": function})
-        names.append(tool["name"])
+        names.append(name)
+        if "namespace" in one:
+            spaces[name] = {"name": one["name"], "namespace": one["namespace"]}
     if tools:
         fields["tools"] = tools
         if request.parallel_tool_calls is not None:
@@ -150,10 +180,10 @@ def _chosen(choice: Any) -> str | ToolChoice:
     """A choice of tools in the words of a chat call: there the names stand one level deeper."""
     if isinstance(choice, str):
         return choice
-    few = [{"type": tool.get("type"), "function": {"name": tool.get("name")}} for tool in choice.get("tools", ())]
+    few = [{"type": tool.get("type"), "function": {"name": chat_name(tool)}} for tool in choice.get("tools", ())]
     asked = {
         "type": choice.get("type"),
-        "function": {"name": choice["name"]} if "name" in choice else None,
+        "function": {"name": chat_name(choice)} if "name" in choice else None,
         "allowed_tools": {"mode": choice.get("mode"), "tools": few} if few else None,
     }
     return msgspec.convert(asked, ToolChoice)
@@ -184,7 +214,8 @@ class Responses:
                 fields[name] = value
         if request.tools:
             needs.add("tools")
-        chosen = _tools(request, fields)
+        spaces: dict[str, dict[str, str]] = {}
+        chosen = _tools(request, fields, spaces)
         if request.reasoning is not None and request.reasoning.effort is not None:
             fields["reasoning_effort"] = request.reasoning.effort
         if (verbosity := (request.text or {}).get("verbosity")) is not None:
@@ -195,7 +226,7 @@ class Responses:
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif shape.get("type") == "json_object":
             fields["response_format"] = {"type": "json_object"}
-        echo = {name: getattr(request, name) for name in _echo}
+        echo = Asked({name: getattr(request, name) for name in _echo}, spaces)
         return Parsed(
             model=request.model,
             body=fields,
@@ -222,7 +253,7 @@ class Responses:
             if choice.message.content:
                 output.append(message_item(call_id, choice.message.content, status))
             for at, call in enumerate(choice.message.tool_calls or ()):
-                output.append(function_item(call_id, at, call, status))
+                output.append(function_item(call_id, at, call, parsed.echo.spaces, status))
         reason = choice.finish_reason
         return _encode(response_object(parsed, call_id, completion.created, output, metered.buckets, reason))
 
@@ -254,13 +285,16 @@ def reasoning_item(call_id: str, text: str, status: str = "completed") -> dict[s
     }
 
 
-def function_item(call_id: str, at: int, call: ToolCall, status: str = "completed") -> dict[str, Any]:
+def function_item(
+    call_id: str, at: int, call: ToolCall, spaces: Mapping[str, dict[str, str]], status: str = "completed"
+) -> dict[str, Any]:
     function = call.function or Function()
+    name = function.name or ""
     return {
         "type": "function_call",
         "id": f"fc_{call_id}_{at}",
         "call_id": call.id or f"call_{call_id}_{at}",
-        "name": function.name or "",
+        **spaces.get(name, {"name": name}),
         "arguments": function.arguments or "",
         "status": status,
     }
@@ -288,7 +322,7 @@ def response_object(
             "total_tokens": buckets.total,
         }
     )
-    echo = parsed.echo
+    echo = parsed.echo.fields
     return {
         "id": f"resp_{call_id}",
         "object": "response",
@@ -306,7 +340,7 @@ def response_object(
         **echo,
         "temperature": 1.0 if echo["temperature"] is None else echo["temperature"],
         "top_p": 1.0 if echo["top_p"] is None else echo["top_p"],
-        "tools": [{**TOOL_DEFAULTS, **tool} for tool in echo["tools"] or ()],
+        "tools": [{**TOOL_DEFAULTS, **tool} if "tools" not in tool else tool for tool in echo["tools"] or ()],
         "tool_choice": echo["tool_choice"] or "auto",
         "text": echo["text"] or {"format": {"type": "text"}},
         "metadata": echo["metadata"] or {},
@@ -395,7 +429,7 @@ class ResponseEvents:
         call = self._calls.get(at)
         if call is None:
             call = self._calls[at] = ToolCall(at, delta.id, Function(function.name, ""))
-            out += self._add(function_item(self._id, at, call, "in_progress"))
+            out += self._add(function_item(self._id, at, call, self._parsed.echo.spaces, "in_progress"))
         if function.arguments and call.function is not None:
             call.function.arguments = (call.function.arguments or "") + function.arguments
             item_id = f"fc_{self._id}_{at}"
@@ -415,7 +449,8 @@ class ResponseEvents:
             output.append(reasoning_item(self._id, "".join(self._thought.pieces)))
         if self._text.pieces:
             output.append(message_item(self._id, "".join(self._text.pieces), status))
-        output += [function_item(self._id, at, call, status) for at, call in self._calls.items()]
+        spaces = self._parsed.echo.spaces
+        output += [function_item(self._id, at, call, spaces, status) for at, call in self._calls.items()]
         output.sort(key=lambda item: self._places[item["id"]])
         for item in output:
             out += self._item_done(item)
