@@ -167,6 +167,9 @@ class City:
             ),
         ]
 
+    async def alias(self, who: m.Who, name: str, model: str | None) -> None:
+        self.aliases = [*getattr(self, "aliases", []), (name, model)]
+
     async def pull(self, who: m.Who, model: str) -> None:
         self.pulling = 1
 

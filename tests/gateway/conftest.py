@@ -71,6 +71,7 @@ class Engines:
     prices_now: Prices = field(default_factory=Prices)
     tokens_per_text: int | None = 7
     kind: str = "chat"
+    aliases: dict[str, str] = field(default_factory=dict)
 
     def _table(self) -> RoutingTable:
         info = ModelInfo(
@@ -87,7 +88,7 @@ class Engines:
             "small",
             True,
         )
-        return RoutingTable((info,), {"syn": self.targets})
+        return RoutingTable((info,), {"syn": self.targets}, aliases=self.aliases)
 
     def models(self) -> list[ModelInfo]:
         return list(self._table().models)
@@ -241,6 +242,7 @@ async def desk(house: Desk) -> AsyncIterator[Desk]:
     await house.second.start()
     house.engines.targets = (target_for(house.engine, "first", contributor=new_id(), idle_ms=300),)
     house.engines.kind = "chat"
+    house.engines.aliases = {}
     house.keys.known[TOKEN] = house.caller()
     await house.fund(1_000_000_000)
     yield house

@@ -61,10 +61,13 @@ class TestEmbeddingModel:
     async def test_of_the_packaged_kind_has_its_texts_marked(self, desk: Desk) -> None:
         class Named:
             def model(self, name: str) -> Any:
-                return type("Info", (), {"kind": "embedding"})()
+                return type(
+                    "Info", (), {"kind": "embedding", "id": {"further": "multilingual-e5-small"}.get(name, name)}
+                )()
 
         found = marks_of(Named())  # type: ignore[arg-type]
         assert found("multilingual-e5-small") == ("embedding", "query: ", "passage: ")
+        assert found("further") == ("embedding", "query: ", "passage: ")
         assert found("another") == ("embedding", "", "")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shanhe.cli.common import Data, Json, err, in_city, out, rows, settings_for, show
+from shanhe.cli.common import ACTOR, Data, Json, err, in_city, out, rows, settings_for, show
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -34,7 +34,7 @@ def list_models(data: Data = None, as_json: Json = False) -> None:
              "price_version": price.version, "valid_from": price.valid_from}
             for info, price in prices
         ]  # fmt: skip
-        return {"cards": cards, "models": models}
+        return {"cards": cards, "models": models, "aliases": await compute.aliases.every()}
 
     found = in_city(data, work)
     if as_json:
@@ -48,6 +48,31 @@ def list_models(data: Data = None, as_json: Json = False) -> None:
         (m["id"], ", ".join(m["engines"]), m["context_tokens"], m["input_micro_per_million"],
          m["output_micro_per_million"]) for m in found["models"]
     ], right=("context", "input µ/1M", "output µ/1M")))  # fmt: skip
+    if found["aliases"]:
+        out.print()
+        out.print(rows(("别名 alias", "model"), list(found["aliases"].items())))
+
+
+@app.command()
+def alias(
+    name: Annotated[str, typer.Argument(help="The further name.")],
+    model: Annotated[str, typer.Argument(help="The model that it means; empty with --drop.")] = "",
+    drop: Annotated[bool, typer.Option("--drop", help="Let it mean nothing any more.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Let callers reach a model by a further name; its price and receipts are the model's."""
+
+    async def work(services: Services) -> dict[str, str]:
+        aliases = services.compute.aliases
+        if drop:
+            await aliases.drop(name, actor=ACTOR)
+        else:
+            await aliases.point(name, model, actor=ACTOR)
+        return await aliases.every()
+
+    found = in_city(data, work)
+    show(as_json, found, lambda: rows(("别名 alias", "model"), list(found.items())))
 
 
 @app.command()

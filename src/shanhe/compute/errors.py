@@ -198,3 +198,17 @@ class EngineFailed(ShanheError):
             hint="Check the address, the key and the upstream's own status.",
             hint_zh="请检查地址、密钥与上游自身的状态。",
         )
+
+
+class BadAlias(Invalid):
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__("bad_alias", f"The name can't be given: {en}.", message_zh=f"不能使用该别名：{zh}。")
+
+
+class UnknownAlias(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "unknown_alias", f"No model has the further name {name[:120]!r}.",
+            message_zh=f"没有模型以“{name[:120]}”为别名。",
+            hint="`shanhe models list` shows them.", hint_zh="用 `shanhe models list` 查看。",
+        )  # fmt: skip

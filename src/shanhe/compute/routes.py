@@ -107,6 +107,10 @@ class ModelBody(Body):
     model: str = Field(min_length=1, max_length=MODEL_MAX)
 
 
+class AliasBody(ModelBody):
+    name: str = Field(min_length=1, max_length=MODEL_MAX)
+
+
 class PriceBody(ModelBody):
     valid_from: date
 
@@ -138,6 +142,22 @@ def _models(compute: Compute) -> APIRouter:
             "models": [model_json(one) for one in compute.models()],
             "cards": [card_json(one, compute.pull_state(one.id)) for one in compute.cards()],
         }
+
+    @routes.get("/aliases")
+    async def aliases(actor: Pricer) -> dict[str, Any]:
+        """Models by their further names."""
+        return {"data": await compute.aliases.every()}
+
+    @routes.put("/aliases", status_code=200)
+    async def point(body: AliasBody, actor: Pricer) -> dict[str, Any]:
+        """Let a name mean a model from now on."""
+        await compute.aliases.point(body.name, body.model, actor=actor.ref)
+        return {"data": await compute.aliases.every()}
+
+    @routes.delete("/aliases/{name:path}", status_code=204)
+    async def drop(name: str, actor: Pricer) -> None:
+        """Let a name mean nothing any more."""
+        await compute.aliases.drop(name, actor=actor.ref)
 
     @routes.post("/pulls", status_code=202)
     async def pull(body: ModelBody, actor: Pricer) -> dict[str, Any]:

@@ -42,13 +42,16 @@ class RoutingTable:
     """Targets by model, as of one reading of the registry. Never changed; a new reading makes a new table."""
 
     def __init__(
-        self, models: Sequence[ModelInfo], targets: Mapping[str, tuple[Target, ...]], policy: str = EXPECTED
-    ) -> None:
+        self, models: Sequence[ModelInfo], targets: Mapping[str, tuple[Target, ...]], policy: str = EXPECTED,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._policy = policy
         self._turn = 0
         self._due: dict[str, int] = {}
         self.models = tuple(models)
-        self.by_id = {model.id: model for model in models}
+        own = {model.id: model for model in models}
+        further = {name: own[model] for name, model in (aliases or {}).items() if model in own}
+        self.by_id = further | own
         self.targets = dict(targets)
 
     def learn_speed(self, engine: str, model: str, speed: Speed) -> None:

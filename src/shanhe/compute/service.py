@@ -16,6 +16,7 @@ import structlog
 
 from shanhe.compute import counting, fetch, pricing, store
 from shanhe.compute.address import UNIX, Address, parse_url, socket_path, unix_address
+from shanhe.compute.aliases import Aliases
 from shanhe.compute.cards import card, cards
 from shanhe.compute.client import EngineClient
 from shanhe.compute.discovery import Discovery, discover
@@ -99,6 +100,7 @@ class Compute:
         self._workers = workers
         self._routing = checked_policy(routing)
         self.made = MadeDesk(db, clock, data, self._desk, insert=self._insert, reload=self.reload, engine=self.engine)
+        self.aliases = Aliases(db, clock, reload=self.reload, known=lambda: self._table.by_id)
         self._pulls = Pulls(data / "models", cache or fetch.default_cache(), sources)
         self._client = EngineClient()
         self.references = References(lambda: self._table, self._client)
@@ -144,7 +146,7 @@ class Compute:
             self.price_revision += 1
         self._book = pricing.PriceBook(prices)
         self._engines = tuple(engines)
-        self._table = self._build(engines, described)
+        self._table = self._build(engines, described, await store.aliases(self._db))
 
     async def _follow(self) -> None:
         while True:
@@ -161,7 +163,9 @@ class Compute:
 
     # -- table --------------------------------------------------------------------------------------------------------
 
-    def _build(self, engines: Sequence[Engine], described: Mapping[str, Mapping[str, Any]]) -> RoutingTable:
+    def _build(
+        self, engines: Sequence[Engine], described: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str]
+    ) -> RoutingTable:
         targets: dict[str, list[Target]] = {}
         made: dict[tuple[UUID, str], tuple[Engine, bytes | None, Target]] = {}
         for engine in engines:
@@ -179,7 +183,8 @@ class Compute:
         alive = {engine.id for engine in engines}
         self._states = {key: value for key, value in self._states.items() if key in alive}
         models = [info_of(described[model], found) for model, found in sorted(targets.items())]
-        return RoutingTable(models, {model: tuple(found) for model, found in targets.items()}, self._routing)
+        by_model = {model: tuple(found) for model, found in targets.items()}
+        return RoutingTable(models, by_model, self._routing, aliases)
 
     def _state(self, engine: Engine) -> EngineState:
         slots = max(1, -(-engine.slots // self._workers))
@@ -208,7 +213,7 @@ class Compute:
         return self._table.models
 
     def model(self, model: str) -> ModelInfo | None:
-        """A model by its public id, None when no enabled engine serves it."""
+        """A model by its public id or a further name, None when no enabled engine serves it."""
         return self._table.by_id.get(model)
 
     def route(

@@ -36,6 +36,37 @@ async def changed(conn: Connection) -> None:
     await conn.execute("SELECT pg_notify($1, '')", CHANNEL)
 
 
+# -- further names ----------------------------------------------------------------------------------------------------
+
+
+async def aliases(conn: Connection | Database) -> dict[str, str]:
+    rows = await conn.fetch("SELECT name, model FROM compute.alias WHERE model IS NOT NULL ORDER BY name")
+    return {row["name"]: row["model"] for row in rows}
+
+
+async def point(conn: Connection, name: str, model: str, actor: str, now: datetime, most: int) -> bool:
+    """Let a name mean a model; False when there are too many."""
+    await conn.execute("LOCK TABLE compute.alias IN SHARE ROW EXCLUSIVE MODE")
+    there = await conn.fetchval("SELECT count(*) FROM compute.alias WHERE model IS NOT NULL AND name <> $1", name)
+    if there >= most:
+        return False
+    await conn.execute(
+        """INSERT INTO compute.alias (name, model, changed_by, changed_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (name) DO UPDATE SET model = $2, changed_by = $3, changed_at = $4""",
+        name, model, actor, now,
+    )  # fmt: skip
+    return True
+
+
+async def drop_alias(conn: Connection, name: str, actor: str, now: datetime) -> bool:
+    done = await conn.fetchval(
+        """UPDATE compute.alias SET model = NULL, changed_by = $2, changed_at = $3
+            WHERE name = $1 AND model IS NOT NULL RETURNING true""",
+        name, actor, now,
+    )  # fmt: skip
+    return bool(done)
+
+
 # -- engines ----------------------------------------------------------------------------------------------------------
 
 

@@ -195,6 +195,7 @@ class ModelRow:
     valid_from: date | None = None
     price_version: str = ""
     local: bool = True
+    aliases: tuple[str, ...] = ()
 
     def priced(self, prices: Mapping[str, int], source: Priced) -> ModelRow:
         """The same model with its prices and what is to be said about them."""

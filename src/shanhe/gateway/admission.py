@@ -96,9 +96,9 @@ class Admitter:
         org_id = call.caller.org_id
         if call.through:
             call.parsed = understood(call, body)
-            call.admission = self._admission(
-                call.parsed, self._known_model(call.parsed.model), self._prices, self._clock.now()
-            )
+            known = self._known_model(call.parsed.model)
+            call.parsed.model = known.id
+            call.admission = self._admission(call.parsed, known, self._prices, self._clock.now())
         if call.through or await self._is_brought(org_id):
             with database_away():
                 commission = await self._charges.commission(org_id, call.through, call.weights, call.fees, call.carried)
@@ -140,6 +140,8 @@ class Admitter:
         now = self._clock.now()
         prices = self._prices if call.errand is None else self._waiting_prices
         known = self._known_model(parsed.model) if call.inside else self.model(caller, parsed.model)
+        if known.id != parsed.model:  # called by a further name: all that follows is about the model
+            parsed.model = known.id
         admission = call.admission = self._admission(parsed, known, prices, now)
         payer = self._wallets.get(caller.org_id)
         if payer is None or self._may_be_brought(caller.org_id, now):
@@ -156,7 +158,13 @@ class Admitter:
         What was trained on a person answers through that person's clone alone, where consent is asked for.
         """
         open_to_keys = not name.startswith(PRIVATE)
-        return self._known_model(name, allowed=open_to_keys and (caller.models is None or name in caller.models))
+        allowed = caller.models is None or name in caller.models or self._names_one_of(caller.models, name)
+        return self._known_model(name, allowed=open_to_keys and allowed)
+
+    def _names_one_of(self, models: frozenset[str], name: str) -> bool:
+        """Whether a name that isn't on a key's list is a further one of a model that is."""
+        known = self._compute.model(name)
+        return known is not None and known.id in models
 
     def _known_model(self, name: str, *, allowed: bool = True) -> ModelInfo:
         model = self._compute.model(name) if allowed and 0 < len(name) <= MODEL_NAME_MAX else None

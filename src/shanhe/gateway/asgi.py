@@ -178,7 +178,7 @@ def marks_of(compute: Compute) -> Marks:
 
     def found(name: str) -> tuple[str, str, str] | None:
         model = compute.model(name)
-        return None if model is None else (model.kind, *known.get(name, ("", "")))
+        return None if model is None else (model.kind, *known.get(model.id, ("", "")))
 
     return found
 

@@ -116,6 +116,14 @@ class LiveCity:
             )
         return rows
 
+    async def alias(self, who: m.Who, name: str, model: str | None) -> None:
+        actor = actor_of(who)
+        if model is None:
+            await self._of.compute.aliases.drop(name, actor=actor.ref)
+        else:
+            await self._of.compute.aliases.point(name, model, actor=actor.ref)
+        await self._of.identity.record(actor, "model.alias", f"model:{model or name}")
+
     async def pull(self, who: m.Who, model: str) -> None:
         self._of.compute.start_pull(model)
         await self._of.identity.record(actor_of(who), "model.pull", f"model:{model}")

@@ -202,6 +202,9 @@ class LiveMember:
     async def models(self) -> Sequence[m.ModelRow]:
         rows = []
         today = self._of.clock.today()
+        aliases: dict[str, list[str]] = {}
+        for name, model in (await self._of.compute.aliases.every()).items():
+            aliases.setdefault(model, []).append(name)
         for info in self._of.compute.models():
             if info.id.startswith(PRIVATE):  # it answers through its clone alone
                 continue
@@ -213,6 +216,7 @@ class LiveMember:
                 licence=info.licence,
                 engines=info.engines,
                 local=info.local,
+                aliases=tuple(aliases.get(info.id, ())),
             )
             try:
                 prices = self._of.compute.prices(info.id, today)

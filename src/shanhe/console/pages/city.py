@@ -36,6 +36,7 @@ class CityRoom(Room):
         add("/city/accounts/{org_id}/freeze", self.org_freeze, methods=["POST"])
         add("/city/accounts/{org_id}/unfreeze", self.org_unfreeze, methods=["POST"])
         add("/city/accounts/{org_id}/topup", self.org_top_up, methods=["POST"])
+        add("/city/models/aliases", self.alias, methods=["POST"])
         add("/city/models/pull", self.pull, methods=["POST"])
         add("/city/engines", self.engines, methods=["GET"])
         add("/city/engines", self.engine_add, methods=["POST"])
@@ -113,6 +114,18 @@ class CityRoom(Room):
         if "hx-request" in request.headers:
             return self.show(request, "parts/cards.html", who, cards=await self.desk.city.cards(who))
         return go("/models", "pull_started")
+
+    async def alias(self, request: Request) -> Response:
+        """A further name given, or taken back with the button that says so."""
+        who, fields = await self.posted(request, "models")
+        name, drop = fields.get("name", "").strip(), fields.get("do") == "drop"
+        try:
+            await self.desk.city.alias(who, name, None if drop else fields.get("model", ""))
+        except ShanheError as error:
+            cards, models = await self.desk.city.cards(who), await self.desk.member.models()
+            shown = {"models": models, "cards": cards, "operator": True, "typed": fields}
+            return self.again(request, "models.html", who, error, **shown)
+        return go("/models", "alias_dropped" if drop else "alias_given")
 
     async def engines(self, request: Request) -> Response:
         who = await self.allowed(request, "engines")
