@@ -70,6 +70,10 @@ NOTICES: Final = {
 }
 
 
+LISTS = ("bench", "cli", "glossary", "rules", "settings")
+"""Pages that are lists, written by programs: nobody asks them a question."""
+
+
 def documents(rulebook: Rulebook, catalogue: Catalogue, pages: Path) -> dict[str, bytes]:
     """All documents by name; `pages` is the folder of the product's Chinese pages."""
     chapters, guides = policies(rulebook, ON), services(catalogue)
@@ -78,7 +82,7 @@ def documents(rulebook: Rulebook, catalogue: Catalogue, pages: Path) -> dict[str
         SERVICES: docx("山河市人工智能政策办事指南", guides),
         TABLES: xlsx(tables(catalogue)),
     }
-    for path in sorted(pages.glob("*.md")):
+    for path in sorted(path for path in pages.glob("*.md") if path.stem not in LISTS):
         found[f"产品手册-{path.stem}.html"] = web_page(path.read_bytes())
     return found | {name: scan(lines, tilt) for tilt, (name, lines) in enumerate(NOTICES.items())}
 
