@@ -254,8 +254,10 @@ class PermissionMissing(Forbidden):
 class Unknown(NotFound):
     """Not there, or another tenant's: the two look the same."""
 
-    def __init__(self, what: str, what_zh: str) -> None:
-        super().__init__("not_found", f"There is no such {what}.", message_zh=f"没有这个{what_zh}。")
+    def __init__(self, what: str, what_zh: str, *, hint: str = "", hint_zh: str = "") -> None:
+        super().__init__(
+            "not_found", f"There is no such {what}.", message_zh=f"没有这个{what_zh}。", hint=hint, hint_zh=hint_zh
+        )
 
 
 class BadText(Invalid):

@@ -95,7 +95,10 @@ class Ground:
         await attempts.begin(bucket)
         person = await self.identity.people.by_name(word)
         if person is None:
-            raise Unknown("party", "主体")
+            raise Unknown(
+                "party", "主体", hint="Give an organisation's id or registration number, or a person's login.",
+                hint_zh="请填写机构的编号或登记号，或个人的登录名。",
+            )  # fmt: skip
         await attempts.succeeded(bucket)
         return (await self.identity.orgs.create_personal(person, by="system")).id
 
