@@ -88,6 +88,29 @@ class TestDispatch:
         row = await database.fetchrow("SELECT state, error FROM kernel.dispatch")
         assert (row["state"], row["error"]) == ("failed", "OSError")
 
+    async def test_reaches_each_reader_once_when_another_has_to_be_tried_again(
+        self, database: Database, clock: FixedClock
+    ) -> None:
+        class Picky(Postman):
+            async def send(self, notice: Notice, address: str) -> None:
+                if address.startswith("full") and self.fail_first:
+                    self.fail_first -= 1
+                    raise OSError("the mailbox is full")
+                self.sent.append((notice.title.en, address))
+
+        async def two(notice: Notice, channel: str) -> Sequence[str]:
+            return ["full@example.org", "other@example.org"]
+
+        postman = Picky(fail_first=2)
+        notifier = Notifier(database, clock, senders=[postman], addresses=two)
+        await notifier.notify(notice(org_id=uuid4()))
+        for _ in range(4):
+            await notifier.send_due()
+            clock.advance(seconds=BACKOFF_MAX_S)
+        assert sorted(address for _, address in postman.sent) == ["full@example.org", "other@example.org"]
+        row = await database.fetchrow("SELECT state, reached FROM kernel.dispatch")
+        assert (row["state"], row["reached"]) == ("sent", [])
+
     async def test_without_an_address_is_closed_quietly(self, database: Database, clock: FixedClock) -> None:
         postman = Postman()
         notifier = Notifier(database, clock, senders=[postman])

@@ -38,6 +38,7 @@ CLAIM_S = 120
 SEND_LIMIT_S = 20.0
 KEEP_DAYS = 180
 ERROR_CHARS = 200
+MARK_CHARS = 8
 TITLE_CHARS_MAX = 200
 BODY_CHARS_MAX = 4000
 
@@ -193,41 +194,51 @@ class Notifier:
                             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
                UPDATE kernel.dispatch d SET attempts = d.attempts + 1, due_at = $3 FROM due
                WHERE d.notice_id = due.notice_id AND d.channel = due.channel
-               RETURNING d.notice_id, d.channel, d.attempts""",
+               RETURNING d.notice_id, d.channel, d.attempts, d.reached""",
             now,
             BATCH,
             now + timedelta(seconds=CLAIM_S),
         )
         for row in rows:
-            await self._send(row["notice_id"], row["channel"], row["attempts"])
+            await self._send(row["notice_id"], row["channel"], row["attempts"], set(row["reached"]))
         return len(rows)
 
-    async def _send(self, notice_id: UUID, channel: str, attempts: int) -> None:
+    async def _send(self, notice_id: UUID, channel: str, attempts: int, reached: set[str]) -> None:
         notice = _notice(await self._db.fetchrow("SELECT *, false AS read FROM kernel.notice WHERE id = $1", notice_id))
         addresses = await self._addresses(notice, channel) if channel in self._senders else ()
         state, error = "sent" if addresses else "none", None
         for address in addresses:
+            if (mark := _mark(notice_id, address)) in reached:
+                continue
             try:
                 async with asyncio.timeout(SEND_LIMIT_S):
                     await self._senders[channel].send(notice, address)
+                reached.add(mark)
             except (OSError, smtplib.SMTPException, TimeoutError) as failure:
                 # Only the kind of failure: its text may carry the address.
                 state, error = ("failed" if attempts >= ATTEMPTS_MAX else "pending"), type(failure).__name__
                 log.warning("notice not sent", channel=channel, notice_id=str(notice_id), error=error)
         pause_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** (attempts - 1))
         await self._db.execute(
-            "UPDATE kernel.dispatch SET state = $3, error = $4, due_at = $5 WHERE notice_id = $1 AND channel = $2",
+            """UPDATE kernel.dispatch SET state = $3, error = $4, due_at = $5, reached = $6
+                WHERE notice_id = $1 AND channel = $2""",
             notice_id,
             channel,
             state,
             error,
             self._clock.now() + timedelta(seconds=pause_s),
+            sorted(reached) if state == "pending" else [],
         )
 
     async def purge(self) -> int:
         """Forget notices past their time; how many."""
         done = await self._db.execute("DELETE FROM kernel.notice WHERE expires_at <= $1", self._clock.now())
         return int(done.rsplit(" ", 1)[-1])
+
+
+def _mark(notice_id: UUID, address: str) -> str:
+    """By what it is known that an address has the notice: no address is kept."""
+    return hashlib.sha256(notice_id.bytes + address.encode()).hexdigest()[:MARK_CHARS]
 
 
 def _notice(row: Any) -> Notice:
