@@ -65,6 +65,11 @@ class TestNode:
         assert await wants(house.org, "wf", "fork") == {"write": "<Write of tea.>"}
         assert await wants(house.org, "wf", "each") == {"rows": [1], "topic": "coffee"}
 
+    async def test_that_reads_the_input_is_shown_its_names_where_nothing_ran(self, house: House) -> None:
+        await house.workflows.create("wf", "W", org_id=house.org, by="t")
+        await house.workflows.save(house.org, "wf", flow(ask("a", "{{input.x}}"), inputs=["x"]), by="t")
+        assert await house.workflows.wants(house.org, "wf", "a") == {"input": {"x": ""}}
+
     async def test_of_somebody_elses_workflow_is_not_found(self, house: House) -> None:
         await tried(house, "write", topic="tea")
         from shanhe.kernel.ids import new_id

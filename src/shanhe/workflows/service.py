@@ -258,6 +258,8 @@ class Workflows:
             for name, value in course.get("variables", {}).items():
                 if name in found and found[name] is None:
                     found[name] = value
+        if INPUT in found and found[INPUT] is None:
+            found[INPUT] = dict.fromkeys(definition.inputs, "")
         return found
 
     async def _written(self, org_id: UUID, slug: str) -> tuple[Workflow, Definition, int]:
