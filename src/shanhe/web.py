@@ -36,7 +36,7 @@ from shanhe.gateway import routes as gateway_routes
 from shanhe.governance import dilution_routes, simulation_routes
 from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
-from shanhe.identity.api import actor, require
+from shanhe.identity.api import ActsAsked, actor, require
 from shanhe.incubator import routes as incubator_routes
 from shanhe.ip import routes as ip_routes
 from shanhe.kernel import http
@@ -189,7 +189,7 @@ def _truths(app: FastAPI, services: Services) -> None:
         approvals_routes.router(services.approvals, require),
         glass_routes.router(
             services.emergency.glass, services.emergency.undoing, services.clock, require,
-            audit=lambda object_: services.identity.audit(object_=object_),
+            audit=lambda object_: services.identity.audit(ActsAsked(object=object_)),
             challenge=services.identity.passkeys.begin_authentication,
         ),
         log_routes.router(services.log, require, own_receipt),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -298,12 +298,23 @@ class City:
     async def verify_start(self, who: m.Who) -> None:
         self.verifying = 1
 
-    async def audit(self, who: m.Who, before: str, about: str, action: str, days: m.Days) -> Sequence[m.AuditRow]:
-        self.asked = (before, about, action, days)
+    async def audit(self, who: m.Who, wanted: m.ActsWanted, before: str) -> Sequence[m.AuditRow]:
+        self.asked = (wanted, before)
         return [
+            m.AuditRow(
+                NOW, "陈思远", "governance.seat.change", "…00000001 / finance", "", ident(2), "governance.seat:1",
+                by="person:1", door="DELETE /api/governance/seats/{person_id}/{department}", thing="governance_seat",
+                done="change", changes=[("department", "finance", "science"), ("state", "open", "")], hidden=["note"],
+            ),
             m.AuditRow(NOW, "陈思远", "key.create", "客服机器人", "", ident(1), "key:1", [("role", "operator")]),
-            m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费"),
-        ]
+            m.AuditRow(NOW, "陈思远", "org.freeze", "旧桥贸易行", "欠费", door="shanhe orgs freeze"),
+        ]  # fmt: skip
+
+    async def audit_sheet(self, who: m.Who, wanted: m.ActsWanted) -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[str]:
+            yield f"at,id\r\n{wanted.by},1\r\n"
+
+        return lines()
 
 
 class Proofs:

@@ -207,12 +207,25 @@ class TestRecords:
         await member.get(f"/city/programmes?programme=other&state=other&before={ident(1)}")
         assert desk.promises.looked == ("", "", "", ident(1))  # type: ignore[attr-defined]
 
-    async def test_of_the_audit_are_found_by_subject_action_and_days(
+    async def test_of_the_audit_are_found_by_actor_subject_action_and_days(
         self, member: httpx.AsyncClient, desk: Desk
     ) -> None:
-        page = await member.get("/city/audit?about=启明&action=key_create&since=2026-11-01&until=soon")
-        asked = ("", "启明", "key_create", m.Days(date(2026, 11, 1), None))
-        assert desk.city.asked == asked  # type: ignore[attr-defined]
+        page = await member.get("/city/audit?by=chen&about=启明&action=key_create&since=2026-11-01&until=soon")
+        asked = m.ActsWanted("chen", "启明", "key_create", m.Days(date(2026, 11, 1), None))
+        assert desk.city.asked == (asked, "")  # type: ignore[attr-defined]
         assert '<option value="key_create" selected>' in page.text
         await member.get("/city/audit?action=' OR 1")
-        assert desk.city.asked == ("", "", "", m.Days())  # type: ignore[attr-defined]
+        assert desk.city.asked == (m.ActsWanted(), "")  # type: ignore[attr-defined]
+
+    async def test_of_the_audit_are_found_by_what_was_changed_and_go_with_a_page_and_a_sheet(
+        self, member: httpx.AsyncClient, desk: Desk
+    ) -> None:
+        page = await member.get(f"/city/audit?action=governance_seat&before={ident(1)}")
+        assert desk.city.asked == (m.ActsWanted(action="governance.seat"), str(ident(1)))  # type: ignore[attr-defined]
+        assert '<option value="governance_seat" selected>' in page.text
+        assert 'href="/city/audit.csv?by=&amp;about=&amp;action=governance.seat&amp;since=&amp;until="' in page.text
+        assert "<s>finance</s> → science" in page.text
+        assert "DELETE /api/governance/seats/{person_id}/{department}" in page.text
+        sheet = await member.get("/city/audit.csv?by=chen&action=governance.seat")
+        assert sheet.text == "at,id\r\nchen,1\r\n"
+        assert sheet.headers["content-disposition"] == 'attachment; filename="audit.csv"'

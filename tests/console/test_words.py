@@ -78,6 +78,15 @@ class TestCatalogue:
         assert len(choices) > 50
         assert {choice for choice in choices if f"choice.{choice}" not in catalogue.entries} == set()
 
+    def test_names_every_thing_whose_changes_the_audit_records(self, catalogue: Catalogue) -> None:
+        things = {
+            thing.replace(".", "_")
+            for path in Path(str(files("shanhe"))).glob("*/migrations/*.sql")
+            for thing in re.findall(r"kernel\.watch\(\s*'([\w.]+)'", path.read_text(encoding="utf-8"))
+        }
+        assert len(things) > 90
+        assert things == {name.partition(".")[2] for name in catalogue.entries if name.startswith("audit_thing.")}
+
     def test_names_every_act_that_the_audit_records(self, catalogue: Catalogue) -> None:
         acts = {act for path in SOURCES for act in ACT.findall(path.read_text(encoding="utf-8"))} - NO_ACTS
         assert len(acts) > 30

@@ -10,6 +10,7 @@ import pytest
 
 from shanhe.identity.api import (
     AUTOMATED,
+    ActsAsked,
     BadText,
     Category,
     CategoryName,
@@ -329,9 +330,9 @@ class TestAudit:
 
         await city.identity.record("cli", "model.pull", "model:x", {"size": 1})
         for statement in (
-            "UPDATE identity.audit SET actor = 'x'",
-            "DELETE FROM identity.audit",
-            "TRUNCATE identity.audit",
+            "UPDATE kernel.act SET actor = 'x'",
+            "DELETE FROM kernel.act",
+            "TRUNCATE kernel.act",
         ):
             with pytest.raises(asyncpg.PostgresError, match="append-only"):
                 await city.db.execute(statement)
@@ -344,9 +345,9 @@ class TestAudit:
         city.clock.advance(days=2)
         await city.identity.record("cli", "model.pull", "model:y")
         await city.identity.record("cli", "person.list", "people")
-        pulled = await city.identity.audit(action="model_pull")
+        pulled = await city.identity.audit(ActsAsked(action="model_pull"))
         assert [row.object for row in pulled] == ["model:y", "model:x"]
-        early = await city.identity.audit(action="model.pull", since=start, until=start + timedelta(days=1))
+        early = await city.identity.audit(ActsAsked(action="model.pull", since=start, until=start + timedelta(days=1)))
         assert [row.object for row in early] == ["model:x"]
 
     async def test_names_nobody(self, city: City) -> None:

@@ -313,10 +313,10 @@ class TestErasure:
             (tmp_path / "x").write_bytes(b"\x00" * 11 + needle + b"\x00")
             assert any(f"as {how}" in one for one in hay.in_files([tmp_path])), how
         await house.services.db.execute(
-            "INSERT INTO identity.audit VALUES ($1, $2, 'x', 'x', $3, NULL, '{}')", new_id(),
+            "INSERT INTO kernel.act VALUES ($1, $2, 'x', 'x', $3, NULL, '{}')", new_id(),
             datetime(2026, 1, 1, tzinfo=UTC), plain,
         )  # fmt: skip
-        assert await hay.in_tables(house.services.db) == ["identity.audit: name as utf-8"]
+        assert await hay.in_tables(house.services.db) == ["kernel.act: name as utf-8"]
 
 
 class TestPrompt:

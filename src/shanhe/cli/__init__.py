@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from shanhe.cli import audit, backup, city
+from shanhe.cli import audit, backup, city, common
 from shanhe.cli.common import guarded
 from shanhe.cli.language import name_panels, speak
 from shanhe.kernel.process import collect_seldom
@@ -114,6 +114,20 @@ class Top(TyperGroup):
         super().__init__(**options)
         words = language()
         self.commands = Late(speak(self, words).commands, words)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Its words are remembered on the way: they are the door by which whoever wrote them came in."""
+        common.command.set(" ".join(("shanhe", *named(self, args))))
+        return super().resolve_command(ctx, args)
+
+
+def named(top: Any, args: list[str]) -> Iterator[str]:
+    """The words that name a command, up to the first that it is told."""
+    for word in args:
+        if word not in getattr(top, "commands", ()):
+            return
+        yield word
+        top = top.commands[word]
 
 
 app = typer.Typer(

@@ -9,8 +9,11 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import os
+import pwd
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
@@ -25,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shanhe.cli.language import headed
-from shanhe.kernel import logs
+from shanhe.kernel import acts, logs
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, Unavailable, Unreadable
 from shanhe.kernel.ids import new_id
 from shanhe.settings import Settings, language
@@ -40,6 +43,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder of the city (default: DATA or .shanhe).")]
 ACTOR: Final = "cli"
 """Who did it, in the books, where no person is named."""
+command: ContextVar[str] = ContextVar("command", default="shanhe")
+"""The command as it is written, without what it was told."""
 Org = Annotated[str, typer.Argument(help="Organisation: id or name.")]
 WRITE_JSON: Final = """Write JSON like '{"name": "value"}', or name a file: @FILE."""
 WRITE_JSON_ZH: Final = """请按 '{"name": "value"}' 书写，或用 @文件名。"""
@@ -187,7 +192,19 @@ async def city(data: Path | None = None) -> AsyncIterator[Services]:
     from shanhe.app import open_services
 
     async with database(settings_for(data)) as settings, open_services(settings, "cli") as services:
-        yield services
+        acts.begin(f"{ACTOR}:{login()}", command.get(), services.clock.now())
+        try:
+            yield services
+        finally:
+            acts.end()
+
+
+def login() -> str:
+    """Whose terminal this is, as the machine knows them."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user needs no name
+        return str(os.getuid())
 
 
 def in_city(data: Path | None, work: Callable[[Services], Awaitable[T]]) -> T:

@@ -189,7 +189,7 @@ def plan(
 
     async def work(services: Services) -> Any:
         found = await services.pool.planner.plan()
-        moves = await services.pool.planner.apply() if apply else 0
+        moves = await services.pool.planner.apply(actor=ACTOR) if apply else 0
         return {"placed": found.placed, "moves": found.moves, "unmet": found.unmet, "applied": moves}
 
     found = in_city(data, work)

@@ -162,7 +162,7 @@ def _models(compute: Compute) -> APIRouter:
     @routes.post("/pulls", status_code=202)
     async def pull(body: ModelBody, actor: Pricer) -> dict[str, Any]:
         """Fetch a model's file in the background."""
-        return asdict(compute.start_pull(body.model))
+        return asdict(await compute.start_pull(body.model, actor=actor.ref))
 
     @routes.get("/pulls/{model}")
     async def pull_state(model: str, actor: Pricer) -> dict[str, Any]:

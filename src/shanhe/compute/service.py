@@ -45,6 +45,7 @@ from shanhe.compute.registration import checked, local_engine
 from shanhe.compute.routing import EXPECTED, NOBODY, NOTHING, RoutingTable, checked_policy
 from shanhe.compute.status import info_of, is_due, public_status, status_of
 from shanhe.compute.target import EngineState, Target, auth_header
+from shanhe.kernel import acts
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
@@ -498,6 +499,8 @@ class Compute:
         """Fetch a model's file and return its path. `progress` is called in another thread."""
         return await self._pulls.pull(model, progress)
 
-    def start_pull(self, model: str) -> PullState:
+    async def start_pull(self, model: str, *, actor: str) -> PullState:
         """Fetch in the background; `pull_state` tells how far it is."""
-        return self._pulls.start(model)
+        started = self._pulls.start(model)
+        await acts.note(self._db, actor, "model.pull", f"model:{model}", None, self._clock.now())
+        return started

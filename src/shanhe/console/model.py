@@ -12,6 +12,9 @@ from shanhe.console.model_city import (
     AccountRow as AccountRow,
 )
 from shanhe.console.model_city import (
+    ActsWanted as ActsWanted,
+)
+from shanhe.console.model_city import (
     AuditRow as AuditRow,
 )
 from shanhe.console.model_city import (

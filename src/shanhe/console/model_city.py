@@ -140,6 +140,26 @@ class AuditRow:
     object: str = ""
     """What `subject` names, as the audit is asked about it."""
     details: Sequence[tuple[str, str]] = ()
+    by: str = ""
+    """Who `actor` names, as the audit is asked about it."""
+    door: str = ""
+    thing: str = ""
+    """Of which kind the row is that was changed; '' for an act that has a word of its own."""
+    done: str = ""
+    changes: Sequence[tuple[str, str, str]] = ()
+    """Column, what stood there, what stands there now."""
+    hidden: Sequence[str] = ()
+    """Columns that changed and whose content no record shows."""
+
+
+@dataclass(frozen=True)
+class ActsWanted:
+    """Which acts a page of the audit is asked for; empty: all."""
+
+    by: str = ""
+    about: str = ""
+    action: str = ""
+    days: Days = Days()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shanhe.identity.acts_sheet import acts_csv
 from shanhe.identity.consent_model import Consent, Lawful, Purpose, PurposeNotice
 from shanhe.identity.errors import (
     BadText,
@@ -35,6 +36,7 @@ from shanhe.identity.errors import (
 )
 from shanhe.identity.guard import (
     actor,
+    acts_for_city,
     client_of,
     cookie_name,
     maybe_actor,
@@ -54,6 +56,7 @@ from shanhe.identity.model import (
     ALL_PERMISSIONS,
     CITY_ROLES,
     Actor,
+    ActsAsked,
     AuditRow,
     Caller,
     Category,
@@ -112,6 +115,7 @@ __all__ = [
     "OWNERLESS_TOPIC",
     "REGISTERED_TOPIC",
     "Actor",
+    "ActsAsked",
     "AuditRow",
     "BadText",
     "Caller",
@@ -182,6 +186,8 @@ __all__ = [
     "Unknown",
     "UnknownPurpose",
     "actor",
+    "acts_csv",
+    "acts_for_city",
     "clean",
     "client_of",
     "cookie_name",

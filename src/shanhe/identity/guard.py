@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -10,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shanhe.identity.errors import CrossSite, CsrfFailed, PermissionMissing, SessionMissing
-from shanhe.identity.model import Actor, Client, Issued, Stage
+from shanhe.identity.model import ROLE_PERMISSIONS, Actor, Client, Issued, Role, Stage
 from shanhe.identity.service import Identity
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.http import bearer
+from shanhe.kernel.http import bearer, door
 
 COOKIE = "shanhe_session"
 SECURE_COOKIE = "__Host-shanhe_session"
@@ -36,8 +38,22 @@ def identity_of(request: Request) -> Identity:
 async def actor(request: Request) -> Actor:
     """Who acts: a Bearer API key, else the session's cookie with its CSRF token on everything that changes state.
 
-    A key without administration scope has the permission `receipts` only.
+    A key without administration scope has the permission `receipts` only. What one who acts for the city changes is
+    written down from here on.
     """
+    found = await _asking(request)
+    acts_for_city(request, found, identity_of(request).now())
+    return found
+
+
+def acts_for_city(request: Request, who: Actor, at: datetime, *, sworn: bool = False) -> None:
+    """What this request changes is written down, if its sender may do more than members do or is `sworn` to an office
+    (whoever reviews for a department); residents' own dealings are not."""
+    if request.method not in SAFE_METHODS and (sworn or who.permissions - ROLE_PERMISSIONS[Role.OWNER]):
+        acts.begin(who.ref, door(request), at)
+
+
+async def _asking(request: Request) -> Actor:
     identity = identity_of(request)
     token = bearer(request)
     if token is not None:

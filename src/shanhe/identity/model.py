@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -425,6 +425,9 @@ class Ceremony:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
+    """An act: who did what to what, through which door (`POST /api/…`, `shanhe …`; '' where none was told). `details`
+    of a change: what was `before` and `after` by column, and the columns whose content is `hidden`."""
+
     id: UUID
     at: datetime
     actor: str
@@ -432,6 +435,29 @@ class AuditRow:
     object: str
     org_id: UUID | None
     details: Mapping[str, Any]
+    door: str = ""
+
+    OF_CHANGES: ClassVar = ("before", "after", "hidden")
+
+    def changes(self) -> Iterator[tuple[str, Any, Any]]:
+        """(column, before, after) of what a change changed and may be shown, the state first; None for what wasn't or
+        isn't there."""
+        before, after = self.details.get("before", {}), self.details.get("after", {})
+        for name in sorted({**before, **after}, key=lambda name: name != "state"):
+            yield name, before.get(name), after.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ActsAsked:
+    """Which acts are asked for: of one `actor`, on one `object` (`kind:id`, or what bears the id), concerning one
+    organisation, of one kind (`key.create`; `governance.seat` for whatever was done to seats), of [since, until)."""
+
+    actor: str | None = None
+    object: str | None = None
+    org_id: UUID | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ import asyncpg
 import msgspec
 import structlog
 
+from shanhe.kernel import acts
+
 POOL_SIZE = 8
 COMMAND_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 30.0
@@ -99,27 +101,33 @@ class Database:
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Any]]:
         """A connection inside a transaction; never await the network inside."""
         async with self._acquire() as connection, connection.transaction():
+            if (acting := acts.acting()) is not None:
+                await connection.execute(acts.CARRY, acting.carried())
             yield connection
+
+    def _asked(self) -> Any:
+        """A connection for one statement; in a transaction where it is somebody's act, which only that can carry."""
+        return self._acquire() if acts.acting() is None else self.transaction()
 
     def _acquire(self) -> Any:
         """A connection of the pool; TimeoutError. The bound costs a task, so only a wait has one."""
         return self.pool.acquire(timeout=None if self.pool.get_idle_size() else ACQUIRE_TIMEOUT_S)
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
-        async with self._acquire() as connection:
+        async with self._asked() as connection:
             rows: list[Any] = await connection.fetch(query, *args)
             return rows
 
     async def fetchrow(self, query: str, *args: Any) -> Any:
-        async with self._acquire() as connection:
+        async with self._asked() as connection:
             return await connection.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        async with self._acquire() as connection:
+        async with self._asked() as connection:
             return await connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: Any) -> str:
-        async with self._acquire() as connection:
+        async with self._asked() as connection:
             return str(await connection.execute(query, *args))
 
     def listen(

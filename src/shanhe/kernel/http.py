@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Invalid, NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.outage import outage, unusable
@@ -70,6 +71,12 @@ def as_json(
 def private_json(value: Any, status: int = 200) -> Response:
     """JSON that is never cached, since it is personal or secret."""
     return as_json(value, status, headers=NO_STORE)
+
+
+def sheet(lines: AsyncIterator[str], name: str) -> Response:
+    """Lines of CSV as a file `name`.csv, sent as they are made; never cached."""
+    headers = {"content-disposition": f'attachment; filename="{name}.csv"', **NO_STORE}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def language(request: Request) -> str:
@@ -230,6 +237,7 @@ class Manners:
             await response(scope, receive, polite)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
+            acts.end()
 
 
 class _Bounded:
@@ -274,6 +282,12 @@ def _request_id(scope: Scope) -> str:
             if REQUEST_ID.match(text):
                 return text
     return str(new_id())
+
+
+def door(request: Request) -> str:
+    """Through which door a request came: its method and the pattern of its address, which names nobody."""
+    route = request.scope.get("route")
+    return f"{request.method} {getattr(route, 'path', '')}".strip()
 
 
 def bearer(request: Request) -> str | None:

@@ -25,7 +25,7 @@ LIMIT_S = 6 * 3600.0
 LOCK_POLL_S = 0.1
 LARGE: Final = frozenset({
     "agents.run", "agents.step", "credits.purchase", "facts.fact", "gateway.share_day", "gateway.tag_day",
-    "gateway.usage_day", "identity.audit", "kernel.blob", "kernel.dispatch", "kernel.event", "ledger.account",
+    "gateway.usage_day", "kernel.act", "kernel.blob", "kernel.dispatch", "kernel.event", "ledger.account",
     "ledger.hold", "ledger.lot", "ledger.posting", "ledger.posting_transfer", "ledger.transfer", "log.about",
     "log.entry", "log.intake", "log.opening", "log.sheet", "log.sheet_salts", "mcp.call", "programmes.decision",
     "retrieval.chunk",

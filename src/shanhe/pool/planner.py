@@ -43,13 +43,13 @@ class Planner:
         nodes = [node for node in await store.nodes(self._db) if node.state is not NodeState.GONE]
         return placement.plan(await self._needs(nodes), await self._states(nodes))
 
-    async def apply(self) -> int:
+    async def apply(self, *, actor: str = SYSTEM) -> int:
         """Tell agents to move what the plan moves; how many moves there are."""
         moves = (await self.plan()).moves
         for move in moves:
             node = await store.node_called(self._db, move.node)
             if node is not None:
-                await self.move(node, move.model, load=move.load, actor=SYSTEM)
+                await self.move(node, move.model, load=move.load, actor=actor)
         return len(moves)
 
     async def move(self, node: Node, model: str, *, load: bool, actor: str) -> None:

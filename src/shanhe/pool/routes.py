@@ -178,7 +178,7 @@ def _states(routes: APIRouter, pool: Pool) -> None:
     @routes.post("/plan")
     async def apply(actor: Operator) -> Response:
         """Make the moves of the plan."""
-        return plainly({"moves": await pool.planner.apply()}, 202)
+        return plainly({"moves": await pool.planner.apply(actor=actor.ref)}, 202)
 
     @routes.delete("/nodes/{name}")
     async def remove(name: str, actor: Operator) -> Response:

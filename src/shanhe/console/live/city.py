@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import msgspec
 
 from shanhe.compute.api import Engine, Kind, NewEngine, Rates
 from shanhe.console import model as m
+from shanhe.console.live.acts import Acts
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind
@@ -40,6 +41,7 @@ class LiveCity:
         self._ready = ready
         self._member = LiveMember(modules, names)
         self._verifying = _Verification()
+        self._acts = Acts(modules.identity, names)
 
     async def status(self) -> m.StatusView:
         seen = self._of.compute.public_status()
@@ -125,8 +127,7 @@ class LiveCity:
         await self._of.identity.record(actor, "model.alias", f"model:{model or name}")
 
     async def pull(self, who: m.Who, model: str) -> None:
-        self._of.compute.start_pull(model)
-        await self._of.identity.record(actor_of(who), "model.pull", f"model:{model}")
+        await self._of.compute.start_pull(model, actor=actor_of(who).ref)
 
     async def engines(self, who: m.Who) -> Sequence[m.EngineRow]:
         states = {status.name: status for status in self._of.compute.statuses()}
@@ -304,31 +305,11 @@ class LiveCity:
         await self._of.identity.record(actor_of(who), "ledger.verify", "ledger")
         self._verifying.start(self._of)
 
-    async def audit(self, who: m.Who, before: str, about: str, action: str, days: m.Days) -> Sequence[m.AuditRow]:
-        called = self._names.actors()
-        found = await self._of.identity.audit(
-            object_=await self._object(about) if about else None, action=action or None,
-            since=midnight(days.since) if days.since else None,
-            until=midnight(days.until + DAY) if days.until else None, before=_uuid(before), limit=ROWS_SHOWN,
-        )  # fmt: skip
-        rows = []
-        for row in found:
-            details = [(name, _plain(value)) for name, value in row.details.items() if value not in ([], "", None)]
-            subject = await self._audited(row.object, called)
-            actor = await called(row.actor)
-            rows.append(m.AuditRow(row.at, actor, row.action, subject, "", row.id, row.object, details))
-        return rows
+    async def audit(self, who: m.Who, wanted: m.ActsWanted, before: str) -> Sequence[m.AuditRow]:
+        return await self._acts.rows(wanted, _uuid(before))
 
-    async def _object(self, about: str) -> str:
-        """What the audit calls what a clerk means: as it writes it, or an organisation by its number or whole name."""
-        return about if ":" in about else f"org:{await self._names.organisation(about)}"
-
-    async def _audited(self, object_: str, called: Callable[[str], Awaitable[str]]) -> str:
-        """What was acted upon: organisations and officers by name, anything else as it is written."""
-        kind, _, number = object_.partition(":")
-        if kind == "org" and (org := _uuid(number)) is not None:
-            return await self._names.owner(org)
-        return await called(object_)
+    async def audit_sheet(self, who: m.Who, wanted: m.ActsWanted) -> AsyncIterator[str]:
+        return await self._acts.sheet(wanted)
 
 
 class _Verification:

@@ -22,6 +22,7 @@ from shanhe.identity.api import (
     SecondFactorNeeded,
     SessionMissing,
     Stage,
+    acts_for_city,
     client_of,
     seat,
     session_token,
@@ -54,7 +55,10 @@ class LiveGate:
         if token is None:
             return None
         try:
-            return await self._full(await self._identity.sessions.actor(token))
+            found = await self._identity.sessions.actor(token)
+            who = await self._full(found)
+            acts_for_city(request, found, self._identity.now(), sworn=who.reviews)
+            return who
         except SessionMissing:
             return None
         except SecondFactorNeeded:

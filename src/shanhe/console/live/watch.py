@@ -11,7 +11,7 @@ from shanhe.approvals.api import FollowUp, NewGlass, Proof, glass_view
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules
 from shanhe.governance.api import as_csv, report_view, trend_view
-from shanhe.identity.api import Unknown
+from shanhe.identity.api import ActsAsked, Unknown
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_yuan
@@ -70,7 +70,7 @@ class LiveWatch:
         return [
             m.AuditRow(row.at, row.actor, row.action, row.object,
                        ", ".join(f"{name}={value}" for name, value in row.details.items()), row.id)
-            for row in await self._identity.audit(object_=object_)
+            for row in await self._identity.audit(ActsAsked(object=object_))
         ]  # fmt: skip
 
     async def review(self, who: m.Who, glass_id: UUID, fields: Mapping[str, str]) -> None:

@@ -10,11 +10,12 @@ from fastapi import Request
 from starlette.responses import Response
 
 from shanhe.console import chart
-from shanhe.console.model import Who
+from shanhe.console.model import ActsWanted, Who
 from shanhe.console.pages.base import Room, days_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.http import sheet
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
@@ -43,6 +44,7 @@ class CityRoom(Room):
         add("/city/engines/{engine_id}/test", self.engine_test, methods=["POST"])
         add("/city/engines/{engine_id}/switch", self.engine_switch, methods=["POST"])
         add("/city/audit", self.audit, methods=["GET"])
+        add("/city/audit.csv", self.audit_sheet, methods=["GET"])
         return routes
 
     # -- organisations -----------------------------------------------------------------------------------------------
@@ -162,14 +164,31 @@ class CityRoom(Room):
         return go("/city/engines", "engine_on" if on else "engine_off")
 
     async def audit(self, request: Request) -> Response:
-        who = await self.allowed(request, "audit")
-        about = request.query_params.get("about", "")[:OBJECT_CHARS_MAX].strip()
-        query, words = request.query_params, self.view.words.below("audit_action")
-        action = chosen if (chosen := query.get("action", "")) in words else ""
-        shown = {"about": about, "action": action, "actions": words, "days": (days := days_in(query)), "rows": ()}
+        who, wanted = await self.allowed(request, "audit"), self._wanted(request)
+        shown = {
+            "wanted": wanted, "acts": self.view.words.below("audit_action"), "rows": (),
+            "things": self.view.words.below("audit_thing"),
+        }  # fmt: skip
         try:
-            shown["rows"] = await self.desk.city.audit(who, query.get("before", ""), about, action, days)
+            shown["rows"] = await self.desk.city.audit(who, wanted, request.query_params.get("before", ""))
         except ShanheError as error:
             mistake = self.view.mistake(request, error)
             return self.show(request, "audit.html", who, mistake=mistake, status=error.status, **shown)
         return self.show(request, "audit.html", who, **shown)
+
+    async def audit_sheet(self, request: Request) -> Response:
+        who = await self.allowed(request, "audit")
+        return sheet(await self.desk.city.audit_sheet(who, self._wanted(request)), "audit")
+
+    def _wanted(self, request: Request) -> ActsWanted:
+        """Which acts an address asks for. A kind of thing is written with `_` for the dot in its table's name."""
+        query = request.query_params
+        by, about = (query.get(name, "")[:OBJECT_CHARS_MAX].strip() for name in ("by", "about"))
+        action = query.get("action", "")
+        if action in self.view.words.below("audit_thing"):
+            action = action.replace("_", ".", 1)
+        elif action.replace(".", "_", 1) not in (
+            *self.view.words.below("audit_action"), *self.view.words.below("audit_thing"),
+        ):  # fmt: skip
+            action = ""
+        return ActsWanted(by, about, action, days_in(query))

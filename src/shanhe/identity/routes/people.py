@@ -6,17 +6,48 @@ from datetime import date, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 
-from shanhe.identity.api import Actor, Category, Identity, NewPerson, PermissionMissing, Role, require
+from shanhe.identity.api import (
+    Actor,
+    ActsAsked,
+    Category,
+    Identity,
+    NewPerson,
+    PermissionMissing,
+    Role,
+    acts_csv,
+    require,
+)
+from shanhe.identity.guard import identity_of
 from shanhe.identity.routes import forms
 from shanhe.kernel.clock import midnight
-from shanhe.kernel.http import private_json
+from shanhe.kernel.http import private_json, sheet
 from shanhe.kernel.routing import APIRouter
 
 Clerk = Annotated[Actor, Depends(require("people"))]
 Admin = Annotated[Actor, Depends(require("roles"))]
 Auditor = Annotated[Actor, Depends(require("audit"))]
+
+
+async def acts_wanted(
+    request: Request,
+    by: Annotated[str, Query(max_length=200)] = "",
+    object: Annotated[str | None, Query(max_length=200)] = None,
+    org: UUID | None = None,
+    action: Annotated[str | None, Query(max_length=100)] = None,
+    since: date | None = None,
+    until: date | None = None,
+) -> ActsAsked:
+    """`by`: a login, or as the record writes it (`person:…`, `key:…`, `cli:…`). `object`: `kind:id`, or the id.
+    `action`: one act, or what acts of its kind begin with. The city's days [since, until]."""
+    return ActsAsked(
+        await identity_of(request).actor_named(by) if by else None, object, org, action,
+        midnight(since) if since else None, midnight(until + timedelta(days=1)) if until else None,
+    )  # fmt: skip
+
+
+Wanted = Annotated[ActsAsked, Depends(acts_wanted)]
 
 
 def router(identity: Identity) -> APIRouter:
@@ -101,20 +132,17 @@ def _audit(routes: APIRouter, identity: Identity) -> None:
     @routes.get("/api/audit")
     async def audit(
         acting: Auditor,
-        object: Annotated[str | None, Query(max_length=200)] = None,
-        org: UUID | None = None,
-        action: Annotated[str | None, Query(max_length=80)] = None,
-        since: date | None = None,
-        until: date | None = None,
+        wanted: Wanted,
         before: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> Response:
-        """What was done, by whom, to what, on the city's days [since, until]; newest first."""
-        rows = await identity.audit(
-            object_=object, org_id=org, action=action, since=midnight(since) if since else None,
-            until=midnight(until + timedelta(days=1)) if until else None, before=before, limit=limit,
-        )  # fmt: skip
-        return private_json({"data": rows})
+        """Who did what to what, through which door, from what to what; newest first."""
+        return private_json({"data": await identity.audit(wanted, before=before, limit=limit)})
+
+    @routes.get("/api/audit.csv")
+    async def audit_csv(acting: Auditor, wanted: Wanted) -> Response:
+        """The same as a sheet, one line a column that was changed, newest first, whole."""
+        return sheet(acts_csv(identity, wanted), "audit")
 
 
 async def _may_touch(identity: Identity, acting: Actor, person_id: UUID) -> None:

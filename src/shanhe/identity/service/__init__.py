@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from shanhe.identity.errors import Unknown
 from shanhe.identity.model import (
+    ActsAsked,
     AuditRow,
     Caller,
     Client,
@@ -36,6 +37,7 @@ from shanhe.identity.service.registrations import Registrations
 from shanhe.identity.service.sessions import Sessions
 from shanhe.identity.service.signin import NOWHERE, SignIn
 from shanhe.identity.store import audit, sessions
+from shanhe.kernel import acts
 from shanhe.kernel.asking import Announce
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from shanhe.identity.service.oidc import Oidc
 
 AUDIT_PAGE_MAX = 500
+EVERY_ACT: Final = ActsAsked()
+PARTS: Final = frozenset({"cli", "system"})
+"""How the record calls what acts without a person's id."""
 OBJECT_MAX = 200
 
 
@@ -179,17 +184,16 @@ class Identity:
         org_id: UUID | None = None,
     ) -> UUID:
         """Write down what an operator did. Give ids, never names: audit rows outlive an erasure."""
-        return await audit.add(
-            self._ground.db, ref(actor), action, object_[:OBJECT_MAX], details, self._ground.now(), org_id=org_id
-        )
+        return await acts.note(self._ground.db, ref(actor), action, object_, details, self._ground.now(), org_id=org_id)
 
     async def audit(
-        self, *, object_: str | None = None, org_id: UUID | None = None, action: str | None = None,
-        since: datetime | None = None, until: datetime | None = None, before: UUID | None = None, limit: int = 100,
-    ) -> list[AuditRow]:  # fmt: skip
-        """Audit rows of [since, until), newest first."""
-        wanted = min(max(limit, 1), AUDIT_PAGE_MAX)
-        return await audit.rows(
-            self._ground.db, object_=object_, org_id=org_id, action=action, since=since, until=until, before=before,
-            limit=wanted,
-        )  # fmt: skip
+        self, asked: ActsAsked = EVERY_ACT, *, before: UUID | None = None, limit: int = 100
+    ) -> list[AuditRow]:
+        """Acts that fit, newest first; `before` continues a page."""
+        return await audit.rows(self._ground.db, asked, before, min(max(limit, 1), AUDIT_PAGE_MAX))
+
+    async def actor_named(self, text: str) -> str:
+        """How the record calls who is meant: the person who signs in with this login or e-mail address, else what is
+        written: `kind:id`, or a part of the program."""
+        found = None if ":" in text or text in PARTS else await self.people.by_name(text)
+        return text if found is None else f"person:{found}"

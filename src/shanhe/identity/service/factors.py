@@ -13,8 +13,9 @@ import pyotp
 from shanhe.identity.errors import CodeWrong
 from shanhe.identity.model import SecondFactor, TotpEnrolment
 from shanhe.identity.service.base import By, Ground, ref
-from shanhe.identity.store import audit, people
+from shanhe.identity.store import people
 from shanhe.identity.store import sessions as store
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict
 
 STEP_S = 30
@@ -69,7 +70,7 @@ class Factors:
         async with self._ground.db.transaction() as conn:
             await store.confirm_totp(conn, person_id, now)
             codes = await self._new_codes(conn, person_id)
-            await audit.add(conn, ref(by), "person.totp", f"person:{person_id}", {"set": True}, now)
+            await acts.note(conn, ref(by), "person.totp", f"person:{person_id}", {"set": True}, now)
         return codes
 
     async def use_totp(self, person_id: UUID, code: str, *, confirmed: bool = True) -> bool:
@@ -95,7 +96,7 @@ class Factors:
         """Ten new codes, shown once; the old ones end."""
         async with self._ground.db.transaction() as conn:
             codes = await self._new_codes(conn, person_id)
-            await audit.add(conn, ref(by), "person.recovery_codes", f"person:{person_id}", {}, self._ground.now())
+            await acts.note(conn, ref(by), "person.recovery_codes", f"person:{person_id}", {}, self._ground.now())
         return codes
 
     async def remove_totp(self, person_id: UUID, *, by: By) -> None:
@@ -109,7 +110,7 @@ class Factors:
             await store.remove_totp(conn, person_id)
             await store.put_recovery_codes(conn, person_id, [])
             details = {"set": False}
-            await audit.add(conn, ref(by), "person.totp", f"person:{person_id}", details, self._ground.now())
+            await acts.note(conn, ref(by), "person.totp", f"person:{person_id}", details, self._ground.now())
 
     async def _new_codes(self, conn: object, person_id: UUID) -> tuple[str, ...]:
         codes = tuple(_new_code() for _ in range(CODES))

@@ -24,7 +24,8 @@ from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.endings import ANSWERED_TOPIC, NAMING, lapse
 from shanhe.identity.service.orgs import Organisations, active, in_org
 from shanhe.identity.store import arrivals as store
-from shanhe.identity.store import audit, keys, orgs, people
+from shanhe.identity.store import keys, orgs, people
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid
 
 VALID_DAYS: Final = 14
@@ -62,7 +63,7 @@ class Invitations:
             if await store.invite(
                 conn, invitation_id, org_id, person_id, role, department_id, sealed, ref(by), now, until
             ):
-                await audit.add(
+                await acts.note(
                     conn, ref(by), "member.invite", f"person:{person_id}", {"role": role}, now, org_id=org_id
                 )
                 await self._announce(conn, INVITED_TOPIC, invitation_id, {"person": str(person_id), "org": str(org_id)})
@@ -132,7 +133,7 @@ class Invitations:
         await store.answer(conn, row["id"], state, now)
         if state is InvitationState.ACCEPTED and await orgs.member(conn, org_id, person_id) is None:
             await orgs.put_member(conn, Member(org_id, person_id, Role(row["role"]), row["department_id"]), now)
-        await audit.add(
+        await acts.note(
             conn, ref(by), f"member.{state}", f"person:{person_id}", {"role": row["role"]}, now, org_id=org_id
         )
         await self._announce(conn, ANSWERED_TOPIC, row["id"], {"org": str(org_id), "state": state})

@@ -31,8 +31,9 @@ from shanhe.identity.names import NAME_MAX, NOTE_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.callers import TOKEN
 from shanhe.identity.service.endings import take_back
-from shanhe.identity.store import audit, orgs
 from shanhe.identity.store import keys as store
+from shanhe.identity.store import orgs
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seals
@@ -280,7 +281,7 @@ class Keys:
         return replace(key, name=name, revoked_reason=why and await self._seals.open(key.org_id, REASON_FIELD, why))
 
     async def _note(self, conn: Any, by: By, action: str, key: Key, details: Mapping[str, Any]) -> None:
-        await audit.add(conn, ref(by), action, f"key:{key.id}", details, self._ground.now(), org_id=key.org_id)
+        await acts.note(conn, ref(by), action, f"key:{key.id}", details, self._ground.now(), org_id=key.org_id)
 
 
 def _digest(token: str) -> bytes:

@@ -26,8 +26,9 @@ from shanhe.identity.model import (
 from shanhe.identity.names import NOTE_MAX, ORG_NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.endings import take_back
-from shanhe.identity.store import audit, people
 from shanhe.identity.store import orgs as store
+from shanhe.identity.store import people
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal, Seals
@@ -63,7 +64,7 @@ class Organisations:
                 if owner is not None:
                     await active(conn, owner)
                     await store.put_member(conn, Member(org_id, owner, Role.OWNER, None), now)
-                await audit.add(conn, ref(by), "org.create", f"org:{org_id}", {"kind": new.kind}, now, org_id=org_id)
+                await acts.note(conn, ref(by), "org.create", f"org:{org_id}", {"kind": new.kind}, now, org_id=org_id)
         except asyncpg.UniqueViolationError as error:
             raise Taken("registration number", "登记号") from error
         return org
@@ -78,7 +79,7 @@ class Organisations:
                 new = NewOrganisation(OrgKind.PERSON, "")
                 org = await store.insert(conn, new_id(), new, person_id=person_id, now=now)
                 await store.put_member(conn, Member(org.id, person_id, Role.OWNER, None), now)
-                await audit.add(conn, ref(by), "org.create", f"org:{org.id}", {"kind": "person"}, now, org_id=org.id)
+                await acts.note(conn, ref(by), "org.create", f"org:{org.id}", {"kind": "person"}, now, org_id=org.id)
         return (await self._named([org]))[0]
 
     async def get(self, org_id: UUID) -> Organisation:
@@ -132,7 +133,7 @@ class Organisations:
                 org = await store.update(conn, replace(org, **checked))
             except asyncpg.UniqueViolationError as error:
                 raise Taken("registration number", "登记号") from error
-            await audit.add(
+            await acts.note(
                 conn,
                 ref(by),
                 "org.edit",
@@ -161,7 +162,7 @@ class Organisations:
                 await take_back(self._ground, conn, org_id=org_id)
             action = "org.freeze" if state == OrgState.FROZEN else "org.unfreeze"
             details = {"reason": reason} if said == reason else {}
-            await audit.add(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
+            await acts.note(conn, ref(by), action, f"org:{org_id}", details, now, org_id=org_id)
         return (await self._named([org]))[0]
 
     async def payer_facts(self, org_id: UUID, on: date | None = None) -> PayerFacts:
@@ -195,7 +196,7 @@ class Organisations:
                 if len(await store.departments(conn, org_id)) >= DEPARTMENTS_MAX:
                     raise TooManyOfThem("departments", DEPARTMENTS_MAX)
                 await store.add_department(conn, department, now)
-                await audit.add(
+                await acts.note(
                     conn, ref(by), "department.create", f"department:{department.id}", {}, now, org_id=org_id
                 )
         except asyncpg.UniqueViolationError as error:
@@ -223,7 +224,7 @@ class Organisations:
             await take_back(self._ground, conn, org_id=org_id, person_id=person_id)
             if role != Role.OWNER:
                 await take_back(self._ground, conn, org_id=org_id, by=f"person:{person_id}")
-            await audit.add(conn, ref(by), "member.set", f"person:{person_id}", {"role": role}, now, org_id=org_id)
+            await acts.note(conn, ref(by), "member.set", f"person:{person_id}", {"role": role}, now, org_id=org_id)
         return member
 
     async def remove_member(self, org_id: UUID, person_id: UUID, *, by: By) -> None:
@@ -249,7 +250,7 @@ class Organisations:
         await store.remove_member(conn, org_id, person_id)
         await take_back(self._ground, conn, org_id=org_id, by=f"person:{person_id}")
         await take_back(self._ground, conn, org_id=org_id, person_id=person_id)
-        await audit.add(conn, ref(by), action, f"person:{person_id}", {}, now, org_id=org_id)
+        await acts.note(conn, ref(by), action, f"person:{person_id}", {}, now, org_id=org_id)
 
     async def is_member(self, org_id: UUID, person_id: UUID) -> bool:
         return await store.member(self._ground.db, org_id, person_id) is not None

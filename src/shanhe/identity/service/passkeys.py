@@ -14,8 +14,9 @@ from shanhe.identity.names import NAME_MAX, clean
 from shanhe.identity.service.base import By, Ground, ref
 from shanhe.identity.service.factors import Factors
 from shanhe.identity.service.people import PASSKEY_FIELD as NAME_FIELD
-from shanhe.identity.store import audit, people
+from shanhe.identity.store import people
 from shanhe.identity.store import sessions as store
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import Seal, Seals
@@ -95,7 +96,7 @@ class Passkeys:
             sealed = self._seal(person_id).text(NAME_FIELD, name)
             if not await store.add_passkey(conn, (*row, made.credential_backed_up, sealed, now)):
                 raise Conflict("passkey_known", "This passkey is registered already.", message_zh="该通行密钥已登记。")
-            await audit.add(conn, ref(by), "passkey.add", f"person:{person_id}", {}, now)
+            await acts.note(conn, ref(by), "passkey.add", f"person:{person_id}", {}, now)
         return Passkey(passkey_id, name, now, None, made.credential_backed_up)
 
     async def begin_authentication(self, person_id: UUID | None = None) -> Ceremony:
@@ -172,7 +173,7 @@ class Passkeys:
         async with self._ground.db.transaction() as conn:
             if not await store.remove_passkey(conn, person_id, passkey_id):
                 raise Unknown("passkey", "通行密钥")
-            await audit.add(conn, ref(by), "passkey.remove", f"person:{person_id}", {}, self._ground.now())
+            await acts.note(conn, ref(by), "passkey.remove", f"person:{person_id}", {}, self._ground.now())
 
     async def _ceremony(self, purpose: str, person_id: UUID | None, challenge: bytes, options: Any) -> Ceremony:
         from shanhe.identity.service import relying

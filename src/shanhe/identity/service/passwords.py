@@ -19,8 +19,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from shanhe.identity.errors import SignInLocked
 from shanhe.identity.names import PASSWORD_MAX, new_password
 from shanhe.identity.service.base import By, Ground, ref
-from shanhe.identity.store import audit
 from shanhe.identity.store import sessions as store
+from shanhe.kernel import acts
 from shanhe.kernel.errors import TooMany
 
 MEMORY_KIB = 19 * 1024
@@ -106,7 +106,7 @@ class Passwords:
         async with self._ground.db.transaction() as conn:
             await store.set_password(conn, person_id, hashed, now)
             await store.revoke_sessions(conn, person_id, now, keep=keep_session)
-            await audit.add(conn, ref(by), "person.password", f"person:{person_id}", {}, now)
+            await acts.note(conn, ref(by), "person.password", f"person:{person_id}", {}, now)
 
     async def has(self, person_id: UUID) -> bool:
         """Whether the person signs in with a password at all."""

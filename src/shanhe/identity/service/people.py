@@ -26,6 +26,7 @@ from shanhe.identity.service.endings import NAMING, take_back
 from shanhe.identity.service.passwords import Passwords
 from shanhe.identity.store import arrivals, audit, orgs, sessions
 from shanhe.identity.store import people as store
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.sealing import PAYER_INDEX, Seals, payer_key
@@ -77,7 +78,7 @@ class People:
                 )
                 if hashed is not None:
                     await sessions.set_password(conn, person_id, hashed, now)
-                await audit.add(conn, ref(by), "person.create", f"person:{person_id}", {}, now)
+                await acts.note(conn, ref(by), "person.create", f"person:{person_id}", {}, now)
                 if along is not None:
                     await along(conn, person_id)
         except asyncpg.UniqueViolationError as error:
@@ -152,7 +153,7 @@ class People:
                 row = await store.get(conn, person_id)
                 if row["login_index"] is None and row["email_index"] is None:
                     raise BadText("login", "a login or an e-mail address is needed", "需要登录名或邮箱")
-                await audit.add(
+                await acts.note(
                     conn, ref(by), "person.edit", f"person:{person_id}", {"fields": sorted(changes)}, self._ground.now()
                 )
         except asyncpg.UniqueViolationError as error:
@@ -168,14 +169,14 @@ class People:
             await self._standing(conn, person_id)
             await store.set_category(conn, person_id, category, ref(by), now)
             details = {"category": category.category, "verified": category.verified}
-            await audit.add(conn, ref(by), "person.category", f"person:{person_id}", details, now)
+            await acts.note(conn, ref(by), "person.category", f"person:{person_id}", details, now)
 
     async def set_cap_group(self, person_id: UUID, group: UUID | None, *, by: By) -> None:
         """Put a person into a household that shares one yearly cap (R0)."""
         async with self._ground.db.transaction() as conn:
             await self._standing(conn, person_id)
             await store.set_cap_group(conn, person_id, group)
-            await audit.add(conn, ref(by), "person.cap_group", f"person:{person_id}", {}, self._ground.now())
+            await acts.note(conn, ref(by), "person.cap_group", f"person:{person_id}", {}, self._ground.now())
 
     async def grant(self, person_id: UUID, role: Role, *, by: By) -> None:
         """Give a role in the city: operator, auditor or admin. The person's sessions end: they were opened without the
@@ -187,7 +188,7 @@ class People:
             await store.grant(conn, person_id, role, ref(by), now)
             own = by.session_id if isinstance(by, Actor) and by.person_id == person_id else None
             await sessions.revoke_sessions(conn, person_id, now, keep=own)
-            await audit.add(conn, ref(by), "role.grant", f"person:{person_id}", {"role": role}, now)
+            await acts.note(conn, ref(by), "role.grant", f"person:{person_id}", {"role": role}, now)
 
     async def withdraw(self, person_id: UUID, role: Role, *, by: By) -> None:
         """Take a role in the city back; LastOfItsKind for the last admin."""
@@ -196,7 +197,7 @@ class People:
             await self._not_the_last_admin(conn, person_id, role)
             await store.withdraw(conn, person_id, role)
             await self._no_longer_asks(conn, person_id)
-            await audit.add(conn, ref(by), "role.withdraw", f"person:{person_id}", {"role": role}, self._ground.now())
+            await acts.note(conn, ref(by), "role.withdraw", f"person:{person_id}", {"role": role}, self._ground.now())
 
     async def _no_longer_asks(self, conn: Any, person_id: UUID) -> None:
         """End what a person asked others to by a right that is gone, and nothing that they may ask still."""
@@ -219,14 +220,14 @@ class People:
                 raise Unknown("person", "人员")
             await sessions.revoke_sessions(conn, person_id, now)
             await take_back(self._ground, conn, by=_ref(person_id))
-            await audit.add(conn, ref(by), "person.suspend", f"person:{person_id}", {}, now)
+            await acts.note(conn, ref(by), "person.suspend", f"person:{person_id}", {}, now)
 
     async def resume(self, person_id: UUID, *, by: By) -> None:
         async with self._ground.db.transaction() as conn:
             if not await store.set_state(conn, person_id, PersonState.ACTIVE):
                 raise Unknown("person", "人员")
             await arrivals.settle(conn, person_id, ref(by), self._ground.now())
-            await audit.add(conn, ref(by), "person.resume", f"person:{person_id}", {}, self._ground.now())
+            await acts.note(conn, ref(by), "person.resume", f"person:{person_id}", {}, self._ground.now())
 
     # -- export and erasure ------------------------------------------------------------------------------------------
 
@@ -275,7 +276,7 @@ class People:
                 await self._leave_owned(conn, person_id)
                 await take_back(self._ground, conn, by=_ref(person_id))
                 await store.erase(conn, person_id, now)
-                await audit.add(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
+                await acts.note(conn, ref(by), "person.erase", f"person:{person_id}", {}, now)
                 if self._ground.announce is not None:
                     own = await orgs.of_person(conn, person_id)
                     name = self._ground.open(person_id, "name", row["name_sealed"]) or ""

@@ -27,6 +27,7 @@ from shanhe.identity.errors import (
     Unknown,
 )
 from shanhe.identity.model import (
+    ActsAsked,
     Client,
     NewPerson,
     NewRegistration,
@@ -46,6 +47,7 @@ from shanhe.identity.service.people import People, Still
 from shanhe.identity.store import arrivals as store
 from shanhe.identity.store import audit
 from shanhe.identity.store import people as people_store
+from shanhe.kernel import acts
 from shanhe.kernel.errors import Conflict, Invalid
 
 PURPOSE: Final = "account"
@@ -173,7 +175,7 @@ class Registrations:
             if row["state"] == RegistrationState.WAITING:
                 await people_store.set_state(conn, person_id, PersonState.ACTIVE)
                 await store.settle(conn, person_id, ref(by), now)
-                await audit.add(conn, ref(by), "registration.approve", f"person:{person_id}", {}, now)
+                await acts.note(conn, ref(by), "registration.approve", f"person:{person_id}", {}, now)
         if (await self._people.get(person_id)).state is PersonState.ACTIVE:
             await self._organisations.create_personal(person_id, by=by)  # again, where a crash came between the two
         return await self.get(registration_id)
@@ -209,16 +211,14 @@ class Registrations:
             row = await store.registration(conn, registration_id, lock=True)
             if row is None or row["state"] != RegistrationState.WAITING:
                 return False
-            await audit.add(conn, ref(by), how, f"registration:{registration_id}", {}, self._ground.now())
+            await acts.note(conn, ref(by), how, f"registration:{registration_id}", {}, self._ground.now())
             return True
 
         return waits
 
     async def _end(self, registration_id: UUID) -> str | None:
         """How a registration ended whose person is gone: DECLINE, LAPSE, or None for one that never was."""
-        found = await audit.rows(
-            self._ground.db, object_=f"registration:{registration_id}", org_id=None, before=None, limit=1
-        )
+        found = await audit.rows(self._ground.db, ActsAsked(object=f"registration:{registration_id}"), None, 1)
         return found[0].action if found else None
 
     async def _not_over(self, registration_id: UUID) -> None:

@@ -16,8 +16,8 @@ from shanhe.identity.service.passwords import Attempts, Passwords
 from shanhe.identity.service.people import People
 from shanhe.identity.service.registrations import Registrations
 from shanhe.identity.service.sessions import Sessions
-from shanhe.identity.store import audit
 from shanhe.identity.store import people as store
+from shanhe.kernel import acts
 
 NOWHERE = Client()
 
@@ -154,7 +154,7 @@ class SignIn:
 
     async def _note(self, person_id: UUID, methods: list[str]) -> None:
         name = f"person:{person_id}"
-        await audit.add(self._ground.db, name, "sign_in", name, {"methods": methods}, self._ground.now())
+        await acts.note(self._ground.db, name, "sign_in", name, {"methods": methods}, self._ground.now())
 
     async def _active(self, person_id: UUID) -> bool:
         row = await store.get(self._ground.db, person_id)

@@ -2,71 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shanhe.identity.consent_model import Consent
-from shanhe.identity.model import AuditRow
+from shanhe.identity.model import ActsAsked, AuditRow
 from shanhe.kernel.ids import new_id
 
 Connection = Any  # an asyncpg connection inside a transaction, or the Database for single statements
 
+AUDIT_COLUMNS = "id, at, actor, action, object, org_id, details, door"
 CONSENT_COLUMNS = "id, purpose, basis, article, notice_version, given_at, withdrawn_at, apart, given_by, about"
 
 
-async def add(
-    conn: Connection,
-    actor: str,
-    action: str,
-    object_: str,
-    details: Mapping[str, Any] | None,
-    now: datetime,
-    *,
-    org_id: UUID | None = None,
-) -> UUID:
-    row_id = new_id()
-    await conn.execute(
-        """INSERT INTO identity.audit (id, at, actor, action, object, org_id, details)
-           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
-        row_id,
-        now,
-        actor,
-        action,
-        object_,
-        org_id,
-        dict(details or {}),
-    )
-    return row_id
-
-
-async def rows(
-    conn: Connection, *, object_: str | None, org_id: UUID | None, action: str | None = None,
-    since: datetime | None = None, until: datetime | None = None, before: UUID | None, limit: int,
-) -> list[AuditRow]:  # fmt: skip
+async def rows(conn: Connection, asked: ActsAsked, before: UUID | None, limit: int) -> list[AuditRow]:
     found = await conn.fetch(
-        """SELECT id, at, actor, action, object, org_id, details FROM identity.audit
-           WHERE ($1::text IS NULL OR object = $1) AND ($2::uuid IS NULL OR org_id = $2)
-             AND ($3::uuid IS NULL OR id < $3)
-             AND ($5::text IS NULL OR replace(action, '.', '_') = replace($5, '.', '_'))
-             AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
-           ORDER BY id DESC LIMIT $4""",
-        object_,
-        org_id,
-        before,
-        limit,
-        action,
-        since,
-        until,
-    )
+        f"""SELECT {AUDIT_COLUMNS} FROM kernel.act
+            WHERE ($1::text IS NULL OR substr(object, strpos(object, ':') + 1) = substr($1, strpos($1, ':') + 1)
+                                   AND (strpos($1, ':') = 0 OR object = $1))
+              AND ($2::uuid IS NULL OR org_id = $2)
+              AND ($3::uuid IS NULL OR id < $3)
+              AND ($5::text IS NULL OR replace(action, '.', '_') = replace($5, '.', '_')
+                                    OR starts_with(action, $5 || '.'))
+              AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
+              AND ($8::text IS NULL OR actor = $8)
+            ORDER BY id DESC LIMIT $4""",
+        asked.object, asked.org_id, before, limit, asked.action, asked.since, asked.until, asked.actor,
+    )  # fmt: skip
     return [AuditRow(**dict(row)) for row in found]
 
 
 async def of_actor(conn: Connection, actor: str, limit: int) -> list[AuditRow]:
     found = await conn.fetch(
-        """SELECT id, at, actor, action, object, org_id, details FROM identity.audit
-           WHERE actor = $1 OR object = $1 ORDER BY id DESC LIMIT $2""",
+        f"""SELECT {AUDIT_COLUMNS} FROM kernel.act WHERE actor = $1 OR object = $1 ORDER BY id DESC LIMIT $2""",
         actor,
         limit,
     )

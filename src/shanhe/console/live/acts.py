@@ -1,0 +1,100 @@
+"""The record of acts as a page shows it: officers and organisations by name, everybody else by the end of their id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from shanhe.console import model as m
+from shanhe.console.live.modules import Names
+from shanhe.identity.api import ActsAsked, AuditRow, Identity, acts_csv
+from shanhe.kernel.clock import CITY_TZ, midnight
+
+ROWS_SHOWN: Final = 50
+DAY: Final = timedelta(days=1)
+DONE: Final = ("add", "change", "remove")
+"""What a change of a watched row is called in the record, after the row's table."""
+ORG_KINDS: Final = ("org", "org_id", "owner")
+INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+[+-]\d\d:\d\d$")
+Called = Callable[[str], Awaitable[str]]
+
+
+class Acts:
+    """Reads the record for the auditors' page."""
+
+    def __init__(self, identity: Identity, names: Names) -> None:
+        self._identity = identity
+        self._names = names
+
+    async def rows(self, wanted: m.ActsWanted, before: UUID | None) -> Sequence[m.AuditRow]:
+        called = self._names.actors()
+        found = await self._identity.audit(await self._asked(wanted), before=before, limit=ROWS_SHOWN)
+        return [await self._row(row, called) for row in found]
+
+    async def sheet(self, wanted: m.ActsWanted) -> AsyncIterator[str]:
+        return acts_csv(self._identity, await self._asked(wanted))
+
+    async def _asked(self, wanted: m.ActsWanted) -> ActsAsked:
+        days = wanted.days
+        return ActsAsked(
+            actor=await self._identity.actor_named(wanted.by) if wanted.by else None,
+            object=await self._object(wanted.about) if wanted.about else None, action=wanted.action or None,
+            since=midnight(days.since) if days.since else None,
+            until=midnight(days.until + DAY) if days.until else None,
+        )  # fmt: skip
+
+    async def _object(self, about: str) -> str:
+        """What the record calls what a clerk means: as it writes it, any id, or an organisation by its whole name."""
+        if ":" in about or id_in(about) is not None:
+            return about
+        return f"org:{await self._names.organisation(about)}"
+
+    async def _row(self, row: AuditRow, called: Called) -> m.AuditRow:
+        thing, _, done = row.action.rpartition(".")
+        changed = done in DONE
+        told = [(name, _plain(value)) for name, value in row.details.items() if name not in AuditRow.OF_CHANGES]
+        return m.AuditRow(
+            row.at, await called(row.actor), row.action, await self._subject(row.object, called), "", row.id,
+            row.object, [(name, value) for name, value in told if value],
+            by=row.actor, door=row.door, thing=thing.replace(".", "_") if changed else "", done=done if changed else "",
+            changes=[(name, await self._value(name, was, called), await self._value(name, becomes, called))
+                     for name, was, becomes in row.changes()],
+            hidden=list(row.details.get("hidden", ())),
+        )  # fmt: skip
+
+    async def _subject(self, object_: str, called: Called) -> str:
+        """What was acted upon: organisations and officers by name, anything else by the end of its id."""
+        kind, _, number = object_.partition(":")
+        if kind == "org" and (org := id_in(number)) is not None:
+            return await self._names.owner(org)
+        if "." in kind:
+            return " / ".join(["…" + part[-8:] if id_in(part) else part for part in number.split("/")])
+        return await called(object_)
+
+    async def _value(self, name: str, value: Any, called: Called) -> str:
+        if value is None or isinstance(value, bool):
+            return "" if value is None else str(value).lower()
+        text = _plain(value)
+        if INSTANT.match(text):
+            return f"{datetime.fromisoformat(text).astimezone(CITY_TZ):%Y-%m-%d %H:%M:%S}"
+        number = id_in(text)
+        if number is not None:
+            if name in ORG_KINDS:
+                return await self._names.owner(number)
+            return await called(f"person:{text}") if name == "person_id" else f"…{text[-8:]}"
+        return await called(text) if text.startswith(("person:", "key:")) else text
+
+
+def id_in(text: str) -> UUID | None:
+    """The id that a text is, if it is one."""
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
