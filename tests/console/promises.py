@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -153,6 +153,12 @@ class Promises:
 
     def kinds(self) -> Sequence[tuple[str, tuple[str, str]]]:
         return [("software_copyright", ("软件著作权奖励", "Software copyright award"))]
+
+    async def sheet(self, who: m.Who, state: str, programme: str, find: str) -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[str]:
+            yield f"{state},{programme},{find}\r\n"
+
+        return lines()
 
     async def everything(
         self, who: m.Who, state: str, programme: str, find: str, before: UUID | None

@@ -204,6 +204,9 @@ class TestRecords:
         asked = ("refused", "software_copyright", "青山", None)
         assert desk.promises.looked == asked  # type: ignore[attr-defined]
         assert '<option value="software_copyright" selected>' in page.text
+        assert 'href="/city/programmes.csv?' in page.text
+        sheet = await member.get("/city/programmes.csv?programme=software_copyright&state=other&find=机器人")
+        assert sheet.text == ",software_copyright,机器人\r\n"
         await member.get(f"/city/programmes?programme=other&state=other&before={ident(1)}")
         assert desk.promises.looked == ("", "", "", ident(1))  # type: ignore[attr-defined]
 

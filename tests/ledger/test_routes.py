@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -97,6 +100,18 @@ class TestLedgerRoutes:
         ):
             assert (await client.post(f"/api/ledger/{path}", json=body)).status_code == 403
         assert (await books.ledger.balance(wallet.id)).balance == 1_000
+
+    async def test_give_the_trial_balance_as_a_sheet_that_adds_up_to_nothing(
+        self, client: httpx.AsyncClient, books: Books
+    ) -> None:
+        wallet = await books.wallet(1_500_000)
+        answer = await client.get("/api/ledger/trial-balance.csv")
+        rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+        (mine,) = [row for row in rows if row["account"] == str(wallet.id)]
+        assert (mine["asset"], mine["debits"], mine["credits"]) == ("credit", "0.000000", "1.500000")
+        assert sum(Decimal(row["debits"]) - Decimal(row["credits"]) for row in rows) == 0
+        assert sum(Decimal(row["balance"]) for row in rows) == 0
+        assert answer.headers["content-disposition"] == 'attachment; filename="trial-balance.csv"'
 
     async def test_close_a_period_and_carry_its_balances(
         self, client: httpx.AsyncClient, books: Books, clock: FixedClock

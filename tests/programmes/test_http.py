@@ -90,6 +90,11 @@ class TestProgramme:
         assert (made["state"], made["with"]["zh"]) == ("in_review", "市市场监管局（知识产权处）")
         again = await member.post("/api/programmes/applications", json=FORM)
         assert again.json()["id"] == made["id"]
+        sheet = (await operator.get("/api/programmes/applications.csv?programme=software_copyright")).text
+        assert [line.split(",")[:5] for line in sheet.splitlines()[1:]] == [
+            [made["id"], "software_copyright", "", str(firm), "in_review"]
+        ]
+        assert (await member.get("/api/programmes/applications.csv")).status_code == 403
         clerk = await self.clerk(site, city)
         queue = (await clerk.get("/api/programmes/queue")).json()["data"]
         assert [row["id"] for row in queue] == [made["id"]]

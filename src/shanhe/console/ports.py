@@ -156,6 +156,10 @@ class Promises(Protocol):
         ...
 
     async def agree(self, who: m.Who, request_id: UUID, *, yes: bool, reason: str) -> None: ...
+    async def sheet(self, who: m.Who, state: str, programme: str, find: str) -> AsyncIterator[str]:
+        """The same, all that fit, as CSV."""
+        ...
+
     async def everything(
         self, who: m.Who, state: str, programme: str, find: str, before: UUID | None
     ) -> Sequence[Mapping[str, Any]]:

@@ -3,14 +3,12 @@ erasure."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 from shanhe.identity.model import ActsAsked, AuditRow
 from shanhe.identity.service import AUDIT_PAGE_MAX, Identity
-from shanhe.kernel.documents import csv_cell
+from shanhe.kernel.documents import csv_line
 
 HEAD: Final = ("at", "id", "actor", "door", "action", "object", "org_id", "what", "before", "after")
 SHEET_ROWS_MAX: Final = 200_000
@@ -19,7 +17,7 @@ SHEET_ROWS_MAX: Final = 200_000
 
 async def acts_csv(identity: Identity, asked: ActsAsked) -> AsyncIterator[str]:
     """Acts that fit, newest first, as CSV with a byte-order mark; read page by page while it is sent."""
-    yield "\ufeff" + ",".join(HEAD) + "\r\n"
+    yield "\ufeff" + csv_line(HEAD)
     before, left = None, SHEET_ROWS_MAX
     while left > 0:
         rows = await identity.audit(asked, before=before, limit=AUDIT_PAGE_MAX)
@@ -31,11 +29,8 @@ async def acts_csv(identity: Identity, asked: ActsAsked) -> AsyncIterator[str]:
 
 def _lines(rows: list[AuditRow]) -> Iterator[str]:
     for row in rows:
-        out = io.StringIO()
-        head = (row.at.isoformat(), row.id, row.actor, row.door, row.action, row.object, row.org_id or "")
-        for told in _told(row):
-            csv.writer(out).writerow([csv_cell(str(cell)) for cell in (*head, *told)])
-        yield out.getvalue()
+        head = (row.at.isoformat(), str(row.id), row.actor, row.door, row.action, row.object, str(row.org_id or ""))
+        yield from (csv_line((*head, *told)) for told in _told(row))
 
 
 def _told(row: AuditRow) -> Iterator[tuple[str, str, str]]:

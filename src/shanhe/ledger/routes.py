@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Final, Protocol
 from uuid import UUID
 
@@ -18,18 +19,20 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from shanhe.kernel.asking import asked_view
-from shanhe.kernel.documents import csv_cell
+from shanhe.kernel.documents import csv_cell, csv_line
 from shanhe.kernel.errors import Invalid
-from shanhe.kernel.http import as_json
+from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.money import MICRO
 from shanhe.kernel.routing import APIRouter
-from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine
+from shanhe.ledger.api import CHART, Account, Asset, Ledger, PostingView, StatementLine, TrialRow
 
 PERMISSION: Final = "ledger"
 CHANGE_PERMISSION: Final = "accounts"
 PAGE_MAX: Final = 500
 STATEMENT_DAYS_MAX: Final = 3660
 CSV_HEAD: Final = ("time", "posting", "transfer", "kind", "memo", "counterpart", "amount", "balance")
+
+TRIAL_HEAD: Final = ("account", "asset", "kind", "owner", "name", "debits", "credits", "balance")
 
 Page = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
@@ -95,6 +98,11 @@ def _accounts(routes: APIRouter, ledger: Ledger) -> None:
     @routes.get("/trial-balance")
     async def trial_balance() -> Response:
         return as_json({"items": await ledger.trial_balance()})
+
+    @routes.get("/trial-balance.csv")
+    async def trial_balance_csv() -> Response:
+        """Every account with its debits, credits and balance, as a sheet."""
+        return sheet(trial_csv(await ledger.trial_balance()), "trial-balance")
 
     @routes.post("/verify")
     async def verify() -> Response:
@@ -176,9 +184,18 @@ def _check_days(since: date, until: date) -> None:
         )  # fmt: skip
 
 
+async def trial_csv(rows: Sequence[TrialRow]) -> AsyncIterator[str]:
+    """A trial balance as CSV, in whole units. Owners by id, never by name: a file outlives an erasure."""
+    yield "\ufeff" + csv_line(TRIAL_HEAD)
+    for row in rows:
+        account, (_, digits) = row.account, _unit(row.account.asset)
+        amounts = (Decimal(amount).scaleb(-digits) for amount in (row.debits, row.credits, row.balance))
+        yield csv_line((str(account.id), str(account.asset), account.kind, str(account.owner), account.name, *amounts))
+
+
 async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> AsyncIterator[str]:
     """A statement as CSV, with a byte-order mark so that spreadsheets read the Chinese."""
-    unit, digits = (MICRO, 6) if account.asset is Asset.CREDIT else (100, 2) if account.asset is Asset.CNY else (1, 0)
+    unit, digits = _unit(account.asset)
     yield "\ufeff" + ",".join(CSV_HEAD) + "\r\n"
     async for line in lines:
         buffer = io.StringIO()
@@ -187,6 +204,11 @@ async def csv_of(account: Account, lines: AsyncIterator[StatementLine]) -> Async
             _decimal(line.amount, unit, digits), _decimal(line.balance, unit, digits),
         ])  # fmt: skip
         yield buffer.getvalue()
+
+
+def _unit(asset: Asset) -> tuple[int, int]:
+    """How many of what is booked make one of an asset, and the places behind its point."""
+    return (MICRO, 6) if asset is Asset.CREDIT else (100, 2) if asset is Asset.CNY else (1, 0)
 
 
 def _decimal(amount: int, unit: int, digits: int) -> str:

@@ -51,6 +51,7 @@ from shanhe.programmes.model import Ask, Catalogue, Programme, Text
 from shanhe.programmes.paying import RELEASED_TOPIC
 from shanhe.programmes.second import FUNDING
 from shanhe.programmes.service import Programmes
+from shanhe.programmes.sheet import applications_csv
 from shanhe.programmes.sites import Flow, Report
 from shanhe.programmes.standings import Count, Counted, Index, Standings, first_of, quarter_end
 from shanhe.programmes.views import (
@@ -123,6 +124,7 @@ __all__ = [
     "amount_text",
     "answer_from_text",
     "application_view",
+    "applications_csv",
     "budget_view",
     "checked_view",
     "docs_page",

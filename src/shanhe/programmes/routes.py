@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from shanhe.identity.api import Actor, actor, org_of, person_actor, person_of, require
-from shanhe.kernel.http import as_json
+from shanhe.kernel.http import as_json, sheet
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.programmes import views
 from shanhe.programmes.cases import Application, File, State, Verdict
@@ -20,6 +20,7 @@ from shanhe.programmes.errors import UnknownApplication
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.reviewing import OFFSET_MAX
 from shanhe.programmes.service import Programmes
+from shanhe.programmes.sheet import applications_csv
 
 TEXT_MAX_CHARS = 1_000
 FIELDS_MAX = 64
@@ -353,6 +354,15 @@ def _operators(routes: APIRouter, programmes: Programmes) -> None:
         """Applications from a CSV (UTF-8 or GBK) or XLSX body, all or none; the report tells what is wrong by row."""
         report = await programmes.importing.run(programme, await request.body(), batch=batch, actor=who.ref)
         return as_json(views.import_view(report), 201 if report.recorded else 422)
+
+    @routes.get("/applications.csv")
+    async def everybodys(
+        _: Operator,
+        programme: Annotated[str | None, Query(max_length=64)] = None,
+        state: Annotated[str | None, Query(max_length=40)] = None,
+    ) -> Response:
+        """Everybody's applications that fit, newest first, as a sheet: where each stands; applicants by id."""
+        return sheet(applications_csv(programmes, programme=programme, state=state), "applications")
 
     @routes.get("/reviewers")
     async def reviewers(_: Operator) -> Response:

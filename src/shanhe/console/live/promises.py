@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from shanhe.programmes.api import (
     Verdict,
     answer_from_text,
     application_view,
+    applications_csv,
     budget_view,
     checked_view,
     entitlement_view,
@@ -217,6 +218,12 @@ class LivePromises:
             limit=ALL_ROWS,
         )  # fmt: skip
         return [await self._named(item) for item in found]
+
+    async def sheet(self, who: m.Who, state: str, programme: str, find: str) -> AsyncIterator[str]:
+        return applications_csv(
+            self._programmes, state=state or None, programme=programme or None, orgs=await self._applicants(find),
+            named=self._names.owner,
+        )  # fmt: skip
 
     def kinds(self) -> Sequence[tuple[str, tuple[str, str]]]:
         return [(name, (one.title.zh, one.title.en)) for name, one in self._programmes.catalogue.programmes.items()]

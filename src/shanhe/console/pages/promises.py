@@ -14,6 +14,7 @@ from starlette.responses import Response
 from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
+from shanhe.kernel.http import sheet
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
@@ -50,6 +51,7 @@ class PromisesRoom(Room):
         add("/review/{application}", self.case, methods=["GET"])
         add("/review/{application}", self.decide, methods=["POST"])
         add("/city/programmes", self.city, methods=["GET"])
+        add("/city/programmes.csv", self.applications_sheet, methods=["GET"])
         add("/city/programmes/fund", self.fund, methods=["POST"])
         add("/city/programmes/requests/{request_id}", self.agree, methods=["POST"])
         return routes
@@ -147,18 +149,26 @@ class PromisesRoom(Room):
 
     async def _city(self, request: Request, who: Any) -> dict[str, Any]:
         query, desk = request.query_params, self.desk.promises
-        state, kinds = query.get("state", ""), desk.kinds()
-        wanted = {
-            "state": state if state in STATES else "",
-            "programme": name if (name := query.get("programme", "")) in dict(kinds) else "",
-            "find": query.get("find", "")[:FIND_CHARS].strip(),
-        }
-        before = uuid_in(query, "before")
+        wanted, kinds, before = self._wanted(request), desk.kinds(), uuid_in(query, "before")
         budgets, waiting = await desk.budgets(who), await desk.waiting(who)
         rows = await desk.everything(who, **wanted, before=before)
         return {"budgets": budgets, "waiting": waiting, "rows": rows, "kinds": kinds, **wanted,
                 "states": STATES, "before": before, "same": urlencode(wanted),
                 "funding_id": str(new_id()), "fields": {}}  # fmt: skip
+
+    def _wanted(self, request: Request) -> dict[str, str]:
+        """Which applications an address asks for."""
+        query = request.query_params
+        state, programme = query.get("state", ""), query.get("programme", "")
+        return {
+            "state": state if state in STATES else "",
+            "programme": programme if programme in dict(self.desk.promises.kinds()) else "",
+            "find": query.get("find", "")[:FIND_CHARS].strip(),
+        }
+
+    async def applications_sheet(self, request: Request) -> Response:
+        who = await self.allowed(request, "programmes")
+        return sheet(await self.desk.promises.sheet(who, **self._wanted(request)), "applications")
 
     async def fund(self, request: Request) -> Response:
         who, fields = await self.posted(request, "programmes")

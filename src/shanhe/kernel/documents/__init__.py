@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from shanhe.kernel.documents.model import Cell, Column, Document, DocumentTooLarge, Kind, Table
 from shanhe.kernel.documents.render import MEDIA, Format, file_name, render, save_headers
-from shanhe.kernel.documents.sheets import csv_cell
+from shanhe.kernel.documents.sheets import csv_cell, csv_line
 
 __all__ = [
     "MEDIA",
@@ -21,6 +21,7 @@ __all__ = [
     "Kind",
     "Table",
     "csv_cell",
+    "csv_line",
     "file_name",
     "render",
     "save_headers",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -41,6 +42,13 @@ def csv_bytes(document: Document) -> bytes:
         for row in _rows(table):
             write([csv_cell(cell) for cell in row])
     return (BOM + out.getvalue()).encode()
+
+
+def csv_line(cells: Iterable[Cell]) -> str:
+    """One row of a CSV with the end of its line."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow([csv_cell(cell) for cell in cells])
+    return out.getvalue()
 
 
 def csv_cell(cell: Cell) -> str:
