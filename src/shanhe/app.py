@@ -29,6 +29,7 @@ from shanhe.kernel.clock import Clock, SystemClock
 from shanhe.kernel.db import Database
 from shanhe.kernel.jobs import Jobs
 from shanhe.kernel.metrics import Metrics
+from shanhe.kernel.migrations import current
 from shanhe.kernel.notify import Notifier
 from shanhe.kernel.outbox import Outbox
 from shanhe.kernel.vault import Vault
@@ -155,6 +156,8 @@ async def open_services(settings: Settings, role: Role, clock: Clock | None = No
         size = CLI_POOL if role == "cli" else settings.db_pool
         db = await Database.open(settings.database_url, size=size)
         stack.push_async_callback(db.close)
+        if role == "cli":
+            await current(db)
         worker = "cli" if role == "cli" else settings.worker
         truths = open_truths(settings, worker, db, clock, await load_amended(db))
         if truths.files is not None:

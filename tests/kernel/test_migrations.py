@@ -11,7 +11,7 @@ import pytest
 from shanhe.kernel import migrations
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict
-from shanhe.kernel.migrations import LARGE, Migration, discover, migrate
+from shanhe.kernel.migrations import LARGE, Migration, current, discover, migrate
 
 RUNNING_SINCE = 475
 """Cities with data have run up to here; whatever comes later has to come to them while they are called."""
@@ -57,6 +57,25 @@ class TestMigration:
             await migrate(database)
         assert refused.value.code == "database_newer"
         assert "9999" in refused.value.message_zh
+
+    async def test_that_a_database_lacks_is_told_to_whoever_only_wants_to_work_on_it(self, database: Database) -> None:
+        """A command of a newer version beside a running city of an older one."""
+        await current(database)
+        last = discover()[-1]
+        await database.execute("DELETE FROM kernel.migration WHERE ordinal = $1", last.ordinal)
+        with pytest.raises(Conflict, match="lacks 1 migrations") as refused:
+            await current(database)
+        assert refused.value.code == "database_older"
+        assert await database.fetchval("SELECT count(*) FROM kernel.migration") == len(discover()) - 1
+
+    async def test_is_asked_for_where_there_is_none(self, empty_dsn: str) -> None:
+        db = await Database.open(empty_dsn, size=1)
+        try:
+            with pytest.raises(Conflict) as refused:
+                await current(db)
+            assert refused.value.code == "database_older"
+        finally:
+            await db.close()
 
     async def test_says_how_far_it_is_and_goes_on_after_a_kill(self, empty_dsn: str) -> None:
         """Each is a transaction of its own: whoever starts next applies the rest."""

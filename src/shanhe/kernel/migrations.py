@@ -151,6 +151,24 @@ async def _note(connection: Any, migration: Migration, now: datetime) -> None:
     )  # fmt: skip
 
 
+async def current(db: Database) -> None:
+    """Refuse a database that this program can't work on as it is: `database_newer`, or `database_older` where it
+    lacks migrations. Nothing is applied: a city that runs is brought further by its own stop and start alone."""
+    begun = await db.fetchval("SELECT to_regclass('kernel.migration') IS NOT NULL")
+    done = {row["ordinal"]: row["sha256"] for row in await db.fetch("SELECT * FROM kernel.migration")} if begun else {}
+    known = discover()
+    _no_newer(known, done)
+    missing = sum(migration.ordinal not in done for migration in known)
+    if missing:
+        raise Conflict(
+            "database_older",
+            f"This database is of an older version of the program: it lacks {missing} migrations. Nothing was changed.",
+            message_zh=f"此数据库属于较旧版本的程序：尚缺 {missing} 个迁移。未作任何更改。",
+            hint="Stop the city, then run `shanhe migrate` and start it again; or use the version that it runs on.",
+            hint_zh="请停止城市，运行 `shanhe migrate` 后再启动；或使用它正在运行的版本。",
+        )
+
+
 async def opened_at(db: Database) -> datetime:
     """When this city's database was first migrated: nothing in it is older."""
     found: datetime = await db.fetchval("SELECT min(applied_at) FROM kernel.migration")
