@@ -236,7 +236,7 @@ def write_pages(docs: Path, name: str, page: Callable[[str], str]) -> list[str]:
 def show_checks(as_json: bool, found: Sequence[tuple[str, bool, str, str]]) -> None:
     """What was looked at as (name, passed, zh, en); refused unless everything passed."""
     checks = [{"name": name, "passed": passed, "zh": zh, "en": en} for name, passed, zh, en in found]
-    lines = [(name, "✓" if passed else "✗", en) for name, passed, _, en in found]
+    lines = [(one["name"], "✓" if one["passed"] else "✗", one[language()]) for one in checks]
     show(as_json, checks, lambda: rows(("check", "", "found"), lines))
     if not all(passed for _, passed, _, _ in found):
         raise typer.Exit(REFUSED)

@@ -12,6 +12,7 @@ import typer
 from shanhe.cli.common import REFUSED, Data, Json, find_org, in_city, json_object, pairs, rows, show
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import format_credits
+from shanhe.settings import language
 
 if TYPE_CHECKING:
     from shanhe.app import Services
@@ -34,7 +35,8 @@ def check(definition: File, data: Data = None, as_json: Json = False) -> None:
         return [{"node": node, "code": code, "zh": zh, "en": en} for node, code, zh, en in found]
 
     found = in_city(data, work)
-    show(as_json, found, lambda: rows(("node", "code", "found"), [(o["node"], o["code"], o["en"]) for o in found]))
+    lines = [(one["node"], one["code"], one[language()]) for one in found]
+    show(as_json, found, lambda: rows(("node", "code", "found"), lines) if lines else "✓ it can run · 可以运行")
     if found:
         raise typer.Exit(REFUSED)
 
