@@ -33,6 +33,7 @@ from shanhe.exchange.api import Feed
 from shanhe.facts import routes as facts_routes
 from shanhe.filings import routes as filings_routes
 from shanhe.gateway import routes as gateway_routes
+from shanhe.gateway.api import JSON_TYPE, CallError, GatewayApp, openai_error
 from shanhe.governance import dilution_routes, simulation_routes
 from shanhe.governance import routes as governance_routes
 from shanhe.identity import routes as identity_routes
@@ -81,13 +82,16 @@ UPLOADS: Final = (
     | {"/api/labels/check-sound": agents_routes.SOUND_MAX_BYTES}
 )
 """Where files arrive that may be larger than what is sent elsewhere, and how large."""
+NO_SOCKETS: Final = openai_error(
+    CallError(404, "unknown_url", "/v1 has no WebSockets (realtime); stream over HTTP with stream: true.")
+)
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Dispatcher:
     """Sends each request to the application it belongs to."""
 
-    def __init__(self, gateway: Asgi, tools: Asgi, site: Asgi) -> None:
+    def __init__(self, gateway: GatewayApp, tools: Asgi, site: Asgi) -> None:
         self._gateway = gateway
         self._tools = tools
         self._site = site
@@ -97,6 +101,11 @@ class Dispatcher:
             await self._gateway(scope, receive, send)
         elif scope["type"] == "http" and (scope["path"] == TOOLS_PATH or scope["path"].startswith(TOOLS_PATH + "/")):
             await self._tools(scope, receive, send)
+        elif scope["type"] == "http" and self._gateway.strays(scope["path"], scope["headers"]):
+            await self._gateway(scope, receive, send)
+        elif scope["type"] == "websocket" and scope["path"].startswith(GATEWAY_PREFIX):
+            await send({"type": "websocket.http.response.start", "status": 404, "headers": [JSON_TYPE]})
+            await send({"type": "websocket.http.response.body", "body": NO_SOCKETS})
         else:
             await self._site(scope, receive, send)
 
@@ -116,6 +125,7 @@ def create_app(services: Services) -> Asgi:
     _routes(app, services)
     http.take(app, pages)
     polite = http.Manners(app, secure=services.settings.secure_cookies, larger=UPLOADS)
+    services.gateway.app.home = services.settings.url
     services.gateway.app.tools = services.mcp.serve
     return Dispatcher(services.gateway.app, services.mcp, polite)
 

@@ -24,7 +24,7 @@ from shanhe.gateway.errors import CallError, invalid
 from shanhe.gateway.express import Express
 from shanhe.gateway.faces.base import Metadata, tags_of
 from shanhe.gateway.faces.embeddings import Embeddings
-from shanhe.gateway.faces.openai import Chat
+from shanhe.gateway.faces.openai import Chat, openai_error
 from shanhe.gateway.http import EVENT_STREAM, JSON_TYPE, AsgiClient, Client, ClientGone
 from shanhe.gateway.metrics import Metrics
 from shanhe.gateway.model import Evidence
@@ -96,6 +96,7 @@ __all__ = [
     "UsageRow",
     "Weigh",
     "invalid",
+    "openai_error",
     "protocol_for",
     "tags_of",
     "traces_to",

@@ -18,7 +18,7 @@ from shanhe.gateway.faces.rerank import Marks, Rerank
 from shanhe.gateway.faces.responses import Responses
 from shanhe.gateway.faces.scenes import Forecast, Ocr, Speech
 from shanhe.gateway.faces.transcription import Transcriptions
-from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Receive, Scope, Send
+from shanhe.gateway.http import JSON_TYPE, AsgiClient, Client, ClientGone, Headers, Receive, Scope, Send
 from shanhe.gateway.pipeline import from_shanhe
 from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
@@ -38,6 +38,10 @@ TOOLS_PATH: Final = "/mcp"
 COUNT_TOKENS_PATH: Final = "/v1/messages/count_tokens"
 INPUT_TOKENS_PATH: Final = "/v1/responses/input_tokens"
 MODELS_PATH: Final = "/v1/models"
+PREFIX: Final = "/v1/"
+KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"access-control-request-method"})
+"""Where programs show a key, or a browser asks for a page's program."""
+SHOWN_MAX: Final = 200
 PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, POST, DELETE"),
     (b"access-control-max-age", b"86400"),
@@ -73,6 +77,8 @@ class GatewayApp:
             "/v1/messages": Messages(),
         }
         self._desks: dict[str, Desk] = {}
+        self.home = ""
+        """The city's public address, for whoever asks at a wrong one."""
         self.tools: Door | None = None
         """Answers what is posted to `/mcp`; None where no tools are offered."""
 
@@ -83,6 +89,21 @@ class GatewayApp:
     def face(self, path: str) -> Face | None:
         """The protocol spoken at a path that calls a model."""
         return self._faces.get(path)
+
+    def strays(self, path: str, headers: Headers) -> bool:
+        """Whether a request is a program's with a wrong base URL: people's pages are asked for without a key."""
+        if self._meant(path) is None:
+            return False
+        return path.startswith("//") or any(name in KEY_HEADERS for name, _ in headers)
+
+    def _meant(self, path: str) -> str | None:
+        """The call that a path names but for its `/v1`, which may lack or stand there twice, and its slashes."""
+        words = [word for word in path.split("/") if word]
+        while words and words[0] == "v1":
+            del words[0]
+        meant = PREFIX + "/".join(words)
+        known = meant in self._faces or meant in self._counts or meant == MODELS_PATH or "/".join(words) in self._desks
+        return meant if known else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(AsgiClient(scope, receive, send))
@@ -136,6 +157,8 @@ class GatewayApp:
     def _unknown(self, client: Client, *, known: bool) -> CallError:
         if known:
             return CallError(405, "method_not_allowed", f"{client.method} is not for this path; use POST.")
+        if (meant := self._meant(client.path)) is not None:
+            return CallError(404, "unknown_url", elsewhere(client.path, meant, self.home))
         if client.path.startswith("/v1/responses/"):
             text = "Answers are not stored here, so none can be fetched, cancelled or deleted; send the whole input."
             return CallError(404, "response_not_found", text)
@@ -170,6 +193,16 @@ class GatewayApp:
         if count is None:
             raise CallError(503, "no_tokenizer", f"The tokenizer of {model.id} is away; try again.", retry_after_s=5)
         return count
+
+
+def elsewhere(path: str, meant: str, home: str) -> str:
+    """Where the call is that was asked for with a wrong base URL, in both languages: people read it in programs."""
+    shown = "".join(sign for sign in path[:SHOWN_MAX] if sign.isprintable())
+    return (
+        f"There is nothing at {shown}; this call is {meant}. Set the base URL to {home}/v1 in clients of OpenAI's"
+        f" protocol, to {home} in clients of Anthropic's. {shown} 没有内容，该接口是 {meant}："
+        f"使用 OpenAI 协议的客户端请把 base URL 设为 {home}/v1，使用 Anthropic 协议的设为 {home}。"
+    )
 
 
 def marks_of(compute: Compute) -> Marks:
