@@ -312,7 +312,8 @@ class City:
 
     async def audit_sheet(self, who: m.Who, wanted: m.ActsWanted) -> AsyncIterator[str]:
         async def lines() -> AsyncIterator[str]:
-            yield f"at,id\r\n{wanted.by},1\r\n"
+            yield "\ufeffat,id\r\n"
+            yield f"{wanted.by},1\r\n"
 
         return lines()
 

@@ -156,6 +156,7 @@ class Promises:
 
     async def sheet(self, who: m.Who, state: str, programme: str, find: str) -> AsyncIterator[str]:
         async def lines() -> AsyncIterator[str]:
+            yield "id,programme,applicant\r\n"
             yield f"{state},{programme},{find}\r\n"
 
         return lines()

@@ -206,7 +206,7 @@ class TestRecords:
         assert '<option value="software_copyright" selected>' in page.text
         assert 'href="/city/programmes.csv?' in page.text
         sheet = await member.get("/city/programmes.csv?programme=software_copyright&state=other&find=机器人")
-        assert sheet.text == ",software_copyright,机器人\r\n"
+        assert sheet.text == "\ufeff编号,计划,申请方\r\n,software_copyright,机器人\r\n"
         await member.get(f"/city/programmes?programme=other&state=other&before={ident(1)}")
         assert desk.promises.looked == ("", "", "", ident(1))  # type: ignore[attr-defined]
 
@@ -230,5 +230,5 @@ class TestRecords:
         assert "<s>finance</s> → science" in page.text
         assert "DELETE /api/governance/seats/{person_id}/{department}" in page.text
         sheet = await member.get("/city/audit.csv?by=chen&action=governance.seat")
-        assert sheet.text == "at,id\r\nchen,1\r\n"
+        assert sheet.text == "\ufeff时间,编号\r\nchen,1\r\n"
         assert sheet.headers["content-disposition"] == 'attachment; filename="audit.csv"'

@@ -16,7 +16,9 @@ import pytest
 from shanhe.console import model
 from shanhe.filings import views as filings
 from shanhe.governance import dilution_views, simulation_views
+from shanhe.identity import acts_sheet
 from shanhe.kernel.i18n import Catalogue, CatalogueError
+from shanhe.programmes import sheet as applications
 from shanhe.programmes.model import ScheduleKind
 from shanhe.rulebook.api import Rulebook
 
@@ -159,4 +161,5 @@ class TestSheet:
         buckets = [f"{bucket}_tokens" for bucket in model.BUCKETS]
         usage = ["day", "model", "key", "calls", *buckets, "tokens", "credits", "micro_credits"]
         columns = {*usage, *filings.COLUMNS, *dilution_views.COLUMNS, *simulation_views.COLUMNS}
+        columns |= {*acts_sheet.HEAD, *applications.HEAD}
         assert {column for column in columns if f"sheet.{column}" not in catalogue.entries} == set()

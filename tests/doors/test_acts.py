@@ -188,7 +188,7 @@ class TestRecord:
         async with await town.browser(await town.person(Role.AUDITOR)) as api:
             sheet = await api.get("/api/audit.csv", params={"action": "person.copy"})
         rows = list(csv.DictReader(io.StringIO(sheet.text.removeprefix("\ufeff"))))
-        assert [(row["what"], row["after"]) for row in rows] == [("purpose", f"'=cmd{n}") for n in (4, 3, 2, 1, 0)]
+        assert [(row["what"], row["to"]) for row in rows] == [("purpose", f"'=cmd{n}") for n in (4, 3, 2, 1, 0)]
 
     async def test_is_for_auditors_and_administrators_only(self, town: Town) -> None:
         async with await town.browser(await town.person(Role.OPERATOR)) as api:

@@ -10,7 +10,7 @@ from shanhe.identity.model import ActsAsked, AuditRow
 from shanhe.identity.service import AUDIT_PAGE_MAX, Identity
 from shanhe.kernel.documents import csv_line
 
-HEAD: Final = ("at", "id", "actor", "door", "action", "object", "org_id", "what", "before", "after")
+HEAD: Final = ("at", "id", "actor", "door", "action", "object", "org_id", "what", "from", "to")
 SHEET_ROWS_MAX: Final = 200_000
 """How many acts a sheet holds at most; what is older is asked for by its days."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,8 +19,9 @@ from shanhe.console.model import Days, Who
 from shanhe.console.model_credits import Queue
 from shanhe.console.ports import Desk
 from shanhe.console.render import View, address, form, go
+from shanhe.kernel.documents import csv_line
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
-from shanhe.kernel.http import language
+from shanhe.kernel.http import language, sheet
 
 SIGN_IN_PATH: Final = "/sign-in"
 INT_CHARS_MAX: Final = 12
@@ -92,6 +93,18 @@ class Room:
             write([word(f"{family}.{cell}", lang, cell) for cell, family in zip(row, families, strict=True)])
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
         return Response((MARK + out.getvalue()).encode(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    def long_sheet(self, request: Request, lines: AsyncIterator[str], name: str) -> Response:
+        """The same of a table that is read while it is sent, its heads first; they alone are in the reader's words."""
+        lang = language(request)
+
+        async def said() -> AsyncIterator[str]:
+            head = next(csv.reader([(await anext(lines)).removeprefix(MARK)]))
+            yield MARK + csv_line([self.view.words.get(f"sheet.{column}", lang, column) for column in head])
+            async for line in lines:
+                yield line
+
+        return sheet(said(), name)
 
     async def hand(self, request: Request, who: Who | None, path: str, *, holder: str = "", **said: str) -> Response:
         """After a form: to the page that shows, once, what was made; a reload makes nothing."""

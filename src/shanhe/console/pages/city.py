@@ -15,7 +15,6 @@ from shanhe.console.pages.base import Room, days_in
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.http import sheet
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
@@ -178,7 +177,7 @@ class CityRoom(Room):
 
     async def audit_sheet(self, request: Request) -> Response:
         who = await self.allowed(request, "audit")
-        return sheet(await self.desk.city.audit_sheet(who, self._wanted(request)), "audit")
+        return self.long_sheet(request, await self.desk.city.audit_sheet(who, self._wanted(request)), "audit")
 
     def _wanted(self, request: Request) -> ActsWanted:
         """Which acts an address asks for. A kind of thing is written with `_` for the dot in its table's name."""

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from shanhe.console.pages.base import Room, uuid_in
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.http import sheet
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.routing import APIRouter
 
@@ -168,7 +167,8 @@ class PromisesRoom(Room):
 
     async def applications_sheet(self, request: Request) -> Response:
         who = await self.allowed(request, "programmes")
-        return sheet(await self.desk.promises.sheet(who, **self._wanted(request)), "applications")
+        lines = await self.desk.promises.sheet(who, **self._wanted(request))
+        return self.long_sheet(request, lines, "applications")
 
     async def fund(self, request: Request) -> Response:
         who, fields = await self.posted(request, "programmes")
