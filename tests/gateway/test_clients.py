@@ -125,3 +125,17 @@ class TestCodex:
         assert (refused.status_code, error["param"]) == (400, "tools[1]")
         assert "'web_search'" in error["message"]
         assert "switch such tools off" in error["message"]
+
+
+class TestEmbeddings:
+    @pytest.mark.parametrize("numbers", [[15339, 1917], [[15339, 1917]], ["hello", [7]], ["hello", 7]])
+    async def test_of_another_tokenizers_numbers_are_refused_with_the_way_to_send_texts(
+        self, desk: Desk, numbers: Any
+    ) -> None:
+        """As LangChain sends them by default."""
+        desk.engines.kind = "embedding"
+        refused = await desk.http.post("/v1/embeddings", json={"model": "syn", "input": numbers})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input")
+        assert desk.engine.requests == []
+        told = await desk.http.post("/v1/embeddings", json={"model": "syn", "input": [[15339]]})
+        assert "check_embedding_ctx_length=False" in told.json()["error"]["message"]

@@ -29,6 +29,11 @@ _encode = msgspec.json.Encoder().encode
 
 EMBEDDING_FIELDS = frozenset({"input", "dimensions", "user"})
 """What reaches an engine."""
+NUMBERS = (
+    "Send texts, not numbers of tokens: they mean something to one tokenizer alone, and models here have their own."
+    " LangChain: check_embedding_ctx_length=False."
+)
+"""Clients that count by OpenAI's tokenizer send them by default; read by another one they make vectors of nonsense."""
 
 
 class Embeddings(Chat):
@@ -40,6 +45,8 @@ class Embeddings(Chat):
         request = decode(_embedding, body)
         if request.encoding_format not in (None, "float", "base64"):
             raise invalid("encoding_format must be float or base64.", "encoding_format")
+        if any(not isinstance(item, str) for item in ([] if isinstance(request.input, str) else request.input)):
+            raise invalid(NUMBERS, "input", "unsupported_content")
         size, inputs = input_size(request.input, "input")
         given = decode(_fields, body)
         fields: dict[str, Any] = {name: given[name] for name in given if name in EMBEDDING_FIELDS}
