@@ -14,12 +14,16 @@ from tests.log.test_sealing import published
 from shanhe.kernel.ids import new_id
 from shanhe.log.errors import OpeningErased
 from shanhe.log.leaf import Draft
+from shanhe.log.note import b64
 from shanhe.log.proof import verify
-from shanhe.log.sheets import SHEET_MAX, SHEET_MIN, arrange
+from shanhe.log.sheets import SHEET_MAX, SHEET_MIN, arrange, packed, unpacked
+from shanhe.log.tiles import bundle, unbundle
+
+LEAF = b'{"commit":"","kind":"posting"}'
 
 
 def draft(subject: UUID, *, kind: str = "posting", salt: bytes | None = bytes([1]) * 16) -> Draft:
-    return Draft(subject, kind, b"{}", salt)
+    return Draft(subject, kind, LEAF, salt)
 
 
 def later(subject: UUID, ms: int) -> UUID:
@@ -35,7 +39,7 @@ class TestArrangement:
         assert [len(one.drafts) for one in sheets] == [SHEET_MAX, SHEET_MAX, SHEET_MIN]
         assert [one for sheet in sheets for one in sheet.drafts] == postings
         assert rest == [record]
-        assert (len(sheets[0].leaves), len(sheets[0].salts)) == (4 * SHEET_MAX, 16 * SHEET_MAX)
+        assert len(sheets[0].salts) == 16 * SHEET_MAX
 
     @pytest.mark.parametrize("odd", [uuid4(), uuid5(new_id(), "x"), later(new_id(), 10**9)])
     def test_leaves_alone_what_tells_no_time_or_another(self, odd: UUID) -> None:
@@ -48,6 +52,24 @@ class TestArrangement:
         assert arrange(few) == ([], few)
         adopted = [draft(new_id(), salt=None) for _ in range(SHEET_MIN)]
         assert arrange(adopted) == ([], adopted)
+
+
+class TestPacking:
+    def test_gives_back_each_entry_byte_for_byte(self) -> None:
+        leaves = [
+            b'{"assets":["credit"],"commit":"%s","rules":["P11@%d"],"v":2}' % (b64(bytes([n]) * 32).encode(), n % 3)
+            for n in range(SHEET_MAX)
+        ]
+        assert unpacked(*packed(leaves)) == leaves
+
+    def test_keeps_one_form_of_entries_that_differ_in_their_commitments(self) -> None:
+        forms, data = packed([b'{"commit":"%s","v":2}' % b64(bytes([n]) * 32).encode() for n in range(SHEET_MAX)])
+        assert unbundle(forms) == [b'{"commit":"","v":2}']
+        assert len(data) == (1 + 32) * SHEET_MAX
+
+    def test_has_a_number_for_each_of_as_many_forms_as_entries(self) -> None:
+        leaves = [b'{"commit":"%s","n":%d}' % (b64(bytes(32)).encode(), n) for n in range(SHEET_MAX)]
+        assert unpacked(*packed(leaves)) == leaves
 
 
 async def filed(town: Town) -> int:
@@ -70,6 +92,27 @@ class TestSheet:
             assert shown is not None
             assert shown["id"] == str(receipt)
         assert await log.store.opening(len(entries) - 1) is None
+
+    async def test_of_an_earlier_release_has_its_entries_whole_and_goes_on(self, town: Town) -> None:
+        log = town.log()
+        receipts: list[Any] = await town.post(40)
+        await log.seal()
+        before = published(log)
+        await town.db.execute("ALTER TABLE log.sheet DISABLE TRIGGER append_only")
+        for row in await town.db.fetch("SELECT * FROM log.sheet"):
+            whole = bundle(unpacked(row["forms"], row["leaves"]))
+            await town.db.execute(
+                "UPDATE log.sheet SET forms = NULL, leaves = $2 WHERE first = $1", row["first"], whole
+            )
+        await town.post(40)
+        await log.seal()
+        assert published(log)[2][: before[0]] == before[2]
+        assert verify(str(await log.prove(receipts[5])).encode(), log.verifiers()).private is not None
+        shutil.rmtree(town.data / "log")
+        town.clock.advance(minutes=1)
+        again = town.log()
+        await again.seal()
+        assert published(again)[2][: before[0]] == before[2]
 
     async def test_forgets_one_and_keeps_its_neighbours(self, town: Town) -> None:
         log = town.log()

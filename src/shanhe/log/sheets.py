@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
 import msgspec
 
-from shanhe.log.leaf import POSTING, SALT_BYTES, Draft
-from shanhe.log.tiles import bundle
+from shanhe.log.leaf import COMMIT, POSTING, SALT_BYTES, Draft
+from shanhe.log.merkle import HASH_BYTES
+from shanhe.log.tiles import bundle, unbundle
 
 SHEET_MAX: Final = 256
 SHEET_MIN: Final = 16
@@ -20,6 +22,10 @@ VERSION_BYTE: Final = 6
 TIME_BYTES: Final = 6
 """A UUID of version 7 begins with the millisecond in which it was made."""
 SHREDDED: Final = bytes(SALT_BYTES)
+COMMIT_CHARS: Final = 44
+"""Of a commitment in base64."""
+MARKED_BYTES: Final = 1 + HASH_BYTES
+"""A form's number and a commitment."""
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -28,12 +34,34 @@ class Sheet(msgspec.Struct, frozen=True):
     drafts: list[Draft]
 
     @property
-    def leaves(self) -> bytes:
-        return bundle([draft.leaf for draft in self.drafts])
-
-    @property
     def salts(self) -> bytes:
         return b"".join([draft.salt or SHREDDED for draft in self.drafts])
+
+
+def packed(leaves: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Entries as a sheet keeps them: their forms, which are entries without a commitment, and what differs."""
+    forms: dict[bytes, bytes] = {}
+    found: list[bytes] = []
+    for leaf in leaves:
+        at = leaf.index(COMMIT) + len(COMMIT)
+        form = leaf[:at] + leaf[at + COMMIT_CHARS :]
+        number = forms.get(form)
+        if number is None:
+            number = forms[form] = bytes((len(forms),))
+        found += number, a2b_base64(leaf[at : at + COMMIT_CHARS])
+    return bundle(forms), b"".join(found)
+
+
+def unpacked(forms: bytes | None, data: bytes) -> list[bytes]:
+    """The entries of a sheet; those sealed by an earlier release have no forms and stand there whole."""
+    if forms is None:
+        return unbundle(data)
+    halves = [form.partition(COMMIT) for form in unbundle(forms)]
+    found = []
+    for at in range(0, len(data), MARKED_BYTES):
+        before, commit, after = halves[data[at]]
+        found.append(before + commit + b2a_base64(data[at + 1 : at + MARKED_BYTES], newline=False) + after)
+    return found
 
 
 def arrange(drafts: Sequence[Draft]) -> tuple[list[Sheet], list[Draft]]:

@@ -13,8 +13,7 @@ from shanhe.kernel.db import Database
 from shanhe.log.errors import NotLeader
 from shanhe.log.leaf import POSTING, Draft
 from shanhe.log.model import Entry, Head, Opening, SignedHead
-from shanhe.log.sheets import SHEET_MAX, SHREDDED, Sheet
-from shanhe.log.tiles import unbundle
+from shanhe.log.sheets import SHEET_MAX, SHREDDED, Sheet, packed, unpacked
 
 FENCED: Final = "SH010"
 PAGE_MAX: Final = 1000
@@ -64,13 +63,14 @@ class Store:
     ) -> None:  # fmt: skip
         """Give sheets' entries, then rows, the indices from `first` on; NotLeader when this epoch is over."""
         filed = [one.subject for sheet in sheets for one in sheet.drafts]
+        kept = [packed([draft.leaf for draft in one.drafts]) for one in sheets]
         opened = [(first + len(filed) + n, one) for n, one in enumerate(rows) if one.salt is not None]
         try:
             await self._db.execute(
-                "SELECT log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)", epoch,
-                first, filed, [len(one.drafts) for one in sheets], [one.leaves for one in sheets],
-                [one.salts for one in sheets], [one.subject for one in rows], [one.kind for one in rows],
-                [one.leaf for one in rows], [index for index, _ in opened], [one.salt for _, one in opened],
+                "SELECT log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+                epoch, first, filed, [len(one.drafts) for one in sheets], [forms for forms, _ in kept],
+                [leaves for _, leaves in kept], [one.salts for one in sheets],
+                [one.subject for one in rows], [one.kind for one in rows], [one.leaf for one in rows], [index for index, _ in opened], [one.salt for _, one in opened],
                 [one.private for _, one in opened], list(intake), born, last, pending,
             )  # fmt: skip
         except asyncpg.PostgresError as error:
@@ -108,9 +108,9 @@ class Store:
         rows = await self._db.fetch("SELECT idx, leaf FROM log.entry WHERE idx >= $1 AND idx < $2", first, end)
         found = {row["idx"]: row["leaf"] for row in rows}
         for row in await self._db.fetch(
-            "SELECT first, leaves FROM log.sheet WHERE first > $1 AND first < $2", first - SHEET_MAX, end
+            "SELECT first, forms, leaves FROM log.sheet WHERE first > $1 AND first < $2", first - SHEET_MAX, end
         ):
-            found |= enumerate(unbundle(row["leaves"]), row["first"])
+            found |= enumerate(unpacked(row["forms"], row["leaves"]), row["first"])
         return [found[index] for index in range(first, end) if index in found]
 
     # ── recording, opening, forgetting ───────────────────────────────────────────────────────────────────────────
@@ -134,12 +134,13 @@ class Store:
         if row is not None:
             return Entry(row["idx"], row["subject"], row["kind"], row["leaf"])
         row = await self._db.fetchrow(
-            "SELECT first, array_position(subjects, $1) - 1 AS place, leaves FROM log.sheet "
+            "SELECT first, array_position(subjects, $1) - 1 AS place, forms, leaves FROM log.sheet "
             "WHERE span @> $1 AND $1 = ANY(subjects)", subject,
         )  # fmt: skip
         if row is None:
             return None
-        return Entry(row["first"] + row["place"], subject, POSTING, unbundle(row["leaves"])[row["place"]])
+        leaf = unpacked(row["forms"], row["leaves"])[row["place"]]
+        return Entry(row["first"] + row["place"], subject, POSTING, leaf)
 
     async def in_intake(self, subject: UUID) -> bool:
         return bool(await self._db.fetchval("SELECT EXISTS (SELECT FROM log.intake WHERE id = $1)", subject))
