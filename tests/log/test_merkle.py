@@ -30,7 +30,7 @@ def grown(count: int, *steps: int) -> tuple[Edge, dict[str, bytes], InmemoryTree
     edge, files, oracle = Edge(), {}, InmemoryTree(algorithm="sha256")
     for index in range(count):
         entry = f"entry {index}".encode()
-        edge.append(entry)
+        edge.extend([entry])
         oracle.append_entry(entry)
         if edge.size in steps:
             files.update(edge.take())
@@ -60,7 +60,7 @@ class TestTree:
         steps = sorted(rng.sample(range(1, 70_000), 12))
         edge, files = Edge(), {}
         for index in range(70_000):
-            edge.append(b"%d" % index)
+            edge.extend([b"%d" % index])
             if edge.size in steps:
                 files.update(edge.take())
                 edge = TileReader(files.get, edge.size).edge()

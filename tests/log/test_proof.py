@@ -27,7 +27,7 @@ def made(count: int = 300, index: int = 257) -> bytes:
     """A proof file of one entry among `count`, cosigned by a witness."""
     edge, files = Edge(), {}
     for number in range(count):
-        edge.append(canonical({"kind": "posting", "n": number, "commit": b64(commitment(SALT, PRIVATE))}))
+        edge.extend([canonical({"kind": "posting", "n": number, "commit": b64(commitment(SALT, PRIVATE))})])
     files.update(edge.take())
     text = Checkpoint(LOG.name, count, edge.root).text
     note = Note(text, (LOG.sign(text), OLD.sign(text), WITNESS.sign(text, 1_800_000_000)))

@@ -32,7 +32,7 @@ class Fake:
 
     def grow(self, *entries: str) -> Fake:
         for entry in entries:
-            self.edge.append(entry.encode())
+            self.edge.extend([entry.encode()])
         self.files.write_all(self.edge.take())
         text = Checkpoint(ORIGIN, self.edge.size, self.edge.root).text
         self.files.write("checkpoint", str(Note(text, (CITY.sign(text),))).encode())

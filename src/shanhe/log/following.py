@@ -25,8 +25,7 @@ async def follow(store: Store, folder: Folder, signed: SignedHead) -> None:
     except ProofRefused:
         edge = Edge()
     while edge.size < signed.size:
-        for leaf in await store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX)):
-            edge.append(leaf)
+        edge.extend(await store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX)))
         await asyncio.to_thread(folder.write_all, list(edge.take()))
     if edge.root != signed.root:
         raise LogRewound(signed.size, edge.size, "its entries are others than those that were signed")

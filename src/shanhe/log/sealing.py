@@ -303,8 +303,7 @@ class Sealer:
         edge = Edge()
         while edge.size < signed.size:
             leaves = await self.store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX))
-            for leaf in leaves:
-                edge.append(leaf)
+            edge.extend(leaves)
             await asyncio.to_thread(self.folder.write_all, list(edge.take()))
         if edge.root != signed.root:
             raise LogRewound(signed.size, edge.size, "its entries are others than those that were signed")
@@ -330,8 +329,7 @@ class Sealer:
         while edge.size < head.size:
             begin = head.size - len(fresh)
             found = fresh[edge.size - begin :][:PAGE_MAX] if begin <= edge.size else ()
-            for leaf in found or await self.store.leaves(edge.size, min(head.size, max(begin, edge.size + 1))):
-                edge.append(leaf)
+            edge.extend(found or await self.store.leaves(edge.size, min(head.size, max(begin, edge.size + 1))))
             await asyncio.sleep(0)
         if edge.size > start or self.keys.folder.read(SIGNED) is None:
             await asyncio.to_thread(self._write, edge, start, ring)

@@ -70,8 +70,9 @@ class Store:
                 "SELECT log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
                 epoch, first, filed, [len(one.drafts) for one in sheets], [forms for forms, _ in kept],
                 [leaves for _, leaves in kept], [one.salts for one in sheets],
-                [one.subject for one in rows], [one.kind for one in rows], [one.leaf for one in rows], [index for index, _ in opened], [one.salt for _, one in opened],
-                [one.private for _, one in opened], list(intake), born, last, pending,
+                [one.subject for one in rows], [one.kind for one in rows], [one.leaf for one in rows],
+                [index for index, _ in opened], [one.salt for _, one in opened], [one.private for _, one in opened],
+                list(intake), born, last, pending,
             )  # fmt: skip
         except asyncpg.PostgresError as error:
             if error.sqlstate == FENCED:

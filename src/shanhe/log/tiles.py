@@ -59,7 +59,7 @@ def hashes_of(data: bytes) -> list[bytes]:
 
 
 class Edge:
-    """The right edge of a tree: the partial tile of every level. Grows entry by entry, and knows its root.
+    """The right edge of a tree: the partial tile of every level. Grows by entries, and knows its root.
 
     `take()` yields what the growth since the last `take` changed, as (path, bytes): full tiles, then the partial ones.
     """
@@ -70,14 +70,19 @@ class Edge:
         self._entries = list(entries)
         self._full: list[tuple[str, bytes]] = []
 
-    def append(self, entry: bytes) -> None:
-        if len(entry) > ENTRY_BYTES_MAX:
-            raise ValueError(f"an entry takes at most {ENTRY_BYTES_MAX} bytes")
-        self._entries.append(entry)
-        self._levels[0].append(leaf_hash(entry))
-        self.size += 1
-        if self.size % WIDTH == 0:
-            self._carry()
+    def extend(self, entries: Sequence[bytes]) -> None:
+        """ValueError for an entry that is too long; those before it in its tile may have been taken then."""
+        at = 0
+        while at < len(entries):
+            piece = entries[at : at + WIDTH - len(self._entries)]
+            if max(map(len, piece)) > ENTRY_BYTES_MAX:
+                raise ValueError(f"an entry takes at most {ENTRY_BYTES_MAX} bytes")
+            self._entries += piece
+            self._levels[0] += map(leaf_hash, piece)
+            self.size += len(piece)
+            at += len(piece)
+            if self.size % WIDTH == 0:
+                self._carry()
 
     def _carry(self) -> None:
         number = self.size // WIDTH - 1
