@@ -327,3 +327,33 @@ class TestFreeText:
             answer = await browser.post("/api/keys", content=body, headers={"content-type": "application/json"})
             assert answer.status_code in (400, 422)
             assert "error" in answer.json()
+
+
+class TestOwnCase:
+    async def test_is_decided_by_somebody_else(self, city: City) -> None:
+        """Or one clerk alone verifies their own grounds for cheap credits, or owns any company and spends for it."""
+        issued = await operator(city)
+        me, theirs, mine = issued.person_id, await city.org(), await city.org("我的公司", issued.person_id)
+        ground = {"category": "resident", "verified": True, "valid_from": "2026-01-01"}
+        async with city.browser(issued) as browser:
+            made = await browser.post(f"/api/keys?org={theirs.id}", json={"name": "k", "permissions": ["accounts"]})
+            assert made.status_code == 201, made.text
+            for headers in ({}, {"authorization": f"Bearer {made.json()['token']}"}):
+                for method, path, body in (
+                    ("PUT", f"/api/orgs/{theirs.id}/members/{me}", {"role": "owner"}),
+                    ("PATCH", f"/api/orgs/{mine.id}", {"locally_registered": True, "local_verified": True}),
+                ):
+                    refused = await browser.request(method, path, json=body, headers=headers)
+                    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "own_case"), path
+            refused = await browser.post(f"/api/people/{me}/categories", json=ground)
+            assert refused.json()["error"]["code"] == "own_case"
+            other = await city.person("li.na")
+            assert (await browser.post(f"/api/people/{other.id}/categories", json=ground)).status_code == 200
+            assert (await browser.put(f"/api/orgs/{theirs.id}/members/{other.id}", json={})).status_code == 200
+
+    async def test_of_a_suspended_officer_is_an_administrator_s(self, city: City) -> None:
+        issued = await operator(city)
+        rogue = await city.person("rogue", Role.OPERATOR)
+        await city.identity.people.suspend(rogue.id, by="test")
+        async with city.browser(issued) as browser:
+            assert (await browser.post(f"/api/people/{rogue.id}/resume")).status_code == 403

@@ -251,6 +251,19 @@ class PermissionMissing(Forbidden):
         )
 
 
+class OwnCase(Forbidden):
+    """Nobody decides for the city about themselves, or makes themselves part of an organisation by an office."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "own_case",
+            "This is about yourself or an organisation of yours; somebody else decides it.",
+            message_zh="事涉本人或本人所在机构，须由其他工作人员办理。",
+            hint="Ask another operator.",
+            hint_zh="请由另一名工作人员办理。",
+        )
+
+
 class Unknown(NotFound):
     """Not there, or another tenant's: the two look the same."""
 

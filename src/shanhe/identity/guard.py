@@ -123,6 +123,13 @@ async def person_actor(request: Request) -> Actor:
     return found
 
 
+async def person_behind(identity: Identity, actor: Actor) -> UUID | None:
+    """The person who acts: a key counts as whoever made it."""
+    if actor.person_id is not None or actor.key_id is None:
+        return actor.person_id
+    return (await identity.keys.get(actor.key_id)).created_by
+
+
 def person_of(actor: Actor) -> UUID:
     """The person who is signed in; SessionMissing for a key."""
     if actor.person_id is None:

@@ -17,6 +17,8 @@ from shanhe.identity.api import (
     actor,
     require,
 )
+from shanhe.identity.errors import OwnCase
+from shanhe.identity.guard import person_behind
 from shanhe.identity.routes import forms
 from shanhe.kernel.http import private_json
 from shanhe.kernel.ids import new_id
@@ -68,7 +70,10 @@ def _organisations(routes: APIRouter, identity: Identity) -> None:
 
     @routes.patch("/{org_id}")
     async def edit(org_id: UUID, body: forms.OrgChange, acting: Operator) -> Response:
-        """Change what the request names; registration and its verification are the operator's business."""
+        """Change what the request names; registration and its verification are an operator's who is no member."""
+        person = await person_behind(identity, acting)
+        if person is not None and await identity.orgs.is_member(org_id, person):
+            raise OwnCase()
         return private_json(await identity.orgs.edit(org_id, body.given(), by=acting))
 
     @routes.post("/{org_id}/freeze")
@@ -106,6 +111,10 @@ def _people(routes: APIRouter, identity: Identity) -> None:
                 new_id(), org_id, person_id, body.role, department_id=body.department_id, by=acting
             )
             return private_json(invited, 202)
+        if person_id == await person_behind(identity, acting) and not (
+            acting.org_id == org_id and "members" in acting.permissions
+        ):
+            raise OwnCase()
         member = await identity.orgs.set_member(
             org_id, person_id, body.role, department_id=body.department_id, by=acting
         )

@@ -19,7 +19,8 @@ from shanhe.identity.api import (
     acts_csv,
     require,
 )
-from shanhe.identity.guard import identity_of
+from shanhe.identity.errors import OwnCase
+from shanhe.identity.guard import identity_of, person_behind
 from shanhe.identity.routes import forms
 from shanhe.kernel.clock import midnight
 from shanhe.kernel.http import private_json, sheet
@@ -94,7 +95,9 @@ def _people(routes: APIRouter, identity: Identity) -> None:
 def _decisions(routes: APIRouter, identity: Identity) -> None:
     @routes.post("/api/people/{person_id}/categories")
     async def category(person_id: UUID, body: forms.CategoryBody, acting: Clerk) -> Response:
-        """Record or verify a ground for benefits."""
+        """Record or verify a ground for benefits; never one's own."""
+        if await person_behind(identity, acting) == person_id:
+            raise OwnCase()
         await identity.people.set_category(person_id, Category(**body.model_dump()), by=acting)
         return private_json((await identity.people.get(person_id)).categories)
 
@@ -106,6 +109,7 @@ def _decisions(routes: APIRouter, identity: Identity) -> None:
 
     @routes.post("/api/people/{person_id}/resume")
     async def resume(person_id: UUID, acting: Clerk) -> Response:
+        await _may_touch(identity, acting, person_id)
         await identity.people.resume(person_id, by=acting)
         return private_json({"state": "active"})
 
