@@ -18,6 +18,7 @@ from shanhe.filings import views as filings
 from shanhe.governance import dilution_views, simulation_views
 from shanhe.identity import acts_sheet
 from shanhe.kernel.i18n import Catalogue, CatalogueError
+from shanhe.kernel.words import POSTINGS_ZH
 from shanhe.programmes import sheet as applications
 from shanhe.programmes.model import ScheduleKind
 from shanhe.rulebook.api import Rulebook
@@ -93,6 +94,12 @@ class TestCatalogue:
         acts = {act for path in SOURCES for act in ACT.findall(path.read_text(encoding="utf-8"))} - NO_ACTS
         assert len(acts) > 30
         assert {act for act in acts if f"audit_action.{act.replace('.', '_')}" not in catalogue.entries} == set()
+
+    def test_calls_postings_what_statements_call_them(self, catalogue: Catalogue) -> None:
+        family = "posting_kind."
+        kinds = {key.removeprefix(family): one.zh for key, one in catalogue.entries.items() if key.startswith(family)}
+        assert kinds
+        assert kinds.items() <= POSTINGS_ZH.items()
 
     def test_names_every_way_to_be_paid(self, catalogue: Catalogue) -> None:
         assert {kind for kind in get_args(ScheduleKind) if f"schedule.{kind}" not in catalogue.entries} == set()

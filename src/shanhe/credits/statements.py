@@ -20,17 +20,13 @@ from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.documents import Cell, Column, Document, Kind, Table
 from shanhe.kernel.money import FEN, MICRO
+from shanhe.kernel.words import POSTINGS_ZH
 from shanhe.ledger.api import Lot, LotHistory, LotPeriod, Provenance
 from shanhe.rulebook.api import Rulebook
 
 RULE = "C3"
 READ_TRIES = 3
 EARLIEST = date(2020, 1, 1)
-KINDS_ZH: Mapping[str, str] = {
-    "purchase": "购买", "top_up": "充值", "call": "调用", "expiry": "到期", "reversal": "冲正", "capture": "划扣",
-    "refund": "退款", "redeem": "兑换", "award": "发放", "release": "发放", "trade": "交易", "opening": "接入余额",
-    "estate": "继承与清算", "trade_reversal": "交易冲正",
-}  # fmt: skip
 PROVENANCE_ZH: Mapping[str, str] = {"subsidy": "补贴", "reward": "奖励", "purchased": "自购", "exchange": "交易所购入"}
 
 
@@ -179,7 +175,9 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
         word("合计", "Total"), "", "", "", micro(statement.opening_micro), micro(gained), micro(spent),
         micro(statement.closing_micro), "", yuan(statement.cost_fen), yuan(statement.value_fen),
     )  # fmt: skip
-    moves = tuple((KINDS_ZH.get(kind, kind) if zh else kind, micro(amount)) for kind, amount in statement.moves.items())
+    moves = tuple(
+        (POSTINGS_ZH.get(kind, kind) if zh else kind, micro(amount)) for kind, amount in statement.moves.items()
+    )
     price = yuan(statement.list_price_fen)
     return Document(
         title=word("AI 积分对账单", "Statement of AI Credits"),

@@ -15,6 +15,7 @@ from uuid import UUID
 from shanhe.kernel.clock import city_date
 from shanhe.kernel.documents import Column, Document, Kind, Table
 from shanhe.kernel.money import MICRO
+from shanhe.kernel.words import POSTINGS_ZH, STATES_ZH
 from shanhe.ledger.api import Asset
 from shanhe.store.errors import BadListing
 
@@ -151,7 +152,7 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
     def word(chinese: str, english: str) -> str:
         return chinese if zh else english
 
-    figure = Kind.FIGURE
+    figure, called, states = Kind.FIGURE, POSTINGS_ZH if zh else {}, STATES_ZH if zh else {}
     by_day = Table(
         word("按日与词元", "By day and token"),
         (Column(word("日期", "Day")), Column(word("上架项", "Listing"), width=2), Column(word("调用", "Calls"), figure),
@@ -172,14 +173,22 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
             Column(word("余额", "Balance"), figure, 2),
         ),
         tuple(
-            (one.at, one.kind, str(one.posting), credits(one.amount_micro), credits(one.balance_micro)) for one in lines
+            (
+                one.at,
+                called.get(one.kind, one.kind),
+                str(one.posting),
+                credits(one.amount_micro),
+                credits(one.balance_micro),
+            )
+            for one in lines
         ),
     )
     payouts = Table(
         word("提现", "Payouts"),
         (Column(word("时间", "At"), width=2), Column(word("状态", "State")), Column(word("积分", "Credits"), figure, 2),
          Column(word("到账（元）", "Paid (CNY)"), figure, 2)),
-        tuple((one.at, one.state, credits(one.amount_micro), None if one.net_fen is None else yuan(one.net_fen))
+        tuple((one.at, states.get(one.state, one.state), credits(one.amount_micro),
+               None if one.net_fen is None else yuan(one.net_fen))
               for one in earned.payouts),
     )  # fmt: skip
     return Document(
@@ -191,7 +200,7 @@ def paper(earned: Earned, lines: Sequence[Moved], *, name: str, zh: bool) -> Doc
             (word("退款（积分）", "Refunded (credits)"), f"{credits(earned.refunded_micro):,}"),
             (word("账户余额（积分）", "Balance (credits)"), f"{credits(earned.balance_micro):,}"),
         ),
-        notes=(word("收入满七日后可用；退款冲正原入账。", "Income waits before it can be used; refunds reverse it."),),
+        notes=(word("收入过待结算期可用；退款冲正原入账。", "Income waits before it is usable; refunds reverse it."),),
     )  # fmt: skip
 
 
