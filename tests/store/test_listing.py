@@ -282,7 +282,7 @@ class TestIncome:
         saved = await maker.http.get("/api/store/earnings/statement?format=csv")
         assert saved.headers["content-type"].startswith("text/csv")
         lines = saved.text.splitlines()
-        assert sum("reversal" in line for line in lines) == 1
+        assert sum("冲正" in line for line in lines) == 1
         assert sum("prompt/by-token" in line for line in lines) == 1
         for fmt, magic in (("xlsx", b"PK"), ("pdf", b"%PDF")):
             file = await maker.http.get(f"/api/store/earnings/statement?format={fmt}&language=en")
