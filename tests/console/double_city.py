@@ -107,6 +107,7 @@ class City:
         self.pulling = 0
         self.verifying = 0
         self.asked: tuple[object, ...] = ()
+        self.invited: str | None = None
 
     async def status(self) -> m.StatusView:
         return m.StatusView(
@@ -143,6 +144,19 @@ class City:
 
     async def org_create(self, who: m.Who, name: str, kind: str) -> UUID:
         return ORG
+
+    async def org_people(self, who: m.Who, org_id: UUID) -> m.OrgPeople:
+        takes = org_id != ORG and self.invited is None
+        asked = [(UUID(int=5), self.invited, "owner", NOW)] if self.invited else []
+        return m.OrgPeople(int(org_id == ORG), 2 * (org_id == ORG), asked, takes=takes)
+
+    async def org_invite(self, who: m.Who, org_id: UUID, login: str) -> None:
+        if login == "nobody":
+            raise NotFound("unknown_person", "Nobody.", message_zh="没有以此登录名或邮箱登录的人员。")
+        self.invited = login
+
+    async def org_uninvite(self, who: m.Who, org_id: UUID, invitation_id: UUID) -> None:
+        self.invited = None
 
     async def org_freeze(self, who: m.Who, org_id: UUID, reason: str) -> None: ...
     async def org_unfreeze(self, who: m.Who, org_id: UUID) -> None: ...

@@ -155,3 +155,19 @@ class TestApps:
         assert answer.status_code == 303
         assert desk.connect.ended == [UUID(int=1)]  # type: ignore[attr-defined]
         assert "目前没有应用" in (await member.get("/apps")).text
+
+
+class TestOwnerless:
+    async def test_gets_an_owner_asked_who_may_be_asked_no_longer(self, member: httpx.AsyncClient) -> None:
+        """An organisation that has an owner is theirs to fill."""
+        here = f"/city/accounts/{UUID(int=9)}"
+        assert "邀请负责人" in (await member.get(here)).text
+        assert "邀请负责人" not in (await member.get(f"/city/accounts/{double.ORG}")).text
+        wrong = await member.post(f"{here}/owner", data=TOKEN | {"login": "nobody"})
+        assert (wrong.status_code, 'value="nobody"' in wrong.text, "没有以此登录名" in wrong.text) == (404, True, True)
+        asked = await member.post(f"{here}/owner", data=TOKEN | {"login": "chen"})
+        assert asked.headers["location"] == f"{here}?done=member_invited"
+        assert "chen" in (await member.get(here)).text
+        taken = await member.post(f"{here}/invitations/{UUID(int=5)}", data=TOKEN)
+        assert taken.headers["location"] == f"{here}?done=invitation_withdrawn"
+        assert "chen" not in (await member.get(here)).text

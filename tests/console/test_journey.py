@@ -255,6 +255,27 @@ class TestJourney:
         page.locator("#sha256-of").set_input_files(paper)
         expect(page.locator("#sha256")).to_have_value(hashlib.sha256(b"certificate").hexdigest())
 
+    def test_gives_an_organisation_that_nobody_acts_for_its_owner(self, city: Stage, page: Page) -> None:
+        login = f"owner-{new_id().hex[-6:]}"
+        hire(city, login)
+        page.goto(f"{city.url}/city/accounts")
+        page.get_by_label("名称").fill(f"无人代表 {login}")
+        page.get_by_role("button", name="创建").click()
+        page.get_by_label("登录名或邮箱").fill(login)
+        page.get_by_role("button", name="邀请负责人").click()
+        expect(page.get_by_role("cell", name=login)).to_be_visible()
+
+        async def accept(services: Any) -> None:
+            person = await services.identity.people.by_name(login)
+            (asked,) = await services.identity.invitations.of_person(person)
+            await services.identity.invitations.accept(asked.id, person, by="tests")
+
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(city.run, accept).result()
+        page.reload()
+        expect(page.get_by_text("负责人 1 名，共 1 名成员")).to_be_visible()
+        expect(page.get_by_role("button", name="邀请负责人")).to_have_count(0)
+
     def test_verifies_the_ledger_from_the_console(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/city/ledger/verify")
         page.get_by_role("button", name="开始核验").click()

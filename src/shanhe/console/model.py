@@ -27,6 +27,9 @@ from shanhe.console.model_city import (
     EngineTest as EngineTest,
 )
 from shanhe.console.model_city import (
+    OrgPeople as OrgPeople,
+)
+from shanhe.console.model_city import (
     OrgRow as OrgRow,
 )
 from shanhe.console.model_city import (

@@ -24,6 +24,17 @@ class OrgRow:
 
 
 @dataclass(frozen=True)
+class OrgPeople:
+    """How many act for an organisation, and who is asked to: (id, as they were called, role, until). `takes`: somebody
+    may be asked to be its first owner."""
+
+    owners: int
+    members: int
+    asked: Sequence[tuple[UUID, str, str, datetime]]
+    takes: bool
+
+
+@dataclass(frozen=True)
 class EngineRow:
     id: UUID
     name: str

@@ -13,11 +13,12 @@ import msgspec
 from shanhe.compute.api import Engine, Kind, NewEngine, Rates
 from shanhe.console import model as m
 from shanhe.console.live.acts import Acts
+from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind
+from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind, Role
 from shanhe.kernel.clock import midnight
-from shanhe.kernel.errors import Invalid, NotFound
+from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.money import parse_credits
 from shanhe.ledger.api import AccountView, Asset, PostingView, VerifyReport
@@ -81,6 +82,29 @@ class LiveCity:
     async def org_create(self, who: m.Who, name: str, kind: str) -> UUID:
         org = await self._of.identity.orgs.create(NewOrganisation(OrgKind(kind), name), by=actor_of(who))
         return org.id
+
+    async def org_people(self, who: m.Who, org_id: UUID) -> m.OrgPeople:
+        identity = self._of.identity
+        org, members = await identity.orgs.get(org_id), await identity.orgs.members(org_id)
+        asked = [
+            (one.id, one.called, str(one.role), one.expires_at) for one in await identity.invitations.of_org(org_id)
+        ]
+        owners = sum(one.role is Role.OWNER for one in members)
+        return m.OrgPeople(owners, len(members), asked, takes=org.kind is not OrgKind.PERSON and not owners)
+
+    async def org_invite(self, who: m.Who, org_id: UUID, login: str) -> None:
+        identity, by = self._of.identity, actor_of(who)
+        await identity.invitations.invites(org_id)
+        if (await self.org_people(who, org_id)).owners:
+            raise Conflict(
+                "has_an_owner", "It has an owner, who invites whoever else is to act for it.",
+                message_zh="该机构已有负责人，成员由负责人邀请。",
+            )  # fmt: skip
+        person = await called(identity, login, by)
+        await identity.invitations.invite(new_id(), org_id, person, Role.OWNER, called=login, by=by)
+
+    async def org_uninvite(self, who: m.Who, org_id: UUID, invitation_id: UUID) -> None:
+        await self._of.identity.invitations.withdraw(invitation_id, org_id, by=actor_of(who))
 
     async def org_freeze(self, who: m.Who, org_id: UUID, reason: str) -> None:
         await self._of.identity.orgs.freeze(org_id, reason, by=actor_of(who))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, actor_of
-from shanhe.identity.api import OrgKind, Role
+from shanhe.identity.api import Actor, Identity, OrgKind, Role
 from shanhe.kernel.errors import Invalid, NotFound
 from shanhe.kernel.ids import new_id
 
@@ -65,14 +65,7 @@ class LiveHouse:
         if (await identity.orgs.get(who.org_id)).kind is OrgKind.PERSON:
             raise Invalid("one_person", "Nobody else acts for a person's own account.",
                           message_zh="个人账户只有本人一名成员。")  # fmt: skip
-        await identity.attempts.begin([identity.attempts.bucket("member", by.ref)])  # names can't be tried one by one
-        person = await identity.people.by_name(login)
-        if person is None:
-            raise NotFound(
-                "unknown_person", "Nobody signs in with this name.", message_zh="没有以此登录名或邮箱登录的人员。",
-                hint="Check it with them; who has no account yet opens one on the page to register.",
-                hint_zh="请与本人核对；尚无账户的，可先自行注册。",
-            )  # fmt: skip
+        person = await called(identity, login, by)
         wanted = Role(role) if role in tuple(ROLES) else Role.MEMBER
         if await identity.orgs.is_member(who.org_id, person):
             await identity.orgs.set_member(who.org_id, person, wanted, by=by)
@@ -82,3 +75,16 @@ class LiveHouse:
 
     async def remove(self, who: m.Who, person_id: UUID) -> None:
         await self._identity.orgs.remove_member(who.org_id, person_id, by=actor_of(who))
+
+
+async def called(identity: Identity, login: str, by: Actor) -> UUID:
+    """Who signs in with this name; NotFound. So many tries a day, or names could be tried one by one."""
+    await identity.attempts.begin([identity.attempts.bucket("member", by.ref)])
+    person = await identity.people.by_name(login)
+    if person is None:
+        raise NotFound(
+            "unknown_person", "Nobody signs in with this name.", message_zh="没有以此登录名或邮箱登录的人员。",
+            hint="Check it with them; who has no account yet opens one on the page to register.",
+            hint_zh="请与本人核对；尚无账户的，可先自行注册。",
+        )  # fmt: skip
+    return person

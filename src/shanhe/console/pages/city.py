@@ -12,6 +12,7 @@ from starlette.responses import Response
 from shanhe.console import chart
 from shanhe.console.model import ActsWanted, Who
 from shanhe.console.pages.base import Room, days_in
+from shanhe.console.pages.entrance import LOGIN_CHARS_MAX
 from shanhe.console.pages.till import parse_amount
 from shanhe.console.render import go
 from shanhe.kernel.errors import ShanheError
@@ -22,7 +23,8 @@ NAME_CHARS_MAX = 120
 REASON_CHARS_MAX = 200
 OBJECT_CHARS_MAX = 120
 MANUAL = ("bank_transfer", "cash_desk")
-ORG_KINDS = ("company", "government", "institution", "person")
+ORG_KINDS = ("company", "government", "institution")
+"""A person's own comes with the person."""
 
 
 class CityRoom(Room):
@@ -35,6 +37,8 @@ class CityRoom(Room):
         add("/city/accounts/{org_id}", self.org, methods=["GET"])
         add("/city/accounts/{org_id}/freeze", self.org_freeze, methods=["POST"])
         add("/city/accounts/{org_id}/unfreeze", self.org_unfreeze, methods=["POST"])
+        add("/city/accounts/{org_id}/owner", self.org_invite, methods=["POST"])
+        add("/city/accounts/{org_id}/invitations/{invitation_id}", self.org_uninvite, methods=["POST"])
         add("/city/accounts/{org_id}/topup", self.org_top_up, methods=["POST"])
         add("/city/models/aliases", self.alias, methods=["POST"])
         add("/city/models/pull", self.pull, methods=["POST"])
@@ -79,7 +83,22 @@ class CityRoom(Room):
         org = await self.desk.city.org(who, org_id)
         keys = await self.desk.city.org_keys(who, org_id)
         shown = {"strip": chart.strip(org.by_provenance), "client_ref": str(new_id()), "fields": {}, "methods": MANUAL}
-        return self.show(request, "org.html", who, org=org, keys=keys, **shown | values)
+        people = await self.desk.city.org_people(who, org_id)
+        return self.show(request, "org.html", who, org=org, keys=keys, people=people, **shown | values)
+
+    async def org_invite(self, request: Request, org_id: UUID) -> Response:
+        who, fields = await self.posted(request, "accounts")
+        try:
+            await self.desk.city.org_invite(who, org_id, fields.get("login", "")[:LOGIN_CHARS_MAX])
+        except ShanheError as error:
+            mistake = self.view.mistake(request, error)
+            return await self._org(request, who, org_id, fields=fields, mistake=mistake, status=error.status)
+        return go(f"/city/accounts/{org_id}", "member_invited")
+
+    async def org_uninvite(self, request: Request, org_id: UUID, invitation_id: UUID) -> Response:
+        who, _ = await self.posted(request, "accounts")
+        await self.desk.city.org_uninvite(who, org_id, invitation_id)
+        return go(f"/city/accounts/{org_id}", "invitation_withdrawn")
 
     async def org_freeze(self, request: Request, org_id: UUID) -> Response:
         who, fields = await self.posted(request, "accounts")
