@@ -276,6 +276,29 @@ class TestJourney:
         expect(page.get_by_text("负责人 1 名，共 1 名成员")).to_be_visible()
         expect(page.get_by_role("button", name="邀请负责人")).to_have_count(0)
 
+    def test_is_printed_as_a_paper_and_not_as_a_screen(self, city: Stage, page: Page) -> None:
+        """Whose it is and where it stands, no menus; black on white from a dark screen; headings on each sheet."""
+        shaped(page, 1440, "dark")
+        page.goto(f"{city.url}/city/audit")
+        dark = "getComputedStyle(document.body).color"
+        on_screen = page.evaluate(dark)
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 680, "height": 900})  # as wide as A4 between its margins
+        for gone in (".side", ".bar", ".tabs", ".skip", ".foot", "main form"):
+            assert not page.locator(gone).first.is_visible(), gone
+        expect(page.locator(".printed")).to_contain_text("/city/audit")
+        assert page.evaluate("getComputedStyle(document.querySelector('main thead')).display") == "table-header-group"
+        assert page.evaluate(dark) != on_screen
+        page.emulate_media(media="screen")
+        expect(page.locator(".printed")).to_be_hidden()
+
+    def test_leads_from_every_row_of_the_audit_to_what_else_happened_to_it(self, city: Stage, page: Page) -> None:
+        page.goto(f"{city.url}/city/registrations")  # which is written down, of a list and not of a person
+        shaped(page, 1440, "light").goto(f"{city.url}/city/audit")
+        page.get_by_role("link", name="registrations").first.click()
+        expect(page.locator("[data-mistake]")).to_have_count(0)
+        expect(page.get_by_role("cell", name="查看注册名单").first).to_be_visible()
+
     def test_verifies_the_ledger_from_the_console(self, city: Stage, page: Page) -> None:
         page.goto(f"{city.url}/city/ledger/verify")
         page.get_by_role("button", name="开始核验").click()

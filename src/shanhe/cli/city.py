@@ -66,6 +66,8 @@ class Terminal:
                 f"密钥   API key    {demo.api_key}",
             ]
             lines += [f"[dim]也写在 also in {settings.data / 'demo.env'}[/]"]
+        else:
+            lines.append("[dim]第一位管理员 first admin: shanhe people create LOGIN --role admin[/]")
         lines.append("[dim]按 Ctrl-C 停止 · Ctrl-C stops everything[/]")
         out.print(Panel("\n".join(lines), title="山河 Shanhe", expand=False))
 

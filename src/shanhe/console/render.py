@@ -195,6 +195,7 @@ class View:
             who=who,
             path=request.url.path,
             here=address(request),
+            place=f"{request.url.netloc}{address(request)}",
             query=request.query_params,
             flash=self.words.get(f"flash.{flash}", lang, "") if _CODE.match(flash) else "",
             csrf=who.csrf if who else form_token(request),

@@ -20,6 +20,8 @@ DONE: Final = ("add", "change", "remove")
 ORG_KINDS: Final = ("org", "org_id", "owner")
 INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[\d.]+[+-]\d\d:\d\d$")
 Called = Callable[[str], Awaitable[str]]
+LISTS = ("registrations", "people")
+"""What the record names that is no single thing."""
 
 
 class Acts:
@@ -48,7 +50,7 @@ class Acts:
 
     async def _object(self, about: str) -> str:
         """What the record calls what a clerk means: as it writes it, any id, or an organisation by its whole name."""
-        if ":" in about or id_in(about) is not None:
+        if ":" in about or about in LISTS or id_in(about) is not None:
             return about
         return f"org:{await self._names.organisation(about)}"
 
