@@ -71,7 +71,15 @@ class Rules:
         ]
         facts = [
             m.FactField("value_fen", ("购买价值", "Value bought"), "number", "fen", (), "100000", True),
-            m.FactField("category", ("身份", "Category"), "enum", "", ("local_company", "citizen"), "", True),
+            m.FactField(
+                "category",
+                ("身份", "Category"),
+                "enum",
+                "",
+                (("local_company", ("本地注册企业", "Local company")), ("citizen", ("市民", "Citizen"))),
+                "",
+                True,
+            ),
         ]
         formula = [
             m.FormulaLine(

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 
 from shanhe.kernel import http
 from shanhe.kernel.errors import TooMany
+from shanhe.kernel.misfit import misfit
 
 
 def application() -> FastAPI:
@@ -60,7 +61,21 @@ class TestError:
     async def test_names_the_field_that_is_wrong(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/number", params={"n": "many"})
         assert answer.status_code == 422
-        assert answer.json()["error"]["details"]["fields"][0]["where"] == "query.n"
+        assert answer.json()["error"]["details"]["fields"][0]["field"] == "n"
+
+    def test_says_of_each_field_where_it_is_and_what_is_allowed_in_both_languages(self) -> None:
+        told = misfit([
+            {"loc": ("body", "lots", 0, "a/b"), "type": "less_than_equal", "msg": "…", "ctx": {"le": 5},
+             "input": "secret"},
+            {"loc": ("body", "note"), "type": "missing", "msg": "Field required"},
+        ])  # fmt: skip
+        first, second = told.details["fields"]
+        assert (first["pointer"], first["allowed"], first["zh"], first["en"]) == (
+            "/lots/0/a~1b", {"maximum": 5}, "不得大于 5", "must be at most 5",
+        )  # fmt: skip
+        assert second["pointer"] == "/note"
+        assert "note：缺失" in told.message_zh
+        assert "secret" not in str(told.to_dict())
 
     async def test_has_our_shape_for_unknown_addresses_too(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/nowhere")).json()["error"]["code"] == "not_found"

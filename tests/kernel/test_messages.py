@@ -6,7 +6,7 @@ import pytest
 
 from shanhe.credits.errors import ValueOutOfBounds
 from shanhe.identity.errors import BadText
-from shanhe.kernel.errors import Unreadable
+from shanhe.kernel.errors import Field, Unreadable
 from shanhe.kernel.money import parse_credits, parse_yuan, said_credits
 from shanhe.kernel.texts import check_line
 from shanhe.programmes.errors import BadAnswers
@@ -47,6 +47,6 @@ class TestMessage:
             check_line("client_ref", "")
         assert "请求编号须为" in caught.value.message_zh  # type: ignore[attr-defined]
         problems = [("number", "未填写", "is missing"), ("odd", "表单没有这一项", "is not asked for")]
-        told = BadAnswers(problems, {"number": ("登记号", "Registration number")})
+        told = BadAnswers(problems, {"number": Field(pointer="/answers/number", zh="登记号", en="Registration number")})
         assert told.message_zh == "表单未填写完整：登记号：未填写；odd：表单没有这一项。"
         assert "Registration number (number): is missing; odd: is not asked for" in told.message

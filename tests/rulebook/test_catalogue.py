@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from shanhe.rulebook.api import Rulebook, rules_page
+from shanhe.rulebook.api import Rulebook, Text, rules_page
 
 CATALOGUE = yaml.safe_load((Path(__file__).parent / "data" / "catalogue.yaml").read_text(encoding="utf-8"))
 RULES = Rulebook.load()
@@ -40,6 +41,28 @@ class TestRuleFile:
             for parameter in RULES.rule(rule_id).parameters:
                 for value in parameter.values:
                     assert value.origin == "given" or (value.reason and value.reason.zh and value.reason.en), rule_id
+
+    def test_says_what_every_choice_is_called_and_names_nothing_else(self) -> None:
+        for rule_id in RULES.ids():
+            rule = RULES.rule(rule_id)
+            choices = {value for fact in rule.facts for value in fact.values}
+            own = [parameter for parameter in rule.parameters if not parameter.of]
+            choices |= {name for parameter in own for row in parameter.values for name in names_in(row.value)}
+            assert choices == set(rule.labels), rule_id
+
+    def test_calls_a_choice_the_same_in_every_rule(self) -> None:
+        called: dict[str, set[Text]] = {}
+        for rule_id in RULES.ids():
+            for name, label in RULES.rule(rule_id).labels.items():
+                called.setdefault(name, set()).add(label)
+        assert {name for name, labels in called.items() if len(labels) > 1} == set()
+
+
+def names_in(value: Any) -> set[str]:
+    """Names in a list or a table, as deep as it goes."""
+    if isinstance(value, dict):
+        return {*value, *(name for entry in value.values() for name in names_in(entry))}
+    return {item for item in value if isinstance(item, str)} if isinstance(value, tuple) else set()
 
 
 class TestTable:

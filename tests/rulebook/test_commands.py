@@ -35,6 +35,6 @@ class TestEval:
         facts = '{"insured_here": false, "resident": false, "days_present": 78, "applied_on": "2026-11-27"}'
         text = said("eval", "N1", "--facts", facts, "--on", "2026-11-27")
         assert "还差天数 · Days missing: 12" in text
-        assert "max((90 - 78), 0) = 12" in text
+        assert "取大（90 − 78，0） · the larger of (90 − 78, 0) = 12" in text
         assert "增加 12（至 90）" in text
         assert "With 12 more" in text

@@ -63,7 +63,9 @@ class TestRoutes:
     def test_refuse_bad_questions(self, client: TestClient) -> None:
         bad = client.post("/api/rules/P1/eval", json={"facts": {**FACTS, "value_fen": 1.5}})
         assert bad.status_code == 422
-        assert "value_fen" in bad.json()["error"]["details"]["fields"]
+        told = {one["pointer"]: one for one in bad.json()["error"]["details"]["fields"]}
+        assert told["/facts/value_fen"]["title"] == {"zh": "按标价计的购买额", "en": "Purchase at list price"}
+        assert (told["/facts/value_fen"]["unit"], told["/facts/value_fen"]["allowed"]["minimum"]) == ("fen", 0)
         assert client.post("/api/rules/P1/eval", json={"facts": FACTS, "on": "2020-01-01"}).status_code == 404
         assert client.post("/api/rules/P1/eval", json={"facts": FACTS, "x": 1}).status_code == 422
         assert (

@@ -74,6 +74,16 @@ class TestTrace:
         assert (nearest[0]["fact"], nearest[0]["to"]) == ("cost", 434_783)
         assert nearest[0]["outputs"] == {"list": 500_000, "thin": True, "loss": False}
 
+    def test_reads_as_people_write_it(self) -> None:
+        facts = {"category": "local_data_company", "value_fen": 10_000_000, "benefit_used_fen": 99_000_000}
+        told = trace("P1", facts)
+        said = {one["name"]: one["reading"]["zh"] for one in (*told["steps"], *told["outputs"])}
+        assert said["rate"] == "30%"
+        assert said["benefit_fen"] == "取小（¥30,000.00，¥10,000.00）"
+        assert said["quantity_micro"] == "¥100,000.00 ÷ ¥1.00/积分"
+        assert told["inputs"][0]["said"] == {"zh": "本地数据企业", "en": "Local data company"}
+        assert "若购买人类别为“无”" in " ".join(one["text"]["zh"] for one in told["alternatives"])
+
     def test_tampered_arithmetic_is_found_out(self) -> None:
         decision = RULES.evaluate("P1", STRADDLE, on=ON)
         decision.trace["outputs"][0]["arithmetic"] = "min(300000, 200000)"

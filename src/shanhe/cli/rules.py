@@ -26,6 +26,8 @@ from shanhe.cli.common import (
 )
 from shanhe.kernel.clock import SystemClock
 
+ORIGINS = {"given": "原文给定 given", "assumed": "设定 assumed"}
+
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.rulebook.api import Rulebook
@@ -110,8 +112,7 @@ def _parameter(parameter: Any, on: date | None) -> Iterator[str]:
 
     yield f"{parameter.name}: {parameter.title.zh} · {parameter.title.en}"
     for value in _holding(parameter.values, on):
-        origin = {"given": "原文给定 given", "assumed": "设定 assumed"}[value.origin]
-        yield f"  {value.start}: {display(value.value, parameter.unit)} ({parameter.unit}, {origin})"
+        yield f"  {value.start}: {display(value.value, parameter.unit)} ({parameter.unit}, {ORIGINS[value.origin]})"
         if value.reason:
             yield f"    {value.reason.zh} · {value.reason.en}"
 
@@ -151,20 +152,34 @@ def evaluate(
 
 
 def _told(trace: Mapping[str, Any]) -> dict[str, Any]:
-    """A trace as people read it: what came out and how, in both languages."""
-    steps = [f"{one['title']['zh']} · {one['title']['en']}: {one['arithmetic']} = {one['display']}"
-             for one in (*trace["steps"], *trace["outputs"])]  # fmt: skip
+    """A trace as people read it: from what and by which values it came out, and how, in both languages."""
+    parts = (*trace["steps"], *trace["outputs"])
     others = [one["text"] for one in (*trace["nearest"], *trace["alternatives"])]
     return {
         "rule": f"{trace['rule']} {trace['title']['zh']} · {trace['title']['en']}",
         "on": f"{trace['on']} ({trace['event']['title']['zh']} · {trace['event']['title']['en']})",
-        "outputs": _lines(f"{one['title']['zh']} · {one['title']['en']}: {one['display']}" for one in trace["outputs"]),
-        "steps": _lines(steps),
-        "binding": _lines(f"{one['text']['zh']} · {one['text']['en']}" for one in trace["binding"]),
+        "outputs": _lines(f"{_both(one['title'])}: {_value(one)}" for one in trace["outputs"]),
+        "facts": _lines(f"{_both(one['title'])}: {_value(one)}" for one in trace["inputs"]),
+        "values": _lines(f"{_both(one['title'])}: {_value(one)} ({_source(one)})" for one in trace["parameters"]),
+        "steps": _lines(f"{_both(one['title'])}: {_both(one['reading'], ' = ' + _value(one))}" for one in parts),
+        "binding": _lines(_both(one["text"]) for one in trace["binding"]),
         "what would change it": _lines(f"{text['zh']}\n{text['en']}" for text in others),
         "article": trace["article"],
+        "department": _both(trace["department"]),
         "version": trace["version"],
-    }
+    }  # fmt: skip
+
+
+def _both(text: Mapping[str, str], then: str = "") -> str:
+    return f"{text['zh']}{then}" if text["zh"] == text["en"] else f"{text['zh']} · {text['en']}{then}"
+
+
+def _source(one: Mapping[str, Any]) -> str:
+    return f"{one['article']}, {one['from']}, {ORIGINS[one['origin']]}"
+
+
+def _value(one: Mapping[str, Any]) -> str:
+    return _both(one["said"]) if one["said"] else str(one["display"])
 
 
 @app.command()

@@ -23,12 +23,23 @@ class Line:
     unit: str = ""
     source: str = ""
     assumed: bool = False
+    said: Bilingual | None = None
+    """The value in words, where it has any."""
+    reading: Bilingual | None = None
+    """How it was worked out, as people write it; `calc` is the same for a machine."""
+    since: str = ""
+    announced: str = ""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A trace in the order a person reads it. `binding` and `nearest` may be empty."""
+    """A trace in the order a person reads it: by what and for which day, from what, how, and what else would have
+    come out. Every part may be empty."""
 
+    article: str
+    department: Bilingual | None
+    event: Bilingual | None
+    on: str
     inputs: Sequence[Line]
     parameters: Sequence[Line]
     steps: Sequence[Line]
@@ -39,6 +50,10 @@ class Explained:
 def explain(trace: Mapping[str, Any]) -> Explained:
     """Read a trace of any version we know; parts that are missing stay empty."""
     return Explained(
+        article=str(trace.get("article") or ""),
+        department=_both(trace.get("department")),
+        event=_both((trace.get("event") or {}).get("title")) if isinstance(trace.get("event"), Mapping) else None,
+        on=str(trace.get("on") or ""),
         inputs=[_line(item, source=False) for item in _items(trace.get("inputs") or trace.get("facts"))],
         parameters=[_line(item) for item in _items(trace.get("parameters"))],
         steps=[_line(item) for key in ("steps", "outputs") for item in _items(trace.get(key))],
@@ -74,6 +89,10 @@ def _line(item: Mapping[str, Any], *, source: bool = True) -> Line:
         unit="" if "display" in item else str(item.get("unit", "") or ""),
         source=str(item.get("article", "") or "") if source else "",
         assumed=item.get("origin") == "assumed" or bool(item.get("assumed")),
+        said=_both(item.get("said")),
+        reading=_both(item.get("reading")),
+        since=str(item.get("from", "") or ""),
+        announced=str(item.get("announced", "") or ""),
     )
 
 
@@ -82,6 +101,10 @@ def priced(value: Any, unit: str) -> str:
     if type(value) is not int or unit not in ("fen_per_credit", "micro_per_mtok"):
         return ""
     return f"¥{format_fen(value)}" if unit == "fen_per_credit" else said_credits(value)
+
+
+def _both(value: Any) -> Bilingual | None:
+    return _text(value) if isinstance(value, Mapping) else None
 
 
 def _text(value: Any) -> Bilingual:

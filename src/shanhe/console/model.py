@@ -450,7 +450,7 @@ class FactField:
     title: Bilingual
     type: str
     unit: str
-    values: tuple[str, ...]
+    values: Sequence[tuple[str, Bilingual]]
     default: str
     required: bool
 

@@ -28,9 +28,10 @@ from shanhe.console.ports import Desk
 from shanhe.kernel.clock import CITY_TZ
 from shanhe.kernel.errors import Forbidden, ShanheError, Unreadable
 from shanhe.kernel.http import language
-from shanhe.kernel.i18n import Catalogue
+from shanhe.kernel.i18n import Catalogue, Entry
 from shanhe.kernel.money import format_credits, format_fen, said_credits
 from shanhe.kernel.words import move
+from shanhe.rulebook.api import Rulebook
 
 THEMES: Final = ("auto", "light", "dark")
 THEME_COOKIE: Final = "shanhe_theme"
@@ -58,8 +59,11 @@ def listed(texts: Iterable[str], lang: str) -> str:
 
 @cache
 def words() -> Catalogue:
-    """What the console says, read once for each process."""
-    return Catalogue.load(files("shanhe.console") / "i18n")
+    """What the console says and what rules call their choices, read once for each process."""
+    book = Rulebook.load()
+    named = {name: label for rule_id in book.ids() for name, label in book.rule(rule_id).labels.items()}
+    choices = {f"choice.{name}": Entry(label.zh, label.en) for name, label in named.items()}
+    return Catalogue(choices | dict(Catalogue.load(files("shanhe.console") / "i18n").entries))
 
 
 class View:

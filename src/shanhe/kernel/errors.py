@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of a request as an error tells of it.
+
+    `pointer` is its place in the body (a JSON pointer), `zh` and `en` what people call it, `unit` what it is counted in
+    (empty where nothing is), `allowed` what it may be, in the words of JSON Schema.
+    """
+
+    pointer: str
+    zh: str
+    en: str
+    unit: str = ""
+    allowed: Mapping[str, Any] = field(default_factory=dict)
+
+    def wrong(self, zh: str, en: str) -> dict[str, Any]:
+        """The field and what is wrong with it, as an item of `details.fields`."""
+        return {"field": self.pointer.rpartition("/")[2], "pointer": self.pointer,
+                "title": {"zh": self.zh, "en": self.en}, "unit": self.unit, "allowed": dict(self.allowed),
+                "zh": zh, "en": en}  # fmt: skip
 
 
 class ShanheError(Exception):

@@ -21,8 +21,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shanhe.kernel import acts
-from shanhe.kernel.errors import Invalid, NotFound, ShanheError, TooMany, Unavailable
+from shanhe.kernel.errors import NotFound, ShanheError, TooMany, Unavailable
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.misfit import misfit
 from shanhe.kernel.outage import outage, unusable
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 BODY_MAX_BYTES = 1024 * 1024
 BODY_CHUNK_LIMIT_S = 15.0
 BODY_TOTAL_LIMIT_S = 60.0
+FIELDS_TOLD = 20
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 NOWHERE: Mapping[str, int] = MappingProxyType({})
 LANGUAGES = ("zh-CN", "en")
@@ -122,18 +124,7 @@ def install(app: FastAPI, *, error_page: ErrorPage | None = None) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        places = [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()[:20]]
-        return await answer(
-            request,
-            Invalid(
-                "invalid_request",
-                "The request does not have the expected form.",
-                message_zh="请求的格式不正确。",
-                hint="Check the address and what was filled in.",
-                hint_zh="请检查网址与填写的内容。",
-                details={"fields": places},
-            ),
-        )
+        return await answer(request, misfit(error.errors()[:FIELDS_TOLD]))
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> Response:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from shanhe.kernel.clock import add_months
-from shanhe.kernel.errors import Invalid, ShanheError
+from shanhe.kernel.errors import ShanheError
 from shanhe.kernel.ids import new_id
 from shanhe.kernel.words import PARTIES, any_of
 from shanhe.programmes import award_store, forms, messages, store
@@ -22,6 +22,7 @@ from shanhe.programmes.errors import (
     AlreadyClaimed,
     ApplicationConflict,
     AskAgain,
+    BadField,
     NotDecidable,
     NotForYou,
     UnknownApplication,
@@ -156,9 +157,9 @@ class Applying:
         """Check everything that can be checked without writing."""
         ground = self._ground
         if not 1 <= len(client_ref) <= REF_MAX_CHARS:
-            raise Invalid(
-                "bad_reference", f"client_ref has 1 to {REF_MAX_CHARS} characters.", message_zh="编号长度不合规。"
-            )
+            raise BadField("/client_ref", ("编号", "client_ref"), f"须为 1–{REF_MAX_CHARS} 个字符",
+                           f"must have 1 to {REF_MAX_CHARS} characters", code="bad_reference",
+                           allowed={"minLength": 1, "maxLength": REF_MAX_CHARS})  # fmt: skip
         programme, party, today = ground.programme(programme_id), await ground.party(org_id), ground.today()
         self.open_for(programme, party)
         clean = forms.answers_of(programme, await self.named(programme, answers, org_id), by="applicant")
@@ -171,7 +172,7 @@ class Applying:
         refused = bool(outcome.reasons) and not by_people
         reviewed = bool(programme.review) or by_people
         if not refused and outcome.missing and not reviewed:
-            raise NotDecidable(outcome.missing)
+            raise NotDecidable(forms.lacking(programme, outcome.missing))
         state = State.REFUSED if refused else State.IN_REVIEW if reviewed else State.APPROVED
         now = ground.now()
         due = now + timedelta(days=programme.path(1)[0].days) if state is State.IN_REVIEW else None
@@ -309,7 +310,9 @@ class Applying:
         app = await self.own(application, org_id)
         programme = self._ground.programme(app.programme)
         if not 1 <= len(why.strip()) <= NOTE_MAX_CHARS:
-            raise Invalid("needs_reason", "Say why the decision is wrong.", message_zh="请写明申诉理由。")
+            raise BadField("/why", ("申诉理由", "The reason of the appeal"), f"须为 1–{NOTE_MAX_CHARS} 个字符",
+                           f"must have 1 to {NOTE_MAX_CHARS} characters", code="needs_reason",
+                           allowed={"minLength": 1, "maxLength": NOTE_MAX_CHARS})  # fmt: skip
         if app.round != 1:
             raise WrongState(("申诉后仍未通过", "refused on appeal"), ("首次未通过", "refused for the first time"))
         due = self._ground.now() + timedelta(days=programme.appeal[0].days)

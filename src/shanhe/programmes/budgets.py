@@ -9,13 +9,12 @@ from typing import Final
 from uuid import UUID
 
 from shanhe.kernel.clock import city_date, midnight
-from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import AMOUNT_MAX
 from shanhe.ledger.api import LotHistory
 from shanhe.programmes import award_store
 from shanhe.programmes.booking import Books
 from shanhe.programmes.cases import BudgetView
-from shanhe.programmes.errors import ApplicationConflict, UnknownBudget
+from shanhe.programmes.errors import ApplicationConflict, BadField, UnknownBudget
 from shanhe.programmes.ground import Ground
 
 REASON_MAX_CHARS: Final = 200
@@ -92,8 +91,12 @@ class Budgets:
         """UnknownBudget, or Invalid for an amount or a reason that is not in order."""
         if name not in self._ground.catalogue.budgets:
             raise UnknownBudget(name)
-        if not 0 < amount <= AMOUNT_MAX or not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
-            raise Invalid(
-                "bad_funding", f"Give a positive amount and a reason of at most {REASON_MAX_CHARS} characters.",
-                message_zh=f"请给出正数金额与不超过 {REASON_MAX_CHARS} 字的事由。",
-            )  # fmt: skip
+        if not 0 < amount <= AMOUNT_MAX:
+            unit = self._ground.catalogue.budgets[name].asset
+            raise BadField("/amount", ("金额", "The amount"), f"须为 1 至 {AMOUNT_MAX:,} 的整数（最小单位）",
+                           f"must be a whole number from 1 to {AMOUNT_MAX:,} (smallest units)", code="bad_funding",
+                           unit=unit, allowed={"minimum": 1, "maximum": AMOUNT_MAX})  # fmt: skip
+        if not 1 <= len(reason.strip()) <= REASON_MAX_CHARS:
+            raise BadField("/reason", ("事由", "The reason"), f"须为 1–{REASON_MAX_CHARS} 个字符",
+                           f"must have 1 to {REASON_MAX_CHARS} characters", code="bad_funding",
+                           allowed={"minLength": 1, "maxLength": REASON_MAX_CHARS})  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shanhe.kernel.documents.tables import ImportRefused as ImportRefused
-from shanhe.kernel.errors import Conflict, Forbidden, Invalid, NotFound, ShanheError
+from shanhe.kernel.errors import Conflict, Field, Forbidden, Invalid, NotFound, ShanheError
 from shanhe.kernel.words import Word, en, zh
 
 
@@ -79,20 +79,33 @@ class UnknownBudget(NotFound):
 
 
 class BadAnswers(Invalid):
-    """`problems`: field, zh, en; `called`: what the form calls its fields, zh and en."""
+    """`problems`: field, zh, en; `form`: what the form says of its fields."""
 
-    def __init__(
-        self, problems: Sequence[tuple[str, str, str]], called: Mapping[str, tuple[str, str]] | None = None
-    ) -> None:
-        known = {name: (called or {}).get(name, (name, name)) for name, _, _ in problems}
-        told = {name: en if en == name else f"{en} ({name})" for name, (_, en) in known.items()}
+    def __init__(self, problems: Sequence[tuple[str, str, str]], form: Mapping[str, Field] | None = None) -> None:
+        known = {
+            name: (form or {}).get(name) or Field(pointer=f"/answers/{name}", zh=name, en=name)
+            for name, _, _ in problems
+        }
+        told = {name: one.en if one.en == name else f"{one.en} ({name})" for name, one in known.items()}
         super().__init__(
             "bad_answers",
             "The form is not complete: " + "; ".join(f"{told[name]}: {en}" for name, _, en in problems) + ".",
-            message_zh="表单未填写完整：" + "；".join(f"{known[name][0]}：{zh}" for name, zh, _ in problems) + "。",
+            message_zh="表单未填写完整：" + "；".join(f"{known[name].zh}：{zh}" for name, zh, _ in problems) + "。",
             hint="Correct these fields; nothing was recorded.", hint_zh="请改正这些项目；本次未提交。",
-            details={"fields": [{"field": name, "zh": zh, "en": en} for name, zh, en in problems]},
+            details={"fields": [known[name].wrong(zh, en) for name, zh, en in problems]},
         )  # fmt: skip
+
+
+class BadField(Invalid):
+    """One field of a request that is not in order: what it is called (zh, en), what is wrong and what is allowed."""
+
+    def __init__(
+        self, pointer: str, called: tuple[str, str], zh: str, en: str, *, code: str, unit: str = "",
+        allowed: Mapping[str, object],
+    ) -> None:  # fmt: skip
+        field = Field(pointer=pointer, zh=called[0], en=called[1], unit=unit, allowed=allowed)
+        super().__init__(code, f"{field.en} {en}.", message_zh=f"{field.zh}{zh}。",
+                         details={"fields": [field.wrong(zh, en)]})  # fmt: skip
 
 
 class NotForYou(Invalid):
@@ -183,15 +196,21 @@ class NeedsReason(Invalid):
         super().__init__(
             "needs_reason", "Refusing or returning an application needs a reason the applicant can act on.",
             message_zh="退回或不予通过须写明申请人可据以改进的理由。",
+            details={"fields": [Field(pointer="/reason", zh="理由", en="Reason", allowed={"minLength": 1}).wrong(
+                "缺失", "is missing")]},
         )  # fmt: skip
 
 
 class NotDecidable(Conflict):
-    def __init__(self, missing: Sequence[str]) -> None:
-        names = ", ".join(missing)
+    """`missing`: answers and facts by name, as people know them."""
+
+    def __init__(self, missing: Sequence[tuple[str, Field]]) -> None:
+        told = ", ".join(one.en if one.en == name else f"{one.en} ({name})" for name, one in missing)
         super().__init__(
-            "not_decidable", f"The rules can't decide yet; this is missing: {names}.",
-            message_zh=f"规则尚无法判断，缺少：{names}。",
+            "not_decidable", f"The rules can't decide yet; this is missing: {told}.",
+            message_zh=f"规则尚无法判断，缺少：{'、'.join(one.zh for _, one in missing)}。",
             hint="Fill in what reviewers assess, or have the facts checked.",
-            hint_zh="请补充审核填写的项目，或先核实相关事实。", details={"missing": list(missing)},
+            hint_zh="请补充审核填写的项目，或先核实相关事实。",
+            details={"missing": [name for name, _ in missing],
+                     "fields": [one.wrong("缺失", "is missing") | {"field": name} for name, one in missing]},
         )  # fmt: skip

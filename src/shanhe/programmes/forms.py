@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
+from shanhe.facts.api import names
+from shanhe.kernel.errors import Field
 from shanhe.kernel.money import parse_credits, parse_yuan
 from shanhe.programmes.cases import Evidence
 from shanhe.programmes.errors import BadAnswers
@@ -23,6 +25,17 @@ PERCENT_BPS: Final = 100
 PLAN_PARTS: Final = 3
 FLAGS: Final = {"on": True, "是": True, "true": True, "yes": True, "否": False, "false": False, "no": False}
 SHA256 = re.compile(r"^[0-9a-f]{64}$")
+UNIT_WORDS: Final = {
+    "fen": ("（单位：分）", " (fen)"), "micro": ("（单位：百万分之一积分）", " (millionths of a credit)"),
+    "bps": ("（单位：基点，万分之一）", " (basis points)"),
+}  # fmt: skip
+MEASURED: Final = {
+    "capital_once_fen": ("经核实的实缴资本", "paid-in capital, checked"),
+    "untied_last_month_micro": ("上月用量", "use of the last month"),
+    "untied_four_quarters_micro": ("近四个季度用量", "use of the last four quarters"),
+    "ai_training_hours": ("AI 培训学时", "hours of AI training"),
+}
+"""What the city measures itself, as it is called where it isn't known yet."""
 MISSING = ("未填写", "is missing")
 Problem = tuple[str, str, str]
 
@@ -31,14 +44,48 @@ def answers_of(programme: Programme, given: Mapping[str, Any], *, by: str) -> di
     """The answers of one side of the form (`applicant` or `reviewer`) as stored; BadAnswers names every wrong field."""
     clean, problems = read_answers(programme, given, by=by)
     if problems:
-        raise BadAnswers(problems, called(programme))
+        raise BadAnswers(problems, fields(programme))
     return clean
 
 
-def called(programme: Programme) -> dict[str, tuple[str, str]]:
-    """What the form calls its fields and documents, Chinese first."""
-    asks = {name: (one.zh, one.en) for name, one in programme.asks.items()}
-    return asks | {name: (one.zh, one.en) for name, one in programme.evidence.items()}
+def fields(programme: Programme) -> dict[str, Field]:
+    """What the form says of its fields and documents."""
+    body = {"applicant": "answers", "reviewer": "assessed"}
+    asks = {name: Field(pointer=f"/{body[one.by]}/{name}", zh=one.zh, en=one.en, unit=one.unit, allowed=allowed(one))
+            for name, one in programme.asks.items()}  # fmt: skip
+    papers = {name: Field(pointer=f"/evidence/{name}", zh=one.zh, en=one.en, allowed={"type": "object"})
+              for name, one in programme.evidence.items()}  # fmt: skip
+    return asks | papers
+
+
+def lacking(programme: Programme, names_missing: Iterable[str]) -> list[tuple[str, Field]]:
+    """Answers, facts and measures without which a rule can't decide, as people know them."""
+    form, found = fields(programme), []
+    for name in names_missing:
+        kind = names().get(name)
+        zh, en = (kind.zh, kind.en) if kind is not None else MEASURED.get(name, (name, name))
+        found.append((name, form[name] if name in programme.asks else Field(pointer="", zh=zh, en=en)))
+    return found
+
+
+def allowed(ask: Ask) -> dict[str, Any]:
+    """What an answer may be, in the words of JSON Schema."""
+    match ask.type:
+        case "number":
+            low, high = _range(ask)
+            return {"type": "integer", "minimum": low, "maximum": high}
+        case "flag":
+            return {"const": True} if ask.must else {"type": "boolean"}
+        case "choice":
+            return {"type": "string", "enum": list(ask.options)}
+        case "date":
+            return {"type": "string", "format": "date"}
+        case "party" | "application":
+            return {"type": "string", "format": "uuid"}
+        case "plan":
+            return {"type": "array", "minItems": 1, "maxItems": MILESTONES_MAX}
+        case _:
+            return {"type": "string", "minLength": 1, "maxLength": TEXT_MAX_CHARS}
 
 
 def read_answers(
@@ -115,9 +162,10 @@ def checked(ask: Ask, value: Any) -> tuple[Any, tuple[str, str] | None]:
             return value, ("须承诺该项", "has to be declared") if ask.must and not value else None
         case "choice":
             wrong = value not in ask.options
+            names = ask.options.items()
             return value, (
-                f"须为 {'、'.join(ask.options)} 之一",
-                f"must be one of {', '.join(ask.options)}",
+                f"须为 {'、'.join(f'{name}（{label.zh}）' for name, label in names)} 之一",
+                f"must be one of {', '.join(f'{name} ({label.en})' for name, label in names)}",
             ) if wrong else None
         case "date":
             return _date(value)
@@ -139,10 +187,15 @@ def _text(value: Any) -> tuple[Any, tuple[str, str] | None]:
 
 
 def _number(ask: Ask, value: Any) -> tuple[Any, tuple[str, str] | None]:
-    low, high = ask.min if ask.min is not None else 0, ask.max if ask.max is not None else NUMBER_MAX
+    low, high = _range(ask)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        return value, (f"须为 {low} 至 {high} 的整数", f"must be a whole number from {low} to {high}")
+        zh, en = UNIT_WORDS.get(ask.unit, ("", ""))
+        return value, (f"须为 {low:,} 至 {high:,} 的整数{zh}", f"must be a whole number from {low:,} to {high:,}{en}")
     return value, None
+
+
+def _range(ask: Ask) -> tuple[int, int]:
+    return ask.min if ask.min is not None else 0, ask.max if ask.max is not None else NUMBER_MAX
 
 
 def _date(value: Any) -> tuple[Any, tuple[str, str] | None]:
@@ -164,32 +217,45 @@ def _plan(value: Any) -> tuple[Any, tuple[str, str] | None]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not 1 <= len(value) <= MILESTONES_MAX:
         return value, (f"须为 1–{MILESTONES_MAX} 个里程碑", f"must be 1 to {MILESTONES_MAX} milestones")
     stored, last = [], ""
-    for item in value:
-        if not isinstance(item, Mapping) or set(item) - {"title", "due_on", "share_bps", "target_micro"}:
-            return value, ("里程碑格式不正确", "a milestone has title, due_on, share_bps and perhaps target_micro")
-        title, wrong_title = _text(item.get("title"))
-        day, wrong_day = _date(item.get("due_on"))
-        share, target = item.get("share_bps"), item.get("target_micro")
-        if wrong_title or wrong_day or type(share) is not int or share < 1:
-            return value, ("里程碑须有名称、日期与正的份额", "a milestone has a title, a date and a positive share")
-        if target is not None and (type(target) is not int or not 0 < target <= NUMBER_MAX):
-            return value, ("用量目标须为正整数", "a metered target is a positive whole number")
-        if day <= last:
-            return value, ("里程碑须按日期先后排列", "milestones follow each other by date")
-        last = day
-        stored.append(
-            {"title": title, "due_on": day, "share_bps": share} | ({"target_micro": target} if target else {})
-        )
+    for place, item in enumerate(value, 1):
+        one, wrong = _milestone_of(item, last)
+        if wrong:
+            return value, (f"第 {place} 个里程碑：{wrong[0]}", f"milestone {place}: {wrong[1]}")
+        last = one["due_on"]
+        stored.append(one)
     if sum(item["share_bps"] for item in stored) != WHOLE_BPS:
         return value, ("各里程碑份额合计须为 100 %（10000 基点）", "the shares sum to 100 % (10000 basis points)")
     return stored, None
+
+
+def _milestone_of(item: Any, last: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """One milestone as stored, or which part of it is wrong; `last` is the day of the one before."""
+    if not isinstance(item, Mapping) or set(item) - {"title", "due_on", "share_bps", "target_micro"}:
+        return {}, ("由 title、due_on、share_bps 与可选的 target_micro 组成",
+                    "it has title, due_on, share_bps and perhaps target_micro")  # fmt: skip
+    title, wrong_title = _text(item.get("title"))
+    day, wrong_day = _date(item.get("due_on"))
+    share, target = item.get("share_bps"), item.get("target_micro")
+    if wrong_title:
+        return {}, (f"名称（title）{wrong_title[0]}", f"its name (title) {wrong_title[1]}")
+    if wrong_day:
+        return {}, (f"日期（due_on）{wrong_day[0]}", f"its day (due_on) {wrong_day[1]}")
+    if type(share) is not int or not 1 <= share <= WHOLE_BPS:
+        return {}, (f"份额（share_bps）须为 1 至 {WHOLE_BPS:,} 的整数（单位：基点）",
+                    f"its share (share_bps) must be a whole number from 1 to {WHOLE_BPS:,} (basis points)")  # fmt: skip
+    if target is not None and (type(target) is not int or not 0 < target <= NUMBER_MAX):
+        return {}, ("用量目标（target_micro）须为正整数（单位：百万分之一积分）",
+                    "its target (target_micro) must be a positive whole number (millionths of a credit)")  # fmt: skip
+    if day <= last:
+        return {}, (f"日期（due_on）须晚于前一个的 {last}", f"its day (due_on) must be after {last}, the one before")
+    return {"title": title, "due_on": day, "share_bps": share} | ({"target_micro": target} if target else {}), None
 
 
 def evidence_of(programme: Programme, given: Mapping[str, Any]) -> dict[str, Evidence]:
     """Documents named for the application; BadAnswers for what is missing or not in order."""
     clean, problems = read_evidence(programme, given)
     if problems:
-        raise BadAnswers(problems, called(programme))
+        raise BadAnswers(problems, fields(programme))
     return clean
 
 

@@ -8,10 +8,9 @@ from datetime import date, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from shanhe.kernel.errors import Invalid
 from shanhe.programmes import award_store, store
 from shanhe.programmes.cases import Application, Outcome, Payment, State, Tranche, TrancheState
-from shanhe.programmes.errors import WrongState
+from shanhe.programmes.errors import BadField, WrongState
 from shanhe.programmes.forms import WHOLE_BPS
 from shanhe.programmes.loading import USED
 from shanhe.programmes.model import Programme
@@ -31,10 +30,10 @@ class Milestones:
         """A reviewer accepts a milestone's document as of a day: what was late on that day counts, not the review."""
         ground, app = self._paying.ground, await self._paying.load(application)
         if not app.applied_on <= on <= ground.today():
-            raise Invalid(
-                "bad_day", f"The milestone was met between {app.applied_on} and {ground.today()}.",
-                message_zh=f"达成日应在 {app.applied_on} 至 {ground.today()} 之间。",
-            )  # fmt: skip
+            first, last = app.applied_on, ground.today()
+            raise BadField("/on", ("达成日", "The day the milestone was met"), f"应在 {first} 至 {last} 之间",
+                           f"must lie between {first} and {last}", code="bad_day",
+                           allowed={"format": "date", "x-minimum": str(first), "x-maximum": str(last)})  # fmt: skip
         async with ground.db.transaction() as conn:
             await store.row(conn, app.id, lock=True)
             tranches = await award_store.tranches(conn, app.id)

@@ -35,7 +35,7 @@ def search(rulebook: Rulebook, decision: Decision, on: date, helps: Helps) -> It
         elif fact.type == "enum":
             better = next((value for value in fact.values if value != now and tried(fact.name, value)), None)
             if better is not None:
-                yield _words(fact.title.zh, fact.title.en, better, better)
+                yield _words(fact.title.zh, fact.title.en, rule.label(better).zh, rule.label(better).en)
         elif fact.type == "number":
             name = fact.name
             found = _step(now, fact.lo, fact.hi, lambda value, name=name: tried(name, value))  # type: ignore[misc]

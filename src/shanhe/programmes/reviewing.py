@@ -126,7 +126,7 @@ class Reviewing:
             question = await self._question(app, programme, answers)
             outcome = await self._judge.outcome(question)
             if outcome.missing:
-                raise NotDecidable(outcome.missing)
+                raise NotDecidable(forms.lacking(programme, outcome.missing))
             planned = await self._awards.plan(question, outcome) if outcome.entitled else []
         actor = f"person:{person_id}"
         async with ground.db.transaction() as conn:

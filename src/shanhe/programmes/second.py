@@ -12,7 +12,7 @@ from shanhe.kernel.errors import Invalid
 from shanhe.programmes import store
 from shanhe.programmes.awards import Awards
 from shanhe.programmes.budgets import Budgets
-from shanhe.programmes.errors import CallConflict, UnknownApplication
+from shanhe.programmes.errors import BadField, CallConflict, UnknownApplication
 from shanhe.programmes.ground import Ground
 from shanhe.programmes.guarantees import Guarantees
 
@@ -55,7 +55,9 @@ class Second:
         if row is None:
             raise UnknownApplication
         if not 1 <= len(note.strip()) <= NOTE_CHARS:
-            raise Invalid("needs_reason", "Say why.", message_zh="请写明理由。")
+            raise BadField("/note", ("理由", "The reason"), f"须为 1–{NOTE_CHARS} 个字符",
+                           f"must have 1 to {NOTE_CHARS} characters", code="needs_reason",
+                           allowed={"minLength": 1, "maxLength": NOTE_CHARS})  # fmt: skip
         known = await self._approvals.known(request_id)
         if known is not None and known.kind == CLAWBACK:
             return known

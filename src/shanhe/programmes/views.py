@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from shanhe.facts.api import names
+from shanhe.kernel.errors import Field
 from shanhe.programmes.cases import Application, BudgetView, DecisionRow, Entitlement, File, Outcome, Payment, Tranche
 from shanhe.programmes.checking import Checked
+from shanhe.programmes.forms import fields, lacking
 from shanhe.programmes.guarantees import Guarantee
 from shanhe.programmes.importing import ImportReport
 from shanhe.programmes.messages import amount_text
@@ -21,13 +22,6 @@ from shanhe.programmes.standings import Index
 
 PARTS = ("opening", "funded", "set_aside", "given_back", "closing")
 """What a base's report says of each budget."""
-MEASURED: Final = {
-    "capital_once_fen": ("经核实的实缴资本", "paid-in capital, checked"),
-    "untied_last_month_micro": ("上月用量", "use of the last month"),
-    "untied_four_quarters_micro": ("近四个季度用量", "use of the last four quarters"),
-    "ai_training_hours": ("AI 培训学时", "hours of AI training"),
-}
-"""What the city measures itself, as it is called where it isn't known yet."""
 
 
 def text(item: Text) -> dict[str, str]:
@@ -62,21 +56,12 @@ def outcome_view(programme: Programme, outcome: Outcome, *, traces: bool = True)
     view: dict[str, Any] = {
         "entitled": outcome.entitled,
         "reasons": [reason.to_dict() for reason in outcome.reasons],
-        "missing": [{"name": name, **_title(programme, name)} for name in outcome.missing],
+        "missing": [{"name": name, "zh": one.zh, "en": one.en} for name, one in lacking(programme, outcome.missing)],
         "payments": [payment_view(item, item.amount) for item in outcome.payments],
         "instalments": outcome.count,
         "versions": outcome.versions,
     }
     return {**view, "traces": outcome.traces} if traces else view
-
-
-def _title(programme: Programme, name: str) -> dict[str, str]:
-    """What a missing answer or fact is called."""
-    ask, kind = programme.asks.get(name), names().get(name)
-    if ask is not None:
-        return {"zh": ask.zh, "en": ask.en}
-    zh, en = (kind.zh, kind.en) if kind is not None else MEASURED.get(name, (name, name))
-    return {"zh": zh, "en": en}
 
 
 def entitlement_view(programme: Programme, item: Entitlement, catalogue: Catalogue) -> dict[str, Any]:
@@ -90,10 +75,11 @@ def entitlement_view(programme: Programme, item: Entitlement, catalogue: Catalog
 def checked_view(checked: Checked, catalogue: Catalogue) -> dict[str, Any]:
     """What a form would meet if it was sent now: what to mend, what stands against it, what it would give."""
     programme = checked.programme
+    form = fields(programme)
     pairs = {"closed": checked.closed, "taken": checked.taken}
     return {
         "programme": programme.id, "title": text(programme.title), "standing": checked.standing,
-        "problems": [{"field": name, "title": _asked(programme, name), "zh": zh, "en": en}
+        "problems": [(form.get(name) or Field(pointer=f"/answers/{name}", zh=name, en=name)).wrong(zh, en)
                      for name, zh, en in checked.problems],
         **{name: dict(zip(("zh", "en"), pair, strict=True)) if pair else None for name, pair in pairs.items()},
         "short": [{"budget": name, "zh": catalogue.budgets[name].zh, "en": catalogue.budgets[name].en}
@@ -102,12 +88,6 @@ def checked_view(checked: Checked, catalogue: Catalogue) -> dict[str, Any]:
                    for step in programme.review],
         **outcome_view(programme, checked.outcome),
     }  # fmt: skip
-
-
-def _asked(programme: Programme, name: str) -> dict[str, str]:
-    """What a field of the form or a document is called."""
-    proof = programme.evidence.get(name)
-    return {"zh": proof.zh, "en": proof.en} if proof is not None else _title(programme, name)
 
 
 def application_view(app: Application, programme: Programme, catalogue: Catalogue) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def _clean(rule: Rule, used: frozenset[str], given: Mapping[str, Any], table: Ta
                 whole = False
             clean[fact.name] = _any(fact)
             continue
-        clean[fact.name], problem = check_fact(fact, given[fact.name])
+        clean[fact.name], problem = check_fact(rule, fact, given[fact.name])
         if problem is not None:
             table.invalid[fact.name] = table.invalid.get(fact.name, 0) + 1
             whole = False

@@ -148,11 +148,14 @@ class Reader:
     def both(self, key: str = "") -> Text:
         """A text in both languages: under `key`, or as `zh` and `en` of this mapping."""
         if key:
-            inner = Reader(self.take(key), f"{self.where}.{key}")
-            text = inner.both()
-            inner.done()
-            return text
+            return Reader(self.take(key), f"{self.where}.{key}").only_both()
         return Text(zh=self.text("zh"), en=self.text("en"))
+
+    def only_both(self) -> Text:
+        """A text in both languages that this mapping is, and nothing else."""
+        text = self.both()
+        self.done()
+        return text
 
     def mapping(self, key: str, *, empty: bool = False) -> dict[str, Any]:
         value = self.maybe(key, {}) if empty else self.take(key)

@@ -5,16 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shanhe.kernel.errors import Invalid, NotFound, ShanheError
+from shanhe.kernel.errors import Field, Invalid, NotFound, ShanheError
+
+
+def pointed(name: str) -> str:
+    """A name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def place_of(where: str) -> str:
+    """`P1_x.yaml.parameters.rate[0].value` as a JSON pointer within the rule: `/parameters/rate/0/value`."""
+    _, _, inside = where.removesuffix(".yaml").replace(".yaml.", ".").partition(".")
+    return "".join(f"/{pointed(part)}" for part in inside.replace("[", ".").replace("]", "").split(".") if part)
+
+
+def named(title: str, name: str) -> str:
+    return title if title == name else f"{title} ({name})"
 
 
 @dataclass(frozen=True, slots=True)
 class FactProblem:
-    """One fact that can't be used: its name, and what is wrong in both languages."""
+    """One fact that can't be used: its name, what is wrong in both languages, and what the rule says of it if it
+    knows it."""
 
     field: str
     message: str
     message_zh: str
+    of: Field | None = None
+
+    @property
+    def told(self) -> Field:
+        return self.of or Field(pointer=f"/facts/{pointed(self.field)}", zh=self.field, en=self.field)
 
 
 class RuleFactsInvalid(Invalid):
@@ -22,8 +43,8 @@ class RuleFactsInvalid(Invalid):
 
     def __init__(self, rule_id: str, problems: Sequence[FactProblem]) -> None:
         self.problems = tuple(problems)
-        fields = "; ".join(f"{problem.field}: {problem.message}" for problem in self.problems)
-        fields_zh = "；".join(f"{problem.field}：{problem.message_zh}" for problem in self.problems)
+        fields = "; ".join(f"{named(p.told.en, p.field)}: {p.message}" for p in self.problems)
+        fields_zh = "；".join(f"{named(p.told.zh, p.field)}：{p.message_zh}" for p in self.problems)
         super().__init__(
             "rule_facts_invalid",
             f"The facts do not fit rule {rule_id}. {fields}",
@@ -32,9 +53,7 @@ class RuleFactsInvalid(Invalid):
             hint_zh=f"`shanhe rules schema {rule_id}` 会列出该规则所需的事实。",
             details={
                 "rule": rule_id,
-                "fields": {
-                    problem.field: {"en": problem.message, "zh": problem.message_zh} for problem in self.problems
-                },
+                "fields": [problem.told.wrong(problem.message_zh, problem.message) for problem in self.problems],
             },
         )
 
@@ -85,6 +104,7 @@ class RuleFileInvalid(ShanheError, ValueError):
             f"{where}: {problem}",
             message_zh=f"{where}：{problem_zh}",
             status=422,
+            details={"fields": [Field(pointer=place_of(where), zh=where, en=where).wrong(problem_zh, problem)]},
             hint="Correct the rule and run `shanhe rules check`.",
             hint_zh="请改正后运行 `shanhe rules check`。",
         )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
+from shanhe.kernel.errors import Field
 from shanhe.rulebook.errors import FactProblem, RuleFactsInvalid
-from shanhe.rulebook.model import Fact, Rule
+from shanhe.rulebook.model import Fact, Rule, Text
+from shanhe.rulebook.units import UNITS
 
 SAMPLE_CHARS = 60
 
@@ -23,11 +25,11 @@ def validated(rule: Rule, facts: Mapping[str, Any]) -> dict[str, Any]:
     for fact in rule.facts:
         if fact.name not in facts:
             if fact.default is None:
-                problems.append(FactProblem(fact.name, "is missing", "缺失"))
+                problems.append(FactProblem(fact.name, "is missing", "缺失", field_of(rule, fact)))
             else:
                 clean[fact.name] = fact.default
             continue
-        value, problem = check_fact(fact, facts[fact.name])
+        value, problem = check_fact(rule, fact, facts[fact.name])
         if problem is not None:
             problems.append(problem)
         clean[fact.name] = value
@@ -36,20 +38,32 @@ def validated(rule: Rule, facts: Mapping[str, Any]) -> dict[str, Any]:
     return clean
 
 
-def check_fact(fact: Fact, value: Any) -> tuple[Any, FactProblem | None]:
+def field_of(rule: Rule, fact: Fact) -> Field:
+    """A fact as an error tells of it."""
+    unit = "" if fact.unit == "int" else fact.unit
+    return Field(pointer=f"/facts/{fact.name}", zh=fact.title.zh, en=fact.title.en, unit=unit, allowed=allowed(fact))
+
+
+def check_fact(rule: Rule, fact: Fact, value: Any) -> tuple[Any, FactProblem | None]:
     """The value as the rule uses it, or what is wrong with it."""
+    value, wrong = _checked(rule, fact, value)
+    return value, FactProblem(fact.name, wrong.en, wrong.zh, field_of(rule, fact)) if wrong else None
+
+
+def _checked(rule: Rule, fact: Fact, value: Any) -> tuple[Any, Text | None]:
     match fact.type:
         case "number":
             return value, _number_problem(fact, value)
         case "bool":
             wrong = not isinstance(value, bool)
-            return value, _problem(fact, value, "must be true or false", "必须是 true 或 false") if wrong else None
+            return value, _problem(value, "must be true or false", "必须是 true 或 false") if wrong else None
         case "enum":
-            wrong = not isinstance(value, str) or value not in fact.values
-            options = ", ".join(fact.values)
-            return value, _problem(
-                fact, value, f"must be one of {options}", f"必须是 {options} 之一"
-            ) if wrong else None
+            if isinstance(value, str) and value in fact.values:
+                return value, None
+            named = [(option, rule.label(option)) for option in fact.values]
+            zh = "、".join(option if label.zh == option else f"{option}（{label.zh}）" for option, label in named)
+            en = ", ".join(option if label.en == option else f"{option} ({label.en})" for option, label in named)
+            return value, _problem(value, f"must be one of {en}", f"必须是 {zh} 之一")
         case "list":
             return _list(fact, value)
         case _:
@@ -61,47 +75,45 @@ def _sample(value: Any) -> str:
     return text if len(text) <= SAMPLE_CHARS else text[: SAMPLE_CHARS - 1] + "…"
 
 
-def _problem(fact: Fact, value: Any, message: str, message_zh: str) -> FactProblem:
-    return FactProblem(fact.name, f"{message}, not {_sample(value)}", f"{message_zh}，而不是 {_sample(value)}")
+def _problem(value: Any, message: str, message_zh: str) -> Text:
+    return Text(f"{message_zh}，而不是 {_sample(value)}", f"{message}, not {_sample(value)}")
 
 
-def _number_problem(fact: Fact, value: Any) -> FactProblem | None:
-    unit = "" if fact.unit == "int" else f" ({fact.unit})"
+def _number_problem(fact: Fact, value: Any) -> Text | None:
+    unit = UNITS[fact.unit]
+    zh, en = (f"（单位：{unit.zh}）", f" ({unit.en})") if unit.en else ("", "")
     if isinstance(value, bool) or not isinstance(value, int):
-        return _problem(fact, value, f"must be a whole number{unit}", f"必须是整数{unit}")
+        return _problem(value, f"must be a whole number{en}", f"必须是整数{zh}")
     if not fact.lo <= value <= fact.hi:
         if abs(value) >= 10**40:
-            return FactProblem(fact.name, "is far out of range", "远超允许范围")
-        return _problem(
-            fact, value, f"must lie between {fact.lo} and {fact.hi}{unit}", f"必须在 {fact.lo} 与 {fact.hi}{unit} 之间"
-        )
+            return Text("远超允许范围", "is far out of range")
+        low, high = (f"{bound:,}" for bound in (fact.lo, fact.hi))
+        return _problem(value, f"must lie between {low} and {high}{en}", f"必须在 {low} 与 {high} 之间{zh}")
     return None
 
 
-def _list(fact: Fact, value: Any) -> tuple[Any, FactProblem | None]:
+def _list(fact: Fact, value: Any) -> tuple[Any, Text | None]:
     if not isinstance(value, list | tuple) or len(value) > fact.max_items:
         most = fact.max_items
-        return value, _problem(fact, value, f"must be a list of at most {most} items", f"必须是不超过 {most} 项的列表")
-    for item in value:
+        return value, _problem(value, f"must be a list of at most {most} items", f"必须是不超过 {most} 项的列表")
+    for place, item in enumerate(value, 1):
         problem = _number_problem(fact, item)
         if problem is not None:
-            return value, problem
+            return value, Text(f"第 {place} 项{problem.zh}", f"item {place} {problem.en}")
     return tuple(value), None
 
 
-def _date(fact: Fact, value: Any) -> tuple[Any, FactProblem | None]:
+def _date(fact: Fact, value: Any) -> tuple[Any, Text | None]:
     if isinstance(value, str):
         try:
             value = date.fromisoformat(value)
         except ValueError:
-            return value, _problem(fact, value, "must be a date like 2026-01-31", "必须是形如 2026-01-31 的日期")
+            return value, _problem(value, "must be a date like 2026-01-31", "必须是形如 2026-01-31 的日期")
     if isinstance(value, datetime) or not isinstance(value, date):
-        return value, _problem(fact, value, "must be a date like 2026-01-31", "必须是形如 2026-01-31 的日期")
+        return value, _problem(value, "must be a date like 2026-01-31", "必须是形如 2026-01-31 的日期")
     if not fact.lo <= value.toordinal() <= fact.hi:
         first, last = date.fromordinal(fact.lo), date.fromordinal(fact.hi)
-        return value, _problem(
-            fact, str(value), f"must lie between {first} and {last}", f"必须在 {first} 与 {last} 之间"
-        )
+        return value, _problem(str(value), f"must lie between {first} and {last}", f"必须在 {first} 与 {last} 之间")
     return value, None
 
 
@@ -115,25 +127,14 @@ def json_schema(rule: Rule) -> dict[str, Any]:
         "type": "object",
         "additionalProperties": False,
         "required": [fact.name for fact in rule.facts if fact.default is None],
-        "properties": {fact.name: _property(fact) for fact in rule.facts},
+        "properties": {fact.name: _property(fact, rule) for fact in rule.facts},
     }
 
 
-def _property(fact: Fact) -> dict[str, Any]:
-    body: dict[str, Any] = {"title": fact.title.en, "x-title": fact.title.to_dict()}
-    number = {"type": "integer", "minimum": fact.lo, "maximum": fact.hi}
-    match fact.type:
-        case "number":
-            body |= number
-        case "list":
-            body |= {"type": "array", "items": number, "maxItems": fact.max_items}
-        case "bool":
-            body["type"] = "boolean"
-        case "enum":
-            body |= {"type": "string", "enum": list(fact.values)}
-        case _:
-            first, last = date.fromordinal(fact.lo), date.fromordinal(fact.hi)
-            body |= {"type": "string", "format": "date", "x-minimum": str(first), "x-maximum": str(last)}
+def _property(fact: Fact, rule: Rule) -> dict[str, Any]:
+    body: dict[str, Any] = {"title": fact.title.en, "x-title": fact.title.to_dict(), **allowed(fact)}
+    if fact.type == "enum":
+        body["x-labels"] = {value: rule.label(value).to_dict() for value in fact.values}
     if fact.unit != "int":
         body["x-unit"] = fact.unit
     if fact.default is not None:
@@ -141,3 +142,20 @@ def _property(fact: Fact) -> dict[str, Any]:
     if fact.personal:
         body["x-personal"] = True
     return body
+
+
+def allowed(fact: Fact) -> dict[str, Any]:
+    """What a fact may be, in the words of JSON Schema; the range of a date as `x-minimum` and `x-maximum`."""
+    number = {"type": "integer", "minimum": fact.lo, "maximum": fact.hi}
+    match fact.type:
+        case "number":
+            return number
+        case "list":
+            return {"type": "array", "items": number, "maxItems": fact.max_items}
+        case "bool":
+            return {"type": "boolean"}
+        case "enum":
+            return {"type": "string", "enum": list(fact.values)}
+        case _:
+            first, last = date.fromordinal(fact.lo), date.fromordinal(fact.hi)
+            return {"type": "string", "format": "date", "x-minimum": str(first), "x-maximum": str(last)}

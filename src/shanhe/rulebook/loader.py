@@ -107,6 +107,10 @@ def parse_rule(text: str, where: str) -> Rule:
         examples=_examples(reader.rows("examples", empty=True), f"{where}.examples"),
         note=reader.both("note") if reader.has("note") else None,
         part_of=reader.text("part_of") if reader.has("part_of") else "",
+        labels={
+            name: Reader(row, f"{where}.labels.{name}").only_both()
+            for name, row in reader.mapping("labels", empty=True).items()
+        },
     )
     event.done()
     reader.done()

@@ -151,6 +151,8 @@ class Rule:
     examples: tuple[Example, ...]
     note: Text | None = None
     part_of: str = ""
+    labels: Mapping[str, Text] = field(default_factory=dict)
+    """What the choices of its facts, and the names in its lists and tables, are called."""
 
     @cached_property
     def content_hash(self) -> str:
@@ -164,6 +166,10 @@ class Rule:
     @property
     def title_en(self) -> str:
         return self.title.en
+
+    def label(self, choice: str) -> Text:
+        """What a choice is called; itself where the rule doesn't say."""
+        return self.labels.get(choice) or Text(choice, choice)
 
     def parameter(self, name: str) -> Parameter | None:
         return next((parameter for parameter in self.parameters if parameter.name == name), None)

@@ -135,6 +135,7 @@ def rule_to_dict(rule: Rule) -> dict[str, Any]:
         "note": rule.note.to_dict() if rule.note else None,
         "part_of": rule.part_of or None,
         "facts": [{"name": fact.name, "title": fact.title.to_dict(), "unit": fact.unit} for fact in rule.facts],
+        "labels": {name: label.to_dict() for name, label in rule.labels.items()},
         "parameters": [_parameter(parameter) for parameter in rule.parameters],
         "formula": [_formula(formula) for formula in rule.formulas],
         "examples": [

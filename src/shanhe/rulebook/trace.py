@@ -11,11 +11,12 @@ from shanhe.rulebook.build import Builder
 from shanhe.rulebook.compiled import compile_scalar
 from shanhe.rulebook.evaluate import Evaluation
 from shanhe.rulebook.functions import FUNCTIONS
-from shanhe.rulebook.ir import DATE, NUM, Call, Const, FactRef, Lookup, Node, Pick, StepRef
+from shanhe.rulebook.ir import DATE, NUM, Const, FactRef, Lookup, Node, Pick, StepRef
 from shanhe.rulebook.model import Decision, Fact, Text, canonical
 from shanhe.rulebook.nearest import Change, Search, active
 from shanhe.rulebook.program import BuiltOutput, Program
-from shanhe.rulebook.wording import ROUNDING_TEXT, Writer, base_display, display, exact, outermost, unit_of
+from shanhe.rulebook.reading import Reading
+from shanhe.rulebook.wording import ROUNDING_TEXT, Writer, base_display, display, exact, outermost, said, unit_of
 
 TRACE_VERSION = 1
 NEAREST_SHOWN = 4
@@ -72,7 +73,10 @@ class Explainer:
         search = Search(self._facts, evaluation, self._function, nodes)
         formula = self._program.version.formula
         assert formula is not None  # see decide()
-        steps = [self._step(step.name, step.expression, node, evaluation) for step, node in self._program.steps]
+        reading = Reading(self._rule, evaluation)
+        steps = [
+            self._step(step.name, step.expression, node, evaluation, reading) for step, node in self._program.steps
+        ]
         return {
             "trace_version": TRACE_VERSION,
             "rule": self._rule.id,
@@ -88,7 +92,7 @@ class Explainer:
             "inputs": [self._input(fact, evaluation.facts[fact.name]) for fact in self._rule.facts],
             "parameters": self._parameters,
             "steps": steps,
-            "outputs": [self._output(built, evaluation) for built in self._built],
+            "outputs": [self._output(built, evaluation, reading) for built in self._built],
             "amount": amount,
             "binding": self._binding(nodes, evaluation),
             "nearest": [self._change(change, outputs) for change in search.flips(amount)[:NEAREST_SHOWN]],
@@ -102,8 +106,11 @@ class Explainer:
             "type": fact.type,
             "unit": "" if fact.unit == "int" else fact.unit,
             "value": canonical(value),
-            "display": display(value, fact.unit),
+            **self._display(value, fact.unit),
         }
+
+    def _display(self, value: Any, unit: str) -> dict[str, Any]:
+        return _said(display(value, unit), said(value, unit, self._rule.label))
 
     def _parameter(self, name: str) -> dict[str, Any]:
         dated = self._program.version.values[name]
@@ -114,7 +121,7 @@ class Explainer:
             "title": parameter.title.to_dict(),
             "unit": "" if parameter.unit == "int" else parameter.unit,
             "value": canonical(dated.value),
-            "display": display(dated.value, parameter.unit),
+            **self._display(dated.value, parameter.unit),
             "from": dated.start.isoformat(),
             "announced": dated.announced.isoformat(),
             "origin": dated.origin,
@@ -123,7 +130,7 @@ class Explainer:
             "amendment": dated.amendment,
         }
 
-    def _step(self, name: str, expression: str, node: Node, evaluation: Evaluation) -> dict[str, Any]:
+    def _step(self, name: str, expression: str, node: Node, evaluation: Evaluation, reading: Reading) -> dict[str, Any]:
         writer = Writer(evaluation)
         arithmetic = outermost(writer.write(node))
         value = evaluation.value(node)
@@ -132,14 +139,15 @@ class Explainer:
             "title": self._titles[name].to_dict(),
             "expression": expression,
             "arithmetic": arithmetic,
+            "reading": reading.read(node).to_dict(),
             "tests": [{"test": test, "holds": holds} for test, holds in writer.tests],
             "exact": exact(_public(value, node)),
-            "display": base_display(value, node),
+            **_said(base_display(value, node), reading.value(node)),
             "unit": "" if node.kind != NUM or unit_of(node.dims) == "int" else unit_of(node.dims),
         }
 
-    def _output(self, built: BuiltOutput, evaluation: Evaluation) -> dict[str, Any]:
-        entry = self._step(built.output.name, built.output.expression, built.exact, evaluation)
+    def _output(self, built: BuiltOutput, evaluation: Evaluation, reading: Reading) -> dict[str, Any]:
+        entry = self._step(built.output.name, built.output.expression, built.exact, evaluation, reading)
         value = _public(evaluation.value(built.rounded), built.rounded)
         number = built.output.type == "number"
         return entry | {
@@ -148,24 +156,24 @@ class Explainer:
             "rounding": built.output.rounding if number else None,
             "rounding_title": ROUNDING_TEXT[built.output.rounding].to_dict() if number else None,
             "rounded": number and Fraction(evaluation.value(built.exact)).denominator != 1,
-            "display": display(value, built.output.unit),
+            **self._display(value, built.output.unit),
         }
 
     # -- binding and nearest -----------------------------------------------------------------------------------------
 
+    def _title(self, node: Node) -> Text | None:
+        """What a side of a choice is called; None for what has no name of its own."""
+        return self._titles.get(node.name) if isinstance(node, FactRef | StepRef | Const | Lookup) else None
+
     def _named(self, node: Node, evaluation: Evaluation) -> tuple[str, str]:
         """A side of a choice in words (zh, en): its title where it has a name, else its value."""
-        name = getattr(node, "name", "") if isinstance(node, FactRef | StepRef | Const | Lookup) else ""
-        value = base_display(evaluation.value(node), node)
-        title = self._titles.get(name)
-        if title is None or isinstance(node, Call):
-            return value, value
-        return f"{title.zh}（{value}）", f"{title.en} ({value})"
+        value, title = base_display(evaluation.value(node), node), self._title(node)
+        return (value, value) if title is None else (f"{title.zh}（{value}）", f"{title.en} ({value})")
 
     def _binding(self, nodes: list[Node], evaluation: Evaluation) -> list[dict[str, Any]]:
         bindings = []
         for node in nodes:
-            if not isinstance(node, Pick):
+            if not isinstance(node, Pick) or not (self._title(node.left) or self._title(node.right)):
                 continue
             a, b = evaluation.value(node.left), evaluation.value(node.right)
             won, lost = (node.left, node.right) if evaluation.value(node) == a else (node.right, node.left)
@@ -190,40 +198,39 @@ class Explainer:
         differing = [
             built.output for built in self._built if change.outputs[built.output.name] != outputs[built.output.name]
         ]
-        zh = "，".join(f"{o.title.zh} {display(change.outputs[o.name], o.unit)}" for o in differing)
-        en = ", ".join(f"{o.title.en} {display(change.outputs[o.name], o.unit)}" for o in differing)
+        then = [(o.title, said(change.outputs[o.name], o.unit, self._rule.label)) for o in differing]
+        zh = "，".join(f"{title.zh} {value.zh}" for title, value in then)
+        en = ", ".join(f"{title.en} {value.en}" for title, value in then)
+        condition = _if(change, said(change.after, fact.unit, self._rule.label))
         return {
             "fact": fact.name,
             "from": canonical(change.before),
             "to": canonical(change.after),
             "outputs": {name: canonical(value) for name, value in change.outputs.items()},
-            "text": {"zh": f"{_if_zh(change)}：{zh}", "en": f"{_if_en(change)}: {en}"},
+            "text": {"zh": f"{condition.zh}：{zh}", "en": f"{condition.en}: {en}"},
         }
 
 
-def _if_zh(change: Change) -> str:
-    title, after = change.fact.title.zh, display(change.after, change.fact.unit)
-    if isinstance(change.before, bool | str):
-        return f"若{title}为 {after}"
-    if isinstance(change.before, date):
-        days = (change.after - change.before).days
-        return f"{'再过' if days > 0 else '早'} {abs(days)} 天（{title} {after}）"
-    step = change.after - change.before
-    return f"若{title}{'增加' if step > 0 else '减少'} {display(abs(step), change.fact.unit)}（至 {after}）"
-
-
-def _if_en(change: Change) -> str:
-    title, after = change.fact.title.en, display(change.after, change.fact.unit)
-    if isinstance(change.before, bool | str):
-        return f"With “{title}” {after}"
-    if isinstance(change.before, date):
-        days = (change.after - change.before).days
+def _if(change: Change, after: Text) -> Text:
+    """The condition of a change in words; numbers and days say how far it is from here, too."""
+    title, before = change.fact.title, change.before
+    if isinstance(before, bool | str):
+        return Text(f"若{title.zh}为“{after.zh}”", f"With “{title.en}” {after.en}")
+    if isinstance(before, date):
+        days = (change.after - before).days
         plural = "" if abs(days) == 1 else "s"
-        return (
-            f"{abs(days)} {'more day' if days > 0 else 'day'}{plural}{'' if days > 0 else ' earlier'} ({title} {after})"
-        )
-    step = change.after - change.before
-    return f"With {display(abs(step), change.fact.unit)} {'more' if step > 0 else 'less'} “{title}” ({after})"
+        when = f"{'more day' if days > 0 else 'day'}{plural}{'' if days > 0 else ' earlier'}"
+        return Text(f"{'再过' if days > 0 else '早'} {abs(days)} 天（{title.zh} {after.zh}）",
+                    f"{abs(days)} {when} ({title.en} {after.en})")  # fmt: skip
+    step = change.after - before
+    far = display(abs(step), change.fact.unit)
+    return Text(f"若{title.zh}{'增加' if step > 0 else '减少'} {far}（至 {after.zh}）",
+                f"With {far} {'more' if step > 0 else 'less'} “{title.en}” ({after.en})")  # fmt: skip
+
+
+def _said(shown: str, words: Text) -> dict[str, Any]:
+    """A value for reading, and in the words of each language where it has any."""
+    return {"display": shown, "said": None if words.zh == words.en == shown else words.to_dict()}
 
 
 def _public(value: Any, node: Node) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -30,6 +31,7 @@ from shanhe.rulebook.model import Band, Text
 from shanhe.rulebook.units import UNITS, Dims
 
 DECIMALS = 6
+ITEMS_SHOWN = 12
 _ROUND_NAMES = {
     "floor": "floor",
     "ceiling": "ceil",
@@ -69,10 +71,10 @@ def display(value: Any, unit: str) -> str:
             f"[{item.lower:,}, {'∞' if item.upper is None else format(item.upper, ',')}) {display(item.value, unit)}"
             if isinstance(item, Band)
             else display(item, unit)
-            for item in value[:12]
+            for item in value[:ITEMS_SHOWN]
         )
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {display(entry, unit)}" for key, entry in list(value.items())[:12])
+        return ", ".join(f"{key}: {display(entry, unit)}" for key, entry in list(value.items())[:ITEMS_SHOWN])
     if value is None:
         return "–"
     if unit == "fen" and Fraction(value).denominator == 1:
@@ -82,6 +84,24 @@ def display(value: Any, unit: str) -> str:
     if unit in ("bps", "ppm"):
         return f"{decimal(Fraction(value) * UNITS[unit].scale * 100)}%"
     return decimal(value)
+
+
+def said(value: Any, unit: str, label: Callable[[str], Text]) -> Text:
+    """A raw value of a unit as people say it: yes or no, choices by what their rule calls them, the rest as shown."""
+    match value:
+        case bool():
+            return Text("是", "yes") if value else Text("否", "no")
+        case str():
+            return label(value)
+        case tuple() | list() if any(isinstance(item, str) for item in value):
+            parts = [said(item, unit, label) for item in value[:ITEMS_SHOWN]]
+            return Text("、".join(part.zh for part in parts), ", ".join(part.en for part in parts))
+        case dict():
+            rows = [(label(key), said(entry, unit, label)) for key, entry in list(value.items())[:ITEMS_SHOWN]]
+            return Text("；".join(f"{key.zh} {entry.zh}" for key, entry in rows),
+                        "; ".join(f"{key.en} {entry.en}" for key, entry in rows))  # fmt: skip
+        case _:
+            return Text(display(value, unit), display(value, unit))
 
 
 def base_display(value: Any, node: Node) -> str:

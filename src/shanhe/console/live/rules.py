@@ -64,7 +64,7 @@ class LiveRules:
                     (fact.title.zh, fact.title.en),
                     fact.type,
                     "" if fact.unit == "int" or fact.type != "number" else _form(fact.unit).word or fact.unit,
-                    fact.values,
+                    [(value, (rule.label(value).zh, rule.label(value).en)) for value in fact.values],
                     ""
                     if fact.default is None
                     else str(fact.default).lower()
