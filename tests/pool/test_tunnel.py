@@ -54,7 +54,7 @@ class TestNode:
         await town.machine("mo", Character(decode_tps=200))
         node = await town.services.pool.node("mo")
         speed = (await town.services.pool.speeds())[node.id, MODEL]
-        assert 0 < speed.decode_tps < 400  # a busy machine makes it slower, nothing makes it faster
+        assert 0 < speed.decode_tps < 2_000  # a busy machine may lump what came in time; unmeasured it says 10,000s
         assert speed.prefill_tps > 0
 
     @pytest.mark.prove
