@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shanhe.compute.api import LlamaSupervisor, PullState
 
 LOCK_FILE = "city.lock"
+URL_FILE = Path("run", "url")
 WATCH_S = 0.25
 AGAIN_MAX_S = 4.0
 MIGRATIONS_SHOWN_FROM = 10
@@ -261,9 +262,13 @@ class Supervisor:
             listener = bind(settings.host, settings.port)
         except OSError as error:
             raise _port_taken(settings, error) from error
+        told = settings.data / URL_FILE
         try:
+            with contextlib.suppress(OSError):  # commands beside a city on a full disk go by their own settings
+                told.write_text(settings.url, encoding="utf-8")
             yield listener
         finally:
+            told.unlink(missing_ok=True)
             listener.close()
 
     def _children(self, settings: Settings, listener: socket.socket | None) -> list[Child]:

@@ -123,6 +123,11 @@ class TestCity:
     def test_is_found_by_the_command_line_while_it_runs(self, city: City) -> None:
         assert any("Demo Developers" in org["name"] for org in city.command("orgs", "list"))
 
+    def test_tells_commands_the_address_it_really_has(self, city: City) -> None:
+        owner = city.command("orgs", "list")[0]["id"]
+        made = city.command("nodes", "token", "lent-1", "--owner", owner)
+        assert made["command"].startswith(f"shanhe node join http://127.0.0.1:{city.port} ")
+
 
 class TestCommand:
     def test_works_without_a_running_city(self, tmp_path: Path) -> None:

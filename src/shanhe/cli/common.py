@@ -186,12 +186,23 @@ async def database(settings: Settings, *, migrating: bool = True) -> AsyncIterat
             postgres.stop()
 
 
+def beside(settings: Settings) -> Settings:
+    """The settings with the address of the city that runs on this data folder, unless they name one themselves."""
+    from shanhe.supervisor import URL_FILE
+
+    if settings.public_url:
+        return settings
+    with contextlib.suppress(OSError):
+        return replace(settings, public_url=(settings.data / URL_FILE).read_text(encoding="utf-8"))
+    return settings
+
+
 @contextlib.asynccontextmanager
 async def city(data: Path | None = None) -> AsyncIterator[Services]:
     """The services of the city that the settings name, for the length of one command."""
     from shanhe.app import open_services
 
-    async with database(settings_for(data)) as settings, open_services(settings, "cli") as services:
+    async with database(beside(settings_for(data))) as settings, open_services(settings, "cli") as services:
         acts.begin(f"{ACTOR}:{login()}", command.get(), services.clock.now())
         try:
             yield services
