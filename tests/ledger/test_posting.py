@@ -30,6 +30,7 @@ from shanhe.ledger.api import (
     NotBalanced,
     OpeningBalance,
     PeriodClosed,
+    PeriodNotOver,
     Posting,
     Provenance,
     Transfer,
@@ -313,11 +314,20 @@ class TestPeriod:
         await ledger.close_period(yesterday, actor="auditor")
         with pytest.raises(PeriodClosed):
             await ledger.post(move(wallet.id, books.revenue.id, 1, day=yesterday))
-        with pytest.raises(PeriodClosed):
+        with pytest.raises(PeriodClosed) as again:
             await ledger.close_period(yesterday, actor="auditor")
+        assert "posting" not in again.value.message
+        assert str(yesterday) in (again.value.hint or "")
         await ledger.post(move(wallet.id, books.revenue.id, 1))
         assert (await ledger.opening_balances())[wallet.id] == 100
         assert await books.clean()
+
+    async def test_that_still_runs_names_the_last_day_that_can_be_closed(self, books: Books, clock: FixedClock) -> None:
+        yesterday = clock.today()
+        clock.advance(days=1)
+        with pytest.raises(PeriodNotOver) as refused:
+            await books.ledger.close_period(clock.today(), actor="auditor")
+        assert str(yesterday) in (refused.value.hint or "")
 
     async def test_books_are_taken_over_in_one_posting(self, books: Books) -> None:
         wallet = await books.wallet()

@@ -16,6 +16,7 @@ from shanhe.cli.common import ACTOR, REFUSED, Data, Json, day_of, in_city, pairs
 if TYPE_CHECKING:
     from shanhe.app import Services
     from shanhe.ledger.api import (
+        Account,
         AccountView,
         PostingPage,
         PostingView,
@@ -200,12 +201,16 @@ def opening_balances(
     """Balances that a closed period carried over, by account."""
     last: date | None = day_of(through) if through else None
 
-    async def work(services: Services) -> Sequence[tuple[UUID, int]]:
-        return list((await services.ledger.opening_balances(last)).items())
+    async def work(services: Services) -> Sequence[tuple[Account, int]]:
+        carried = await services.ledger.opening_balances(last)
+        return [(row.account, carried[row.account.id]) for row in await services.ledger.trial_balance()
+                if row.account.id in carried]  # fmt: skip
 
     found = in_city(data, work)
-    plain = [{"account": account, "balance": balance} for account, balance in found]
-    show(as_json, plain, lambda: rows(("account", "balance"), found, right=("balance",)))
+    plain = [{"account": account.id, "balance": balance} for account, balance in found]
+    show(as_json, plain, lambda: rows(("account", "asset", "kind", "name", "balance"), [
+        (account.id, account.asset, account.kind, account.name, balance) for account, balance in found
+    ], right=("balance",)))  # fmt: skip
 
 
 @app.command("open-books")

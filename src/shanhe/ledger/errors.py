@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -146,6 +147,34 @@ class PeriodClosed(Conflict):
             message_zh=f"账期已关闭至 {closed_through}，拒绝日期为 {day} 的入账。",
             hint="Book the correction today; reversals go into the open period.",
             hint_zh="请在当前账期更正，冲正记入未关闭的账期。",
+        )
+
+
+class ClosedBefore(PeriodClosed):
+    """A period that is to be closed and is."""
+
+    def __init__(self, through: date, closed_through: date) -> None:
+        Conflict.__init__(
+            self,
+            "period_closed",
+            f"The books are closed through {closed_through} already, so {through} is too.",
+            message_zh=f"账期已关闭至 {closed_through}，{through} 已在其中，无需再次关账。",
+            hint=f"Close through a day after {closed_through}, or leave it at that.",
+            hint_zh=f"如需继续关账，请填写 {closed_through} 之后的日期。",
+        )
+
+
+class PeriodNotOver(Invalid):
+    """A period that is to be closed and still runs."""
+
+    def __init__(self, through: date, today: date) -> None:
+        last = today - timedelta(days=1)
+        super().__init__(
+            "period_not_over",
+            f"{through} is not over yet, so the books can't be closed through it.",
+            message_zh=f"{through} 尚未结束，不能关账至该日。",
+            hint=f"The last day that can be closed today is {last}.",
+            hint_zh=f"今天最晚可关账至 {last}。",
         )
 
 

@@ -22,12 +22,13 @@ from shanhe.ledger import leases as leasing
 from shanhe.ledger.commit import LOST_LIMIT_S, GroupCommit, Line
 from shanhe.ledger.counters import CounterBook
 from shanhe.ledger.errors import (
+    ClosedBefore,
     HoldClosed,
     IdempotencyConflict,
     InsufficientCredit,
     LeaseReclaimed,
     NotBalanced,
-    PeriodClosed,
+    PeriodNotOver,
     UnknownHold,
 )
 from shanhe.ledger.escrow import Escrow
@@ -448,16 +449,16 @@ class Ledger(Reader):
 
     async def check_close(self, through: date) -> None:
         """Whether a period may be closed through a day: it is over, and not closed yet."""
-        if through >= self._clock.today():
-            raise NotBalanced(f"{through} is not over yet.", f"{through} 尚未结束。")
+        if through >= (today := self._clock.today()):
+            raise PeriodNotOver(through, today)
         if (closed := await self._store.closed_through()) is not None and closed >= through:
-            raise PeriodClosed(through, closed)
+            raise ClosedBefore(through, closed)
 
     async def close_period(self, through: date, *, actor: str) -> None:
-        """Refuse postings dated up to `through` from now on; `PeriodClosed` when that is closed already."""
+        """Refuse postings dated up to `through` from now on; `ClosedBefore` when that is closed already."""
         await self.check_close(through)
         if not await self._store.close_period(through, actor, self._clock.now()):
-            raise PeriodClosed(through, await self._store.closed_through())
+            raise ClosedBefore(through, await self._store.closed_through() or through)
 
     async def reclaim_worker(self, worker: str) -> int:
         """Take back at once what a dead worker had leased; only for whoever knows that its process has ended."""
