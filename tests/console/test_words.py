@@ -28,6 +28,8 @@ ACT = re.compile(r'"((?:key|member|org|passkey|person|registration|role|departme
 NO_ACTS = {"key.json", "key.leaked", "key.name", "org.html", "passkey.name"}
 """Files, an event, and columns."""
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+MIGRATIONS = sorted(Path(str(files("shanhe"))).glob("*/migrations/*.sql"))
+WATCHED = re.compile(r"kernel\.watch\('([a-z_.]+)'")
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 KEY = re.compile(r"(?<![\w.])t\(\s*'([\w.\-]+)'")
 CALLS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
@@ -159,3 +161,11 @@ class TestSheet:
         columns = {*usage, *filings.COLUMNS, *dilution_views.COLUMNS, *simulation_views.COLUMNS}
         columns |= {*acts_sheet.HEAD, *applications.HEAD}
         assert {column for column in columns if f"sheet.{column}" not in catalogue.entries} == set()
+
+
+class TestAct:
+    def test_upon_any_table_that_is_watched_has_a_name(self, catalogue: Catalogue) -> None:
+        watched = {table for one in MIGRATIONS for table in WATCHED.findall(one.read_text("utf-8"))}
+        assert "compute.alias" in watched
+        named = {table for table in watched if f"audit_thing.{table.replace('.', '_')}" in catalogue.entries}
+        assert watched - named == set()
