@@ -10,6 +10,7 @@ from uuid import UUID
 from shanhe.console import model as m
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.money import MICRO
+from shanhe.pool.api import NodeEvent
 
 NOW = datetime(2026, 11, 20, 6, 32, 18, tzinfo=UTC)
 VERSION, JOB = UUID(int=200), UUID(int=201)
@@ -106,10 +107,13 @@ class Pool:
             "figures": {"calls": 12, "utilisation_bps": 130, "ttft_ms": 212.0, "tokens_per_s": 61.5,
                         "cost_micro_per_mtok": 212_000, "power_fen_per_mtok": 38},
             "withheld": [], "version": "0.1.0",
+            "events": [NodeEvent("draining", "风扇更换", "org:x", NOW)],
             "checks": {"count": {"checks": 40, "failures": 1}},
         }  # fmt: skip
 
-    async def change(self, who: m.Who, name: str, step: str, reason: str) -> None:
+    async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> None:
+        if step == "quarantine" and not reason:
+            raise Invalid("reason_missing", "Say why.", message_zh="须写明隔离原因。")
         self.done.append((name, step, reason))
 
 

@@ -87,9 +87,25 @@ class TestPool:
     async def test_shows_a_token_once(self, member: httpx.AsyncClient) -> None:
         answer = await member.post("/nodes", data=TOKEN | {"name": "lab-9"})
         assert answer.headers["location"] == "/nodes"
-        assert "--token shn-secret" in (await member.get("/nodes")).text
+        shown = (await member.get("/nodes")).text
+        assert f"shanhe node join {str(member.base_url).rstrip('/')} --token shn-secret --model " in shown
         assert "--token shn-secret" not in (await member.get("/nodes")).text
         assert (await member.post("/nodes", data=TOKEN | {"name": "lab-1"})).status_code == 422
+
+    async def test_tells_its_owner_what_happened_why_and_when_income_is_paid(self, member: httpx.AsyncClient) -> None:
+        page = (await member.get("/nodes/lab-1")).text
+        assert "风扇更换" in page
+        assert "待结算" in page
+
+    async def test_is_not_quarantined_without_a_reason(self, member: httpx.AsyncClient, desk: Desk) -> None:
+        page = await member.get("/nodes/lab-1")
+        assert 'name="reason" maxlength="200" required' in page.text
+        assert 'action="/nodes/lab-1/remove"' in page.text
+        refused = await member.post("/nodes/lab-1/quarantine", data=TOKEN)
+        assert refused.status_code == 422
+        assert "须写明隔离原因" in refused.text
+        await member.post("/nodes/lab-1/quarantine", data=TOKEN | {"reason": "答案不符"})
+        assert desk.pool.done == [("lab-1", "quarantine", "答案不符")]  # type: ignore[attr-defined]
 
     async def test_changes_a_machine(self, member: httpx.AsyncClient, desk: Desk) -> None:
         answer = await member.post("/nodes/lab-1/drain", data=TOKEN)

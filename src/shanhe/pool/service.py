@@ -261,7 +261,12 @@ class Pool:
         return node
 
     async def quarantine(self, name: str, *, actor: str, reason: str) -> Node:
-        """Nothing new for a node, and its recent income is withheld."""
+        """Nothing new for a node, and its recent income is withheld; `reason` is what its owner reads."""
+        if not reason.strip():
+            raise Invalid(
+                "reason_missing", "Say why the node is quarantined.", message_zh="须写明隔离原因。",
+                hint="Its owner reads the reason and can answer it.", hint_zh="机主会看到原因，并可据此申辩。",
+            )  # fmt: skip
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
 
     async def release(self, name: str, *, actor: str, reason: str = "", restore: bool = False) -> Node:

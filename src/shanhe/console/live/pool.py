@@ -44,13 +44,15 @@ class LivePool:
             "proofs": await self._pool.earnings.proofs(node, PROOFS),
         }
 
-    async def change(self, who: m.Who, name: str, step: str, reason: str) -> None:
+    async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> None:
         node = await self._pool.node(name, owner_of(actor_of(who)))
         actor = actor_of(who).ref
         if step not in ("drain", "restart") and not who.may("engines"):
             raise PermissionMissing("engines")
         if step in ("remove", "restart"):
             await getattr(self._pool, step)(node.name, actor=actor)
+        elif step == "release":
+            await self._pool.release(node.name, actor=actor, reason=reason, restore=restore)
         else:
             await getattr(self._pool, step)(node.name, actor=actor, reason=reason)
 

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from shanhe.console import model as m
 from shanhe.console.pages.base import Room
 from shanhe.console.render import go
-from shanhe.kernel.errors import NotFound, ShanheError
+from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
 from shanhe.kernel.routing import APIRouter
 
 STEPS: Final = ("drain", "restart", "release", "quarantine", "remove")
+REASON_CHARS_MAX: Final = 200
 
 
 class PoolRoom(Room):
@@ -36,7 +37,8 @@ class PoolRoom(Room):
         return self.handed(request, await self._nodes(request, who, **made))
 
     async def _nodes(self, request: Request, who: m.Who, **values: Any) -> Response:
-        return self.show(request, "nodes.html", who, pool=await self.desk.pool.nodes(who), **values)
+        base = str(request.base_url).rstrip("/")
+        return self.show(request, "nodes.html", who, pool=await self.desk.pool.nodes(who), base=base, **values)
 
     async def token(self, request: Request) -> Response:
         who, fields = await self.posted(request)
@@ -48,11 +50,18 @@ class PoolRoom(Room):
 
     async def node(self, request: Request, name: str) -> Response:
         who = await self.may(request)
-        return self.show(request, "node.html", who, node=await self.desk.pool.node(who, name))
+        return await self._node(request, who, name)
+
+    async def _node(self, request: Request, who: m.Who, name: str, **values: Any) -> Response:
+        return self.show(request, "node.html", who, node=await self.desk.pool.node(who, name), **values)
 
     async def change(self, request: Request, name: str, step: str) -> Response:
         who, fields = await self.posted(request)
         if step not in STEPS:
             raise NotFound("not_found", "There is nothing at this address.", message_zh="此地址没有内容。")
-        await self.desk.pool.change(who, name, step, fields.get("reason", ""))
+        reason, restore = fields.get("reason", "")[:REASON_CHARS_MAX].strip(), "restore" in fields
+        try:
+            await self.desk.pool.change(who, name, step, reason, restore=restore)
+        except (Invalid, Conflict) as error:
+            return await self._node(request, who, name, mistake=self.view.mistake(request, error), status=error.status)
         return go("/nodes" if step == "remove" else f"/nodes/{name}", "node_changed")
