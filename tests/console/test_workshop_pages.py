@@ -95,6 +95,7 @@ class TestPool:
     async def test_tells_its_owner_what_happened_why_and_when_income_is_paid(self, member: httpx.AsyncClient) -> None:
         page = (await member.get("/nodes/lab-1")).text
         assert "风扇更换" in page
+        assert "核验未通过（词元计数）：40 次中 7 次不合格" in page
         assert "待结算" in page
 
     async def test_is_not_quarantined_without_a_reason(self, member: httpx.AsyncClient, desk: Desk) -> None:

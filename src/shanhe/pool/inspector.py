@@ -194,7 +194,10 @@ class Inspector:
         if test.score >= terms.threshold and not ward.condemned:
             ward.condemned = True
             cause = f"{check.value}: {test.failures} of {test.checks} checks failed"
-            detail = {"check": check.value, "calls": ward.calls, "figures": figures_of(ward)}
+            detail = {
+                "check": check.value, "checks": test.checks, "failures": test.failures, "calls": ward.calls,
+                "figures": figures_of(ward),
+            }  # fmt: skip
             task = asyncio.get_running_loop().create_task(self._condemn(node, cause, detail))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
