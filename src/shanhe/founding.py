@@ -58,16 +58,19 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How the founding ended; both None when there was no demo city to seed."""
+    """How the founding ended."""
 
     demo: Demo | None = None
+    unmanned: bool = False
+    """Nobody may run this city yet: its first admin is still to be made."""
     refusal: Refusal | None = None
 
 
-async def found(settings: Settings) -> Demo | None:
+async def found(settings: Settings) -> Outcome:
     """Register the local models, seed the demo city and write its keys to demo.env; the same at every start."""
     from shanhe.app import open_services
     from shanhe.demo import contributor
+    from shanhe.identity.api import Role
 
     async with open_services(settings, "cli") as services:
         if settings.with_model:
@@ -75,7 +78,8 @@ async def found(settings: Settings) -> Demo | None:
             for card in services.compute.cards():
                 if card.id == settings.model or (card.lazy and card.runnable):
                     await services.compute.ensure_local(card.id, contributor=owner)
-        return await _seed_and_note(services, settings) if settings.demo else None
+        demo = await _seed_and_note(services, settings) if settings.demo else None
+        return Outcome(demo=demo, unmanned=not await services.identity.people.holders(Role.ADMIN))
 
 
 async def _seed_and_note(services: Services, settings: Settings) -> Demo:
@@ -113,7 +117,7 @@ def main() -> None:
     settings = Settings.from_environment()
     logs.configure(settings.log_level, as_json=settings.log_json, worker="founding")
     try:
-        outcome = Outcome(demo=asyncio.run(found(settings)))
+        outcome = asyncio.run(found(settings))
     except ShanheError as error:
         outcome = Outcome(refusal=Refusal.of(error))
     with os.fdopen(given.fd, "wb") as pipe:

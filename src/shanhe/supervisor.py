@@ -25,7 +25,7 @@ import structlog
 from shanhe.backup.begun import none_unfinished
 from shanhe.backup.belonging import belong
 from shanhe.children import Child, Work, start, stop
-from shanhe.founding import Demo, Outcome
+from shanhe.founding import Outcome
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import Conflict, Invalid, ShanheError, Unavailable
 from shanhe.kernel.jobs import Jobs
@@ -74,7 +74,7 @@ class Reporter(Protocol):
 
     def warn(self, error: ShanheError) -> None: ...
 
-    def ready(self, settings: Settings, demo: Demo | None) -> None: ...
+    def ready(self, settings: Settings, outcome: Outcome) -> None: ...
 
 
 class Supervisor:
@@ -128,21 +128,19 @@ class Supervisor:
                 stack.push_async_callback(child.stop)
             coming = asyncio.create_task(_start_all(children))
             stack.push_async_callback(_cancelled, coming)
-            demo = await self._prepare(settings, stack) if self._role is Role.ALL else None
+            outcome = await self._prepare(settings, stack) if self._role is Role.ALL else Outcome()
             await coming
             if self._starting is not None:
                 await self._starting
             if listener is not None:
                 await self._until_ready(settings)
-            self._report.ready(settings, demo)
+            self._report.ready(settings, outcome)
             await asyncio.Event().wait()
 
-    async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Demo | None:
+    async def _prepare(self, settings: Settings, stack: contextlib.AsyncExitStack) -> Outcome:
         """What the first start makes and later ones find again; the workers come up meanwhile."""
         if settings.with_model:
             await self._model(settings, stack)
-        if not (settings.with_model or settings.demo):
-            return None
         self._report.step("准备城市", "Preparing the city")
         said = await self._said(Work("founding", "shanhe.founding", settings.child_environment()))
         if not said:
@@ -150,7 +148,7 @@ class Supervisor:
         outcome = msgspec.json.decode(said, type=Outcome)
         if outcome.refusal is not None:
             raise outcome.refusal.error()
-        return outcome.demo
+        return outcome
 
     async def _said(self, work: Work) -> bytes:
         """The line that a process leaves on the pipe it is given; empty when it ended without."""

@@ -114,6 +114,9 @@ class City:
     def __init__(self) -> None:
         self.pulling = 0
         self.verifying = 0
+        self.done = {"engine", "org"}
+        """Steps of the setting up that are behind."""
+        self.empty = False
         self.asked: tuple[object, ...] = ()
         self.invited: str | None = None
 
@@ -124,6 +127,13 @@ class City:
             [("gateway", "up"), ("database", "up"), ("disk", "low"), ("engine", "up")],
             [(MODEL, "up"), ("qwen-large", "degraded")],
         )
+
+    async def setup(self, who: m.Who) -> Sequence[m.SetupStep]:
+        return [
+            m.SetupStep("engine", "engine" in self.done, "/city/engines"),
+            m.SetupStep("org", "org" in self.done, "/city/accounts#name"),
+            m.SetupStep("second", "second" in self.done, command="shanhe people create LOGIN --role operator"),
+        ]
 
     async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[m.OrgRow]:
         rows = [
@@ -142,7 +152,7 @@ class City:
             ),
             m.OrgRow(UUID(int=10), "旧桥贸易行", "company", "frozen", 0, 2, NOW, {}),
         ]
-        return [row for row in rows if find in row.name]
+        return [row for row in rows if find in row.name and not self.empty]
 
     async def org(self, who: m.Who, org_id: UUID) -> m.OrgRow:
         return next(row for row in await self.orgs(who, "") if row.id == org_id)

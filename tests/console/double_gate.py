@@ -25,10 +25,14 @@ class Gate:
         self.alone = False
         """Signed in, and a member of nothing."""
         self.enrolled = True
+        self.is_unmanned = False
         self.factors_of: set[str] = {"passkey"}
         self.session = "s1"
         self.rights: frozenset[str] | None = None
         """What whoever is signed in may do, where a test says so."""
+
+    async def unmanned(self) -> bool:
+        return self.is_unmanned
 
     async def who(self, request: Request) -> m.Who | None:
         if request.cookies.get(COOKIE) != "in":

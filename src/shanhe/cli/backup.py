@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from shanhe.cli.common import Data, Json, city, database, err, pairs, run, settings_for, show
+from shanhe.cli.common import (
+    ACTOR,
+    Data,
+    Json,
+    city,
+    command,
+    database,
+    err,
+    login,
+    pairs,
+    run,
+    settings_for,
+    show,
+)
+from shanhe.kernel import acts
 
 if TYPE_CHECKING:
     from shanhe.backup.making import Manifest
+    from shanhe.settings import Settings
 
 WORDS = {"database": "数据库 database", "files": "文件 files", "digests": "校验 digests"}
 
@@ -50,12 +65,31 @@ def backup(
 
     async def work(bar: Bar) -> tuple[Manifest, bool]:
         async with database(settings_for(data), migrating=False) as settings:
-            return await back_up(settings, to, keys, bar)
+            made = await back_up(settings, to, keys, bar)
+            await _on_record(settings, made[0], with_keys=keys is not None)
+            return made
 
     with Bar(as_json) as bar:
         manifest, sealed = run(work(bar))
     plain = _plain(manifest) | {"backup": str(to), "keys": str(keys) if keys else None, "keys_sealed": sealed}
     show(as_json, plain, lambda: pairs({"✓": str(to), **_plain(manifest), "keys": _of_keys(keys, sealed)}))
+
+
+async def _on_record(settings: Settings, manifest: Manifest, *, with_keys: bool) -> None:
+    """Write down who took the whole city with them. The backup is whole without: one of a city too old to keep such a
+    record is made before it is upgraded."""
+    from shanhe.kernel.db import FAILURES, Database
+
+    try:
+        db = await Database.open(settings.database_url, size=1)
+        try:
+            acts.begin(f"{ACTOR}:{login()}", command.get(), manifest.at)
+            await acts.note(db, ACTOR, "backup.make", f"backup:{manifest.id}", {"keys": with_keys}, manifest.at)
+        finally:
+            acts.end()
+            await db.close()
+    except FAILURES as error:
+        err.print(f"没有记入操作记录 · not on the record of acts: {error}", markup=False)
 
 
 def restore(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
@@ -28,7 +30,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.settings import Settings
 
 if TYPE_CHECKING:
-    from shanhe.founding import Demo
+    from shanhe.founding import Outcome
 
 
 class Terminal:
@@ -57,8 +59,9 @@ class Terminal:
         self.close()
         show_error(error)
 
-    def ready(self, settings: Settings, demo: Demo | None) -> None:
+    def ready(self, settings: Settings, outcome: Outcome) -> None:
         self.close()
+        demo = outcome.demo
         lines = [f"控制台 Console    [bold]{settings.url}[/]"]
         if demo is not None:
             lines += [
@@ -66,8 +69,12 @@ class Terminal:
                 f"密钥   API key    {demo.api_key}",
             ]
             lines += [f"[dim]也写在 also in {settings.data / 'demo.env'}[/]"]
-        else:
-            lines.append("[dim]第一位管理员 first admin: shanhe people create LOGIN --role admin[/]")
+        elif outcome.unmanned:
+            place = f" --data {shlex.quote(str(settings.data))}"
+            lines += [
+                "还没有管理员，请在另一个终端创建 · No admin yet: in another terminal, run",
+                f"[bold]{escape('shanhe people create LOGIN --role admin' + place)}[/]",
+            ]
         lines.append("[dim]按 Ctrl-C 停止 · Ctrl-C stops everything[/]")
         out.print(Panel("\n".join(lines), title="山河 Shanhe", expand=False))
 

@@ -36,6 +36,9 @@ from shanhe.console.model_city import (
     PostingRow as PostingRow,
 )
 from shanhe.console.model_city import (
+    SetupStep as SetupStep,
+)
+from shanhe.console.model_city import (
     StatusView as StatusView,
 )
 from shanhe.console.model_city import (

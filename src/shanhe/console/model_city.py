@@ -9,6 +9,16 @@ from uuid import UUID
 
 
 @dataclass(frozen=True)
+class SetupStep:
+    """One thing that a city needs before it serves, and where it is done: a page or a command."""
+
+    key: str
+    done: bool
+    href: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
 class OrgRow:
     id: UUID
     name: str

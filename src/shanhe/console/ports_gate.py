@@ -46,6 +46,10 @@ class Gate(Protocol):
         """Put the session on the answer."""
         ...
 
+    async def unmanned(self) -> bool:
+        """Whether nobody may run the city yet: its first admin is still to be made."""
+        ...
+
     async def waiting(self, request: Request) -> str:
         """What an unfinished sign-in waits for, in the words of `SignedIn.needs`; empty for none."""
         ...

@@ -16,7 +16,7 @@ from shanhe.console.live.acts import Acts
 from shanhe.console.live.house import called
 from shanhe.console.live.member import LiveMember
 from shanhe.console.live.modules import Modules, Names, actor_of
-from shanhe.identity.api import DataClass, NewOrganisation, Organisation, OrgKind, Role
+from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
 from shanhe.kernel.clock import midnight
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
 from shanhe.kernel.ids import new_id
@@ -29,6 +29,8 @@ DAY = timedelta(days=1)
 ACCOUNTS_SHOWN = 100
 OWNERS_SEARCHED = 100
 STANDING = {"operational": "up", "degraded": "degraded", "outage": "down"}
+PAID_IN = ("top_up", "purchase")
+BACKED_UP = ActsAsked(action="backup.make")
 PRESENT = ("done", "ready", "present")
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
 
@@ -51,6 +53,30 @@ class LiveCity:
         state = STANDING[seen["status"]] if serving else "down"
         models = [(row["id"], STANDING[row["status"]]) for row in seen["models"]]
         return m.StatusView(state, self._of.clock.now(), [("gateway", "up"), *parts.items()], models)
+
+    # -- a new city --------------------------------------------------------------------------------------------------
+
+    async def setup(self, who: m.Who) -> Sequence[m.SetupStep]:
+        identity, ledger = self._of.identity, self._of.ledger
+        answering = any(model["status"] == "operational" for model in self._of.compute.public_status()["models"])
+        newest, owned = await identity.orgs.begun()
+        clerks = len(await identity.people.holders(Role.ADMIN, Role.OPERATOR))
+        paid = [(await ledger.postings(kind=kind, limit=1)).items for kind in (*PAID_IN, "call")]
+        page = f"/city/accounts/{newest}" if newest else "/city/accounts#name"
+        return [
+            m.SetupStep("engine", answering, "/city/engines"),
+            m.SetupStep("org", newest is not None, "/city/accounts#name"),
+            m.SetupStep("owner", owned is not None, page),
+            m.SetupStep("second", clerks > 1, command="shanhe people create LOGIN --role operator"),
+            m.SetupStep("money", any(paid[:-1]), f"/city/accounts/{owned}" if owned else page),
+            m.SetupStep("call", bool(paid[-1]), command=f"shanhe keys create --org {owned or newest or 'ORG'}"),
+            m.SetupStep(
+                "backup", bool(await identity.audit(BACKED_UP, limit=1)), command="shanhe backup DIR --keys DIR"
+            ),
+            m.SetupStep(
+                "witness", bool(await self._of.log.store.witnesses()), command="shanhe log witnesses --add VKEY"
+            ),
+        ]
 
     # -- organisations -----------------------------------------------------------------------------------------------
 

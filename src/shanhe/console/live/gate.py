@@ -19,6 +19,7 @@ from shanhe.identity.api import (
     Ceremony,
     Identity,
     Issued,
+    Role,
     SecondFactorNeeded,
     SessionMissing,
     Stage,
@@ -103,6 +104,9 @@ class LiveGate:
         nothing: frozenset[str] = frozenset()
         city = self._identity.options.city_name
         return m.Who(row["person_id"], NOBODY, "", city, nothing, nothing, csrf, str(row["id"]), second_factor=False)
+
+    async def unmanned(self) -> bool:
+        return not await self._identity.people.holders(Role.ADMIN)
 
     async def waiting(self, request: Request) -> str:
         token = session_token(request)

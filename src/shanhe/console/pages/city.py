@@ -59,9 +59,10 @@ class CityRoom(Room):
     async def _orgs(self, request: Request, who: Who, **values: Any) -> Response:
         find = request.query_params.get("q", "")[:NAME_CHARS_MAX]
         rows = await self.desk.city.orgs(who, find, request.query_params.get("before", "")[:OBJECT_CHARS_MAX])
-        shown = {"fields": {}, **values}
         if request.headers.get("hx-target") == "orgs":
             return self.show(request, "parts/orgs.html", who, orgs=rows, find=find)
+        setup = await self.desk.city.setup(who)
+        shown = {"fields": {}, "setup": setup if not all(step.done for step in setup) else (), **values}
         return self.show(request, "orgs.html", who, orgs=rows, find=find, kinds=ORG_KINDS, **shown)
 
     async def org_create(self, request: Request) -> Response:

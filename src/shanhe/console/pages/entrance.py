@@ -53,12 +53,13 @@ class Entrance(Room):
             return go(local_path(request.query_params.get("next", "/")))
         if await self.desk.gate.waiting(request) == "second_factor" and "again" not in request.query_params:
             return go("/sign-in/code")
-        return self._entry(request)
+        return await self._entry(request)
 
-    def _entry(self, request: Request, **values: Any) -> Response:
+    async def _entry(self, request: Request, **values: Any) -> Response:
         wanted = local_path(values.pop("wanted", request.query_params.get("next", "/")))
-        return self.show(request, "sign_in.html", None, wanted=wanted, oidc=self.desk.gate.oidc,
-                         registers=self.desk.arrivals.mode != "off", **values)  # fmt: skip
+        gate = self.desk.gate
+        shown = {"oidc": gate.oidc, "registers": self.desk.arrivals.mode != "off", "unmanned": await gate.unmanned()}
+        return self.show(request, "sign_in.html", None, wanted=wanted, **shown, **values)
 
     async def password(self, request: Request) -> Response:
         fields = await form(request, None)
@@ -68,7 +69,7 @@ class Entrance(Room):
             result = await self.desk.gate.password(request, login[:LOGIN_CHARS_MAX], password[:PASSWORD_CHARS_MAX])
         except ShanheError as error:
             problem = self.view.problem(request, error)
-            return self._entry(request, wanted=wanted, mistake=problem, login=login, status=error.status)
+            return await self._entry(request, wanted=wanted, mistake=problem, login=login, status=error.status)
         return self._next(result, wanted)
 
     def _next(self, result: SignedIn, wanted: str) -> Response:

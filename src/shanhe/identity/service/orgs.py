@@ -105,6 +105,11 @@ class Organisations:
         )
         return await self._named(found)
 
+    async def begun(self) -> tuple[UUID | None, UUID | None]:
+        """Of organisations of several people: the newest, and the newest that has an owner."""
+        row = await store.begun(self._ground.db)
+        return row["newest"], row["owned"]
+
     async def of_person(self, person_id: UUID) -> Sequence[tuple[Organisation, Role]]:
         """Where a person is a member, oldest membership first."""
         found: list[tuple[Organisation, Role]] = []

@@ -174,6 +174,15 @@ async def member(conn: Connection, org_id: UUID, person_id: UUID) -> Member | No
     return _member(row) if row else None
 
 
+async def begun(conn: Connection) -> Any:
+    """Of organisations of several people: the `newest`, and the newest that is `owned`; None for none."""
+    return await conn.fetchrow(
+        """SELECT (SELECT id FROM identity.organisation WHERE kind <> 'person' ORDER BY id DESC LIMIT 1) AS newest,
+                  (SELECT o.id FROM identity.organisation o JOIN identity.membership m ON m.org_id = o.id
+                    WHERE o.kind <> 'person' AND m.role = 'owner' ORDER BY o.id DESC LIMIT 1) AS owned"""
+    )
+
+
 async def owned_alone(conn: Connection, person_id: UUID) -> list[Any]:
     """Organisations of several people that nobody else owns: `id`, `name`, and `others`, whether somebody else is a
     member and could. Ask under `lock_owned`."""
