@@ -88,6 +88,17 @@ class TestCheat:
         assert answer.status_code == 200
         assert await judged.services.pool.earnings.proofs(await judged.services.pool.node("caught")) == []
 
+    async def test_that_is_removed_from_quarantine_keeps_none_of_its_recent_income(self, judged: Town) -> None:
+        machine = await judged.machine("removed")
+        _, client = await judged.tenant("removed")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        pool = judged.services.pool
+        assert await judged.income(machine.owner) > 0
+        await pool.quarantine("removed", actor="tests", reason="seen cheating")
+        await pool.remove("removed", actor="tests")
+        await pool.sweep()
+        assert await judged.income(machine.owner) == 0
+
     @pytest.mark.prove
     async def test_that_was_blamed_wrongly_gets_back_what_was_withheld(self, judged: Town) -> None:
         machine = await judged.machine("wronged")

@@ -25,7 +25,10 @@ async def follow(store: Store, folder: Folder, signed: SignedHead) -> None:
     except ProofRefused:
         edge = Edge()
     while edge.size < signed.size:
-        edge.extend(await store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX)))
+        leaves = await store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX))
+        if not leaves:
+            raise LogRewound(signed.size, edge.size)
+        edge.extend(leaves)
         await asyncio.to_thread(folder.write_all, list(edge.take()))
     if edge.root != signed.root:
         raise LogRewound(signed.size, edge.size, "its entries are others than those that were signed")

@@ -303,6 +303,8 @@ class Sealer:
         edge = Edge()
         while edge.size < signed.size:
             leaves = await self.store.leaves(edge.size, min(signed.size, edge.size + PAGE_MAX))
+            if not leaves:
+                raise LogRewound(signed.size, edge.size)
             edge.extend(leaves)
             await asyncio.to_thread(self.folder.write_all, list(edge.take()))
         if edge.root != signed.root:

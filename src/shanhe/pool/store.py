@@ -264,10 +264,12 @@ async def clear_suspicion(conn: Connection, node_id: UUID) -> None:
 
 
 async def quarantined_since(db: Database, since: datetime) -> list[Node]:
-    """Nodes in quarantine that entered it after an instant."""
+    """Nodes that entered quarantine after an instant and were not let out of it; removed ones are still in it."""
     rows = await db.fetch(
-        """SELECT n.* FROM pool.node n WHERE n.state = 'quarantined' AND EXISTS (
-             SELECT FROM pool.event e WHERE e.node_id = n.id AND e.event = 'quarantined' AND e.at >= $1)
+        """SELECT n.* FROM pool.node n WHERE n.state IN ('quarantined', 'gone') AND EXISTS (
+             SELECT FROM pool.event e WHERE e.node_id = n.id AND e.event = 'quarantined' AND e.at >= $1
+               AND NOT EXISTS (SELECT FROM pool.event l WHERE l.node_id = n.id AND (l.at, l.id) > (e.at, e.id)
+                                AND l.event IN ('joining', 'active', 'draining')))
            ORDER BY n.name LIMIT $2""",
         since,
         NODES_MAX,
