@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -35,6 +35,7 @@ FLUSH_S: Final = 1.0
 WHOLE_ROWS_MAX: Final = 200_000
 """Most sums that are read at once for the whole city."""
 CITY_ROLES: Final = frozenset({"platform", "upstream_cost"})
+K = TypeVar("K")
 log = structlog.get_logger(__name__)
 _evidence = msgspec.json.Decoder(Evidence)
 
@@ -95,10 +96,7 @@ class UsageBook:
             await self._store.add(sums)
         except FAILURES as error:
             log.warning("usage sums not written", error=str(error)[:200], groups=len(sums))
-            for key, values in sums.items():
-                known = self._sums.setdefault(key, [0] * 7)
-                for at, value in enumerate(values):
-                    known[at] += value
+            _put_back(self._sums, sums)
 
     async def _flush_parted(self) -> None:
         sums, self._parted = self._parted, PartedSums()
@@ -119,10 +117,7 @@ class UsageBook:
             await self._store.add_tagged(sums)
         except FAILURES as error:
             log.warning("sums by tag not written", error=str(error)[:200], groups=len(sums))
-            for key, values in sums.items():
-                known = self._tagged.setdefault(key, [0] * 7)
-                for at, value in enumerate(values):
-                    known[at] += value
+            _put_back(self._tagged, sums)
 
     async def resources(
         self, names: Sequence[str] | None, first: date, last: date, org_id: UUID | None
@@ -218,6 +213,14 @@ def _sum(known: list[int], buckets: tuple[int, int, int, int, int], total_micro:
     known[4] += buckets[3]
     known[5] += buckets[4]
     known[6] += total_micro
+
+
+def _put_back(into: dict[K, list[int]], sums: dict[K, list[int]]) -> None:
+    """Sums that could not be written join those that came meanwhile."""
+    for key, values in sums.items():
+        known = into.setdefault(key, [0] * 7)
+        for at, value in enumerate(values):
+            known[at] += value
 
 
 def add_parted(

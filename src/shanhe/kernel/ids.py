@@ -13,6 +13,14 @@ def new_id() -> uuid.UUID:
     return uuid7()
 
 
+def id_in(text: object) -> uuid.UUID | None:
+    """The id that a text is; None for an empty one, or for one that is none."""
+    try:
+        return uuid.UUID(str(text)) if text else None
+    except ValueError:
+        return None
+
+
 def new_id_and_text() -> tuple[uuid.UUID, str]:
     """A fresh UUIDv7 and how it is written: half the price of asking for the one, then for the other."""
     native = uuid_utils.uuid7()

@@ -30,14 +30,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from shanhe.kernel.box import NONCE_BYTES, Box, BoxRefused
 from shanhe.kernel.errors import Conflict, Invalid, NotFound, ShanheError
 from shanhe.kernel.files import drafted, replaced, synced
 
 KEY_BYTES = 32
-NONCE_BYTES = 12
 MASTER_ID_BYTES = 8
 VALUE_VERSION = b"\x01"
 WRAP_MAGIC = b"SHV1"
@@ -101,7 +98,7 @@ class PersonKey:
 
     def __init__(self, person_id: UUID, key: bytes) -> None:
         self._person = person_id
-        self._cipher = AESGCM(key)
+        self._box = Box(key)
 
     def encrypt(self, field: str, text: str) -> bytes:
         """Version, nonce, ciphertext and tag of `text`, bound to the person and the field."""
@@ -112,8 +109,7 @@ class PersonKey:
 
     def encrypt_bytes(self, field: str, data: bytes) -> bytes:
         """The same of bytes, however many; the caller bounds them."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return VALUE_VERSION + nonce + self._cipher.encrypt(nonce, data, _aad(self._person, field))
+        return VALUE_VERSION + self._box.seal(data, _aad(self._person, field))
 
     def decrypt(self, field: str, value: bytes) -> str:
         """The text that `encrypt` sealed for the same field; VaultDamaged."""
@@ -126,10 +122,9 @@ class PersonKey:
         """The bytes that `encrypt_bytes` sealed for the same field; VaultDamaged."""
         if value[:1] != VALUE_VERSION:
             raise VaultDamaged(f"A value of {field}")
-        nonce, sealed = value[1 : 1 + NONCE_BYTES], value[1 + NONCE_BYTES :]
         try:
-            return self._cipher.decrypt(nonce, sealed, _aad(self._person, field))
-        except (InvalidTag, ValueError) as error:
+            return self._box.open(value[1:], _aad(self._person, field))
+        except BoxRefused as error:
             raise VaultDamaged(f"A value of {field}") from error
 
 
@@ -309,8 +304,7 @@ class Vault:
         plain = "".join(f"{name.hex()} {base64.b64encode(key).decode()}\n" for name, key in self._ring).encode()
         if self._root is None:
             return plain
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return SEALED_MAGIC + nonce + AESGCM(self._root).encrypt(nonce, plain, SEALED_MAGIC)
+        return SEALED_MAGIC + Box(self._root).seal(plain, SEALED_MAGIC)
 
     def _load_ring(self) -> None:
         data = self._ring_path.read_bytes()
@@ -318,12 +312,9 @@ class Vault:
         if sealed != (self._root is not None):
             raise VaultDamaged("The master key file")
         if sealed and self._root is not None:
-            start = len(SEALED_MAGIC)
             try:
-                data = AESGCM(self._root).decrypt(
-                    data[start : start + NONCE_BYTES], data[start + NONCE_BYTES :], SEALED_MAGIC
-                )
-            except InvalidTag as error:
+                data = Box(self._root).open(data.removeprefix(SEALED_MAGIC), SEALED_MAGIC)
+            except BoxRefused as error:
                 raise VaultDamaged("The master key file") from error
         try:
             pairs = [line.split() for line in data.decode().splitlines()]
@@ -335,15 +326,13 @@ class Vault:
 
     def _wrap(self, key: bytes, owner: bytes) -> bytes:
         name, master = self._ring[0]
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return WRAP_MAGIC + name + nonce + AESGCM(master).encrypt(nonce, key, WRAP_MAGIC + owner)
+        return WRAP_MAGIC + name + Box(master).seal(key, WRAP_MAGIC + owner)
 
     def _unwrap(self, data: bytes, owner: bytes) -> bytes:
         if len(data) != WRAPPED_BYTES or not data.startswith(WRAP_MAGIC):
             raise VaultDamaged("A key file")
-        at = len(WRAP_MAGIC)
-        name, at = data[at : at + MASTER_ID_BYTES], at + MASTER_ID_BYTES
-        nonce, sealed = data[at : at + NONCE_BYTES], data[at + NONCE_BYTES :]
+        named = data.removeprefix(WRAP_MAGIC)
+        name, sealed = named[:MASTER_ID_BYTES], named[MASTER_ID_BYTES:]
         master = self._master(name)
         if master is None:  # another process has rotated since
             self._load_ring()
@@ -351,8 +340,8 @@ class Vault:
         if master is None:
             raise VaultDamaged("A key file")
         try:
-            return AESGCM(master).decrypt(nonce, sealed, WRAP_MAGIC + owner)
-        except InvalidTag as error:
+            return Box(master).open(sealed, WRAP_MAGIC + owner)
+        except BoxRefused as error:
             raise VaultDamaged("A key file") from error
 
     def _master(self, name: bytes) -> bytes | None:

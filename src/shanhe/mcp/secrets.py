@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+from shanhe.kernel.box import Box, BoxRefused
 from shanhe.kernel.vault import Vault
 from shanhe.mcp.errors import BadSecret
 from shanhe.mcp.model import SECRET
 
 KEY_NAME: Final = "mcp-secrets"
-NONCE_BYTES: Final = 12
 VALUE_MAX_CHARS: Final = 4_096
 
 
@@ -32,18 +28,17 @@ class Sealer:
             raise BadSecret(
                 f"1 to {VALUE_MAX_CHARS} printable ASCII characters", f"1–{VALUE_MAX_CHARS} 个可见 ASCII 字符"
             )
-        nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher().encrypt(nonce, value.encode(), _bound(owner, name))
+        return self._box().seal(value.encode(), _bound(owner, name))
 
     def open(self, owner: UUID, name: str, sealed: bytes) -> str:
         """The value; BadSecret when the key has changed or the row was tampered with."""
         try:
-            return self._cipher().decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(owner, name)).decode()
-        except InvalidTag as error:
+            return self._box().open(sealed, _bound(owner, name)).decode()
+        except BoxRefused as error:
             raise BadSecret(f"{name} can't be opened; store it again", f"{name} 无法解封，请重新保存") from error
 
-    def _cipher(self) -> AESGCM:
-        return AESGCM(self._vault.secret(KEY_NAME))
+    def _box(self) -> Box:
+        return Box(self._vault.secret(KEY_NAME))
 
 
 def _bound(owner: UUID, name: str) -> bytes:

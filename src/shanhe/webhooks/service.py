@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from shanhe.kernel.box import Box, BoxRefused
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
 from shanhe.kernel.errors import ShanheError
@@ -32,7 +30,6 @@ GIVE_UP: Final = timedelta(seconds=sum(PAUSES_S))
 """An address that took nothing for so long is switched off."""
 SECRET_MAX_CHARS: Final = 200
 ERROR_MAX_CHARS: Final = 80
-NONCE_BYTES: Final = 12
 GONE: Final = 410
 AT_ONCE: Final = 8
 Post = Callable[[str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]]
@@ -57,7 +54,7 @@ class Webhooks:
         self._post = post
         self._check = check
         self._key = key
-        self._cipher = AESGCM(key)
+        self._box = Box(key)
         self._seals = seals
         self._city = city
         self._url = url
@@ -245,8 +242,7 @@ class Webhooks:
         )
 
     async def _sealed(self, org_id: UUID, endpoint_id: UUID, url: str, secret: str) -> Any:
-        nonce = os.urandom(NONCE_BYTES)
-        box = nonce + self._cipher.encrypt(nonce, f"{url}\n{secret}".encode(), endpoint_id.bytes)
+        box = self._box.seal(f"{url}\n{secret}".encode(), endpoint_id.bytes)
         return (await self._seals.of(org_id)).json(ADDRESS, {"box": base64.b64encode(box).decode()})
 
     async def _opened(self, row: Any) -> Endpoint:
@@ -254,11 +250,10 @@ class Webhooks:
         seal, url, secret = await self._seals.of(row["org_id"]), "", ""
         kept = seal.open_json(ADDRESS, row["address"], {})
         if kept:
-            box = base64.b64decode(kept["box"])
             try:
-                plain = self._cipher.decrypt(box[:NONCE_BYTES], box[NONCE_BYTES:], row["id"].bytes).decode()
+                plain = self._box.open(base64.b64decode(kept["box"]), row["id"].bytes).decode()
                 url, _, secret = plain.partition("\n")
-            except InvalidTag:
+            except BoxRefused:
                 log.warning("a webhook's address can't be opened", endpoint=str(row["id"]))
         form = Form(row["form"])
         if form is Form.STANDARD:

@@ -12,6 +12,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import Names
 from shanhe.identity.api import ActsAsked, AuditRow, Identity, acts_csv
 from shanhe.kernel.clock import CITY_TZ, midnight
+from shanhe.kernel.ids import id_in
 
 ROWS_SHOWN: Final = 50
 DAY: Final = timedelta(days=1)
@@ -88,14 +89,6 @@ class Acts:
                 return await self._names.owner(number)
             return await called(f"person:{text}") if name == "person_id" else f"…{text[-8:]}"
         return await called(text) if text.startswith(("person:", "key:")) else text
-
-
-def id_in(text: str) -> UUID | None:
-    """The id that a text is, if it is one."""
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
 
 
 def _plain(value: object) -> str:

@@ -19,7 +19,7 @@ from shanhe.console.live.modules import Modules, Names, actor_of
 from shanhe.identity.api import ActsAsked, DataClass, NewOrganisation, Organisation, OrgKind, Role
 from shanhe.kernel.clock import midnight
 from shanhe.kernel.errors import Conflict, Invalid, NotFound
-from shanhe.kernel.ids import new_id
+from shanhe.kernel.ids import id_in, new_id
 from shanhe.kernel.money import parse_credits
 from shanhe.ledger.api import AccountView, Asset, PostingView, VerifyReport
 
@@ -81,7 +81,7 @@ class LiveCity:
     # -- organisations -----------------------------------------------------------------------------------------------
 
     async def orgs(self, who: m.Who, find: str, before: str = "") -> Sequence[m.OrgRow]:
-        found = await self._of.identity.orgs.list(find=find or None, before=_uuid(before), limit=ORGS_SHOWN)
+        found = await self._of.identity.orgs.list(find=find or None, before=id_in(before), limit=ORGS_SHOWN)
         return [await self._org(org) for org in found]
 
     async def _org(self, org: Organisation) -> m.OrgRow:
@@ -254,7 +254,7 @@ class LiveCity:
                 for view in await ledger.accounts(owner=org.id, asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
             ]
             return await self._account_rows(found), ""
-        found = await ledger.accounts(after=_uuid(after), asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
+        found = await ledger.accounts(after=id_in(after), asset=wanted, kind=named, limit=ACCOUNTS_SHOWN)
         following = str(found[-1].account.id) if len(found) == ACCOUNTS_SHOWN else ""
         return await self._account_rows(found), following
 
@@ -283,7 +283,7 @@ class LiveCity:
         return [m.TrialLine(asset, kind, *values) for (asset, kind), values in sorted(sums.items())]
 
     async def account_named(self, who: m.Who, text: str) -> tuple[UUID, str]:
-        number = _uuid(text.strip())
+        number = id_in(text.strip())
         if number is None:
             org = await self._names.organisation(text)
             wallets = await self._of.ledger.accounts(owner=org, asset=Asset.CREDIT, kind="wallet", limit=1)
@@ -356,7 +356,7 @@ class LiveCity:
         self._verifying.start(self._of)
 
     async def audit(self, who: m.Who, wanted: m.ActsWanted, before: str) -> Sequence[m.AuditRow]:
-        return await self._acts.rows(wanted, _uuid(before))
+        return await self._acts.rows(wanted, id_in(before))
 
     async def audit_sheet(self, who: m.Who, wanted: m.ActsWanted) -> AsyncIterator[str]:
         return await self._acts.sheet(wanted)
@@ -410,17 +410,6 @@ def _rules(evidence: bytes | None) -> Sequence[tuple[str, str]]:
         pairs = [str(one).partition("@") for one in said if isinstance(one, str)]
         return [(rule, version) for rule, _, version in pairs]
     return ()
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
 
 
 def _models(text: str) -> dict[str, str]:

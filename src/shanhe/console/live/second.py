@@ -10,6 +10,7 @@ from uuid import UUID
 from shanhe.approvals.api import Request
 from shanhe.console import model as m
 from shanhe.console.live.modules import Modules, Names, actor_of
+from shanhe.kernel.ids import id_in
 from shanhe.kernel.money import format_credits, format_fen
 
 AUDITED = ("/city/ledger", "/city/exchange", "/city/reconcile", "/city/bank")
@@ -79,7 +80,7 @@ class LiveSecond:
 
     async def _subject(self, one: Request) -> str | tuple[str, str]:
         given = one.payload
-        org = one.about or _uuid(given.get("org_id"))
+        org = one.about or id_in(given.get("org_id"))
         if org is not None:
             return await self._names.owner(org)
         if one.kind == "programmes.funding" and (budget := self._catalogue.budgets.get(str(given["budget"]))):
@@ -89,11 +90,11 @@ class LiveSecond:
             return f"{entries} 个账户", f"{entries} accounts"
         if (about := given.get("posting") or given.get("item")) is not None:
             return f"…{str(about)[-8:]}"
-        return f"…{one.subject[-8:]}" if _uuid(one.subject) else one.subject
+        return f"…{one.subject[-8:]}" if id_in(one.subject) else one.subject
 
     def _link(self, who: m.Who, one: Request) -> str:
         """Where this person may look at it; "" for nowhere."""
-        deed, org = self._approvals.deeds.get(one.kind), one.about or _uuid(one.payload.get("org_id"))
+        deed, org = self._approvals.deeds.get(one.kind), one.about or id_in(one.payload.get("org_id"))
         page = deed.page.format(**one.payload) if deed is not None else ""
         page = page or (f"/city/accounts/{org}" if org is not None else "")
         return page if who.may("accounts") or page.startswith(AUDITED) else ""
@@ -139,10 +140,3 @@ def fits(row: Mapping[str, Any], find: str) -> bool:
         texts.append(AMOUNTS.get(row["asset"], str)(row["amount"]))
     sought = find.casefold()
     return any(sought in text.casefold() or sought in text.replace(",", "") for text in texts)
-
-
-def _uuid(text: object) -> UUID | None:
-    try:
-        return UUID(str(text)) if text else None
-    except ValueError:
-        return None

@@ -22,6 +22,7 @@ from shanhe.console.render import View, address, form, go
 from shanhe.kernel.documents import csv_line
 from shanhe.kernel.errors import Forbidden, Invalid, ShanheError, Unauthorized, Unreadable
 from shanhe.kernel.http import language, sheet
+from shanhe.kernel.ids import id_in
 
 SIGN_IN_PATH: Final = "/sign-in"
 INT_CHARS_MAX: Final = 12
@@ -164,10 +165,7 @@ class SignInFirst(Unauthorized):
 
 def uuid_in(query: Mapping[str, str], name: str) -> UUID | None:
     """A number in an address; None where there is none, or nothing that is one."""
-    try:
-        return UUID(query[name]) if name in query else None
-    except ValueError:
-        return None
+    return id_in(query.get(name))
 
 
 def queue_in(query: Mapping[str, str]) -> Queue:

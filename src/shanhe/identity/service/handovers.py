@@ -15,16 +15,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shanhe.identity.service.base import Ground
 from shanhe.identity.store import handovers as store
+from shanhe.kernel.box import Box, BoxRefused
 from shanhe.kernel.errors import Invalid
 
 TOKEN_BYTES: Final = 32
 TOKEN_CHARS: Final = 43
-NONCE_BYTES: Final = 12
 BYTES_MAX: Final = 262_144
 KEPT_MAX: Final = 20
 """For one holder; what runs out first goes first."""
@@ -41,8 +39,8 @@ class Handovers:
         if len(plain) > BYTES_MAX:
             raise Invalid("handover_too_large", f"A page can't be handed more than {BYTES_MAX} bytes.",
                           message_zh="内容过长，无法在下一页显示。", status=413)  # fmt: skip
-        token, nonce = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_bytes(NONCE_BYTES)
-        sealed = nonce + AESGCM(_key(token)).encrypt(nonce, plain, _bound(holder, path))
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        sealed = Box(_key(token)).seal(plain, _bound(holder, path))
         now = self._ground.now()
         ends = now + timedelta(seconds=min(life_s, LIFE_MAX_S))
         async with self._ground.db.transaction() as conn:
@@ -63,8 +61,8 @@ class Handovers:
         if sealed is None:
             return {}
         try:
-            plain = AESGCM(_key(token)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(holder, path))
-        except InvalidTag:
+            plain = Box(_key(token)).open(sealed, _bound(holder, path))
+        except BoxRefused:
             return {}
         return msgspec.json.decode(plain, type=dict[str, Any])
 
