@@ -78,9 +78,12 @@ def made(number: int, state: str) -> dict[str, Any]:
 
 NODE = {
     "name": "lab-1", "state": "active", "cause": "", "flag": "", "connected": True, "location": "青山",
-    "models": ["qwen"],
+    "models": ["qwen"], "verdict": None, "own_drain": False,
     "chips": [{"kind": "nvidia", "name": "RTX 4090", "count": 2}],
 }  # fmt: skip
+
+
+VERDICT = {"check": "count", "checks": 40, "failures": 7}
 
 
 class Pool:
@@ -90,7 +93,8 @@ class Pool:
         self.done: list[tuple[str, str, str]] = []
 
     async def nodes(self, who: m.Who) -> Mapping[str, Any]:
-        held = NODE | {"name": "lab-2", "state": "quarantined", "cause": "counts", "connected": False}
+        held = NODE | {"name": "lab-2", "state": "quarantined", "connected": False, "verdict": VERDICT,
+                       "cause": "count: 7 of 40 checks failed"}  # fmt: skip
         plan = {"placed": {"lab-1": ["qwen"]}, "moves": [], "unmet": []}
         return {"nodes": [NODE, held], "plan": plan if who.may("engines") else None}
 

@@ -98,6 +98,13 @@ class TestPool:
         assert "核验未通过（词元计数）：40 次中 7 次不合格" in page
         assert "待结算" in page
 
+    async def test_tells_on_the_list_in_the_readers_words_why_a_machine_stands_still(
+        self, member: httpx.AsyncClient
+    ) -> None:
+        page = (await member.get("/nodes")).text
+        assert "核验未通过（词元计数）：40 次中 7 次不合格" in page
+        assert "checks failed" not in page
+
     async def test_is_not_quarantined_without_a_reason(self, member: httpx.AsyncClient, desk: Desk) -> None:
         page = await member.get("/nodes/lab-1")
         assert 'name="reason" maxlength="200" required' in page.text

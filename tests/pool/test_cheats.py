@@ -99,6 +99,40 @@ class TestCheat:
         await pool.sweep()
         assert await judged.income(machine.owner) == 0
 
+    async def test_whose_owner_took_it_out_before_the_verdict_keeps_none_of_its_recent_income_either(
+        self, judged: Town
+    ) -> None:
+        machine = await judged.machine("fled")
+        _, client = await judged.tenant("fled")
+        assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
+        pool = judged.services.pool
+        node = await pool.node("fled")
+        assert await judged.income(machine.owner) > 0
+        await pool.remove("fled", actor="tests", own=True)
+        await pool._condemned(node, "count: 8 of 8 checks failed", {"check": "count", "checks": 8, "failures": 8})
+        assert await judged.income(machine.owner) == 0
+        assert (await pool.node("fled")).state is NodeState.GONE
+
+    async def test_is_looked_at_again_where_its_verdict_could_not_be_written(
+        self, judged: Town, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await judged.machine("lucky", Character(cheat="inflate"))
+        _, client = await judged.tenant("lucky")
+        inspector = judged.services.pool.inspector
+        verdict, told = inspector._verdict, []
+
+        async def first_fails(*said: Any) -> None:
+            told.append(said)
+            if len(told) == 1:
+                raise ConnectionRefusedError
+            await verdict(*said)
+
+        monkeypatch.setattr(inspector, "_verdict", first_fails)
+        await used(judged, "lucky", client, CALLS_MAX)
+        await inspector.settle()
+        assert len(told) == 2
+        assert (await judged.services.pool.node("lucky")).state is NodeState.QUARANTINED
+
     @pytest.mark.prove
     async def test_that_was_blamed_wrongly_gets_back_what_was_withheld(self, judged: Town) -> None:
         machine = await judged.machine("wronged")

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
+from shanhe.identity.api import NewKey
 from shanhe.kernel.errors import ShanheError
 from shanhe.pool import passport
 from shanhe.pool.agent import link
@@ -17,6 +19,7 @@ from shanhe.pool.agent.link import Link, Refused, remembered
 from shanhe.pool.agent.main import Setup, joined, report_of
 from shanhe.pool.errors import BadToken
 from shanhe.pool.routes import node_page
+from shanhe.pool.suspicion import Check
 from shanhe.pool.synthetic import Character, tokens_of
 
 from .conftest import MODEL, Machine, Town, ask, until
@@ -103,6 +106,64 @@ class TestDrain:
         assert (await client.post("/v1/chat/completions", json=ask())).status_code == 200
         events = [e.event for e in await town.services.pool.events(await town.services.pool.node("ting"))]
         assert events == ["active", "joining", "draining", "active", "joined"]
+
+
+class TestOwner:
+    """Who lends a machine stops it, starts it again and takes it out, over HTTP with a key of their own."""
+
+    async def test_ends_a_drain_of_their_own_and_what_was_found_before_still_counts(self, town: Town) -> None:
+        machine = await town.machine("zhu")
+        client, pool = await keyed(town, machine.owner), town.services.pool
+        node = await pool.node("zhu")
+        pool.inspector.know(node.id, {"count": (40, 3, 1.5)})
+        async with town.services.db.transaction() as conn:
+            await conn.execute("INSERT INTO pool.suspicion VALUES ($1, 'count', 40, 3, 1.5)", node.id)
+        assert (await client.post("/api/pool/nodes/zhu/drain", json={"reason": "搬机房"})).json()["own_drain"] is True
+        assert (await client.post("/api/pool/nodes/zhu/release", json={})).json()["state"] == "joining"
+        await until(lambda: town.serves("zhu"))
+        assert (await pool.suspicions(node))["count"] == (40, 3, 1.5)
+        assert pool.inspector._wards[node.id].tests[Check.COUNT].checks == 40
+
+    async def test_does_not_undo_what_the_city_decided(self, town: Town) -> None:
+        machine = await town.machine("ren")
+        client, pool = await keyed(town, machine.owner), town.services.pool
+        assert (await client.post("/api/pool/nodes/ren/drain", json={})).status_code == 200
+        await pool.drain("ren", actor="tests", reason="maintenance")  # over the owner's own
+        held = await client.post("/api/pool/nodes/ren/release", json={})
+        assert (held.status_code, held.json()["error"]["code"]) == (409, "node_held")
+        await pool.quarantine("ren", actor="tests", reason="seen cheating")
+        assert (await client.post("/api/pool/nodes/ren/release", json={})).status_code == 409
+        assert (await client.delete("/api/pool/nodes/ren")).status_code == 409
+        assert (await client.post("/api/pool/nodes/ren/release", json={"restore": True})).status_code == 403
+        assert (await pool.node("ren")).state == "quarantined"
+
+    async def test_takes_the_machine_out_and_its_agent_ends_when_its_call_is_done(self, town: Town) -> None:
+        machine = await town.machine("tui", Character(decode_tps=40))
+        client = await keyed(town, machine.owner)
+        _, payer = await town.tenant("last caller")
+        running = asyncio.create_task(payer.post("/v1/chat/completions", json=ask(max_tokens=16)))
+        await until(lambda: busy(machine))
+        assert (await client.delete("/api/pool/nodes/tui")).json()["state"] == "gone"
+        assert (await running).json()["usage"]["completion_tokens"] == 16
+        async with asyncio.timeout(20):
+            await machine.running
+        assert await town.income(machine.owner) > 0
+
+    async def test_changes_nothing_of_others_and_nothing_with_a_key_that_only_reads(self, town: Town) -> None:
+        machine = await town.machine("bie")
+        stranger = await keyed(town, await town.org("stranger"))
+        reader = await keyed(town, machine.owner, "usage")
+        assert (await stranger.delete("/api/pool/nodes/bie")).status_code == 404
+        assert (await reader.get("/api/pool/nodes/bie")).status_code == 200
+        for client in (stranger, reader):
+            assert (await client.post("/api/pool/nodes/bie/drain", json={})).status_code in (403, 404)
+        assert await town.serves("bie")
+
+
+async def keyed(town: Town, org: UUID, *permissions: str) -> httpx.AsyncClient:
+    new = NewKey("machines", permissions=frozenset(permissions or ("keys", "usage")))
+    _, token = await town.services.identity.keys.create(org, new, by="tests")
+    return httpx.AsyncClient(base_url=town.url, headers={"authorization": f"Bearer {token}"}, trust_env=False)
 
 
 class TestRestart:

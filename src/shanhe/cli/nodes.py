@@ -48,10 +48,10 @@ def token(
 @app.command("list")
 def list_nodes(data: Data = None, as_json: Json = False) -> None:
     """Every node: state, models, whether it is connected."""
-    from shanhe.pool.routes import node_view
+    from shanhe.pool.routes import node_list
 
     async def work(services: Services) -> Any:
-        return [node_view(node) for node in await services.pool.nodes()]
+        return await node_list(services.pool)
 
     found = in_city(data, work)
     show(as_json, found, lambda: rows(("name", "state", "connected", "models", "chip", "flag", "cause"), [

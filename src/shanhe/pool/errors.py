@@ -23,8 +23,8 @@ class NodeExists(Conflict):
             "node_exists",
             f"A node called {name!r} has joined already.",
             message_zh=f"节点 {name!r} 已加入。",
-            hint="Make a token with another name, or remove the old node first.",
-            hint_zh="请用其他名称签发令牌，或先移除原节点。",
+            hint="Make a token with another name: receipts carry it, so it is used once.",
+            hint_zh="请换一个名称：凭据上写有节点名称，移除后也不再重复使用。",
         )
 
 
@@ -86,6 +86,19 @@ class WrongState(Conflict):
             message_zh=f"节点 {name} 当前状态为“{zh(state)}”，不能变为“{zh(wanted)}”。",
             hint="`shanhe nodes show` tells what may be done.",
             hint_zh="用 `shanhe nodes show` 查看可执行的操作。",
+        )
+
+
+class HeldByCity(Conflict):
+    """The city stopped the node, so its owner can't start it again or take it out."""
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(
+            "node_held",
+            f"The city stopped {name} ({en(state)}); its owner can't change that.",
+            message_zh=f"节点 {name} 由城市运营方停止（{zh(state)}），机主不能自行变更。",
+            hint="The node's page has the reason. An operator puts it back, or takes it out.",
+            hint_zh="原因见该节点的页面；恢复或移除由运营人员处理。",
         )
 
 

@@ -20,6 +20,7 @@ import structlog
 
 from shanhe.compute.api import Compute
 from shanhe.kernel.calling import over_socket
+from shanhe.kernel.db import FAILURES
 from shanhe.kernel.errors import ShanheError
 from shanhe.pool.answers import Answer, Asked, Seen, answer_of, asked_of
 from shanhe.pool.checks import AGREE_TOKENS, REFERENCE_MIN_CHARS, Memory, canary, disagrees, miscounted, refuses
@@ -78,6 +79,11 @@ class Inspector:
         ward = self._wards[node_id] = Ward()
         for kind, values in found.items():
             ward.tests[Check(kind)] = Suspicion(*values)
+
+    def condemned(self, node_id: UUID) -> bool:
+        """Whether a verdict is out."""
+        ward = self._wards.get(node_id)
+        return ward is not None and ward.condemned
 
     def figures(self) -> dict[UUID, dict[str, tuple[int, int, float]]]:
         """Tests that changed since the last time, by node."""
@@ -198,13 +204,17 @@ class Inspector:
                 "check": check.value, "checks": test.checks, "failures": test.failures, "calls": ward.calls,
                 "figures": figures_of(ward),
             }  # fmt: skip
-            task = asyncio.get_running_loop().create_task(self._condemn(node, cause, detail))
+            task = asyncio.get_running_loop().create_task(self._condemn(node, ward, cause, detail))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _condemn(self, node: Node, cause: str, detail: Mapping[str, Any]) -> None:
+    async def _condemn(self, node: Node, ward: Ward, cause: str, detail: Mapping[str, Any]) -> None:
         log.warning("a node failed its checks", node=node.name, cause=cause)
-        await self._verdict(node, cause, detail)
+        try:
+            await self._verdict(node, cause, detail)
+        except FAILURES as error:
+            ward.condemned = False  # it serves on and is looked at; the next check that fails says it again
+            log.warning("a verdict could not be written", node=node.name, error=type(error).__name__)
 
 
 def figures_of(ward: Ward) -> dict[str, tuple[int, int, float]]:

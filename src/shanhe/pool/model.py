@@ -105,6 +105,18 @@ class Node(msgspec.Struct, frozen=True):
     session: UUID | None
     instance: str
     worker: str
+    own_drain: bool = False
+    """It is draining because its owner wants it so: then its owner may end that."""
+
+    @property
+    def owner_may_release(self) -> bool:
+        """What its owner stopped, its owner starts again; what the city stopped, only the city."""
+        return self.own_drain
+
+    @property
+    def owner_may_remove(self) -> bool:
+        """Not out of quarantine: what becomes of the income that is withheld there is decided first."""
+        return self.state not in (NodeState.QUARANTINED, NodeState.GONE)
 
     @property
     def engine(self) -> str:
@@ -141,6 +153,14 @@ class Hour(msgspec.Struct, frozen=True):
     completion_tokens: int
     busy_ms: int
     ttft_ms: int
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the inspector condemned a node for: failures in so many checks of a kind."""
+
+    check: str
+    checks: int
+    failures: int
 
 
 class NodeEvent(msgspec.Struct, frozen=True):

@@ -13,14 +13,14 @@ from pydantic import Field
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from shanhe.identity.api import Actor, PermissionMissing, org_or_all, require
+from shanhe.identity.api import Actor, PermissionMissing, org_or_all, org_with, require
 from shanhe.identity.api import actor as actor_of
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.http import as_json
 from shanhe.kernel.routing import APIRouter, Body
 from shanhe.pool.errors import BadReport
 from shanhe.pool.figures import figures
-from shanhe.pool.model import Node, Report
+from shanhe.pool.model import Node, Report, Verdict
 from shanhe.pool.service import TOKEN_HOURS_MAX, Pool
 
 plainly = partial(as_json, enc_hook=str)
@@ -62,6 +62,11 @@ class ReleaseBody(ReasonBody):
 
 Operator = Annotated[Actor, Depends(require("engines"))]
 Asking = Annotated[Actor, Depends(actor_of)]
+
+
+def changer_of(actor: Actor) -> UUID | None:
+    """None for operators, who may change every node; else the organisation whose own nodes the caller may change."""
+    return None if "engines" in actor.permissions else org_with(actor, "keys")
 
 
 def router(pool: Pool, city: str) -> APIRouter:
@@ -111,7 +116,7 @@ def _reading(routes: APIRouter, pool: Pool) -> None:
     @routes.get("/nodes")
     async def nodes(actor: Asking) -> Response:
         """Operators see every node, members those of their organisation."""
-        return plainly([node_view(node) for node in await pool.nodes(owner_of(actor))])
+        return plainly(await node_list(pool, owner_of(actor)))
 
     @routes.get("/nodes/{name}")
     async def node(name: str, actor: Asking) -> Response:
@@ -135,16 +140,21 @@ def _reading(routes: APIRouter, pool: Pool) -> None:
 
 
 def _states(routes: APIRouter, pool: Pool) -> None:
+    async def changed(name: str, actor: Actor) -> tuple[Node, bool]:
+        """The node, and whether its owner changes it rather than the city."""
+        org = changer_of(actor)
+        return await pool.node(name, org), org is not None
+
     @routes.post("/nodes/{name}/drain")
     async def drain(name: str, body: ReasonBody, actor: Asking) -> Response:
         """Nothing new; what runs is finished. Owners may drain their own."""
-        node = await pool.node(name, owner_of(actor))
-        return plainly(node_view(await pool.drain(node.name, actor=actor.ref, reason=body.reason)))
+        node, own = await changed(name, actor)
+        return plainly(node_view(await pool.drain(node.name, actor=actor.ref, reason=body.reason, own=own)))
 
     @routes.post("/nodes/{name}/restart", status_code=202)
     async def restart(name: str, actor: Asking) -> Response:
         """Finish what runs and start again with the version that is installed there. Owners may restart their own."""
-        node = await pool.node(name, owner_of(actor))
+        node, _ = await changed(name, actor)
         return plainly(node_view(await pool.restart(node.name, actor=actor.ref)), 202)
 
     @routes.post("/nodes/{name}/quarantine")
@@ -153,10 +163,14 @@ def _states(routes: APIRouter, pool: Pool) -> None:
         return plainly(node_view(await pool.quarantine(name, actor=actor.ref, reason=body.reason)))
 
     @routes.post("/nodes/{name}/release")
-    async def release(name: str, body: ReleaseBody, actor: Operator) -> Response:
-        """Back to work: measured again; `restore` gives back the income that was withheld."""
-        node = await pool.release(name, actor=actor.ref, reason=body.reason, restore=body.restore)
-        return plainly(node_view(node))
+    async def release(name: str, body: ReleaseBody, actor: Asking) -> Response:
+        """Back to work: measured again; `restore` gives back the income that was withheld. Owners may end a drain of
+        their own."""
+        node, own = await changed(name, actor)
+        if own and body.restore:
+            raise PermissionMissing("engines")
+        done = await pool.release(node.name, actor=actor.ref, reason=body.reason, restore=body.restore, own=own)
+        return plainly(node_view(done))
 
     @routes.post("/nodes/{name}/load")
     async def load(name: str, body: ModelBody, actor: Operator) -> Response:
@@ -181,19 +195,29 @@ def _states(routes: APIRouter, pool: Pool) -> None:
         return plainly({"moves": await pool.planner.apply(actor=actor.ref)}, 202)
 
     @routes.delete("/nodes/{name}")
-    async def remove(name: str, actor: Operator) -> Response:
-        """Gone for good; receipts and income stay."""
-        return plainly(node_view(await pool.remove(name, actor=actor.ref)))
+    async def remove(name: str, actor: Asking) -> Response:
+        """Gone for good; receipts and income stay. Owners may take out their own, unless it is in quarantine."""
+        node, own = await changed(name, actor)
+        return plainly(node_view(await pool.remove(node.name, actor=actor.ref, own=own)))
 
 
-def node_view(node: Node) -> dict[str, Any]:
-    """A node for lists."""
+async def node_list(pool: Pool, owner: UUID | None = None) -> list[dict[str, Any]]:
+    """Every node, or those of an organisation."""
+    nodes = await pool.nodes(owner)
+    verdicts = await pool.verdicts(nodes)
+    return [node_view(node, verdicts.get(node.id)) for node in nodes]
+
+
+def node_view(node: Node, verdict: Verdict | None = None) -> dict[str, Any]:
+    """A node for lists; `verdict`: what the inspector found, where that is why it stands still."""
     return {
         "id": node.id,
         "name": node.name,
         "owner": node.owner,
         "state": node.state,
         "cause": node.cause,
+        "verdict": verdict,
+        "own_drain": node.own_drain,
         "flag": node.flag,
         "connected": node.session is not None,
         "seen_at": node.seen_at,
@@ -215,7 +239,8 @@ async def node_page(pool: Pool, node: Node) -> dict[str, Any]:
     hours = await pool.hours(pool.now() - timedelta(hours=FIGURES_HOURS), node)
     found = {offer.model: pool.cost(node, offer.model) for offer in node.report.offers}
     costs = {model: cost for model, cost in found.items() if cost is not None}
-    return node_view(node) | {
+    verdicts = await pool.verdicts([node])
+    return node_view(node, verdicts.get(node.id)) | {
         "report": node.report,
         "measured": measured,
         "figures": figures(node, hours, costs),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -28,11 +28,11 @@ from shanhe.ledger.api import Ledger
 from shanhe.pool import store
 from shanhe.pool.answers import Seen
 from shanhe.pool.earnings import Earnings, WithholdRule
-from shanhe.pool.errors import BadReport, BadToken, NodeExists, UnknownNode, WrongState
+from shanhe.pool.errors import BadReport, BadToken, HeldByCity, NodeExists, UnknownNode, WrongState
 from shanhe.pool.hub import Session
 from shanhe.pool.inspector import Inspector
 from shanhe.pool.measure import measure
-from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token
+from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
 from shanhe.pool.passport import KEY_BYTES
 from shanhe.pool.planner import Planner, node_of
 from shanhe.pool.suspicion import AuditTerms, terms_of
@@ -234,6 +234,11 @@ class Pool:
             raise UnknownNode(name)
         return found
 
+    async def verdicts(self, nodes: Sequence[Node]) -> dict[UUID, Verdict]:
+        """What the inspector found against those of the nodes that it put into quarantine."""
+        held = [node.id for node in nodes if node.state is NodeState.QUARANTINED]
+        return await store.verdicts(self._db, held) if held else {}
+
     async def events(self, node: Node, limit: int = 50) -> list[NodeEvent]:
         return await store.events(self._db, node.id, limit)
 
@@ -248,9 +253,9 @@ class Pool:
 
     # -- states ---------------------------------------------------------------------------------------------------
 
-    async def drain(self, name: str, *, actor: str, reason: str = "") -> Node:
-        """Nothing new for a node; what runs is finished."""
-        return await self._enter(name, NodeState.DRAINING, actor, reason)
+    async def drain(self, name: str, *, actor: str, reason: str = "", own: bool = False) -> Node:
+        """Nothing new for a node; what runs is finished. `own`: its owner wants it so, and may end it again."""
+        return await self._enter(name, NodeState.DRAINING, actor, reason, own=own)
 
     async def restart(self, name: str, *, actor: str) -> Node:
         """The agent finishes what runs and starts again, with the version that is installed there by then."""
@@ -269,30 +274,36 @@ class Pool:
             )  # fmt: skip
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
 
-    async def release(self, name: str, *, actor: str, reason: str = "", restore: bool = False) -> Node:
-        """Back to work after a drain or a quarantine: measured again, its suspicion forgotten.
+    async def release(
+        self, name: str, *, actor: str, reason: str = "", restore: bool = False, own: bool = False
+    ) -> Node:
+        """Back to work after a drain or a quarantine: measured again; out of quarantine its suspicion is forgotten.
 
-        `restore` gives back the income that was withheld.
+        `restore` gives back the income that was withheld. `own`: its owner asks, who may end a drain of their own and
+        nothing else (HeldByCity).
         """
-        node = await self._enter(name, NodeState.JOINING, actor, reason)
+        node = await self._enter(name, NodeState.JOINING, actor, reason, own=own)
         if restore:
             await self.earnings.restore(node, actor)
-        async with self._db.transaction() as conn:
-            await store.clear_suspicion(conn, node.id)
-            await store.set_flag(conn, node.id, "")
-            await store.changed(conn, node.id)
         return await self.node(name)
 
-    async def remove(self, name: str, *, actor: str) -> Node:
-        """The node is gone for good; receipts and income stay."""
-        return await self._enter(name, NodeState.GONE, actor, "")
+    async def remove(self, name: str, *, actor: str, own: bool = False) -> Node:
+        """The node is gone for good; receipts and income stay. `own`: its owner asks, who waits for the end of a
+        quarantine (HeldByCity)."""
+        return await self._enter(name, NodeState.GONE, actor, "", own=own)
 
     async def _condemned(self, node: Node, cause: str, detail: Mapping[str, Any]) -> None:
-        """The inspector's verdict: out of service at once; its income follows, now and for calls that still run."""
+        """The inspector's verdict: out of service at once; its income follows, now and for calls that still run.
+
+        A machine that was taken out meanwhile stays out, and its income follows as well.
+        """
         try:
             await self._enter(node.name, NodeState.QUARANTINED, SYSTEM, cause, detail)
         except WrongState:
-            return
+            async with self._db.transaction() as conn:
+                await store.add_event(
+                    conn, node.id, NodeState.QUARANTINED.value, SYSTEM, self._clock.now(), cause, detail
+                )  # fmt: skip
         await self._flush()
         await self.sweep()
 
@@ -315,18 +326,32 @@ class Pool:
         return await store.withheld(self._db, node.id)
 
     async def _enter(
-        self, name: str, state: NodeState, actor: str, reason: str, detail: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        state: NodeState,
+        actor: str,
+        reason: str,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        own: bool = False,
     ) -> Node:
         node = await self.node(name)
+        own_drain = own and state is NodeState.DRAINING
         async with self._db.transaction() as conn:
-            now_is = await store.locked(conn, node.id)
-            assert now_is is not None
-            if now_is.state is state:
-                return now_is
-            if now_is.state not in ALLOWED[state]:
-                raise WrongState(name, now_is.state, state)
-            await store.set_state(conn, node.id, state, reason)
+            was = await store.locked(conn, node.id)
+            assert was is not None
+            if was.state is state and (own or not was.own_drain):
+                return was
+            if was.state is not state and was.state not in ALLOWED[state]:
+                raise WrongState(name, was.state, state)
+            if own and not _owner_may(was, state):
+                raise HeldByCity(name, was.state)
+            await store.set_state(conn, node.id, state, reason, own_drain=own_drain)
             await store.add_event(conn, node.id, state.value, actor, self._clock.now(), reason, detail)
+            if state is NodeState.JOINING and not own:
+                await store.set_flag(conn, node.id, "")
+            if state is NodeState.JOINING and was.state is NodeState.QUARANTINED:
+                await store.clear_suspicion(conn, node.id)
         if state is not NodeState.JOINING:
             await self._compute.drop_node(node.engine)
         return await self.node(name)
@@ -361,7 +386,8 @@ class Pool:
             await self.tunnels.tell(node.id, {"type": "state", "state": node.state.value, "cause": node.cause})
         was, session.node = session.node.state, node
         if node.state is NodeState.JOINING and was is not NodeState.JOINING:
-            self.inspector.know(node.id, {})
+            if was is NodeState.QUARANTINED or self.inspector.condemned(node.id):
+                self.inspector.know(node.id, {})  # after a drain, which is no verdict, what was found still counts
             await self._begin(session)
 
     async def _changed(self, session: Session, what: str) -> None:
@@ -435,6 +461,12 @@ class Pool:
         answer = self._tally.count(session.node, seen, session.running)
         if not seen.probe:
             self.inspector.saw(session, seen, answer)
+
+
+def _owner_may(node: Node, state: NodeState) -> bool:
+    if state is NodeState.JOINING:
+        return node.owner_may_release
+    return node.owner_may_remove if state is NodeState.GONE else True
 
 
 def _hash(secret: str) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 from shanhe.compute.api import Speed
 from shanhe.kernel.db import Database
 from shanhe.kernel.ids import new_id
-from shanhe.pool.model import Hour, Node, NodeEvent, NodeState, Report, Token
+from shanhe.pool.model import Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
 
 CHANNEL: Final = "pool_changed"
 """Payload: id of a node whose row changed."""
@@ -72,8 +72,11 @@ async def insert_node(conn: Connection, one: Node) -> bool:
     return bool(done)
 
 
-async def set_state(conn: Connection, node_id: UUID, state: NodeState, cause: str) -> None:
-    await conn.execute("UPDATE pool.node SET state = $2, cause = $3 WHERE id = $1", node_id, state.value, cause)
+async def set_state(conn: Connection, node_id: UUID, state: NodeState, cause: str, *, own_drain: bool = False) -> None:
+    await conn.execute(
+        "UPDATE pool.node SET state = $2, cause = $3, own_drain = $4 WHERE id = $1",
+        node_id, state.value, cause, own_drain,
+    )  # fmt: skip
     await changed(conn, node_id)
 
 
@@ -191,6 +194,16 @@ async def events(db: Database, node_id: UUID, limit: int = 50) -> list[NodeEvent
         min(limit, EVENTS_MAX),
     )
     return [NodeEvent(**dict(row)) for row in rows]
+
+
+async def verdicts(db: Database, nodes: Sequence[UUID]) -> dict[UUID, Verdict]:
+    """What the latest quarantine of each node was for, where the inspector said it."""
+    rows = await db.fetch(
+        """SELECT DISTINCT ON (node_id) node_id, detail FROM pool.event
+           WHERE node_id = ANY($1::uuid[]) AND event = 'quarantined' ORDER BY node_id, at DESC, id DESC""",
+        list(nodes),
+    )
+    return {row["node_id"]: msgspec.convert(row["detail"], Verdict) for row in rows if row["detail"]}
 
 
 async def put_speed(db: Database, node_id: UUID, model: str, speed: Speed, now: datetime) -> None:

@@ -12,7 +12,7 @@ from shanhe.console import model as m
 from shanhe.console.live.modules import actor_of
 from shanhe.identity.api import PermissionMissing
 from shanhe.pool.api import Pool
-from shanhe.pool.routes import node_page, node_view, owner_of
+from shanhe.pool.routes import changer_of, node_list, node_page, owner_of
 
 DAYS, PROOFS = 30, 20
 
@@ -22,7 +22,7 @@ class LivePool:
         self._pool = pool
 
     async def nodes(self, who: m.Who) -> Mapping[str, Any]:
-        nodes = [node_view(node) for node in await self._pool.nodes(owner_of(actor_of(who)))]
+        nodes = await node_list(self._pool, owner_of(actor_of(who)))
         plan = None
         if who.may("engines"):
             found = await self._pool.planner.plan()
@@ -45,16 +45,21 @@ class LivePool:
         }
 
     async def change(self, who: m.Who, name: str, step: str, reason: str, *, restore: bool) -> None:
-        node = await self._pool.node(name, owner_of(actor_of(who)))
+        org = changer_of(actor_of(who))
+        node, own = await self._pool.node(name, org), org is not None
         actor = actor_of(who).ref
-        if step not in ("drain", "restart") and not who.may("engines"):
+        if own and (restore or step == "quarantine"):
             raise PermissionMissing("engines")
-        if step in ("remove", "restart"):
-            await getattr(self._pool, step)(node.name, actor=actor)
+        if step == "restart":
+            await self._pool.restart(node.name, actor=actor)
+        elif step == "quarantine":
+            await self._pool.quarantine(node.name, actor=actor, reason=reason)
+        elif step == "remove":
+            await self._pool.remove(node.name, actor=actor, own=own)
         elif step == "release":
-            await self._pool.release(node.name, actor=actor, reason=reason, restore=restore)
+            await self._pool.release(node.name, actor=actor, reason=reason, restore=restore, own=own)
         else:
-            await getattr(self._pool, step)(node.name, actor=actor, reason=reason)
+            await self._pool.drain(node.name, actor=actor, reason=reason, own=own)
 
 
 def plain(value: Any) -> Any:

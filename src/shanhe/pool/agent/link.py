@@ -27,7 +27,7 @@ from shanhe.kernel.errors import ShanheError
 from shanhe.pool import passport
 from shanhe.pool.agent.hosts import Door, Host
 from shanhe.pool.frames import MESSAGE_MAX_BYTES, BadFrame, Kind
-from shanhe.pool.model import Report
+from shanhe.pool.model import NodeState, Report
 from shanhe.pool.mux import Mux, Stream, StreamLost
 
 PATHS: Final = frozenset({
@@ -187,6 +187,8 @@ class Link:
             await self._say({"type": "beat"})
         elif kind == "state":
             log.warning("the city changed this node's state", state=message.get("state"), cause=message.get("cause"))
+            if message.get("state") == NodeState.GONE:
+                self._keep(self.leave())  # out for good: what runs is finished, and nobody has to stop this agent
         elif kind == "restart":
             self.again = True
             log.info("the city asks for a restart", version=self._report.version)
