@@ -260,7 +260,7 @@ def _machine(settings: Settings, truths: Truths) -> Machine:
     pool = Pool(
         db, clock, compute=compute, ledger=ledger, data=settings.data, city=settings.city_name, worker=metrics.worker,
         registry=metrics.registry, parameter=partial(rulebook.parameter, NODE_AUDIT_RULE),
-        withhold_rule=lambda facts, on: rulebook.evaluate(NODE_AUDIT_RULE, facts, on=on),
+        withhold_rule=lambda facts, on: rulebook.evaluate(NODE_AUDIT_RULE, facts, on=on), notifier=truths.notifier,
     )  # fmt: skip
     workshop = open_workshop(
         settings, db, clock, worker=metrics.worker, gateway=gateway, compute=compute, ledger=ledger,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -74,6 +75,8 @@ class TestCheat:
         event = next(e for e in await judged.services.pool.events(node) if e.event == "quarantined")
         assert event.detail is not None
         assert event.detail["calls"] <= CALLS_MAX
+        (told,) = await judged.services.notifier.inbox(uuid4(), [machine.owner])
+        assert f"{event.detail['checks']} 次中 {event.detail['failures']} 次不合格" in told.body.zh
         await judged.services.pool.sweep()
         proofs = await judged.services.pool.earnings.proofs(node)
         assert sum(proof.amount_micro for proof in proofs) > 0

@@ -6,7 +6,7 @@ import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -136,6 +136,12 @@ class TestOwner:
         assert (await client.delete("/api/pool/nodes/ren")).status_code == 409
         assert (await client.post("/api/pool/nodes/ren/release", json={"restore": True})).status_code == 403
         assert (await pool.node("ren")).state == "quarantined"
+        told = await town.services.notifier.inbox(uuid4(), [machine.owner])
+        assert [(one.link, one.title.zh) for one in reversed(told)] == [
+            ("/nodes/ren", "您的机器 ren 已由运营方停止接单"),
+            ("/nodes/ren", "您的机器 ren 已被隔离"),
+        ]
+        assert told[0].body.zh.startswith("seen cheating ")
 
     async def test_takes_the_machine_out_and_its_agent_ends_when_its_call_is_done(self, town: Town) -> None:
         machine = await town.machine("tui", Character(decode_tps=40))

@@ -24,6 +24,7 @@ from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import FAILURES, Database
 from shanhe.kernel.errors import Invalid
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.notify import Notifier
 from shanhe.ledger.api import Ledger
 from shanhe.pool import store
 from shanhe.pool.answers import Seen
@@ -32,6 +33,7 @@ from shanhe.pool.errors import BadReport, BadToken, HeldByCity, NodeExists, Unkn
 from shanhe.pool.hub import Session
 from shanhe.pool.inspector import Inspector
 from shanhe.pool.measure import measure
+from shanhe.pool.messages import stopped_or_freed
 from shanhe.pool.model import NAME, Hour, Node, NodeEvent, NodeState, Report, Token, Verdict
 from shanhe.pool.passport import KEY_BYTES
 from shanhe.pool.planner import Planner, node_of
@@ -72,6 +74,7 @@ class Pool:
         ledger: Ledger,
         parameter: Parameter,
         withhold_rule: WithholdRule,
+        notifier: Notifier,
         data: Path,
         city: str,
         worker: str,
@@ -79,6 +82,7 @@ class Pool:
     ) -> None:
         self._db = db
         self._clock = clock
+        self._notifier = notifier
         self._compute = compute
         self._folder = run_folder(data)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -270,7 +274,7 @@ class Pool:
         if not reason.strip():
             raise Invalid(
                 "reason_missing", "Say why the node is quarantined.", message_zh="须写明隔离原因。",
-                hint="Its owner reads the reason and can answer it.", hint_zh="机主会看到原因，并可据此申辩。",
+                hint="Its owner is told the reason.", hint_zh="机主会收到这一原因。",
             )  # fmt: skip
         return await self._enter(name, NodeState.QUARANTINED, actor, reason)
 
@@ -352,6 +356,8 @@ class Pool:
                 await store.set_flag(conn, node.id, "")
             if state is NodeState.JOINING and was.state is NodeState.QUARANTINED:
                 await store.clear_suspicion(conn, node.id)
+            if not own and node.contributor is not None:
+                await self._notifier.notify(stopped_or_freed(node, state, reason, detail), conn)
         if state is not NodeState.JOINING:
             await self._compute.drop_node(node.engine)
         return await self.node(name)
