@@ -25,7 +25,7 @@ from shanhe.ip.api import Kind as RightKind
 from shanhe.ip.api import NewEntry
 from shanhe.ip.api import State as RightState
 from shanhe.kernel.errors import ShanheError
-from shanhe.kernel.money import MICRO
+from shanhe.kernel.money import FEN, MICRO
 from shanhe.ledger.api import Asset, NewLot, OpeningBalance, Provenance
 from shanhe.nomads.api import NewVenue, VenueKind
 from shanhe.retrieval.api import NewBase
@@ -49,6 +49,7 @@ TRADERS: Final = (
     NewOrganisation(OrgKind.COMPANY, "云麓软件（演示） Yunlu Software (demo)"),
 )
 TRADE_MICRO: Final = 2_000 * MICRO
+TRADE_LOT_FEN: Final = 2_000 * FEN
 TRADE_CASH_FEN: Final = 100_000
 TRADE_ORDERS: Final = (
     (SELL, 7_200, 200), (SELL, 6_900, 150), (SELL, 6_600, 120), (SELL, 6_300, 60),
@@ -200,7 +201,7 @@ async def _market(services: Services, developer: UUID) -> None:
     seller, buyer = [await _organisation(services, trader) for trader in TRADERS]
     for org in (seller.id, developer):
         wallet = await services.ledger.ensure_account(org, Asset.CREDIT, "wallet")
-        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=TRADE_MICRO, unit_cost_fen=100)
+        lot = NewLot(account=wallet.id, provenance=Provenance.PURCHASED, amount=TRADE_MICRO, cost_fen=TRADE_LOT_FEN)
         entry = OpeningBalance(account=wallet.id, amount=TRADE_MICRO, lots=(lot,))
         await services.ledger.open_books([entry], posting_id=uuid5(DEMO_SPACE, f"lots {org}"), actor=ACTOR)
     for org in (buyer.id, developer):

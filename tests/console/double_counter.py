@@ -45,7 +45,8 @@ class Counter:
         )  # fmt: skip
         moves = (Col("statement.kind", "word:posting_kind"), Col("statement.change", "credits"))
         return c.StatementPage(
-            date(2026, 11, 1), (date(2026, 11, 1), date(2026, 10, 1)), False, 0, 100 * MICRO, 7_000, 4_550, lots,
+            date(2026, 11, 1), (date(2026, 11, 1), date(2026, 10, 1)), False, 0, 100 * MICRO,
+            0, 10_000, 3_000, 7_000, 4_550, lots,
             self._sheet("statement.moves", moves, "statement.no_moves", c.Row("call", ("call", -5 * MICRO))),
             self._sheet("lapses.mine", live.LAPSES, "lapses.none", c.Row("1", (LATER, 30 * MICRO, 0))),
             5, 900, 2,

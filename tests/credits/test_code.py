@@ -106,8 +106,8 @@ class TestCode:
         assert (lot.provenance, lot.remaining_micro, lot.tradeable_at) == ("subsidy", 5 * MICRO, None)
         assert lot.expires_at is not None
         assert lot.expires_at.year == 2027
-        row = await city.db.fetchrow("SELECT earmark, unit_cost_fen FROM ledger.lot WHERE id = $1", lot.id)
-        assert (row["earmark"], row["unit_cost_fen"]) == ({"department": "edu"}, 0)
+        row = await city.db.fetchrow("SELECT earmark, cost_fen FROM ledger.lot WHERE id = $1", lot.id)
+        assert (row["earmark"], row["cost_fen"]) == ({"department": "edu"}, 0)
         with pytest.raises(CodeUsed):
             await city.credits.codes.redeem(new_id(), codes[0], actor="t")
         assert await city.notices("redeemed") == 1

@@ -46,7 +46,7 @@ class House:
         self.income = (await self.ledger.ensure_account(city.org, Asset.CREDIT, "income")).id
         self.lots = {
             "bought": await self.lot(self.wallet, 70, Provenance.PURCHASED, unlock_at=now + timedelta(days=60),
-                                     unit_cost_fen=65),
+                                     cost_fen=4_551),
             "given": await self.lot(self.wallet, 30, Provenance.SUBSIDY, expires_at=now + timedelta(days=300)),
             "earned": await self.lot(self.income, 11, Provenance.REWARD, expires_at=now + timedelta(days=700),
                                      spendable_at=now + timedelta(days=7), earmark={"department": "data"}),
@@ -128,7 +128,7 @@ class TestHandover:
             old = before[house.lots[name]]
             new = kept[old.parent if name == "traded" else old.id, old.provenance]
             assert new.remaining == old.issued
-            for field in ("provenance", "expires_at", "unlock_at", "spendable_at", "earmark", "unit_cost_fen"):
+            for field in ("provenance", "expires_at", "unlock_at", "spendable_at", "earmark", "cost_fen"):
                 assert getattr(new, field) == getattr(old, field), (name, field)
         assert all(lot.provenance is not Provenance.SUBSIDY for lot in after)
         assert await house.has(house.heir, Asset.CNY, "exchange_cash") == 4_321

@@ -72,6 +72,22 @@ class TestStatement:
         assert november.complete
         assert november.closing_micro == 100 * MICRO
 
+    @given(paid=st.integers(200, 9_999), spent=st.lists(st.integers(1, 500_003), min_size=1, max_size=6))
+    @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    async def test_says_what_came_left_and_stayed_at_cost_to_the_fen(
+        self, city: City, paid: int, spent: list[int]
+    ) -> None:
+        """In whatever pieces it was spent: the cost of what left and of what stayed is what was paid."""
+        await city.buy(paid, ref=str(new_id()))
+        for number, micro in enumerate(spent):
+            city.clock.advance(days=15 if number == 0 else 0)
+            await city.spend(micro)
+        months = [await city.credits.statements.month(city.org, month) for month in (NOVEMBER, DECEMBER)]
+        for found in months:
+            assert found.opening_cost_fen + found.added_cost_fen - found.taken_cost_fen == found.cost_fen
+            assert all(lot.taken_cost_fen >= 0 for lot in found.lots)
+        assert months[0].cost_fen == months[1].opening_cost_fen
+
     async def test_is_refused_for_a_month_to_come(self, city: City) -> None:
         with pytest.raises(BadMonth):
             await city.credits.statements.month(city.org, DECEMBER)
@@ -110,5 +126,5 @@ class TestFile:
         rows = (await render(made, "csv")).decode("utf-8-sig")
         for word in ("AI 积分对账单", "山河科技", "100.000000", "45.50"):
             assert word in pdf
-        assert [cell.value for cell in list(sheet.rows)[-1]][7:11] == [100, None, 70, 45.5]
-        assert "100.000000,,70.00,45.50" in rows
+        assert [cell.value for cell in list(sheet.rows)[-1]][7:11] == [100, 0, 70, 45.5]
+        assert "100.000000,0.00,70.00,45.50" in rows

@@ -3,11 +3,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shanhe.credits.api import PurchaseConflict, PurchaseState, Source, ValueOutOfBounds
-from shanhe.credits.policy import _half_even
 from shanhe.kernel.errors import Invalid, Unavailable
 
 
@@ -78,11 +75,3 @@ class TestTopUp:
         (purchase,) = await city.credits.purchases(city.org)
         assert purchase.state is PurchaseState.POSTED
         assert await city.balance() == 5_000_000
-
-
-class TestRounding:
-    @given(st.integers(0, 10**15), st.integers(1, 10**6))
-    def test_is_half_even(self, amount, unit):
-        from fractions import Fraction
-
-        assert _half_even(amount, unit) == round(Fraction(amount, unit))

@@ -12,6 +12,7 @@ import pytest
 from shanhe.exchange import settlement
 from shanhe.exchange.api import BUY, Market, NewOrder
 from shanhe.kernel.ids import new_id
+from shanhe.kernel.migrations import discover
 from shanhe.ledger.api import Asset, Provenance
 
 from .conftest import CREDIT
@@ -41,7 +42,7 @@ class TestTrade:
         (lot,) = await world.ledger.lots(wallet.id)
         assert (lot.provenance, lot.parent, lot.expires_at) == (Provenance.EXCHANGE, parent, expires_at)
         assert lot.unlock_at.isoformat() == "2027-02-23T16:00:00+00:00"  # 24 February in the city: three months
-        assert lot.unit_cost_fen == 65
+        assert lot.cost_fen == 6_500
         assert (await world.exchange.cash.purse(buyer, Market.REAL)).tradeable_micro == 0
 
     async def test_is_one_posting_with_its_rules_as_evidence(self, world):
@@ -88,6 +89,38 @@ class TestTrade:
         assert {lot.parent for lot in lots} == parents
         assert sum(lot.remaining for lot in lots) == 80 * CREDIT
         await world.verify()
+
+    @pytest.mark.parametrize("ticks", [6_001, 4_567])
+    async def test_costs_the_buyer_what_was_paid_to_the_fen_over_all_its_lots(self, world, ticks):
+        """Fills of a third of a fen and lots of thirds: what was paid is what the lots cost, however it was cut."""
+        org, other, buyer = uuid4(), uuid4(), await world.buyer(100)
+        for micro in (10_000_001, 333_333, 36_666_666):
+            await world.lot(org, micro)
+        await world.lot(other, 30 * CREDIT)
+        await world.sell(org, 47, ticks)
+        await world.sell(other, 30, ticks)
+        await world.buy(buyer, 46.12, ticks)
+        await world.buy(buyer, 30.88, ticks)
+        await world.auction()
+        balance, _ = await world.cash(buyer)
+        wallet = await world.ledger.ensure_account(buyer, Asset.CREDIT, "wallet")
+        lots = await world.ledger.lots(wallet.id)
+        assert len(lots) > 3
+        assert sum(lot.cost_fen for lot in lots) == 10_000 - balance
+        assert all(lot.cost_fen >= 0 for lot in lots)
+        as_before = await self.upgraded(world)
+        assert as_before == {lot.id: lot.cost_fen for lot in lots}
+
+    async def upgraded(self, world) -> dict:
+        """What the migration makes of lots that only know what one credit of them cost, rounded to the fen."""
+        (step,) = [migration for migration in discover() if migration.name == "lot_cost_of_old"]
+        await world.db.execute(f"""
+            ALTER TABLE ledger.lot ADD COLUMN unit_cost_fen bigint;
+            UPDATE ledger.lot SET unit_cost_fen = cost_fen * {CREDIT} / issued, cost_fen = NULL;
+            {step.sql}
+            ALTER TABLE ledger.lot DROP COLUMN unit_cost_fen""")
+        rows = await world.db.fetch("SELECT id, cost_fen FROM ledger.lot WHERE provenance = 'exchange'")
+        return {row["id"]: row["cost_fen"] for row in rows}
 
 
 class TestFee:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanhe.gateway.meter import Buckets
-from shanhe.gateway.tariff import PER_TOKENS, Party, Prices, charge, round_half_even
+from shanhe.gateway.tariff import PER_TOKENS, Party, Prices, charge
+from shanhe.kernel.money import round_half_even
 
 PLATFORM, NODE, COST = uuid.UUID(int=1), uuid.UUID(int=2), uuid.UUID(int=3)
 COUNTS = st.integers(0, 200_000)

@@ -18,7 +18,7 @@ class TestInventionPatent:
         app = await city.approve(await city.apply("invention_patent", firm, ANSWERS))
         assert app.state is State.COMPLETED
         (lot,) = await city.lots(firm)
-        assert (lot.remaining, lot.provenance, lot.unit_cost_fen) == (1_000 * CREDIT, "reward", 100)
+        assert (lot.remaining, lot.provenance, lot.cost_fen) == (1_000 * CREDIT, "reward", 100_000)
         assert lot.unlock_at is not None
 
     async def test_that_earned_credits_earns_no_cash(self, city: City) -> None:

@@ -266,8 +266,7 @@ def exclusivity(f: Any, own: Own) -> dict[str, Any]:
 def statement(f: Any, own: Own) -> dict[str, Any]:
     quantity = Fraction(f.quantity_micro, CREDIT)
     middle = percent(65) * f.list_price_fen * quantity
-    cost = f.unit_cost_fen * quantity
-    return {"cost_fen": half_even(cost), "middle_fen": half_even(middle), "value_fen": half_even(min(cost, middle))}
+    return {"middle_fen": half_even(middle), "value_fen": half_even(min(f.cost_fen, middle))}
 
 
 @rule("C4_pledge")

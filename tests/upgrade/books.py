@@ -39,7 +39,7 @@ def _lot(lot: Any) -> list[Any]:
     moments = (lot.issued_at, lot.spendable_at, lot.unlock_at, lot.expires_at)
     return [
         str(lot.id), str(lot.provenance), str(lot.parent) if lot.parent else None, lot.issued, lot.remaining, lot.held,
-        *[moment.isoformat() if moment else None for moment in moments], lot.earmark, lot.unit_cost_fen,
+        *[moment.isoformat() if moment else None for moment in moments], lot.earmark, lot.cost_fen,
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +97,14 @@ async def city(old_dsn: str, seen: dict[str, Any], tmp_path: Path) -> AsyncItera
         )
 
 
+def _costed(seen: dict[str, Any]) -> dict[str, Any]:
+    """With what each lot cost as a whole, where the first release kept what one credit of it cost."""
+    for account in seen["accounts"].values():
+        for lot in account["lots"]:
+            lot[-1] = None if lot[-1] is None else round(Fraction(lot[-1] * lot[3], CREDIT))
+    return seen
+
+
 async def _clean(services: Services) -> None:
     report = await services.ledger.verify()
     assert report.clean, report.findings
@@ -123,7 +132,7 @@ class TestUpgrade:
         ) as services:
             found = await books(services.ledger, [UUID(one) for one in seen["holds"]], clock.today())
             assert len(seen["accounts"]) > 10
-            assert found == seen
+            assert found == _costed(seen)
             await _clean(services)
 
     async def test_leaves_receipts_readable_and_provable(self, city: SimpleNamespace) -> None:

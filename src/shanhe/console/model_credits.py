@@ -61,6 +61,9 @@ class StatementPage:
     complete: bool
     opening_micro: int
     closing_micro: int
+    opening_cost_fen: int
+    added_cost_fen: int
+    taken_cost_fen: int
     cost_fen: int
     value_fen: int
     lots: Sheet

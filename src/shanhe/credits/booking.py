@@ -45,7 +45,7 @@ async def post(ledger: Ledger, purchase: Purchase, terms: LotTerms, *, paid_at: 
                 amount=priced.purchased_micro,
                 expires_at=terms.purchased_expires_at,
                 unlock_at=terms.purchased_unlock_at,
-                unit_cost_fen=priced.list_price_fen,
+                cost_fen=priced.paid_fen,
             )
         )
     if priced.subsidy_micro:
@@ -57,7 +57,7 @@ async def post(ledger: Ledger, purchase: Purchase, terms: LotTerms, *, paid_at: 
                 amount=priced.subsidy_micro,
                 expires_at=terms.subsidy_expires_at,
                 unlock_at=terms.subsidy_unlock_at,
-                unit_cost_fen=0,
+                cost_fen=0,
             )
         )
     await ledger.post(

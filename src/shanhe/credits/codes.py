@@ -254,7 +254,7 @@ class Codes:
         dates = policy.lot_dates(self._rulebook, batch.provenance, code.claimed_at)
         lot = NewLot(
             account=wallet.id, provenance=Provenance(batch.provenance), amount=batch.value_micro,
-            expires_at=dates.expires_at, unlock_at=dates.unlock_at, earmark=batch.earmark, unit_cost_fen=0,
+            expires_at=dates.expires_at, unlock_at=dates.unlock_at, earmark=batch.earmark, cost_fen=0,
         )  # fmt: skip
         evidence = {
             "version": 1, "batch_id": batch.id, "batch": batch.name, "budget": batch.budget, "number": code.number,

@@ -293,10 +293,12 @@ class Estates:
             plan.deltas.append(LotDelta(lot.id, -lot.remaining))
             if why:
                 continue
+            left = lot.remaining
             for target, amount in zip(targets, shared(lot.remaining, successors), strict=True):
                 if amount:
                     received[target] += amount
-                    plan.lots.append(_child(lot, target, amount))
+                    plan.lots.append(_child(lot, target, amount, left))
+                    left -= amount
         for target, amount in received.items():
             plan.move(account.id, target, amount)
         lapsed = sum(amount for (_, why), amount in sums.items() if why)
@@ -338,12 +340,13 @@ def _unhindered(view: AccountView) -> None:
         raise EstateHeld(str(view.account.id))
 
 
-def _child(lot: Lot, target: UUID, amount: int) -> NewLot:
-    """The same lot in other hands. What was bought on the exchange keeps the parent it was bought from, or the guard
-    of sales would take the handover for another sale."""
+def _child(lot: Lot, target: UUID, amount: int, left: int) -> NewLot:
+    """A part of what is `left` of a lot, in other hands. What was bought on the exchange keeps the parent it was bought
+    from, or the guard of sales would take the handover for another sale."""
+    cost = None if lot.cost_fen is None else lot.cost_of(left) - lot.cost_of(left - amount)
     return NewLot(
         account=target, provenance=lot.provenance, amount=amount, expires_at=lot.expires_at, unlock_at=lot.unlock_at,
-        spendable_at=lot.spendable_at, earmark=lot.earmark, unit_cost_fen=lot.unit_cost_fen,
+        spendable_at=lot.spendable_at, earmark=lot.earmark, cost_fen=cost,
         parent=lot.parent if lot.provenance is Provenance.EXCHANGE else lot.id,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 from shanhe.credits import windows
 from shanhe.credits.model import Payer, Priced
 from shanhe.kernel.clock import city_date
-from shanhe.kernel.money import MICRO
+from shanhe.kernel.money import MICRO, round_half_even
 from shanhe.rulebook.api import Decision, Rulebook
 
 DISCOUNT = "P1"
@@ -85,7 +85,7 @@ def category_of(rulebook: Rulebook, payer: Payer, *, on: date) -> str:
 def at_list(rulebook: Rulebook, amount_micro: int, *, on: date) -> Priced:
     """An amount of credits at list price without any discount; the cash side half-even to the fen."""
     unit_fen = list_price_fen(rulebook, on=on)
-    paid_fen = _half_even(amount_micro * unit_fen, MICRO)
+    paid_fen = round_half_even(amount_micro * unit_fen, MICRO)
     trace = {
         "method": "amount × list price, half-even to the fen; no discount",
         "amount_micro": amount_micro,
@@ -153,8 +153,3 @@ def _lot_decision(rulebook: Rulebook, rule: str, provenance: str, on: date) -> D
 
 def _start(on: date) -> datetime | None:
     return None if on == NEVER else windows.midnight(on)
-
-
-def _half_even(numerator: int, denominator: int) -> int:
-    quotient, rest = divmod(numerator, denominator)
-    return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2 == 1))

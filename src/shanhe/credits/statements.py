@@ -13,13 +13,15 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from shanhe.credits import windows
 from shanhe.credits.errors import BadMonth, StatementUnbalanced
 from shanhe.credits.policy import list_price_fen
 from shanhe.kernel.clock import Clock, city_date
 from shanhe.kernel.db import Database
 from shanhe.kernel.documents import Cell, Column, Document, Kind, Table
-from shanhe.kernel.money import FEN, MICRO
+from shanhe.kernel.money import FEN, MICRO, round_half_even
 from shanhe.kernel.words import POSTINGS_ZH
 from shanhe.ledger.api import Lot, LotHistory, LotPeriod, Provenance
 from shanhe.rulebook.api import Rulebook
@@ -32,7 +34,10 @@ PROVENANCE_ZH: Mapping[str, str] = {"subsidy": "补贴", "reward": "奖励", "pu
 
 @dataclass(frozen=True)
 class StatementLot:
-    """One lot over the month; `moves` by kind of posting, signed. Money in fen, credits in µ."""
+    """One lot over the month; `moves` by kind of posting, signed. Money in fen, credits in µ.
+
+    `cost_fen` is what the closing balance cost; `opening_cost_fen` + `added_cost_fen` - `taken_cost_fen` = `cost_fen`.
+    """
 
     id: UUID
     provenance: str
@@ -41,9 +46,15 @@ class StatementLot:
     opening_micro: int
     closing_micro: int
     moves: Mapping[str, int]
-    unit_cost_fen: int
+    opening_cost_fen: int
+    added_cost_fen: int
     cost_fen: int
     value_fen: int
+
+    @property
+    def taken_cost_fen(self) -> int:
+        """What cost the credits that left: the month's expense, of whatever kind."""
+        return self.opening_cost_fen + self.added_cost_fen - self.cost_fen
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,18 @@ class LotStatement:
     @property
     def closing_micro(self) -> int:
         return sum(lot.closing_micro for lot in self.lots)
+
+    @property
+    def opening_cost_fen(self) -> int:
+        return sum(lot.opening_cost_fen for lot in self.lots)
+
+    @property
+    def added_cost_fen(self) -> int:
+        return sum(lot.added_cost_fen for lot in self.lots)
+
+    @property
+    def taken_cost_fen(self) -> int:
+        return sum(lot.taken_cost_fen for lot in self.lots)
 
     @property
     def cost_fen(self) -> int:
@@ -114,25 +137,25 @@ class Statements:
         price = list_price_fen(self._rulebook, on=valued_on)
         decide = self._rulebook.compiled(RULE, valued_on)
         version = self._rulebook.evaluate(RULE, _facts(0, 0, price), on=valued_on).version
-        lots = [_valued(period, self._cost(period.lot), price, decide) for period in periods]
+        lots = [_valued(period, self._costed(period.lot), span.start, price, decide) for period in periods]
         return LotStatement(org_id, first, span.start, until, complete, price, version, lots)
 
-    def _cost(self, lot: Lot) -> int:
-        """What one credit of a lot cost (C3); what a call earned says nothing of it and counts as any reward does."""
-        if lot.unit_cost_fen is not None or lot.provenance is not Provenance.REWARD:
-            return lot.unit_cost_fen or 0
-        return list_price_fen(self._rulebook, on=city_date(lot.issued_at))
+    def _costed(self, lot: Lot) -> Lot:
+        """With what it cost (C3): what a call earned says nothing of it and counts as any reward does."""
+        if lot.cost_fen is not None or lot.provenance is not Provenance.REWARD:
+            return lot
+        price = list_price_fen(self._rulebook, on=city_date(lot.issued_at))
+        return msgspec.structs.replace(lot, cost_fen=round_half_even(price * lot.issued, MICRO))
 
 
-def _facts(quantity: int, unit_cost_fen: int, price: int) -> dict[str, Any]:
-    return {"quantity_micro": quantity, "unit_cost_fen": unit_cost_fen, "list_price_fen": price}
+def _facts(quantity: int, cost_fen: int, price: int) -> dict[str, Any]:
+    return {"quantity_micro": quantity, "cost_fen": cost_fen, "list_price_fen": price}
 
 
 def _valued(
-    period: LotPeriod, unit_cost_fen: int, price: int, decide: Callable[..., Mapping[str, Any]]
+    period: LotPeriod, lot: Lot, since: datetime, price: int, decide: Callable[..., Mapping[str, Any]]
 ) -> StatementLot:
-    lot = period.lot
-    out = decide(**_facts(period.closing, unit_cost_fen, price))
+    cost_fen = lot.cost_of(period.closing)
     return StatementLot(
         id=lot.id,
         provenance=str(lot.provenance),
@@ -141,9 +164,10 @@ def _valued(
         opening_micro=period.opening,
         closing_micro=period.closing,
         moves=period.moves,
-        unit_cost_fen=unit_cost_fen,
-        cost_fen=out["cost_fen"],
-        value_fen=out["value_fen"],
+        opening_cost_fen=lot.cost_of(period.opening),
+        added_cost_fen=lot.cost_of(lot.issued) if lot.issued_at >= since else 0,
+        cost_fen=cost_fen,
+        value_fen=decide(**_facts(period.closing, cost_fen, price))["value_fen"],
     )
 
 
@@ -173,7 +197,8 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
     spent = sum(-amount for lot in statement.lots for amount in lot.moves.values() if amount < 0)
     total: tuple[Cell, ...] = (
         word("合计", "Total"), "", "", "", micro(statement.opening_micro), micro(gained), micro(spent),
-        micro(statement.closing_micro), "", yuan(statement.cost_fen), yuan(statement.value_fen),
+        micro(statement.closing_micro), yuan(statement.taken_cost_fen), yuan(statement.cost_fen),
+        yuan(statement.value_fen),
     )  # fmt: skip
     moves = tuple(
         (POSTINGS_ZH.get(kind, kind) if zh else kind, micro(amount)) for kind, amount in statement.moves.items()
@@ -188,6 +213,10 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
             (word("期间", "Period"), f"{statement.month} – {until}"),
             (word("期初余额", "Opening balance"), f"{micro(statement.opening_micro):,}"),
             (word("期末余额", "Closing balance"), f"{micro(statement.closing_micro):,}"),
+            (word("期初成本（元）", "Cost at opening (CNY)"), f"{yuan(statement.opening_cost_fen):,}"),
+            (word("本期取得成本（元）", "Cost of what came (CNY)"), f"{yuan(statement.added_cost_fen):,}"),
+            (word("本期减少成本（元）", "Cost of what left (CNY)"), f"{yuan(statement.taken_cost_fen):,}"),
+            (word("期末成本（元）", "Cost at close (CNY)"), f"{yuan(statement.cost_fen):,}"),
             (word("账面价值（元）", "Book value (CNY)"), f"{yuan(statement.value_fen):,}"),
             (word("机构编号", "Organisation"), str(statement.org_id)),
         ),
@@ -207,6 +236,10 @@ def document(statement: LotStatement, *, org_name: str, city_name: str, language
                 f"Valuation by rule C3: the lower of cost and the middle of the corridor; list price CNY {price}."
                 f" Rule version {statement.rule_version}.",
             ),
+            word(
+                "期初成本＋取得成本－减少成本＝期末成本；批次各部分的成本之和等于其总成本。",
+                "Cost at opening + what came − what left = cost at close; the parts of a lot cost what the whole did.",
+            ),
             word("期末合计与账本余额一致。", "The closing total equals the balance in the ledger."),
         ),
         footer=f"{city_name} · {statement.org_id} · {statement.month:%Y-%m}",
@@ -224,8 +257,8 @@ def _lot_columns(word: Callable[[str, str], str]) -> tuple[Column, ...]:
         Column(word("增加", "In"), figure, 2),
         Column(word("减少", "Out"), figure, 2),
         Column(word("期末", "Closing"), figure, 2),
-        Column(word("单位成本（元）", "Unit cost (CNY)"), figure),
-        Column(word("成本（元）", "Cost (CNY)"), figure),
+        Column(word("减少成本（元）", "Cost of what left (CNY)"), figure),
+        Column(word("期末成本（元）", "Cost at close (CNY)"), figure),
         Column(word("账面价值（元）", "Book value (CNY)"), figure),
     )
 
@@ -240,7 +273,7 @@ def _lot_row(lot: StatementLot, zh: bool) -> tuple[Cell, ...]:
         micro(sum(amount for amount in lot.moves.values() if amount > 0)),
         micro(-sum(amount for amount in lot.moves.values() if amount < 0)),
         micro(lot.closing_micro),
-        yuan(lot.unit_cost_fen),
+        yuan(lot.taken_cost_fen),
         yuan(lot.cost_fen),
         yuan(lot.value_fen),
     )
@@ -257,6 +290,9 @@ def view(statement: LotStatement) -> dict[str, object]:
         "opening_micro": statement.opening_micro,
         "closing_micro": statement.closing_micro,
         "moves": statement.moves,
+        "opening_cost_fen": statement.opening_cost_fen,
+        "added_cost_fen": statement.added_cost_fen,
+        "taken_cost_fen": statement.taken_cost_fen,
         "cost_fen": statement.cost_fen,
         "value_fen": statement.value_fen,
         "list_price_fen": statement.list_price_fen,

@@ -19,7 +19,6 @@ from shanhe.exchange.model import SELL, Market
 from shanhe.exchange.policy import Day, Policy
 from shanhe.kernel.clock import Clock
 from shanhe.kernel.db import Database
-from shanhe.kernel.money import MICRO
 from shanhe.ledger.api import Delivery, Ledger
 
 KIND: Final = "trade"
@@ -93,7 +92,6 @@ class Settlement:
         return Delivery(
             id=row["id"], source=row["sell"], receiver=row["receiver"], quantity=row["quantity"],
             payment=row["buy"], payee=row["payee"], price=row["cash_fen"], fee=row["fee_fen"],
-            unit_cost_fen=unit_cost_fen(row["cash_fen"], row["quantity"]),
             evidence=evidence_of(row, self._market, day.versions),
         )  # fmt: skip
 
@@ -136,12 +134,6 @@ def still_needed(row: Mapping[str, Any]) -> int:
     if row["side"] == SELL:
         return int(row["left"])
     return cash_of(row["value"] + row["ticks"] * row["left"]) - int(row["cash_fen"])
-
-
-def unit_cost_fen(cash_fen: int, quantity: int) -> int:
-    """What one whole credit cost, half to even."""
-    quotient, rest = divmod(cash_fen * MICRO, quantity)
-    return quotient + (2 * rest > quantity or (2 * rest == quantity and quotient % 2 == 1))
 
 
 def evidence_of(row: Mapping[str, Any], market: Market, versions: Mapping[str, str]) -> bytes:

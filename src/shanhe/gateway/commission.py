@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway.meter import Buckets
-from shanhe.gateway.tariff import PER_TOKENS, Charged, Party, Prices, Share, round_half_even
+from shanhe.gateway.tariff import PER_TOKENS, Charged, Party, Prices, Share
+from shanhe.kernel.money import round_half_even
 from shanhe.ledger.api import Provenance, split_scaled
 
 BPS: Final = 10_000

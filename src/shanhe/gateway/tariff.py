@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from shanhe.gateway.meter import Buckets
+from shanhe.kernel.money import round_half_even
 from shanhe.ledger.api import split_scaled
 
 PER_TOKENS: Final = 1_000_000
@@ -71,13 +72,6 @@ class Charged(msgspec.Struct, frozen=True):
     total_micro: int
     shares: tuple[Share, ...]
     uncovered_micro: int = 0
-
-
-def round_half_even(numerator: int, denominator: int) -> int:
-    """numerator ÷ denominator to the nearest integer, ties to even."""
-    quotient, rest = divmod(numerator, denominator)
-    twice = 2 * rest
-    return quotient + (1 if twice > denominator or (twice == denominator and quotient & 1) else 0)
 
 
 SCALE: Final = PER_TOKENS * 10_000

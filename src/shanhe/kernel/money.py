@@ -17,6 +17,12 @@ AMOUNT_MAX = 2**62
 _DECIMAL = re.compile(r"^([+-]?)(\d{1,15})(?:\.(\d+))?$")
 
 
+def round_half_even(numerator: int, denominator: int) -> int:
+    """`numerator` ÷ `denominator`, rounded half to even; ZeroDivisionError."""
+    quotient, rest = divmod(numerator, denominator)
+    return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2 == 1))
+
+
 def _format(amount: int, unit: int, digits: int) -> str:
     whole, part = divmod(abs(amount), unit)
     return f"{'-' if amount < 0 else ''}{whole:,}.{part:0{digits}d}"

@@ -30,7 +30,7 @@ TRIM: Final = call("ledger.trim_holds", "uuid[] bigint[]")
 DELIVER: Final = call(
     "ledger.deliver",
     "timestamptz date text timestamptz uuid uuid[] uuid[] uuid[] bytea[] uuid[] uuid[] bigint[] uuid[] uuid[] "
-    "bigint[] bigint[] bigint[]",
+    "bigint[] bigint[]",
 )
 
 
@@ -57,7 +57,7 @@ class EscrowVerdict(msgspec.Struct, frozen=True):
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One trade: `quantity` from the hold `source` to `receiver`, `price` from the hold `payment` to `payee`.
 
-    `fee` of the price goes on to the fund; `unit_cost_fen` is what one whole credit cost the receiver (C3).
+    `fee` of the price goes on to the fund. The price is what the receiver's lots cost (C3).
     """
 
     id: UUID
@@ -68,7 +68,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     payee: UUID
     price: int
     fee: int
-    unit_cost_fen: int
     evidence: bytes
 
 
@@ -121,5 +120,4 @@ class Escrow:
             integers([one.quantity for one in deliveries]),
             uuids([one.payment for one in deliveries]), uuids([one.payee for one in deliveries]),
             integers([one.price for one in deliveries]), integers([one.fee for one in deliveries]),
-            integers([one.unit_cost_fen for one in deliveries]),
         )  # fmt: skip

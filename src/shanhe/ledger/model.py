@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from shanhe.kernel.money import round_half_even
+
 CITY_OWNER: Final = UUID(int=0)
 """Owner of the system accounts."""
 LOT_KINDS: Final = frozenset({"wallet", "income"})
@@ -85,11 +87,19 @@ class Lot(msgspec.Struct, frozen=True):
     unlock_at: datetime | None
     expires_at: datetime | None
     earmark: dict[str, Any] | None
-    unit_cost_fen: int | None
+    cost_fen: int | None
+    """What all that was issued of it cost (C3); None where nobody said."""
+
+    def cost_of(self, quantity: int) -> int:
+        """What `quantity` µ that are left of it cost, in fen, as `ledger.cost_of`.
+
+        A part costs what the rest costs less afterwards: parts add up to the whole in whatever order they are taken.
+        """
+        return round_half_even((self.cost_fen or 0) * quantity, self.issued)
 
 
 class NewLot(msgspec.Struct, frozen=True, kw_only=True):
-    """A lot to mint for a lot-bearing credit leg. `unit_cost_fen`: what one whole credit of it cost (C3)."""
+    """A lot to mint for a lot-bearing credit leg. `cost_fen`: what all of it cost (C3)."""
 
     account: UUID
     provenance: Provenance
@@ -98,7 +108,7 @@ class NewLot(msgspec.Struct, frozen=True, kw_only=True):
     unlock_at: datetime | None = None
     spendable_at: datetime | None = None
     earmark: Mapping[str, Any] | None = None
-    unit_cost_fen: int | None = None
+    cost_fen: int | None = None
     parent: UUID | None = None
     id: UUID | None = None
 

@@ -22,7 +22,7 @@ class _Lot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount: Annotated[int, msgspec.Meta(gt=0, le=AMOUNT_MAX)]
     expires_at: Instant | None = None
     unlock_at: Instant | None = None
-    unit_cost_fen: Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)] | None = None
+    cost_fen: Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)] | None = None
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ def _lots(entry: _Entry) -> tuple[NewLot, ...]:
             amount=lot.amount,
             expires_at=lot.expires_at,
             unlock_at=lot.unlock_at,
-            unit_cost_fen=lot.unit_cost_fen,
+            cost_fen=lot.cost_fen,
         )
         for lot in entry.lots
     )

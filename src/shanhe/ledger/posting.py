@@ -43,7 +43,7 @@ POST: Final = call(
     "ledger.post",
     "timestamptz text text[] bool bool uuid[] text[] date[] text[] text[] bytea[] uuid[] "
     "int[] uuid[] uuid[] uuid[] bigint[] "
-    "int[] uuid[] uuid[] text[] uuid[] bigint[] timestamptz[] timestamptz[] timestamptz[] jsonb[] bigint[] "
+    "int[] uuid[] uuid[] text[] uuid[] bigint[] bigint[] timestamptz[] timestamptz[] timestamptz[] jsonb[] "
     "int[] uuid[] bigint[]",
 )
 LOT_SPACE_SHIFT: Final = 32
@@ -212,10 +212,10 @@ class Poster:
             integers([n for n, _, _ in lots]), uuids([key for _, key, _ in lots]),
             uuids([lot.account for *_, lot in lots]), texts([lot.provenance.value for *_, lot in lots]),
             uuids([lot.parent for *_, lot in lots]), integers([lot.amount for *_, lot in lots]),
+            integers([lot.cost_fen for *_, lot in lots]),
             instants([lot.spendable_at for *_, lot in lots]), instants([lot.unlock_at for *_, lot in lots]),
             instants([lot.expires_at for *_, lot in lots]),
             texts([msgspec.json.encode(lot.earmark).decode() if lot.earmark else None for *_, lot in lots]),
-            integers([lot.unit_cost_fen for *_, lot in lots]),
             integers([n for n, _ in deltas]), uuids([d.lot for _, d in deltas]),
             integers([d.amount for _, d in deltas]),
         )  # fmt: skip

@@ -50,7 +50,7 @@ def lot_of(row: Any) -> Lot:
     return Lot(
         row["id"], row["account"], Provenance(row["provenance"]), row["parent"], row["issued"], row["remaining"],
         row["held"], row["issued_at"], row["spendable_at"], row["unlock_at"], row["expires_at"], row["earmark"],
-        row["unit_cost_fen"],
+        row["cost_fen"],
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from shanhe.kernel.clock import midnight
+from shanhe.kernel.money import MICRO, round_half_even
 from shanhe.ledger.api import (
     CITY_OWNER,
     Account,
@@ -158,10 +159,10 @@ class Books:
         ]
         facts = {"provenance": provenance, "acquired_on": on, "asked_on": on}
         unlocks = self._rulebook.evaluate(LOCK, facts, on=on).outputs["unlocks_on"]
-        cost = 0 if provenance == Provenance.SUBSIDY else int(self._rulebook.parameter(PRICE, "list_price_fen", on))
+        price = 0 if provenance == Provenance.SUBSIDY else int(self._rulebook.parameter(PRICE, "list_price_fen", on))
         return NewLot(
             account=wallet.id, provenance=Provenance(provenance), amount=item.released, expires_at=_midnight(expires),
-            unlock_at=_midnight(unlocks), unit_cost_fen=cost, earmark=item.earmark,
+            unlock_at=_midnight(unlocks), cost_fen=round_half_even(price * item.released, MICRO), earmark=item.earmark,
         )  # fmt: skip
 
     # -- clawback -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from shanhe.kernel.money import round_half_even
 from shanhe.rulebook import calendar as days
 
 DECAY_BITS = 30
@@ -25,13 +26,6 @@ GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 INT64_MAX = (1 << 63) - 1
 SPLIT_WIDTH = 16
-
-
-def round_half_even(numerator: int, denominator: int) -> int:
-    """Nearest integer of a fraction with a positive denominator; a tie goes to the even neighbour."""
-    quotient, rest = divmod(numerator, denominator)
-    twice = rest + rest
-    return quotient + (twice > denominator or (twice == denominator and quotient & 1))
 
 
 def split_largest_remainder(total: int, weights: Sequence[int]) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from shanhe.rulebook.builtins import BUILTINS, round_half_even
+from shanhe.kernel.money import round_half_even
+from shanhe.rulebook.builtins import BUILTINS
 from shanhe.rulebook.ir import DATE, NUM, Lookup, Member
 from shanhe.rulebook.lower import Code, Lowered, lower
 from shanhe.rulebook.program import Program

@@ -11,7 +11,8 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from shanhe.rulebook.builtins import BUILTINS, round_half_even
+from shanhe.kernel.money import round_half_even
+from shanhe.rulebook.builtins import BUILTINS
 from shanhe.rulebook.compiled import round_half_up, truncate
 from shanhe.rulebook.ir import (
     Arith,
