@@ -18,6 +18,7 @@ HOLD: Final = (
     call("(h).* FROM ledger.hold", "timestamptz text[] uuid[] uuid[] bigint[] text[] timestamptz[] jsonb[]") + " h"
 )
 HOLD_BOUNDED: Final = "SELECT (h).* FROM ledger.hold_bounded($1, $2, $3, $4, $5, $6, $7, $8, $9) h"
+NAMED: Final = {provenance.value: provenance for provenance in Provenance}
 RECALL_WAITS_S: Final = (0.02, 0.04, 0.06, 0.08)
 """200 ms for other workers to answer a recall."""
 
@@ -138,4 +139,4 @@ def _answer(row: HoldRow, answer: Any) -> None:
 
 def pieces_of(record: Any) -> list[Piece]:
     columns = (record["lots"] or (), record["amounts"] or (), record["provenances"] or (), record["expiries"] or ())
-    return [Piece(lot, amount, Provenance(name), expires) for lot, amount, name, expires in zip(*columns, strict=True)]
+    return [Piece(lot, amount, NAMED[name], expires) for lot, amount, name, expires in zip(*columns, strict=True)]

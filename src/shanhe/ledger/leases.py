@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 GRANT: Final = "SELECT (g).* FROM ledger.lease_grant($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) g"
 SHRINK: Final = "SELECT ledger.lease_shrink($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS stands"
-STANDS: Final = "SELECT id FROM ledger.hold WHERE id = ANY($1) AND state = 'open'"
+STANDS: Final = "SELECT id FROM ledger.hold WHERE id = ANY($1) AND (state = 'open') IS NOT FALSE"
 CHANNEL: Final = "ledger_recall"
 LEASE_TTL: Final = timedelta(seconds=30)
 SOON: Final = timedelta(minutes=10)

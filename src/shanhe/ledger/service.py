@@ -393,7 +393,8 @@ class Ledger(Reader):
         facts: Mapping[str, Any] | None = None,
     ) -> Reservation:  # fmt: skip
         """Set concrete lots aside until `expires_at`; durable on return, idempotent by `hold_id`."""
-        await self._know((account,))
+        if account not in self._accounts:
+            await self._know((account,))
         if amount <= 0:
             raise NotBalanced("A hold sets a positive amount aside.", "冻结金额须为正数。")
         text = msgspec.json.encode(facts).decode() if facts else None
