@@ -122,6 +122,16 @@ class TestStatement:
                 assert line.at is not None
                 assert line.at.isoformat()[:10] in ("2026-06-02", "2026-06-01")
 
+    def test_takes_no_payment_for_a_sum_of_others_by_what_its_payer_writes(self) -> None:
+        rows = [
+            "20260602,,5,合计物流有限公司,货款",
+            "20260602,,6,教育局,总计三月SH附言",
+            "合计,,11,,",
+            ",,11,,本页小计",
+        ]
+        _, lines = bank_csv.read("\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode())
+        assert [(line.row, line.amount_fen) for line in lines] == [(2, 500), (3, 600)]
+
     @pytest.mark.parametrize(
         ("cells", "side", "fen"),
         [(",12.00", "in", 1_200), ("12.00,", "out", 1_200), (",-12.00", "out", 1_200), ("-12.00,", "in", 1_200)],

@@ -115,6 +115,13 @@ class Works:
         account = await self.ledger.system_account(kind, Asset.CNY, name)
         return (await self.ledger.balance(account.id)).balance
 
+    def desk(self) -> BankDesk:
+        payments = Payments(self.db, self.clock, {})
+        desk = BankDesk(self.db, self.clock, ledger=self.ledger, payments=payments, vault=self.vault)
+        desk.matching.on_sent("payout", self.payouts.on_statement)
+        desk.matching.on_returned("payout", self.payouts.on_return)
+        return desk
+
     async def income_micro(self) -> int:
         account = await self.ledger.ensure_account(self.maker, Asset.CREDIT, "income")
         return (await self.ledger.balance(account.id)).balance
@@ -480,14 +487,44 @@ class TestBankFile:
         assert [(p.id, p.sent_by) for p in payouts] == [(done.id, CLERK)]
         assert (await works.payouts.export(batch, by=CLERK))[1] == text
         assert (await works.payouts.export(by=CLERK))[2] == []
-        payments = Payments(works.db, works.clock, {})
-        desk = BankDesk(works.db, works.clock, ledger=works.ledger, payments=payments, vault=works.vault)
-        desk.matching.on_sent("payout", works.payouts.on_statement)
+        desk = works.desk()
         statement = f"日期,借方,贷方,对方户名,附言\n20260608,300.00,,青山机器人,{done.reference}"
         report = await desk.upload(statement.encode(), name="s", actor="person:o1")
         assert report.counts["matched"] == 1
         assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
         assert await works.fen("cash", "bank_transfer") == 30_000
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_came_back_where_the_bank_returns_what_it_sent(self, works: Works, at_once: bool) -> None:
+        """The account was closed: the bank debits, and credits the same sum again, in one statement or days later."""
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        desk = works.desk()
+        came = f"20260608,,300.00,青山机器人,退汇{done.reference}"
+        left = f"20260608,300.00,,青山机器人,{done.reference}"
+        for rows in ([came, left],) if at_once else ([left], [came]):
+            await desk.upload("\n".join(["日期,借方,贷方,对方户名,附言", *rows]).encode(), name="s", actor="person:o1")
+        ended = await works.payouts.get(done.id)
+        assert (ended.state, ended.ended_by, "退汇" in ended.reason) == (PayoutState.FAILED, "bank", True)
+        assert (await works.income_micro(), await works.fen("cash", "bank_transfer")) == (500 * MICRO, 0)
+        assert await works.fen("suspense", "bank transfers") == 0
+        again = await desk.upload(
+            f"日期,贷方,附言\n20260609,300,{done.reference}".encode(), name="t", actor="person:o1"
+        )
+        assert again.counts["suspense"] == 1
+        assert (await works.ledger.verify()).clean
+
+    async def test_came_back_in_part_waits_for_somebody(self, works: Works) -> None:
+        await works.ripe(500)
+        await works.payee()
+        done = await works.approved(300, channel=BANK_FILE)
+        await works.payouts.export(by=CLERK)
+        statement = f"日期,借方,贷方,附言\n20260608,300.00,,{done.reference}\n20260609,,299.00,{done.reference}"
+        report = await works.desk().upload(statement.encode(), name="s", actor="person:o1")
+        assert (report.counts["matched"], report.counts["suspense"]) == (1, 1)
+        assert (await works.payouts.get(done.id)).state is PayoutState.CONFIRMED
 
     async def test_leaves_out_whoever_was_erased(self, works: Works) -> None:
         await works.ripe(500)

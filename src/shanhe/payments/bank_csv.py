@@ -60,9 +60,23 @@ def read(data: bytes) -> tuple[str, list[Parsed]]:
     found = []
     for number, cells in enumerate(rows[start + 1 :], start + 2):
         clean = [_clean(cell) for cell in cells]
-        if any(clean) and not any(cell.startswith(TOTALS) for cell in clean):
+        if any(clean) and not _sums_up(clean, columns):
             found.append(_row(number, clean, columns))
     return encoding, found
+
+
+def _sums_up(cells: Sequence[str], columns: Mapping[str, Sequence[int]]) -> bool:
+    """Whether a row adds others up: it says so and names no day. A payer or a remark may say so too, on a day."""
+    days = [cells[place] for place in columns["date"] if place < len(cells)]
+    return any(cell.startswith(TOTALS) for cell in cells) and not any(_is_day(day) for day in days)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        _instant(text, "")
+    except ValueError:
+        return False
+    return True
 
 
 def _delimiter(text: str) -> str:

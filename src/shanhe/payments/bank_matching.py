@@ -35,6 +35,7 @@ from shanhe.payments.model import Order, RefundState, State
 from shanhe.payments.service import Payments
 
 CASH: Final = NAME
+CAME_BACK: Final = "returned by the bank · 银行退汇"
 SUSPENSE_ACCOUNT: Final = "bank transfers"
 OWNER: Final = "treasury"
 BATCH_ROWS: Final = 500
@@ -56,10 +57,15 @@ class Matching:
         self._payments = payments
         self._slips = slips
         self._sent: dict[str, Sent] = {"refund": self._refund_sent}
+        self._back_again: dict[str, Sent] = {}
 
     def on_sent(self, kind: str, handler: Sent) -> None:
         """Have `handler` called when a statement shows that money with one of our references has left."""
         self._sent[kind] = handler
+
+    def on_returned(self, kind: str, handler: Sent) -> None:
+        """Have `handler` called when a statement shows that what left with one of our references came back whole."""
+        self._back_again[kind] = handler
 
     async def settle(self) -> int:
         """Decide new lines, book what was decided, confirm what was matched; how many steps. Bounded; idempotent."""
@@ -118,7 +124,19 @@ class Matching:
                 return
             await self._toward(conn, line, amount_fen, order, reference)
             return
+        for reference in found:
+            if await self._came_back(conn, amount_fen, reference):
+                await bank_store.decide_line(conn, line, LineState.MATCHED, CAME_BACK, None, reference)
+                return
         await self._suspend(conn, line, SuspenseKind.UNKNOWN_REFERENCE, amount_fen, None, None)
+
+    async def _came_back(self, conn: object, amount_fen: int, reference: str) -> bool:
+        """Whether a line returns what an earlier one showed to have left: once, and all of it."""
+        sent = await bank_store.outgoing(conn, reference=reference)
+        if sent is None or sent.kind not in self._back_again or sent.amount_fen != amount_fen:
+            return False
+        left = await bank_store.shown(conn, reference)
+        return left and not await bank_store.shown(conn, reference, Direction.IN)
 
     async def _toward(self, conn: object, line: BankLine, amount_fen: int, order: Order, reference: str) -> None:
         """Money for a waiting order: with earlier parts it completes it, or waits; what is too much is suspended."""
@@ -167,6 +185,11 @@ class Matching:
             )
             if order.state not in (State.PAID, State.REFUNDED):  # it was closed in between: the money waits instead
                 await self._back(line, SuspenseKind.LATE, order.amount_fen, order)
+                return
+        elif line.reference is not None:
+            came = await bank_store.outgoing(self._db, reference=line.reference)
+            if came is None or not await self._back_again[came.kind](came.kind, came.subject_id, came.amount_fen, at):
+                await self._back(line, SuspenseKind.UNKNOWN_REFERENCE, line.amount_fen or 0, None)
                 return
         await bank_store.confirm_line(self._db, line, now)
 

@@ -162,8 +162,10 @@ async def lines(db: Database, file_hash: str, limit: int) -> list[BankLine]:
 
 
 async def new_lines(db: Database, limit: int) -> list[BankLine]:
+    """Oldest first; of one instant, what left before what came: it may have come back."""
     rows = await db.fetch(
-        f"SELECT {LINE} FROM payments.bank_line WHERE state = 'new' ORDER BY at, file_hash, row LIMIT $1", limit
+        f"SELECT {LINE} FROM payments.bank_line WHERE state = 'new' ORDER BY at, direction DESC, file_hash, row LIMIT $1",
+        limit,
     )
     return [_line(row) for row in rows]
 
@@ -201,13 +203,15 @@ async def awaited(
     return [store.order_of(row) for row in rows]
 
 
-async def shown(conn: Connection, reference: str) -> bool:
-    """Whether a line has shown already that what has this reference was sent; others who ask wait for this one."""
+async def shown(conn: Connection, reference: str, direction: Direction = Direction.OUT) -> bool:
+    """Whether a line has shown already that what has this reference was sent, or came back; others who ask wait for
+    this one."""
     await conn.execute("SELECT FROM payments.bank_outgoing WHERE reference = $1 FOR UPDATE", reference)
     found: bool = await conn.fetchval(
         """SELECT EXISTS (SELECT FROM payments.bank_line
-                           WHERE reference = $1 AND direction = 'out' AND state = 'matched')""",
+                           WHERE reference = $1 AND direction = $2 AND state = 'matched')""",
         reference,
+        direction,
     )
     return found
 
@@ -230,7 +234,7 @@ async def decide_line(
 async def unconfirmed(db: Database, limit: int) -> list[BankLine]:
     rows = await db.fetch(
         f"""SELECT {LINE} FROM payments.bank_line WHERE state = 'matched' AND confirmed_at IS NULL
-            ORDER BY file_hash, row LIMIT $1""",
+            ORDER BY at, direction DESC, file_hash, row LIMIT $1""",
         limit,
     )
     return [_line(row) for row in rows]

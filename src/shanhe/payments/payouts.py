@@ -66,6 +66,7 @@ FAILED: Final = "payout failed"
 JOBS: Final = "payouts"
 STATEMENT: Final = "bank"
 """Who ended a payout that no clerk did: the work behind it, or the bank's statement; else its channel."""
+CAME_BACK: Final = "银行退汇 · returned by the bank"
 USED: Final = "收入已另作他用 · the income was used in between"
 
 log = structlog.get_logger(__name__)
@@ -384,6 +385,16 @@ class Payouts:
         if found.state not in READY | {PayoutState.CONFIRMED}:
             return False
         return (await self.confirm(payout_id, by=STATEMENT)).state is PayoutState.CONFIRMED
+
+    async def on_return(self, _: str, payout_id: UUID, amount_fen: int, at: datetime) -> bool:
+        """A bank statement shows that it came back after it had left; False when it was undone before."""
+        found = await self.get(payout_id)
+        if found.state in RETURNED:
+            return found.ended_by == STATEMENT
+        if found.state not in READY | {PayoutState.CONFIRMED}:
+            return False
+        done = await self._come_back(payout_id, READY | {PayoutState.CONFIRMED}, CAME_BACK, by=STATEMENT)
+        return done.ended_by == STATEMENT
 
     # -- the bank's batch file ----------------------------------------------------------------------------------------
 

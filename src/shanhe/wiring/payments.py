@@ -70,6 +70,7 @@ def open_treasury(
         db, clock, ledger=ledger, rulebook=rulebook, vault=vault, related=related, channels=channels, seals=seals
     )
     bank.matching.on_sent("payout", payouts.on_statement)
+    bank.matching.on_returned("payout", payouts.on_return)
     return Treasury(payments, sandbox, bank, payouts, Bills(db, clock))
 
 
